@@ -1,0 +1,5 @@
+//! trailkeeper keeps SaaS audit trails: every record that a service gave, once, in append-only day files.
+
+pub mod record;
+pub mod source;
+pub mod window;
