@@ -1,12 +1,239 @@
-//! Spans of time: the window of a run, and the slices in which it is walked.
+//! Spans of time: the window of a run, and the slices in which it is walked from the past to now.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-/// A span of time that a service is asked for; `from` is not after `to`.
+/// Services round bounds, and their ends may be inclusive or exclusive; each slice asks for this much of the one before.
+const SEAM: TimeDelta = TimeDelta::seconds(1);
+
+/// The first slice; a service that holds little in it is asked for longer ones at once.
+const FIRST_WIDTH: TimeDelta = TimeDelta::hours(6);
+
+/// No answer is worth more than this much emptiness at once.
+const WIDEST: TimeDelta = TimeDelta::days(400);
+
+/// A slice is not divided below this: what happened within it is fetched whole, however much it is.
+const LEAST_WIDTH: TimeDelta = TimeDelta::seconds(1);
+
+/// Records that a slice should bring: enough for few requests, little enough to hold in memory.
+const TARGET_RECORDS: usize = 2_000;
+
+/// How much longer a slice may be than the one before it, so that one quiet night does not make the morning overflow.
+const GROWTH: i32 = 8;
+
+/// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The older end.
     pub from: DateTime<Utc>,
     /// The newer end.
     pub to: DateTime<Utc>,
+}
+
+impl Window {
+    /// A window that holds both times: its ends are rounded outwards to whole milliseconds, which every service reads.
+    pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        Self {
+            from: floor_to_millisecond(from),
+            to: ceil_to_millisecond(to),
+        }
+    }
+
+    /// Its length.
+    pub fn width(&self) -> TimeDelta {
+        self.to - self.from
+    }
+}
+
+/// Rounds down to a whole millisecond.
+pub fn floor_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(time)
+}
+
+/// Rounds up to a whole millisecond.
+pub fn ceil_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
+    let floor = floor_to_millisecond(time);
+    if floor == time {
+        time
+    } else {
+        floor + TimeDelta::milliseconds(1)
+    }
+}
+
+/// The form in which every service takes a bound: RFC 3339, UTC, milliseconds.
+pub fn bound(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// A part of a window that is fetched whole before any of it is filed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The older end; the slice before ends here.
+    pub from: DateTime<Utc>,
+    /// The newer end.
+    pub to: DateTime<Utc>,
+}
+
+impl Slice {
+    /// What to ask the service for, so that nothing at the seam of two slices is left out.
+    pub fn ask(&self) -> Window {
+        Window {
+            from: self.from - SEAM,
+            to: self.to,
+        }
+    }
+
+    /// Its length.
+    pub fn width(&self) -> TimeDelta {
+        self.to - self.from
+    }
+
+    /// Whether it can be divided, or is so short that it has to be fetched whole, however much it holds.
+    pub fn is_divisible(&self) -> bool {
+        self.width() > LEAST_WIDTH
+    }
+
+    /// Two slices in its place, the older one of about `width`; itself alone where that is the whole.
+    pub fn split(&self, width: TimeDelta) -> (Slice, Option<Slice>) {
+        let middle = floor_to_millisecond(self.from + width.max(LEAST_WIDTH));
+        if middle >= self.to {
+            return (*self, None);
+        }
+        (
+            Slice {
+                from: self.from,
+                to: middle,
+            },
+            Some(Slice {
+                from: middle,
+                to: self.to,
+            }),
+        )
+    }
+}
+
+/// Divides a window into slices that follow each other without a hole, oldest first; how long they are follows from
+/// how many records the ones before held.
+#[derive(Clone, Debug)]
+pub struct SlicePlan {
+    rest: Option<Slice>,
+    width: TimeDelta,
+}
+
+impl SlicePlan {
+    /// A plan for the whole of `window`.
+    pub fn new(window: Window) -> Self {
+        Self {
+            rest: Some(Slice {
+                from: window.from,
+                to: window.to,
+            }),
+            width: FIRST_WIDTH,
+        }
+    }
+
+    /// The slice to ask for next; `None` when the whole window was given out.
+    pub fn next_slice(&mut self) -> Option<Slice> {
+        let (slice, rest) = self.rest?.split(self.width);
+        self.rest = rest;
+        Some(slice)
+    }
+
+    /// A slice came back whole with this many records: fit the length of the next ones to it.
+    pub fn completed(&mut self, slice: Slice, records: usize) {
+        let longest = slice.width().max(self.width) * GROWTH;
+        self.width = width_for_target(slice.width(), records).clamp(LEAST_WIDTH, longest.min(WIDEST));
+    }
+
+    /// A slice held too much: `records` of it lie between its newer end and `oldest`. Returns what to ask for instead.
+    pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, records: usize) -> (Slice, Option<Slice>) {
+        let fitting = width_for_target(slice.to - oldest, records);
+        self.shrink_to(slice, fitting)
+    }
+
+    /// The service could not answer for a slice of this length. Returns what to ask for instead.
+    pub fn too_wide(&mut self, slice: Slice) -> (Slice, Option<Slice>) {
+        self.shrink_to(slice, slice.width())
+    }
+
+    fn shrink_to(&mut self, slice: Slice, width: TimeDelta) -> (Slice, Option<Slice>) {
+        self.width = width.min(slice.width() / 2).max(LEAST_WIDTH);
+        slice.split(self.width)
+    }
+}
+
+/// The length in which, at the same density, the wanted number of records would lie.
+fn width_for_target(width: TimeDelta, records: usize) -> TimeDelta {
+    let factor = TARGET_RECORDS as f64 / records.max(1) as f64;
+    let milliseconds = width.num_milliseconds() as f64 * factor;
+    TimeDelta::milliseconds(milliseconds.min(WIDEST.num_milliseconds() as f64) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(milliseconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_700_000_000_000 + milliseconds).unwrap()
+    }
+
+    #[test]
+    fn a_window_is_rounded_outwards_to_milliseconds() {
+        let from = "2025-06-09T10:00:00.123456Z".parse().unwrap();
+        let to = "2025-06-09T10:00:00.123456Z".parse().unwrap();
+        let window = Window::new(from, to);
+        assert_eq!(bound(window.from), "2025-06-09T10:00:00.123Z");
+        assert_eq!(bound(window.to), "2025-06-09T10:00:00.124Z");
+    }
+
+    #[test]
+    fn an_empty_window_is_still_asked_for_once() {
+        let mut plan = SlicePlan::new(Window::new(at(0), at(0)));
+        assert_eq!(plan.next_slice(), Some(Slice { from: at(0), to: at(0) }));
+        assert_eq!(plan.next_slice(), None);
+    }
+
+    #[test]
+    fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 365)));
+        let first = plan.next_slice().unwrap();
+        plan.completed(first, 0);
+        let second = plan.next_slice().unwrap();
+        assert_eq!(second.width(), first.width() * GROWTH);
+        let (again, rest) = plan.overflowed(second, second.to - TimeDelta::minutes(1), 10_000);
+        assert_eq!(again.width(), TimeDelta::seconds(12));
+        assert_eq!(rest.unwrap().to, second.to);
+    }
+
+    proptest! {
+        #[test]
+        fn slices_cover_the_window_without_a_hole(
+            width in 0_i64..12 * 3_600_000,
+            answers in prop::collection::vec((0_usize..20_000, 0_u8..4), 1..60),
+        ) {
+            let window = Window::new(at(0), at(width));
+            let mut plan = SlicePlan::new(window);
+            let mut answers = answers.into_iter().cycle();
+            let mut covered = window.from;
+            let mut waiting = Vec::new();
+            for _ in 0..200_000 {
+                let Some(slice) = waiting.pop().or_else(|| plan.next_slice()) else { break };
+                prop_assert_eq!(slice.from, covered);
+                let (records, kind) = answers.next().unwrap();
+                let replaced = match kind {
+                    0 if slice.is_divisible() => plan.too_wide(slice),
+                    1 if slice.is_divisible() => plan.overflowed(slice, slice.from + slice.width() / 3, records),
+                    _ => {
+                        plan.completed(slice, records);
+                        covered = slice.to;
+                        continue;
+                    }
+                };
+                waiting.extend(replaced.1);
+                waiting.push(replaced.0);
+            }
+            prop_assert_eq!(covered, window.to);
+        }
+    }
 }

@@ -1,14 +1,18 @@
 //! The services: where a record keeps its time and identity, how a page is asked for, how its body is read.
 //!
-//! A source is pure: it does no I/O and knows no clock.
+//! A source is pure: it does no I/O and knows no clock. Adding one is a file beside these, a row in [`SOURCES`] and its
+//! samples.
 
-use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::value::RawValue;
 use url::Url;
 
 use crate::record::Shape;
 use crate::window::Window;
+
+pub mod port;
+pub mod terraform;
+pub mod yandex360;
 
 /// A service as one stream sees it.
 pub trait Source: Send + Sync {
@@ -18,26 +22,40 @@ pub trait Source: Send + Sync {
     /// How its pages follow each other.
     fn paging(&self) -> Paging;
 
+    /// The number of records that a page usually holds at most.
+    fn page_size(&self) -> u32;
+
     /// How a request proves who asks.
     fn authorization(&self) -> &Authorization;
+
+    /// Where it is asked, without a query.
+    fn address(&self) -> &Url;
 
     /// The address of one page.
     fn page_url(&self, ask: &Ask) -> Url;
 
     /// Reads the body of an answer with status 200; the records are slices of it.
-    fn read_page<'a>(&self, body: &'a str) -> Result<Page<'a>, BadPage>;
+    ///
+    /// # Errors
+    /// The body is not what the service documents; the answer may have been cut, so asking again can help.
+    fn read_page<'a>(&self, ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage>;
 
     /// The service's own words in the body of an error answer.
     fn error_message(&self, body: &str) -> Option<String>;
 
     /// What the operator should check after this status.
     fn advice(&self, status: u16) -> &'static str;
+
+    /// Whether this status says that the window was too wide, rather than that the service is in trouble.
+    fn is_too_wide(&self, _status: u16) -> bool {
+        false
+    }
 }
 
 /// How the pages of a source follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
-    /// Asked for between two bounds, newest first, page by page with tokens where there are any.
+    /// Asked for between two bounds, newest first; pages follow by token, where there are tokens.
     Bounded,
     /// Asked for from a lower bound only, by page number; page 1 holds the newest.
     Numbered,
@@ -50,8 +68,36 @@ pub struct Ask {
     pub window: Window,
     /// Which page of it.
     pub position: Position,
-    /// How many times the usual page size; above 1 only where more records than a page share one time.
-    pub scale: u32,
+    /// How large a page.
+    pub size: PageSize,
+}
+
+/// The size of a page against the usual one, as a power of two: larger where more records than a page share one time,
+/// smaller where a page is too large to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PageSize(i8);
+
+impl PageSize {
+    /// The largest, 64 times the usual size.
+    const LARGEST: PageSize = PageSize(6);
+
+    /// Twice this size; `None` at the largest.
+    pub fn doubled(self) -> Option<Self> {
+        (self < Self::LARGEST).then_some(Self(self.0 + 1))
+    }
+
+    /// Half this size; `None` where a page of `usual` records is down to one.
+    pub fn halved(self, usual: u32) -> Option<Self> {
+        (self.of(usual) > 1).then_some(Self(self.0 - 1))
+    }
+
+    /// The number of records, where `usual` is the usual one.
+    pub fn of(self, usual: u32) -> u32 {
+        match self.0 {
+            0.. => usual.saturating_mul(1 << self.0),
+            _ => (usual >> self.0.unsigned_abs().min(31)).max(1),
+        }
+    }
 }
 
 /// Which page of a window.
@@ -72,6 +118,8 @@ pub struct Page<'a> {
     pub records: Vec<&'a RawValue>,
     /// What the answer says of a further page.
     pub next: Next,
+    /// How many pages there are, where the answer says so.
+    pub pages: Option<u32>,
 }
 
 /// What an answer says of a further page.
@@ -90,12 +138,47 @@ pub enum Next {
 pub enum Authorization {
     /// The value of the `Authorization` header.
     Fixed(SecretString),
+    /// A token that the service mints for a while.
+    Minted(TokenRequest),
 }
 
-/// The body is not what this source answers.
+/// How a token is minted: `POST` the JSON body, read the answer.
+#[derive(Debug)]
+pub struct TokenRequest {
+    /// Where to.
+    pub url: Url,
+    /// The JSON body, which holds the client's secret.
+    pub body: SecretString,
+    /// Reads the answer.
+    pub read: fn(&str) -> Result<MintedToken, BadPage>,
+}
+
+/// A minted token.
+#[derive(Debug)]
+pub struct MintedToken {
+    /// The value of the `Authorization` header.
+    pub header: SecretString,
+    /// How long it is good for, in seconds from the answer.
+    pub expires_in: u64,
+}
+
+/// The body is not what this source answers; the text says what was wrong with it, without quoting records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadPage(pub String);
 
-#[allow(dead_code)]
-fn _unused(_: DateTime<Utc>) {}
+impl From<serde_json::Error> for BadPage {
+    /// Keeps the kind and place of the fault and leaves out serde's quotations from the body.
+    fn from(error: serde_json::Error) -> Self {
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => "ends too early",
+            serde_json::error::Category::Syntax => "is not JSON",
+            serde_json::error::Category::Data | serde_json::error::Category::Io => "has another form than documented",
+        };
+        BadPage(format!(
+            "the body {what} (line {}, column {})",
+            error.line(),
+            error.column()
+        ))
+    }
+}

@@ -1,0 +1,66 @@
+//! The header that proves who asks: fixed, or minted and renewed before it ends.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::http::Http;
+use super::retry::Failure;
+use crate::source::{Authorization, TokenRequest};
+
+/// A minted token is renewed this long before it ends, so that no request is under way when it does.
+const RENEWAL_MARGIN: Duration = Duration::from_secs(30);
+
+/// The token in use of a source that mints one.
+#[derive(Debug, Default)]
+pub(super) struct Credentials {
+    minted: Mutex<Option<Minted>>,
+}
+
+#[derive(Debug)]
+struct Minted {
+    header: SecretString,
+    renew_at: Instant,
+}
+
+/// What a request needs besides its address.
+pub(super) struct Header {
+    /// The value of `Authorization`.
+    pub(super) value: SecretString,
+    /// Whether a token was minted for it just now.
+    pub(super) is_fresh: bool,
+}
+
+impl Credentials {
+    /// The header to send; mints a token where there is none or it ends soon.
+    pub(super) async fn header(&self, http: &Http, authorization: &Authorization) -> Result<Header, Failure> {
+        let request = match authorization {
+            Authorization::Fixed(value) => return Ok(Header { value: value.clone(), is_fresh: false }),
+            Authorization::Minted(request) => request,
+        };
+        let mut minted = self.minted.lock().await;
+        if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
+            return Ok(Header { value: token.header.clone(), is_fresh: false });
+        }
+        let token = mint(http, request).await?;
+        let value = token.header.clone();
+        *minted = Some(token);
+        Ok(Header { value, is_fresh: true })
+    }
+
+    /// Forgets a token that was refused, so that the next request mints one. Returns whether there was one to forget.
+    pub(super) async fn forget(&self) -> bool {
+        self.minted.lock().await.take().is_some()
+    }
+}
+
+async fn mint(http: &Http, request: &TokenRequest) -> Result<Minted, Failure> {
+    let answer = http.post_json(request.url.clone(), &request.body).await?;
+    let token = (request.read)(&answer)?;
+    let lifetime = Duration::from_secs(token.expires_in);
+    // The service hands out the same token again until it ends, so its rest may be shorter than the margin.
+    let margin = RENEWAL_MARGIN.min(lifetime / 4);
+    Ok(Minted { header: token.header, renew_at: Instant::now() + (lifetime - margin) })
+}

@@ -1,0 +1,139 @@
+//! The one place that knows reqwest: a request goes out, a whole answer of bounded size comes back.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::retry::{Failure, server_wait};
+
+/// No answer may be larger, after decompression: a page of these services holds a few megabytes at most.
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
+
+/// Of an error's body, enough for any message.
+const LARGEST_ERROR_BODY: usize = 64 * 1024;
+
+/// A host that does not take the connection in this time is down, whatever the time-out of a whole request is.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// The client for one stream.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: Client,
+}
+
+/// The client cannot be set up; the text says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct SetupError(String);
+
+impl Http {
+    /// A client that gives up on a request, from connecting to the last byte of the body, after `timeout`.
+    ///
+    /// Redirects are not followed and no referrer is sent, so that a token goes to the configured host alone.
+    ///
+    /// # Errors
+    /// The system's root certificates or proxy settings cannot be used.
+    pub fn new(timeout: Duration) -> Result<Self, SetupError> {
+        // An error only says that a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .timeout(timeout)
+            .build()
+            .map_err(|error| SetupError(describe(&error)))?;
+        Ok(Self { client })
+    }
+
+    /// The body of a successful answer to `GET`.
+    ///
+    /// # Errors
+    /// See [`Failure`]; [`Failure::BadBody`] for a body that is not UTF-8.
+    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<String, Failure> {
+        send(self.client.get(url).header(AUTHORIZATION, header(authorization)?)).await
+    }
+
+    /// The body of a successful answer to `POST` with a JSON body.
+    ///
+    /// # Errors
+    /// As for [`Http::get`].
+    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<String, Failure> {
+        let body = body.expose_secret().to_owned();
+        send(self.client.post(url).header(CONTENT_TYPE, "application/json").body(body)).await
+    }
+}
+
+fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(secret.expose_secret())
+        .map_err(|_| Failure::Transport("the token holds characters that no header can carry".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn send(request: RequestBuilder) -> Result<String, Failure> {
+    let response = request.send().await.map_err(transport)?;
+    let status = response.status();
+    if status.is_success() {
+        let body = read_body(response, LARGEST_BODY).await?;
+        return String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())));
+    }
+    let wait = asked_wait(response.headers());
+    let body = read_start(response, LARGEST_ERROR_BODY).await;
+    Err(Failure::Status { status: status.as_u16(), body: String::from_utf8_lossy(&body).into_owned(), wait })
+}
+
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    server_wait(text(DATE), text(RETRY_AFTER), text(RATE_LIMIT_RESET))
+}
+
+/// The whole body; its bytes are counted as they come out of the decompressor, because a small answer can be a huge body.
+async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
+    // What an answer announces is not yet there: a lie about gigabytes must cost no memory.
+    let announced = response.content_length().unwrap_or(0).min(1024 * 1024);
+    let mut body = Vec::with_capacity(announced as usize);
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Failure::TooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The first bytes of an error's body; a fault while it is read must not hide the status.
+async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
+        if body.len() == limit {
+            break;
+        }
+    }
+    body
+}
+
+fn transport(error: reqwest::Error) -> Failure {
+    Failure::Transport(describe(&error.without_url()))
+}
+
+/// The error with its causes; reqwest's own text names only the outermost.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,264 @@
+//! Fetching: one page with its retries here, the pages of a slice in `slice`, the pieces of a window in `walk`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use url::Url;
+
+use crate::record::{Record, Rejected};
+use crate::source::{Ask, BadPage, Next, Source};
+use credentials::Credentials;
+use http::Http;
+use retry::{Failure, RetryPolicy};
+
+mod credentials;
+pub mod http;
+mod numbered;
+pub mod retry;
+mod slice;
+pub mod walk;
+
+/// Of a server's message, as much as a person reads.
+const LONGEST_MESSAGE: usize = 300;
+
+/// Asks one service for pages.
+pub struct Fetcher {
+    source: Arc<dyn Source>,
+    http: Http,
+    policy: RetryPolicy,
+    credentials: Credentials,
+    counters: Counters,
+}
+
+/// What was asked so far.
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    pages: AtomicU64,
+}
+
+/// How much was asked of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Requests that were sent, repeated ones and those for a token included.
+    pub requests: u64,
+    /// Requests that repeated a failed one.
+    pub retries: u64,
+    /// Pages that were read.
+    pub pages: u64,
+}
+
+/// One page, read.
+#[derive(Debug)]
+pub(crate) struct FetchedPage {
+    /// Its records, in the order of the answer.
+    pub(crate) records: Vec<Result<Record, Rejected>>,
+    /// What it says of a further page.
+    pub(crate) next: Next,
+    /// How many pages there are, where it says so.
+    pub(crate) pages: Option<u32>,
+}
+
+/// Why a page is not to be had.
+#[derive(Debug)]
+pub(crate) enum PageError {
+    /// The service cannot answer for a window of this width.
+    TooWide(FetchError),
+    /// The answer is larger than is taken of any server; a smaller page may do.
+    TooLarge(FetchError),
+    /// The end of this stream's run.
+    Fatal(FetchError),
+}
+
+/// Why a service could not be asked for everything. What was complete before stays.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum FetchError {
+    /// The service refused the request.
+    #[error("{address} answered {status}{said}{attempts}: {advice}")]
+    Status {
+        /// What was asked, without the query.
+        address: String,
+        /// The HTTP status.
+        status: u16,
+        /// The service's words, in quotes, with a comma before them; or nothing.
+        said: String,
+        /// How often it was tried, when more than once.
+        attempts: Attempts,
+        /// What to check.
+        advice: &'static str,
+    },
+    /// No complete answer came.
+    #[error("{address} could not be reached{attempts} ({reason}): check the address, the network and any proxy")]
+    Unreachable {
+        /// What was asked, without the query.
+        address: String,
+        /// The transport's words.
+        reason: String,
+        /// How often it was tried, when more than once.
+        attempts: Attempts,
+    },
+    /// Answers came, and none could be read.
+    #[error("{address} gave no answer that can be read{attempts} ({problem}): check the address and any proxy")]
+    Unreadable {
+        /// What was asked, without the query.
+        address: String,
+        /// What was wrong with the last body.
+        problem: String,
+        /// How often it was tried, when more than once.
+        attempts: Attempts,
+    },
+    /// One record alone is more than is taken of any server.
+    #[error("{address} gave an answer that is too large even for one record ({problem})")]
+    TooLarge {
+        /// What was asked, without the query.
+        address: String,
+        /// The limit.
+        problem: String,
+    },
+    /// More records share one time than the service gives in an answer.
+    #[error(
+        "{count} records share the time {time} and the service gives no more of them: nothing newer is kept until it \
+         does; raise the page limit if the service allows it, or ask its support"
+    )]
+    SameTime {
+        /// The time, RFC 3339.
+        time: String,
+        /// How many came.
+        count: usize,
+    },
+    /// The service keeps giving tokens and no records.
+    #[error("the service went on giving pages without a new record for {pages} pages: it may be in trouble")]
+    Endless {
+        /// How many pages.
+        pages: u32,
+    },
+}
+
+/// How often a request was tried, for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempts(u32);
+
+impl std::fmt::Display for Attempts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 | 1 => Ok(()),
+            attempts => write!(f, " in {attempts} attempts"),
+        }
+    }
+}
+
+impl Fetcher {
+    /// A fetcher that asks `source` through `http`.
+    pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
+        Self { source, http, policy, credentials: Credentials::default(), counters: Counters::default() }
+    }
+
+    /// What was asked so far.
+    pub fn effort(&self) -> Effort {
+        Effort {
+            requests: self.counters.requests.load(Ordering::Relaxed),
+            retries: self.counters.retries.load(Ordering::Relaxed),
+            pages: self.counters.pages.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn source(&self) -> &dyn Source {
+        &*self.source
+    }
+
+    /// One page, asked for again as the policy says.
+    ///
+    /// Where `can_narrow`, a status that says "too wide" is not repeated: a narrower window is asked for instead.
+    pub(crate) async fn page(&self, ask: &Ask, can_narrow: bool) -> Result<FetchedPage, PageError> {
+        let mut failed = 0;
+        loop {
+            let failure = match self.attempt(ask).await {
+                Ok(page) => return Ok(page),
+                Err(failure) => failure,
+            };
+            failed += 1;
+            if can_narrow && self.says_too_wide(&failure) {
+                return Err(PageError::TooWide(self.explain(failure, failed)));
+            }
+            let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
+                let is_too_large = matches!(failure, Failure::TooLarge { .. });
+                let error = self.explain(failure, failed);
+                return Err(if is_too_large { PageError::TooLarge(error) } else { PageError::Fatal(error) });
+            };
+            tracing::warn!(
+                wait_ms = wait.as_millis() as u64,
+                "{}; asking again",
+                self.explain(failure, failed)
+            );
+            self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// One attempt; a token that was refused although it was not fresh is minted anew once.
+    async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
+        match self.attempt_once(ask).await {
+            Err(Failure::Status { status: 401, .. }) if self.credentials.forget().await => self.attempt_once(ask).await,
+            result => result,
+        }
+    }
+
+    async fn attempt_once(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
+        let header = self.credentials.header(&self.http, self.source.authorization()).await?;
+        let requests = 1 + u64::from(header.is_fresh);
+        self.counters.requests.fetch_add(requests, Ordering::Relaxed);
+        let body = self.http.get(self.source.page_url(ask), &header.value).await?;
+        let page = read(&*self.source, ask, &body)?;
+        self.counters.pages.fetch_add(1, Ordering::Relaxed);
+        Ok(page)
+    }
+
+    fn says_too_wide(&self, failure: &Failure) -> bool {
+        matches!(failure, Failure::Status { status, .. } if self.source.is_too_wide(*status))
+    }
+
+    fn explain(&self, failure: Failure, attempts: u32) -> FetchError {
+        let address = address(&self.source);
+        let attempts = Attempts(attempts);
+        match failure {
+            Failure::Transport(reason) => FetchError::Unreachable { address, reason: printable(&reason), attempts },
+            Failure::BadBody(BadPage(problem)) => {
+                FetchError::Unreadable { address, problem: printable(&problem), attempts }
+            }
+            Failure::TooLarge { .. } => FetchError::TooLarge { address, problem: failure.to_string() },
+            Failure::Status { status, body, .. } => {
+                let said = self.source.error_message(&body).map(|message| format!(", \"{}\"", printable(&message)));
+                let advice = match status {
+                    300..=399 => "redirects are not followed; check the address",
+                    _ => self.source.advice(status),
+                };
+                FetchError::Status { address, status, said: said.unwrap_or_default(), attempts, advice }
+            }
+        }
+    }
+}
+
+fn read(source: &dyn Source, ask: &Ask, body: &str) -> Result<FetchedPage, BadPage> {
+    let page = source.read_page(ask, body)?;
+    let shape = source.shape();
+    let records = page.records.iter().map(|raw| Record::read(raw.get(), &shape)).collect();
+    Ok(FetchedPage { records, next: page.next, pages: page.pages })
+}
+
+/// The address of a source without its query, which holds nothing that helps.
+fn address(source: &Arc<dyn Source>) -> String {
+    let mut url: Url = source.address().clone();
+    url.set_query(None);
+    url.to_string()
+}
+
+/// A server's text, cut to a length that fits a message and with its control characters escaped: it must neither end a
+/// line of a log nor drive a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let mut short: String = text.chars().take(LONGEST_MESSAGE).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}

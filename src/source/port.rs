@@ -1,0 +1,137 @@
+//! Port's audit log: `GET {base}/v1/audit-log`, which has no paging and cuts long answers at their old end.
+//!
+//! Facts: <https://docs.port.io/api-reference/get-audit-logs> and `…/create-an-access-token`.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::{Ask, Authorization, BadPage, MintedToken, Next, Page, Paging, Source};
+use crate::record::{Sameness, Shape};
+use crate::window::bound;
+
+/// The audit log of a Port organization.
+#[derive(Debug)]
+pub struct Port {
+    address: Url,
+    limit: u32,
+    query: Vec<(String, String)>,
+    authorization: Authorization,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    ok: bool,
+    #[serde(borrow, default)]
+    audits: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    message: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenBody {
+    access_token: String,
+    expires_in: u64,
+}
+
+impl Source for Port {
+    fn shape(&self) -> Shape {
+        Shape {
+            time: &["trigger", "at"],
+            id: &["identifier"],
+            sameness: Sameness::Content,
+        }
+    }
+
+    fn paging(&self) -> Paging {
+        Paging::Bounded
+    }
+
+    fn page_size(&self) -> u32 {
+        self.limit
+    }
+
+    fn authorization(&self) -> &Authorization {
+        &self.authorization
+    }
+
+    fn address(&self) -> &Url {
+        &self.address
+    }
+
+    fn page_url(&self, ask: &Ask) -> Url {
+        let mut url = self.address.clone();
+        let limit = ask.size.of(self.limit);
+        url.query_pairs_mut()
+            .append_pair("from", &bound(ask.window.from))
+            .append_pair("to", &bound(ask.window.to))
+            .append_pair("limit", &limit.to_string())
+            .extend_pairs(&self.query);
+        url
+    }
+
+    fn read_page<'a>(&self, _ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
+        let envelope: Envelope<'a> = serde_json::from_str(body)?;
+        if !envelope.ok {
+            let said = envelope
+                .message
+                .or(envelope.error)
+                .unwrap_or_else(|| "no reason given".into());
+            return Err(BadPage(format!("the service answered \"ok\":false: {said}")));
+        }
+        let records = envelope
+            .audits
+            .ok_or_else(|| BadPage("the body has no \"audits\"".into()))?;
+        // However few there are: the service may cap an answer below the limit that was asked for.
+        let next = if records.is_empty() { Next::Last } else { Next::Unsaid };
+        Ok(Page {
+            records,
+            next,
+            pages: None,
+        })
+    }
+
+    fn error_message(&self, body: &str) -> Option<String> {
+        let error: ErrorBody = serde_json::from_str(body).ok()?;
+        error.message.or(error.error)
+    }
+
+    fn advice(&self, status: u16) -> &'static str {
+        match status {
+            400 | 422 => "check PORT_API_QUERY and PORT_PAGE_LIMIT",
+            401 => "check PORT_API_TOKEN (it ends after three hours), or PORT_CLIENT_ID and PORT_CLIENT_SECRET",
+            403 => "check that the token's user or client may read the audit log",
+            404 => "check PORT_API_URL: it is https://api.getport.io, or https://api.us.getport.io for the US region",
+            _ => "the service may be in trouble; the next run goes on from here",
+        }
+    }
+
+    fn is_too_wide(&self, status: u16) -> bool {
+        status == 504
+    }
+}
+
+/// Reads the answer of `POST /v1/auth/access_token`.
+fn read_token(body: &str) -> Result<MintedToken, BadPage> {
+    let token: TokenBody = serde_json::from_str(body)?;
+    Ok(MintedToken {
+        header: bearer(&token.access_token),
+        expires_in: token.expires_in,
+    })
+}
+
+/// The header for a token that people write with and without `Bearer `.
+fn bearer(token: &str) -> SecretString {
+    let bare = token.strip_prefix("Bearer ").unwrap_or(token).trim();
+    SecretString::from(format!("Bearer {bare}"))
+}

@@ -1,0 +1,125 @@
+//! The audit trail of HCP Terraform: `GET {base}/api/v2/organization/audit-trail`.
+//!
+//! Facts: <https://developer.hashicorp.com/terraform/cloud-docs/api-docs/audit-trails>.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::{Ask, Authorization, BadPage, Next, Page, Paging, Position, Source};
+use crate::record::{Sameness, Shape};
+use crate::window::bound;
+
+/// The documented default.
+const PAGE_SIZE: u32 = 1000;
+
+/// The audit trail of an HCP Terraform organization.
+#[derive(Debug)]
+pub struct Terraform {
+    address: Url,
+    authorization: Authorization,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+    pagination: Pagination,
+}
+
+#[derive(Deserialize)]
+struct Pagination {
+    #[serde(default)]
+    next_page: Option<u32>,
+    #[serde(default)]
+    total_pages: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    errors: Vec<ErrorItem>,
+}
+
+#[derive(Deserialize)]
+struct ErrorItem {
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    detail: Option<String>,
+}
+
+impl Source for Terraform {
+    fn shape(&self) -> Shape {
+        Shape {
+            time: &["timestamp"],
+            id: &["id"],
+            sameness: Sameness::Id,
+        }
+    }
+
+    fn paging(&self) -> Paging {
+        Paging::Numbered
+    }
+
+    fn page_size(&self) -> u32 {
+        PAGE_SIZE
+    }
+
+    fn authorization(&self) -> &Authorization {
+        &self.authorization
+    }
+
+    fn address(&self) -> &Url {
+        &self.address
+    }
+
+    fn page_url(&self, ask: &Ask) -> Url {
+        let mut url = self.address.clone();
+        let number = match ask.position {
+            Position::Number(number) => number,
+            Position::First | Position::Token(_) => 1,
+        };
+        // `query_pairs_mut` percent-encodes the brackets, as the service demands.
+        url.query_pairs_mut()
+            .append_pair("since", &bound(ask.window.from))
+            .append_pair("page[number]", &number.to_string())
+            .append_pair("page[size]", &ask.size.of(PAGE_SIZE).min(PAGE_SIZE).to_string());
+        url
+    }
+
+    fn read_page<'a>(&self, _ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
+        let envelope: Envelope<'a> = serde_json::from_str(body)?;
+        let next = envelope
+            .pagination
+            .next_page
+            .map_or(Next::Last, |number| Next::At(Position::Number(number)));
+        Ok(Page {
+            records: envelope.data,
+            next,
+            pages: envelope.pagination.total_pages,
+        })
+    }
+
+    fn error_message(&self, body: &str) -> Option<String> {
+        let ErrorItem { title, detail } = serde_json::from_str::<ErrorBody>(body)
+            .ok()?
+            .errors
+            .into_iter()
+            .next()?;
+        match (title, detail) {
+            (Some(title), Some(detail)) => Some(format!("{title}: {detail}")),
+            (title, detail) => title.or(detail),
+        }
+    }
+
+    fn advice(&self, status: u16) -> &'static str {
+        match status {
+            401 => "check that TFC_ORG_TOKEN holds a valid organization or audit-trails token",
+            403 | 404 => {
+                "check that the organization's plan has audit trails and that TFC_ORG_TOKEN is an organization or \
+                 audit-trails token: user and team tokens are refused"
+            }
+            _ => "the service may be in trouble; the next run goes on from here",
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Yandex 360 audit logs, mail and disk: `GET {base}/security/v1/org/{org}/audit_log/{mail|disk}`.
+//!
+//! Facts: <https://yandex.ru/dev/api360/doc/ru/ref/AuditLogService/AuditLogService_Mail> and `…_Disk`.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::{Ask, Authorization, BadPage, Next, Page, Paging, Position, Source};
+use crate::record::{Sameness, Shape};
+use crate::window::bound;
+
+/// The documented maximum.
+const PAGE_SIZE: u32 = 100;
+
+/// One of the two logs of an organization.
+#[derive(Debug)]
+pub struct Yandex360 {
+    log: Log,
+    address: Url,
+    query: Vec<(String, String)>,
+    authorization: Authorization,
+}
+
+/// Which log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    Mail,
+    Disk,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    // Required, so that an error object is not taken for an empty page; `null` is an empty page.
+    #[serde(borrow, deserialize_with = "present")]
+    events: Option<Vec<&'a RawValue>>,
+    #[serde(rename = "nextPageToken", default)]
+    next_page_token: Option<String>,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<&'de RawValue>>, D::Error> {
+    Deserialize::deserialize(value)
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    message: String,
+}
+
+impl Source for Yandex360 {
+    fn shape(&self) -> Shape {
+        Shape {
+            time: &["date"],
+            id: &["uniqId"],
+            sameness: Sameness::Content,
+        }
+    }
+
+    fn paging(&self) -> Paging {
+        Paging::Bounded
+    }
+
+    fn page_size(&self) -> u32 {
+        PAGE_SIZE
+    }
+
+    fn authorization(&self) -> &Authorization {
+        &self.authorization
+    }
+
+    fn address(&self) -> &Url {
+        &self.address
+    }
+
+    fn page_url(&self, ask: &Ask) -> Url {
+        let mut url = self.address.clone();
+        let mut query = url.query_pairs_mut();
+        query.append_pair("afterDate", &bound(ask.window.from));
+        query.append_pair("beforeDate", &bound(ask.window.to));
+        query.append_pair("pageSize", &page_size(ask).to_string());
+        if let Position::Token(token) = &ask.position {
+            query.append_pair("pageToken", token);
+        }
+        query.extend_pairs(&self.query);
+        drop(query);
+        url
+    }
+
+    fn read_page<'a>(&self, ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
+        let envelope: Envelope<'a> = serde_json::from_str(body)?;
+        let records = envelope.events.unwrap_or_default();
+        let next = match envelope.next_page_token {
+            Some(token) if !token.is_empty() => Next::At(Position::Token(token)),
+            Some(_) => Next::Last,
+            // A full page that does not say whether it is the last one may not be.
+            None if records.len() >= page_size(ask) as usize => Next::Unsaid,
+            None => Next::Last,
+        };
+        Ok(Page {
+            records,
+            next,
+            pages: None,
+        })
+    }
+
+    fn error_message(&self, body: &str) -> Option<String> {
+        serde_json::from_str::<ErrorBody>(body).ok().map(|error| error.message)
+    }
+
+    fn advice(&self, status: u16) -> &'static str {
+        match (status, self.log) {
+            (400, _) => "check that the organization's tariff has audit logs, and the extra query parameters",
+            (401, _) => "check that OAUTH_TOKEN_ARG holds a valid token that has not expired",
+            (403, Log::Mail) => "check that the token's application has the scope ya360_security:audit_log_mail",
+            (403, Log::Disk) => "check that the token's application has the scope ya360_security:audit_log_disk",
+            (404, _) => "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set",
+            _ => "the service may be in trouble; the next run goes on from here",
+        }
+    }
+}
+
+fn page_size(ask: &Ask) -> u32 {
+    ask.size.of(PAGE_SIZE).min(PAGE_SIZE)
+}
