@@ -1,9 +1,19 @@
 //! One audit record as it was received: its time, its identity and its line.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 
-/// A path of object keys from the top of a record, such as `["trigger", "at"]`.
-pub type KeyPath = &'static [&'static str];
+use crate::line::{Found, Malformed, Scanner};
+
+pub use crate::line::KeyPath;
+
+/// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is a fault of the record, such
+/// as a clock at its epoch, and would make a day file in the far past.
+const EARLIEST_UNIX_SECONDS: i64 = 946_684_800;
+
+/// How many characters of an unreadable time are shown.
+const SHOWN_CHARS: usize = 60;
 
 /// Where the records of a source keep what the archive must know of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +29,14 @@ pub struct Shape {
 /// What makes two records of a source the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sameness {
-    /// The value at [`Shape::id`]; a record without one falls back to its whole content.
+    /// The value at [`Shape::id`], a number or a string with something in it; a record without one falls back to its
+    /// whole content.
     Id,
     /// The whole record, compared as a JSON value.
     Content,
 }
 
-/// Two hashes that stand for a record when duplicates are looked for.
+/// Two hashes that stand for a record when duplicates are looked for; [`crate::line`] defines them.
 ///
 /// `key` says which record it is, `content` what it says. For [`Sameness::Content`] both are the same hash; for
 /// [`Sameness::Id`] a record with a known key and another content is a conflict, which must not cost the record.
@@ -57,4 +68,246 @@ pub struct Rejected {
     pub content: u128,
     /// The one-line form, without the newline; any JSON value.
     pub line: Box<str>,
+}
+
+/// Why a JSON value cannot be filed under a day.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It is a string, a number, an array, `true`, `false` or `null`.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// Nothing stands where the time should.
+    #[error("no time at `{}`", path.join("."))]
+    NoTime {
+        /// Where it should stand.
+        path: KeyPath,
+    },
+    /// What stands where the time should is not a string.
+    #[error("the time at `{}` is not a string", path.join("."))]
+    TimeNotAString {
+        /// Where it stands.
+        path: KeyPath,
+    },
+    /// The time is not one, or not in the form of RFC 3339.
+    #[error("the time at `{}` cannot be read: \"{shown}\"", path.join("."))]
+    TimeUnreadable {
+        /// Where it stands.
+        path: KeyPath,
+        /// Its first 60 characters, control characters escaped.
+        shown: String,
+    },
+    /// The time is before the year 2000.
+    #[error("the time at `{}`, {time:?}, is before the year 2000", path.join("."))]
+    TimeTooEarly {
+        /// Where it stands.
+        path: KeyPath,
+        /// What it says.
+        time: DateTime<Utc>,
+    },
+}
+
+/// A text was not read as a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It is not JSON: a fragment of a line, or something else altogether.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It is a JSON value that cannot be filed under a day.
+    #[error("{}", .0.reason)]
+    Rejected(Rejected),
+}
+
+/// A text holds no record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifyError {
+    /// It is not JSON: a fragment of a line, or something else altogether.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It is a JSON value that cannot be filed under a day.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+}
+
+/// The time and the identity of a record whose line is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// When it happened, by its own account.
+    pub time: DateTime<Utc>,
+    /// What it is compared by.
+    pub identity: Identity,
+}
+
+impl Record {
+    /// Reads one record; for many a [`Reader`] does the same at less cost.
+    ///
+    /// # Errors
+    ///
+    /// See [`Reader::read`].
+    pub fn read(json: &str, shape: &Shape) -> Result<Self, ReadError> {
+        Reader::new(*shape).read(json)
+    }
+
+    /// Gives it up as a record, for a reason that it does not show by itself, such as a time in the future.
+    pub fn into_rejected(self, reason: impl Into<String>) -> Rejected {
+        Rejected {
+            reason: reason.into(),
+            content: self.identity.content,
+            line: self.line,
+        }
+    }
+}
+
+/// Shows neither the line nor the identity: records are personal data.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("time", &self.time)
+            .field("line_bytes", &self.line.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows neither the line nor the reason, which may quote it: records are personal data.
+impl fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected")
+            .field("line_bytes", &self.line.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the records of one source, those that it answers and those that the archive holds, by the same rules.
+#[derive(Debug)]
+pub struct Reader {
+    shape: Shape,
+    scanner: Scanner,
+    line: String,
+}
+
+impl Reader {
+    const TIME: usize = 0;
+    const ID: usize = 1;
+
+    /// A reader for records of this shape.
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            scanner: Scanner::new(&[shape.time, shape.id]),
+            line: String::new(),
+        }
+    }
+
+    /// Reads a record and keeps its line.
+    ///
+    /// # Errors
+    ///
+    /// The text is not JSON, or a JSON value that cannot be filed: not an object, or without a readable time from the
+    /// year 2000 on. Whether a time is too late is for the caller to judge; see [`Record::into_rejected`].
+    pub fn read(&mut self, json: &str) -> Result<Record, ReadError> {
+        let content = self.scan(json)?;
+        let line = Box::from(self.line.as_str());
+        match self.time() {
+            Ok(time) => Ok(Record {
+                time,
+                identity: self.identity(content),
+                line,
+            }),
+            Err(unfit) => Err(ReadError::Rejected(Rejected {
+                reason: unfit.to_string(),
+                content,
+                line,
+            })),
+        }
+    }
+
+    /// Reads the time and the identity of a record, and keeps nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reader::read`].
+    pub fn identify(&mut self, json: &str) -> Result<Identified, IdentifyError> {
+        let content = self.scan(json)?;
+        Ok(Identified {
+            time: self.time()?,
+            identity: self.identity(content),
+        })
+    }
+
+    /// The id that the service documents for a record, as text: a string's characters, a number as it was written.
+    ///
+    /// A string that no UTF-8 text can hold, because of a lone surrogate, stays as it stands in the line. `None` where
+    /// the text is not JSON, or the id is missing, empty, or neither a string nor a number.
+    pub fn id_text(&mut self, json: &str) -> Option<String> {
+        self.scan(json).ok()?;
+        let written = &self.line[self.id()?.range.clone()];
+        Some(serde_json::from_str(written).unwrap_or_else(|_| string_form(written).unwrap_or(written).to_owned()))
+    }
+
+    fn scan(&mut self, json: &str) -> Result<u128, Malformed> {
+        self.line.clear();
+        self.scanner.scan(json, &mut self.line)
+    }
+
+    /// The time of the record that was scanned last.
+    fn time(&self) -> Result<DateTime<Utc>, Unfit> {
+        let path = self.shape.time;
+        if !self.line.starts_with('{') {
+            return Err(Unfit::NotAnObject);
+        }
+        let found = self.scanner.found(Self::TIME).ok_or(Unfit::NoTime { path })?;
+        let written = &self.line[found.range.clone()];
+        let text = string_form(written).ok_or(Unfit::TimeNotAString { path })?;
+        let Ok(time) = DateTime::parse_from_rfc3339(text) else {
+            return Err(Unfit::TimeUnreadable {
+                path,
+                shown: shown(text),
+            });
+        };
+        let time = time.to_utc();
+        if time.timestamp() < EARLIEST_UNIX_SECONDS {
+            return Err(Unfit::TimeTooEarly { path, time });
+        }
+        Ok(time)
+    }
+
+    /// The identity of the record that was scanned last.
+    fn identity(&self, content: u128) -> Identity {
+        let id = match self.shape.sameness {
+            Sameness::Id => self.id().map(|found| found.hash),
+            Sameness::Content => None,
+        };
+        Identity {
+            key: id.unwrap_or(content),
+            content,
+        }
+    }
+
+    /// Where the record that was scanned last has an id that says something.
+    fn id(&self) -> Option<&Found> {
+        let found = self.scanner.found(Self::ID)?;
+        let written = &self.line[found.range.clone()];
+        let is_number = written.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let is_text = string_form(written).is_some_and(|text| !text.is_empty());
+        (is_number || is_text).then_some(found)
+    }
+}
+
+/// What stands between the quotes of a string's form, where the form is that of a string. A time has no character that
+/// is escaped there, so a readable one needs no decoding.
+fn string_form(written: &str) -> Option<&str> {
+    written.strip_prefix('"')?.strip_suffix('"')
+}
+
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN_CHARS) {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    if text.chars().nth(SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }

@@ -1,0 +1,155 @@
+//! JSON numbers: their grammar, and the one text that stands for all ways to write a number.
+//!
+//! That text is `-` for a negative number, the digits without zeros in front or behind, and then, where it is not 0,
+//! `e` and the power of ten: `12e2` for `1200`, `11e-1` for `1.10`, `0` for `-0.0`. Nothing is rounded, however long
+//! the number or its exponent.
+
+use super::Malformed;
+use super::input::Input;
+
+/// A number as it was written.
+pub(super) struct Number<'a> {
+    text: &'a str,
+    integer: &'a [u8],
+    fraction: &'a [u8],
+    exponent: Option<Exponent<'a>>,
+}
+
+struct Exponent<'a> {
+    negative: bool,
+    digits: &'a [u8],
+}
+
+impl<'a> Number<'a> {
+    /// Reads a number; the next byte is its sign or first digit.
+    pub(super) fn read(input: &mut Input<'a>) -> Result<Self, Malformed> {
+        let start = input.at();
+        if input.peek() == Some(b'-') {
+            input.advance(1);
+        }
+        let offset = input.at();
+        let integer = some_digits(input)?;
+        if integer.len() > 1 && integer.starts_with(b"0") {
+            return Err(Malformed {
+                offset,
+                what: "a zero in front of other digits",
+            });
+        }
+        let fraction = match input.peek() {
+            Some(b'.') => {
+                input.advance(1);
+                some_digits(input)?
+            }
+            _ => &[],
+        };
+        let exponent = Exponent::read(input)?;
+        Ok(Self {
+            text: input.since(start),
+            integer,
+            fraction,
+            exponent,
+        })
+    }
+
+    /// The number as it was written.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Whether it is surely written in its canonical way; most numbers are.
+    pub(super) fn is_canonical(&self) -> bool {
+        let is_integer = self.integer.len() == self.text.len() - usize::from(self.is_negative());
+        is_integer && (!self.integer.ends_with(b"0") || self.text == "0")
+    }
+
+    /// Appends the canonical text.
+    pub(super) fn write_canonical(&self, out: &mut Vec<u8>) {
+        let digits = self.integer.iter().chain(self.fraction);
+        let trailing_zeros = digits.clone().rev().take_while(|digit| **digit == b'0').count();
+        let significant = self.integer.len() + self.fraction.len() - trailing_zeros;
+        if significant == 0 {
+            out.push(b'0');
+            return;
+        }
+        if self.is_negative() {
+            out.push(b'-');
+        }
+        out.extend(digits.take(significant).skip_while(|digit| **digit == b'0'));
+        // Both are lengths in memory, far inside an i128.
+        let power = self.integer.len() as i128 - significant as i128;
+        match &self.exponent {
+            Some(exponent) => exponent.write_sum(power, out),
+            None => write_power(power, out),
+        }
+    }
+
+    fn is_negative(&self) -> bool {
+        self.text.starts_with('-')
+    }
+}
+
+impl<'a> Exponent<'a> {
+    /// Digits up to which an exponent and a power are added as `i128`.
+    const SMALL: usize = 30;
+
+    fn read(input: &mut Input<'a>) -> Result<Option<Self>, Malformed> {
+        if !matches!(input.peek(), Some(b'e' | b'E')) {
+            return Ok(None);
+        }
+        input.advance(1);
+        let sign = input.peek().filter(|byte| matches!(byte, b'+' | b'-'));
+        if sign.is_some() {
+            input.advance(1);
+        }
+        let digits = some_digits(input)?;
+        let leading_zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        Ok(Some(Self {
+            negative: sign == Some(b'-'),
+            digits: &digits[leading_zeros..],
+        }))
+    }
+
+    /// Appends the sum of this exponent and a power of ten.
+    fn write_sum(&self, power: i128, out: &mut Vec<u8>) {
+        let sign = if self.negative { -1 } else { 1 };
+        if self.digits.len() <= Self::SMALL {
+            let magnitude = self
+                .digits
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));
+            return write_power(sign * magnitude + power, out);
+        }
+        out.extend_from_slice(if self.negative { b"e-" } else { b"e" });
+        out.extend(
+            sum(self.digits, sign * power)
+                .iter()
+                .skip_while(|digit| **digit == b'0'),
+        );
+    }
+}
+
+fn write_power(power: i128, out: &mut Vec<u8>) {
+    if power != 0 {
+        out.push(b'e');
+        out.extend_from_slice(power.to_string().as_bytes());
+    }
+}
+
+/// The decimal sum of digits and an addend that is nearer to 0 than they are; zeros may stand in front.
+fn sum(digits: &[u8], addend: i128) -> Vec<u8> {
+    let mut sum = [b"0", digits].concat();
+    let mut carry = addend;
+    for digit in sum.iter_mut().rev() {
+        carry += i128::from(*digit - b'0');
+        *digit = b'0' + carry.rem_euclid(10) as u8;
+        carry = carry.div_euclid(10);
+    }
+    sum
+}
+
+fn some_digits<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Malformed> {
+    match input.digits() {
+        [] => Err(input.malformed("no digit where a number needs one")),
+        digits => Ok(digits),
+    }
+}

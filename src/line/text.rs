@@ -1,0 +1,127 @@
+//! JSON strings → their form: every character as itself where it may stand so.
+
+use super::Malformed;
+use super::input::Input;
+
+/// Appends the form of a string, with its quotes; the next byte is the opening one.
+pub(super) fn copy_string(input: &mut Input<'_>, line: &mut String) -> Result<(), Malformed> {
+    let mut copied = input.at();
+    input.advance(1);
+    loop {
+        input.advance(plain_length(input.rest()));
+        match input.peek() {
+            Some(b'"') => {
+                input.advance(1);
+                line.push_str(input.since(copied));
+                return Ok(());
+            }
+            Some(b'\\') => {
+                line.push_str(input.since(copied));
+                copy_escape(input, line)?;
+                copied = input.at();
+            }
+            Some(_) => return Err(input.malformed("a control character inside a string")),
+            None => return Err(input.malformed("the text ends inside a string")),
+        }
+    }
+}
+
+/// Appends a string's form made from its characters, with its quotes.
+pub(super) fn push_string(text: &str, line: &mut String) {
+    line.push('"');
+    text.chars().for_each(|character| push_char(character, line));
+    line.push('"');
+}
+
+/// How many bytes come before a quote, a backslash or a control character, eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    while let Some(chunk) = bytes[length..].first_chunk() {
+        let special = special_bytes(u64::from_le_bytes(*chunk));
+        if special != 0 {
+            return length + special.trailing_zeros() as usize / 8;
+        }
+        length += chunk.len();
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
+    length + bytes[length..].iter().take_while(is_plain).count()
+}
+
+/// Sets the high bit of bytes that are a quote, a backslash or below 0x20; the lowest bit set is always right.
+///
+/// `(x - 1) & !x` has a byte's high bit set where the byte is 0, and `x - 0x20` where it is below 0x20; a borrow can
+/// only spoil the bytes above a hit ("Bit Twiddling Hacks", Sean Eron Anderson, "Determine if a word has a byte less
+/// than n").
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    let below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & (ONES * 0x80)
+}
+
+/// Appends the form of one escape, or of two that are one character; the next byte is the backslash.
+fn copy_escape(input: &mut Input<'_>, line: &mut String) -> Result<(), Malformed> {
+    const UNKNOWN: &str = "an escape that JSON does not have";
+    let start = input.at();
+    match input.rest().get(1) {
+        Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => {
+            input.advance(2);
+            line.push_str(input.since(start));
+        }
+        Some(b'/') => {
+            input.advance(2);
+            line.push('/');
+        }
+        Some(b'u') => {
+            let unit = utf16_escape(input.rest()).ok_or_else(|| input.malformed(UNKNOWN))?;
+            input.advance(6);
+            copy_utf16(unit, input, line);
+        }
+        _ => return Err(input.malformed(UNKNOWN)),
+    }
+    Ok(())
+}
+
+/// Appends the character of an escape that has been read, with the escape behind it where the two are a surrogate pair.
+fn copy_utf16(unit: u16, input: &mut Input<'_>, line: &mut String) {
+    if let Some(character) = char::from_u32(u32::from(unit)) {
+        return push_char(character, line);
+    }
+    let pair = utf16_escape(input.rest()).and_then(|low| char::decode_utf16([unit, low]).next()?.ok());
+    match pair {
+        Some(character) => {
+            input.advance(6);
+            line.push(character);
+        }
+        None => push_hex(unit, line),
+    }
+}
+
+/// The UTF-16 unit of a `\uXXXX` that the bytes start with.
+fn utf16_escape(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.strip_prefix(br"\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0, |unit, digit| {
+        Some(unit << 4 | char::from(*digit).to_digit(16)? as u16)
+    })
+}
+
+fn push_char(character: char, line: &mut String) {
+    match character {
+        '"' => line.push_str("\\\""),
+        '\\' => line.push_str("\\\\"),
+        '\u{8}' => line.push_str("\\b"),
+        '\u{c}' => line.push_str("\\f"),
+        '\n' => line.push_str("\\n"),
+        '\r' => line.push_str("\\r"),
+        '\t' => line.push_str("\\t"),
+        '\0'..' ' => push_hex(character as u16, line),
+        _ => line.push(character),
+    }
+}
+
+fn push_hex(unit: u16, line: &mut String) {
+    line.push_str("\\u");
+    for shift in [12, 8, 4, 0] {
+        line.extend(char::from_digit(u32::from(unit >> shift & 0xf), 16));
+    }
+}
