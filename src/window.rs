@@ -38,9 +38,9 @@ impl Window {
         }
     }
 
-    /// Its length.
-    pub fn width(&self) -> TimeDelta {
-        self.to - self.from
+    /// Whether the time lies in it, its ends included.
+    pub fn contains(&self, time: DateTime<Utc>) -> bool {
+        self.from <= time && time <= self.to
     }
 }
 

@@ -1,5 +1,6 @@
 //! The header that proves who asks: fixed, or minted and renewed before it ends.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -34,16 +35,30 @@ pub(super) struct Header {
 }
 
 impl Credentials {
-    /// The header to send; mints a token where there is none or it ends soon.
-    pub(super) async fn header(&self, http: &Http, authorization: &Authorization) -> Result<Header, Failure> {
+    /// The header to send; mints a token where there is none or it ends soon, and counts that request.
+    pub(super) async fn header(
+        &self,
+        http: &Http,
+        authorization: &Authorization,
+        requests: &AtomicU64,
+    ) -> Result<Header, Failure> {
         let request = match authorization {
-            Authorization::Fixed(value) => return Ok(Header { value: value.clone(), is_fresh: false }),
+            Authorization::Fixed(value) => {
+                return Ok(Header {
+                    value: value.clone(),
+                    is_fresh: false,
+                });
+            }
             Authorization::Minted(request) => request,
         };
         let mut minted = self.minted.lock().await;
         if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
-            return Ok(Header { value: token.header.clone(), is_fresh: false });
+            return Ok(Header {
+                value: token.header.clone(),
+                is_fresh: false,
+            });
         }
+        requests.fetch_add(1, Ordering::Relaxed);
         let token = mint(http, request).await?;
         let value = token.header.clone();
         *minted = Some(token);
@@ -62,5 +77,8 @@ async fn mint(http: &Http, request: &TokenRequest) -> Result<Minted, Failure> {
     let lifetime = Duration::from_secs(token.expires_in);
     // The service hands out the same token again until it ends, so its rest may be shorter than the margin.
     let margin = RENEWAL_MARGIN.min(lifetime / 4);
-    Ok(Minted { header: token.header, renew_at: Instant::now() + (lifetime - margin) })
+    Ok(Minted {
+        header: token.header,
+        renew_at: Instant::now() + (lifetime - margin),
+    })
 }

@@ -66,7 +66,13 @@ impl Http {
     /// As for [`Http::get`].
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<String, Failure> {
         let body = body.expose_secret().to_owned();
-        send(self.client.post(url).header(CONTENT_TYPE, "application/json").body(body)).await
+        send(
+            self.client
+                .post(url)
+                .header(CONTENT_TYPE, "application/json")
+                .body(body),
+        )
+        .await
     }
 }
 
@@ -86,7 +92,11 @@ async fn send(request: RequestBuilder) -> Result<String, Failure> {
     }
     let wait = asked_wait(response.headers());
     let body = read_start(response, LARGEST_ERROR_BODY).await;
-    Err(Failure::Status { status: status.as_u16(), body: String::from_utf8_lossy(&body).into_owned(), wait })
+    Err(Failure::Status {
+        status: status.as_u16(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        wait,
+    })
 }
 
 fn asked_wait(headers: &HeaderMap) -> Option<Duration> {

@@ -1,17 +1,18 @@
 //! Fetching: one page with its retries here, the pages of a slice in `slice`, the pieces of a window in `walk`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use url::Url;
 
-use crate::record::{Record, Rejected};
+use crate::record::{ReadError, Reader, Record, Rejected};
 use crate::source::{Ask, BadPage, Next, Source};
-use credentials::Credentials;
+use credentials::{Credentials, Header};
 use http::Http;
 use retry::{Failure, RetryPolicy};
 
 mod credentials;
+mod harvest;
 pub mod http;
 mod numbered;
 pub mod retry;
@@ -28,6 +29,7 @@ pub struct Fetcher {
     policy: RetryPolicy,
     credentials: Credentials,
     counters: Counters,
+    largest_answer: AtomicUsize,
 }
 
 /// What was asked so far.
@@ -151,7 +153,14 @@ impl std::fmt::Display for Attempts {
 impl Fetcher {
     /// A fetcher that asks `source` through `http`.
     pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
-        Self { source, http, policy, credentials: Credentials::default(), counters: Counters::default() }
+        Self {
+            source,
+            http,
+            policy,
+            credentials: Credentials::default(),
+            counters: Counters::default(),
+            largest_answer: AtomicUsize::new(0),
+        }
     }
 
     /// What was asked so far.
@@ -165,6 +174,11 @@ impl Fetcher {
 
     pub(crate) fn source(&self) -> &dyn Source {
         &*self.source
+    }
+
+    /// Notes how many records an answer held and returns the most that one held before it.
+    fn note_answer(&self, records: usize) -> usize {
+        self.largest_answer.fetch_max(records, Ordering::Relaxed)
     }
 
     /// One page, asked for again as the policy says.
@@ -184,7 +198,11 @@ impl Fetcher {
             let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
                 let is_too_large = matches!(failure, Failure::TooLarge { .. });
                 let error = self.explain(failure, failed);
-                return Err(if is_too_large { PageError::TooLarge(error) } else { PageError::Fatal(error) });
+                return Err(if is_too_large {
+                    PageError::TooLarge(error)
+                } else {
+                    PageError::Fatal(error)
+                });
             };
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
@@ -196,18 +214,25 @@ impl Fetcher {
         }
     }
 
-    /// One attempt; a token that was refused although it was not fresh is minted anew once.
+    /// One attempt; a token that was refused although it was not fresh is minted anew, once.
     async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
-        match self.attempt_once(ask).await {
-            Err(Failure::Status { status: 401, .. }) if self.credentials.forget().await => self.attempt_once(ask).await,
+        let header = self.header().await?;
+        match self.get(ask, &header).await {
+            Err(Failure::Status { status: 401, .. }) if !header.is_fresh && self.credentials.forget().await => {
+                self.get(ask, &self.header().await?).await
+            }
             result => result,
         }
     }
 
-    async fn attempt_once(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
-        let header = self.credentials.header(&self.http, self.source.authorization()).await?;
-        let requests = 1 + u64::from(header.is_fresh);
-        self.counters.requests.fetch_add(requests, Ordering::Relaxed);
+    async fn header(&self) -> Result<Header, Failure> {
+        self.credentials
+            .header(&self.http, self.source.authorization(), &self.counters.requests)
+            .await
+    }
+
+    async fn get(&self, ask: &Ask, header: &Header) -> Result<FetchedPage, Failure> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
         let body = self.http.get(self.source.page_url(ask), &header.value).await?;
         let page = read(&*self.source, ask, &body)?;
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
@@ -222,18 +247,36 @@ impl Fetcher {
         let address = address(&self.source);
         let attempts = Attempts(attempts);
         match failure {
-            Failure::Transport(reason) => FetchError::Unreachable { address, reason: printable(&reason), attempts },
-            Failure::BadBody(BadPage(problem)) => {
-                FetchError::Unreadable { address, problem: printable(&problem), attempts }
-            }
-            Failure::TooLarge { .. } => FetchError::TooLarge { address, problem: failure.to_string() },
+            Failure::Transport(reason) => FetchError::Unreachable {
+                address,
+                reason: printable(&reason),
+                attempts,
+            },
+            Failure::BadBody(BadPage(problem)) => FetchError::Unreadable {
+                address,
+                problem: printable(&problem),
+                attempts,
+            },
+            Failure::TooLarge { .. } => FetchError::TooLarge {
+                address,
+                problem: failure.to_string(),
+            },
             Failure::Status { status, body, .. } => {
-                let said = self.source.error_message(&body).map(|message| format!(", \"{}\"", printable(&message)));
+                let said = self
+                    .source
+                    .error_message(&body)
+                    .map(|message| format!(", \"{}\"", printable(&message)));
                 let advice = match status {
                     300..=399 => "redirects are not followed; check the address",
                     _ => self.source.advice(status),
                 };
-                FetchError::Status { address, status, said: said.unwrap_or_default(), attempts, advice }
+                FetchError::Status {
+                    address,
+                    status,
+                    said: said.unwrap_or_default(),
+                    attempts,
+                    advice,
+                }
             }
         }
     }
@@ -241,9 +284,20 @@ impl Fetcher {
 
 fn read(source: &dyn Source, ask: &Ask, body: &str) -> Result<FetchedPage, BadPage> {
     let page = source.read_page(ask, body)?;
-    let shape = source.shape();
-    let records = page.records.iter().map(|raw| Record::read(raw.get(), &shape)).collect();
-    Ok(FetchedPage { records, next: page.next, pages: page.pages })
+    let mut reader = Reader::new(source.shape());
+    let mut records = Vec::with_capacity(page.records.len());
+    for raw in page.records {
+        match reader.read(raw.get()) {
+            Ok(record) => records.push(Ok(record)),
+            Err(ReadError::Rejected(rejected)) => records.push(Err(rejected)),
+            Err(ReadError::Malformed(malformed)) => return Err(BadPage(format!("a record in the body: {malformed}"))),
+        }
+    }
+    Ok(FetchedPage {
+        records,
+        next: page.next,
+        pages: page.pages,
+    })
 }
 
 /// The address of a source without its query, which holds nothing that helps.
@@ -260,5 +314,14 @@ pub(crate) fn printable(text: &str) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    short.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    short
+        .chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }

@@ -116,7 +116,11 @@ mod tests {
     const DATE: &str = "Mon, 09 Jun 2025 10:00:00 GMT";
 
     fn status(status: u16) -> Failure {
-        Failure::Status { status, body: String::new(), wait: None }
+        Failure::Status {
+            status,
+            body: String::new(),
+            wait: None,
+        }
     }
 
     #[test]
@@ -129,7 +133,10 @@ mod tests {
 
     #[test]
     fn waits_double_from_the_delay_and_stop_after_the_last_retry() {
-        let policy = RetryPolicy { max_retries: 3, delay: Duration::from_secs(2) };
+        let policy = RetryPolicy {
+            max_retries: 3,
+            delay: Duration::from_secs(2),
+        };
         let waits: Vec<_> = (1..=4).map(|failed| policy.wait(failed, &status(503), 0.0)).collect();
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(waits, [seconds(2), seconds(4), seconds(8), None]);
@@ -138,16 +145,30 @@ mod tests {
 
     #[test]
     fn waits_never_exceed_five_minutes() {
-        let policy = RetryPolicy { max_retries: 100, delay: Duration::from_secs(60) };
+        let policy = RetryPolicy {
+            max_retries: 100,
+            delay: Duration::from_secs(60),
+        };
         assert_eq!(policy.wait(90, &status(500), 1.0), Some(LONGEST_WAIT));
-        let asked = Failure::Status { status: 429, body: String::new(), wait: Some(Duration::from_secs(86_400)) };
+        let asked = Failure::Status {
+            status: 429,
+            body: String::new(),
+            wait: Some(Duration::from_secs(86_400)),
+        };
         assert_eq!(policy.wait(1, &asked, 0.0), Some(LONGEST_WAIT));
     }
 
     #[test]
     fn the_servers_wait_goes_before_ours() {
-        let policy = RetryPolicy { max_retries: 3, delay: Duration::from_secs(2) };
-        let asked = Failure::Status { status: 429, body: String::new(), wait: Some(Duration::from_millis(1203)) };
+        let policy = RetryPolicy {
+            max_retries: 3,
+            delay: Duration::from_secs(2),
+        };
+        let asked = Failure::Status {
+            status: 429,
+            body: String::new(),
+            wait: Some(Duration::from_millis(1203)),
+        };
         assert_eq!(policy.wait(2, &asked, 1.0), Some(Duration::from_millis(1203)));
     }
 
@@ -170,7 +191,11 @@ mod tests {
             (None, Some("0"), None, None),
         ];
         for (date, retry_after, reset, expected) in table {
-            assert_eq!(server_wait(date, retry_after, reset), expected, "{retry_after:?} {reset:?}");
+            assert_eq!(
+                server_wait(date, retry_after, reset),
+                expected,
+                "{retry_after:?} {reset:?}"
+            );
         }
     }
 }

@@ -1,0 +1,138 @@
+//! What the pages of one fetch brought, each record once, and which of it may be filed.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::record::{Identity, Record, Rejected};
+use crate::window::{Window, bound};
+
+/// Which records a fetch may hand on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Horizon {
+    /// A later record belongs to a part of the window that was not asked for yet: filing it would move the archive's
+    /// last record past a hole.
+    pub(crate) filed_to: DateTime<Utc>,
+    /// A record later than this is not possible yet, and rejected.
+    pub(crate) possible_to: DateTime<Utc>,
+}
+
+/// The records of one fetch.
+#[derive(Debug)]
+pub(crate) struct Harvest {
+    horizon: Horizon,
+    seen: HashSet<Identity>,
+    seen_rejected: HashSet<u128>,
+    /// Those that can be filed.
+    pub(crate) records: Vec<Record>,
+    /// Those that cannot.
+    pub(crate) rejected: Vec<Rejected>,
+    /// How many the service gave, repeated ones included, those of a later part of the window left out.
+    pub(crate) received: u64,
+    /// The size of the lines that are held.
+    pub(crate) bytes: usize,
+}
+
+/// What one page added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Added {
+    /// Records that no earlier page of the fetch had.
+    pub(crate) new: usize,
+    /// When they happened.
+    pub(crate) times: Option<Times>,
+}
+
+/// The times of those of a page's records that lie in the window asked for: a stray one elsewhere says nothing of how
+/// far the page reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// The least.
+    pub(crate) oldest: DateTime<Utc>,
+    /// The one that half of the records are not newer than.
+    pub(crate) median: DateTime<Utc>,
+    /// The greatest.
+    pub(crate) newest: DateTime<Utc>,
+    /// Whether they stand newest first.
+    pub(crate) in_order: bool,
+}
+
+impl Harvest {
+    pub(crate) fn new(horizon: Horizon) -> Self {
+        Self {
+            horizon,
+            seen: HashSet::new(),
+            seen_rejected: HashSet::new(),
+            records: Vec::new(),
+            rejected: Vec::new(),
+            received: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Takes in a page of what `window` was asked for.
+    pub(crate) fn add(&mut self, window: Window, page: Vec<Result<Record, Rejected>>) -> Added {
+        let mut times = Vec::with_capacity(page.len());
+        let mut new = 0;
+        for item in page {
+            let is_new = match item {
+                Ok(record) => {
+                    if window.contains(record.time) {
+                        times.push(record.time);
+                    }
+                    self.add_record(record)
+                }
+                Err(rejected) => self.add_rejected(rejected),
+            };
+            new += usize::from(is_new);
+        }
+        Added {
+            new,
+            times: Times::of(times),
+        }
+    }
+
+    fn add_record(&mut self, record: Record) -> bool {
+        if record.time > self.horizon.possible_to {
+            let possible_to = bound(self.horizon.possible_to);
+            return self.add_rejected(record.into_rejected(format!("its time is in the future, after {possible_to}")));
+        }
+        let is_new = self.seen.insert(record.identity);
+        if record.time <= self.horizon.filed_to {
+            self.received += 1;
+            if is_new {
+                self.bytes += record.line.len();
+                self.records.push(record);
+            }
+        }
+        is_new
+    }
+
+    fn add_rejected(&mut self, rejected: Rejected) -> bool {
+        self.received += 1;
+        let is_new = self.seen_rejected.insert(rejected.content);
+        if is_new {
+            self.bytes += rejected.line.len();
+            self.rejected.push(rejected);
+        }
+        is_new
+    }
+}
+
+impl Times {
+    fn of(mut times: Vec<DateTime<Utc>>) -> Option<Self> {
+        let in_order = times.is_sorted_by(|earlier, later| earlier >= later);
+        times.sort_unstable();
+        let (oldest, newest) = (*times.first()?, *times.last()?);
+        Some(Self {
+            oldest,
+            median: times[times.len() / 2],
+            newest,
+            in_order,
+        })
+    }
+
+    /// Whether all of them lie within one millisecond, the finest bound that every service takes.
+    pub(crate) fn share_a_millisecond(&self) -> bool {
+        self.oldest.timestamp_millis() == self.newest.timestamp_millis()
+    }
+}
