@@ -2,10 +2,14 @@
 //!
 //! A source is pure: it does no I/O and knows no clock.
 
+mod kind;
+
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::value::RawValue;
 use url::Url;
+
+pub use kind::{Configure, Kind};
 
 use crate::record::Shape;
 use crate::window::Window;
