@@ -10,9 +10,15 @@ use url::Url;
 use crate::record::Shape;
 use crate::window::Window;
 
-pub mod port;
-pub mod terraform;
-pub mod yandex360;
+mod kind;
+mod port;
+mod terraform;
+mod yandex360;
+
+pub use kind::{Configure, Kind};
+
+/// Every kind of stream, in the order in which they are shown.
+pub const SOURCES: &[Kind] = &[yandex360::MAIL, yandex360::DISK, port::PORT, terraform::TERRAFORM];
 
 /// A service as one stream sees it.
 pub trait Source: Send + Sync {
@@ -181,4 +187,11 @@ impl From<serde_json::Error> for BadPage {
             error.column()
         ))
     }
+}
+
+/// The address of a method: the base that the operator gives, and the method's path below it.
+fn method(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
 }

@@ -2,14 +2,49 @@
 //!
 //! Facts: <https://docs.port.io/api-reference/get-audit-logs> and `…/create-an-access-token`.
 
-use secrecy::SecretString;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, MintedToken, Next, Page, Paging, Source};
+use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Source, TokenRequest, method};
+use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
+
+/// The row of Port.
+pub(super) const PORT: Kind = Kind {
+    name: "port",
+    prefix: "PORT",
+    lookback_days: 365,
+    variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
+    secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
+    configure,
+};
+
+/// Lists are documented with brackets and used without.
+const PARAMETERS: Parameters = Parameters {
+    allowed: &[
+        "identifier",
+        "entity",
+        "blueprint",
+        "run_id",
+        "webhookId",
+        "webhookEventId",
+        "origin",
+        "origin[]",
+        "InstallationId",
+        "resources",
+        "resources[]",
+        "includes",
+        "includes[]",
+        "action",
+        "status",
+    ],
+    reserved: &["from", "to", "limit"],
+};
 
 /// The audit log of a Port organization.
 #[derive(Debug)]
@@ -18,6 +53,59 @@ pub struct Port {
     limit: u32,
     query: Vec<(String, String)>,
     authorization: Authorization,
+}
+
+fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
+    let base = env
+        .or("PORT_API_URL", "https://api.getport.io", env::address, faults)
+        .map(without_version);
+    let limit = env.or("PORT_PAGE_LIMIT", "1000", env::whole_number(1..=100_000), faults);
+    let query = env.query("PORT_API_QUERY", PARAMETERS, faults);
+    let authorization = authorization(base.as_ref(), env, faults);
+    Some(Arc::new(Port {
+        address: method(&base?, "/v1/audit-log"),
+        limit: limit?,
+        query: query?,
+        authorization: authorization?,
+    }))
+}
+
+/// A token that was given, or what mints one.
+fn authorization(base: Option<&Url>, env: &Env, faults: &mut Faults) -> Option<Authorization> {
+    let mints = env.is_set("PORT_CLIENT_ID") || env.has_secret("PORT_CLIENT_SECRET");
+    if !mints {
+        if !env.has_secret("PORT_API_TOKEN") {
+            faults.add(
+                "PORT_API_TOKEN",
+                "(or PORT_CLIENT_ID and PORT_CLIENT_SECRET) must be set",
+            );
+        }
+        return env
+            .secret("PORT_API_TOKEN", faults)
+            .map(|token| Authorization::Fixed(bearer(token.expose_secret())));
+    }
+    if env.has_secret("PORT_API_TOKEN") {
+        faults.add(
+            "PORT_API_TOKEN",
+            "must not be set together with PORT_CLIENT_ID and PORT_CLIENT_SECRET",
+        );
+    }
+    let id = env.required("PORT_CLIENT_ID", env::text, faults);
+    let secret = env.required_secret("PORT_CLIENT_SECRET", faults);
+    let body = serde_json::json!({ "clientId": id?, "clientSecret": secret?.expose_secret() });
+    Some(Authorization::Minted(TokenRequest {
+        url: method(base?, "/v1/auth/access_token"),
+        body: SecretString::from(body.to_string()),
+        read: read_token,
+    }))
+}
+
+/// The base without the version that people write behind it.
+fn without_version(mut base: Url) -> Url {
+    let path = base.path().trim_end_matches('/');
+    let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
+    base.set_path(&path);
+    base
 }
 
 #[derive(Deserialize)]

@@ -2,22 +2,56 @@
 //!
 //! Facts: <https://developer.hashicorp.com/terraform/cloud-docs/api-docs/audit-trails>.
 
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Next, Page, Paging, Position, Source};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
 /// The documented default.
 const PAGE_SIZE: u32 = 1000;
 
+/// The row of HCP Terraform; the service keeps records for 14 days.
+pub(super) const TERRAFORM: Kind = Kind {
+    name: "tfc",
+    prefix: "TFC",
+    lookback_days: 14,
+    variables: &["TFC_API_URL", "TFC_API_QUERY"],
+    secrets: &["TFC_ORG_TOKEN"],
+    configure,
+};
+
+/// The service knows no parameters but those that the program sets.
+const PARAMETERS: Parameters = Parameters {
+    allowed: &[],
+    reserved: &["since", "page[number]", "page[size]"],
+};
+
 /// The audit trail of an HCP Terraform organization.
 #[derive(Debug)]
 pub struct Terraform {
     address: Url,
     authorization: Authorization,
+}
+
+fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
+    let base = env.or("TFC_API_URL", "https://app.terraform.io", env::address, faults);
+    let token = env.required_secret("TFC_ORG_TOKEN", faults);
+    // Read for its faults alone: nothing is allowed in it.
+    env.query("TFC_API_QUERY", PARAMETERS, faults)?;
+    let token = token?;
+    let bare = token.expose_secret().trim();
+    let bare = bare.strip_prefix("Bearer ").unwrap_or(bare);
+    Some(Arc::new(Terraform {
+        address: method(&base?, "/api/v2/organization/audit-trail"),
+        authorization: Authorization::Fixed(SecretString::from(format!("Bearer {bare}"))),
+    }))
 }
 
 #[derive(Deserialize)]

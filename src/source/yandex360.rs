@@ -2,16 +2,46 @@
 //!
 //! Facts: <https://yandex.ru/dev/api360/doc/ru/ref/AuditLogService/AuditLogService_Mail> and `…_Disk`.
 
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Next, Page, Paging, Position, Source};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
 /// The documented maximum.
 const PAGE_SIZE: u32 = 100;
+
+/// How long the service is thought to keep records; it does not document it.
+const LOOKBACK_DAYS: u32 = 184;
+
+/// The row of the mail log.
+pub(super) const MAIL: Kind = Kind {
+    name: "yandex-mail",
+    prefix: "MAIL",
+    lookback_days: LOOKBACK_DAYS,
+    variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
+    secrets: &["OAUTH_TOKEN_ARG"],
+    configure: |env, faults| configure(Log::Mail, env, faults),
+};
+
+/// The row of the disk log.
+pub(super) const DISK: Kind = Kind {
+    name: "yandex-disk",
+    prefix: "DISK",
+    lookback_days: LOOKBACK_DAYS,
+    variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
+    secrets: &["OAUTH_TOKEN_ARG"],
+    configure: |env, faults| configure(Log::Disk, env, faults),
+};
+
+/// Parameters that the program sets itself.
+const RESERVED: &[&str] = &["afterDate", "beforeDate", "pageSize", "pageToken"];
 
 /// One of the two logs of an organization.
 #[derive(Debug)]
@@ -27,6 +57,53 @@ pub struct Yandex360 {
 enum Log {
     Mail,
     Disk,
+}
+
+impl Log {
+    fn path(self, organization: u64) -> String {
+        let log = match self {
+            Log::Mail => "mail",
+            Log::Disk => "disk",
+        };
+        format!("/security/v1/org/{organization}/audit_log/{log}")
+    }
+
+    fn query_variable(self) -> &'static str {
+        match self {
+            Log::Mail => "MAIL_API_QUERY",
+            Log::Disk => "DISK_API_QUERY",
+        }
+    }
+
+    fn parameters(self) -> Parameters {
+        let allowed: &[&str] = match self {
+            Log::Mail => &["includeUids", "excludeUids", "types"],
+            Log::Disk => &["includeUids", "excludeUids"],
+        };
+        Parameters {
+            allowed,
+            reserved: RESERVED,
+        }
+    }
+}
+
+fn configure(log: Log, env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
+    let token = env.required_secret("OAUTH_TOKEN_ARG", faults);
+    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), faults);
+    let base = env.or("YANDEX_API_URL", "https://api360.yandex.net", env::address, faults);
+    let query = env.query(log.query_variable(), log.parameters(), faults);
+    Some(Arc::new(Yandex360 {
+        log,
+        address: method(&base?, &log.path(organization?)),
+        query: query?,
+        authorization: Authorization::Fixed(oauth(&token?)),
+    }))
+}
+
+/// The header for a token that people copy with and without `OAuth `.
+fn oauth(token: &SecretString) -> SecretString {
+    let token = token.expose_secret().trim();
+    SecretString::from(format!("OAuth {}", token.strip_prefix("OAuth ").unwrap_or(token)))
 }
 
 #[derive(Deserialize)]

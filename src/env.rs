@@ -1,0 +1,333 @@
+//! The environment and `.env`, read once into a value; the only file of the program that reads either.
+//!
+//! The environment of the process wins over the file. A variable that is set to nothing counts as not set, so a stream
+//! that `.env` switches on can be switched off for one run: `PORT_LOG_CATALOG_LOCATION= trailkeeper`.
+//!
+//! Readers collect faults and go on, so that everything that is wrong is reported at once.
+
+mod dotenv;
+mod fault;
+mod query;
+mod secret;
+mod value;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::Metadata;
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use dotenv::{EnvFile, Location};
+pub use fault::{Fault, Faults};
+pub use query::Parameters;
+pub use value::{Refusal, address, file_mode, folder, seconds, text, whole_number};
+
+/// The variables of this run. `Debug` shows their names alone.
+#[derive(Clone, Default)]
+pub struct Env {
+    variables: BTreeMap<String, Variable>,
+    faults: Faults,
+    warnings: Vec<String>,
+}
+
+/// Every value is kept as a secret, since which ones are is only known when they are read.
+#[derive(Clone)]
+enum Variable {
+    Text(SecretString),
+    /// Bytes that are not UTF-8.
+    Unreadable,
+}
+
+impl Env {
+    /// Reads the environment of the process, and `.env` in the working folder or the file that was asked for.
+    ///
+    /// What is wrong with the file is among [`Env::faults`].
+    #[must_use]
+    pub fn load(env_file: Option<&Path>) -> Self {
+        Self::assemble(std::env::vars_os(), &Location::new(env_file))
+    }
+
+    /// An environment of these variables and no others, for the demo and tests.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let variables = pairs
+            .into_iter()
+            .map(|(name, value)| (name.into(), Variable::Text(value.into().into())));
+        Self {
+            variables: variables.collect(),
+            ..Self::default()
+        }
+    }
+
+    fn assemble(process: impl Iterator<Item = (OsString, OsString)>, location: &Location) -> Self {
+        let mut faults = Faults::default();
+        let EnvFile { variables, warnings } = dotenv::read(location, &mut faults);
+        let mut variables: BTreeMap<_, _> = variables
+            .into_iter()
+            .map(|(name, value)| (name, Variable::Text(value)))
+            .collect();
+        for (name, value) in process {
+            let value = value
+                .into_string()
+                .map_or(Variable::Unreadable, |value| Variable::Text(value.into()));
+            variables.insert(name.to_string_lossy().into_owned(), value);
+        }
+        Self {
+            variables,
+            faults,
+            warnings,
+        }
+    }
+
+    /// What is wrong with the settings file itself.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// What deserves a word but stops nothing: a file with tokens that everyone can read, a variable set twice.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether a variable is set to something.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        match self.variables.get(name) {
+            Some(Variable::Text(text)) => !text.expose_secret().is_empty(),
+            Some(Variable::Unreadable) => true,
+            None => false,
+        }
+    }
+
+    /// A variable that may be left out; `None` if it is not set, or after a fault.
+    pub fn optional<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Refusal>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let text = self.text(name, faults)?;
+        parsed(name, text, parse, faults)
+    }
+
+    /// A variable without which the run cannot begin; `None` after a fault.
+    pub fn required<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Refusal>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        if !self.is_set(name) {
+            faults.missing(name);
+            return None;
+        }
+        self.optional(name, parse, faults)
+    }
+
+    /// A variable that counts as set to `default` when it is left out; `None` after a fault.
+    pub fn or<T>(
+        &self,
+        name: &str,
+        default: &str,
+        parse: impl FnOnce(&str) -> Result<T, Refusal>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        if !self.is_set(name) {
+            return parsed(name, default, parse, faults);
+        }
+        self.optional(name, parse, faults)
+    }
+
+    /// A variable that a stream can have for itself: `MAIL_MAX_PAGES`, else `MAX_PAGES`, else `default`.
+    pub fn per_stream<T>(
+        &self,
+        prefix: &str,
+        name: &str,
+        default: &str,
+        parse: impl FnOnce(&str) -> Result<T, Refusal>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let own_name = format!("{prefix}_{name}");
+        let name = if self.is_set(&own_name) { &own_name } else { name };
+        self.or(name, default, parse, faults)
+    }
+
+    /// The text of a variable; `None` if it is not set, or is not UTF-8, which is a fault.
+    fn text(&self, name: &str, faults: &mut Faults) -> Option<&str> {
+        match self.variables.get(name)? {
+            Variable::Text(text) => Some(text.expose_secret()).filter(|text| !text.is_empty()),
+            Variable::Unreadable => {
+                faults.add(name, "must be UTF-8 text");
+                None
+            }
+        }
+    }
+}
+
+fn parsed<T>(name: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, Refusal>, faults: &mut Faults) -> Option<T> {
+    parse(text)
+        .map_err(|refusal| faults.add(name, refusal.problem(text)))
+        .ok()
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Env")
+            .field("names", &self.variables.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The permission bits of a file; none where the system has no such bits.
+fn permissions(metadata: &Metadata) -> u32 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        metadata.permissions().mode() & 0o777
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn assembled(process: &[(&str, &str)], file: &str) -> Env {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(&path, file).unwrap();
+        let process = process
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        Env::assemble(process, &Location::Usual(path))
+    }
+
+    fn max_pages(env: &Env) -> (Option<u32>, String) {
+        let mut faults = Faults::default();
+        let number = env.per_stream("MAIL", "MAX_PAGES", "20", whole_number(1..=1000), &mut faults);
+        (number, faults.to_string())
+    }
+
+    #[test]
+    fn the_environment_of_the_process_wins_over_the_file() {
+        let env = assembled(&[("MAX_PAGES", "5")], "MAX_PAGES=6\nOVERLAP_MINUTES=7\n");
+        assert_eq!(max_pages(&env), (Some(5), String::new()));
+        assert_eq!(
+            env.or("OVERLAP_MINUTES", "2", whole_number(0..=10_u8), &mut Faults::default()),
+            Some(7)
+        );
+    }
+
+    #[test]
+    fn a_variable_set_to_nothing_counts_as_not_set_and_hides_the_file() {
+        let env = assembled(&[("MAX_PAGES", "")], "MAX_PAGES=6\n");
+        assert!(!env.is_set("MAX_PAGES"));
+        assert_eq!(max_pages(&env), (Some(20), String::new()));
+    }
+
+    #[test]
+    fn a_stream_overrides_what_all_streams_have() {
+        assert_eq!(max_pages(&Env::default()), (Some(20), String::new()));
+        assert_eq!(
+            max_pages(&Env::from_pairs([("MAX_PAGES", "3")])),
+            (Some(3), String::new())
+        );
+        assert_eq!(
+            max_pages(&Env::from_pairs([("MAX_PAGES", "3"), ("MAIL_MAX_PAGES", "4")])),
+            (Some(4), String::new())
+        );
+        assert_eq!(
+            max_pages(&Env::from_pairs([("MAX_PAGES", "3"), ("MAIL_MAX_PAGES", "")])),
+            (Some(3), String::new())
+        );
+    }
+
+    #[test]
+    fn the_variable_that_is_wrong_is_the_one_that_is_named() {
+        let expected = "must be a whole number from 1 to 1000, not `abc`";
+        assert_eq!(
+            max_pages(&Env::from_pairs([("MAX_PAGES", "abc")])),
+            (None, format!("MAX_PAGES {expected}"))
+        );
+        assert_eq!(
+            max_pages(&Env::from_pairs([("MAIL_MAX_PAGES", "abc")])),
+            (None, format!("MAIL_MAX_PAGES {expected}"))
+        );
+    }
+
+    #[test]
+    fn every_fault_is_collected() {
+        let env = Env::from_pairs([("RETRY_DELAY_SECONDS", "-1"), ("YANDEX_API_URL", "http://example.org")]);
+        let mut faults = Faults::because("MAIL_LOG_CATALOG_LOCATION is set");
+        assert_eq!(
+            env.required("ORGANIZATION_ID_ARG", whole_number(1..=u64::MAX), &mut faults),
+            None
+        );
+        assert_eq!(
+            env.or::<Duration>("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), &mut faults),
+            None
+        );
+        assert_eq!(
+            env.or("YANDEX_API_URL", "https://api360.yandex.net", address, &mut faults),
+            None
+        );
+        assert_eq!(env.optional("APP_LOG_FILE", text, &mut faults), None);
+        assert_eq!(
+            faults.to_string(),
+            "ORGANIZATION_ID_ARG is required because MAIL_LOG_CATALOG_LOCATION is set\n\
+             RETRY_DELAY_SECONDS must be a number of seconds from 0 to 300, such as `0.5`, not `-1`\n\
+             YANDEX_API_URL must begin with `https://` (`http://` is for loopback hosts only), not `http://example.org`"
+        );
+    }
+
+    #[test]
+    fn a_broken_settings_file_is_among_the_faults() {
+        let env = assembled(&[], "A=1\nhunter2 hunter2\n");
+        let faults = env.faults().to_string();
+        assert!(faults.contains(".env line 2 must be NAME=value"), "{faults}");
+        assert!(!faults.contains("hunter2"), "{faults}");
+        let absent = Env::assemble(
+            std::iter::empty(),
+            &Location::Named(PathBuf::from("/nowhere/absent.env")),
+        );
+        assert!(
+            absent
+                .faults()
+                .to_string()
+                .starts_with("--env-file must be a file that can be read")
+        );
+    }
+
+    #[test]
+    fn debug_shows_names_but_no_value() {
+        let env = assembled(&[("OAUTH_TOKEN_ARG", "hunter2")], "TFC_ORG_TOKEN=hunter2\n");
+        let shown = format!("{env:?} {env:#?}");
+        assert!(
+            shown.contains("OAUTH_TOKEN_ARG") && shown.contains("TFC_ORG_TOKEN"),
+            "{shown}"
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_text_is_a_fault_where_it_is_read() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let process = [(OsString::from("MAX_PAGES"), OsString::from_vec(vec![0xff]))];
+        let env = Env::assemble(process.into_iter(), &Location::Usual(PathBuf::from("/nowhere/.env")));
+        assert!(env.faults().is_empty());
+        assert_eq!(max_pages(&env), (None, "MAX_PAGES must be UTF-8 text".to_owned()));
+    }
+}

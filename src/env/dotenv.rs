@@ -1,0 +1,278 @@
+//! The `.env` file: read into a value, the environment of the process stays as it is.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::fault::Faults;
+
+/// More than any settings file needs; keeps a wrong path (`/dev/zero`) from filling the memory.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// What a settings file holds.
+#[derive(Debug, Default)]
+pub(super) struct EnvFile {
+    pub(super) variables: BTreeMap<String, SecretString>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Which file is read.
+#[derive(Clone, Debug)]
+pub(super) enum Location {
+    /// `.env` in the working folder, if there is one.
+    Usual(PathBuf),
+    /// The one that was asked for, which must exist.
+    Named(PathBuf),
+}
+
+impl Location {
+    pub(super) fn new(named: Option<&Path>) -> Self {
+        match named {
+            Some(path) => Location::Named(path.to_owned()),
+            None => Location::Usual(PathBuf::from(".env")),
+        }
+    }
+}
+
+/// Reads the file; a line that cannot be read is a fault that names its number but not its content.
+pub(super) fn read(location: &Location, faults: &mut Faults) -> EnvFile {
+    let (path, label) = match location {
+        Location::Usual(path) => (path, ".env"),
+        Location::Named(path) => (path, "--env-file"),
+    };
+    match read_text(path) {
+        Ok((text, mode)) => {
+            let mut file = parse(&text, path, faults);
+            file.warnings.extend(exposed(path, mode));
+            file
+        }
+        Err(error) if matches!(location, Location::Usual(_)) && error.kind() == io::ErrorKind::NotFound => {
+            EnvFile::default()
+        }
+        Err(error) => {
+            faults.add(
+                label,
+                format!("must be a file that can be read, not `{}`: {error}", path.display()),
+            );
+            EnvFile::default()
+        }
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
+    let file = File::open(path)?;
+    let mode = super::permissions(&file.metadata()?);
+    let mut text = Zeroizing::new(String::new());
+    file.take(LARGEST_FILE).read_to_string(&mut text)?;
+    Ok((text, mode))
+}
+
+/// A file with tokens that every user of the machine can read deserves a word.
+fn exposed(path: &Path, mode: u32) -> Option<String> {
+    let path = path.display();
+    (mode & 0o004 != 0).then(|| {
+        format!(
+            "{path} can be read by every user of this machine and may hold tokens; make it private: chmod 600 {path}"
+        )
+    })
+}
+
+fn parse(text: &str, path: &Path, faults: &mut Faults) -> EnvFile {
+    let mut file = EnvFile::default();
+    let lines = Rc::new(Cell::new(0));
+    for item in dotenvy::Iter::new(LineByLine::new(text, Rc::clone(&lines))) {
+        match item {
+            Ok((name, value)) => {
+                if file.variables.insert(name.clone(), SecretString::from(value)).is_some() {
+                    let line = lines.get();
+                    file.warnings
+                        .push(format!("{name} is set twice in {}; line {line} counts", path.display()));
+                }
+            }
+            Err(dotenvy::Error::LineParse(text, _)) => {
+                let text = Zeroizing::new(text);
+                faults.add(
+                    format!("{} line {}", path.display(), first_line(lines.get(), &text)),
+                    EXPECTED,
+                );
+            }
+            Err(error) => faults.add(path.display().to_string(), format!("must be readable: {error}")),
+        }
+    }
+    file
+}
+
+const EXPECTED: &str =
+    "must be NAME=value, with the value in single quotes if it holds spaces, quotes, `\\`, `#` or `$`";
+
+/// Where a value begins that spans several lines and ends on this one: an open quote runs to the end of the file.
+fn first_line(last: usize, text: &str) -> usize {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    last.saturating_sub(text.matches('\n').count())
+}
+
+/// Hands out a text one line per read, so that a buffered reader is never more than one line ahead, and counts them.
+struct LineByLine<'a> {
+    rest: &'a [u8],
+    lines: Rc<Cell<usize>>,
+    /// The parser takes white space before the end of the file for an open quote, so a last newline is made up.
+    ended: bool,
+}
+
+impl<'a> LineByLine<'a> {
+    fn new(text: &'a str, lines: Rc<Cell<usize>>) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self {
+            rest: text.as_bytes(),
+            lines,
+            ended: text.is_empty() || text.ends_with('\n'),
+        }
+    }
+}
+
+impl Read for LineByLine<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() && !self.ended {
+            self.rest = b"\n";
+            self.ended = true;
+        }
+        let line = memchr::memchr(b'\n', self.rest).map_or(self.rest.len(), |newline| newline + 1);
+        let taken = line.min(buffer.len());
+        let (head, tail) = self.rest.split_at(taken);
+        buffer[..taken].copy_from_slice(head);
+        self.rest = tail;
+        self.lines.set(self.lines.get() + usize::from(head.ends_with(b"\n")));
+        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn parse_text(text: &str) -> (Vec<(String, String)>, Vec<String>, Vec<String>) {
+        let mut faults = Faults::default();
+        let file = parse(text, Path::new(".env"), &mut faults);
+        let variables = file
+            .variables
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()));
+        (
+            variables.collect(),
+            faults.iter().map(|fault| fault.variable.clone()).collect(),
+            file.warnings,
+        )
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn comments_quotes_exports_and_windows_line_ends_are_understood() {
+        let (variables, faults, warnings) = parse_text(
+            "\u{feff}# a comment\r\n\r\nA=1\r\nexport B='x # $y'\r\nC=\"two words\" # said\r\nD=\nE=Общая\nF=last ",
+        );
+        let expected = [
+            ("A", "1"),
+            ("B", "x # $y"),
+            ("C", "two words"),
+            ("D", ""),
+            ("E", "Общая"),
+            ("F", "last"),
+        ];
+        assert_eq!(variables, expected.map(|(name, value)| pair(name, value)));
+        assert!(faults.is_empty() && warnings.is_empty(), "{faults:?} {warnings:?}");
+    }
+
+    #[test]
+    fn each_broken_line_is_named_by_its_number_and_the_others_are_read() {
+        let (variables, faults, _) =
+            parse_text("A=1\n\n# note\nhunter2\nB=x y hunter2\nC='a\nb' hunter2\nD=4\nhunter2\n");
+        assert_eq!(variables, [pair("A", "1"), pair("D", "4")]);
+        assert_eq!(faults, [".env line 4", ".env line 5", ".env line 6", ".env line 9"]);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named_by_the_line_that_opens_it() {
+        let (variables, faults, _) = parse_text("A=1\nB='open\nC=3\n\n");
+        assert_eq!(variables, [pair("A", "1")]);
+        assert_eq!(faults, [".env line 2"]);
+    }
+
+    #[test]
+    fn no_fault_shows_what_the_line_holds() {
+        let mut faults = Faults::default();
+        parse(
+            "TOKEN=hunter2 hunter2\nhunter2\n'hunter2\n",
+            Path::new(".env"),
+            &mut faults,
+        );
+        assert_eq!(faults.iter().count(), 3);
+        assert!(!faults.to_string().contains("hunter2"), "{faults}");
+    }
+
+    #[test]
+    fn the_last_of_two_values_counts_and_is_warned_about() {
+        let (variables, faults, warnings) = parse_text("A=1\nA=2\n");
+        assert_eq!(variables, [pair("A", "2")]);
+        assert_eq!(warnings, ["A is set twice in .env; line 2 counts"]);
+        assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn only_a_named_file_must_exist() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absent.env");
+        let mut faults = Faults::default();
+        read(&Location::Usual(path.clone()), &mut faults);
+        assert!(faults.is_empty());
+        read(&Location::Named(path.clone()), &mut faults);
+        let expected = format!(
+            "--env-file must be a file that can be read, not `{}`: No such file",
+            path.display()
+        );
+        assert!(faults.to_string().starts_with(&expected), "{faults}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_or_a_folder_is_a_fault_wherever_it_was_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("binary");
+        fs::write(&binary, b"A=\xff\xfe\n").unwrap();
+        for path in [binary, folder.path().to_owned()] {
+            let mut faults = Faults::default();
+            read(&Location::Usual(path), &mut faults);
+            assert!(
+                faults.to_string().starts_with(".env must be a file that can be read"),
+                "{faults}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_everyone_can_read_is_warned_about() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(&path, "A=1\n").unwrap();
+        for (mode, warnings) in [(0o644, 1), (0o640, 0), (0o600, 0), (0o604, 1)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let file = read(&Location::Usual(path.clone()), &mut Faults::default());
+            assert_eq!(file.warnings.len(), warnings, "{mode:o}");
+            assert!(file.warnings.iter().all(|warning| warning.contains("chmod 600")));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What is wrong with the settings: every fault at once, by the name of its variable, never with a secret's value.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// One thing that is wrong, as a sentence: the variable and what is the matter with it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The variable, or whatever else was set wrongly (`--env-file`, `.env line 3`).
+    pub variable: String,
+    /// The rest of the sentence: `is required because …` or `must be …, not …`.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.variable, self.problem)
+    }
+}
+
+/// Faults in the order of their variables, each once, and the reason why the variables are being read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Faults {
+    list: BTreeSet<Fault>,
+    because: Option<String>,
+}
+
+impl Faults {
+    /// None so far; what turns out to be missing is required for this reason: `MAIL_LOG_CATALOG_LOCATION is set`.
+    #[must_use]
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self {
+            list: BTreeSet::new(),
+            because: Some(reason.into()),
+        }
+    }
+
+    /// Adds a fault; `problem` is the rest of the sentence that `variable` begins.
+    pub fn add(&mut self, variable: impl Into<String>, problem: impl Into<String>) {
+        self.list.insert(Fault {
+            variable: variable.into(),
+            problem: problem.into(),
+        });
+    }
+
+    /// Adds that a variable is required but not set.
+    pub fn missing(&mut self, variable: &str) {
+        let problem = self.required();
+        self.add(variable, problem);
+    }
+
+    /// Adds that a secret is required but set neither by itself nor as a file.
+    pub fn missing_secret(&mut self, variable: &str) {
+        let problem = format!("(or {variable}_FILE) {}", self.required());
+        self.add(variable, problem);
+    }
+
+    /// Takes over the faults of another list.
+    pub fn append(&mut self, others: Faults) {
+        self.list.extend(others.list);
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The faults in the order of their variables.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.list.iter()
+    }
+
+    fn required(&self) -> String {
+        match &self.because {
+            Some(reason) => format!("is required because {reason}"),
+            None => "is required".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Faults {
+    /// One fault per line, without a newline at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.list.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_printed_together_sorted_and_once() {
+        let mut faults = Faults::because("TFC_LOG_CATALOG_LOCATION is set");
+        faults.missing("TFC_LOG_FILE_BASE_NAME");
+        faults.missing_secret("TFC_ORG_TOKEN");
+        let mut all = Faults::default();
+        all.append(faults.clone());
+        all.append(faults);
+        all.add("MAX_PAGES", "must be a whole number");
+        assert_eq!(
+            all.to_string(),
+            "MAX_PAGES must be a whole number\n\
+             TFC_LOG_FILE_BASE_NAME is required because TFC_LOG_CATALOG_LOCATION is set\n\
+             TFC_ORG_TOKEN (or TFC_ORG_TOKEN_FILE) is required because TFC_LOG_CATALOG_LOCATION is set"
+        );
+    }
+
+    #[test]
+    fn a_variable_can_be_required_without_a_reason() {
+        let mut faults = Faults::default();
+        assert!(faults.is_empty());
+        faults.missing("X");
+        assert_eq!(
+            faults.iter().map(Fault::to_string).collect::<Vec<_>>(),
+            ["X is required"]
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! Tokens and passwords: from a variable, or from the file that `<NAME>_FILE` names; never shown.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::{Env, Faults};
+
+/// More than any token; keeps a wrong path (`/dev/zero`) from filling the memory.
+const LARGEST_FILE: u64 = 64 << 10;
+
+impl Env {
+    /// Whether a secret is set, by itself or as a file.
+    #[must_use]
+    pub fn has_secret(&self, name: &str) -> bool {
+        self.is_set(name) || self.is_set(&format!("{name}_FILE"))
+    }
+
+    /// The secret `name`, or the content of the file that `<NAME>_FILE` names, without the newline at its end.
+    ///
+    /// `None` if neither is set, or after a fault: both are set, the file cannot be read, or the text could not be the
+    /// value of an HTTP header (RFC 9110, section 5.5: visible ASCII characters and inner spaces).
+    pub fn secret(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+        let file_name = format!("{name}_FILE");
+        match (self.is_set(name), self.is_set(&file_name)) {
+            (false, false) => None,
+            (true, true) => {
+                faults.add(name, format!("must not be set together with {file_name}"));
+                None
+            }
+            (true, false) => self.secret_value(name, faults),
+            (false, true) => self.secret_file(&file_name, faults),
+        }
+    }
+
+    /// The same for a secret without which the stream cannot work.
+    pub fn required_secret(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+        if !self.has_secret(name) {
+            faults.missing_secret(name);
+            return None;
+        }
+        self.secret(name, faults)
+    }
+
+    fn secret_value(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+        let text = self.text(name, faults)?;
+        match check(text) {
+            Ok(()) => Some(SecretString::from(text)),
+            Err(problem) => {
+                faults.add(name, format!("must be usable as a token, but {problem}"));
+                None
+            }
+        }
+    }
+
+    fn secret_file(&self, file_name: &str, faults: &mut Faults) -> Option<SecretString> {
+        let path = self.optional(file_name, super::text, faults)?;
+        let content = match read(&path) {
+            Ok(content) => content,
+            Err(error) => {
+                let shown = shown(&path);
+                faults.add(
+                    file_name,
+                    format!("must name a text file that can be read, not {shown}: {error}"),
+                );
+                return None;
+            }
+        };
+        let secret = content.trim_end_matches(['\r', '\n']);
+        match check(secret) {
+            Ok(()) => Some(SecretString::from(secret)),
+            Err(problem) => {
+                faults.add(
+                    file_name,
+                    format!("must name a file with a usable token, but {} {problem}", shown(&path)),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// The path for a message; not what looks like the token itself, set in the place of its file.
+fn shown(path: &str) -> String {
+    if path.len() > 20 && !path.contains(['/', '\\']) {
+        return format!("a name of {} characters", path.chars().count());
+    }
+    format!("`{path}`")
+}
+
+fn read(path: &str) -> io::Result<Zeroizing<String>> {
+    let mut content = Zeroizing::new(String::with_capacity(4096));
+    File::open(path)?.take(LARGEST_FILE).read_to_string(&mut content)?;
+    Ok(content)
+}
+
+/// What a secret must be like, without a word about what it is.
+fn check(secret: &str) -> Result<(), &'static str> {
+    if secret.is_empty() {
+        return Err("is empty");
+    }
+    if !secret.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err("holds a control character or one that is not ASCII");
+    }
+    if secret.starts_with(' ') || secret.ends_with(' ') {
+        return Err("begins or ends with a space");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn read_secret(pairs: &[(&str, &str)]) -> (Option<String>, String) {
+        let mut faults = Faults::because("PORT_LOG_CATALOG_LOCATION is set");
+        let secret = Env::from_pairs(pairs.iter().copied()).required_secret("PORT_API_TOKEN", &mut faults);
+        (
+            secret.map(|secret| secret.expose_secret().to_owned()),
+            faults.to_string(),
+        )
+    }
+
+    #[test]
+    fn a_secret_stands_in_its_variable() {
+        assert_eq!(
+            read_secret(&[("PORT_API_TOKEN", "Bearer abc")]),
+            (Some("Bearer abc".to_owned()), String::new())
+        );
+    }
+
+    #[test]
+    fn a_secret_stands_in_a_file_and_loses_the_newline_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for content in ["abc", "abc\n", "abc\r\n", "abc\n\n"] {
+            fs::write(&path, content).unwrap();
+            let pairs = [("PORT_API_TOKEN_FILE", path.to_str().unwrap())];
+            assert_eq!(read_secret(&pairs), (Some("abc".to_owned()), String::new()));
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_set_nowhere_is_a_fault_that_names_both_variables() {
+        let expected = "PORT_API_TOKEN (or PORT_API_TOKEN_FILE) is required because PORT_LOG_CATALOG_LOCATION is set";
+        assert_eq!(read_secret(&[("PORT_API_TOKEN", "")]), (None, expected.to_owned()));
+    }
+
+    #[test]
+    fn a_secret_that_is_set_twice_is_a_fault() {
+        let (secret, faults) = read_secret(&[("PORT_API_TOKEN", "hunter2"), ("PORT_API_TOKEN_FILE", "/run/token")]);
+        assert_eq!(secret, None);
+        assert_eq!(
+            faults,
+            "PORT_API_TOKEN must not be set together with PORT_API_TOKEN_FILE"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_a_fault_that_names_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("absent");
+        for path in [absent.as_path(), folder.path()] {
+            let (secret, faults) = read_secret(&[("PORT_API_TOKEN_FILE", path.to_str().unwrap())]);
+            assert_eq!(secret, None);
+            let expected = format!(
+                "PORT_API_TOKEN_FILE must name a text file that can be read, not `{}`: ",
+                path.display()
+            );
+            assert!(faults.starts_with(&expected), "{faults}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_place_of_its_file_is_not_shown() {
+        let (_, faults) = read_secret(&[("PORT_API_TOKEN_FILE", "hunter2hunter2hunter2hunter2")]);
+        assert!(
+            faults.contains("not a name of 28 characters: No such file") && !faults.contains("hunter2"),
+            "{faults}"
+        );
+    }
+
+    #[test]
+    fn a_file_without_a_usable_text_is_a_fault_that_does_not_show_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for content in [
+            "",
+            "\n",
+            "hunter2\nhunter2\n",
+            "hunter2\u{1b}[2J",
+            "hunter2é",
+            "\u{feff}hunter2",
+        ] {
+            fs::write(&path, content).unwrap();
+            let (secret, faults) = read_secret(&[("PORT_API_TOKEN_FILE", path.to_str().unwrap())]);
+            assert_eq!(secret, None);
+            assert!(faults.starts_with("PORT_API_TOKEN_FILE must name a file with a usable token, but `/"));
+            assert!(!faults.contains("hunter2"), "{faults}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_secret_is_always_a_header_value(text in "\\PC{0,8}|[ -~]{1,12}|(?s:.{1,8})") {
+            let (secret, faults) = read_secret(&[("PORT_API_TOKEN", &text)]);
+            match secret {
+                Some(secret) => {
+                    prop_assert_eq!(&secret, &text);
+                    let value = axum::http::HeaderValue::from_str(&secret);
+                    prop_assert!(value.is_ok_and(|value| value.to_str().is_ok()));
+                    prop_assert!(faults.is_empty());
+                }
+                None => prop_assert!(text.len() < 6 || !faults.contains(&text)),
+            }
+        }
+    }
+}

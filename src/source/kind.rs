@@ -1,0 +1,36 @@
+//! A row in the list of services: what a stream is called and how its source is made from the environment.
+
+use std::sync::Arc;
+
+use super::Source;
+use crate::env::{Env, Faults};
+
+/// Makes a source from the environment, or names every fault in what the source needs.
+///
+/// `None` means that at least one fault was added. [`Faults::missing`] already knows why the stream is read.
+pub type Configure = fn(&Env, &mut Faults) -> Option<Arc<dyn Source>>;
+
+/// One kind of stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// What people call it: `--stream`, the summary, messages. Lower case with hyphens.
+    pub name: &'static str,
+    /// The prefix of its variables, without the underscore: `MAIL`.
+    pub prefix: &'static str,
+    /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
+    pub lookback_days: u32,
+    /// The variables that `configure` reads and that hold no secret, by their whole names.
+    pub variables: &'static [&'static str],
+    /// The secrets that `configure` reads; each can be given as `<NAME>_FILE` too.
+    pub secrets: &'static [&'static str],
+    /// Makes the source.
+    pub configure: Configure,
+}
+
+impl Kind {
+    /// The name of a variable of this stream: `MAX_PAGES` is `MAIL_MAX_PAGES`.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> String {
+        format!("{}_{name}", self.prefix)
+    }
+}
