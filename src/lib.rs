@@ -1,5 +1,6 @@
 //! trailkeeper keeps SaaS audit trails: every record that a service gave, once, in append-only day files.
 
 pub mod record;
+pub mod sandbox;
 pub mod source;
 pub mod window;
