@@ -6,3 +6,4 @@ pub mod line;
 pub mod window;
 pub mod source;
 pub mod fetch;
+pub mod sandbox;

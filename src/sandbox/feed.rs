@@ -1,0 +1,260 @@
+//! The records that a service holds, sorted by time, and the window of them that a request asks for.
+
+use std::borrow::Cow;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+
+use super::generate::{Generator, SplitMix};
+use super::options::{Api, StreamOptions};
+
+/// A record as a service holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The time that the service sorts and selects it by.
+    pub time: DateTime<Utc>,
+    /// Its id, for tests; the service answers with the text alone.
+    pub id: String,
+    /// Its JSON, sent exactly like this.
+    pub text: String,
+}
+
+impl Event {
+    /// A record with this JSON text.
+    pub fn new(time: DateTime<Utc>, id: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            time,
+            id: id.into(),
+            text: text.into(),
+        }
+    }
+
+    /// The smallest record that is one of this service's.
+    pub fn minimal(api: Api, time: DateTime<Utc>, id: impl Into<String>) -> Self {
+        let id = id.into();
+        let at = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let text = match api {
+            Api::Mail => format!(r#"{{"eventType":"message_receive","date":"{at}","uniqId":"{id}","subject":"План"}}"#),
+            Api::Disk => format!(r#"{{"eventType":"fs-mkdir","date":"{at}","uniqId":"{id}","path":"/disk/a "}}"#),
+            Api::Port => format!(
+                r#"{{"identifier":"{id}","action":"CREATE","status":"SUCCESS","trigger":{{"at":"{at}"}},"context":{{}}}}"#
+            ),
+            Api::Tfc => format!(r#"{{"id":"{id}","version":"0","type":"Resource","timestamp":"{at}"}}"#),
+        };
+        Self { time, id, text }
+    }
+}
+
+/// Where the text of a record is.
+#[derive(Clone)]
+enum Text {
+    Given(Arc<Event>),
+    /// Made when it is asked for, from its number: a million records then take 32 MB, not a gigabyte.
+    Made(u64),
+}
+
+/// A place in the feed.
+#[derive(Clone)]
+struct Entry {
+    time: DateTime<Utc>,
+    text: Text,
+}
+
+/// The records of one service, oldest first.
+pub(super) struct Feed {
+    entries: Vec<Entry>,
+    generator: Option<Generator>,
+}
+
+impl Feed {
+    /// A feed of exactly these records.
+    pub(super) fn given(events: Vec<Event>) -> Self {
+        let mut feed = Self {
+            entries: Vec::new(),
+            generator: None,
+        };
+        feed.add(events);
+        feed
+    }
+
+    /// A feed of `count` generated records up to `now`.
+    pub(super) fn generated(mut generator: Generator, count: usize, now: DateTime<Utc>) -> Self {
+        let made = generator.history(count, now);
+        let mut entries: Vec<_> = made
+            .into_iter()
+            .map(|(time, number)| Entry {
+                time,
+                text: Text::Made(number),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.time);
+        Self {
+            entries,
+            generator: Some(generator),
+        }
+    }
+
+    /// Lets the generated records appear that are due by `now`.
+    pub(super) fn advance(&mut self, now: DateTime<Utc>) {
+        let Some(generator) = &mut self.generator else { return };
+        while let Some((time, number)) = generator.arrival(now) {
+            let place = self.entries.partition_point(|entry| entry.time <= time);
+            self.entries.insert(
+                place,
+                Entry {
+                    time,
+                    text: Text::Made(number),
+                },
+            );
+        }
+    }
+
+    /// Adds records of any time; of equal times the ones added later count as newer.
+    pub(super) fn add(&mut self, events: Vec<Event>) {
+        self.entries.extend(events.into_iter().map(|event| Entry {
+            time: event.time,
+            text: Text::Given(event.into()),
+        }));
+        self.entries.sort_by_key(|entry| entry.time);
+    }
+
+    /// Forgets the `count` oldest records.
+    pub(super) fn drop_oldest(&mut self, count: usize) {
+        self.entries.drain(..count.min(self.entries.len()));
+    }
+
+    /// Every record, oldest first.
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.entries.iter().map(|entry| self.event(entry)).collect()
+    }
+
+    /// The records between two bounds.
+    pub(super) fn window(&self, from: Bound<DateTime<Utc>>, to: Bound<DateTime<Utc>>) -> Selection<'_> {
+        let start = match from {
+            Bound::Included(from) => self.entries.partition_point(|entry| entry.time < from),
+            Bound::Excluded(from) => self.entries.partition_point(|entry| entry.time <= from),
+            Bound::Unbounded => 0,
+        };
+        let end = match to {
+            Bound::Included(to) => self.entries.partition_point(|entry| entry.time <= to),
+            Bound::Excluded(to) => self.entries.partition_point(|entry| entry.time < to),
+            Bound::Unbounded => self.entries.len(),
+        };
+        Selection {
+            feed: self,
+            rows: Rows::All(start..end.max(start)),
+        }
+    }
+
+    fn text<'a>(&'a self, entry: &'a Entry) -> Cow<'a, str> {
+        match &entry.text {
+            Text::Given(event) => Cow::Borrowed(&event.text),
+            Text::Made(_) => Cow::Owned(self.event(entry).text),
+        }
+    }
+
+    fn event(&self, entry: &Entry) -> Event {
+        match (&entry.text, &self.generator) {
+            (Text::Given(event), _) => Event::clone(event),
+            (Text::Made(number), Some(generator)) => generator.event(entry.time, *number),
+            (Text::Made(number), None) => Event::new(entry.time, number.to_string(), "null"),
+        }
+    }
+}
+
+/// What a service sees when it answers: its records, its habits, its clock.
+pub(super) struct View<'a> {
+    /// The records, expired ones included.
+    pub(super) feed: &'a Feed,
+    /// How the service behaves.
+    pub(super) options: &'a StreamOptions,
+    /// What time it is.
+    pub(super) now: DateTime<Utc>,
+}
+
+impl View<'_> {
+    /// The kept records between two bounds, which count in or out as the options say.
+    pub(super) fn select(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Selection<'_> {
+        let bound = |included| if included { Bound::Included } else { Bound::Excluded };
+        let asked = from.map_or(Bound::Unbounded, bound(self.options.includes_from));
+        let kept = self.options.retention.map(|retention| self.now - retention);
+        let lower = match (kept, from) {
+            (Some(kept), Some(from)) if from >= kept => asked,
+            (Some(kept), _) => Bound::Included(kept),
+            (None, _) => asked,
+        };
+        self.feed
+            .window(lower, to.map_or(Bound::Unbounded, bound(self.options.includes_to)))
+    }
+
+    /// Whether the window is wider than the service can answer in time.
+    pub(super) fn is_too_wide(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> bool {
+        let oldest = from.unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
+        self.options
+            .widest_window
+            .is_some_and(|widest| to.unwrap_or(self.now) - oldest > widest)
+    }
+}
+
+/// Which places of a feed a request selects.
+enum Rows {
+    All(Range<usize>),
+    Picked(Vec<usize>),
+}
+
+/// The records that a request selects.
+pub(super) struct Selection<'a> {
+    feed: &'a Feed,
+    rows: Rows,
+}
+
+impl Selection<'_> {
+    /// Keeps only those that pass. The parsed value only decides; the text is sent as it stands.
+    pub(super) fn filter(mut self, passes: impl Fn(&Value) -> bool) -> Self {
+        let Rows::All(range) = &self.rows else { return self };
+        let picked = range.clone().filter(|&row| {
+            let text = self.feed.text(&self.feed.entries[row]);
+            serde_json::from_str(&text).is_ok_and(|record| passes(&record))
+        });
+        self.rows = Rows::Picked(picked.collect());
+        self
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match &self.rows {
+            Rows::All(range) => range.len(),
+            Rows::Picked(rows) => rows.len(),
+        }
+    }
+
+    /// At most `take` records behind the `skip` newest ones, newest first.
+    pub(super) fn newest(&self, skip: usize, take: usize) -> Vec<Cow<'_, str>> {
+        let end = self.len().saturating_sub(skip);
+        let start = end.saturating_sub(take);
+        (start..end)
+            .rev()
+            .map(|place| self.feed.text(&self.feed.entries[self.row(place)]))
+            .collect()
+    }
+
+    fn row(&self, place: usize) -> usize {
+        match &self.rows {
+            Rows::All(range) => range.start + place,
+            Rows::Picked(rows) => rows[place],
+        }
+    }
+}
+
+/// The inside of a JSON array of these records, in this order or shuffled, without white space.
+pub(super) fn array(mut records: Vec<Cow<'_, str>>, unsorted: bool) -> String {
+    if unsorted {
+        let mut random = SplitMix::new(records.len() as u64);
+        for place in (1..records.len()).rev() {
+            records.swap(place, random.below(place as u64 + 1) as usize);
+        }
+    }
+    records.join(",")
+}

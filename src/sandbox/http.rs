@@ -1,0 +1,117 @@
+//! A request as the services read it, and an answer as they give it.
+
+use axum::body::Bytes;
+use chrono::{DateTime, Utc};
+use url::form_urlencoded;
+
+/// A request, taken apart.
+pub(super) struct Call {
+    /// The path, without the query.
+    pub(super) path: String,
+    /// The query as it was sent.
+    pub(super) raw_query: String,
+    /// The query, decoded.
+    pub(super) query: Vec<(String, String)>,
+    /// The `Authorization` header.
+    pub(super) authorization: Option<String>,
+    /// Whether the method is POST; everything else is read as GET.
+    pub(super) is_post: bool,
+    /// The body.
+    pub(super) body: Bytes,
+}
+
+impl Call {
+    /// Decodes a query; the rest is left empty.
+    pub(super) fn new(path: &str, raw_query: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            raw_query: raw_query.to_owned(),
+            query: form_urlencoded::parse(raw_query.as_bytes()).into_owned().collect(),
+            authorization: None,
+            is_post: false,
+            body: Bytes::new(),
+        }
+    }
+
+    /// The value of a parameter, where it is given.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a parameter that can be repeated.
+    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.query
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The time in a parameter: `None` without it, an error naming it when it is not a time.
+    pub(super) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, String> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        parse_time(value).map(Some).ok_or_else(|| format!("invalid {name}"))
+    }
+
+    /// The number in a parameter, from 1; an error naming it when it is none.
+    pub(super) fn number(&self, name: &str) -> Result<Option<usize>, String> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value
+            .parse()
+            .ok()
+            .filter(|&number| number > 0)
+            .map(Some)
+            .ok_or_else(|| format!("invalid {name}"))
+    }
+}
+
+/// Reads RFC 3339 with 0 to 6 fraction digits.
+fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let digits = text
+        .split_once('.')
+        .map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+    if digits > 6 || text.as_bytes().get(10) != Some(&b'T') {
+        return None;
+    }
+    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// The headers besides the length.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer of JSON.
+    pub fn json(status: u16, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type".into(), "application/json".into())],
+            body: body.into().into(),
+        }
+    }
+
+    /// An answer of HTML, as a gateway in front of the service gives it.
+    pub fn html(status: u16, title: &str) -> Self {
+        let body = format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>{title}</body>\r\n</html>\r\n");
+        Self {
+            status,
+            headers: vec![("content-type".into(), "text/html".into())],
+            body: body.into(),
+        }
+    }
+
+    /// The same with one more header.
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+}

@@ -1,0 +1,208 @@
+//! A stand-in for the four APIs, for trying the program out and for its tests.
+//!
+//! It answers over real sockets as the wire facts say: order, paging, bounds, tokens, error bodies, retention and rate
+//! limits. It shares no code with the collector that builds or reads answers, so that neither can hide the other's
+//! mistakes.
+
+mod feed;
+mod generate;
+mod http;
+mod options;
+mod port;
+mod script;
+mod serve;
+mod terraform;
+mod world;
+mod yandex;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub use feed::Event;
+pub use generate::BadSample;
+pub use http::Answer;
+pub use options::{ARRIVALS, Api, Clock, LastPage, Options, PortLogin, Records, StreamOptions};
+pub use script::{Action, Step, When};
+pub use world::Seen;
+use world::World;
+
+/// How long [`Sandbox::stop`] waits for answers that are under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A sandbox that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, or is not one of this machine.
+    #[error("cannot listen on {listen}")]
+    Listen {
+        /// The address that was asked for.
+        listen: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A sample page that records are made from cannot be read.
+    #[error("cannot make records")]
+    Sample(#[from] BadSample),
+    /// The system gives no further thread.
+    #[error("cannot start a thread for the sandbox")]
+    Thread(#[source] io::Error),
+}
+
+/// A running sandbox; it stops when dropped.
+pub struct Sandbox {
+    world: Arc<World>,
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Sandbox {
+    /// Listens, and serves on the runtime that this is called on.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on.
+    #[expect(
+        clippy::unused_async,
+        reason = "says that a runtime is needed, and that the listener belongs to it"
+    )]
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let listen = options.listen;
+        let (listener, addr) = bind(listen)?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|source| StartError::Listen { listen, source })?;
+        let world = Arc::new(World::new(options)?);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve::serve(listener, Arc::clone(&world), stopped));
+        Ok(Self {
+            world,
+            addr,
+            stop: Some(stop),
+            task: Some(task),
+        })
+    }
+
+    /// Listens, and serves on a thread of its own: for a caller that has no runtime, or that blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on, or there is no thread to be had.
+    pub fn start_on_thread(options: Options) -> Result<Self, StartError> {
+        let (listener, addr) = bind(options.listen)?;
+        let world = Arc::new(World::new(options)?);
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let served = Arc::clone(&world);
+        let serve = async move { serve::serve(tokio::net::TcpListener::from_std(listener)?, served, stopped).await };
+        std::thread::Builder::new()
+            .name("sandbox".into())
+            .spawn(move || runtime.block_on(serve))
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            world,
+            addr,
+            stop: Some(stop),
+            task: None,
+        })
+    }
+
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The base address of all four APIs, without a slash at its end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The environment variables that point the collector at it, with the tokens that it demands.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let url = self.url();
+        let organization = yandex::ORGANIZATION.to_string();
+        let mut variables = vec![
+            ("YANDEX_API_URL", url.as_str()),
+            ("OAUTH_TOKEN_ARG", yandex::OAUTH_TOKEN),
+            ("ORGANIZATION_ID_ARG", &organization),
+            ("PORT_API_URL", &url),
+        ];
+        match self.world.options().port_login {
+            PortLogin::Token => variables.push(("PORT_API_TOKEN", port::API_TOKEN)),
+            PortLogin::Client => {
+                variables.extend([
+                    ("PORT_CLIENT_ID", port::CLIENT_ID),
+                    ("PORT_CLIENT_SECRET", port::CLIENT_SECRET),
+                ]);
+            }
+        }
+        variables.extend([
+            ("TFC_API_URL", url.as_str()),
+            ("TFC_ORG_TOKEN", terraform::ORGANIZATION_TOKEN),
+        ]);
+        variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// Every request so far, in the order in which they came.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.world.seen()
+    }
+
+    /// How many requests for the audit log of an API there were, without those that mint tokens.
+    pub fn request_count(&self, api: Api) -> usize {
+        self.world.count(api)
+    }
+
+    /// Every record of a stream that has appeared and was not dropped, oldest first, expired ones included.
+    pub fn events(&self, api: Api) -> Vec<Event> {
+        self.world.events(api)
+    }
+
+    /// Lets records of any time appear now.
+    pub fn add(&self, api: Api, events: Vec<Event>) {
+        self.world.add(api, events);
+    }
+
+    /// Forgets the oldest records of a stream.
+    pub fn drop_oldest(&self, api: Api, count: usize) {
+        self.world.drop_oldest(api, count);
+    }
+
+    /// Adds a step to the script; requests are counted from the start of the sandbox.
+    pub fn step(&self, step: Step) {
+        self.world.step(step);
+    }
+
+    /// Stops listening, lets answers that are under way end, and returns once the port is free.
+    pub async fn stop(mut self) {
+        self.stop.take();
+        if let Some(mut task) = self.task.take()
+            && tokio::time::timeout(STOP_PATIENCE, &mut task).await.is_err()
+        {
+            task.abort();
+        }
+    }
+}
+
+fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let open = || {
+        let listener = TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    open().map_err(|source| StartError::Listen { listen, source })
+}
+
+#[cfg(test)]
+mod tests;

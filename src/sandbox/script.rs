@@ -1,0 +1,91 @@
+//! What a test makes happen at a certain request: arrivals, losses, faults.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::feed::Event;
+use super::http::Answer;
+use super::options::Api;
+use super::world::Seen;
+
+/// Something that happens before certain requests are answered.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub(super) when: When,
+    pub(super) action: Action,
+}
+
+impl Step {
+    /// Does this at these requests.
+    pub fn new(when: When, action: Action) -> Self {
+        Self { when, action }
+    }
+
+    /// Does this at one request for the audit log of an API, counted from 1.
+    pub fn at(api: Api, number: usize, action: Action) -> Self {
+        Self::new(When::Requests(api, number..=number), action)
+    }
+
+    /// Does this at every request for the audit log of an API.
+    pub fn always(api: Api, action: Action) -> Self {
+        Self::new(When::Requests(api, 1..=usize::MAX), action)
+    }
+}
+
+/// Which requests a step is about.
+#[derive(Clone)]
+pub enum When {
+    /// Those for the audit log of an API with these numbers, from 1.
+    Requests(Api, RangeInclusive<usize>),
+    /// Those that mint a Port token with these numbers, from 1.
+    Mints(RangeInclusive<usize>),
+    /// Those that the function picks.
+    Picked(Arc<dyn Fn(&Seen) -> bool + Send + Sync>),
+}
+
+impl When {
+    pub(super) fn applies(&self, seen: &Seen) -> bool {
+        match self {
+            When::Requests(api, numbers) => seen.api == Some(*api) && !seen.is_mint && numbers.contains(&seen.number),
+            When::Mints(numbers) => seen.is_mint && numbers.contains(&seen.number),
+            When::Picked(picks) => picks(seen),
+        }
+    }
+}
+
+impl fmt::Debug for When {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            When::Requests(api, numbers) => write!(formatter, "Requests({api:?}, {numbers:?})"),
+            When::Mints(numbers) => write!(formatter, "Mints({numbers:?})"),
+            When::Picked(_) => formatter.write_str("Picked(…)"),
+        }
+    }
+}
+
+/// What happens. Several steps can apply to one request; the first answer among them is given.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// These records arrive, of any time.
+    Add(Api, Vec<Event>),
+    /// The oldest records of a feed are gone.
+    DropOldest(Api, usize),
+    /// The minted Port token ends before its time.
+    EndPortToken,
+    /// This answer is given instead.
+    Answer(Answer),
+    /// The answer waits this much longer.
+    Wait(Duration),
+    /// The true body under another `Content-Type`.
+    ContentType(String),
+    /// The body ends after this many bytes, and its length says so: whole by its own account, but broken JSON.
+    Truncate(usize),
+    /// The connection is closed without an answer.
+    Close,
+    /// The headers promise the whole body, and the connection is closed after this many bytes of it.
+    CutBody(usize),
+    /// The body comes in pieces of this many bytes with this pause before each.
+    Drip(usize, Duration),
+}

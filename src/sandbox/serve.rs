@@ -1,0 +1,209 @@
+//! The sockets: takes requests in, sends answers out, whole or as broken as the script wants them.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use axum::serve::IncomingStream;
+use futures::{StreamExt, stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::http::Call;
+use super::world::{Delivery, Outcome, World};
+
+/// The largest request body that is read.
+const LARGEST_REQUEST: usize = 1 << 16;
+
+/// How long the bytes before a cut get to reach the client.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
+
+/// Serves until `stop` is sent or dropped.
+pub(super) async fn serve(listener: TcpListener, world: Arc<World>, stop: oneshot::Receiver<()>) -> io::Result<()> {
+    let router = Router::new().fallback(handle).with_state(world);
+    axum::serve(Listener(listener), router.into_make_service_with_connect_info::<Wire>())
+        .with_graceful_shutdown(async {
+            let _ = stop.await;
+        })
+        .await
+}
+
+/// Reads a request, has it answered, and sends the answer.
+async fn handle(State(world): State<Arc<World>>, ConnectInfo(wire): ConnectInfo<Wire>, request: Request) -> Response {
+    let outcome = world.handle(&call(request).await);
+    if !outcome.wait.is_zero() {
+        tokio::time::sleep(outcome.wait).await;
+    }
+    respond(outcome, &wire)
+}
+
+/// Takes a request apart; a body that cannot be read counts as empty.
+async fn call(request: Request) -> Call {
+    let (parts, body) = request.into_parts();
+    let mut call = Call::new(parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let authorization = parts.headers.get(AUTHORIZATION);
+    call.authorization = authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    call.is_post = parts.method == Method::POST;
+    call.body = axum::body::to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
+    call
+}
+
+/// Sends an answer in its own way.
+fn respond(outcome: Outcome, wire: &Wire) -> Response {
+    let Outcome { answer, delivery, .. } = outcome;
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in &answer.headers {
+        response = response.header(name, value);
+    }
+    let body = Bytes::from(answer.body);
+    let length = body.len();
+    let response = match delivery {
+        Delivery::Whole => response.body(Body::from(body)),
+        Delivery::Closed => {
+            wire.cut();
+            response.body(Body::empty())
+        }
+        Delivery::CutAfter(bytes) => response
+            .header(CONTENT_LENGTH, length)
+            .body(cut_body(body.slice(..bytes.min(length)), wire.clone())),
+        Delivery::Drip(bytes, pause) => response
+            .header(CONTENT_LENGTH, length)
+            .body(dripping_body(body, bytes, pause)),
+    };
+    response.unwrap_or_else(|_| {
+        let mut broken = Response::new(Body::from(
+            "the script asks for a status or header that HTTP does not have",
+        ));
+        *broken.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        broken
+    })
+}
+
+/// Sends these bytes, then closes the connection.
+fn cut_body(start: Bytes, wire: Wire) -> Body {
+    let end = stream::once(async move {
+        tokio::time::sleep(BEFORE_CUT).await;
+        wire.cut();
+        Err(io::Error::from(io::ErrorKind::ConnectionAborted))
+    });
+    Body::from_stream(stream::iter([Ok(start)]).chain(end))
+}
+
+/// Sends a body piece by piece, with a pause before each.
+fn dripping_body(body: Bytes, bytes: usize, pause: Duration) -> Body {
+    Body::from_stream(stream::unfold(body, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        let piece = rest.split_to(bytes.clamp(1, rest.len()));
+        Some((Ok::<_, Infallible>(piece), rest))
+    }))
+}
+
+/// A listener whose connections can be cut from inside a handler.
+struct Listener(TcpListener);
+
+impl axum::serve::Listener for Listener {
+    type Io = CuttableStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
+        let (stream, addr) = axum::serve::Listener::accept(&mut self.0).await;
+        // Only a matter of speed: without it a small answer can wait for the client's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        (
+            CuttableStream {
+                stream,
+                wire: Wire::default(),
+            },
+            addr,
+        )
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// The end of a connection that a handler holds.
+#[derive(Clone, Default)]
+struct Wire(Arc<AtomicBool>);
+
+impl Wire {
+    /// Lets nothing more through; the connection is closed at the next attempt to write.
+    fn cut(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Acquire) {
+            Err(io::ErrorKind::ConnectionAborted.into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, Listener>> for Wire {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        stream.io().wire.clone()
+    }
+}
+
+/// A connection that fails to write once it is cut.
+struct CuttableStream {
+    stream: TcpStream,
+    wire: Wire,
+}
+
+impl AsyncRead for CuttableStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for CuttableStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.wire.check()?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.wire.check()?;
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,167 @@
+//! Yandex 360 mail and disk: two bounds, pages of at most 100, tokens that look like offsets.
+
+use serde_json::Value;
+
+use super::feed::{Selection, View, array};
+use super::http::{Answer, Call};
+use super::options::{Api, LastPage};
+
+/// The organization that the sandbox knows.
+pub(super) const ORGANIZATION: u64 = 1_000_001;
+
+/// The OAuth token that the sandbox demands.
+pub(super) const OAUTH_TOKEN: &str = "y0_sandbox-oauth-token";
+
+/// The page size without a `pageSize`.
+const USUAL_PAGE: usize = 100;
+
+/// Answers a request for the audit log of an organization.
+pub(super) fn answer(api: Api, view: &View<'_>, call: &Call) -> Answer {
+    if call.authorization.as_deref() != Some(&format!("OAuth {OAUTH_TOKEN}")) {
+        return error(401, "unauthorized");
+    }
+    if call.path.split('/').nth(4) != Some(&ORGANIZATION.to_string()) {
+        return error(404, "not_found");
+    }
+    page(api, view, call).unwrap_or_else(|refusal| refusal)
+}
+
+/// The error body of this vendor; its codes are those of gRPC.
+pub(super) fn error(status: u16, message: &str) -> Answer {
+    let code = match status {
+        400 => 3,
+        401 => 16,
+        403 => 7,
+        404 => 5,
+        405 => 12,
+        429 => 8,
+        504 => 4,
+        _ => 13,
+    };
+    Answer::json(
+        status,
+        format!(r#"{{"code":{code},"message":"{message}","details":[]}}"#),
+    )
+}
+
+/// The page that is asked for, or why not.
+fn page(api: Api, view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
+    let refuse = |message: String| error(400, &message);
+    if let Some(name) = unknown_parameter(api, call) {
+        return Err(error(400, &format!("unknown parameter: {}", name.escape_default())));
+    }
+    let from = call.time("afterDate").map_err(refuse)?;
+    let to = call.time("beforeDate").map_err(refuse)?.unwrap_or(view.now);
+    let size = call.number("pageSize").map_err(refuse)?.unwrap_or(USUAL_PAGE);
+    if view.options.page_cap.is_some_and(|cap| size > cap) {
+        return Err(error(400, "invalid pageSize"));
+    }
+    if from.is_some_and(|from| from > to) {
+        return Err(error(400, "afterDate is later than beforeDate"));
+    }
+    if view.is_too_wide(from, Some(to)) {
+        return Err(error(504, "deadline exceeded"));
+    }
+    let token = call.value("pageToken").filter(|token| !token.is_empty());
+    let place = token
+        .map_or(Some(Place::START), Place::parse)
+        .ok_or_else(|| error(400, "invalid pageToken"))?;
+    if view
+        .options
+        .deepest_offset
+        .is_some_and(|deepest| place.offset > deepest)
+    {
+        return Err(error(400, "pageToken is too deep"));
+    }
+    let selection = filtered(view.select(from, Some(to)), call);
+    Ok(envelope(api, view, &selection, place, size))
+}
+
+/// Writes a page and the token of the next one.
+fn envelope(api: Api, view: &View<'_>, selection: &Selection<'_>, place: Place, size: usize) -> Answer {
+    let options = view.options;
+    let size = if place.is_gap { 0 } else { size };
+    let records = selection.newest(place.offset, size);
+    let offset = place.offset + records.len();
+    let more = offset < selection.len();
+    let runs_on = options.last_page == LastPage::TokenThenEmpty && !records.is_empty();
+    let next = Place {
+        offset,
+        is_gap: options.empty_pages && !place.is_gap,
+    };
+    let events = match array(records, options.unsorted) {
+        none if none.is_empty() && options.null_events => "null".to_owned(),
+        some => format!("[{some}]"),
+    };
+    let token = if more || runs_on {
+        next.token(api)
+    } else {
+        String::new()
+    };
+    if token.is_empty() && options.last_page == LastPage::NoToken {
+        return Answer::json(200, format!(r#"{{"events":{events}}}"#));
+    }
+    Answer::json(200, format!(r#"{{"events":{events},"nextPageToken":"{token}"}}"#))
+}
+
+/// Applies the filters of the query.
+fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
+    let list = |name| call.values(name).collect::<Vec<_>>();
+    let (included, excluded, types) = (list("includeUids"), list("excludeUids"), list("types"));
+    if included.is_empty() && excluded.is_empty() && types.is_empty() {
+        return selection;
+    }
+    selection.filter(|record| {
+        let uid = record["userUid"].as_str().unwrap_or_default();
+        let kind = record.get("eventType").and_then(Value::as_str).unwrap_or_default();
+        (included.is_empty() || included.contains(&uid))
+            && !excluded.contains(&uid)
+            && (types.is_empty() || types.contains(&kind))
+    })
+}
+
+/// The name of a parameter that this API does not have.
+fn unknown_parameter(api: Api, call: &Call) -> Option<&str> {
+    let known = [
+        "afterDate",
+        "beforeDate",
+        "pageSize",
+        "pageToken",
+        "includeUids",
+        "excludeUids",
+    ];
+    let is_known = |name: &str| known.contains(&name) || (name == "types" && api == Api::Mail);
+    call.query
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .find(|name| !is_known(name))
+}
+
+/// Where a page starts.
+#[derive(Clone, Copy)]
+struct Place {
+    /// How many newer records of the window come before it.
+    offset: usize,
+    /// Whether it is an empty page between two others.
+    is_gap: bool,
+}
+
+impl Place {
+    const START: Place = Place {
+        offset: 0,
+        is_gap: false,
+    };
+
+    /// `100_0` for mail and `100` for disk; a gap has a `g` in front.
+    fn token(self, api: Api) -> String {
+        let gap = if self.is_gap { "g" } else { "" };
+        let tail = if api == Api::Mail { "_0" } else { "" };
+        format!("{gap}{}{tail}", self.offset)
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let (is_gap, rest) = token.strip_prefix('g').map_or((false, token), |rest| (true, rest));
+        let offset = rest.strip_suffix("_0").unwrap_or(rest).parse().ok()?;
+        Some(Self { offset, is_gap })
+    }
+}
