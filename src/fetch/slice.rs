@@ -332,3 +332,242 @@ fn same_time(time: DateTime<Utc>, count: usize) -> Step {
         count,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Identity;
+    use crate::window::SlicePlan;
+
+    const START: i64 = 1_700_000_000_000;
+
+    /// A newest-first service whose habits are drawn at random.
+    #[derive(Clone, Debug)]
+    struct Service {
+        /// Milliseconds after `START`, one for each record.
+        feed: Vec<i64>,
+        page_size: usize,
+        /// Whether it gives tokens, or cuts answers silently.
+        has_tokens: bool,
+        /// The most records of an answer, whatever was asked for.
+        cap: Option<usize>,
+        includes_from: bool,
+        includes_to: bool,
+        /// Whether a page is in order within itself.
+        sorts_pages: bool,
+        /// Whether every second token leads to an empty page first.
+        gives_empty_pages: bool,
+        /// Whether the last page says that it is the last.
+        says_last: bool,
+    }
+
+    impl Service {
+        fn answer(&self, ask: &Ask) -> FetchedPage {
+            let mut matching: Vec<(i64, usize)> = self.feed.iter().copied().zip(0..).collect();
+            matching.retain(|(time, _)| self.is_within(ask.window, START + time));
+            matching.sort_by_key(|(time, id)| (std::cmp::Reverse(*time), *id));
+            let size = ask.size.of(self.page_size as u32) as usize;
+            let size = self.cap.map_or(size, |cap| cap.min(size));
+            if !self.has_tokens {
+                matching.truncate(size);
+                let next = if matching.is_empty() { Next::Last } else { Next::Unsaid };
+                return self.page(matching, next);
+            }
+            let (offset, is_blank) = match &ask.position {
+                Position::Token(token) => (token.trim_end_matches('b').parse().unwrap(), token.ends_with('b')),
+                _ => (0, false),
+            };
+            if is_blank {
+                return self.page(Vec::new(), Next::At(Position::Token(offset.to_string())));
+            }
+            let end = (offset + size).min(matching.len());
+            let page = matching[offset.min(end)..end].to_vec();
+            let next = match (end < matching.len(), self.gives_empty_pages && (end / size) % 2 == 1) {
+                (true, true) => Next::At(Position::Token(format!("{end}b"))),
+                (true, false) => Next::At(Position::Token(end.to_string())),
+                (false, _) if self.says_last || page.len() < size => Next::Last,
+                (false, _) => Next::Unsaid,
+            };
+            self.page(page, next)
+        }
+
+        fn is_within(&self, window: Window, time: i64) -> bool {
+            let (from, to) = (window.from.timestamp_millis(), window.to.timestamp_millis());
+            (from < time || self.includes_from && from == time) && (time < to || self.includes_to && time == to)
+        }
+
+        fn page(&self, mut records: Vec<(i64, usize)>, next: Next) -> FetchedPage {
+            if !self.sorts_pages {
+                records.sort_by_key(|(_, id)| id.wrapping_mul(0x9E37_79B9) % 1009);
+            }
+            let records = records.into_iter().map(|(time, id)| Ok(record(time, id))).collect();
+            FetchedPage {
+                records,
+                next,
+                pages: None,
+            }
+        }
+    }
+
+    fn record(milliseconds: i64, id: usize) -> Record {
+        let id = id as u128;
+        Record {
+            time: DateTime::from_timestamp_millis(START + milliseconds).unwrap(),
+            identity: Identity { key: id, content: id },
+            line: id.to_string().into(),
+        }
+    }
+
+    fn slice(from: i64, to: i64) -> Slice {
+        let at = |milliseconds| DateTime::from_timestamp_millis(START + milliseconds).unwrap();
+        Slice {
+            from: at(from),
+            to: at(to),
+        }
+    }
+
+    fn horizon(slice: Slice) -> Horizon {
+        Horizon {
+            filed_to: slice.to,
+            possible_to: slice.to + TimeDelta::days(1),
+        }
+    }
+
+    /// Walks a slice to its end; the walk must not need more pages than `patience`.
+    fn walk(
+        service: &Service,
+        slice: Slice,
+        max_pages: u32,
+        most_seen: &mut usize,
+        patience: usize,
+    ) -> (Step, SliceWalk) {
+        let mut walk = SliceWalk::new(slice, horizon(slice), max_pages, service.page_size as u32);
+        for _ in 0..patience {
+            let page = service.answer(&walk.ask());
+            let before = *most_seen;
+            *most_seen = before.max(page.records.len());
+            match walk.take(page, before) {
+                Step::Ask => {}
+                end => return (end, walk),
+            }
+        }
+        panic!("no end after {patience} pages: {walk:?}");
+    }
+
+    fn services() -> impl Strategy<Value = Service> {
+        let burst = (0_i64..4_000, 1_usize..40);
+        let feed = prop::collection::vec(burst, 0..60)
+            .prop_map(|bursts| bursts.into_iter().flat_map(|(time, count)| vec![time; count]).collect());
+        (feed, 1_usize..25, any::<[bool; 6]>()).prop_map(|(feed, page_size, flags)| Service {
+            feed,
+            page_size,
+            has_tokens: flags[0],
+            cap: None,
+            includes_from: flags[1],
+            includes_to: flags[2],
+            sorts_pages: flags[3],
+            gives_empty_pages: flags[4],
+            says_last: flags[5],
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn every_record_of_a_slice_comes_exactly_once_or_the_walk_fails_aloud(
+            service in services(),
+            max_pages in 1_u32..6,
+        ) {
+            let whole = slice(-1_000, 5_000);
+            let (end, walk) = walk(&service, whole, max_pages, &mut 0, 20_000);
+            match end {
+                Step::Complete => prop_assert_eq!(ids(&walk.harvest.records), all_ids(&service)),
+                Step::Fail(FetchError::SameTime { .. }) => {
+                    // Only where the oldest records of all share one time and fill a page to the last place: no
+                    // answer can show then whether the service would give more.
+                    let oldest = service.feed.iter().min().copied();
+                    let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
+                    prop_assert!((0..=6).any(|doubled| at_oldest == service.page_size << doubled));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        #[test]
+        fn a_service_that_caps_its_answers_silently_never_costs_a_record(
+            mut service in services(),
+            cap in 1_usize..30,
+        ) {
+            service.has_tokens = false;
+            service.cap = Some(cap);
+            let (end, walk) = walk(&service, slice(-1_000, 5_000), 20, &mut 0, 20_000);
+            match end {
+                Step::Complete => {
+                    let missing = all_ids(&service).len() - walk.harvest.records.len();
+                    // The one case that no answer can show: nothing older exists, and exactly the cap came.
+                    let oldest = service.feed.iter().min().copied();
+                    let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
+                    prop_assert!(missing == 0 || at_oldest > cap, "{} records are missing", missing);
+                }
+                Step::Fail(FetchError::SameTime { .. }) => prop_assert!(largest_burst(&service) >= cap.min(service.page_size)),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        #[test]
+        fn the_slices_of_a_window_bring_every_record_in_pieces_that_are_each_complete(
+            service in services(),
+            max_pages in 1_u32..6,
+            width in 1_i64..5_000,
+        ) {
+            let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to));
+            let mut filed = BTreeMap::new();
+            let mut most_seen = 0;
+            while let Some(mut part) = plan.next_slice() {
+                let mut rest = part.split(TimeDelta::milliseconds(width)).1;
+                part = part.split(TimeDelta::milliseconds(width)).0;
+                loop {
+                    let (end, walk) = walk(&service, part, max_pages, &mut most_seen, 20_000);
+                    if matches!(end, Step::Fail(FetchError::SameTime { .. })) {
+                        return Ok(());
+                    }
+                    prop_assert_eq!(end, Step::Complete);
+                    for record in &walk.harvest.records {
+                        prop_assert!(record.time <= part.to);
+                        filed.insert(record.identity.key as usize, record.time);
+                    }
+                    let due = service.feed.iter().filter(|time| START + **time < part.to.timestamp_millis()).count();
+                    let have = filed.values().filter(|time| **time < part.to).count();
+                    prop_assert_eq!(have, due, "up to {}", part.to);
+                    plan.completed(part, walk.harvest.records.len());
+                    let Some(next) = rest else { break };
+                    (part, rest) = next.split(TimeDelta::milliseconds(width));
+                }
+            }
+            prop_assert_eq!(filed.into_keys().collect::<Vec<_>>(), all_ids(&service));
+        }
+    }
+
+    fn ids(records: &[Record]) -> Vec<usize> {
+        let mut ids: Vec<_> = records.iter().map(|record| record.identity.key as usize).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn all_ids(service: &Service) -> Vec<usize> {
+        (0..service.feed.len()).collect()
+    }
+
+    fn largest_burst(service: &Service) -> usize {
+        let mut counts = BTreeMap::<i64, usize>::new();
+        for time in &service.feed {
+            *counts.entry(*time).or_default() += 1;
+        }
+        counts.into_values().max().unwrap_or(0)
+    }
+}

@@ -48,7 +48,7 @@ const PARAMETERS: Parameters = Parameters {
 
 /// The audit log of a Port organization.
 #[derive(Debug)]
-pub struct Port {
+struct Port {
     address: Url,
     limit: u32,
     query: Vec<(String, String)>,

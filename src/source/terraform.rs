@@ -35,7 +35,7 @@ const PARAMETERS: Parameters = Parameters {
 
 /// The audit trail of an HCP Terraform organization.
 #[derive(Debug)]
-pub struct Terraform {
+struct Terraform {
     address: Url,
     authorization: Authorization,
 }

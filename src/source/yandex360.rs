@@ -45,7 +45,7 @@ const RESERVED: &[&str] = &["afterDate", "beforeDate", "pageSize", "pageToken"];
 
 /// One of the two logs of an organization.
 #[derive(Debug)]
-pub struct Yandex360 {
+struct Yandex360 {
     log: Log,
     address: Url,
     query: Vec<(String, String)>,
