@@ -44,6 +44,52 @@ impl Window {
     }
 }
 
+/// Which span of time a run asks for: what is new, or a range that somebody gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Where to begin; else before the archive's last record.
+    pub since: Option<DateTime<Utc>>,
+    /// Where to end; else now.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The window of a run, and what had to be said about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// This window, as it was asked for.
+    Window(Window),
+    /// This window; the start that was asked for would have left a hole behind the last record.
+    MovedBack(Window),
+    /// Nothing: the range ends before it begins.
+    Nothing {
+        /// Where it would have begun.
+        from: DateTime<Utc>,
+        /// Where it ends.
+        to: DateTime<Utc>,
+    },
+}
+
+impl Range {
+    /// The window for an archive whose last record is at `last`; without one, it begins `lookback` before `now`.
+    pub fn window(
+        &self,
+        now: DateTime<Utc>,
+        last: Option<DateTime<Utc>>,
+        overlap: TimeDelta,
+        lookback: TimeDelta,
+    ) -> Asked {
+        let to = self.until.map_or(now, |until| until.min(now));
+        let next = last.map_or(now - lookback, |last| last - overlap);
+        let leaves_a_hole = matches!((self.since, last), (Some(since), Some(last)) if since > last);
+        let from = if leaves_a_hole { next } else { self.since.unwrap_or(next) };
+        match (from <= to, leaves_a_hole) {
+            (true, false) => Asked::Window(Window::new(from, to)),
+            (true, true) => Asked::MovedBack(Window::new(from, to)),
+            (false, _) => Asked::Nothing { from, to },
+        }
+    }
+}
+
 /// Rounds down to a whole millisecond.
 pub fn floor_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
     time.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(time)
@@ -204,6 +250,22 @@ mod tests {
         let (again, rest) = plan.overflowed(second, second.to - TimeDelta::minutes(1), 10_000);
         assert_eq!(again.width(), TimeDelta::seconds(12));
         assert_eq!(rest.unwrap().to, second.to);
+    }
+
+    #[test]
+    fn the_window_of_a_run_never_leaves_a_hole_behind_the_last_record() {
+        let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
+        let (now, last) = (at(0), at(-3_600_000));
+        let window = |since, until, last| Range { since, until }.window(now, last, minute * 2, day);
+        let asked = |from, to| Asked::Window(Window { from, to });
+        assert_eq!(window(None, None, Some(last)), asked(last - minute * 2, now));
+        assert_eq!(window(None, None, None), asked(now - day, now));
+        assert_eq!(window(Some(now - day * 9), Some(last), Some(last)), asked(now - day * 9, last));
+        assert_eq!(window(Some(now - minute), None, None), asked(now - minute, now));
+        let moved = Asked::MovedBack(Window { from: last - minute * 2, to: now });
+        assert_eq!(window(Some(now - minute), None, Some(last)), moved);
+        assert_eq!(window(None, Some(now + day), Some(last)), asked(last - minute * 2, now));
+        assert!(matches!(window(None, Some(last - day), Some(last)), Asked::Nothing { .. }));
     }
 
     proptest! {

@@ -1,0 +1,123 @@
+//! A run: the locks of all streams first, then the streams side by side, then the summary.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::task::JoinSet;
+
+use crate::archive::{BadName, Location, Lock, LockError};
+use crate::collect::{Access, CollectError, Collected, Task, collect};
+use crate::config::StreamSettings;
+use crate::progress::Progress;
+use crate::stop::Stop;
+use crate::summary::{StreamSummary, Summary};
+use crate::window::Range;
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// The time at which it begins.
+    pub now: DateTime<Utc>,
+    /// What to ask for.
+    pub range: Range,
+    /// Fetch and count, write nothing.
+    pub dry_run: bool,
+}
+
+/// Why nothing was collected at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A lock was not to be had.
+    #[error("{stream}: {cause}")]
+    Lock {
+        /// The stream.
+        stream: &'static str,
+        /// Why.
+        cause: LockError,
+    },
+    /// A name cannot be that of a day file.
+    #[error("{stream}: {cause}")]
+    Name {
+        /// The stream.
+        stream: &'static str,
+        /// Why.
+        cause: BadName,
+    },
+}
+
+/// Collects all of these streams; a failed one leaves the others alone.
+///
+/// # Errors
+/// If one of the catalogs cannot be locked; then nothing is collected.
+pub async fn run(
+    streams: &[StreamSettings],
+    order: Order,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Summary, StartError> {
+    let accesses = open_all(streams, order)?;
+    let task = Task { now: order.now, range: order.range };
+    let mut tasks = JoinSet::new();
+    for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
+        let settings = Arc::new(settings.clone());
+        let bar = progress.stream(settings.kind.name);
+        let stop = stop.clone();
+        tasks.spawn(async move { (index, collect(&settings, access, task, &bar, &stop).await) });
+    }
+    let mut results: Vec<Option<Collected>> = streams.iter().map(|_| None).collect();
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok((index, collected)) => {
+                log_end(streams[index].kind.name, &collected);
+                results[index] = Some(collected);
+            }
+            Err(error) => tracing::error!("a stream ended by an error inside the program: {error}"),
+        }
+    }
+    let streams = streams.iter().zip(results).map(|(settings, collected)| {
+        StreamSummary::new(settings.kind.name, collected.unwrap_or_else(internal_failure))
+    });
+    Ok(Summary::new(streams.collect()))
+}
+
+/// All locks or none: a run that finds one catalog in use must not have begun with another.
+fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, StartError> {
+    let mut accesses = Vec::with_capacity(streams.len());
+    for settings in streams {
+        let stream = settings.kind.name;
+        let location = Location::new(&settings.folder, &settings.base, &settings.extension)
+            .map_err(|cause| StartError::Name { stream, cause })?;
+        accesses.push(match order.dry_run {
+            true => Access::DryRun(location),
+            false => Access::Write(
+                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
+            ),
+        });
+    }
+    Ok(accesses)
+}
+
+fn log_end(stream: &str, collected: &Collected) {
+    match &collected.failure {
+        None => tracing::info!(
+            stream,
+            appended = collected.appended,
+            duplicates = collected.duplicates,
+            rejected = collected.rejected,
+            "complete"
+        ),
+        Some(failure) => tracing::error!(stream, appended = collected.appended, "failed: {failure}"),
+    }
+    if collected.rejected > 0 {
+        tracing::warn!(
+            stream,
+            rejected = collected.rejected,
+            "records that cannot be filed were put into the rejected file, with the reason"
+        );
+    }
+}
+
+fn internal_failure() -> Collected {
+    let failure = CollectError::Internal("its task panicked".into());
+    Collected { failure: Some(failure), ..Collected::default() }
+}

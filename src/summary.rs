@@ -1,0 +1,189 @@
+//! What a run came to: a table for people, JSON for programs, and the exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+
+use crate::collect::Collected;
+
+/// How the program ended, for whoever started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// All streams are complete.
+    Complete = 0,
+    /// The settings are wrong, or the program could not start.
+    Setup = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// At least one stream is not complete.
+    StreamFailed = 3,
+    /// Another run holds one of the catalogs.
+    Locked = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A run, stream by stream.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    streams: Vec<StreamSummary>,
+    exit_code: u8,
+}
+
+/// Whether a stream holds everything that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It does.
+    Complete,
+    /// It does not; see the error.
+    Failed,
+}
+
+/// One stream of a run.
+#[derive(Debug, Serialize)]
+pub struct StreamSummary {
+    stream: &'static str,
+    status: Status,
+    #[serde(serialize_with = "timestamp")]
+    from: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "timestamp")]
+    to: Option<DateTime<Utc>>,
+    requests: u64,
+    pages: u64,
+    retries: u64,
+    received: u64,
+    duplicates: u64,
+    rejected: u64,
+    appended: u64,
+    files: Vec<String>,
+    #[serde(serialize_with = "timestamp")]
+    last_record: Option<DateTime<Utc>>,
+    error: Option<String>,
+}
+
+impl Summary {
+    /// The summary of these streams, in this order.
+    pub fn new(streams: Vec<StreamSummary>) -> Self {
+        let exit = match streams.iter().all(|stream| stream.status == Status::Complete) {
+            true => Exit::Complete,
+            false => Exit::StreamFailed,
+        };
+        Self { streams, exit_code: exit as u8 }
+    }
+
+    /// How the program should end.
+    pub fn exit(&self) -> Exit {
+        if self.exit_code == Exit::Complete as u8 { Exit::Complete } else { Exit::StreamFailed }
+    }
+
+    /// The streams.
+    pub fn streams(&self) -> &[StreamSummary] {
+        &self.streams
+    }
+
+    /// The JSON form, on one line.
+    ///
+    /// # Errors
+    /// Never in practice: the summary holds nothing that JSON cannot.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
+impl StreamSummary {
+    /// The summary of one stream.
+    pub fn new(stream: &'static str, collected: Collected) -> Self {
+        let error = collected.failure.map(|failure| failure.to_string());
+        Self {
+            stream,
+            status: if error.is_none() { Status::Complete } else { Status::Failed },
+            from: collected.window.map(|window| window.from),
+            to: collected.window.map(|window| window.to),
+            requests: collected.effort.requests,
+            pages: collected.effort.pages,
+            retries: collected.effort.retries,
+            received: collected.received,
+            duplicates: collected.duplicates,
+            rejected: collected.rejected,
+            appended: collected.appended,
+            files: collected.files.into_iter().collect(),
+            last_record: collected.last_record,
+            error,
+        }
+    }
+
+    /// Records that were appended.
+    pub fn appended(&self) -> u64 {
+        self.appended
+    }
+
+    /// Why it is not complete.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+}
+
+fn timestamp<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+const HEADINGS: [&str; 8] =
+    ["STREAM", "STATUS", "APPENDED", "RECEIVED", "DUPLICATES", "REJECTED", "REQUESTS", "LAST RECORD"];
+
+/// The table, and below it what failed.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<[String; 8]> = self.streams.iter().map(StreamSummary::row).collect();
+        let widths: [usize; 8] = std::array::from_fn(|column| {
+            let cells = rows.iter().map(|row| row[column].len());
+            cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
+        });
+        write_row(f, &HEADINGS.map(str::to_owned), &widths)?;
+        for row in &rows {
+            write_row(f, row, &widths)?;
+        }
+        for stream in &self.streams {
+            if let Some(error) = &stream.error {
+                writeln!(f, "{}: {error}", stream.stream)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_row(f: &mut fmt::Formatter<'_>, cells: &[String; 8], widths: &[usize; 8]) -> fmt::Result {
+    let mut line = String::new();
+    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        // Numbers stand at the right of their columns.
+        match column {
+            2..=6 => line.push_str(&format!("{cell:>width$}  ")),
+            _ => line.push_str(&format!("{cell:<width$}  ")),
+        }
+    }
+    writeln!(f, "{}", line.trim_end())
+}
+
+impl StreamSummary {
+    fn row(&self) -> [String; 8] {
+        let status = match self.status {
+            Status::Complete => "complete",
+            Status::Failed => "failed",
+        };
+        let numbers = [self.appended, self.received, self.duplicates, self.rejected, self.requests];
+        let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
+        let last = self.last_record.map_or_else(|| "none".to_owned(), rfc3339);
+        [self.stream.to_owned(), status.to_owned(), appended, received, duplicates, rejected, requests, last]
+    }
+}
