@@ -5,7 +5,6 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::Value;
 
 use super::generate::{Generator, SplitMix};
 use super::options::{Api, StreamOptions};
@@ -211,13 +210,12 @@ pub(super) struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// Keeps only those that pass. The parsed value only decides; the text is sent as it stands.
-    pub(super) fn filter(mut self, passes: impl Fn(&Value) -> bool) -> Self {
+    /// Keeps only those whose text passes.
+    pub(super) fn filter(mut self, passes: impl Fn(&str) -> bool) -> Self {
         let Rows::All(range) = &self.rows else { return self };
-        let picked = range.clone().filter(|&row| {
-            let text = self.feed.text(&self.feed.entries[row]);
-            serde_json::from_str(&text).is_ok_and(|record| passes(&record))
-        });
+        let picked = range
+            .clone()
+            .filter(|&row| passes(&self.feed.text(&self.feed.entries[row])));
         self.rows = Rows::Picked(picked.collect());
         self
     }

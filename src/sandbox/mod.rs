@@ -7,6 +7,8 @@
 mod feed;
 mod generate;
 mod http;
+mod json;
+mod meter;
 mod options;
 mod port;
 mod script;
@@ -15,6 +17,7 @@ mod terraform;
 mod world;
 mod yandex;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -24,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use feed::Event;
-pub use generate::BadSample;
+pub use generate::{BadSample, samples};
 pub use http::Answer;
 pub use options::{ARRIVALS, Api, Clock, LastPage, Options, PortLogin, Records, StreamOptions};
 pub use script::{Action, Step, When};
@@ -191,6 +194,15 @@ impl Sandbox {
         {
             task.abort();
         }
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sandbox")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 

@@ -57,7 +57,8 @@ pub struct Options {
     pub port_token_life: TimeDelta,
     /// What happens at which request.
     pub script: Vec<Step>,
-    streams: [StreamOptions; 4],
+    /// How each service behaves; more easily reached by its name, as in `options[Api::Mail]`.
+    pub streams: [StreamOptions; 4],
 }
 
 impl Options {

@@ -1,15 +1,14 @@
 //! Port: two bounds and a limit, no paging, and tokens that end.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::feed::{Selection, View, array};
 use super::http::{Answer, Call};
+use super::json::{Fields, string_at};
 
 /// The token that the sandbox accepts and that does not end.
 pub(super) const API_TOKEN: &str = "sandbox-port-token";
@@ -161,27 +160,29 @@ fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
     selection.filter(|record| {
         filters
             .iter()
-            .all(|(name, wanted)| field(record, name).is_some_and(|it| wanted.contains(&it)))
+            .all(|(name, wanted)| field(record, name).is_some_and(|it| wanted.contains(&it.as_str())))
     })
 }
 
 /// The field of a record that a filter looks at, in either vocabulary.
-fn field<'a>(record: &'a Value, filter: &str) -> Option<&'a str> {
-    let pointers: &[&str] = match filter {
-        "identifier" => &["/identifier"],
-        "entity" => &["/context/entity", "/context/entityIdentifier"],
-        "blueprint" => &["/context/blueprint", "/context/blueprintIdentifier"],
-        "run_id" => &["/context/runId"],
-        "webhookId" => &["/context/webhookId"],
-        "webhookEventId" => &["/context/webhookEventId"],
-        "origin" => &["/trigger/origin"],
-        "InstallationId" => &["/context/installationId"],
-        "resources" => &["/resourceType"],
-        "action" => &["/action"],
-        "status" => &["/status"],
-        _ => &[],
+fn field(record: &str, filter: &str) -> Option<String> {
+    let (parent, names): (Option<&str>, &[&str]) = match filter {
+        "entity" => (Some("context"), &["entity", "entityIdentifier"]),
+        "blueprint" => (Some("context"), &["blueprint", "blueprintIdentifier"]),
+        "run_id" => (Some("context"), &["runId"]),
+        "webhookId" => (Some("context"), &["webhookId"]),
+        "webhookEventId" => (Some("context"), &["webhookEventId"]),
+        "InstallationId" => (Some("context"), &["installationId"]),
+        "origin" => (Some("trigger"), &["origin"]),
+        "resources" => (None, &["resourceType"]),
+        "identifier" => (None, &["identifier"]),
+        "action" => (None, &["action"]),
+        "status" => (None, &["status"]),
+        _ => (None, &[]),
     };
-    pointers.iter().find_map(|pointer| record.pointer(pointer)?.as_str())
+    names
+        .iter()
+        .find_map(|name| string_at(record, &parent.into_iter().chain([*name]).collect::<Vec<_>>()))
 }
 
 /// All values of a parameter, written with or without `[]`.
@@ -208,29 +209,4 @@ fn restrict(record: &str, included: &[&str]) -> String {
         let _ = write!(text, "{comma}{}:{value}", Value::from(name.as_str()));
     }
     text + "}"
-}
-
-/// The fields of an object in their order.
-struct Fields(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> de::Visitor<'de> for InOrder {
-            type Value = Fields;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }

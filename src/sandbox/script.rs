@@ -41,7 +41,7 @@ pub enum When {
     Requests(Api, RangeInclusive<usize>),
     /// Those that mint a Port token with these numbers, from 1.
     Mints(RangeInclusive<usize>),
-    /// Those that the function picks.
+    /// Those that the function picks; it must not call the sandbox, which waits for it.
     Picked(Arc<dyn Fn(&Seen) -> bool + Send + Sync>),
 }
 

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
 
 use super::feed::{Event, Feed, View};
 use super::generate::{BadSample, Generator};
 use super::http::{Answer, Call};
+use super::meter::Meter;
 use super::options::{Api, Options, Records};
 use super::script::{Action, Step};
 use super::{port, terraform, yandex};
@@ -64,26 +64,13 @@ struct State {
 
 impl World {
     pub(super) fn new(mut options: Options) -> Result<Self, BadSample> {
-        let now = (options.clock)();
-        let mut feeds = Vec::new();
-        for api in Api::ALL {
-            let stream = &mut options[api];
-            feeds.push(
-                match std::mem::replace(&mut stream.records, Records::Given(Vec::new())) {
-                    Records::Given(events) => Feed::given(events),
-                    Records::Generated { count, arrivals } => {
-                        Feed::generated(Generator::new(api, options.seed, now, arrivals)?, count, now)
-                    }
-                },
-            );
-        }
-        let script = std::mem::take(&mut options.script);
-        let mut feeds = feeds.into_iter();
+        let mut take = |api| take_feed(&mut options, api);
+        let feeds = [take(Api::Mail)?, take(Api::Disk)?, take(Api::Port)?, take(Api::Tfc)?];
         let state = State {
-            feeds: Api::ALL.map(|_| feeds.next().unwrap_or_else(|| Feed::given(Vec::new()))),
+            feeds,
             meters: Default::default(),
             minted: port::Minted::default(),
-            script,
+            script: std::mem::take(&mut options.script),
             seen: Vec::new(),
             counts: HashMap::new(),
         };
@@ -182,6 +169,20 @@ impl World {
     }
 }
 
+/// Makes the feed of a service, leaving nothing of it behind in the options.
+fn take_feed(options: &mut Options, api: Api) -> Result<Feed, BadSample> {
+    let now = (options.clock)();
+    let seed = options.seed;
+    Ok(
+        match std::mem::replace(&mut options[api].records, Records::Given(Vec::new())) {
+            Records::Given(events) => Feed::given(events),
+            Records::Generated { count, arrivals } => {
+                Feed::generated(Generator::new(api, seed, now, arrivals)?, count, now)
+            }
+        },
+    )
+}
+
 impl State {
     /// Writes a request into the log.
     fn note(&mut self, api: Option<Api>, is_mint: bool, call: &Call, now: DateTime<Utc>) -> Seen {
@@ -235,7 +236,7 @@ fn method_not_allowed(api: Api) -> Answer {
 }
 
 fn too_many_requests(api: Api, reset: Duration) -> Answer {
-    let seconds = reset.as_secs_f64().ceil();
+    let seconds = reset.as_secs_f64().ceil().max(1.0);
     match api {
         Api::Mail | Api::Disk => yandex::error(429, "too many requests").with("Retry-After", seconds),
         Api::Port => port::error(429, "rate_limit_exceeded", "Too many requests").with("Retry-After", seconds),
@@ -285,49 +286,6 @@ impl Plan {
             answer,
             wait: self.wait + latency,
             delivery: self.delivery.unwrap_or(Delivery::Whole),
-        }
-    }
-}
-
-/// Counts the requests of one second.
-#[derive(Default)]
-struct Meter {
-    start: Option<Instant>,
-    used: u32,
-}
-
-impl Meter {
-    const PERIOD: Duration = Duration::from_secs(1);
-
-    /// How many more requests this second has room for after this one; `None` if not even for this one.
-    fn admit(&mut self, limit: u32) -> Option<u32> {
-        if self.reset().is_zero() {
-            self.start = Some(Instant::now());
-            self.used = 0;
-        }
-        self.used = self.used.saturating_add(1);
-        limit.checked_sub(self.used)
-    }
-
-    /// How long until the next second starts.
-    fn reset(&self) -> Duration {
-        self.start
-            .map_or(Duration::ZERO, |start| Self::PERIOD.saturating_sub(start.elapsed()))
-    }
-
-    /// Writes the limit into the headers, as this vendor does.
-    fn mark(&self, answer: Answer, api: Api, limit: u32, left: u32, now: DateTime<Utc>) -> Answer {
-        let reset = self.reset();
-        match api {
-            Api::Mail | Api::Disk => answer,
-            Api::Port => answer
-                .with("x-ratelimit-limit", limit)
-                .with("x-ratelimit-remaining", left)
-                .with("x-ratelimit-reset", (now + reset).timestamp() + 1),
-            Api::Tfc => answer
-                .with("X-RateLimit-Limit", limit)
-                .with("X-RateLimit-Remaining", left)
-                .with("X-RateLimit-Reset", format!("{:.3}", reset.as_secs_f64())),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Yandex 360 mail and disk: two bounds, pages of at most 100, tokens that look like offsets.
 
-use serde_json::Value;
-
 use super::feed::{Selection, View, array};
 use super::http::{Answer, Call};
+use super::json::string_at;
 use super::options::{Api, LastPage};
 
 /// The organization that the sandbox knows.
@@ -112,11 +111,11 @@ fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
         return selection;
     }
     selection.filter(|record| {
-        let uid = record["userUid"].as_str().unwrap_or_default();
-        let kind = record.get("eventType").and_then(Value::as_str).unwrap_or_default();
-        (included.is_empty() || included.contains(&uid))
-            && !excluded.contains(&uid)
-            && (types.is_empty() || types.contains(&kind))
+        let uid = string_at(record, &["userUid"]).unwrap_or_default();
+        let kind = string_at(record, &["eventType"]).unwrap_or_default();
+        (included.is_empty() || included.contains(&uid.as_str()))
+            && !excluded.contains(&uid.as_str())
+            && (types.is_empty() || types.contains(&kind.as_str()))
     })
 }
 
