@@ -81,7 +81,11 @@ impl Range {
         let to = self.until.map_or(now, |until| until.min(now));
         let next = last.map_or(now - lookback, |last| last - overlap);
         let leaves_a_hole = matches!((self.since, last), (Some(since), Some(last)) if since > last);
-        let from = if leaves_a_hole { next } else { self.since.unwrap_or(next) };
+        let from = if leaves_a_hole {
+            next
+        } else {
+            self.since.unwrap_or(next)
+        };
         match (from <= to, leaves_a_hole) {
             (true, false) => Asked::Window(Window::new(from, to)),
             (true, true) => Asked::MovedBack(Window::new(from, to)),
@@ -260,12 +264,21 @@ mod tests {
         let asked = |from, to| Asked::Window(Window { from, to });
         assert_eq!(window(None, None, Some(last)), asked(last - minute * 2, now));
         assert_eq!(window(None, None, None), asked(now - day, now));
-        assert_eq!(window(Some(now - day * 9), Some(last), Some(last)), asked(now - day * 9, last));
+        assert_eq!(
+            window(Some(now - day * 9), Some(last), Some(last)),
+            asked(now - day * 9, last)
+        );
         assert_eq!(window(Some(now - minute), None, None), asked(now - minute, now));
-        let moved = Asked::MovedBack(Window { from: last - minute * 2, to: now });
+        let moved = Asked::MovedBack(Window {
+            from: last - minute * 2,
+            to: now,
+        });
         assert_eq!(window(Some(now - minute), None, Some(last)), moved);
         assert_eq!(window(None, Some(now + day), Some(last)), asked(last - minute * 2, now));
-        assert!(matches!(window(None, Some(last - day), Some(last)), Asked::Nothing { .. }));
+        assert!(matches!(
+            window(None, Some(last - day), Some(last)),
+            Asked::Nothing { .. }
+        ));
     }
 
     proptest! {

@@ -165,3 +165,136 @@ impl NumberedWalk {
 fn identities(records: &[Result<Record, Rejected>]) -> impl Iterator<Item = Identity> + '_ {
     records.iter().flatten().map(|record| record.identity)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use chrono::{DateTime, TimeDelta, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::env::{Env, Faults};
+    use crate::fetch::http::Http;
+    use crate::fetch::retry::RetryPolicy;
+    use crate::sandbox::{Action, Api, Event, Options, Sandbox, Step};
+    use crate::source::SOURCES;
+
+    fn now() -> DateTime<Utc> {
+        "2025-06-09T12:00:00Z".parse().unwrap()
+    }
+
+    fn event(age_ms: i64, id: &str) -> Event {
+        Event::minimal(Api::Tfc, now() - TimeDelta::milliseconds(age_ms), id)
+    }
+
+    fn fetcher(sandbox: &Sandbox) -> Fetcher {
+        let env = Env::from_pairs(sandbox.variables());
+        let kind = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
+        let source = (kind.configure)(&env, &mut Faults::default()).unwrap();
+        let policy = RetryPolicy {
+            max_retries: 0,
+            delay: Duration::ZERO,
+        };
+        Fetcher::new(source, Http::new(Duration::from_secs(10)).unwrap(), policy)
+    }
+
+    /// The ids of each piece, oldest piece first.
+    async fn pieces(options: Options, max_pages: u32) -> Vec<Vec<String>> {
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let window = Window::new(now() - TimeDelta::days(14), now());
+        let horizon = Horizon {
+            filed_to: now() + TimeDelta::hours(1),
+            possible_to: now() + TimeDelta::hours(1),
+        };
+        let fetcher = fetcher(&sandbox);
+        let mut walk = NumberedWalk::new(window, horizon, max_pages);
+        let mut pieces = Vec::new();
+        while let Some(harvest) = walk.next_piece(&fetcher).await.unwrap() {
+            pieces.push(harvest.records.iter().map(|record| id_of(&record.line)).collect());
+        }
+        pieces
+    }
+
+    fn id_of(line: &str) -> String {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        value["id"].as_str().unwrap().to_owned()
+    }
+
+    fn options(events: Vec<Event>, page_size: usize) -> Options {
+        let mut options = Options::empty(Arc::new(now)).give(Api::Tfc, events);
+        options[Api::Tfc].page_cap = Some(page_size);
+        options[Api::Tfc].rate_limit = None;
+        options
+    }
+
+    #[tokio::test]
+    async fn few_pages_are_one_piece() {
+        let events = (0..50).map(|n| event(n * 1000, &n.to_string())).collect();
+        let pieces = pieces(options(events, 10), 5).await;
+        assert_eq!(pieces.len(), 1);
+        assert_eq!(pieces[0].len(), 50);
+    }
+
+    #[tokio::test]
+    async fn many_pages_come_from_the_oldest_on() {
+        let events = (0..100).map(|n| event(n * 1000, &n.to_string())).collect();
+        let pieces = pieces(options(events, 10), 2).await;
+        assert_eq!(pieces.len(), 5);
+        assert!(pieces[0].contains(&"99".to_owned()) && !pieces[0].contains(&"0".to_owned()));
+        assert!(pieces[4].contains(&"0".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_empty_feed_is_an_empty_piece() {
+        assert_eq!(pieces(options(Vec::new(), 10), 2).await, [Vec::<String>::new()]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// New records push old ones to later pages, and retention takes old ones away, at any request of the walk.
+        #[test]
+        fn a_feed_that_shifts_while_it_is_read_loses_nothing_and_leaves_no_hole(
+            count in 0_i64..120,
+            burst in 1_i64..5,
+            page_size in 1_usize..12,
+            max_pages in 1_u32..5,
+            arrivals in prop::collection::vec((1_usize..60, 1_usize..30), 0..8),
+            losses in prop::collection::vec((1_usize..60, 1_usize..20), 0..3),
+        ) {
+            let events: Vec<_> = (0..count).map(|n| event((n / burst) * 1000 + 60_000, &format!("old-{n}"))).collect();
+            let total_lost: usize = losses.iter().map(|(_, count)| count).sum();
+            let mut options = options(events, page_size);
+            for (index, (request, count)) in arrivals.into_iter().enumerate() {
+                let new = (0..count).map(|n| event(n as i64, &format!("new-{index}-{n}"))).collect();
+                options = options.step(Step::at(Api::Tfc, request, Action::Add(Api::Tfc, new)));
+            }
+            for (request, count) in losses {
+                options = options.step(Step::at(Api::Tfc, request, Action::DropOldest(Api::Tfc, count)));
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let pieces = runtime.block_on(pieces(options, max_pages));
+            let have: BTreeSet<_> = pieces.iter().flatten().cloned().collect();
+            let kept = count - (total_lost as i64).min(count);
+            for n in 0..kept {
+                prop_assert!(have.contains(&format!("old-{n}")), "old-{} is missing", n);
+            }
+            // A piece may be filed before the next one: what it brings first leaves nothing older to come.
+            let mut oldest_filed = count;
+            for piece in &pieces {
+                let old = piece.iter().filter_map(|id| id.strip_prefix("old-")?.parse::<i64>().ok());
+                let newest_of_piece = old.min().unwrap_or(oldest_filed).min(oldest_filed);
+                // Records of one time may come in any order.
+                for n in (newest_of_piece / burst + 1) * burst..kept {
+                    let id = format!("old-{n}");
+                    let is_filed = pieces.iter().take_while(|other| !std::ptr::eq(*other, piece)).chain([piece]).flatten().any(|filed| *filed == id);
+                    prop_assert!(is_filed, "{} is not filed with or before newer records", id);
+                }
+                oldest_filed = newest_of_piece;
+            }
+        }
+    }
+}
