@@ -172,6 +172,9 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn run(&mut self) -> Result<u128, Malformed> {
         loop {
+            if self.in_object() {
+                self.key()?;
+            }
             if let Some(hash) = self.start_value()?
                 && let Some(content) = self.end_value(hash)?
             {
@@ -184,19 +187,17 @@ impl Pass<'_> {
     /// value inside.
     fn start_value(&mut self) -> Result<Option<u128>, Malformed> {
         self.input.skip_space();
-        let start = self.line.len();
         match self.input.peek() {
-            Some(b'"') => text::copy_string(&mut self.input, self.line)?,
-            Some(b'{') => return self.start_object(),
-            Some(b'[') => return Ok(self.start_array()),
-            Some(b'-' | b'0'..=b'9') => return self.number().map(Some),
-            Some(b't') => self.literal("true")?,
-            Some(b'f') => self.literal("false")?,
-            Some(b'n') => self.literal("null")?,
-            Some(_) => return Err(self.input.malformed("no value starts like this")),
-            None => return Err(self.input.malformed("the text ends where a value should stand")),
+            Some(b'"') => self.string().map(Some),
+            Some(b'{') => Ok(self.start_object()),
+            Some(b'[') => Ok(self.start_array()),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Some),
+            Some(b't') => self.literal("true").map(Some),
+            Some(b'f') => self.literal("false").map(Some),
+            Some(b'n') => self.literal("null").map(Some),
+            Some(_) => Err(self.input.malformed("no value starts like this")),
+            None => Err(self.input.malformed("the text ends where a value should stand")),
         }
-        Ok(Some(xxh3_128(&self.line.as_bytes()[start..])))
     }
 
     /// Hands a value to what it is in, which may end with it, and so on outwards; gives the hash of the whole text's
@@ -241,15 +242,11 @@ impl Pass<'_> {
     /// Reads what stands between a value and the next one, or the end of what both are in.
     fn after_value(&mut self) -> Result<After, Malformed> {
         self.input.skip_space();
-        let in_object = matches!(self.scanner.open.last(), Some(Open::Object { .. }));
+        let in_object = self.in_object();
         match self.input.peek() {
             Some(b',') => {
                 self.input.advance(1);
                 self.line.push_str(", ");
-                if in_object {
-                    self.input.skip_space();
-                    self.key()?;
-                }
                 Ok(After::Value)
             }
             Some(b'}') if in_object => Ok(After::End(self.close('}'))),
@@ -260,17 +257,13 @@ impl Pass<'_> {
         }
     }
 
-    fn start_object(&mut self) -> Result<Option<u128>, Malformed> {
+    fn start_object(&mut self) -> Option<u128> {
         self.input.advance(1);
         self.line.push('{');
         let first_member = self.scanner.members.len();
         self.scanner.open.push(Open::Object { first_member });
         self.input.skip_space();
-        if self.input.peek() == Some(b'}') {
-            return Ok(Some(self.close('}')));
-        }
-        self.key()?;
-        Ok(None)
+        (self.input.peek() == Some(b'}')).then(|| self.close('}'))
     }
 
     fn start_array(&mut self) -> Option<u128> {
@@ -283,12 +276,13 @@ impl Pass<'_> {
 
     /// Reads a key and its colon.
     fn key(&mut self) -> Result<(), Malformed> {
+        self.input.skip_space();
         if self.input.peek() != Some(b'"') {
             return Err(self.input.malformed("no key where one should stand"));
         }
         let key_start = self.line.len();
-        text::copy_string(&mut self.input, self.line)?;
-        let key = &self.line[key_start..];
+        let key = text::copy_string(&mut self.input, self.line)?;
+        let value_start = key_start + key.len() + ": ".len();
         let Scanner {
             wanted, open, members, ..
         } = &mut *self.scanner;
@@ -297,7 +291,6 @@ impl Pass<'_> {
             value: 0,
         });
         let depth = open.len() - 1;
-        let value_start = self.line.len() + ": ".len();
         wanted.iter_mut().for_each(|path| path.enter(depth, key, value_start));
 
         self.input.skip_space();
@@ -307,6 +300,11 @@ impl Pass<'_> {
         self.input.advance(1);
         self.line.push_str(": ");
         Ok(())
+    }
+
+    /// Whether the next value is that of a member.
+    fn in_object(&self) -> bool {
+        matches!(self.scanner.open.last(), Some(Open::Object { .. }))
     }
 
     /// Ends the innermost array or object and gives its hash.
@@ -327,6 +325,11 @@ impl Pass<'_> {
         }
     }
 
+    fn string(&mut self) -> Result<u128, Malformed> {
+        let form = text::copy_string(&mut self.input, self.line)?;
+        Ok(xxh3_128(form.as_bytes()))
+    }
+
     fn number(&mut self) -> Result<u128, Malformed> {
         let number = Number::read(&mut self.input)?;
         self.line.push_str(number.text());
@@ -339,13 +342,13 @@ impl Pass<'_> {
         Ok(xxh3_128(scratch))
     }
 
-    fn literal(&mut self, word: &str) -> Result<(), Malformed> {
+    fn literal(&mut self, word: &str) -> Result<u128, Malformed> {
         if !self.input.rest().starts_with(word.as_bytes()) {
             return Err(self.input.malformed("no value starts like this"));
         }
         self.input.advance(word.len());
         self.line.push_str(word);
-        Ok(())
+        Ok(xxh3_128(word.as_bytes()))
     }
 }
 
