@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod config;
 pub mod env;
+pub mod logging;
+pub mod progress;
 pub mod record;
 pub mod source;
 pub mod window;
