@@ -68,7 +68,7 @@ impl Refusal {
 /// A control character, a newline among them.
 pub fn text(text: &str) -> Result<String, Refusal> {
     if text.chars().any(char::is_control) {
-        return Err(Refusal::must("not contain control characters"));
+        return Err(Refusal::must("be text without control characters"));
     }
     Ok(text.to_owned())
 }

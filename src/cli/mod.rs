@@ -1,0 +1,422 @@
+//! What was typed: the commands and their arguments, checked for form but not yet for meaning.
+
+mod time;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use time::{BadTime, TimeArg};
+
+/// What was typed, as a whole.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trailkeeper",
+    bin_name = "trailkeeper",
+    version,
+    about = "Keeps SaaS audit trails: every record once, in append-only day files",
+    long_about = "Keeps SaaS audit trails: every record that a service gave, once, in append-only day files.\n\n\
+                  Without a command it collects, as `trailkeeper collect` does.",
+    after_long_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    collect: Collect,
+}
+
+/// What the program is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Ask the services for new records and append them to the day files (the default)
+    #[command(after_long_help = COLLECT_EXAMPLES)]
+    Collect(Collect),
+    /// Serve a stand-in for the four services, with invented records
+    #[command(after_long_help = SANDBOX_EXAMPLES)]
+    Sandbox(Sandbox),
+    /// Show the whole way on invented records: no credentials, no network
+    Demo(Demo),
+}
+
+/// The arguments of `collect`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collect {
+    /// Collect these streams only [default: all that are switched on]
+    #[arg(long = "stream", value_name = "NAME", value_delimiter = ',')]
+    pub streams: Vec<String>,
+
+    /// Ask from this time on instead of from the last record
+    ///
+    /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age: 90s,
+    /// 15m, 36h, 7d, 2w. Only what is missing is added. A start after the last record is moved back to it, so that no
+    /// hole is left.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<TimeArg>,
+
+    /// Ask up to this time instead of up to now; same forms as --since
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<TimeArg>,
+
+    /// Fetch and count, but write nothing to the catalogs
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print the summary as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
+    #[arg(long, value_name = "PATH")]
+    pub env_file: Option<PathBuf>,
+
+    /// How much is said on stderr.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// The arguments of `sandbox`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Listen on this address; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8360")]
+    pub listen: SocketAddr,
+
+    /// Begin with this many records in each stream
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub records: u32,
+
+    /// Invent the records from this number; the same number gives the same records
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// How much is said on stderr.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// The arguments of `demo`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Demo {
+    /// Put the day files here
+    #[arg(long, value_name = "DIR", default_value = "./trailkeeper-demo")]
+    pub dir: PathBuf,
+
+    /// How much is said on stderr.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// How much is said on stderr; the log file always holds everything.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verbosity {
+    /// Say more on stderr: each request, each file
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Say nothing on stderr but errors, and show no progress
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The range that was asked for; an end that was not given is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The older end.
+    pub since: Option<DateTime<Utc>>,
+    /// The newer end, not after the clock.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A range that ends before it begins: wrong usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--since {since:?} must be before --until {until:?}")]
+pub struct EmptyRange {
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
+impl Collect {
+    /// What `--since` and `--until` mean when it is `now`.
+    ///
+    /// # Errors
+    /// The range would be empty: `--since` is not before `--until`, or not before now.
+    pub fn range(&self, now: DateTime<Utc>) -> Result<Range, EmptyRange> {
+        let since = self.since.map(|time| time.resolve(now));
+        let until = self.until.map(|time| time.resolve(now).min(now));
+        match (since, until.unwrap_or(now)) {
+            (Some(since), until) if since >= until => Err(EmptyRange { since, until }),
+            _ => Ok(Range { since, until }),
+        }
+    }
+}
+
+/// Reads what was typed; `streams` are the names that `--stream` knows.
+///
+/// # Errors
+/// Wrong usage, which exits with 2, or a request for help or the version, which exits with 0: both by
+/// [`clap::Error::exit`].
+pub fn parse<A: Into<OsString> + Clone>(
+    typed: impl IntoIterator<Item = A>,
+    streams: &[&'static str],
+) -> Result<Command, clap::Error> {
+    let mut definition = definition(streams);
+    let matches = definition.try_get_matches_from_mut(typed)?;
+    let arguments = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
+    Ok(arguments.command.unwrap_or(Command::Collect(arguments.collect)))
+}
+
+/// The definition of the command line, for help, manual page and completions.
+#[must_use]
+pub fn definition(streams: &[&'static str]) -> clap::Command {
+    let with_names = |command: clap::Command| {
+        command.mut_arg("streams", |argument| {
+            argument.value_parser(PossibleValuesParser::new(streams))
+        })
+    };
+    with_names(Arguments::command()).mut_subcommand("collect", with_names)
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  trailkeeper demo                        see it work, without credentials
+  trailkeeper                             collect all streams that .env switches on
+  trailkeeper collect --stream tfc -v     collect one stream and say more
+  trailkeeper collect --help              everything that collect can do
+
+Exit codes:
+  0  everything complete
+  1  settings are wrong, or the program could not start
+  2  wrong usage
+  3  at least one stream failed
+  4  another run holds one of the catalogs";
+
+const COLLECT_EXAMPLES: &str = "\
+Examples:
+  trailkeeper collect --stream yandex-mail,yandex-disk
+  trailkeeper collect --since 36h                     add what arrived late
+  trailkeeper collect --since 2025-06-01 --until 2025-06-08
+  trailkeeper collect --dry-run --json                count, write nothing
+  trailkeeper collect --env-file /etc/trailkeeper.env -q";
+
+const SANDBOX_EXAMPLES: &str = "\
+Examples:
+  trailkeeper sandbox                                 prints the variables to set
+  trailkeeper sandbox --listen 127.0.0.1:0 --records 100000 --seed 7";
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    const STREAMS: [&str; 4] = ["yandex-mail", "yandex-disk", "port", "tfc"];
+
+    fn typed(arguments: &str) -> Result<Command, clap::Error> {
+        parse(
+            std::iter::once("trailkeeper").chain(arguments.split_whitespace()),
+            &STREAMS,
+        )
+    }
+
+    fn collect(arguments: &str) -> Collect {
+        match typed(arguments).unwrap() {
+            Command::Collect(collect) => collect,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition(&STREAMS).debug_assert();
+    }
+
+    #[test]
+    fn collecting_is_what_it_does_without_a_command() {
+        assert_eq!(collect(""), Collect::default());
+        assert_eq!(collect("collect"), Collect::default());
+        let flags = "--stream tfc,port --since 36h --until 2025-06-09 --dry-run --json --env-file /etc/x.env -v";
+        assert_eq!(collect(flags), collect(&format!("collect {flags}")));
+    }
+
+    #[test]
+    fn every_argument_of_collect_is_read() {
+        let expected = Collect {
+            streams: vec!["tfc".to_owned(), "port".to_owned(), "yandex-mail".to_owned()],
+            since: Some("36h".parse().unwrap()),
+            until: Some("2025-06-09".parse().unwrap()),
+            dry_run: true,
+            json: true,
+            env_file: Some(PathBuf::from("/etc/x.env")),
+            verbosity: Verbosity {
+                verbose: false,
+                quiet: true,
+            },
+        };
+        let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json";
+        assert_eq!(collect(&format!("collect {flags} --env-file /etc/x.env -q")), expected);
+    }
+
+    #[test]
+    fn sandbox_and_demo_have_defaults() {
+        let sandbox = Sandbox {
+            listen: "127.0.0.1:8360".parse().unwrap(),
+            records: 2_000,
+            seed: 1,
+            verbosity: Verbosity::default(),
+        };
+        assert_eq!(typed("sandbox").unwrap(), Command::Sandbox(sandbox.clone()));
+        let other = Sandbox {
+            listen: "[::1]:0".parse().unwrap(),
+            records: 5,
+            seed: 7,
+            ..sandbox
+        };
+        assert_eq!(
+            typed("sandbox --listen [::1]:0 --records 5 --seed 7").unwrap(),
+            Command::Sandbox(other)
+        );
+        let demo = Demo {
+            dir: PathBuf::from("./trailkeeper-demo"),
+            verbosity: Verbosity::default(),
+        };
+        assert_eq!(typed("demo").unwrap(), Command::Demo(demo.clone()));
+        assert_eq!(
+            typed("demo --dir /tmp/x").unwrap(),
+            Command::Demo(Demo {
+                dir: PathBuf::from("/tmp/x"),
+                ..demo
+            })
+        );
+    }
+
+    #[test]
+    fn an_unknown_stream_is_answered_with_the_known_ones() {
+        for arguments in ["--stream prot", "collect --stream tfc,prot"] {
+            let error = typed(arguments).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (ErrorKind::InvalidValue, 2));
+            let message = error.to_string();
+            assert!(STREAMS.iter().all(|name| message.contains(name)), "{message}");
+            assert!(message.contains("a similar value exists: 'port'"), "{message}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for arguments in [
+            "gather",
+            "--since",
+            "--since yesterday",
+            "--until 2025-02-30",
+            "-v -q",
+            "--stream",
+            "--stream ,",
+            "collect extra",
+            "--dry-run collect",
+            "sandbox --listen localhost",
+            "sandbox --records -1",
+            "demo --json",
+        ] {
+            let error = typed(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_answered_with_the_forms() {
+        let message = typed("--since yesterday").unwrap_err().to_string();
+        assert!(
+            message.contains("yesterday") && message.contains("36h") && message.contains("2025-06-09"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn help_and_version_exit_with_0() {
+        for (arguments, kind) in [
+            ("--help", ErrorKind::DisplayHelp),
+            ("-h", ErrorKind::DisplayHelp),
+            ("collect --help", ErrorKind::DisplayHelp),
+            ("sandbox --help", ErrorKind::DisplayHelp),
+            ("demo --help", ErrorKind::DisplayHelp),
+            ("--version", ErrorKind::DisplayVersion),
+        ] {
+            let error = typed(arguments).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 0), "{arguments}");
+        }
+        let version = typed("--version").unwrap_err().to_string();
+        assert_eq!(version, format!("trailkeeper {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn the_examples_in_the_help_are_accepted() {
+        for line in [EXAMPLES, COLLECT_EXAMPLES, SANDBOX_EXAMPLES]
+            .iter()
+            .flat_map(|text| text.lines())
+        {
+            let Some(example) = line.strip_prefix("  trailkeeper") else {
+                continue;
+            };
+            let arguments = example.split("   ").next().unwrap_or_default();
+            match typed(arguments) {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.exit_code(), 0, "{line}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_is_resolved_against_the_clock() {
+        let now = "2025-06-10T12:00:00Z".parse().unwrap();
+        let range = |arguments| collect(arguments).range(now);
+        let time = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(
+            range(""),
+            Ok(Range {
+                since: None,
+                until: None
+            })
+        );
+        assert_eq!(
+            range("--since 36h"),
+            Ok(Range {
+                since: time("2025-06-09T00:00:00Z"),
+                until: None
+            })
+        );
+        let until = Range {
+            since: time("2025-06-01T00:00:00Z"),
+            until: time("2025-06-10T11:00:00Z"),
+        };
+        assert_eq!(range("--since 2025-06-01 --until 1h"), Ok(until));
+        let clipped = Range {
+            since: None,
+            until: Some(now),
+        };
+        assert_eq!(range("--until 2025-07-01"), Ok(clipped));
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_wrong_usage() {
+        let now = "2025-06-10T12:00:00Z".parse().unwrap();
+        for arguments in [
+            "--since 1h --until 2h",
+            "--since 1h --until 1h",
+            "--since 2025-07-01",
+            "--since 0s",
+        ] {
+            assert!(collect(arguments).range(now).is_err(), "{arguments}");
+        }
+        let error = collect("--since 1h --until 2h").range(now).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--since 2025-06-10T11:00:00Z must be before --until 2025-06-10T10:00:00Z"
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! How far and how patiently a stream asks its service; for all streams, or for one with its prefix.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::env::{Env, Faults, seconds, whole_number};
+use crate::source::Kind;
+
+/// The variables that are read here; each also with a stream's prefix, `MAIL_MAX_PAGES`.
+pub(super) const VARIABLES: [&str; 6] = [
+    "INITIAL_LOOKBACK_DAYS",
+    "MAX_PAGES",
+    "MAX_RETRIES",
+    "OVERLAP_MINUTES",
+    "REQUEST_TIMEOUT_SECONDS",
+    "RETRY_DELAY_SECONDS",
+];
+
+/// The longest wait between two tries, and so the longest first one.
+const LONGEST_RETRY_DELAY_SECONDS: f64 = 300.0;
+
+/// How far and how patiently a stream asks its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many pages one cycle of page tokens may have; `MAX_PAGES`, 20.
+    pub max_pages: u32,
+    /// How long before the last record a run asks again; `OVERLAP_MINUTES`, 2.
+    pub overlap: TimeDelta,
+    /// How often one request is tried again; `MAX_RETRIES`, 3.
+    pub max_retries: u32,
+    /// The first wait before a request is tried again; `RETRY_DELAY_SECONDS`, 2.
+    pub retry_delay: Duration,
+    /// How long one request may take in all; `REQUEST_TIMEOUT_SECONDS`, 60.
+    pub request_timeout: Duration,
+    /// How far the first run goes back; `INITIAL_LOOKBACK_DAYS`, by the kind of stream.
+    pub initial_lookback: TimeDelta,
+}
+
+impl Limits {
+    /// Reads the limits of one kind of stream; `None` after a fault.
+    pub(super) fn read(env: &Env, kind: &Kind, faults: &mut Faults) -> Option<Self> {
+        let prefix = kind.prefix;
+        let lookback = kind.lookback_days.to_string();
+        let max_pages = env.per_stream(prefix, "MAX_PAGES", "20", whole_number(1..=1_000), faults);
+        let overlap = env.per_stream(prefix, "OVERLAP_MINUTES", "2", whole_number(0..=10_080), faults);
+        let max_retries = env.per_stream(prefix, "MAX_RETRIES", "3", whole_number(0..=100), faults);
+        let delays = seconds(0.0..=LONGEST_RETRY_DELAY_SECONDS);
+        let retry_delay = env.per_stream(prefix, "RETRY_DELAY_SECONDS", "2", delays, faults);
+        let request_timeout = env.per_stream(prefix, "REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), faults);
+        let lookback = env.per_stream(
+            prefix,
+            "INITIAL_LOOKBACK_DAYS",
+            &lookback,
+            whole_number(1..=3_650),
+            faults,
+        );
+        Some(Self {
+            max_pages: max_pages?,
+            overlap: TimeDelta::minutes(overlap?),
+            max_retries: max_retries?,
+            retry_delay: retry_delay?,
+            request_timeout: request_timeout?,
+            initial_lookback: TimeDelta::days(lookback?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::KINDS;
+    use super::*;
+
+    fn read(kind: &Kind, pairs: &[(&str, &str)]) -> (Option<Limits>, String) {
+        let mut faults = Faults::default();
+        let limits = Limits::read(&Env::from_pairs(pairs.iter().copied()), kind, &mut faults);
+        (limits, faults.to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let expected = Limits {
+            max_pages: 20,
+            overlap: TimeDelta::minutes(2),
+            max_retries: 3,
+            retry_delay: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(60),
+            initial_lookback: TimeDelta::days(184),
+        };
+        assert_eq!(read(&KINDS[0], &[]), (Some(expected), String::new()));
+    }
+
+    #[test]
+    fn the_lookback_follows_the_kind_until_it_is_set() {
+        for kind in KINDS {
+            let days = |pairs| read(kind, pairs).0.unwrap().initial_lookback.num_days();
+            assert_eq!(days(&[]), i64::from(kind.lookback_days));
+            assert_eq!(days(&[("INITIAL_LOOKBACK_DAYS", "7")]), 7);
+            let own = kind.variable("INITIAL_LOOKBACK_DAYS");
+            assert_eq!(days(&[("INITIAL_LOOKBACK_DAYS", "7"), (&own, "9")]), 9);
+        }
+    }
+
+    #[test]
+    fn every_limit_can_be_set_for_one_stream_and_every_bad_one_is_named() {
+        for kind in KINDS {
+            for variable in VARIABLES {
+                let own = kind.variable(variable);
+                let (limits, faults) = read(kind, &[(variable, "1"), (&own, "-1")]);
+                assert_eq!(limits, None);
+                assert!(
+                    faults.starts_with(&format!("{own} must be a ")) && faults.ends_with("not `-1`"),
+                    "{faults}"
+                );
+                assert!(read(kind, &[(variable, "-1"), (&own, "1")]).0.is_some());
+            }
+        }
+        let all = VARIABLES.map(|variable| (variable, "often"));
+        assert_eq!(read(&KINDS[0], &all).1.lines().count(), VARIABLES.len());
+    }
+}

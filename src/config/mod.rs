@@ -1,0 +1,313 @@
+//! Settings become the streams of this run, or every fault in them at once.
+//!
+//! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod limits;
+mod place;
+mod stream;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::env::{Env, Faults, text};
+use crate::source::Kind;
+pub use limits::Limits;
+pub use place::Access;
+pub use stream::StreamSettings;
+
+const LOG_FILE: &str = "APP_LOG_FILE";
+const QUERY: &str = "API_QUERY";
+
+/// The settings of one run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The streams, at least one, in the order of the list of sources.
+    pub streams: Vec<StreamSettings>,
+    /// The log of the program itself; `APP_LOG_FILE`, `get_audit_logs.log`.
+    pub log_file: PathBuf,
+}
+
+/// What of the settings a run is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    /// The streams that were asked for by name; none means all that are switched on.
+    pub streams: &'a [String],
+    /// What the run does to their folders.
+    pub access: Access,
+}
+
+impl Config {
+    /// Reads the settings of the chosen streams.
+    ///
+    /// Streams that are not chosen may be set wrongly, as long as they do not claim the files of a chosen one.
+    ///
+    /// # Errors
+    /// Every fault in the settings of the chosen streams, those of the settings file included.
+    pub fn read(env: &Env, kinds: &'static [Kind], choice: Choice<'_>) -> Result<Self, Faults> {
+        let mut faults = env.faults().clone();
+        let chosen = chosen(env, kinds, choice.streams, &mut faults);
+        let mut streams = Vec::new();
+        for kind in &chosen {
+            streams.extend(StreamSettings::read(env, kind, choice.access, &mut faults));
+        }
+        place::check_distinct(env, kinds, &chosen, &mut faults);
+        let log_file = env.or(LOG_FILE, "get_audit_logs.log", text, &mut faults);
+        match log_file {
+            Some(log_file) if faults.is_empty() && streams.len() == chosen.len() => Ok(Self {
+                streams,
+                log_file: log_file.into(),
+            }),
+            _ => Err(faults),
+        }
+    }
+}
+
+/// Every variable that the program knows, for finding mistyped ones.
+#[must_use]
+pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
+    let mut names = BTreeSet::from([LOG_FILE, place::EXTENSION, stream::FILE_MODE].map(str::to_owned));
+    names.extend(limits::VARIABLES.map(str::to_owned));
+    for kind in kinds {
+        let own = [place::FOLDER, place::BASE_NAME, QUERY]
+            .into_iter()
+            .chain(limits::VARIABLES);
+        names.extend(own.map(|name| kind.variable(name)));
+        names.extend(kind.variables.iter().map(ToString::to_string));
+        names.extend(
+            kind.secrets
+                .iter()
+                .flat_map(|name| [name.to_string(), format!("{name}_FILE")]),
+        );
+    }
+    names
+}
+
+/// The kinds that were asked for and are switched on, or all that are switched on.
+fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], faults: &mut Faults) -> Vec<&'static Kind> {
+    let on = kinds.iter().filter(|kind| place::is_on(env, kind));
+    if wanted.is_empty() {
+        let on: Vec<_> = on.collect();
+        // A settings file that could not be read is the reason, not another fault.
+        if on.is_empty() && env.faults().is_empty() {
+            none_is_on(kinds, faults);
+        }
+        return on;
+    }
+    for name in wanted {
+        match kinds.iter().find(|kind| kind.name == name) {
+            Some(kind) if place::is_on(env, kind) => {}
+            Some(kind) => {
+                let mut missing = Faults::because(format!("--stream {name} asks for this stream"));
+                missing.missing(&kind.variable(place::FOLDER));
+                faults.append(missing);
+            }
+            None => faults.add(
+                "--stream",
+                format!("must name known streams, not `{}`", name.escape_debug()),
+            ),
+        }
+    }
+    on.filter(|kind| wanted.iter().any(|name| name == kind.name)).collect()
+}
+
+fn none_is_on(kinds: &[Kind], faults: &mut Faults) {
+    let names: Vec<_> = kinds.iter().map(|kind| kind.variable(place::FOLDER)).collect();
+    faults.add(
+        names.join(" or "),
+        "is required because each switches its stream on and none is set",
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::fixtures::KINDS;
+    use super::*;
+
+    const ALL: Choice<'_> = Choice {
+        streams: &[],
+        access: Access::Write,
+    };
+
+    fn read(pairs: &[(&str, &str)], wanted: &[&str]) -> Result<Config, String> {
+        let wanted: Vec<_> = wanted.iter().map(ToString::to_string).collect();
+        let choice = Choice {
+            streams: &wanted,
+            ..ALL
+        };
+        Config::read(&Env::from_pairs(pairs.iter().copied()), KINDS, choice).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn a_stream_is_on_when_its_folder_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let config = read(
+            &[
+                ("TFC_LOG_CATALOG_LOCATION", &format!("{path}/")),
+                ("TFC_LOG_FILE_BASE_NAME", "tfc_audit"),
+                ("TFC_ORG_TOKEN", "invented"),
+                ("LOG_FILE_EXTENSION", ".jsonl"),
+                ("FILE_MODE", "0600"),
+                ("TFC_MAX_PAGES", "5"),
+            ],
+            &[],
+        )
+        .unwrap();
+        let [stream] = config.streams.as_slice() else {
+            panic!("{config:?}")
+        };
+        assert_eq!(stream.kind.name, "tfc");
+        assert_eq!(stream.folder, folder.path());
+        assert_eq!(
+            (stream.base.as_str(), stream.extension.as_str()),
+            ("tfc_audit", "jsonl")
+        );
+        assert_eq!((stream.file_mode, stream.limits.max_pages), (0o600, 5));
+        assert_eq!(config.log_file, Path::new("get_audit_logs.log"));
+    }
+
+    #[test]
+    fn without_a_stream_the_variables_that_switch_one_on_are_named() {
+        assert_eq!(
+            read(&[], &[]).unwrap_err(),
+            "MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or PORT_LOG_CATALOG_LOCATION or \
+             TFC_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set"
+        );
+    }
+
+    #[test]
+    fn every_fault_of_every_stream_is_reported_at_once_and_no_secret_is_shown() {
+        let faults = read(
+            &[
+                ("MAIL_LOG_CATALOG_LOCATION", "/nowhere/mail"),
+                ("MAIL_MAX_PAGES", "abc"),
+                ("ORGANIZATION_ID_ARG", "my organization"),
+                ("DISK_LOG_CATALOG_LOCATION", "/nowhere/disk"),
+                ("DISK_LOG_FILE_BASE_NAME", "a/b"),
+                ("TFC_LOG_CATALOG_LOCATION", "/"),
+                ("TFC_LOG_FILE_BASE_NAME", "tfc"),
+                ("TFC_ORG_TOKEN", "hunter2\n"),
+                ("TFC_API_URL", "https://hunter2@app.terraform.io"),
+                ("APP_LOG_FILE", "a\u{1b}b"),
+                ("FILE_MODE", "0444"),
+            ],
+            &[],
+        )
+        .unwrap_err();
+        let expected = [
+            "APP_LOG_FILE must be text without control characters, not `a\\u{1b}b`",
+            "DISK_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere/disk`; create it first",
+            "DISK_LOG_FILE_BASE_NAME must be part of a file name, without `/` and `\\`, not `a/b`",
+            "FILE_MODE must be an octal file mode from 0600 to 0777 that lets the owner read and write, not `0444`",
+            "MAIL_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere/mail`; create it first",
+            "MAIL_LOG_FILE_BASE_NAME is required because MAIL_LOG_CATALOG_LOCATION is set",
+            "MAIL_MAX_PAGES must be a whole number from 1 to 1000, not `abc`",
+            "OAUTH_TOKEN_ARG (or OAUTH_TOKEN_ARG_FILE) is required because DISK_LOG_CATALOG_LOCATION is set",
+            "OAUTH_TOKEN_ARG (or OAUTH_TOKEN_ARG_FILE) is required because MAIL_LOG_CATALOG_LOCATION is set",
+            "ORGANIZATION_ID_ARG must be a whole number from 1 to 18446744073709551615, not `my organization`",
+            "TFC_API_URL must be a URL without a user name and password",
+            "TFC_ORG_TOKEN must be usable as a token, but holds a control character or one that is not ASCII",
+        ];
+        assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_stream_that_is_not_chosen_may_be_set_wrongly() {
+        let folder = tempfile::tempdir().unwrap();
+        let pairs = [
+            ("TFC_LOG_CATALOG_LOCATION", folder.path().to_str().unwrap()),
+            ("TFC_LOG_FILE_BASE_NAME", "tfc"),
+            ("TFC_ORG_TOKEN", "invented"),
+            ("MAIL_LOG_CATALOG_LOCATION", "/nowhere"),
+        ];
+        assert_eq!(read(&pairs, &["tfc"]).unwrap().streams.len(), 1);
+        assert!(read(&pairs, &[]).is_err());
+    }
+
+    #[test]
+    fn a_chosen_stream_must_be_switched_on() {
+        assert_eq!(
+            read(&[], &["port", "yandex-mail"]).unwrap_err(),
+            "MAIL_LOG_CATALOG_LOCATION is required because --stream yandex-mail asks for this stream\n\
+             PORT_LOG_CATALOG_LOCATION is required because --stream port asks for this stream"
+        );
+        assert_eq!(
+            read(&[], &["gitlab"]).unwrap_err(),
+            "--stream must name known streams, not `gitlab`"
+        );
+    }
+
+    #[test]
+    fn two_streams_with_the_same_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let pairs = [
+            ("OAUTH_TOKEN_ARG", "invented"),
+            ("ORGANIZATION_ID_ARG", "1000001"),
+            ("MAIL_LOG_CATALOG_LOCATION", path),
+            ("MAIL_LOG_FILE_BASE_NAME", "audit"),
+            ("DISK_LOG_CATALOG_LOCATION", path),
+            ("DISK_LOG_FILE_BASE_NAME", "audit"),
+        ];
+        for wanted in [&["yandex-mail"][..], &[]] {
+            let faults = read(&pairs, wanted).unwrap_err();
+            assert!(
+                faults.starts_with("DISK_LOG_FILE_BASE_NAME must differ from MAIL_LOG_FILE_BASE_NAME"),
+                "{faults}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_settings_file_that_cannot_be_read_is_the_only_fault() {
+        let env = Env::load(Some(Path::new("/nowhere/settings.env")));
+        let faults = Config::read(&env, KINDS, ALL).unwrap_err();
+        assert_eq!(
+            faults.iter().map(|fault| fault.variable.as_str()).collect::<Vec<_>>(),
+            ["--env-file"]
+        );
+    }
+
+    #[test]
+    fn the_example_settings_explain_every_variable_and_no_other() {
+        let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+        let explained: BTreeSet<_> = assignments(&example).map(|(name, _)| name.to_owned()).collect();
+        let known = variables(KINDS);
+        let unknown: Vec<_> = explained.difference(&known).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        // The limits of single streams are explained by their pattern.
+        let by_pattern = |name: &&String| {
+            let mut patterns = KINDS
+                .iter()
+                .flat_map(|kind| limits::VARIABLES.map(|limit| kind.variable(limit)));
+            patterns.any(|pattern| pattern == **name)
+        };
+        let missing: Vec<_> = known.difference(&explained).filter(|name| !by_pattern(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn what_the_example_settings_call_a_default_is_one() {
+        let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+        let commented = assignments(&example).filter(|(name, _)| limits::VARIABLES.contains(name));
+        let env = Env::from_pairs(commented.filter(|(name, _)| *name != "INITIAL_LOOKBACK_DAYS"));
+        let shown = Limits::read(&env, &KINDS[0], &mut Faults::default());
+        assert_eq!(shown, Limits::read(&Env::default(), &KINDS[0], &mut Faults::default()));
+        assert!(shown.is_some());
+    }
+
+    /// Each `NAME=value` at the start of a line, commented out or not.
+    fn assignments(example: &str) -> impl Iterator<Item = (&str, &str)> {
+        example.lines().filter_map(|line| {
+            let (name, value) = line.trim_start_matches('#').split_once('=')?;
+            name.bytes()
+                .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
+                .then_some((name, value))
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! Where a stream keeps its day files: the folder and the two fixed parts of their names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::env::{Env, Faults, Refusal, folder};
+use crate::source::Kind;
+
+/// Switches a stream on and names its folder.
+pub(super) const FOLDER: &str = "LOG_CATALOG_LOCATION";
+/// The first part of the names of a stream's day files.
+pub(super) const BASE_NAME: &str = "LOG_FILE_BASE_NAME";
+/// The last part of the names of all day files.
+pub(super) const EXTENSION: &str = "LOG_FILE_EXTENSION";
+
+/// The longest part of a file name, so that the whole name stays below the 255 bytes of most file systems.
+const LONGEST_PART: usize = 100;
+
+/// What a run does to the folders, and so what it must be allowed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It reads and writes.
+    Write,
+    /// It only reads (`--dry-run`).
+    Read,
+}
+
+/// The folder and the base name of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) folder: PathBuf,
+    pub(super) base: String,
+}
+
+/// Whether the stream is switched on.
+pub(super) fn is_on(env: &Env, kind: &Kind) -> bool {
+    env.is_set(&kind.variable(FOLDER))
+}
+
+impl Place {
+    /// Reads where a stream is kept; `None` after a fault.
+    ///
+    /// That the folder is missing, or that the run may not do there what it has to, is a fault too.
+    pub(super) fn read(env: &Env, kind: &Kind, access: Access, faults: &mut Faults) -> Option<Self> {
+        let folder = env.required(&kind.variable(FOLDER), folder, faults);
+        let base = env.required(&kind.variable(BASE_NAME), base_name, faults);
+        if let Some(Err(problem)) = folder.as_deref().map(|folder| usable(folder, access)) {
+            faults.add(kind.variable(FOLDER), problem);
+        }
+        Some(Self {
+            folder: folder?,
+            base: base?,
+        })
+    }
+
+    /// The same for two places that keep the same files, however their folders are written.
+    fn files(&self) -> Option<(PathBuf, &str)> {
+        Some((fs::canonicalize(&self.folder).ok()?, &self.base))
+    }
+}
+
+/// Adds a fault for each chosen stream whose files another stream that is switched on keeps too.
+pub(super) fn check_distinct(env: &Env, kinds: &[Kind], chosen: &[&Kind], faults: &mut Faults) {
+    // What is wrong with the place of a chosen stream was said when its settings were read.
+    let quiet = |kind| Place::read(env, kind, Access::Read, &mut Faults::default());
+    let places: Vec<_> = kinds.iter().filter_map(|kind| Some((kind, quiet(kind)?))).collect();
+    for (index, (kind, place)) in places.iter().enumerate() {
+        for (earlier, other) in &places[..index] {
+            let concerned = chosen
+                .iter()
+                .any(|chosen| chosen.name == kind.name || chosen.name == earlier.name);
+            if concerned && place.files().is_some_and(|files| Some(files) == other.files()) {
+                let (folder, other) = (place.folder.display(), earlier.variable(BASE_NAME));
+                let problem = format!("must differ from {other} because both streams keep their files in `{folder}`");
+                faults.add(kind.variable(BASE_NAME), problem);
+            }
+        }
+    }
+}
+
+fn usable(folder: &Path, access: Access) -> Result<(), String> {
+    let shown = folder.display();
+    let metadata = fs::metadata(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("must be a folder that exists, not `{shown}`; create it first"),
+        _ => format!("must be a folder that can be read, not `{shown}`: {error}"),
+    })?;
+    if !metadata.is_dir() {
+        return Err(format!("must be a folder, not `{shown}`, which is something else"));
+    }
+    let read = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
+    let (needed, what) = match access {
+        Access::Write => (read | rustix::fs::Access::WRITE_OK, "read and written to"),
+        Access::Read => (read, "read"),
+    };
+    // Asking the system leaves no trace in a folder that agents watch, unlike a file made to try it.
+    rustix::fs::access(folder, needed).map_err(|error| {
+        format!(
+            "must be a folder that can be {what}, not `{shown}`: {}",
+            io::Error::from(error)
+        )
+    })
+}
+
+/// The extension of all day files, without the dot; `log` unless it is set.
+pub(super) fn read_extension(env: &Env, faults: &mut Faults) -> Option<String> {
+    env.or(EXTENSION, "log", extension, faults)
+}
+
+fn base_name(text: &str) -> Result<String, Refusal> {
+    if text == "." || text == ".." {
+        return Err(Refusal::must_shown("be a file name"));
+    }
+    file_name_part(text)
+}
+
+fn extension(text: &str) -> Result<String, Refusal> {
+    let text = text.trim_start_matches('.');
+    if text.is_empty() {
+        return Err(Refusal::must_shown("be a file name extension such as `log`"));
+    }
+    file_name_part(text)
+}
+
+fn file_name_part(text: &str) -> Result<String, Refusal> {
+    if text.contains(['/', '\\']) {
+        return Err(Refusal::must_shown("be part of a file name, without `/` and `\\`"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::must_shown(
+            "be part of a file name, without control characters",
+        ));
+    }
+    if text.len() > LONGEST_PART {
+        return Err(Refusal::must(format!("be at most {LONGEST_PART} bytes long")));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::fixtures::KINDS;
+    use super::*;
+
+    #[test]
+    fn a_base_name_is_one_part_of_a_file_name() {
+        for good in ["mail_audit", "mail.audit", "почта", ".hidden", "a b", "..."] {
+            assert_eq!(base_name(good), Ok(good.to_owned()));
+        }
+        for bad in [".", "..", "a/b", "a\\b", "../x", "a\nb", "a\0b", &"x".repeat(101)] {
+            assert!(base_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_extension_loses_its_dot() {
+        for (text, expected) in [
+            ("log", "log"),
+            (".log", "log"),
+            ("..log", "log"),
+            ("json.log", "json.log"),
+        ] {
+            assert_eq!(extension(text), Ok(expected.to_owned()));
+        }
+        for bad in [".", "..", "./log", "a/b", "log\\", "l\tog"] {
+            assert!(extension(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_folder_must_exist_and_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let absent = folder.path().join("absent");
+        for access in [Access::Write, Access::Read] {
+            assert_eq!(usable(folder.path(), access), Ok(()));
+            let expected = format!(
+                "must be a folder that exists, not `{}`; create it first",
+                absent.display()
+            );
+            assert_eq!(usable(&absent, access), Err(expected));
+            let expected = format!("must be a folder, not `{}`, which is something else", file.display());
+            assert_eq!(usable(&file, access), Err(expected));
+            let expected = format!(
+                "must be a folder that can be read, not `{}/x`: Not a directory",
+                file.display()
+            );
+            assert!(usable(&file.join("x"), access).unwrap_err().starts_with(&expected));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_cannot_be_written_to_serves_a_dry_run_only() {
+        use std::os::unix::fs::PermissionsExt;
+
+        if rustix::process::geteuid().is_root() {
+            return; // Permission bits do not bind root.
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        assert_eq!(usable(folder.path(), Access::Read), Ok(()));
+        let problem = usable(folder.path(), Access::Write).unwrap_err();
+        assert!(
+            problem.starts_with("must be a folder that can be read and written to, not `"),
+            "{problem}"
+        );
+        assert!(problem.contains("Permission denied"), "{problem}");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    fn conflicts(mail: (&Path, &str), disk: (&Path, &str), chosen: &[&Kind]) -> String {
+        let env = Env::from_pairs([
+            ("MAIL_LOG_CATALOG_LOCATION", mail.0.to_str().unwrap()),
+            ("MAIL_LOG_FILE_BASE_NAME", mail.1),
+            ("DISK_LOG_CATALOG_LOCATION", disk.0.to_str().unwrap()),
+            ("DISK_LOG_FILE_BASE_NAME", disk.1),
+        ]);
+        let mut faults = Faults::default();
+        check_distinct(&env, KINDS, chosen, &mut faults);
+        faults.to_string()
+    }
+
+    #[test]
+    fn two_streams_never_share_their_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        fs::create_dir(&one).unwrap();
+        fs::create_dir(&two).unwrap();
+        let roundabout = two.join("../one/.");
+        let (mail, disk, port) = (&KINDS[0], &KINDS[1], &KINDS[2]);
+        let expected = format!(
+            "DISK_LOG_FILE_BASE_NAME must differ from MAIL_LOG_FILE_BASE_NAME because both streams keep their files in `{}`",
+            roundabout.display()
+        );
+        for chosen in [&[mail, disk][..], &[mail], &[disk]] {
+            assert_eq!(conflicts((&one, "audit"), (&roundabout, "audit"), chosen), expected);
+        }
+        assert_eq!(conflicts((&one, "audit"), (&one, "audit"), &[port]), "");
+        assert_eq!(conflicts((&one, "audit"), (&two, "audit"), &[mail, disk]), "");
+        assert_eq!(conflicts((&one, "mail"), (&one, "disk"), &[mail, disk]), "");
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_name_never_leaves_its_folder(text in "[a./\\\\]{1,6}|\\PC{1,10}") {
+            for name in [base_name(&text), extension(&text)].into_iter().flatten() {
+                let path = Path::new("/catalog").join(format!("{name}_2025-06-09.{name}"));
+                prop_assert_eq!(path.parent(), Some(Path::new("/catalog")));
+            }
+        }
+    }
+}

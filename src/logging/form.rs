@@ -1,0 +1,157 @@
+//! The form of a log line: `2023-10-01 12:00:00.123 INFO:`, a tab, the message, then its fields as `key=value`.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::Clock;
+
+/// A text that does nothing to a terminal and stays on its line, whoever wrote it.
+///
+/// Control characters are escaped (`\n`, `\u{1b}`), and so are those that turn the direction of what follows or break
+/// the line (U+2028, U+202E and their like).
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match is_unprintable(character) {
+            true => escaped.extend(character.escape_default()),
+            false => escaped.push(character),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn is_unprintable(character: char) -> bool {
+    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// Writes each event as one line.
+pub(super) struct Line {
+    pub(super) clock: Clock,
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let time = (self.clock)().format("%Y-%m-%d %H:%M:%S%.3f");
+        let level = word(*event.metadata().level());
+        write!(
+            writer,
+            "{time} {level}:\t{}{}",
+            printable(&text.message),
+            printable(&text.fields)
+        )?;
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(writer, "{}", printable(fields))?;
+            }
+        }
+        writeln!(writer)
+    }
+}
+
+/// Writes the fields of a span in the form that they have in a line.
+pub(super) struct Fields;
+
+impl<'writer> FormatFields<'writer> for Fields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut text = Text::default();
+        fields.record(&mut text);
+        writer.write_str(&text.fields)
+    }
+}
+
+/// The names that Python's logging gives to the levels, by which these files have been read so far.
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        Level::DEBUG | Level::TRACE => "DEBUG",
+    }
+}
+
+/// The message of an event, and its other fields with a space before each.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Text {
+    fn add(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+            return;
+        }
+        let is_plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+        let is_quoted = value.len() > 1 && value.starts_with('"') && value.ends_with('"');
+        // Writing to a String cannot fail.
+        let _ = match is_plain || is_quoted {
+            true => write!(self.fields, " {}={value}", field.name()),
+            false => write!(self.fields, " {}={value:?}", field.name()),
+        };
+    }
+}
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_text_is_left_alone() {
+        for text in ["", "plain", "Общая папка 🙂", "C:\\logs \"quoted\""] {
+            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text));
+        }
+    }
+
+    #[test]
+    fn what_drives_a_terminal_or_breaks_a_line_is_escaped() {
+        for (text, expected) in [
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\0\u{7f}", "\\u{0}\\u{7f}"),
+            ("a\u{2028}b\u{202e}c\u{85}", "a\\u{2028}b\\u{202e}c\\u{85}"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printable_text_is_one_line_without_control_characters(text in "(?s:.*)") {
+            let shown = printable(&text);
+            prop_assert!(!shown.contains(is_unprintable));
+            prop_assert!(shown.lines().count() <= 1);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Progress on a terminal: one line per stream on stderr, below the log lines.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::window::Window;
+
+/// What a line shows before and after its window is known.
+const WAITING: &str = "{spinner} {prefix:12} {msg}";
+const WALKING: &str = "{spinner} {prefix:12} [{wide_bar}] {percent:>3}% {msg}";
+
+/// How often the spinner turns, so that a wait for a slow answer does not look like a standstill.
+const TURN: Duration = Duration::from_millis(125);
+
+/// The progress lines of a run; clones draw to the same terminal.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    bars: MultiProgress,
+}
+
+impl Progress {
+    /// Draws to stderr if it is a terminal that can move its cursor, and nothing otherwise.
+    #[must_use]
+    pub fn on_stderr() -> Self {
+        // indicatif looks whether stderr is a terminal, and not a dumb one.
+        Self::to(ProgressDrawTarget::stderr())
+    }
+
+    /// Draws nothing.
+    #[must_use]
+    pub fn hidden() -> Self {
+        Self::to(ProgressDrawTarget::hidden())
+    }
+
+    fn to(target: ProgressDrawTarget) -> Self {
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+        }
+    }
+
+    /// Adds the line of one stream.
+    #[must_use]
+    pub fn stream(&self, name: &'static str) -> StreamProgress {
+        let bar = self
+            .bars
+            .add(ProgressBar::no_length().with_style(style(WAITING)).with_prefix(name));
+        if !self.bars.is_hidden() {
+            bar.enable_steady_tick(TURN);
+        }
+        StreamProgress {
+            bar,
+            window: None,
+            records: 0,
+        }
+    }
+
+    /// Writes whole lines to stderr, above the progress lines if there are any.
+    ///
+    /// # Errors
+    /// Those of writing to stderr.
+    pub fn write_lines(&self, lines: &str) -> io::Result<()> {
+        if self.bars.is_hidden() {
+            return io::stderr().lock().write_all(lines.as_bytes());
+        }
+        // Not `suspend`, which panics when the terminal has gone away.
+        self.bars.println(lines.strip_suffix('\n').unwrap_or(lines))
+    }
+}
+
+/// The progress line of one stream; it goes away when this is dropped.
+#[derive(Debug)]
+pub struct StreamProgress {
+    bar: ProgressBar,
+    window: Option<Window>,
+    records: u64,
+}
+
+impl StreamProgress {
+    /// The window is known: from here on the line shows how much of it is done.
+    pub fn begin(&mut self, window: Window) {
+        self.window = Some(window);
+        self.bar.set_style(style(WALKING));
+        self.bar.set_length(seconds(window.from, window.to).max(1));
+    }
+
+    /// Everything before `to` is done, and this many more records came of it.
+    pub fn advance(&mut self, to: DateTime<Utc>, records: u64) {
+        self.records += records;
+        if let Some(window) = self.window {
+            self.bar.set_position(seconds(window.from, to.min(window.to)));
+        }
+        self.bar
+            .set_message(format!("{} {} records", to.format("%Y-%m-%d %H:%M"), self.records));
+    }
+
+    /// The stream is done, or has failed: its line goes away, since the summary says the rest.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
+    u64::try_from((to - from).num_seconds()).unwrap_or(0)
+}
+
+/// The style of a template; the tests see to it that both templates are sound.
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// A terminal that notes what is written to it, or fails at each write.
+    #[derive(Clone, Debug, Default)]
+    struct Terminal {
+        written: Arc<Mutex<String>>,
+        gone: bool,
+    }
+
+    impl Terminal {
+        fn note(&self, text: &str) -> io::Result<()> {
+            if self.gone {
+                return Err(io::Error::other("the terminal has gone away"));
+            }
+            self.written.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn take(&self) -> String {
+            std::mem::take(&mut self.written.lock().unwrap())
+        }
+
+        fn progress(&self) -> Progress {
+            Progress::to(ProgressDrawTarget::term_like(Box::new(self.clone())))
+        }
+    }
+
+    impl TermLike for Terminal {
+        fn width(&self) -> u16 {
+            80
+        }
+
+        fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+            self.note(&format!("<up {lines}>"))
+        }
+
+        fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+            self.note(&format!("<down {lines}>"))
+        }
+
+        fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+            self.note(&format!("<right {columns}>"))
+        }
+
+        fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+            self.note(&format!("<left {columns}>"))
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.note(&format!("{text}\n"))
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.note(text)
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            self.note("<clear>")
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            self.note("")
+        }
+    }
+
+    fn day() -> Window {
+        Window {
+            from: "2025-06-09T00:00:00Z".parse().unwrap(),
+            to: "2025-06-10T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    /// Draws now, whatever the limit on redraws says.
+    fn drawn(terminal: &Terminal, stream: &StreamProgress) -> String {
+        terminal.take();
+        stream.bar.force_draw();
+        terminal.take()
+    }
+
+    #[test]
+    fn the_templates_are_sound() {
+        for template in [WAITING, WALKING] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_stream_shows_its_name_then_how_far_it_has_come() {
+        let terminal = Terminal::default();
+        let mut stream = terminal.progress().stream("yandex-mail");
+        assert!(drawn(&terminal, &stream).contains("yandex-mail"));
+        stream.begin(day());
+        stream.advance("2025-06-09T06:00:00Z".parse().unwrap(), 100);
+        stream.advance("2025-06-09T12:00:00Z".parse().unwrap(), 150);
+        let shown = drawn(&terminal, &stream);
+        assert!(shown.contains(" 50% 2025-06-09 12:00 250 records"), "{shown}");
+    }
+
+    #[test]
+    fn a_time_outside_the_window_stays_within_the_line() {
+        let terminal = Terminal::default();
+        let mut stream = terminal.progress().stream("tfc");
+        stream.begin(day());
+        stream.advance("2025-06-01T00:00:00Z".parse().unwrap(), 1);
+        assert!(drawn(&terminal, &stream).contains("  0% "));
+        stream.advance("2025-07-01T00:00:00Z".parse().unwrap(), 1);
+        assert!(drawn(&terminal, &stream).contains("100% "));
+    }
+
+    #[test]
+    fn an_empty_window_is_no_trouble() {
+        let terminal = Terminal::default();
+        let mut stream = terminal.progress().stream("port");
+        let now = day().from;
+        stream.begin(Window { from: now, to: now });
+        stream.advance(now, 0);
+        assert!(drawn(&terminal, &stream).contains("0 records"));
+    }
+
+    #[test]
+    fn a_log_line_stands_whole_above_the_progress() {
+        let terminal = Terminal::default();
+        let progress = terminal.progress();
+        let stream = progress.stream("port");
+        drawn(&terminal, &stream);
+        progress.write_lines("2023-10-01 12:00:00.123 INFO:\tfirst\n").unwrap();
+        let written = terminal.take();
+        let (line, after) = written.split_once("INFO:").unwrap();
+        assert!(line.contains("<clear>"), "{written}");
+        assert!(after.contains("first") && after.contains("port"), "{written}");
+        assert!(after.find("first") < after.find("port"), "{written}");
+    }
+
+    #[test]
+    fn a_finished_stream_leaves_nothing_behind() {
+        let terminal = Terminal::default();
+        let progress = terminal.progress();
+        let stream = progress.stream("port");
+        drawn(&terminal, &stream);
+        stream.finish();
+        terminal.take();
+        progress.write_lines("after\n").unwrap();
+        assert!(!terminal.take().contains("port"));
+    }
+
+    #[test]
+    fn a_terminal_that_has_gone_away_is_an_error_and_no_panic() {
+        let progress = Terminal {
+            gone: true,
+            ..Terminal::default()
+        }
+        .progress();
+        let mut stream = progress.stream("port");
+        stream.begin(day());
+        assert!(progress.write_lines("lost\n").is_err());
+        stream.advance(day().to, 1);
+        stream.finish();
+        assert!(progress.write_lines("lost\n").is_err());
+    }
+
+    #[test]
+    fn hidden_progress_takes_every_call() {
+        let progress = Progress::hidden();
+        let mut stream = progress.stream("port");
+        stream.begin(day());
+        stream.advance(day().to, 1);
+        stream.finish();
+    }
+}
