@@ -1,13 +1,18 @@
 //! trailkeeper keeps SaaS audit trails: every record that a service gave, once, in append-only day files.
 
-pub mod cli;
-pub mod config;
 pub mod env;
-pub mod logging;
-pub mod progress;
+pub mod stop;
 pub mod record;
 pub mod line;
 pub mod window;
 pub mod source;
+pub mod config;
 pub mod fetch;
+pub mod archive;
+pub mod progress;
+pub mod logging;
+pub mod collect;
+pub mod summary;
+pub mod run;
+pub mod cli;
 pub mod sandbox;

@@ -1,0 +1,77 @@
+//! Records → the day files of their own UTC days.
+
+use super::Archive;
+use super::pen::WriteError;
+use crate::record::Record;
+
+/// What was appended; all of it is on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// How many records.
+    pub records: u64,
+    /// How many bytes, newlines included.
+    pub bytes: u64,
+    /// To which day files, by name, oldest first.
+    pub files: Vec<String>,
+}
+
+/// Appending stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct AppendError {
+    /// What was appended before: whole days, oldest first, on disk.
+    pub appended: Appended,
+    /// Why it stopped.
+    pub cause: WriteError,
+}
+
+impl Archive {
+    /// Appends records to the day files of their own UTC days, sorted by time, equal times in the order given.
+    ///
+    /// Days follow each other from the oldest, and each is on disk before the next is begun, so that nothing is ever
+    /// missing behind the newest record. The records must be [`Archive::sift`]ed: nothing is compared here.
+    ///
+    /// # Errors
+    ///
+    /// If a write or sync fails; then nothing more is appended until the archive is opened anew. See [`AppendError`]
+    /// for what is on disk.
+    pub fn append(&mut self, mut records: Vec<Record>) -> Result<Appended, AppendError> {
+        records.sort_by_key(|record| record.time);
+        let mut appended = Appended::default();
+        for day in records.chunk_by(|one, next| one.time.date_naive() == next.time.date_naive()) {
+            if let Err(cause) = self.append_day(day, &mut appended) {
+                return Err(AppendError { appended, cause });
+            }
+        }
+        Ok(appended)
+    }
+
+    /// Appends the records of one day in one write.
+    fn append_day(&mut self, records: &[Record], appended: &mut Appended) -> Result<(), WriteError> {
+        let Some(first) = records.first() else { return Ok(()) };
+        let date = first.time.date_naive();
+        let name = self
+            .location
+            .day_name(date)
+            .ok_or(WriteError::NoDay { time: first.time })?;
+        let lines = whole_lines(records);
+        self.pen
+            .append(&self.location.folder().join(&name), self.file_mode, lines.as_bytes())?;
+        self.known.learn(date, records);
+        appended.records += records.len() as u64;
+        appended.bytes += lines.len() as u64;
+        appended.files.push(name);
+        Ok(())
+    }
+}
+
+fn whole_lines(records: &[Record]) -> String {
+    let length = records.iter().map(|record| record.line.len() + 1).sum();
+    let mut lines = String::with_capacity(length);
+    for record in records {
+        debug_assert!(!record.line.contains('\n'), "a record is one line");
+        lines.push_str(&record.line);
+        lines.push('\n');
+    }
+    lines
+}

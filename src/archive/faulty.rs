@@ -1,0 +1,219 @@
+//! A disk for tests that fails where it is told to: it writes real files and remembers what a power cut would leave.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::storage::{Appendable, Disk, FileError, Opened, Storage};
+
+/// What goes wrong, at one operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// A write takes so many bytes, at least one, and is no error.
+    Short(usize),
+    /// A write is interrupted by a signal before it took anything.
+    Interrupted,
+    /// The disk is full after so many bytes.
+    Full(usize),
+    /// The disk fails, at a write after so many bytes.
+    Broken(usize),
+    /// The process ends, at a write after so many bytes; nothing works before the next start.
+    Killed(usize),
+}
+
+/// The disk; clones are the same one.
+#[derive(Clone, Default)]
+pub(super) struct Faulty(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// The fault to come, and how many operations come before it.
+    armed: Option<(u64, Fault)>,
+    killed: bool,
+    operations: u64,
+    /// How much of each file no power cut can take.
+    synced: HashMap<PathBuf, u64>,
+    /// The files whose names no power cut can take.
+    named: HashSet<PathBuf>,
+}
+
+/// What the disk does at an operation.
+enum Verdict {
+    Work,
+    /// It works for so many bytes of a write; then, if there is an error, this is it.
+    Partly(usize, Option<io::Error>),
+}
+
+impl Faulty {
+    /// Lets `fault` happen after so many further operations.
+    pub(super) fn arm(&self, after: u64, fault: Fault) {
+        self.state().armed = Some((after, fault));
+    }
+
+    /// A new start of the program on a disk that works.
+    pub(super) fn restart(&self) {
+        let mut state = self.state();
+        state.killed = false;
+        state.armed = None;
+    }
+
+    /// How many operations there were.
+    pub(super) fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// How much of a file no power cut can take.
+    pub(super) fn synced_length(&self, path: &Path) -> usize {
+        let state = self.state();
+        if state.named.contains(path) {
+            state.synced.get(path).copied().unwrap_or(0) as usize
+        } else {
+            0
+        }
+    }
+
+    /// Cuts the power: of what was not synced, this share in 255ths is left, and names only if it is all of it.
+    pub(super) fn cut_power(&self, folder: &Path, left: u8) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.cut_power(&path, left);
+                continue;
+            }
+            if !self.state().named.contains(&path) && left < 255 {
+                fs::remove_file(&path).unwrap();
+                self.state().synced.remove(&path);
+                continue;
+            }
+            let length = fs::metadata(&path).unwrap().len();
+            let synced = self.state().synced.get(&path).copied().unwrap_or(0);
+            let kept = synced + (length - synced) * u64::from(left) / 255;
+            OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_len(kept)
+                .unwrap();
+            // What is there after the cut was on the disk.
+            self.settled(&path);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn settled(&self, path: &Path) {
+        let length = fs::metadata(path).unwrap().len();
+        let mut state = self.state();
+        state.synced.insert(path.to_owned(), length);
+        state.named.insert(path.to_owned());
+    }
+
+    fn verdict(&self, is_write: bool) -> Verdict {
+        let mut state = self.state();
+        state.operations += 1;
+        if state.killed {
+            return Verdict::Partly(0, Some(io::Error::other("the process is dead")));
+        }
+        let Some((after, fault)) = state.armed else {
+            return Verdict::Work;
+        };
+        if after > 0 {
+            state.armed = Some((after - 1, fault));
+            return Verdict::Work;
+        }
+        state.armed = None;
+        match fault {
+            Fault::Short(bytes) if is_write => Verdict::Partly(bytes.max(1), None),
+            Fault::Interrupted if is_write => Verdict::Partly(0, Some(io::ErrorKind::Interrupted.into())),
+            Fault::Short(_) | Fault::Interrupted => Verdict::Work,
+            Fault::Full(bytes) => Verdict::Partly(bytes, Some(io::ErrorKind::StorageFull.into())),
+            Fault::Broken(bytes) => Verdict::Partly(bytes, Some(rustix::io::Errno::IO.into())),
+            Fault::Killed(bytes) => {
+                state.killed = true;
+                Verdict::Partly(bytes, Some(io::Error::other("killed")))
+            }
+        }
+    }
+
+    /// An operation that is no write: it works, or it fails and does nothing.
+    fn operate(&self) -> io::Result<()> {
+        match self.verdict(false) {
+            Verdict::Work | Verdict::Partly(_, None) => Ok(()),
+            Verdict::Partly(_, Some(error)) => Err(error),
+        }
+    }
+}
+
+impl Storage for Faulty {
+    fn open(&self, path: &Path, mode: u32) -> Result<Opened, FileError> {
+        self.operate().map_err(|cause| FileError::io("open", path, cause))?;
+        let opened = Disk.open(path, mode)?;
+        // A failure after the file was made leaves an empty one.
+        self.operate().map_err(|cause| FileError::io("look at", path, cause))?;
+        let file = Box::new(FaultyFile {
+            disk: self.clone(),
+            path: path.to_owned(),
+            file: opened.file,
+        });
+        Ok(Opened {
+            file,
+            created: opened.created,
+        })
+    }
+
+    fn sync_file(&self, path: &Path) -> Result<(), FileError> {
+        self.operate().map_err(|cause| FileError::io("sync", path, cause))?;
+        let length = fs::metadata(path).unwrap().len();
+        self.state().synced.insert(path.to_owned(), length);
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<(), FileError> {
+        self.operate()
+            .map_err(|cause| FileError::io("sync the folder", folder, cause))?;
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        self.state().named.extend(names);
+        Ok(())
+    }
+}
+
+struct FaultyFile {
+    disk: Faulty,
+    path: PathBuf,
+    file: Box<dyn Appendable>,
+}
+
+impl Write for FaultyFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.disk.verdict(true) {
+            Verdict::Work => self.file.write(bytes),
+            Verdict::Partly(most, error) => {
+                let most = most.min(bytes.len());
+                self.file.write_all(&bytes[..most])?;
+                error.map_or(Ok(most), Err)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Appendable for FaultyFile {
+    fn last_byte(&mut self) -> io::Result<Option<u8>> {
+        self.disk.operate()?;
+        self.file.last_byte()
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.disk.operate()?;
+        let length = fs::metadata(&self.path)?.len();
+        self.disk.state().synced.insert(self.path.clone(), length);
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! What the archive holds already: which of the records that came are new.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+
+use super::day::{Day, Known};
+use crate::record::{Record, Rejected};
+
+/// Why a record with a known id is not filed.
+const CONFLICT: &str = "same id as a record already kept, with different content";
+
+/// The identities in the day files that were read, by day.
+#[derive(Default)]
+pub(super) struct KnownDays {
+    days: BTreeMap<NaiveDate, Day>,
+}
+
+/// Records that came, sorted out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sifted {
+    /// Those that the archive does not hold, each once, in the order in which they came.
+    pub new: Vec<Record>,
+    /// How many are there already, or came more than once.
+    pub duplicates: u64,
+    /// Those that have the id of another record; they belong into the rejected file.
+    pub conflicts: Vec<Rejected>,
+}
+
+impl KnownDays {
+    pub(super) fn has_read(&self, date: NaiveDate) -> bool {
+        self.days.contains_key(&date)
+    }
+
+    pub(super) fn put(&mut self, date: NaiveDate, day: Day) {
+        self.days.insert(date, day);
+    }
+
+    /// Takes in records that were appended; a day that was not read is left so.
+    pub(super) fn learn(&mut self, date: NaiveDate, records: &[Record]) {
+        if let Some(day) = self.days.get_mut(&date) {
+            records.iter().for_each(|record| day.add(record.identity));
+        }
+    }
+
+    pub(super) fn forget_before(&mut self, date: NaiveDate) {
+        self.days = self.days.split_off(&date);
+    }
+
+    /// Sorts records out by what the day file of each one's own UTC day holds, and by each other.
+    pub(super) fn sift(&self, records: Vec<Record>) -> Sifted {
+        let mut sifted = Sifted::default();
+        let mut batch: BTreeMap<NaiveDate, Day> = BTreeMap::new();
+        for record in records {
+            let date = record.time.date_naive();
+            let came = batch.entry(date).or_default();
+            let kept = self.days.get(&date).map_or(Known::No, |day| day.knows(record.identity));
+            match (kept, came.knows(record.identity)) {
+                (Known::Yes, _) | (_, Known::Yes) => sifted.duplicates += 1,
+                (Known::Otherwise, _) | (_, Known::Otherwise) => sifted.conflicts.push(record.into_rejected(CONFLICT)),
+                (Known::No, Known::No) => {
+                    came.add(record.identity);
+                    sifted.new.push(record);
+                }
+            }
+        }
+        sifted
+    }
+}

@@ -1,0 +1,225 @@
+//! The lines of a file, one after the other in bounded memory, and half a line at its end.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+
+/// The longest line that is kept while reading, in bytes; a longer one reads as empty and so is no record.
+///
+/// An answer is at most 64 MiB, and the line form makes at most one and a half times that of it.
+const MAX_LINE: u64 = 128 << 20;
+
+/// How much is read from a file at once, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// A line as it stands in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    /// Counted from 1.
+    pub(super) number: u64,
+    /// Of its first byte in the file.
+    pub(super) offset: u64,
+    /// Without the newline.
+    pub(super) bytes: &'a [u8],
+    /// Whether there is a newline; only the last line of a file can be without.
+    pub(super) ended: bool,
+}
+
+/// Reads lines; what it yields is valid until the next call.
+pub(super) struct Lines<R> {
+    source: R,
+    longest: u64,
+    buffer: Vec<u8>,
+    number: u64,
+    offset: u64,
+}
+
+impl Lines<BufReader<File>> {
+    /// The lines of a file from its start.
+    pub(super) fn of(file: File) -> Self {
+        Self::new(BufReader::with_capacity(CHUNK, file), MAX_LINE)
+    }
+}
+
+impl<R: BufRead> Lines<R> {
+    fn new(source: R, longest: u64) -> Self {
+        Self {
+            source,
+            longest,
+            buffer: Vec::new(),
+            number: 0,
+            offset: 0,
+        }
+    }
+
+    /// The next line; `None` at the end of the file.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.buffer.clear();
+        let offset = self.offset;
+        self.offset += (&mut self.source)
+            .take(self.longest + 1)
+            .read_until(b'\n', &mut self.buffer)? as u64;
+        if self.offset == offset {
+            return Ok(None);
+        }
+        self.number += 1;
+        let mut ended = self.buffer.pop_if(|last| *last == b'\n').is_some();
+        if self.buffer.len() as u64 > self.longest {
+            self.buffer.clear();
+            ended = self.skip_rest()?;
+        }
+        Ok(Some(Line {
+            number: self.number,
+            offset,
+            bytes: &self.buffer,
+            ended,
+        }))
+    }
+
+    /// Passes over the rest of a line without keeping it; tells whether it had a newline.
+    fn skip_rest(&mut self) -> io::Result<bool> {
+        loop {
+            let available = match self.source.fill_buf() {
+                Ok(available) => available,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let newline = memchr::memchr(b'\n', available);
+            let passed = newline.map_or(available.len(), |at| at + 1);
+            self.source.consume(passed);
+            self.offset += passed as u64;
+            if newline.is_some() || passed == 0 {
+                return Ok(newline.is_some());
+            }
+        }
+    }
+}
+
+/// The last line of a file where it has no newline.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HalfLine {
+    /// Of its first byte in the file.
+    pub(super) offset: u64,
+    /// Its bytes; empty if it is longer than a record can be.
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Half a line at the end of a file; `None` if the file is empty or ends with a newline.
+pub(super) fn half_line(file: &mut File) -> io::Result<Option<HalfLine>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut chunk = vec![0; 1];
+    if length == 0 {
+        return Ok(None);
+    }
+    read_at(file, length - 1, &mut chunk)?;
+    if chunk == b"\n" {
+        return Ok(None);
+    }
+    let mut start = length;
+    let offset = loop {
+        let end = start;
+        start = end.saturating_sub(CHUNK as u64);
+        chunk.resize((end - start) as usize, 0);
+        read_at(file, start, &mut chunk)?;
+        match memchr::memrchr(b'\n', &chunk) {
+            Some(at) => break start + at as u64 + 1,
+            None if start == 0 => break 0,
+            None => {}
+        }
+    };
+    let mut bytes = Vec::new();
+    if length - offset <= MAX_LINE {
+        bytes.resize((length - offset) as usize, 0);
+        read_at(file, offset, &mut bytes)?;
+    }
+    Ok(Some(HalfLine { offset, bytes }))
+}
+
+fn read_at(file: &mut File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(bytes: &[u8], capacity: usize, longest: u64) -> Vec<(u64, u64, Vec<u8>, bool)> {
+        let mut lines = Lines::new(BufReader::with_capacity(capacity, bytes), longest);
+        let mut found = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            found.push((line.number, line.offset, line.bytes.to_vec(), line.ended));
+        }
+        found
+    }
+
+    fn half(bytes: &[u8]) -> Option<HalfLine> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        half_line(&mut file).unwrap()
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_and_counted() {
+        for capacity in 1..12 {
+            let lines = all(b"ab\n12345\n\n1234\n123456789", capacity, 4);
+            let expected: [(u64, u64, &[u8], bool); 5] = [
+                (1, 0, b"ab", true),
+                (2, 3, b"", true),
+                (3, 9, b"", true),
+                (4, 10, b"1234", true),
+                (5, 15, b"", false),
+            ];
+            assert_eq!(
+                lines,
+                expected.map(|(number, offset, bytes, ended)| (number, offset, bytes.to_vec(), ended))
+            );
+        }
+    }
+
+    #[test]
+    fn half_a_line_is_found_however_far_back_it_begins() {
+        assert_eq!(half(b""), None);
+        assert_eq!(half(b"\n"), None);
+        assert_eq!(half(b"a\n"), None);
+        assert_eq!(
+            half(b"a"),
+            Some(HalfLine {
+                offset: 0,
+                bytes: b"a".to_vec()
+            })
+        );
+        for length in [1, 5, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let bytes = vec![b'x'; length];
+            assert_eq!(
+                half(&[b"one\n\ntwo\n", &*bytes].concat()),
+                Some(HalfLine {
+                    offset: 9,
+                    bytes: bytes.clone()
+                })
+            );
+            assert_eq!(half(&bytes), Some(HalfLine { offset: 0, bytes }));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_say_where_they_stand(bytes in "[ab\n]{0,40}", capacity in 1usize..9) {
+            let bytes = bytes.as_bytes();
+            let lines = all(bytes, capacity, 100);
+            let mut again = Vec::new();
+            for (index, (number, offset, line, ended)) in lines.iter().enumerate() {
+                prop_assert_eq!((*number, *offset), (index as u64 + 1, again.len() as u64));
+                prop_assert!(*ended || index + 1 == lines.len());
+                again.extend_from_slice(line);
+                again.extend(ended.then_some(b'\n'));
+            }
+            prop_assert_eq!(again, bytes);
+            let last = lines.last().filter(|(_, _, _, ended)| !ended);
+            prop_assert_eq!(half(bytes), last.map(|(_, offset, line, _)| HalfLine { offset: *offset, bytes: line.clone() }));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Where the files of one stream stand.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use walkdir::{DirEntry, WalkDir};
+
+use super::day_file;
+use super::storage::FileError;
+
+/// The folder inside a catalog that holds everything that is not a day file: locks, rejected records, cursors.
+pub const STATE_FOLDER: &str = ".trailkeeper";
+
+/// Where the files of one stream stand: `<folder>/<base>_<YYYY-MM-DD>.<extension>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Location {
+    folder: PathBuf,
+    base: String,
+    extension: String,
+}
+
+/// A base name or extension that cannot be part of a file name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} cannot be part of a file name: it must not be empty nor hold /, \\ or control characters")]
+pub struct BadName(pub String);
+
+/// A day file that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayFile {
+    /// The UTC day of its records.
+    pub date: NaiveDate,
+    /// Where it stands.
+    pub path: PathBuf,
+}
+
+impl Location {
+    /// A location of day files in `folder`; `base` and `extension` (without its dot) are taken literally.
+    ///
+    /// # Errors
+    /// If either of them could lead out of the folder.
+    pub fn new(folder: impl Into<PathBuf>, base: &str, extension: &str) -> Result<Self, BadName> {
+        let bad = |part: &&str| part.is_empty() || part.contains(|c: char| c == '/' || c == '\\' || c.is_control());
+        if let Some(part) = [base, extension].into_iter().find(bad) {
+            return Err(BadName(part.to_owned()));
+        }
+        Ok(Self {
+            folder: folder.into(),
+            base: base.to_owned(),
+            extension: extension.to_owned(),
+        })
+    }
+
+    /// The catalog: the folder of the day files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The name before the date.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The name after the date, without its dot.
+    pub fn extension(&self) -> &str {
+        &self.extension
+    }
+
+    /// The name of the day file of `date`; `None` outside the years 2000 to 9999.
+    pub fn day_name(&self, date: NaiveDate) -> Option<String> {
+        day_file::name(&self.base, date, &self.extension)
+    }
+
+    /// The state folder of the catalog, [`STATE_FOLDER`].
+    pub fn state_folder(&self) -> PathBuf {
+        self.folder.join(STATE_FOLDER)
+    }
+
+    /// The state file `<base>.<what>` of the stream, such as `mail.rejected.jsonl`.
+    pub fn state_file(&self, what: &str) -> PathBuf {
+        self.state_folder().join(format!("{}.{what}", self.base))
+    }
+
+    /// The day files that exist, oldest first.
+    ///
+    /// What bears such a name but is not a regular file is left out with a warning: writing to that day is refused.
+    ///
+    /// # Errors
+    /// If the folder is gone or cannot be read.
+    pub fn day_files(&self) -> Result<Vec<DayFile>, FileError> {
+        let mut files = Vec::new();
+        for entry in WalkDir::new(&self.folder).min_depth(1).max_depth(1) {
+            let entry = entry.map_err(|error| self.unreadable(error))?;
+            files.extend(self.day_file(entry));
+        }
+        files.sort_unstable_by_key(|file| file.date);
+        Ok(files)
+    }
+
+    fn day_file(&self, entry: DirEntry) -> Option<DayFile> {
+        let date = day_file::date(entry.file_name().to_str()?, &self.base, &self.extension)?;
+        if !entry.file_type().is_file() {
+            tracing::warn!(path = %entry.path().display(), "not a regular file, although named like a day file: left out");
+            return None;
+        }
+        Some(DayFile {
+            date,
+            path: entry.into_path(),
+        })
+    }
+
+    fn unreadable(&self, error: walkdir::Error) -> FileError {
+        let cause = error
+            .into_io_error()
+            .unwrap_or_else(|| io::Error::other("a loop of links"));
+        FileError::io("list", &self.folder, cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn names_that_lead_out_of_the_folder_are_refused() {
+        for bad in ["", "../mail", "a/b", "a\\b", "a\0b", "a\nb"] {
+            assert_eq!(Location::new("/tmp", bad, "log"), Err(BadName(bad.to_owned())));
+            assert_eq!(Location::new("/tmp", "mail", bad), Err(BadName(bad.to_owned())));
+        }
+        assert!(Location::new("/tmp", "a [b].c d", "json.log").is_ok());
+    }
+
+    #[test]
+    fn day_files_are_listed_oldest_first_and_neighbours_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        for name in ["mail_2025-06-10.log", "mail_2024-12-31.log", "mail_2025-06-09.log"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        for name in [
+            "mail_2025-06-11.log.gz",
+            "mail_2025-06-12.log.bak",
+            "disk_2025-06-13.log",
+            "mail_2025-02-30.log",
+        ] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("mail_2025-06-14.log")).unwrap();
+        fs::create_dir(folder.path().join("old")).unwrap();
+        fs::write(folder.path().join("old/mail_2025-06-15.log"), "").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("mail_2025-06-10.log", folder.path().join("mail_2025-06-16.log")).unwrap();
+        let dates: Vec<String> = location
+            .day_files()
+            .unwrap()
+            .iter()
+            .map(|file| file.date.to_string())
+            .collect();
+        assert_eq!(dates, ["2024-12-31", "2025-06-09", "2025-06-10"]);
+    }
+
+    #[test]
+    fn a_vanished_folder_is_named_in_the_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let error = Location::new(&gone, "mail", "log")
+            .unwrap()
+            .day_files()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(gone.to_str().unwrap()), "{error}");
+        assert!(error.contains("check that the folder exists"), "{error}");
+    }
+}

@@ -1,0 +1,203 @@
+//! The advisory lock that keeps a second run away from the day files of a stream.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
+use std::process;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::location::Location;
+use super::storage::{self, FileError};
+
+/// More than a lock file ever holds; a longer one is not read to its end.
+const MAX_LOCK_FILE: u64 = 4096;
+
+/// The right to write to the files of one location, until it is dropped or the process ends in any way.
+///
+/// It rests on a kernel lock on `<folder>/.trailkeeper/<base>.lock`. The file itself stays: removing it would let two
+/// runs hold a lock on two files of that name.
+#[derive(Debug)]
+pub struct Lock {
+    location: Location,
+    _file: File,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The process id.
+    pub pid: u32,
+    /// When it took the lock.
+    pub since: DateTime<Utc>,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("another run{} holds {}; wait until it ends, or end it", described(holder), path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// Who has it; `None` in the moment before it wrote its name.
+        holder: Option<Holder>,
+    },
+    /// The lock file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Lock {
+    /// Takes the lock of `location` at once or not at all, and makes the state folder where it is missing.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] if another process has it; [`LockError::File`] if the folder is missing or not writable.
+    pub fn acquire(location: &Location, now: DateTime<Utc>) -> Result<Self, LockError> {
+        storage::make_folder(&location.state_folder())?;
+        let path = location.state_file("lock");
+        let options = &mut OpenOptions::new();
+        let (mut file, _) = storage::open_or_create(options.read(true).write(true), &path, storage::STATE_FILE_MODE)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held {
+                    path,
+                    holder: read_holder(&file),
+                });
+            }
+            Err(TryLockError::Error(cause)) => return Err(FileError::io("lock", &path, cause).into()),
+        }
+        write_holder(&mut file, now).map_err(|cause| FileError::io("write to", &path, cause))?;
+        Ok(Self {
+            location: location.clone(),
+            _file: file,
+        })
+    }
+
+    /// What is locked.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+}
+
+/// What a lock file holds, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    pid: u32,
+    since: String,
+}
+
+fn read_holder(file: &File) -> Option<Holder> {
+    let mut text = String::new();
+    file.take(MAX_LOCK_FILE).read_to_string(&mut text).ok()?;
+    let note: Note = serde_json::from_str(&text).ok()?;
+    Some(Holder {
+        pid: note.pid,
+        since: note.since.parse().ok()?,
+    })
+}
+
+fn write_holder(file: &mut File, now: DateTime<Utc>) -> io::Result<()> {
+    let note = Note {
+        pid: process::id(),
+        since: seconds(now),
+    };
+    let text = serde_json::to_string(&note)?;
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{text}")
+}
+
+fn described(holder: &Option<Holder>) -> String {
+    match holder {
+        Some(Holder { pid, since }) => format!(" (pid {pid}, since {})", seconds(*since)),
+        None => String::new(),
+    }
+}
+
+fn seconds(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-04T05:06:07Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_second_run_is_refused_by_the_name_of_the_first_until_that_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        let first = Lock::acquire(&location, now()).unwrap();
+        let error = Lock::acquire(&location, now()).unwrap_err();
+        let holder = Holder {
+            pid: process::id(),
+            since: now(),
+        };
+        assert!(
+            matches!(&error, LockError::Held { holder: Some(found), .. } if *found == holder),
+            "{error}"
+        );
+        let expected = format!("another run (pid {}, since 2026-03-04T05:06:07Z) holds ", process::id());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        drop(first);
+        assert_eq!(Lock::acquire(&location, now()).unwrap().location(), &location);
+    }
+
+    #[test]
+    fn streams_of_one_folder_do_not_lock_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = |base| Lock::acquire(&Location::new(folder.path(), base, "log").unwrap(), now());
+        let _mail = lock("mail").unwrap();
+        let _disk = lock("disk").unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_holder_left_is_replaced_and_garbage_names_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        drop(Lock::acquire(&location, now()).unwrap());
+        let path = location.state_file("lock");
+        fs::write(&path, "x".repeat(5000)).unwrap();
+        let held = Lock::acquire(&location, now()).unwrap();
+        let expected = format!("{{\"pid\":{},\"since\":\"2026-03-04T05:06:07Z\"}}\n", process::id());
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        fs::write(&path, "").unwrap();
+        let error = Lock::acquire(&location, now()).unwrap_err();
+        assert!(matches!(error, LockError::Held { holder: None, .. }));
+        assert!(error.to_string().starts_with("another run holds "), "{error}");
+        drop(held);
+    }
+
+    #[test]
+    fn a_lock_is_not_made_in_a_folder_that_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path().join("gone"), "mail", "log").unwrap();
+        let error = Lock::acquire(&location, now()).unwrap_err();
+        assert!(error.to_string().contains("check that the folder exists"), "{error}");
+        assert!(!location.folder().exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_file_that_is_a_link_is_refused_and_its_target_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        fs::create_dir(location.state_folder()).unwrap();
+        let target = folder.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, location.state_file("lock")).unwrap();
+        assert!(matches!(
+            Lock::acquire(&location, now()),
+            Err(LockError::File(FileError::NotOurs { .. }))
+        ));
+        assert_eq!(fs::read(&target).unwrap(), b"kept");
+    }
+}

@@ -1,0 +1,173 @@
+//! The day files of a stream: the only code that writes them.
+//!
+//! What may be tailed is whole lines; a byte of a day file, once written, never changes and never moves; records count
+//! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
+
+mod append;
+mod day;
+mod day_file;
+#[cfg(test)]
+#[cfg(unix)]
+mod faulty;
+mod heal;
+mod known;
+mod lines;
+mod location;
+mod lock;
+mod pen;
+mod recover;
+mod rejected;
+mod storage;
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+pub use append::{AppendError, Appended};
+pub use heal::Healed;
+pub use known::Sifted;
+pub use location::{BadName, DayFile, Location, STATE_FOLDER};
+pub use lock::{Holder, Lock, LockError};
+pub use pen::WriteError;
+pub use storage::FileError;
+
+use day::Day;
+use heal::Healer;
+use known::KnownDays;
+use pen::Pen;
+use rejected::RejectedFile;
+use storage::{Disk, Nowhere, Storage};
+
+use crate::record::{Reader, Record, Rejected, Shape};
+
+/// The day files of one stream, open for a run.
+///
+/// Calls follow each other so: `open`, `recover`, and for each slice of the window, oldest first, `sift`, `append` what
+/// is new, `reject` what conflicts.
+pub struct Archive {
+    location: Location,
+    reader: Reader,
+    file_mode: u32,
+    pen: Pen,
+    rejected: RejectedFile,
+    known: KnownDays,
+    healed: Healed,
+    _lock: Option<Lock>,
+}
+
+impl Archive {
+    /// Opens the day files that `lock` guards, and before anything else heals those that a crash left without a
+    /// newline at their end. New day files get `file_mode`, whatever the umask says.
+    ///
+    /// # Errors
+    ///
+    /// If the folder or a day file cannot be read, or a newline or note not be written.
+    pub fn open(lock: Lock, shape: Shape, file_mode: u32, now: DateTime<Utc>) -> Result<Self, WriteError> {
+        let location = lock.location().clone();
+        let mut archive = Self::new(location, Box::new(Disk), Some(lock), shape, file_mode);
+        archive.heal(now)?;
+        Ok(archive)
+    }
+
+    /// Opens the day files for a dry run, without a lock: it does all that a run does and writes nothing, so what it
+    /// says was appended or noted would have been. It heals nothing: half a line at the end of a file counts for nothing.
+    pub fn dry_run(location: Location, shape: Shape) -> Self {
+        Self::new(location, Box::new(Nowhere), None, shape, 0)
+    }
+
+    fn new(location: Location, storage: Box<dyn Storage>, lock: Option<Lock>, shape: Shape, file_mode: u32) -> Self {
+        let rejected = RejectedFile::of(&location);
+        Self {
+            location,
+            reader: Reader::new(shape),
+            file_mode,
+            pen: Pen::new(storage),
+            rejected,
+            known: KnownDays::default(),
+            healed: Healed::default(),
+            _lock: lock,
+        }
+    }
+
+    fn heal(&mut self, now: DateTime<Utc>) -> Result<(), WriteError> {
+        let mut healer = Healer {
+            location: &self.location,
+            pen: &mut self.pen,
+            rejected: &mut self.rejected,
+            reader: &mut self.reader,
+            file_mode: self.file_mode,
+            now,
+        };
+        self.healed = healer.heal()?;
+        Ok(())
+    }
+
+    /// Where the files stand.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// What was mended when the archive was opened.
+    pub fn healed(&self) -> Healed {
+        self.healed
+    }
+
+    /// Sorts records out: those that the day files of their own UTC days do not hold, and the others.
+    ///
+    /// The day files are read where they were not yet, and remembered; see [`Archive::forget_before`]. New records are
+    /// remembered only when they have been appended: sift a slice as one.
+    ///
+    /// # Errors
+    ///
+    /// If a day file cannot be read.
+    pub fn sift(&mut self, records: Vec<Record>) -> Result<Sifted, FileError> {
+        let dates: BTreeSet<NaiveDate> = records.iter().map(|record| record.time.date_naive()).collect();
+        for date in dates {
+            if !self.known.has_read(date) {
+                let day = self.read_day(date, |_| {})?;
+                self.known.put(date, day);
+            }
+        }
+        Ok(self.known.sift(records))
+    }
+
+    /// Forgets what the day files before `date` hold, so that a walk over many days takes the memory of few. A record of
+    /// such a day is sifted rightly all the same: its file is read again.
+    pub fn forget_before(&mut self, date: NaiveDate) {
+        self.known.forget_before(date);
+    }
+
+    /// Notes records in `<folder>/.trailkeeper/<base>.rejected.jsonl`; tells how many were not noted there before.
+    ///
+    /// They are compared by content, and on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or written, or an earlier write of this archive failed.
+    pub fn reject(&mut self, records: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
+        self.rejected.note(&mut self.pen, records, now)
+    }
+
+    /// Reads the day file of a date whole; a missing one is an empty day.
+    fn read_day(&mut self, date: NaiveDate, mut visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
+        let mut day = Day::default();
+        let Some(name) = self.location.day_name(date) else {
+            return Ok(day);
+        };
+        let path = self.location.folder().join(&name);
+        let sealed = self.rejected.noted(&self.pen)?.sealed_in(&name);
+        let read = day::read(&path, &mut self.reader, sealed, |identified| {
+            day.add(identified.identity);
+            visit(identified.time);
+        });
+        match read {
+            Err(error) if error.is_missing() => return Ok(Day::default()),
+            read => read?,
+        };
+        self.pen.settle(&path)?;
+        Ok(day)
+    }
+}

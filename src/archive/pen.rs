@@ -1,0 +1,163 @@
+//! The one hand that writes: whole lines at the end of a file, on disk before it goes on, and never again after an error.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::storage::{FileError, Opened, Storage};
+
+/// Why nothing, or not everything, was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A file could not be opened, written or synced.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An earlier write failed, so nobody knows what is on disk.
+    #[error("nothing more is written in {} after an earlier error: run again, which checks the files first", folder.display())]
+    Spent {
+        /// The folder of the file that was not written to.
+        folder: PathBuf,
+    },
+    /// A record's day has no file name; sources reject such times before.
+    #[error("a record's time, {time}, is outside the years 2000 to 9999")]
+    NoDay {
+        /// The time.
+        time: DateTime<Utc>,
+    },
+}
+
+/// Writes to the files of a stream through a [`Storage`].
+///
+/// After any error it refuses to go on: a failed sync may have marked lost data as clean, and a failed write may have
+/// left half a line. Opening the archive anew finds out what is there.
+pub(super) struct Pen {
+    storage: Box<dyn Storage>,
+    spent: bool,
+}
+
+impl Pen {
+    pub(super) fn new(storage: Box<dyn Storage>) -> Self {
+        Self { storage, spent: false }
+    }
+
+    /// Appends whole lines; they, and the name of the file, are on disk when this returns.
+    ///
+    /// A file that is missing is made with `mode`; half a line at the end is sealed first.
+    pub(super) fn append(&mut self, path: &Path, mode: u32, lines: &[u8]) -> Result<(), WriteError> {
+        debug_assert!(lines.ends_with(b"\n"), "only whole lines are written");
+        self.attempt(path, |storage| {
+            let opened = storage.open(path, mode)?;
+            let created = opened.created;
+            write(opened, path, Some(lines))?;
+            if created {
+                storage.sync_folder(folder_of(path))
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// Completes or seals half a line at the end of a file that exists, by one newline in a write of its own.
+    pub(super) fn seal(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
+        self.attempt(path, |storage| write(storage.open(path, mode)?, path, None))
+    }
+
+    /// Waits until a file that was read is on disk, before anything is built upon its lines.
+    ///
+    /// A killed run may have left lines that no sync has reached. Were they taken for kept, and newer ones synced to
+    /// another file, a power cut would leave a hole behind the newest record.
+    pub(super) fn settle(&self, path: &Path) -> Result<(), FileError> {
+        self.storage.sync_file(path)
+    }
+
+    /// Waits until the names in a folder are on disk, for the same reason.
+    pub(super) fn settle_folder(&self, folder: &Path) -> Result<(), FileError> {
+        self.storage.sync_folder(folder)
+    }
+
+    fn attempt(
+        &mut self,
+        path: &Path,
+        act: impl FnOnce(&dyn Storage) -> Result<(), FileError>,
+    ) -> Result<(), WriteError> {
+        if self.spent {
+            return Err(WriteError::Spent {
+                folder: folder_of(path).to_owned(),
+            });
+        }
+        let done = act(self.storage.as_ref());
+        self.spent = done.is_err();
+        Ok(done?)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// Seals what is at the end of an open file, then appends `lines` in one write; `write_all` goes on after short ones.
+fn write(opened: Opened, path: &Path, lines: Option<&[u8]>) -> Result<(), FileError> {
+    let writing = |cause| FileError::io("write to", path, cause);
+    let syncing = |cause| FileError::io("sync", path, cause);
+    let mut file = opened.file;
+    if file
+        .last_byte()
+        .map_err(|cause| FileError::io("read", path, cause))?
+        .is_some_and(|last| last != b'\n')
+    {
+        file.write_all(b"\n").map_err(writing)?;
+        file.sync_data().map_err(syncing)?;
+    }
+    if let Some(lines) = lines {
+        file.write_all(lines).map_err(writing)?;
+        file.sync_data().map_err(syncing)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::storage::{Disk, STATE_FILE_MODE};
+    use super::*;
+
+    #[test]
+    fn half_a_line_is_sealed_before_a_line_is_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "whole\nha").unwrap();
+        Pen::new(Box::new(Disk))
+            .append(&path, STATE_FILE_MODE, b"next\n")
+            .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nha\nnext\n");
+    }
+
+    #[test]
+    fn sealing_adds_nothing_to_a_file_of_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        for (before, after) in [("", ""), ("a\n", "a\n"), ("a\nb", "a\nb\n"), ("\n\n", "\n\n")] {
+            let path = folder.path().join("file");
+            fs::write(&path, before).unwrap();
+            Pen::new(Box::new(Disk)).seal(&path, STATE_FILE_MODE).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), after);
+        }
+    }
+
+    #[test]
+    fn after_one_error_nothing_more_is_written_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pen = Pen::new(Box::new(Disk));
+        let missing = folder.path().join("missing").join("file");
+        assert!(matches!(
+            pen.append(&missing, STATE_FILE_MODE, b"a\n"),
+            Err(WriteError::File(_))
+        ));
+        let path = folder.path().join("file");
+        assert!(matches!(
+            pen.append(&path, STATE_FILE_MODE, b"a\n"),
+            Err(WriteError::Spent { .. })
+        ));
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,312 @@
+//! The notes about what cannot stand in a day file: rejected records, and half lines that a crash left there.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use serde_json::Value;
+
+use super::lines::{HalfLine, Lines};
+use super::location::Location;
+use super::pen::{Pen, WriteError};
+use super::storage::{FileError, STATE_FILE_MODE, open_for_reading};
+use crate::line::{Found, KeyPath, Scanner};
+use crate::record::Rejected;
+
+/// Why half a line is noted.
+const HALF_LINE: &str = "half a line, sealed";
+
+/// How much of half a line is noted, in bytes; all of it stands in the day file.
+const SHOWN_OF_HALF_LINE: usize = 64 << 10;
+
+/// The file `.trailkeeper/<base>.rejected.jsonl`, a JSON object in each line, in the order of noting.
+///
+/// `{"noted_at": "…Z", "reason": "…", "record": …}` for a rejected record, and for half a line
+/// `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}`.
+pub(super) struct RejectedFile {
+    path: PathBuf,
+    noted: Option<Noted>,
+}
+
+/// What the file holds.
+#[derive(Default)]
+pub(super) struct Noted {
+    records: HashSet<u128>,
+    fragments: HashMap<String, HashSet<u64>>,
+}
+
+impl Noted {
+    /// The offsets at which half lines of this day file were sealed.
+    pub(super) fn sealed_in(&self, file: &str) -> Option<&HashSet<u64>> {
+        self.fragments.get(file)
+    }
+}
+
+impl RejectedFile {
+    pub(super) fn of(location: &Location) -> Self {
+        Self {
+            path: location.state_file("rejected.jsonl"),
+            noted: None,
+        }
+    }
+
+    /// What the file holds; it is read once.
+    pub(super) fn noted(&mut self, pen: &Pen) -> Result<&mut Noted, FileError> {
+        let noted = match self.noted.take() {
+            Some(noted) => noted,
+            None => read(&self.path, pen)?,
+        };
+        Ok(self.noted.insert(noted))
+    }
+
+    /// Notes those of the records that are not noted yet, by their content; tells how many those were.
+    pub(super) fn note(&mut self, pen: &mut Pen, records: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
+        let noted = self.noted(pen)?;
+        let mut fresh = HashSet::new();
+        let mut lines = String::new();
+        for record in records {
+            if !noted.records.contains(&record.content) && fresh.insert(record.content) {
+                lines.push_str(&format!(
+                    "{{\"noted_at\": {}, \"reason\": {}, \"record\": {}}}\n",
+                    quoted(&timestamp(now)),
+                    quoted(&record.reason),
+                    record.line
+                ));
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(0);
+        }
+        pen.append(&self.path, STATE_FILE_MODE, lines.as_bytes())?;
+        let newly_noted = fresh.len() as u64;
+        self.noted(pen)?.records.extend(fresh);
+        Ok(newly_noted)
+    }
+
+    /// Notes half a line of a day file, unless one at its place is noted already.
+    pub(super) fn note_half_line(
+        &mut self,
+        pen: &mut Pen,
+        file: &str,
+        half: &HalfLine,
+        now: DateTime<Utc>,
+    ) -> Result<(), WriteError> {
+        if self
+            .noted(pen)?
+            .sealed_in(file)
+            .is_some_and(|offsets| offsets.contains(&half.offset))
+        {
+            return Ok(());
+        }
+        let shown = &half.bytes[..half.bytes.len().min(SHOWN_OF_HALF_LINE)];
+        let line = format!(
+            "{{\"noted_at\": {}, \"reason\": {}, \"file\": {}, \"offset\": {}, \"fragment\": {}}}\n",
+            quoted(&timestamp(now)),
+            quoted(HALF_LINE),
+            quoted(file),
+            half.offset,
+            quoted(&String::from_utf8_lossy(shown)),
+        );
+        pen.append(&self.path, STATE_FILE_MODE, line.as_bytes())?;
+        self.noted(pen)?
+            .fragments
+            .entry(file.to_owned())
+            .or_default()
+            .insert(half.offset);
+        Ok(())
+    }
+}
+
+/// Where a note keeps what it is found again by.
+const WANTED: [KeyPath; 3] = [&["record"], &["file"], &["offset"]];
+
+/// Reads the notes; a line that is none, such as half a line, is passed over.
+fn read(path: &Path, pen: &Pen) -> Result<Noted, FileError> {
+    let mut noted = Noted::default();
+    let file = match open_for_reading(path) {
+        Err(error) if error.is_missing() => return Ok(noted),
+        opened => opened?,
+    };
+    pen.settle(path)?;
+    pen.settle_folder(path.parent().unwrap_or(path))?;
+    let mut scanner = Scanner::new(&WANTED);
+    let mut form = String::new();
+    let mut lines = Lines::of(file);
+    while let Some(line) = lines.next().map_err(|cause| FileError::io("read", path, cause))? {
+        form.clear();
+        let Ok(text) = std::str::from_utf8(line.bytes) else {
+            continue;
+        };
+        if scanner.scan(text, &mut form).is_ok() {
+            noted.add([0, 1, 2].map(|wanted| scanner.found(wanted)), &form);
+        }
+    }
+    Ok(noted)
+}
+
+impl Noted {
+    fn add(&mut self, [record, file, offset]: [Option<&Found>; 3], form: &str) {
+        if let Some(record) = record {
+            self.records.insert(record.hash);
+        } else if let (Some(file), Some(offset)) = (file, offset)
+            && let (Ok(file), Ok(offset)) = (
+                serde_json::from_str(&form[file.range.clone()]),
+                form[offset.range.clone()].parse(),
+            )
+        {
+            self.fragments.entry(file).or_default().insert(offset);
+        }
+    }
+}
+
+fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A text as a JSON string.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::storage::Disk;
+    use super::*;
+    use crate::line;
+
+    struct Catalog {
+        folder: tempfile::TempDir,
+        location: Location,
+    }
+
+    impl Catalog {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let location = Location::new(folder.path(), "mail", "log").unwrap();
+            fs::create_dir(location.state_folder()).unwrap();
+            Self { folder, location }
+        }
+
+        fn note(&self, records: &[Rejected]) -> u64 {
+            RejectedFile::of(&self.location)
+                .note(&mut pen(), records, now())
+                .unwrap()
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.folder.path().join(".trailkeeper/mail.rejected.jsonl")).unwrap()
+        }
+    }
+
+    fn pen() -> Pen {
+        Pen::new(Box::new(Disk))
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-04T05:06:07.089Z".parse().unwrap()
+    }
+
+    fn rejected(json: &str, reason: &str) -> Rejected {
+        let mut form = String::new();
+        let content = line::scan(json, &[], &mut form).unwrap().content;
+        Rejected {
+            reason: reason.to_owned(),
+            content,
+            line: form.into(),
+        }
+    }
+
+    #[test]
+    fn a_rejected_record_is_noted_once_with_its_reason() {
+        let catalog = Catalog::new();
+        let record = rejected(r#"{"b":1.0, "a":"\u00e9\ud83d"}"#, "no \"time\"\nat all");
+        assert_eq!(catalog.note(std::slice::from_ref(&record)), 1);
+        let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "no \"time\"\nat all", "record": {"b": 1.0, "a": "é\ud83d"}}"#;
+        assert_eq!(catalog.text(), format!("{expected}\n"));
+        let the_same_value = rejected(r#"{"a":"é\uD83D","b":1}"#, "another reason");
+        assert_eq!(catalog.note(&[record, the_same_value]), 0);
+        assert_eq!(catalog.text(), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn any_json_value_is_found_again_by_another_run() {
+        let catalog = Catalog::new();
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let values = [
+            "null",
+            "\"x\"",
+            "1e400",
+            "[]",
+            "{}",
+            "false",
+            "{\"record\":1}",
+            "{\"a\":1,\"a\":2}",
+            &deep,
+        ];
+        let records: Vec<Rejected> = values.iter().map(|json| rejected(json, "odd")).collect();
+        assert_eq!(catalog.note(&records), 9);
+        assert_eq!(catalog.note(&records), 0);
+        assert_eq!(catalog.text().lines().count(), 9);
+    }
+
+    #[test]
+    fn what_repeats_inside_one_batch_is_noted_once() {
+        let catalog = Catalog::new();
+        assert_eq!(
+            catalog.note(&[rejected("1", "a"), rejected("1.0", "b"), rejected("2", "c")]),
+            2
+        );
+        assert_eq!(catalog.text().lines().count(), 2);
+    }
+
+    #[test]
+    fn a_half_line_is_noted_once_for_its_place() {
+        let catalog = Catalog::new();
+        let half = HalfLine {
+            offset: 4711,
+            bytes: b"{\"a\": \"\xff\x00".to_vec(),
+        };
+        for _ in 0..2 {
+            RejectedFile::of(&catalog.location)
+                .note_half_line(&mut pen(), "mail_2025-06-09.log", &half, now())
+                .unwrap();
+        }
+        let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "half a line, sealed", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
+        assert_eq!(catalog.text(), format!("{expected}\n"));
+        let mut file = RejectedFile::of(&catalog.location);
+        let noted = file.noted(&pen()).unwrap();
+        assert_eq!(noted.sealed_in("mail_2025-06-09.log"), Some(&HashSet::from([4711])));
+        assert_eq!(noted.sealed_in("mail_2025-06-10.log"), None);
+    }
+
+    #[test]
+    fn a_long_half_line_is_noted_in_part() {
+        let catalog = Catalog::new();
+        let half = HalfLine {
+            offset: 0,
+            bytes: vec![b'x'; 10 * SHOWN_OF_HALF_LINE],
+        };
+        RejectedFile::of(&catalog.location)
+            .note_half_line(&mut pen(), "f", &half, now())
+            .unwrap();
+        assert!(catalog.text().len() < 2 * SHOWN_OF_HALF_LINE);
+    }
+
+    #[test]
+    fn a_torn_note_is_sealed_and_written_again() {
+        let catalog = Catalog::new();
+        let (first, second) = (rejected("{\"a\": 1}", "r"), rejected("{\"a\": 2}", "r"));
+        catalog.note(std::slice::from_ref(&first));
+        let whole = catalog.text();
+        catalog.note(std::slice::from_ref(&second));
+        let both = catalog.text();
+        for cut in whole.len() + 1..both.len() - 1 {
+            fs::write(catalog.location.state_file("rejected.jsonl"), &both[..cut]).unwrap();
+            assert_eq!(catalog.note(&[first.clone(), second.clone()]), 1);
+            assert_eq!(catalog.text(), format!("{}\n{}", &both[..cut], &both[whole.len()..]));
+        }
+    }
+}

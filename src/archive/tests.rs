@@ -1,0 +1,104 @@
+//! The archive as its callers use it, on real files; faults and power cuts come from [`Faulty`].
+
+mod crashes;
+mod reading;
+mod writing;
+
+use std::fs;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+
+use super::faulty::Faulty;
+use super::storage::Disk;
+use super::*;
+use crate::record::{Sameness, Shape};
+
+/// Records with an id, as those of Terraform.
+const SHAPE: Shape = Shape {
+    time: &["timestamp"],
+    id: &["id"],
+    sameness: Sameness::Id,
+};
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    time("2026-01-01T00:00:00Z")
+}
+
+fn record(id: &str, time: &str) -> Record {
+    Record::read(&format!(r#"{{"id": "{id}", "timestamp": "{time}"}}"#), &SHAPE).unwrap()
+}
+
+/// A catalog in a folder of its own, with a disk that works until it is told otherwise.
+struct Catalog {
+    folder: TempDir,
+    location: Location,
+    disk: Faulty,
+}
+
+impl Catalog {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        fs::create_dir(location.state_folder()).unwrap();
+        Self {
+            folder,
+            location,
+            disk: Faulty::default(),
+        }
+    }
+
+    /// A catalog with these files in it, by date.
+    fn with(files: &[(&str, &str)]) -> Self {
+        let catalog = Self::new();
+        for (date, text) in files {
+            fs::write(catalog.path(date), text).unwrap();
+        }
+        catalog
+    }
+
+    fn path(&self, date: &str) -> PathBuf {
+        self.folder.path().join(format!("mail_{date}.log"))
+    }
+
+    fn text(&self, date: &str) -> String {
+        fs::read_to_string(self.path(date)).unwrap()
+    }
+
+    fn notes(&self) -> String {
+        fs::read_to_string(self.location.state_file("rejected.jsonl")).unwrap_or_default()
+    }
+
+    fn try_open(&self) -> Result<Archive, WriteError> {
+        let mut archive = Archive::new(self.location.clone(), Box::new(self.disk.clone()), None, SHAPE, 0o640);
+        archive.heal(now())?;
+        Ok(archive)
+    }
+
+    fn open(&self) -> Archive {
+        self.try_open().unwrap()
+    }
+
+    fn dry_run(&self) -> Archive {
+        Archive::dry_run(self.location.clone(), SHAPE)
+    }
+
+    /// How the lines of a day file read.
+    fn tally(&self, date: &str) -> day::Tally {
+        let mut rejected = RejectedFile::of(&self.location);
+        let noted = rejected.noted(&Pen::new(Box::new(Disk))).unwrap();
+        let sealed = noted.sealed_in(&format!("mail_{date}.log"));
+        day::read(&self.path(date), &mut Reader::new(SHAPE), sealed, |_| {}).unwrap()
+    }
+}
+
+/// Sifts and appends, as a run does with a slice.
+fn file(archive: &mut Archive, records: Vec<Record>) -> Appended {
+    let sifted = archive.sift(records).unwrap();
+    archive.append(sifted.new).unwrap()
+}

@@ -1,0 +1,366 @@
+//! Half lines, kills, faults and power cuts: nothing lost, nothing repeated, no byte changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::super::faulty::Fault;
+use super::*;
+
+/// How many different records the random runs know.
+const RECORDS: u8 = 60;
+
+/// The records of the random runs by number: three per hour, of one time, over several days, of several lengths.
+static NUMBERED: LazyLock<Vec<Record>> = LazyLock::new(|| {
+    let make = |number: u8| {
+        let time = time("2025-06-09T20:00:00Z") + TimeDelta::hours(i64::from(number / 3));
+        let text = "é\u{2028}".repeat(usize::from(number % 7) * 9);
+        let json = format!(
+            r#"{{"id": {number}, "text": "{text}", "timestamp": "{}"}}"#,
+            time.to_rfc3339()
+        );
+        Record::read(&json, &SHAPE).unwrap()
+    };
+    (0..RECORDS).map(make).collect()
+});
+
+fn numbered(number: u8) -> Record {
+    NUMBERED[usize::from(number)].clone()
+}
+
+fn number_of(record: &Record) -> u8 {
+    NUMBERED.iter().position(|numbered| numbered == record).unwrap() as u8
+}
+
+/// The contents of all day files.
+fn snapshot(catalog: &Catalog) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = catalog.location.day_files().unwrap();
+    files
+        .into_iter()
+        .map(|file| (file.path.clone(), fs::read(file.path).unwrap()))
+        .collect()
+}
+
+/// The numbers of the records in the day files, which must stand in the files of their days.
+fn kept(catalog: &Catalog) -> Vec<u8> {
+    let mut kept = Vec::new();
+    for file in catalog.location.day_files().unwrap() {
+        for line in String::from_utf8_lossy(&fs::read(&file.path).unwrap()).split_inclusive('\n') {
+            let Ok(found) = Record::read(line, &SHAPE) else {
+                continue;
+            };
+            assert_eq!(found.time.date_naive(), file.date);
+            kept.push(number_of(&found));
+        }
+    }
+    kept.sort_unstable();
+    kept
+}
+
+#[test]
+fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
+    let catalog = Catalog::new();
+    let records = NUMBERED[..12].to_vec();
+    assert!(records.iter().all(|record| record.time < time("2025-06-10T00:00:00Z")));
+    let last = records.iter().map(|record| record.time).max();
+    file(&mut catalog.open(), records.clone());
+    let path = catalog.path("2025-06-09");
+    let whole = fs::read(&path).unwrap();
+    assert!(whole.len() > 1500);
+    for cut in whole.len().saturating_sub(2048)..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let _ = fs::remove_file(catalog.location.state_file("rejected.jsonl"));
+        let is_record = Record::read(
+            std::str::from_utf8(&whole[..cut])
+                .unwrap_or("")
+                .lines()
+                .last()
+                .unwrap_or(""),
+            &SHAPE,
+        );
+        let is_half = cut > 0 && whole[cut - 1] != b'\n';
+
+        let mut archive = catalog.open();
+        let expected = match (is_half, is_record.is_ok()) {
+            (false, _) => Healed {
+                completed: 0,
+                sealed: 0,
+            },
+            (true, true) => Healed {
+                completed: 1,
+                sealed: 0,
+            },
+            (true, false) => Healed {
+                completed: 0,
+                sealed: 1,
+            },
+        };
+        assert_eq!(archive.healed(), expected, "cut at {cut}");
+        archive.recover(now()).unwrap();
+        file(&mut archive, records.clone());
+
+        let mended = fs::read(&path).unwrap();
+        assert!(mended.starts_with(&whole[..cut]), "cut at {cut}");
+        assert!(mended.ends_with(b"\n"));
+        assert_eq!(
+            kept(&catalog),
+            (0..records.len() as u8).collect::<Vec<_>>(),
+            "cut at {cut}"
+        );
+        let tally = day::Tally {
+            records: records.len() as u64,
+            sealed: expected.sealed,
+            skipped: 0,
+            first_skipped: None,
+        };
+        assert_eq!(catalog.tally("2025-06-09"), tally, "cut at {cut}");
+        assert_eq!(catalog.notes().lines().count() as u64, expected.sealed);
+
+        let mut archive = catalog.open();
+        assert_eq!(archive.healed(), Healed::default());
+        assert_eq!(archive.recover(now()).unwrap(), last);
+        assert_eq!(archive.sift(records.clone()).unwrap().duplicates, records.len() as u64);
+        assert_eq!(fs::read(&path).unwrap(), mended);
+    }
+}
+
+#[test]
+fn every_day_file_is_healed_and_a_half_line_noted_with_its_place() {
+    let catalog = Catalog::with(&[
+        ("2024-01-01", "{\"id\": \"a\", \"timestamp\": \"2024-01-01T00:00:00Z\"}"),
+        ("2025-06-09", "odd\n{\"id\": \"b\", \"timest"),
+        ("2025-06-10", ""),
+        ("2025-06-11", "odd\n"),
+        ("2030-01-01", "\0\0\0"),
+    ]);
+    fs::write(catalog.folder.path().join("mail_2025-06-09.log.bak"), "half").unwrap();
+    assert_eq!(
+        catalog.open().healed(),
+        Healed {
+            completed: 1,
+            sealed: 2
+        }
+    );
+    assert!(catalog.text("2024-01-01").ends_with("Z\"}\n"));
+    assert_eq!(catalog.text("2025-06-09"), "odd\n{\"id\": \"b\", \"timest\n");
+    assert_eq!(catalog.text("2025-06-10"), "");
+    assert_eq!(catalog.text("2030-01-01"), "\0\0\0\n");
+    assert_eq!(
+        fs::read(catalog.folder.path().join("mail_2025-06-09.log.bak")).unwrap(),
+        b"half"
+    );
+    let note = r#"{"noted_at": "2026-01-01T00:00:00.000Z", "reason": "half a line, sealed", "file": "mail_2025-06-09.log", "offset": 4, "fragment": "{\"id\": \"b\", \"timest"}"#;
+    assert!(catalog.notes().starts_with(&format!("{note}\n")), "{}", catalog.notes());
+    assert_eq!(catalog.open().healed(), Healed::default());
+    assert_eq!(catalog.notes().lines().count(), 2);
+}
+
+#[test]
+fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
+    let (first, second) = (NUMBERED[..20].to_vec(), NUMBERED.to_vec());
+    let run = |catalog: &Catalog| -> Result<(), ()> {
+        let mut archive = catalog.try_open().map_err(drop)?;
+        archive.recover(now()).map_err(drop)?;
+        let sifted = archive.sift(second.clone()).map_err(drop)?;
+        archive.append(sifted.new).map_err(drop)?;
+        archive
+            .reject(&[second[0].clone().into_rejected("odd")], now())
+            .map(drop)
+            .map_err(drop)
+    };
+    for share in [None, Some(0), Some(100), Some(255)] {
+        for operation in 0.. {
+            let catalog = Catalog::new();
+            file(&mut catalog.open(), first.clone());
+            fs::write(catalog.path("2025-06-08"), "half a li").unwrap();
+            catalog.disk.arm(operation, Fault::Killed(operation as usize * 37));
+            let outcome = run(&catalog);
+            catalog.disk.restart();
+            if let Some(share) = share {
+                catalog.disk.cut_power(catalog.folder.path(), share);
+            }
+            if outcome.is_ok() {
+                assert!(operation > 20, "the run has more operations than this");
+                break;
+            }
+            assert!(
+                (0..20).all(|number| kept(&catalog).contains(&number)),
+                "killed at {operation}, left {share:?}"
+            );
+            run(&catalog).unwrap();
+            assert_eq!(
+                kept(&catalog),
+                (0..RECORDS).collect::<Vec<_>>(),
+                "killed at {operation}, left {share:?}"
+            );
+            let records = catalog
+                .notes()
+                .lines()
+                .filter(|note| note.contains("\"odd\", \"record\": {"))
+                .count();
+            assert_eq!(records, 1, "killed at {operation}, left {share:?}");
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Sift and append these records.
+    File(Vec<u8>),
+    /// Something will go wrong, after so many operations of the disk.
+    Arm(u64, Fault),
+    /// End the process, if it has not ended, and start it again.
+    Reopen,
+    /// Cut the power and start again; this share of what was not synced is left.
+    PowerCut(u8),
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let bytes = || 0usize..900;
+    prop_oneof![
+        bytes().prop_map(Fault::Short),
+        Just(Fault::Interrupted),
+        bytes().prop_map(Fault::Full),
+        bytes().prop_map(Fault::Broken),
+        bytes().prop_map(Fault::Killed),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        5 => prop::collection::vec(0..RECORDS, 0..25).prop_map(Op::File),
+        4 => (0u64..25, fault()).prop_map(|(after, fault)| Op::Arm(after, fault)),
+        3 => Just(Op::Reopen),
+        1 => prop_oneof![Just(0), Just(255), any::<u8>()].prop_map(Op::PowerCut),
+    ]
+}
+
+/// A catalog under random operations, beside the little that must be true of it.
+struct World {
+    catalog: Catalog,
+    /// None after an error: a run ends with its first one.
+    archive: Option<Archive>,
+    /// The records of which the archive has said that they are kept.
+    confirmed: BTreeSet<u8>,
+    /// What was read in the day files last.
+    seen: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let catalog = Catalog::new();
+        let archive = Some(catalog.open());
+        Self {
+            catalog,
+            archive,
+            confirmed: BTreeSet::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn perform(&mut self, op: &Op) {
+        match op {
+            Op::File(numbers) => self.file(numbers),
+            Op::Arm(after, fault) => self.catalog.disk.arm(*after, *fault),
+            Op::Reopen => self.reopen(),
+            Op::PowerCut(left) => self.cut_power(*left),
+        }
+        self.look();
+    }
+
+    fn file(&mut self, numbers: &[u8]) {
+        let Some(mut archive) = self.archive.take() else { return };
+        let records = numbers.iter().map(|number| numbered(*number)).collect();
+        let Ok(sifted) = archive.sift(records) else { return };
+        let mut new = sifted.new.clone();
+        new.sort_by_key(|record| record.time);
+        let new: Vec<u8> = new.iter().map(number_of).collect();
+        match archive.append(sifted.new) {
+            Ok(appended) => {
+                assert_eq!(appended.records, new.len() as u64);
+                self.confirmed.extend(numbers);
+                self.archive = Some(archive);
+            }
+            Err(error) => {
+                self.confirmed.extend(&new[..error.appended.records as usize]);
+                self.assert_no_hole(&new);
+                assert!(archive.append(vec![numbered(0)]).is_err(), "it goes on after an error");
+            }
+        }
+    }
+
+    /// What an append wrote before it failed is its oldest part.
+    fn assert_no_hole(&self, batch: &[u8]) {
+        let kept = kept(&self.catalog);
+        let is_kept: Vec<bool> = batch.iter().map(|number| kept.contains(number)).collect();
+        assert!(
+            is_kept.is_sorted_by(|older, newer| older >= newer),
+            "a hole: {is_kept:?}"
+        );
+    }
+
+    /// Starts the program; a fault that comes just then ends it, and it is started again on a disk that works.
+    fn reopen(&mut self) {
+        self.archive = None;
+        let first = self.catalog.try_open();
+        self.archive = Some(first.unwrap_or_else(|_| {
+            self.catalog.disk.restart();
+            self.catalog.open()
+        }));
+    }
+
+    fn cut_power(&mut self, left: u8) {
+        self.archive = None;
+        for (path, bytes) in &mut self.seen {
+            bytes.truncate(self.catalog.disk.synced_length(path));
+        }
+        self.seen.retain(|_, bytes| !bytes.is_empty());
+        self.catalog.disk.restart();
+        self.catalog.disk.cut_power(self.catalog.folder.path(), left);
+        self.reopen();
+    }
+
+    /// No byte has changed since it was read last, and what was confirmed is there once.
+    fn look(&mut self) {
+        let found = snapshot(&self.catalog);
+        for (path, before) in &self.seen {
+            assert!(
+                found.get(path).is_some_and(|bytes| bytes.starts_with(before)),
+                "{} has changed",
+                path.display()
+            );
+        }
+        self.seen = found;
+        let kept = kept(&self.catalog);
+        assert!(kept.is_sorted_by(|one, next| one < next), "repeated: {kept:?}");
+        let lost: Vec<_> = self.confirmed.iter().filter(|number| !kept.contains(number)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+    }
+
+    /// In the end everything is sent again, to a disk that works.
+    fn finish(&mut self) {
+        self.catalog.disk.restart();
+        self.reopen();
+        self.perform(&Op::File((0..RECORDS).rev().collect()));
+        assert_eq!(kept(&self.catalog), (0..RECORDS).collect::<Vec<_>>());
+        for day in self.catalog.location.day_files().unwrap() {
+            let tally = self.catalog.tally(&day.date.to_string());
+            assert_eq!(tally.skipped, 0, "every half line is noted");
+            assert!(fs::read(day.path).unwrap().ends_with(b"\n"));
+        }
+        assert!(self.catalog.disk.operations() > 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_fails_every_record_is_kept_once_and_no_byte_changes(ops in prop::collection::vec(op(), 1..40)) {
+        let mut world = World::new();
+        for op in &ops {
+            world.perform(op);
+        }
+        world.finish();
+    }
+}
