@@ -83,7 +83,7 @@ pub async fn collect(
     settings: &StreamSettings,
     access: Access,
     task: Task,
-    progress: &StreamProgress,
+    progress: &mut StreamProgress,
     stop: &Stop,
 ) -> Collected {
     let mut collected = Collected::default();
@@ -97,7 +97,7 @@ async fn run(
     settings: &StreamSettings,
     access: Access,
     task: Task,
-    progress: &StreamProgress,
+    progress: &mut StreamProgress,
     stop: &Stop,
     collected: &mut Collected,
 ) -> Result<(), CollectError> {
@@ -105,12 +105,18 @@ async fn run(
     let limits = &settings.limits;
     let last = archive.recover(task.now)?;
     collected.last_record = last;
-    let asked = task.range.window(task.now, last, limits.overlap, limits.initial_lookback);
+    let asked = task
+        .range
+        .window(task.now, last, limits.overlap, limits.initial_lookback);
     let Some(window) = announce(settings.kind.name, asked, last) else {
         return Ok(());
     };
     collected.window = Some(window);
-    let policy = RetryPolicy { max_retries: limits.max_retries, delay: limits.retry_delay };
+    progress.begin(window);
+    let policy = RetryPolicy {
+        max_retries: limits.max_retries,
+        delay: limits.retry_delay,
+    };
     let fetcher = Fetcher::new(settings.source.clone(), Http::new(limits.request_timeout)?, policy);
     let plan = WalkPlan {
         window,
@@ -119,7 +125,15 @@ async fn run(
         max_pages: limits.max_pages,
         concurrency: 1,
     };
-    let result = file_pieces(Walk::new(&fetcher, plan), &mut archive, task.now, progress, stop, collected).await;
+    let result = file_pieces(
+        Walk::new(&fetcher, plan),
+        &mut archive,
+        task.now,
+        progress,
+        stop,
+        collected,
+    )
+    .await;
     collected.effort = fetcher.effort();
     result
 }
@@ -155,7 +169,13 @@ fn announce(stream: &str, asked: Asked, last: Option<DateTime<Utc>>) -> Option<W
             return None;
         }
     };
-    tracing::info!(stream, last_record = last, from = bound(window.from), to = bound(window.to), "collecting");
+    tracing::info!(
+        stream,
+        last_record = last,
+        from = bound(window.from),
+        to = bound(window.to),
+        "collecting"
+    );
     Some(window)
 }
 
@@ -164,7 +184,7 @@ async fn file_pieces(
     mut walk: Walk<'_>,
     archive: &mut Archive,
     now: DateTime<Utc>,
-    progress: &StreamProgress,
+    progress: &mut StreamProgress,
     stop: &Stop,
     collected: &mut Collected,
 ) -> Result<(), CollectError> {
@@ -176,11 +196,12 @@ async fn file_pieces(
         };
         let Some(piece) = piece else { return Ok(()) };
         let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
+        let appended_before = collected.appended;
         collected.file(piece, archive, now)?;
         if let Some(day) = first_day {
             archive.forget_before(day);
         }
-        progress.advance(done_to, collected.appended);
+        progress.advance(done_to, collected.appended - appended_before);
     }
 }
 

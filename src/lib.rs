@@ -1,11 +1,13 @@
 //! trailkeeper keeps SaaS audit trails: every record that a service gave, once, in append-only day files.
 
-pub mod env;
+pub mod printable;
 pub mod stop;
+pub mod env;
 pub mod record;
 pub mod line;
 pub mod window;
 pub mod source;
+pub mod cli;
 pub mod config;
 pub mod fetch;
 pub mod archive;
@@ -14,5 +16,5 @@ pub mod logging;
 pub mod collect;
 pub mod summary;
 pub mod run;
-pub mod cli;
 pub mod sandbox;
+pub mod commands;

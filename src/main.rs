@@ -1,1 +1,32 @@
-fn main() {}
+//! The command line: arguments in, exit code out. The only place that asks the clock.
+
+use std::process::ExitCode;
+
+use chrono::Utc;
+use trailkeeper::cli::{self, Command};
+use trailkeeper::commands;
+use trailkeeper::source::SOURCES;
+use trailkeeper::summary::Exit;
+
+fn main() -> ExitCode {
+    let streams: Vec<_> = SOURCES.iter().map(|kind| kind.name).collect();
+    let command = match cli::parse(std::env::args_os(), &streams) {
+        Ok(command) => command,
+        Err(error) => error.exit(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            commands::complain(&format!("cannot start: {error}"));
+            return Exit::Setup.into();
+        }
+    };
+    let exit = runtime.block_on(async {
+        match command {
+            Command::Collect(arguments) => commands::collect::run(&arguments, Utc::now).await,
+            Command::Sandbox(arguments) => commands::sandbox::run(&arguments, Utc::now).await,
+            Command::Demo(arguments) => commands::demo::run(&arguments, Utc::now).await,
+        }
+    });
+    exit.into()
+}

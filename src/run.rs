@@ -45,6 +45,19 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Whether another run is the reason.
+    pub fn is_held(&self) -> bool {
+        matches!(
+            self,
+            StartError::Lock {
+                cause: LockError::Held { .. },
+                ..
+            }
+        )
+    }
+}
+
 /// Collects all of these streams; a failed one leaves the others alone.
 ///
 /// # Errors
@@ -56,13 +69,16 @@ pub async fn run(
     stop: &Stop,
 ) -> Result<Summary, StartError> {
     let accesses = open_all(streams, order)?;
-    let task = Task { now: order.now, range: order.range };
+    let task = Task {
+        now: order.now,
+        range: order.range,
+    };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
-        let bar = progress.stream(settings.kind.name);
+        let mut bar = progress.stream(settings.kind.name);
         let stop = stop.clone();
-        tasks.spawn(async move { (index, collect(&settings, access, task, &bar, &stop).await) });
+        tasks.spawn(async move { (index, collect(&settings, access, task, &mut bar, &stop).await) });
     }
     let mut results: Vec<Option<Collected>> = streams.iter().map(|_| None).collect();
     while let Some(joined) = tasks.join_next().await {
@@ -89,9 +105,9 @@ fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, Sta
             .map_err(|cause| StartError::Name { stream, cause })?;
         accesses.push(match order.dry_run {
             true => Access::DryRun(location),
-            false => Access::Write(
-                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
-            ),
+            false => {
+                Access::Write(Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?)
+            }
         });
     }
     Ok(accesses)
@@ -119,5 +135,8 @@ fn log_end(stream: &str, collected: &Collected) {
 
 fn internal_failure() -> Collected {
     let failure = CollectError::Internal("its task panicked".into());
-    Collected { failure: Some(failure), ..Collected::default() }
+    Collected {
+        failure: Some(failure),
+        ..Collected::default()
+    }
 }

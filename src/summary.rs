@@ -76,12 +76,19 @@ impl Summary {
             true => Exit::Complete,
             false => Exit::StreamFailed,
         };
-        Self { streams, exit_code: exit as u8 }
+        Self {
+            streams,
+            exit_code: exit as u8,
+        }
     }
 
     /// How the program should end.
     pub fn exit(&self) -> Exit {
-        if self.exit_code == Exit::Complete as u8 { Exit::Complete } else { Exit::StreamFailed }
+        if self.exit_code == Exit::Complete as u8 {
+            Exit::Complete
+        } else {
+            Exit::StreamFailed
+        }
     }
 
     /// The streams.
@@ -104,7 +111,11 @@ impl StreamSummary {
         let error = collected.failure.map(|failure| failure.to_string());
         Self {
             stream,
-            status: if error.is_none() { Status::Complete } else { Status::Failed },
+            status: if error.is_none() {
+                Status::Complete
+            } else {
+                Status::Failed
+            },
             from: collected.window.map(|window| window.from),
             to: collected.window.map(|window| window.to),
             requests: collected.effort.requests,
@@ -139,8 +150,16 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-const HEADINGS: [&str; 8] =
-    ["STREAM", "STATUS", "APPENDED", "RECEIVED", "DUPLICATES", "REJECTED", "REQUESTS", "LAST RECORD"];
+const HEADINGS: [&str; 8] = [
+    "STREAM",
+    "STATUS",
+    "APPENDED",
+    "RECEIVED",
+    "DUPLICATES",
+    "REJECTED",
+    "REQUESTS",
+    "LAST RECORD",
+];
 
 /// The table, and below it what failed.
 impl fmt::Display for Summary {
@@ -181,9 +200,24 @@ impl StreamSummary {
             Status::Complete => "complete",
             Status::Failed => "failed",
         };
-        let numbers = [self.appended, self.received, self.duplicates, self.rejected, self.requests];
+        let numbers = [
+            self.appended,
+            self.received,
+            self.duplicates,
+            self.rejected,
+            self.requests,
+        ];
         let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
         let last = self.last_record.map_or_else(|| "none".to_owned(), rfc3339);
-        [self.stream.to_owned(), status.to_owned(), appended, received, duplicates, rejected, requests, last]
+        [
+            self.stream.to_owned(),
+            status.to_owned(),
+            appended,
+            received,
+            duplicates,
+            rejected,
+            requests,
+            last,
+        ]
     }
 }

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::window::Range;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -123,15 +124,6 @@ pub struct Verbosity {
     /// Say nothing on stderr but errors, and show no progress
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-}
-
-/// The range that was asked for; an end that was not given is `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// The older end.
-    pub since: Option<DateTime<Utc>>,
-    /// The newer end, not after the clock.
-    pub until: Option<DateTime<Utc>>,
 }
 
 /// A range that ends before it begins: wrong usage.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use url::Url;
 
+use crate::printable::excerpt;
 use crate::record::{ReadError, Reader, Record, Rejected};
 use crate::source::{Ask, BadPage, Next, Source};
 use credentials::{Credentials, Header};
@@ -249,12 +250,12 @@ impl Fetcher {
         match failure {
             Failure::Transport(reason) => FetchError::Unreachable {
                 address,
-                reason: printable(&reason),
+                reason: said(&reason),
                 attempts,
             },
             Failure::BadBody(BadPage(problem)) => FetchError::Unreadable {
                 address,
-                problem: printable(&problem),
+                problem: said(&problem),
                 attempts,
             },
             Failure::TooLarge { .. } => FetchError::TooLarge {
@@ -265,7 +266,7 @@ impl Fetcher {
                 let said = self
                     .source
                     .error_message(&body)
-                    .map(|message| format!(", \"{}\"", printable(&message)));
+                    .map(|message| format!(", \"{}\"", said(&message)));
                 let advice = match status {
                     300..=399 => "redirects are not followed; check the address",
                     _ => self.source.advice(status),
@@ -307,21 +308,7 @@ fn address(source: &Arc<dyn Source>) -> String {
     url.to_string()
 }
 
-/// A server's text, cut to a length that fits a message and with its control characters escaped: it must neither end a
-/// line of a log nor drive a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let mut short: String = text.chars().take(LONGEST_MESSAGE).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
-        .chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+/// A server's text as a message can hold it.
+fn said(text: &str) -> String {
+    excerpt(text, LONGEST_MESSAGE)
 }

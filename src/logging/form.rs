@@ -1,6 +1,5 @@
 //! The form of a log line: `2023-10-01 12:00:00.123 INFO:`, a tab, the message, then its fields as `key=value`.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use tracing::field::{Field, Visit};
@@ -11,30 +10,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Clock;
-
-/// A text that does nothing to a terminal and stays on its line, whoever wrote it.
-///
-/// Control characters are escaped (`\n`, `\u{1b}`), and so are those that turn the direction of what follows or break
-/// the line (U+2028, U+202E and their like).
-#[must_use]
-pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unprintable) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match is_unprintable(character) {
-            true => escaped.extend(character.escape_default()),
-            false => escaped.push(character),
-        }
-    }
-    Cow::Owned(escaped)
-}
-
-fn is_unprintable(character: char) -> bool {
-    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
-}
+use crate::printable::printable;
 
 /// Writes each event as one line.
 pub(super) struct Line {

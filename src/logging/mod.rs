@@ -20,7 +20,6 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::Verbosity;
 use crate::progress::Progress;
-pub use form::printable;
 use form::{Fields, Line};
 use rotate::RotatingFile;
 

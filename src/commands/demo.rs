@@ -1,0 +1,189 @@
+//! `trailkeeper demo`: the whole way from four services to day files, without credentials and without a network.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{complain, print, progress, stop_on_signals};
+use crate::archive::Location;
+use crate::cli;
+use crate::config::{Access, Choice, Config, StreamSettings};
+use crate::env::{Env, Faults};
+use crate::logging;
+use crate::progress::Progress;
+use crate::run::{self, Order, StartError};
+use crate::sandbox::{self, Options, Sandbox};
+use crate::source::SOURCES;
+use crate::stop::Stop;
+use crate::summary::{Exit, Summary};
+use crate::window::Range;
+
+/// Records that each service of the demo holds.
+const RECORDS: usize = 1_000;
+
+/// Of a stream's day files, as many as are shown from each end.
+const SHOWN: usize = 2;
+
+/// Of a line, as many characters as are shown.
+const LINE_WIDTH: usize = 150;
+
+/// Why the demo could not be shown.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("cannot make or read {}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Sandbox(#[from] sandbox::StartError),
+    #[error("the settings of the demo cannot be used:\n{0}")]
+    Settings(Faults),
+    #[error("{0}")]
+    Start(#[from] StartError),
+    #[error("cannot list the day files: {0}")]
+    List(#[from] crate::archive::FileError),
+}
+
+/// Runs the demo.
+pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
+    let progress = progress(arguments.verbosity.quiet);
+    let verbosity = match arguments.verbosity.verbose {
+        true => arguments.verbosity,
+        // The pictures below say what the log would.
+        false => cli::Verbosity {
+            verbose: false,
+            quiet: true,
+        },
+    };
+    let _log = logging::start(verbosity, None, &progress, clock);
+    match show(&arguments.dir, clock(), &progress, &stop_on_signals()).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Setup
+        }
+    }
+}
+
+async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, stop: &Stop) -> Result<Exit, DemoError> {
+    // A clock that stands still: what the first run leaves to the second is then exactly nothing.
+    let sandbox = Sandbox::start(Options::new(Arc::new(move || now)).records(RECORDS)).await?;
+    let streams = settings(dir, &sandbox)?;
+    let order = Order {
+        now,
+        range: Range::default(),
+        dry_run: false,
+    };
+    print(&format!(
+        "Four services of a sandbox on {}, {RECORDS} records each.\n",
+        sandbox.url()
+    ));
+
+    print("\nThe first run collects all of them:\n\n");
+    let first = run::run(&streams, order, progress, stop).await?;
+    print(&first.to_string());
+
+    print("\nThe second run asks again from two minutes before the last records, and repeats nothing:\n\n");
+    let second = run::run(&streams, order, progress, stop).await?;
+    print(&second.to_string());
+
+    print(&format!("\nThe day files in {}:\n\n{}", dir.display(), tree(&streams)?));
+    print(&format!("\nOne line of each:\n\n{}", one_line_of_each(&streams)?));
+    sandbox.stop().await;
+    Ok(worse(&first, &second))
+}
+
+fn worse(first: &Summary, second: &Summary) -> Exit {
+    first.exit().max(second.exit())
+}
+
+/// The streams of the sandbox, a folder each.
+fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoError> {
+    let mut variables = sandbox.variables();
+    for kind in SOURCES {
+        let folder = dir.join(kind.name);
+        fs::create_dir_all(&folder).map_err(|source| DemoError::Folder {
+            path: folder.clone(),
+            source,
+        })?;
+        variables.push((kind.variable("LOG_CATALOG_LOCATION"), folder.display().to_string()));
+        variables.push((
+            kind.variable("LOG_FILE_BASE_NAME"),
+            format!("{}_audit", kind.name.replace('-', "_")),
+        ));
+    }
+    let choice = Choice {
+        streams: &[],
+        access: Access::Write,
+    };
+    let config = Config::read(&Env::from_pairs(variables), SOURCES, choice).map_err(DemoError::Settings)?;
+    Ok(config.streams)
+}
+
+/// Each stream's folder with its first and last day files, and a count of its lines.
+fn tree(streams: &[StreamSettings]) -> Result<String, DemoError> {
+    let mut text = String::new();
+    for settings in streams {
+        let files = day_files(settings)?;
+        let (lines, distinct) = count_lines(&files)?;
+        let repeated = lines - distinct;
+        let _ = writeln!(
+            text,
+            "{}/  {} files, {lines} lines, {repeated} of them twice",
+            settings.kind.name,
+            files.len()
+        );
+        let hidden = files.len().saturating_sub(2 * SHOWN);
+        for (index, path) in files.iter().enumerate() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match index {
+                _ if index < SHOWN || index >= SHOWN + hidden => drop(writeln!(text, "  {name}")),
+                SHOWN => drop(writeln!(text, "  … {hidden} more")),
+                _ => {}
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn one_line_of_each(streams: &[StreamSettings]) -> Result<String, DemoError> {
+    let mut text = String::new();
+    for settings in streams {
+        if let Some(path) = day_files(settings)?.last() {
+            let content = read(path)?;
+            let line = content.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "{}", crate::printable::excerpt(line, LINE_WIDTH));
+        }
+    }
+    Ok(text)
+}
+
+fn count_lines(files: &[PathBuf]) -> Result<(usize, usize), DemoError> {
+    let (mut lines, mut distinct) = (0, HashSet::new());
+    for path in files {
+        for line in read(path)?.lines() {
+            lines += 1;
+            distinct.insert(line.to_owned());
+        }
+    }
+    Ok((lines, distinct.len()))
+}
+
+fn read(path: &Path) -> Result<String, DemoError> {
+    fs::read_to_string(path).map_err(|source| DemoError::Folder {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn day_files(settings: &StreamSettings) -> Result<Vec<PathBuf>, DemoError> {
+    let location =
+        Location::new(&settings.folder, &settings.base, &settings.extension).map_err(|cause| StartError::Name {
+            stream: settings.kind.name,
+            cause,
+        })?;
+    Ok(location.day_files()?.into_iter().map(|file| file.path).collect())
+}

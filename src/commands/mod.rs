@@ -1,0 +1,59 @@
+//! The commands, a file each: what was typed becomes what is done, and its outcome an exit code.
+
+use std::io::Write;
+
+use crate::progress::Progress;
+use crate::stop::{self, Stop};
+
+pub mod collect;
+pub mod demo;
+pub mod sandbox;
+
+/// Tells the operator on stderr, before there is a log.
+pub fn complain(text: &str) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(std::io::stderr(), "trailkeeper: {}", text.trim_end());
+}
+
+/// Writes to stdout; a reader that went away is not an error of ours.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// The wish to stop that Ctrl-C and SIGTERM utter.
+fn stop_on_signals() -> Stop {
+    let (stopper, stop) = stop::channel();
+    tokio::spawn(async move {
+        signal().await;
+        tracing::warn!("asked to stop: ending after the write under way");
+        stopper.stop();
+    });
+    stop
+}
+
+/// Returns at the first signal that asks the process to end.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                result = tokio::signal::ctrl_c() => if result.is_ok() { return },
+                received = terminate.recv() => if received.is_some() { return },
+            }
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Progress lines, unless nothing but errors is wanted.
+fn progress(quiet: bool) -> Progress {
+    if quiet {
+        Progress::hidden()
+    } else {
+        Progress::on_stderr()
+    }
+}

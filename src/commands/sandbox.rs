@@ -1,0 +1,44 @@
+//! `trailkeeper sandbox`: a stand-in for the four services, until it is told to stop.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{complain, print, progress, signal};
+use crate::cli;
+use crate::logging;
+use crate::sandbox::{Options, Sandbox};
+use crate::summary::Exit;
+
+/// Serves until Ctrl-C or SIGTERM.
+pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit {
+    let _log = logging::start(arguments.verbosity, None, &progress(true), clock);
+    let mut options = Options::new(Arc::new(clock)).records(arguments.records as usize);
+    options.seed = arguments.seed;
+    options.listen = arguments.listen;
+    let sandbox = match Sandbox::start(options).await {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Setup;
+        }
+    };
+    print(&settings(&sandbox));
+    signal().await;
+    sandbox.stop().await;
+    Exit::Complete
+}
+
+/// What to put into `.env`: everything that a collector needs but the folders.
+fn settings(sandbox: &Sandbox) -> String {
+    let mut text = format!("# The sandbox listens on {}; put this into .env:\n", sandbox.url());
+    for (name, value) in sandbox.variables() {
+        text.push_str(&format!("{name}={value}\n"));
+    }
+    for (prefix, name) in [("MAIL", "mail"), ("DISK", "disk"), ("PORT", "port"), ("TFC", "tfc")] {
+        text.push_str(&format!(
+            "{prefix}_LOG_CATALOG_LOCATION=./{name}\n{prefix}_LOG_FILE_BASE_NAME={name}_audit\n"
+        ));
+    }
+    text + "# and make the folders: mkdir -p mail disk port tfc\n"
+}

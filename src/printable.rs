@@ -1,0 +1,36 @@
+//! Text of others, made harmless before it reaches a log or a terminal.
+
+use std::borrow::Cow;
+
+/// A text that does nothing to a terminal and stays on its line, whoever wrote it.
+///
+/// Control characters are escaped (`\n`, `\u{1b}`), and so are those that turn the direction of what follows or break
+/// the line (U+2028, U+202E and their like).
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match is_unprintable(character) {
+            true => escaped.extend(character.escape_default()),
+            false => escaped.push(character),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn is_unprintable(character: char) -> bool {
+    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// The same, and cut to `most` characters.
+#[must_use]
+pub fn excerpt(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => printable(&text[..end]).into_owned() + "…",
+        None => printable(text).into_owned(),
+    }
+}
