@@ -66,7 +66,8 @@ impl Progress {
             return io::stderr().lock().write_all(lines.as_bytes());
         }
         // Not `suspend`, which panics when the terminal has gone away.
-        self.bars.println(lines.strip_suffix('\n').unwrap_or(lines))
+        self.bars
+            .println(expand_tabs(lines.strip_suffix('\n').unwrap_or(lines)))
     }
 }
 
@@ -104,6 +105,22 @@ impl StreamProgress {
 
 fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
     u64::try_from((to - from).num_seconds()).unwrap_or(0)
+}
+
+/// Tabs as the spaces that a terminal shows for them: indicatif fills each line to the width of the terminal and counts
+/// a tab as nothing, so what follows a line with a tab would begin too far to the right.
+fn expand_tabs(lines: &str) -> String {
+    let mut expanded = String::with_capacity(lines.len() + 8);
+    let mut column = 0;
+    for character in lines.chars() {
+        let width = if character == '\t' { 8 - column % 8 } else { 1 };
+        match character {
+            '\t' => expanded.extend(std::iter::repeat_n(' ', width)),
+            other => expanded.push(other),
+        }
+        column = if character == '\n' { 0 } else { column + width };
+    }
+    expanded
 }
 
 /// The style of a template; the tests see to it that both templates are sound.
@@ -249,6 +266,30 @@ mod tests {
         assert!(line.contains("<clear>"), "{written}");
         assert!(after.contains("first") && after.contains("port"), "{written}");
         assert!(after.find("first") < after.find("port"), "{written}");
+    }
+
+    #[test]
+    fn tabs_become_the_spaces_that_a_terminal_shows() {
+        let line = "2023-10-01 12:00:00.123 INFO:\tone\n\ttwo\n12345678\tthree";
+        let expected = "2023-10-01 12:00:00.123 INFO:   one\n        two\n12345678        three";
+        assert_eq!(expand_tabs(line), expected);
+    }
+
+    #[test]
+    fn a_line_with_a_tab_fills_the_terminal_exactly() {
+        let terminal = Terminal::default();
+        let progress = terminal.progress();
+        let stream = progress.stream("port");
+        drawn(&terminal, &stream);
+        progress.write_lines("2023-10-01 12:00:00.123 INFO:\tfirst\n").unwrap();
+        let written = terminal.take();
+        let line = &written[written.find("2023").unwrap()..];
+        // The spinner of the progress line, a braille pattern, comes next.
+        let filled: String = line
+            .chars()
+            .take_while(|c| !matches!(c, '\u{2800}'..='\u{28ff}' | '\n'))
+            .collect();
+        assert!(!filled.contains('\t') && filled.chars().count() == 80, "{written}");
     }
 
     #[test]
