@@ -2,11 +2,17 @@
 
 use std::process::ExitCode;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use trailkeeper::cli::{self, Command};
 use trailkeeper::commands;
 use trailkeeper::source::SOURCES;
 use trailkeeper::summary::Exit;
+
+/// The clock of the program.
+#[expect(clippy::disallowed_methods, reason = "this is the place that asks it")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
 
 fn main() -> ExitCode {
     let streams: Vec<_> = SOURCES.iter().map(|kind| kind.name).collect();
@@ -23,9 +29,9 @@ fn main() -> ExitCode {
     };
     let exit = runtime.block_on(async {
         match command {
-            Command::Collect(arguments) => commands::collect::run(&arguments, Utc::now).await,
-            Command::Sandbox(arguments) => commands::sandbox::run(&arguments, Utc::now).await,
-            Command::Demo(arguments) => commands::demo::run(&arguments, Utc::now).await,
+            Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
+            Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
+            Command::Demo(arguments) => commands::demo::run(&arguments, now).await,
         }
     });
     exit.into()

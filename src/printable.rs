@@ -34,3 +34,39 @@ pub fn excerpt(text: &str, most: usize) -> String {
         None => printable(text).into_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_text_is_left_alone() {
+        for text in ["", "plain", "Общая папка 🙂", "C:\\logs \"quoted\""] {
+            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text));
+        }
+    }
+
+    #[test]
+    fn what_drives_a_terminal_or_breaks_a_line_is_escaped() {
+        for (text, expected) in [
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\0\u{7f}", "\\u{0}\\u{7f}"),
+            ("a\u{2028}b\u{202e}c\u{85}", "a\\u{2028}b\\u{202e}c\\u{85}"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printable_text_is_one_line_without_control_characters(text in "(?s:.*)") {
+            let shown = printable(&text);
+            prop_assert!(!shown.contains(is_unprintable));
+            prop_assert!(shown.lines().count() <= 1);
+        }
+    }
+}

@@ -68,8 +68,8 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::KINDS;
     use super::*;
+    use crate::source::SOURCES;
 
     fn read(kind: &Kind, pairs: &[(&str, &str)]) -> (Option<Limits>, String) {
         let mut faults = Faults::default();
@@ -87,12 +87,12 @@ mod tests {
             request_timeout: Duration::from_secs(60),
             initial_lookback: TimeDelta::days(184),
         };
-        assert_eq!(read(&KINDS[0], &[]), (Some(expected), String::new()));
+        assert_eq!(read(&SOURCES[0], &[]), (Some(expected), String::new()));
     }
 
     #[test]
     fn the_lookback_follows_the_kind_until_it_is_set() {
-        for kind in KINDS {
+        for kind in SOURCES {
             let days = |pairs| read(kind, pairs).0.unwrap().initial_lookback.num_days();
             assert_eq!(days(&[]), i64::from(kind.lookback_days));
             assert_eq!(days(&[("INITIAL_LOOKBACK_DAYS", "7")]), 7);
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_limit_can_be_set_for_one_stream_and_every_bad_one_is_named() {
-        for kind in KINDS {
+        for kind in SOURCES {
             for variable in VARIABLES {
                 let own = kind.variable(variable);
                 let (limits, faults) = read(kind, &[(variable, "1"), (&own, "-1")]);
@@ -116,6 +116,6 @@ mod tests {
             }
         }
         let all = VARIABLES.map(|variable| (variable, "often"));
-        assert_eq!(read(&KINDS[0], &all).1.lines().count(), VARIABLES.len());
+        assert_eq!(read(&SOURCES[0], &all).1.lines().count(), VARIABLES.len());
     }
 }

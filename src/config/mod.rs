@@ -2,8 +2,6 @@
 //!
 //! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
-#[cfg(test)]
-pub(crate) mod fixtures;
 mod limits;
 mod place;
 mod stream;
@@ -125,8 +123,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::fixtures::KINDS;
     use super::*;
+    use crate::source::SOURCES;
 
     const ALL: Choice<'_> = Choice {
         streams: &[],
@@ -139,7 +137,7 @@ mod tests {
             streams: &wanted,
             ..ALL
         };
-        Config::read(&Env::from_pairs(pairs.iter().copied()), KINDS, choice).map_err(|faults| faults.to_string())
+        Config::read(&Env::from_pairs(pairs.iter().copied()), SOURCES, choice).map_err(|faults| faults.to_string())
     }
 
     #[test]
@@ -266,7 +264,7 @@ mod tests {
     #[test]
     fn a_settings_file_that_cannot_be_read_is_the_only_fault() {
         let env = Env::load(Some(Path::new("/nowhere/settings.env")));
-        let faults = Config::read(&env, KINDS, ALL).unwrap_err();
+        let faults = Config::read(&env, SOURCES, ALL).unwrap_err();
         assert_eq!(
             faults.iter().map(|fault| fault.variable.as_str()).collect::<Vec<_>>(),
             ["--env-file"]
@@ -277,12 +275,12 @@ mod tests {
     fn the_example_settings_explain_every_variable_and_no_other() {
         let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
         let explained: BTreeSet<_> = assignments(&example).map(|(name, _)| name.to_owned()).collect();
-        let known = variables(KINDS);
+        let known = variables(SOURCES);
         let unknown: Vec<_> = explained.difference(&known).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
         // The limits of single streams are explained by their pattern.
         let by_pattern = |name: &&String| {
-            let mut patterns = KINDS
+            let mut patterns = SOURCES
                 .iter()
                 .flat_map(|kind| limits::VARIABLES.map(|limit| kind.variable(limit)));
             patterns.any(|pattern| pattern == **name)
@@ -296,8 +294,11 @@ mod tests {
         let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
         let commented = assignments(&example).filter(|(name, _)| limits::VARIABLES.contains(name));
         let env = Env::from_pairs(commented.filter(|(name, _)| *name != "INITIAL_LOOKBACK_DAYS"));
-        let shown = Limits::read(&env, &KINDS[0], &mut Faults::default());
-        assert_eq!(shown, Limits::read(&Env::default(), &KINDS[0], &mut Faults::default()));
+        let shown = Limits::read(&env, &SOURCES[0], &mut Faults::default());
+        assert_eq!(
+            shown,
+            Limits::read(&Env::default(), &SOURCES[0], &mut Faults::default())
+        );
         assert!(shown.is_some());
     }
 

@@ -141,8 +141,8 @@ fn file_name_part(text: &str) -> Result<String, Refusal> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixtures::KINDS;
     use super::*;
+    use crate::source::SOURCES;
 
     #[test]
     fn a_base_name_is_one_part_of_a_file_name() {
@@ -220,7 +220,7 @@ mod tests {
             ("DISK_LOG_FILE_BASE_NAME", disk.1),
         ]);
         let mut faults = Faults::default();
-        check_distinct(&env, KINDS, chosen, &mut faults);
+        check_distinct(&env, SOURCES, chosen, &mut faults);
         faults.to_string()
     }
 
@@ -231,7 +231,7 @@ mod tests {
         fs::create_dir(&one).unwrap();
         fs::create_dir(&two).unwrap();
         let roundabout = two.join("../one/.");
-        let (mail, disk, port) = (&KINDS[0], &KINDS[1], &KINDS[2]);
+        let (mail, disk, port) = (&SOURCES[0], &SOURCES[1], &SOURCES[2]);
         let expected = format!(
             "DISK_LOG_FILE_BASE_NAME must differ from MAIL_LOG_FILE_BASE_NAME because both streams keep their files in `{}`",
             roundabout.display()

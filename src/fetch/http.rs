@@ -38,6 +38,7 @@ impl Http {
     ///
     /// # Errors
     /// The system's root certificates or proxy settings cannot be used.
+    #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
     pub fn new(timeout: Duration) -> Result<Self, SetupError> {
         // An error only says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();

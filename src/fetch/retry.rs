@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn every_form_in_which_a_server_asks_to_wait_is_read() {
         let seconds = |seconds| Some(Duration::from_secs_f64(seconds));
-        let table: [(Option<&str>, Option<&str>, Option<&str>, Option<Duration>); 13] = [
+        type Header = Option<&'static str>;
+        let table: [(Header, Header, Header, Option<Duration>); 13] = [
             (None, Some("7"), None, seconds(7.0)),
             (None, Some(" 7 "), Some("99"), seconds(7.0)),
             (Some(DATE), Some("Mon, 09 Jun 2025 10:00:30 GMT"), None, seconds(30.0)),

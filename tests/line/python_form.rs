@@ -43,6 +43,7 @@ fn python_forms(texts: &[String]) -> Option<Vec<String>> {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that could not be made says so")]
+#[expect(clippy::disallowed_methods, reason = "only the test asks whether it may be skipped")]
 fn the_form_is_what_python_writes() {
     let mut runner = TestRunner::deterministic();
     let texts: Vec<String> = (0..400)
