@@ -172,6 +172,9 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn run(&mut self) -> Result<u128, Malformed> {
         loop {
+            if self.in_object() {
+                self.key()?;
+            }
             if let Some(hash) = self.start_value()?
                 && let Some(content) = self.end_value(hash)?
             {
@@ -184,19 +187,17 @@ impl Pass<'_> {
     /// value inside.
     fn start_value(&mut self) -> Result<Option<u128>, Malformed> {
         self.input.skip_space();
-        let start = self.line.len();
         match self.input.peek() {
-            Some(b'"') => text::copy_string(&mut self.input, self.line)?,
-            Some(b'{') => return self.start_object(),
-            Some(b'[') => return Ok(self.start_array()),
-            Some(b'-' | b'0'..=b'9') => return self.number().map(Some),
-            Some(b't') => self.literal("true")?,
-            Some(b'f') => self.literal("false")?,
-            Some(b'n') => self.literal("null")?,
-            Some(_) => return Err(self.input.malformed("no value starts like this")),
-            None => return Err(self.input.malformed("the text ends where a value should stand")),
+            Some(b'"') => self.string().map(Some),
+            Some(b'{') => Ok(self.start_object()),
+            Some(b'[') => Ok(self.start_array()),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Some),
+            Some(b't') => self.literal("true").map(Some),
+            Some(b'f') => self.literal("false").map(Some),
+            Some(b'n') => self.literal("null").map(Some),
+            Some(_) => Err(self.input.malformed("no value starts like this")),
+            None => Err(self.input.malformed("the text ends where a value should stand")),
         }
-        Ok(Some(xxh3_128(&self.line.as_bytes()[start..])))
     }
 
     /// Hands a value to what it is in, which may end with it, and so on outwards; gives the hash of the whole text's
@@ -241,15 +242,11 @@ impl Pass<'_> {
     /// Reads what stands between a value and the next one, or the end of what both are in.
     fn after_value(&mut self) -> Result<After, Malformed> {
         self.input.skip_space();
-        let in_object = matches!(self.scanner.open.last(), Some(Open::Object { .. }));
+        let in_object = self.in_object();
         match self.input.peek() {
             Some(b',') => {
                 self.input.advance(1);
                 self.line.push_str(", ");
-                if in_object {
-                    self.input.skip_space();
-                    self.key()?;
-                }
                 Ok(After::Value)
             }
             Some(b'}') if in_object => Ok(After::End(self.close('}'))),
@@ -260,17 +257,13 @@ impl Pass<'_> {
         }
     }
 
-    fn start_object(&mut self) -> Result<Option<u128>, Malformed> {
+    fn start_object(&mut self) -> Option<u128> {
         self.input.advance(1);
         self.line.push('{');
         let first_member = self.scanner.members.len();
         self.scanner.open.push(Open::Object { first_member });
         self.input.skip_space();
-        if self.input.peek() == Some(b'}') {
-            return Ok(Some(self.close('}')));
-        }
-        self.key()?;
-        Ok(None)
+        (self.input.peek() == Some(b'}')).then(|| self.close('}'))
     }
 
     fn start_array(&mut self) -> Option<u128> {
@@ -283,12 +276,13 @@ impl Pass<'_> {
 
     /// Reads a key and its colon.
     fn key(&mut self) -> Result<(), Malformed> {
+        self.input.skip_space();
         if self.input.peek() != Some(b'"') {
             return Err(self.input.malformed("no key where one should stand"));
         }
         let key_start = self.line.len();
-        text::copy_string(&mut self.input, self.line)?;
-        let key = &self.line[key_start..];
+        let key = text::copy_string(&mut self.input, self.line)?;
+        let value_start = key_start + key.len() + ": ".len();
         let Scanner {
             wanted, open, members, ..
         } = &mut *self.scanner;
@@ -297,7 +291,6 @@ impl Pass<'_> {
             value: 0,
         });
         let depth = open.len() - 1;
-        let value_start = self.line.len() + ": ".len();
         wanted.iter_mut().for_each(|path| path.enter(depth, key, value_start));
 
         self.input.skip_space();
@@ -307,6 +300,11 @@ impl Pass<'_> {
         self.input.advance(1);
         self.line.push_str(": ");
         Ok(())
+    }
+
+    /// Whether the next value is that of a member.
+    fn in_object(&self) -> bool {
+        matches!(self.scanner.open.last(), Some(Open::Object { .. }))
     }
 
     /// Ends the innermost array or object and gives its hash.
@@ -327,6 +325,11 @@ impl Pass<'_> {
         }
     }
 
+    fn string(&mut self) -> Result<u128, Malformed> {
+        let form = text::copy_string(&mut self.input, self.line)?;
+        Ok(xxh3_128(form.as_bytes()))
+    }
+
     fn number(&mut self) -> Result<u128, Malformed> {
         let number = Number::read(&mut self.input)?;
         self.line.push_str(number.text());
@@ -339,13 +342,13 @@ impl Pass<'_> {
         Ok(xxh3_128(scratch))
     }
 
-    fn literal(&mut self, word: &str) -> Result<(), Malformed> {
+    fn literal(&mut self, word: &str) -> Result<u128, Malformed> {
         if !self.input.rest().starts_with(word.as_bytes()) {
             return Err(self.input.malformed("no value starts like this"));
         }
         self.input.advance(word.len());
         self.line.push_str(word);
-        Ok(())
+        Ok(xxh3_128(word.as_bytes()))
     }
 }
 
@@ -368,4 +371,328 @@ fn object_hash(members: &mut [Member], scratch: &mut Vec<u8>) -> u128 {
         scratch.extend_from_slice(&member.value.to_le_bytes());
     }
     xxh3_128(scratch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(json: &str) -> String {
+        let mut line = String::new();
+        scan(json, &[], &mut line).unwrap();
+        line
+    }
+
+    fn content(json: &str) -> u128 {
+        scan(json, &[], &mut String::new()).unwrap().content
+    }
+
+    fn found(json: &str, path: KeyPath) -> Option<String> {
+        let mut line = String::new();
+        let scan = scan(json, &[path], &mut line).unwrap();
+        scan.found[0].as_ref().map(|found| line[found.range.clone()].to_owned())
+    }
+
+    #[test]
+    fn the_form_is_that_of_python() {
+        for (json, expected) in [
+            (
+                r#" { "a" : [ 1 ,2,{ } , [ ] ] , "a":null,"":true } "#,
+                r#"{"a": [1, 2, {}, []], "a": null, "": true}"#,
+            ),
+            ("\t\r\n false\n", "false"),
+            (r#""\u00e9\u0041\/\ud83d\uDE00""#, r#""éA/😀""#),
+            (r#""\u0022\u005c\u002F""#, r#""\"\\/""#),
+            (
+                r#""\u0008\u000C\u000a\u000D\u0009\b\f\n\r\t""#,
+                r#""\b\f\n\r\t\b\f\n\r\t""#,
+            ),
+            (r#""\u0000\u001F\u001b""#, r#""\u0000\u001f\u001b""#),
+            ("\"\u{7f}\u{85}\u{2028}\"", "\"\u{7f}\u{85}\u{2028}\""),
+            (r#""\u007f\u2028""#, "\"\u{7f}\u{2028}\""),
+            (r#""\\u0041\\n""#, r#""\\u0041\\n""#),
+        ] {
+            assert_eq!(form(json), expected, "{json}");
+            assert_eq!(form(expected), expected);
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_stays_an_escape() {
+        for (json, expected) in [
+            (r#""\uD83D""#, r#""\ud83d""#),
+            (r#""\uDE00\uD83D""#, r#""\ude00\ud83d""#),
+            (r#""\uD83D\uD83D\uDE00""#, r#""\ud83d😀""#),
+            (r#""\uD83D\u0041""#, r#""\ud83dA""#),
+            (r#""\uD83Dx\uDE00""#, r#""\ud83dx\ude00""#),
+            (r#""\uD83D\n""#, r#""\ud83d\n""#),
+            (r#"{"\uDFFF": 1}"#, r#"{"\udfff": 1}"#),
+        ] {
+            assert_eq!(form(json), expected, "{json}");
+            assert_eq!(form(expected), expected);
+        }
+        for other in [
+            r#""\\ud83d""#,
+            r#""ud83d""#,
+            r#""\ufffd""#,
+            r#""\ud83e""#,
+            r#""\ud83d\\""#,
+            r#""?""#,
+        ] {
+            assert_ne!(content(r#""\ud83d""#), content(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_copied_digit_for_digit() {
+        let long = "1234567890".repeat(20);
+        for number in [
+            "1.10",
+            "-0",
+            "0.0",
+            "1e400",
+            "1E+05",
+            "-12.50e-0",
+            &long,
+            "9007199254740993",
+        ] {
+            assert_eq!(form(number), number);
+            assert_eq!(form(&format!("[{number}]")), format!("[{number}]"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_json_value_is_refused_with_its_place() {
+        for (json, offset) in [
+            ("", 0),
+            (" ", 1),
+            ("nul", 0),
+            ("nulll", 4),
+            ("True", 0),
+            ("NaN", 0),
+            ("Infinity", 0),
+            ("01", 0),
+            ("-01", 1),
+            ("1.", 2),
+            (".5", 0),
+            ("+1", 0),
+            ("-", 1),
+            ("1e", 2),
+            ("1e+", 3),
+            ("0x1", 1),
+            ("1 2", 2),
+            ("[1,]", 3),
+            ("[,1]", 1),
+            ("[1 2]", 3),
+            ("[1}", 2),
+            ("[", 1),
+            ("[1", 2),
+            ("]", 0),
+            ("{", 1),
+            ("{]", 1),
+            ("{\"a\"}", 4),
+            ("{\"a\" 1}", 5),
+            ("{\"a\":}", 5),
+            ("{\"a\":1,}", 7),
+            ("{\"a\":1]", 6),
+            ("{a:1}", 1),
+            ("{'a':1}", 1),
+            ("{1:1}", 1),
+            ("\"a", 2),
+            ("\"a\\", 2),
+            ("\"\\x\"", 1),
+            ("\"\\'\"", 1),
+            ("\"\\U0041\"", 1),
+            ("\"\\u004\"", 1),
+            ("\"\\u+041\"", 1),
+            ("\"\\ud83d\\u00\"", 7),
+            ("\"a\nb\"", 2),
+            ("\"a\0\"", 2),
+            ("\"12345678\u{1f}\"", 9),
+            ("\u{feff}{}", 0),
+            ("{}\0", 2),
+            ("\u{a0}1", 0),
+            ("{} // a comment", 3),
+            ("{}{}", 2),
+        ] {
+            let mut line = "before".to_owned();
+            let malformed = scan(json, &[], &mut line).unwrap_err();
+            assert_eq!(malformed.offset, offset, "{json:?}: {malformed}");
+            assert_eq!(line, "before", "{json:?}");
+        }
+    }
+
+    #[test]
+    fn the_identity_knows_a_value_in_any_spelling() {
+        for (one, other) in [
+            (r#"{"a":1,"b":[true,null]}"#, "{ \"b\": [ true, null ],\n\"a\": 1 }"),
+            (r#"{"a":{"b":1,"c":2},"d":3}"#, r#"{"d":3,"a":{"c":2,"b":1}}"#),
+            (r#"{"\u0061":"\u00e9\/"}"#, r#"{"a":"é/"}"#),
+            (r#"{"b":0,"a":1,"a":2}"#, r#"{"a":1,"b":0,"a":2}"#),
+            (r#""\ud83d\ude00""#, r#""😀""#),
+            (r#""\uD83D""#, r#""\ud83d""#),
+            ("[1.10,-0,1e400]", "[11e-1,0.0,10e399]"),
+        ] {
+            assert_eq!(content(one), content(other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn the_identity_tells_different_values_apart() {
+        let values = [
+            "null",
+            "true",
+            "false",
+            "0",
+            "1",
+            "-1",
+            "10",
+            "1e-1",
+            "\"\"",
+            "\"0\"",
+            "\"1\"",
+            "\"null\"",
+            "\"true\"",
+            "[]",
+            "{}",
+            "\"[]\"",
+            "\"{}\"",
+            "\"[\"",
+            "\"{\"",
+            "[null]",
+            "[[]]",
+            "[{}]",
+            "[0]",
+            "[1]",
+            "[\"1\"]",
+            "[1,1]",
+            "[1,2]",
+            "[2,1]",
+            "[[1],2]",
+            "[1,[2]]",
+            "[[1,2]]",
+            "[[1],[2]]",
+            r#"["a","b"]"#,
+            r#"["b","a"]"#,
+            r#"["ab"]"#,
+            r#"["a, b"]"#,
+            r#"["a\", \"b"]"#,
+            r#"{"a":1}"#,
+            r#"{"a":2}"#,
+            r#"{"a":"1"}"#,
+            r#"{"b":1}"#,
+            r#"["a",1]"#,
+            r#"[["a",1]]"#,
+            r#"[{"a":1}]"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":2,"a":1}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":[1]}"#,
+            r#"{"a":1,"b":2}"#,
+            r#"{"a":2,"b":1}"#,
+            r#"{"a":{"b":1}}"#,
+            r#"{"a":{},"b":1}"#,
+            r#"{"":1}"#,
+            r#"{"":""}"#,
+            r#"{"a":null}"#,
+            r#"{"a: 1":null}"#,
+            r#""A""#,
+            r#""a""#,
+            r#""а""#,
+            r#""\ud83d""#,
+            r#""\\ud83d""#,
+            r#""😀""#,
+        ];
+        let mut identities: Vec<u128> = values.iter().map(|json| content(json)).collect();
+        identities.sort_unstable();
+        identities.dedup();
+        assert_eq!(identities.len(), values.len());
+    }
+
+    #[test]
+    fn the_identity_is_the_same_in_every_version() {
+        assert_eq!(content("[]"), xxh3_128(b"["));
+        assert_eq!(content("{}"), xxh3_128(b"{"));
+        assert_eq!(content(r#" "\u0041" "#), xxh3_128(br#""A""#));
+        assert_eq!(content("1200.0"), xxh3_128(b"12e2"));
+        let record = r#"{"id": "ae66", "size": 1.50, "tags": ["a", null, {}], "by": {"login": "user@example.org"}}"#;
+        // Computed apart from this program, with another implementation of XXH3.
+        assert_eq!(content(record), 230_393_848_199_319_069_256_063_153_993_360_709_822);
+    }
+
+    #[test]
+    fn a_wanted_path_counts_keys_from_the_top_only() {
+        const AT: KeyPath = &["trigger", "at"];
+        for (json, expected) in [
+            (r#"{"trigger":{"at":"x"}}"#, Some(r#""x""#)),
+            (
+                r#"{"trigger":{"by":{"at":1},"at":[1,{"at":2}]}}"#,
+                Some(r#"[1, {"at": 2}]"#),
+            ),
+            (r#"{"\u0074rigger":{"a\u0074":1.0}}"#, Some("1.0")),
+            (r#"{"at":"x","trigger":{}}"#, None),
+            (r#"{"a":{"trigger":{"at":"x"}}}"#, None),
+            (r#"{"trigger":[{"at":"x"}]}"#, None),
+            (r#"[{"trigger":{"at":"x"}}]"#, None),
+            (r#"{"trigger":"at"}"#, None),
+            (r#"{"trigger":{"trigger":{"at":1}}}"#, None),
+            (r#"{"trigger.at":"x"}"#, None),
+            (r#"{"trigger":{"at":1,"at":2}}"#, Some("2")),
+            (r#"{"trigger":{"at":1},"trigger":{"at":2}}"#, Some("2")),
+            (r#"{"trigger":{"at":1},"trigger":{}}"#, None),
+            (r#"{"trigger":{"at":1},"trigger":null}"#, None),
+            ("{}", None),
+            ("1", None),
+        ] {
+            assert_eq!(found(json, AT).as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_wanted_key_is_compared_decoded() {
+        assert_eq!(
+            found(r#"{"a\"\\\n\u0001/":1}"#, &["a\"\\\n\u{1}/"]).as_deref(),
+            Some("1")
+        );
+        assert_eq!(found(r#"{"":{"":2}}"#, &["", ""]).as_deref(), Some("2"));
+        assert_eq!(found(r#"{"":1}"#, &[]), None);
+    }
+
+    #[test]
+    fn a_found_value_has_the_hash_that_it_has_alone() {
+        for value in ["1.50", "\"\\u0041\"", "null", "[1, {\"b\":2}]", "{}"] {
+            let scan = scan(&format!(r#"{{"a":{value},"b":1}}"#), &[&["a"]], &mut String::new()).unwrap();
+            assert_eq!(scan.found[0].as_ref().unwrap().hash, content(value));
+        }
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        const DEPTH: usize = 100_000;
+        let arrays = "[".repeat(DEPTH) + &"]".repeat(DEPTH);
+        assert_eq!(form(&arrays), arrays);
+        assert_ne!(content(&arrays), content(&arrays[1..arrays.len() - 1]));
+        let objects = "{\"a\": ".repeat(DEPTH) + "1" + &"}".repeat(DEPTH);
+        assert_eq!(form(&objects), objects);
+        for torn in ["[", "{\"a\":", "[{\"a\":", "[1,", "[[],"] {
+            let torn = torn.repeat(DEPTH);
+            assert_eq!(
+                scan(&torn, &[&["a", "a"]], &mut String::new()).unwrap_err().offset,
+                torn.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_scanner_forgets_what_it_read_before() {
+        let mut scanner = Scanner::new(&[&["a"]]);
+        let mut line = String::new();
+        scanner.scan(r#"{"a":{"b":1}}"#, &mut line).unwrap();
+        assert!(scanner.found(0).is_some());
+        scanner.scan(r#"{"a":1,"b":[{"c":[[{"a":"#, &mut line).unwrap_err();
+        assert_eq!(line, r#"{"a": {"b": 1}}"#);
+        let again = scanner.scan(r#"{"b":2}"#, &mut line).unwrap();
+        assert_eq!(again, content(r#"{"b":2}"#));
+        assert!(scanner.found(0).is_none() && scanner.found(1).is_none());
+    }
 }

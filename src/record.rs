@@ -311,3 +311,256 @@ fn shown(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BY_ID: Shape = Shape {
+        time: &["trigger", "at"],
+        id: &["id"],
+        sameness: Sameness::Id,
+    };
+    const BY_CONTENT: Shape = Shape {
+        sameness: Sameness::Content,
+        ..BY_ID
+    };
+
+    fn at(time: &str) -> String {
+        format!(r#"{{"id":"a1","trigger":{{"at":{time}}}}}"#)
+    }
+
+    fn read(json: &str) -> Record {
+        Record::read(json, &BY_CONTENT).unwrap()
+    }
+
+    fn rejected(json: &str) -> Rejected {
+        match Record::read(json, &BY_CONTENT) {
+            Err(ReadError::Rejected(rejected)) => rejected,
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    fn key(json: &str) -> u128 {
+        Record::read(json, &BY_ID).unwrap().identity.key
+    }
+
+    #[test]
+    fn a_time_is_read_as_rfc_3339_and_converted_to_utc() {
+        for (text, utc) in [
+            ("2025-06-09T10:11:12Z", "2025-06-09T10:11:12Z"),
+            ("2025-06-09T10:11:12.5Z", "2025-06-09T10:11:12.500Z"),
+            ("2025-06-09T10:11:12.123456789Z", "2025-06-09T10:11:12.123456789Z"),
+            ("2025-06-10T00:30:00+03:00", "2025-06-09T21:30:00Z"),
+            ("2025-06-09T23:30:00.000-05:30", "2025-06-10T05:00:00Z"),
+            ("2025-06-09t10:11:12z", "2025-06-09T10:11:12Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
+            ("2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"),
+            ("1999-12-31T23:00:00-01:00", "2000-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            (r"\u0032025-06-09T10:11:12Z", "2025-06-09T10:11:12Z"),
+        ] {
+            let utc: DateTime<Utc> = utc.parse().unwrap();
+            assert_eq!(read(&at(&format!("\"{text}\""))).time, utc, "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_beyond_nanoseconds_are_dropped_from_the_time_and_stay_in_the_line() {
+        let json = at("\"2025-06-09T10:11:12.1234567899999Z\"");
+        let record = read(&json);
+        assert_eq!(
+            record.time,
+            "2025-06-09T10:11:12.123456789Z".parse::<DateTime<Utc>>().unwrap()
+        );
+        assert!(record.line.contains(".1234567899999Z"));
+    }
+
+    #[test]
+    fn a_leap_second_belongs_to_the_day_that_it_ends() {
+        let time = read(&at("\"2016-12-31T23:59:60Z\"")).time;
+        assert_eq!(time.date_naive().to_string(), "2016-12-31");
+    }
+
+    #[test]
+    fn what_cannot_be_filed_is_rejected_with_the_reason() {
+        const UNREADABLE: &str = "the time at `trigger.at` cannot be read: ";
+        let unreadable = |shown: &str| format!("{UNREADABLE}\"{shown}\"");
+        let not_a_string = || "the time at `trigger.at` is not a string".to_owned();
+        for (json, reason) in [
+            ("[]", "not a JSON object".into()),
+            ("null", "not a JSON object".into()),
+            ("\"{}\"", "not a JSON object".into()),
+            ("{}", "no time at `trigger.at`".into()),
+            (r#"{"at":"2025-06-09T10:11:12Z"}"#, "no time at `trigger.at`".into()),
+            (
+                r#"{"trigger":"2025-06-09T10:11:12Z"}"#,
+                "no time at `trigger.at`".into(),
+            ),
+            (&at("null"), not_a_string()),
+            (&at("1749463872"), not_a_string()),
+            (&at("[\"2025-06-09T10:11:12Z\"]"), not_a_string()),
+            (&at("{\"at\":\"2025-06-09T10:11:12Z\"}"), not_a_string()),
+            (&at("\"\""), unreadable("")),
+            (&at("\"../../x\""), unreadable("../../x")),
+            (&at("\"2025-02-30T00:00:00Z\""), unreadable("2025-02-30T00:00:00Z")),
+            (&at("\"2025-06-09\""), unreadable("2025-06-09")),
+            (&at("\"2025-06-09T10:11:12\""), unreadable("2025-06-09T10:11:12")),
+            (&at("\" 2025-06-09T10:11:12Z\""), unreadable(" 2025-06-09T10:11:12Z")),
+            (
+                &at("\"2025-06-09T10:11:12Z\\n\""),
+                unreadable("2025-06-09T10:11:12Z\\n"),
+            ),
+            (&at("\"+12025-06-09T10:11:12Z\""), unreadable("+12025-06-09T10:11:12Z")),
+            (
+                &at("\"\u{9b}31m\u{7f}\\u001b\\ud83d\""),
+                unreadable("\\u{9b}31m\\u{7f}\\u001b\\ud83d"),
+            ),
+            (&at(&format!("\"{}\"", "é".repeat(60))), unreadable(&"é".repeat(60))),
+            (
+                &at(&format!("\"{}\"", "é".repeat(61))),
+                unreadable(&("é".repeat(60) + "…")),
+            ),
+            (
+                &at("\"1999-12-31T23:59:59.999Z\""),
+                "the time at `trigger.at`, 1999-12-31T23:59:59.999Z, is before the year 2000".into(),
+            ),
+            (
+                &at("\"0000-01-01T00:00:00+23:59\""),
+                "the time at `trigger.at`, -0001-12-31T00:01:00Z, is before the year 2000".into(),
+            ),
+        ] {
+            assert_eq!(rejected(json).reason, reason);
+        }
+    }
+
+    #[test]
+    fn a_rejected_value_keeps_its_line_and_the_hash_of_its_content() {
+        let one = rejected(r#" {"b":1,"a":[ "\u0041" ]} "#);
+        assert_eq!(&*one.line, r#"{"b": 1, "a": ["A"]}"#);
+        assert_eq!(one.content, rejected(r#"{"a":["A"],"b":1.0}"#).content);
+        assert_ne!(one.content, rejected("[]").content);
+    }
+
+    #[test]
+    fn what_is_not_json_is_not_a_rejected_record() {
+        let torn = &at("\"2025-06-09T10:11:12Z\"")[..30];
+        for text in [torn, "", "junk", "{\"a\":1}{\"a\":1}"] {
+            assert!(
+                matches!(Record::read(text, &BY_ID), Err(ReadError::Malformed(_))),
+                "{text}"
+            );
+            assert!(
+                matches!(Reader::new(BY_ID).identify(text), Err(IdentifyError::Malformed(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_record_is_known_again_in_its_line() {
+        let json = "{\"trigger\":{\"at\":\"2025-06-09T10:11:12+02:00\"},\n\"n\":1.10,\"id\":\"\\u0061\"}";
+        for shape in [BY_ID, BY_CONTENT] {
+            let record = Record::read(json, &shape).unwrap();
+            let Record {
+                time,
+                identity,
+                ref line,
+            } = record;
+            assert_eq!(Reader::new(shape).identify(line), Ok(Identified { time, identity }));
+            assert_eq!(Record::read(line, &shape).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn by_id_the_same_id_is_the_same_record_with_another_content() {
+        let one = Record::read(&at("\"2025-06-09T10:11:12Z\""), &BY_ID).unwrap();
+        let other = Record::read(&at("\"2025-06-09T10:11:13Z\""), &BY_ID).unwrap();
+        assert_eq!(one.identity.key, other.identity.key);
+        assert_ne!(one.identity.content, other.identity.content);
+    }
+
+    #[test]
+    fn by_content_the_id_does_not_count() {
+        let record = read(&at("\"2025-06-09T10:11:12Z\""));
+        assert_eq!(record.identity.key, record.identity.content);
+    }
+
+    #[test]
+    fn an_id_that_says_nothing_leaves_the_content_to_compare() {
+        let with = |id: &str| format!(r#"{{{id}"trigger":{{"at":"2025-06-09T10:11:12Z"}}}}"#);
+        for id in [
+            "",
+            r#""id":null,"#,
+            r#""id":"","#,
+            r#""id":{},"#,
+            r#""id":["a1"],"#,
+            r#""id":true,"#,
+        ] {
+            let identity = Record::read(&with(id), &BY_ID).unwrap().identity;
+            assert_eq!(identity.key, identity.content, "{id}");
+        }
+        for id in [r#""id":"a","#, r#""id":7,"#, r#""id":-0,"#, r#""id":" ","#] {
+            let identity = Record::read(&with(id), &BY_ID).unwrap().identity;
+            assert_ne!(identity.key, identity.content, "{id}");
+        }
+        assert_ne!(key(&with(r#""id":7,"#)), key(&with(r#""id":"7","#)));
+        assert_eq!(key(&with(r#""id":7,"#)), key(&with(r#""id":7.0,"#)));
+    }
+
+    #[test]
+    fn an_id_is_shown_as_its_characters() {
+        let mut reader = Reader::new(BY_ID);
+        for (id, text) in [
+            (r#""ae66-1""#, Some("ae66-1")),
+            (r#""a\"\u00e9""#, Some("a\"é")),
+            (r#""\ud83d\"""#, Some(r#"\ud83d\""#)),
+            ("17", Some("17")),
+            ("1.50", Some("1.50")),
+            ("\"\"", None),
+            ("null", None),
+            ("{}", None),
+        ] {
+            assert_eq!(reader.id_text(&format!(r#"{{"id":{id}}}"#)).as_deref(), text, "{id}");
+        }
+        assert_eq!(reader.id_text("{\"id\":"), None);
+    }
+
+    #[test]
+    fn a_record_can_be_rejected_for_a_reason_that_only_the_caller_knows() {
+        let record = read(&at("\"9999-12-31T23:59:59Z\""));
+        let rejected = record.clone().into_rejected("the time is after the end of the window");
+        assert_eq!(rejected.reason, "the time is after the end of the window");
+        assert_eq!(
+            (rejected.content, rejected.line),
+            (record.identity.content, record.line)
+        );
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_content() {
+        let record = read(&at("\"2025-06-09T10:11:12Z\""));
+        assert_eq!(
+            format!("{record:?}"),
+            "Record { time: 2025-06-09T10:11:12Z, line_bytes: 55, .. }"
+        );
+        let rejected = rejected(&at("\"user@example.org\""));
+        assert_eq!(format!("{rejected:?}"), "Rejected { line_bytes: 51, .. }");
+        assert!(!format!("{:?}", Err::<Record, _>(ReadError::Rejected(rejected))).contains("user@"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_text_is_read_or_rejected(text in "[0-9]{0,5}[-0-9TZ:. +é\\u{2212}]{0,24}", any: String) {
+            for text in [text, any] {
+                let json = at(&serde_json::to_string(&text).unwrap());
+                match Record::read(&json, &BY_ID) {
+                    Ok(record) => prop_assert!(record.time.timestamp() >= EARLIEST_UNIX_SECONDS),
+                    Err(error) => prop_assert!(matches!(error, ReadError::Rejected(_))),
+                }
+            }
+        }
+    }
+}

@@ -33,6 +33,13 @@ impl<'a> Input<'a> {
         &self.text[start..self.at]
     }
 
+    /// Goes on by bytes that were looked at, up to the end of a character, and gives them.
+    pub(super) fn take(&mut self, bytes: usize) -> &'a str {
+        let start = self.at;
+        self.at += bytes;
+        self.since(start)
+    }
+
     /// Goes on by bytes that were looked at.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.at += bytes;

@@ -153,3 +153,95 @@ fn some_digits<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Malformed> {
         digits => Ok(digits),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(text: &str) -> String {
+        let mut input = Input::new(text);
+        let number = Number::read(&mut input).unwrap();
+        assert_eq!(input.peek(), None, "{text}");
+        let mut out = Vec::new();
+        number.write_canonical(&mut out);
+        let out = String::from_utf8(out).unwrap();
+        if number.is_canonical() {
+            assert_eq!(out, text);
+        }
+        out
+    }
+
+    #[test]
+    fn all_ways_to_write_a_number_have_one_text() {
+        for (expected, ways) in [
+            (
+                "0",
+                &[
+                    "0",
+                    "-0",
+                    "0.0",
+                    "-0.000",
+                    "0e5",
+                    "0E-5",
+                    "-0.0e+99999999999999999999999999999999999999",
+                ][..],
+            ),
+            (
+                "1",
+                &[
+                    "1",
+                    "1.0",
+                    "10e-1",
+                    "0.1e1",
+                    "0.001E+3",
+                    "1e0",
+                    "1e-0",
+                    "1e+000",
+                    "100000e-5",
+                ],
+            ),
+            ("-1", &["-1", "-1.00", "-10e-1", "-0.1e01"]),
+            ("11e-1", &["1.1", "1.10", "11e-1", "110e-2", "0.11e1", "0.0011e3"]),
+            ("12e2", &["1200", "1200.0", "12e2", "1.2e3", "0.12E4", "12000e-1"]),
+            ("1e400", &["1e400", "10e399", "0.1e401", "1.0e+0400"]),
+            ("1e-400", &["1e-400", "10e-401", "0.1e-399"]),
+            ("101", &["101", "101.0", "1.01e2", "1010e-1"]),
+            ("-305e-2", &["-3.05", "-3.050", "-0.00305e3"]),
+        ] {
+            for way in ways {
+                assert_eq!(canonical(way), expected, "{way}");
+            }
+        }
+    }
+
+    #[test]
+    fn exponents_of_any_length_are_exact() {
+        let nines = "9".repeat(30);
+        let power_of_ten = format!("1{}", "0".repeat(30));
+        for (one, other) in [
+            (format!("1e{power_of_ten}"), format!("10e{nines}")),
+            (format!("1e-{power_of_ten}"), format!("0.1e-{nines}")),
+            (format!("1e{nines}"), format!("0.1e{power_of_ten}")),
+            (format!("1e-{nines}"), format!("10e-{power_of_ten}")),
+            (format!("1e00{nines}9"), format!("0.00001e{}4", power_of_ten)),
+            (format!("1e-{nines}{nines}"), format!("1000e-1{}2", "0".repeat(59))),
+            ("1e999999999999999999999".into(), "10e999999999999999999998".into()),
+        ] {
+            assert_eq!(canonical(&one), canonical(&other), "{one} {other}");
+        }
+        assert_eq!(canonical(&format!("1e{nines}9")), format!("1e{nines}9"));
+        assert_ne!(canonical(&format!("1e{nines}9")), canonical(&format!("1e-{nines}9")));
+        assert_ne!(canonical(&format!("1e{nines}9")), canonical(&format!("1e{nines}8")));
+    }
+
+    #[test]
+    fn a_long_number_costs_no_more_than_its_length() {
+        let million = "9".repeat(1_000_000);
+        assert_eq!(canonical(&format!("1e{million}")), format!("1e{million}"));
+        assert_eq!(
+            canonical(&format!("{million}.{million}")),
+            format!("{million}{million}e-1000000")
+        );
+        assert_eq!(canonical(&format!("0.{}1", "0".repeat(1_000_000))), "1e-1000001");
+    }
+}
