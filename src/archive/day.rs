@@ -92,11 +92,9 @@ pub(super) fn read(
 impl Tally {
     fn report(self, path: &Path) {
         let path = path.display();
+        tracing::debug!(%path, records = self.records, sealed_half_lines = self.sealed, "read a day file");
         if let Some(first) = self.first_skipped {
             tracing::warn!(%path, lines = self.skipped, first, "skipped lines that are not records");
-        }
-        if self.sealed > 0 {
-            tracing::debug!(%path, lines = self.sealed, "passed half lines that were sealed");
         }
     }
 }

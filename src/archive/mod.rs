@@ -158,7 +158,7 @@ impl Archive {
             return Ok(day);
         };
         let path = self.location.folder().join(&name);
-        let sealed = self.rejected.noted(&self.pen)?.sealed_in(&name);
+        let sealed = self.rejected.noted(&mut self.pen)?.sealed_in(&name);
         let read = day::read(&path, &mut self.reader, sealed, |identified| {
             day.add(identified.identity);
             visit(identified.time);
