@@ -1,6 +1,7 @@
 //! trailkeeper keeps SaaS audit trails: every record that a service gave, once, in append-only day files.
 
 pub mod printable;
+pub mod table;
 pub mod stop;
 pub mod env;
 pub mod record;
