@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod fetch;
 pub mod archive;
+pub mod coverage;
 pub mod progress;
 pub mod logging;
 pub mod collect;
