@@ -17,7 +17,7 @@
 //! - The hash is XXH3-128 with seed 0 (<https://github.com/Cyan4973/xxHash>). It is no defence against somebody who
 //!   can choose two whole records freely.
 //! - A string, `true`, `false` and `null` are the hash of their form; a number that of its canonical text, see
-//!   [`number`].
+//!   `number`.
 //! - An array is a chain: it starts with the hash of `[`, and each element makes it the hash of `[`, chain, element.
 //! - An object is the hash of `{` and then, for each member, of its key's hash and its value's hash; the members stand
 //!   in the order of their keys' hashes, those of one key in the order in which they came.
