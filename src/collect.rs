@@ -1,11 +1,15 @@
 //! One stream of a run: recover how far the archive goes, then piece by piece fetch, drop what is known, append.
 
+mod journal;
+
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Sifted, WriteError};
 use crate::config::StreamSettings;
+use crate::coverage::Closed;
 use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
@@ -13,6 +17,7 @@ use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
+use journal::Journal;
 
 /// What a run does with a stream.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +33,10 @@ pub struct Task {
 pub struct Collected {
     /// The window that was asked for, once it was known.
     pub window: Option<Window>,
+    /// Up to where it was asked for and filed.
+    pub covered_to: Option<DateTime<Utc>>,
+    /// The gaps that the run went back for, before the window.
+    pub closed: Vec<Closed>,
     /// What was asked of the service.
     pub effort: Effort,
     /// Records that the service gave, repeated ones included.
@@ -58,6 +67,16 @@ pub enum CollectError {
     /// A day file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The window is complete, and a gap before it is not.
+    #[error("the time from {from} to {to}, which no run has asked for, is still missing: {cause}")]
+    Gap {
+        /// Its older end, RFC 3339.
+        from: String,
+        /// Its newer end, RFC 3339.
+        to: String,
+        /// Why.
+        cause: FetchError,
+    },
     /// The client could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -72,8 +91,8 @@ pub enum CollectError {
 /// Where the day files of a stream are opened: under a lock, or for a run that writes nothing.
 #[derive(Debug)]
 pub enum Access {
-    /// Under this lock.
-    Write(Lock),
+    /// Under this lock, which can outlive the run.
+    Write(Arc<Lock>),
     /// Without one, for counting alone.
     DryRun(crate::archive::Location),
 }
@@ -86,9 +105,13 @@ pub async fn collect(
     progress: &mut StreamProgress,
     stop: &Stop,
 ) -> Collected {
+    let journal = Journal::open(settings, &access);
     let mut collected = Collected::default();
-    if let Err(error) = run(settings, access, task, progress, stop, &mut collected).await {
+    if let Err(error) = run(settings, access, task, &journal, progress, stop, &mut collected).await {
         collected.failure = Some(error);
+    }
+    if let Err(error) = journal.note(task.now, &collected) {
+        collected.failure.get_or_insert(error.into());
     }
     collected
 }
@@ -97,6 +120,7 @@ async fn run(
     settings: &StreamSettings,
     access: Access,
     task: Task,
+    journal: &Journal,
     progress: &mut StreamProgress,
     stop: &Stop,
     collected: &mut Collected,
@@ -112,7 +136,6 @@ async fn run(
         return Ok(());
     };
     collected.window = Some(window);
-    progress.begin(window);
     let policy = RetryPolicy {
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
@@ -125,15 +148,18 @@ async fn run(
         max_pages: limits.max_pages,
         concurrency: 1,
     };
-    let result = file_pieces(
-        Walk::new(&fetcher, plan),
-        &mut archive,
-        task.now,
+    let gaps = match task.range == Range::default() {
+        true => journal.gaps(window, task.now, limits.overlap),
+        false => Vec::new(),
+    };
+    let mut filing = Filing {
+        archive,
+        now: task.now,
         progress,
         stop,
         collected,
-    )
-    .await;
+    };
+    let result = filing.file_all(&fetcher, plan, &gaps).await;
     collected.effort = fetcher.effort();
     result
 }
@@ -176,29 +202,85 @@ fn announce(asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
     Some(window)
 }
 
-/// Files each piece before the next one is asked for; a wish to stop is heard between writes.
-async fn file_pieces(
-    mut walk: Walk<'_>,
-    archive: &mut Archive,
+/// Where the pieces of a walk go.
+struct Filing<'a> {
+    archive: Archive,
     now: DateTime<Utc>,
-    progress: &mut StreamProgress,
-    stop: &Stop,
-    collected: &mut Collected,
-) -> Result<(), CollectError> {
-    loop {
-        let piece = tokio::select! {
-            biased;
-            () = stop.requested() => return Err(CollectError::Stopped),
-            piece = walk.next_piece() => piece?,
-        };
-        let Some(piece) = piece else { return Ok(()) };
-        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
-        let appended_before = collected.appended;
-        collected.file(piece, archive, now)?;
-        if let Some(day) = first_day {
-            archive.forget_before(day);
+    progress: &'a mut StreamProgress,
+    stop: &'a Stop,
+    collected: &'a mut Collected,
+}
+
+impl Filing<'_> {
+    /// Goes back for the gaps, oldest first, and then walks the plan's window.
+    ///
+    /// A gap that the service does not give stays in the journal for the next run, so it holds up nothing newer; but the
+    /// run is not complete.
+    async fn file_all(&mut self, fetcher: &Fetcher, plan: WalkPlan, gaps: &[Window]) -> Result<(), CollectError> {
+        let mut still_open = None;
+        for window in gaps {
+            let plan = WalkPlan {
+                window: *window,
+                ..plan
+            };
+            if let Some(error) = self.close_gap(fetcher, plan).await? {
+                still_open.get_or_insert(error);
+            }
         }
-        progress.advance(done_to, collected.appended - appended_before);
+        self.file_window(fetcher, plan).await?;
+        still_open.map_or(Ok(()), Err)
+    }
+
+    /// Walks a gap; a refusal of the service is the outcome, whatever else goes wrong is the end.
+    async fn close_gap(&mut self, fetcher: &Fetcher, plan: WalkPlan) -> Result<Option<CollectError>, CollectError> {
+        let (from, to) = (bound(plan.window.from), bound(plan.window.to));
+        tracing::info!(from, to, "going back for a time that no run has asked for");
+        let result = self.file_window(fetcher, plan).await;
+        self.collected.closed.push(Closed {
+            from: plan.window.from,
+            to: plan.window.to,
+            covered_to: self.collected.covered_to.take(),
+            error: result.as_ref().err().map(ToString::to_string),
+        });
+        match result {
+            Ok(()) => Ok(None),
+            Err(CollectError::Fetch(cause)) => {
+                tracing::error!(from, to, "it is still missing: {cause}");
+                Ok(Some(CollectError::Gap { from, to, cause }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Files each piece of a window before the next one is asked for; a wish to stop is heard between writes.
+    async fn file_window(&mut self, fetcher: &Fetcher, plan: WalkPlan) -> Result<(), CollectError> {
+        self.progress.begin(plan.window);
+        let mut walk = Walk::new(fetcher, plan);
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = self.stop.requested() => return Err(CollectError::Stopped),
+                piece = walk.next_piece() => piece?,
+            };
+            let Some(piece) = piece else {
+                self.collected.covered_to = Some(plan.window.to);
+                return Ok(());
+            };
+            self.file(piece)?;
+        }
+    }
+
+    fn file(&mut self, piece: Piece) -> Result<(), CollectError> {
+        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
+        let appended_before = self.collected.appended;
+        self.collected.file(piece, &mut self.archive, self.now)?;
+        if let Some(day) = first_day {
+            self.archive.forget_before(day);
+        }
+        self.collected.covered_to = Some(done_to);
+        self.progress
+            .advance(done_to, self.collected.appended - appended_before);
+        Ok(())
     }
 }
 
