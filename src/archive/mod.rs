@@ -4,6 +4,7 @@
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 
 mod append;
+mod count;
 mod day;
 mod day_file;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod recover;
 mod rejected;
 mod state;
 mod storage;
+mod verify;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
@@ -29,12 +31,15 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use append::{AppendError, Appended};
+pub use count::{DayCount, count_days};
 pub use heal::Healed;
 pub use known::Sifted;
 pub use location::{BadName, DayFile, Location, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use pen::WriteError;
+pub use rejected::Noted;
 pub use storage::FileError;
+pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 
 use day::Day;
 use heal::Healer;
