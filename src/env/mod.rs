@@ -102,6 +102,12 @@ impl Env {
         }
     }
 
+    /// Whether a variable is set to this text.
+    #[must_use]
+    pub fn is(&self, name: &str, text: &str) -> bool {
+        matches!(self.variables.get(name), Some(Variable::Text(value)) if value.expose_secret() == text)
+    }
+
     /// A variable that may be left out; `None` if it is not set, or after a fault.
     pub fn optional<T>(
         &self,
