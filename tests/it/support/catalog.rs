@@ -78,7 +78,10 @@ impl Catalog {
 
     /// All variables, as lines of an `.env`.
     pub(crate) fn env_text(&self) -> String {
-        self.variables.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
+        self.variables
+            .iter()
+            .map(|(name, value)| format!("{name}='{value}'\n"))
+            .collect()
     }
 
     /// Takes all variables away.
@@ -104,8 +107,15 @@ impl Catalog {
     /// The program with nothing in its environment but the settings.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trailkeeper"));
-        command.args(arguments).current_dir(self.root()).env_clear().envs(&self.variables);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(arguments)
+            .current_dir(self.root())
+            .env_clear()
+            .envs(&self.variables);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -140,7 +150,10 @@ impl Catalog {
         for entry in fs::read_dir(self.folder(api)).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {
-                files.insert(entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+                files.insert(
+                    entry.file_name().into_string().unwrap(),
+                    fs::read(entry.path()).unwrap(),
+                );
             }
         }
         files
@@ -149,12 +162,18 @@ impl Catalog {
     /// The lines of all day files of a stream, oldest file first.
     pub(crate) fn lines(&self, api: Api) -> Vec<String> {
         let files = self.day_files(api);
-        files.values().flat_map(|bytes| std::str::from_utf8(bytes).unwrap().lines()).map(str::to_owned).collect()
+        files
+            .values()
+            .flat_map(|bytes| std::str::from_utf8(bytes).unwrap().lines())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The rejected records of a stream, as they were noted.
     pub(crate) fn rejected(&self, api: Api) -> Vec<Value> {
-        let path = self.folder(api).join(format!(".trailkeeper/{}.rejected.jsonl", base_name(api)));
+        let path = self
+            .folder(api)
+            .join(format!(".trailkeeper/{}.rejected.jsonl", base_name(api)));
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -175,24 +194,43 @@ impl Catalog {
         for (name, lines) in &expected {
             let missing: Vec<_> = lines.difference(&found[name]).take(3).collect();
             let surplus: Vec<_> = found[name].difference(lines).take(3).collect();
-            assert!(missing.is_empty() && surplus.is_empty(), "{name}: missing {missing:#?}, surplus {surplus:#?}");
+            assert!(
+                missing.is_empty() && surplus.is_empty(),
+                "{name}: missing {missing:#?}, surplus {surplus:#?}"
+            );
         }
     }
 
-    /// Every file below the working folder with its bytes, the program's own log left out.
-    pub(crate) fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    /// Every file and folder below the working folder with its bytes; of the program's own log and its locks, which say
+    /// who ran when, only that they are there.
+    pub(crate) fn tree(&self) -> Tree {
         let mut files = BTreeMap::new();
-        for entry in walkdir::WalkDir::new(self.root()) {
+        for entry in walkdir::WalkDir::new(self.root()).min_depth(1) {
             let entry = entry.unwrap();
             let path = entry.path().strip_prefix(self.root()).unwrap().to_owned();
-            if !path.starts_with("get_audit_logs.log") && entry.depth() > 0 {
-                let bytes = entry.file_type().is_file().then(|| fs::read(entry.path()).unwrap());
+            let is_of_interest = entry.file_type().is_file() && path.extension().is_none_or(|kind| kind != "lock");
+            if !path.starts_with("get_audit_logs.log") {
+                let bytes = is_of_interest.then(|| fs::read(entry.path()).unwrap());
                 files.insert(path, bytes.unwrap_or_default());
             }
         }
-        files
+        Tree(files)
+    }
+
+    /// Asserts that nothing was changed, added or removed since.
+    pub(crate) fn assert_unchanged(&self, before: &Tree) {
+        let after = self.tree();
+        let paths: BTreeSet<&PathBuf> = before.0.keys().chain(after.0.keys()).collect();
+        let changed: Vec<_> = paths
+            .into_iter()
+            .filter(|path| before.0.get(*path) != after.0.get(*path))
+            .collect();
+        assert!(changed.is_empty(), "{changed:?}");
     }
 }
+
+/// Files with their bytes.
+pub(crate) struct Tree(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Run {
     /// What a process left behind.
@@ -209,6 +247,9 @@ impl Run {
         let summary: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}", self.stderr));
         assert_eq!(summary["exit_code"], self.code);
         let streams = summary["streams"].as_array().unwrap();
-        streams.iter().map(|stream| (stream["stream"].as_str().unwrap().to_owned(), stream.clone())).collect()
+        streams
+            .iter()
+            .map(|stream| (stream["stream"].as_str().unwrap().to_owned(), stream.clone()))
+            .collect()
     }
 }

@@ -61,7 +61,10 @@ pub(crate) fn lines_by_file(api: Api, events: &[Event]) -> BTreeMap<String, BTre
         let mut line = String::new();
         line::scan(&event.text, &[], &mut line).unwrap();
         let name = format!("{}_{}.log", base_name(api), event.time.date_naive());
-        assert!(files.entry(name).or_default().insert(line), "the service gave a record twice");
+        assert!(
+            files.entry(name).or_default().insert(line),
+            "the service gave a record twice"
+        );
     }
     files
 }
