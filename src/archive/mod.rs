@@ -17,6 +17,7 @@ mod lock;
 mod pen;
 mod recover;
 mod rejected;
+mod runs;
 mod storage;
 #[cfg(test)]
 #[cfg(unix)]
@@ -32,6 +33,7 @@ pub use known::Sifted;
 pub use location::{BadName, DayFile, Location, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use pen::WriteError;
+pub use runs::{Ran, Runs};
 pub use storage::FileError;
 
 use day::Day;

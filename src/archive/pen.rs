@@ -62,6 +62,14 @@ impl Pen {
         self.attempt(path, |storage| write(storage.open(path, mode)?, path, None))
     }
 
+    /// Puts a state file with these bytes in the place of the one before, at once or not at all.
+    pub(super) fn replace(&mut self, path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+        self.attempt(path, |storage| {
+            storage.replace(path, bytes)?;
+            storage.sync_folder(folder_of(path))
+        })
+    }
+
     /// Waits until a file that was read is on disk, before anything is built upon its lines.
     ///
     /// A killed run may have left lines that no sync has reached. Were they taken for kept, and newer ones synced to
