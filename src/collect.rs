@@ -135,6 +135,9 @@ async fn run(
     )
     .await;
     collected.effort = fetcher.effort();
+    if let Some(last) = collected.last_record {
+        archive.note_tails(last, limits.overlap);
+    }
     result
 }
 

@@ -179,6 +179,11 @@ impl Storage for Faulty {
         self.state().named.extend(names);
         Ok(())
     }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        self.operate().map_err(|cause| FileError::io("replace", path, cause))?;
+        Disk.replace(path, bytes)
+    }
 }
 
 struct FaultyFile {
@@ -208,6 +213,10 @@ impl Appendable for FaultyFile {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
         self.disk.operate()?;
         self.file.last_byte()
+    }
+
+    fn end_of_write(&mut self) -> io::Result<u64> {
+        self.file.end_of_write()
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
