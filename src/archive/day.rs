@@ -167,12 +167,10 @@ pub(super) fn read(
 impl Tally {
     fn report(self, path: &Path, from: Option<Milestone>) {
         let path = path.display();
+        let from = from.map_or(0, |milestone| milestone.offset);
+        tracing::debug!(%path, records = self.records, sealed_half_lines = self.sealed, from, "read a day file");
         if let Some(first) = self.first_skipped {
-            let from = from.map_or(0, |milestone| milestone.offset);
             tracing::warn!(%path, lines = self.skipped, first, from, "skipped lines that are not records");
-        }
-        if self.sealed > 0 {
-            tracing::debug!(%path, lines = self.sealed, "passed half lines that were sealed");
         }
     }
 }

@@ -32,7 +32,8 @@ struct State {
     /// The fault to come, and how many operations come before it.
     armed: Option<(u64, Fault)>,
     killed: bool,
-    operations: u64,
+    /// What was done, in order, such as `write mail_2025-06-09.log`.
+    log: Vec<String>,
     /// How much of each file no power cut can take.
     synced: HashMap<PathBuf, u64>,
     /// The files whose names no power cut can take.
@@ -59,9 +60,9 @@ impl Faulty {
         state.armed = None;
     }
 
-    /// How many operations there were.
-    pub(super) fn operations(&self) -> u64 {
-        self.state().operations
+    /// What was done, in order, such as `write mail_2025-06-09.log`, since it was asked last.
+    pub(super) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().log)
     }
 
     /// How much of a file no power cut can take.
@@ -112,9 +113,11 @@ impl Faulty {
         state.named.insert(path.to_owned());
     }
 
-    fn verdict(&self, is_write: bool) -> Verdict {
+    fn verdict(&self, doing: &str, path: &Path) -> Verdict {
         let mut state = self.state();
-        state.operations += 1;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        state.log.push(format!("{doing} {name}"));
+        let is_write = doing == "write";
         if state.killed {
             return Verdict::Partly(0, Some(io::Error::other("the process is dead")));
         }
@@ -140,8 +143,8 @@ impl Faulty {
     }
 
     /// An operation that is no write: it works, or it fails and does nothing.
-    fn operate(&self) -> io::Result<()> {
-        match self.verdict(false) {
+    fn operate(&self, doing: &str, path: &Path) -> io::Result<()> {
+        match self.verdict(doing, path) {
             Verdict::Work | Verdict::Partly(_, None) => Ok(()),
             Verdict::Partly(_, Some(error)) => Err(error),
         }
@@ -150,10 +153,12 @@ impl Faulty {
 
 impl Storage for Faulty {
     fn open(&self, path: &Path, mode: u32) -> Result<Opened, FileError> {
-        self.operate().map_err(|cause| FileError::io("open", path, cause))?;
+        self.operate("open", path)
+            .map_err(|cause| FileError::io("open", path, cause))?;
         let opened = Disk.open(path, mode)?;
         // A failure after the file was made leaves an empty one.
-        self.operate().map_err(|cause| FileError::io("look at", path, cause))?;
+        self.operate("look at", path)
+            .map_err(|cause| FileError::io("look at", path, cause))?;
         let file = Box::new(FaultyFile {
             disk: self.clone(),
             path: path.to_owned(),
@@ -166,14 +171,15 @@ impl Storage for Faulty {
     }
 
     fn sync_file(&self, path: &Path) -> Result<(), FileError> {
-        self.operate().map_err(|cause| FileError::io("sync", path, cause))?;
+        self.operate("settle", path)
+            .map_err(|cause| FileError::io("sync", path, cause))?;
         let length = fs::metadata(path).unwrap().len();
         self.state().synced.insert(path.to_owned(), length);
         Ok(())
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<(), FileError> {
-        self.operate()
+        self.operate("sync names in", folder)
             .map_err(|cause| FileError::io("sync the folder", folder, cause))?;
         let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         self.state().named.extend(names);
@@ -181,7 +187,8 @@ impl Storage for Faulty {
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        self.operate().map_err(|cause| FileError::io("replace", path, cause))?;
+        self.operate("replace", path)
+            .map_err(|cause| FileError::io("replace", path, cause))?;
         Disk.replace(path, bytes)
     }
 }
@@ -194,7 +201,7 @@ struct FaultyFile {
 
 impl Write for FaultyFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.disk.verdict(true) {
+        match self.disk.verdict("write", &self.path) {
             Verdict::Work => self.file.write(bytes),
             Verdict::Partly(most, error) => {
                 let most = most.min(bytes.len());
@@ -211,7 +218,7 @@ impl Write for FaultyFile {
 
 impl Appendable for FaultyFile {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
-        self.disk.operate()?;
+        self.disk.operate("read", &self.path)?;
         self.file.last_byte()
     }
 
@@ -220,7 +227,7 @@ impl Appendable for FaultyFile {
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        self.disk.operate()?;
+        self.disk.operate("sync", &self.path)?;
         let length = fs::metadata(&self.path)?.len();
         self.disk.state().synced.insert(self.path.clone(), length);
         Ok(())

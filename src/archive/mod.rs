@@ -178,7 +178,7 @@ impl Archive {
 
     fn read_part(&mut self, part: Part<'_>, name: &str, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
         let path: &Path = part.path;
-        let sealed = self.rejected.noted(&self.pen)?.sealed_in(name);
+        let sealed = self.rejected.noted(&mut self.pen)?.sealed_in(name);
         let (day, _) = day::read(part, &mut self.reader, sealed, visit)?;
         self.pen.settle(path)?;
         Ok(day)

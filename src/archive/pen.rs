@@ -72,13 +72,17 @@ impl Pen {
     ///
     /// A killed run may have left lines that no sync has reached. Were they taken for kept, and newer ones synced to
     /// another file, a power cut would leave a hole behind the newest record.
-    pub(super) fn settle(&self, path: &Path) -> Result<(), FileError> {
-        self.storage.sync_file(path)
+    pub(super) fn settle(&mut self, path: &Path) -> Result<(), FileError> {
+        let settled = self.storage.sync_file(path);
+        self.spent |= settled.is_err();
+        settled
     }
 
     /// Waits until the names in a folder are on disk, for the same reason.
-    pub(super) fn settle_folder(&self, folder: &Path) -> Result<(), FileError> {
-        self.storage.sync_folder(folder)
+    pub(super) fn settle_folder(&mut self, folder: &Path) -> Result<(), FileError> {
+        let settled = self.storage.sync_folder(folder);
+        self.spent |= settled.is_err();
+        settled
     }
 
     fn attempt<T>(
@@ -166,5 +170,19 @@ mod tests {
             Err(WriteError::Spent { .. })
         ));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_failed_sync_of_what_was_read_ends_all_writing_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, missing) = (folder.path().join("file"), folder.path().join("missing"));
+        for settle in [Pen::settle, Pen::settle_folder] {
+            let mut pen = Pen::new(Box::new(Disk));
+            assert!(settle(&mut pen, &missing).is_err());
+            assert!(matches!(
+                pen.append(&path, STATE_FILE_MODE, b"a\n"),
+                Err(WriteError::Spent { .. })
+            ));
+        }
     }
 }

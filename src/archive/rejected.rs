@@ -52,7 +52,7 @@ impl RejectedFile {
     }
 
     /// What the file holds; it is read once.
-    pub(super) fn noted(&mut self, pen: &Pen) -> Result<&mut Noted, FileError> {
+    pub(super) fn noted(&mut self, pen: &mut Pen) -> Result<&mut Noted, FileError> {
         let noted = match self.noted.take() {
             Some(noted) => noted,
             None => read(&self.path, pen)?,
@@ -122,7 +122,7 @@ impl RejectedFile {
 const WANTED: [KeyPath; 3] = [&["record"], &["file"], &["offset"]];
 
 /// Reads the notes; a line that is none, such as half a line, is passed over.
-fn read(path: &Path, pen: &Pen) -> Result<Noted, FileError> {
+fn read(path: &Path, pen: &mut Pen) -> Result<Noted, FileError> {
     let mut noted = Noted::default();
     let file = match open_for_reading(path) {
         Err(error) if error.is_missing() => return Ok(noted),
@@ -277,7 +277,7 @@ mod tests {
         let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "half a line, sealed", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
         assert_eq!(catalog.text(), format!("{expected}\n"));
         let mut file = RejectedFile::of(&catalog.location);
-        let noted = file.noted(&pen()).unwrap();
+        let noted = file.noted(&mut pen()).unwrap();
         assert_eq!(noted.sealed_in("mail_2025-06-09.log"), Some(&HashSet::from([4711])));
         assert_eq!(noted.sealed_in("mail_2025-06-10.log"), None);
     }

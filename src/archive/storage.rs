@@ -116,7 +116,9 @@ impl Storage for Disk {
     }
 
     fn sync_file(&self, path: &Path) -> Result<(), FileError> {
-        open_for_reading(path)?
+        let mut options = OpenOptions::new();
+        // Windows flushes only what is open for writing.
+        open_ours(options.read(true).append(cfg!(windows)), path)?
             .sync_data()
             .map_err(|cause| FileError::io("sync", path, cause))
     }

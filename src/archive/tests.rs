@@ -72,7 +72,8 @@ impl Catalog {
     }
 
     fn notes(&self) -> String {
-        fs::read_to_string(self.location.state_file("rejected.jsonl")).unwrap_or_default()
+        let bytes = fs::read(self.location.state_file("rejected.jsonl")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn try_open(&self) -> Result<Archive, WriteError> {
@@ -89,10 +90,22 @@ impl Catalog {
         Archive::dry_run(self.location.clone(), SHAPE)
     }
 
+    /// What was done on the disk since it was asked last, without the opening and reading of files.
+    fn log(&self) -> Vec<String> {
+        let folder = self.folder.path().file_name().unwrap().to_string_lossy();
+        let log = self
+            .disk
+            .log()
+            .into_iter()
+            .map(|entry| entry.replace(&*folder, "catalog"));
+        log.filter(|entry| !["open", "look", "read"].contains(&entry.split(' ').next().unwrap()))
+            .collect()
+    }
+
     /// How the lines of a day file read.
     fn tally(&self, date: &str) -> day::Tally {
         let mut rejected = RejectedFile::of(&self.location);
-        let noted = rejected.noted(&Pen::new(Box::new(Disk))).unwrap();
+        let noted = rejected.noted(&mut Pen::new(Box::new(Disk))).unwrap();
         let sealed = noted.sealed_in(&format!("mail_{date}.log"));
         let path = self.path(date);
         let part = day::Part::whole(&path).unwrap();

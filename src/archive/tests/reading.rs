@@ -107,6 +107,7 @@ fn a_dry_run_takes_a_whole_record_without_a_newline_and_leaves_half_of_one() {
     ] {
         let catalog = Catalog::with(&[("2025-06-09", text)]);
         assert_eq!(catalog.dry_run().recover(now()).unwrap(), expected);
+        assert_eq!(catalog.tally("2025-06-09").skipped, 0);
         assert_eq!(catalog.text("2025-06-09"), text);
         assert_eq!(catalog.notes(), "");
     }

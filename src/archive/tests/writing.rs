@@ -47,6 +47,25 @@ fn each_record_goes_to_the_file_of_its_own_utc_day_in_the_order_of_time() {
 }
 
 #[test]
+fn a_day_is_on_disk_before_the_next_is_begun() {
+    let catalog = Catalog::with(&[("2025-06-10", "")]);
+    let mut archive = catalog.open();
+    catalog.log();
+    archive.append(three_days()).unwrap();
+    let expected = [
+        "write mail_2025-06-09.log",
+        "sync mail_2025-06-09.log",
+        "sync names in catalog",
+        "write mail_2025-06-10.log",
+        "sync mail_2025-06-10.log",
+        "write mail_2025-06-11.log",
+        "sync mail_2025-06-11.log",
+        "sync names in catalog",
+    ];
+    assert_eq!(catalog.log(), expected);
+}
+
+#[test]
 fn nothing_to_append_makes_no_file() {
     let catalog = Catalog::new();
     assert_eq!(catalog.open().append(Vec::new()).unwrap(), Appended::default());
