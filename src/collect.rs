@@ -138,6 +138,9 @@ async fn run(
     let walk = Walk::new(&fetcher, plan);
     let result = file_pieces(walk, &mut archive, task.now, &yardstick, progress, stop, collected).await;
     collected.effort = fetcher.effort();
+    if let Some(last) = collected.last_record {
+        archive.note_tails(last, limits.overlap);
+    }
     result?;
     note_run(&mut archive, yardstick, window, task.now, limits);
     Ok(())
