@@ -64,11 +64,11 @@ impl Pen {
     }
 
     /// Puts a state file with these bytes in the place of the one before, at once or not at all.
-    pub(super) fn replace(&mut self, path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
-        self.attempt(path, |storage| {
-            storage.replace(path, bytes)?;
-            storage.sync_folder(folder_of(path))
-        })
+    ///
+    /// A failure says nothing about the day files, so writing them goes on.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        self.storage.replace(path, bytes)?;
+        self.storage.sync_folder(folder_of(path))
     }
 
     /// Waits until a file that was read is on disk, before anything is built upon its lines.
