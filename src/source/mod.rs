@@ -3,7 +3,8 @@
 //! A source is pure: it does no I/O and knows no clock. Adding one is a file beside these, a row in [`SOURCES`] and its
 //! samples.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -187,6 +188,21 @@ impl From<serde_json::Error> for BadPage {
             error.column()
         ))
     }
+}
+
+/// The `Authorization` header for a token, which people copy with and without its scheme.
+fn header(scheme: &str, token: &SecretString) -> SecretString {
+    let token = token.expose_secret().trim();
+    let bare = token
+        .strip_prefix(scheme)
+        .and_then(|rest| rest.strip_prefix(' '))
+        .unwrap_or(token);
+    SecretString::from(format!("{scheme} {}", bare.trim_start()))
+}
+
+/// Reads a field that has to be there: serde takes a missing one for `null`, and so an error object for an empty page.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+    T::deserialize(value)
 }
 
 /// The address of a method: the base that the operator gives, and the method's path below it.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Source, TokenRequest, method};
+use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Source, TokenRequest, header, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -82,7 +82,7 @@ fn authorization(base: Option<&Url>, env: &Env, faults: &mut Faults) -> Option<A
         }
         return env
             .secret("PORT_API_TOKEN", faults)
-            .map(|token| Authorization::Fixed(bearer(token.expose_secret())));
+            .map(|token| Authorization::Fixed(header("Bearer", &token)));
     }
     if env.has_secret("PORT_API_TOKEN") {
         faults.add(
@@ -213,13 +213,7 @@ impl Source for Port {
 fn read_token(body: &str) -> Result<MintedToken, BadPage> {
     let token: TokenBody = serde_json::from_str(body)?;
     Ok(MintedToken {
-        header: bearer(&token.access_token),
+        header: header("Bearer", &token.access_token.into()),
         expires_in: token.expires_in,
     })
-}
-
-/// The header for a token that people write with and without `Bearer `.
-fn bearer(token: &str) -> SecretString {
-    let bare = token.strip_prefix("Bearer ").unwrap_or(token).trim();
-    SecretString::from(format!("Bearer {bare}"))
 }

@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, header, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -96,27 +95,17 @@ fn configure(log: Log, env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>
         log,
         address: method(&base?, &log.path(organization?)),
         query: query?,
-        authorization: Authorization::Fixed(oauth(&token?)),
+        authorization: Authorization::Fixed(header("OAuth", &token?)),
     }))
-}
-
-/// The header for a token that people copy with and without `OAuth `.
-fn oauth(token: &SecretString) -> SecretString {
-    let token = token.expose_secret().trim();
-    SecretString::from(format!("OAuth {}", token.strip_prefix("OAuth ").unwrap_or(token)))
 }
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    // Required, so that an error object is not taken for an empty page; `null` is an empty page.
-    #[serde(borrow, deserialize_with = "present")]
+    // Required; `null` is an empty page.
+    #[serde(borrow, deserialize_with = "super::present")]
     events: Option<Vec<&'a RawValue>>,
     #[serde(rename = "nextPageToken", default)]
     next_page_token: Option<String>,
-}
-
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<&'de RawValue>>, D::Error> {
-    Deserialize::deserialize(value)
 }
 
 #[derive(Deserialize)]
