@@ -29,6 +29,11 @@ pub trait Source: Send + Sync {
     /// How its pages follow each other.
     fn paging(&self) -> Paging;
 
+    /// In which order they come.
+    fn order(&self) -> Order {
+        Order::NewestFirst
+    }
+
     /// The number of records that a page usually holds at most.
     fn page_size(&self) -> u32;
 
@@ -62,10 +67,19 @@ pub trait Source: Send + Sync {
 /// How the pages of a source follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
-    /// Asked for between two bounds, newest first; pages follow by token, where there are tokens.
+    /// Asked for between two bounds; pages follow by token, where there are tokens.
     Bounded,
     /// Asked for from a lower bound only, by page number; page 1 holds the newest.
     Numbered,
+}
+
+/// In which order the pages of a window come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The newest records first, so that what lies below a page is older than it; not strict inside a page.
+    NewestFirst,
+    /// Not known: a page says nothing of what the pages behind it hold, and only the last one ends a window.
+    Unknown,
 }
 
 /// What is asked of a source: one page of a window.
