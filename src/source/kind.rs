@@ -17,6 +17,8 @@ pub struct Kind {
     pub name: &'static str,
     /// The prefix of its variables, without the underscore: `MAIL`.
     pub prefix: &'static str,
+    /// The prefix under which another collector knew the variables of its place, so that its settings can be taken over.
+    pub former_prefix: Option<&'static str>,
     /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
     pub lookback_days: u32,
     /// The variables that `configure` reads and that hold no secret, by their whole names.
@@ -32,5 +34,11 @@ impl Kind {
     #[must_use]
     pub fn variable(&self, name: &str) -> String {
         format!("{}_{name}", self.prefix)
+    }
+
+    /// The name that another collector had for a variable of this stream, if there was one.
+    #[must_use]
+    pub fn former_variable(&self, name: &str) -> Option<String> {
+        self.former_prefix.map(|prefix| format!("{prefix}_{name}"))
     }
 }

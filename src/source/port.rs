@@ -18,6 +18,7 @@ use crate::window::bound;
 pub(super) const PORT: Kind = Kind {
     name: "port",
     prefix: "PORT",
+    former_prefix: None,
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],

@@ -20,6 +20,7 @@ const PAGE_SIZE: u32 = 1000;
 pub(super) const TERRAFORM: Kind = Kind {
     name: "tfc",
     prefix: "TFC",
+    former_prefix: None,
     lookback_days: 14,
     variables: &["TFC_API_URL", "TFC_API_QUERY"],
     secrets: &["TFC_ORG_TOKEN"],

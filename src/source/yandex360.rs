@@ -23,6 +23,7 @@ const LOOKBACK_DAYS: u32 = 184;
 pub(super) const MAIL: Kind = Kind {
     name: "yandex-mail",
     prefix: "MAIL",
+    former_prefix: None,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
@@ -33,6 +34,7 @@ pub(super) const MAIL: Kind = Kind {
 pub(super) const DISK: Kind = Kind {
     name: "yandex-disk",
     prefix: "DISK",
+    former_prefix: None,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
