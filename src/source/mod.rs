@@ -58,6 +58,11 @@ pub trait Source: Send + Sync {
     /// What the operator should check after this status.
     fn advice(&self, status: u16) -> &'static str;
 
+    /// What the operator should know about this service although everything works.
+    fn notice(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether this status says that the window was too wide, rather than that the service is in trouble.
     fn is_too_wide(&self, _status: u16) -> bool {
         false

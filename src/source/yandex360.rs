@@ -181,9 +181,20 @@ impl Source for Yandex360 {
             (401, _) => "check that OAUTH_TOKEN_ARG holds a valid token that has not expired",
             (403, Log::Mail) => "check that the token's application has the scope ya360_security:audit_log_mail",
             (403, Log::Disk) => "check that the token's application has the scope ya360_security:audit_log_disk",
-            (404, _) => "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set",
+            (404 | 410, Log::Disk) => {
+                "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set; the vendor calls the disk method superseded: \
+                 if it is gone, collect the stream yandex-audit in its place (set AUDIT_LOG_CATALOG_LOCATION)"
+            }
+            (404, Log::Mail) => "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set",
             _ => "the service may be in trouble; the next run goes on from here",
         }
+    }
+
+    fn notice(&self) -> Option<&'static str> {
+        (self.log == Log::Disk).then_some(
+            "the vendor calls this method superseded: the stream yandex-audit reads the unified audit log, which has the \
+             disk's events too",
+        )
     }
 }
 
