@@ -270,6 +270,46 @@ mod tests {
         assert_eq!(conflicts((&one, "mail"), (&one, "disk"), &[mail, disk]), "");
     }
 
+    #[test]
+    fn a_place_can_go_by_the_names_of_another_collector_but_not_by_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let kind = SOURCES.iter().find(|kind| kind.former_prefix == Some("NEW")).unwrap();
+        let read = |pairs: &[(&str, &str)]| {
+            let mut faults = Faults::because("it is tested");
+            let place = Place::read(
+                &Env::from_pairs(pairs.iter().copied()),
+                kind,
+                Access::Write,
+                &mut faults,
+            );
+            (place.map(|place| place.base), faults.to_string())
+        };
+        let former = [
+            ("NEW_LOG_CATALOG_LOCATION", path),
+            ("NEW_LOG_FILE_BASE_NAME", "all_audit"),
+        ];
+        assert!(is_on(&Env::from_pairs(former), kind));
+        assert_eq!(read(&former), (Some("all_audit".into()), String::new()));
+        let mixed = [
+            ("NEW_LOG_CATALOG_LOCATION", path),
+            ("AUDIT_LOG_FILE_BASE_NAME", "audit"),
+        ];
+        assert_eq!(read(&mixed), (Some("audit".into()), String::new()));
+        let (_, faults) = read(&[("NEW_LOG_CATALOG_LOCATION", "/nowhere")]);
+        assert_eq!(
+            faults,
+            "AUDIT_LOG_FILE_BASE_NAME is required because it is tested\n\
+             NEW_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere`; create it first"
+        );
+        let both = [former[0], former[1], ("AUDIT_LOG_CATALOG_LOCATION", path), mixed[1]];
+        assert_eq!(
+            read(&both).1,
+            "AUDIT_LOG_CATALOG_LOCATION must not be set together with NEW_LOG_CATALOG_LOCATION, which means the same\n\
+             AUDIT_LOG_FILE_BASE_NAME must not be set together with NEW_LOG_FILE_BASE_NAME, which means the same"
+        );
+    }
+
     proptest! {
         #[test]
         fn an_accepted_name_never_leaves_its_folder(text in "[a./\\\\]{1,6}|\\PC{1,10}") {

@@ -15,11 +15,18 @@ mod kind;
 mod port;
 mod terraform;
 mod yandex360;
+mod yandex_audit;
 
 pub use kind::{Configure, Kind};
 
 /// Every kind of stream, in the order in which they are shown.
-pub const SOURCES: &[Kind] = &[yandex360::MAIL, yandex360::DISK, port::PORT, terraform::TERRAFORM];
+pub const SOURCES: &[Kind] = &[
+    yandex360::MAIL,
+    yandex360::DISK,
+    yandex_audit::AUDIT,
+    port::PORT,
+    terraform::TERRAFORM,
+];
 
 /// A service as one stream sees it.
 pub trait Source: Send + Sync {
