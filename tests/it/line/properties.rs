@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use trailkeeper::line::{KeyPath, scan};
 
-use crate::model::{Choices, Value, spell, value};
+use super::model::{Choices, Value, spell, value};
 
 const PATHS: &[KeyPath] = &[&["a"], &["a", "b"], &["", ""], &["\u{1}\"/😀"]];
 
