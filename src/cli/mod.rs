@@ -39,7 +39,7 @@ pub enum Command {
     /// Ask the services for new records and append them to the day files (the default)
     #[command(after_long_help = COLLECT_EXAMPLES)]
     Collect(Collect),
-    /// Serve a stand-in for the four services, with invented records
+    /// Serve a stand-in for the services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network

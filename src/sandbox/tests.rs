@@ -1074,7 +1074,7 @@ fn the_lines_of_the_python_catalog_are_records_of_the_sample_pages() {
 #[test]
 fn every_sample_answer_is_json_that_the_readme_names() {
     let readme = std::fs::read_to_string(sample("README.md")).unwrap();
-    for folder in ["yandex-mail", "yandex-disk", "port", "tfc", "python-catalog"] {
+    for folder in Api::ALL.map(Api::name).into_iter().chain(["python-catalog"]) {
         for entry in std::fs::read_dir(sample(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();

@@ -36,6 +36,13 @@ impl Kind {
         format!("{}_{name}", self.prefix)
     }
 
+    /// A base name for its day files where nobody chose one, as in the demo: `yandex_mail_audit`.
+    #[must_use]
+    pub fn usual_base_name(&self) -> String {
+        let name = self.name.replace('-', "_");
+        format!("{}_audit", name.trim_end_matches("_audit"))
+    }
+
     /// The name that another collector had for a variable of this stream, if there was one.
     #[must_use]
     pub fn former_variable(&self, name: &str) -> Option<String> {
