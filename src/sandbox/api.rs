@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::event::Event;
 use super::generate::{self, BadSample};
 use super::service::Service;
-use super::{port, terraform, yandex};
+use super::{port, terraform, yandex, yandex_audit};
 
 /// One of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ pub enum Api {
     Mail,
     /// Yandex 360, disk.
     Disk,
+    /// Yandex 360, the unified audit log.
+    Audit,
     /// Port.
     Port,
     /// HCP Terraform.
@@ -22,12 +24,13 @@ pub enum Api {
 
 impl Api {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Api; 4] = [Api::Mail, Api::Disk, Api::Port, Api::Tfc];
+    pub const ALL: [Api; 5] = [Api::Mail, Api::Disk, Api::Audit, Api::Port, Api::Tfc];
 
     pub(super) fn service(self) -> &'static Service {
         match self {
             Api::Mail => &yandex::MAIL,
             Api::Disk => &yandex::DISK,
+            Api::Audit => &yandex_audit::AUDIT,
             Api::Port => &port::PORT,
             Api::Tfc => &terraform::TERRAFORM,
         }

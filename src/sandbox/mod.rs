@@ -18,6 +18,7 @@ mod meter;
 mod feed;
 mod service;
 mod yandex;
+mod yandex_audit;
 mod port;
 mod terraform;
 mod api;
