@@ -5,6 +5,8 @@ mod days;
 #[cfg(test)]
 mod line;
 #[cfg(test)]
+mod port;
+#[cfg(test)]
 mod ranges;
 #[cfg(test)]
 mod runs;
@@ -12,3 +14,7 @@ mod runs;
 mod support;
 #[cfg(test)]
 mod takeover;
+#[cfg(test)]
+mod terraform;
+#[cfg(test)]
+mod yandex;
