@@ -651,7 +651,7 @@ mod tests {
     #[test]
     fn a_page_that_is_too_large_is_asked_for_in_halves_down_to_one_record() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, horizon(part), 20, 100);
+        let mut walk = SliceWalk::new(part, horizon(part), 20, 100, Order::NewestFirst);
         let sizes: Vec<u32> = std::iter::from_fn(|| {
             let step = walk.shrink_page(too_large());
             (step == Step::Ask).then(|| walk.ask().size.of(100))
@@ -664,7 +664,7 @@ mod tests {
     #[test]
     fn a_burst_of_large_records_fails_aloud_instead_of_asking_for_ever() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, horizon(part), 20, 4);
+        let mut walk = SliceWalk::new(part, horizon(part), 20, 4, Order::NewestFirst);
         assert_eq!(walk.shrink_page(too_large()), Step::Ask);
         let full = FetchedPage {
             records: vec![Ok(record(5, 1)), Ok(record(5, 2))],

@@ -3,7 +3,7 @@
 //! A source is pure: it does no I/O and knows no clock. Adding one is a file beside these, a row in [`SOURCES`] and its
 //! samples.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use url::Url;
@@ -216,14 +216,18 @@ impl From<serde_json::Error> for BadPage {
     }
 }
 
-/// The `Authorization` header for a token, which people copy with and without its scheme.
-fn header(scheme: &str, token: &SecretString) -> SecretString {
-    let token = token.expose_secret().trim();
-    let bare = token
-        .strip_prefix(scheme)
-        .and_then(|rest| rest.strip_prefix(' '))
-        .unwrap_or(token);
-    SecretString::from(format!("{scheme} {}", bare.trim_start()))
+/// The header `<scheme> <token>`, whether or not the token was written with its scheme.
+///
+/// It is made in one piece: a text that grows, or shrinks to fit, leaves copies behind in memory.
+fn header(scheme: &str, token: &str) -> SecretString {
+    let token = token.trim();
+    let without = token.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(' '));
+    let bare = without.unwrap_or(token).trim();
+    let mut value = String::with_capacity(scheme.len() + 1 + bare.len());
+    value.push_str(scheme);
+    value.push(' ');
+    value.push_str(bare);
+    SecretString::from(value)
 }
 
 /// Reads a field that has to be there: serde takes a missing one for `null`, and so an error object for an empty page.

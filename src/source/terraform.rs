@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
@@ -45,9 +46,10 @@ fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
     let token = env.required_secret("TFC_ORG_TOKEN", faults);
     // Read for its faults alone: nothing is allowed in it.
     env.query("TFC_API_QUERY", PARAMETERS, faults)?;
+    let token = token?;
     Some(Arc::new(Terraform {
         address: method(&base?, "/api/v2/organization/audit-trail"),
-        authorization: Authorization::Fixed(header("Bearer", &token?)),
+        authorization: Authorization::Fixed(header("Bearer", token.expose_secret())),
     }))
 }
 

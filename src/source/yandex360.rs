@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
@@ -97,7 +98,7 @@ fn configure(log: Log, env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>
         log,
         address: method(&base?, &log.path(organization?)),
         query: query?,
-        authorization: Authorization::Fixed(header("OAuth", &token?)),
+        authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
     }))
 }
 

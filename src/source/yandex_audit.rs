@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
@@ -27,6 +28,13 @@ pub(super) const AUDIT: Kind = Kind {
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_CLOUD_API_URL", "AUDIT_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
     configure,
+};
+
+/// The whole item is the record: what the event is, and who its user was.
+const SHAPE: Shape = Shape {
+    time: &["event", "occurred_at"],
+    id: &["event", "idempotency_id"],
+    sameness: Sameness::Content,
 };
 
 const PARAMETERS: Parameters = Parameters {
@@ -55,7 +63,7 @@ fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
     Some(Arc::new(YandexAudit {
         address: method(&base?, &format!("/v1/auditlog/organizations/{}/events", organization?)),
         query: joined(query?),
-        authorization: Authorization::Fixed(header("OAuth", &token?)),
+        authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
     }))
 }
 
@@ -90,11 +98,7 @@ struct ErrorBody {
 
 impl Source for YandexAudit {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["event", "occurred_at"],
-            id: &["event", "idempotency_id"],
-            sameness: Sameness::Content,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {
