@@ -52,7 +52,6 @@ enum Way<'a> {
     Slices {
         slices: SlicePlan,
         /// The newer parts of slices that were divided, the oldest last.
-        waiting: Vec<Slice>,
         in_flight: FuturesOrdered<BoxFuture<'a, Fetched>>,
     },
     Numbered(NumberedWalk),
@@ -66,7 +65,6 @@ impl<'a> Walk<'a> {
         let way = match fetcher.source().paging() {
             Paging::Bounded => Way::Slices {
                 slices: SlicePlan::new(plan.window),
-                waiting: Vec::new(),
                 in_flight: FuturesOrdered::new(),
             },
             Paging::Numbered => {
@@ -97,11 +95,7 @@ impl<'a> Walk<'a> {
                     Piece::of(harvest, done_to)
                 }))
             }
-            Way::Slices {
-                slices,
-                waiting,
-                in_flight,
-            } => next_slice(fetcher, plan, slices, waiting, in_flight).await,
+            Way::Slices { slices, in_flight } => next_slice(fetcher, plan, slices, in_flight).await,
         }
     }
 }
@@ -117,7 +111,6 @@ async fn next_slice<'a>(
     fetcher: &'a Fetcher,
     plan: WalkPlan,
     slices: &mut SlicePlan,
-    waiting: &mut Vec<Slice>,
     in_flight: &mut FuturesOrdered<BoxFuture<'a, Fetched>>,
 ) -> Result<Option<Piece>, FetchError> {
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
@@ -130,30 +123,22 @@ async fn next_slice<'a>(
     };
     loop {
         while in_flight.len() < plan.concurrency.max(1) {
-            let Some(slice) = waiting.pop().or_else(|| slices.next_slice()) else {
-                break;
-            };
+            let Some(slice) = slices.next_slice() else { break };
             in_flight.push_back(fetch(slice));
         }
         let Some((slice, end)) = in_flight.next().await else {
             return Ok(None);
         };
-        let (older, newer) = match end? {
+        match end? {
             SliceEnd::Complete(harvest) => {
                 slices.completed(slice, harvest.records.len());
                 return Ok(Some(Piece::of(harvest, slice.to)));
             }
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, records),
             SliceEnd::TooWide => slices.too_wide(slice),
-        };
-        // Pieces leave in order, so a newer part has to be under way where slices behind it are; else it waits, or a
-        // slice that is divided many times would be fetched, and held in memory, in all its parts at once.
-        match newer {
-            Some(newer) if in_flight.is_empty() => waiting.push(newer),
-            Some(newer) => in_flight.push_front(fetch(newer)),
-            None => {}
         }
-        in_flight.push_front(fetch(older));
+        // What lies behind it is as long as it was, and comes again in slices of the new length.
+        in_flight.clear();
     }
 }
 

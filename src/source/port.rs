@@ -27,6 +27,7 @@ pub(super) const PORT: Kind = Kind {
         days: 365,
         is_documented: true,
     },
+    former_prefix: None,
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],

@@ -26,6 +26,7 @@ pub(super) const TERRAFORM: Kind = Kind {
         days: 14,
         is_documented: true,
     },
+    former_prefix: None,
     lookback_days: 14,
     variables: &["TFC_API_URL", "TFC_API_QUERY"],
     secrets: &["TFC_ORG_TOKEN"],
