@@ -1,22 +1,25 @@
 //! One stream of a run: recover how far the archive goes, then piece by piece fetch, drop what is known, append.
 
+mod filing;
 mod journal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Sifted, WriteError};
-use crate::config::StreamSettings;
+use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
+use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
 use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
-use crate::fetch::walk::{Piece, Walk, WalkPlan};
+use crate::fetch::walk::{Piece, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
+use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
+use filing::Filing;
 use journal::Journal;
 
 /// What a run does with a stream.
@@ -26,6 +29,8 @@ pub struct Task {
     pub now: DateTime<Utc>,
     /// What to ask for.
     pub range: Range,
+    /// Whether to reconcile: to ask at least from the range's start on, or as far back as the settings say.
+    pub reconcile: bool,
 }
 
 /// What came of a stream.
@@ -49,6 +54,8 @@ pub struct Collected {
     pub appended: u64,
     /// The day files that they were appended to.
     pub files: BTreeSet<String>,
+    /// Of these, the records that an ordinary run would not have brought.
+    pub late: Lateness,
     /// The time of the archive's last record.
     pub last_record: Option<DateTime<Utc>>,
     /// Why it is not complete; what was appended before stays.
@@ -129,9 +136,9 @@ async fn run(
     let limits = &settings.limits;
     let last = archive.recover(task.now)?;
     collected.last_record = last;
-    let asked = task
-        .range
-        .window(task.now, last, limits.overlap, limits.initial_lookback);
+    let runs = archive.runs();
+    let range = task.range(limits, last, &runs);
+    let asked = range.window(task.now, last, limits.overlap, limits.initial_lookback);
     let Some(window) = announce(asked, last) else {
         return Ok(());
     };
@@ -148,20 +155,66 @@ async fn run(
         max_pages: limits.max_pages,
         concurrency: 1,
     };
-    let gaps = match task.range == Range::default() {
+    let yardstick = Yardstick {
+        last,
+        overlap: limits.overlap,
+        runs,
+    };
+    let gaps = match task.range == Range::default() && !task.reconcile {
         true => journal.gaps(window, task.now, limits.overlap),
         false => Vec::new(),
     };
     let mut filing = Filing {
         archive,
         now: task.now,
+        yardstick,
         progress,
         stop,
         collected,
     };
     let result = filing.file_all(&fetcher, plan, &gaps).await;
+    let Filing {
+        mut archive, yardstick, ..
+    } = filing;
     collected.effort = fetcher.effort();
-    result
+    if let Some(last) = collected.last_record {
+        archive.note_tails(last, limits.overlap);
+    }
+    result?;
+    note_run(&mut archive, yardstick, window, task.now, limits);
+    Ok(())
+}
+
+impl Task {
+    /// The range to ask for: further back than usual when this is to reconcile, or it is time to.
+    fn range(&self, limits: &Limits, last: Option<DateTime<Utc>>, runs: &Runs) -> Range {
+        let is_due = || limits.reconcile_every.is_some_and(|every| runs.is_due(self.now, every));
+        let reach = self.now - limits.reconcile_reach;
+        match (self.reconcile, self.range) {
+            (true, range) => {
+                Range { since: None, ..range }.reaching_back(range.since.unwrap_or(reach), last, limits.overlap)
+            }
+            (false, usual) if usual == Range::default() && is_due() => usual.reaching_back(reach, last, limits.overlap),
+            (false, range) => range,
+        }
+    }
+}
+
+/// Remembers what was asked for, if that was everything up to now. A failure costs no record and so fails no stream.
+fn note_run(archive: &mut Archive, yardstick: Yardstick, window: Window, now: DateTime<Utc>, limits: &Limits) {
+    if window.to < now {
+        return;
+    }
+    let mut runs = yardstick.runs;
+    let ran = Ran {
+        at: now,
+        from: window.from,
+        last: yardstick.last.unwrap_or(window.from),
+    };
+    runs.note(ran, limits.reconcile_reach);
+    if let Err(error) = archive.keep_runs(&runs) {
+        tracing::warn!("{error}: this run is complete but not noted, so the next one may reconcile again");
+    }
 }
 
 fn open(settings: &StreamSettings, access: Access, now: DateTime<Utc>) -> Result<Archive, WriteError> {
@@ -202,95 +255,14 @@ fn announce(asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
     Some(window)
 }
 
-/// Where the pieces of a walk go.
-struct Filing<'a> {
-    archive: Archive,
-    now: DateTime<Utc>,
-    progress: &'a mut StreamProgress,
-    stop: &'a Stop,
-    collected: &'a mut Collected,
-}
-
-impl Filing<'_> {
-    /// Goes back for the gaps, oldest first, and then walks the plan's window.
-    ///
-    /// A gap that the service does not give stays in the journal for the next run, so it holds up nothing newer; but the
-    /// run is not complete.
-    async fn file_all(&mut self, fetcher: &Fetcher, plan: WalkPlan, gaps: &[Window]) -> Result<(), CollectError> {
-        let mut still_open = None;
-        for window in gaps {
-            let plan = WalkPlan {
-                window: *window,
-                ..plan
-            };
-            if let Some(error) = self.close_gap(fetcher, plan).await? {
-                still_open.get_or_insert(error);
-            }
-        }
-        self.file_window(fetcher, plan).await?;
-        still_open.map_or(Ok(()), Err)
-    }
-
-    /// Walks a gap; a refusal of the service is the outcome, whatever else goes wrong is the end.
-    async fn close_gap(&mut self, fetcher: &Fetcher, plan: WalkPlan) -> Result<Option<CollectError>, CollectError> {
-        let (from, to) = (bound(plan.window.from), bound(plan.window.to));
-        tracing::info!(from, to, "going back for a time that no run has asked for");
-        let result = self.file_window(fetcher, plan).await;
-        self.collected.closed.push(Closed {
-            from: plan.window.from,
-            to: plan.window.to,
-            covered_to: self.collected.covered_to.take(),
-            error: result.as_ref().err().map(ToString::to_string),
-        });
-        match result {
-            Ok(()) => Ok(None),
-            Err(CollectError::Fetch(cause)) => {
-                tracing::error!(from, to, "it is still missing: {cause}");
-                Ok(Some(CollectError::Gap { from, to, cause }))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Files each piece of a window before the next one is asked for; a wish to stop is heard between writes.
-    async fn file_window(&mut self, fetcher: &Fetcher, plan: WalkPlan) -> Result<(), CollectError> {
-        self.progress.begin(plan.window);
-        let mut walk = Walk::new(fetcher, plan);
-        loop {
-            let piece = tokio::select! {
-                biased;
-                () = self.stop.requested() => return Err(CollectError::Stopped),
-                piece = walk.next_piece() => piece?,
-            };
-            let Some(piece) = piece else {
-                self.collected.covered_to = Some(plan.window.to);
-                return Ok(());
-            };
-            self.file(piece)?;
-        }
-    }
-
-    fn file(&mut self, piece: Piece) -> Result<(), CollectError> {
-        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
-        let appended_before = self.collected.appended;
-        self.collected.file(piece, &mut self.archive, self.now)?;
-        if let Some(day) = first_day {
-            self.archive.forget_before(day);
-        }
-        self.collected.covered_to = Some(done_to);
-        self.progress
-            .advance(done_to, self.collected.appended - appended_before);
-        Ok(())
-    }
-}
-
-/// Later pieces can repeat records of this piece's oldest day, but hardly of the days before.
-fn oldest_day(piece: &Piece) -> Option<NaiveDate> {
-    piece.records.iter().map(|record| record.time.date_naive()).min()
-}
-
 impl Collected {
-    fn file(&mut self, piece: Piece, archive: &mut Archive, now: DateTime<Utc>) -> Result<(), CollectError> {
+    fn file(
+        &mut self,
+        piece: Piece,
+        archive: &mut Archive,
+        now: DateTime<Utc>,
+        yardstick: &Yardstick,
+    ) -> Result<(), CollectError> {
         let newest = piece.records.iter().map(|record| record.time).max();
         let Sifted { new, mut conflicts, .. } = archive.sift(piece.records)?;
         conflicts.extend(piece.rejected);
@@ -300,12 +272,14 @@ impl Collected {
         for record in &conflicts {
             tracing::debug!(reason = record.reason, "a record cannot be filed");
         }
+        let late: Vec<_> = new.iter().filter_map(|record| yardstick.needed(record.time)).collect();
         let result = archive.append(new);
         let appended = match &result {
             Ok(appended) | Err(AppendError { appended, .. }) => appended.clone(),
         };
         self.note(appended);
         result.map_err(|error| error.cause)?;
+        late.into_iter().for_each(|needed| self.late.add(needed));
         self.duplicates = self.received - self.appended - self.rejected;
         self.last_record = self.last_record.max(newest.filter(|newest| *newest <= now));
         Ok(())

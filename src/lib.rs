@@ -20,6 +20,7 @@
 //! Each outside thing has one owner: [`mod@env`] the environment, [`fetch::http`] the HTTP client, [`archive`] the day
 //! files, `main` the clock and the end of the process.
 
+pub mod core_dump;
 pub mod printable;
 pub mod table;
 pub mod stop;
@@ -36,6 +37,7 @@ pub mod coverage;
 pub mod status;
 pub mod progress;
 pub mod logging;
+pub mod lateness;
 pub mod collect;
 pub mod summary;
 pub mod run;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::collect::Collected;
+use crate::lateness::Lateness;
 use crate::table::{Table, left, rfc3339, right};
 
 /// How the program ended, for whoever started it.
@@ -65,6 +66,8 @@ pub struct StreamSummary {
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
     error: Option<String>,
+    #[serde(skip)]
+    late: Lateness,
 }
 
 impl Summary {
@@ -126,7 +129,28 @@ impl StreamSummary {
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
             error,
+            late: collected.late,
         }
+    }
+
+    /// What people call the stream.
+    pub fn name(&self) -> &'static str {
+        self.stream
+    }
+
+    /// Whether it holds everything that was asked for.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The window that was asked for.
+    pub fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        (self.from, self.to)
+    }
+
+    /// The appended records that had come late.
+    pub fn late(&self) -> &Lateness {
+        &self.late
     }
 
     /// Records that were appended.

@@ -27,7 +27,8 @@ impl Lock {
             &self.location().state_file(what),
             STATE_FILE_MODE,
             format!("{line}\n").as_bytes(),
-        )
+        )?;
+        Ok(())
     }
 }
 

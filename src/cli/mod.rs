@@ -2,6 +2,7 @@
 
 mod archive;
 mod check;
+mod reconcile;
 mod time;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::window::Range;
 pub use archive::{Coverage, Status, Verify};
 pub use check::Check;
+pub use reconcile::Reconcile;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -43,6 +45,9 @@ pub enum Command {
     /// Ask the services for new records and append them to the day files (the default)
     #[command(after_long_help = COLLECT_EXAMPLES)]
     Collect(Collect),
+    /// Ask again for the last hours, add what arrived late, and say how late it was
+    #[command(after_long_help = reconcile::EXAMPLES)]
+    Reconcile(Reconcile),
     /// Try the settings: folders, tokens, services, clock; one request of one record per stream
     #[command(after_long_help = check::EXAMPLES)]
     Check(Check),
@@ -55,7 +60,7 @@ pub enum Command {
     /// Read every line of the day files and report what is wrong
     #[command(after_long_help = archive::VERIFY_EXAMPLES)]
     Verify(Verify),
-    /// Serve a stand-in for the four services, with invented records
+    /// Serve a stand-in for the services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
@@ -209,7 +214,7 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
         })
     };
     let mut command = with_names(Arguments::command());
-    for name in ["collect", "check", "status", "coverage", "verify"] {
+    for name in ["collect", "reconcile", "check", "status", "coverage", "verify"] {
         command = command.mut_subcommand(name, with_names);
     }
     command

@@ -14,6 +14,7 @@ pub mod check;
 pub mod collect;
 pub mod coverage;
 pub mod demo;
+pub mod reconcile;
 pub mod sandbox;
 pub mod status;
 pub mod verify;
