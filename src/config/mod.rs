@@ -3,6 +3,7 @@
 //! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
 mod limits;
+mod mistyped;
 mod place;
 mod stream;
 
@@ -58,9 +59,13 @@ impl Config {
             Some(log_file) if faults.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
                 log_file: log_file.into(),
-                warnings: warnings(env, &chosen),
+                warnings: warnings(env, kinds, &chosen),
             }),
-            _ => Err(faults),
+            _ => {
+                // What is missing may have been mistyped.
+                mistyped::find(env, kinds, &mut faults);
+                Err(faults)
+            }
         }
     }
 }
@@ -76,12 +81,33 @@ pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<V
     let places: Vec<_> = places.collect();
     match places.into_iter().collect() {
         Some(places) if faults.is_empty() => Ok(places),
-        _ => Err(faults),
+        _ => {
+            mistyped::find(env, kinds, &mut faults);
+            Err(faults)
+        }
     }
 }
 
-fn warnings(env: &Env, chosen: &[&Kind]) -> Vec<String> {
+/// Reads the settings of each chosen stream by itself, so that one which is set wrongly does not hide the others.
+pub fn each(
+    env: &Env,
+    kinds: &'static [Kind],
+    choice: Choice<'_>,
+) -> Vec<(&'static Kind, Result<StreamSettings, Faults>)> {
+    let chosen = chosen(env, kinds, choice.streams, &mut Faults::default());
+    let read = |kind: &'static Kind| {
+        let mut faults = Faults::default();
+        let settings = StreamSettings::read(env, kind, choice.access, &mut faults);
+        (kind, settings.filter(|_| faults.is_empty()).ok_or(faults))
+    };
+    chosen.into_iter().map(read).collect()
+}
+
+fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
     let mut warnings = env.warnings().to_vec();
+    let mut mistyped = Faults::default();
+    mistyped::find(env, kinds, &mut mistyped);
+    warnings.extend(mistyped.iter().map(ToString::to_string));
     let names: BTreeSet<_> = chosen.iter().flat_map(|kind| kind.secrets).collect();
     warnings.extend(names.into_iter().filter_map(|name| env.exposed_secret(name)));
     warnings

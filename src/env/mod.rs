@@ -92,6 +92,11 @@ impl Env {
         &self.warnings
     }
 
+    /// The names of all variables, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
     /// Whether a variable is set to something.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
