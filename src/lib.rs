@@ -20,6 +20,7 @@
 //! Each outside thing has one owner: [`mod@env`] the environment, [`fetch::http`] the HTTP client, [`archive`] the day
 //! files, `main` the clock and the end of the process.
 
+pub mod core_dump;
 pub mod printable;
 pub mod stop;
 pub mod env;
@@ -33,6 +34,7 @@ pub mod fetch;
 pub mod archive;
 pub mod progress;
 pub mod logging;
+pub mod lateness;
 pub mod collect;
 pub mod summary;
 pub mod run;

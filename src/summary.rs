@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::collect::Collected;
+use crate::lateness::Lateness;
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +68,8 @@ pub struct StreamSummary {
     #[serde(serialize_with = "timestamp")]
     last_record: Option<DateTime<Utc>>,
     error: Option<String>,
+    #[serde(skip)]
+    late: Lateness,
 }
 
 impl Summary {
@@ -128,7 +131,28 @@ impl StreamSummary {
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
             error,
+            late: collected.late,
         }
+    }
+
+    /// What people call the stream.
+    pub fn name(&self) -> &'static str {
+        self.stream
+    }
+
+    /// Whether it holds everything that was asked for.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The window that was asked for.
+    pub fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        (self.from, self.to)
+    }
+
+    /// The appended records that had come late.
+    pub fn late(&self) -> &Lateness {
+        &self.late
     }
 
     /// Records that were appended.

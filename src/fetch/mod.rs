@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use secrecy::SecretString;
 use url::Url;
 
@@ -24,6 +26,9 @@ pub mod walk;
 /// Of a server's message, as much as a person reads.
 const LONGEST_MESSAGE: usize = 300;
 
+/// Waits for so long; the runtime's timer, unless a test wants to know how long the waits are.
+pub type Pause = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Asks one service for pages.
 pub struct Fetcher {
     source: Arc<dyn Source>,
@@ -32,6 +37,7 @@ pub struct Fetcher {
     credentials: Credentials,
     counters: Counters,
     largest_answer: AtomicUsize,
+    pause: Pause,
 }
 
 /// What was asked so far.
@@ -162,7 +168,15 @@ impl Fetcher {
             credentials: Credentials::default(),
             counters: Counters::default(),
             largest_answer: AtomicUsize::new(0),
+            pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
+    }
+
+    /// The same with another way to wait before a request is repeated.
+    #[must_use]
+    pub fn with_pause(mut self, pause: Pause) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// What was asked so far.
@@ -212,7 +226,7 @@ impl Fetcher {
                 self.explain(failure, failed)
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(wait).await;
+            (self.pause)(wait).await;
         }
     }
 
