@@ -66,9 +66,25 @@ impl Catalog {
         self.variables.insert(name.to_owned(), value.to_string());
     }
 
+    /// Whether a variable is set.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
     /// Takes a variable away, and returns what it held.
     pub(crate) fn unset(&mut self, name: &str) -> String {
         self.variables.remove(name).unwrap()
+    }
+
+    /// All variables, for a run inside this process.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        self.variables.clone()
+    }
+
+    /// The same folders and settings for another sandbox.
+    pub(crate) fn pointing_at(mut self, sandbox: &Sandbox) -> Self {
+        self.variables.extend(sandbox.variables());
+        self
     }
 
     /// All variables, as lines of an `.env`.
