@@ -18,3 +18,5 @@ mod takeover;
 mod terraform;
 #[cfg(test)]
 mod yandex;
+#[cfg(test)]
+mod yandex_audit;
