@@ -5,11 +5,21 @@ mod days;
 #[cfg(test)]
 mod line;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
+mod showing;
+#[cfg(test)]
+mod statuses;
+#[cfg(test)]
+mod stopping;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
