@@ -36,3 +36,5 @@ mod terraform;
 mod verify;
 #[cfg(test)]
 mod yandex;
+#[cfg(test)]
+mod yandex_audit;
