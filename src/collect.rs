@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
-use crate::fetch::http::{Http, SetupError};
+use crate::fetch::http::Http;
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
@@ -16,7 +16,7 @@ use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
 
 /// What a run does with a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     /// When the run began: the end of every window.
     pub now: DateTime<Utc>,
@@ -24,6 +24,8 @@ pub struct Task {
     pub range: Range,
     /// Whether to reconcile: to ask at least from the range's start on, or as far back as the settings say.
     pub reconcile: bool,
+    /// The client that all streams share.
+    pub http: Http,
 }
 
 /// What came of a stream.
@@ -63,9 +65,6 @@ pub enum CollectError {
     /// A day file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The client could not be set up.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
     /// Somebody asked the program to end.
     #[error("ended before it was complete, as was asked for; the next run goes on from here")]
     Stopped,
@@ -122,7 +121,8 @@ async fn run(
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
     };
-    let fetcher = Fetcher::new(settings.source.clone(), Http::new(limits.request_timeout)?, policy);
+    let http = task.http.with_timeout(limits.request_timeout);
+    let fetcher = Fetcher::new(settings.source.clone(), http, policy);
     let plan = WalkPlan {
         window,
         now: task.now,
