@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+mod feeds;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod logs;
