@@ -91,7 +91,7 @@ pub async fn run(
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         let work = async move {
-            let collected = collect(&settings, access, task, &mut bar, &stop).await;
+            let collected = collect(&settings, access, &task, &mut bar, &stop).await;
             log_end(&collected);
             (index, collected)
         };
@@ -121,9 +121,9 @@ fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, Sta
             .map_err(|cause| StartError::Name { stream, cause })?;
         accesses.push(match order.dry_run {
             true => Access::DryRun(location),
-            false => {
-                Access::Write(Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?)
-            }
+            false => Access::Write(Arc::new(
+                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
+            )),
         });
     }
     Ok(accesses)
