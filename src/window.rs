@@ -21,6 +21,10 @@ const TARGET_RECORDS: usize = 2_000;
 /// How much longer a slice may be than the one before it, so that one quiet night does not make the morning overflow.
 const GROWTH: i32 = 8;
 
+/// A service that could not answer for a slice takes its time to say so: the slices after it grow beyond half of its
+/// length by this part at a time only.
+const CAUTION: i32 = 16;
+
 /// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -185,6 +189,8 @@ pub struct SlicePlan {
     width: TimeDelta,
     /// What is known to be dense in what is still to be given out, the nearest last.
     dense: Vec<Dense>,
+    /// No slice is longer, since the service could not answer for one.
+    widest: TimeDelta,
 }
 
 /// A part that is known to hold much, because a slice with it overflowed.
@@ -207,6 +213,7 @@ impl SlicePlan {
             end: window.to,
             width: FIRST_WIDTH,
             dense: Vec::new(),
+            widest: WIDEST,
         }
     }
 
@@ -232,7 +239,8 @@ impl SlicePlan {
     /// A slice came back whole with this many records: fit the length of the next ones to it.
     pub fn completed(&mut self, slice: Slice, records: usize) {
         let longest = slice.width().max(self.width) * GROWTH;
-        self.width = width_for_target(slice.width(), records).clamp(LEAST_WIDTH, longest.min(WIDEST));
+        self.widest = (self.widest + self.widest / CAUTION).min(WIDEST);
+        self.width = width_for_target(slice.width(), records).clamp(LEAST_WIDTH, longest.min(self.widest));
     }
 
     /// A slice held too much: at least `records` of it lie between its newer end and `oldest`. It is given out again, in
@@ -247,6 +255,7 @@ impl SlicePlan {
 
     /// The service could not answer for a slice of this length. It is given out again, and everything behind it.
     pub fn too_wide(&mut self, slice: Slice) {
+        self.widest = (slice.width() / 2).max(LEAST_WIDTH);
         self.again_from(slice, slice.width());
     }
 
@@ -327,6 +336,22 @@ mod tests {
             }
         }
         overflows
+    }
+
+    #[test]
+    fn what_was_too_wide_once_is_hardly_tried_again() {
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 30)));
+        let (mut refused, mut given) = (0, 0);
+        while let Some(slice) = plan.next_slice() {
+            if slice.width() > TimeDelta::minutes(40) {
+                refused += 1;
+                plan.too_wide(slice);
+            } else {
+                given += 1;
+                plan.completed(slice, 0);
+            }
+        }
+        assert!(given < 2_000 && refused < given / 8, "{refused} in vain, {given} not");
     }
 
     #[test]

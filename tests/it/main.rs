@@ -7,6 +7,8 @@ mod coverage;
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+mod feeds;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod logs;
