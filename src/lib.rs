@@ -22,6 +22,7 @@
 
 pub mod core_dump;
 pub mod printable;
+pub mod table;
 pub mod stop;
 pub mod env;
 pub mod record;
@@ -32,6 +33,7 @@ pub mod cli;
 pub mod config;
 pub mod fetch;
 pub mod archive;
+pub mod coverage;
 pub mod progress;
 pub mod logging;
 pub mod lateness;

@@ -116,9 +116,9 @@ fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, Sta
             .map_err(|cause| StartError::Name { stream, cause })?;
         accesses.push(match order.dry_run {
             true => Access::DryRun(location),
-            false => {
-                Access::Write(Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?)
-            }
+            false => Access::Write(Arc::new(
+                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
+            )),
         });
     }
     Ok(accesses)

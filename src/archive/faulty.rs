@@ -225,6 +225,10 @@ impl Appendable for FaultyFile {
         self.file.last_byte()
     }
 
+    fn end_of_write(&mut self) -> io::Result<u64> {
+        self.file.end_of_write()
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         self.disk.operate("sync", &self.path)?;
         let length = fs::metadata(&self.path)?.len();

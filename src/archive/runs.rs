@@ -106,7 +106,7 @@ impl Archive {
     pub fn keep_runs(&mut self, runs: &Runs) -> Result<(), WriteError> {
         let path = self.location.state_file("runs.json");
         let text = serde_json::to_string(runs).map_err(|error| FileError::io("write", &path, error.into()))?;
-        self.pen.replace(&path, format!("{text}\n").as_bytes())
+        Ok(self.pen.replace(&path, format!("{text}\n").as_bytes())?)
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) trait Appendable: Write {
     /// The last byte; `None` when the file is empty.
     fn last_byte(&mut self) -> io::Result<Option<u8>>;
 
+    /// Where the last write ended, in bytes from the start of the file.
+    fn end_of_write(&mut self) -> io::Result<u64>;
+
     /// Waits until everything that was written is on disk.
     fn sync_data(&mut self) -> io::Result<()>;
 }
@@ -160,6 +163,10 @@ impl Appendable for File {
         Ok(Some(last[0]))
     }
 
+    fn end_of_write(&mut self) -> io::Result<u64> {
+        self.stream_position()
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         File::sync_data(self)
     }
@@ -205,6 +212,10 @@ impl Write for Void {
 impl Appendable for Void {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
         Ok(None)
+    }
+
+    fn end_of_write(&mut self) -> io::Result<u64> {
+        Ok(0)
     }
 
     fn sync_data(&mut self) -> io::Result<()> {

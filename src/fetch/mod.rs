@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use secrecy::SecretString;
 use url::Url;
 
 use crate::printable::excerpt;
 use crate::record::{ReadError, Reader, Record, Rejected};
 use crate::source::{Ask, BadPage, Next, Source};
-use credentials::{Credentials, Header};
+use credentials::Credentials;
 use http::Http;
 use retry::{Failure, RetryPolicy};
 
@@ -229,28 +230,28 @@ impl Fetcher {
         }
     }
 
-    /// One attempt; a token that was refused although it was not fresh is minted anew, once.
+    /// One attempt; a minted token that was refused is minted anew, once. A fresh one too: the service hands out the same
+    /// token until it ends, so it may have had a moment left to live.
     async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
-        let header = self.header().await?;
-        match self.get(ask, &header).await {
-            Err(Failure::Status { status: 401, .. }) if !header.is_fresh && self.credentials.forget().await => {
+        match self.get(ask, &self.header().await?).await {
+            Err(Failure::Status { status: 401, .. }) if self.credentials.forget().await => {
                 self.get(ask, &self.header().await?).await
             }
             result => result,
         }
     }
 
-    async fn header(&self) -> Result<Header, Failure> {
+    async fn header(&self) -> Result<SecretString, Failure> {
         self.credentials
             .header(&self.http, self.source.authorization(), &self.counters.requests)
             .await
     }
 
-    async fn get(&self, ask: &Ask, header: &Header) -> Result<FetchedPage, Failure> {
+    async fn get(&self, ask: &Ask, header: &SecretString) -> Result<FetchedPage, Failure> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         let url = self.source.page_url(ask);
         tracing::debug!(%url, "asking");
-        let body = self.http.get(url, &header.value).await?;
+        let body = self.http.get(url, header).await?;
         let page = read(&*self.source, ask, &body)?;
         tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
