@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+#[cfg(unix)]
+mod disk;
+#[cfg(test)]
+#[cfg(unix)]
+mod killed;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod logs;

@@ -56,6 +56,7 @@ async fn collect(catalog: &Catalog) -> BTreeMap<String, Value> {
         now: now(),
         range: Range::default(),
         dry_run: false,
+        reconcile: false,
     };
     let (_stopper, stop) = stop::channel();
     let summary = run::run(&config.streams, order, &Progress::hidden(), &stop)
