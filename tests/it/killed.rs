@@ -135,7 +135,9 @@ fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byt
             }
             if random.u8(..) < 60 {
                 arrivals += 1;
-                Api::ALL.map(|api| sandbox.add(api, vec![event(api, at(0), &format!("new-{arrivals}"))]));
+                for api in Api::ALL {
+                    sandbox.add(api, vec![event(api, at(0), &format!("new-{arrivals}"))]);
+                }
             }
         }
         catalog.collect(0, &[]);

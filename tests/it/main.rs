@@ -13,6 +13,8 @@ mod line;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod port;
 #[cfg(test)]
 mod ranges;
