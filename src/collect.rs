@@ -1,6 +1,7 @@
 //! One stream of a run: recover how far the archive goes, then piece by piece fetch, drop what is known, append.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -8,6 +9,7 @@ use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Sifted, Wr
 use crate::config::StreamSettings;
 use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
+use crate::fetch::tally::Tally;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::progress::StreamProgress;
@@ -30,6 +32,8 @@ pub struct Collected {
     pub window: Option<Window>,
     /// What was asked of the service.
     pub effort: Effort,
+    /// How its requests ended and how long they took.
+    pub tally: Tally,
     /// Records that the service gave, repeated ones included.
     pub received: u64,
     /// Records that were in the archive already, or came more than once.
@@ -72,8 +76,8 @@ pub enum CollectError {
 /// Where the day files of a stream are opened: under a lock, or for a run that writes nothing.
 #[derive(Debug)]
 pub enum Access {
-    /// Under this lock.
-    Write(Lock),
+    /// Under this lock, which can outlive the run.
+    Write(Arc<Lock>),
     /// Without one, for counting alone.
     DryRun(crate::archive::Location),
 }
@@ -135,6 +139,7 @@ async fn run(
     )
     .await;
     collected.effort = fetcher.effort();
+    collected.tally = fetcher.tally();
     result
 }
 

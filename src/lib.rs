@@ -1,6 +1,7 @@
 //! trailkeeper keeps SaaS audit trails: every record that a service gave, once, in append-only day files.
 
 pub mod printable;
+pub mod replace;
 pub mod stop;
 pub mod env;
 pub mod record;
@@ -13,8 +14,11 @@ pub mod fetch;
 pub mod archive;
 pub mod progress;
 pub mod logging;
+pub mod notify;
 pub mod collect;
 pub mod summary;
 pub mod run;
+pub mod metrics;
+pub mod follow;
 pub mod sandbox;
 pub mod commands;

@@ -23,6 +23,7 @@ mod storage;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -55,7 +56,7 @@ pub struct Archive {
     rejected: RejectedFile,
     known: KnownDays,
     healed: Healed,
-    _lock: Option<Lock>,
+    _lock: Option<Arc<Lock>>,
 }
 
 impl Archive {
@@ -65,7 +66,13 @@ impl Archive {
     /// # Errors
     ///
     /// If the folder or a day file cannot be read, or a newline or note not be written.
-    pub fn open(lock: Lock, shape: Shape, file_mode: u32, now: DateTime<Utc>) -> Result<Self, WriteError> {
+    pub fn open(
+        lock: impl Into<Arc<Lock>>,
+        shape: Shape,
+        file_mode: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Self, WriteError> {
+        let lock = lock.into();
         let location = lock.location().clone();
         let mut archive = Self::new(location, Box::new(Disk), Some(lock), shape, file_mode);
         archive.heal(now)?;
@@ -78,7 +85,13 @@ impl Archive {
         Self::new(location, Box::new(Nowhere), None, shape, 0)
     }
 
-    fn new(location: Location, storage: Box<dyn Storage>, lock: Option<Lock>, shape: Shape, file_mode: u32) -> Self {
+    fn new(
+        location: Location,
+        storage: Box<dyn Storage>,
+        lock: Option<Arc<Lock>>,
+        shape: Shape,
+        file_mode: u32,
+    ) -> Self {
         let rejected = RejectedFile::of(&location);
         Self {
             location,

@@ -1,6 +1,7 @@
 //! The one place that knows reqwest: a request goes out, a whole answer of bounded size comes back.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
@@ -8,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::retry::{Failure, server_wait};
+use super::tally::{Answer, Tally};
 
 /// No answer may be larger, after decompression: a page of these services holds a few megabytes at most.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
@@ -20,10 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The client for one stream.
+/// The client for one stream; clones count their requests together.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    tally: Arc<Mutex<Tally>>,
 }
 
 /// The client cannot be set up; the text says why.
@@ -50,7 +53,15 @@ impl Http {
             .timeout(timeout)
             .build()
             .map_err(|error| SetupError(describe(&error)))?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            tally: Arc::default(),
+        })
+    }
+
+    /// The requests so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The body of a successful answer to `GET`.
@@ -58,7 +69,8 @@ impl Http {
     /// # Errors
     /// See [`Failure`]; [`Failure::BadBody`] for a body that is not UTF-8.
     pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<String, Failure> {
-        send(self.client.get(url).header(AUTHORIZATION, header(authorization)?)).await
+        let request = self.client.get(url).header(AUTHORIZATION, header(authorization)?);
+        self.send(request).await
     }
 
     /// The body of a successful answer to `POST` with a JSON body.
@@ -67,13 +79,18 @@ impl Http {
     /// As for [`Http::get`].
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<String, Failure> {
         let body = body.expose_secret().to_owned();
-        send(
-            self.client
-                .post(url)
-                .header(CONTENT_TYPE, "application/json")
-                .body(body),
-        )
-        .await
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(body)).await
+    }
+
+    /// Sends a request and counts it.
+    async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
+        let started = Instant::now();
+        let mut answer = Answer::Nothing;
+        let result = exchange(request, &mut answer).await;
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.note(answer, started.elapsed());
+        result
     }
 }
 
@@ -84,9 +101,11 @@ fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
-async fn send(request: RequestBuilder) -> Result<String, Failure> {
+/// One exchange; `answer` tells what came, whatever the result is.
+async fn exchange(request: RequestBuilder, answer: &mut Answer) -> Result<String, Failure> {
     let response = request.send().await.map_err(transport)?;
     let status = response.status();
+    *answer = Answer::Status(status.as_u16());
     if status.is_success() {
         let body = read_body(response, LARGEST_BODY).await?;
         return String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())));

@@ -11,6 +11,7 @@ use crate::source::{Ask, BadPage, Next, Source};
 use credentials::{Credentials, Header};
 use http::Http;
 use retry::{Failure, RetryPolicy};
+use tally::Tally;
 
 mod credentials;
 mod harvest;
@@ -18,6 +19,7 @@ pub mod http;
 mod numbered;
 pub mod retry;
 mod slice;
+pub mod tally;
 pub mod walk;
 
 /// Of a server's message, as much as a person reads.
@@ -171,6 +173,11 @@ impl Fetcher {
             retries: self.counters.retries.load(Ordering::Relaxed),
             pages: self.counters.pages.load(Ordering::Relaxed),
         }
+    }
+
+    /// How the requests ended and how long they took.
+    pub fn tally(&self) -> Tally {
+        self.http.tally()
     }
 
     pub(crate) fn source(&self) -> &dyn Source {
