@@ -112,7 +112,7 @@ async fn run(
     let asked = task
         .range
         .window(task.now, last, limits.overlap, limits.initial_lookback);
-    let Some(window) = announce(settings.kind.name, asked, last) else {
+    let Some(window) = announce(asked, last) else {
         return Ok(());
     };
     collected.window = Some(window);
@@ -152,13 +152,12 @@ fn open(settings: &StreamSettings, access: Access, now: DateTime<Utc>) -> Result
 }
 
 /// Says what is asked for, and whether it differs from what the operator typed.
-fn announce(stream: &str, asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
+fn announce(asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
     let last = last.map_or_else(|| "none".to_owned(), bound);
     let window = match asked {
         Asked::Window(window) => window,
         Asked::MovedBack(window) => {
             tracing::warn!(
-                stream,
                 last_record = last,
                 "--since is later than the last record, which would leave a hole: asking from before that record"
             );
@@ -166,7 +165,6 @@ fn announce(stream: &str, asked: Asked, last: Option<DateTime<Utc>>) -> Option<W
         }
         Asked::Nothing { from, to } => {
             tracing::warn!(
-                stream,
                 from = bound(from),
                 to = bound(to),
                 "the range ends before it begins: nothing to ask for; give --since to ask for an older one"
@@ -175,7 +173,6 @@ fn announce(stream: &str, asked: Asked, last: Option<DateTime<Utc>>) -> Option<W
         }
     };
     tracing::info!(
-        stream,
         last_record = last,
         from = bound(window.from),
         to = bound(window.to),
@@ -238,6 +235,9 @@ impl Collected {
     }
 
     fn note(&mut self, appended: Appended) {
+        for file in &appended.files {
+            tracing::debug!(file, "appended to");
+        }
         self.appended += appended.records;
         self.files.extend(appended.files);
     }

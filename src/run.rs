@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
@@ -78,13 +79,19 @@ pub async fn run(
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
         let stop = stop.clone();
-        tasks.spawn(async move { (index, collect(&settings, access, task, &mut bar, &stop).await) });
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = settings.kind.name);
+        let work = async move {
+            let collected = collect(&settings, access, task, &mut bar, &stop).await;
+            log_end(&collected);
+            (index, collected)
+        };
+        tasks.spawn(work.instrument(span));
     }
     let mut results: Vec<Option<Collected>> = streams.iter().map(|_| None).collect();
     while let Some(joined) = tasks.join_next().await {
         match joined {
             Ok((index, collected)) => {
-                log_end(streams[index].kind.name, &collected);
                 results[index] = Some(collected);
             }
             Err(error) => tracing::error!("a stream ended by an error inside the program: {error}"),
@@ -123,20 +130,18 @@ fn location(settings: &StreamSettings) -> Result<Location, StartError> {
         .map_err(|cause| StartError::Name { stream, cause })
 }
 
-fn log_end(stream: &str, collected: &Collected) {
+fn log_end(collected: &Collected) {
     match &collected.failure {
         None => tracing::info!(
-            stream,
             appended = collected.appended,
             duplicates = collected.duplicates,
             rejected = collected.rejected,
             "complete"
         ),
-        Some(failure) => tracing::error!(stream, appended = collected.appended, "failed: {failure}"),
+        Some(failure) => tracing::error!(appended = collected.appended, "failed: {failure}"),
     }
     if collected.rejected > 0 {
         tracing::warn!(
-            stream,
             rejected = collected.rejected,
             "records that cannot be filed were put into the rejected file, with the reason"
         );

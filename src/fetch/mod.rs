@@ -241,8 +241,11 @@ impl Fetcher {
 
     async fn get(&self, ask: &Ask, header: &Header) -> Result<FetchedPage, Failure> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let body = self.http.get(self.source.page_url(ask), &header.value).await?;
+        let url = self.source.page_url(ask);
+        tracing::debug!(%url, "asking");
+        let body = self.http.get(url, &header.value).await?;
         let page = read(&*self.source, ask, &body)?;
+        tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
         Ok(page)
     }

@@ -313,16 +313,17 @@ impl SliceWalk {
         Step::Ask
     }
 
-    /// A page was too large to take: the same in smaller pages.
+    /// A page was too large to take: the same in smaller pages, unless it is the larger one that a doubt asked for.
     fn shrink_page(&mut self, error: FetchError) -> Step {
-        match self.size.halved(self.usual_size) {
-            Some(size) => {
-                self.restart_at(self.upper);
-                self.size = size;
-                Step::Ask
-            }
-            None => Step::Fail(error),
+        if let Doubt::Larger { count } | Doubt::Wide { count, .. } = self.doubt {
+            return same_time(self.upper, count);
         }
+        let Some(size) = self.size.halved(self.usual_size) else {
+            return Step::Fail(error);
+        };
+        self.restart_at(self.upper);
+        self.size = size;
+        Step::Ask
     }
 }
 
@@ -551,6 +552,44 @@ mod tests {
             }
             prop_assert_eq!(filed.into_keys().collect::<Vec<_>>(), all_ids(&service));
         }
+    }
+
+    fn too_large() -> FetchError {
+        FetchError::TooLarge {
+            address: String::new(),
+            problem: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_too_large_is_asked_for_in_halves_down_to_one_record() {
+        let part = slice(0, 1_000);
+        let mut walk = SliceWalk::new(part, horizon(part), 20, 100);
+        let sizes: Vec<u32> = std::iter::from_fn(|| {
+            let step = walk.shrink_page(too_large());
+            (step == Step::Ask).then(|| walk.ask().size.of(100))
+        })
+        .collect();
+        assert_eq!(sizes, [50, 25, 12, 6, 3, 1]);
+        assert_eq!(walk.shrink_page(too_large()), Step::Fail(too_large()));
+    }
+
+    #[test]
+    fn a_burst_of_large_records_fails_aloud_instead_of_asking_for_ever() {
+        let part = slice(0, 1_000);
+        let mut walk = SliceWalk::new(part, horizon(part), 20, 4);
+        assert_eq!(walk.shrink_page(too_large()), Step::Ask);
+        let full = FetchedPage {
+            records: vec![Ok(record(5, 1)), Ok(record(5, 2))],
+            next: Next::Unsaid,
+            pages: None,
+        };
+        assert_eq!(walk.take(full, 0), Step::Ask);
+        assert_eq!(walk.ask().size.of(4), 4);
+        assert!(matches!(
+            walk.shrink_page(too_large()),
+            Step::Fail(FetchError::SameTime { count: 2, .. })
+        ));
     }
 
     fn ids(records: &[Record]) -> Vec<usize> {

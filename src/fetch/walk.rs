@@ -66,7 +66,14 @@ impl<'a> Walk<'a> {
                 slices: SlicePlan::new(plan.window),
                 in_flight: FuturesOrdered::new(),
             },
-            Paging::Numbered => Way::Numbered(NumberedWalk::new(plan.window, plan.last_horizon(), plan.max_pages)),
+            Paging::Numbered => {
+                // Its lower bound may be exclusive too.
+                let whole = Slice {
+                    from: plan.window.from,
+                    to: plan.window.to,
+                };
+                Way::Numbered(NumberedWalk::new(whole.ask(), plan.last_horizon(), plan.max_pages))
+            }
         };
         Self { fetcher, plan, way }
     }
