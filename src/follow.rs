@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use crate::archive::Lock;
 use crate::collect::{Access, Collected, Task, collect};
@@ -64,7 +65,9 @@ pub fn follow(
             progress: progress.clone(),
             stop: stop.clone(),
         };
-        tokio::spawn(stream.keep_collecting(sender.clone()));
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = settings.kind.name);
+        tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
     }
     Ok(rounds)
 }
@@ -116,7 +119,8 @@ impl Stream {
         let access = Access::Write(Arc::clone(&self.lock));
         let mut bar = self.progress.stream(settings.kind.name);
         let stop = self.stop.clone();
-        let run = tokio::spawn(async move { collect(&settings, access, task, &mut bar, &stop).await });
+        let work = async move { collect(&settings, access, task, &mut bar, &stop).await };
+        let run = tokio::spawn(work.in_current_span());
         run.await.unwrap_or_else(|error| {
             tracing::error!("a run ended by an error inside the program: {error}");
             internal_failure()
@@ -134,11 +138,10 @@ fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
 /// The one line of a run.
 fn log(round: &Round) {
     let summary = &round.summary;
-    let (stream, records) = (summary.stream(), summary.records());
+    let records = summary.records();
     let next_seconds = round.wait.map_or(0, |wait| wait.as_secs());
     match summary.error() {
         None => tracing::info!(
-            stream,
             appended = records.appended,
             duplicates = records.duplicates,
             rejected = records.rejected,
@@ -147,10 +150,9 @@ fn log(round: &Round) {
             "complete"
         ),
         Some(_) if summary.is_stopped() => {
-            tracing::info!(stream, appended = records.appended, "ended, as was asked for")
+            tracing::info!(appended = records.appended, "ended, as was asked for")
         }
         Some(error) => tracing::error!(
-            stream,
             appended = records.appended,
             failures = round.failures,
             next_seconds,

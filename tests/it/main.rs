@@ -1,6 +1,8 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 
 #[cfg(test)]
+mod follow;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod runs;

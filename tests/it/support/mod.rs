@@ -2,6 +2,8 @@
 
 mod catalog;
 mod service;
+mod tools;
 
 pub(crate) use catalog::{Catalog, Run, base_name};
 pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
+pub(crate) use tools::{succeed, tool};
