@@ -32,6 +32,8 @@ fn main() -> ExitCode {
             Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
             Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
             Command::Demo(arguments) => commands::demo::run(&arguments, now).await,
+            Command::Completions(arguments) => commands::install::completions(&arguments),
+            Command::Man(arguments) => commands::install::man(&arguments),
         }
     });
     exit.into()

@@ -1,6 +1,7 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
 mod follow;
+mod install;
 mod time;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::window::Range;
 pub use follow::{BadInterval, Follow, Interval};
+pub use install::{Completions, Man};
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -46,6 +48,11 @@ pub enum Command {
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
     Demo(Demo),
+    /// Print completions for a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
 }
 
 /// The arguments of `collect`.
@@ -209,6 +216,12 @@ const SANDBOX_EXAMPLES: &str = "\
 Examples:
   trailkeeper sandbox                                 prints the variables to set
   trailkeeper sandbox --listen 127.0.0.1:0 --records 100000 --seed 7";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  trailkeeper completions bash > /usr/share/bash-completion/completions/trailkeeper
+  trailkeeper completions zsh > /usr/share/zsh/vendor-completions/_trailkeeper
+  trailkeeper completions fish > ~/.config/fish/completions/trailkeeper.fish";
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use crate::stop::{self, Stop};
 pub mod collect;
 pub mod demo;
 mod follow;
+pub mod install;
 pub mod sandbox;
 
 /// Tells the operator on stderr, before there is a log.

@@ -160,4 +160,21 @@ mod tests {
         }
         assert_eq!(FAMILIES.len(), Name::ForwarderLagSeconds as usize + 1);
     }
+
+    #[test]
+    fn the_samples_ask_for_figures_that_exist() {
+        let alerts = include_str!("../../samples/prometheus/alerts.yml");
+        let dashboard = include_str!("../../samples/prometheus/grafana-dashboard.json");
+        let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
+        let texts = [alerts, dashboard]
+            .into_iter()
+            .flat_map(|text| text.split(|character| !is_part(character)));
+        let asked: std::collections::BTreeSet<&str> = texts
+            .filter(|word| word.starts_with("trailkeeper_"))
+            .map(|word| word.strip_suffix("_bucket").unwrap_or(word))
+            .collect();
+        let known: std::collections::BTreeSet<&str> = FAMILIES.iter().map(|family| family.text).collect();
+        assert_eq!(asked.difference(&known).collect::<Vec<_>>(), [&""; 0]);
+        assert!(asked.len() >= 12, "{asked:?}");
+    }
 }

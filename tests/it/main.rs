@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod runs;
