@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Sifted, WriteError};
-use crate::config::StreamSettings;
+use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
+use crate::config::{Limits, StreamSettings};
 use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::tally::Tally;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
+use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
@@ -23,6 +24,8 @@ pub struct Task {
     pub now: DateTime<Utc>,
     /// What to ask for.
     pub range: Range,
+    /// Whether to reconcile: to ask at least from the range's start on, or as far back as the settings say.
+    pub reconcile: bool,
 }
 
 /// What came of a stream.
@@ -44,6 +47,8 @@ pub struct Collected {
     pub appended: u64,
     /// The day files that they were appended to.
     pub files: BTreeSet<String>,
+    /// Of these, the records that an ordinary run would not have brought.
+    pub late: Lateness,
     /// The time of the archive's last record.
     pub last_record: Option<DateTime<Utc>>,
     /// Why it is not complete; what was appended before stays.
@@ -109,9 +114,9 @@ async fn run(
     let limits = &settings.limits;
     let last = archive.recover(task.now)?;
     collected.last_record = last;
-    let asked = task
-        .range
-        .window(task.now, last, limits.overlap, limits.initial_lookback);
+    let runs = archive.runs();
+    let range = task.range(limits, last, &runs);
+    let asked = range.window(task.now, last, limits.overlap, limits.initial_lookback);
     let Some(window) = announce(asked, last) else {
         return Ok(());
     };
@@ -129,18 +134,53 @@ async fn run(
         max_pages: limits.max_pages,
         concurrency: 1,
     };
-    let result = file_pieces(
-        Walk::new(&fetcher, plan),
-        &mut archive,
-        task.now,
-        progress,
-        stop,
-        collected,
-    )
-    .await;
+    let yardstick = Yardstick {
+        last,
+        overlap: limits.overlap,
+        runs,
+    };
+    let walk = Walk::new(&fetcher, plan);
+    let result = file_pieces(walk, &mut archive, task.now, &yardstick, progress, stop, collected).await;
     collected.effort = fetcher.effort();
     collected.tally = fetcher.tally();
-    result
+    if let Some(last) = collected.last_record {
+        archive.note_tails(last, limits.overlap);
+    }
+    result?;
+    note_run(&mut archive, yardstick, window, task.now, limits);
+    Ok(())
+}
+
+impl Task {
+    /// The range to ask for: further back than usual when this is to reconcile, or it is time to.
+    fn range(&self, limits: &Limits, last: Option<DateTime<Utc>>, runs: &Runs) -> Range {
+        let is_due = || limits.reconcile_every.is_some_and(|every| runs.is_due(self.now, every));
+        let reach = self.now - limits.reconcile_reach;
+        match (self.reconcile, self.range) {
+            (true, range) => {
+                Range { since: None, ..range }.reaching_back(range.since.unwrap_or(reach), last, limits.overlap)
+            }
+            (false, usual) if usual == Range::default() && is_due() => usual.reaching_back(reach, last, limits.overlap),
+            (false, range) => range,
+        }
+    }
+}
+
+/// Remembers what was asked for, if that was everything up to now. A failure costs no record and so fails no stream.
+fn note_run(archive: &mut Archive, yardstick: Yardstick, window: Window, now: DateTime<Utc>, limits: &Limits) {
+    if window.to < now {
+        return;
+    }
+    let mut runs = yardstick.runs;
+    let ran = Ran {
+        at: now,
+        from: window.from,
+        last: yardstick.last.unwrap_or(window.from),
+    };
+    runs.note(ran, limits.reconcile_reach);
+    if let Err(error) = archive.keep_runs(&runs) {
+        tracing::warn!("{error}: this run is complete but not noted, so the next one may reconcile again");
+    }
 }
 
 fn open(settings: &StreamSettings, access: Access, now: DateTime<Utc>) -> Result<Archive, WriteError> {
@@ -186,6 +226,7 @@ async fn file_pieces(
     mut walk: Walk<'_>,
     archive: &mut Archive,
     now: DateTime<Utc>,
+    yardstick: &Yardstick,
     progress: &mut StreamProgress,
     stop: &Stop,
     collected: &mut Collected,
@@ -199,7 +240,7 @@ async fn file_pieces(
         let Some(piece) = piece else { return Ok(()) };
         let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
         let appended_before = collected.appended;
-        collected.file(piece, archive, now)?;
+        collected.file(piece, archive, now, yardstick)?;
         if let Some(day) = first_day {
             archive.forget_before(day);
         }
@@ -213,7 +254,13 @@ fn oldest_day(piece: &Piece) -> Option<NaiveDate> {
 }
 
 impl Collected {
-    fn file(&mut self, piece: Piece, archive: &mut Archive, now: DateTime<Utc>) -> Result<(), CollectError> {
+    fn file(
+        &mut self,
+        piece: Piece,
+        archive: &mut Archive,
+        now: DateTime<Utc>,
+        yardstick: &Yardstick,
+    ) -> Result<(), CollectError> {
         let newest = piece.records.iter().map(|record| record.time).max();
         let Sifted { new, mut conflicts, .. } = archive.sift(piece.records)?;
         conflicts.extend(piece.rejected);
@@ -223,12 +270,14 @@ impl Collected {
         for record in &conflicts {
             tracing::debug!(reason = record.reason, "a record cannot be filed");
         }
+        let late: Vec<_> = new.iter().filter_map(|record| yardstick.needed(record.time)).collect();
         let result = archive.append(new);
         let appended = match &result {
             Ok(appended) | Err(AppendError { appended, .. }) => appended.clone(),
         };
         self.note(appended);
         result.map_err(|error| error.cause)?;
+        late.into_iter().for_each(|needed| self.late.add(needed));
         self.duplicates = self.received - self.appended - self.rejected;
         self.last_record = self.last_record.max(newest.filter(|newest| *newest <= now));
         Ok(())

@@ -86,7 +86,13 @@ impl Stream {
         let mut failures = 0;
         while !self.stop.is_requested() {
             let began = (self.plan.clock)();
-            let collected = self.collect(Task { now: began, range }).await;
+            let collected = self
+                .collect(Task {
+                    now: began,
+                    range,
+                    reconcile: false,
+                })
+                .await;
             let ended = (self.plan.clock)();
             let summary = StreamSummary::new(self.settings.kind.name, collected);
             if summary.error().is_none() {

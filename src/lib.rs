@@ -20,6 +20,7 @@
 //! Each outside thing has one owner: [`mod@env`] the environment, [`fetch::http`] the HTTP client, [`archive`] the day
 //! files, `main` the clock and the end of the process.
 
+pub mod core_dump;
 pub mod printable;
 pub mod replace;
 pub mod stop;
@@ -35,6 +36,7 @@ pub mod archive;
 pub mod progress;
 pub mod logging;
 pub mod notify;
+pub mod lateness;
 pub mod collect;
 pub mod summary;
 pub mod run;

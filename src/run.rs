@@ -9,6 +9,7 @@ use tracing::Instrument;
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::StreamSettings;
+use crate::lateness::minutes;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::summary::{StreamSummary, Summary};
@@ -23,6 +24,8 @@ pub struct Order {
     pub range: Range,
     /// Fetch and count, write nothing.
     pub dry_run: bool,
+    /// Ask at least from the range's start on, or as far back as the settings say.
+    pub reconcile: bool,
 }
 
 /// Why nothing was collected at all.
@@ -73,6 +76,7 @@ pub async fn run(
     let task = Task {
         now: order.now,
         range: order.range,
+        reconcile: order.reconcile,
     };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
@@ -139,6 +143,14 @@ fn log_end(collected: &Collected) {
             "complete"
         ),
         Some(failure) => tracing::error!(appended = collected.appended, "failed: {failure}"),
+    }
+    if let Some(needed) = collected.late.overlap_for(100) {
+        tracing::info!(
+            late = collected.late.records(),
+            overlap_minutes_at_least = minutes(needed.at_least),
+            overlap_minutes_surely = minutes(needed.surely),
+            "added records that had come late"
+        );
     }
     if collected.rejected > 0 {
         tracing::warn!(

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::collect::{CollectError, Collected};
 use crate::fetch::tally::Tally;
+use crate::lateness::Lateness;
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +69,8 @@ pub struct StreamSummary {
     #[serde(serialize_with = "timestamp")]
     last_record: Option<DateTime<Utc>>,
     error: Option<String>,
+    #[serde(skip)]
+    late: Lateness,
     #[serde(skip)]
     tally: Tally,
     #[serde(skip)]
@@ -147,14 +150,10 @@ impl StreamSummary {
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
             error,
+            late: collected.late,
             tally: collected.tally,
             is_stopped,
         }
-    }
-
-    /// The stream.
-    pub fn stream(&self) -> &'static str {
-        self.stream
     }
 
     /// What came of the records that the service gave.
@@ -185,6 +184,26 @@ impl StreamSummary {
     /// The time of the archive's last record.
     pub fn last_record(&self) -> Option<DateTime<Utc>> {
         self.last_record
+    }
+
+    /// What people call the stream.
+    pub fn name(&self) -> &'static str {
+        self.stream
+    }
+
+    /// Whether it holds everything that was asked for.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The window that was asked for.
+    pub fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        (self.from, self.to)
+    }
+
+    /// The appended records that had come late.
+    pub fn late(&self) -> &Lateness {
+        &self.late
     }
 
     /// Records that were appended.

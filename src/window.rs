@@ -70,6 +70,20 @@ pub enum Asked {
 }
 
 impl Range {
+    /// The same range from `since` on, where that is before the ordinary window; else as it is.
+    ///
+    /// Unlike a start that somebody gave, this one cannot leave a hole, nor cut an empty archive's first window short.
+    #[must_use]
+    pub fn reaching_back(self, since: DateTime<Utc>, last: Option<DateTime<Utc>>, overlap: TimeDelta) -> Self {
+        match last {
+            Some(last) if since < last - overlap => Self {
+                since: Some(since),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// The window for an archive whose last record is at `last`; without one, it begins `lookback` before `now`.
     pub fn window(
         &self,
@@ -279,6 +293,20 @@ mod tests {
             window(None, Some(last - day), Some(last)),
             Asked::Nothing { .. }
         ));
+    }
+
+    #[test]
+    fn reaching_back_makes_a_window_longer_and_never_shorter() {
+        let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
+        let (now, last) = (at(0), at(-3_600_000));
+        let window = |since, last| {
+            let range = Range::default().reaching_back(since, last, minute * 2);
+            range.window(now, last, minute * 2, day)
+        };
+        let asked = |from| Asked::Window(Window { from, to: now });
+        assert_eq!(window(now - day, Some(last)), asked(now - day));
+        assert_eq!(window(now - minute, Some(last)), asked(last - minute * 2));
+        assert_eq!(window(now - minute, None), asked(now - day));
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 mod follow;
 mod install;
+mod reconcile;
 mod time;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::window::Range;
 pub use follow::{BadInterval, Follow, Interval};
 pub use install::{Completions, Man};
+pub use reconcile::Reconcile;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -43,6 +45,9 @@ pub enum Command {
     /// Ask the services for new records and append them to the day files (the default)
     #[command(after_long_help = COLLECT_EXAMPLES)]
     Collect(Collect),
+    /// Ask again for the last hours, add what arrived late, and say how late it was
+    #[command(after_long_help = reconcile::EXAMPLES)]
+    Reconcile(Reconcile),
     /// Serve a stand-in for the four services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
@@ -185,7 +190,9 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
             argument.value_parser(PossibleValuesParser::new(streams))
         })
     };
-    with_names(Arguments::command()).mut_subcommand("collect", with_names)
+    with_names(Arguments::command())
+        .mut_subcommand("collect", with_names)
+        .mut_subcommand("reconcile", with_names)
 }
 
 const EXAMPLES: &str = "\

@@ -1,11 +1,13 @@
 //! `trailkeeper collect`: settings, log, run, summary.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 
 use super::{complain, follow, print, progress, stop_on_signals};
-use crate::cli::Collect;
+use crate::cli::{Collect, Verbosity};
 use crate::config::{Access, Choice, Config};
-use crate::env::Env;
+use crate::env::{Env, ServiceManager};
 use crate::logging::{self, LogGuard};
 use crate::metrics::Times;
 use crate::progress::Progress;
@@ -13,12 +15,20 @@ use crate::run::{self, Order, StartError};
 use crate::source::SOURCES;
 use crate::summary::{Exit, Summary};
 
+/// A run that was asked for: where its settings are, and what it does.
+pub(super) struct Plan<'a> {
+    pub(super) env_file: Option<&'a Path>,
+    pub(super) streams: &'a [String],
+    pub(super) verbosity: Verbosity,
+    pub(super) order: Order,
+}
+
 /// What stands before the first request.
 pub(super) struct Session {
-    /// The variables of this run.
-    pub(super) env: Env,
-    /// The settings in them.
+    /// The settings.
     pub(super) config: Config,
+    /// Who started the process, if it wants to hear of it.
+    pub(super) manager: Option<ServiceManager>,
     /// Where progress and the log are shown.
     pub(super) progress: Progress,
     _log: LogGuard,
@@ -31,43 +41,65 @@ pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {
         Ok(range) => range,
         Err(error) => return give_up(&error.to_string(), Exit::Usage),
     };
-    let session = match begin(arguments, clock) {
-        Ok(session) => session,
-        Err(exit) => return exit,
-    };
-    if arguments.follow.follow {
-        return follow::run(arguments, &session, range, clock).await;
-    }
     let order = Order {
         now,
         range,
         dry_run: arguments.dry_run,
+        reconcile: false,
     };
-    once(arguments, &session, order, clock).await
+    let plan = Plan {
+        env_file: arguments.env_file.as_deref(),
+        streams: &arguments.streams,
+        verbosity: arguments.verbosity,
+        order,
+    };
+    match begin(&plan, clock) {
+        Ok(session) if arguments.follow.follow => follow::run(arguments, &session, range, clock).await,
+        Ok(session) => once(arguments, &session, order, clock).await,
+        Err(exit) => exit,
+    }
 }
 
-/// Reads the settings and starts the log; what is wrong has been said when an exit comes back.
-fn begin(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit> {
-    let env = Env::load(arguments.env_file.as_deref());
-    let access = if arguments.dry_run { Access::Read } else { Access::Write };
+/// Reads the settings, starts the log and runs; what went wrong before the run began was told, and is an exit code.
+pub(super) async fn carry_out(plan: Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Summary, Exit> {
+    begin(&plan, clock)?.run(plan.order).await
+}
+
+/// Reads the settings and starts the log; what is wrong was told when an exit code comes back.
+fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit> {
+    // The streams hold what they need of it; the tokens of others need not stay in memory.
+    let env = Env::load(plan.env_file);
+    let access = if plan.order.dry_run {
+        Access::Read
+    } else {
+        Access::Write
+    };
     let choice = Choice {
-        streams: &arguments.streams,
+        streams: plan.streams,
         access,
     };
     let config = Config::read(&env, SOURCES, choice)
         .map_err(|faults| give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup))?;
-    let progress = progress(arguments.verbosity.quiet);
-    let log = logging::start(arguments.verbosity, Some(&config.log_file), &progress, clock)
+    let progress = progress(plan.verbosity.quiet);
+    let log = logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
         .map_err(|error| give_up(&error.to_string(), Exit::Setup))?;
-    for warning in env.warnings() {
+    for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     Ok(Session {
-        env,
         config,
+        manager: env.service_manager(),
         progress,
         _log: log,
     })
+}
+
+impl Session {
+    async fn run(&self, order: Order) -> Result<Summary, Exit> {
+        run::run(&self.config.streams, order, &self.progress, &stop_on_signals())
+            .await
+            .map_err(|error| refuse(&error))
+    }
 }
 
 async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() -> DateTime<Utc>) -> Exit {
@@ -78,9 +110,9 @@ async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() 
             return Exit::Setup;
         }
     };
-    let summary = match run::run(&session.config.streams, order, &session.progress, &stop_on_signals()).await {
+    let summary = match session.run(order).await {
         Ok(summary) => summary,
-        Err(error) => return refuse(&error),
+        Err(exit) => return exit,
     };
     let times = Times {
         began: order.now,

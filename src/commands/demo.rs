@@ -76,6 +76,7 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, stop: &Stop) 
         now,
         range: Range::default(),
         dry_run: false,
+        reconcile: false,
     };
     print(&format!(
         "Four services of a sandbox on {}, {RECORDS} records each.\n",

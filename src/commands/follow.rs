@@ -51,8 +51,8 @@ pub(super) async fn run(arguments: &Collect, session: &Session, range: Range, cl
 
 async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Result<(), FollowError> {
     let stop = stop_on_signals();
-    let manager = session.env.service_manager();
-    let notifier = Arc::new(Notifier::new(manager.as_ref()));
+    let manager = session.manager.as_ref();
+    let notifier = Arc::new(Notifier::new(manager));
     let mut exporter = exporter(arguments, &session.config.streams)?;
     let listener = match arguments.follow.metrics_listen {
         Some(address) => Some(listen(address).await?),
@@ -72,7 +72,7 @@ async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Res
         if arguments.json {
             print_json(&round);
         }
-        states.insert(round.summary.stream(), state(&round));
+        states.insert(round.summary.name(), state(&round));
         if !stop.is_requested() {
             notifier.status(&states.values().cloned().collect::<Vec<_>>().join("; "));
         }
@@ -133,8 +133,8 @@ fn state(round: &Round) -> String {
     let summary = &round.summary;
     let time = round.times.ended.format("%H:%M:%SZ");
     match summary.error() {
-        None => format!("{} +{} at {time}", summary.stream(), summary.appended()),
-        Some(_) => format!("{} failed {} times, last at {time}", summary.stream(), round.failures),
+        None => format!("{} +{} at {time}", summary.name(), summary.appended()),
+        Some(_) => format!("{} failed {} times, last at {time}", summary.name(), round.failures),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod collect;
 pub mod demo;
 mod follow;
 pub mod install;
+pub mod reconcile;
 pub mod sandbox;
 
 /// Tells the operator on stderr, before there is a log.

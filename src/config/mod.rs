@@ -25,6 +25,8 @@ pub struct Config {
     pub streams: Vec<StreamSettings>,
     /// The log of the program itself; `APP_LOG_FILE`, `get_audit_logs.log`.
     pub log_file: PathBuf,
+    /// What deserves a word but stops nothing, such as a file with tokens that everyone can read.
+    pub warnings: Vec<String>,
 }
 
 /// What of the settings a run is about.
@@ -56,10 +58,18 @@ impl Config {
             Some(log_file) if faults.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
                 log_file: log_file.into(),
+                warnings: warnings(env, &chosen),
             }),
             _ => Err(faults),
         }
     }
+}
+
+fn warnings(env: &Env, chosen: &[&Kind]) -> Vec<String> {
+    let mut warnings = env.warnings().to_vec();
+    let names: BTreeSet<_> = chosen.iter().flat_map(|kind| kind.secrets).collect();
+    warnings.extend(names.into_iter().filter_map(|name| env.exposed_secret(name)));
+    warnings
 }
 
 /// Every variable that the program knows, for finding mistyped ones.

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::retry::{Failure, server_wait};
 use super::tally::{Answer, Tally};
@@ -73,14 +75,13 @@ impl Http {
         self.send(request).await
     }
 
-    /// The body of a successful answer to `POST` with a JSON body.
+    /// The body of a successful answer to `POST` with a JSON body; both hold secrets.
     ///
     /// # Errors
     /// As for [`Http::get`].
-    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<String, Failure> {
-        let body = body.expose_secret().to_owned();
+    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
-        self.send(request.body(body)).await
+        self.send(request.body(wiped_when_done(body))).await.map(Zeroizing::new)
     }
 
     /// Sends a request and counts it.
@@ -95,10 +96,15 @@ impl Http {
 }
 
 fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(secret.expose_secret())
+    let mut value = HeaderValue::from_maybe_shared(wiped_when_done(secret))
         .map_err(|_| Failure::Transport("the token holds characters that no header can carry".into()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// A copy of a secret for a request, which is wiped when the last part of the client that needs it lets it go.
+fn wiped_when_done(secret: &SecretString) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(secret.expose_secret().as_bytes().to_vec()))
 }
 
 /// One exchange; `answer` tells what came, whatever the result is.

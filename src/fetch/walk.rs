@@ -51,6 +51,8 @@ pub struct Walk<'a> {
 enum Way<'a> {
     Slices {
         slices: SlicePlan,
+        /// The newer parts of slices that were divided, the oldest last.
+        waiting: Vec<Slice>,
         in_flight: FuturesOrdered<BoxFuture<'a, Fetched>>,
     },
     Numbered(NumberedWalk),
@@ -64,6 +66,7 @@ impl<'a> Walk<'a> {
         let way = match fetcher.source().paging() {
             Paging::Bounded => Way::Slices {
                 slices: SlicePlan::new(plan.window),
+                waiting: Vec::new(),
                 in_flight: FuturesOrdered::new(),
             },
             Paging::Numbered => {
@@ -91,7 +94,11 @@ impl<'a> Walk<'a> {
                 let harvest = walk.next_piece(fetcher).await?;
                 Ok(harvest.map(|harvest| Piece::of(harvest, plan.window.to)))
             }
-            Way::Slices { slices, in_flight } => next_slice(fetcher, plan, slices, in_flight).await,
+            Way::Slices {
+                slices,
+                waiting,
+                in_flight,
+            } => next_slice(fetcher, plan, slices, waiting, in_flight).await,
         }
     }
 }
@@ -100,6 +107,7 @@ async fn next_slice<'a>(
     fetcher: &'a Fetcher,
     plan: WalkPlan,
     slices: &mut SlicePlan,
+    waiting: &mut Vec<Slice>,
     in_flight: &mut FuturesOrdered<BoxFuture<'a, Fetched>>,
 ) -> Result<Option<Piece>, FetchError> {
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
@@ -112,7 +120,9 @@ async fn next_slice<'a>(
     };
     loop {
         while in_flight.len() < plan.concurrency.max(1) {
-            let Some(slice) = slices.next_slice() else { break };
+            let Some(slice) = waiting.pop().or_else(|| slices.next_slice()) else {
+                break;
+            };
             in_flight.push_back(fetch(slice));
         }
         let Some((slice, end)) = in_flight.next().await else {
@@ -126,8 +136,12 @@ async fn next_slice<'a>(
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, records),
             SliceEnd::TooWide => slices.too_wide(slice),
         };
-        if let Some(newer) = newer {
-            in_flight.push_front(fetch(newer));
+        // Pieces leave in order, so a newer part has to be under way where slices behind it are; else it waits, or a
+        // slice that is divided many times would be fetched, and held in memory, in all its parts at once.
+        match newer {
+            Some(newer) if in_flight.is_empty() => waiting.push(newer),
+            Some(newer) => in_flight.push_front(fetch(newer)),
+            None => {}
         }
         in_flight.push_front(fetch(older));
     }

@@ -98,7 +98,7 @@ impl Metrics {
     }
 
     fn count(&mut self, summary: &StreamSummary) {
-        let labels = || Labels::of("stream", summary.stream());
+        let labels = || Labels::of("stream", summary.name());
         let records = summary.records();
         self.add(Name::Received, labels(), records.received as f64);
         self.add(Name::Duplicates, labels(), records.duplicates as f64);
@@ -112,7 +112,7 @@ impl Metrics {
     }
 
     fn end(&mut self, summary: &StreamSummary, times: Times) {
-        let labels = || Labels::of("stream", summary.stream());
+        let labels = || Labels::of("stream", summary.name());
         let is_complete = summary.error().is_none();
         let result = if is_complete { "complete" } else { "failed" };
         self.add(Name::Runs, labels().and("result", result), 1.0);

@@ -189,6 +189,20 @@ impl From<serde_json::Error> for BadPage {
     }
 }
 
+/// The header `<scheme> <token>`, whether or not the token was written with its scheme.
+///
+/// It is made in one piece: a text that grows, or shrinks to fit, leaves copies behind in memory.
+fn header(scheme: &str, token: &str) -> SecretString {
+    let token = token.trim();
+    let without = token.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(' '));
+    let bare = without.unwrap_or(token).trim();
+    let mut value = String::with_capacity(scheme.len() + 1 + bare.len());
+    value.push_str(scheme);
+    value.push(' ');
+    value.push_str(bare);
+    SecretString::from(value)
+}
+
 /// The address of a method: the base that the operator gives, and the method's path below it.
 fn method(base: &Url, path: &str) -> Url {
     let mut url = base.clone();

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, header, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -46,11 +46,9 @@ fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
     // Read for its faults alone: nothing is allowed in it.
     env.query("TFC_API_QUERY", PARAMETERS, faults)?;
     let token = token?;
-    let bare = token.expose_secret().trim();
-    let bare = bare.strip_prefix("Bearer ").unwrap_or(bare);
     Some(Arc::new(Terraform {
         address: method(&base?, "/api/v2/organization/audit-trail"),
-        authorization: Authorization::Fixed(SecretString::from(format!("Bearer {bare}"))),
+        authorization: Authorization::Fixed(header("Bearer", token.expose_secret())),
     }))
 }
 

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, header, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -96,14 +96,8 @@ fn configure(log: Log, env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>
         log,
         address: method(&base?, &log.path(organization?)),
         query: query?,
-        authorization: Authorization::Fixed(oauth(&token?)),
+        authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
     }))
-}
-
-/// The header for a token that people copy with and without `OAuth `.
-fn oauth(token: &SecretString) -> SecretString {
-    let token = token.expose_secret().trim();
-    SecretString::from(format!("OAuth {}", token.strip_prefix("OAuth ").unwrap_or(token)))
 }
 
 #[derive(Deserialize)]
