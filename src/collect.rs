@@ -1,21 +1,27 @@
 //! One stream of a run: recover how far the archive goes, then piece by piece fetch, drop what is known, append.
 
+mod filing;
+mod journal;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
+use crate::coverage::Closed;
 use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::tally::Tally;
-use crate::fetch::walk::{Piece, Walk, WalkPlan};
+use crate::fetch::walk::{Piece, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
+use filing::Filing;
+use journal::Journal;
 
 /// What a run does with a stream.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +39,10 @@ pub struct Task {
 pub struct Collected {
     /// The window that was asked for, once it was known.
     pub window: Option<Window>,
+    /// Up to where it was asked for and filed.
+    pub covered_to: Option<DateTime<Utc>>,
+    /// The gaps that the run went back for, before the window.
+    pub closed: Vec<Closed>,
     /// What was asked of the service.
     pub effort: Effort,
     /// How its requests ended and how long they took.
@@ -67,6 +77,16 @@ pub enum CollectError {
     /// A day file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The window is complete, and a gap before it is not.
+    #[error("the time from {from} to {to}, which no run has asked for, is still missing: {cause}")]
+    Gap {
+        /// Its older end, RFC 3339.
+        from: String,
+        /// Its newer end, RFC 3339.
+        to: String,
+        /// Why.
+        cause: FetchError,
+    },
     /// The client could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -95,9 +115,13 @@ pub async fn collect(
     progress: &mut StreamProgress,
     stop: &Stop,
 ) -> Collected {
+    let journal = Journal::open(settings, &access);
     let mut collected = Collected::default();
-    if let Err(error) = run(settings, access, task, progress, stop, &mut collected).await {
+    if let Err(error) = run(settings, access, task, &journal, progress, stop, &mut collected).await {
         collected.failure = Some(error);
+    }
+    if let Err(error) = journal.note(task.now, &collected) {
+        collected.failure.get_or_insert(error.into());
     }
     collected
 }
@@ -106,6 +130,7 @@ async fn run(
     settings: &StreamSettings,
     access: Access,
     task: Task,
+    journal: &Journal,
     progress: &mut StreamProgress,
     stop: &Stop,
     collected: &mut Collected,
@@ -121,7 +146,6 @@ async fn run(
         return Ok(());
     };
     collected.window = Some(window);
-    progress.begin(window);
     let policy = RetryPolicy {
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
@@ -139,8 +163,22 @@ async fn run(
         overlap: limits.overlap,
         runs,
     };
-    let walk = Walk::new(&fetcher, plan);
-    let result = file_pieces(walk, &mut archive, task.now, &yardstick, progress, stop, collected).await;
+    let gaps = match task.range == Range::default() && !task.reconcile {
+        true => journal.gaps(window, task.now, limits.overlap),
+        false => Vec::new(),
+    };
+    let mut filing = Filing {
+        archive,
+        now: task.now,
+        yardstick,
+        progress,
+        stop,
+        collected,
+    };
+    let result = filing.file_all(&fetcher, plan, &gaps).await;
+    let Filing {
+        mut archive, yardstick, ..
+    } = filing;
     collected.effort = fetcher.effort();
     collected.tally = fetcher.tally();
     if let Some(last) = collected.last_record {
@@ -219,38 +257,6 @@ fn announce(asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
         "collecting"
     );
     Some(window)
-}
-
-/// Files each piece before the next one is asked for; a wish to stop is heard between writes.
-async fn file_pieces(
-    mut walk: Walk<'_>,
-    archive: &mut Archive,
-    now: DateTime<Utc>,
-    yardstick: &Yardstick,
-    progress: &mut StreamProgress,
-    stop: &Stop,
-    collected: &mut Collected,
-) -> Result<(), CollectError> {
-    loop {
-        let piece = tokio::select! {
-            biased;
-            () = stop.requested() => return Err(CollectError::Stopped),
-            piece = walk.next_piece() => piece?,
-        };
-        let Some(piece) = piece else { return Ok(()) };
-        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
-        let appended_before = collected.appended;
-        collected.file(piece, archive, now, yardstick)?;
-        if let Some(day) = first_day {
-            archive.forget_before(day);
-        }
-        progress.advance(done_to, collected.appended - appended_before);
-    }
-}
-
-/// Later pieces can repeat records of this piece's oldest day, but hardly of the days before.
-fn oldest_day(piece: &Piece) -> Option<NaiveDate> {
-    piece.records.iter().map(|record| record.time.date_naive()).min()
 }
 
 impl Collected {

@@ -23,6 +23,7 @@
 pub mod core_dump;
 pub mod printable;
 pub mod replace;
+pub mod table;
 pub mod stop;
 pub mod env;
 pub mod record;
@@ -33,6 +34,7 @@ pub mod cli;
 pub mod config;
 pub mod fetch;
 pub mod archive;
+pub mod coverage;
 pub mod progress;
 pub mod logging;
 pub mod notify;

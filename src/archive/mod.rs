@@ -4,6 +4,7 @@
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 
 mod append;
+mod count;
 mod day;
 mod day_file;
 mod end;
@@ -20,8 +21,10 @@ mod pen;
 mod recover;
 mod rejected;
 mod runs;
+mod state;
 mod storage;
 mod tail;
+mod verify;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
@@ -33,13 +36,16 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use append::{AppendError, Appended};
+pub use count::{DayCount, count_days};
 pub use heal::Healed;
 pub use known::Sifted;
 pub use location::{BadName, DayFile, Location, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use pen::WriteError;
+pub use rejected::Noted;
 pub use runs::{Ran, Runs};
 pub use storage::FileError;
+pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 
 use day::{Day, Part};
 use heal::Healer;

@@ -48,7 +48,7 @@ pub enum Command {
     /// Ask again for the last hours, add what arrived late, and say how late it was
     #[command(after_long_help = reconcile::EXAMPLES)]
     Reconcile(Reconcile),
-    /// Serve a stand-in for the four services, with invented records
+    /// Serve a stand-in for the services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network

@@ -82,6 +82,8 @@ pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
             .into_iter()
             .chain(limits::VARIABLES);
         names.extend(own.map(|name| kind.variable(name)));
+        let place = [place::FOLDER, place::BASE_NAME].into_iter();
+        names.extend(place.filter_map(|name| kind.former_variable(name)));
         names.extend(kind.variables.iter().map(ToString::to_string));
         names.extend(
             kind.secrets
@@ -181,10 +183,13 @@ mod tests {
 
     #[test]
     fn without_a_stream_the_variables_that_switch_one_on_are_named() {
-        assert_eq!(
-            read(&[], &[]).unwrap_err(),
-            "MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or PORT_LOG_CATALOG_LOCATION or \
-             TFC_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set"
+        let faults = read(&[], &[]).unwrap_err();
+        for kind in SOURCES {
+            assert!(faults.contains(&kind.variable(place::FOLDER)), "{faults}");
+        }
+        assert!(faults.starts_with("MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or "));
+        assert!(
+            faults.ends_with("_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set")
         );
     }
 

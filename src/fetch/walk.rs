@@ -37,7 +37,7 @@ pub struct Piece {
     pub rejected: Vec<Rejected>,
     /// How many the service gave, repeated ones included.
     pub received: u64,
-    /// Up to where the window is done with it.
+    /// Up to where the window is surely done with it; all of it is when no further piece comes.
     pub done_to: DateTime<Utc>,
 }
 
@@ -52,7 +52,6 @@ enum Way<'a> {
     Slices {
         slices: SlicePlan,
         /// The newer parts of slices that were divided, the oldest last.
-        waiting: Vec<Slice>,
         in_flight: FuturesOrdered<BoxFuture<'a, Fetched>>,
     },
     Numbered(NumberedWalk),
@@ -66,7 +65,6 @@ impl<'a> Walk<'a> {
         let way = match fetcher.source().paging() {
             Paging::Bounded => Way::Slices {
                 slices: SlicePlan::new(plan.window),
-                waiting: Vec::new(),
                 in_flight: FuturesOrdered::new(),
             },
             Paging::Numbered => {
@@ -92,22 +90,27 @@ impl<'a> Walk<'a> {
         match &mut self.way {
             Way::Numbered(walk) => {
                 let harvest = walk.next_piece(fetcher).await?;
-                Ok(harvest.map(|harvest| Piece::of(harvest, plan.window.to)))
+                Ok(harvest.map(|harvest| {
+                    let done_to = newest_of(&harvest, plan.window);
+                    Piece::of(harvest, done_to)
+                }))
             }
-            Way::Slices {
-                slices,
-                waiting,
-                in_flight,
-            } => next_slice(fetcher, plan, slices, waiting, in_flight).await,
+            Way::Slices { slices, in_flight } => next_slice(fetcher, plan, slices, in_flight).await,
         }
     }
+}
+
+/// How far a block of a numbered feed surely reaches: what lies between its newest record and the end of the window, or
+/// shares that record's time, may be in the blocks that follow.
+fn newest_of(harvest: &Harvest, window: Window) -> DateTime<Utc> {
+    let newest = harvest.records.iter().map(|record| record.time).max();
+    newest.map_or(window.from, |newest| newest.clamp(window.from, window.to))
 }
 
 async fn next_slice<'a>(
     fetcher: &'a Fetcher,
     plan: WalkPlan,
     slices: &mut SlicePlan,
-    waiting: &mut Vec<Slice>,
     in_flight: &mut FuturesOrdered<BoxFuture<'a, Fetched>>,
 ) -> Result<Option<Piece>, FetchError> {
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
@@ -120,30 +123,22 @@ async fn next_slice<'a>(
     };
     loop {
         while in_flight.len() < plan.concurrency.max(1) {
-            let Some(slice) = waiting.pop().or_else(|| slices.next_slice()) else {
-                break;
-            };
+            let Some(slice) = slices.next_slice() else { break };
             in_flight.push_back(fetch(slice));
         }
         let Some((slice, end)) = in_flight.next().await else {
             return Ok(None);
         };
-        let (older, newer) = match end? {
+        match end? {
             SliceEnd::Complete(harvest) => {
                 slices.completed(slice, harvest.records.len());
                 return Ok(Some(Piece::of(harvest, slice.to)));
             }
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, records),
             SliceEnd::TooWide => slices.too_wide(slice),
-        };
-        // Pieces leave in order, so a newer part has to be under way where slices behind it are; else it waits, or a
-        // slice that is divided many times would be fetched, and held in memory, in all its parts at once.
-        match newer {
-            Some(newer) if in_flight.is_empty() => waiting.push(newer),
-            Some(newer) => in_flight.push_front(fetch(newer)),
-            None => {}
         }
-        in_flight.push_front(fetch(older));
+        // What lies behind it is as long as it was, and comes again in slices of the new length.
+        in_flight.clear();
     }
 }
 

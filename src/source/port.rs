@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Source, TokenRequest, header, method};
+use super::{
+    Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Retention, Source, TokenRequest, header, method,
+};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -20,10 +22,23 @@ use crate::window::bound;
 pub(super) const PORT: Kind = Kind {
     name: "port",
     prefix: "PORT",
+    shape: SHAPE,
+    retention: Retention {
+        days: 365,
+        is_documented: true,
+    },
+    former_prefix: None,
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
     configure,
+};
+
+/// A record without an `identifier` has been seen.
+const SHAPE: Shape = Shape {
+    time: &["trigger", "at"],
+    id: &["identifier"],
+    sameness: Sameness::Content,
 };
 
 /// Lists are documented with brackets and used without.
@@ -156,11 +171,7 @@ struct TokenBody<'a> {
 
 impl Source for Port {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["trigger", "at"],
-            id: &["identifier"],
-            sameness: Sameness::Content,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {

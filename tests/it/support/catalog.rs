@@ -28,13 +28,8 @@ pub(crate) struct Run {
 }
 
 /// The base name of a stream's day files.
-pub(crate) fn base_name(api: Api) -> &'static str {
-    match api {
-        Api::Mail => "mail_audit",
-        Api::Disk => "disk_audit",
-        Api::Port => "port_audit",
-        Api::Tfc => "tfc_audit",
-    }
+pub(crate) fn base_name(api: Api) -> String {
+    format!("{}_audit", api.name().trim_start_matches("yandex-"))
 }
 
 impl Catalog {
