@@ -44,5 +44,6 @@ pub mod summary;
 pub mod run;
 pub mod metrics;
 pub mod follow;
+pub mod report;
 pub mod sandbox;
 pub mod commands;

@@ -3,6 +3,7 @@
 mod follow;
 mod install;
 mod reconcile;
+mod report;
 mod time;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use crate::window::Range;
 pub use follow::{BadInterval, Follow, Interval};
 pub use install::{Completions, Man};
 pub use reconcile::Reconcile;
+pub use report::Report;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -53,6 +55,8 @@ pub enum Command {
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
     Demo(Demo),
+    /// Write a page that shows the archive: records per day and hour, event types, users, gaps
+    Report(Report),
     /// Print completions for a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(Completions),
@@ -193,6 +197,7 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
     with_names(Arguments::command())
         .mut_subcommand("collect", with_names)
         .mut_subcommand("reconcile", with_names)
+        .mut_subcommand("report", with_names)
 }
 
 const EXAMPLES: &str = "\

@@ -10,6 +10,7 @@ pub mod demo;
 mod follow;
 pub mod install;
 pub mod reconcile;
+pub mod report;
 pub mod sandbox;
 
 /// Tells the operator on stderr, before there is a log.

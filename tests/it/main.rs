@@ -13,6 +13,8 @@ mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod support;
