@@ -35,6 +35,7 @@ pub mod config;
 pub mod fetch;
 pub mod archive;
 pub mod coverage;
+pub mod status;
 pub mod progress;
 pub mod logging;
 pub mod notify;

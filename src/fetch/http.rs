@@ -1,9 +1,11 @@
 //! The one place that knows reqwest: a request goes out, a whole answer of bounded size comes back.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -29,6 +31,8 @@ const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset"
 pub struct Http {
     client: Client,
     tally: Arc<Mutex<Tally>>,
+    /// The `Date` of the last answer, in seconds since 1970; 0 while there is none.
+    server_time: Arc<AtomicI64>,
 }
 
 /// The client cannot be set up; the text says why.
@@ -58,12 +62,19 @@ impl Http {
         Ok(Self {
             client,
             tally: Arc::default(),
+            server_time: Arc::default(),
         })
     }
 
     /// The requests so far.
     pub fn tally(&self) -> Tally {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
+    pub fn server_time(&self) -> Option<DateTime<Utc>> {
+        let seconds = self.server_time.load(Ordering::Relaxed);
+        DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
     }
 
     /// The body of a successful answer to `GET`.
@@ -88,10 +99,20 @@ impl Http {
     async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
         let started = Instant::now();
         let mut answer = Answer::Nothing;
-        let result = exchange(request, &mut answer).await;
+        let result = self.exchange(request, &mut answer).await;
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.note(answer, started.elapsed());
         result
+    }
+
+    /// One exchange; `answer` tells what came, whatever the result is.
+    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<String, Failure> {
+        let response = request.send().await.map_err(transport)?;
+        *answer = Answer::Status(response.status().as_u16());
+        if let Some(seconds) = date(response.headers()) {
+            self.server_time.store(seconds, Ordering::Relaxed);
+        }
+        receive(response).await
     }
 }
 
@@ -107,11 +128,13 @@ fn wiped_when_done(secret: &SecretString) -> Bytes {
     Bytes::from_owner(Zeroizing::new(secret.expose_secret().as_bytes().to_vec()))
 }
 
-/// One exchange; `answer` tells what came, whatever the result is.
-async fn exchange(request: RequestBuilder, answer: &mut Answer) -> Result<String, Failure> {
-    let response = request.send().await.map_err(transport)?;
+fn date(headers: &HeaderMap) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(DateTime::<Utc>::from(date).timestamp())
+}
+
+async fn receive(response: Response) -> Result<String, Failure> {
     let status = response.status();
-    *answer = Answer::Status(status.as_u16());
     if status.is_success() {
         let body = read_body(response, LARGEST_BODY).await?;
         return String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())));
