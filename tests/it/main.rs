@@ -15,6 +15,10 @@ mod feeds;
 #[cfg(unix)]
 mod killed;
 #[cfg(test)]
+mod follow;
+#[cfg(test)]
+mod install;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod logs;
@@ -24,6 +28,8 @@ mod network;
 mod port;
 #[cfg(test)]
 mod ranges;
+#[cfg(test)]
+mod report;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
