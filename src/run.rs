@@ -9,6 +9,7 @@ use tracing::Instrument;
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::StreamSettings;
+use crate::fetch::http::{Http, SetupError};
 use crate::lateness::minutes;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -47,6 +48,9 @@ pub enum StartError {
         /// Why.
         cause: BadName,
     },
+    /// The client could not be set up.
+    #[error(transparent)]
+    Client(#[from] SetupError),
 }
 
 impl StartError {
@@ -77,16 +81,17 @@ pub async fn run(
         now: order.now,
         range: order.range,
         reconcile: order.reconcile,
+        http: Http::new()?,
     };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
-        let stop = stop.clone();
+        let (task, stop) = (task.clone(), stop.clone());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         let work = async move {
-            let collected = collect(&settings, access, task, &mut bar, &stop).await;
+            let collected = collect(&settings, access, &task, &mut bar, &stop).await;
             log_end(&collected);
             (index, collected)
         };

@@ -173,8 +173,8 @@ impl StreamCheck {
     /// One request for one record, and the clock by its answer.
     async fn service(&mut self, settings: &StreamSettings, clock: fn() -> DateTime<Utc>) {
         self.address = Some(settings.source.address().to_string());
-        let http = match Http::new(settings.limits.request_timeout) {
-            Ok(http) => http,
+        let http = match Http::new() {
+            Ok(http) => http.with_timeout(settings.limits.request_timeout),
             Err(error) => return self.problems.push(error.to_string()),
         };
         // What works at the second attempt only is worth knowing here.

@@ -23,14 +23,18 @@ const LARGEST_ERROR_BODY: usize = 64 * 1024;
 /// A host that does not take the connection in this time is down, whatever the time-out of a whole request is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a request may take where nothing else is said.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
+
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The client for one stream.
+/// The client. Copies share their connections and the root certificates, which take a while to read.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
     /// The `Date` of the last answer, in seconds since 1970; 0 while there is none.
     server_time: Arc<AtomicI64>,
+    timeout: Duration,
 }
 
 /// The client cannot be set up; the text says why.
@@ -39,28 +43,38 @@ pub struct Http {
 pub struct SetupError(String);
 
 impl Http {
-    /// A client that gives up on a request, from connecting to the last byte of the body, after `timeout`.
+    /// A client that gives up on a request, from connecting to the last byte of the body, after a minute.
     ///
     /// Redirects are not followed and no referrer is sent, so that a token goes to the configured host alone.
     ///
     /// # Errors
     /// The system's root certificates or proxy settings cannot be used.
     #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
-    pub fn new(timeout: Duration) -> Result<Self, SetupError> {
+    pub fn new() -> Result<Self, SetupError> {
         // An error only says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| SetupError(describe(&error)))?;
         Ok(Self {
             client,
+            timeout: USUAL_TIMEOUT,
             server_time: Arc::default(),
         })
+    }
+
+    /// The same client with another limit for a whole request, and a memory of its own of the server's time.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self {
+            client: self.client.clone(),
+            timeout,
+            server_time: Arc::default(),
+        }
     }
 
     /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
@@ -82,8 +96,8 @@ impl Http {
     /// # Errors
     /// See [`Failure`]; [`Failure::BadBody`] for a body that is not UTF-8.
     pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<String, Failure> {
-        self.send(self.client.get(url).header(AUTHORIZATION, header(authorization)?))
-            .await
+        let request = self.client.get(url).timeout(self.timeout);
+        self.send(request.header(AUTHORIZATION, header(authorization)?)).await
     }
 
     /// The body of a successful answer to `POST` with a JSON body; both hold secrets.
@@ -95,6 +109,7 @@ impl Http {
         self.send(
             self.client
                 .post(url)
+                .timeout(self.timeout)
                 .header(CONTENT_TYPE, "application/json")
                 .body(body),
         )

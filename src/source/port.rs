@@ -108,10 +108,11 @@ fn authorization(base: Option<&Url>, env: &Env, faults: &mut Faults) -> Option<A
         );
     }
     let id = env.required("PORT_CLIENT_ID", env::text, faults);
-    let secret = env.required_secret("PORT_CLIENT_SECRET", faults);
+    let secret = env.required_secret("PORT_CLIENT_SECRET", faults)?;
     Some(Authorization::Minted(TokenRequest {
         url: method(base?, "/v1/auth/access_token"),
-        body: login(&id?, &secret?)?,
+        body: login(&id?, &secret)?,
+        secret,
         read: read_token,
     }))
 }

@@ -7,9 +7,19 @@ mod coverage;
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+#[cfg(unix)]
+mod disk;
+#[cfg(test)]
+mod feeds;
+#[cfg(test)]
+#[cfg(unix)]
+mod killed;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod network;
 #[cfg(test)]
 mod port;
 #[cfg(test)]
@@ -36,3 +46,5 @@ mod terraform;
 mod verify;
 #[cfg(test)]
 mod yandex;
+#[cfg(test)]
+mod yandex_audit;
