@@ -19,6 +19,7 @@ mod credentials;
 mod harvest;
 pub mod http;
 mod numbered;
+pub mod probe;
 pub mod retry;
 mod slice;
 pub mod walk;

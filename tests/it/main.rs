@@ -1,6 +1,10 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 
 #[cfg(test)]
+mod check;
+#[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod days;
 #[cfg(test)]
 mod line;
@@ -17,6 +21,8 @@ mod settings;
 #[cfg(test)]
 mod showing;
 #[cfg(test)]
+mod status;
+#[cfg(test)]
 mod statuses;
 #[cfg(test)]
 mod stopping;
@@ -26,6 +32,8 @@ mod support;
 mod takeover;
 #[cfg(test)]
 mod terraform;
+#[cfg(test)]
+mod verify;
 #[cfg(test)]
 mod yandex;
 #[cfg(test)]
