@@ -182,6 +182,8 @@ pub struct TokenRequest {
     pub url: Url,
     /// The JSON body, which holds the client's secret.
     pub body: SecretString,
+    /// The client's secret alone, so that a service which repeats it is not quoted with it.
+    pub secret: SecretString,
     /// Reads the answer.
     pub read: fn(&str) -> Result<MintedToken, BadPage>,
 }

@@ -213,14 +213,16 @@ impl Catalog {
         }
     }
 
-    /// Every file and folder below the working folder with its bytes; of the program's own log and its locks, which say
-    /// who ran when, only that they are there.
+    /// Every file and folder below the working folder with its bytes; of the program's own log and of the state files
+    /// that say who ran when, only that they are there.
     pub(crate) fn tree(&self) -> Tree {
         let mut files = BTreeMap::new();
         for entry in walkdir::WalkDir::new(self.root()).min_depth(1) {
             let entry = entry.unwrap();
             let path = entry.path().strip_prefix(self.root()).unwrap().to_owned();
-            let is_of_interest = entry.file_type().is_file() && path.extension().is_none_or(|kind| kind != "lock");
+            let is_state = path.components().any(|part| part.as_os_str() == ".trailkeeper");
+            let is_rejected = path.to_string_lossy().ends_with(".rejected.jsonl");
+            let is_of_interest = entry.file_type().is_file() && (!is_state || is_rejected);
             if !path.starts_with("get_audit_logs.log") {
                 let bytes = is_of_interest.then(|| fs::read(entry.path()).unwrap());
                 files.insert(path, bytes.unwrap_or_default());
