@@ -6,8 +6,12 @@ mod days;
 #[cfg(unix)]
 mod disk;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 #[cfg(unix)]
 mod killed;
+#[cfg(test)]
+mod late;
 #[cfg(test)]
 mod line;
 #[cfg(test)]
