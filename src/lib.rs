@@ -22,6 +22,7 @@
 
 pub mod core_dump;
 pub mod printable;
+pub mod replace;
 pub mod table;
 pub mod stop;
 pub mod env;
@@ -34,11 +35,16 @@ pub mod config;
 pub mod fetch;
 pub mod archive;
 pub mod coverage;
+pub mod status;
 pub mod progress;
 pub mod logging;
+pub mod notify;
 pub mod lateness;
 pub mod collect;
 pub mod summary;
 pub mod run;
+pub mod metrics;
+pub mod follow;
+pub mod report;
 pub mod sandbox;
 pub mod commands;

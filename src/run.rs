@@ -9,6 +9,7 @@ use tracing::Instrument;
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::StreamSettings;
+use crate::fetch::http::{Http, SetupError};
 use crate::lateness::minutes;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -47,6 +48,9 @@ pub enum StartError {
         /// Why.
         cause: BadName,
     },
+    /// The client could not be set up.
+    #[error(transparent)]
+    Client(#[from] SetupError),
 }
 
 impl StartError {
@@ -77,16 +81,17 @@ pub async fn run(
         now: order.now,
         range: order.range,
         reconcile: order.reconcile,
+        http: Http::new()?,
     };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
-        let stop = stop.clone();
+        let (task, stop) = (task.clone(), stop.clone());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         let work = async move {
-            let collected = collect(&settings, access, task, &mut bar, &stop).await;
+            let collected = collect(&settings, access, &task, &mut bar, &stop).await;
             log_end(&collected);
             (index, collected)
         };
@@ -107,21 +112,31 @@ pub async fn run(
     Ok(Summary::new(streams.collect()))
 }
 
-/// All locks or none: a run that finds one catalog in use must not have begun with another.
+/// Where each stream may write, or only read in a dry run.
 fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, StartError> {
-    let mut accesses = Vec::with_capacity(streams.len());
-    for settings in streams {
-        let stream = settings.kind.name;
-        let location = Location::new(&settings.folder, &settings.base, &settings.extension)
-            .map_err(|cause| StartError::Name { stream, cause })?;
-        accesses.push(match order.dry_run {
-            true => Access::DryRun(location),
-            false => Access::Write(Arc::new(
-                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
-            )),
-        });
+    if order.dry_run {
+        return streams
+            .iter()
+            .map(|settings| Ok(Access::DryRun(location(settings)?)))
+            .collect();
     }
-    Ok(accesses)
+    let locks = lock_all(streams, order.now)?;
+    Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
+}
+
+/// All locks or none: a run that finds one catalog in use must not have begun with another.
+pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
+    let lock = |settings: &StreamSettings| {
+        let stream = settings.kind.name;
+        Lock::acquire(&location(settings)?, now).map_err(|cause| StartError::Lock { stream, cause })
+    };
+    streams.iter().map(lock).collect()
+}
+
+fn location(settings: &StreamSettings) -> Result<Location, StartError> {
+    let stream = settings.kind.name;
+    Location::new(&settings.folder, &settings.base, &settings.extension)
+        .map_err(|cause| StartError::Name { stream, cause })
 }
 
 fn log_end(collected: &Collected) {
@@ -150,7 +165,7 @@ fn log_end(collected: &Collected) {
     }
 }
 
-fn internal_failure() -> Collected {
+pub(crate) fn internal_failure() -> Collected {
     let failure = CollectError::Internal("its task panicked".into());
     Collected {
         failure: Some(failure),

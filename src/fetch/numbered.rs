@@ -198,7 +198,7 @@ mod tests {
             max_retries: 0,
             delay: Duration::ZERO,
         };
-        Fetcher::new(source, Http::new(Duration::from_secs(10)).unwrap(), policy)
+        Fetcher::new(source, Http::new().unwrap(), policy)
     }
 
     /// The ids of each piece, oldest piece first.

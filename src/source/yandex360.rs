@@ -43,6 +43,8 @@ pub(super) const MAIL: Kind = Kind {
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
+    event: &[&["eventType"]],
+    actor: &[&["userLogin"], &["userUid"]],
     configure: |env, faults| configure(Log::Mail, env, faults),
 };
 
@@ -56,6 +58,8 @@ pub(super) const DISK: Kind = Kind {
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
+    event: &[&["eventType"]],
+    actor: &[&["userLogin"], &["userUid"]],
     configure: |env, faults| configure(Log::Disk, env, faults),
 };
 

@@ -222,6 +222,7 @@ fn keep_thirty_megabytes(api: Api) {
     let sandbox = serve(|options| options.give(api, (0..40).map(make).collect()));
     let catalog = Catalog::of(&sandbox, &[api]).with("PORT_PAGE_LIMIT", 4);
     let summary = catalog.collect_one(0, &["--since", "1d"]);
+    eprintln!("SUMMARY {summary} {:?}", sandbox.requests().iter().map(|r| r.path_and_query.clone()).collect::<Vec<_>>());
     assert_eq!((&summary["appended"], &summary["rejected"]), (&40.into(), &0.into()));
     let lines = catalog.lines(api);
     assert_eq!(lines.iter().filter(|line| line.len() > 30 << 20).count(), 3);

@@ -1,15 +1,25 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 
 #[cfg(test)]
+mod check;
+#[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod days;
 #[cfg(test)]
 #[cfg(unix)]
 mod disk;
 #[cfg(test)]
+mod feeds;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 #[cfg(unix)]
 mod killed;
+#[cfg(test)]
+mod follow;
+#[cfg(test)]
+mod install;
 #[cfg(test)]
 mod late;
 #[cfg(test)]
@@ -23,11 +33,15 @@ mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod showing;
+#[cfg(test)]
+mod status;
 #[cfg(test)]
 mod statuses;
 #[cfg(test)]
@@ -39,4 +53,8 @@ mod takeover;
 #[cfg(test)]
 mod terraform;
 #[cfg(test)]
+mod verify;
+#[cfg(test)]
 mod yandex;
+#[cfg(test)]
+mod yandex_audit;

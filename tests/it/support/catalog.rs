@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use trailkeeper::archive::STATE_FOLDER;
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
 use super::{lines_by_file, streams};
@@ -218,14 +219,16 @@ impl Catalog {
         }
     }
 
-    /// Every file and folder below the working folder with its bytes; of the program's own log and its locks, which say
-    /// who ran when, only that they are there.
+    /// Every file and folder below the working folder with its bytes; of the program's own log and of the state files
+    /// that say who ran when, only that they are there.
     pub(crate) fn tree(&self) -> Tree {
         let mut files = BTreeMap::new();
         for entry in walkdir::WalkDir::new(self.root()).min_depth(1) {
             let entry = entry.unwrap();
             let path = entry.path().strip_prefix(self.root()).unwrap().to_owned();
-            let is_of_interest = entry.file_type().is_file() && path.extension().is_none_or(|kind| kind != "lock");
+            let is_state = path.components().any(|part| part.as_os_str() == ".trailkeeper");
+            let is_rejected = path.to_string_lossy().ends_with(".rejected.jsonl");
+            let is_of_interest = entry.file_type().is_file() && (!is_state || is_rejected);
             if !path.starts_with("get_audit_logs.log") {
                 let bytes = is_of_interest.then(|| fs::read(entry.path()).unwrap());
                 files.insert(path, bytes.unwrap_or_default());
@@ -236,11 +239,24 @@ impl Catalog {
 
     /// Asserts that nothing was changed, added or removed since.
     pub(crate) fn assert_unchanged(&self, before: &Tree) {
+        self.assert_same(before, |_| true);
+    }
+
+    /// Asserts that no day file and no rejected file was changed, added or removed since; what a run remembers of itself
+    /// may be.
+    pub(crate) fn assert_nothing_added(&self, before: &Tree) {
+        self.assert_same(before, |path| {
+            let is_state = path.components().any(|part| part.as_os_str() == STATE_FOLDER);
+            !is_state || path.to_string_lossy().ends_with(".rejected.jsonl")
+        });
+    }
+
+    fn assert_same(&self, before: &Tree, counts: impl Fn(&Path) -> bool) {
         let after = self.tree();
         let paths: BTreeSet<&PathBuf> = before.0.keys().chain(after.0.keys()).collect();
         let changed: Vec<_> = paths
             .into_iter()
-            .filter(|path| before.0.get(*path) != after.0.get(*path))
+            .filter(|path| counts(path) && before.0.get(*path) != after.0.get(*path))
             .collect();
         assert!(changed.is_empty(), "{changed:?}");
     }
