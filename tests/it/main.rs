@@ -12,6 +12,8 @@ mod disk;
 #[cfg(test)]
 mod feeds;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 #[cfg(unix)]
@@ -36,6 +38,9 @@ mod ranges;
 mod report;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+#[cfg(unix)]
+mod secrets;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
