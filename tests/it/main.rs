@@ -12,12 +12,18 @@ mod disk;
 #[cfg(test)]
 mod feeds;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 #[cfg(unix)]
 mod killed;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
 mod install;
+#[cfg(test)]
+mod late;
 #[cfg(test)]
 mod line;
 #[cfg(test)]
@@ -32,6 +38,9 @@ mod ranges;
 mod report;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+#[cfg(unix)]
+mod secrets;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
