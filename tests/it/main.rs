@@ -17,6 +17,8 @@ mod killed;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod install;
 #[cfg(test)]
 mod line;
