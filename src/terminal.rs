@@ -49,9 +49,12 @@ impl Terminal {
     /// # Errors
     /// The same; Ctrl-C too ends the input, since the terminal must be as before when the program ends.
     pub fn ask_secret(&self, question: &str) -> io::Result<Zeroizing<String>> {
-        self.say(question)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_LENGTH));
-        let read = silently(|| read_keys(&mut bytes));
+        // Silence first: whoever sees the question may type.
+        let read = silently(|| {
+            self.say(question)?;
+            read_keys(&mut bytes)
+        });
         self.say("\n")?;
         read?;
         let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("what was typed is not UTF-8 text"))?;
