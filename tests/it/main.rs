@@ -21,6 +21,8 @@ mod killed;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod install;
 #[cfg(test)]
 mod late;
