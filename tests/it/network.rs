@@ -175,10 +175,11 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
         max_retries: 3,
         delay: DELAY,
     };
-    let fetcher = Fetcher::new(source, Http::new(timeout).unwrap(), policy).with_pause(Arc::new(move |wait| {
-        noted.lock().unwrap().push(wait);
-        Box::pin(std::future::ready(()))
-    }));
+    let fetcher =
+        Fetcher::new(source, Http::new().unwrap().with_timeout(timeout), policy).with_pause(Arc::new(move |wait| {
+            noted.lock().unwrap().push(wait);
+            Box::pin(std::future::ready(()))
+        }));
     let now = now();
     let plan = WalkPlan {
         window: Window::new(*BEGUN - TimeDelta::hours(10), now),
@@ -517,7 +518,11 @@ async fn a_service_that_refuses_is_asked_four_times_in_fourteen_to_twenty_one_se
         delay: DELAY,
     };
     // The first address is the only one: it is asked for without end.
-    let fetcher = Fetcher::new(Arc::new(Always(refused)), Http::new(PATIENCE).unwrap(), policy);
+    let fetcher = Fetcher::new(
+        Arc::new(Always(refused)),
+        Http::new().unwrap().with_timeout(PATIENCE),
+        policy,
+    );
     let now = now();
     let plan = WalkPlan {
         window: Window::new(now - TimeDelta::hours(1), now),
