@@ -173,11 +173,19 @@ impl NumberedWalk {
 
 /// The number of a further page, which must be one that comes after this one.
 fn following(number: u32, next: u32) -> Result<u32, PageError> {
-    if next > number { checked(next) } else { Err(endless(number)) }
+    if next > number {
+        checked(next)
+    } else {
+        Err(endless(number))
+    }
 }
 
 fn checked(pages: u32) -> Result<u32, PageError> {
-    if pages <= MOST_PAGES { Ok(pages) } else { Err(endless(pages)) }
+    if pages <= MOST_PAGES {
+        Ok(pages)
+    } else {
+        Err(endless(pages))
+    }
 }
 
 fn endless(pages: u32) -> PageError {
@@ -256,11 +264,16 @@ mod tests {
     async fn failure(answer: impl Fn(usize) -> String) -> String {
         let mut options = options(Vec::new(), 10);
         for number in 1..=2 {
-            options = options.step(Step::at(Api::Tfc, number, Action::Answer(Answer::json(200, answer(number)))));
+            options = options.step(Step::at(
+                Api::Tfc,
+                number,
+                Action::Answer(Answer::json(200, answer(number))),
+            ));
         }
         let rest = When::Requests(Api::Tfc, 3..=usize::MAX);
-        let sandbox = Sandbox::start(options.step(Step::new(rest, Action::Answer(Answer::json(200, answer(3))))));
-        let fetcher = fetcher(&sandbox.await.unwrap());
+        let options = options.step(Step::new(rest, Action::Answer(Answer::json(200, answer(3)))));
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let fetcher = fetcher(&sandbox);
         let window = Window::new(now() - TimeDelta::days(14), now());
         let (filed_to, possible_to) = (now(), now());
         let mut walk = NumberedWalk::new(window, Horizon { filed_to, possible_to }, 5);
@@ -278,7 +291,14 @@ mod tests {
             let record = event(1000, "the same").text;
             format!(r#"{{"data":[{record}],"pagination":{{"next_page":{next},"total_pages":{total}}}}}"#)
         };
-        for (next, total) in [(1, "1"), (1, "null"), (2, "3"), (2, "null"), (u32::MAX, "null"), (2, "4000000000")] {
+        for (next, total) in [
+            (1, "1"),
+            (1, "null"),
+            (2, "3"),
+            (2, "null"),
+            (u32::MAX, "null"),
+            (2, "4000000000"),
+        ] {
             let error = failure(|_| page(next, total)).await;
             assert!(error.contains("pages without end"), "{next} {total}: {error}");
         }
