@@ -13,6 +13,7 @@ use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
 use crate::fetch::http::Http;
 use crate::fetch::retry::RetryPolicy;
+use crate::fetch::tally::Tally;
 use crate::fetch::walk::{Piece, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::lateness::{Lateness, Yardstick};
@@ -46,6 +47,8 @@ pub struct Collected {
     pub closed: Vec<Closed>,
     /// What was asked of the service.
     pub effort: Effort,
+    /// How its requests ended and how long they took.
+    pub tally: Tally,
     /// Records that the service gave, repeated ones included.
     pub received: u64,
     /// Records that were in the archive already, or came more than once.
@@ -177,6 +180,7 @@ async fn run(
         mut archive, yardstick, ..
     } = filing;
     collected.effort = fetcher.effort();
+    collected.tally = fetcher.tally();
     if let Some(last) = collected.last_record {
         archive.note_tails(last, limits.overlap);
     }

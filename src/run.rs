@@ -112,21 +112,31 @@ pub async fn run(
     Ok(Summary::new(streams.collect()))
 }
 
-/// All locks or none: a run that finds one catalog in use must not have begun with another.
+/// Where each stream may write, or only read in a dry run.
 fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, StartError> {
-    let mut accesses = Vec::with_capacity(streams.len());
-    for settings in streams {
-        let stream = settings.kind.name;
-        let location = Location::new(&settings.folder, &settings.base, &settings.extension)
-            .map_err(|cause| StartError::Name { stream, cause })?;
-        accesses.push(match order.dry_run {
-            true => Access::DryRun(location),
-            false => Access::Write(Arc::new(
-                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
-            )),
-        });
+    if order.dry_run {
+        return streams
+            .iter()
+            .map(|settings| Ok(Access::DryRun(location(settings)?)))
+            .collect();
     }
-    Ok(accesses)
+    let locks = lock_all(streams, order.now)?;
+    Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
+}
+
+/// All locks or none: a run that finds one catalog in use must not have begun with another.
+pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
+    let lock = |settings: &StreamSettings| {
+        let stream = settings.kind.name;
+        Lock::acquire(&location(settings)?, now).map_err(|cause| StartError::Lock { stream, cause })
+    };
+    streams.iter().map(lock).collect()
+}
+
+fn location(settings: &StreamSettings) -> Result<Location, StartError> {
+    let stream = settings.kind.name;
+    Location::new(&settings.folder, &settings.base, &settings.extension)
+        .map_err(|cause| StartError::Name { stream, cause })
 }
 
 fn log_end(collected: &Collected) {
@@ -155,7 +165,7 @@ fn log_end(collected: &Collected) {
     }
 }
 
-fn internal_failure() -> Collected {
+pub(crate) fn internal_failure() -> Collected {
     let failure = CollectError::Internal("its task panicked".into());
     Collected {
         failure: Some(failure),

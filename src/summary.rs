@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::collect::Collected;
+use crate::collect::{CollectError, Collected};
+use crate::fetch::tally::Tally;
 use crate::lateness::Lateness;
 use crate::table::{Table, left, rfc3339, right};
 
@@ -68,6 +69,23 @@ pub struct StreamSummary {
     error: Option<String>,
     #[serde(skip)]
     late: Lateness,
+    #[serde(skip)]
+    tally: Tally,
+    #[serde(skip)]
+    is_stopped: bool,
+}
+
+/// What came of the records that a service gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// All of them, repeated ones included.
+    pub received: u64,
+    /// Those that were in the archive already, or came more than once.
+    pub duplicates: u64,
+    /// Those that cannot be filed and were not noted before.
+    pub rejected: u64,
+    /// Those that were appended and are on disk.
+    pub appended: u64,
 }
 
 impl Summary {
@@ -109,6 +127,7 @@ impl Summary {
 impl StreamSummary {
     /// The summary of one stream.
     pub fn new(stream: &'static str, collected: Collected) -> Self {
+        let is_stopped = matches!(collected.failure, Some(CollectError::Stopped));
         let error = collected.failure.map(|failure| failure.to_string());
         Self {
             stream,
@@ -130,7 +149,39 @@ impl StreamSummary {
             last_record: collected.last_record,
             error,
             late: collected.late,
+            tally: collected.tally,
+            is_stopped,
         }
+    }
+
+    /// What came of the records that the service gave.
+    pub fn records(&self) -> RecordCounts {
+        RecordCounts {
+            received: self.received,
+            duplicates: self.duplicates,
+            rejected: self.rejected,
+            appended: self.appended,
+        }
+    }
+
+    /// Requests that repeated a failed one.
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Whether it is not complete because somebody asked the program to end.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// How the requests ended and how long they took.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The time of the archive's last record.
+    pub fn last_record(&self) -> Option<DateTime<Utc>> {
+        self.last_record
     }
 
     /// What people call the stream.

@@ -1,8 +1,8 @@
 //! The one place that knows reqwest: a request goes out, a whole answer of bounded size comes back.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::retry::{Failure, server_wait};
+use super::tally::{Answer, Tally};
 
 /// No answer may be larger, after decompression: a page of these services holds a few megabytes at most.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
@@ -28,10 +29,12 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The client. Copies share their connections and the root certificates, which take a while to read.
+/// The client for one stream. Copies share their connections and the root certificates, which take a while to read, and
+/// count their requests together; see [`Http::with_timeout`].
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    tally: Arc<Mutex<Tally>>,
     /// The `Date` of the last answer, in seconds since 1970; 0 while there is none.
     server_time: Arc<AtomicI64>,
     timeout: Duration,
@@ -63,18 +66,26 @@ impl Http {
         Ok(Self {
             client,
             timeout: USUAL_TIMEOUT,
+            tally: Arc::default(),
             server_time: Arc::default(),
         })
     }
 
-    /// The same client with another limit for a whole request, and a memory of its own of the server's time.
+    /// A client for another stream, with a limit of its own for a whole request: it shares the connections, and counts
+    /// for itself.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self {
             client: self.client.clone(),
             timeout,
+            tally: Arc::default(),
             server_time: Arc::default(),
         }
+    }
+
+    /// The requests so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
@@ -83,21 +94,13 @@ impl Http {
         DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
-        let response = request.send().await.map_err(transport)?;
-        if let Some(seconds) = date(response.headers()) {
-            self.server_time.store(seconds, Ordering::Relaxed);
-        }
-        receive(response).await
-    }
-
     /// The body of a successful answer to `GET`.
     ///
     /// # Errors
     /// See [`Failure`]; [`Failure::BadBody`] for a body that is not UTF-8.
     pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<String, Failure> {
-        let request = self.client.get(url).timeout(self.timeout);
-        self.send(request.header(AUTHORIZATION, header(authorization)?)).await
+        let request = self.client.get(url).header(AUTHORIZATION, header(authorization)?);
+        self.send(request).await
     }
 
     /// The body of a successful answer to `POST` with a JSON body; both hold secrets.
@@ -105,16 +108,28 @@ impl Http {
     /// # Errors
     /// As for [`Http::get`].
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
-        let body = wiped_when_done(body);
-        self.send(
-            self.client
-                .post(url)
-                .timeout(self.timeout)
-                .header(CONTENT_TYPE, "application/json")
-                .body(body),
-        )
-        .await
-        .map(Zeroizing::new)
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(wiped_when_done(body))).await.map(Zeroizing::new)
+    }
+
+    /// Sends a request and counts it.
+    async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
+        let started = Instant::now();
+        let mut answer = Answer::Nothing;
+        let result = self.exchange(request, &mut answer).await;
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.note(answer, started.elapsed());
+        result
+    }
+
+    /// One exchange; `answer` tells what came, whatever the result is.
+    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<String, Failure> {
+        let response = request.timeout(self.timeout).send().await.map_err(transport)?;
+        *answer = Answer::Status(response.status().as_u16());
+        if let Some(seconds) = date(response.headers()) {
+            self.server_time.store(seconds, Ordering::Relaxed);
+        }
+        receive(response).await
     }
 }
 

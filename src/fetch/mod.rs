@@ -14,6 +14,7 @@ use crate::source::{Ask, BadPage, Next, Source};
 use credentials::Credentials;
 use http::Http;
 use retry::{Failure, RetryPolicy};
+use tally::Tally;
 
 mod credentials;
 mod harvest;
@@ -22,6 +23,7 @@ mod numbered;
 pub mod probe;
 pub mod retry;
 mod slice;
+pub mod tally;
 pub mod walk;
 
 /// Of a server's message, as much as a person reads.
@@ -187,6 +189,11 @@ impl Fetcher {
             retries: self.counters.retries.load(Ordering::Relaxed),
             pages: self.counters.pages.load(Ordering::Relaxed),
         }
+    }
+
+    /// How the requests ended and how long they took.
+    pub fn tally(&self) -> Tally {
+        self.http.tally()
     }
 
     pub(crate) fn source(&self) -> &dyn Source {

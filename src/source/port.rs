@@ -31,6 +31,12 @@ pub(super) const PORT: Kind = Kind {
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
+    event: &[&["resourceType"], &["action"]],
+    actor: &[
+        &["trigger", "by", "userId"],
+        &["trigger", "by", "app", "id"],
+        &["trigger", "origin"],
+    ],
     configure,
 };
 

@@ -15,7 +15,9 @@ use super::support::{Catalog, Run, at, event, serve};
 
 /// Records of several days, 10 KB each day.
 fn history(api: Api) -> Vec<Event> {
-    (0..600).map(|n| event(api, at(60 + n * 700), &format!("id-{n}"))).collect()
+    (0..600)
+        .map(|n| event(api, at(60 + n * 700), &format!("id-{n}")))
+        .collect()
 }
 
 /// A service at whose request with this number something happens to the disk, once.
@@ -85,7 +87,10 @@ fn a_line_torn_by_a_limit_of_the_file_size_is_sealed_and_completed_by_the_next_r
         let mut shell = Command::new("/bin/sh");
         // With SIGXFSZ ignored, a write past the limit is cut short and the next one fails: a disk that is full.
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-        shell.args(["-c", &script]).arg(program.get_program()).args(program.get_args());
+        shell
+            .args(["-c", &script])
+            .arg(program.get_program())
+            .args(program.get_args());
         shell.current_dir(catalog.root()).env_clear();
         for (name, value) in program.get_envs() {
             shell.env(name, value.unwrap());
@@ -93,7 +98,12 @@ fn a_line_torn_by_a_limit_of_the_file_size_is_sealed_and_completed_by_the_next_r
         let failed = Run::of(shell.output().unwrap());
         assert_failed(&failed, &catalog.folder(Api::Mail).join("mail_audit_"));
         let before = catalog.day_files(Api::Mail);
-        assert!(before.values().any(|bytes| bytes.last().is_some_and(|last| *last != b'\n')), "nothing was torn");
+        assert!(
+            before
+                .values()
+                .any(|bytes| bytes.last().is_some_and(|last| *last != b'\n')),
+            "nothing was torn"
+        );
 
         catalog.collect(0, &[]);
         let after = catalog.day_files(Api::Mail);
@@ -123,8 +133,14 @@ fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_co
     assert_eq!(failed.code, 3, "{}", failed.stderr);
     let summary = failed.summary();
     let error = summary["yandex-mail"]["error"].as_str().unwrap();
-    assert!(error.contains(folder.to_str().unwrap()) && error.contains("make room"), "{error}");
-    assert_eq!(summary["yandex-disk"]["status"], "complete", "the other stream has a disk of its own");
+    assert!(
+        error.contains(folder.to_str().unwrap()) && error.contains("make room"),
+        "{error}"
+    );
+    assert_eq!(
+        summary["yandex-disk"]["status"], "complete",
+        "the other stream has a disk of its own"
+    );
     let before = catalog.day_files(Api::Mail);
 
     Mount::remount(&folder, "size=4m");
@@ -145,12 +161,26 @@ fn a_folder_that_vanishes_during_a_run_fails_the_stream_and_a_later_run_complete
     let catalog = Catalog::of(&sandbox, &[api]).with("MAIL_LOG_CATALOG_LOCATION", folder.display());
     let failed = catalog.run(&["collect", "--json"]);
     assert_failed(&failed, &folder);
-    assert!(failed.stderr.contains("check that the folder exists"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("check that the folder exists"),
+        "{}",
+        failed.stderr
+    );
     assert!(!folder.exists(), "the program made the folder anew");
 
     let missing = catalog.run(&["collect"]);
-    assert_eq!(missing.code, 1, "a folder that is missing at the start is a wrong setting: {}", missing.stderr);
-    assert!(missing.stderr.contains("MAIL_LOG_CATALOG_LOCATION must be a folder that exists"), "{}", missing.stderr);
+    assert_eq!(
+        missing.code, 1,
+        "a folder that is missing at the start is a wrong setting: {}",
+        missing.stderr
+    );
+    assert!(
+        missing
+            .stderr
+            .contains("MAIL_LOG_CATALOG_LOCATION must be a folder that exists"),
+        "{}",
+        missing.stderr
+    );
 
     fs::rename(&away, &folder).unwrap();
     assert_eq!(catalog.collect_one(0, &[])["status"], "complete");
@@ -180,10 +210,18 @@ fn a_folder_that_turns_read_only_during_a_run_fails_the_stream_and_a_later_run_c
     }
     let failed = run(&["collect", "--json"]);
     assert_failed(&failed, &folder);
-    assert!(failed.stderr.contains("give the user that runs this program the right"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("give the user that runs this program the right"),
+        "{}",
+        failed.stderr
+    );
 
     let refused = run(&["collect"]);
-    assert_eq!(refused.code, 1, "at the start it is a wrong setting: {}", refused.stderr);
+    assert_eq!(
+        refused.code, 1,
+        "at the start it is a wrong setting: {}",
+        refused.stderr
+    );
     let expected = "DISK_LOG_CATALOG_LOCATION must be a folder that can be read and written to";
     assert!(refused.stderr.contains(expected), "{}", refused.stderr);
 
@@ -201,7 +239,12 @@ fn files_in(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
     files
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
         .collect()
 }
 

@@ -49,7 +49,7 @@ fn case() -> impl Strategy<Value = Case> {
         prop::option::weighted(0.3, 600..100_000_i64),
         prop::option::weighted(0.3, 8..100_usize),
     );
-    let arrivals = prop::collection::vec((1..25_usize, 1..20_usize, 0..100_i64), 0..4);
+    let arrivals = prop::collection::vec((1..25_usize, 1..20_usize, 1..100_i64), 0..4);
     (feed, habits, settings, limits, arrivals).prop_map(|(bursts, habits, settings, limits, arrivals)| {
         let (includes, unsorted, empty_pages, last_page) = habits;
         let (api, page, max_pages) = settings;

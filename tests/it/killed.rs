@@ -89,7 +89,10 @@ fn assert_complete(catalog: &Catalog, api: Api, events: &[Event]) -> usize {
             let is_sealed = sealed.contains(&(name.clone(), offset));
             let text = std::str::from_utf8(line).unwrap_or_default().trim_end_matches('\n');
             let is_expected = missing.remove(text);
-            assert!(is_expected || is_sealed, "{name} at {offset}: lost, repeated or changed: {text}");
+            assert!(
+                is_expected || is_sealed,
+                "{name} at {offset}: lost, repeated or changed: {text}"
+            );
             offset += line.len() as u64;
         }
         assert!(missing.is_empty(), "{name} lacks {missing:?}");
@@ -147,7 +150,10 @@ fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byt
         }
         archives += 1;
     }
-    println!("{kills} kills in {archives} archives, {sealed} half lines sealed, {:.1?}", begun.elapsed());
+    println!(
+        "{kills} kills in {archives} archives, {sealed} half lines sealed, {:.1?}",
+        begun.elapsed()
+    );
     assert!(kills > 0);
 }
 

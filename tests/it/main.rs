@@ -12,8 +12,20 @@ mod disk;
 #[cfg(test)]
 mod feeds;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 #[cfg(unix)]
 mod killed;
+#[cfg(test)]
+mod follow;
+#[cfg(test)]
+mod init;
+#[cfg(test)]
+mod install;
+#[cfg(test)]
+mod late;
 #[cfg(test)]
 mod line;
 #[cfg(test)]
@@ -25,7 +37,12 @@ mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod runs;
+#[cfg(test)]
+#[cfg(unix)]
+mod secrets;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]

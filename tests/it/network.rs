@@ -175,10 +175,11 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
         max_retries: 3,
         delay: DELAY,
     };
-    let fetcher = Fetcher::new(source, Http::new(timeout).unwrap(), policy).with_pause(Arc::new(move |wait| {
-        noted.lock().unwrap().push(wait);
-        Box::pin(std::future::ready(()))
-    }));
+    let fetcher =
+        Fetcher::new(source, Http::new().unwrap().with_timeout(timeout), policy).with_pause(Arc::new(move |wait| {
+            noted.lock().unwrap().push(wait);
+            Box::pin(std::future::ready(()))
+        }));
     let now = now();
     let plan = WalkPlan {
         window: Window::new(*BEGUN - TimeDelta::hours(10), now),
@@ -273,7 +274,12 @@ impl Bits {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let byte = |bits: &[bool]| bits.iter().enumerate().map(|(place, bit)| u8::from(*bit) << place).sum();
+        let byte = |bits: &[bool]| {
+            bits.iter()
+                .enumerate()
+                .map(|(place, bit)| u8::from(*bit) << place)
+                .sum()
+        };
         self.0.chunks(8).map(byte).collect()
     }
 }
@@ -305,17 +311,57 @@ fn faults() -> Vec<(&'static str, Fault, Expected)> {
         ("HTML with status 200", given(Answer::html(200, "Sign in")), Wait),
         ("broken JSON", given(Answer::json(200, "{]")), Wait),
         ("another JSON", given(Answer::json(200, "{}")), Wait),
-        ("a body that is not UTF-8", raw("content-length: 3\r\n", b"\"\xff\""), Wait),
-        ("no HTTP at all", Fault::Elsewhere(raw_server(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())), Wait),
-        ("an answer without a length that ends early", raw("", b"{\"events\":[{\"da"), Wait),
-        ("a promise of five gigabytes", raw("content-length: 5000000000\r\n", b"{"), Wait),
-        ("a lie about compression", raw("content-encoding: gzip\r\ncontent-length: 2\r\n", b"{}"), Wait),
+        (
+            "a body that is not UTF-8",
+            raw("content-length: 3\r\n", b"\"\xff\""),
+            Wait,
+        ),
+        (
+            "no HTTP at all",
+            Fault::Elsewhere(raw_server(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())),
+            Wait,
+        ),
+        (
+            "an answer without a length that ends early",
+            raw("", b"{\"events\":[{\"da"),
+            Wait,
+        ),
+        (
+            "a promise of five gigabytes",
+            raw("content-length: 5000000000\r\n", b"{"),
+            Wait,
+        ),
+        (
+            "a lie about compression",
+            raw("content-encoding: gzip\r\ncontent-length: 2\r\n", b"{}"),
+            Wait,
+        ),
         ("a compressed body of 70 MiB", raw(&bomb_header, &bomb), AskOtherwise),
-        ("another content type", scripted(Action::ContentType("text/html".into())), Nothing),
-        ("a busy server", busy("Retry-After", "7"), WaitFor(Duration::from_secs(7))),
-        ("a busy server's clock", busy("X-RateLimit-Reset", "1.203"), WaitFor(Duration::from_millis(1_203))),
-        ("a busy server for a day", busy("Retry-After", "86400"), WaitFor(Duration::from_secs(300))),
-        ("a server in the year 1981", given(dated), WaitFor(Duration::from_secs(25))),
+        (
+            "another content type",
+            scripted(Action::ContentType("text/html".into())),
+            Nothing,
+        ),
+        (
+            "a busy server",
+            busy("Retry-After", "7"),
+            WaitFor(Duration::from_secs(7)),
+        ),
+        (
+            "a busy server's clock",
+            busy("X-RateLimit-Reset", "1.203"),
+            WaitFor(Duration::from_millis(1_203)),
+        ),
+        (
+            "a busy server for a day",
+            busy("Retry-After", "86400"),
+            WaitFor(Duration::from_secs(300)),
+        ),
+        (
+            "a server in the year 1981",
+            given(dated),
+            WaitFor(Duration::from_secs(25)),
+        ),
     ]
 }
 
@@ -333,7 +379,11 @@ async fn check_all(api: Api) {
             let (outcome, _) = walk(api, number, Some(&fault), PATIENCE).await;
             let context = format!("{api:?}: {name} at request {number} of {}", usual.requests);
             assert_eq!(outcome.error, None, "{context}");
-            assert!(outcome.lines == expected_lines, "{context}: {} lines", outcome.lines.len());
+            assert!(
+                outcome.lines == expected_lines,
+                "{context}: {} lines",
+                outcome.lines.len()
+            );
             check_effort(&outcome, &usual, expected, &context);
         }
     }
@@ -396,7 +446,11 @@ async fn an_answer_that_takes_too_long_or_drips_is_asked_for_again_at_every_requ
             assert!(outcome.lines == expected_lines, "{context}");
             // A machine under load may let other requests time out too; none may be given up.
             assert!(!outcome.waits.is_empty(), "{context}");
-            assert_eq!(outcome.requests, usual.requests + outcome.waits.len() as u64, "{context}");
+            assert_eq!(
+                outcome.requests,
+                usual.requests + outcome.waits.len() as u64,
+                "{context}"
+            );
         }
     }
 }
@@ -412,7 +466,10 @@ async fn a_fault_that_lasts_ends_the_walk_after_the_policys_waits_and_what_was_c
                 (Action::Truncate(30), 3),
                 (Action::Answer(Answer::json(500, "{}")), 3),
                 (Action::Answer(Answer::json(403, "{}")), 0),
-                (Action::Answer(Answer::json(302, "{}").with("Location", "http://127.0.0.1:9/")), 0),
+                (
+                    Action::Answer(Answer::json(302, "{}").with("Location", "http://127.0.0.1:9/")),
+                    0,
+                ),
             ] {
                 let sandbox = sandbox(api);
                 let from_then_on = trailkeeper::sandbox::When::Requests(api, number..=usize::MAX);
@@ -423,7 +480,10 @@ async fn a_fault_that_lasts_ends_the_walk_after_the_policys_waits_and_what_was_c
                 let waits: Vec<_> = outcome.waits.iter().map(Duration::as_millis).collect();
                 match retries {
                     0 => assert_eq!(waits, [], "{context}"),
-                    _ => assert!(matches!(waits[..], [2_000..=3_000, 4_000..=6_000, 8_000..=12_000]), "{waits:?}"),
+                    _ => assert!(
+                        matches!(waits[..], [2_000..=3_000, 4_000..=6_000, 8_000..=12_000]),
+                        "{waits:?}"
+                    ),
                 }
                 assert_eq!(outcome.requests, number as u64 + retries, "{context}");
                 assert_no_hole(&outcome, &events, &context);
@@ -437,7 +497,9 @@ async fn a_fault_that_lasts_ends_the_walk_after_the_policys_waits_and_what_was_c
 fn assert_no_hole(outcome: &Outcome, events: &[Event], context: &str) {
     let handed_out = |event: &&Event| outcome.lines.is_superset(&lines_of(std::slice::from_ref(*event)));
     let newest = events.iter().filter(handed_out).map(|event| event.time).max();
-    let missing = events.iter().find(|event| Some(event.time) < newest && !handed_out(event));
+    let missing = events
+        .iter()
+        .find(|event| Some(event.time) < newest && !handed_out(event));
     assert_eq!(missing, None, "{context}");
 }
 
@@ -456,7 +518,11 @@ async fn a_service_that_refuses_is_asked_four_times_in_fourteen_to_twenty_one_se
         delay: DELAY,
     };
     // The first address is the only one: it is asked for without end.
-    let fetcher = Fetcher::new(Arc::new(Always(refused)), Http::new(PATIENCE).unwrap(), policy);
+    let fetcher = Fetcher::new(
+        Arc::new(Always(refused)),
+        Http::new().unwrap().with_timeout(PATIENCE),
+        policy,
+    );
     let now = now();
     let plan = WalkPlan {
         window: Window::new(now - TimeDelta::hours(1), now),
@@ -470,7 +536,10 @@ async fn a_service_that_refuses_is_asked_four_times_in_fourteen_to_twenty_one_se
     let waited = begun.elapsed().as_secs();
     assert!((14..=21).contains(&waited), "{waited}");
     assert_eq!((fetcher.effort().requests, fetcher.effort().retries), (4, 3));
-    assert!(error.to_string().contains("could not be reached in 4 attempts"), "{error}");
+    assert!(
+        error.to_string().contains("could not be reached in 4 attempts"),
+        "{error}"
+    );
 }
 
 /// A source whose every request goes elsewhere.
@@ -528,7 +597,9 @@ async fn run_at(catalog: &Catalog, now: DateTime<Utc>) {
         reconcile: false,
     };
     let (_stopper, stop) = stop::channel();
-    let summary = run::run(&config.streams, order, &Progress::hidden(), &stop).await.unwrap();
+    let summary = run::run(&config.streams, order, &Progress::hidden(), &stop)
+        .await
+        .unwrap();
     let errors: Vec<_> = summary.streams().iter().filter_map(|stream| stream.error()).collect();
     assert_eq!(errors, Vec::<&str>::new());
 }
@@ -537,8 +608,12 @@ async fn run_at(catalog: &Catalog, now: DateTime<Utc>) {
 async fn a_clock_that_jumps_back_and_forth_costs_no_record_and_repeats_none() {
     let apis = [Api::Mail, Api::Port, Api::Tfc];
     let sandbox = serve(|options| {
-        apis.into_iter()
-            .fold(options, |options, api| options.give(api, (0..200).map(|n| event(api, at(60 + n * 600), &n.to_string())).collect()))
+        apis.into_iter().fold(options, |options, api| {
+            options.give(
+                api,
+                (0..200).map(|n| event(api, at(60 + n * 600), &n.to_string())).collect(),
+            )
+        })
     });
     let catalog = Catalog::of(&sandbox, &apis).with("RECONCILE_EVERY_HOURS", 6);
     let (true_time, hour) = (now(), TimeDelta::hours(1));
