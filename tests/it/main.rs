@@ -1,5 +1,10 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it was seeded with, measured or had to skip"
+)]
+
 #[cfg(test)]
 mod check;
 #[cfg(test)]
