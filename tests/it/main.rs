@@ -29,6 +29,8 @@ mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod report;
 #[cfg(test)]
 mod runs;
