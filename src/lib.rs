@@ -23,6 +23,7 @@
 pub mod core_dump;
 pub mod printable;
 pub mod replace;
+pub mod terminal;
 pub mod table;
 pub mod stop;
 pub mod env;
@@ -32,6 +33,7 @@ pub mod window;
 pub mod source;
 pub mod cli;
 pub mod config;
+pub mod setup;
 pub mod fetch;
 pub mod archive;
 pub mod coverage;

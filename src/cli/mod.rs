@@ -1,6 +1,7 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
 mod follow;
+mod init;
 mod install;
 mod archive;
 mod check;
@@ -20,6 +21,7 @@ use crate::window::Range;
 pub use archive::{Coverage, Status, Verify};
 pub use check::Check;
 pub use follow::{BadInterval, Follow, Interval};
+pub use init::Init;
 pub use install::{Completions, Man};
 pub use reconcile::Reconcile;
 pub use report::Report;
@@ -71,6 +73,8 @@ pub enum Command {
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
     Demo(Demo),
+    /// Ask for the settings on a terminal and write .env
+    Init(Init),
     /// Write a page that shows the archive: records per day and hour, event types, users, gaps
     Report(Report),
     /// Print completions for a shell

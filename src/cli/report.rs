@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Verbosity;
+use super::Selection;
 
 /// The arguments of `report`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -13,15 +13,7 @@ pub struct Report {
     #[arg(long, value_name = "FILE")]
     pub html: PathBuf,
 
-    /// Report on these streams only [default: all that are switched on]
-    #[arg(long = "stream", value_name = "NAME", value_delimiter = ',')]
-    pub streams: Vec<String>,
-
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub env_file: Option<PathBuf>,
-
-    /// How much is said on stderr.
+    /// Which streams, and how what was done is shown.
     #[command(flatten)]
-    pub verbosity: Verbosity,
+    pub selection: Selection,
 }

@@ -15,6 +15,7 @@ pub mod collect;
 pub mod coverage;
 pub mod demo;
 mod follow;
+pub mod init;
 pub mod install;
 pub mod reconcile;
 pub mod report;

@@ -65,7 +65,7 @@ pub trait Source: Send + Sync {
     /// What the operator should check after this status.
     fn advice(&self, status: u16) -> &'static str;
 
-    /// What the operator should know about this service although everything works.
+    /// What the operator should know about this service although everything works; fits a line of 100 columns.
     fn notice(&self) -> Option<&'static str> {
         None
     }

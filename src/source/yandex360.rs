@@ -209,10 +209,8 @@ impl Source for Yandex360 {
     }
 
     fn notice(&self) -> Option<&'static str> {
-        (self.log == Log::Disk).then_some(
-            "the vendor calls this method superseded: the stream yandex-audit reads the unified audit log, which has the \
-             disk's events too",
-        )
+        let notice = "the vendor calls this method superseded: yandex-audit has the disk's events too";
+        (self.log == Log::Disk).then_some(notice)
     }
 }
 

@@ -9,9 +9,10 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use trailkeeper::sandbox::Api;
+use trailkeeper::line;
+use trailkeeper::sandbox::{Api, samples};
 
-use super::support::{Catalog, at, event, events, serve, succeed, tool};
+use super::support::{Catalog, at, event, events, serve, streams, succeed, tool};
 
 fn sample(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(path)
@@ -117,6 +118,37 @@ fn the_dashboard_asks_prometheus_in_its_own_language() {
     let path = folder.path().join("dashboard.yml");
     fs::write(&path, rules).unwrap();
     succeed(promtool.args(["check", "rules"]).arg(&path));
+}
+
+#[test]
+fn filebeat_tells_every_day_file_from_every_other_by_its_first_bytes() {
+    let config = read_sample("agents/filebeat.yml");
+    let length: usize = config
+        .split(" length: ")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let at = |record: &Value, path: &[&str]| path.iter().fold(record.clone(), |value, key| value[key].clone());
+    for (kind, api) in streams() {
+        for event in samples(api).unwrap() {
+            let mut line = String::new();
+            line::scan(&event.text, &[], &mut line).unwrap();
+            let start = &line.as_bytes()[..length.min(line.len())];
+            let Ok(record) = serde_json::from_str::<Value>(&line) else {
+                continue;
+            };
+            let said = [kind.shape.time, kind.shape.id].map(|path| at(&record, path));
+            let is_told = said
+                .iter()
+                .filter_map(Value::as_str)
+                .any(|text| !text.is_empty() && start.windows(text.len()).any(|part| part == text.as_bytes()));
+            assert!(is_told, "{}: {line}", kind.name);
+        }
+    }
 }
 
 /// A process that is killed when the test ends.
@@ -244,7 +276,11 @@ fn the_manual_has_a_page_for_every_command() {
     assert_eq!(catalog.run(&["man", "--dir", "man"]).code, 0);
     let help = catalog.run(&["--help"]).stdout;
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    for command in commands.lines().map(|line| line.split_whitespace().next().unwrap()) {
+    // A long description goes on in lines that are set in further.
+    let lines = commands.lines().filter(|line| !line.starts_with("   "));
+    let names: Vec<_> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 8, "{names:?}");
+    for command in names {
         let page = fs::read_to_string(pages.join(format!("trailkeeper-{command}.1"))).unwrap();
         assert!(page.contains(".SH NAME"), "{command}");
     }

@@ -1,5 +1,10 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it was seeded with, measured or had to skip"
+)]
+
 #[cfg(test)]
 mod check;
 #[cfg(test)]
@@ -12,12 +17,20 @@ mod disk;
 #[cfg(test)]
 mod feeds;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 #[cfg(unix)]
 mod killed;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod install;
+#[cfg(test)]
+mod late;
 #[cfg(test)]
 mod line;
 #[cfg(test)]
@@ -34,6 +47,9 @@ mod records;
 mod report;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+#[cfg(unix)]
+mod secrets;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]

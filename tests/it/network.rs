@@ -291,6 +291,7 @@ fn answer(header: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// Every fault that is over at once, and what is to be done about it.
+#[expect(clippy::too_many_lines, reason = "a table, a few lines for each fault")]
 fn faults() -> Vec<(&'static str, Fault, Expected)> {
     use Expected::{AskOtherwise, Nothing, Wait, WaitFor};
     let scripted = |action| Fault::Scripted(vec![action]);

@@ -181,13 +181,19 @@ impl Catalog {
             .collect()
     }
 
-    /// The rejected records of a stream, as they were noted.
-    pub(crate) fn rejected(&self, api: Api) -> Vec<Value> {
+    /// The lines of the rejected file of a stream.
+    pub(crate) fn rejected_lines(&self, api: Api) -> Vec<String> {
         let path = self
             .folder(api)
             .join(format!(".trailkeeper/{}.rejected.jsonl", base_name(api)));
         let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The rejected records of a stream, as they were noted.
+    pub(crate) fn rejected(&self, api: Api) -> Vec<Value> {
+        let lines = self.rejected_lines(api);
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Asserts that the day files hold these records, each once, in the files of their days, in whole lines.
