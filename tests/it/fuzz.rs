@@ -1,5 +1,10 @@
 //! The checks of the fuzz targets, bounded and on stable: samples, cut, mixed and mutated at random.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a seed and an input that were found wanting have to be seen"
+)]
+
 #[path = "../../fuzz/checks.rs"]
 mod checks;
 

@@ -1,5 +1,10 @@
 //! Killed anywhere: however often and whenever a run is killed, nothing is lost, repeated or changed.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "how often a run was killed, and the seed, have to be seen"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Child, Command};
