@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::collect::{CollectError, Collected};
 use crate::fetch::tally::Tally;
 use crate::lateness::Lateness;
-use crate::table::{Table, left, rfc3339, right};
+use crate::table::{Cell, Colour, Table, left, right, to_the_second};
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,9 +215,17 @@ impl StreamSummary {
     }
 }
 
-/// The table, and below it what failed.
+/// The table, and below it what failed, without colours.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(false))
+    }
+}
+
+impl Summary {
+    /// The table, and below it what failed.
+    #[must_use]
+    pub fn text(&self, with_colours: bool) -> String {
         let mut table = Table::new([
             left("STREAM"),
             left("STATUS"),
@@ -227,23 +235,24 @@ impl fmt::Display for Summary {
             right("REJECTED"),
             right("REQUESTS"),
             left("LAST RECORD"),
-        ]);
+        ])
+        .with_colours(with_colours);
         self.streams.iter().for_each(|stream| table.row(stream.row()));
-        write!(f, "{table}")?;
+        let mut text = table.to_string();
         for stream in &self.streams {
             if let Some(error) = &stream.error {
-                writeln!(f, "{}: {error}", stream.stream)?;
+                text.push_str(&format!("{}: {error}\n", stream.stream));
             }
         }
-        Ok(())
+        text
     }
 }
 
 impl StreamSummary {
-    fn row(&self) -> [String; 8] {
+    fn row(&self) -> [Cell; 8] {
         let status = match self.status {
-            Status::Complete => "complete",
-            Status::Failed => "failed",
+            Status::Complete => Cell::coloured("complete", Colour::Green),
+            Status::Failed => Cell::coloured("failed", Colour::Red),
         };
         let numbers = [
             self.appended,
@@ -253,16 +262,16 @@ impl StreamSummary {
             self.requests,
         ];
         let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
-        let last = self.last_record.map_or_else(|| "none".to_owned(), rfc3339);
+        let last = self.last_record.map_or_else(|| "none".to_owned(), to_the_second);
         [
-            self.stream.to_owned(),
-            status.to_owned(),
-            appended,
-            received,
-            duplicates,
-            rejected,
-            requests,
-            last,
+            self.stream.into(),
+            status,
+            appended.into(),
+            received.into(),
+            duplicates.into(),
+            rejected.into(),
+            requests.into(),
+            last.into(),
         ]
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, follow, print, progress, stop_on_signals};
+use super::{complain, follow, print, progress, stop_on_signals, takes_colours};
 use crate::cli::{Collect, Verbosity};
 use crate::config::{Access, Choice, Config};
 use crate::env::{Env, ServiceManager};
@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) manager: Option<ServiceManager>,
     /// Where progress and the log are shown.
     pub(super) progress: Progress,
+    /// Whether the summary is shown in colours.
+    with_colours: bool,
     _log: LogGuard,
 }
 
@@ -90,6 +92,7 @@ fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit>
         config,
         manager: env.service_manager(),
         progress,
+        with_colours: takes_colours(&env),
         _log: log,
     })
 }
@@ -119,7 +122,7 @@ async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() 
         ended: clock(),
     };
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
-    finish(&summary, arguments.json)
+    finish(&summary, arguments.json, session.with_colours)
 }
 
 fn give_up(text: &str, exit: Exit) -> Exit {
@@ -132,9 +135,9 @@ pub(super) fn refuse(error: &StartError) -> Exit {
     if error.is_held() { Exit::Locked } else { Exit::Setup }
 }
 
-fn finish(summary: &Summary, as_json: bool) -> Exit {
+fn finish(summary: &Summary, as_json: bool, with_colours: bool) -> Exit {
     if !as_json {
-        print(&summary.to_string());
+        print(&summary.text(with_colours));
         return summary.exit();
     }
     match summary.to_json() {

@@ -42,6 +42,8 @@ mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod report;
 #[cfg(test)]
 mod runs;

@@ -61,6 +61,8 @@ async fn check(status: u16, failing: usize) {
         status,
         format!(r#"{{"message":"Said {status}.","errors":[{{"title":"Said {status}."}}]}}"#),
     );
+    // Where a redirect leads to: another page of the sandbox, which would be seen.
+    let answer = answer.with("Location", format!("{}/elsewhere", sandbox.url()));
     for api in KINDS {
         let from_then_on = When::Picked(Arc::new(move |seen| seen.api == Some(api) && seen.number >= failing));
         sandbox.step(Step::new(from_then_on, Action::Answer(answer.clone())));
@@ -88,6 +90,8 @@ async fn check(status: u16, failing: usize) {
         }
         assert_no_hole(&catalog, &sandbox, api, &context);
     }
+    let strayed = sandbox.requests().into_iter().find(|seen| seen.api.is_none());
+    assert_eq!(strayed, None, "a redirect was followed");
     // The run that follows does not depend on the status, so some of them will do.
     if status % 10 == 4 {
         recover(&sandbox, catalog).await;
