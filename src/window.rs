@@ -1,6 +1,7 @@
 //! Spans of time: the window of a run, and the slices in which it is walked from the past to now.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 /// Services round bounds, and their ends may be inclusive or exclusive; each slice asks for this much of the one before.
 const SEAM: TimeDelta = TimeDelta::seconds(1);
@@ -21,7 +22,7 @@ const TARGET_RECORDS: usize = 2_000;
 const GROWTH: i32 = 8;
 
 /// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The older end.
     pub from: DateTime<Utc>,

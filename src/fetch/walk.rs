@@ -37,7 +37,7 @@ pub struct Piece {
     pub rejected: Vec<Rejected>,
     /// How many the service gave, repeated ones included.
     pub received: u64,
-    /// Up to where the window is done with it.
+    /// Up to where the window is surely done with it; all of it is when no further piece comes.
     pub done_to: DateTime<Utc>,
 }
 
@@ -82,11 +82,21 @@ impl<'a> Walk<'a> {
         match &mut self.way {
             Way::Numbered(walk) => {
                 let harvest = walk.next_piece(fetcher).await?;
-                Ok(harvest.map(|harvest| Piece::of(harvest, plan.window.to)))
+                Ok(harvest.map(|harvest| {
+                    let done_to = newest_of(&harvest, plan.window);
+                    Piece::of(harvest, done_to)
+                }))
             }
             Way::Slices { slices, in_flight } => next_slice(fetcher, plan, slices, in_flight).await,
         }
     }
+}
+
+/// How far a block of a numbered feed surely reaches: what lies between its newest record and the end of the window, or
+/// shares that record's time, may be in the blocks that follow.
+fn newest_of(harvest: &Harvest, window: Window) -> DateTime<Utc> {
+    let newest = harvest.records.iter().map(|record| record.time).max();
+    newest.map_or(window.from, |newest| newest.clamp(window.from, window.to))
 }
 
 async fn next_slice<'a>(

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::Source;
 use crate::env::{Env, Faults};
+use crate::record::Shape;
 
 /// Makes a source from the environment, or names every fault in what the source needs.
 ///
@@ -17,6 +20,10 @@ pub struct Kind {
     pub name: &'static str,
     /// The prefix of its variables, without the underscore: `MAIL`.
     pub prefix: &'static str,
+    /// Where its records keep time and identity.
+    pub shape: Shape,
+    /// How long the service keeps records.
+    pub retention: Retention,
     /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
     pub lookback_days: u32,
     /// The variables that `configure` reads and that hold no secret, by their whole names.
@@ -25,6 +32,29 @@ pub struct Kind {
     pub secrets: &'static [&'static str],
     /// Makes the source.
     pub configure: Configure,
+}
+
+/// How long a service keeps records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// For this many days after they happened.
+    pub days: u32,
+    /// Whether the vendor says so; else it is what clients of the service assume.
+    pub is_documented: bool,
+}
+
+impl Retention {
+    /// The oldest time whose records the service still has when it is `now`.
+    #[must_use]
+    pub fn oldest(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now - TimeDelta::days(self.days.into())
+    }
+
+    /// From when on the service has no record of `time` any more.
+    #[must_use]
+    pub fn gone_at(self, time: DateTime<Utc>) -> DateTime<Utc> {
+        time + TimeDelta::days(self.days.into())
+    }
 }
 
 impl Kind {

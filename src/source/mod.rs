@@ -15,7 +15,7 @@ mod port;
 mod terraform;
 mod yandex360;
 
-pub use kind::{Configure, Kind};
+pub use kind::{Configure, Kind, Retention};
 
 /// Every kind of stream, in the order in which they are shown.
 pub const SOURCES: &[Kind] = &[yandex360::MAIL, yandex360::DISK, port::PORT, terraform::TERRAFORM];

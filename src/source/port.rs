@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Source, TokenRequest, method};
+use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Retention, Source, TokenRequest, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -18,10 +18,22 @@ use crate::window::bound;
 pub(super) const PORT: Kind = Kind {
     name: "port",
     prefix: "PORT",
+    shape: SHAPE,
+    retention: Retention {
+        days: 365,
+        is_documented: true,
+    },
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
     configure,
+};
+
+/// A record without an `identifier` has been seen.
+const SHAPE: Shape = Shape {
+    time: &["trigger", "at"],
+    id: &["identifier"],
+    sameness: Sameness::Content,
 };
 
 /// Lists are documented with brackets and used without.
@@ -134,11 +146,7 @@ struct TokenBody {
 
 impl Source for Port {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["trigger", "at"],
-            id: &["identifier"],
-            sameness: Sameness::Content,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {

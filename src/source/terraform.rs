@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -17,14 +17,26 @@ use crate::window::bound;
 /// The documented default.
 const PAGE_SIZE: u32 = 1000;
 
-/// The row of HCP Terraform; the service keeps records for 14 days.
+/// The row of HCP Terraform.
 pub(super) const TERRAFORM: Kind = Kind {
     name: "tfc",
     prefix: "TFC",
+    shape: SHAPE,
+    retention: Retention {
+        days: 14,
+        is_documented: true,
+    },
     lookback_days: 14,
     variables: &["TFC_API_URL", "TFC_API_QUERY"],
     secrets: &["TFC_ORG_TOKEN"],
     configure,
+};
+
+/// An `id` is a UUID.
+const SHAPE: Shape = Shape {
+    time: &["timestamp"],
+    id: &["id"],
+    sameness: Sameness::Id,
 };
 
 /// The service knows no parameters but those that the program sets.
@@ -84,11 +96,7 @@ struct ErrorItem {
 
 impl Source for Terraform {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["timestamp"],
-            id: &["id"],
-            sameness: Sameness::Id,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {

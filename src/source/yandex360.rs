@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -17,13 +17,28 @@ use crate::window::bound;
 /// The documented maximum.
 const PAGE_SIZE: u32 = 100;
 
-/// How long the service is thought to keep records; it does not document it.
+/// How long the service is thought to keep records.
 const LOOKBACK_DAYS: u32 = 184;
+
+/// The service does not document it; its clients use 90 to 184 days.
+const RETENTION: Retention = Retention {
+    days: LOOKBACK_DAYS,
+    is_documented: false,
+};
+
+/// The records of both logs; `uniqId` is documented as unique, and not relied on.
+const SHAPE: Shape = Shape {
+    time: &["date"],
+    id: &["uniqId"],
+    sameness: Sameness::Content,
+};
 
 /// The row of the mail log.
 pub(super) const MAIL: Kind = Kind {
     name: "yandex-mail",
     prefix: "MAIL",
+    shape: SHAPE,
+    retention: RETENTION,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
@@ -34,6 +49,8 @@ pub(super) const MAIL: Kind = Kind {
 pub(super) const DISK: Kind = Kind {
     name: "yandex-disk",
     prefix: "DISK",
+    shape: SHAPE,
+    retention: RETENTION,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
@@ -126,11 +143,7 @@ struct ErrorBody {
 
 impl Source for Yandex360 {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["date"],
-            id: &["uniqId"],
-            sameness: Sameness::Content,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {
