@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod archive;
 pub mod progress;
 pub mod logging;
+pub mod forward;
 pub mod collect;
 pub mod summary;
 pub mod run;

@@ -17,6 +17,7 @@ mod lock;
 mod pen;
 mod recover;
 mod rejected;
+pub(crate) mod side_file;
 mod storage;
 #[cfg(test)]
 #[cfg(unix)]

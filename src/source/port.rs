@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Retention, Source, TokenRequest, method};
+use super::{
+    Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Retention, Source, TokenRequest, method,
+};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
