@@ -2,6 +2,8 @@
 //!
 //! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
+mod catalog;
+mod forward;
 mod limits;
 mod place;
 mod stream;
@@ -11,6 +13,8 @@ use std::path::PathBuf;
 
 use crate::env::{Env, Faults, text};
 use crate::source::Kind;
+pub use catalog::Catalog;
+pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, Sasl, Tls};
 pub use limits::Limits;
 pub use place::Access;
 pub use stream::StreamSettings;
@@ -62,24 +66,58 @@ impl Config {
     }
 }
 
+/// The catalogs of a run that reads what the archive holds and asks no service: no credentials are needed.
+#[derive(Clone, Debug)]
+pub struct Catalogs {
+    /// The chosen streams, at least one, in the order of the list of sources.
+    pub list: Vec<Catalog>,
+    /// The log of the program itself.
+    pub log_file: PathBuf,
+}
+
+impl Catalogs {
+    /// Reads where the chosen streams keep their day files.
+    ///
+    /// # Errors
+    /// Every fault in that, those of the settings file included.
+    pub fn read(env: &Env, kinds: &'static [Kind], choice: Choice<'_>) -> Result<Self, Faults> {
+        let mut faults = env.faults().clone();
+        let chosen = chosen(env, kinds, choice.streams, &mut faults);
+        let read = |kind: &&'static Kind| Catalog::read(env, kind, choice.access, &mut faults);
+        let list: Vec<_> = chosen.iter().filter_map(read).collect();
+        place::check_distinct(env, kinds, &chosen, &mut faults);
+        let log_file = env.or(LOG_FILE, "get_audit_logs.log", text, &mut faults);
+        match log_file {
+            Some(log_file) if faults.is_empty() => Ok(Self {
+                list,
+                log_file: log_file.into(),
+            }),
+            _ => Err(faults),
+        }
+    }
+}
+
 /// Every variable that the program knows, for finding mistyped ones.
 #[must_use]
 pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
     let mut names = BTreeSet::from([LOG_FILE, place::EXTENSION, stream::FILE_MODE].map(str::to_owned));
     names.extend(limits::VARIABLES.map(str::to_owned));
+    names.extend(forward::VARIABLES.map(str::to_owned));
+    names.extend(forward::SECRETS.iter().flat_map(|name| with_file(name)));
     for kind in kinds {
-        let own = [place::FOLDER, place::BASE_NAME, QUERY]
+        let own = [place::FOLDER, place::BASE_NAME, QUERY, forward::TOPIC]
             .into_iter()
             .chain(limits::VARIABLES);
         names.extend(own.map(|name| kind.variable(name)));
         names.extend(kind.variables.iter().map(ToString::to_string));
-        names.extend(
-            kind.secrets
-                .iter()
-                .flat_map(|name| [name.to_string(), format!("{name}_FILE")]),
-        );
+        names.extend(kind.secrets.iter().flat_map(|name| with_file(name)));
     }
     names
+}
+
+/// A secret's variable, and the one that names a file instead.
+fn with_file(secret: &str) -> [String; 2] {
+    [secret.to_owned(), format!("{secret}_FILE")]
 }
 
 /// The kinds that were asked for and are switched on, or all that are switched on.

@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use dotenv::{EnvFile, Location};
 pub use fault::{Fault, Faults};
 pub use query::Parameters;
-pub use value::{Refusal, address, file_mode, folder, seconds, text, whole_number};
+pub use value::{Refusal, address, endpoint, file_mode, folder, seconds, text, whole_number};
 
 /// The variables of this run. `Debug` shows their names alone.
 #[derive(Clone, Default)]
