@@ -10,6 +10,7 @@ use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
+use crate::forward::{Bell, Forwarded};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
@@ -42,6 +43,8 @@ pub struct Collected {
     pub files: BTreeSet<String>,
     /// The time of the archive's last record.
     pub last_record: Option<DateTime<Utc>>,
+    /// What came of forwarding it, for each sink of the run.
+    pub forwarded: Vec<Forwarded>,
     /// Why it is not complete; what was appended before stays.
     pub failure: Option<CollectError>,
 }
@@ -78,16 +81,17 @@ pub enum Access {
     DryRun(crate::archive::Location),
 }
 
-/// Collects one stream.
+/// Collects one stream, and rings the bell after each append.
 pub async fn collect(
     settings: &StreamSettings,
     access: Access,
     task: Task,
     progress: &mut StreamProgress,
     stop: &Stop,
+    appended: &Bell,
 ) -> Collected {
     let mut collected = Collected::default();
-    if let Err(error) = run(settings, access, task, progress, stop, &mut collected).await {
+    if let Err(error) = run(settings, access, task, progress, stop, appended, &mut collected).await {
         collected.failure = Some(error);
     }
     collected
@@ -99,6 +103,7 @@ async fn run(
     task: Task,
     progress: &mut StreamProgress,
     stop: &Stop,
+    appended: &Bell,
     collected: &mut Collected,
 ) -> Result<(), CollectError> {
     let mut archive = open(settings, access, task.now)?;
@@ -131,6 +136,7 @@ async fn run(
         task.now,
         progress,
         stop,
+        appended,
         collected,
     )
     .await;
@@ -186,6 +192,7 @@ async fn file_pieces(
     now: DateTime<Utc>,
     progress: &mut StreamProgress,
     stop: &Stop,
+    appended: &Bell,
     collected: &mut Collected,
 ) -> Result<(), CollectError> {
     loop {
@@ -197,7 +204,10 @@ async fn file_pieces(
         let Some(piece) = piece else { return Ok(()) };
         let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
         let appended_before = collected.appended;
-        collected.file(piece, archive, now)?;
+        let filed = collected.file(piece, archive, now);
+        // Also after an error, for what was appended before it.
+        appended.ring();
+        filed?;
         if let Some(day) = first_day {
             archive.forget_before(day);
         }

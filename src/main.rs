@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         match command {
             Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
+            Command::Forward(arguments) => commands::forward::run(&arguments, now).await,
             Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
             Command::Demo(arguments) => commands::demo::run(&arguments, now).await,
         }

@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
-use crate::config::StreamSettings;
+use crate::config::{Catalog, StreamSettings};
+use crate::forward::{Surroundings, Targets};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::summary::{StreamSummary, Summary};
@@ -68,17 +69,46 @@ pub async fn run(
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Summary, StartError> {
+    run_and_forward(streams, order, &Targets::default(), progress, stop).await
+}
+
+/// The same, while what is appended is forwarded; a sink that fails leaves the collecting alone.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_and_forward(
+    streams: &[StreamSettings],
+    order: Order,
+    targets: &Targets,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Summary, StartError> {
     let accesses = open_all(streams, order)?;
     let task = Task {
         now: order.now,
         range: order.range,
     };
+    let surroundings = Surroundings {
+        now: order.now,
+        progress: progress.clone(),
+        stop: stop.clone(),
+    };
+    // A dry run appends nothing, and what it says must not depend on a sink.
+    let nowhere = Targets::default();
+    let targets = if order.dry_run { &nowhere } else { targets };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
         let stop = stop.clone();
-        tasks.spawn(async move { (index, collect(&settings, access, task, &mut bar, &stop).await) });
+        // Before anything is appended: a first cursor stands where the archive ends when the run begins.
+        let (bell, forwarding) = targets.start(&Catalog::from(&*settings), &surroundings);
+        tasks.spawn(async move {
+            let mut collected = collect(&settings, access, task, &mut bar, &stop, &bell).await;
+            drop(bell);
+            collected.forwarded = forwarding.finish(settings.kind.name).await;
+            (index, collected)
+        });
     }
     let mut results: Vec<Option<Collected>> = streams.iter().map(|_| None).collect();
     while let Some(joined) = tasks.join_next().await {

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::collect::Collected;
+use crate::forward::Forwarded;
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,8 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, Serialize)]
 pub struct Summary {
     streams: Vec<StreamSummary>,
+    #[serde(skip)]
+    exit: Exit,
     exit_code: u8,
 }
 
@@ -67,28 +70,84 @@ pub struct StreamSummary {
     #[serde(serialize_with = "timestamp")]
     last_record: Option<DateTime<Utc>>,
     error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forward: Vec<ForwardSummary>,
+}
+
+/// What came of forwarding a stream to a sink.
+#[derive(Debug, Serialize)]
+pub struct ForwardSummary {
+    sink: &'static str,
+    sent: u64,
+    waiting: u64,
+    undelivered: u64,
+    error: Option<String>,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+impl From<Forwarded> for ForwardSummary {
+    fn from(forwarded: Forwarded) -> Self {
+        Self {
+            sink: forwarded.sink,
+            sent: forwarded.sent,
+            waiting: forwarded.waiting,
+            undelivered: forwarded.undelivered,
+            exit: match &forwarded.failure {
+                None => Exit::Complete,
+                Some(failure) if failure.is_held() => Exit::Locked,
+                Some(_) => Exit::StreamFailed,
+            },
+            error: forwarded.failure.map(|failure| failure.to_string()),
+        }
+    }
+}
+
+impl ForwardSummary {
+    /// How the program should end on its account.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// A line about it, for people.
+    pub fn line(&self, stream: &str) -> String {
+        let Self {
+            sink,
+            sent,
+            waiting,
+            undelivered,
+            ..
+        } = self;
+        let error = self
+            .error
+            .as_ref()
+            .map_or_else(String::new, |error| format!("; {error}"));
+        format!("{stream} to {sink}: {sent} sent, {waiting} waiting, {undelivered} undelivered{error}")
+    }
 }
 
 impl Summary {
     /// The summary of these streams, in this order.
     pub fn new(streams: Vec<StreamSummary>) -> Self {
-        let exit = match streams.iter().all(|stream| stream.status == Status::Complete) {
+        let collected = match streams.iter().all(|stream| stream.status == Status::Complete) {
             true => Exit::Complete,
             false => Exit::StreamFailed,
         };
+        let forwarded = streams
+            .iter()
+            .flat_map(|stream| &stream.forward)
+            .map(ForwardSummary::exit);
+        let exit = forwarded.fold(collected, Exit::max);
         Self {
             streams,
+            exit,
             exit_code: exit as u8,
         }
     }
 
     /// How the program should end.
     pub fn exit(&self) -> Exit {
-        if self.exit_code == Exit::Complete as u8 {
-            Exit::Complete
-        } else {
-            Exit::StreamFailed
-        }
+        self.exit
     }
 
     /// The streams.
@@ -128,6 +187,7 @@ impl StreamSummary {
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
             error,
+            forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
         }
     }
 
@@ -174,6 +234,9 @@ impl fmt::Display for Summary {
             write_row(f, row, &widths)?;
         }
         for stream in &self.streams {
+            for forward in &stream.forward {
+                writeln!(f, "{}", forward.line(stream.stream))?;
+            }
             if let Some(error) = &stream.error {
                 writeln!(f, "{}: {error}", stream.stream)?;
             }

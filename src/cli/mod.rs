@@ -1,5 +1,6 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
+mod forward;
 mod time;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::window::Range;
+pub use forward::{BeginArg, CollectForward, Forward, SinkArg};
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -39,6 +41,9 @@ pub enum Command {
     /// Ask the services for new records and append them to the day files (the default)
     #[command(after_long_help = COLLECT_EXAMPLES)]
     Collect(Collect),
+    /// Send what the day files hold to Kafka, an HTTP listener or standard output, from where the last time ended
+    #[command(after_long_help = forward::EXAMPLES)]
+    Forward(Forward),
     /// Serve a stand-in for the four services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
@@ -68,6 +73,10 @@ pub struct Collect {
     /// Fetch and count, but write nothing to the catalogs
     #[arg(long)]
     pub dry_run: bool,
+
+    /// What new lines are forwarded to.
+    #[command(flatten)]
+    pub forward: CollectForward,
 
     /// Print the summary as JSON instead of a table
     #[arg(long)]
@@ -172,7 +181,9 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
             argument.value_parser(PossibleValuesParser::new(streams))
         })
     };
-    with_names(Arguments::command()).mut_subcommand("collect", with_names)
+    with_names(Arguments::command())
+        .mut_subcommand("collect", with_names)
+        .mut_subcommand("forward", with_names)
 }
 
 const EXAMPLES: &str = "\
@@ -244,6 +255,11 @@ mod tests {
             since: Some("36h".parse().unwrap()),
             until: Some("2025-06-09".parse().unwrap()),
             dry_run: true,
+            forward: CollectForward {
+                kafka: true,
+                http: true,
+                from: Some(BeginArg::Start),
+            },
             json: true,
             env_file: Some(PathBuf::from("/etc/x.env")),
             verbosity: Verbosity {
@@ -251,7 +267,8 @@ mod tests {
                 quiet: true,
             },
         };
-        let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json";
+        let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json \
+                     --forward-kafka --forward-http --forward-from start";
         assert_eq!(collect(&format!("collect {flags} --env-file /etc/x.env -q")), expected);
     }
 

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, print, progress, stop_on_signals};
+use super::{complain, forward, print, progress, stop_on_signals};
 use crate::cli::Collect;
 use crate::config::{Access, Choice, Config};
-use crate::env::Env;
+use crate::env::{Env, Faults};
 use crate::logging;
 use crate::run::{self, Order, StartError};
 use crate::source::SOURCES;
@@ -20,16 +20,19 @@ pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {
     };
     let env = Env::load(arguments.env_file.as_deref());
     let access = if arguments.dry_run { Access::Read } else { Access::Write };
-    let config = match Config::read(
-        &env,
-        SOURCES,
-        Choice {
-            streams: &arguments.streams,
-            access,
-        },
-    ) {
-        Ok(config) => config,
-        Err(faults) => return give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup),
+    let choice = Choice {
+        streams: &arguments.streams,
+        access,
+    };
+    let mut faults = Faults::default();
+    let kinds: Vec<_> = SOURCES.iter().collect();
+    let targets = forward::targets(&env, arguments.forward, &kinds, now, &mut faults);
+    let config = match Config::read(&env, SOURCES, choice) {
+        Ok(config) if faults.is_empty() => config,
+        result => {
+            faults.append(result.err().unwrap_or_default());
+            return give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup);
+        }
     };
     let progress = progress(arguments.verbosity.quiet);
     let _log = match logging::start(arguments.verbosity, Some(&config.log_file), &progress, clock) {
@@ -44,7 +47,7 @@ pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {
         range,
         dry_run: arguments.dry_run,
     };
-    match run::run(&config.streams, order, &progress, &stop_on_signals()).await {
+    match run::run_and_forward(&config.streams, order, &targets, &progress, &stop_on_signals()).await {
         Ok(summary) => finish(&summary, arguments.json),
         Err(error) => refuse(&error),
     }

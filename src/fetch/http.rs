@@ -75,6 +75,24 @@ impl Http {
         )
         .await
     }
+
+    /// Sends a body by `POST`; any success is enough, whatever the answer says.
+    ///
+    /// # Errors
+    /// [`Failure::Transport`] and [`Failure::Status`].
+    pub async fn post(
+        &self,
+        url: Url,
+        content_type: &'static str,
+        authorization: Option<&SecretString>,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let mut request = self.client.post(url).header(CONTENT_TYPE, content_type).body(body);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, header(authorization)?);
+        }
+        accepted(request).await.map(drop)
+    }
 }
 
 fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
@@ -85,11 +103,17 @@ fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
 }
 
 async fn send(request: RequestBuilder) -> Result<String, Failure> {
+    let response = accepted(request).await?;
+    let body = read_body(response, LARGEST_BODY).await?;
+    String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())))
+}
+
+/// The answer, if it is a success.
+async fn accepted(request: RequestBuilder) -> Result<Response, Failure> {
     let response = request.send().await.map_err(transport)?;
     let status = response.status();
     if status.is_success() {
-        let body = read_body(response, LARGEST_BODY).await?;
-        return String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())));
+        return Ok(response);
     }
     let wait = asked_wait(response.headers());
     let body = read_start(response, LARGEST_ERROR_BODY).await;

@@ -39,6 +39,16 @@ impl Positions {
         self.0.extend(&others.0);
     }
 
+    /// The further of both positions, for each day.
+    #[must_use]
+    pub fn furthest(&self, others: &Positions) -> Self {
+        let mut furthest = self.clone();
+        for (day, position) in others.iter() {
+            furthest.set(day, self.of(day).max(position));
+        }
+        furthest
+    }
+
     /// The positions, oldest day first.
     pub fn iter(&self) -> impl Iterator<Item = (NaiveDate, u64)> {
         self.0.iter().map(|(day, position)| (*day, *position))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::batch::{Batch, Line};
+use super::batch::Line;
 use crate::archive::Location;
 
 /// The names of the headers.
@@ -72,19 +72,7 @@ impl Message {
             .into_iter()
             .chain(envelope.is_replay.then_some((header::REPLAY, "true")))
     }
-
-    /// About how many bytes it takes in a request, with the line: an upper bound for what Kafka counts.
-    pub fn size(&self, envelope: &Envelope, batch: &Batch, line: &Line) -> usize {
-        let headers = self
-            .headers(envelope)
-            .map(|(name, value)| name.len() + value.len() + 10);
-        batch.bytes(line).len() + self.key.len() + headers.sum::<usize>() + RECORD_OVERHEAD
-    }
 }
-
-/// What a record and the batch around it take besides key, value and headers: 61 bytes of batch header, and at most 35
-/// for the lengths, the deltas and the attributes of a record (<https://kafka.apache.org/documentation/#messageformat>).
-const RECORD_OVERHEAD: usize = 100;
 
 fn rewrite(text: &mut String, value: std::fmt::Arguments<'_>) {
     text.clear();

@@ -6,13 +6,17 @@
 pub mod batch;
 pub mod cursor;
 pub mod forwarder;
+pub mod http;
+pub mod kafka;
 pub mod message;
 pub mod sink;
 pub mod stdout;
 pub mod tail;
+pub mod target;
 pub mod undelivered;
 
 #[cfg(test)]
 mod tests;
 
 pub use forwarder::{Begin, ForwardError, Forwarded, Forwarder, Job};
+pub use target::{Bell, Forwarding, Surroundings, Target, Targets};
