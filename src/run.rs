@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::{Catalog, StreamSettings};
 use crate::forward::{Surroundings, Targets};
+use crate::lateness::minutes;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::summary::{StreamSummary, Summary};
@@ -23,6 +25,8 @@ pub struct Order {
     pub range: Range,
     /// Fetch and count, write nothing.
     pub dry_run: bool,
+    /// Ask at least from the range's start on, or as far back as the settings say.
+    pub reconcile: bool,
 }
 
 /// Why nothing was collected at all.
@@ -87,6 +91,7 @@ pub async fn run_and_forward(
     let task = Task {
         now: order.now,
         range: order.range,
+        reconcile: order.reconcile,
     };
     let surroundings = Surroundings {
         now: order.now,
@@ -101,20 +106,23 @@ pub async fn run_and_forward(
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
         let stop = stop.clone();
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = settings.kind.name);
         // Before anything is appended: a first cursor stands where the archive ends when the run begins.
-        let (bell, forwarding) = targets.start(&Catalog::from(&*settings), &surroundings);
-        tasks.spawn(async move {
+        let (bell, forwarding) = span.in_scope(|| targets.start(&Catalog::from(&*settings), &surroundings));
+        let work = async move {
             let mut collected = collect(&settings, access, task, &mut bar, &stop, &bell).await;
+            log_end(&collected);
             drop(bell);
-            collected.forwarded = forwarding.finish(settings.kind.name).await;
+            collected.forwarded = forwarding.finish().await;
             (index, collected)
-        });
+        };
+        tasks.spawn(work.instrument(span));
     }
     let mut results: Vec<Option<Collected>> = streams.iter().map(|_| None).collect();
     while let Some(joined) = tasks.join_next().await {
         match joined {
             Ok((index, collected)) => {
-                log_end(streams[index].kind.name, &collected);
                 results[index] = Some(collected);
             }
             Err(error) => tracing::error!("a stream ended by an error inside the program: {error}"),
@@ -135,28 +143,34 @@ fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, Sta
             .map_err(|cause| StartError::Name { stream, cause })?;
         accesses.push(match order.dry_run {
             true => Access::DryRun(location),
-            false => {
-                Access::Write(Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?)
-            }
+            false => Access::Write(Arc::new(
+                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
+            )),
         });
     }
     Ok(accesses)
 }
 
-fn log_end(stream: &str, collected: &Collected) {
+fn log_end(collected: &Collected) {
     match &collected.failure {
         None => tracing::info!(
-            stream,
             appended = collected.appended,
             duplicates = collected.duplicates,
             rejected = collected.rejected,
             "complete"
         ),
-        Some(failure) => tracing::error!(stream, appended = collected.appended, "failed: {failure}"),
+        Some(failure) => tracing::error!(appended = collected.appended, "failed: {failure}"),
+    }
+    if let Some(needed) = collected.late.overlap_for(100) {
+        tracing::info!(
+            late = collected.late.records(),
+            overlap_minutes_at_least = minutes(needed.at_least),
+            overlap_minutes_surely = minutes(needed.surely),
+            "added records that had come late"
+        );
     }
     if collected.rejected > 0 {
         tracing::warn!(
-            stream,
             rejected = collected.rejected,
             "records that cannot be filed were put into the rejected file, with the reason"
         );

@@ -55,9 +55,9 @@ impl Archive {
             .day_name(date)
             .ok_or(WriteError::NoDay { time: first.time })?;
         let lines = whole_lines(records);
-        self.pen
-            .append(&self.location.folder().join(&name), self.file_mode, lines.as_bytes())?;
-        self.known.learn(date, records);
+        let path = self.location.folder().join(&name);
+        let end = self.pen.append(&path, self.file_mode, lines.as_bytes())?;
+        self.known.learn(date, records, end.saturating_sub(lines.len() as u64));
         appended.records += records.len() as u64;
         appended.bytes += lines.len() as u64;
         appended.files.push(name);

@@ -1,19 +1,27 @@
 //! One day file as it is read: its records, and what is not one.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+
 use super::lines::Lines;
+use super::outline::{Milestone, Outline};
 use super::storage::{FileError, open_for_reading};
-use crate::record::{Identified, Identity, Reader};
+use crate::record::{Identity, Reader, Record};
 
 /// The identities that a day file holds; 16 bytes for a record, 32 where records have ids.
 ///
-/// It is complete for its file. Were only the end of a file read, it would be so from some time on.
+/// It is complete for its file, or, where only the end of the file was read, from some time on.
 #[derive(Default)]
 pub(super) struct Day {
     contents: HashSet<u128>,
     keys: HashSet<u128>,
+    /// Earlier records of the file may not be known.
+    since: Option<DateTime<Utc>>,
+    /// `None` after somebody else wrote to the file between this run's looks at it.
+    outline: Option<Outline>,
 }
 
 /// What is known of an identity.
@@ -28,11 +36,33 @@ pub(super) enum Known {
 }
 
 impl Day {
+    /// A day without a file.
+    pub(super) fn empty() -> Self {
+        Self {
+            outline: Some(Outline::default()),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, identity: Identity) {
         self.contents.insert(identity.content);
         if identity.key != identity.content {
             self.keys.insert(identity.key);
         }
+    }
+
+    /// Takes in records that were appended at `offset` of the file.
+    pub(super) fn append(&mut self, records: &[Record], mut offset: u64) {
+        let mut outline = self.outline.take().filter(|outline| outline.end() == offset);
+        for record in records {
+            self.add(record.identity);
+            if let Some(outline) = &mut outline {
+                outline.pass(record.time, offset);
+                offset += record.line.len() as u64 + 1;
+                outline.set_end(offset);
+            }
+        }
+        self.outline = outline;
     }
 
     pub(super) fn knows(&self, identity: Identity) -> Known {
@@ -43,6 +73,19 @@ impl Day {
         } else {
             Known::No
         }
+    }
+
+    /// Whether what [`Day::knows`] says of a record is true of the whole file: the same record has the same time, but
+    /// another one with its id can have any.
+    pub(super) fn can_judge(&self, record: &Record) -> bool {
+        let Some(since) = self.since else { return true };
+        let Identity { key, content } = record.identity;
+        record.time >= since && (key == content || self.contents.contains(&content))
+    }
+
+    /// The milestones of its file, where they are known to its end.
+    pub(super) fn outline(&self) -> Option<&Outline> {
+        self.outline.as_ref()
     }
 }
 
@@ -55,29 +98,59 @@ pub(super) struct Tally {
     pub(super) sealed: u64,
     /// Other lines that are not records.
     pub(super) skipped: u64,
-    /// The number, from 1, of the first of those.
+    /// The number, from 1 where reading began, of the first of those.
     pub(super) first_skipped: Option<u64>,
 }
 
-/// Reads the records of a day file from its start, in memory that one line bounds.
+/// What is to be read: a day file from its start, or from a milestone on.
+pub(super) struct Part<'a> {
+    /// Its path, for messages.
+    pub(super) path: &'a Path,
+    /// The open file.
+    pub(super) file: File,
+    /// Where to begin, if not at its start.
+    pub(super) from: Option<Milestone>,
+}
+
+impl<'a> Part<'a> {
+    /// All of a file.
+    pub(super) fn whole(path: &'a Path) -> Result<Self, FileError> {
+        Ok(Self {
+            path,
+            file: open_for_reading(path)?,
+            from: None,
+        })
+    }
+}
+
+/// Reads the records of a day file, in memory that one line and the identities bound; `visit` is told the times.
 ///
 /// `sealed` holds the offsets of half lines that are noted already. A last line without a newline is read if it is a
 /// record; else somebody may still be writing it, and it counts as nothing.
 pub(super) fn read(
-    path: &Path,
+    part: Part<'_>,
     reader: &mut Reader,
     sealed: Option<&HashSet<u64>>,
-    mut visit: impl FnMut(Identified),
-) -> Result<Tally, FileError> {
+    mut visit: impl FnMut(DateTime<Utc>),
+) -> Result<(Day, Tally), FileError> {
+    let Part { path, file, from } = part;
+    let failed = |cause| FileError::io("read", path, cause);
+    let mut day = Day {
+        since: from.map(|milestone| milestone.time),
+        ..Day::default()
+    };
+    let mut outline = from.map_or_else(Outline::default, Outline::from_milestone);
     let mut tally = Tally::default();
-    let mut lines = Lines::of(open_for_reading(path)?);
-    while let Some(line) = lines.next().map_err(|cause| FileError::io("read", path, cause))? {
+    let mut lines = Lines::from_offset(file, outline.end()).map_err(failed)?;
+    while let Some(line) = lines.next().map_err(failed)? {
         let record = std::str::from_utf8(line.bytes)
             .ok()
             .and_then(|text| reader.identify(text).ok());
         if let Some(identified) = record {
             tally.records += 1;
-            visit(identified);
+            day.add(identified.identity);
+            outline.pass(identified.time, line.offset);
+            visit(identified.time);
         } else if sealed.is_some_and(|offsets| offsets.contains(&line.offset)) {
             tally.sealed += 1;
         } else if line.ended {
@@ -85,16 +158,19 @@ pub(super) fn read(
             tally.first_skipped.get_or_insert(line.number);
         }
     }
-    tally.report(path);
-    Ok(tally)
+    outline.set_end(lines.offset());
+    day.outline = Some(outline);
+    tally.report(path, from);
+    Ok((day, tally))
 }
 
 impl Tally {
-    fn report(self, path: &Path) {
+    fn report(self, path: &Path, from: Option<Milestone>) {
         let path = path.display();
-        tracing::debug!(%path, records = self.records, sealed_half_lines = self.sealed, "read a day file");
+        let from = from.map_or(0, |milestone| milestone.offset);
+        tracing::debug!(%path, records = self.records, sealed_half_lines = self.sealed, from, "read a day file");
         if let Some(first) = self.first_skipped {
-            tracing::warn!(%path, lines = self.skipped, first, "skipped lines that are not records");
+            tracing::warn!(%path, lines = self.skipped, first, from, "skipped lines that are not records");
         }
     }
 }

@@ -170,6 +170,15 @@ impl Storage for Faulty {
         })
     }
 
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        self.operate("replace", path)
+            .map_err(|cause| FileError::io("replace", path, cause))?;
+        Disk.replace(path, bytes)?;
+        let length = bytes.len() as u64;
+        self.state().synced.insert(path.to_owned(), length);
+        Ok(())
+    }
+
     fn sync_file(&self, path: &Path) -> Result<(), FileError> {
         self.operate("settle", path)
             .map_err(|cause| FileError::io("sync", path, cause))?;
@@ -214,6 +223,10 @@ impl Appendable for FaultyFile {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
         self.disk.operate("read", &self.path)?;
         self.file.last_byte()
+    }
+
+    fn end_of_write(&mut self) -> io::Result<u64> {
+        self.file.end_of_write()
     }
 
     fn sync_data(&mut self) -> io::Result<()> {

@@ -28,18 +28,30 @@ pub struct Sifted {
 }
 
 impl KnownDays {
-    pub(super) fn has_read(&self, date: NaiveDate) -> bool {
-        self.days.contains_key(&date)
+    /// Whether what was read of the record's day tells whether it is kept.
+    pub(super) fn can_judge(&self, record: &Record) -> bool {
+        self.day(record.time.date_naive())
+            .is_some_and(|day| day.can_judge(record))
+    }
+
+    /// What was read of a day.
+    pub(super) fn day(&self, date: NaiveDate) -> Option<&Day> {
+        self.days.get(&date)
+    }
+
+    /// The days that were read, oldest first.
+    pub(super) fn dates(&self) -> impl Iterator<Item = NaiveDate> + '_ {
+        self.days.keys().copied()
     }
 
     pub(super) fn put(&mut self, date: NaiveDate, day: Day) {
         self.days.insert(date, day);
     }
 
-    /// Takes in records that were appended; a day that was not read is left so.
-    pub(super) fn learn(&mut self, date: NaiveDate, records: &[Record]) {
+    /// Takes in records that were appended at `offset` of the day's file; a day that was not read is left so.
+    pub(super) fn learn(&mut self, date: NaiveDate, records: &[Record], offset: u64) {
         if let Some(day) = self.days.get_mut(&date) {
-            records.iter().for_each(|record| day.add(record.identity));
+            day.append(records, offset);
         }
     }
 

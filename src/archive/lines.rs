@@ -38,6 +38,14 @@ impl Lines<BufReader<File>> {
     pub(super) fn of(file: File) -> Self {
         Self::new(BufReader::with_capacity(CHUNK, file), MAX_LINE)
     }
+
+    /// The lines of a file from an offset on, where one begins; their numbers count from there.
+    pub(super) fn from_offset(mut file: File, offset: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(offset))?;
+        let mut lines = Self::of(file);
+        lines.offset = offset;
+        Ok(lines)
+    }
 }
 
 impl<R: BufRead> Lines<R> {
@@ -73,6 +81,11 @@ impl<R: BufRead> Lines<R> {
             bytes: &self.buffer,
             ended,
         }))
+    }
+
+    /// How far the file was read, in bytes from its start.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Passes over the rest of a line without keeping it; tells whether it had a newline.
@@ -134,7 +147,8 @@ pub(super) fn half_line(file: &mut File) -> io::Result<Option<HalfLine>> {
     Ok(Some(HalfLine { offset, bytes }))
 }
 
-fn read_at(file: &mut File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+/// Fills `bytes` from an offset of the file.
+pub(super) fn read_at(file: &mut File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(bytes)
 }

@@ -4,8 +4,10 @@
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 
 mod append;
+mod count;
 mod day;
 mod day_file;
+mod end;
 #[cfg(test)]
 #[cfg(unix)]
 mod faulty;
@@ -14,40 +16,52 @@ mod known;
 mod lines;
 mod location;
 mod lock;
+mod outline;
 mod pen;
 mod recover;
 mod rejected;
 pub(crate) mod side_file;
+mod runs;
+mod state;
 mod storage;
+mod tail;
+mod verify;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use append::{AppendError, Appended};
+pub use count::{DayCount, count_days};
 pub use heal::Healed;
 pub use known::Sifted;
 pub use location::{BadName, DayFile, Location, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use pen::WriteError;
+pub use rejected::Noted;
+pub use runs::{Ran, Runs};
 pub use storage::FileError;
+pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 
-use day::Day;
+use day::{Day, Part};
 use heal::Healer;
 use known::KnownDays;
 use pen::Pen;
 use rejected::RejectedFile;
 use storage::{Disk, Nowhere, Storage};
+use tail::Tail;
 
 use crate::record::{Reader, Record, Rejected, Shape};
 
 /// The day files of one stream, open for a run.
 ///
 /// Calls follow each other so: `open`, `recover`, and for each slice of the window, oldest first, `sift`, `append` what
-/// is new, `reject` what conflicts.
+/// is new, `reject` what conflicts; at the end `note_tails`.
 pub struct Archive {
     location: Location,
     reader: Reader,
@@ -55,8 +69,11 @@ pub struct Archive {
     pen: Pen,
     rejected: RejectedFile,
     known: KnownDays,
+    tails: Vec<Tail>,
+    /// An end that begins earlier than this, in bytes, is not noted.
+    worthwhile: u64,
     healed: Healed,
-    _lock: Option<Lock>,
+    _lock: Option<Arc<Lock>>,
 }
 
 impl Archive {
@@ -66,7 +83,13 @@ impl Archive {
     /// # Errors
     ///
     /// If the folder or a day file cannot be read, or a newline or note not be written.
-    pub fn open(lock: Lock, shape: Shape, file_mode: u32, now: DateTime<Utc>) -> Result<Self, WriteError> {
+    pub fn open(
+        lock: impl Into<Arc<Lock>>,
+        shape: Shape,
+        file_mode: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Self, WriteError> {
+        let lock = lock.into();
         let location = lock.location().clone();
         let mut archive = Self::new(location, Box::new(Disk), Some(lock), shape, file_mode);
         archive.heal(now)?;
@@ -79,8 +102,15 @@ impl Archive {
         Self::new(location, Box::new(Nowhere), None, shape, 0)
     }
 
-    fn new(location: Location, storage: Box<dyn Storage>, lock: Option<Lock>, shape: Shape, file_mode: u32) -> Self {
+    fn new(
+        location: Location,
+        storage: Box<dyn Storage>,
+        lock: Option<Arc<Lock>>,
+        shape: Shape,
+        file_mode: u32,
+    ) -> Self {
         let rejected = RejectedFile::of(&location);
+        let tails = tail::read(&location);
         Self {
             location,
             reader: Reader::new(shape),
@@ -88,6 +118,8 @@ impl Archive {
             pen: Pen::new(storage),
             rejected,
             known: KnownDays::default(),
+            tails,
+            worthwhile: tail::WORTHWHILE,
             healed: Healed::default(),
             _lock: lock,
         }
@@ -125,12 +157,14 @@ impl Archive {
     ///
     /// If a day file cannot be read.
     pub fn sift(&mut self, records: Vec<Record>) -> Result<Sifted, FileError> {
-        let dates: BTreeSet<NaiveDate> = records.iter().map(|record| record.time.date_naive()).collect();
+        let undecided = records.iter().filter(|record| !self.known.can_judge(record));
+        let dates: BTreeSet<NaiveDate> = undecided.map(|record| record.time.date_naive()).collect();
         for date in dates {
-            if !self.known.has_read(date) {
-                let day = self.read_day(date, |_| {})?;
-                self.known.put(date, day);
-            }
+            let day = match self.known.day(date) {
+                None => self.read_as_little(date, &records)?,
+                Some(_) => self.read_day(date, |_| {})?,
+            };
+            self.known.put(date, day);
         }
         Ok(self.known.sift(records))
     }
@@ -153,22 +187,22 @@ impl Archive {
     }
 
     /// Reads the day file of a date whole; a missing one is an empty day.
-    fn read_day(&mut self, date: NaiveDate, mut visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
-        let mut day = Day::default();
+    fn read_day(&mut self, date: NaiveDate, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
         let Some(name) = self.location.day_name(date) else {
-            return Ok(day);
+            return Ok(Day::empty());
         };
         let path = self.location.folder().join(&name);
-        let sealed = self.rejected.noted(&mut self.pen)?.sealed_in(&name);
-        let read = day::read(&path, &mut self.reader, sealed, |identified| {
-            day.add(identified.identity);
-            visit(identified.time);
-        });
-        match read {
-            Err(error) if error.is_missing() => return Ok(Day::default()),
-            read => read?,
-        };
-        self.pen.settle(&path)?;
+        match Part::whole(&path) {
+            Err(error) if error.is_missing() => Ok(Day::empty()),
+            part => self.read_part(part?, &name, visit),
+        }
+    }
+
+    fn read_part(&mut self, part: Part<'_>, name: &str, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
+        let path: &Path = part.path;
+        let sealed = self.rejected.noted(&mut self.pen)?.sealed_in(name);
+        let (day, _) = day::read(part, &mut self.reader, sealed, visit)?;
+        self.pen.settle(path)?;
         Ok(day)
     }
 }

@@ -40,26 +40,35 @@ impl Pen {
         Self { storage, spent: false }
     }
 
-    /// Appends whole lines; they, and the name of the file, are on disk when this returns.
+    /// Appends whole lines; they, and the name of the file, are on disk when this returns. Tells where they end, in
+    /// bytes from the start of the file.
     ///
     /// A file that is missing is made with `mode`; half a line at the end is sealed first.
-    pub(super) fn append(&mut self, path: &Path, mode: u32, lines: &[u8]) -> Result<(), WriteError> {
+    pub(super) fn append(&mut self, path: &Path, mode: u32, lines: &[u8]) -> Result<u64, WriteError> {
         debug_assert!(lines.ends_with(b"\n"), "only whole lines are written");
         self.attempt(path, |storage| {
             let opened = storage.open(path, mode)?;
             let created = opened.created;
-            write(opened, path, Some(lines))?;
+            let end = write(opened, path, Some(lines))?;
             if created {
-                storage.sync_folder(folder_of(path))
-            } else {
-                Ok(())
+                storage.sync_folder(folder_of(path))?;
             }
+            Ok(end)
         })
     }
 
     /// Completes or seals half a line at the end of a file that exists, by one newline in a write of its own.
     pub(super) fn seal(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
-        self.attempt(path, |storage| write(storage.open(path, mode)?, path, None))
+        self.attempt(path, |storage| write(storage.open(path, mode)?, path, None))?;
+        Ok(())
+    }
+
+    /// Puts a state file with these bytes in the place of the one before, at once or not at all.
+    ///
+    /// A failure says nothing about the day files, so writing them goes on.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        self.storage.replace(path, bytes)?;
+        self.storage.sync_folder(folder_of(path))
     }
 
     /// Waits until a file that was read is on disk, before anything is built upon its lines.
@@ -79,11 +88,11 @@ impl Pen {
         settled
     }
 
-    fn attempt(
+    fn attempt<T>(
         &mut self,
         path: &Path,
-        act: impl FnOnce(&dyn Storage) -> Result<(), FileError>,
-    ) -> Result<(), WriteError> {
+        act: impl FnOnce(&dyn Storage) -> Result<T, FileError>,
+    ) -> Result<T, WriteError> {
         if self.spent {
             return Err(WriteError::Spent {
                 folder: folder_of(path).to_owned(),
@@ -100,7 +109,8 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Seals what is at the end of an open file, then appends `lines` in one write; `write_all` goes on after short ones.
-fn write(opened: Opened, path: &Path, lines: Option<&[u8]>) -> Result<(), FileError> {
+/// Tells where the file was read or written last.
+fn write(opened: Opened, path: &Path, lines: Option<&[u8]>) -> Result<u64, FileError> {
     let writing = |cause| FileError::io("write to", path, cause);
     let syncing = |cause| FileError::io("sync", path, cause);
     let mut file = opened.file;
@@ -116,7 +126,7 @@ fn write(opened: Opened, path: &Path, lines: Option<&[u8]>) -> Result<(), FileEr
         file.write_all(lines).map_err(writing)?;
         file.sync_data().map_err(syncing)?;
     }
-    Ok(())
+    file.end_of_write().map_err(writing)
 }
 
 #[cfg(test)]

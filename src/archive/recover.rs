@@ -18,10 +18,7 @@ impl Archive {
     pub fn recover(&mut self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, FileError> {
         let files = self.location.day_files()?;
         for file in files.iter().rev().filter(|file| file.date <= now.date_naive()) {
-            let mut last = None;
-            let day = self.read_day(file.date, |time| {
-                last = last.max(Some(time).filter(|time| *time <= now))
-            })?;
+            let (day, last) = self.read_end(file.date, now)?;
             // The first slice begins in this day: it is not read again.
             self.known.put(file.date, day);
             if last.is_some() {

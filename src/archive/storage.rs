@@ -15,6 +15,9 @@ pub(super) trait Storage: Send + Sync {
     /// Opens a file for append and makes it, with `mode`, where it is missing.
     fn open(&self, path: &Path, mode: u32) -> Result<Opened, FileError>;
 
+    /// Puts a state file with these bytes, synced, in the place of the one before. Never a day file: those only grow.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
+
     /// Waits until the data of a file, by whomever they were written, are on disk.
     fn sync_file(&self, path: &Path) -> Result<(), FileError>;
 
@@ -34,6 +37,9 @@ pub(super) struct Opened {
 pub(super) trait Appendable: Write {
     /// The last byte; `None` when the file is empty.
     fn last_byte(&mut self) -> io::Result<Option<u8>>;
+
+    /// Where the last write ended, in bytes from the start of the file.
+    fn end_of_write(&mut self) -> io::Result<u64>;
 
     /// Waits until everything that was written is on disk.
     fn sync_data(&mut self) -> io::Result<()>;
@@ -108,6 +114,22 @@ impl Storage for Disk {
         })
     }
 
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = path.with_file_name(name);
+        // What a killed run left under this name is nobody's.
+        match fs::remove_file(&new) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(FileError::io("remove", &new, cause)),
+            _ => {}
+        }
+        let (mut file, _) = open_or_create(OpenOptions::new().write(true), &new, STATE_FILE_MODE)?;
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(|cause| FileError::io("write to", &new, cause))?;
+        fs::rename(&new, path).map_err(|cause| FileError::io("replace", path, cause))
+    }
+
     fn sync_file(&self, path: &Path) -> Result<(), FileError> {
         let mut options = OpenOptions::new();
         // Windows flushes only what is open for writing.
@@ -141,6 +163,10 @@ impl Appendable for File {
         Ok(Some(last[0]))
     }
 
+    fn end_of_write(&mut self) -> io::Result<u64> {
+        self.stream_position()
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         File::sync_data(self)
     }
@@ -155,6 +181,10 @@ impl Storage for Nowhere {
             file: Box::new(Void),
             created: false,
         })
+    }
+
+    fn replace(&self, _: &Path, _: &[u8]) -> Result<(), FileError> {
+        Ok(())
     }
 
     fn sync_file(&self, _: &Path) -> Result<(), FileError> {
@@ -182,6 +212,10 @@ impl Write for Void {
 impl Appendable for Void {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
         Ok(None)
+    }
+
+    fn end_of_write(&mut self) -> io::Result<u64> {
+        Ok(0)
     }
 
     fn sync_data(&mut self) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod reading;
+mod tails;
 mod writing;
 
 use std::fs;
@@ -106,7 +107,9 @@ impl Catalog {
         let mut rejected = RejectedFile::of(&self.location);
         let noted = rejected.noted(&mut Pen::new(Box::new(Disk))).unwrap();
         let sealed = noted.sealed_in(&format!("mail_{date}.log"));
-        day::read(&self.path(date), &mut Reader::new(SHAPE), sealed, |_| {}).unwrap()
+        let path = self.path(date);
+        let part = day::Part::whole(&path).unwrap();
+        day::read(part, &mut Reader::new(SHAPE), sealed, |_| {}).unwrap().1
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
 mod forward;
+mod reconcile;
 mod time;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::window::Range;
 pub use forward::{BeginArg, CollectForward, Forward, SinkArg};
+pub use reconcile::Reconcile;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -44,7 +46,10 @@ pub enum Command {
     /// Send what the day files hold to Kafka, an HTTP listener or standard output, from where the last time ended
     #[command(after_long_help = forward::EXAMPLES)]
     Forward(Forward),
-    /// Serve a stand-in for the four services, with invented records
+    /// Ask again for the last hours, add what arrived late, and say how late it was
+    #[command(after_long_help = reconcile::EXAMPLES)]
+    Reconcile(Reconcile),
+    /// Serve a stand-in for the services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
@@ -184,6 +189,7 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
     with_names(Arguments::command())
         .mut_subcommand("collect", with_names)
         .mut_subcommand("forward", with_names)
+        .mut_subcommand("reconcile", with_names)
 }
 
 const EXAMPLES: &str = "\

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tracing::Instrument;
 
 use super::{complain, print, progress, stop_on_signals};
 use crate::cli::{BeginArg, CollectForward, Forward, SinkArg};
@@ -34,7 +35,7 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
         Ok(guard) => guard,
         Err(error) => return give_up(&error.to_string(), Exit::Setup),
     };
-    for warning in env.warnings() {
+    for warning in &catalogs.warnings {
         tracing::warn!("{warning}");
     }
     let surroundings = Surroundings {
@@ -112,15 +113,17 @@ async fn forward(catalogs: &[Catalog], targets: &Targets, surroundings: &Surroun
     let running: Vec<_> = catalogs
         .iter()
         .map(|catalog| {
-            let (bell, forwarding) = targets.start(catalog, surroundings);
+            // Every line that the stream logs carries its name.
+            let span = tracing::info_span!("stream", stream = catalog.kind.name);
+            let (bell, forwarding) = span.in_scope(|| targets.start(catalog, surroundings));
             // Nothing more will be appended by this process.
             drop(bell);
-            (catalog.kind.name, forwarding)
+            (catalog.kind.name, forwarding, span)
         })
         .collect();
     let mut streams = Vec::new();
-    for (stream, forwarding) in running {
-        let forward = forwarding.finish(stream).await;
+    for (stream, forwarding, span) in running {
+        let forward = forwarding.finish().instrument(span).await;
         streams.push(StreamForward {
             stream,
             forward: forward.into_iter().map(ForwardSummary::from).collect(),

@@ -424,6 +424,7 @@ mod tests {
         assert_eq!(settings.topics["yandex-mail"], "mail-logs");
         assert_eq!(settings.topics["yandex-disk"], "disk-logs");
         assert_eq!(settings.topics["port"], "port-logs");
+        assert_eq!(settings.topics["yandex-audit"], "audit-logs");
         assert_eq!(settings.topics["tfc"], "tfc-logs");
         assert!(settings.tls.is_none() && settings.sasl.is_none() && settings.properties.is_empty());
     }

@@ -26,14 +26,6 @@ struct Minted {
     renew_at: Instant,
 }
 
-/// What a request needs besides its address.
-pub(super) struct Header {
-    /// The value of `Authorization`.
-    pub(super) value: SecretString,
-    /// Whether a token was minted for it just now.
-    pub(super) is_fresh: bool,
-}
-
 impl Credentials {
     /// The header to send; mints a token where there is none or it ends soon, and counts that request.
     pub(super) async fn header(
@@ -41,28 +33,22 @@ impl Credentials {
         http: &Http,
         authorization: &Authorization,
         requests: &AtomicU64,
-    ) -> Result<Header, Failure> {
+    ) -> Result<SecretString, Failure> {
         let request = match authorization {
             Authorization::Fixed(value) => {
-                return Ok(Header {
-                    value: value.clone(),
-                    is_fresh: false,
-                });
+                return Ok(value.clone());
             }
             Authorization::Minted(request) => request,
         };
         let mut minted = self.minted.lock().await;
         if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
-            return Ok(Header {
-                value: token.header.clone(),
-                is_fresh: false,
-            });
+            return Ok(token.header.clone());
         }
         requests.fetch_add(1, Ordering::Relaxed);
         let token = mint(http, request).await?;
         let value = token.header.clone();
         *minted = Some(token);
-        Ok(Header { value, is_fresh: true })
+        Ok(value)
     }
 
     /// Forgets a token that was refused, so that the next request mints one. Returns whether there was one to forget.

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures::future::BoxFuture;
+use secrecy::SecretString;
 use url::Url;
 
 use crate::printable::excerpt;
 use crate::record::{ReadError, Reader, Record, Rejected};
 use crate::source::{Ask, BadPage, Next, Source};
-use credentials::{Credentials, Header};
+use credentials::Credentials;
 use http::Http;
 use retry::{Failure, RetryPolicy};
 
@@ -23,6 +26,9 @@ pub mod walk;
 /// Of a server's message, as much as a person reads.
 const LONGEST_MESSAGE: usize = 300;
 
+/// Waits for so long; the runtime's timer, unless a test wants to know how long the waits are.
+pub type Pause = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Asks one service for pages.
 pub struct Fetcher {
     source: Arc<dyn Source>,
@@ -31,6 +37,7 @@ pub struct Fetcher {
     credentials: Credentials,
     counters: Counters,
     largest_answer: AtomicUsize,
+    pause: Pause,
 }
 
 /// What was asked so far.
@@ -161,7 +168,15 @@ impl Fetcher {
             credentials: Credentials::default(),
             counters: Counters::default(),
             largest_answer: AtomicUsize::new(0),
+            pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
+    }
+
+    /// The same with another way to wait before a request is repeated.
+    #[must_use]
+    pub fn with_pause(mut self, pause: Pause) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// What was asked so far.
@@ -211,31 +226,34 @@ impl Fetcher {
                 self.explain(failure, failed)
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(wait).await;
+            (self.pause)(wait).await;
         }
     }
 
-    /// One attempt; a token that was refused although it was not fresh is minted anew, once.
+    /// One attempt; a minted token that was refused is minted anew, once. A fresh one too: the service hands out the same
+    /// token until it ends, so it may have had a moment left to live.
     async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
-        let header = self.header().await?;
-        match self.get(ask, &header).await {
-            Err(Failure::Status { status: 401, .. }) if !header.is_fresh && self.credentials.forget().await => {
+        match self.get(ask, &self.header().await?).await {
+            Err(Failure::Status { status: 401, .. }) if self.credentials.forget().await => {
                 self.get(ask, &self.header().await?).await
             }
             result => result,
         }
     }
 
-    async fn header(&self) -> Result<Header, Failure> {
+    async fn header(&self) -> Result<SecretString, Failure> {
         self.credentials
             .header(&self.http, self.source.authorization(), &self.counters.requests)
             .await
     }
 
-    async fn get(&self, ask: &Ask, header: &Header) -> Result<FetchedPage, Failure> {
+    async fn get(&self, ask: &Ask, header: &SecretString) -> Result<FetchedPage, Failure> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let body = self.http.get(self.source.page_url(ask), &header.value).await?;
+        let url = self.source.page_url(ask);
+        tracing::debug!(%url, "asking");
+        let body = self.http.get(url, header).await?;
         let page = read(&*self.source, ask, &body)?;
+        tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
         Ok(page)
     }

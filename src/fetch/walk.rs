@@ -51,6 +51,7 @@ pub struct Walk<'a> {
 enum Way<'a> {
     Slices {
         slices: SlicePlan,
+        /// The newer parts of slices that were divided, the oldest last.
         in_flight: FuturesOrdered<BoxFuture<'a, Fetched>>,
     },
     Numbered(NumberedWalk),
@@ -66,7 +67,14 @@ impl<'a> Walk<'a> {
                 slices: SlicePlan::new(plan.window),
                 in_flight: FuturesOrdered::new(),
             },
-            Paging::Numbered => Way::Numbered(NumberedWalk::new(plan.window, plan.last_horizon(), plan.max_pages)),
+            Paging::Numbered => {
+                // Its lower bound may be exclusive too.
+                let whole = Slice {
+                    from: plan.window.from,
+                    to: plan.window.to,
+                };
+                Way::Numbered(NumberedWalk::new(whole.ask(), plan.last_horizon(), plan.max_pages))
+            }
         };
         Self { fetcher, plan, way }
     }
@@ -121,18 +129,16 @@ async fn next_slice<'a>(
         let Some((slice, end)) = in_flight.next().await else {
             return Ok(None);
         };
-        let (older, newer) = match end? {
+        match end? {
             SliceEnd::Complete(harvest) => {
                 slices.completed(slice, harvest.records.len());
                 return Ok(Some(Piece::of(harvest, slice.to)));
             }
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, records),
             SliceEnd::TooWide => slices.too_wide(slice),
-        };
-        if let Some(newer) = newer {
-            in_flight.push_front(fetch(newer));
         }
-        in_flight.push_front(fetch(older));
+        // What lies behind it is as long as it was, and comes again in slices of the new length.
+        in_flight.clear();
     }
 }
 

@@ -260,12 +260,11 @@ impl Forwarder {
 
 /// The cursor as the archive keeps it, or where it begins.
 fn start(job: &Job, file: &CursorFile) -> Result<Positions, ForwardError> {
-    let (stream, sink) = (job.envelope.stream, job.sink);
+    let sink = job.sink;
     let (mut positions, is_new) = match file.load()? {
         Stored::Cursor(positions) => {
             if job.begin != Begin::End {
                 tracing::warn!(
-                    stream,
                     sink,
                     "--forward-from has no effect: there is a cursor already; to send a range again, use \
                      `trailkeeper forward {sink} --since … --until …`"
@@ -279,12 +278,7 @@ fn start(job: &Job, file: &CursorFile) -> Result<Positions, ForwardError> {
                 Some(_) => "the one before it is taken, so the last lines are sent again",
                 None => "everything in the archive is sent again",
             };
-            tracing::warn!(
-                stream,
-                sink,
-                "{} is damaged: {problem}; {instead}",
-                file.path().display()
-            );
+            tracing::warn!(sink, "{} is damaged: {problem}; {instead}", file.path().display());
             (before.unwrap_or_default(), true)
         }
     };
@@ -300,7 +294,6 @@ fn repair(job: &Job, positions: &mut Positions) -> Result<bool, ForwardError> {
     let repairs = positions.repair(&job.envelope.location.day_files()?)?;
     for repair in &repairs {
         tracing::warn!(
-            stream = job.envelope.stream,
             sink = job.sink,
             path = %repair.path.display(),
             position = repair.position,

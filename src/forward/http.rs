@@ -72,7 +72,6 @@ impl HttpSink {
                 return Err(failure);
             };
             tracing::warn!(
-                stream = self.envelope.stream,
                 wait_ms = wait.as_millis() as u64,
                 "{}; sending again",
                 describe(&self.settings.url, &failure)
@@ -91,11 +90,7 @@ impl HttpSink {
                 Ok(()) => *done += lines.len(),
                 Err(Failure::Status { status: TOO_LARGE, .. }) if lines.len() > 1 => {
                     self.lines = lines.len() / 2;
-                    tracing::info!(
-                        stream = self.envelope.stream,
-                        lines = self.lines,
-                        "the listener wants smaller requests"
-                    );
+                    tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
                 Err(failure @ Failure::Status { status: TOO_LARGE, .. }) => {
                     aside.keep(&self.batch, &lines[0], &describe(&self.settings.url, &failure))?;

@@ -175,10 +175,7 @@ impl KafkaSink {
             Verdict::Renew if self.renewals < MOST_RENEWALS => {
                 self.renewals += 1;
                 let reason = self.session.fatal().map_or_else(String::new, |(_, reason)| reason);
-                tracing::warn!(
-                    stream = self.envelope.stream,
-                    "the Kafka producer cannot go on ({reason}): a new one sends again from the cursor"
-                );
+                tracing::warn!("the Kafka producer cannot go on ({reason}): a new one sends again from the cursor");
                 self.renew()
             }
             Verdict::Renew => Err(self

@@ -121,7 +121,8 @@ impl Targets {
                     let mut rings = bell.0.subscribe();
                     let runtime = tokio::runtime::Handle::current();
                     let more = move || runtime.block_on(rings.changed()).is_ok();
-                    let task = tokio::task::spawn_blocking(move || forwarder.run(more));
+                    let span = tracing::Span::current();
+                    let task = tokio::task::spawn_blocking(move || span.in_scope(|| forwarder.run(more)));
                     forwarding.running.push((target.name(), task));
                 }
                 Err(error) => forwarding.failed.push(Forwarded::failed(target.name(), error)),
@@ -155,7 +156,7 @@ impl Targets {
 
 impl Forwarding {
     /// Waits until all of them have ended, which they do after the bell was dropped, and logs what came of them.
-    pub async fn finish(self, stream: &str) -> Vec<Forwarded> {
+    pub async fn finish(self) -> Vec<Forwarded> {
         let mut all = self.failed;
         for (sink, task) in self.running {
             let forwarded = task.await.unwrap_or_else(|_| {
@@ -165,13 +166,13 @@ impl Forwarding {
             all.push(forwarded);
         }
         for forwarded in &all {
-            log(stream, forwarded);
+            log(forwarded);
         }
         all
     }
 }
 
-fn log(stream: &str, forwarded: &Forwarded) {
+fn log(forwarded: &Forwarded) {
     let Forwarded {
         sink,
         sent,
@@ -181,9 +182,8 @@ fn log(stream: &str, forwarded: &Forwarded) {
         failure,
     } = forwarded;
     match failure {
-        None => tracing::info!(stream, sink, sent, waiting, undelivered, skipped, "forwarded"),
+        None => tracing::info!(sink, sent, waiting, undelivered, skipped, "forwarded"),
         Some(failure) => tracing::error!(
-            stream,
             sink,
             sent,
             waiting,

@@ -58,7 +58,6 @@ impl Undelivered {
         side_file::append_line(&self.path, note)?;
         self.noted.insert((line.day, line.offset));
         tracing::warn!(
-            stream = self.envelope.stream,
             sink = self.sink,
             file = message.file,
             offset = line.offset,

@@ -1,8 +1,5 @@
-//! JSON numbers: their grammar, and the one text that stands for all ways to write a number.
-//!
-//! That text is `-` for a negative number, the digits without zeros in front or behind, and then, where it is not 0,
-//! `e` and the power of ten: `12e2` for `1200`, `11e-1` for `1.10`, `0` for `-0.0`. Nothing is rounded, however long
-//! the number or its exponent.
+//! JSON numbers: their grammar, and the one text that stands for all ways to write a number (the parent module defines
+//! it), exact however long the number or its exponent.
 
 use super::Malformed;
 use super::input::Input;
@@ -243,5 +240,7 @@ mod tests {
             format!("{million}{million}e-1000000")
         );
         assert_eq!(canonical(&format!("0.{}1", "0".repeat(1_000_000))), "1e-1000001");
+        assert_eq!(canonical(&format!("0.{}1e1000001", "0".repeat(1_000_000))), "1");
+        assert_eq!(canonical(&format!("1{}e-10", "0".repeat(1_000_000))), "1e999990");
     }
 }

@@ -24,6 +24,8 @@ pub struct Kind {
     pub shape: Shape,
     /// How long the service keeps records.
     pub retention: Retention,
+    /// The prefix under which another collector knew the variables of its place, so that its settings can be taken over.
+    pub former_prefix: Option<&'static str>,
     /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
     pub lookback_days: u32,
     /// The variables that `configure` reads and that hold no secret, by their whole names.
@@ -62,5 +64,18 @@ impl Kind {
     #[must_use]
     pub fn variable(&self, name: &str) -> String {
         format!("{}_{name}", self.prefix)
+    }
+
+    /// A base name for its day files where nobody chose one, as in the demo: `yandex_mail_audit`.
+    #[must_use]
+    pub fn usual_base_name(&self) -> String {
+        let name = self.name.replace('-', "_");
+        format!("{}_audit", name.trim_end_matches("_audit"))
+    }
+
+    /// The name that another collector had for a variable of this stream, if there was one.
+    #[must_use]
+    pub fn former_variable(&self, name: &str) -> Option<String> {
+        self.former_prefix.map(|prefix| format!("{prefix}_{name}"))
     }
 }

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, header, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -26,6 +26,7 @@ pub(super) const TERRAFORM: Kind = Kind {
         days: 14,
         is_documented: true,
     },
+    former_prefix: None,
     lookback_days: 14,
     variables: &["TFC_API_URL", "TFC_API_QUERY"],
     secrets: &["TFC_ORG_TOKEN"],
@@ -58,11 +59,9 @@ fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
     // Read for its faults alone: nothing is allowed in it.
     env.query("TFC_API_QUERY", PARAMETERS, faults)?;
     let token = token?;
-    let bare = token.expose_secret().trim();
-    let bare = bare.strip_prefix("Bearer ").unwrap_or(bare);
     Some(Arc::new(Terraform {
         address: method(&base?, "/api/v2/organization/audit-trail"),
-        authorization: Authorization::Fixed(SecretString::from(format!("Bearer {bare}"))),
+        authorization: Authorization::Fixed(header("Bearer", token.expose_secret())),
     }))
 }
 

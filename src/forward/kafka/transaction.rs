@@ -102,7 +102,6 @@ impl Transactional {
                 Some(Some(read)) => positions.update(&read),
                 None => {}
                 Some(None) => tracing::warn!(
-                    stream = self.envelope.stream,
                     group,
                     "the metadata of this consumer group is no cursor of ours: it is not used, and replaced"
                 ),
@@ -146,10 +145,7 @@ impl Transactional {
     }
 
     fn note(&mut self, error: &SinkError) -> &mut Self {
-        tracing::warn!(
-            stream = self.envelope.stream,
-            "a Kafka transaction is begun again: {error}"
-        );
+        tracing::warn!("a Kafka transaction is begun again: {error}");
         self
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use trailkeeper::line::{KeyPath, scan};
 
-use crate::model::{Choices, spell, value};
+use super::model::{Choices, spell, value};
 
 const SAMPLE: &str = r#" {"a" : [1.50e-3, -0, {"b\u00e9\ud83d\ude00": "\ud800x\/"}, [], {}], "trigger": {"at": "ü"}, "t": true, "n":null}"#;
 const WANTED: &[KeyPath] = &[&["trigger", "at"]];

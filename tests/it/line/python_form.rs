@@ -7,7 +7,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use trailkeeper::line::scan;
 
-use crate::model::{Choices, integers_only, spell, value};
+use super::model::{Choices, integers_only, spell, value};
 
 /// Python cannot encode a lone surrogate: it is told to escape it, as the form does.
 const PROGRAM: &str = r#"

@@ -320,12 +320,12 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
         decimal().prop_map(Value::Number),
         text().prop_map(Value::Text),
     ];
-    leaf.prop_recursive(5, 64, 8, |inner| {
+    // More members than a small sort takes.
+    let large = vec((text(), decimal().prop_map(Value::Number)), 20..40).prop_map(Value::Object);
+    prop_oneof![20 => leaf, 1 => large].prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..6).prop_map(Value::Array),
-            vec((key(), inner.clone()), 0..8).prop_map(Value::Object),
-            // More members than a small sort takes.
-            vec((text(), inner), 20..40).prop_map(Value::Object),
+            vec((key(), inner), 0..6).prop_map(Value::Object),
         ]
     })
 }

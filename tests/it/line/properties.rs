@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use trailkeeper::line::{KeyPath, scan};
 
-use crate::model::{Choices, Value, spell, value};
+use super::model::{Choices, Value, spell, value};
 
 const PATHS: &[KeyPath] = &[&["a"], &["a", "b"], &["", ""], &["\u{1}\"/😀"]];
 
@@ -51,8 +51,8 @@ proptest! {
     }
 
     #[test]
-    fn a_wanted_path_leads_to_the_last_value_there(value in value(), seed: u64) {
-        let value = Value::Object(vec![("a".encode_utf16().collect(), value.clone()), (Vec::new(), value)]);
+    fn a_wanted_path_leads_to_the_last_value_there(one in value(), other in value(), seed: u64) {
+        let value = Value::Object(vec![("a".encode_utf16().collect(), one), (Vec::new(), other)]);
         let spelling = spell(&value, &mut Choices(seed));
         let mut line = "before ".to_owned();
         let scan = scan(&spelling.text, PATHS, &mut line).unwrap();

@@ -1,0 +1,356 @@
+//! With the note of where the ends of day files begin everything is found as without it.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::super::faulty::Fault;
+use super::*;
+
+const DAY: &str = "2025-06-09";
+
+fn overlap() -> TimeDelta {
+    TimeDelta::minutes(2)
+}
+
+/// Records of one day, one a minute, with ids or without.
+fn minute(number: i64, sameness: Sameness) -> Record {
+    let time = time("2025-06-09T00:00:00Z") + TimeDelta::minutes(number);
+    let json = format!(r#"{{"id": "{number}", "timestamp": "{}"}}"#, time.to_rfc3339());
+    Record::read(&json, &Shape { sameness, ..SHAPE }).unwrap()
+}
+
+fn minutes(numbers: impl IntoIterator<Item = i64>, sameness: Sameness) -> Vec<Record> {
+    numbers.into_iter().map(|number| minute(number, sameness)).collect()
+}
+
+impl Catalog {
+    fn note(&self) -> PathBuf {
+        self.location.state_file(tail::FILE)
+    }
+
+    /// An archive that notes the ends of files of any size.
+    fn open_for(&self, sameness: Sameness) -> Archive {
+        let shape = Shape { sameness, ..SHAPE };
+        let mut archive = Archive::new(self.location.clone(), Box::new(self.disk.clone()), None, shape, 0o640);
+        archive.heal(now()).unwrap();
+        archive.worthwhile = 1;
+        archive
+    }
+
+    /// A run that is sent these records.
+    fn run(&self, records: Vec<Record>, sameness: Sameness, overlap: TimeDelta) {
+        let mut archive = self.open_for(sameness);
+        let last = archive.recover(now()).unwrap();
+        let newest = records.iter().map(|record| record.time).max();
+        file(&mut archive, records);
+        if let Some(last) = last.max(newest) {
+            archive.note_tails(last, overlap);
+        }
+    }
+
+    /// A catalog whose file of one day holds 600 minutes, and whose end is noted.
+    fn with_note() -> Self {
+        let catalog = Self::new();
+        catalog.run(minutes(0..600, Sameness::Content), Sameness::Content, overlap());
+        assert!(catalog.reads_only_the_end());
+        catalog
+    }
+
+    /// How many of the records of the day are known when the last one is.
+    fn known_after_recovery(&self) -> usize {
+        let mut archive = self.open_for(Sameness::Content);
+        archive.recover(now()).unwrap();
+        let day = archive.known.day(DAY.parse().unwrap());
+        let records = minutes(0..700, Sameness::Content);
+        let is_known = |record: &&Record| day.is_some_and(|day| day.knows(record.identity) == day::Known::Yes);
+        records.iter().filter(is_known).count()
+    }
+
+    fn reads_only_the_end(&self) -> bool {
+        self.known_after_recovery() < 10
+    }
+
+    fn append_as_another_program(&self, text: &str) {
+        let mut file = OpenOptions::new().append(true).open(self.path(DAY)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn only_the_end_of_the_newest_file_is_read() {
+    let catalog = Catalog::with_note();
+    // The overlap, its margin, and up to one record before it.
+    assert_eq!(catalog.known_after_recovery(), 4);
+    let mut archive = catalog.open_for(Sameness::Content);
+    assert_eq!(
+        archive.recover(now()).unwrap(),
+        Some(minute(599, Sameness::Content).time)
+    );
+    let sifted = archive.sift(minutes(597..602, Sameness::Content)).unwrap();
+    assert_eq!((sifted.new.len(), sifted.duplicates), (2, 3));
+}
+
+#[test]
+fn a_record_before_the_end_has_the_whole_file_read() {
+    let catalog = Catalog::with_note();
+    let mut archive = catalog.open_for(Sameness::Content);
+    archive.recover(now()).unwrap();
+    assert_eq!(
+        archive.sift(minutes([3, 599], Sameness::Content)).unwrap().duplicates,
+        2
+    );
+}
+
+#[test]
+fn an_id_is_compared_with_the_whole_file() {
+    let catalog = Catalog::new();
+    catalog.run(minutes(0..600, Sameness::Id), Sameness::Id, overlap());
+    let mut archive = catalog.open_for(Sameness::Id);
+    archive.recover(now()).unwrap();
+    let same_id = record("3", "2025-06-09T09:59:30Z");
+    let sifted = archive.sift(vec![same_id]).unwrap();
+    assert_eq!((sifted.new.len(), sifted.conflicts.len()), (0, 1));
+}
+
+#[test]
+fn late_records_move_nothing_and_are_known() {
+    let catalog = Catalog::with_note();
+    let late = || {
+        vec![
+            record("late", "2025-06-09T01:00:30Z"),
+            record("new", "2025-06-09T10:00:00Z"),
+        ]
+    };
+    catalog.run(late(), Sameness::Content, overlap());
+    assert!(catalog.text(DAY).contains("late"));
+    assert!(catalog.reads_only_the_end());
+    let mut archive = catalog.open_for(Sameness::Content);
+    assert_eq!(archive.recover(now()).unwrap(), Some(time("2025-06-09T10:00:00Z")));
+    assert_eq!(archive.sift(late()).unwrap().duplicates, 2);
+}
+
+#[test]
+fn a_note_that_does_not_fit_the_file_has_the_whole_file_read() {
+    type Act = fn(&Catalog);
+    let acts: [(&str, Act); 7] = [
+        ("the note is gone", |catalog| fs::remove_file(catalog.note()).unwrap()),
+        ("the note is empty", |catalog| fs::write(catalog.note(), "").unwrap()),
+        ("the note lies", |catalog| {
+            let text = fs::read_to_string(catalog.note()).unwrap();
+            let (before, after) = text.split_once("\"offset\":").unwrap();
+            fs::write(catalog.note(), format!("{before}\"offset\":1{after}")).unwrap();
+        }),
+        ("a line was appended", |catalog| {
+            catalog.append_as_another_program("{\"id\": \"x\", \"timestamp\": \"2025-06-09T00:00:30Z\"}\n");
+        }),
+        ("the file was cut", |catalog| {
+            let lines = catalog
+                .text(DAY)
+                .lines()
+                .take(599)
+                .map(|line| format!("{line}\n"))
+                .collect::<String>();
+            fs::write(catalog.path(DAY), lines).unwrap();
+        }),
+        ("the file is another one", |catalog| {
+            let text = catalog.text(DAY);
+            fs::remove_file(catalog.path(DAY)).unwrap();
+            fs::write(catalog.path(DAY), text).unwrap();
+        }),
+        ("a byte in the middle was changed", |catalog| {
+            let text = catalog.text(DAY).replacen("T05:00:00+", "T05:00:01+", 1);
+            // In place, so that the file stays the same one.
+            OpenOptions::new()
+                .write(true)
+                .open(catalog.path(DAY))
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
+        }),
+    ];
+    for (what, act) in acts {
+        let catalog = Catalog::with_note();
+        act(&catalog);
+        assert!(catalog.known_after_recovery() > 590, "{what}");
+    }
+}
+
+#[test]
+fn a_note_about_another_place_is_not_believed() {
+    let catalog = Catalog::with_note();
+    let mut tails = tail::read(&catalog.location);
+    for (offset, time) in [
+        ("30000", None),
+        ("0", None),
+        ("99999999", None),
+        ("", Some("2025-06-09T09:00:00Z")),
+    ] {
+        let json = serde_json::to_string(&tails).unwrap();
+        let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        if let Ok(offset) = offset.parse::<u64>() {
+            value[0]["offset"] = offset.into();
+        }
+        if let Some(time) = time {
+            value[0]["time"] = time.into();
+        }
+        // A lie that is sealed as the truth is.
+        let lie = tail::text(serde_json::from_value(value).unwrap()).unwrap();
+        fs::write(catalog.note(), lie).unwrap();
+        assert!(catalog.known_after_recovery() > 590, "{offset} {time:?}");
+    }
+    fs::write(catalog.note(), tail::text(std::mem::take(&mut tails)).unwrap()).unwrap();
+    assert!(catalog.reads_only_the_end());
+}
+
+#[test]
+fn just_after_midnight_the_ends_of_two_files_are_noted() {
+    let catalog = Catalog::new();
+    let night = || minutes(0..1441, Sameness::Content);
+    catalog.run(night(), Sameness::Content, overlap());
+    let mut archive = catalog.open_for(Sameness::Content);
+    archive.recover(now()).unwrap();
+    let last_three = night().split_off(1438);
+    assert_eq!(archive.sift(last_three).unwrap().duplicates, 3);
+    let yesterday = archive.known.day(DAY.parse().unwrap()).unwrap();
+    assert_eq!(yesterday.knows(minute(3, Sameness::Content).identity), day::Known::No);
+}
+
+#[test]
+fn small_files_are_not_noted_nor_is_anything_in_a_dry_run() {
+    let catalog = Catalog::new();
+    let mut archive = catalog.open();
+    file(&mut archive, minutes(0..600, Sameness::Id));
+    archive.note_tails(minute(599, Sameness::Id).time, overlap());
+    assert!(!catalog.note().exists());
+    let mut archive = catalog.dry_run();
+    archive.worthwhile = 1;
+    archive.recover(now()).unwrap();
+    archive.note_tails(minute(599, Sameness::Id).time, overlap());
+    assert!(!catalog.note().exists());
+}
+
+#[test]
+fn a_note_that_cannot_be_written_harms_nothing() {
+    let catalog = Catalog::new();
+    let mut archive = catalog.open_for(Sameness::Content);
+    file(&mut archive, minutes(0..600, Sameness::Content));
+    catalog.disk.arm(0, Fault::Full(0));
+    archive.note_tails(minute(599, Sameness::Content).time, overlap());
+    assert!(!catalog.note().exists());
+    assert_eq!(file(&mut archive, minutes([600], Sameness::Content)).records, 1);
+}
+
+#[test]
+fn what_another_program_wrote_during_the_run_is_not_passed_over() {
+    let catalog = Catalog::new();
+    let mut archive = catalog.open_for(Sameness::Content);
+    file(&mut archive, minutes(0..300, Sameness::Content));
+    catalog.append_as_another_program("{\"id\": \"x\", \"timestamp\": \"2025-06-09T20:00:00Z\"}\n");
+    file(&mut archive, minutes(300..600, Sameness::Content));
+    archive.note_tails(minute(599, Sameness::Content).time, overlap());
+    assert!(!catalog.note().exists());
+}
+
+/// What happens to the files between two runs.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A run that is sent these minutes, with an overlap of so many of them.
+    Run(Vec<i64>, i64),
+    /// Another program appends these minutes.
+    Foreign(Vec<i64>),
+    /// Another program removes so many bytes from the end.
+    Cut(usize),
+    /// Another program changes this byte of the file.
+    Flip(usize),
+    /// The note is replaced by the first one that was there.
+    OldNote,
+    NoNote,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let numbers = || (0_i64..1500, prop::collection::vec(-20_i64..20, 0..30));
+    let near = |(middle, around): (i64, Vec<i64>)| around.into_iter().map(|by| (middle + by).max(0)).collect();
+    prop_oneof![
+        6 => (numbers().prop_map(near), 0_i64..30).prop_map(|(numbers, overlap)| Event::Run(numbers, overlap)),
+        1 => numbers().prop_map(near).prop_map(Event::Foreign),
+        1 => (0_usize..200).prop_map(Event::Cut),
+        1 => any::<usize>().prop_map(Event::Flip),
+        1 => Just(Event::OldNote),
+        1 => Just(Event::NoNote),
+    ]
+}
+
+fn happen(catalog: &Catalog, event: &Event, sameness: Sameness, first_note: &mut Option<Vec<u8>>) {
+    let path = catalog.path(DAY);
+    let text = fs::read(&path).unwrap_or_default();
+    match event {
+        Event::Run(numbers, overlap) => {
+            catalog.run(
+                minutes(numbers.clone(), sameness),
+                sameness,
+                TimeDelta::minutes(*overlap),
+            );
+            if first_note.is_none() {
+                *first_note = fs::read(catalog.note()).ok();
+            }
+        }
+        Event::Foreign(numbers) if !text.is_empty() => {
+            let lines = minutes(numbers.clone(), sameness)
+                .into_iter()
+                .map(|record| format!("{}\n", record.line));
+            catalog.append_as_another_program(&lines.collect::<String>());
+        }
+        Event::Cut(bytes) if !text.is_empty() => {
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(text.len().saturating_sub(*bytes) as u64).unwrap();
+        }
+        Event::Flip(place) if !text.is_empty() => {
+            let mut text = text;
+            let place = place % text.len();
+            text[place] ^= 1;
+            OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .write_all(&text)
+                .unwrap();
+        }
+        Event::OldNote => {
+            if let Some(note) = first_note {
+                fs::write(catalog.note(), note).unwrap();
+            }
+        }
+        Event::NoNote => drop(fs::remove_file(catalog.note())),
+        Event::Foreign(_) | Event::Cut(_) | Event::Flip(_) => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_happened_to_the_files_the_note_changes_nothing_of_what_is_found(
+        events in prop::collection::vec(event(), 1..14),
+        has_ids in any::<bool>(),
+        asked in prop::collection::vec((0_i64..1500, 1_i64..40), 1..4),
+    ) {
+        let sameness = if has_ids { Sameness::Id } else { Sameness::Content };
+        let catalog = Catalog::new();
+        let mut first_note = None;
+        for event in &events {
+            happen(&catalog, event, sameness, &mut first_note);
+            // Both look at the same files; what the first one heals the second one finds healed.
+            let mut with = catalog.open_for(sameness);
+            let mut without = catalog.open_for(sameness);
+            without.tails.clear();
+            prop_assert_eq!(with.recover(now()).unwrap(), without.recover(now()).unwrap());
+            for (first, count) in &asked {
+                let records = minutes(*first..first + count, sameness);
+                prop_assert_eq!(with.sift(records.clone()).unwrap(), without.sift(records).unwrap());
+            }
+        }
+    }
+}

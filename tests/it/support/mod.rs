@@ -1,0 +1,7 @@
+//! What the tests stand on: a catalog that the real binary collects into, a sandbox that it collects from.
+
+mod catalog;
+mod service;
+
+pub(crate) use catalog::{Catalog, Run, base_name};
+pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
