@@ -11,6 +11,7 @@ mod transaction;
 
 use std::collections::VecDeque;
 
+use rdkafka::producer::BaseProducer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::batch::Batch;
@@ -43,7 +44,7 @@ pub fn check(settings: &KafkaSettings, faults: &mut Faults) {
     }
     let config = client::producer_config(settings, settings.transactional_id.as_deref());
     if faults.is_empty()
-        && let Err(error) = config.create_native_config()
+        && let Err(error) = config.create::<BaseProducer>()
     {
         faults.add(
             "KAFKA_PROPERTIES",

@@ -190,9 +190,10 @@ fn a_line_above_the_clients_limit_is_put_aside_and_the_rest_is_delivered() {
 #[test]
 fn a_line_above_the_brokers_limit_is_found_put_aside_and_the_rest_is_delivered() {
     let broker = Broker::start();
-    let mut outbox = Outbox::new(&broker);
+    // The lines wait for each other, so that they are one batch.
+    let mut outbox = Outbox::new(&broker).with("KAFKA_PROPERTIES", "linger.ms=200");
     outbox.append(DAYS[0], 5, 10);
-    // The batch is refused, and then, of the lines one by one, the third.
+    // The batch is refused, and then one of the lines when they are sent one by one.
     broker.ask("refuse-calls produce too-large 1,4");
     let summary = outbox.forward(0);
     assert_eq!((&summary["sent"], &summary["undelivered"]), (&json!(4), &json!(1)));

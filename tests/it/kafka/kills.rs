@@ -60,7 +60,10 @@ fn kills_at_random_moments_repeat_no_line_in_a_transaction() {
 fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_in_a_transaction() {
     let broker = Broker::start();
     let mut outbox = Outbox::new(&broker)
-        .with("KAFKA_PROPERTIES", "batch.num.messages=50,reconnect.backoff.max.ms=50")
+        .with(
+            "KAFKA_PROPERTIES",
+            "batch.num.messages=50,reconnect.backoff.ms=10,reconnect.backoff.max.ms=50",
+        )
         .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
     torment(&mut outbox, 3, |round| {
         broker.ask("behave");

@@ -77,6 +77,14 @@ impl Outbox {
         self.append_raw(day, &text);
     }
 
+    /// Expects one record no more.
+    pub(super) fn remove(&mut self, record: &Value) {
+        let is_it = |line: &String| serde_json::from_str::<Value>(line).unwrap() == *record;
+        let mut files = self.lines.values_mut();
+        let found = files.find_map(|lines| lines.iter().position(is_it).map(|at| lines.remove(at)));
+        assert!(found.is_some(), "no line of ours");
+    }
+
     /// Runs the forwarder to its end.
     pub(super) fn run(&self, arguments: &[&str]) -> Run {
         self.catalog.run(&[&["forward", "kafka", "--json"], arguments].concat())
