@@ -6,6 +6,7 @@
 
 mod client;
 mod ledger;
+mod mock;
 mod reports;
 mod transaction;
 
@@ -23,6 +24,8 @@ use crate::env::Faults;
 use client::Session;
 use reports::{Failure, Outcome};
 use transaction::Transactional;
+
+pub use mock::{MockError, MockKafka};
 
 /// How many producers are tried one after the other without one line more being confirmed.
 const MOST_RENEWALS: u32 = 5;
