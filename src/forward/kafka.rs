@@ -49,11 +49,20 @@ pub fn check(settings: &KafkaSettings, faults: &mut Faults) {
     if faults.is_empty()
         && let Err(error) = config.create::<BaseProducer>()
     {
-        faults.add(
-            "KAFKA_PROPERTIES",
-            format!("cannot be used: {}", client::explain(&error)),
-        );
+        let problem = client::explain(&error);
+        faults.add(variable_of(&problem), format!("cannot be used: {problem}"));
     }
+}
+
+/// Which of our variables librdkafka speaks of when it names its own property.
+fn variable_of(problem: &str) -> &'static str {
+    let ours = [
+        ("ssl.ca.location", "KAFKA_SSL_CA_CERT"),
+        ("ssl.certificate.location", "KAFKA_SSL_CLIENT_CERT"),
+        ("ssl.key.location", "KAFKA_SSL_CLIENT_KEY"),
+    ];
+    let named = ours.into_iter().find(|(property, _)| problem.contains(property));
+    named.map_or("KAFKA_PROPERTIES", |(_, variable)| variable)
 }
 
 /// The sink that commits lines and cursor in one transaction.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+mod forwarding;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod line;

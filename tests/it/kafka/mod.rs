@@ -1,8 +1,10 @@
 //! Forwarding to Kafka: the real binary, a broker in a process of its own, and everything that can go wrong between.
 
-mod broker;
+pub(crate) mod broker;
 mod delivery;
 mod kills;
 mod outbox;
 mod proxy;
+#[cfg(feature = "kafka-tls")]
+mod security;
 mod transactions;

@@ -27,13 +27,18 @@ pub(super) struct Outbox {
 impl Outbox {
     /// A catalog whose forwarder knows this broker.
     pub(super) fn new(broker: &Broker) -> Self {
+        Self::without_broker()
+            .with("KAFKA_SERVER", broker.address())
+            .with("KAFKA_TIMEOUT_SECONDS", "20")
+    }
+
+    /// A catalog without settings for a broker.
+    pub(super) fn without_broker() -> Self {
         let mut catalog = Catalog::bare();
         let folder = catalog.root().join("tfc");
         fs::create_dir(&folder).unwrap();
         catalog.set("TFC_LOG_CATALOG_LOCATION", folder.display());
         catalog.set("TFC_LOG_FILE_BASE_NAME", "tfc_audit");
-        catalog.set("KAFKA_SERVER", broker.address());
-        catalog.set("KAFKA_TIMEOUT_SECONDS", "20");
         Self {
             catalog,
             lines: BTreeMap::new(),
