@@ -25,6 +25,9 @@ const DAYS: [&str; 3] = ["2025-06-09", "2025-06-10", "2025-06-11"];
 /// How often each contender runs; the fastest counts, since everything else on the machine only slows it down.
 const ROUNDS: usize = 3;
 
+/// Runs a contender; gives how long it took, and its peak of resident memory in KiB.
+type Contender<'a> = dyn Fn() -> Outcome<(Duration, u64)> + 'a;
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Outcome<()> {
@@ -62,7 +65,7 @@ fn compare() -> Outcome<()> {
     );
     println!("{:<46}{:>12}{:>10}{:>10}", "", "lines/s", "MB/s", "MiB");
     let mut rates = Vec::new();
-    let contenders: [(&str, &dyn Fn() -> Outcome<(Duration, u64)>); 3] = [
+    let contenders: [(&str, &Contender<'_>); 3] = [
         ("bare producer, values alone", &|| {
             run_bare(&server, folder.path(), "values")
         }),

@@ -153,6 +153,9 @@ struct Content<P> {
     version: u32,
     stream: String,
     sink: String,
+    /// Set until the sink was asked for a cursor of its own, see [`Stored::Cursor`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    provisional: bool,
     days: P,
 }
 
@@ -162,7 +165,12 @@ pub enum Stored {
     /// Nothing: the stream was never forwarded to this sink.
     Nothing,
     /// The cursor.
-    Cursor(Positions),
+    Cursor {
+        /// It.
+        positions: Positions,
+        /// It says where forwarding was to begin, and the sink, which may know of an earlier time, was not reached yet.
+        is_provisional: bool,
+    },
     /// A damaged file; what stood there one commit before, or else the start of the archive, cannot lose a line.
     Damaged {
         /// What is wrong with it.
@@ -209,7 +217,7 @@ impl CursorFile {
     /// # Errors
     /// The file cannot be read, or belongs to a newer program. A damaged one is no error.
     pub fn load(&self) -> Result<Stored, CursorError> {
-        let before = |content| self.parse(content).ok().flatten();
+        let before = |content| Some(self.parse(content).ok().flatten()?.0);
         match (side_file::read(&self.path)?, side_file::read(&self.previous)?) {
             (None, None) => Ok(Stored::Nothing),
             // A crash between the two renames of the last change.
@@ -220,7 +228,12 @@ impl CursorFile {
 
     fn judge(&self, content: &[u8], before: impl FnOnce() -> Option<Positions>) -> Result<Stored, CursorError> {
         let problem = match self.parse(content) {
-            Ok(Some(positions)) => return Ok(Stored::Cursor(positions)),
+            Ok(Some((positions, is_provisional))) => {
+                return Ok(Stored::Cursor {
+                    positions,
+                    is_provisional,
+                });
+            }
             Ok(None) => "it is the cursor of another stream or sink".to_owned(),
             Err(Problem::Newer(version)) => {
                 return Err(CursorError::Newer {
@@ -236,8 +249,8 @@ impl CursorFile {
         })
     }
 
-    /// The positions; `None` if they are those of another stream or sink.
-    fn parse(&self, content: &[u8]) -> Result<Option<Positions>, Problem> {
+    /// The positions, and whether they are provisional; `None` if they are those of another stream or sink.
+    fn parse(&self, content: &[u8]) -> Result<Option<(Positions, bool)>, Problem> {
         #[derive(Deserialize)]
         struct Form {
             version: u32,
@@ -248,7 +261,7 @@ impl CursorFile {
         }
         let content: Content<Positions> = serde_json::from_slice(content).map_err(Problem::Json)?;
         let is_ours = content.stream == self.stream && content.sink == self.sink;
-        Ok(is_ours.then_some(content.days))
+        Ok(is_ours.then_some((content.days, content.provisional)))
     }
 
     /// Puts the cursor in the place of the last one; it is on disk when this returns.
@@ -256,7 +269,21 @@ impl CursorFile {
     /// # Errors
     /// The file cannot be written; the last cursor is then still there.
     pub fn store(&self, positions: &Positions) -> Result<(), CursorError> {
+        self.write(positions, false)
+    }
+
+    /// The same for a cursor that says where to begin, before the sink was asked.
+    ///
+    /// # Errors
+    /// Those of [`CursorFile::store`].
+    pub fn store_provisional(&self, positions: &Positions) -> Result<(), CursorError> {
+        self.write(positions, true)
+    }
+
+    /// Either of the two.
+    pub(super) fn write(&self, positions: &Positions, provisional: bool) -> Result<(), CursorError> {
         let content = Content {
+            provisional,
             version: VERSION,
             stream: self.stream.to_owned(),
             sink: self.sink.to_owned(),
@@ -315,6 +342,29 @@ mod tests {
         list.iter().map(|(text, position)| (day(text), *position)).collect()
     }
 
+    fn cursor_of(positions: Positions) -> Stored {
+        Stored::Cursor {
+            positions,
+            is_provisional: false,
+        }
+    }
+
+    #[test]
+    fn a_provisional_cursor_is_told_apart_until_it_is_stored_again() {
+        let catalog = Catalog::with(&[]);
+        let (cursor, one) = (catalog.cursor(), positions(&[("2025-06-09", 1)]));
+        cursor.store_provisional(&one).unwrap();
+        assert!(matches!(
+            cursor.load().unwrap(),
+            Stored::Cursor {
+                is_provisional: true,
+                ..
+            }
+        ));
+        cursor.store(&one).unwrap();
+        assert_eq!(cursor.load().unwrap(), cursor_of(one));
+    }
+
     #[test]
     fn a_stored_cursor_is_loaded_and_the_file_is_readable_json() {
         let catalog = Catalog::with(&[]);
@@ -322,7 +372,7 @@ mod tests {
         assert_eq!(cursor.load().unwrap(), Stored::Nothing);
         let stored = positions(&[("2025-06-09", 4711), ("2025-06-10", 0)]);
         cursor.store(&stored).unwrap();
-        assert_eq!(cursor.load().unwrap(), Stored::Cursor(stored));
+        assert_eq!(cursor.load().unwrap(), cursor_of(stored));
         assert_eq!(
             fs::read_to_string(catalog.state("mail.kafka.json")).unwrap(),
             "{\"version\":1,\"stream\":\"yandex-mail\",\"sink\":\"kafka\",\"days\":{\"2025-06-09\":4711,\"2025-06-10\":0}}\n"
@@ -363,7 +413,7 @@ mod tests {
             catalog.state("mail.kafka.previous.json"),
         )
         .unwrap();
-        assert_eq!(cursor.load().unwrap(), Stored::Cursor(one));
+        assert_eq!(cursor.load().unwrap(), cursor_of(one));
     }
 
     #[test]

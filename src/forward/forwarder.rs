@@ -59,6 +59,9 @@ pub enum ForwardError {
     /// Another run forwards this stream to this sink.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Somebody asked the program to end.
+    #[error("ended before everything was sent, as was asked for")]
+    Stopped,
     /// The program is at fault.
     #[error("an error inside the program: {0}; please report it")]
     Internal(String),
@@ -123,6 +126,7 @@ pub struct Forwarder {
     tail: Tail,
     cursor: CursorFile,
     confirmed: Positions,
+    is_provisional: bool,
     aside: Undelivered,
     forwarded: Forwarded,
     progress: ForwardProgress,
@@ -138,16 +142,16 @@ impl Forwarder {
     pub fn open(job: Job, sink: Box<dyn Sink>, progress: ForwardProgress, stop: Stop) -> Result<Self, ForwardError> {
         let location = &job.envelope.location;
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
-        let (lock, confirmed, tail) = match job.replay.clone() {
+        let (lock, (confirmed, is_provisional), tail) = match job.replay.clone() {
             Some(times) => {
                 let tail = Tail::between(location.clone(), job.shape, times);
-                (None, Positions::default(), tail)
+                (None, (Positions::default(), false), tail)
             }
             None => {
                 let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
-                let confirmed = start(&job, &cursor)?;
-                let tail = Tail::new(location.clone(), job.shape, confirmed.clone());
-                (Some(lock), confirmed, tail)
+                let start = start(&job, &cursor)?;
+                let tail = Tail::new(location.clone(), job.shape, start.0.clone());
+                (Some(lock), start, tail)
             }
         };
         Ok(Self {
@@ -158,6 +162,7 @@ impl Forwarder {
             tail,
             cursor,
             confirmed,
+            is_provisional,
             progress,
             stop,
             _lock: lock,
@@ -185,8 +190,11 @@ impl Forwarder {
     }
 
     fn restore(&mut self) -> Result<(), ForwardError> {
-        let mut restored = self.sink.restore(&self.confirmed)?;
-        if self.job.replay.is_some() || restored == self.confirmed {
+        if self.job.replay.is_some() {
+            return Ok(());
+        }
+        let mut restored = self.sink.restore(&self.confirmed, self.is_provisional)?;
+        if restored == self.confirmed && !self.is_provisional {
             return Ok(());
         }
         repair(&self.job, &mut restored)?;
@@ -251,6 +259,7 @@ impl Forwarder {
             self.forwarded.waiting = self.tail.count_behind(&self.confirmed).unwrap_or(0);
         }
         self.forwarded.failure = match result {
+            Ok(()) if self.forwarded.waiting > 0 => Some(ForwardError::Stopped),
             Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
             Err(error) => Some(error),
         };
@@ -258,11 +267,14 @@ impl Forwarder {
     }
 }
 
-/// The cursor as the archive keeps it, or where it begins.
-fn start(job: &Job, file: &CursorFile) -> Result<Positions, ForwardError> {
+/// The cursor as the archive keeps it, or where it begins; and whether it is provisional.
+fn start(job: &Job, file: &CursorFile) -> Result<(Positions, bool), ForwardError> {
     let sink = job.sink;
-    let (mut positions, is_new) = match file.load()? {
-        Stored::Cursor(positions) => {
+    let (mut positions, is_provisional) = match file.load()? {
+        Stored::Cursor {
+            positions,
+            is_provisional,
+        } => {
             if job.begin != Begin::End {
                 tracing::warn!(
                     sink,
@@ -270,23 +282,28 @@ fn start(job: &Job, file: &CursorFile) -> Result<Positions, ForwardError> {
                      `trailkeeper forward {sink} --since … --until …`"
                 );
             }
-            (positions, false)
+            (positions, is_provisional)
         }
-        Stored::Nothing => (begin(job)?, true),
+        Stored::Nothing => {
+            let positions = begin(job)?;
+            file.store_provisional(&positions)?;
+            (positions, true)
+        }
         Stored::Damaged { problem, before } => {
             let instead = match before {
                 Some(_) => "the one before it is taken, so the last lines are sent again",
                 None => "everything in the archive is sent again",
             };
             tracing::warn!(sink, "{} is damaged: {problem}; {instead}", file.path().display());
-            (before.unwrap_or_default(), true)
+            let positions = before.unwrap_or_default();
+            file.store(&positions)?;
+            (positions, false)
         }
     };
-    let is_mended = repair(job, &mut positions)?;
-    if is_new || is_mended {
-        file.store(&positions)?;
+    if repair(job, &mut positions)? {
+        file.write(&positions, is_provisional)?;
     }
-    Ok(positions)
+    Ok((positions, is_provisional))
 }
 
 /// Puts positions right that cannot be; tells whether there were any.

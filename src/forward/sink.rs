@@ -12,11 +12,12 @@ pub trait Sink: Send {
         1
     }
 
-    /// The cursor that the sink itself keeps, given the one that the archive keeps; asked once, before any batch.
+    /// The cursor to go on from, given the one that the archive keeps; asked once, before any batch. A sink that keeps
+    /// one itself knows better where the archive's is provisional: then it only says where to begin.
     ///
     /// # Errors
     /// The sink cannot be reached, or does not know.
-    fn restore(&mut self, local: &Positions) -> Result<Positions, SinkError> {
+    fn restore(&mut self, local: &Positions, _is_provisional: bool) -> Result<Positions, SinkError> {
         Ok(local.clone())
     }
 

@@ -87,7 +87,7 @@ impl Catalog {
 
     fn stored(&self) -> Positions {
         match CursorFile::new(&self.location, "tfc", "kafka").load().unwrap() {
-            Stored::Cursor(positions) => positions,
+            Stored::Cursor { positions, .. } => positions,
             other => panic!("{other:?}"),
         }
     }

@@ -258,7 +258,7 @@ impl Transactional {
 }
 
 impl Sink for Transactional {
-    fn restore(&mut self, local: &Positions) -> Result<Positions, SinkError> {
+    fn restore(&mut self, local: &Positions, is_provisional: bool) -> Result<Positions, SinkError> {
         self.begin_session()?;
         let files = self
             .envelope
@@ -269,8 +269,19 @@ impl Sink for Transactional {
         years.extend(files.iter().map(|file| file.date.year()));
         years.sort_unstable();
         years.dedup();
-        // Both were confirmed; Kafka's is ahead after a crash, ours after a while without transactions.
-        let positions = self.read_back(&years)?.furthest(local);
+        let kept = self.read_back(&years)?;
+        let positions = match is_provisional {
+            // Ours was lost, or never was: it counts for the years alone of which Kafka knows nothing.
+            true => {
+                let known = ledger::years(&kept);
+                let others = local.iter().filter(|(day, _)| !known.contains(&day.year()));
+                let mut positions: Positions = others.collect();
+                positions.update(&kept);
+                positions
+            }
+            // Both were confirmed; Kafka's is ahead after a crash, ours after a while without transactions.
+            false => kept.furthest(local),
+        };
         if !positions.is_empty() {
             // Offsets of a group without members expire, after a week by default: commit them again.
             self.begin_and_commit(&positions)?;

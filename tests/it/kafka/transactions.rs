@@ -37,6 +37,25 @@ fn lines_and_cursor_are_committed_together_and_read_back_without_the_local_copy(
 }
 
 #[test]
+fn a_lost_local_copy_skips_nothing_although_the_first_run_after_it_does_not_reach_kafka() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    outbox.append(DAYS[0], 3, 10);
+    outbox.forward(0);
+    outbox.append(DAYS[0], 2, 10);
+    fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
+    broker.ask("crash");
+    let mut outbox = outbox.with("KAFKA_TIMEOUT_SECONDS", "1");
+    // Without --forward-from: where the archive ends, as far as is known here.
+    assert_eq!(outbox.run(&[]).code, 3);
+    outbox.append(DAYS[1], 2, 10);
+    broker.ask("restart");
+    let outbox = outbox.with("KAFKA_TIMEOUT_SECONDS", "20");
+    assert_eq!(outbox.run(&[]).code, 0);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
 fn the_cursor_is_committed_again_at_every_run() {
     let broker = Broker::start();
     let mut outbox = outbox(&broker);
