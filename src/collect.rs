@@ -11,8 +11,9 @@ use chrono::{DateTime, Utc};
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
-use crate::fetch::http::{Http, SetupError};
+use crate::fetch::http::Http;
 use crate::fetch::retry::RetryPolicy;
+use crate::fetch::tally::Tally;
 use crate::fetch::walk::{Piece, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::forward::{Bell, Forwarded};
@@ -24,7 +25,7 @@ use filing::Filing;
 use journal::Journal;
 
 /// What a run does with a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     /// When the run began: the end of every window.
     pub now: DateTime<Utc>,
@@ -32,6 +33,8 @@ pub struct Task {
     pub range: Range,
     /// Whether to reconcile: to ask at least from the range's start on, or as far back as the settings say.
     pub reconcile: bool,
+    /// The client that all streams share.
+    pub http: Http,
 }
 
 /// What came of a stream.
@@ -45,6 +48,8 @@ pub struct Collected {
     pub closed: Vec<Closed>,
     /// What was asked of the service.
     pub effort: Effort,
+    /// How its requests ended and how long they took.
+    pub tally: Tally,
     /// Records that the service gave, repeated ones included.
     pub received: u64,
     /// Records that were in the archive already, or came more than once.
@@ -87,9 +92,6 @@ pub enum CollectError {
         /// Why.
         cause: FetchError,
     },
-    /// The client could not be set up.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
     /// Somebody asked the program to end.
     #[error("ended before it was complete, as was asked for; the next run goes on from here")]
     Stopped,
@@ -111,7 +113,7 @@ pub enum Access {
 pub async fn collect(
     settings: &StreamSettings,
     access: Access,
-    task: Task,
+    task: &Task,
     progress: &mut StreamProgress,
     stop: &Stop,
     appended: &Bell,
@@ -142,7 +144,7 @@ struct Ties<'a> {
 async fn run(
     settings: &StreamSettings,
     access: Access,
-    task: Task,
+    task: &Task,
     journal: &Journal,
     ties: Ties<'_>,
     collected: &mut Collected,
@@ -162,7 +164,8 @@ async fn run(
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
     };
-    let fetcher = Fetcher::new(settings.source.clone(), Http::new(limits.request_timeout)?, policy);
+    let http = task.http.with_timeout(limits.request_timeout);
+    let fetcher = Fetcher::new(settings.source.clone(), http, policy);
     let plan = WalkPlan {
         window,
         now: task.now,
@@ -193,6 +196,7 @@ async fn run(
         mut archive, yardstick, ..
     } = filing;
     collected.effort = fetcher.effort();
+    collected.tally = fetcher.tally();
     if let Some(last) = collected.last_record {
         archive.note_tails(last, limits.overlap);
     }

@@ -34,9 +34,17 @@ fn main() -> ExitCode {
         match command {
             Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
             Command::Forward(arguments) => commands::forward::run(&arguments, now).await,
+            Command::Check(arguments) => commands::check::run(&arguments, now).await,
+            Command::Status(arguments) => commands::status::run(&arguments, now),
+            Command::Coverage(arguments) => commands::coverage::run(&arguments, now),
+            Command::Verify(arguments) => commands::verify::run(&arguments, now),
             Command::Reconcile(arguments) => commands::reconcile::run(&arguments, now).await,
             Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
             Command::Demo(arguments) => commands::demo::run(&arguments, now).await,
+            Command::Init(arguments) => commands::init::run(&arguments, now).await,
+            Command::Report(arguments) => commands::report::run(&arguments, now),
+            Command::Completions(arguments) => commands::install::completions(&arguments),
+            Command::Man(arguments) => commands::install::man(&arguments),
         }
     });
     exit.into()

@@ -8,7 +8,8 @@ use tracing::Instrument;
 
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
-use crate::config::{Catalog, StreamSettings};
+use crate::config::{StreamPlace, StreamSettings};
+use crate::fetch::http::{Http, SetupError};
 use crate::forward::{Surroundings, Targets};
 use crate::lateness::minutes;
 use crate::progress::Progress;
@@ -48,6 +49,9 @@ pub enum StartError {
         /// Why.
         cause: BadName,
     },
+    /// The client could not be set up.
+    #[error(transparent)]
+    Client(#[from] SetupError),
 }
 
 impl StartError {
@@ -92,6 +96,7 @@ pub async fn run_and_forward(
         now: order.now,
         range: order.range,
         reconcile: order.reconcile,
+        http: Http::new()?,
     };
     let surroundings = Surroundings {
         now: order.now,
@@ -105,13 +110,13 @@ pub async fn run_and_forward(
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
-        let stop = stop.clone();
+        let (task, stop) = (task.clone(), stop.clone());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         // Before anything is appended: a first cursor stands where the archive ends when the run begins.
-        let (bell, forwarding) = span.in_scope(|| targets.start(&Catalog::from(&*settings), &surroundings));
+        let (bell, forwarding) = span.in_scope(|| targets.start(&StreamPlace::from(&*settings), &surroundings));
         let work = async move {
-            let mut collected = collect(&settings, access, task, &mut bar, &stop, &bell).await;
+            let mut collected = collect(&settings, access, &task, &mut bar, &stop, &bell).await;
             log_end(&collected);
             drop(bell);
             collected.forwarded = forwarding.finish().await;
@@ -134,21 +139,31 @@ pub async fn run_and_forward(
     Ok(Summary::new(streams.collect()))
 }
 
-/// All locks or none: a run that finds one catalog in use must not have begun with another.
+/// Where each stream may write, or only read in a dry run.
 fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, StartError> {
-    let mut accesses = Vec::with_capacity(streams.len());
-    for settings in streams {
-        let stream = settings.kind.name;
-        let location = Location::new(&settings.folder, &settings.base, &settings.extension)
-            .map_err(|cause| StartError::Name { stream, cause })?;
-        accesses.push(match order.dry_run {
-            true => Access::DryRun(location),
-            false => Access::Write(Arc::new(
-                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
-            )),
-        });
+    if order.dry_run {
+        return streams
+            .iter()
+            .map(|settings| Ok(Access::DryRun(location(settings)?)))
+            .collect();
     }
-    Ok(accesses)
+    let locks = lock_all(streams, order.now)?;
+    Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
+}
+
+/// All locks or none: a run that finds one catalog in use must not have begun with another.
+pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
+    let lock = |settings: &StreamSettings| {
+        let stream = settings.kind.name;
+        Lock::acquire(&location(settings)?, now).map_err(|cause| StartError::Lock { stream, cause })
+    };
+    streams.iter().map(lock).collect()
+}
+
+fn location(settings: &StreamSettings) -> Result<Location, StartError> {
+    let stream = settings.kind.name;
+    Location::new(&settings.folder, &settings.base, &settings.extension)
+        .map_err(|cause| StartError::Name { stream, cause })
 }
 
 fn log_end(collected: &Collected) {
@@ -177,7 +192,7 @@ fn log_end(collected: &Collected) {
     }
 }
 
-fn internal_failure() -> Collected {
+pub(crate) fn internal_failure() -> Collected {
     let failure = CollectError::Internal("its task panicked".into());
     Collected {
         failure: Some(failure),

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::collect::Collected;
+use crate::collect::{CollectError, Collected};
+use crate::fetch::tally::Tally;
 use crate::forward::Forwarded;
 use crate::lateness::Lateness;
-use crate::table::{Table, left, rfc3339, right};
+use crate::table::{Cell, Colour, Table, left, right, to_the_second};
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,11 +18,11 @@ use crate::table::{Table, left, rfc3339, right};
 pub enum Exit {
     /// All streams are complete.
     Complete = 0,
-    /// The settings are wrong, or the program could not start.
+    /// The settings are wrong, the program could not start, or `check` found something that does not work.
     Setup = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// At least one stream is not complete.
+    /// At least one stream is not complete, is older than `status --max-age` allows, or holds what `verify` calls wrong.
     StreamFailed = 3,
     /// Another run holds one of the catalogs.
     Locked = 4,
@@ -73,6 +74,23 @@ pub struct StreamSummary {
     forward: Vec<ForwardSummary>,
     #[serde(skip)]
     late: Lateness,
+    #[serde(skip)]
+    tally: Tally,
+    #[serde(skip)]
+    is_stopped: bool,
+}
+
+/// What came of the records that a service gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// All of them, repeated ones included.
+    pub received: u64,
+    /// Those that were in the archive already, or came more than once.
+    pub duplicates: u64,
+    /// Those that cannot be filed and were not noted before.
+    pub rejected: u64,
+    /// Those that were appended and are on disk.
+    pub appended: u64,
 }
 
 /// What came of forwarding a stream to a sink.
@@ -85,6 +103,8 @@ pub struct ForwardSummary {
     error: Option<String>,
     #[serde(skip)]
     exit: Exit,
+    #[serde(skip)]
+    oldest_waiting: Option<DateTime<Utc>>,
 }
 
 impl From<Forwarded> for ForwardSummary {
@@ -94,6 +114,7 @@ impl From<Forwarded> for ForwardSummary {
             sent: forwarded.sent,
             waiting: forwarded.waiting,
             undelivered: forwarded.undelivered,
+            oldest_waiting: forwarded.oldest_waiting,
             exit: match &forwarded.failure {
                 None => Exit::Complete,
                 Some(failure) if failure.is_held() => Exit::Locked,
@@ -108,6 +129,26 @@ impl ForwardSummary {
     /// How the program should end on its account.
     pub fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// The name of the sink.
+    pub fn sink(&self) -> &'static str {
+        self.sink
+    }
+
+    /// Lines that the sink has confirmed.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Lines that are still to be sent.
+    pub fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// The time of the first record among those.
+    pub fn oldest_waiting(&self) -> Option<DateTime<Utc>> {
+        self.oldest_waiting
     }
 
     /// A line about it, for people.
@@ -168,6 +209,7 @@ impl Summary {
 impl StreamSummary {
     /// The summary of one stream.
     pub fn new(stream: &'static str, collected: Collected) -> Self {
+        let is_stopped = matches!(collected.failure, Some(CollectError::Stopped));
         let error = collected.failure.map(|failure| failure.to_string());
         Self {
             stream,
@@ -190,7 +232,44 @@ impl StreamSummary {
             error,
             forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
             late: collected.late,
+            tally: collected.tally,
+            is_stopped,
         }
+    }
+
+    /// What came of forwarding it, for each sink of the run.
+    pub fn forward(&self) -> &[ForwardSummary] {
+        &self.forward
+    }
+
+    /// What came of the records that the service gave.
+    pub fn records(&self) -> RecordCounts {
+        RecordCounts {
+            received: self.received,
+            duplicates: self.duplicates,
+            rejected: self.rejected,
+            appended: self.appended,
+        }
+    }
+
+    /// Requests that repeated a failed one.
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Whether it is not complete because somebody asked the program to end.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// How the requests ended and how long they took.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The time of the archive's last record.
+    pub fn last_record(&self) -> Option<DateTime<Utc>> {
+        self.last_record
     }
 
     /// What people call the stream.
@@ -224,9 +303,17 @@ impl StreamSummary {
     }
 }
 
-/// The table, and below it what failed.
+/// The table, and below it what failed, without colours.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(false))
+    }
+}
+
+impl Summary {
+    /// The table, and below it what failed.
+    #[must_use]
+    pub fn text(&self, with_colours: bool) -> String {
         let mut table = Table::new([
             left("STREAM"),
             left("STATUS"),
@@ -236,26 +323,27 @@ impl fmt::Display for Summary {
             right("REJECTED"),
             right("REQUESTS"),
             left("LAST RECORD"),
-        ]);
+        ])
+        .with_colours(with_colours);
         self.streams.iter().for_each(|stream| table.row(stream.row()));
-        write!(f, "{table}")?;
+        let mut text = table.to_string();
         for stream in &self.streams {
             for forward in &stream.forward {
-                writeln!(f, "{}", forward.line(stream.stream))?;
+                text.push_str(&(forward.line(stream.stream) + "\n"));
             }
             if let Some(error) = &stream.error {
-                writeln!(f, "{}: {error}", stream.stream)?;
+                text.push_str(&format!("{}: {error}\n", stream.stream));
             }
         }
-        Ok(())
+        text
     }
 }
 
 impl StreamSummary {
-    fn row(&self) -> [String; 8] {
+    fn row(&self) -> [Cell; 8] {
         let status = match self.status {
-            Status::Complete => "complete",
-            Status::Failed => "failed",
+            Status::Complete => Cell::coloured("complete", Colour::Green),
+            Status::Failed => Cell::coloured("failed", Colour::Red),
         };
         let numbers = [
             self.appended,
@@ -265,16 +353,16 @@ impl StreamSummary {
             self.requests,
         ];
         let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
-        let last = self.last_record.map_or_else(|| "none".to_owned(), rfc3339);
+        let last = self.last_record.map_or_else(|| "none".to_owned(), to_the_second);
         [
-            self.stream.to_owned(),
-            status.to_owned(),
-            appended,
-            received,
-            duplicates,
-            rejected,
-            requests,
-            last,
+            self.stream.into(),
+            status,
+            appended.into(),
+            received.into(),
+            duplicates.into(),
+            rejected.into(),
+            requests.into(),
+            last.into(),
         ]
     }
 }

@@ -1,7 +1,13 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
+mod follow;
 mod forward;
+mod init;
+mod install;
+mod archive;
+mod check;
 mod reconcile;
+mod report;
 mod time;
 
 use std::ffi::OsString;
@@ -13,8 +19,14 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::window::Range;
+pub use archive::{Coverage, Status, Verify};
+pub use check::Check;
+pub use follow::{BadInterval, Follow, Interval};
 pub use forward::{BeginArg, CollectForward, Forward, SinkArg};
+pub use init::Init;
+pub use install::{Completions, Man};
 pub use reconcile::Reconcile;
+pub use report::Report;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -49,11 +61,32 @@ pub enum Command {
     /// Ask again for the last hours, add what arrived late, and say how late it was
     #[command(after_long_help = reconcile::EXAMPLES)]
     Reconcile(Reconcile),
+    /// Try the settings: folders, tokens, services, clock; one request of one record per stream
+    #[command(after_long_help = check::EXAMPLES)]
+    Check(Check),
+    /// Show what the archive holds, how old it is, and what the last run said; asks nobody
+    #[command(after_long_help = archive::STATUS_EXAMPLES)]
+    Status(Status),
+    /// Show for which time the services were asked for everything, and the gaps
+    #[command(after_long_help = archive::COVERAGE_EXAMPLES)]
+    Coverage(Coverage),
+    /// Read every line of the day files and report what is wrong
+    #[command(after_long_help = archive::VERIFY_EXAMPLES)]
+    Verify(Verify),
     /// Serve a stand-in for the services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
     Demo(Demo),
+    /// Ask for the settings on a terminal and write .env
+    Init(Init),
+    /// Write a page that shows the archive: records per day and hour, event types, users, gaps
+    Report(Report),
+    /// Print completions for a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
 }
 
 /// The arguments of `collect`.
@@ -91,6 +124,10 @@ pub struct Collect {
     #[arg(long, value_name = "PATH")]
     pub env_file: Option<PathBuf>,
 
+    /// Whether to go on, and what others see of it.
+    #[command(flatten)]
+    pub follow: Follow,
+
     /// How much is said on stderr.
     #[command(flatten)]
     pub verbosity: Verbosity,
@@ -122,6 +159,26 @@ pub struct Demo {
     /// Put the day files here
     #[arg(long, value_name = "DIR", default_value = "./trailkeeper-demo")]
     pub dir: PathBuf,
+
+    /// How much is said on stderr.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// What the commands for operators have in common.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only these streams [default: all that are switched on]
+    #[arg(long = "stream", value_name = "NAME", value_delimiter = ',')]
+    pub streams: Vec<String>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
+    #[arg(long, value_name = "PATH")]
+    pub env_file: Option<PathBuf>,
 
     /// How much is said on stderr.
     #[command(flatten)]
@@ -186,24 +243,36 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
             argument.value_parser(PossibleValuesParser::new(streams))
         })
     };
-    with_names(Arguments::command())
-        .mut_subcommand("collect", with_names)
-        .mut_subcommand("forward", with_names)
-        .mut_subcommand("reconcile", with_names)
+    let mut command = with_names(Arguments::command());
+    for name in [
+        "collect",
+        "forward",
+        "reconcile",
+        "check",
+        "status",
+        "coverage",
+        "verify",
+        "report",
+    ] {
+        command = command.mut_subcommand(name, with_names);
+    }
+    command
 }
 
 const EXAMPLES: &str = "\
 Examples:
   trailkeeper demo                        see it work, without credentials
   trailkeeper                             collect all streams that .env switches on
+  trailkeeper check                       try the settings without collecting
   trailkeeper collect --stream tfc -v     collect one stream and say more
+  trailkeeper status                      what the archive holds, and how old it is
   trailkeeper collect --help              everything that collect can do
 
 Exit codes:
-  0  everything complete
+  0  everything complete, or as it should be
   1  settings are wrong, or the program could not start
   2  wrong usage
-  3  at least one stream failed
+  3  at least one stream failed, is too old (status), or holds something wrong (verify)
   4  another run holds one of the catalogs";
 
 const COLLECT_EXAMPLES: &str = "\
@@ -212,12 +281,20 @@ Examples:
   trailkeeper collect --since 36h                     add what arrived late
   trailkeeper collect --since 2025-06-01 --until 2025-06-08
   trailkeeper collect --dry-run --json                count, write nothing
-  trailkeeper collect --env-file /etc/trailkeeper.env -q";
+  trailkeeper collect --env-file /etc/trailkeeper.env -q
+  trailkeeper collect --follow --interval 5m          keep running, as a service does
+  trailkeeper collect --follow --metrics-listen       and show Prometheus how it goes";
 
 const SANDBOX_EXAMPLES: &str = "\
 Examples:
   trailkeeper sandbox                                 prints the variables to set
   trailkeeper sandbox --listen 127.0.0.1:0 --records 100000 --seed 7";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  trailkeeper completions bash > /usr/share/bash-completion/completions/trailkeeper
+  trailkeeper completions zsh > /usr/share/zsh/vendor-completions/_trailkeeper
+  trailkeeper completions fish > ~/.config/fish/completions/trailkeeper.fish";
 
 #[cfg(test)]
 mod tests {
@@ -268,6 +345,7 @@ mod tests {
             },
             json: true,
             env_file: Some(PathBuf::from("/etc/x.env")),
+            follow: Follow::default(),
             verbosity: Verbosity {
                 verbose: false,
                 quiet: true,
@@ -276,6 +354,17 @@ mod tests {
         let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json \
                      --forward-kafka --forward-http --forward-from start";
         assert_eq!(collect(&format!("collect {flags} --env-file /etc/x.env -q")), expected);
+    }
+
+    #[test]
+    fn following_and_its_figures_are_asked_for_by_name() {
+        let follow = collect("--follow --interval 5m --metrics-file x.prom --metrics-listen 0.0.0.0:1").follow;
+        assert!(follow.follow);
+        assert_eq!(follow.interval, Some("5m".parse().unwrap()));
+        assert_eq!(follow.metrics_file, Some(PathBuf::from("x.prom")));
+        assert_eq!(follow.metrics_listen, Some("0.0.0.0:1".parse().unwrap()));
+        let loopback = collect("collect --follow --metrics-listen").follow.metrics_listen;
+        assert_eq!(loopback, Some("127.0.0.1:9464".parse().unwrap()));
     }
 
     #[test]
@@ -312,6 +401,35 @@ mod tests {
     }
 
     #[test]
+    fn the_commands_for_operators_read_their_arguments() {
+        let selection = Selection {
+            streams: vec!["tfc".to_owned()],
+            json: true,
+            env_file: Some(PathBuf::from("x.env")),
+            verbosity: Verbosity::default(),
+        };
+        let flags = "--stream tfc --json --env-file x.env";
+        let check = Command::Check(Check {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("check {flags}")).unwrap(), check);
+        let coverage = Command::Coverage(Coverage {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("coverage {flags}")).unwrap(), coverage);
+        let verify = Command::Verify(Verify {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("verify {flags}")).unwrap(), verify);
+        let status = Command::Status(Status {
+            max_age: Some("2h".parse().unwrap()),
+            selection,
+        });
+        assert_eq!(typed(&format!("status --max-age 2h {flags}")).unwrap(), status);
+        assert_eq!(typed("status --max-age 2025-06-09").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
     fn an_unknown_stream_is_answered_with_the_known_ones() {
         for arguments in ["--stream prot", "collect --stream tfc,prot"] {
             let error = typed(arguments).unwrap_err();
@@ -337,6 +455,12 @@ mod tests {
             "sandbox --listen localhost",
             "sandbox --records -1",
             "demo --json",
+            "--interval 60s",
+            "--follow --interval 60",
+            "--follow --until 1h",
+            "--follow --dry-run",
+            "--metrics-listen",
+            "--dry-run --metrics-file x.prom",
         ] {
             let error = typed(arguments).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{arguments}: {error}");
@@ -371,10 +495,16 @@ mod tests {
 
     #[test]
     fn the_examples_in_the_help_are_accepted() {
-        for line in [EXAMPLES, COLLECT_EXAMPLES, SANDBOX_EXAMPLES]
-            .iter()
-            .flat_map(|text| text.lines())
-        {
+        let examples = [
+            EXAMPLES,
+            COLLECT_EXAMPLES,
+            SANDBOX_EXAMPLES,
+            check::EXAMPLES,
+            archive::STATUS_EXAMPLES,
+            archive::COVERAGE_EXAMPLES,
+            archive::VERIFY_EXAMPLES,
+        ];
+        for line in examples.iter().flat_map(|text| text.lines()) {
             let Some(example) = line.strip_prefix("  trailkeeper") else {
                 continue;
             };

@@ -1,12 +1,14 @@
 //! `trailkeeper forward`: what the archive holds goes to a sink, without asking a service.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::Instrument;
 
 use super::{complain, print, progress, stop_on_signals};
 use crate::cli::{BeginArg, CollectForward, Forward, SinkArg};
-use crate::config::{Access, Catalog, Catalogs, Choice, HttpSettings, KafkaSettings};
+use crate::config::{self, HttpSettings, KafkaSettings, StreamPlace};
 use crate::env::{Env, Faults};
 use crate::forward::{Surroundings, Target, Targets, kafka};
 use crate::logging;
@@ -21,21 +23,21 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
         Err(error) => return give_up(&error.to_string(), Exit::Usage),
     };
     let env = Env::load(arguments.env_file.as_deref());
-    let (catalogs, target) = match settings(&env, arguments) {
+    let settings = match Settings::read(&env, arguments) {
         Ok(settings) => settings,
         Err(faults) => return give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup),
     };
     let targets = Targets {
-        list: vec![target],
+        list: vec![settings.target],
         begin: BeginArg::resolve(arguments.forward_from, now),
         replay,
     };
     let progress = progress(arguments.verbosity.quiet);
-    let _log = match logging::start(arguments.verbosity, Some(&catalogs.log_file), &progress, clock) {
+    let _log = match logging::start(arguments.verbosity, Some(&settings.log_file), &progress, clock) {
         Ok(guard) => guard,
         Err(error) => return give_up(&error.to_string(), Exit::Setup),
     };
-    for warning in &catalogs.warnings {
+    for warning in env.warnings() {
         tracing::warn!("{warning}");
     }
     let surroundings = Surroundings {
@@ -43,29 +45,37 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
         progress,
         stop: stop_on_signals(),
     };
-    let summary = forward(&catalogs.list, &targets, &surroundings).await;
+    let summary = forward(&settings.places, &targets, &surroundings).await;
     summary.print(arguments)
 }
 
-/// Every fault at once, those of the streams and those of the sink.
-fn settings(env: &Env, arguments: &Forward) -> Result<(Catalogs, Target), Faults> {
-    let choice = Choice {
-        streams: &arguments.streams,
-        access: Access::Write,
-    };
-    let mut faults = Faults::default();
-    let catalogs = Catalogs::read(env, SOURCES, choice)
-        .map_err(|others| faults.append(others))
-        .ok();
-    let kinds: Vec<_> = SOURCES.iter().collect();
-    let target = match arguments.sink {
-        SinkArg::Kafka => kafka_target(env, &kinds, "the lines are to go to Kafka", &mut faults),
-        SinkArg::Http => http_target(env, "the lines are to go there", &mut faults),
-        SinkArg::Stdout => Some(Target::Stdout),
-    };
-    match (catalogs, target) {
-        (Some(catalogs), Some(target)) if faults.is_empty() => Ok((catalogs, target)),
-        _ => Err(faults),
+/// What the command needs of the settings.
+struct Settings {
+    places: Vec<StreamPlace>,
+    target: Target,
+    log_file: PathBuf,
+}
+
+impl Settings {
+    /// Every fault at once, those of the streams and those of the sink.
+    fn read(env: &Env, arguments: &Forward) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let places = config::places(env, SOURCES, &arguments.streams).map_err(|others| faults.append(others));
+        let log_file = config::log_file(env, &mut faults);
+        let kinds: Vec<_> = SOURCES.iter().collect();
+        let target = match arguments.sink {
+            SinkArg::Kafka => kafka_target(env, &kinds, "the lines are to go to Kafka", &mut faults),
+            SinkArg::Http => http_target(env, "the lines are to go there", &mut faults),
+            SinkArg::Stdout => Some(Target::Stdout),
+        };
+        match (places, target, log_file) {
+            (Ok(places), Some(target), Some(log_file)) if faults.is_empty() => Ok(Self {
+                places,
+                target,
+                log_file,
+            }),
+            _ => Err(faults),
+        }
     }
 }
 
@@ -109,16 +119,16 @@ fn http_target(env: &Env, because: &str, faults: &mut Faults) -> Option<Target> 
 }
 
 /// Forwards all streams side by side.
-async fn forward(catalogs: &[Catalog], targets: &Targets, surroundings: &Surroundings) -> ForwardRun {
-    let running: Vec<_> = catalogs
+async fn forward(places: &[StreamPlace], targets: &Targets, surroundings: &Surroundings) -> ForwardRun {
+    let running: Vec<_> = places
         .iter()
-        .map(|catalog| {
+        .map(|place| {
             // Every line that the stream logs carries its name.
-            let span = tracing::info_span!("stream", stream = catalog.kind.name);
-            let (bell, forwarding) = span.in_scope(|| targets.start(catalog, surroundings));
+            let span = tracing::info_span!("stream", stream = place.kind.name);
+            let (bell, forwarding) = span.in_scope(|| targets.start(place, surroundings));
             // Nothing more will be appended by this process.
             drop(bell);
-            (catalog.kind.name, forwarding, span)
+            (place.kind.name, forwarding, span)
         })
         .collect();
     let mut streams = Vec::new();

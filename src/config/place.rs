@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::stream::StreamSettings;
 use crate::env::{Env, Faults, Refusal, folder};
 use crate::source::Kind;
 
@@ -31,6 +32,47 @@ pub enum Access {
 pub(super) struct Place {
     pub(super) folder: PathBuf,
     pub(super) base: String,
+}
+
+/// A stream that is switched on and where its files are, for what reads the archive alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPlace {
+    /// Which kind of stream it is.
+    pub kind: &'static Kind,
+    /// The folder of its day files, as it was set.
+    pub folder: PathBuf,
+    /// The first part of their names.
+    pub base: String,
+    /// The last part of their names, without the dot.
+    pub extension: String,
+}
+
+impl StreamPlace {
+    /// Reads the place of a stream; `None` after a fault.
+    pub(super) fn read(env: &Env, kind: &'static Kind, faults: &mut Faults) -> Option<Self> {
+        let mut own_faults = Faults::because(format!("{} is set", variable(env, kind, FOLDER)));
+        let place = Place::read(env, kind, Access::Read, &mut own_faults);
+        let extension = read_extension(env, &mut own_faults);
+        faults.append(own_faults);
+        let place = place?;
+        Some(Self {
+            kind,
+            folder: place.folder,
+            base: place.base,
+            extension: extension?,
+        })
+    }
+}
+
+impl From<&StreamSettings> for StreamPlace {
+    fn from(settings: &StreamSettings) -> Self {
+        Self {
+            kind: settings.kind,
+            folder: settings.folder.clone(),
+            base: settings.base.clone(),
+            extension: settings.extension.clone(),
+        }
+    }
 }
 
 /// Whether the stream is switched on.

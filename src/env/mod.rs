@@ -9,6 +9,7 @@ mod dotenv;
 mod fault;
 mod query;
 mod secret;
+mod service_manager;
 mod value;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use dotenv::{EnvFile, Location};
 pub use fault::{Fault, Faults};
 pub use query::Parameters;
+pub use service_manager::ServiceManager;
 pub use value::{Refusal, address, endpoint, file_mode, folder, seconds, text, whole_number};
 
 /// The variables of this run. `Debug` shows their names alone.
@@ -92,6 +94,11 @@ impl Env {
         &self.warnings
     }
 
+    /// The names of all variables, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
     /// Whether a variable is set to something.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
@@ -100,6 +107,12 @@ impl Env {
             Some(Variable::Unreadable) => true,
             None => false,
         }
+    }
+
+    /// Whether a variable is set to this text.
+    #[must_use]
+    pub fn is(&self, name: &str, text: &str) -> bool {
+        matches!(self.variables.get(name), Some(Variable::Text(value)) if value.expose_secret() == text)
     }
 
     /// A variable that may be left out; `None` if it is not set, or after a fault.

@@ -14,13 +14,16 @@ use crate::source::{Ask, BadPage, Next, Source};
 use credentials::Credentials;
 use http::Http;
 use retry::{Failure, RetryPolicy};
+use tally::Tally;
 
 mod credentials;
 mod harvest;
 pub mod http;
 mod numbered;
+pub mod probe;
 pub mod retry;
 mod slice;
+pub mod tally;
 pub mod walk;
 
 /// Of a server's message, as much as a person reads.
@@ -137,8 +140,8 @@ pub enum FetchError {
         /// How many came.
         count: usize,
     },
-    /// The service keeps giving tokens and no records.
-    #[error("the service went on giving pages without a new record for {pages} pages: it may be in trouble")]
+    /// The service keeps naming further pages, without new records or with more than can be held.
+    #[error("the service gives pages without end ({pages} of them so far): it may be in trouble")]
     Endless {
         /// How many pages.
         pages: u32,
@@ -188,6 +191,11 @@ impl Fetcher {
         }
     }
 
+    /// How the requests ended and how long they took.
+    pub fn tally(&self) -> Tally {
+        self.http.tally()
+    }
+
     pub(crate) fn source(&self) -> &dyn Source {
         &*self.source
     }
@@ -209,11 +217,11 @@ impl Fetcher {
             };
             failed += 1;
             if can_narrow && self.says_too_wide(&failure) {
-                return Err(PageError::TooWide(self.explain(failure, failed)));
+                return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
                 let is_too_large = matches!(failure, Failure::TooLarge { .. });
-                let error = self.explain(failure, failed);
+                let error = self.explain(failure, failed).await;
                 return Err(if is_too_large {
                     PageError::TooLarge(error)
                 } else {
@@ -223,7 +231,7 @@ impl Fetcher {
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
                 "{}; asking again",
-                self.explain(failure, failed)
+                self.explain(failure, failed).await
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
             (self.pause)(wait).await;
@@ -258,22 +266,28 @@ impl Fetcher {
         Ok(page)
     }
 
+    /// A server's text as a message can hold it: short, harmless, and without the secrets that it was sent.
+    async fn said(&self, text: &str) -> String {
+        let told = self.credentials.conceal(self.source.authorization(), text).await;
+        excerpt(&told, LONGEST_MESSAGE)
+    }
+
     fn says_too_wide(&self, failure: &Failure) -> bool {
         matches!(failure, Failure::Status { status, .. } if self.source.is_too_wide(*status))
     }
 
-    fn explain(&self, failure: Failure, attempts: u32) -> FetchError {
+    async fn explain(&self, failure: Failure, attempts: u32) -> FetchError {
         let address = address(&self.source);
         let attempts = Attempts(attempts);
         match failure {
             Failure::Transport(reason) => FetchError::Unreachable {
                 address,
-                reason: said(&reason),
+                reason: excerpt(&reason, LONGEST_MESSAGE),
                 attempts,
             },
             Failure::BadBody(BadPage(problem)) => FetchError::Unreadable {
                 address,
-                problem: said(&problem),
+                problem: self.said(&problem).await,
                 attempts,
             },
             Failure::TooLarge { .. } => FetchError::TooLarge {
@@ -281,10 +295,10 @@ impl Fetcher {
                 problem: failure.to_string(),
             },
             Failure::Status { status, body, .. } => {
-                let said = self
-                    .source
-                    .error_message(&body)
-                    .map(|message| format!(", \"{}\"", said(&message)));
+                let said = match self.source.error_message(&body) {
+                    Some(message) => format!(", \"{}\"", self.said(&message).await),
+                    None => String::new(),
+                };
                 let advice = match status {
                     300..=399 => "redirects are not followed; check the address",
                     _ => self.source.advice(status),
@@ -292,7 +306,7 @@ impl Fetcher {
                 FetchError::Status {
                     address,
                     status,
-                    said: said.unwrap_or_default(),
+                    said,
                     attempts,
                     advice,
                 }
@@ -324,9 +338,4 @@ fn address(source: &Arc<dyn Source>) -> String {
     let mut url: Url = source.address().clone();
     url.set_query(None);
     url.to_string()
-}
-
-/// A server's text as a message can hold it.
-fn said(text: &str) -> String {
-    excerpt(text, LONGEST_MESSAGE)
 }

@@ -11,7 +11,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::harvest::{Added, Harvest, Horizon, Times};
+use super::harvest::{Added, Harvest, Horizon, MOST_IDLE_PAGES, Times};
 use super::{FetchError, FetchedPage, Fetcher, PageError};
 use crate::record::{Record, Rejected};
 use crate::source::{Ask, Next, Order, PageSize, Position};
@@ -23,14 +23,14 @@ const MOST_RECORDS: usize = 10_000;
 /// The same for the bytes of their lines.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// This many pages in a row without a new record: the service is going in a circle.
-const MOST_IDLE_PAGES: u32 = 1_000;
-
 /// Bounds are whole milliseconds and may be exclusive, so a bound that must include a time stands this far behind it.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
 /// How far an answer is widened to see whether the service can give more records than it did.
 const WIDE_PROBE: TimeDelta = TimeDelta::days(30);
+
+/// A service that cannot answer even for this much more will not tell.
+const LEAST_PROBE: TimeDelta = TimeDelta::minutes(1);
 
 /// How a slice came back.
 #[derive(Debug)]
@@ -94,6 +94,7 @@ enum Doubt {
     Wide {
         time: DateTime<Utc>,
         count: usize,
+        reach: TimeDelta,
     },
 }
 
@@ -107,12 +108,13 @@ pub(super) async fn fetch_slice(
     let source = fetcher.source();
     let mut walk = SliceWalk::new(slice, horizon, max_pages, source.page_size(), source.order());
     loop {
-        let can_narrow = slice.is_divisible();
+        let can_narrow = slice.is_divisible() || walk.is_probing_widely();
         let step = match fetcher.page(&walk.ask(), can_narrow).await {
             Ok(page) => {
                 let most_seen = fetcher.note_answer(page.records.len());
                 walk.take(page, most_seen)
             }
+            Err(PageError::TooWide(_)) if walk.is_probing_widely() => walk.narrow_probe(),
             Err(PageError::TooWide(_)) => return Ok(SliceEnd::TooWide),
             Err(PageError::TooLarge(error)) => walk.shrink_page(error),
             Err(PageError::Fatal(error)) => Step::Fail(error),
@@ -151,7 +153,7 @@ impl SliceWalk {
         let (from, to) = match self.doubt {
             Doubt::None | Doubt::Larger { .. } => (from, self.upper),
             Doubt::Below { time, .. } => (from, time - TICK),
-            Doubt::Wide { .. } => (from - WIDE_PROBE, self.upper),
+            Doubt::Wide { reach, .. } => (from - reach, self.upper),
         };
         Ask {
             window: Window { from, to },
@@ -163,8 +165,7 @@ impl SliceWalk {
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
     fn take(&mut self, page: FetchedPage, most_seen: usize) -> Step {
         let count = page.records.len();
-        let is_outside = matches!(self.doubt, Doubt::Wide { .. });
-        let added = if is_outside {
+        let added = if self.is_probing_widely() {
             Added::default()
         } else {
             self.note(page.records)
@@ -178,7 +179,12 @@ impl SliceWalk {
                 },
                 _,
             ) => self.settle_below(time, before, was_enlarged, count > 0),
-            (Doubt::Wide { time, count: before }, _) => self.settle_wide(time, before, count),
+            (
+                Doubt::Wide {
+                    time, count: before, ..
+                },
+                _,
+            ) => settle_wide(time, before, count),
             (_, Next::Last) => Step::Complete,
             (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
                 (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
@@ -200,8 +206,9 @@ impl SliceWalk {
     }
 
     fn limits(&self) -> Option<Step> {
-        if self.idle_pages >= MOST_IDLE_PAGES {
-            return Some(Step::Fail(FetchError::Endless { pages: self.idle_pages }));
+        if self.idle_pages >= MOST_IDLE_PAGES || self.harvest.is_too_large() {
+            let pages = self.idle_pages.max(self.pages_in_cycle);
+            return Some(Step::Fail(FetchError::Endless { pages }));
         }
         let records = self.harvest.records.len();
         let is_over = records > MOST_RECORDS || self.harvest.bytes > MOST_BYTES;
@@ -313,18 +320,30 @@ impl SliceWalk {
     fn settle_below(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: bool) -> Step {
         match (found, was_enlarged) {
             (false, false) => Step::Complete,
-            (false, true) => self.probe(Doubt::Wide { time, count }),
+            (false, true) => self.probe(Doubt::Wide {
+                time,
+                count,
+                reach: WIDE_PROBE,
+            }),
             (true, false) => self.enlarge(time, count),
             (true, true) => same_time(time, count),
         }
     }
 
-    fn settle_wide(&self, time: DateTime<Utc>, count: usize, found: usize) -> Step {
-        if found > count {
-            Step::Complete
-        } else {
-            same_time(time, count)
+    fn is_probing_widely(&self) -> bool {
+        matches!(self.doubt, Doubt::Wide { .. })
+    }
+
+    /// The service cannot answer for as much as the probe asks for; dividing the slice would not change that.
+    fn narrow_probe(&mut self) -> Step {
+        let Doubt::Wide { time, count, reach } = self.doubt else {
+            return Step::Ask;
+        };
+        if reach <= LEAST_PROBE {
+            return same_time(time, count);
         }
+        let reach = reach / 4;
+        self.probe(Doubt::Wide { time, count, reach })
     }
 
     fn enlarge(&mut self, time: DateTime<Utc>, count: usize) -> Step {
@@ -352,6 +371,14 @@ impl SliceWalk {
         self.restart_at(self.upper);
         self.size = size;
         Step::Ask
+    }
+}
+
+fn settle_wide(time: DateTime<Utc>, count: usize, found: usize) -> Step {
+    if found > count {
+        Step::Complete
+    } else {
+        same_time(time, count)
     }
 }
 
@@ -554,13 +581,19 @@ mod tests {
                 Step::Complete => prop_assert_eq!(ids(&walk.harvest.records), all_ids(&service)),
                 Step::Fail(FetchError::SameTime { .. }) => {
                     // Only where the oldest records of all lie so close that bounds cannot part them, and fill a page
-                    // to the last place: no answer can show then whether the service would give more.
+                    // to the last place: no answer can show then whether the service would give more. Or where so
+                    // many lie so close that the largest page does not hold them.
+                    let close_to = |time: i64| {
+                        let near = move |other: &&i64| (time..=time + 2).contains(*other);
+                        service.feed.iter().filter(near).count()
+                    };
                     let oldest = service.feed.iter().min().copied().unwrap();
                     let fills_a_page = (0..=2).any(|ticks| {
                         let count = service.feed.iter().filter(|time| **time <= oldest + ticks).count();
                         (0..=6).any(|doubled| count == service.page_size << doubled)
                     });
-                    prop_assert!(fills_a_page);
+                    let exceeds_a_page = service.feed.iter().any(|time| close_to(*time) >= service.page_size << 6);
+                    prop_assert!(fills_a_page || exceeds_a_page);
                 }
                 other => prop_assert!(false, "{:?}", other),
             }

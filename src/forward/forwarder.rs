@@ -87,6 +87,8 @@ pub struct Forwarded {
     pub sent: u64,
     /// Lines that are still to be sent.
     pub waiting: u64,
+    /// The time of the first record among those.
+    pub oldest_waiting: Option<DateTime<Utc>>,
     /// Lines that the sink will never take, and that were put aside.
     pub undelivered: u64,
     /// Lines that are no records, such as sealed fragments.
@@ -103,6 +105,7 @@ impl Forwarded {
             sink,
             sent: 0,
             waiting: 0,
+            oldest_waiting: None,
             undelivered: 0,
             skipped: 0,
             failure: None,
@@ -257,6 +260,9 @@ impl Forwarder {
         let is_cut = result.is_err() || self.stop.is_requested();
         if is_cut && self.job.replay.is_none() {
             self.forwarded.waiting = self.tail.count_behind(&self.confirmed).unwrap_or(0);
+            self.tail.seek(self.confirmed.clone());
+            let first = self.tail.next_batch_with_lines().ok().flatten();
+            self.forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
         }
         self.forwarded.failure = match result {
             Ok(()) if self.forwarded.waiting > 0 => Some(ForwardError::Stopped),

@@ -37,9 +37,9 @@ impl HttpSink {
     /// # Errors
     /// The HTTP client cannot be set up.
     pub fn new(settings: &HttpSettings, envelope: &Envelope) -> Result<Self, SinkError> {
-        let http = Http::new(settings.timeout).map_err(|error| SinkError::Refused(error.to_string()))?;
+        let http = Http::new().map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
-            http,
+            http: http.with_timeout(settings.timeout),
             lines: settings.batch,
             settings: settings.clone(),
             envelope: envelope.clone(),

@@ -13,7 +13,7 @@ use super::message::Envelope;
 use super::sink::{Sink, SinkError};
 use super::stdout::Output;
 use crate::archive::Location;
-use crate::config::{Catalog, HttpSettings, KafkaSettings};
+use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
@@ -109,14 +109,14 @@ impl Targets {
     /// They forward what there is, again at each ring of the bell, and end after it was dropped. One that cannot begin
     /// leaves the others, and the collecting, alone.
     #[must_use]
-    pub fn start(&self, catalog: &Catalog, surroundings: &Surroundings) -> (Bell, Forwarding) {
+    pub fn start(&self, place: &StreamPlace, surroundings: &Surroundings) -> (Bell, Forwarding) {
         let bell = Bell::unheard();
         let mut forwarding = Forwarding {
             failed: Vec::new(),
             running: Vec::new(),
         };
         for target in &self.list {
-            match self.open(target, catalog, surroundings) {
+            match self.open(target, place, surroundings) {
                 Ok(forwarder) => {
                     let mut rings = bell.0.subscribe();
                     let runtime = tokio::runtime::Handle::current();
@@ -131,9 +131,14 @@ impl Targets {
         (bell, forwarding)
     }
 
-    fn open(&self, target: &Target, catalog: &Catalog, surroundings: &Surroundings) -> Result<Forwarder, ForwardError> {
-        let stream = catalog.kind.name;
-        let location = Location::new(&catalog.folder, &catalog.base, &catalog.extension)
+    fn open(
+        &self,
+        target: &Target,
+        place: &StreamPlace,
+        surroundings: &Surroundings,
+    ) -> Result<Forwarder, ForwardError> {
+        let stream = place.kind.name;
+        let location = Location::new(&place.folder, &place.base, &place.extension)
             .map_err(|error| ForwardError::Internal(error.to_string()))?;
         let envelope = Envelope {
             stream,
@@ -143,7 +148,7 @@ impl Targets {
         let sink = target.sink(&envelope)?;
         let job = Job {
             envelope,
-            shape: catalog.kind.shape,
+            shape: place.kind.shape,
             sink: target.name(),
             begin: self.begin,
             replay: self.replay.clone(),
@@ -180,6 +185,7 @@ fn log(forwarded: &Forwarded) {
         undelivered,
         skipped,
         failure,
+        ..
     } = forwarded;
     match failure {
         None => tracing::info!(sink, sent, waiting, undelivered, skipped, "forwarded"),
