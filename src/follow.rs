@@ -9,8 +9,9 @@ use tracing::Instrument;
 
 use crate::archive::Lock;
 use crate::collect::{Access, Collected, Task, collect};
-use crate::config::StreamSettings;
+use crate::config::{StreamPlace, StreamSettings};
 use crate::fetch::http::Http;
+use crate::forward::{Surroundings, Targets};
 use crate::metrics::Times;
 use crate::progress::Progress;
 use crate::run::{StartError, internal_failure, lock_all};
@@ -53,6 +54,7 @@ pub struct Round {
 pub fn follow(
     streams: &[StreamSettings],
     plan: Plan,
+    targets: &Targets,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<mpsc::Receiver<Round>, StartError> {
@@ -65,6 +67,7 @@ pub fn follow(
             lock: Arc::new(lock),
             plan,
             http: http.clone(),
+            targets: targets.clone(),
             progress: progress.clone(),
             stop: stop.clone(),
         };
@@ -80,6 +83,7 @@ struct Stream {
     lock: Arc<Lock>,
     plan: Plan,
     http: Http,
+    targets: Targets,
     progress: Progress,
     stop: Stop,
 }
@@ -130,7 +134,18 @@ impl Stream {
         let access = Access::Write(Arc::clone(&self.lock));
         let mut bar = self.progress.stream(settings.kind.name);
         let stop = self.stop.clone();
-        let work = async move { collect(&settings, access, &task, &mut bar, &stop).await };
+        let surroundings = Surroundings {
+            now: task.now,
+            progress: self.progress.clone(),
+            stop: self.stop.clone(),
+        };
+        let (bell, forwarding) = self.targets.start(&StreamPlace::from(&*settings), &surroundings);
+        let work = async move {
+            let mut collected = collect(&settings, access, &task, &mut bar, &stop, &bell).await;
+            drop(bell);
+            collected.forwarded = forwarding.finish().await;
+            collected
+        };
         let run = tokio::spawn(work.in_current_span());
         run.await.unwrap_or_else(|error| {
             tracing::error!("a run ended by an error inside the program: {error}");

@@ -12,6 +12,9 @@ mod coverage;
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod kafka;
 #[cfg(unix)]
 mod disk;
 #[cfg(test)]
