@@ -1,8 +1,8 @@
 //! The sink that is a Kafka topic; this folder alone knows librdkafka.
 //!
 //! At least once here, in the order of the files: the producer is idempotent, each line is confirmed by a delivery report
-//! of its own, and a line that cannot be delivered leaves no gap: everything behind it is held back. Exactly once in
-//! [`transaction`].
+//! of its own, and a line that cannot be delivered leaves no gap: everything behind it is held back. Exactly once, with
+//! lines and cursor in one transaction, in `transaction`.
 
 mod client;
 mod ledger;

@@ -12,13 +12,12 @@ mod coverage;
 #[cfg(test)]
 mod days;
 #[cfg(test)]
-mod forwarding;
-#[cfg(test)]
-mod kafka;
 #[cfg(unix)]
 mod disk;
 #[cfg(test)]
 mod feeds;
+#[cfg(test)]
+mod forwarding;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
@@ -32,6 +31,8 @@ mod follow;
 mod init;
 #[cfg(test)]
 mod install;
+#[cfg(test)]
+mod kafka;
 #[cfg(test)]
 mod late;
 #[cfg(test)]

@@ -140,7 +140,6 @@ fn serve() {
     });
 }
 
-#[expect(clippy::print_stdout, reason = "the answers of the process")]
 fn obey(broker: &FakeBroker, port: u16, command: &str) {
     let words: Vec<_> = command.split_whitespace().collect();
     // The log of requests is for assertions that nobody makes here.
@@ -191,7 +190,6 @@ fn obey(broker: &FakeBroker, port: u16, command: &str) {
     println!("@done");
 }
 
-#[expect(clippy::print_stdout, reason = "the answers of the process")]
 fn print_records(broker: &FakeBroker, view: &str, topic: &str) {
     let records = match view {
         "all" => broker.all_records(topic),

@@ -28,7 +28,7 @@ fn torment(outbox: &mut Outbox, seed: u64, mut between: impl FnMut(usize)) {
             .catalog
             .start(&["forward", "kafka", "--json", "--forward-from", "start"]);
         thread::sleep(Duration::from_millis(random.u64(0..150)));
-        outbox.append(*random.choice(&DAYS).unwrap(), random.usize(1..60), 50);
+        outbox.append(random.choice(&DAYS).unwrap(), random.usize(1..60), 50);
         thread::sleep(Duration::from_millis(random.u64(0..150)));
         kill(process);
         between(round);
