@@ -1,11 +1,13 @@
 //! One stream of a run: recover how far the archive goes, then piece by piece fetch, drop what is known, append.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Sifted, WriteError};
 use crate::config::StreamSettings;
+use crate::fetch::host::Host;
 use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
@@ -78,16 +80,17 @@ pub enum Access {
     DryRun(crate::archive::Location),
 }
 
-/// Collects one stream.
+/// Collects one stream, whose service stands on `host`.
 pub async fn collect(
     settings: &StreamSettings,
     access: Access,
+    host: Arc<Host>,
     task: Task,
     progress: &mut StreamProgress,
     stop: &Stop,
 ) -> Collected {
     let mut collected = Collected::default();
-    if let Err(error) = run(settings, access, task, progress, stop, &mut collected).await {
+    if let Err(error) = run(settings, access, host, task, progress, stop, &mut collected).await {
         collected.failure = Some(error);
     }
     collected
@@ -96,6 +99,7 @@ pub async fn collect(
 async fn run(
     settings: &StreamSettings,
     access: Access,
+    host: Arc<Host>,
     task: Task,
     progress: &mut StreamProgress,
     stop: &Stop,
@@ -117,13 +121,14 @@ async fn run(
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
     };
-    let fetcher = Fetcher::new(settings.source.clone(), Http::new(limits.request_timeout)?, policy);
+    let http = Http::new(limits.request_timeout)?;
+    let fetcher = Fetcher::new(settings.source.clone(), http, policy, host, limits.concurrency);
     let plan = WalkPlan {
         window,
         now: task.now,
         grace: limits.overlap,
         max_pages: limits.max_pages,
-        concurrency: 1,
+        concurrency: limits.concurrency,
     };
     let result = file_pieces(
         Walk::new(&fetcher, plan),

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::StreamSettings;
+use crate::fetch::host::Hosts;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::summary::{StreamSummary, Summary};
@@ -74,15 +75,21 @@ pub async fn run(
         now: order.now,
         range: order.range,
     };
+    let hosts = Hosts::new(
+        streams
+            .iter()
+            .map(|settings| (settings.source.address(), settings.limits.concurrency)),
+    );
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
         let stop = stop.clone();
+        let host = hosts.of(settings.source.address());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         let work = async move {
-            let collected = collect(&settings, access, task, &mut bar, &stop).await;
+            let collected = collect(&settings, access, host, task, &mut bar, &stop).await;
             log_end(&collected);
             (index, collected)
         };

@@ -14,8 +14,12 @@ const WIDEST: TimeDelta = TimeDelta::days(400);
 /// A slice is not divided below this: what happened within it is fetched whole, however much it is.
 const LEAST_WIDTH: TimeDelta = TimeDelta::seconds(1);
 
-/// Records that a slice should bring: enough for few requests, little enough to hold in memory.
-const TARGET_RECORDS: usize = 2_000;
+/// Records that a slice should bring at most: little enough to hold several of them in memory.
+const MOST_TARGET_RECORDS: usize = 2_000;
+
+/// Pages that a slice should bring: so many that its ends count for little, so few that slices which are fetched side
+/// by side end at about the same time.
+const TARGET_PAGES: usize = 10;
 
 /// How much longer a slice may be than the one before it, so that one quiet night does not make the morning overflow.
 const GROWTH: i32 = 8;
@@ -167,17 +171,19 @@ impl Slice {
 pub struct SlicePlan {
     rest: Option<Slice>,
     width: TimeDelta,
+    target_records: usize,
 }
 
 impl SlicePlan {
-    /// A plan for the whole of `window`.
-    pub fn new(window: Window) -> Self {
+    /// A plan for the whole of `window`, of a service that gives so many records in a page.
+    pub fn new(window: Window, page_size: u32) -> Self {
         Self {
             rest: Some(Slice {
                 from: window.from,
                 to: window.to,
             }),
             width: FIRST_WIDTH,
+            target_records: (page_size as usize * TARGET_PAGES).clamp(1, MOST_TARGET_RECORDS),
         }
     }
 
@@ -189,14 +195,18 @@ impl SlicePlan {
     }
 
     /// A slice came back whole with this many records: fit the length of the next ones to it.
+    ///
+    /// Several may come back before one of the new length was seen: they do not lengthen it one after the other.
     pub fn completed(&mut self, slice: Slice, records: usize) {
-        let longest = slice.width().max(self.width) * GROWTH;
-        self.width = width_for_target(slice.width(), records).clamp(LEAST_WIDTH, longest.min(WIDEST));
+        let longest = self.width.max(slice.width() * GROWTH);
+        self.width = self
+            .fitting(slice.width(), records)
+            .clamp(LEAST_WIDTH, longest.min(WIDEST));
     }
 
     /// A slice held too much: `records` of it lie between its newer end and `oldest`. Returns what to ask for instead.
     pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, records: usize) -> (Slice, Option<Slice>) {
-        let fitting = width_for_target(slice.to - oldest, records);
+        let fitting = self.fitting(slice.to - oldest, records);
         self.shrink_to(slice, fitting)
     }
 
@@ -209,13 +219,13 @@ impl SlicePlan {
         self.width = width.min(slice.width() / 2).max(LEAST_WIDTH);
         slice.split(self.width)
     }
-}
 
-/// The length in which, at the same density, the wanted number of records would lie.
-fn width_for_target(width: TimeDelta, records: usize) -> TimeDelta {
-    let factor = TARGET_RECORDS as f64 / records.max(1) as f64;
-    let milliseconds = width.num_milliseconds() as f64 * factor;
-    TimeDelta::milliseconds(milliseconds.min(WIDEST.num_milliseconds() as f64) as i64)
+    /// The length in which, at the same density, the wanted number of records would lie.
+    fn fitting(&self, width: TimeDelta, records: usize) -> TimeDelta {
+        let factor = self.target_records as f64 / records.max(1) as f64;
+        let milliseconds = width.num_milliseconds() as f64 * factor;
+        TimeDelta::milliseconds(milliseconds.min(WIDEST.num_milliseconds() as f64) as i64)
+    }
 }
 
 #[cfg(test)]
@@ -239,14 +249,14 @@ mod tests {
 
     #[test]
     fn an_empty_window_is_still_asked_for_once() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(0)));
+        let mut plan = SlicePlan::new(Window::new(at(0), at(0)), 200);
         assert_eq!(plan.next_slice(), Some(Slice { from: at(0), to: at(0) }));
         assert_eq!(plan.next_slice(), None);
     }
 
     #[test]
     fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 365)));
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 365)), 200);
         let first = plan.next_slice().unwrap();
         plan.completed(first, 0);
         let second = plan.next_slice().unwrap();
@@ -288,7 +298,7 @@ mod tests {
             answers in prop::collection::vec((0_usize..20_000, 0_u8..4), 1..60),
         ) {
             let window = Window::new(at(0), at(width));
-            let mut plan = SlicePlan::new(window);
+            let mut plan = SlicePlan::new(window, 200);
             let mut answers = answers.into_iter().cycle();
             let mut covered = window.from;
             let mut waiting = Vec::new();

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::host::Host;
 use super::http::Http;
 use super::retry::Failure;
 use crate::source::{Authorization, TokenRequest};
@@ -30,23 +31,45 @@ struct Minted {
 pub(super) struct Header {
     /// The value of `Authorization`.
     pub(super) value: SecretString,
-    /// Whether a token was minted for it just now.
-    pub(super) is_fresh: bool,
+    origin: HeaderOrigin,
+}
+
+/// Where a header comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeaderOrigin {
+    /// From the settings.
+    Fixed,
+    /// From a token that was minted for an earlier request.
+    Kept,
+    /// From a token that was minted just now.
+    Fresh,
+}
+
+impl Header {
+    /// Whether another one may be accepted where this one was refused.
+    pub(super) fn can_be_renewed(&self) -> bool {
+        self.origin == HeaderOrigin::Kept
+    }
+}
+
+/// What minting a token takes.
+pub(super) struct Minting<'a> {
+    /// Sends the request.
+    pub(super) http: &'a Http,
+    /// Allows it.
+    pub(super) host: &'a Host,
+    /// Counts it.
+    pub(super) requests: &'a AtomicU64,
 }
 
 impl Credentials {
-    /// The header to send; mints a token where there is none or it ends soon, and counts that request.
-    pub(super) async fn header(
-        &self,
-        http: &Http,
-        authorization: &Authorization,
-        requests: &AtomicU64,
-    ) -> Result<Header, Failure> {
+    /// The header to send; mints a token where there is none or it ends soon.
+    pub(super) async fn header(&self, authorization: &Authorization, minting: Minting<'_>) -> Result<Header, Failure> {
         let request = match authorization {
             Authorization::Fixed(value) => {
                 return Ok(Header {
                     value: value.clone(),
-                    is_fresh: false,
+                    origin: HeaderOrigin::Fixed,
                 });
             }
             Authorization::Minted(request) => request,
@@ -55,24 +78,29 @@ impl Credentials {
         if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(Header {
                 value: token.header.clone(),
-                is_fresh: false,
+                origin: HeaderOrigin::Kept,
             });
         }
-        requests.fetch_add(1, Ordering::Relaxed);
-        let token = mint(http, request).await?;
+        let token = mint(minting, request).await?;
         let value = token.header.clone();
         *minted = Some(token);
-        Ok(Header { value, is_fresh: true })
+        Ok(Header {
+            value,
+            origin: HeaderOrigin::Fresh,
+        })
     }
 
-    /// Forgets a token that was refused, so that the next request mints one. Returns whether there was one to forget.
-    pub(super) async fn forget(&self) -> bool {
-        self.minted.lock().await.take().is_some()
+    /// Forgets a token that was refused, so that the next request mints one; unless another request has seen to that.
+    pub(super) async fn forget(&self, refused: &Header) {
+        let mut minted = self.minted.lock().await;
+        minted.take_if(|token| token.header.expose_secret() == refused.value.expose_secret());
     }
 }
 
-async fn mint(http: &Http, request: &TokenRequest) -> Result<Minted, Failure> {
-    let answer = http.post_json(request.url.clone(), &request.body).await?;
+async fn mint(minting: Minting<'_>, request: &TokenRequest) -> Result<Minted, Failure> {
+    let _permit = minting.host.permit().await;
+    minting.requests.fetch_add(1, Ordering::Relaxed);
+    let answer = minting.http.post_json(request.url.clone(), &request.body).await?;
     let token = (request.read)(&answer)?;
     let lifetime = Duration::from_secs(token.expires_in);
     // The service hands out the same token again until it ends, so its rest may be shorter than the margin.

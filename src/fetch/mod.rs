@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::printable::excerpt;
 use crate::record::{ReadError, Reader, Record, Rejected};
 use crate::source::{Ask, BadPage, Next, Source};
-use credentials::{Credentials, Header};
+use credentials::{Credentials, Header, Minting};
+use host::Host;
 use http::Http;
+use pace::Pace;
 use retry::{Failure, RetryPolicy};
 
 mod credentials;
 mod harvest;
+pub mod host;
 pub mod http;
 mod numbered;
+mod pace;
 pub mod retry;
 mod slice;
 pub mod walk;
@@ -29,6 +34,9 @@ pub struct Fetcher {
     http: Http,
     policy: RetryPolicy,
     credentials: Credentials,
+    host: Arc<Host>,
+    slots: Semaphore,
+    pace: Pace,
     counters: Counters,
     largest_answer: AtomicUsize,
 }
@@ -152,13 +160,16 @@ impl std::fmt::Display for Attempts {
 }
 
 impl Fetcher {
-    /// A fetcher that asks `source` through `http`.
-    pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
+    /// A fetcher that asks `source`, which stands on `host`, through `http`, so many pages at a time.
+    pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy, host: Arc<Host>, concurrency: usize) -> Self {
         Self {
+            slots: Semaphore::new(concurrency.max(1)),
+            pace: Pace::new(source.requests_per_second()),
             source,
             http,
             policy,
             credentials: Credentials::default(),
+            host,
             counters: Counters::default(),
             largest_answer: AtomicUsize::new(0),
         }
@@ -196,7 +207,11 @@ impl Fetcher {
             if can_narrow && self.says_too_wide(&failure) {
                 return Err(PageError::TooWide(self.explain(failure, failed)));
             }
-            let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
+            let wait = self.policy.wait(failed, &failure, fastrand::f64());
+            if let Some(wait) = failure.asked_too_much().then_some(wait).flatten() {
+                self.host.hold(wait);
+            }
+            let Some(wait) = wait else {
                 let is_too_large = matches!(failure, Failure::TooLarge { .. });
                 let error = self.explain(failure, failed);
                 return Err(if is_too_large {
@@ -219,7 +234,8 @@ impl Fetcher {
     async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
         let header = self.header().await?;
         match self.get(ask, &header).await {
-            Err(Failure::Status { status: 401, .. }) if !header.is_fresh && self.credentials.forget().await => {
+            Err(Failure::Status { status: 401, .. }) if header.can_be_renewed() => {
+                self.credentials.forget(&header).await;
                 self.get(ask, &self.header().await?).await
             }
             result => result,
@@ -227,20 +243,31 @@ impl Fetcher {
     }
 
     async fn header(&self) -> Result<Header, Failure> {
-        self.credentials
-            .header(&self.http, self.source.authorization(), &self.counters.requests)
-            .await
+        let minting = Minting {
+            http: &self.http,
+            host: &self.host,
+            requests: &self.counters.requests,
+        };
+        self.credentials.header(self.source.authorization(), minting).await
     }
 
     async fn get(&self, ask: &Ask, header: &Header) -> Result<FetchedPage, Failure> {
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let url = self.source.page_url(ask);
-        tracing::debug!(%url, "asking");
-        let body = self.http.get(url, &header.value).await?;
+        let body = self.body(self.source.page_url(ask), header).await?;
         let page = read(&*self.source, ask, &body)?;
         tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
         Ok(page)
+    }
+
+    /// The body of an answer, asked for when the host and the pace allow it.
+    async fn body(&self, url: Url, header: &Header) -> Result<String, Failure> {
+        // It is never closed.
+        let _slot = self.slots.acquire().await;
+        let _permit = self.host.permit().await;
+        self.pace.turn().await;
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%url, "asking");
+        self.http.get(url, &header.value).await
     }
 
     fn says_too_wide(&self, failure: &Failure) -> bool {

@@ -526,7 +526,7 @@ mod tests {
             max_pages in 1_u32..6,
             width in 1_i64..5_000,
         ) {
-            let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to));
+            let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to), 100);
             let mut filed = BTreeMap::new();
             let mut most_seen = 0;
             while let Some(mut part) = plan.next_slice() {
