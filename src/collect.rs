@@ -1,20 +1,27 @@
 //! One stream of a run: recover how far the archive goes, then piece by piece fetch, drop what is known, append.
 
+mod filing;
+mod journal;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Sifted, WriteError};
-use crate::config::StreamSettings;
+use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
+use crate::config::{Limits, StreamSettings};
+use crate::coverage::Closed;
 use crate::fetch::host::Host;
 use crate::fetch::http::{Http, SetupError};
 use crate::fetch::retry::RetryPolicy;
-use crate::fetch::walk::{Piece, Walk, WalkPlan};
+use crate::fetch::walk::{Piece, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
+use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
+use filing::Filing;
+use journal::Journal;
 
 /// What a run does with a stream.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +30,8 @@ pub struct Task {
     pub now: DateTime<Utc>,
     /// What to ask for.
     pub range: Range,
+    /// Whether to reconcile: to ask at least from the range's start on, or as far back as the settings say.
+    pub reconcile: bool,
 }
 
 /// What came of a stream.
@@ -30,6 +39,10 @@ pub struct Task {
 pub struct Collected {
     /// The window that was asked for, once it was known.
     pub window: Option<Window>,
+    /// Up to where it was asked for and filed.
+    pub covered_to: Option<DateTime<Utc>>,
+    /// The gaps that the run went back for, before the window.
+    pub closed: Vec<Closed>,
     /// What was asked of the service.
     pub effort: Effort,
     /// Records that the service gave, repeated ones included.
@@ -42,6 +55,8 @@ pub struct Collected {
     pub appended: u64,
     /// The day files that they were appended to.
     pub files: BTreeSet<String>,
+    /// Of these, the records that an ordinary run would not have brought.
+    pub late: Lateness,
     /// The time of the archive's last record.
     pub last_record: Option<DateTime<Utc>>,
     /// Why it is not complete; what was appended before stays.
@@ -60,6 +75,16 @@ pub enum CollectError {
     /// A day file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The window is complete, and a gap before it is not.
+    #[error("the time from {from} to {to}, which no run has asked for, is still missing: {cause}")]
+    Gap {
+        /// Its older end, RFC 3339.
+        from: String,
+        /// Its newer end, RFC 3339.
+        to: String,
+        /// Why.
+        cause: FetchError,
+    },
     /// The client could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -74,8 +99,8 @@ pub enum CollectError {
 /// Where the day files of a stream are opened: under a lock, or for a run that writes nothing.
 #[derive(Debug)]
 pub enum Access {
-    /// Under this lock.
-    Write(Lock),
+    /// Under this lock, which can outlive the run.
+    Write(Arc<Lock>),
     /// Without one, for counting alone.
     DryRun(crate::archive::Location),
 }
@@ -89,9 +114,13 @@ pub async fn collect(
     progress: &mut StreamProgress,
     stop: &Stop,
 ) -> Collected {
+    let journal = Journal::open(settings, &access);
     let mut collected = Collected::default();
-    if let Err(error) = run(settings, access, host, task, progress, stop, &mut collected).await {
+    if let Err(error) = run(settings, access, &host, task, &journal, progress, stop, &mut collected).await {
         collected.failure = Some(error);
+    }
+    if let Err(error) = journal.note(task.now, &collected) {
+        collected.failure.get_or_insert(error.into());
     }
     collected
 }
@@ -99,8 +128,9 @@ pub async fn collect(
 async fn run(
     settings: &StreamSettings,
     access: Access,
-    host: Arc<Host>,
+    host: &Arc<Host>,
     task: Task,
+    journal: &Journal,
     progress: &mut StreamProgress,
     stop: &Stop,
     collected: &mut Collected,
@@ -109,20 +139,19 @@ async fn run(
     let limits = &settings.limits;
     let last = archive.recover(task.now)?;
     collected.last_record = last;
-    let asked = task
-        .range
-        .window(task.now, last, limits.overlap, limits.initial_lookback);
+    let runs = archive.runs();
+    let range = task.range(limits, last, &runs);
+    let asked = range.window(task.now, last, limits.overlap, limits.initial_lookback);
     let Some(window) = announce(asked, last) else {
         return Ok(());
     };
     collected.window = Some(window);
-    progress.begin(window);
     let policy = RetryPolicy {
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
     };
     let http = Http::new(limits.request_timeout)?;
-    let fetcher = Fetcher::new(settings.source.clone(), http, policy, host, limits.concurrency);
+    let fetcher = Fetcher::new(settings.source.clone(), http, policy).sharing(Arc::clone(host), limits.concurrency);
     let plan = WalkPlan {
         window,
         now: task.now,
@@ -130,20 +159,66 @@ async fn run(
         max_pages: limits.max_pages,
         concurrency: limits.concurrency,
     };
-    let result = file_pieces(
-        Walk::new(&fetcher, plan),
-        &mut archive,
-        task.now,
+    let yardstick = Yardstick {
+        last,
+        overlap: limits.overlap,
+        runs,
+    };
+    let gaps = match task.range == Range::default() && !task.reconcile {
+        true => journal.gaps(window, task.now, limits.overlap),
+        false => Vec::new(),
+    };
+    let mut filing = Filing {
+        archive,
+        now: task.now,
+        yardstick,
         progress,
         stop,
         collected,
-    )
-    .await;
+    };
+    let result = filing.file_all(&fetcher, plan, &gaps).await;
+    let Filing {
+        mut archive, yardstick, ..
+    } = filing;
     collected.effort = fetcher.effort();
     if let Some(last) = collected.last_record {
         archive.note_tails(last, limits.overlap);
     }
-    result
+    result?;
+    note_run(&mut archive, yardstick, window, task.now, limits);
+    Ok(())
+}
+
+impl Task {
+    /// The range to ask for: further back than usual when this is to reconcile, or it is time to.
+    fn range(&self, limits: &Limits, last: Option<DateTime<Utc>>, runs: &Runs) -> Range {
+        let is_due = || limits.reconcile_every.is_some_and(|every| runs.is_due(self.now, every));
+        let reach = self.now - limits.reconcile_reach;
+        match (self.reconcile, self.range) {
+            (true, range) => {
+                Range { since: None, ..range }.reaching_back(range.since.unwrap_or(reach), last, limits.overlap)
+            }
+            (false, usual) if usual == Range::default() && is_due() => usual.reaching_back(reach, last, limits.overlap),
+            (false, range) => range,
+        }
+    }
+}
+
+/// Remembers what was asked for, if that was everything up to now. A failure costs no record and so fails no stream.
+fn note_run(archive: &mut Archive, yardstick: Yardstick, window: Window, now: DateTime<Utc>, limits: &Limits) {
+    if window.to < now {
+        return;
+    }
+    let mut runs = yardstick.runs;
+    let ran = Ran {
+        at: now,
+        from: window.from,
+        last: yardstick.last.unwrap_or(window.from),
+    };
+    runs.note(ran, limits.reconcile_reach);
+    if let Err(error) = archive.keep_runs(&runs) {
+        tracing::warn!("{error}: this run is complete but not noted, so the next one may reconcile again");
+    }
 }
 
 fn open(settings: &StreamSettings, access: Access, now: DateTime<Utc>) -> Result<Archive, WriteError> {
@@ -184,39 +259,14 @@ fn announce(asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
     Some(window)
 }
 
-/// Files each piece before the next one is asked for; a wish to stop is heard between writes.
-async fn file_pieces(
-    mut walk: Walk<'_>,
-    archive: &mut Archive,
-    now: DateTime<Utc>,
-    progress: &mut StreamProgress,
-    stop: &Stop,
-    collected: &mut Collected,
-) -> Result<(), CollectError> {
-    loop {
-        let piece = tokio::select! {
-            biased;
-            () = stop.requested() => return Err(CollectError::Stopped),
-            piece = walk.next_piece() => piece?,
-        };
-        let Some(piece) = piece else { return Ok(()) };
-        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
-        let appended_before = collected.appended;
-        collected.file(piece, archive, now)?;
-        if let Some(day) = first_day {
-            archive.forget_before(day);
-        }
-        progress.advance(done_to, collected.appended - appended_before);
-    }
-}
-
-/// Later pieces can repeat records of this piece's oldest day, but hardly of the days before.
-fn oldest_day(piece: &Piece) -> Option<NaiveDate> {
-    piece.records.iter().map(|record| record.time.date_naive()).min()
-}
-
 impl Collected {
-    fn file(&mut self, piece: Piece, archive: &mut Archive, now: DateTime<Utc>) -> Result<(), CollectError> {
+    fn file(
+        &mut self,
+        piece: Piece,
+        archive: &mut Archive,
+        now: DateTime<Utc>,
+        yardstick: &Yardstick,
+    ) -> Result<(), CollectError> {
         let newest = piece.records.iter().map(|record| record.time).max();
         let Sifted { new, mut conflicts, .. } = archive.sift(piece.records)?;
         conflicts.extend(piece.rejected);
@@ -226,12 +276,14 @@ impl Collected {
         for record in &conflicts {
             tracing::debug!(reason = record.reason, "a record cannot be filed");
         }
+        let late: Vec<_> = new.iter().filter_map(|record| yardstick.needed(record.time)).collect();
         let result = archive.append(new);
         let appended = match &result {
             Ok(appended) | Err(AppendError { appended, .. }) => appended.clone(),
         };
         self.note(appended);
         result.map_err(|error| error.cause)?;
+        late.into_iter().for_each(|needed| self.late.add(needed));
         self.duplicates = self.received - self.appended - self.rejected;
         self.last_record = self.last_record.max(newest.filter(|newest| *newest <= now));
         Ok(())

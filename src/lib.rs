@@ -20,7 +20,9 @@
 //! Each outside thing has one owner: [`mod@env`] the environment, [`fetch::http`] the HTTP client, [`archive`] the day
 //! files, `main` the clock and the end of the process.
 
+pub mod core_dump;
 pub mod printable;
+pub mod table;
 pub mod stop;
 pub mod env;
 pub mod record;
@@ -31,8 +33,10 @@ pub mod cli;
 pub mod config;
 pub mod fetch;
 pub mod archive;
+pub mod coverage;
 pub mod progress;
 pub mod logging;
+pub mod lateness;
 pub mod collect;
 pub mod summary;
 pub mod run;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use trailkeeper::cli::{self, Command};
 use trailkeeper::commands;
+use trailkeeper::core_dump;
 use trailkeeper::source::SOURCES;
 use trailkeeper::summary::Exit;
 
@@ -15,6 +16,8 @@ fn now() -> DateTime<Utc> {
 }
 
 fn main() -> ExitCode {
+    // A kernel that refuses is no reason not to collect.
+    let _ = core_dump::forbid();
     let streams: Vec<_> = SOURCES.iter().map(|kind| kind.name).collect();
     let command = match cli::parse(std::env::args_os(), &streams) {
         Ok(command) => command,
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         match command {
             Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
+            Command::Reconcile(arguments) => commands::reconcile::run(&arguments, now).await,
             Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
             Command::Demo(arguments) => commands::demo::run(&arguments, now).await,
         }

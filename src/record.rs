@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::line::{Found, Malformed, Scanner};
+use crate::printable::excerpt;
 
 pub use crate::line::KeyPath;
 
@@ -260,7 +261,7 @@ impl Reader {
         let Ok(time) = DateTime::parse_from_rfc3339(text) else {
             return Err(Unfit::TimeUnreadable {
                 path,
-                shown: shown(text),
+                shown: excerpt(text, SHOWN_CHARS),
             });
         };
         let time = time.to_utc();
@@ -296,20 +297,6 @@ impl Reader {
 /// is escaped there, so a readable one needs no decoding.
 fn string_form(written: &str) -> Option<&str> {
     written.strip_prefix('"')?.strip_suffix('"')
-}
-
-fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(SHOWN_CHARS) {
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
-    }
-    if text.chars().nth(SHOWN_CHARS).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

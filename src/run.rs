@@ -10,6 +10,7 @@ use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::StreamSettings;
 use crate::fetch::host::Hosts;
+use crate::lateness::minutes;
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::summary::{StreamSummary, Summary};
@@ -24,6 +25,8 @@ pub struct Order {
     pub range: Range,
     /// Fetch and count, write nothing.
     pub dry_run: bool,
+    /// Ask at least from the range's start on, or as far back as the settings say.
+    pub reconcile: bool,
 }
 
 /// Why nothing was collected at all.
@@ -74,6 +77,7 @@ pub async fn run(
     let task = Task {
         now: order.now,
         range: order.range,
+        reconcile: order.reconcile,
     };
     let hosts = Hosts::new(
         streams
@@ -119,9 +123,9 @@ fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, Sta
             .map_err(|cause| StartError::Name { stream, cause })?;
         accesses.push(match order.dry_run {
             true => Access::DryRun(location),
-            false => {
-                Access::Write(Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?)
-            }
+            false => Access::Write(Arc::new(
+                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
+            )),
         });
     }
     Ok(accesses)
@@ -136,6 +140,14 @@ fn log_end(collected: &Collected) {
             "complete"
         ),
         Some(failure) => tracing::error!(appended = collected.appended, "failed: {failure}"),
+    }
+    if let Some(needed) = collected.late.overlap_for(100) {
+        tracing::info!(
+            late = collected.late.records(),
+            overlap_minutes_at_least = minutes(needed.at_least),
+            overlap_minutes_surely = minutes(needed.surely),
+            "added records that had come late"
+        );
     }
     if collected.rejected > 0 {
         tracing::warn!(

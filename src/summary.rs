@@ -3,10 +3,12 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::collect::Collected;
+use crate::lateness::Lateness;
+use crate::table::{Table, left, rfc3339, right};
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,9 +54,7 @@ pub enum Status {
 pub struct StreamSummary {
     stream: &'static str,
     status: Status,
-    #[serde(serialize_with = "timestamp")]
     from: Option<DateTime<Utc>>,
-    #[serde(serialize_with = "timestamp")]
     to: Option<DateTime<Utc>>,
     requests: u64,
     pages: u64,
@@ -64,9 +64,10 @@ pub struct StreamSummary {
     rejected: u64,
     appended: u64,
     files: Vec<String>,
-    #[serde(serialize_with = "timestamp")]
     last_record: Option<DateTime<Utc>>,
     error: Option<String>,
+    #[serde(skip)]
+    late: Lateness,
 }
 
 impl Summary {
@@ -128,7 +129,28 @@ impl StreamSummary {
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
             error,
+            late: collected.late,
         }
+    }
+
+    /// What people call the stream.
+    pub fn name(&self) -> &'static str {
+        self.stream
+    }
+
+    /// Whether it holds everything that was asked for.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The window that was asked for.
+    pub fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        (self.from, self.to)
+    }
+
+    /// The appended records that had come late.
+    pub fn late(&self) -> &Lateness {
+        &self.late
     }
 
     /// Records that were appended.
@@ -142,37 +164,21 @@ impl StreamSummary {
     }
 }
 
-fn timestamp<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(rfc3339).serialize(serializer)
-}
-
-fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-const HEADINGS: [&str; 8] = [
-    "STREAM",
-    "STATUS",
-    "APPENDED",
-    "RECEIVED",
-    "DUPLICATES",
-    "REJECTED",
-    "REQUESTS",
-    "LAST RECORD",
-];
-
 /// The table, and below it what failed.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<[String; 8]> = self.streams.iter().map(StreamSummary::row).collect();
-        let widths: [usize; 8] = std::array::from_fn(|column| {
-            let cells = rows.iter().map(|row| row[column].len());
-            cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
-        });
-        write_row(f, &HEADINGS.map(str::to_owned), &widths)?;
-        for row in &rows {
-            write_row(f, row, &widths)?;
-        }
+        let mut table = Table::new([
+            left("STREAM"),
+            left("STATUS"),
+            right("APPENDED"),
+            right("RECEIVED"),
+            right("DUPLICATES"),
+            right("REJECTED"),
+            right("REQUESTS"),
+            left("LAST RECORD"),
+        ]);
+        self.streams.iter().for_each(|stream| table.row(stream.row()));
+        write!(f, "{table}")?;
         for stream in &self.streams {
             if let Some(error) = &stream.error {
                 writeln!(f, "{}: {error}", stream.stream)?;
@@ -180,18 +186,6 @@ impl fmt::Display for Summary {
         }
         Ok(())
     }
-}
-
-fn write_row(f: &mut fmt::Formatter<'_>, cells: &[String; 8], widths: &[usize; 8]) -> fmt::Result {
-    let mut line = String::new();
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        // Numbers stand at the right of their columns.
-        match column {
-            2..=6 => line.push_str(&format!("{cell:>width$}  ")),
-            _ => line.push_str(&format!("{cell:<width$}  ")),
-        }
-    }
-    writeln!(f, "{}", line.trim_end())
 }
 
 impl StreamSummary {

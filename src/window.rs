@@ -1,6 +1,7 @@
 //! Spans of time: the window of a run, and the slices in which it is walked from the past to now.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 /// Services round bounds, and their ends may be inclusive or exclusive; each slice asks for this much of the one before.
 const SEAM: TimeDelta = TimeDelta::seconds(1);
@@ -24,8 +25,12 @@ const TARGET_PAGES: usize = 10;
 /// How much longer a slice may be than the one before it, so that one quiet night does not make the morning overflow.
 const GROWTH: i32 = 8;
 
+/// How much shorter a slice becomes at most when it held too much: what was read of it may be a burst, and not tell how
+/// dense the rest is.
+const MOST_SHRINKING: i32 = 8;
+
 /// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The older end.
     pub from: DateTime<Utc>,
@@ -74,6 +79,20 @@ pub enum Asked {
 }
 
 impl Range {
+    /// The same range from `since` on, where that is before the ordinary window; else as it is.
+    ///
+    /// Unlike a start that somebody gave, this one cannot leave a hole, nor cut an empty archive's first window short.
+    #[must_use]
+    pub fn reaching_back(self, since: DateTime<Utc>, last: Option<DateTime<Utc>>, overlap: TimeDelta) -> Self {
+        match last {
+            Some(last) if since < last - overlap => Self {
+                since: Some(since),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// The window for an archive whose last record is at `last`; without one, it begins `lookback` before `now`.
     pub fn window(
         &self,
@@ -170,6 +189,7 @@ impl Slice {
 #[derive(Clone, Debug)]
 pub struct SlicePlan {
     rest: Option<Slice>,
+    end: DateTime<Utc>,
     width: TimeDelta,
     target_records: usize,
 }
@@ -182,6 +202,7 @@ impl SlicePlan {
                 from: window.from,
                 to: window.to,
             }),
+            end: window.to,
             width: FIRST_WIDTH,
             target_records: (page_size as usize * TARGET_PAGES).clamp(1, MOST_TARGET_RECORDS),
         }
@@ -204,20 +225,24 @@ impl SlicePlan {
             .clamp(LEAST_WIDTH, longest.min(WIDEST));
     }
 
-    /// A slice held too much: `records` of it lie between its newer end and `oldest`. Returns what to ask for instead.
-    pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, records: usize) -> (Slice, Option<Slice>) {
+    /// A slice held too much: at least `records` of it lie between its newer end and `oldest`. It is given out again, in
+    /// shorter slices, and so is everything behind it.
+    pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, records: usize) {
         let fitting = self.fitting(slice.to - oldest, records);
-        self.shrink_to(slice, fitting)
+        self.again_from(slice, fitting.max(slice.width() / MOST_SHRINKING));
     }
 
-    /// The service could not answer for a slice of this length. Returns what to ask for instead.
-    pub fn too_wide(&mut self, slice: Slice) -> (Slice, Option<Slice>) {
-        self.shrink_to(slice, slice.width())
+    /// The service could not answer for a slice of this length. It is given out again, and everything behind it.
+    pub fn too_wide(&mut self, slice: Slice) {
+        self.again_from(slice, slice.width());
     }
 
-    fn shrink_to(&mut self, slice: Slice, width: TimeDelta) -> (Slice, Option<Slice>) {
+    fn again_from(&mut self, slice: Slice, width: TimeDelta) {
         self.width = width.min(slice.width() / 2).max(LEAST_WIDTH);
-        slice.split(self.width)
+        self.rest = Some(Slice {
+            from: slice.from,
+            to: self.end,
+        });
     }
 
     /// The length in which, at the same density, the wanted number of records would lie.
@@ -261,9 +286,52 @@ mod tests {
         plan.completed(first, 0);
         let second = plan.next_slice().unwrap();
         assert_eq!(second.width(), first.width() * GROWTH);
-        let (again, rest) = plan.overflowed(second, second.to - TimeDelta::minutes(1), 10_000);
-        assert_eq!(again.width(), TimeDelta::seconds(12));
-        assert_eq!(rest.unwrap().to, second.to);
+        plan.overflowed(second, second.to - TimeDelta::minutes(1), 10_000);
+        let third = plan.next_slice().unwrap();
+        assert_eq!(
+            (third.from, third.width()),
+            (second.from, second.width() / MOST_SHRINKING)
+        );
+        plan.overflowed(third, third.to - third.width() * 4 / 5, 10_000);
+        let fourth = plan.next_slice().unwrap();
+        assert_eq!(fourth.from, second.from);
+        assert_eq!(fourth.width().num_seconds(), third.width().num_seconds() * 4 / 5 / 5);
+    }
+
+    /// How many of a day's slices are read in vain, because they turn out to hold more than 10 000 records.
+    fn overflows_of_a_day(held: impl Fn(Slice) -> (usize, DateTime<Utc>)) -> usize {
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000)), 200);
+        let mut overflows = 0;
+        while let Some(slice) = plan.next_slice() {
+            let (records, oldest_read) = held(slice);
+            if records > 10_000 && slice.is_divisible() {
+                overflows += 1;
+                plan.overflowed(slice, oldest_read, 10_000);
+            } else {
+                plan.completed(slice, records);
+            }
+        }
+        overflows
+    }
+
+    #[test]
+    fn little_is_read_in_vain_however_the_records_lie_and_in_whatever_order_they_come() {
+        for per_second in [1, 30, 1_000] {
+            let count = |slice: Slice| (slice.width().num_seconds() * per_second) as usize;
+            let newest_first = |slice: Slice| (count(slice), slice.to - TimeDelta::seconds(10_000 / per_second));
+            assert!(overflows_of_a_day(newest_first) <= 4, "{per_second} a second");
+            let in_another_order = |slice: Slice| (count(slice), slice.from);
+            assert!(overflows_of_a_day(in_another_order) <= 6, "{per_second} a second");
+        }
+        // A quiet day with so many records in one second that it has to be fetched by itself.
+        for burst in [at(1), at(6 * 3_600_000 - 1), at(50_000_123), at(86_400_000 - 1)] {
+            let held = |slice: Slice| match slice.from < burst && burst <= slice.to {
+                true => (20_000, burst),
+                false => (0, slice.from),
+            };
+            let overflows = overflows_of_a_day(held);
+            assert!(overflows <= 80, "{overflows}");
+        }
     }
 
     #[test]
@@ -291,6 +359,20 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn reaching_back_makes_a_window_longer_and_never_shorter() {
+        let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
+        let (now, last) = (at(0), at(-3_600_000));
+        let window = |since, last| {
+            let range = Range::default().reaching_back(since, last, minute * 2);
+            range.window(now, last, minute * 2, day)
+        };
+        let asked = |from| Asked::Window(Window { from, to: now });
+        assert_eq!(window(now - day, Some(last)), asked(now - day));
+        assert_eq!(window(now - minute, Some(last)), asked(last - minute * 2));
+        assert_eq!(window(now - minute, None), asked(now - day));
+    }
+
     proptest! {
         #[test]
         fn slices_cover_the_window_without_a_hole(
@@ -301,22 +383,18 @@ mod tests {
             let mut plan = SlicePlan::new(window, 200);
             let mut answers = answers.into_iter().cycle();
             let mut covered = window.from;
-            let mut waiting = Vec::new();
             for _ in 0..200_000 {
-                let Some(slice) = waiting.pop().or_else(|| plan.next_slice()) else { break };
+                let Some(slice) = plan.next_slice() else { break };
                 prop_assert_eq!(slice.from, covered);
                 let (records, kind) = answers.next().unwrap();
-                let replaced = match kind {
+                match kind {
                     0 if slice.is_divisible() => plan.too_wide(slice),
                     1 if slice.is_divisible() => plan.overflowed(slice, slice.from + slice.width() / 3, records),
                     _ => {
                         plan.completed(slice, records);
                         covered = slice.to;
-                        continue;
                     }
-                };
-                waiting.extend(replaced.1);
-                waiting.push(replaced.0);
+                }
             }
             prop_assert_eq!(covered, window.to);
         }

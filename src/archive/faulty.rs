@@ -170,6 +170,15 @@ impl Storage for Faulty {
         })
     }
 
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        self.operate("replace", path)
+            .map_err(|cause| FileError::io("replace", path, cause))?;
+        Disk.replace(path, bytes)?;
+        let length = bytes.len() as u64;
+        self.state().synced.insert(path.to_owned(), length);
+        Ok(())
+    }
+
     fn sync_file(&self, path: &Path) -> Result<(), FileError> {
         self.operate("settle", path)
             .map_err(|cause| FileError::io("sync", path, cause))?;
@@ -184,12 +193,6 @@ impl Storage for Faulty {
         let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         self.state().named.extend(names);
         Ok(())
-    }
-
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        self.operate("replace", path)
-            .map_err(|cause| FileError::io("replace", path, cause))?;
-        Disk.replace(path, bytes)
     }
 }
 

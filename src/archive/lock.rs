@@ -76,10 +76,38 @@ impl Lock {
         })
     }
 
+    /// Who took the lock of a location last, by the lock file alone; whether it is still held is not known.
+    ///
+    /// Nothing is locked to find out, since that could turn a run away that begins at this moment.
+    pub fn last_holder(location: &Location) -> Option<Holder> {
+        read_holder(&storage::open_for_reading(&location.state_file("lock")).ok()?)
+    }
+
     /// What is locked.
     pub fn location(&self) -> &Location {
         &self.location
     }
+}
+
+impl Holder {
+    /// Whether a process with this id is running now; `None` where the system does not say. It may be another one by
+    /// now: ids are used again.
+    #[must_use]
+    pub fn is_running(&self) -> Option<bool> {
+        is_running(self.pid)
+    }
+}
+
+#[cfg(unix)]
+fn is_running(pid: u32) -> Option<bool> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    // Being forbidden to signal a process says that there is one.
+    Some(rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn is_running(_pid: u32) -> Option<bool> {
+    None
 }
 
 /// What a lock file holds, as JSON.

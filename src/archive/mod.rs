@@ -4,6 +4,7 @@
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 
 mod append;
+mod count;
 mod day;
 mod day_file;
 mod end;
@@ -19,24 +20,32 @@ mod outline;
 mod pen;
 mod recover;
 mod rejected;
+mod runs;
+mod state;
 mod storage;
 mod tail;
+mod verify;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use append::{AppendError, Appended};
+pub use count::{DayCount, count_days};
 pub use heal::Healed;
 pub use known::Sifted;
 pub use location::{BadName, DayFile, Location, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use pen::WriteError;
+pub use rejected::Noted;
+pub use runs::{Ran, Runs};
 pub use storage::FileError;
+pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 
 use day::{Day, Part};
 use heal::Healer;
@@ -63,7 +72,7 @@ pub struct Archive {
     /// An end that begins earlier than this, in bytes, is not noted.
     worthwhile: u64,
     healed: Healed,
-    _lock: Option<Lock>,
+    _lock: Option<Arc<Lock>>,
 }
 
 impl Archive {
@@ -73,7 +82,13 @@ impl Archive {
     /// # Errors
     ///
     /// If the folder or a day file cannot be read, or a newline or note not be written.
-    pub fn open(lock: Lock, shape: Shape, file_mode: u32, now: DateTime<Utc>) -> Result<Self, WriteError> {
+    pub fn open(
+        lock: impl Into<Arc<Lock>>,
+        shape: Shape,
+        file_mode: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Self, WriteError> {
+        let lock = lock.into();
         let location = lock.location().clone();
         let mut archive = Self::new(location, Box::new(Disk), Some(lock), shape, file_mode);
         archive.heal(now)?;
@@ -86,7 +101,13 @@ impl Archive {
         Self::new(location, Box::new(Nowhere), None, shape, 0)
     }
 
-    fn new(location: Location, storage: Box<dyn Storage>, lock: Option<Lock>, shape: Shape, file_mode: u32) -> Self {
+    fn new(
+        location: Location,
+        storage: Box<dyn Storage>,
+        lock: Option<Arc<Lock>>,
+        shape: Shape,
+        file_mode: u32,
+    ) -> Self {
         let rejected = RejectedFile::of(&location);
         let tails = tail::read(&location);
         Self {

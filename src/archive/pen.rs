@@ -63,9 +63,12 @@ impl Pen {
         Ok(())
     }
 
-    /// Puts a state file that can be done without in the place of an older one.
+    /// Puts a state file with these bytes in the place of the one before, at once or not at all.
+    ///
+    /// A failure says nothing about the day files, so writing them goes on.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        self.storage.replace(path, bytes)
+        self.storage.replace(path, bytes)?;
+        self.storage.sync_folder(folder_of(path))
     }
 
     /// Waits until a file that was read is on disk, before anything is built upon its lines.

@@ -14,6 +14,9 @@ use super::storage::{FileError, STATE_FILE_MODE, open_for_reading};
 use crate::line::{Found, KeyPath, Scanner};
 use crate::record::Rejected;
 
+/// What the file is called behind `<base>.`.
+const FILE: &str = "rejected.jsonl";
+
 /// Why half a line is noted.
 const HALF_LINE: &str = "half a line, sealed";
 
@@ -30,15 +33,28 @@ pub(super) struct RejectedFile {
 }
 
 /// What the file holds.
-#[derive(Default)]
-pub(super) struct Noted {
+#[derive(Debug, Default)]
+pub struct Noted {
     records: HashSet<u128>,
     fragments: HashMap<String, HashSet<u64>>,
 }
 
 impl Noted {
+    /// What was noted about the day files of a location, for a command that only reads.
+    ///
+    /// # Errors
+    /// If the file of notes cannot be read; a missing one holds none.
+    pub fn read(location: &Location) -> Result<Self, FileError> {
+        read(&location.state_file(FILE))
+    }
+
+    /// How many records were rejected, each counted once.
+    pub fn rejected(&self) -> u64 {
+        self.records.len() as u64
+    }
+
     /// The offsets at which half lines of this day file were sealed.
-    pub(super) fn sealed_in(&self, file: &str) -> Option<&HashSet<u64>> {
+    pub fn sealed_in(&self, file: &str) -> Option<&HashSet<u64>> {
         self.fragments.get(file)
     }
 }
@@ -46,7 +62,7 @@ impl Noted {
 impl RejectedFile {
     pub(super) fn of(location: &Location) -> Self {
         Self {
-            path: location.state_file("rejected.jsonl"),
+            path: location.state_file(FILE),
             noted: None,
         }
     }
@@ -55,9 +71,20 @@ impl RejectedFile {
     pub(super) fn noted(&mut self, pen: &mut Pen) -> Result<&mut Noted, FileError> {
         let noted = match self.noted.take() {
             Some(noted) => noted,
-            None => read(&self.path, pen)?,
+            None => self.read_settled(pen)?,
         };
         Ok(self.noted.insert(noted))
+    }
+
+    /// Reads notes that something is built upon, which must therefore be on disk.
+    fn read_settled(&self, pen: &mut Pen) -> Result<Noted, FileError> {
+        match open_for_reading(&self.path) {
+            Err(error) if error.is_missing() => return Ok(Noted::default()),
+            opened => drop(opened?),
+        }
+        pen.settle(&self.path)?;
+        pen.settle_folder(self.path.parent().unwrap_or(&self.path))?;
+        read(&self.path)
     }
 
     /// Notes those of the records that are not noted yet, by their content; tells how many those were.
@@ -122,14 +149,12 @@ impl RejectedFile {
 const WANTED: [KeyPath; 3] = [&["record"], &["file"], &["offset"]];
 
 /// Reads the notes; a line that is none, such as half a line, is passed over.
-fn read(path: &Path, pen: &mut Pen) -> Result<Noted, FileError> {
+fn read(path: &Path) -> Result<Noted, FileError> {
     let mut noted = Noted::default();
     let file = match open_for_reading(path) {
         Err(error) if error.is_missing() => return Ok(noted),
         opened => opened?,
     };
-    pen.settle(path)?;
-    pen.settle_folder(path.parent().unwrap_or(path))?;
     let mut scanner = Scanner::new(&WANTED);
     let mut form = String::new();
     let mut lines = Lines::of(file);

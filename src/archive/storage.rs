@@ -15,15 +15,14 @@ pub(super) trait Storage: Send + Sync {
     /// Opens a file for append and makes it, with `mode`, where it is missing.
     fn open(&self, path: &Path, mode: u32) -> Result<Opened, FileError>;
 
+    /// Puts a state file with these bytes, synced, in the place of the one before. Never a day file: those only grow.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
+
     /// Waits until the data of a file, by whomever they were written, are on disk.
     fn sync_file(&self, path: &Path) -> Result<(), FileError>;
 
     /// Waits until the names in a folder are on disk.
     fn sync_folder(&self, folder: &Path) -> Result<(), FileError>;
-
-    /// Puts a state file that can be done without in the place of an older one, in one step. It is not synced: after a
-    /// power cut it may be the older one, or empty.
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
 }
 
 /// A file that is open for append.
@@ -115,6 +114,22 @@ impl Storage for Disk {
         })
     }
 
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = path.with_file_name(name);
+        // What a killed run left under this name is nobody's.
+        match fs::remove_file(&new) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(FileError::io("remove", &new, cause)),
+            _ => {}
+        }
+        let (mut file, _) = open_or_create(OpenOptions::new().write(true), &new, STATE_FILE_MODE)?;
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(|cause| FileError::io("write to", &new, cause))?;
+        fs::rename(&new, path).map_err(|cause| FileError::io("replace", path, cause))
+    }
+
     fn sync_file(&self, path: &Path) -> Result<(), FileError> {
         let mut options = OpenOptions::new();
         // Windows flushes only what is open for writing.
@@ -133,17 +148,6 @@ impl Storage for Disk {
     #[cfg(not(unix))]
     fn sync_folder(&self, _: &Path) -> Result<(), FileError> {
         Ok(())
-    }
-
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".new");
-        let temporary = PathBuf::from(temporary);
-        let options = &mut OpenOptions::new();
-        let (mut file, _) = open_or_create(options.write(true).truncate(true), &temporary, STATE_FILE_MODE)?;
-        file.write_all(bytes)
-            .map_err(|cause| FileError::io("write to", &temporary, cause))?;
-        fs::rename(&temporary, path).map_err(|cause| FileError::io("replace", path, cause))
     }
 }
 
@@ -179,15 +183,15 @@ impl Storage for Nowhere {
         })
     }
 
+    fn replace(&self, _: &Path, _: &[u8]) -> Result<(), FileError> {
+        Ok(())
+    }
+
     fn sync_file(&self, _: &Path) -> Result<(), FileError> {
         Ok(())
     }
 
     fn sync_folder(&self, _: &Path) -> Result<(), FileError> {
-        Ok(())
-    }
-
-    fn replace(&self, _: &Path, _: &[u8]) -> Result<(), FileError> {
         Ok(())
     }
 }

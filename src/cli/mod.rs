@@ -1,5 +1,6 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
+mod reconcile;
 mod time;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::window::Range;
+pub use reconcile::Reconcile;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -39,7 +41,10 @@ pub enum Command {
     /// Ask the services for new records and append them to the day files (the default)
     #[command(after_long_help = COLLECT_EXAMPLES)]
     Collect(Collect),
-    /// Serve a stand-in for the four services, with invented records
+    /// Ask again for the last hours, add what arrived late, and say how late it was
+    #[command(after_long_help = reconcile::EXAMPLES)]
+    Reconcile(Reconcile),
+    /// Serve a stand-in for the services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
@@ -172,7 +177,9 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
             argument.value_parser(PossibleValuesParser::new(streams))
         })
     };
-    with_names(Arguments::command()).mut_subcommand("collect", with_names)
+    with_names(Arguments::command())
+        .mut_subcommand("collect", with_names)
+        .mut_subcommand("reconcile", with_names)
 }
 
 const EXAMPLES: &str = "\

@@ -1,4 +1,4 @@
-//! `trailkeeper demo`: the whole way from four services to day files, without credentials and without a network.
+//! `trailkeeper demo`: the whole way from the services to day files, without credentials and without a network.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -76,9 +76,11 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, stop: &Stop) 
         now,
         range: Range::default(),
         dry_run: false,
+        reconcile: false,
     };
     print(&format!(
-        "Four services of a sandbox on {}, {RECORDS} records each.\n",
+        "{} services of a sandbox on {}, {RECORDS} records each.\n",
+        SOURCES.len(),
         sandbox.url()
     ));
 
@@ -110,10 +112,7 @@ fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoEr
             source,
         })?;
         variables.push((kind.variable("LOG_CATALOG_LOCATION"), folder.display().to_string()));
-        variables.push((
-            kind.variable("LOG_FILE_BASE_NAME"),
-            format!("{}_audit", kind.name.replace('-', "_")),
-        ));
+        variables.push((kind.variable("LOG_FILE_BASE_NAME"), kind.usual_base_name()));
     }
     let choice = Choice {
         streams: &[],

@@ -7,6 +7,7 @@ use crate::stop::{self, Stop};
 
 pub mod collect;
 pub mod demo;
+pub mod reconcile;
 pub mod sandbox;
 
 /// Tells the operator on stderr, before there is a log.

@@ -1,4 +1,4 @@
-//! `trailkeeper sandbox`: a stand-in for the four services, until it is told to stop.
+//! `trailkeeper sandbox`: a stand-in for the services, until it is told to stop.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::{complain, print, progress, signal};
 use crate::cli;
 use crate::logging;
 use crate::sandbox::{Options, Sandbox};
+use crate::source::SOURCES;
 use crate::summary::Exit;
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -35,10 +36,17 @@ fn settings(sandbox: &Sandbox) -> String {
     for (name, value) in sandbox.variables() {
         text.push_str(&format!("{name}={value}\n"));
     }
-    for (prefix, name) in [("MAIL", "mail"), ("DISK", "disk"), ("PORT", "port"), ("TFC", "tfc")] {
+    for kind in SOURCES {
+        let (folder, base) = (
+            kind.variable("LOG_CATALOG_LOCATION"),
+            kind.variable("LOG_FILE_BASE_NAME"),
+        );
         text.push_str(&format!(
-            "{prefix}_LOG_CATALOG_LOCATION=./{name}\n{prefix}_LOG_FILE_BASE_NAME={name}_audit\n"
+            "{folder}=./{}\n{base}={}\n",
+            kind.name,
+            kind.usual_base_name()
         ));
     }
-    text + "# and make the folders: mkdir -p mail disk port tfc\n"
+    let folders: Vec<_> = SOURCES.iter().map(|kind| kind.name).collect();
+    text + &format!("# and make the folders: mkdir -p {}\n", folders.join(" "))
 }

@@ -8,12 +8,14 @@ use crate::env::{Env, Faults, seconds, whole_number};
 use crate::source::Kind;
 
 /// The variables that are read here; each also with a stream's prefix, `MAIL_MAX_PAGES`.
-pub(super) const VARIABLES: [&str; 7] = [
+pub(super) const VARIABLES: [&str; 9] = [
     "FETCH_CONCURRENCY",
     "INITIAL_LOOKBACK_DAYS",
     "MAX_PAGES",
     "MAX_RETRIES",
     "OVERLAP_MINUTES",
+    "RECONCILE_EVERY_HOURS",
+    "RECONCILE_HOURS",
     "REQUEST_TIMEOUT_SECONDS",
     "RETRY_DELAY_SECONDS",
 ];
@@ -38,6 +40,10 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// How far the first run goes back; `INITIAL_LOOKBACK_DAYS`, by the kind of stream.
     pub initial_lookback: TimeDelta,
+    /// How often `collect` reconciles by itself, `None` for never; `RECONCILE_EVERY_HOURS`, 0 for never.
+    pub reconcile_every: Option<TimeDelta>,
+    /// How far back that goes; `RECONCILE_HOURS`, 36.
+    pub reconcile_reach: TimeDelta,
 }
 
 impl Limits {
@@ -59,6 +65,8 @@ impl Limits {
             whole_number(1..=3_650),
             faults,
         );
+        let every = env.per_stream(prefix, "RECONCILE_EVERY_HOURS", "0", whole_number(0..=8_760), faults);
+        let reach = env.per_stream(prefix, "RECONCILE_HOURS", "36", whole_number(1..=8_760), faults);
         Some(Self {
             max_pages: max_pages?,
             overlap: TimeDelta::minutes(overlap?),
@@ -67,6 +75,8 @@ impl Limits {
             retry_delay: retry_delay?,
             request_timeout: request_timeout?,
             initial_lookback: TimeDelta::days(lookback?),
+            reconcile_every: Some(TimeDelta::hours(every?)).filter(|every| !every.is_zero()),
+            reconcile_reach: TimeDelta::hours(reach?),
         })
     }
 }
@@ -92,6 +102,8 @@ mod tests {
             retry_delay: Duration::from_secs(2),
             request_timeout: Duration::from_secs(60),
             initial_lookback: TimeDelta::days(184),
+            reconcile_every: None,
+            reconcile_reach: TimeDelta::hours(36),
         };
         assert_eq!(read(&SOURCES[0], &[]), (Some(expected), String::new()));
     }

@@ -25,6 +25,8 @@ pub struct Config {
     pub streams: Vec<StreamSettings>,
     /// The log of the program itself; `APP_LOG_FILE`, `get_audit_logs.log`.
     pub log_file: PathBuf,
+    /// What deserves a word but stops nothing, such as a file with tokens that everyone can read.
+    pub warnings: Vec<String>,
 }
 
 /// What of the settings a run is about.
@@ -56,10 +58,18 @@ impl Config {
             Some(log_file) if faults.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
                 log_file: log_file.into(),
+                warnings: warnings(env, &chosen),
             }),
             _ => Err(faults),
         }
     }
+}
+
+fn warnings(env: &Env, chosen: &[&Kind]) -> Vec<String> {
+    let mut warnings = env.warnings().to_vec();
+    let names: BTreeSet<_> = chosen.iter().flat_map(|kind| kind.secrets).collect();
+    warnings.extend(names.into_iter().filter_map(|name| env.exposed_secret(name)));
+    warnings
 }
 
 /// Every variable that the program knows, for finding mistyped ones.
@@ -72,6 +82,8 @@ pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
             .into_iter()
             .chain(limits::VARIABLES);
         names.extend(own.map(|name| kind.variable(name)));
+        let place = [place::FOLDER, place::BASE_NAME].into_iter();
+        names.extend(place.filter_map(|name| kind.former_variable(name)));
         names.extend(kind.variables.iter().map(ToString::to_string));
         names.extend(
             kind.secrets
@@ -171,10 +183,13 @@ mod tests {
 
     #[test]
     fn without_a_stream_the_variables_that_switch_one_on_are_named() {
-        assert_eq!(
-            read(&[], &[]).unwrap_err(),
-            "MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or PORT_LOG_CATALOG_LOCATION or \
-             TFC_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set"
+        let faults = read(&[], &[]).unwrap_err();
+        for kind in SOURCES {
+            assert!(faults.contains(&kind.variable(place::FOLDER)), "{faults}");
+        }
+        assert!(faults.starts_with("MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or "));
+        assert!(
+            faults.ends_with("_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set")
         );
     }
 

@@ -35,7 +35,16 @@ pub(super) struct Place {
 
 /// Whether the stream is switched on.
 pub(super) fn is_on(env: &Env, kind: &Kind) -> bool {
-    env.is_set(&kind.variable(FOLDER))
+    env.is_set(&variable(env, kind, FOLDER))
+}
+
+/// The variable that gives a part of a stream's place: its own, or the one of another collector where that alone is set.
+pub(super) fn variable(env: &Env, kind: &Kind, name: &str) -> String {
+    let own = kind.variable(name);
+    match kind.former_variable(name) {
+        Some(former) if env.is_set(&former) && !env.is_set(&own) => former,
+        _ => own,
+    }
 }
 
 impl Place {
@@ -43,10 +52,14 @@ impl Place {
     ///
     /// That the folder is missing, or that the run may not do there what it has to, is a fault too.
     pub(super) fn read(env: &Env, kind: &Kind, access: Access, faults: &mut Faults) -> Option<Self> {
-        let folder = env.required(&kind.variable(FOLDER), folder, faults);
-        let base = env.required(&kind.variable(BASE_NAME), base_name, faults);
+        for name in [FOLDER, BASE_NAME] {
+            refuse_both(env, kind, name, faults);
+        }
+        let (folder_variable, base_variable) = (variable(env, kind, FOLDER), variable(env, kind, BASE_NAME));
+        let folder = env.required(&folder_variable, folder, faults);
+        let base = env.required(&base_variable, base_name, faults);
         if let Some(Err(problem)) = folder.as_deref().map(|folder| usable(folder, access)) {
-            faults.add(kind.variable(FOLDER), problem);
+            faults.add(folder_variable, problem);
         }
         Some(Self {
             folder: folder?,
@@ -57,6 +70,19 @@ impl Place {
     /// The same for two places that keep the same files, however their folders are written.
     fn files(&self) -> Option<(PathBuf, &str)> {
         Some((fs::canonicalize(&self.folder).ok()?, &self.base))
+    }
+}
+
+/// Adds a fault where a variable is set under both of its names: nobody can say which one counts.
+fn refuse_both(env: &Env, kind: &Kind, name: &str, faults: &mut Faults) {
+    let own = kind.variable(name);
+    if let Some(former) = kind.former_variable(name).filter(|former| env.is_set(former))
+        && env.is_set(&own)
+    {
+        faults.add(
+            own,
+            format!("must not be set together with {former}, which means the same"),
+        );
     }
 }
 
@@ -71,9 +97,9 @@ pub(super) fn check_distinct(env: &Env, kinds: &[Kind], chosen: &[&Kind], faults
                 .iter()
                 .any(|chosen| chosen.name == kind.name || chosen.name == earlier.name);
             if concerned && place.files().is_some_and(|files| Some(files) == other.files()) {
-                let (folder, other) = (place.folder.display(), earlier.variable(BASE_NAME));
+                let (folder, other) = (place.folder.display(), variable(env, earlier, BASE_NAME));
                 let problem = format!("must differ from {other} because both streams keep their files in `{folder}`");
-                faults.add(kind.variable(BASE_NAME), problem);
+                faults.add(variable(env, kind, BASE_NAME), problem);
             }
         }
     }
@@ -242,6 +268,46 @@ mod tests {
         assert_eq!(conflicts((&one, "audit"), (&one, "audit"), &[port]), "");
         assert_eq!(conflicts((&one, "audit"), (&two, "audit"), &[mail, disk]), "");
         assert_eq!(conflicts((&one, "mail"), (&one, "disk"), &[mail, disk]), "");
+    }
+
+    #[test]
+    fn a_place_can_go_by_the_names_of_another_collector_but_not_by_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let kind = SOURCES.iter().find(|kind| kind.former_prefix == Some("NEW")).unwrap();
+        let read = |pairs: &[(&str, &str)]| {
+            let mut faults = Faults::because("it is tested");
+            let place = Place::read(
+                &Env::from_pairs(pairs.iter().copied()),
+                kind,
+                Access::Write,
+                &mut faults,
+            );
+            (place.map(|place| place.base), faults.to_string())
+        };
+        let former = [
+            ("NEW_LOG_CATALOG_LOCATION", path),
+            ("NEW_LOG_FILE_BASE_NAME", "all_audit"),
+        ];
+        assert!(is_on(&Env::from_pairs(former), kind));
+        assert_eq!(read(&former), (Some("all_audit".into()), String::new()));
+        let mixed = [
+            ("NEW_LOG_CATALOG_LOCATION", path),
+            ("AUDIT_LOG_FILE_BASE_NAME", "audit"),
+        ];
+        assert_eq!(read(&mixed), (Some("audit".into()), String::new()));
+        let (_, faults) = read(&[("NEW_LOG_CATALOG_LOCATION", "/nowhere")]);
+        assert_eq!(
+            faults,
+            "AUDIT_LOG_FILE_BASE_NAME is required because it is tested\n\
+             NEW_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere`; create it first"
+        );
+        let both = [former[0], former[1], ("AUDIT_LOG_CATALOG_LOCATION", path), mixed[1]];
+        assert_eq!(
+            read(&both).1,
+            "AUDIT_LOG_CATALOG_LOCATION must not be set together with NEW_LOG_CATALOG_LOCATION, which means the same\n\
+             AUDIT_LOG_FILE_BASE_NAME must not be set together with NEW_LOG_FILE_BASE_NAME, which means the same"
+        );
     }
 
     proptest! {

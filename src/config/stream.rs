@@ -34,7 +34,7 @@ pub struct StreamSettings {
 impl StreamSettings {
     /// Reads the settings of a stream that is switched on; `None` after a fault.
     pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, faults: &mut Faults) -> Option<Self> {
-        let mut own_faults = Faults::because(format!("{} is set", kind.variable(place::FOLDER)));
+        let mut own_faults = Faults::because(format!("{} is set", place::variable(env, kind, place::FOLDER)));
         let place = Place::read(env, kind, access, &mut own_faults);
         let extension = place::read_extension(env, &mut own_faults);
         let file_mode = env.or(FILE_MODE, "0640", file_mode, &mut own_faults);

@@ -49,7 +49,7 @@ pub(super) fn read(location: &Location, faults: &mut Faults) -> EnvFile {
     match read_text(path) {
         Ok((text, mode)) => {
             let mut file = parse(&text, path, faults);
-            file.warnings.extend(exposed(path, mode));
+            file.warnings.extend(super::exposed(path, mode));
             file
         }
         Err(error) if matches!(location, Location::Usual(_)) && error.kind() == io::ErrorKind::NotFound => {
@@ -73,23 +73,15 @@ fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
     Ok((text, mode))
 }
 
-/// A file with tokens that every user of the machine can read deserves a word.
-fn exposed(path: &Path, mode: u32) -> Option<String> {
-    let path = path.display();
-    (mode & 0o004 != 0).then(|| {
-        format!(
-            "{path} can be read by every user of this machine and may hold tokens; make it private: chmod 600 {path}"
-        )
-    })
-}
-
 fn parse(text: &str, path: &Path, faults: &mut Faults) -> EnvFile {
     let mut file = EnvFile::default();
     let lines = Rc::new(Cell::new(0));
     for item in dotenvy::Iter::new(LineByLine::new(text, Rc::clone(&lines))) {
         match item {
             Ok((name, value)) => {
-                if file.variables.insert(name.clone(), SecretString::from(value)).is_some() {
+                // Turning the text itself into a secret may move it and leave a copy behind.
+                let value = SecretString::from(Zeroizing::new(value).as_str());
+                if file.variables.insert(name.clone(), value).is_some() {
                     let line = lines.get();
                     file.warnings
                         .push(format!("{name} is set twice in {}; line {line} counts", path.display()));

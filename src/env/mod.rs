@@ -181,6 +181,16 @@ impl fmt::Debug for Env {
     }
 }
 
+/// A file with tokens that every user of the machine can read deserves a word.
+fn exposed(path: &Path, mode: u32) -> Option<String> {
+    let path = path.display();
+    (mode & 0o004 != 0).then(|| {
+        format!(
+            "{path} can be read by every user of this machine and may hold tokens; make it private: chmod 600 {path}"
+        )
+    })
+}
+
 /// The permission bits of a file; none where the system has no such bits.
 fn permissions(metadata: &Metadata) -> u32 {
     #[cfg(unix)]

@@ -1,7 +1,8 @@
 //! Tokens and passwords: from a variable, or from the file that `<NAME>_FILE` names; never shown.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::path::Path;
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -42,6 +43,14 @@ impl Env {
             return None;
         }
         self.secret(name, faults)
+    }
+
+    /// A word about the file that `<NAME>_FILE` names, where every user of the machine can read it.
+    #[must_use]
+    pub fn exposed_secret(&self, name: &str) -> Option<String> {
+        let path = self.text(&format!("{name}_FILE"), &mut Faults::default())?;
+        let metadata = fs::metadata(path).ok()?;
+        super::exposed(Path::new(path), super::permissions(&metadata))
     }
 
     fn secret_value(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {

@@ -27,31 +27,6 @@ struct Minted {
     renew_at: Instant,
 }
 
-/// What a request needs besides its address.
-pub(super) struct Header {
-    /// The value of `Authorization`.
-    pub(super) value: SecretString,
-    origin: HeaderOrigin,
-}
-
-/// Where a header comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HeaderOrigin {
-    /// From the settings.
-    Fixed,
-    /// From a token that was minted for an earlier request.
-    Kept,
-    /// From a token that was minted just now.
-    Fresh,
-}
-
-impl Header {
-    /// Whether another one may be accepted where this one was refused.
-    pub(super) fn can_be_renewed(&self) -> bool {
-        self.origin == HeaderOrigin::Kept
-    }
-}
-
 /// What minting a token takes.
 pub(super) struct Minting<'a> {
     /// Sends the request.
@@ -64,36 +39,31 @@ pub(super) struct Minting<'a> {
 
 impl Credentials {
     /// The header to send; mints a token where there is none or it ends soon.
-    pub(super) async fn header(&self, authorization: &Authorization, minting: Minting<'_>) -> Result<Header, Failure> {
+    pub(super) async fn header(
+        &self,
+        authorization: &Authorization,
+        minting: Minting<'_>,
+    ) -> Result<SecretString, Failure> {
         let request = match authorization {
             Authorization::Fixed(value) => {
-                return Ok(Header {
-                    value: value.clone(),
-                    origin: HeaderOrigin::Fixed,
-                });
+                return Ok(value.clone());
             }
             Authorization::Minted(request) => request,
         };
         let mut minted = self.minted.lock().await;
         if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
-            return Ok(Header {
-                value: token.header.clone(),
-                origin: HeaderOrigin::Kept,
-            });
+            return Ok(token.header.clone());
         }
         let token = mint(minting, request).await?;
         let value = token.header.clone();
         *minted = Some(token);
-        Ok(Header {
-            value,
-            origin: HeaderOrigin::Fresh,
-        })
+        Ok(value)
     }
 
     /// Forgets a token that was refused, so that the next request mints one; unless another request has seen to that.
-    pub(super) async fn forget(&self, refused: &Header) {
+    pub(super) async fn forget(&self, refused: &SecretString) {
         let mut minted = self.minted.lock().await;
-        minted.take_if(|token| token.header.expose_secret() == refused.value.expose_secret());
+        minted.take_if(|token| token.header.expose_secret() == refused.expose_secret());
     }
 }
 

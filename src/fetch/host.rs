@@ -1,18 +1,27 @@
 //! What all streams together may ask of one host: so many requests at a time, and none while it wants to be left alone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use url::{Origin, Url};
 
 /// A host, as all streams see it that ask it.
 #[derive(Debug)]
 pub struct Host {
     permits: Semaphore,
-    resume_at: Mutex<Instant>,
+    /// How many requests wait because it said that it is asked too much.
+    holds: watch::Sender<usize>,
+}
+
+/// While this lives the host is left alone.
+#[derive(Debug)]
+pub(super) struct Hold<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|holds| *holds -= 1);
+    }
 }
 
 /// The hosts of a run.
@@ -26,31 +35,22 @@ impl Host {
     pub fn new(concurrency: usize) -> Self {
         Self {
             permits: Semaphore::new(concurrency.max(1)),
-            resume_at: Mutex::new(Instant::now()),
+            holds: watch::Sender::new(0),
         }
     }
 
     /// Returns when a request may be sent; it counts as under way until the permit is dropped.
     pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
+        // Neither is ever closed.
         let permit = self.permits.acquire().await.ok();
-        loop {
-            let resume_at = *self.resume_at();
-            if resume_at <= Instant::now() {
-                return permit;
-            }
-            sleep_until(resume_at).await;
-        }
+        let _ = self.holds.subscribe().wait_for(|holds| *holds == 0).await;
+        permit
     }
 
-    /// Leaves the host alone for so long: it said that it is asked too much.
-    pub(super) fn hold(&self, wait: Duration) {
-        let mut resume_at = self.resume_at();
-        *resume_at = (*resume_at).max(Instant::now() + wait);
-    }
-
-    fn resume_at(&self) -> MutexGuard<'_, Instant> {
-        self.resume_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Leaves the host alone, because it said that it is asked too much, until what is returned is dropped.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        self.holds.send_modify(|holds| *holds += 1);
+        Hold(&self.holds)
     }
 }
 
@@ -79,6 +79,10 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -95,11 +99,17 @@ mod tests {
     async fn a_host_that_was_asked_too_much_is_left_alone_by_all() {
         let host = Host::new(4);
         let began = Instant::now();
-        host.hold(Duration::from_secs(7));
-        host.hold(Duration::from_secs(3));
-        let all = futures::future::join_all((0..3).map(|_| host.permit())).await;
-        assert_eq!(all.len(), 3);
-        assert_eq!(began.elapsed().as_secs(), 7);
+        let hold_for = async |seconds| {
+            let _hold = host.hold();
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        };
+        let ask = async {
+            tokio::task::yield_now().await;
+            let _permit = host.permit().await;
+            began.elapsed().as_secs()
+        };
+        let (_, _, asked) = futures::join!(hold_for(7), hold_for(3), ask);
+        assert_eq!(asked, 7);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::retry::{Failure, server_wait};
 
@@ -61,12 +63,12 @@ impl Http {
         send(self.client.get(url).header(AUTHORIZATION, header(authorization)?)).await
     }
 
-    /// The body of a successful answer to `POST` with a JSON body.
+    /// The body of a successful answer to `POST` with a JSON body; both hold secrets.
     ///
     /// # Errors
     /// As for [`Http::get`].
-    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<String, Failure> {
-        let body = body.expose_secret().to_owned();
+    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
+        let body = wiped_when_done(body);
         send(
             self.client
                 .post(url)
@@ -74,14 +76,20 @@ impl Http {
                 .body(body),
         )
         .await
+        .map(Zeroizing::new)
     }
 }
 
 fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(secret.expose_secret())
+    let mut value = HeaderValue::from_maybe_shared(wiped_when_done(secret))
         .map_err(|_| Failure::Transport("the token holds characters that no header can carry".into()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// A copy of a secret for a request, which is wiped when the last part of the client that needs it lets it go.
+fn wiped_when_done(secret: &SecretString) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(secret.expose_secret().as_bytes().to_vec()))
 }
 
 async fn send(request: RequestBuilder) -> Result<String, Failure> {

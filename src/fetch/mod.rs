@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures::future::BoxFuture;
+use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::printable::excerpt;
 use crate::record::{ReadError, Reader, Record, Rejected};
-use crate::source::{Ask, BadPage, Next, Source};
-use credentials::{Credentials, Header, Minting};
+use crate::source::{Ask, Authorization, BadPage, Next, Source};
+use credentials::{Credentials, Minting};
 use host::Host;
 use http::Http;
 use pace::Pace;
@@ -28,6 +31,9 @@ pub mod walk;
 /// Of a server's message, as much as a person reads.
 const LONGEST_MESSAGE: usize = 300;
 
+/// Waits for so long; the runtime's timer, unless a test wants to know how long the waits are.
+pub type Pause = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Asks one service for pages.
 pub struct Fetcher {
     source: Arc<dyn Source>,
@@ -39,6 +45,7 @@ pub struct Fetcher {
     pace: Pace,
     counters: Counters,
     largest_answer: AtomicUsize,
+    pause: Pause,
 }
 
 /// What was asked so far.
@@ -160,19 +167,35 @@ impl std::fmt::Display for Attempts {
 }
 
 impl Fetcher {
-    /// A fetcher that asks `source`, which stands on `host`, through `http`, so many pages at a time.
-    pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy, host: Arc<Host>, concurrency: usize) -> Self {
+    /// A fetcher that asks `source` through `http`, for one page at a time.
+    pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
         Self {
-            slots: Semaphore::new(concurrency.max(1)),
             pace: Pace::new(source.requests_per_second()),
             source,
             http,
             policy,
             credentials: Credentials::default(),
-            host,
+            host: Arc::new(Host::new(1)),
+            slots: Semaphore::new(1),
             counters: Counters::default(),
             largest_answer: AtomicUsize::new(0),
+            pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
+    }
+
+    /// The same with another way to wait before a request is repeated.
+    #[must_use]
+    pub fn with_pause(mut self, pause: Pause) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// The same for so many pages at a time, of a host that other streams may ask too.
+    #[must_use]
+    pub fn sharing(mut self, host: Arc<Host>, concurrency: usize) -> Self {
+        self.host = host;
+        self.slots = Semaphore::new(concurrency.max(1));
+        self
     }
 
     /// What was asked so far.
@@ -204,14 +227,11 @@ impl Fetcher {
                 Err(failure) => failure,
             };
             failed += 1;
+            let asked_too_much = failure.asked_too_much();
             if can_narrow && self.says_too_wide(&failure) {
                 return Err(PageError::TooWide(self.explain(failure, failed)));
             }
-            let wait = self.policy.wait(failed, &failure, fastrand::f64());
-            if let Some(wait) = failure.asked_too_much().then_some(wait).flatten() {
-                self.host.hold(wait);
-            }
-            let Some(wait) = wait else {
+            let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
                 let is_too_large = matches!(failure, Failure::TooLarge { .. });
                 let error = self.explain(failure, failed);
                 return Err(if is_too_large {
@@ -226,23 +246,25 @@ impl Fetcher {
                 self.explain(failure, failed)
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(wait).await;
+            let _hold = asked_too_much.then(|| self.host.hold());
+            (self.pause)(wait).await;
         }
     }
 
-    /// One attempt; a token that was refused although it was not fresh is minted anew, once.
+    /// One attempt; a minted token that was refused is minted anew, once. A fresh one too: the service hands out the same
+    /// token until it ends, so it may have had a moment left to live.
     async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
         let header = self.header().await?;
-        match self.get(ask, &header).await {
-            Err(Failure::Status { status: 401, .. }) if header.can_be_renewed() => {
-                self.credentials.forget(&header).await;
-                self.get(ask, &self.header().await?).await
-            }
-            result => result,
+        let result = self.get(ask, &header).await;
+        let is_minted = matches!(self.source.authorization(), Authorization::Minted(_));
+        if !is_minted || !matches!(result, Err(Failure::Status { status: 401, .. })) {
+            return result;
         }
+        self.credentials.forget(&header).await;
+        self.get(ask, &self.header().await?).await
     }
 
-    async fn header(&self) -> Result<Header, Failure> {
+    async fn header(&self) -> Result<SecretString, Failure> {
         let minting = Minting {
             http: &self.http,
             host: &self.host,
@@ -251,7 +273,7 @@ impl Fetcher {
         self.credentials.header(self.source.authorization(), minting).await
     }
 
-    async fn get(&self, ask: &Ask, header: &Header) -> Result<FetchedPage, Failure> {
+    async fn get(&self, ask: &Ask, header: &SecretString) -> Result<FetchedPage, Failure> {
         let body = self.body(self.source.page_url(ask), header).await?;
         let page = read(&*self.source, ask, &body)?;
         tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
@@ -260,14 +282,14 @@ impl Fetcher {
     }
 
     /// The body of an answer, asked for when the host and the pace allow it.
-    async fn body(&self, url: Url, header: &Header) -> Result<String, Failure> {
+    async fn body(&self, url: Url, header: &SecretString) -> Result<String, Failure> {
         // It is never closed.
         let _slot = self.slots.acquire().await;
         let _permit = self.host.permit().await;
         self.pace.turn().await;
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%url, "asking");
-        self.http.get(url, &header.value).await
+        self.http.get(url, header).await
     }
 
     fn says_too_wide(&self, failure: &Failure) -> bool {

@@ -326,7 +326,7 @@ mod tests {
             delay: Duration::ZERO,
         };
         let http = Http::new(Duration::from_secs(10)).unwrap();
-        let mut fetcher = Fetcher::new(source, http, policy, Arc::new(Host::new(CONCURRENCY)), CONCURRENCY);
+        let mut fetcher = Fetcher::new(source, http, policy).sharing(Arc::new(Host::new(CONCURRENCY)), CONCURRENCY);
         fetcher.pace = Pace::new(None);
         fetcher
     }

@@ -1,16 +1,20 @@
-//! A slice of a newest-first feed, page by page, until everything in it was asked for.
+//! A slice of a feed, page by page, until everything in it was asked for.
 //!
 //! [`SliceWalk`] decides without I/O what to ask for after each page; [`fetch_slice`] acts on it. Three things can end a
 //! series of pages before the slice is whole, and none of them may be taken for its end: the page cap, after which a new
 //! cycle of tokens starts below what was read; an answer that was cut at its old end, of which the service says nothing;
 //! and more records at one time than an answer holds.
+//!
+//! All that holds for pages that come newest first. Where their order is not known, what was read says nothing of what
+//! lies below it: then tokens are followed to their end, whatever the cap, and an answer that may be cut divides the
+//! slice.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::harvest::{Added, Harvest, Horizon, Times};
 use super::{FetchError, FetchedPage, Fetcher, PageError};
 use crate::record::{Record, Rejected};
-use crate::source::{Ask, Next, PageSize, Position};
+use crate::source::{Ask, Next, Order, PageSize, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 
 /// A slice with more records than this is divided, so that memory stays bounded.
@@ -57,6 +61,7 @@ enum Step {
 #[derive(Debug)]
 struct SliceWalk {
     slice: Slice,
+    order: Order,
     max_pages: u32,
     usual_size: u32,
     harvest: Harvest,
@@ -99,7 +104,8 @@ pub(super) async fn fetch_slice(
     horizon: Horizon,
     max_pages: u32,
 ) -> Result<SliceEnd, FetchError> {
-    let mut walk = SliceWalk::new(slice, horizon, max_pages, fetcher.source().page_size());
+    let source = fetcher.source();
+    let mut walk = SliceWalk::new(slice, horizon, max_pages, source.page_size(), source.order());
     loop {
         let can_narrow = slice.is_divisible();
         let step = match fetcher.page(&walk.ask(), can_narrow).await {
@@ -121,9 +127,10 @@ pub(super) async fn fetch_slice(
 }
 
 impl SliceWalk {
-    fn new(slice: Slice, horizon: Horizon, max_pages: u32, usual_size: u32) -> Self {
+    fn new(slice: Slice, horizon: Horizon, max_pages: u32, usual_size: u32, order: Order) -> Self {
         Self {
             slice,
+            order,
             max_pages,
             usual_size,
             harvest: Harvest::new(horizon),
@@ -173,9 +180,11 @@ impl SliceWalk {
             ) => self.settle_below(time, before, was_enlarged, count > 0),
             (Doubt::Wide { time, count: before }, _) => self.settle_wide(time, before, count),
             (_, Next::Last) => Step::Complete,
-            (_, next) => self.limits().unwrap_or_else(|| match next {
-                Next::At(position) => self.follow(position, added.times),
-                Next::Unsaid | Next::Last => self.go_below(count, added.times, most_seen),
+            (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
+                (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
+                (Next::At(position), Order::Unknown) => self.go_to(position),
+                (Next::Unsaid | Next::Last, Order::NewestFirst) => self.go_below(count, added.times, most_seen),
+                (Next::Unsaid | Next::Last, Order::Unknown) => self.divide(count),
             }),
         }
     }
@@ -196,10 +205,14 @@ impl SliceWalk {
         }
         let records = self.harvest.records.len();
         let is_over = records > MOST_RECORDS || self.harvest.bytes > MOST_BYTES;
-        (is_over && self.slice.is_divisible()).then_some(Step::Overflow {
-            records,
+        (is_over && self.slice.is_divisible()).then(|| self.overflow())
+    }
+
+    fn overflow(&self) -> Step {
+        Step::Overflow {
+            records: self.harvest.records.len(),
             oldest: self.oldest,
-        })
+        }
     }
 
     /// The service named a further page: go there, or, past the page cap, start a new cycle below what was read.
@@ -218,8 +231,23 @@ impl SliceWalk {
                 return Step::Ask;
             }
         }
+        self.go_to(position)
+    }
+
+    fn go_to(&mut self, position: Position) -> Step {
         self.position = position;
         Step::Ask
+    }
+
+    /// The service says neither whether there is more nor where: only a slice that needs no second page is whole.
+    fn divide(&self, count: usize) -> Step {
+        if count == 0 {
+            Step::Complete
+        } else if self.slice.is_divisible() {
+            self.overflow()
+        } else {
+            same_time(self.oldest, count)
+        }
     }
 
     /// The service does not say whether there is more: go on below what was read, until nothing lies there.
@@ -346,7 +374,7 @@ mod tests {
 
     const START: i64 = 1_700_000_000_000;
 
-    /// A newest-first service whose habits are drawn at random.
+    /// A service whose habits are drawn at random.
     #[derive(Clone, Debug)]
     struct Service {
         /// Milliseconds after `START`, one for each record.
@@ -364,13 +392,26 @@ mod tests {
         gives_empty_pages: bool,
         /// Whether the last page says that it is the last.
         says_last: bool,
+        sequence: Sequence,
+    }
+
+    /// In which order a service gives the records of a window.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Sequence {
+        NewestFirst,
+        OldestFirst,
+        Shuffled,
     }
 
     impl Service {
         fn answer(&self, ask: &Ask) -> FetchedPage {
             let mut matching: Vec<(i64, usize)> = self.feed.iter().copied().zip(0..).collect();
             matching.retain(|(time, _)| self.is_within(ask.window, START + time));
-            matching.sort_by_key(|(time, id)| (std::cmp::Reverse(*time), *id));
+            matching.sort_by_key(|(time, id)| match self.sequence {
+                Sequence::NewestFirst => (-time, *id),
+                Sequence::OldestFirst => (*time, *id),
+                Sequence::Shuffled => (0, id.wrapping_mul(0x9E37_79B9) % 1013),
+            });
             let size = ask.size.of(self.page_size as u32) as usize;
             let size = self.cap.map_or(size, |cap| cap.min(size));
             if !self.has_tokens {
@@ -446,7 +487,18 @@ mod tests {
         most_seen: &mut usize,
         patience: usize,
     ) -> (Step, SliceWalk) {
-        let mut walk = SliceWalk::new(slice, horizon(slice), max_pages, service.page_size as u32);
+        walk_in(Order::NewestFirst, service, slice, max_pages, most_seen, patience)
+    }
+
+    fn walk_in(
+        order: Order,
+        service: &Service,
+        slice: Slice,
+        max_pages: u32,
+        most_seen: &mut usize,
+        patience: usize,
+    ) -> (Step, SliceWalk) {
+        let mut walk = SliceWalk::new(slice, horizon(slice), max_pages, service.page_size as u32, order);
         for _ in 0..patience {
             let page = service.answer(&walk.ask());
             let before = *most_seen;
@@ -473,6 +525,18 @@ mod tests {
             sorts_pages: flags[3],
             gives_empty_pages: flags[4],
             says_last: flags[5],
+            sequence: Sequence::NewestFirst,
+        })
+    }
+
+    /// Services that page by tokens in an order that the walk is not told.
+    fn services_in_any_order() -> impl Strategy<Value = Service> {
+        let sequences = vec![Sequence::NewestFirst, Sequence::OldestFirst, Sequence::Shuffled];
+        (services(), prop::sample::select(sequences)).prop_map(|(service, sequence)| Service {
+            has_tokens: true,
+            says_last: true,
+            sequence,
+            ..service
         })
     }
 
@@ -489,14 +553,40 @@ mod tests {
             match end {
                 Step::Complete => prop_assert_eq!(ids(&walk.harvest.records), all_ids(&service)),
                 Step::Fail(FetchError::SameTime { .. }) => {
-                    // Only where the oldest records of all share one time and fill a page to the last place: no
-                    // answer can show then whether the service would give more.
-                    let oldest = service.feed.iter().min().copied();
-                    let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
-                    prop_assert!((0..=6).any(|doubled| at_oldest == service.page_size << doubled));
+                    // Only where the oldest records of all lie so close that bounds cannot part them, and fill a page
+                    // to the last place: no answer can show then whether the service would give more.
+                    let oldest = service.feed.iter().min().copied().unwrap();
+                    let fills_a_page = (0..=2).any(|ticks| {
+                        let count = service.feed.iter().filter(|time| **time <= oldest + ticks).count();
+                        (0..=6).any(|doubled| count == service.page_size << doubled)
+                    });
+                    prop_assert!(fills_a_page);
                 }
                 other => prop_assert!(false, "{:?}", other),
             }
+        }
+
+        #[test]
+        fn where_the_order_is_not_known_every_record_comes_exactly_once_past_the_page_cap(
+            service in services_in_any_order(),
+            max_pages in 1_u32..6,
+        ) {
+            let whole = slice(-1_000, 5_000);
+            let (end, walk) = walk_in(Order::Unknown, &service, whole, max_pages, &mut 0, 20_000);
+            prop_assert_eq!(end, Step::Complete);
+            prop_assert_eq!(ids(&walk.harvest.records), all_ids(&service));
+            prop_assert_eq!(walk.harvest.received as usize, service.feed.len(), "nothing is asked for twice");
+        }
+
+        #[test]
+        fn where_the_order_is_not_known_an_answer_that_may_be_cut_is_never_taken_for_the_whole(
+            mut service in services_in_any_order(),
+        ) {
+            service.has_tokens = false;
+            prop_assume!(!service.feed.is_empty());
+            let (end, _) = walk_in(Order::Unknown, &service, slice(-1_000, 5_000), 20, &mut 0, 1);
+            let is_divided = matches!(end, Step::Overflow { .. });
+            prop_assert!(is_divided);
         }
 
         #[test]
@@ -564,7 +654,7 @@ mod tests {
     #[test]
     fn a_page_that_is_too_large_is_asked_for_in_halves_down_to_one_record() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, horizon(part), 20, 100);
+        let mut walk = SliceWalk::new(part, horizon(part), 20, 100, Order::NewestFirst);
         let sizes: Vec<u32> = std::iter::from_fn(|| {
             let step = walk.shrink_page(too_large());
             (step == Step::Ask).then(|| walk.ask().size.of(100))
@@ -577,7 +667,7 @@ mod tests {
     #[test]
     fn a_burst_of_large_records_fails_aloud_instead_of_asking_for_ever() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, horizon(part), 20, 4);
+        let mut walk = SliceWalk::new(part, horizon(part), 20, 4, Order::NewestFirst);
         assert_eq!(walk.shrink_page(too_large()), Step::Ask);
         let full = FetchedPage {
             records: vec![Ok(record(5, 1)), Ok(record(5, 2))],

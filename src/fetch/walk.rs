@@ -37,7 +37,7 @@ pub struct Piece {
     pub rejected: Vec<Rejected>,
     /// How many the service gave, repeated ones included.
     pub received: u64,
-    /// Up to where the window is done with it.
+    /// Up to where the window is surely done with it; all of it is when no further piece comes.
     pub done_to: DateTime<Utc>,
 }
 
@@ -52,6 +52,9 @@ enum Way<'a> {
     Slices {
         slices: SlicePlan,
         in_flight: FuturesOrdered<BoxFuture<'a, Fetched>>,
+        /// Whether a slice of the present length came back whole: until then one goes alone, so that what is wrong with
+        /// the settings, or with the length, costs one request and not many.
+        is_proven: bool,
     },
     Numbered(NumberedWalk),
 }
@@ -65,6 +68,7 @@ impl<'a> Walk<'a> {
             Paging::Bounded => Way::Slices {
                 slices: SlicePlan::new(plan.window, fetcher.source().page_size()),
                 in_flight: FuturesOrdered::new(),
+                is_proven: false,
             },
             Paging::Numbered => {
                 // Its lower bound may be exclusive too.
@@ -89,11 +93,25 @@ impl<'a> Walk<'a> {
         match &mut self.way {
             Way::Numbered(walk) => {
                 let harvest = walk.next_piece(fetcher).await?;
-                Ok(harvest.map(|harvest| Piece::of(harvest, plan.window.to)))
+                Ok(harvest.map(|harvest| {
+                    let done_to = newest_of(&harvest, plan.window);
+                    Piece::of(harvest, done_to)
+                }))
             }
-            Way::Slices { slices, in_flight } => next_slice(fetcher, plan, slices, in_flight).await,
+            Way::Slices {
+                slices,
+                in_flight,
+                is_proven,
+            } => next_slice(fetcher, plan, slices, in_flight, is_proven).await,
         }
     }
+}
+
+/// How far a block of a numbered feed surely reaches: what lies between its newest record and the end of the window, or
+/// shares that record's time, may be in the blocks that follow.
+fn newest_of(harvest: &Harvest, window: Window) -> DateTime<Utc> {
+    let newest = harvest.records.iter().map(|record| record.time).max();
+    newest.map_or(window.from, |newest| newest.clamp(window.from, window.to))
 }
 
 async fn next_slice<'a>(
@@ -101,6 +119,7 @@ async fn next_slice<'a>(
     plan: WalkPlan,
     slices: &mut SlicePlan,
     in_flight: &mut FuturesOrdered<BoxFuture<'a, Fetched>>,
+    is_proven: &mut bool,
 ) -> Result<Option<Piece>, FetchError> {
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
@@ -111,25 +130,26 @@ async fn next_slice<'a>(
         })
     };
     loop {
-        while in_flight.len() < plan.slices_in_flight() {
+        let side_by_side = if *is_proven { plan.slices_in_flight() } else { 1 };
+        while in_flight.len() < side_by_side {
             let Some(slice) = slices.next_slice() else { break };
             in_flight.push_back(fetch(slice));
         }
         let Some((slice, end)) = in_flight.next().await else {
             return Ok(None);
         };
-        let (older, newer) = match end? {
+        match end? {
             SliceEnd::Complete(harvest) => {
                 slices.completed(slice, harvest.records.len());
+                *is_proven = true;
                 return Ok(Some(Piece::of(harvest, slice.to)));
             }
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, records),
             SliceEnd::TooWide => slices.too_wide(slice),
-        };
-        if let Some(newer) = newer {
-            in_flight.push_front(fetch(newer));
         }
-        in_flight.push_front(fetch(older));
+        // What lies behind it is as long as it was, and comes again in slices of the new length.
+        in_flight.clear();
+        *is_proven = false;
     }
 }
 
@@ -212,7 +232,7 @@ mod tests {
             delay: Duration::ZERO,
         };
         let http = Http::new(Duration::from_secs(10)).unwrap();
-        Fetcher::new(source, http, policy, Arc::new(Host::new(concurrency)), concurrency)
+        Fetcher::new(source, http, policy).sharing(Arc::new(Host::new(concurrency)), concurrency)
     }
 
     /// The numbers of the records of each piece, by time, and up to where the window is done with it.

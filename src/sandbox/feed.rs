@@ -4,47 +4,13 @@ use std::borrow::Cow;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
-use super::generate::{Generator, SplitMix};
-use super::options::{Api, StreamOptions};
-
-/// A record as a service holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The time that the service sorts and selects it by.
-    pub time: DateTime<Utc>,
-    /// Its id, for tests; the service answers with the text alone.
-    pub id: String,
-    /// Its JSON, sent exactly like this.
-    pub text: String,
-}
-
-impl Event {
-    /// A record with this JSON text.
-    pub fn new(time: DateTime<Utc>, id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            time,
-            id: id.into(),
-            text: text.into(),
-        }
-    }
-
-    /// The smallest record that is one of this service's.
-    pub fn minimal(api: Api, time: DateTime<Utc>, id: impl Into<String>) -> Self {
-        let id = id.into();
-        let at = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        let text = match api {
-            Api::Mail => format!(r#"{{"eventType":"message_receive","date":"{at}","uniqId":"{id}","subject":"План"}}"#),
-            Api::Disk => format!(r#"{{"eventType":"fs-mkdir","date":"{at}","uniqId":"{id}","path":"/disk/a "}}"#),
-            Api::Port => format!(
-                r#"{{"identifier":"{id}","action":"CREATE","status":"SUCCESS","trigger":{{"at":"{at}"}},"context":{{}}}}"#
-            ),
-            Api::Tfc => format!(r#"{{"id":"{id}","version":"0","type":"Resource","timestamp":"{at}"}}"#),
-        };
-        Self { time, id, text }
-    }
-}
+use super::event::Event;
+use super::generate::Generator;
+use super::habits::{Sequence, StreamOptions};
+use super::minted::Minted;
+use super::random::SplitMix;
 
 /// Where the text of a record is.
 #[derive(Clone)]
@@ -59,6 +25,20 @@ enum Text {
 struct Entry {
     time: DateTime<Utc>,
     text: Text,
+}
+
+impl Entry {
+    /// A number that looks random and stays the same, whatever comes and goes.
+    fn lot(&self) -> u64 {
+        let id = match &self.text {
+            Text::Given(event) => event
+                .id
+                .bytes()
+                .fold(0_u64, |id, byte| id.wrapping_mul(31) ^ u64::from(byte)),
+            Text::Made(number) => *number,
+        };
+        SplitMix::new(id ^ self.time.timestamp_micros().unsigned_abs()).next()
+    }
 }
 
 /// The records of one service, oldest first.
@@ -169,6 +149,8 @@ pub(super) struct View<'a> {
     pub(super) feed: &'a Feed,
     /// How the service behaves.
     pub(super) options: &'a StreamOptions,
+    /// The token that it has minted, if it does.
+    pub(super) minted: &'a Minted,
     /// What time it is.
     pub(super) now: DateTime<Utc>,
 }
@@ -234,6 +216,20 @@ impl Selection<'_> {
         let start = end.saturating_sub(take);
         (start..end)
             .rev()
+            .map(|place| self.feed.text(&self.feed.entries[self.row(place)]))
+            .collect()
+    }
+
+    /// At most `take` records behind the first `skip` ones, in this sequence.
+    pub(super) fn page(&self, sequence: Sequence, skip: usize, take: usize) -> Vec<Cow<'_, str>> {
+        let mut places: Vec<usize> = (0..self.len()).collect();
+        match sequence {
+            Sequence::NewestFirst => return self.newest(skip, take),
+            Sequence::OldestFirst => {}
+            Sequence::Shuffled => places.sort_by_key(|&place| self.feed.entries[self.row(place)].lot()),
+        }
+        let places = places.into_iter().skip(skip).take(take);
+        places
             .map(|place| self.feed.text(&self.feed.entries[self.row(place)]))
             .collect()
     }

@@ -6,42 +6,18 @@ use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::feed::Event;
-use super::options::Api;
+use super::event::Event;
+use super::random::SplitMix;
 
-/// The sample pages of each service: the path in the repository, and the text.
-const SAMPLES: [(Api, &str, &str); 6] = [
-    (
-        Api::Mail,
-        "samples/yandex-mail/page.json",
-        include_str!("../../samples/yandex-mail/page.json"),
-    ),
-    (
-        Api::Mail,
-        "samples/yandex-mail/last-page.json",
-        include_str!("../../samples/yandex-mail/last-page.json"),
-    ),
-    (
-        Api::Disk,
-        "samples/yandex-disk/page.json",
-        include_str!("../../samples/yandex-disk/page.json"),
-    ),
-    (
-        Api::Disk,
-        "samples/yandex-disk/last-page.json",
-        include_str!("../../samples/yandex-disk/last-page.json"),
-    ),
-    (
-        Api::Port,
-        "samples/port/page.json",
-        include_str!("../../samples/port/page.json"),
-    ),
-    (
-        Api::Tfc,
-        "samples/tfc/page.json",
-        include_str!("../../samples/tfc/page.json"),
-    ),
-];
+/// What the records of a service are made from.
+pub(super) struct Recipe {
+    /// The sample pages: the path in the repository, and the text.
+    pub(super) pages: &'static [(&'static str, &'static str)],
+    /// What is filled in for the value of a key, if anything is.
+    pub(super) slot: fn(&str, &str) -> Option<Slot>,
+    /// The precision in microseconds with which the service writes a time, drawn with a number below 64.
+    pub(super) precision: fn(u64) -> i64,
+}
 
 /// How far from the end of retention the oldest record is, so that the first collection still meets it.
 const EDGE: TimeDelta = TimeDelta::hours(1);
@@ -64,8 +40,10 @@ pub struct BadSample {
 
 /// Makes the records of one service.
 pub(super) struct Generator {
-    api: Api,
     templates: Vec<Template>,
+    precision: fn(u64) -> i64,
+    /// How far back the history goes.
+    span: TimeDelta,
     /// Where the numbers of the records start, so that each seed and service has its own.
     base: u64,
     random: SplitMix,
@@ -74,13 +52,16 @@ pub(super) struct Generator {
 }
 
 impl Generator {
-    /// A generator whose new records, if any, appear after `now` with `mean` between them.
-    pub(super) fn new(api: Api, seed: u64, now: DateTime<Utc>, mean: Option<Duration>) -> Result<Self, BadSample> {
-        let templates = sample_records(api)?
-            .iter()
-            .map(|record| Template::new(api, record.get()))
-            .collect();
-        let mut random = SplitMix::new(seed.wrapping_mul(Api::ALL.len() as u64).wrapping_add(api as u64));
+    /// A generator whose records are spread over the retention, and whose new ones, if any, appear after `now` with
+    /// `mean` between them.
+    pub(super) fn new(
+        recipe: &Recipe,
+        seed: u64,
+        retention: TimeDelta,
+        now: DateTime<Utc>,
+        mean: Option<Duration>,
+    ) -> Result<Self, BadSample> {
+        let mut random = SplitMix::new(seed);
         let base = random.next();
         let arrivals = mean.map(|mean| Arrivals {
             mean: mean.max(Duration::from_millis(1)),
@@ -88,8 +69,9 @@ impl Generator {
             burst: None,
         });
         let mut generator = Self {
-            api,
-            templates,
+            templates: templates(recipe)?.into_iter().map(|(template, _)| template).collect(),
+            precision: recipe.precision,
+            span: retention - EDGE,
             base,
             random,
             arrivals,
@@ -102,7 +84,7 @@ impl Generator {
     /// The times and numbers of `count` records up to `now`: more of them in recent days, often several of one
     /// millisecond, now and then dozens.
     pub(super) fn history(&mut self, count: usize, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, u64)> {
-        let span = (self.api.retention() - EDGE).as_seconds_f64();
+        let span = self.span.as_seconds_f64();
         let mut records = Vec::with_capacity(count);
         while records.len() < count {
             let age = span * self.random.fraction().powi(2);
@@ -146,7 +128,7 @@ impl Generator {
         let unique = random.next();
         match self.templates.get(random.below(self.templates.len() as u64) as usize) {
             Some(template) => template.fill(time, unique, &mut random),
-            None => Event::minimal(self.api, time, unique.to_string()),
+            None => Event::new(time, unique.to_string(), "null"),
         }
     }
 
@@ -165,14 +147,9 @@ impl Generator {
         }
     }
 
-    /// A time with the precision that the service writes: seconds for disk, else milliseconds, in mail now and then
-    /// microseconds.
+    /// A time with the precision that the service writes.
     fn rounded(&mut self, time: DateTime<Utc>) -> DateTime<Utc> {
-        let micros = match (self.api, self.random.below(64)) {
-            (Api::Disk, _) | (Api::Mail, 0..=3) => 1_000_000,
-            (Api::Mail, 4) => 1,
-            _ => 1_000,
-        };
+        let micros = (self.precision)(self.random.below(64));
         let whole = time.timestamp_micros().div_euclid(micros) * micros;
         DateTime::from_timestamp_micros(whole).unwrap_or(time)
     }
@@ -191,33 +168,31 @@ struct Arrivals {
     burst: Option<(DateTime<Utc>, usize)>,
 }
 
-/// The records of the sample pages of a service as events, newest first, each with its own time and text.
-///
-/// # Errors
-///
-/// When a page is not JSON of the right shape.
-pub fn samples(api: Api) -> Result<Vec<Event>, BadSample> {
-    let records = sample_records(api)?;
-    Ok(records
+/// The records of the sample pages as events, in the order of the pages, each with its own time and text.
+pub(super) fn samples(recipe: &Recipe) -> Result<Vec<Event>, BadSample> {
+    let templates = templates(recipe)?;
+    let originals = templates
         .iter()
-        .filter_map(|record| Template::new(api, record.get()).original(record.get()))
-        .collect())
+        .filter_map(|(template, record)| template.original(record.get()));
+    Ok(originals.collect())
 }
 
 /// A sample page: each service has another name for its list.
 #[derive(Deserialize)]
 struct SamplePage {
-    #[serde(alias = "audits", alias = "data")]
-    events: Vec<Box<RawValue>>,
+    #[serde(alias = "events", alias = "audits", alias = "data")]
+    items: Vec<Box<RawValue>>,
 }
 
-fn sample_records(api: Api) -> Result<Vec<Box<RawValue>>, BadSample> {
-    let mut records = Vec::new();
-    for (_, file, text) in SAMPLES.into_iter().filter(|(of, ..)| *of == api) {
+/// Each sample record as a template, and its text.
+fn templates(recipe: &Recipe) -> Result<Vec<(Template, Box<RawValue>)>, BadSample> {
+    let mut templates = Vec::new();
+    for (file, text) in recipe.pages {
         let page: SamplePage = serde_json::from_str(text).map_err(|source| BadSample { file, source })?;
-        records.extend(page.events);
+        let records = page.items.into_iter();
+        templates.extend(records.map(|record| (Template::new(recipe, record.get()), record)));
     }
-    Ok(records)
+    Ok(templates)
 }
 
 /// A sample record, cut where something is filled in; what stands between is never changed.
@@ -232,9 +207,9 @@ enum Part {
 
 /// What is filled in.
 #[derive(Clone, Copy)]
-enum Slot {
+pub(super) enum Slot {
     /// The time, in this offset, written like this.
-    Time(FixedOffset, SecondsFormat),
+    Time(FixedOffset, Digits),
     /// A decimal number of 64 bits.
     Decimal,
     /// This, and 16 letters and digits.
@@ -243,8 +218,42 @@ enum Slot {
     Uuid,
 }
 
+/// How a time is written.
+#[derive(Clone, Copy)]
+pub(super) enum Digits {
+    /// With as many digits behind the second as it needs: none, three, six or nine.
+    Needed,
+    /// With three.
+    Three,
+    /// With so many where that is enough, else with six, and with a numeric offset even for UTC.
+    AtLeast(usize),
+}
+
+impl Digits {
+    fn write(self, time: DateTime<FixedOffset>) -> String {
+        let count = match self {
+            Digits::Needed => return time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            Digits::Three => return time.to_rfc3339_opts(SecondsFormat::Millis, true),
+            Digits::AtLeast(count) => count.min(6),
+        };
+        let micros = format!("{:06}", time.timestamp_subsec_micros());
+        let (digits, rest) = micros.split_at(count);
+        let digits = if rest.bytes().all(|digit| digit == b'0') {
+            digits
+        } else {
+            &micros
+        };
+        let point = if digits.is_empty() { "" } else { "." };
+        format!(
+            "{}{point}{digits}{}",
+            time.format("%Y-%m-%dT%H:%M:%S"),
+            time.format("%:z")
+        )
+    }
+}
+
 impl Template {
-    fn new(api: Api, record: &str) -> Self {
+    fn new(recipe: &Recipe, record: &str) -> Self {
         let mut parts = Vec::new();
         let mut done = 0;
         let mut at = 0;
@@ -256,7 +265,7 @@ impl Template {
             let Some(value) = next_string(record, at) else { break };
             at = value.end + 1;
             let sample = &record[value.clone()];
-            if let Some(slot) = slot(api, &record[key], sample) {
+            if let Some(slot) = (recipe.slot)(&record[key], sample) {
                 parts.push(Part::Text(record[done..value.start].to_owned()));
                 parts.push(Part::Slot {
                     slot,
@@ -279,7 +288,7 @@ impl Template {
                     slot: Slot::Time(offset, digits),
                     ..
                 } => {
-                    text.push_str(&time.with_timezone(offset).to_rfc3339_opts(*digits, true));
+                    text.push_str(&digits.write(time.with_timezone(offset)));
                 }
                 Part::Slot { slot, .. } => {
                     let value = slot.id(if id.is_none() { unique } else { random.next() }, random);
@@ -329,27 +338,10 @@ impl Slot {
     }
 }
 
-/// What stands in the value of this key, if that is something to fill in.
-fn slot(api: Api, key: &str, value: &str) -> Option<Slot> {
-    let digits = if api == Api::Tfc || value.contains('.') {
-        SecondsFormat::Millis
-    } else {
-        SecondsFormat::AutoSi
-    };
-    match (api, key) {
-        (Api::Mail | Api::Disk, "date") => Some(Slot::Time(offset(value)?, SecondsFormat::AutoSi)),
-        (Api::Port, "at") | (Api::Tfc, "timestamp") => Some(Slot::Time(offset(value)?, digits)),
-        (Api::Mail | Api::Disk, "uniqId") => Some(Slot::Decimal),
-        (Api::Port, "identifier") if value.starts_with("event_") => Some(Slot::Letters("event_")),
-        (Api::Port, "runId") => Some(Slot::Letters("r_")),
-        (Api::Tfc, "id") if value.len() == 36 => Some(Slot::Uuid),
-        _ => None,
-    }
-}
-
-/// The offset from UTC that a time is written in.
-fn offset(time: &str) -> Option<FixedOffset> {
-    Some(*DateTime::parse_from_rfc3339(time).ok()?.offset())
+/// A time to fill in, in the offset of this one; `None` if this is none.
+pub(super) fn time_like(sample: &str, digits: Digits) -> Option<Slot> {
+    let sample = DateTime::parse_from_rfc3339(sample).ok()?;
+    Some(Slot::Time(*sample.offset(), digits))
 }
 
 /// The inside of the first JSON string at or after a place that is outside of strings.
@@ -376,32 +368,4 @@ fn letters(mut number: u64, count: usize) -> String {
         number /= 62;
     }
     text
-}
-
-/// A small generator of numbers that look random: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-pub(super) struct SplitMix(u64);
-
-impl SplitMix {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number; another one for every state.
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`, or 0 when there is none.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    /// A number from 0 to just below 1.
-    fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }

@@ -12,12 +12,17 @@ pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 /// The string at this path of keys, if there is one.
 pub(super) fn string_at(record: &str, path: &[&str]) -> Option<String> {
+    serde_json::from_str(text_at(record, path)?).ok()
+}
+
+/// What stands at this path of keys, as it is written.
+pub(super) fn text_at<'a>(record: &'a str, path: &[&str]) -> Option<&'a str> {
     let Some((key, rest)) = path.split_first() else {
-        return serde_json::from_str(record).ok();
+        return Some(record);
     };
     let Fields(fields) = serde_json::from_str(record).ok()?;
-    let (_, value) = fields.iter().find(|(name, _)| name == key)?;
-    string_at(value.get(), rest)
+    let (_, value) = fields.into_iter().find(|(name, _)| name == key)?;
+    text_at(value.get(), rest)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {

@@ -5,14 +5,24 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::http::Answer;
-use super::options::Api;
-
 /// Counts the requests of one second.
 #[derive(Default)]
 pub(super) struct Meter {
     start: Option<Instant>,
     used: u32,
+}
+
+/// How far a rate limit is used up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quota {
+    /// Requests per second.
+    pub(super) limit: u32,
+    /// How many of them are left.
+    pub(super) left: u32,
+    /// How long until the next second starts.
+    pub(super) reset: Duration,
+    /// What time it is.
+    pub(super) now: DateTime<Utc>,
 }
 
 impl Meter {
@@ -32,21 +42,5 @@ impl Meter {
     pub(super) fn reset(&self) -> Duration {
         self.start
             .map_or(Duration::ZERO, |start| Self::PERIOD.saturating_sub(start.elapsed()))
-    }
-
-    /// Writes the limit into the headers, as this vendor does.
-    pub(super) fn mark(&self, answer: Answer, api: Api, limit: u32, left: u32, now: DateTime<Utc>) -> Answer {
-        let reset = self.reset();
-        match api {
-            Api::Mail | Api::Disk => answer,
-            Api::Port => answer
-                .with("x-ratelimit-limit", limit)
-                .with("x-ratelimit-remaining", left)
-                .with("x-ratelimit-reset", (now + reset).timestamp() + 1),
-            Api::Tfc => answer
-                .with("X-RateLimit-Limit", limit)
-                .with("X-RateLimit-Remaining", left)
-                .with("X-RateLimit-Reset", format!("{:.3}", reset.as_secs_f64())),
-        }
     }
 }

@@ -1,21 +1,31 @@
-//! A stand-in for the four APIs, for trying the program out and for its tests.
+//! A stand-in for the services, for trying the program out and for its tests.
 //!
 //! It answers over real sockets as the wire facts say: order, paging, bounds, tokens, error bodies, retention and rate
 //! limits. It shares no code with the collector that builds or reads answers, so that neither can hide the other's
 //! mistakes.
+//!
+//! Below, a module imports only from those above it. A further service is a file beside `yandex.rs` and its lines in the
+//! list, `api.rs`.
 
-mod feed;
-mod generate;
 mod http;
 mod json;
+mod random;
+mod event;
+mod generate;
+mod habits;
+mod minted;
 mod meter;
-mod options;
-mod port;
-mod script;
-mod serve;
-mod terraform;
-mod world;
+mod feed;
+mod service;
 mod yandex;
+mod yandex_audit;
+mod port;
+mod terraform;
+mod api;
+mod script;
+mod options;
+mod world;
+mod serve;
 
 use std::fmt;
 use std::io;
@@ -26,12 +36,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use feed::Event;
-pub use generate::{BadSample, samples};
+pub use api::{Api, samples};
+pub use event::Event;
+pub use generate::BadSample;
+pub use habits::{ARRIVALS, LastPage, PortLogin, Records, Sequence, StreamOptions};
 pub use http::Answer;
-pub use options::{ARRIVALS, Api, Clock, LastPage, Options, PortLogin, Records, StreamOptions};
-pub use script::{Action, Step, When};
-pub use world::Seen;
+pub use options::{Clock, Options};
+pub use script::{Action, Seen, Step, When};
 use world::World;
 
 /// How long [`Sandbox::stop`] waits for answers that are under way.
@@ -122,38 +133,25 @@ impl Sandbox {
         self.addr
     }
 
-    /// The base address of all four APIs, without a slash at its end.
+    /// The base address of all services, without a slash at its end.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
     /// The environment variables that point the collector at it, with the tokens that it demands.
     pub fn variables(&self) -> Vec<(String, String)> {
-        let url = self.url();
-        let organization = yandex::ORGANIZATION.to_string();
-        let mut variables = vec![
-            ("YANDEX_API_URL", url.as_str()),
-            ("OAUTH_TOKEN_ARG", yandex::OAUTH_TOKEN),
-            ("ORGANIZATION_ID_ARG", &organization),
-            ("PORT_API_URL", &url),
-        ];
-        match self.world.options().port_login {
-            PortLogin::Token => variables.push(("PORT_API_TOKEN", port::API_TOKEN)),
-            PortLogin::Client => {
-                variables.extend([
-                    ("PORT_CLIENT_ID", port::CLIENT_ID),
-                    ("PORT_CLIENT_SECRET", port::CLIENT_SECRET),
-                ]);
+        let (url, login) = (self.url(), self.world.options().port_login);
+        let mut variables: Vec<(String, String)> = Vec::new();
+        for (name, value) in Api::ALL
+            .into_iter()
+            .flat_map(|api| (api.service().variables)(&url, login))
+        {
+            // Services of one vendor share their credentials.
+            if !variables.iter().any(|(known, _)| known == name) {
+                variables.push((name.to_owned(), value));
             }
         }
-        variables.extend([
-            ("TFC_API_URL", url.as_str()),
-            ("TFC_ORG_TOKEN", terraform::ORGANIZATION_TOKEN),
-        ]);
         variables
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
     }
 
     /// Every request so far, in the order in which they came.

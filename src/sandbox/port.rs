@@ -2,13 +2,44 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::feed::{Selection, View, array};
+use super::generate::{Digits, Recipe, Slot, time_like};
+use super::habits::{PortLogin, StreamOptions};
 use super::http::{Answer, Call};
 use super::json::{Fields, string_at};
+use super::meter::Quota;
+use super::minted::Minted;
+use super::service::{Mint, Refusal, Service, whole_seconds};
+
+/// Port.
+pub(super) const PORT: Service = Service {
+    name: "port",
+    path: &["v1", "audit-log"],
+    mint: Some(Mint {
+        path: &["v1", "auth", "access_token"],
+        answer: mint,
+    }),
+    habits: || StreamOptions::keeping(TimeDelta::days(365)),
+    recipe: Recipe {
+        pages: &[("samples/port/page.json", include_str!("../../samples/port/page.json"))],
+        slot,
+        precision: |_| 1_000,
+    },
+    minimal: |time, id| {
+        let at = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        format!(
+            r#"{{"identifier":"{id}","action":"CREATE","status":"SUCCESS","trigger":{{"at":"{at}"}},"context":{{}}}}"#
+        )
+    },
+    variables,
+    answer,
+    refuse,
+    mark,
+};
 
 /// The token that the sandbox accepts and that does not end.
 pub(super) const API_TOKEN: &str = "sandbox-port-token";
@@ -40,49 +71,56 @@ const PARAMETERS: [&str; 14] = [
     "status",
 ];
 
-/// The minted token that is good now, if any.
-#[derive(Default)]
-pub(super) struct Minted {
-    count: usize,
-    ends: Option<DateTime<Utc>>,
+fn slot(key: &str, value: &str) -> Option<Slot> {
+    match key {
+        "at" if value.contains('.') => time_like(value, Digits::Three),
+        "at" => time_like(value, Digits::Needed),
+        "identifier" if value.starts_with("event_") => Some(Slot::Letters("event_")),
+        "runId" => Some(Slot::Letters("r_")),
+        _ => None,
+    }
 }
 
-impl Minted {
-    /// Answers a request for a token: the same one until it ends.
-    pub(super) fn answer(&mut self, call: &Call, now: DateTime<Utc>, life: TimeDelta) -> Answer {
-        let Ok(login) = serde_json::from_slice::<Login>(&call.body) else {
-            return error(400, "invalid_request", "clientId and clientSecret are required");
-        };
-        if login.client_id != CLIENT_ID || login.client_secret != CLIENT_SECRET {
-            return error(401, "invalid_credentials", "The client id or the secret is wrong");
+fn variables(url: &str, login: PortLogin) -> Vec<(&'static str, String)> {
+    let credentials: &[_] = match login {
+        PortLogin::Token => &[("PORT_API_TOKEN", API_TOKEN)],
+        PortLogin::Client => &[("PORT_CLIENT_ID", CLIENT_ID), ("PORT_CLIENT_SECRET", CLIENT_SECRET)],
+    };
+    let all = [("PORT_API_URL", url)].into_iter().chain(credentials.iter().copied());
+    all.map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+fn refuse(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::MethodNotAllowed => error(405, "method_not_allowed", "Method not allowed"),
+        Refusal::TooManyRequests(reset) => {
+            error(429, "rate_limit_exceeded", "Too many requests").with("Retry-After", whole_seconds(reset))
         }
-        let ends = match self.ends.filter(|&ends| ends > now) {
-            Some(ends) => ends,
-            None => {
-                self.count += 1;
-                now + life
-            }
-        };
-        self.ends = Some(ends);
-        let (token, seconds) = (self.token(), (ends - now).num_seconds());
-        Answer::json(
-            200,
-            format!(r#"{{"ok":true,"accessToken":"{token}","expiresIn":{seconds},"tokenType":"Bearer"}}"#),
-        )
     }
+}
 
-    /// Ends the token before its time.
-    pub(super) fn end(&mut self) {
-        self.ends = None;
-    }
+/// The limit, and when it starts anew, in seconds of the epoch.
+fn mark(answer: Answer, quota: Quota) -> Answer {
+    answer
+        .with("x-ratelimit-limit", quota.limit)
+        .with("x-ratelimit-remaining", quota.left)
+        .with("x-ratelimit-reset", (quota.now + quota.reset).timestamp() + 1)
+}
 
-    fn token(&self) -> String {
-        format!("sandbox-minted-{}", self.count)
+/// Answers a request for a token: the same one until it ends.
+fn mint(call: &Call, minted: &mut Minted, now: DateTime<Utc>, life: TimeDelta) -> Answer {
+    let Ok(login) = serde_json::from_slice::<Login>(&call.body) else {
+        return error(400, "invalid_request", "clientId and clientSecret are required");
+    };
+    if login.client_id != CLIENT_ID || login.client_secret != CLIENT_SECRET {
+        return error(401, "invalid_credentials", "The client id or the secret is wrong");
     }
-
-    fn accepts(&self, token: &str, now: DateTime<Utc>) -> bool {
-        token == API_TOKEN || (self.ends.is_some_and(|ends| ends > now) && token == self.token())
-    }
+    let (token, left) = minted.mint(now, life);
+    let seconds = left.num_seconds();
+    Answer::json(
+        200,
+        format!(r#"{{"ok":true,"accessToken":"{token}","expiresIn":{seconds},"tokenType":"Bearer"}}"#),
+    )
 }
 
 /// What a client sends to mint a token.
@@ -94,19 +132,19 @@ struct Login {
 }
 
 /// Answers a request for the audit log.
-pub(super) fn answer(view: &View<'_>, minted: &Minted, call: &Call) -> Answer {
+fn answer(view: &View<'_>, call: &Call) -> Answer {
     let token = call
         .authorization
         .as_deref()
         .and_then(|value| value.strip_prefix("Bearer "));
-    if !token.is_some_and(|token| minted.accepts(token, view.now)) {
+    if !token.is_some_and(|token| token == API_TOKEN || view.minted.accepts(token, view.now)) {
         return error(401, "unauthorized", "The access token is invalid or has expired");
     }
     audits(view, call).unwrap_or_else(|refusal| refusal)
 }
 
 /// The error body of this vendor.
-pub(super) fn error(status: u16, error: &str, message: &str) -> Answer {
+fn error(status: u16, error: &str, message: &str) -> Answer {
     Answer::json(
         status,
         format!(r#"{{"ok":false,"error":"{error}","message":"{message}"}}"#),

@@ -5,10 +5,28 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::feed::Event;
+use chrono::{DateTime, Utc};
+
+use super::api::Api;
+use super::event::Event;
 use super::http::Answer;
-use super::options::Api;
-use super::world::Seen;
+
+/// A request that the sandbox has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which service it was for; `None` for an address that none of them has.
+    pub api: Option<Api>,
+    /// Whether it was to mint a Port token.
+    pub is_mint: bool,
+    /// Its number among those of its API, from 1; requests that mint tokens are counted on their own.
+    pub number: usize,
+    /// What was asked for.
+    pub path_and_query: String,
+    /// Whether it had an `Authorization` header.
+    pub authorization_present: bool,
+    /// When it came, by the clock of the sandbox.
+    pub at: DateTime<Utc>,
+}
 
 /// Something that happens before certain requests are answered.
 #[derive(Clone, Debug)]

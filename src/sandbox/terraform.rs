@@ -1,7 +1,44 @@
 //! HCP Terraform: a lower bound, numbered pages that shift, and a rate limit.
 
+use chrono::{SecondsFormat, TimeDelta};
+
 use super::feed::{View, array};
+use super::generate::{Digits, Recipe, Slot, time_like};
+use super::habits::StreamOptions;
 use super::http::{Answer, Call};
+use super::meter::Quota;
+use super::service::{Refusal, Service};
+
+/// HCP Terraform.
+pub(super) const TERRAFORM: Service = Service {
+    name: "tfc",
+    path: &["api", "v2", "organization", "audit-trail"],
+    mint: None,
+    habits: || StreamOptions {
+        includes_from: false,
+        page_cap: Some(USUAL_PAGE),
+        rate_limit: Some(30),
+        ..StreamOptions::keeping(TimeDelta::days(14))
+    },
+    recipe: Recipe {
+        pages: &[("samples/tfc/page.json", include_str!("../../samples/tfc/page.json"))],
+        slot,
+        precision: |_| 1_000,
+    },
+    minimal: |time, id| {
+        let at = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        format!(r#"{{"id":"{id}","version":"0","type":"Resource","timestamp":"{at}"}}"#)
+    },
+    variables: |url, _| {
+        vec![
+            ("TFC_API_URL", url.to_owned()),
+            ("TFC_ORG_TOKEN", ORGANIZATION_TOKEN.to_owned()),
+        ]
+    },
+    answer,
+    refuse,
+    mark,
+};
 
 /// The organization token that the sandbox demands.
 pub(super) const ORGANIZATION_TOKEN: &str = "sandbox.atlasv1.tfc-token";
@@ -9,8 +46,24 @@ pub(super) const ORGANIZATION_TOKEN: &str = "sandbox.atlasv1.tfc-token";
 /// The page size without a `page[size]`.
 const USUAL_PAGE: usize = 1000;
 
+fn slot(key: &str, value: &str) -> Option<Slot> {
+    match key {
+        "timestamp" => time_like(value, Digits::Three),
+        "id" if value.len() == 36 => Some(Slot::Uuid),
+        _ => None,
+    }
+}
+
+/// The limit, and how long until it starts anew, in seconds and fractions of one.
+fn mark(answer: Answer, quota: Quota) -> Answer {
+    answer
+        .with("X-RateLimit-Limit", quota.limit)
+        .with("X-RateLimit-Remaining", quota.left)
+        .with("X-RateLimit-Reset", format!("{:.3}", quota.reset.as_secs_f64()))
+}
+
 /// Answers a request for the audit trail.
-pub(super) fn answer(view: &View<'_>, call: &Call) -> Answer {
+fn answer(view: &View<'_>, call: &Call) -> Answer {
     if call.authorization.as_deref() != Some(&format!("Bearer {ORGANIZATION_TOKEN}")) {
         return error(401, "unauthorized");
     }
@@ -37,15 +90,22 @@ pub(super) fn answer(view: &View<'_>, call: &Call) -> Answer {
 }
 
 /// The error body of this vendor, where a status is a string.
-pub(super) fn error(status: u16, title: &str) -> Answer {
+fn error(status: u16, title: &str) -> Answer {
     Answer::json(
         status,
         format!(r#"{{"errors":[{{"status":"{status}","title":"{title}"}}]}}"#),
     )
 }
 
+fn refuse(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::MethodNotAllowed => error(405, "method not allowed"),
+        Refusal::TooManyRequests(_) => too_many_requests(),
+    }
+}
+
 /// The answer to too many requests, where the status is a number.
-pub(super) fn too_many_requests() -> Answer {
+fn too_many_requests() -> Answer {
     let detail = "You have exceeded the API's rate limit.";
     Answer::json(
         429,

@@ -47,9 +47,18 @@ fn minutes(api: Api, count: i64) -> Vec<Event> {
 /// Where an API puts its records, and the id of one.
 fn names(api: Api) -> (&'static str, &'static str) {
     match api {
-        Api::Mail | Api::Disk => ("events", "uniqId"),
-        Api::Port => ("audits", "identifier"),
-        Api::Tfc => ("data", "id"),
+        Api::Mail | Api::Disk => ("events", "/uniqId"),
+        Api::Audit => ("items", "/event/idempotency_id"),
+        Api::Port => ("audits", "/identifier"),
+        Api::Tfc => ("data", "/id"),
+    }
+}
+
+/// A query without which a service refuses to answer, to which others can be added.
+fn required(api: Api) -> &'static str {
+    match api {
+        Api::Audit => "started_at=2000-01-01T00:00:00Z&ended_at=2100-01-01T00:00:00Z&count=100&",
+        Api::Mail | Api::Disk | Api::Port | Api::Tfc => "",
     }
 }
 
@@ -60,7 +69,7 @@ fn ids(api: Api, answer: &Value) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|record| record[id].as_str().unwrap_or("none").to_owned())
+        .map(|record| record.pointer(id).and_then(Value::as_str).unwrap_or("none").to_owned())
         .collect()
 }
 
@@ -79,6 +88,7 @@ fn list_text(answer: &str) -> &str {
     let start = answer.find('[').unwrap() + 1;
     let end = answer
         .find(r#"],"nextPageToken""#)
+        .or(answer.find(r#"],"iteration_key""#))
         .or(answer.find(r#"],"pagination""#))
         .unwrap_or(answer.len() - 2);
     &answer[start..end]
@@ -112,15 +122,16 @@ impl Client {
         let path = match api {
             Api::Mail => "/security/v1/org/1000001/audit_log/mail",
             Api::Disk => "/security/v1/org/1000001/audit_log/disk",
+            Api::Audit => "/v1/auditlog/organizations/1000001/events",
             Api::Port => "/v1/audit-log",
             Api::Tfc => "/api/v2/organization/audit-trail",
         };
-        self.http.get(format!("{}{path}?{query}", self.url))
+        self.http.get(format!("{}{path}?{}{query}", self.url, required(api)))
     }
 
     async fn send(&self, api: Api, query: &str) -> reqwest::Result<reqwest::Response> {
         let authorization = match api {
-            Api::Mail | Api::Disk => format!("OAuth {}", yandex::OAUTH_TOKEN),
+            Api::Mail | Api::Disk | Api::Audit => format!("OAuth {}", yandex::OAUTH_TOKEN),
             Api::Port => format!("Bearer {}", port::API_TOKEN),
             Api::Tfc => format!("Bearer {}", terraform::ORGANIZATION_TOKEN),
         };
@@ -265,7 +276,7 @@ async fn a_cap_of_the_service_beats_the_limit_that_is_asked_for() {
 async fn bounds_count_in_or_out_as_the_options_say() {
     for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {
         let mut options = options();
-        for api in [Api::Mail, Api::Disk, Api::Port] {
+        for api in [Api::Mail, Api::Port] {
             options = options.give(api, minutes(api, 5));
             (options[api].includes_from, options[api].includes_to) = (includes_from, includes_to);
         }
@@ -427,6 +438,10 @@ async fn a_wrong_token_or_organization_gets_the_error_body_of_its_vendor() {
             Api::Disk,
             include_str!("../../samples/yandex-disk/error-unauthorized.json"),
         ),
+        (
+            Api::Audit,
+            include_str!("../../samples/yandex-audit/error-unauthorized.json"),
+        ),
         (Api::Port, include_str!("../../samples/port/error-unauthorized.json")),
         (Api::Tfc, include_str!("../../samples/tfc/error-unauthorized.json")),
     ] {
@@ -439,17 +454,129 @@ async fn a_wrong_token_or_organization_gets_the_error_body_of_its_vendor() {
             assert_eq!(answer.text().await.unwrap(), sample);
         }
     }
-    let url = format!("{}/security/v1/org/7/audit_log/mail", sandbox.url());
-    let request = client
-        .http
-        .get(url)
-        .header("authorization", format!("OAuth {}", yandex::OAUTH_TOKEN));
-    let answer = request.send().await.unwrap();
-    assert_eq!(answer.status(), 404);
-    assert_eq!(
-        answer.text().await.unwrap(),
-        include_str!("../../samples/yandex-mail/error-not-found.json")
-    );
+    for (path, sample) in [
+        (
+            "security/v1/org/7/audit_log/mail",
+            include_str!("../../samples/yandex-mail/error-not-found.json"),
+        ),
+        (
+            "v1/auditlog/organizations/7/events",
+            include_str!("../../samples/yandex-audit/error-not-found.json"),
+        ),
+    ] {
+        let request = client
+            .http
+            .get(format!("{}/{path}", sandbox.url()))
+            .header("authorization", format!("OAuth {}", yandex::OAUTH_TOKEN));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+        assert_eq!(answer.text().await.unwrap(), sample);
+    }
+}
+
+/// The ids of every page of the unified log, walked by its keys.
+async fn walk_unified_log(client: &Client, size: usize) -> Vec<Vec<String>> {
+    let query = format!("started_at=2025-01-01T00:00:00Z&ended_at=2025-06-10T12:00:00Z&count={size}");
+    let (mut key, mut pages) = (String::new(), Vec::new());
+    loop {
+        let url = format!("{}/v1/auditlog/organizations/1000001/events?{query}{key}", client.url);
+        let authorization = format!("OAuth {}", yandex::OAUTH_TOKEN);
+        let request = client.http.get(url).header("authorization", authorization);
+        let page = parse(&request.send().await.unwrap().text().await.unwrap());
+        pages.push(ids(Api::Audit, &page));
+        match page["iteration_key"].as_str() {
+            Some(next) if !next.is_empty() => {
+                let encoded: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+                key = format!("&iteration_key={encoded}");
+            }
+            _ => return pages,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_unified_log_comes_in_any_order_and_every_record_of_it_once() {
+    for sequence in [Sequence::NewestFirst, Sequence::OldestFirst, Sequence::Shuffled] {
+        for last_page in [
+            LastPage::NullToken,
+            LastPage::EmptyToken,
+            LastPage::NoToken,
+            LastPage::TokenThenEmpty,
+        ] {
+            let mut options = options().give(Api::Audit, minutes(Api::Audit, 45));
+            options[Api::Audit].sequence = sequence;
+            options[Api::Audit].last_page = last_page;
+            options[Api::Audit].empty_pages = last_page == LastPage::NoToken;
+            let sandbox = Sandbox::start(options).await.unwrap();
+            let walked = walk_unified_log(&Client::new(&sandbox), 10).await.concat();
+            match sequence {
+                Sequence::NewestFirst => assert_eq!(walked, aged(1..46)),
+                Sequence::OldestFirst => assert_eq!(walked, aged((1..46).rev())),
+                Sequence::Shuffled => assert!(walked[..10].iter().any(|id| !aged(1..25).contains(id))),
+            }
+            let distinct: HashSet<_> = walked.iter().cloned().collect();
+            assert_eq!((walked.len(), distinct), (45, aged(1..46).into_iter().collect()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_unified_log_refuses_what_it_does_not_know_and_what_is_missing() {
+    let sandbox = Sandbox::start(options().give(Api::Audit, minutes(Api::Audit, 5)))
+        .await
+        .unwrap();
+    let client = Client::new(&sandbox);
+    assert_eq!(client.text(Api::Audit, "types=a").await.0, 200);
+    let unencoded = "iteration_key=2+/=";
+    for query in ["limit=5", "iteration_key=x", unencoded, "include_uids=1&exclude_uids=2"] {
+        assert_eq!(client.text(Api::Audit, query).await.0, 400, "{query}");
+    }
+    let sample = include_str!("../../samples/yandex-audit/error-invalid.json");
+    let all = [
+        "started_at=2025-01-01T00:00:00Z",
+        "ended_at=2025-06-10T12:00:00Z",
+        "count=100",
+    ];
+    for missing in 0..all.len() {
+        let query: Vec<_> = (0..all.len())
+            .filter(|index| *index != missing)
+            .map(|index| all[index])
+            .collect();
+        let url = format!(
+            "{}/v1/auditlog/organizations/1000001/events?{}",
+            client.url,
+            query.join("&")
+        );
+        let authorization = format!("OAuth {}", yandex::OAUTH_TOKEN);
+        let answer = client
+            .http
+            .get(url)
+            .header("authorization", authorization)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 400);
+        let text = answer.text().await.unwrap();
+        assert!(missing < 2 || text == sample, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_filters_of_the_unified_log_keep_and_drop_records() {
+    let sandbox = Sandbox::start(options().give(Api::Audit, samples(Api::Audit).unwrap()))
+        .await
+        .unwrap();
+    let client = Client::new(&sandbox);
+    for (query, count) in [
+        ("types=id_cookie.set,messenger_chat.created", 2),
+        ("include_uids=1130000000000002,1130000000000003", 6),
+        ("exclude_uids=1130000000000001,0", 6),
+        ("ip=192.0.2.9", 1),
+        ("service=Api", 1),
+        ("service=Api&ip=192.0.2.9", 0),
+    ] {
+        assert_eq!(client.ids(Api::Audit, query).await.len(), count, "{query}");
+    }
 }
 
 #[tokio::test]
@@ -659,7 +786,7 @@ async fn more_requests_than_the_limit_are_answered_with_429() {
         };
         let (after, reset) = (header("retry-after"), header("x-ratelimit-reset"));
         match api {
-            Api::Mail | Api::Disk => assert_eq!((after.as_deref(), reset), (Some("1"), None)),
+            Api::Mail | Api::Disk | Api::Audit => assert_eq!((after.as_deref(), reset), (Some("1"), None)),
             Api::Port => assert_eq!(reset, Some((noon().timestamp() + 1).to_string())),
             Api::Tfc => {
                 let reset = reset.unwrap();
@@ -865,6 +992,7 @@ async fn generated_records_are_spread_over_the_retention_with_bursts_and_unique_
             let record = parse(&event.text);
             let time = match api {
                 Api::Mail | Api::Disk => &record["date"],
+                Api::Audit => &record["event"]["occurred_at"],
                 Api::Port => &record["trigger"]["at"],
                 Api::Tfc => &record["timestamp"],
             };
@@ -886,6 +1014,20 @@ async fn generated_records_hold_the_odd_things_of_the_samples() {
             &[r"\ud83d", r"\/", r"\u0000", r#"\"quoted\""#, "План", r"\ud83d\ude00"][..],
         ),
         (Api::Disk, &["папка \"", r"\/disk\/", r"\n.jpg", r"\u2028"]),
+        (
+            Api::Audit,
+            &[
+                "+00:00\"",
+                "+03:00\"",
+                "+05:30\"",
+                r"\ud83d",
+                r"p\/2",
+                r"\u0000",
+                "1e400",
+                "18446744073709551616",
+                "佐藤",
+            ],
+        ),
         (
             Api::Port,
             &[
@@ -917,6 +1059,14 @@ async fn generated_records_hold_the_odd_things_of_the_samples() {
             .contains(&event.time.to_rfc3339_opts(SecondsFormat::Secs, true))
     };
     assert!(sandbox.events(Api::Mail).iter().any(zero_fraction));
+    let digits = |event: &Event| {
+        let time = event.text.split(r#""occurred_at":""#).nth(1).unwrap();
+        let (_, rest) = time.split_at("2025-06-10T00:00:00".len());
+        let fraction = rest.strip_prefix('.').unwrap_or_default();
+        fraction.bytes().take_while(u8::is_ascii_digit).count()
+    };
+    let written: HashSet<_> = sandbox.events(Api::Audit).iter().map(digits).collect();
+    assert_eq!(written, (0..=6).collect());
     assert!(
         sandbox
             .events(Api::Mail)
@@ -985,7 +1135,7 @@ async fn its_variables_name_every_address_and_credential() {
             .join(" ")
     };
     let sandbox = Sandbox::start(options.clone()).await.unwrap();
-    let common = "YANDEX_API_URL OAUTH_TOKEN_ARG ORGANIZATION_ID_ARG PORT_API_URL";
+    let common = "YANDEX_API_URL OAUTH_TOKEN_ARG ORGANIZATION_ID_ARG YANDEX_CLOUD_API_URL PORT_API_URL";
     assert_eq!(
         names(&sandbox),
         format!("{common} PORT_API_TOKEN TFC_API_URL TFC_ORG_TOKEN")
@@ -1023,6 +1173,10 @@ fn the_sample_pages_hold_every_documented_event_type() {
                 share-activate-invite share-change-rights share-change-invite-rights share-create-group share-invite-user";
     assert_eq!(kinds(Api::Mail, "eventType"), expected(mail));
     assert_eq!(kinds(Api::Disk, "eventType"), expected(disk));
+    let audit = kinds(Api::Audit, "type");
+    for family in ["id_", "telemost_", "messenger_", "ya360_b2bplatform_", "disk_"] {
+        assert!(audit.iter().any(|kind| kind.starts_with(family)), "{family}");
+    }
     assert!(kinds(Api::Port, "action").is_superset(&expected("CREATE UPDATE DELETE TIMER_EXPIRED")));
 }
 
@@ -1074,7 +1228,7 @@ fn the_lines_of_the_python_catalog_are_records_of_the_sample_pages() {
 #[test]
 fn every_sample_answer_is_json_that_the_readme_names() {
     let readme = std::fs::read_to_string(sample("README.md")).unwrap();
-    for folder in ["yandex-mail", "yandex-disk", "port", "tfc", "python-catalog"] {
+    for folder in Api::ALL.map(Api::name).into_iter().chain(["python-catalog"]) {
         for entry in std::fs::read_dir(sample(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();

@@ -6,30 +6,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::feed::{Event, Feed, View};
+use super::api::Api;
+use super::event::Event;
+use super::feed::{Feed, View};
 use super::generate::{BadSample, Generator};
+use super::habits::Records;
 use super::http::{Answer, Call};
-use super::meter::Meter;
-use super::options::{Api, Options, Records};
-use super::script::{Action, Step};
-use super::{port, terraform, yandex};
-
-/// A request that the sandbox has seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Which service it was for; `None` for an address that none of them has.
-    pub api: Option<Api>,
-    /// Whether it was to mint a Port token.
-    pub is_mint: bool,
-    /// Its number among those of its API, from 1; requests that mint tokens are counted on their own.
-    pub number: usize,
-    /// What was asked for.
-    pub path_and_query: String,
-    /// Whether it had an `Authorization` header.
-    pub authorization_present: bool,
-    /// When it came, by the clock of the sandbox.
-    pub at: DateTime<Utc>,
-}
+use super::meter::{Meter, Quota};
+use super::minted::Minted;
+use super::options::Options;
+use super::script::{Action, Seen, Step};
+use super::service::{Refusal, is_at};
 
 /// An answer and how it is to be sent.
 pub(super) struct Outcome {
@@ -54,9 +41,10 @@ pub(super) struct World {
 }
 
 struct State {
-    feeds: [Feed; 4],
-    meters: [Meter; 4],
-    minted: port::Minted,
+    /// The records of each service, by its number.
+    feeds: Vec<Feed>,
+    meters: [Meter; Api::ALL.len()],
+    minted: Minted,
     script: Vec<Step>,
     seen: Vec<Seen>,
     counts: HashMap<(Option<Api>, bool), usize>,
@@ -64,12 +52,12 @@ struct State {
 
 impl World {
     pub(super) fn new(mut options: Options) -> Result<Self, BadSample> {
-        let mut take = |api| take_feed(&mut options, api);
-        let feeds = [take(Api::Mail)?, take(Api::Disk)?, take(Api::Port)?, take(Api::Tfc)?];
+        let feeds = Api::ALL.into_iter().map(|api| take_feed(&mut options, api));
+        let feeds = feeds.collect::<Result<_, _>>()?;
         let state = State {
             feeds,
             meters: Default::default(),
-            minted: port::Minted::default(),
+            minted: Minted::default(),
             script: std::mem::take(&mut options.script),
             seen: Vec::new(),
             counts: HashMap::new(),
@@ -137,30 +125,43 @@ impl World {
 
     /// The answer of a service in good health.
     fn answer(&self, state: &mut State, api: Api, is_mint: bool, call: &Call, now: DateTime<Utc>) -> Answer {
-        let options = &self.options[api];
-        let State {
-            feeds, meters, minted, ..
-        } = state;
-        let feed = &mut feeds[api as usize];
-        feed.advance(now);
-        let view = View { feed, options, now };
-        let meter = &mut meters[api as usize];
-        let Some(limit) = options.rate_limit else {
-            return self.reply(&view, minted, api, is_mint, call);
+        let Some(limit) = self.options[api].rate_limit else {
+            return self.reply(state, api, is_mint, call, now);
         };
-        let Some(left) = meter.admit(limit) else {
-            return meter.mark(too_many_requests(api, meter.reset()), api, limit, 0, now);
+        let left = state.meters[api as usize].admit(limit);
+        let reset = state.meters[api as usize].reset();
+        let service = api.service();
+        let answer = match left {
+            Some(_) => self.reply(state, api, is_mint, call, now),
+            None => (service.refuse)(Refusal::TooManyRequests(reset)),
         };
-        meter.mark(self.reply(&view, minted, api, is_mint, call), api, limit, left, now)
+        let quota = Quota {
+            limit,
+            left: left.unwrap_or_default(),
+            reset,
+            now,
+        };
+        (service.mark)(answer, quota)
     }
 
-    fn reply(&self, view: &View<'_>, minted: &mut port::Minted, api: Api, is_mint: bool, call: &Call) -> Answer {
-        match (api, is_mint, call.is_post) {
-            (Api::Port, true, true) => minted.answer(call, view.now, self.options.port_token_life),
-            (_, true, false) | (_, false, true) => method_not_allowed(api),
-            (Api::Mail | Api::Disk, ..) => yandex::answer(api, view, call),
-            (Api::Port, ..) => port::answer(view, minted, call),
-            (Api::Tfc, ..) => terraform::answer(view, call),
+    fn reply(&self, state: &mut State, api: Api, is_mint: bool, call: &Call, now: DateTime<Utc>) -> Answer {
+        let service = api.service();
+        let State { feeds, minted, .. } = state;
+        match (&service.mint, is_mint, call.is_post) {
+            (Some(mint), true, true) => (mint.answer)(call, minted, now, self.options.port_token_life),
+            (_, false, false) => {
+                let feed = &mut feeds[api as usize];
+                feed.advance(now);
+                let options = &self.options[api];
+                let view = View {
+                    feed,
+                    options,
+                    minted,
+                    now,
+                };
+                (service.answer)(&view, call)
+            }
+            _ => (service.refuse)(Refusal::MethodNotAllowed),
         }
     }
 
@@ -172,12 +173,21 @@ impl World {
 /// Makes the feed of a service, leaving nothing of it behind in the options.
 fn take_feed(options: &mut Options, api: Api) -> Result<Feed, BadSample> {
     let now = (options.clock)();
-    let seed = options.seed;
+    // Another seed for each service, and for each seed.
+    let seed = options
+        .seed
+        .wrapping_mul(Api::ALL.len() as u64)
+        .wrapping_add(api as u64);
     Ok(
         match std::mem::replace(&mut options[api].records, Records::Given(Vec::new())) {
             Records::Given(events) => Feed::given(events),
             Records::Generated { count, arrivals } => {
-                Feed::generated(Generator::new(api, seed, now, arrivals)?, count, now)
+                let recipe = &api.service().recipe;
+                Feed::generated(
+                    Generator::new(recipe, seed, api.retention(), now, arrivals)?,
+                    count,
+                    now,
+                )
             }
         },
     )
@@ -216,32 +226,17 @@ impl State {
 }
 
 /// Which service an address belongs to, and whether it mints a token.
-fn route(path: &str) -> (Option<Api>, bool) {
-    match path.split('/').skip(1).collect::<Vec<_>>()[..] {
-        ["security", "v1", "org", _, "audit_log", "mail"] => (Some(Api::Mail), false),
-        ["security", "v1", "org", _, "audit_log", "disk"] => (Some(Api::Disk), false),
-        ["v1", "audit-log"] => (Some(Api::Port), false),
-        ["v1", "auth", "access_token"] => (Some(Api::Port), true),
-        ["api", "v2", "organization", "audit-trail"] => (Some(Api::Tfc), false),
-        _ => (None, false),
+fn route(address: &str) -> (Option<Api>, bool) {
+    for api in Api::ALL {
+        let service = api.service();
+        if is_at(service.path, address) {
+            return (Some(api), false);
+        }
+        if service.mint.as_ref().is_some_and(|mint| is_at(mint.path, address)) {
+            return (Some(api), true);
+        }
     }
-}
-
-fn method_not_allowed(api: Api) -> Answer {
-    match api {
-        Api::Mail | Api::Disk => yandex::error(405, "method not allowed"),
-        Api::Port => port::error(405, "method_not_allowed", "Method not allowed"),
-        Api::Tfc => terraform::error(405, "method not allowed"),
-    }
-}
-
-fn too_many_requests(api: Api, reset: Duration) -> Answer {
-    let seconds = reset.as_secs_f64().ceil().max(1.0);
-    match api {
-        Api::Mail | Api::Disk => yandex::error(429, "too many requests").with("Retry-After", seconds),
-        Api::Port => port::error(429, "rate_limit_exceeded", "Too many requests").with("Retry-After", seconds),
-        Api::Tfc => terraform::too_many_requests(),
-    }
+    (None, false)
 }
 
 /// What the script makes of one request.

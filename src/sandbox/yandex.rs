@@ -1,9 +1,81 @@
 //! Yandex 360 mail and disk: two bounds, pages of at most 100, tokens that look like offsets.
 
+use chrono::{SecondsFormat, TimeDelta};
+
 use super::feed::{Selection, View, array};
+use super::generate::{Digits, Recipe, Slot, time_like};
+use super::habits::{LastPage, StreamOptions};
 use super::http::{Answer, Call};
 use super::json::string_at;
-use super::options::{Api, LastPage};
+use super::service::{ANYTHING, Refusal, Service, whole_seconds};
+
+/// The mail log.
+pub(super) const MAIL: Service = Service {
+    name: "yandex-mail",
+    path: &["security", "v1", "org", ANYTHING, "audit_log", "mail"],
+    mint: None,
+    habits,
+    recipe: Recipe {
+        pages: &[
+            (
+                "samples/yandex-mail/page.json",
+                include_str!("../../samples/yandex-mail/page.json"),
+            ),
+            (
+                "samples/yandex-mail/last-page.json",
+                include_str!("../../samples/yandex-mail/last-page.json"),
+            ),
+        ],
+        slot,
+        // Milliseconds, now and then a whole second, which loses its fraction, or microseconds.
+        precision: |lot| match lot {
+            0..=3 => 1_000_000,
+            4 => 1,
+            _ => 1_000,
+        },
+    },
+    minimal: |time, id| {
+        let at = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        format!(r#"{{"eventType":"message_receive","date":"{at}","uniqId":"{id}","subject":"План"}}"#)
+    },
+    variables: |url, _| variables(url),
+    answer: |view, call| answer(Log::Mail, view, call),
+    refuse,
+    mark: |answer, _| answer,
+};
+
+/// The disk log.
+pub(super) const DISK: Service = Service {
+    name: "yandex-disk",
+    path: &["security", "v1", "org", ANYTHING, "audit_log", "disk"],
+    mint: None,
+    habits,
+    recipe: Recipe {
+        pages: &[
+            (
+                "samples/yandex-disk/page.json",
+                include_str!("../../samples/yandex-disk/page.json"),
+            ),
+            (
+                "samples/yandex-disk/last-page.json",
+                include_str!("../../samples/yandex-disk/last-page.json"),
+            ),
+        ],
+        slot,
+        precision: |_| 1_000_000,
+    },
+    minimal: |time, id| {
+        let at = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        format!(r#"{{"eventType":"fs-mkdir","date":"{at}","uniqId":"{id}","path":"/disk/a "}}"#)
+    },
+    variables: |url, _| variables(url),
+    answer: |view, call| answer(Log::Disk, view, call),
+    refuse,
+    mark: |answer, _| answer,
+};
+
+/// For how long records are kept: the vendor does not say; clients ask for so much.
+pub(super) const RETENTION: TimeDelta = TimeDelta::days(184);
 
 /// The organization that the sandbox knows.
 pub(super) const ORGANIZATION: u64 = 1_000_001;
@@ -14,19 +86,55 @@ pub(super) const OAUTH_TOKEN: &str = "y0_sandbox-oauth-token";
 /// The page size without a `pageSize`.
 const USUAL_PAGE: usize = 100;
 
+/// Which of the two logs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Mail,
+    Disk,
+}
+
+fn habits() -> StreamOptions {
+    StreamOptions {
+        page_cap: Some(USUAL_PAGE),
+        ..StreamOptions::keeping(RETENTION)
+    }
+}
+
+fn slot(key: &str, value: &str) -> Option<Slot> {
+    match key {
+        "date" => time_like(value, Digits::Needed),
+        "uniqId" => Some(Slot::Decimal),
+        _ => None,
+    }
+}
+
+fn variables(url: &str) -> Vec<(&'static str, String)> {
+    let mut variables = vec![("YANDEX_API_URL", url.to_owned())];
+    variables.extend(credentials());
+    variables
+}
+
+/// The variables for the token and the organization, which all services of this vendor share.
+pub(super) fn credentials() -> [(&'static str, String); 2] {
+    [
+        ("OAUTH_TOKEN_ARG", OAUTH_TOKEN.to_owned()),
+        ("ORGANIZATION_ID_ARG", ORGANIZATION.to_string()),
+    ]
+}
+
 /// Answers a request for the audit log of an organization.
-pub(super) fn answer(api: Api, view: &View<'_>, call: &Call) -> Answer {
+fn answer(log: Log, view: &View<'_>, call: &Call) -> Answer {
     if call.authorization.as_deref() != Some(&format!("OAuth {OAUTH_TOKEN}")) {
         return error(401, "unauthorized");
     }
     if call.path.split('/').nth(4) != Some(&ORGANIZATION.to_string()) {
         return error(404, "not_found");
     }
-    page(api, view, call).unwrap_or_else(|refusal| refusal)
+    page(log, view, call).unwrap_or_else(|refusal| refusal)
 }
 
 /// The error body of this vendor; its codes are those of gRPC.
-pub(super) fn error(status: u16, message: &str) -> Answer {
+fn error(status: u16, message: &str) -> Answer {
     let code = match status {
         400 => 3,
         401 => 16,
@@ -43,10 +151,17 @@ pub(super) fn error(status: u16, message: &str) -> Answer {
     )
 }
 
+fn refuse(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::MethodNotAllowed => error(405, "method not allowed"),
+        Refusal::TooManyRequests(reset) => error(429, "too many requests").with("Retry-After", whole_seconds(reset)),
+    }
+}
+
 /// The page that is asked for, or why not.
-fn page(api: Api, view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
+fn page(log: Log, view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
     let refuse = |message: String| error(400, &message);
-    if let Some(name) = unknown_parameter(api, call) {
+    if let Some(name) = unknown_parameter(log, call) {
         return Err(error(400, &format!("unknown parameter: {}", name.escape_default())));
     }
     let from = call.time("afterDate").map_err(refuse)?;
@@ -73,11 +188,11 @@ fn page(api: Api, view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
         return Err(error(400, "pageToken is too deep"));
     }
     let selection = filtered(view.select(from, Some(to)), call);
-    Ok(envelope(api, view, &selection, place, size))
+    Ok(envelope(log, view, &selection, place, size))
 }
 
 /// Writes a page and the token of the next one.
-fn envelope(api: Api, view: &View<'_>, selection: &Selection<'_>, place: Place, size: usize) -> Answer {
+fn envelope(log: Log, view: &View<'_>, selection: &Selection<'_>, place: Place, size: usize) -> Answer {
     let options = view.options;
     let size = if place.is_gap { 0 } else { size };
     let records = selection.newest(place.offset, size);
@@ -93,14 +208,16 @@ fn envelope(api: Api, view: &View<'_>, selection: &Selection<'_>, place: Place, 
         some => format!("[{some}]"),
     };
     let token = if more || runs_on {
-        next.token(api)
+        next.token(log)
     } else {
         String::new()
     };
-    if token.is_empty() && options.last_page == LastPage::NoToken {
-        return Answer::json(200, format!(r#"{{"events":{events}}}"#));
-    }
-    Answer::json(200, format!(r#"{{"events":{events},"nextPageToken":"{token}"}}"#))
+    let rest = match options.last_page {
+        LastPage::NoToken if token.is_empty() => String::new(),
+        LastPage::NullToken if token.is_empty() => r#","nextPageToken":null"#.to_owned(),
+        _ => format!(r#","nextPageToken":"{token}""#),
+    };
+    Answer::json(200, format!(r#"{{"events":{events}{rest}}}"#))
 }
 
 /// Applies the filters of the query.
@@ -120,7 +237,7 @@ fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
 }
 
 /// The name of a parameter that this API does not have.
-fn unknown_parameter(api: Api, call: &Call) -> Option<&str> {
+fn unknown_parameter(log: Log, call: &Call) -> Option<&str> {
     let known = [
         "afterDate",
         "beforeDate",
@@ -129,7 +246,7 @@ fn unknown_parameter(api: Api, call: &Call) -> Option<&str> {
         "includeUids",
         "excludeUids",
     ];
-    let is_known = |name: &str| known.contains(&name) || (name == "types" && api == Api::Mail);
+    let is_known = |name: &str| known.contains(&name) || (name == "types" && log == Log::Mail);
     call.query
         .iter()
         .map(|(name, _)| name.as_str())
@@ -152,9 +269,9 @@ impl Place {
     };
 
     /// `100_0` for mail and `100` for disk; a gap has a `g` in front.
-    fn token(self, api: Api) -> String {
+    fn token(self, log: Log) -> String {
         let gap = if self.is_gap { "g" } else { "" };
-        let tail = if api == Api::Mail { "_0" } else { "" };
+        let tail = if log == Log::Mail { "_0" } else { "" };
         format!("{gap}{}{tail}", self.offset)
     }
 

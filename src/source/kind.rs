@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::Source;
 use crate::env::{Env, Faults};
+use crate::record::Shape;
 
 /// Makes a source from the environment, or names every fault in what the source needs.
 ///
@@ -17,6 +20,12 @@ pub struct Kind {
     pub name: &'static str,
     /// The prefix of its variables, without the underscore: `MAIL`.
     pub prefix: &'static str,
+    /// Where its records keep time and identity.
+    pub shape: Shape,
+    /// How long the service keeps records.
+    pub retention: Retention,
+    /// The prefix under which another collector knew the variables of its place, so that its settings can be taken over.
+    pub former_prefix: Option<&'static str>,
     /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
     pub lookback_days: u32,
     /// The variables that `configure` reads and that hold no secret, by their whole names.
@@ -27,10 +36,46 @@ pub struct Kind {
     pub configure: Configure,
 }
 
+/// How long a service keeps records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// For this many days after they happened.
+    pub days: u32,
+    /// Whether the vendor says so; else it is what clients of the service assume.
+    pub is_documented: bool,
+}
+
+impl Retention {
+    /// The oldest time whose records the service still has when it is `now`.
+    #[must_use]
+    pub fn oldest(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now - TimeDelta::days(self.days.into())
+    }
+
+    /// From when on the service has no record of `time` any more.
+    #[must_use]
+    pub fn gone_at(self, time: DateTime<Utc>) -> DateTime<Utc> {
+        time + TimeDelta::days(self.days.into())
+    }
+}
+
 impl Kind {
     /// The name of a variable of this stream: `MAX_PAGES` is `MAIL_MAX_PAGES`.
     #[must_use]
     pub fn variable(&self, name: &str) -> String {
         format!("{}_{name}", self.prefix)
+    }
+
+    /// A base name for its day files where nobody chose one, as in the demo: `yandex_mail_audit`.
+    #[must_use]
+    pub fn usual_base_name(&self) -> String {
+        let name = self.name.replace('-', "_");
+        format!("{}_audit", name.trim_end_matches("_audit"))
+    }
+
+    /// The name that another collector had for a variable of this stream, if there was one.
+    #[must_use]
+    pub fn former_variable(&self, name: &str) -> Option<String> {
+        self.former_prefix.map(|prefix| format!("{prefix}_{name}"))
     }
 }

@@ -4,6 +4,7 @@
 //! samples.
 
 use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -14,11 +15,18 @@ mod kind;
 mod port;
 mod terraform;
 mod yandex360;
+mod yandex_audit;
 
-pub use kind::{Configure, Kind};
+pub use kind::{Configure, Kind, Retention};
 
 /// Every kind of stream, in the order in which they are shown.
-pub const SOURCES: &[Kind] = &[yandex360::MAIL, yandex360::DISK, port::PORT, terraform::TERRAFORM];
+pub const SOURCES: &[Kind] = &[
+    yandex360::MAIL,
+    yandex360::DISK,
+    yandex_audit::AUDIT,
+    port::PORT,
+    terraform::TERRAFORM,
+];
 
 /// A service as one stream sees it.
 pub trait Source: Send + Sync {
@@ -27,6 +35,11 @@ pub trait Source: Send + Sync {
 
     /// How its pages follow each other.
     fn paging(&self) -> Paging;
+
+    /// In which order they come.
+    fn order(&self) -> Order {
+        Order::NewestFirst
+    }
 
     /// The number of records that a page usually holds at most.
     fn page_size(&self) -> u32;
@@ -57,6 +70,11 @@ pub trait Source: Send + Sync {
     /// What the operator should check after this status.
     fn advice(&self, status: u16) -> &'static str;
 
+    /// What the operator should know about this service although everything works.
+    fn notice(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether this status says that the window was too wide, rather than that the service is in trouble.
     fn is_too_wide(&self, _status: u16) -> bool {
         false
@@ -66,10 +84,19 @@ pub trait Source: Send + Sync {
 /// How the pages of a source follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
-    /// Asked for between two bounds, newest first; pages follow by token, where there are tokens.
+    /// Asked for between two bounds; pages follow by token, where there are tokens.
     Bounded,
     /// Asked for from a lower bound only, by page number; page 1 holds the newest.
     Numbered,
+}
+
+/// In which order the pages of a window come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The newest records first, so that what lies below a page is older than it; not strict inside a page.
+    NewestFirst,
+    /// Not known: a page says nothing of what the pages behind it hold, and only the last one ends a window.
+    Unknown,
 }
 
 /// What is asked of a source: one page of a window.
@@ -192,6 +219,25 @@ impl From<serde_json::Error> for BadPage {
             error.column()
         ))
     }
+}
+
+/// The header `<scheme> <token>`, whether or not the token was written with its scheme.
+///
+/// It is made in one piece: a text that grows, or shrinks to fit, leaves copies behind in memory.
+fn header(scheme: &str, token: &str) -> SecretString {
+    let token = token.trim();
+    let without = token.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(' '));
+    let bare = without.unwrap_or(token).trim();
+    let mut value = String::with_capacity(scheme.len() + 1 + bare.len());
+    value.push_str(scheme);
+    value.push(' ');
+    value.push_str(bare);
+    SecretString::from(value)
+}
+
+/// Reads a field that has to be there: serde takes a missing one for `null`, and so an error object for an empty page.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+    T::deserialize(value)
 }
 
 /// The address of a method: the base that the operator gives, and the method's path below it.

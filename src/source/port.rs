@@ -2,14 +2,18 @@
 //!
 //! Facts: <https://docs.port.io/api-reference/get-audit-logs> and `…/create-an-access-token`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::{Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Source, TokenRequest, method};
+use super::{
+    Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Retention, Source, TokenRequest, header, method,
+};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -18,10 +22,23 @@ use crate::window::bound;
 pub(super) const PORT: Kind = Kind {
     name: "port",
     prefix: "PORT",
+    shape: SHAPE,
+    retention: Retention {
+        days: 365,
+        is_documented: true,
+    },
+    former_prefix: None,
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
     configure,
+};
+
+/// A record without an `identifier` has been seen.
+const SHAPE: Shape = Shape {
+    time: &["trigger", "at"],
+    id: &["identifier"],
+    sameness: Sameness::Content,
 };
 
 /// Lists are documented with brackets and used without.
@@ -82,7 +99,7 @@ fn authorization(base: Option<&Url>, env: &Env, faults: &mut Faults) -> Option<A
         }
         return env
             .secret("PORT_API_TOKEN", faults)
-            .map(|token| Authorization::Fixed(bearer(token.expose_secret())));
+            .map(|token| Authorization::Fixed(header("Bearer", token.expose_secret())));
     }
     if env.has_secret("PORT_API_TOKEN") {
         faults.add(
@@ -92,12 +109,23 @@ fn authorization(base: Option<&Url>, env: &Env, faults: &mut Faults) -> Option<A
     }
     let id = env.required("PORT_CLIENT_ID", env::text, faults);
     let secret = env.required_secret("PORT_CLIENT_SECRET", faults);
-    let body = serde_json::json!({ "clientId": id?, "clientSecret": secret?.expose_secret() });
     Some(Authorization::Minted(TokenRequest {
         url: method(base?, "/v1/auth/access_token"),
-        body: SecretString::from(body.to_string()),
+        body: login(&id?, &secret?)?,
         read: read_token,
     }))
+}
+
+/// The body that mints a token. It is written where it has room at once, so that no copy of the secret is left behind.
+fn login(id: &str, secret: &SecretString) -> Option<SecretString> {
+    let secret = secret.expose_secret();
+    let login = Login {
+        client_id: id,
+        client_secret: secret,
+    };
+    let mut body = Zeroizing::new(Vec::with_capacity(64 + 6 * (id.len() + secret.len())));
+    serde_json::to_writer(&mut *body, &login).ok()?;
+    std::str::from_utf8(&body).ok().map(SecretString::from)
 }
 
 /// The base without the version that people write behind it.
@@ -125,20 +153,25 @@ struct ErrorBody {
     error: Option<String>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Login<'a> {
+    client_id: &'a str,
+    client_secret: &'a str,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct TokenBody {
-    access_token: String,
+struct TokenBody<'a> {
+    // A slice of the body, which is wiped; a copy only in the odd case that it is written with escapes.
+    #[serde(borrow)]
+    access_token: Cow<'a, str>,
     expires_in: u64,
 }
 
 impl Source for Port {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["trigger", "at"],
-            id: &["identifier"],
-            sameness: Sameness::Content,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {
@@ -211,15 +244,9 @@ impl Source for Port {
 
 /// Reads the answer of `POST /v1/auth/access_token`.
 fn read_token(body: &str) -> Result<MintedToken, BadPage> {
-    let token: TokenBody = serde_json::from_str(body)?;
+    let token: TokenBody<'_> = serde_json::from_str(body)?;
     Ok(MintedToken {
-        header: bearer(&token.access_token),
+        header: header("Bearer", &token.access_token),
         expires_in: token.expires_in,
     })
-}
-
-/// The header for a token that people write with and without `Bearer `.
-fn bearer(token: &str) -> SecretString {
-    let bare = token.strip_prefix("Bearer ").unwrap_or(token).trim();
-    SecretString::from(format!("Bearer {bare}"))
 }

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, header, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -20,14 +20,27 @@ const PAGE_SIZE: u32 = 1000;
 /// The documented limit of the API, <https://developer.hashicorp.com/terraform/cloud-docs/api-docs#rate-limiting>.
 const REQUESTS_PER_SECOND: u32 = 30;
 
-/// The row of HCP Terraform; the service keeps records for 14 days.
+/// The row of HCP Terraform.
 pub(super) const TERRAFORM: Kind = Kind {
     name: "tfc",
     prefix: "TFC",
+    shape: SHAPE,
+    retention: Retention {
+        days: 14,
+        is_documented: true,
+    },
+    former_prefix: None,
     lookback_days: 14,
     variables: &["TFC_API_URL", "TFC_API_QUERY"],
     secrets: &["TFC_ORG_TOKEN"],
     configure,
+};
+
+/// An `id` is a UUID.
+const SHAPE: Shape = Shape {
+    time: &["timestamp"],
+    id: &["id"],
+    sameness: Sameness::Id,
 };
 
 /// The service knows no parameters but those that the program sets.
@@ -49,11 +62,9 @@ fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
     // Read for its faults alone: nothing is allowed in it.
     env.query("TFC_API_QUERY", PARAMETERS, faults)?;
     let token = token?;
-    let bare = token.expose_secret().trim();
-    let bare = bare.strip_prefix("Bearer ").unwrap_or(bare);
     Some(Arc::new(Terraform {
         address: method(&base?, "/api/v2/organization/audit-trail"),
-        authorization: Authorization::Fixed(SecretString::from(format!("Bearer {bare}"))),
+        authorization: Authorization::Fixed(header("Bearer", token.expose_secret())),
     }))
 }
 
@@ -87,11 +98,7 @@ struct ErrorItem {
 
 impl Source for Terraform {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["timestamp"],
-            id: &["id"],
-            sameness: Sameness::Id,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Source, method};
+use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, header, method};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -17,13 +17,29 @@ use crate::window::bound;
 /// The documented maximum.
 const PAGE_SIZE: u32 = 100;
 
-/// How long the service is thought to keep records; it does not document it.
+/// How long the service is thought to keep records.
 const LOOKBACK_DAYS: u32 = 184;
+
+/// The service does not document it; its clients use 90 to 184 days.
+const RETENTION: Retention = Retention {
+    days: LOOKBACK_DAYS,
+    is_documented: false,
+};
+
+/// The records of both logs; `uniqId` is documented as unique, and not relied on.
+const SHAPE: Shape = Shape {
+    time: &["date"],
+    id: &["uniqId"],
+    sameness: Sameness::Content,
+};
 
 /// The row of the mail log.
 pub(super) const MAIL: Kind = Kind {
     name: "yandex-mail",
     prefix: "MAIL",
+    shape: SHAPE,
+    retention: RETENTION,
+    former_prefix: None,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
@@ -34,6 +50,9 @@ pub(super) const MAIL: Kind = Kind {
 pub(super) const DISK: Kind = Kind {
     name: "yandex-disk",
     prefix: "DISK",
+    shape: SHAPE,
+    retention: RETENTION,
+    former_prefix: None,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
@@ -96,27 +115,17 @@ fn configure(log: Log, env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>
         log,
         address: method(&base?, &log.path(organization?)),
         query: query?,
-        authorization: Authorization::Fixed(oauth(&token?)),
+        authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
     }))
-}
-
-/// The header for a token that people copy with and without `OAuth `.
-fn oauth(token: &SecretString) -> SecretString {
-    let token = token.expose_secret().trim();
-    SecretString::from(format!("OAuth {}", token.strip_prefix("OAuth ").unwrap_or(token)))
 }
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    // Required, so that an error object is not taken for an empty page; `null` is an empty page.
-    #[serde(borrow, deserialize_with = "present")]
+    // Required; `null` is an empty page.
+    #[serde(borrow, deserialize_with = "super::present")]
     events: Option<Vec<&'a RawValue>>,
     #[serde(rename = "nextPageToken", default)]
     next_page_token: Option<String>,
-}
-
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<&'de RawValue>>, D::Error> {
-    Deserialize::deserialize(value)
 }
 
 #[derive(Deserialize)]
@@ -126,11 +135,7 @@ struct ErrorBody {
 
 impl Source for Yandex360 {
     fn shape(&self) -> Shape {
-        Shape {
-            time: &["date"],
-            id: &["uniqId"],
-            sameness: Sameness::Content,
-        }
+        SHAPE
     }
 
     fn paging(&self) -> Paging {
@@ -190,9 +195,20 @@ impl Source for Yandex360 {
             (401, _) => "check that OAUTH_TOKEN_ARG holds a valid token that has not expired",
             (403, Log::Mail) => "check that the token's application has the scope ya360_security:audit_log_mail",
             (403, Log::Disk) => "check that the token's application has the scope ya360_security:audit_log_disk",
-            (404, _) => "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set",
+            (404 | 410, Log::Disk) => {
+                "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set; the vendor calls the disk method superseded: \
+                 if it is gone, collect the stream yandex-audit in its place (set AUDIT_LOG_CATALOG_LOCATION)"
+            }
+            (404, Log::Mail) => "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set",
             _ => "the service may be in trouble; the next run goes on from here",
         }
+    }
+
+    fn notice(&self) -> Option<&'static str> {
+        (self.log == Log::Disk).then_some(
+            "the vendor calls this method superseded: the stream yandex-audit reads the unified audit log, which has the \
+             disk's events too",
+        )
     }
 }
 

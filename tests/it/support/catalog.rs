@@ -28,13 +28,8 @@ pub(crate) struct Run {
 }
 
 /// The base name of a stream's day files.
-pub(crate) fn base_name(api: Api) -> &'static str {
-    match api {
-        Api::Mail => "mail_audit",
-        Api::Disk => "disk_audit",
-        Api::Port => "port_audit",
-        Api::Tfc => "tfc_audit",
-    }
+pub(crate) fn base_name(api: Api) -> String {
+    format!("{}_audit", api.name().trim_start_matches("yandex-"))
 }
 
 impl Catalog {
@@ -201,20 +196,36 @@ impl Catalog {
         }
     }
 
-    /// Every file below the working folder with its bytes, the program's own log left out.
-    pub(crate) fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    /// Every file and folder below the working folder with its bytes; of the program's own log and its locks, which say
+    /// who ran when, only that they are there.
+    pub(crate) fn tree(&self) -> Tree {
         let mut files = BTreeMap::new();
-        for entry in walkdir::WalkDir::new(self.root()) {
+        for entry in walkdir::WalkDir::new(self.root()).min_depth(1) {
             let entry = entry.unwrap();
             let path = entry.path().strip_prefix(self.root()).unwrap().to_owned();
-            if !path.starts_with("get_audit_logs.log") && entry.depth() > 0 {
-                let bytes = entry.file_type().is_file().then(|| fs::read(entry.path()).unwrap());
+            let is_of_interest = entry.file_type().is_file() && path.extension().is_none_or(|kind| kind != "lock");
+            if !path.starts_with("get_audit_logs.log") {
+                let bytes = is_of_interest.then(|| fs::read(entry.path()).unwrap());
                 files.insert(path, bytes.unwrap_or_default());
             }
         }
-        files
+        Tree(files)
+    }
+
+    /// Asserts that nothing was changed, added or removed since.
+    pub(crate) fn assert_unchanged(&self, before: &Tree) {
+        let after = self.tree();
+        let paths: BTreeSet<&PathBuf> = before.0.keys().chain(after.0.keys()).collect();
+        let changed: Vec<_> = paths
+            .into_iter()
+            .filter(|path| before.0.get(*path) != after.0.get(*path))
+            .collect();
+        assert!(changed.is_empty(), "{changed:?}");
     }
 }
+
+/// Files with their bytes.
+pub(crate) struct Tree(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Run {
     /// What a process left behind.

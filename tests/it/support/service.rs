@@ -28,13 +28,9 @@ pub(crate) fn streams() -> Vec<(&'static Kind, Api)> {
 }
 
 fn api_of(kind: &Kind) -> Api {
-    match kind.name {
-        "yandex-mail" => Api::Mail,
-        "yandex-disk" => Api::Disk,
-        "port" => Api::Port,
-        "tfc" => Api::Tfc,
-        other => panic!("the sandbox has no service for {other}: add one, and the tests below hold for it too"),
-    }
+    let mut apis = Api::ALL.into_iter();
+    apis.find(|api| api.name() == kind.name)
+        .unwrap_or_else(|| panic!("the sandbox has no service for {}: add one", kind.name))
 }
 
 /// A sandbox with the real clock, on a thread of its own.

@@ -1,0 +1,274 @@
+//! How many lines the day files hold, without reading those again that were counted before.
+//!
+//! The counts are kept in `.trailkeeper/<base>.lines.json`. They only save work: day files grow and never change, so a
+//! count holds for the part of a file that was counted, and a file that is not as it was left is counted anew.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::time::UNIX_EPOCH;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::location::{DayFile, Location};
+use super::storage::{FileError, STATE_FILE_MODE, open_for_reading, open_or_create};
+
+/// What the file of counts is called behind `<base>.`.
+const FILE: &str = "lines.json";
+
+/// The form of the file of counts.
+const VERSION: u32 = 1;
+
+/// How much is read from a day file at once, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// The size of a day file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayCount {
+    /// The UTC day of its records.
+    pub date: NaiveDate,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// How many of its lines have an end; half a line that is being written is none.
+    pub lines: u64,
+}
+
+/// The counts as they are kept, by the name of the day file.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Counts {
+    version: u32,
+    files: BTreeMap<String, Counted>,
+}
+
+/// A day file as it was when it was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Counted {
+    /// Its length up to the end of its last whole line.
+    bytes: u64,
+    /// Its length.
+    length: u64,
+    /// When it was written to last, in nanoseconds since 1970.
+    modified_ns: u64,
+    lines: u64,
+}
+
+/// The sizes of these day files, in their order. What had to be counted is remembered, where the state folder lets it.
+///
+/// # Errors
+/// If a day file cannot be read.
+pub fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<DayCount>, FileError> {
+    let before = read(location);
+    let mut counts = Counts {
+        version: VERSION,
+        ..Counts::default()
+    };
+    let mut days = Vec::with_capacity(files.len());
+    for file in files {
+        let Some(name) = location.day_name(file.date) else {
+            continue;
+        };
+        let counted = count(file, before.files.get(&name).copied().unwrap_or_default())?;
+        days.push(DayCount {
+            date: file.date,
+            bytes: counted.length,
+            lines: counted.lines,
+        });
+        counts.files.insert(name, counted);
+    }
+    if counts != before
+        && let Err(error) = write(location, &counts)
+    {
+        tracing::debug!("the counts of lines are not kept: {error}");
+    }
+    Ok(days)
+}
+
+/// Counts the lines of a file from where it was counted to before.
+fn count(file: &DayFile, before: Counted) -> Result<Counted, FileError> {
+    let reading = |cause| FileError::io("read", &file.path, cause);
+    let metadata = fs::metadata(&file.path).map_err(reading)?;
+    let (length, modified_ns) = (metadata.len(), modified_ns(&metadata));
+    if (length, modified_ns) == (before.length, before.modified_ns) {
+        return Ok(before);
+    }
+    let mut opened = open_for_reading(&file.path)?;
+    let mut counted = match is_line_end(&mut opened, before.bytes, length).map_err(reading)? {
+        true => before,
+        false => Counted::default(),
+    };
+    opened.seek(SeekFrom::Start(counted.bytes)).map_err(reading)?;
+    count_on(&mut opened.take(length - counted.bytes), &mut counted).map_err(reading)?;
+    Ok(Counted {
+        length,
+        modified_ns,
+        ..counted
+    })
+}
+
+fn count_on(source: &mut impl Read, counted: &mut Counted) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    let mut at = counted.bytes;
+    loop {
+        let length = match source.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let read = &chunk[..length];
+        counted.lines += memchr::memchr_iter(b'\n', read).count() as u64;
+        if let Some(newline) = memchr::memrchr(b'\n', read) {
+            counted.bytes = at + newline as u64 + 1;
+        }
+        at += length as u64;
+    }
+}
+
+/// Whether a line ends just before this place, as it did when the file was counted.
+fn is_line_end(file: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<bool> {
+    if at == 0 || at > length {
+        return Ok(false);
+    }
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at - 1))?;
+    file.read_exact(&mut byte)?;
+    Ok(byte == *b"\n")
+}
+
+fn modified_ns(metadata: &Metadata) -> u64 {
+    let since_epoch = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since_epoch.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
+}
+
+/// The counts that were kept; damaged ones are none.
+fn read(location: &Location) -> Counts {
+    let read = || {
+        let mut text = String::new();
+        open_for_reading(&location.state_file(FILE))
+            .ok()?
+            .read_to_string(&mut text)
+            .ok()?;
+        serde_json::from_str(&text)
+            .ok()
+            .filter(|counts: &Counts| counts.version == VERSION)
+    };
+    read().unwrap_or_default()
+}
+
+/// Replaces the file of counts. A name of its own for each process, as two may do this at once; nothing is synced, as
+/// a damaged file costs a new count alone.
+fn write(location: &Location, counts: &Counts) -> Result<(), FileError> {
+    let (path, new) = (
+        location.state_file(FILE),
+        location.state_file(&format!("{FILE}.{}", std::process::id())),
+    );
+    let text = serde_json::to_vec(counts).map_err(|error| FileError::io("write to", &new, error.into()))?;
+    let (mut file, _) = open_or_create(OpenOptions::new().write(true).truncate(true), &new, STATE_FILE_MODE)?;
+    let replaced = file.write_all(&text).and_then(|()| fs::rename(&new, &path));
+    replaced.map_err(|cause| {
+        let _ = fs::remove_file(&new);
+        FileError::io("replace", &path, cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Catalog {
+        _folder: tempfile::TempDir,
+        location: Location,
+    }
+
+    impl Catalog {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let location = Location::new(folder.path(), "mail", "log").unwrap();
+            fs::create_dir(location.state_folder()).unwrap();
+            Self {
+                _folder: folder,
+                location,
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.location.folder().join("mail_2025-06-09.log")
+        }
+
+        fn count(&self) -> (u64, u64) {
+            let days = count_days(&self.location, &self.location.day_files().unwrap()).unwrap();
+            (days[0].bytes, days[0].lines)
+        }
+
+        fn kept(&self) -> Counted {
+            read(&self.location).files["mail_2025-06-09.log"]
+        }
+    }
+
+    #[test]
+    fn a_file_that_grew_is_counted_from_where_its_last_line_ended() {
+        let catalog = Catalog::new();
+        fs::write(catalog.path(), "one\ntwo\nha").unwrap();
+        assert_eq!(catalog.count(), (10, 2));
+        assert_eq!(catalog.kept().bytes, 8);
+        fs::write(catalog.path(), "XXX\nXXX\nhalf\nthree\n").unwrap();
+        assert_eq!(catalog.count(), (19, 4));
+        assert_eq!(catalog.kept().bytes, 19);
+    }
+
+    #[test]
+    fn a_file_that_is_not_the_one_that_was_counted_is_counted_anew() {
+        let catalog = Catalog::new();
+        fs::write(catalog.path(), "a\nb\nc\nd\n").unwrap();
+        assert_eq!(catalog.count(), (8, 4));
+        for (text, expected) in [("a\n", (2, 1)), ("longer than before", (18, 0)), ("", (0, 0))] {
+            fs::write(catalog.path(), text).unwrap();
+            assert_eq!(catalog.count(), expected);
+        }
+    }
+
+    #[test]
+    fn what_was_counted_is_not_read_again() {
+        let catalog = Catalog::new();
+        fs::write(catalog.path(), "a\nb\n").unwrap();
+        catalog.count();
+        let path = catalog.location.state_file(FILE);
+        let text = fs::read_to_string(&path).unwrap().replace("\"lines\":2", "\"lines\":7");
+        fs::write(&path, text).unwrap();
+        assert_eq!(catalog.count(), (4, 7));
+    }
+
+    #[test]
+    fn damaged_counts_and_a_missing_state_folder_cost_a_new_count_alone() {
+        let catalog = Catalog::new();
+        fs::write(catalog.path(), "a\nb\n").unwrap();
+        for text in ["", "{", "[]", r#"{"version":2,"files":{}}"#, "\0\0"] {
+            fs::write(catalog.location.state_file(FILE), text).unwrap();
+            assert_eq!(catalog.count(), (4, 2));
+        }
+        fs::remove_dir_all(catalog.location.state_folder()).unwrap();
+        assert_eq!(catalog.count(), (4, 2));
+        assert!(!catalog.location.state_folder().exists());
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_that_grows_by_any_pieces_has_the_lines_that_it_has(pieces in prop::collection::vec("[ab\n]{0,6}", 1..6)) {
+            let catalog = Catalog::new();
+            let mut text = String::new();
+            for piece in pieces {
+                text.push_str(&piece);
+                fs::write(catalog.path(), &text).unwrap();
+                prop_assert_eq!(catalog.count(), (text.len() as u64, text.matches('\n').count() as u64));
+            }
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! A day file looked at line by line: is it what this program says that it is?
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::fs;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::lines::{Line, Lines};
+use super::location::DayFile;
+use super::storage::{FileError, open_for_reading};
+use crate::record::{Identified, IdentifyError, Reader};
+
+/// As many findings of one file are kept; the rest is counted. A file of another kind would else fill the memory.
+pub const MOST_FINDINGS: usize = 1_000;
+
+/// What a day file holds, and what is wrong with it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct DayReport {
+    /// Lines that are records of the day.
+    pub records: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Half lines that a crash left and a later run sealed and noted.
+    pub sealed: u64,
+    /// Records that are older than one before them: such that came late, and were appended when they came.
+    pub out_of_order: u64,
+    /// What is wrong, the lines of `findings` that are only sealed not among them.
+    pub wrong: u64,
+    /// The first of what was found, in the order of the file.
+    pub findings: Vec<Finding>,
+}
+
+/// Something about one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The number of the line, from 1.
+    pub line: u64,
+    /// Where its first byte stands in the file.
+    pub offset: u64,
+    /// What it is.
+    pub problem: Problem,
+}
+
+/// What can be said of a line that is not simply a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It holds nothing, or more than any record.
+    Blank,
+    /// Its bytes are no text.
+    NotUtf8 {
+        /// The first such byte, from the start of the line.
+        byte: usize,
+    },
+    /// It is no record.
+    NotARecord(IdentifyError),
+    /// It is a record of another day.
+    WrongDay {
+        /// The record's time.
+        time: DateTime<Utc>,
+    },
+    /// The same record stands before it.
+    Repeated {
+        /// In this line.
+        first: u64,
+    },
+    /// A record with the same id stands before it, and says something else.
+    SameId {
+        /// In this line.
+        first: u64,
+    },
+    /// It is the last line, whole, and lacks its newline.
+    Unended,
+    /// It is the last line, and a part of one.
+    HalfLine,
+    /// It is half a line that was sealed and noted: the record came again.
+    Sealed,
+}
+
+impl Problem {
+    /// Whether it is wrong; what was sealed is not.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        !matches!(self, Self::Sealed)
+    }
+
+    /// Its name for programs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::NotUtf8 { .. } => "not-utf8",
+            Self::NotARecord(IdentifyError::Malformed(_)) => "not-json",
+            Self::NotARecord(IdentifyError::Unfit(_)) => "not-a-record",
+            Self::WrongDay { .. } => "wrong-day",
+            Self::Repeated { .. } => "repeated",
+            Self::SameId { .. } => "same-id",
+            Self::Unended => "no-newline",
+            Self::HalfLine => "half-line",
+            Self::Sealed => "sealed",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blank => f.write_str("no record: the line is empty, or longer than any record"),
+            Self::NotUtf8 { byte } => write!(f, "no record: not UTF-8 at byte {byte}"),
+            Self::NotARecord(error) => write!(f, "no record: {error}"),
+            Self::WrongDay { time } => write!(f, "a record of another day: {}", crate::table::rfc3339(*time)),
+            Self::Repeated { first } => write!(f, "the same record as in line {first}"),
+            Self::SameId { first } => write!(f, "the same id as in line {first}, with different content"),
+            Self::Unended => f.write_str("the last line has no newline; the next run adds it"),
+            Self::HalfLine => f.write_str("the last line is half a line; the next run seals it and fetches it again"),
+            Self::Sealed => f.write_str("half a line that a crash left, sealed and noted"),
+        }
+    }
+}
+
+/// Looks at every line of a day file, in memory that the number of its records bounds: 32 bytes or so for each, twice
+/// that where records have ids.
+///
+/// `sealed` holds the offsets of half lines that are noted. A last line that is growing while it is read is no half line.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn verify_day(file: &DayFile, reader: &mut Reader, sealed: Option<&HashSet<u64>>) -> Result<DayReport, FileError> {
+    let mut look = Look::new(file.date, sealed);
+    let mut lines = Lines::of(open_for_reading(&file.path)?);
+    while let Some(line) = lines.next().map_err(|cause| FileError::io("read", &file.path, cause))? {
+        look.at(&line, reader);
+    }
+    if look.ends_in_half_line() && grew(file, look.report.bytes) {
+        look.take_back_last();
+    }
+    Ok(look.report)
+}
+
+/// Whether somebody wrote to the file since.
+fn grew(file: &DayFile, bytes: u64) -> bool {
+    fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() > bytes)
+}
+
+/// The numbers of the lines in which identities stand first. The identities are hashes: hashing them again gains nothing.
+type FirstLines = HashMap<u128, u64, BuildHasherDefault<LowHalf>>;
+
+/// Takes the lower half of a hash for its hash.
+#[derive(Default)]
+struct LowHalf(u64);
+
+impl Hasher for LowHalf {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A day file as far as it was looked at.
+struct Look<'a> {
+    date: NaiveDate,
+    sealed: Option<&'a HashSet<u64>>,
+    contents: FirstLines,
+    keys: FirstLines,
+    newest: Option<DateTime<Utc>>,
+    report: DayReport,
+}
+
+impl<'a> Look<'a> {
+    fn new(date: NaiveDate, sealed: Option<&'a HashSet<u64>>) -> Self {
+        Self {
+            date,
+            sealed,
+            contents: FirstLines::default(),
+            keys: FirstLines::default(),
+            newest: None,
+            report: DayReport::default(),
+        }
+    }
+
+    fn at(&mut self, line: &Line<'_>, reader: &mut Reader) {
+        self.report.bytes = line.offset + line.bytes.len() as u64 + u64::from(line.ended);
+        let problem = match read(line, reader) {
+            Ok(record) => self.record(line, record),
+            Err(_) if self.sealed.is_some_and(|offsets| offsets.contains(&line.offset)) => Some(Problem::Sealed),
+            Err(_) if !line.ended => Some(Problem::HalfLine),
+            Err(problem) => Some(problem),
+        };
+        if let Some(problem) = problem {
+            self.note(line, problem);
+        }
+    }
+
+    fn record(&mut self, line: &Line<'_>, Identified { time, identity }: Identified) -> Option<Problem> {
+        self.report.records += 1;
+        self.report.out_of_order += u64::from(self.newest.is_some_and(|newest| time < newest));
+        self.newest = self.newest.max(Some(time));
+        let same_content = first_of(&mut self.contents, identity.content, line.number);
+        let same_id = match identity.key == identity.content {
+            true => None,
+            false => first_of(&mut self.keys, identity.key, line.number),
+        };
+        if time.date_naive() != self.date {
+            return Some(Problem::WrongDay { time });
+        }
+        if let Some(first) = same_content {
+            return Some(Problem::Repeated { first });
+        }
+        if let Some(first) = same_id {
+            return Some(Problem::SameId { first });
+        }
+        (!line.ended).then_some(Problem::Unended)
+    }
+
+    fn note(&mut self, line: &Line<'_>, problem: Problem) {
+        match problem {
+            Problem::Sealed => self.report.sealed += 1,
+            _ => self.report.wrong += 1,
+        }
+        if self.report.findings.len() < MOST_FINDINGS {
+            self.report.findings.push(Finding {
+                line: line.number,
+                offset: line.offset,
+                problem,
+            });
+        }
+    }
+
+    fn ends_in_half_line(&self) -> bool {
+        let last = self.report.findings.last();
+        last.is_some_and(|finding| matches!(finding.problem, Problem::HalfLine | Problem::Unended))
+    }
+
+    fn take_back_last(&mut self) {
+        self.report.findings.pop();
+        self.report.wrong -= 1;
+    }
+}
+
+/// Where this hash stands first, unless it is here.
+fn first_of(lines: &mut FirstLines, hash: u128, line: u64) -> Option<u64> {
+    match lines.entry(hash) {
+        Entry::Occupied(first) => Some(*first.get()),
+        Entry::Vacant(here) => {
+            here.insert(line);
+            None
+        }
+    }
+}
+
+fn read(line: &Line<'_>, reader: &mut Reader) -> Result<Identified, Problem> {
+    if line.bytes.is_empty() {
+        return Err(Problem::Blank);
+    }
+    let text = str::from_utf8(line.bytes).map_err(|error| Problem::NotUtf8 {
+        byte: error.valid_up_to(),
+    })?;
+    reader.identify(text).map_err(Problem::NotARecord)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Sameness, Shape};
+
+    const SHAPE: Shape = Shape {
+        time: &["at"],
+        id: &["id"],
+        sameness: Sameness::Id,
+    };
+
+    fn verify(text: &[u8], sealed: &[u64]) -> DayReport {
+        let folder = tempfile::tempdir().unwrap();
+        let file = DayFile {
+            date: "2025-06-09".parse().unwrap(),
+            path: folder.path().join("mail_2025-06-09.log"),
+        };
+        fs::write(&file.path, text).unwrap();
+        verify_day(&file, &mut Reader::new(SHAPE), Some(&sealed.iter().copied().collect())).unwrap()
+    }
+
+    fn record(id: &str, time: &str) -> String {
+        format!("{{\"id\": \"{id}\", \"at\": \"2025-06-{time}Z\"}}\n")
+    }
+
+    fn found(report: &DayReport) -> Vec<(u64, &'static str)> {
+        report
+            .findings
+            .iter()
+            .map(|finding| (finding.line, finding.problem.name()))
+            .collect()
+    }
+
+    #[test]
+    fn a_sound_file_has_nothing_to_report_but_its_size() {
+        let text = record("a", "09T00:00:00") + &record("b", "09T23:59:59");
+        let expected = DayReport {
+            records: 2,
+            bytes: text.len() as u64,
+            ..DayReport::default()
+        };
+        assert_eq!(verify(text.as_bytes(), &[]), expected);
+        assert_eq!(verify(b"", &[]), DayReport::default());
+    }
+
+    #[test]
+    fn each_kind_of_damage_is_named_with_its_line() {
+        let same = record("a", "09T00:00:00");
+        let mut text = same.clone().into_bytes();
+        text.extend(b"\n{\"id\": \xff\"}\n{\"id\": \"x\"\n[]\n");
+        text.extend(record("b", "10T00:00:00").bytes());
+        text.extend(same.replace(':', " :").replace("00 :00 :00", "00:00:00").bytes());
+        text.extend(record("a", "09T00:00:01").bytes());
+        text.extend(b"{\"id\": \"c");
+        let report = verify(&text, &[]);
+        let expected = [
+            (2, "blank"),
+            (3, "not-utf8"),
+            (4, "not-json"),
+            (5, "not-a-record"),
+            (6, "wrong-day"),
+            (7, "repeated"),
+            (8, "same-id"),
+            (9, "half-line"),
+        ];
+        assert_eq!(found(&report), expected);
+        assert_eq!((report.wrong, report.records), (8, 4));
+        assert_eq!(report.findings[5].problem, Problem::Repeated { first: 1 });
+        assert_eq!(report.findings[1].problem, Problem::NotUtf8 { byte: 7 });
+    }
+
+    #[test]
+    fn a_last_line_without_its_newline_is_whole_or_half() {
+        let text = record("a", "09T00:00:00");
+        let report = verify(text.trim_end().as_bytes(), &[]);
+        assert_eq!((found(&report), report.records), (vec![(1, "no-newline")], 1));
+    }
+
+    #[test]
+    fn a_sealed_half_line_is_listed_and_not_wrong() {
+        let text = format!("{}{{\"id\"\n{}", record("a", "09T00:00:00"), record("b", "09T00:00:01"));
+        let offset = text.find("{\"id\"\n").unwrap() as u64;
+        let report = verify(text.as_bytes(), &[offset]);
+        assert_eq!(
+            (found(&report), report.sealed, report.wrong),
+            (vec![(2, "sealed")], 1, 0)
+        );
+        assert_eq!(verify(text.as_bytes(), &[offset + 1]).wrong, 1);
+    }
+
+    #[test]
+    fn records_that_came_late_are_counted_and_not_wrong() {
+        let times = ["10:00:00", "09:00:00", "09:30:00", "10:00:00"];
+        let lines: Vec<_> = times
+            .iter()
+            .enumerate()
+            .map(|(n, time)| record(&n.to_string(), &format!("09T{time}")))
+            .collect();
+        let report = verify(lines.concat().as_bytes(), &[]);
+        assert_eq!((report.out_of_order, report.wrong), (2, 0));
+    }
+
+    #[test]
+    fn findings_are_limited_and_counted() {
+        let report = verify("junk\n".repeat(MOST_FINDINGS + 5).as_bytes(), &[]);
+        assert_eq!(
+            (report.findings.len(), report.wrong),
+            (MOST_FINDINGS, MOST_FINDINGS as u64 + 5)
+        );
+    }
+
+    #[test]
+    fn a_line_that_grows_while_it_is_read_is_no_half_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = DayFile {
+            date: "2025-06-09".parse().unwrap(),
+            path: folder.path().join("mail_2025-06-09.log"),
+        };
+        fs::write(&file.path, "{\"id\": 1").unwrap();
+        assert!(!grew(&file, 8));
+        assert!(grew(&file, 7));
+    }
+}

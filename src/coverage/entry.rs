@@ -1,0 +1,296 @@
+//! A line of the journal.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Covered;
+use crate::archive::{FileError, Location};
+use crate::source::Retention;
+use crate::window::Window;
+
+/// What the journal is called behind `<base>.`.
+pub const JOURNAL: &str = "coverage.jsonl";
+
+/// The form of the lines that this program writes.
+const VERSION: u32 = 1;
+
+/// What one run did for one stream; see [`crate::coverage`] for the meaning of the fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented once, with the journal")]
+pub struct Entry {
+    pub version: u32,
+    pub program: String,
+    pub at: DateTime<Utc>,
+    pub seconds: f64,
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+    pub end: End,
+    pub covered_to: Option<DateTime<Utc>>,
+    pub error: Option<String>,
+    pub closed: Vec<Closed>,
+    pub requests: u64,
+    pub retries: u64,
+    pub pages: u64,
+    pub received: u64,
+    pub duplicates: u64,
+    pub appended: u64,
+    pub rejected: u64,
+    pub last_record: Option<DateTime<Utc>>,
+    pub covered: Covered,
+    pub last_complete: Option<DateTime<Utc>>,
+}
+
+/// How a stream's part of a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// The service was asked for everything.
+    Exhausted,
+    /// Somebody ended the run.
+    Stopped,
+    /// Something went wrong.
+    Failed,
+    /// There was nothing to ask for.
+    Nothing,
+}
+
+/// A gap that a run went back for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The older end of what was asked for.
+    pub from: DateTime<Utc>,
+    /// Its newer end.
+    pub to: DateTime<Utc>,
+    /// Up to where everything was asked for and filed.
+    pub covered_to: Option<DateTime<Utc>>,
+    /// Why it is still open.
+    pub error: Option<String>,
+}
+
+impl Entry {
+    /// A line for a run that began at `at` and has done nothing yet; it goes on from `before`, the line before it.
+    #[must_use]
+    pub fn new(at: DateTime<Utc>, before: Option<Entry>) -> Self {
+        let (covered, last_complete) =
+            before.map_or_else(Default::default, |before| (before.covered, before.last_complete));
+        Self {
+            version: VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            at,
+            seconds: 0.0,
+            from: None,
+            to: None,
+            end: End::Nothing,
+            covered_to: None,
+            error: None,
+            closed: Vec::new(),
+            requests: 0,
+            retries: 0,
+            pages: 0,
+            received: 0,
+            duplicates: 0,
+            appended: 0,
+            rejected: 0,
+            last_record: None,
+            covered,
+            last_complete,
+        }
+    }
+
+    /// Adds up what is covered with this run, from its own fields and what was covered before it.
+    ///
+    /// Nothing counts that the service had forgotten when the run began, nor what lies after that time.
+    pub fn add_up(&mut self, retention: Retention) {
+        let walked = self.closed.iter().map(|gap| (Some(gap.from), gap.covered_to));
+        for (from, to) in walked.chain([(self.from, self.covered_to)]) {
+            if let (Some(from), Some(to)) = (from, to) {
+                self.covered.add(Window {
+                    from: from.max(retention.oldest(self.at)),
+                    to: to.min(crate::window::ceil_to_millisecond(self.at)),
+                });
+            }
+        }
+        let is_complete = matches!(self.end, End::Exhausted | End::Nothing);
+        if is_complete {
+            self.last_complete = Some(self.at);
+        }
+    }
+
+    /// The line, without its newline.
+    ///
+    /// # Errors
+    /// Never in practice: it holds nothing that JSON cannot.
+    pub fn to_line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads a line of the journal; `None` if it is none of this form.
+    #[must_use]
+    pub fn read(line: &str) -> Option<Self> {
+        serde_json::from_str(line)
+            .ok()
+            .filter(|entry: &Self| entry.version == VERSION)
+    }
+}
+
+/// The newest line of the journal of a stream.
+///
+/// # Errors
+/// If the journal cannot be read; a missing one has no line.
+pub fn newest(location: &Location) -> Result<Option<Entry>, FileError> {
+    location.newest_state_line(JOURNAL, Entry::read)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TWO_WEEKS: Retention = Retention {
+        days: 14,
+        is_documented: true,
+    };
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn entry(at: &str, from: &str, covered_to: Option<&str>, before: Option<Entry>) -> Entry {
+        let mut entry = Entry::new(time(at), before);
+        entry.from = Some(time(from));
+        entry.to = Some(entry.at);
+        entry.covered_to = covered_to.map(time);
+        entry.end = if entry.covered_to == entry.to {
+            End::Exhausted
+        } else {
+            End::Failed
+        };
+        entry.add_up(TWO_WEEKS);
+        entry
+    }
+
+    fn spans(entry: &Entry) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        entry.covered.spans().iter().map(|span| (span.from, span.to)).collect()
+    }
+
+    #[test]
+    fn runs_that_go_on_where_the_one_before_ended_cover_one_span() {
+        let first = entry(
+            "2026-11-10T00:00:00Z",
+            "2026-11-01T00:00:00Z",
+            Some("2026-11-10T00:00:00Z"),
+            None,
+        );
+        let second = entry(
+            "2026-11-11T00:00:00Z",
+            "2026-11-09T23:00:00Z",
+            Some("2026-11-11T00:00:00Z"),
+            Some(first),
+        );
+        assert_eq!(
+            spans(&second),
+            [(time("2026-11-01T00:00:00Z"), time("2026-11-11T00:00:00Z"))]
+        );
+        assert_eq!(second.last_complete, Some(second.at));
+    }
+
+    #[test]
+    fn a_failed_run_covers_as_far_as_it_came_and_is_not_the_last_complete_one() {
+        let first = entry(
+            "2026-11-10T00:00:00Z",
+            "2026-11-01T00:00:00Z",
+            Some("2026-11-10T00:00:00Z"),
+            None,
+        );
+        let part = entry(
+            "2026-11-12T00:00:00Z",
+            "2026-11-10T00:00:00Z",
+            Some("2026-11-11T00:00:00Z"),
+            Some(first.clone()),
+        );
+        assert_eq!(
+            spans(&part),
+            [(time("2026-11-01T00:00:00Z"), time("2026-11-11T00:00:00Z"))]
+        );
+        assert_eq!(part.last_complete, Some(first.at));
+        let none = entry(
+            "2026-11-12T00:00:00Z",
+            "2026-11-10T00:00:00Z",
+            None,
+            Some(first.clone()),
+        );
+        assert_eq!(none.covered, first.covered);
+    }
+
+    #[test]
+    fn what_the_service_had_forgotten_when_it_was_asked_is_not_covered() {
+        let first = entry(
+            "2026-11-01T00:00:00Z",
+            "2026-10-25T00:00:00Z",
+            Some("2026-11-01T00:00:00Z"),
+            None,
+        );
+        let late = entry(
+            "2026-11-20T00:00:00Z",
+            "2026-10-31T00:00:00Z",
+            Some("2026-11-20T00:00:00Z"),
+            Some(first),
+        );
+        assert_eq!(
+            spans(&late),
+            [
+                (time("2026-10-25T00:00:00Z"), time("2026-11-01T00:00:00Z")),
+                (time("2026-11-06T00:00:00Z"), time("2026-11-20T00:00:00Z")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_is_read_back_and_the_form_is_the_documented_one() {
+        let mut entry = entry("2026-11-20T10:00:00Z", "2026-11-20T09:48:00.5Z", None, None);
+        entry.error = Some("port answered 500".into());
+        entry.closed.push(Closed {
+            from: time("2026-11-19T00:00:00Z"),
+            to: time("2026-11-19T01:00:00Z"),
+            covered_to: None,
+            error: None,
+        });
+        let line = entry.to_line().unwrap();
+        let expected = concat!(
+            r#"{"version":1,"program":"0.1.0","at":"2026-11-20T10:00:00Z","seconds":0.0,"#,
+            r#""from":"2026-11-20T09:48:00.500Z","to":"2026-11-20T10:00:00Z","end":"failed","covered_to":null,"#,
+            r#""error":"port answered 500","closed":[{"from":"2026-11-19T00:00:00Z","to":"2026-11-19T01:00:00Z","#,
+            r#""covered_to":null,"error":null}],"requests":0,"retries":0,"pages":0,"received":0,"duplicates":0,"#,
+            r#""appended":0,"rejected":0,"last_record":null,"covered":[],"last_complete":null}"#
+        );
+        assert_eq!(line, expected);
+        assert_eq!(Entry::read(&line), Some(entry));
+        assert_eq!(Entry::read(&line.replace(r#""version":1"#, r#""version":2"#)), None);
+        assert_eq!(Entry::read(&line[..line.len() - 1]), None);
+        assert!(Entry::read(&line.replacen('{', r#"{"new":[1],"#, 1)).is_some());
+    }
+
+    proptest! {
+        /// Whatever runs there were, no time counts as covered that no run asked for.
+        #[test]
+        fn nothing_is_covered_that_nobody_asked_for(
+            runs in prop::collection::vec((0_i64..2_000, 0_i64..2_000, 0_i64..2_000), 1..12),
+        ) {
+            let hour = |hours| DateTime::from_timestamp(1_700_000_000 + hours * 3_600, 0).unwrap();
+            let mut asked = Covered::default();
+            let mut entry = None;
+            for (at, from, to) in runs {
+                let mut next = Entry::new(hour(at), entry);
+                next.from = Some(hour(from));
+                next.covered_to = Some(hour(to));
+                next.add_up(TWO_WEEKS);
+                asked.add(Window { from: hour(from), to: hour(to) });
+                entry = Some(next);
+            }
+            for span in entry.unwrap().covered.spans() {
+                prop_assert!(asked.spans().iter().any(|one| one.from <= span.from && span.to <= one.to));
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Time that nobody asked for: until when it can still be asked for, and what is gone already.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::Covered;
+use crate::source::Retention;
+use crate::window::Window;
+
+/// Time that nobody asked for; either all of it can still be asked for, or all of it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// Its older end.
+    pub from: DateTime<Utc>,
+    /// Its newer end.
+    pub to: DateTime<Utc>,
+    /// When the service begins to forget it, oldest records first.
+    pub going_at: DateTime<Utc>,
+    /// When the service has forgotten all of it.
+    pub gone_at: DateTime<Utc>,
+    /// Whether that time has come.
+    pub is_gone: bool,
+}
+
+/// The gaps when it is `now`, in the order in which they go, which is that of time. One of which a part is gone stands
+/// there as two.
+#[must_use]
+pub fn gaps(covered: &Covered, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
+    let oldest = retention.oldest(now);
+    let halves = covered.gaps(now).into_iter().flat_map(|gap| split(gap, oldest));
+    halves.map(|span| Gap::new(span, retention, now)).collect()
+}
+
+/// The parts of a span before and after a time.
+fn split(span: Window, at: DateTime<Utc>) -> impl Iterator<Item = Window> {
+    let before = Window {
+        to: span.to.min(at),
+        ..span
+    };
+    let after = Window {
+        from: span.from.max(at),
+        ..span
+    };
+    [before, after].into_iter().filter(|part| part.from < part.to)
+}
+
+impl Gap {
+    fn new(span: Window, retention: Retention, now: DateTime<Utc>) -> Self {
+        let gone_at = retention.gone_at(span.to);
+        Self {
+            from: span.from,
+            to: span.to,
+            going_at: retention.gone_at(span.from),
+            gone_at,
+            is_gone: gone_at <= now,
+        }
+    }
+
+    /// The span itself.
+    #[must_use]
+    pub fn span(&self) -> Window {
+        Window {
+            from: self.from,
+            to: self.to,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TWO_WEEKS: Retention = Retention {
+        days: 14,
+        is_documented: true,
+    };
+
+    fn time(text: &str) -> DateTime<Utc> {
+        format!("{text}T00:00:00Z").parse().unwrap()
+    }
+
+    fn span(from: &str, to: &str) -> Window {
+        Window {
+            from: time(from),
+            to: time(to),
+        }
+    }
+
+    #[test]
+    fn a_gap_is_gone_when_the_retention_of_its_newest_time_is_over() {
+        let covered = Covered::from(vec![span("2026-10-01", "2026-11-02"), span("2026-11-05", "2026-11-10")]);
+        let [gap, rest] = gaps(&covered, TWO_WEEKS, time("2026-11-12"))[..] else {
+            panic!("two gaps")
+        };
+        assert_eq!(gap.span(), span("2026-11-02", "2026-11-05"));
+        assert_eq!((gap.going_at, gap.gone_at), (time("2026-11-16"), time("2026-11-19")));
+        assert!(!gap.is_gone);
+        assert_eq!(rest.span(), span("2026-11-10", "2026-11-12"));
+    }
+
+    #[test]
+    fn a_gap_of_which_a_part_is_gone_is_two() {
+        let covered = Covered::from(vec![span("2026-10-01", "2026-11-02"), span("2026-11-05", "2026-11-18")]);
+        let found = gaps(&covered, TWO_WEEKS, time("2026-11-18"));
+        let parts: Vec<_> = found.iter().map(|gap| (gap.span(), gap.is_gone)).collect();
+        assert_eq!(
+            parts,
+            [
+                (span("2026-11-02", "2026-11-04"), true),
+                (span("2026-11-04", "2026-11-05"), false)
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_make_up_the_whole_and_only_what_is_older_than_the_retention_is_gone(
+            spans in prop::collection::vec((0_i64..2_000, 1_i64..60), 1..10),
+            hours in 0_i64..3_000,
+        ) {
+            let start = time("2026-01-01");
+            let now = start + TimeDelta::hours(hours);
+            let spans = spans.into_iter().map(|(from, length)| Window {
+                from: start + TimeDelta::hours(from),
+                to: start + TimeDelta::hours(from + length),
+            });
+            let covered = Covered::from(spans.collect::<Vec<_>>());
+            let found = gaps(&covered, TWO_WEEKS, now);
+            let mut whole = Covered::default();
+            found.iter().for_each(|gap| whole.add(gap.span()));
+            prop_assert_eq!(whole.spans(), covered.gaps(now));
+            for gap in found {
+                prop_assert_eq!(gap.is_gone, gap.to <= TWO_WEEKS.oldest(now));
+                prop_assert!(gap.is_gone || gap.from >= TWO_WEEKS.oldest(now));
+            }
+        }
+    }
+}

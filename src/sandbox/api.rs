@@ -1,0 +1,66 @@
+//! The list of services. Another one is a file beside these and its three lines here.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::event::Event;
+use super::generate::{self, BadSample};
+use super::service::Service;
+use super::{port, terraform, yandex, yandex_audit};
+
+/// One of the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// Yandex 360, mail.
+    Mail,
+    /// Yandex 360, disk.
+    Disk,
+    /// Yandex 360, the unified audit log.
+    Audit,
+    /// Port.
+    Port,
+    /// HCP Terraform.
+    Tfc,
+}
+
+impl Api {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Api; 5] = [Api::Mail, Api::Disk, Api::Audit, Api::Port, Api::Tfc];
+
+    pub(super) fn service(self) -> &'static Service {
+        match self {
+            Api::Mail => &yandex::MAIL,
+            Api::Disk => &yandex::DISK,
+            Api::Audit => &yandex_audit::AUDIT,
+            Api::Port => &port::PORT,
+            Api::Tfc => &terraform::TERRAFORM,
+        }
+    }
+
+    /// The name of the stream that is collected from it.
+    pub fn name(self) -> &'static str {
+        self.service().name
+    }
+
+    /// For how long the service keeps a record; for Yandex, which does not say, what clients ask for.
+    pub fn retention(self) -> TimeDelta {
+        (self.service().habits)().retention.unwrap_or(TimeDelta::MAX)
+    }
+}
+
+impl Event {
+    /// The smallest record that is one of this service's.
+    pub fn minimal(api: Api, time: DateTime<Utc>, id: impl Into<String>) -> Self {
+        let id = id.into();
+        let text = (api.service().minimal)(time, &id);
+        Self { time, id, text }
+    }
+}
+
+/// The records of the sample pages of a service as events, in the order of the pages, each with its own time and text.
+///
+/// # Errors
+///
+/// When a page is not JSON of the right shape.
+pub fn samples(api: Api) -> Result<Vec<Event>, BadSample> {
+    generate::samples(&api.service().recipe)
+}

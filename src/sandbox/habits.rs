@@ -1,0 +1,112 @@
+//! How one service behaves: what its vendor documents, and what the vendor leaves open, which can be set either way.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::event::Event;
+
+/// How one service behaves. What its vendor leaves open can be set either way.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// Where its records come from.
+    pub records: Records,
+    /// Records older than this are gone; `None` keeps all.
+    pub retention: Option<TimeDelta>,
+    /// Whether the lower bound is part of the window.
+    pub includes_from: bool,
+    /// Whether the upper bound is part of the window (not TFC, which has none).
+    pub includes_to: bool,
+    /// The largest page. Yandex refuses to be asked for more, Port and TFC answer with less.
+    pub page_cap: Option<usize>,
+    /// In which order the pages come (the unified log of Yandex, which does not document it).
+    pub sequence: Sequence,
+    /// Shuffles the records inside each page.
+    pub unsorted: bool,
+    /// Answers 504 when the window is wider than this (not TFC).
+    pub widest_window: Option<TimeDelta>,
+    /// Refuses pages that start behind this many records with 400 (Yandex).
+    pub deepest_offset: Option<usize>,
+    /// Writes an empty page as `null` (Yandex).
+    pub null_events: bool,
+    /// Puts an empty page with a token between every two pages (Yandex).
+    pub empty_pages: bool,
+    /// What stands behind the last record (Yandex).
+    pub last_page: LastPage,
+    /// Requests per second; those above it are answered with 429.
+    pub rate_limit: Option<u32>,
+}
+
+impl StreamOptions {
+    /// A service that keeps records for so long and has no quirks, with 1000 generated records.
+    pub(super) fn keeping(retention: TimeDelta) -> Self {
+        Self {
+            records: Records::Generated {
+                count: 1000,
+                arrivals: Some(ARRIVALS),
+            },
+            retention: Some(retention),
+            includes_from: true,
+            includes_to: true,
+            page_cap: None,
+            sequence: Sequence::NewestFirst,
+            unsorted: false,
+            widest_window: None,
+            deepest_offset: None,
+            null_events: false,
+            empty_pages: false,
+            last_page: LastPage::EmptyToken,
+            rate_limit: None,
+        }
+    }
+}
+
+/// The mean time between two generated records that appear while the sandbox runs.
+pub const ARRIVALS: Duration = Duration::from_secs(4);
+
+/// Where the records of a stream come from.
+#[derive(Clone, Debug)]
+pub enum Records {
+    /// Made from the sample pages and the seed, spread over the retention.
+    Generated {
+        /// How many there are when the sandbox starts.
+        count: usize,
+        /// The mean time between two new ones; `None` for no new ones.
+        arrivals: Option<Duration>,
+    },
+    /// Exactly these.
+    Given(Vec<Event>),
+}
+
+/// In which order the records of a window come, over all of its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequence {
+    /// The newest first.
+    NewestFirst,
+    /// The oldest first.
+    OldestFirst,
+    /// In no order, but in the same one as long as the records are the same.
+    Shuffled,
+}
+
+/// What stands behind the last record of a Yandex walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastPage {
+    /// An empty token, as mail and disk document it.
+    EmptyToken,
+    /// `null` in its place, as the unified log documents it.
+    NullToken,
+    /// No token at all.
+    NoToken,
+    /// A token that leads to one more page, which is empty and has none.
+    TokenThenEmpty,
+}
+
+/// How a client proves itself to Port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortLogin {
+    /// With a token that does not end.
+    Token,
+    /// With an id and a secret that mint tokens.
+    Client,
+}

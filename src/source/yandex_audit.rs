@@ -1,0 +1,267 @@
+//! The unified audit log of Yandex 360: `GET {base}/v1/auditlog/organizations/{org}/events`. It has sign-ins, Disk,
+//! Telemost, Messenger and administration events, and no mail.
+//!
+//! Facts: <https://yandex.ru/dev/api360/doc/ru/audit-logs/get-logs>. It documents neither the order of the records nor
+//! whether the bounds belong to the window.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::{
+    Ask, Authorization, BadPage, Kind, Next, Order, Page, Paging, Position, Retention, Source, header, method,
+};
+use crate::env::{self, Env, Faults, Parameters};
+use crate::record::{Sameness, Shape};
+use crate::window::bound;
+
+/// The documented maximum.
+const PAGE_SIZE: u32 = 100;
+
+/// The row of the unified audit log; how long the service keeps records is not documented.
+pub(super) const AUDIT: Kind = Kind {
+    name: "yandex-audit",
+    prefix: "AUDIT",
+    shape: SHAPE,
+    retention: Retention {
+        days: 184,
+        is_documented: false,
+    },
+    former_prefix: Some("NEW"),
+    lookback_days: 184,
+    variables: &["ORGANIZATION_ID_ARG", "YANDEX_CLOUD_API_URL", "AUDIT_API_QUERY"],
+    secrets: &["OAUTH_TOKEN_ARG"],
+    configure,
+};
+
+/// The whole item is the record: what the event is, and who its user was.
+const SHAPE: Shape = Shape {
+    time: &["event", "occurred_at"],
+    id: &["event", "idempotency_id"],
+    sameness: Sameness::Content,
+};
+
+const PARAMETERS: Parameters = Parameters {
+    allowed: &["types", "include_uids", "exclude_uids", "ip", "service"],
+    reserved: &["started_at", "ended_at", "count", "iteration_key"],
+};
+
+/// The unified audit log of an organization.
+#[derive(Debug)]
+struct YandexAudit {
+    address: Url,
+    query: Vec<(String, String)>,
+    authorization: Authorization,
+}
+
+fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
+    let token = env.required_secret("OAUTH_TOKEN_ARG", faults);
+    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), faults);
+    let base = env.or(
+        "YANDEX_CLOUD_API_URL",
+        "https://cloud-api.yandex.net",
+        env::address,
+        faults,
+    );
+    let query = env.query("AUDIT_API_QUERY", PARAMETERS, faults);
+    Some(Arc::new(YandexAudit {
+        address: method(&base?, &format!("/v1/auditlog/organizations/{}/events", organization?)),
+        query: joined(query?),
+        authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
+    }))
+}
+
+/// The service takes a list as one parameter with commas, unlike the logs of mail and disk, which repeat it.
+fn joined(query: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut joined: Vec<(String, String)> = Vec::new();
+    for (name, value) in query {
+        match joined.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => *values = format!("{values},{value}"),
+            None => joined.push((name, value)),
+        }
+    }
+    joined
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    // Required; `null` is an empty page.
+    #[serde(borrow, deserialize_with = "super::present")]
+    items: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    iteration_key: Option<String>,
+}
+
+/// The error body of this host: a message for people, often in Russian, and its English counterpart.
+#[derive(Deserialize)]
+struct ErrorBody {
+    message: Option<String>,
+    description: Option<String>,
+    error: Option<String>,
+}
+
+impl Source for YandexAudit {
+    fn shape(&self) -> Shape {
+        SHAPE
+    }
+
+    fn paging(&self) -> Paging {
+        Paging::Bounded
+    }
+
+    fn order(&self) -> Order {
+        Order::Unknown
+    }
+
+    fn page_size(&self) -> u32 {
+        PAGE_SIZE
+    }
+
+    fn authorization(&self) -> &Authorization {
+        &self.authorization
+    }
+
+    fn address(&self) -> &Url {
+        &self.address
+    }
+
+    fn page_url(&self, ask: &Ask) -> Url {
+        let mut url = self.address.clone();
+        let count = ask.size.of(PAGE_SIZE).min(PAGE_SIZE);
+        let mut query = url.query_pairs_mut();
+        query.append_pair("started_at", &bound(ask.window.from));
+        query.append_pair("ended_at", &bound(ask.window.to));
+        query.append_pair("count", &count.to_string());
+        if let Position::Token(key) = &ask.position {
+            query.append_pair("iteration_key", key);
+        }
+        query.extend_pairs(&self.query);
+        drop(query);
+        url
+    }
+
+    fn read_page<'a>(&self, _ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
+        let envelope: Envelope<'a> = serde_json::from_str(body)?;
+        // Null, empty or absent: each is the documented end, also behind a full page.
+        let key = envelope.iteration_key.filter(|key| !key.is_empty());
+        Ok(Page {
+            records: envelope.items.unwrap_or_default(),
+            next: key.map_or(Next::Last, |key| Next::At(Position::Token(key))),
+            pages: None,
+        })
+    }
+
+    fn error_message(&self, body: &str) -> Option<String> {
+        let error: ErrorBody = serde_json::from_str(body).ok()?;
+        error.message.or(error.description).or(error.error)
+    }
+
+    fn advice(&self, status: u16) -> &'static str {
+        match status {
+            400 => {
+                "check that the organization's tariff has audit logs, and AUDIT_API_QUERY (include_uids and exclude_uids \
+                 exclude each other)"
+            }
+            401 => "check that OAUTH_TOKEN_ARG holds a valid token that has not expired",
+            403 => "check that the token's application has the scope ya360_security:read_auditlog",
+            404 => "check ORGANIZATION_ID_ARG, and YANDEX_CLOUD_API_URL if it is set",
+            _ => "the service may be in trouble; the next run goes on from here",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::PageSize;
+    use crate::window::Window;
+
+    const SETTINGS: [(&str, &str); 2] = [
+        ("OAUTH_TOKEN_ARG", "OAuth y0_invented"),
+        ("ORGANIZATION_ID_ARG", "1000001"),
+    ];
+
+    fn source(query: &str) -> Arc<dyn Source> {
+        let env = Env::from_pairs(SETTINGS.into_iter().chain([("AUDIT_API_QUERY", query)]));
+        configure(&env, &mut Faults::default()).unwrap()
+    }
+
+    fn ask(position: Position) -> Ask {
+        let at = |time: &str| time.parse().unwrap();
+        Ask {
+            window: Window::new(at("2025-06-09T00:00:00Z"), at("2025-06-10T12:00:00.123Z")),
+            position,
+            size: PageSize::default(),
+        }
+    }
+
+    fn next(body: &str) -> Next {
+        source("").read_page(&ask(Position::First), body).unwrap().next
+    }
+
+    #[test]
+    fn a_page_is_asked_for_between_two_bounds_and_by_its_key() {
+        assert_eq!(
+            source("").page_url(&ask(Position::First)).as_str(),
+            "https://cloud-api.yandex.net/v1/auditlog/organizations/1000001/events?\
+             started_at=2025-06-09T00%3A00%3A00.000Z&ended_at=2025-06-10T12%3A00%3A00.123Z&count=100"
+        );
+        let url = source("").page_url(&ask(Position::Token("MTAw+/=".into())));
+        assert!(
+            url.as_str().ends_with("&count=100&iteration_key=MTAw%2B%2F%3D"),
+            "{url}"
+        );
+    }
+
+    #[test]
+    fn a_list_is_one_parameter_with_commas_however_the_operator_wrote_it() {
+        for query in [
+            "types=id_cookie.set&ip=192.0.2.7&types=a.b",
+            "types=id_cookie.set,a.b&ip=192.0.2.7",
+        ] {
+            let url = source(query).page_url(&ask(Position::First));
+            assert!(
+                url.as_str().ends_with("&types=id_cookie.set%2Ca.b&ip=192.0.2.7"),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_null_empty_or_absent_ends_the_walk() {
+        assert_eq!(
+            next(r#"{"items":[],"iteration_key":"k"}"#),
+            Next::At(Position::Token("k".into()))
+        );
+        for last in [
+            r#"{"items":[],"iteration_key":null}"#.to_owned(),
+            r#"{"items":[],"iteration_key":""}"#.to_owned(),
+            r#"{"items":null}"#.to_owned(),
+            format!(r#"{{"items":[{}{{}}]}}"#, "{},".repeat(99)),
+        ] {
+            assert_eq!(next(&last), Next::Last, "{last}");
+        }
+    }
+
+    #[test]
+    fn an_error_object_is_not_an_empty_page() {
+        let source = source("");
+        let ask = ask(Position::First);
+        for body in [r#"{"code":7,"message":"no"}"#, "{}", "[]", "<html>"] {
+            assert!(source.read_page(&ask, body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_quoted_and_explained() {
+        let source = source("");
+        let body = r#"{"message":"Не авторизован.","description":"Unauthorized","error":"UnauthorizedError"}"#;
+        assert_eq!(source.error_message(body).as_deref(), Some("Не авторизован."));
+        assert_eq!(source.error_message(r#"{"error":"X"}"#).as_deref(), Some("X"));
+        assert_eq!(source.error_message("<html>"), None);
+        assert!(source.advice(403).contains("ya360_security:read_auditlog"));
+    }
+}

@@ -1,0 +1,191 @@
+//! Tables for people: columns as wide as what stands in them, numbers at the right, and the forms of what stands there.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+/// What stands between two columns.
+const BETWEEN: &str = "  ";
+
+/// A column: its heading, and on which side its cells stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    heading: &'static str,
+    is_number: bool,
+}
+
+/// A column of text.
+#[must_use]
+pub fn left(heading: &'static str) -> Column {
+    Column {
+        heading,
+        is_number: false,
+    }
+}
+
+/// A column of numbers.
+#[must_use]
+pub fn right(heading: &'static str) -> Column {
+    Column {
+        heading,
+        is_number: true,
+    }
+}
+
+/// Rows of `N` cells below a line of headings. Cells hold characters that are one column of a terminal wide.
+#[derive(Clone, Debug)]
+pub struct Table<const N: usize> {
+    columns: [Column; N],
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(columns: [Column; N]) -> Self {
+        Self {
+            columns,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: [String; N]) {
+        self.rows.push(cells);
+    }
+
+    /// Whether it has no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// The headings and the rows, a line each, without white space at their ends.
+impl<const N: usize> fmt::Display for Table<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headings = self.columns.map(|column| column.heading.to_owned());
+        let lines = || std::iter::once(&headings).chain(&self.rows);
+        let widths: [usize; N] = std::array::from_fn(|column| {
+            let cells = lines().map(|cells| cells[column].chars().count());
+            cells.max().unwrap_or(0)
+        });
+        for cells in lines() {
+            let mut line = String::new();
+            for ((cell, width), column) in cells.iter().zip(widths).zip(self.columns) {
+                match column.is_number {
+                    true => line.push_str(&format!("{cell:>width$}{BETWEEN}")),
+                    false => line.push_str(&format!("{cell:<width$}{BETWEEN}")),
+                }
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// A time as every command shows it: RFC 3339, UTC, with as many digits of a second as it has.
+#[must_use]
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// The same to the second, which is 20 characters wide.
+#[must_use]
+pub fn to_the_second(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A length of time by its largest unit, rounded down: `45s`, `12m`, `36h`, `12d`; below 0 it is `0s`.
+#[must_use]
+pub fn age(length: TimeDelta) -> String {
+    match length.num_seconds() {
+        ..0 => "0s".to_owned(),
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7_200 => format!("{}m", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A number of bytes in three digits and a binary unit: `999B`, `1.21K`, `45.6M`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    if bytes < 1_000 {
+        return format!("{bytes}B");
+    }
+    let mut value = bytes as f64;
+    let mut unit = 'B';
+    for larger in ['K', 'M', 'G', 'T', 'P', 'E'] {
+        // What would be shown with four digits goes to the next unit.
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1_024.0, larger);
+    }
+    let decimals = match value {
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_numbers_stand_at_the_right() {
+        let mut table = Table::new([left("NAME"), right("N"), left("BAR")]);
+        assert!(table.is_empty());
+        table.row(["ä".into(), "12345".into(), "▁█".into()]);
+        table.row(["longer".into(), "1".into(), String::new()]);
+        assert_eq!(
+            table.to_string(),
+            "NAME        N  BAR\nä       12345  ▁█\nlonger      1\n"
+        );
+    }
+
+    #[test]
+    fn ages_are_shown_by_their_largest_unit() {
+        for (seconds, text) in [
+            (-5, "0s"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (7_199, "119m"),
+            (7_200, "2h"),
+            (172_799, "47h"),
+            (172_800, "2d"),
+            (86_400 * 400, "400d"),
+        ] {
+            assert_eq!(age(TimeDelta::seconds(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1_000, "0.98K"),
+            (1_024, "1.00K"),
+            (10_240, "10.0K"),
+            (1_048_576 * 456 / 10, "45.6M"),
+            (1 << 30, "1.00G"),
+            (u64::MAX, "16.0E"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_size_is_wider_than_five_characters(bytes: u64, shift in 0_u32..64) {
+            prop_assert!(size(bytes >> shift).len() <= 5);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! HCP Terraform: more pages than the cap, and pages that shift while they are read.
+
+use std::collections::BTreeSet;
+
+use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
+
+use super::support::{Catalog, at, event, lines_by_file, serve};
+
+/// Two thousand records of some hours, some of them of one time.
+fn backlog() -> Vec<Event> {
+    (0..2_000)
+        .map(|n| event(Api::Tfc, at(600 + n / 3 * 15), &format!("old-{n}")))
+        .collect()
+}
+
+fn feed(steps: Vec<(usize, Action)>) -> Sandbox {
+    serve(|options| {
+        let mut options = options.give(Api::Tfc, backlog());
+        options[Api::Tfc].page_cap = Some(100);
+        options[Api::Tfc].rate_limit = None;
+        steps.into_iter().fold(options, |options, (request, action)| {
+            options.step(Step::at(Api::Tfc, request, action))
+        })
+    })
+}
+
+fn arrivals(name: &str, count: usize) -> Vec<Event> {
+    (0..count)
+        .map(|n| event(Api::Tfc, at(20), &format!("{name}-{n}")))
+        .collect()
+}
+
+fn lines(events: &[Event]) -> BTreeSet<String> {
+    lines_by_file(Api::Tfc, events).into_values().flatten().collect()
+}
+
+#[test]
+fn more_pages_than_the_cap_come_in_pieces_from_the_oldest_on() {
+    for (cap, unsorted) in [(1, false), (2, true), (3, false), (19, false), (20, false), (21, true)] {
+        let sandbox = serve(|options| {
+            let mut options = options.give(Api::Tfc, backlog());
+            options[Api::Tfc].page_cap = Some(100);
+            options[Api::Tfc].rate_limit = None;
+            options[Api::Tfc].unsorted = unsorted;
+            options
+        });
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_PAGES", cap);
+        catalog.collect(0, &[]);
+        catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+        let before = catalog.tree();
+        catalog.collect(0, &[]);
+        catalog.assert_unchanged(&before);
+    }
+}
+
+#[test]
+fn pages_that_shift_while_they_are_read_cost_no_record() {
+    for rhythm in [1, 2, 3, 7] {
+        for size in [1, 99, 100, 101, 250] {
+            let steps = (1..6)
+                .map(|n| {
+                    (
+                        n * rhythm,
+                        Action::Add(Api::Tfc, arrivals(&format!("{rhythm}-{size}-{n}"), size)),
+                    )
+                })
+                .collect();
+            let sandbox = feed(steps);
+            let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_PAGES", 2);
+            // What arrives behind the page that shows it is the next run's, and so on while something arrives.
+            for _ in 0..3 {
+                catalog.collect(0, &[]);
+            }
+            catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+        }
+    }
+}
+
+#[test]
+fn what_retention_takes_away_during_a_walk_costs_no_other_record() {
+    for (rhythm, count) in [(1, 30), (2, 100), (3, 150), (5, 400)] {
+        let mut steps: Vec<_> = (1..5)
+            .map(|n| (n * rhythm, Action::DropOldest(Api::Tfc, count)))
+            .collect();
+        steps.push((4, Action::Add(Api::Tfc, arrivals("new", 130))));
+        let sandbox = feed(steps);
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_PAGES", 3);
+        catalog.collect(0, &[]);
+        catalog.collect(0, &[]);
+        let held = catalog.lines(Api::Tfc);
+        let distinct: BTreeSet<String> = held.iter().cloned().collect();
+        assert_eq!(distinct.len(), held.len(), "a record is there twice");
+        let missing: Vec<_> = lines(&sandbox.events(Api::Tfc))
+            .difference(&distinct)
+            .take(3)
+            .cloned()
+            .collect();
+        assert!(missing.is_empty(), "{rhythm} {count}: {missing:#?}");
+        let ever: Vec<Event> = backlog().into_iter().chain(arrivals("new", 130)).collect();
+        assert!(distinct.len() <= ever.len());
+    }
+}
+
+#[test]
+fn a_failure_in_the_middle_leaves_no_hole_behind_the_newest_record() {
+    for failing in 2..30 {
+        let sandbox = feed(Vec::new());
+        let refusal = Action::Answer(trailkeeper::sandbox::Answer::html(403, "Forbidden"));
+        sandbox.step(Step::at(Api::Tfc, failing, refusal));
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_PAGES", 2);
+        let first = catalog.run(&["--json"]);
+        if first.code == 0 {
+            assert!(failing > 20, "a walk over 20 pages has more than {failing} requests");
+            return;
+        }
+        let held = catalog.lines(Api::Tfc);
+        let all = sandbox.events(Api::Tfc);
+        // Times are whole at the edge of what is held: records of one time can stand on two pages.
+        let expected: Vec<_> = all.iter().take(held.len()).collect();
+        let newest = expected.last().map(|event| event.time);
+        let must: Vec<Event> = all.iter().filter(|event| Some(event.time) < newest).cloned().collect();
+        let held: BTreeSet<String> = held.into_iter().collect();
+        assert!(lines(&must).is_subset(&held), "request {failing}: a hole");
+        catalog.collect(0, &[]);
+        catalog.assert_holds(Api::Tfc, &all);
+    }
+}
+
+#[test]
+fn a_rate_limit_with_a_reset_in_fractions_of_a_second_is_waited_for() {
+    let sandbox = serve(|options| {
+        let mut options = options.give(Api::Tfc, backlog());
+        options[Api::Tfc].page_cap = Some(100);
+        options[Api::Tfc].rate_limit = Some(15);
+        options
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc])
+        .with("MAX_PAGES", 2)
+        .with("MAX_RETRIES", 1);
+    let summary = catalog.collect_one(0, &[]);
+    catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+    assert_ne!(summary["retries"], 0);
+}
