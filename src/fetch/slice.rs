@@ -90,10 +90,17 @@ enum Doubt {
         count: usize,
         was_enlarged: bool,
     },
+    /// What lies before `time` and before the slice is asked for: only if there is anything can a wide answer tell
+    /// whether the one of `count` was cut.
+    Further {
+        time: DateTime<Utc>,
+        count: usize,
+    },
     /// Far more is asked for: if more than `count` come, the answer was not cut.
     Wide {
         time: DateTime<Utc>,
         count: usize,
+        was_enlarged: bool,
     },
 }
 
@@ -107,13 +114,16 @@ pub(super) async fn fetch_slice(
     let source = fetcher.source();
     let mut walk = SliceWalk::new(slice, horizon, max_pages, source.page_size(), source.order());
     loop {
-        let can_narrow = slice.is_divisible();
+        let can_narrow = slice.is_divisible() || walk.is_looking_further();
         let step = match fetcher.page(&walk.ask(), can_narrow).await {
             Ok(page) => {
                 let most_seen = fetcher.note_answer(page.records.len());
                 walk.take(page, most_seen)
             }
-            Err(PageError::TooWide(_)) => return Ok(SliceEnd::TooWide),
+            Err(PageError::TooWide(_)) => match walk.cannot_look_further() {
+                Some(step) => step,
+                None => return Ok(SliceEnd::TooWide),
+            },
             Err(PageError::TooLarge(error)) => walk.shrink_page(error),
             Err(PageError::Fatal(error)) => Step::Fail(error),
         };
@@ -151,6 +161,7 @@ impl SliceWalk {
         let (from, to) = match self.doubt {
             Doubt::None | Doubt::Larger { .. } => (from, self.upper),
             Doubt::Below { time, .. } => (from, time - TICK),
+            Doubt::Further { time, .. } => (from - WIDE_PROBE, time - TICK),
             Doubt::Wide { .. } => (from - WIDE_PROBE, self.upper),
         };
         Ask {
@@ -163,8 +174,7 @@ impl SliceWalk {
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
     fn take(&mut self, page: FetchedPage, most_seen: usize) -> Step {
         let count = page.records.len();
-        let is_outside = matches!(self.doubt, Doubt::Wide { .. });
-        let added = if is_outside {
+        let added = if self.is_looking_further() {
             Added::default()
         } else {
             self.note(page.records)
@@ -178,7 +188,15 @@ impl SliceWalk {
                 },
                 _,
             ) => self.settle_below(time, before, was_enlarged, count > 0),
-            (Doubt::Wide { time, count: before }, _) => self.settle_wide(time, before, count),
+            (Doubt::Further { time, count: before }, _) => self.settle_further(time, before, count > 0),
+            (
+                Doubt::Wide {
+                    time,
+                    count: before,
+                    was_enlarged,
+                },
+                _,
+            ) => self.settle_wide(time, before, was_enlarged, count),
             (_, Next::Last) => Step::Complete,
             (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
                 (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
@@ -312,18 +330,52 @@ impl SliceWalk {
     /// What was found strictly before the time settles the doubt, or raises the next question.
     fn settle_below(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: bool) -> Step {
         match (found, was_enlarged) {
-            (false, false) => Step::Complete,
-            (false, true) => self.probe(Doubt::Wide { time, count }),
+            (false, false) => self.probe(Doubt::Further { time, count }),
+            (false, true) => self.probe(Doubt::Wide {
+                time,
+                count,
+                was_enlarged,
+            }),
             (true, false) => self.enlarge(time, count),
             (true, true) => same_time(time, count),
         }
     }
 
-    fn settle_wide(&self, time: DateTime<Utc>, count: usize, found: usize) -> Step {
-        if found > count {
-            Step::Complete
-        } else {
-            same_time(time, count)
+    /// With nothing older anywhere, no answer can show whether one was cut.
+    fn settle_further(&mut self, time: DateTime<Utc>, count: usize, found: bool) -> Step {
+        match found {
+            false => Step::Complete,
+            true => self.probe(Doubt::Wide {
+                time,
+                count,
+                was_enlarged: false,
+            }),
+        }
+    }
+
+    fn settle_wide(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: usize) -> Step {
+        match (found > count, was_enlarged) {
+            (true, _) => Step::Complete,
+            (false, false) => self.enlarge(time, count),
+            (false, true) => same_time(time, count),
+        }
+    }
+
+    /// Whether more than the slice is asked for, to settle a doubt.
+    fn is_looking_further(&self) -> bool {
+        matches!(self.doubt, Doubt::Further { .. } | Doubt::Wide { .. })
+    }
+
+    /// The service cannot answer for so much; what to do where that was asked to settle a doubt.
+    fn cannot_look_further(&mut self) -> Option<Step> {
+        match self.doubt {
+            Doubt::Further { .. } => Some(Step::Complete),
+            Doubt::Wide {
+                time,
+                count,
+                was_enlarged: false,
+            } => Some(self.enlarge(time, count)),
+            _ => None,
         }
     }
 
@@ -345,6 +397,9 @@ impl SliceWalk {
     fn shrink_page(&mut self, error: FetchError) -> Step {
         if let Doubt::Larger { count } | Doubt::Wide { count, .. } = self.doubt {
             return same_time(self.upper, count);
+        }
+        if matches!(self.doubt, Doubt::Further { .. }) {
+            return Step::Complete;
         }
         let Some(size) = self.size.halved(self.usual_size) else {
             return Step::Fail(error);
@@ -611,6 +666,41 @@ mod tests {
         }
 
         #[test]
+        fn slices_of_any_width_show_what_a_silent_cap_cuts_off(
+            mut service in services(),
+            cap in 1_usize..30,
+            width in 1_i64..3_000,
+        ) {
+            service.has_tokens = false;
+            service.cap = Some(cap);
+            let mut most_seen = 0;
+            let mut rest = Some(slice(-1_000, 5_000));
+            while let Some(part) = rest {
+                let (part, newer) = part.split(TimeDelta::milliseconds(width));
+                rest = newer;
+                let (end, walk) = walk(&service, part, 20, &mut most_seen, 20_000);
+                if matches!(end, Step::Fail(FetchError::SameTime { .. })) {
+                    prop_assert!(largest_burst(&service) >= cap.min(service.page_size));
+                    return Ok(());
+                }
+                prop_assert_eq!(end, Step::Complete);
+                let due: Vec<usize> = service.feed.iter().enumerate()
+                    .filter(|(_, time)| {
+                        let time = DateTime::from_timestamp_millis(START + **time).unwrap();
+                        part.from < time && time < part.to
+                    })
+                    .map(|(id, _)| id)
+                    .collect();
+                let have = ids(&walk.harvest.records);
+                // The one case that no answer can show: nothing older exists, and exactly the cap came.
+                let oldest = service.feed.iter().min().copied();
+                let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
+                let missing = due.iter().filter(|id| !have.contains(id)).count();
+                prop_assert!(missing == 0 || at_oldest > cap, "{} records are missing up to {}", missing, part.to);
+            }
+        }
+
+        #[test]
         fn the_slices_of_a_window_bring_every_record_in_pieces_that_are_each_complete(
             service in services(),
             max_pages in 1_u32..6,
@@ -641,6 +731,36 @@ mod tests {
                 }
             }
             prop_assert_eq!(filed.into_keys().collect::<Vec<_>>(), all_ids(&service));
+        }
+    }
+
+    #[test]
+    fn a_burst_that_is_cut_silently_is_found_out_although_nothing_older_is_in_its_slice() {
+        let older = (0..50).map(|n| n * 10);
+        let service = Service {
+            feed: older.chain([5_000; 60]).collect(),
+            page_size: 100,
+            has_tokens: false,
+            cap: Some(40),
+            includes_from: true,
+            includes_to: true,
+            sorts_pages: true,
+            gives_empty_pages: false,
+            says_last: true,
+        };
+        let (end, _) = walk(&service, slice(4_000, 6_000), 20, &mut 0, 100);
+        assert!(
+            matches!(end, Step::Fail(FetchError::SameTime { count: 40, .. })),
+            "{end:?}"
+        );
+        // One that is not cut is no reason to fail, whether or not there is anything before it.
+        for (cap, has_older) in [(None, true), (None, false), (Some(70), true)] {
+            let mut service = Service { cap, ..service.clone() };
+            if !has_older {
+                service.feed.retain(|time| *time == 5_000);
+            }
+            let (end, walk) = walk(&service, slice(4_000, 6_000), 20, &mut 0, 100);
+            assert_eq!((end, walk.harvest.records.len()), (Step::Complete, 60));
         }
     }
 
