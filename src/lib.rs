@@ -34,6 +34,7 @@ pub mod config;
 pub mod fetch;
 pub mod archive;
 pub mod coverage;
+pub mod status;
 pub mod progress;
 pub mod logging;
 pub mod lateness;

@@ -33,6 +33,10 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         match command {
             Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
+            Command::Check(arguments) => commands::check::run(&arguments, now).await,
+            Command::Status(arguments) => commands::status::run(&arguments, now),
+            Command::Coverage(arguments) => commands::coverage::run(&arguments, now),
+            Command::Verify(arguments) => commands::verify::run(&arguments, now),
             Command::Reconcile(arguments) => commands::reconcile::run(&arguments, now).await,
             Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
             Command::Demo(arguments) => commands::demo::run(&arguments, now).await,

@@ -16,11 +16,11 @@ use crate::table::{Table, left, rfc3339, right};
 pub enum Exit {
     /// All streams are complete.
     Complete = 0,
-    /// The settings are wrong, or the program could not start.
+    /// The settings are wrong, the program could not start, or `check` found something that does not work.
     Setup = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// At least one stream is not complete.
+    /// At least one stream is not complete, is older than `status --max-age` allows, or holds what `verify` calls wrong.
     StreamFailed = 3,
     /// Another run holds one of the catalogs.
     Locked = 4,

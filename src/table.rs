@@ -32,26 +32,83 @@ pub fn right(heading: &'static str) -> Column {
     }
 }
 
-/// Rows of `N` cells below a line of headings. Cells hold characters that are one column of a terminal wide.
+/// What stands in a row of a column, of characters that are one column of a terminal wide.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    text: String,
+    colour: Option<Colour>,
+}
+
+/// The colour of a cell, where colours are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// As it should be.
+    Green,
+    /// It deserves a look.
+    Yellow,
+    /// It is wrong.
+    Red,
+}
+
+impl Cell {
+    /// A cell in a colour.
+    #[must_use]
+    pub fn coloured(text: impl Into<String>, colour: Colour) -> Self {
+        Self {
+            text: text.into(),
+            colour: Some(colour),
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self {
+            text: text.into(),
+            colour: None,
+        }
+    }
+}
+
+impl Colour {
+    /// The code of ECMA-48, SGR.
+    fn code(self) -> u8 {
+        match self {
+            Self::Red => 31,
+            Self::Green => 32,
+            Self::Yellow => 33,
+        }
+    }
+}
+
+/// Rows of `N` cells below a line of headings.
 #[derive(Clone, Debug)]
 pub struct Table<const N: usize> {
     columns: [Column; N],
-    rows: Vec<[String; N]>,
+    rows: Vec<[Cell; N]>,
+    is_coloured: bool,
 }
 
 impl<const N: usize> Table<N> {
-    /// A table without rows.
+    /// A table without rows, without colours.
     #[must_use]
     pub fn new(columns: [Column; N]) -> Self {
         Self {
             columns,
             rows: Vec::new(),
+            is_coloured: false,
         }
     }
 
+    /// The same, with colours if `is_coloured`.
+    #[must_use]
+    pub fn with_colours(self, is_coloured: bool) -> Self {
+        Self { is_coloured, ..self }
+    }
+
     /// Adds a row.
-    pub fn row(&mut self, cells: [String; N]) {
-        self.rows.push(cells);
+    pub fn row(&mut self, cells: [impl Into<Cell>; N]) {
+        self.rows.push(cells.map(Into::into));
     }
 
     /// Whether it has no row.
@@ -59,28 +116,35 @@ impl<const N: usize> Table<N> {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    fn line(&self, cells: &[Cell; N], widths: [usize; N]) -> String {
+        let mut line = String::new();
+        for ((cell, width), column) in cells.iter().zip(widths).zip(self.columns) {
+            let space = " ".repeat(width - cell.text.chars().count());
+            let text = match cell.colour.filter(|_| self.is_coloured) {
+                Some(colour) => format!("\u{1b}[{}m{}\u{1b}[0m", colour.code(), cell.text),
+                None => cell.text.clone(),
+            };
+            match column.is_number {
+                true => line.extend([&*space, &*text, BETWEEN]),
+                false => line.extend([&*text, &*space, BETWEEN]),
+            }
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
 }
 
 /// The headings and the rows, a line each, without white space at their ends.
 impl<const N: usize> fmt::Display for Table<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headings = self.columns.map(|column| column.heading.to_owned());
+        let headings = self.columns.map(|column| Cell::from(column.heading));
         let lines = || std::iter::once(&headings).chain(&self.rows);
-        let widths: [usize; N] = std::array::from_fn(|column| {
-            let cells = lines().map(|cells| cells[column].chars().count());
+        let widths = std::array::from_fn(|column| {
+            let cells = lines().map(|cells| cells[column].text.chars().count());
             cells.max().unwrap_or(0)
         });
-        for cells in lines() {
-            let mut line = String::new();
-            for ((cell, width), column) in cells.iter().zip(widths).zip(self.columns) {
-                match column.is_number {
-                    true => line.push_str(&format!("{cell:>width$}{BETWEEN}")),
-                    false => line.push_str(&format!("{cell:<width$}{BETWEEN}")),
-                }
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        Ok(())
+        lines().try_for_each(|cells| writeln!(f, "{}", self.line(cells, widths)))
     }
 }
 
@@ -141,11 +205,23 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell_and_numbers_stand_at_the_right() {
         let mut table = Table::new([left("NAME"), right("N"), left("BAR")]);
         assert!(table.is_empty());
-        table.row(["ä".into(), "12345".into(), "▁█".into()]);
-        table.row(["longer".into(), "1".into(), String::new()]);
+        table.row(["ä", "12345", "▁█"]);
+        table.row(["longer", "1", ""]);
         assert_eq!(
             table.to_string(),
             "NAME        N  BAR\nä       12345  ▁█\nlonger      1\n"
+        );
+    }
+
+    #[test]
+    fn colours_are_shown_where_they_are_asked_for_and_take_no_width() {
+        let mut table = Table::new([left("A"), left("B")]);
+        table.row([Cell::coloured("ok", Colour::Green), "x".into()]);
+        table.row([Cell::from("longer"), "y".into()]);
+        assert_eq!(table.to_string(), "A       B\nok      x\nlonger  y\n");
+        assert_eq!(
+            table.with_colours(true).to_string(),
+            "A       B\n\u{1b}[32mok\u{1b}[0m      x\nlonger  y\n"
         );
     }
 

@@ -25,10 +25,6 @@ const TARGET_PAGES: usize = 10;
 /// How much longer a slice may be than the one before it, so that one quiet night does not make the morning overflow.
 const GROWTH: i32 = 8;
 
-/// How much shorter a slice becomes at most when it held too much: what was read of it may be a burst, and not tell how
-/// dense the rest is.
-const MOST_SHRINKING: i32 = 8;
-
 /// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -192,6 +188,17 @@ pub struct SlicePlan {
     end: DateTime<Utc>,
     width: TimeDelta,
     target_records: usize,
+    /// What is known to be dense in what is still to be given out, the nearest last.
+    dense: Vec<Dense>,
+}
+
+/// A part that is known to hold much, because a slice with it overflowed.
+#[derive(Clone, Copy, Debug)]
+struct Dense {
+    /// Where it begins.
+    from: DateTime<Utc>,
+    /// How long a slice of it may be.
+    width: TimeDelta,
 }
 
 impl SlicePlan {
@@ -205,14 +212,27 @@ impl SlicePlan {
             end: window.to,
             width: FIRST_WIDTH,
             target_records: (page_size as usize * TARGET_PAGES).clamp(1, MOST_TARGET_RECORDS),
+            dense: Vec::new(),
         }
     }
 
     /// The slice to ask for next; `None` when the whole window was given out.
     pub fn next_slice(&mut self) -> Option<Slice> {
-        let (slice, rest) = self.rest?.split(self.width);
+        let rest = self.rest?;
+        let (slice, rest) = rest.split(self.width_at(rest.from));
         self.rest = rest;
         Some(slice)
+    }
+
+    /// The length of a slice that begins here: it does not reach from a quiet part into a dense one.
+    fn width_at(&mut self, from: DateTime<Utc>) -> TimeDelta {
+        while let Some(dense) = self.dense.pop_if(|dense| dense.from <= from) {
+            self.width = self.width.min(dense.width);
+        }
+        match self.dense.last() {
+            Some(dense) => self.width.min(dense.from - from),
+            None => self.width,
+        }
     }
 
     /// A slice came back whole with this many records: fit the length of the next ones to it.
@@ -228,8 +248,11 @@ impl SlicePlan {
     /// A slice held too much: at least `records` of it lie between its newer end and `oldest`. It is given out again, in
     /// shorter slices, and so is everything behind it.
     pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, records: usize) {
-        let fitting = self.fitting(slice.to - oldest, records);
-        self.again_from(slice, fitting.max(slice.width() / MOST_SHRINKING));
+        let width = self.fitting(slice.to - oldest, records).max(LEAST_WIDTH);
+        // Nothing is known of what lies before it: as dense as the rest, or quiet.
+        let from = floor_to_millisecond(oldest) - LEAST_WIDTH;
+        self.dense.push(Dense { from, width });
+        self.again_from(slice, width);
     }
 
     /// The service could not answer for a slice of this length. It is given out again, and everything behind it.
@@ -287,15 +310,17 @@ mod tests {
         let second = plan.next_slice().unwrap();
         assert_eq!(second.width(), first.width() * GROWTH);
         plan.overflowed(second, second.to - TimeDelta::minutes(1), 10_000);
-        let third = plan.next_slice().unwrap();
-        assert_eq!(
-            (third.from, third.width()),
-            (second.from, second.width() / MOST_SHRINKING)
-        );
-        plan.overflowed(third, third.to - third.width() * 4 / 5, 10_000);
-        let fourth = plan.next_slice().unwrap();
-        assert_eq!(fourth.from, second.from);
-        assert_eq!(fourth.width().num_seconds(), third.width().num_seconds() * 4 / 5 / 5);
+        let again = plan.next_slice().unwrap();
+        assert_eq!((again.from, again.width()), (second.from, TimeDelta::seconds(12)));
+        for _ in 0..10 {
+            let quiet = plan.next_slice().unwrap();
+            plan.completed(quiet, 0);
+            if quiet.to == second.to - TimeDelta::seconds(61) {
+                assert_eq!(plan.next_slice().unwrap().width(), TimeDelta::seconds(12));
+                return;
+            }
+        }
+        panic!("no slice ends where much begins");
     }
 
     /// How many of a day's slices are read in vain, because they turn out to hold more than 10 000 records.
@@ -319,7 +344,7 @@ mod tests {
         for per_second in [1, 30, 1_000] {
             let count = |slice: Slice| (slice.width().num_seconds() * per_second) as usize;
             let newest_first = |slice: Slice| (count(slice), slice.to - TimeDelta::seconds(10_000 / per_second));
-            assert!(overflows_of_a_day(newest_first) <= 4, "{per_second} a second");
+            assert!(overflows_of_a_day(newest_first) <= 1, "{per_second} a second");
             let in_another_order = |slice: Slice| (count(slice), slice.from);
             assert!(overflows_of_a_day(in_another_order) <= 6, "{per_second} a second");
         }
@@ -330,7 +355,7 @@ mod tests {
                 false => (0, slice.from),
             };
             let overflows = overflows_of_a_day(held);
-            assert!(overflows <= 80, "{overflows}");
+            assert!(overflows <= 8, "{overflows}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
+mod archive;
+mod check;
 mod reconcile;
 mod time;
 
@@ -12,6 +14,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::window::Range;
+pub use archive::{Coverage, Status, Verify};
+pub use check::Check;
 pub use reconcile::Reconcile;
 pub use time::{BadTime, TimeArg};
 
@@ -44,6 +48,18 @@ pub enum Command {
     /// Ask again for the last hours, add what arrived late, and say how late it was
     #[command(after_long_help = reconcile::EXAMPLES)]
     Reconcile(Reconcile),
+    /// Try the settings: folders, tokens, services, clock; one request of one record per stream
+    #[command(after_long_help = check::EXAMPLES)]
+    Check(Check),
+    /// Show what the archive holds, how old it is, and what the last run said; asks nobody
+    #[command(after_long_help = archive::STATUS_EXAMPLES)]
+    Status(Status),
+    /// Show for which time the services were asked for everything, and the gaps
+    #[command(after_long_help = archive::COVERAGE_EXAMPLES)]
+    Coverage(Coverage),
+    /// Read every line of the day files and report what is wrong
+    #[command(after_long_help = archive::VERIFY_EXAMPLES)]
+    Verify(Verify),
     /// Serve a stand-in for the services, with invented records
     #[command(after_long_help = SANDBOX_EXAMPLES)]
     Sandbox(Sandbox),
@@ -119,6 +135,26 @@ pub struct Demo {
     pub verbosity: Verbosity,
 }
 
+/// What the commands for operators have in common.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only these streams [default: all that are switched on]
+    #[arg(long = "stream", value_name = "NAME", value_delimiter = ',')]
+    pub streams: Vec<String>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
+    #[arg(long, value_name = "PATH")]
+    pub env_file: Option<PathBuf>,
+
+    /// How much is said on stderr.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
 /// How much is said on stderr; the log file always holds everything.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verbosity {
@@ -177,23 +213,27 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
             argument.value_parser(PossibleValuesParser::new(streams))
         })
     };
-    with_names(Arguments::command())
-        .mut_subcommand("collect", with_names)
-        .mut_subcommand("reconcile", with_names)
+    let mut command = with_names(Arguments::command());
+    for name in ["collect", "reconcile", "check", "status", "coverage", "verify"] {
+        command = command.mut_subcommand(name, with_names);
+    }
+    command
 }
 
 const EXAMPLES: &str = "\
 Examples:
   trailkeeper demo                        see it work, without credentials
   trailkeeper                             collect all streams that .env switches on
+  trailkeeper check                       try the settings without collecting
   trailkeeper collect --stream tfc -v     collect one stream and say more
+  trailkeeper status                      what the archive holds, and how old it is
   trailkeeper collect --help              everything that collect can do
 
 Exit codes:
-  0  everything complete
+  0  everything complete, or as it should be
   1  settings are wrong, or the program could not start
   2  wrong usage
-  3  at least one stream failed
+  3  at least one stream failed, is too old (status), or holds something wrong (verify)
   4  another run holds one of the catalogs";
 
 const COLLECT_EXAMPLES: &str = "\
@@ -296,6 +336,35 @@ mod tests {
     }
 
     #[test]
+    fn the_commands_for_operators_read_their_arguments() {
+        let selection = Selection {
+            streams: vec!["tfc".to_owned()],
+            json: true,
+            env_file: Some(PathBuf::from("x.env")),
+            verbosity: Verbosity::default(),
+        };
+        let flags = "--stream tfc --json --env-file x.env";
+        let check = Command::Check(Check {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("check {flags}")).unwrap(), check);
+        let coverage = Command::Coverage(Coverage {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("coverage {flags}")).unwrap(), coverage);
+        let verify = Command::Verify(Verify {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("verify {flags}")).unwrap(), verify);
+        let status = Command::Status(Status {
+            max_age: Some("2h".parse().unwrap()),
+            selection,
+        });
+        assert_eq!(typed(&format!("status --max-age 2h {flags}")).unwrap(), status);
+        assert_eq!(typed("status --max-age 2025-06-09").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
     fn an_unknown_stream_is_answered_with_the_known_ones() {
         for arguments in ["--stream prot", "collect --stream tfc,prot"] {
             let error = typed(arguments).unwrap_err();
@@ -355,10 +424,16 @@ mod tests {
 
     #[test]
     fn the_examples_in_the_help_are_accepted() {
-        for line in [EXAMPLES, COLLECT_EXAMPLES, SANDBOX_EXAMPLES]
-            .iter()
-            .flat_map(|text| text.lines())
-        {
+        let examples = [
+            EXAMPLES,
+            COLLECT_EXAMPLES,
+            SANDBOX_EXAMPLES,
+            check::EXAMPLES,
+            archive::STATUS_EXAMPLES,
+            archive::COVERAGE_EXAMPLES,
+            archive::VERIFY_EXAMPLES,
+        ];
+        for line in examples.iter().flat_map(|text| text.lines()) {
             let Some(example) = line.strip_prefix("  trailkeeper") else {
                 continue;
             };

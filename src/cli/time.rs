@@ -52,7 +52,7 @@ impl FromStr for TimeArg {
 const LONGEST_AGE: TimeDelta = TimeDelta::days(36_525);
 
 /// A whole number with one unit.
-fn age(text: &str) -> Option<TimeDelta> {
+pub(super) fn age(text: &str) -> Option<TimeDelta> {
     let seconds: i64 = match text.as_bytes().last()? {
         b's' => 1,
         b'm' => 60,

@@ -1,14 +1,23 @@
 //! The commands, a file each: what was typed becomes what is done, and its outcome an exit code.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
+use serde::Serialize;
+
+use crate::env::Env;
 use crate::progress::Progress;
 use crate::stop::{self, Stop};
+use crate::summary::Exit;
 
+mod archives;
+pub mod check;
 pub mod collect;
+pub mod coverage;
 pub mod demo;
 pub mod reconcile;
 pub mod sandbox;
+pub mod status;
+pub mod verify;
 
 /// Tells the operator on stderr, before there is a log.
 pub fn complain(text: &str) {
@@ -20,6 +29,34 @@ pub fn complain(text: &str) {
 fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// What a command says of each stream, as JSON: `{"streams": […], "exit_code": 0}`.
+#[derive(Debug, Serialize)]
+struct Listing<'a, T> {
+    streams: &'a [T],
+    exit_code: u8,
+}
+
+/// Prints what a command says of each stream on one line of JSON, and ends with `exit`.
+fn print_json<T: Serialize>(streams: &[T], exit: Exit) -> Exit {
+    let listing = Listing {
+        streams,
+        exit_code: exit as u8,
+    };
+    match serde_json::to_string(&listing) {
+        Ok(json) => print(&format!("{json}\n")),
+        Err(error) => {
+            complain(&format!("the outcome cannot be written: {error}"));
+            return Exit::Setup;
+        }
+    }
+    exit
+}
+
+/// Whether stdout takes colours: a terminal does, unless `NO_COLOR` (<https://no-color.org>) or `TERM=dumb` forbids it.
+fn takes_colours(env: &Env) -> bool {
+    std::io::stdout().is_terminal() && !env.is_set("NO_COLOR") && !env.is("TERM", "dumb")
 }
 
 /// The wish to stop that Ctrl-C and SIGTERM utter.

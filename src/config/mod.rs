@@ -3,6 +3,7 @@
 //! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
 mod limits;
+mod mistyped;
 mod place;
 mod stream;
 
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use crate::env::{Env, Faults, text};
 use crate::source::Kind;
 pub use limits::Limits;
-pub use place::Access;
+pub use place::{Access, StreamPlace};
 pub use stream::StreamSettings;
 
 const LOG_FILE: &str = "APP_LOG_FILE";
@@ -58,15 +59,55 @@ impl Config {
             Some(log_file) if faults.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
                 log_file: log_file.into(),
-                warnings: warnings(env, &chosen),
+                warnings: warnings(env, kinds, &chosen),
             }),
-            _ => Err(faults),
+            _ => {
+                // What is missing may have been mistyped.
+                mistyped::find(env, kinds, &mut faults);
+                Err(faults)
+            }
         }
     }
 }
 
-fn warnings(env: &Env, chosen: &[&Kind]) -> Vec<String> {
+/// Reads where the chosen streams are kept, and nothing else of their settings: their tokens may be missing.
+///
+/// # Errors
+/// Every fault in these settings, those of the settings file included.
+pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, Faults> {
+    let mut faults = env.faults().clone();
+    let chosen = chosen(env, kinds, streams, &mut faults);
+    let places = chosen.iter().map(|kind| StreamPlace::read(env, kind, &mut faults));
+    let places: Vec<_> = places.collect();
+    match places.into_iter().collect() {
+        Some(places) if faults.is_empty() => Ok(places),
+        _ => {
+            mistyped::find(env, kinds, &mut faults);
+            Err(faults)
+        }
+    }
+}
+
+/// Reads the settings of each chosen stream by itself, so that one which is set wrongly does not hide the others.
+pub fn each(
+    env: &Env,
+    kinds: &'static [Kind],
+    choice: Choice<'_>,
+) -> Vec<(&'static Kind, Result<StreamSettings, Faults>)> {
+    let chosen = chosen(env, kinds, choice.streams, &mut Faults::default());
+    let read = |kind: &'static Kind| {
+        let mut faults = Faults::default();
+        let settings = StreamSettings::read(env, kind, choice.access, &mut faults);
+        (kind, settings.filter(|_| faults.is_empty()).ok_or(faults))
+    };
+    chosen.into_iter().map(read).collect()
+}
+
+fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
     let mut warnings = env.warnings().to_vec();
+    let mut mistyped = Faults::default();
+    mistyped::find(env, kinds, &mut mistyped);
+    warnings.extend(mistyped.iter().map(ToString::to_string));
     let names: BTreeSet<_> = chosen.iter().flat_map(|kind| kind.secrets).collect();
     warnings.extend(names.into_iter().filter_map(|name| env.exposed_secret(name)));
     warnings
@@ -227,6 +268,32 @@ mod tests {
             "TFC_ORG_TOKEN must be usable as a token, but holds a control character or one that is not ASCII",
         ];
         assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn where_a_stream_is_kept_is_read_without_its_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut env = vec![
+            ("TFC_LOG_CATALOG_LOCATION", folder.path().to_str().unwrap()),
+            ("TFC_LOG_FILE_BASE_NAME", "tfc"),
+            ("TFC_MAX_PAGES", "often"),
+        ];
+        let read = |env: &[_]| places(&Env::from_pairs(env.iter().copied()), SOURCES, &[]);
+        let [place] = &read(&env).unwrap()[..] else {
+            panic!("one stream is on")
+        };
+        assert_eq!(
+            (place.kind.name, place.base.as_str(), place.extension.as_str()),
+            ("tfc", "tfc", "log")
+        );
+        assert_eq!(place.folder, folder.path());
+        env.push(("PORT_LOG_CATALOG_LOCATION", "/nowhere"));
+        let faults = read(&env).unwrap_err().to_string();
+        assert_eq!(
+            faults,
+            "PORT_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere`; create it first\n\
+             PORT_LOG_FILE_BASE_NAME is required because PORT_LOG_CATALOG_LOCATION is set"
+        );
     }
 
     #[test]

@@ -33,6 +33,36 @@ pub(super) struct Place {
     pub(super) base: String,
 }
 
+/// A stream that is switched on and where its files are, for what reads the archive alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPlace {
+    /// Which kind of stream it is.
+    pub kind: &'static Kind,
+    /// The folder of its day files, as it was set.
+    pub folder: PathBuf,
+    /// The first part of their names.
+    pub base: String,
+    /// The last part of their names, without the dot.
+    pub extension: String,
+}
+
+impl StreamPlace {
+    /// Reads the place of a stream; `None` after a fault.
+    pub(super) fn read(env: &Env, kind: &'static Kind, faults: &mut Faults) -> Option<Self> {
+        let mut own_faults = Faults::because(format!("{} is set", variable(env, kind, FOLDER)));
+        let place = Place::read(env, kind, Access::Read, &mut own_faults);
+        let extension = read_extension(env, &mut own_faults);
+        faults.append(own_faults);
+        let place = place?;
+        Some(Self {
+            kind,
+            folder: place.folder,
+            base: place.base,
+            extension: extension?,
+        })
+    }
+}
+
 /// Whether the stream is switched on.
 pub(super) fn is_on(env: &Env, kind: &Kind) -> bool {
     env.is_set(&variable(env, kind, FOLDER))

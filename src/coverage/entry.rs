@@ -1,12 +1,12 @@
 //! A line of the journal.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Covered;
 use crate::archive::{FileError, Location};
 use crate::source::Retention;
-use crate::window::Window;
+use crate::window::{Window, floor_to_millisecond};
 
 /// What the journal is called behind `<base>.`.
 pub const JOURNAL: &str = "coverage.jsonl";
@@ -71,6 +71,7 @@ impl Entry {
     /// A line for a run that began at `at` and has done nothing yet; it goes on from `before`, the line before it.
     #[must_use]
     pub fn new(at: DateTime<Utc>, before: Option<Entry>) -> Self {
+        let at = floor_to_millisecond(at);
         let (covered, last_complete) =
             before.map_or_else(Default::default, |before| (before.covered, before.last_complete));
         Self {
@@ -99,14 +100,15 @@ impl Entry {
 
     /// Adds up what is covered with this run, from its own fields and what was covered before it.
     ///
-    /// Nothing counts that the service had forgotten when the run began, nor what lies after that time.
+    /// Nothing counts that the service had forgotten when the run began, nor what lies after that time, which a window
+    /// ends at or up to a millisecond later.
     pub fn add_up(&mut self, retention: Retention) {
         let walked = self.closed.iter().map(|gap| (Some(gap.from), gap.covered_to));
         for (from, to) in walked.chain([(self.from, self.covered_to)]) {
             if let (Some(from), Some(to)) = (from, to) {
                 self.covered.add(Window {
                     from: from.max(retention.oldest(self.at)),
-                    to: to.min(crate::window::ceil_to_millisecond(self.at)),
+                    to: to.min(self.at + TimeDelta::milliseconds(1)),
                 });
             }
         }

@@ -92,6 +92,11 @@ impl Env {
         &self.warnings
     }
 
+    /// The names of all variables, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
     /// Whether a variable is set to something.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
@@ -100,6 +105,12 @@ impl Env {
             Some(Variable::Unreadable) => true,
             None => false,
         }
+    }
+
+    /// Whether a variable is set to this text.
+    #[must_use]
+    pub fn is(&self, name: &str, text: &str) -> bool {
+        matches!(self.variables.get(name), Some(Variable::Text(value)) if value.expose_secret() == text)
     }
 
     /// A variable that may be left out; `None` if it is not set, or after a fault.

@@ -1,8 +1,11 @@
 //! The one place that knows reqwest: a request goes out, a whole answer of bounded size comes back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,6 +29,8 @@ const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset"
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    /// The `Date` of the last answer, in seconds since 1970; 0 while there is none.
+    server_time: Arc<AtomicI64>,
 }
 
 /// The client cannot be set up; the text says why.
@@ -52,7 +57,24 @@ impl Http {
             .timeout(timeout)
             .build()
             .map_err(|error| SetupError(describe(&error)))?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            server_time: Arc::default(),
+        })
+    }
+
+    /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
+    pub fn server_time(&self) -> Option<DateTime<Utc>> {
+        let seconds = self.server_time.load(Ordering::Relaxed);
+        DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
+        let response = request.send().await.map_err(transport)?;
+        if let Some(seconds) = date(response.headers()) {
+            self.server_time.store(seconds, Ordering::Relaxed);
+        }
+        receive(response).await
     }
 
     /// The body of a successful answer to `GET`.
@@ -60,7 +82,8 @@ impl Http {
     /// # Errors
     /// See [`Failure`]; [`Failure::BadBody`] for a body that is not UTF-8.
     pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<String, Failure> {
-        send(self.client.get(url).header(AUTHORIZATION, header(authorization)?)).await
+        self.send(self.client.get(url).header(AUTHORIZATION, header(authorization)?))
+            .await
     }
 
     /// The body of a successful answer to `POST` with a JSON body; both hold secrets.
@@ -69,7 +92,7 @@ impl Http {
     /// As for [`Http::get`].
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
         let body = wiped_when_done(body);
-        send(
+        self.send(
             self.client
                 .post(url)
                 .header(CONTENT_TYPE, "application/json")
@@ -92,8 +115,12 @@ fn wiped_when_done(secret: &SecretString) -> Bytes {
     Bytes::from_owner(Zeroizing::new(secret.expose_secret().as_bytes().to_vec()))
 }
 
-async fn send(request: RequestBuilder) -> Result<String, Failure> {
-    let response = request.send().await.map_err(transport)?;
+fn date(headers: &HeaderMap) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(DateTime::<Utc>::from(date).timestamp())
+}
+
+async fn receive(response: Response) -> Result<String, Failure> {
     let status = response.status();
     if status.is_success() {
         let body = read_body(response, LARGEST_BODY).await?;

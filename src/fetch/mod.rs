@@ -24,6 +24,7 @@ pub mod host;
 pub mod http;
 mod numbered;
 mod pace;
+pub mod probe;
 pub mod retry;
 mod slice;
 pub mod walk;

@@ -742,6 +742,7 @@ mod tests {
             page_size: 100,
             has_tokens: false,
             cap: Some(40),
+            sequence: Sequence::NewestFirst,
             includes_from: true,
             includes_to: true,
             sorts_pages: true,

@@ -59,6 +59,15 @@ impl Retention {
     }
 }
 
+/// Kinds are told apart by their names.
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Kind {}
+
 impl Kind {
     /// The name of a variable of this stream: `MAX_PAGES` is `MAIL_MAX_PAGES`.
     #[must_use]

@@ -66,9 +66,25 @@ impl Catalog {
         self.variables.insert(name.to_owned(), value.to_string());
     }
 
+    /// Whether a variable is set.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
     /// Takes a variable away, and returns what it held.
     pub(crate) fn unset(&mut self, name: &str) -> String {
         self.variables.remove(name).unwrap()
+    }
+
+    /// All variables, for a run inside this process.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        self.variables.clone()
+    }
+
+    /// The same folders and settings for another sandbox.
+    pub(crate) fn pointing_at(mut self, sandbox: &Sandbox) -> Self {
+        self.variables.extend(sandbox.variables());
+        self
     }
 
     /// All variables, as lines of an `.env`.
@@ -196,14 +212,16 @@ impl Catalog {
         }
     }
 
-    /// Every file and folder below the working folder with its bytes; of the program's own log and its locks, which say
-    /// who ran when, only that they are there.
+    /// Every file and folder below the working folder with its bytes; of the program's own log and of the state files
+    /// that say who ran when, only that they are there.
     pub(crate) fn tree(&self) -> Tree {
         let mut files = BTreeMap::new();
         for entry in walkdir::WalkDir::new(self.root()).min_depth(1) {
             let entry = entry.unwrap();
             let path = entry.path().strip_prefix(self.root()).unwrap().to_owned();
-            let is_of_interest = entry.file_type().is_file() && path.extension().is_none_or(|kind| kind != "lock");
+            let is_state = path.components().any(|part| part.as_os_str() == ".trailkeeper");
+            let is_rejected = path.to_string_lossy().ends_with(".rejected.jsonl");
+            let is_of_interest = entry.file_type().is_file() && (!is_state || is_rejected);
             if !path.starts_with("get_audit_logs.log") {
                 let bytes = is_of_interest.then(|| fs::read(entry.path()).unwrap());
                 files.insert(path, bytes.unwrap_or_default());

@@ -1,0 +1,58 @@
+//! The archives that `status`, `coverage` and `verify` read: from the settings, without tokens.
+
+use chrono::{DateTime, Utc};
+
+use super::{complain, progress};
+use crate::archive::Location;
+use crate::cli::Selection;
+use crate::config;
+use crate::env::Env;
+use crate::logging::{self, LogGuard};
+use crate::source::{Kind, SOURCES};
+use crate::summary::Exit;
+
+/// What was chosen, and the log of the program, which ends with it.
+pub(super) struct Archives {
+    /// The settings they come from.
+    pub(super) env: Env,
+    /// The streams, in the order of the list of sources.
+    pub(super) streams: Vec<StreamArchive>,
+    _log: LogGuard,
+}
+
+/// Where one stream is kept.
+pub(super) struct StreamArchive {
+    pub(super) kind: &'static Kind,
+    pub(super) location: Location,
+}
+
+impl Archives {
+    /// Finds the archives of the chosen streams, and starts the log on stderr.
+    ///
+    /// # Errors
+    /// How the program should end; why was said.
+    pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, Exit> {
+        let failed = |text: String| {
+            complain(&text);
+            Exit::Setup
+        };
+        let env = Env::load(selection.env_file.as_deref());
+        let places = config::places(&env, SOURCES, &selection.streams)
+            .map_err(|faults| failed(format!("the settings cannot be used:\n{faults}")))?;
+        let log = logging::start(selection.verbosity, None, &progress(true), clock);
+        let log = log.map_err(|error| failed(error.to_string()))?;
+        let streams = places.into_iter().map(|place| {
+            let location = Location::new(place.folder, &place.base, &place.extension);
+            let location = location.map_err(|error| failed(format!("{}: {error}", place.kind.name)))?;
+            Ok(StreamArchive {
+                kind: place.kind,
+                location,
+            })
+        });
+        Ok(Self {
+            streams: streams.collect::<Result<_, Exit>>()?,
+            env,
+            _log: log,
+        })
+    }
+}

@@ -1,0 +1,347 @@
+//! `trailkeeper check`: the settings as `collect` would read them, and of each stream its folder, its archive, its
+//! service and the clock. Nothing is written but the program's own log, and each service is asked for one record, once.
+//!
+//! With `--json`: `{"problems": […], "streams": […], "exit_code": 0}`. `problems` are faults in the settings that belong to
+//! no stream alone. Of each stream:
+//!
+//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do;
+//! - `folder`; `newest_file`, the name of the newest day file; `last_record`, its time;
+//! - `address`: what was asked; `records`: how many records came, 0 or 1; `newest_record`: the time of it; `milliseconds`:
+//!   how long the answer took;
+//! - `clock_skew_seconds`: how much this machine's clock is ahead of the service's (below 0: behind), by the `Date` of its
+//!   answer, which has whole seconds.
+//!
+//! Exit codes: 0 where everything works, else 1.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::{complain, print, progress, takes_colours};
+use crate::archive::{Archive, Location};
+use crate::cli;
+use crate::config::{self, Access, Choice, Config, StreamSettings};
+use crate::env::{Env, Faults};
+use crate::fetch::Fetcher;
+use crate::fetch::http::Http;
+use crate::fetch::retry::RetryPolicy;
+use crate::logging;
+use crate::source::{Kind, SOURCES};
+use crate::summary::Exit;
+use crate::table::{Cell, Colour, Table, left, right, to_the_second};
+use crate::window::Window;
+
+/// How far back one record is asked for. It matters little: a service answers with the newest one, or with none.
+const REACH: TimeDelta = TimeDelta::days(1);
+
+/// A `Date` has whole seconds, and an answer takes its time: less than this is no skew.
+const UNSURE: TimeDelta = TimeDelta::seconds(5);
+
+/// Checks the chosen streams.
+pub async fn run(arguments: &cli::Check, clock: fn() -> DateTime<Utc>) -> Exit {
+    let selection = &arguments.selection;
+    let env = Env::load(selection.env_file.as_deref());
+    let choice = Choice {
+        streams: &selection.streams,
+        access: Access::Write,
+    };
+    let config = Config::read(&env, SOURCES, choice);
+    let log_file = config.as_ref().ok().map(|config| config.log_file.as_path());
+    let _log = match logging::start(selection.verbosity, log_file, &progress(true), clock) {
+        Ok(log) => log,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Setup;
+        }
+    };
+    let streams = config::each(&env, SOURCES, choice);
+    let outcome = Outcome {
+        problems: problems_of_all(&config, &streams),
+        streams: join_all(streams.into_iter().map(|(kind, settings)| check(kind, settings, clock))).await,
+        exit_code: 0,
+    };
+    for warning in config.iter().flat_map(|config| &config.warnings) {
+        tracing::warn!("{warning}");
+    }
+    outcome.show(selection.json, takes_colours(&env))
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    problems: Vec<String>,
+    streams: Vec<StreamCheck>,
+    exit_code: u8,
+}
+
+/// How one stream would fare.
+#[derive(Debug, Serialize)]
+struct StreamCheck {
+    stream: &'static str,
+    state: State,
+    problems: Vec<String>,
+    folder: Option<PathBuf>,
+    newest_file: Option<String>,
+    last_record: Option<DateTime<Utc>>,
+    address: Option<String>,
+    records: Option<usize>,
+    newest_record: Option<DateTime<Utc>>,
+    milliseconds: Option<u64>,
+    clock_skew_seconds: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Failed,
+}
+
+/// The faults that are not those of one stream alone.
+fn problems_of_all(
+    config: &Result<Config, Faults>,
+    streams: &[(&'static Kind, Result<StreamSettings, Faults>)],
+) -> Vec<String> {
+    let of_streams: Vec<_> = streams
+        .iter()
+        .filter_map(|(_, settings)| settings.as_ref().err())
+        .collect();
+    let is_known = |problem: &String| {
+        let mut all = of_streams.iter().flat_map(|faults| faults.iter());
+        all.any(|fault| fault.to_string() == *problem)
+    };
+    let faults = config.as_ref().err();
+    let problems = faults.into_iter().flat_map(Faults::iter).map(ToString::to_string);
+    problems.filter(|problem| !is_known(problem)).collect()
+}
+
+async fn check(
+    kind: &'static Kind,
+    settings: Result<StreamSettings, Faults>,
+    clock: fn() -> DateTime<Utc>,
+) -> StreamCheck {
+    let mut check = StreamCheck::new(kind);
+    match settings {
+        Ok(settings) => {
+            check.folder = Some(settings.folder.clone());
+            check.archive(&settings, clock());
+            check.service(&settings, clock).await;
+        }
+        Err(faults) => check.problems.extend(faults.iter().map(ToString::to_string)),
+    }
+    if !check.problems.is_empty() {
+        check.state = State::Failed;
+    }
+    check
+}
+
+impl StreamCheck {
+    fn new(kind: &'static Kind) -> Self {
+        Self {
+            stream: kind.name,
+            state: State::Ok,
+            problems: Vec::new(),
+            folder: None,
+            newest_file: None,
+            last_record: None,
+            address: None,
+            records: None,
+            newest_record: None,
+            milliseconds: None,
+            clock_skew_seconds: None,
+        }
+    }
+
+    /// The newest day file and the last record. That the folder can be written to, the settings have shown.
+    fn archive(&mut self, settings: &StreamSettings, now: DateTime<Utc>) {
+        let location = match Location::new(&settings.folder, &settings.base, &settings.extension) {
+            Ok(location) => location,
+            Err(error) => return self.problems.push(error.to_string()),
+        };
+        match location.day_files() {
+            Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
+            Err(error) => return self.problems.push(error.to_string()),
+        }
+        match Archive::dry_run(location, settings.kind.shape).recover(now) {
+            Ok(last) => self.last_record = last,
+            Err(error) => self.problems.push(error.to_string()),
+        }
+    }
+
+    /// One request for one record, and the clock by its answer.
+    async fn service(&mut self, settings: &StreamSettings, clock: fn() -> DateTime<Utc>) {
+        self.address = Some(settings.source.address().to_string());
+        let http = match Http::new(settings.limits.request_timeout) {
+            Ok(http) => http,
+            Err(error) => return self.problems.push(error.to_string()),
+        };
+        // What works at the second attempt only is worth knowing here.
+        let policy = RetryPolicy {
+            max_retries: 0,
+            delay: settings.limits.retry_delay,
+        };
+        let fetcher = Fetcher::new(settings.source.clone(), http, policy);
+        let (before, started) = (clock(), Instant::now());
+        let probe = fetcher.probe(Window::new(before - REACH, before)).await;
+        self.milliseconds = Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        match probe {
+            Ok(probe) => {
+                self.records = Some(probe.records);
+                self.newest_record = probe.newest;
+            }
+            Err(error) => self.problems.push(error.to_string()),
+        }
+        if let Some(server) = fetcher.server_time() {
+            let skew = skew(before, clock(), server);
+            self.clock_skew_seconds = Some(skew.num_seconds());
+            self.problems.extend(skew_problem(skew, settings.limits.overlap));
+        }
+    }
+}
+
+/// How much this clock is ahead of a server that answered between these two times; nothing where the difference may as
+/// well be the answer's way and the missing fraction of a second.
+fn skew(before: DateTime<Utc>, after: DateTime<Utc>, server: DateTime<Utc>) -> TimeDelta {
+    let (least, most) = (before - server - UNSURE, after - server + UNSURE);
+    if least > TimeDelta::zero() {
+        before - server
+    } else if most < TimeDelta::zero() {
+        after - server
+    } else {
+        TimeDelta::zero()
+    }
+}
+
+/// A clock that is off by more than runs overlap lets records pass that the next run does not ask for.
+fn skew_problem(skew: TimeDelta, overlap: TimeDelta) -> Option<String> {
+    let direction = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
+    (skew.abs() > overlap).then(|| {
+        format!(
+            "this machine's clock is {} seconds {direction} the service's, more than the overlap of {} seconds: set the \
+             clock, or have NTP do it",
+            skew.abs().num_seconds(),
+            overlap.num_seconds()
+        )
+    })
+}
+
+impl Outcome {
+    fn show(mut self, as_json: bool, with_colours: bool) -> Exit {
+        let is_ok = self.problems.is_empty() && self.streams.iter().all(|stream| stream.state == State::Ok);
+        let exit = if is_ok { Exit::Complete } else { Exit::Setup };
+        self.exit_code = exit as u8;
+        if !as_json {
+            print(&self.text(with_colours));
+            return exit;
+        }
+        match serde_json::to_string(&self) {
+            Ok(json) => print(&format!("{json}\n")),
+            Err(error) => {
+                complain(&format!("the outcome cannot be written: {error}"));
+                return Exit::Setup;
+            }
+        }
+        exit
+    }
+
+    fn text(&self, with_colours: bool) -> String {
+        let mut table = Table::new([
+            left("STREAM"),
+            left("STATE"),
+            left("LAST RECORD"),
+            left("AT THE SERVICE"),
+            right("ANSWER"),
+            right("CLOCK"),
+        ])
+        .with_colours(with_colours);
+        let mut problems = String::new();
+        for stream in &self.streams {
+            table.row(stream.row());
+            for problem in &stream.problems {
+                problems.push_str(&format!("{}: {problem}\n", stream.stream));
+            }
+        }
+        for problem in &self.problems {
+            problems.push_str(&format!("{problem}\n"));
+        }
+        match table.is_empty() {
+            true => problems,
+            false => format!("{table}{problems}"),
+        }
+    }
+}
+
+impl StreamCheck {
+    fn row(&self) -> [Cell; 6] {
+        let state = match self.state {
+            State::Ok => Cell::coloured("ok", Colour::Green),
+            State::Failed => Cell::coloured("failed", Colour::Red),
+        };
+        let newest = match (self.records, self.newest_record) {
+            (Some(_), Some(newest)) => to_the_second(newest),
+            (Some(_), None) => "none in a day".to_owned(),
+            (None, _) => "no answer".to_owned(),
+        };
+        let answer = self.milliseconds.filter(|_| self.records.is_some());
+        [
+            self.stream.into(),
+            state,
+            self.last_record.map_or_else(|| "none".to_owned(), to_the_second).into(),
+            newest.into(),
+            answer
+                .map(|milliseconds| format!("{milliseconds}ms"))
+                .unwrap_or_default()
+                .into(),
+            self.clock_skew_seconds
+                .map(|seconds| format!("{seconds:+}s"))
+                .unwrap_or_default()
+                .into(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn a_clock_is_off_only_by_what_the_way_of_the_answer_does_not_explain() {
+        for (before, after, server, expected) in [
+            (0, 0, 0, 0),
+            (0, 1, -4, 0),
+            (0, 30, 25, 0),
+            (0, 1, 5, 0),
+            (0, 1, 6, 0),
+            (0, 1, 7, -6),
+            (0, 1, -6, 6),
+            (0, 1, 600, -599),
+            (600, 601, 0, 600),
+        ] {
+            let found = skew(at(before), at(after), at(server)).num_seconds();
+            assert_eq!(found, expected, "{before} {after} {server}");
+        }
+    }
+
+    #[test]
+    fn a_skew_above_the_overlap_is_a_problem() {
+        let overlap = TimeDelta::minutes(2);
+        assert_eq!(skew_problem(TimeDelta::seconds(120), overlap), None);
+        assert_eq!(skew_problem(TimeDelta::seconds(-120), overlap), None);
+        let ahead = skew_problem(TimeDelta::seconds(121), overlap).unwrap();
+        assert!(
+            ahead.starts_with("this machine's clock is 121 seconds ahead of the service's"),
+            "{ahead}"
+        );
+        let behind = skew_problem(TimeDelta::seconds(-300), overlap).unwrap();
+        assert!(
+            behind.starts_with("this machine's clock is 300 seconds behind the service's"),
+            "{behind}"
+        );
+    }
+}

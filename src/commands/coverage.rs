@@ -1,0 +1,259 @@
+//! `trailkeeper coverage`: for which time the services were asked for everything, and the gaps.
+//!
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream
+//!
+//! - `stream`; `retention_days` and whether the service documents them, `retention_is_documented`;
+//! - `covered`: `[{"from","to"}]`, the spans for which everything was asked, oldest first;
+//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","reaches_now"}]`, what lies between and after them: from
+//!   `going_at` on the service forgets it, at `gone_at` it has forgotten all of it. One that `reaches_now` is what the
+//!   next run asks for anyway;
+//! - `first_day`: the day of the oldest day file. What lies between it and the first covered span is not known;
+//! - `last_complete`: when the last run began that ended well.
+//!
+//! The journal that this is read from is documented in [`crate::coverage`].
+
+use std::fmt::Write;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::archives::{Archives, StreamArchive};
+use super::{complain, print, print_json};
+use crate::archive::FileError;
+use crate::cli;
+use crate::coverage::{self, Covered, Gap};
+use crate::summary::Exit;
+use crate::table::{Table, left, rfc3339, right, to_the_second};
+
+/// Time up to now that is no longer than this is the usual pause between two runs.
+const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
+
+/// Shows the coverage of the chosen streams.
+pub fn run(arguments: &cli::Coverage, clock: fn() -> DateTime<Utc>) -> Exit {
+    let selection = &arguments.selection;
+    let archives = match Archives::find(selection, clock) {
+        Ok(archives) => archives,
+        Err(exit) => return exit,
+    };
+    let now = clock();
+    let streams: Result<Vec<_>, _> = archives.streams.iter().map(|stream| read(stream, now)).collect();
+    match streams {
+        Ok(streams) if selection.json => print_json(&streams, Exit::Complete),
+        Ok(streams) => {
+            print(&text(&streams, now));
+            Exit::Complete
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Setup
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct StreamCoverage {
+    stream: &'static str,
+    retention_days: u32,
+    retention_is_documented: bool,
+    covered: Covered,
+    gaps: Vec<ShownGap>,
+    first_day: Option<NaiveDate>,
+    last_complete: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownGap {
+    #[serde(flatten)]
+    gap: Gap,
+    reaches_now: bool,
+}
+
+fn read(stream: &StreamArchive, now: DateTime<Utc>) -> Result<StreamCoverage, FileError> {
+    let retention = stream.kind.retention;
+    let newest = coverage::newest(&stream.location)?;
+    let (covered, last_complete) = newest.map_or_else(Default::default, |entry| (entry.covered, entry.last_complete));
+    let gaps = coverage::gaps(&covered, retention, now)
+        .into_iter()
+        .map(|gap| ShownGap {
+            gap,
+            reaches_now: gap.to == now,
+        });
+    Ok(StreamCoverage {
+        stream: stream.kind.name,
+        retention_days: retention.days,
+        retention_is_documented: retention.is_documented,
+        gaps: gaps.collect(),
+        covered,
+        first_day: stream.location.day_files()?.first().map(|file| file.date),
+        last_complete,
+    })
+}
+
+fn text(streams: &[StreamCoverage], now: DateTime<Utc>) -> String {
+    let mut table = Table::new([
+        left("STREAM"),
+        left("ASKED FROM"),
+        left("ASKED TO"),
+        right("GAPS"),
+        right("RETENTION"),
+        left("LAST COMPLETE RUN"),
+    ]);
+    let mut notes = String::new();
+    for stream in streams {
+        table.row(stream.row(now));
+        stream.write_notes(now, &mut notes);
+    }
+    if streams.iter().any(|stream| !stream.retention_is_documented) {
+        notes.push_str("* not documented by the service: what its clients assume\n");
+    }
+    format!("{table}{notes}")
+}
+
+impl StreamCoverage {
+    fn row(&self, now: DateTime<Utc>) -> [String; 6] {
+        let (first, last) = (self.covered.spans().first(), self.covered.spans().last());
+        let time = |time: Option<DateTime<Utc>>| time.map_or_else(|| "none".to_owned(), to_the_second);
+        let mark = if self.retention_is_documented { "" } else { "*" };
+        [
+            self.stream.to_owned(),
+            time(first.map(|span| span.from)),
+            time(last.map(|span| span.to)),
+            self.worth_a_line(now).count().to_string(),
+            format!("{}d{mark}", self.retention_days),
+            time(self.last_complete),
+        ]
+    }
+
+    /// The gaps but for the usual pause after the last run.
+    fn worth_a_line(&self, now: DateTime<Utc>) -> impl Iterator<Item = &ShownGap> {
+        let is_pause = move |gap: &ShownGap| gap.reaches_now && now - gap.gap.from <= USUAL_PAUSE;
+        self.gaps.iter().filter(move |gap| !is_pause(gap))
+    }
+
+    fn write_notes(&self, now: DateTime<Utc>, notes: &mut String) {
+        let stream = self.stream;
+        for gap in self.worth_a_line(now) {
+            let _ = writeln!(notes, "{stream}: {gap}");
+        }
+        let Some(first) = self.covered.spans().first() else {
+            let _ = writeln!(
+                notes,
+                "{stream}: no run has kept a journal yet, so what was asked for is not known"
+            );
+            return;
+        };
+        if let Some(day) = self.first_day.filter(|day| *day < first.from.date_naive()) {
+            let from = rfc3339(first.from);
+            let _ = writeln!(
+                notes,
+                "{stream}: the archive begins on {day}; what was asked for before {from} is not known"
+            );
+        }
+    }
+}
+
+/// `2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19`
+impl std::fmt::Display for ShownGap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Gap {
+            from,
+            to,
+            going_at,
+            gone_at,
+            is_gone,
+        } = self.gap;
+        write!(f, "{} to ", rfc3339(from))?;
+        match self.reaches_now {
+            true => write!(f, "now, going from {} on: run collect", going_at.date_naive()),
+            false if is_gone => write!(f, "{}, gone since {}", rfc3339(to), gone_at.date_naive()),
+            false => write!(f, "{}, gone on {}", rfc3339(to), gone_at.date_naive()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Retention;
+    use crate::window::Window;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        format!("{text}T00:00:00Z").parse().unwrap()
+    }
+
+    fn coverage(spans: &[(&str, &str)], now: DateTime<Utc>) -> StreamCoverage {
+        let retention = Retention {
+            days: 14,
+            is_documented: true,
+        };
+        let spans = spans.iter().map(|(from, to)| Window {
+            from: time(from),
+            to: time(to),
+        });
+        let covered = Covered::from(spans.collect::<Vec<_>>());
+        let gaps = coverage::gaps(&covered, retention, now);
+        StreamCoverage {
+            stream: "tfc",
+            retention_days: 14,
+            retention_is_documented: true,
+            gaps: gaps
+                .into_iter()
+                .map(|gap| ShownGap {
+                    gap,
+                    reaches_now: gap.to == now,
+                })
+                .collect(),
+            covered,
+            first_day: Some("2026-10-01".parse().unwrap()),
+            last_complete: Some(time("2026-11-10")),
+        }
+    }
+
+    #[test]
+    fn gaps_are_named_with_the_day_on_which_they_are_gone() {
+        let now = time("2026-11-12");
+        let spans = [
+            ("2026-10-01", "2026-10-20"),
+            ("2026-10-22", "2026-11-02"),
+            ("2026-11-05", "2026-11-12"),
+        ];
+        assert_eq!(
+            text(&[coverage(&spans, now)], now),
+            "STREAM  ASKED FROM            ASKED TO              GAPS  RETENTION  LAST COMPLETE RUN\n\
+             tfc     2026-10-01T00:00:00Z  2026-11-12T00:00:00Z     2        14d  2026-11-10T00:00:00Z\n\
+             tfc: 2026-10-20T00:00:00Z to 2026-10-22T00:00:00Z, gone since 2026-11-05\n\
+             tfc: 2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19\n"
+        );
+    }
+
+    #[test]
+    fn the_pause_after_the_last_run_is_named_when_it_is_long() {
+        let spans = [("2026-10-01", "2026-11-02")];
+        let shown = |now: DateTime<Utc>| {
+            text(&[coverage(&spans, now)], now)
+                .lines()
+                .skip(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shown(time("2026-11-03")), Vec::<String>::new());
+        assert_eq!(
+            shown(time("2026-11-04")),
+            ["tfc: 2026-11-02T00:00:00Z to now, going from 2026-11-16 on: run collect"]
+        );
+    }
+
+    #[test]
+    fn what_no_journal_speaks_of_is_said_to_be_unknown() {
+        let now = time("2026-11-12");
+        let later = text(&[coverage(&[("2026-11-01", "2026-11-12")], now)], now);
+        let expected =
+            "tfc: the archive begins on 2026-10-01; what was asked for before 2026-11-01T00:00:00Z is not known\n";
+        assert!(later.ends_with(expected), "{later}");
+        let none = text(&[coverage(&[], now)], now);
+        assert!(
+            none.ends_with("tfc: no run has kept a journal yet, so what was asked for is not known\n"),
+            "{none}"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Variables that nothing reads: mistyped ones above all.
+
+use std::collections::BTreeSet;
+
+use strsim::osa_distance;
+
+use super::variables;
+use crate::env::{Env, Faults};
+use crate::source::Kind;
+
+/// A name without a prefix of ours is somebody else's, unless it is a long one of ours with so many slips in it.
+const MOST_SLIPS: usize = 2;
+const LONG_NAME: usize = 8;
+
+/// A name with one of our prefixes is taken for another where no more than one in so many letters differs, or no more
+/// than a short word is missing.
+const LETTERS_PER_SLIP: usize = 3;
+const SHORT_WORD: usize = 4;
+
+/// Adds what is set and read by nothing, with the name that was meant, if there is a near one: every variable with a
+/// prefix of ours, and of all others those that are ours but for a slip or two.
+pub(super) fn find(env: &Env, kinds: &[Kind], faults: &mut Faults) {
+    let known = variables(kinds);
+    for name in env.names().filter(|name| !known.contains(*name) && env.is_set(name)) {
+        let (nearest, slips) = nearest(name, &known);
+        let is_near = slips <= MOST_SLIPS && name.len() >= LONG_NAME;
+        match has_our_prefix(name, kinds) {
+            true if slips <= (name.len() / LETTERS_PER_SLIP).max(SHORT_WORD) => faults.add(name, suggestion(nearest)),
+            true => faults.add(
+                name,
+                "is not a variable of this program, so it changes nothing: remove it",
+            ),
+            false if is_near => faults.add(name, suggestion(nearest)),
+            false => {}
+        }
+    }
+}
+
+fn suggestion(nearest: &str) -> String {
+    format!("is not a variable of this program, so it changes nothing; did you mean {nearest}?")
+}
+
+fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> (&'a str, usize) {
+    let distances = known.iter().map(|other| (other.as_str(), osa_distance(name, other)));
+    distances
+        .min_by_key(|(_, distance)| *distance)
+        .unwrap_or(("", usize::MAX))
+}
+
+/// Whether a name begins like those of a stream (`MAIL_`) or of a service (`YANDEX_`).
+fn has_our_prefix(name: &str, kinds: &[Kind]) -> bool {
+    let Some((prefix, _)) = name.split_once('_') else {
+        return false;
+    };
+    let of_services = kinds.iter().flat_map(|kind| kind.variables.iter().chain(kind.secrets));
+    let mut prefixes = of_services.filter_map(|name| name.split_once('_'));
+    kinds.iter().any(|kind| kind.prefix == prefix) || prefixes.any(|(ours, _)| ours == prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SOURCES;
+
+    fn found(names: &[&str]) -> Vec<String> {
+        let mut faults = Faults::default();
+        find(
+            &Env::from_pairs(names.iter().map(|name| (*name, "x"))),
+            SOURCES,
+            &mut faults,
+        );
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn known_variables_and_those_of_others_are_left_alone() {
+        let known: Vec<String> = variables(SOURCES).into_iter().collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        assert_eq!(found(&known), Vec::<String>::new());
+        let others = [
+            "PATH",
+            "HOME",
+            "TZ",
+            "HTTPS_PROXY",
+            "NO_COLOR",
+            "TERM",
+            "RUST_LOG",
+            "FILE",
+            "MAILTO",
+            "EMAIL",
+            "LOGNAME",
+        ];
+        assert_eq!(found(&others), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_answered_with_the_nearest_known_one() {
+        for (mistyped, meant) in [
+            ("MAIL_LOG_CATALOGUE_LOCATION", "MAIL_LOG_CATALOG_LOCATION"),
+            ("TFC_LOG_FILE_BASENAME", "TFC_LOG_FILE_BASE_NAME"),
+            ("PORT_CLIENT_SECERT_FILE", "PORT_CLIENT_SECRET_FILE"),
+            ("OAUTH_TOKEN", "OAUTH_TOKEN_ARG"),
+            ("ORGANISATION_ID_ARG", "ORGANIZATION_ID_ARG"),
+            ("MAX_PAGE", "MAX_PAGES"),
+        ] {
+            let expected = format!("{mistyped} {}", suggestion(meant));
+            assert_eq!(found(&[mistyped]), [expected]);
+        }
+    }
+
+    #[test]
+    fn an_unknown_variable_with_a_prefix_of_ours_is_named_where_nothing_is_near() {
+        let expected =
+            "TFC_QUITE_ANOTHER_THING_ALTOGETHER is not a variable of this program, so it changes nothing: remove it";
+        assert_eq!(found(&["TFC_QUITE_ANOTHER_THING_ALTOGETHER"]), [expected]);
+    }
+
+    #[test]
+    fn what_is_set_to_nothing_is_not_set() {
+        let mut faults = Faults::default();
+        find(&Env::from_pairs([("MAIL_MAX_PAGE", "")]), SOURCES, &mut faults);
+        assert!(faults.is_empty());
+    }
+}

@@ -1,0 +1,64 @@
+//! One request for one record: does the service answer?
+
+use chrono::{DateTime, Utc};
+
+use super::{FetchError, Fetcher, PageError};
+use crate::source::{Ask, PageSize, Paging, Position};
+use crate::window::Window;
+
+/// What a service answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// How many records it gave: none, where nothing happened in the window, or one. A service may give more than asked.
+    pub records: usize,
+    /// The time of the newest of them.
+    pub newest: Option<DateTime<Utc>>,
+}
+
+impl Fetcher {
+    /// Asks for the newest record of a window.
+    ///
+    /// # Errors
+    /// The service did not answer, or not with records.
+    pub async fn probe(&self, window: Window) -> Result<Probe, FetchError> {
+        let position = match self.source().paging() {
+            Paging::Bounded => Position::First,
+            Paging::Numbered => Position::Number(1),
+        };
+        let size = least(self.source().page_size());
+        let ask = Ask { window, position, size };
+        let page = self.page(&ask, false).await.map_err(|error| match error {
+            PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Fatal(error) => error,
+        })?;
+        Ok(Probe {
+            records: page.records.len(),
+            newest: page.records.iter().flatten().map(|record| record.time).max(),
+        })
+    }
+
+    /// What time it was at the service when it answered last, by its own account, to the second.
+    pub fn server_time(&self) -> Option<DateTime<Utc>> {
+        self.http.server_time()
+    }
+}
+
+/// A page of one record.
+fn least(usual: u32) -> PageSize {
+    let mut size = PageSize::default();
+    while let Some(smaller) = size.halved(usual) {
+        size = smaller;
+    }
+    size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_page_holds_one_record() {
+        for usual in [1, 2, 100, 1_000, 99_999] {
+            assert_eq!(least(usual).of(usual), 1);
+        }
+    }
+}

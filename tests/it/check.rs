@@ -1,0 +1,252 @@
+//! `check`: each way in which the settings, a service or the clock can be wrong has its own advice.
+
+use std::fs;
+use std::net::TcpListener;
+
+use chrono::TimeDelta;
+use serde_json::Value;
+use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
+
+use super::support::{Catalog, Run, at, base_name, events, now, serve, streams};
+
+fn services() -> Sandbox {
+    serve(|options| {
+        let all = streams().into_iter();
+        all.fold(options, |options, (_, api)| options.give(api, events(api, 5, 600)))
+    })
+}
+
+fn check(catalog: &Catalog, code: i32, stream: &str) -> Value {
+    let run = catalog.run(&["check", "--json", "--stream", stream]);
+    assert_eq!(run.code, code, "stdout: {}\nstderr: {}", run.stdout, run.stderr);
+    run.summary().into_values().next().unwrap()
+}
+
+fn only_problem(check: &Value) -> String {
+    assert_eq!(check["state"], "failed");
+    let [problem] = &check["problems"].as_array().unwrap()[..] else {
+        panic!("{check}")
+    };
+    problem.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn where_everything_works_it_says_so_with_one_request_of_one_record_each() {
+    let sandbox = services();
+    let catalog = Catalog::of(&sandbox, &Api::ALL);
+    let before = catalog.tree();
+    let run = catalog.run(&["check", "--json"]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    for (kind, api) in streams() {
+        let check = &run.summary()[kind.name];
+        assert_eq!(
+            (&check["state"], &check["records"]),
+            (&"ok".into(), &1.into()),
+            "{check}"
+        );
+        assert_eq!(
+            check["newest_record"].as_str().unwrap().parse(),
+            Ok(at(600)).map(|_| newest(&sandbox, api))
+        );
+        assert_eq!(check["clock_skew_seconds"], 0);
+        assert_eq!(
+            (&check["last_record"], &check["newest_file"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert_eq!(sandbox.request_count(api), 1, "{}", kind.name);
+    }
+    assert_eq!(catalog.tree(), before, "nothing is written");
+    catalog.collect(0, &[]);
+    let again = check_of(&catalog.run(&["check", "--json"]), "tfc");
+    assert!(
+        again["newest_file"].as_str().unwrap().starts_with(base_name(Api::Tfc)),
+        "{again}"
+    );
+    assert_eq!(again["last_record"], again["newest_record"]);
+    let text = catalog.run(&["check"]).stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+fn newest(sandbox: &Sandbox, api: Api) -> chrono::DateTime<chrono::Utc> {
+    sandbox.events(api).iter().map(|event| event.time).max().unwrap()
+}
+
+fn check_of(run: &Run, stream: &str) -> Value {
+    run.summary()[stream].clone()
+}
+
+#[test]
+fn a_wrong_token_and_a_wrong_organization_each_have_their_advice() {
+    let sandbox = services();
+    for (stream, api, variable, value, advice) in [
+        (
+            "yandex-mail",
+            Api::Mail,
+            "OAUTH_TOKEN_ARG",
+            "y0_wrong",
+            "check that OAUTH_TOKEN_ARG holds a valid token",
+        ),
+        ("port", Api::Port, "PORT_API_TOKEN", "wrong", "check PORT_API_TOKEN"),
+        (
+            "tfc",
+            Api::Tfc,
+            "TFC_ORG_TOKEN",
+            "wrong",
+            "check that TFC_ORG_TOKEN holds a valid organization or audit-trails token",
+        ),
+        (
+            "yandex-mail",
+            Api::Mail,
+            "ORGANIZATION_ID_ARG",
+            "42",
+            "check ORGANIZATION_ID_ARG",
+        ),
+    ] {
+        let catalog = Catalog::of(&sandbox, &[api]).with(variable, value);
+        let problem = only_problem(&check(&catalog, 1, stream));
+        assert!(problem.contains(advice), "{problem}");
+        assert!(
+            !problem.contains("wrong") || variable == "ORGANIZATION_ID_ARG" || !problem.contains(value),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_scope_and_a_tariff_without_audit_logs_each_have_their_advice() {
+    for (status, body, advice) in [
+        (
+            403,
+            r#"{"code":7,"message":"no permission","details":[]}"#,
+            "ya360_security:audit_log_disk",
+        ),
+        (
+            400,
+            r#"{"code":3,"message":"feature is not active","details":[]}"#,
+            "tariff has audit logs",
+        ),
+    ] {
+        let sandbox = services();
+        sandbox.step(Step::always(Api::Disk, Action::Answer(Answer::json(status, body))));
+        let catalog = Catalog::of(&sandbox, &[Api::Disk]);
+        let problem = only_problem(&check(&catalog, 1, "yandex-disk"));
+        assert!(
+            problem.contains(advice) && problem.contains(&format!("answered {status}")),
+            "{problem}"
+        );
+    }
+    let sandbox = services();
+    sandbox.step(Step::always(
+        Api::Tfc,
+        Action::Answer(Answer::json(
+            404,
+            r#"{"errors":[{"status":"404","title":"not found"}]}"#,
+        )),
+    ));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let problem = only_problem(&check(&catalog, 1, "tfc"));
+    assert!(
+        problem.contains("plan has audit trails") && problem.contains("\"not found\""),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_is_said_to_be_so_once_and_at_once() {
+    let sandbox = services();
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let catalog = Catalog::of(&sandbox, &[Api::Port]).with("PORT_API_URL", format!("http://{closed}"));
+    let check = check(&catalog, 1, "port");
+    let problem = only_problem(&check);
+    assert!(
+        problem.contains("could not be reached") && problem.contains("check the address, the network and any proxy"),
+        "{problem}"
+    );
+    assert!(!problem.contains("attempts"), "{problem}");
+    assert_eq!(
+        (&check["records"], &check["clock_skew_seconds"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[test]
+fn a_clock_that_differs_by_more_than_the_overlap_is_a_problem_and_a_little_is_shown() {
+    for (ahead, code) in [(-600, 1), (-60, 0), (60, 0), (600, 1)] {
+        let sandbox = services();
+        let server = now() - TimeDelta::seconds(ahead);
+        let date = server.format("%a, %d %b %Y %H:%M:%S GMT");
+        let answer = Answer::json(200, r#"{"ok":true,"audits":[]}"#).with("date", date);
+        sandbox.step(Step::always(Api::Port, Action::Answer(answer)));
+        let catalog = Catalog::of(&sandbox, &[Api::Port]);
+        let check = check(&catalog, code, "port");
+        let skew = check["clock_skew_seconds"].as_i64().unwrap();
+        assert!((skew - ahead).abs() < 30, "{skew} for {ahead}");
+        if code == 1 {
+            assert!(only_problem(&check).contains("set the clock"), "{check}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_set_wrongly_does_not_hide_how_the_others_fare() {
+    let sandbox = services();
+    let mut catalog = Catalog::of(&sandbox, &[Api::Port, Api::Tfc]);
+    catalog.set("TFC_MAX_PAGES", "many");
+    fs::remove_dir(catalog.folder(Api::Tfc)).unwrap();
+    let run = catalog.run(&["check", "--json"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert_eq!(check_of(&run, "port")["state"], "ok");
+    let tfc = check_of(&run, "tfc");
+    let problems: Vec<&str> = tfc["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one.as_str().unwrap())
+        .collect();
+    assert!(
+        problems[0].contains("TFC_LOG_CATALOG_LOCATION must be a folder that exists"),
+        "{problems:?}"
+    );
+    assert!(
+        problems[1].contains("TFC_MAX_PAGES must be a whole number"),
+        "{problems:?}"
+    );
+    let whole: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(whole["problems"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn without_any_stream_it_names_the_variables_that_switch_one_on() {
+    let run = Catalog::bare().run(&["check"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("MAIL_LOG_CATALOG_LOCATION or "), "{}", run.stdout);
+}
+
+#[test]
+fn a_mistyped_variable_is_pointed_out_with_the_name_that_was_meant() {
+    let sandbox = services();
+    let hint = "MAIL_LOG_CATALOGUE_LOCATION is not a variable of this program, so it changes nothing; did you mean \
+                MAIL_LOG_CATALOG_LOCATION?";
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.set("MAIL_LOG_CATALOGUE_LOCATION", "/tmp");
+    for command in ["check", "collect"] {
+        let run = catalog.run(&[command]);
+        assert_eq!(run.code, 0);
+        assert!(
+            run.stderr.contains("WARNING:") && run.stderr.contains(hint),
+            "{}",
+            run.stderr
+        );
+    }
+    catalog.unset("MAIL_LOG_CATALOG_LOCATION");
+    for command in ["collect", "status", "verify", "coverage"] {
+        let run = catalog.run(&[command]);
+        assert_eq!(run.code, 1);
+        assert!(run.stderr.contains(hint), "{}", run.stderr);
+    }
+    let run = catalog.run(&["check"]);
+    assert!(run.code == 1 && run.stdout.contains(hint), "{}", run.stdout);
+}

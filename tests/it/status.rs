@@ -1,0 +1,175 @@
+//! `status`: how the streams stand, from the archive alone.
+
+use std::fs;
+
+use serde_json::Value;
+use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
+
+use super::support::{Catalog, at, base_name, event, events, now, serve, streams};
+
+fn status(catalog: &Catalog, code: i32, arguments: &[&str]) -> Value {
+    let arguments: Vec<&str> = ["status", "--json"].iter().chain(arguments).copied().collect();
+    let run = catalog.run(&arguments);
+    assert_eq!(run.code, code, "stdout: {}\nstderr: {}", run.stdout, run.stderr);
+    run.summary().into_values().next().unwrap()
+}
+
+/// A catalog of disk with three records of the last hour.
+fn collected(sandbox: &Sandbox) -> Catalog {
+    let catalog = Catalog::of(sandbox, &[Api::Disk]);
+    catalog.collect_one(0, &[]);
+    catalog
+}
+
+fn disk() -> Sandbox {
+    serve(|options| options.give(Api::Disk, events(Api::Disk, 3, 1_800)))
+}
+
+#[test]
+fn it_tells_what_was_collected_and_how_old_it_is() {
+    let sandbox = disk();
+    let catalog = collected(&sandbox);
+    let status = status(&catalog, 0, &[]);
+    let sizes: u64 = catalog
+        .day_files(Api::Disk)
+        .values()
+        .map(|bytes| bytes.len() as u64)
+        .sum();
+    assert_eq!(status["state"], "ok");
+    assert_eq!(status["problems"], Value::Array(Vec::new()));
+    assert_eq!(
+        (&status["records"]["all"], &status["bytes"]["all"]),
+        (&3.into(), &sizes.into())
+    );
+    let age = status["age_seconds"].as_i64().unwrap();
+    assert!((1_800..1_900).contains(&age), "{age}");
+    let days = status["days"].as_array().unwrap();
+    assert_eq!(days.len(), 30);
+    assert_eq!(days.iter().map(|day| day["records"].as_u64().unwrap()).sum::<u64>(), 3);
+    assert_eq!(status["last_run"]["end"], "exhausted");
+    assert_eq!(status["last_run"]["at"], status["last_complete"]);
+    assert_eq!(status["running"], Value::Null);
+}
+
+#[test]
+fn it_needs_no_token_no_network_and_no_other_setting() {
+    let sandbox = disk();
+    let mut catalog = collected(&sandbox);
+    drop(sandbox);
+    catalog.clear();
+    let folder = catalog.folder(Api::Disk);
+    catalog.set("DISK_LOG_CATALOG_LOCATION", folder.to_str().unwrap());
+    catalog.set("DISK_LOG_FILE_BASE_NAME", base_name(Api::Disk));
+    assert_eq!(status(&catalog, 0, &[])["records"]["all"], 3);
+}
+
+#[test]
+fn it_exits_with_3_where_a_stream_is_older_than_allowed() {
+    let sandbox = disk();
+    let catalog = collected(&sandbox);
+    assert_eq!(status(&catalog, 0, &["--max-age", "2h"])["state"], "ok");
+    assert_eq!(status(&catalog, 3, &["--max-age", "29m"])["state"], "late");
+    assert_eq!(status(&catalog, 0, &[])["state"], "ok");
+}
+
+#[test]
+fn it_exits_with_3_where_the_last_run_failed_until_one_ends_well() {
+    let sandbox = disk();
+    let catalog = collected(&sandbox).with("MAX_RETRIES", 0);
+    sandbox.step(Step::at(
+        Api::Disk,
+        sandbox.request_count(Api::Disk) + 1,
+        Action::Answer(Answer::json(503, "{}")),
+    ));
+    catalog.collect_one(3, &[]);
+    let failed = status(&catalog, 3, &["--max-age", "2h"]);
+    assert_eq!(
+        (&failed["state"], &failed["last_run"]["end"]),
+        (&"failed".into(), &"failed".into())
+    );
+    assert!(failed["problems"][0].as_str().unwrap().contains("503"), "{failed}");
+    assert_ne!(failed["last_complete"], failed["last_run"]["at"]);
+    assert_eq!(
+        status(&catalog, 0, &[])["state"],
+        "failed",
+        "without --max-age it only tells"
+    );
+    catalog.collect_one(0, &[]);
+    assert_eq!(status(&catalog, 0, &["--max-age", "2h"])["state"], "ok");
+}
+
+#[test]
+fn a_run_that_is_under_way_is_named_and_one_that_was_killed_is_a_failure() {
+    let sandbox = disk();
+    let catalog = collected(&sandbox);
+    let last = status(&catalog, 0, &[])["last_run"]["at"].as_str().unwrap()[..19].to_owned();
+    // The lock holds whole seconds: the next run begins in another one.
+    while now().format("%Y-%m-%dT%H:%M:%S").to_string() == last {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let wait = Action::Wait(std::time::Duration::from_secs(120));
+    let number = sandbox.request_count(Api::Disk) + 1;
+    sandbox.step(Step::at(Api::Disk, number, wait));
+    let mut run = catalog.start(&[]);
+    while sandbox.request_count(Api::Disk) < number {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(status(&catalog, 0, &["--max-age", "2h"])["running"]["pid"], run.id());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let killed = status(&catalog, 3, &["--max-age", "2h"]);
+    assert_eq!((&killed["state"], &killed["running"]), (&"failed".into(), &Value::Null));
+    assert!(
+        killed["problems"][0].as_str().unwrap().contains("ended without a word"),
+        "{killed}"
+    );
+}
+
+#[test]
+fn it_changes_no_file_but_its_own_counts_and_works_where_it_may_write_nothing() {
+    let sandbox = disk();
+    let catalog = collected(&sandbox);
+    let before = catalog.tree();
+    status(&catalog, 0, &[]);
+    let mut after = catalog.tree();
+    let counts = format!("{0}/.trailkeeper/{0}.lines.json", base_name(Api::Disk));
+    assert!(after.remove(std::path::Path::new(&counts)).is_some());
+    assert_eq!(before, after);
+    fs::remove_dir_all(catalog.folder(Api::Disk).join(".trailkeeper")).unwrap();
+    let status = status(&catalog, 0, &[]);
+    assert_eq!(
+        (&status["state"], &status["records"]["all"]),
+        (&"new".into(), &3.into())
+    );
+}
+
+#[test]
+fn the_tables_fit_a_hundred_columns_and_have_no_colours_where_there_is_no_terminal() {
+    let sandbox = serve(|options| {
+        let all = streams().into_iter();
+        all.fold(options, |options, (_, api)| {
+            options.give(
+                api,
+                (0..40)
+                    .map(|day| event(api, at(day * 80_000 + 60), &day.to_string()))
+                    .collect(),
+            )
+        })
+    });
+    let catalog = Catalog::of(&sandbox, &Api::ALL);
+    catalog.collect(0, &[]);
+    let run = catalog.run(&["status"]);
+    assert!(
+        run.stdout.lines().all(|line| line.chars().count() <= 100),
+        "{}",
+        run.stdout
+    );
+    assert!(!run.stdout.contains('\u{1b}'), "{}", run.stdout);
+    assert_eq!(
+        run.stdout.matches('█').count() / streams().len(),
+        1,
+        "a day stands out: {}",
+        run.stdout
+    );
+    assert!(streams().iter().all(|(kind, _)| run.stdout.contains(kind.name)));
+}

@@ -1,0 +1,107 @@
+//! Runs that are ended from outside, and runs that meet another one.
+#![cfg(unix)]
+
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use trailkeeper::sandbox::{Api, Event, Sandbox};
+
+use super::support::{Catalog, Run, at, event, serve, streams};
+
+/// Services that take a while for each of many answers.
+fn slow(latency: Duration) -> Sandbox {
+    serve(|mut options| {
+        options.latency = latency;
+        for (_, api) in streams() {
+            let records: Vec<Event> = (0..1_000)
+                .map(|n| event(api, at(600 + n * 1_000), &n.to_string()))
+                .collect();
+            options = options.give(api, records);
+        }
+        options[Api::Tfc].page_cap = Some(50);
+        options
+    })
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn ctrl_c_and_sigterm_end_a_run_between_writes_and_the_next_one_completes_it() {
+    for wish in [Signal::INT, Signal::TERM] {
+        let sandbox = slow(Duration::from_millis(40));
+        let catalog = Catalog::of(&sandbox, &Api::ALL)
+            .with("MAX_PAGES", 2)
+            .with("PORT_PAGE_LIMIT", 50);
+        let child = catalog.start(&["--json"]);
+        wait_until("something is filed", || {
+            streams().iter().any(|(_, api)| !catalog.day_files(*api).is_empty())
+        });
+        signal(&child, wish);
+        let run = Run::of(child.wait_with_output().unwrap());
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        let stopped = run
+            .summary()
+            .into_values()
+            .filter(|stream| stream["status"] == "failed")
+            .count();
+        assert!(stopped > 0, "{}", run.stdout);
+        for (kind, api) in streams() {
+            for (name, bytes) in catalog.day_files(api) {
+                assert_eq!(bytes.last(), Some(&b'\n'), "{name} ends within a line");
+            }
+            let appended = run.summary()[kind.name]["appended"].as_u64().unwrap();
+            assert_eq!(
+                catalog.lines(api).len() as u64,
+                appended,
+                "what was appended counts and stays"
+            );
+        }
+        catalog.collect(0, &[]);
+        for (_, api) in streams() {
+            catalog.assert_holds(api, &sandbox.events(api));
+        }
+    }
+}
+
+#[test]
+fn a_second_run_while_one_is_under_way_is_refused_with_the_pid_of_the_first() {
+    let sandbox = slow(Duration::from_millis(150));
+    let catalog = Catalog::of(&sandbox, &Api::ALL).with("MAX_PAGES", 2);
+    let first = catalog.start(&[]);
+    wait_until("the first run asks", || !sandbox.requests().is_empty());
+    let other =
+        Catalog::of(&sandbox, &[Api::Disk]).with("DISK_LOG_CATALOG_LOCATION", catalog.folder(Api::Disk).display());
+    for second in [&catalog, &other] {
+        let begun = sandbox.request_count(Api::Disk);
+        let run = second.run(&["--json"]);
+        assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("pid {}", first.id())), "{}", run.stderr);
+        // The first run asks on, one request after the other, while the second one is over in an instant.
+        assert!(sandbox.request_count(Api::Disk) <= begun + 20);
+    }
+    signal(&first, Signal::TERM);
+    assert_eq!(Run::of(first.wait_with_output().unwrap()).code, 3);
+    catalog.collect(0, &["--stream", "tfc"]);
+}
+
+#[test]
+fn a_run_of_other_streams_does_not_disturb() {
+    let sandbox = slow(Duration::from_millis(150));
+    let catalog = Catalog::of(&sandbox, &Api::ALL).with("MAX_PAGES", 2);
+    let first = catalog.start(&["--stream", "yandex-mail"]);
+    wait_until("the first run asks", || sandbox.request_count(Api::Mail) > 0);
+    catalog.collect(0, &["--stream", "tfc"]);
+    assert_eq!(Run::of(first.wait_with_output().unwrap()).code, 0);
+}
