@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
-use crate::fetch::host::Host;
-use crate::fetch::http::{Http, SetupError};
+use crate::fetch::host::Hosts;
+use crate::fetch::http::Http;
 use crate::fetch::retry::RetryPolicy;
+use crate::fetch::tally::Tally;
 use crate::fetch::walk::{Piece, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::lateness::{Lateness, Yardstick};
@@ -24,7 +25,7 @@ use filing::Filing;
 use journal::Journal;
 
 /// What a run does with a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     /// When the run began: the end of every window.
     pub now: DateTime<Utc>,
@@ -32,6 +33,10 @@ pub struct Task {
     pub range: Range,
     /// Whether to reconcile: to ask at least from the range's start on, or as far back as the settings say.
     pub reconcile: bool,
+    /// The client that all streams share.
+    pub http: Http,
+    /// The hosts that they ask.
+    pub hosts: Arc<Hosts>,
 }
 
 /// What came of a stream.
@@ -45,6 +50,8 @@ pub struct Collected {
     pub closed: Vec<Closed>,
     /// What was asked of the service.
     pub effort: Effort,
+    /// How its requests ended and how long they took.
+    pub tally: Tally,
     /// Records that the service gave, repeated ones included.
     pub received: u64,
     /// Records that were in the archive already, or came more than once.
@@ -85,9 +92,6 @@ pub enum CollectError {
         /// Why.
         cause: FetchError,
     },
-    /// The client could not be set up.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
     /// Somebody asked the program to end.
     #[error("ended before it was complete, as was asked for; the next run goes on from here")]
     Stopped,
@@ -105,18 +109,17 @@ pub enum Access {
     DryRun(crate::archive::Location),
 }
 
-/// Collects one stream, whose service stands on `host`.
+/// Collects one stream.
 pub async fn collect(
     settings: &StreamSettings,
     access: Access,
-    host: Arc<Host>,
-    task: Task,
+    task: &Task,
     progress: &mut StreamProgress,
     stop: &Stop,
 ) -> Collected {
     let journal = Journal::open(settings, &access);
     let mut collected = Collected::default();
-    if let Err(error) = run(settings, access, &host, task, &journal, progress, stop, &mut collected).await {
+    if let Err(error) = run(settings, access, task, &journal, progress, stop, &mut collected).await {
         collected.failure = Some(error);
     }
     if let Err(error) = journal.note(task.now, &collected) {
@@ -128,8 +131,7 @@ pub async fn collect(
 async fn run(
     settings: &StreamSettings,
     access: Access,
-    host: &Arc<Host>,
-    task: Task,
+    task: &Task,
     journal: &Journal,
     progress: &mut StreamProgress,
     stop: &Stop,
@@ -150,8 +152,9 @@ async fn run(
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
     };
-    let http = Http::new(limits.request_timeout)?;
-    let fetcher = Fetcher::new(settings.source.clone(), http, policy).sharing(Arc::clone(host), limits.concurrency);
+    let http = task.http.with_timeout(limits.request_timeout);
+    let host = task.hosts.of(settings.source.address());
+    let fetcher = Fetcher::new(settings.source.clone(), http, policy).sharing(host, limits.concurrency);
     let plan = WalkPlan {
         window,
         now: task.now,
@@ -181,6 +184,7 @@ async fn run(
         mut archive, yardstick, ..
     } = filing;
     collected.effort = fetcher.effort();
+    collected.tally = fetcher.tally();
     if let Some(last) = collected.last_record {
         archive.note_tails(last, limits.overlap);
     }

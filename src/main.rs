@@ -40,6 +40,10 @@ fn main() -> ExitCode {
             Command::Reconcile(arguments) => commands::reconcile::run(&arguments, now).await,
             Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
             Command::Demo(arguments) => commands::demo::run(&arguments, now).await,
+            Command::Init(arguments) => commands::init::run(&arguments, now).await,
+            Command::Report(arguments) => commands::report::run(&arguments, now),
+            Command::Completions(arguments) => commands::install::completions(&arguments),
+            Command::Man(arguments) => commands::install::man(&arguments),
         }
     });
     exit.into()

@@ -10,6 +10,7 @@ use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::StreamSettings;
 use crate::fetch::host::Hosts;
+use crate::fetch::http::{Http, SetupError};
 use crate::lateness::minutes;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -48,6 +49,9 @@ pub enum StartError {
         /// Why.
         cause: BadName,
     },
+    /// The client could not be set up.
+    #[error(transparent)]
+    Client(#[from] SetupError),
 }
 
 impl StartError {
@@ -78,22 +82,18 @@ pub async fn run(
         now: order.now,
         range: order.range,
         reconcile: order.reconcile,
+        http: Http::new()?,
+        hosts: hosts_of(streams),
     };
-    let hosts = Hosts::new(
-        streams
-            .iter()
-            .map(|settings| (settings.source.address(), settings.limits.concurrency)),
-    );
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
-        let stop = stop.clone();
-        let host = hosts.of(settings.source.address());
+        let (task, stop) = (task.clone(), stop.clone());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         let work = async move {
-            let collected = collect(&settings, access, host, task, &mut bar, &stop).await;
+            let collected = collect(&settings, access, &task, &mut bar, &stop).await;
             log_end(&collected);
             (index, collected)
         };
@@ -114,21 +114,39 @@ pub async fn run(
     Ok(Summary::new(streams.collect()))
 }
 
-/// All locks or none: a run that finds one catalog in use must not have begun with another.
+/// Where each stream may write, or only read in a dry run.
 fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, StartError> {
-    let mut accesses = Vec::with_capacity(streams.len());
-    for settings in streams {
-        let stream = settings.kind.name;
-        let location = Location::new(&settings.folder, &settings.base, &settings.extension)
-            .map_err(|cause| StartError::Name { stream, cause })?;
-        accesses.push(match order.dry_run {
-            true => Access::DryRun(location),
-            false => Access::Write(Arc::new(
-                Lock::acquire(&location, order.now).map_err(|cause| StartError::Lock { stream, cause })?,
-            )),
-        });
+    if order.dry_run {
+        return streams
+            .iter()
+            .map(|settings| Ok(Access::DryRun(location(settings)?)))
+            .collect();
     }
-    Ok(accesses)
+    let locks = lock_all(streams, order.now)?;
+    Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
+}
+
+/// All locks or none: a run that finds one catalog in use must not have begun with another.
+pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
+    let lock = |settings: &StreamSettings| {
+        let stream = settings.kind.name;
+        Lock::acquire(&location(settings)?, now).map_err(|cause| StartError::Lock { stream, cause })
+    };
+    streams.iter().map(lock).collect()
+}
+
+fn location(settings: &StreamSettings) -> Result<Location, StartError> {
+    let stream = settings.kind.name;
+    Location::new(&settings.folder, &settings.base, &settings.extension)
+        .map_err(|cause| StartError::Name { stream, cause })
+}
+
+/// The hosts of these streams' services.
+pub(crate) fn hosts_of(streams: &[StreamSettings]) -> Arc<Hosts> {
+    let addresses = streams
+        .iter()
+        .map(|settings| (settings.source.address(), settings.limits.concurrency));
+    Arc::new(Hosts::new(addresses))
 }
 
 fn log_end(collected: &Collected) {
@@ -157,7 +175,7 @@ fn log_end(collected: &Collected) {
     }
 }
 
-fn internal_failure() -> Collected {
+pub(crate) fn internal_failure() -> Collected {
     let failure = CollectError::Internal("its task panicked".into());
     Collected {
         failure: Some(failure),

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::collect::Collected;
+use crate::collect::{CollectError, Collected};
+use crate::fetch::tally::Tally;
 use crate::lateness::Lateness;
-use crate::table::{Table, left, rfc3339, right};
+use crate::table::{Cell, Colour, Table, left, right, to_the_second};
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +69,23 @@ pub struct StreamSummary {
     error: Option<String>,
     #[serde(skip)]
     late: Lateness,
+    #[serde(skip)]
+    tally: Tally,
+    #[serde(skip)]
+    is_stopped: bool,
+}
+
+/// What came of the records that a service gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// All of them, repeated ones included.
+    pub received: u64,
+    /// Those that were in the archive already, or came more than once.
+    pub duplicates: u64,
+    /// Those that cannot be filed and were not noted before.
+    pub rejected: u64,
+    /// Those that were appended and are on disk.
+    pub appended: u64,
 }
 
 impl Summary {
@@ -109,6 +127,7 @@ impl Summary {
 impl StreamSummary {
     /// The summary of one stream.
     pub fn new(stream: &'static str, collected: Collected) -> Self {
+        let is_stopped = matches!(collected.failure, Some(CollectError::Stopped));
         let error = collected.failure.map(|failure| failure.to_string());
         Self {
             stream,
@@ -130,7 +149,39 @@ impl StreamSummary {
             last_record: collected.last_record,
             error,
             late: collected.late,
+            tally: collected.tally,
+            is_stopped,
         }
+    }
+
+    /// What came of the records that the service gave.
+    pub fn records(&self) -> RecordCounts {
+        RecordCounts {
+            received: self.received,
+            duplicates: self.duplicates,
+            rejected: self.rejected,
+            appended: self.appended,
+        }
+    }
+
+    /// Requests that repeated a failed one.
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Whether it is not complete because somebody asked the program to end.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// How the requests ended and how long they took.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The time of the archive's last record.
+    pub fn last_record(&self) -> Option<DateTime<Utc>> {
+        self.last_record
     }
 
     /// What people call the stream.
@@ -164,9 +215,17 @@ impl StreamSummary {
     }
 }
 
-/// The table, and below it what failed.
+/// The table, and below it what failed, without colours.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(false))
+    }
+}
+
+impl Summary {
+    /// The table, and below it what failed.
+    #[must_use]
+    pub fn text(&self, with_colours: bool) -> String {
         let mut table = Table::new([
             left("STREAM"),
             left("STATUS"),
@@ -176,23 +235,24 @@ impl fmt::Display for Summary {
             right("REJECTED"),
             right("REQUESTS"),
             left("LAST RECORD"),
-        ]);
+        ])
+        .with_colours(with_colours);
         self.streams.iter().for_each(|stream| table.row(stream.row()));
-        write!(f, "{table}")?;
+        let mut text = table.to_string();
         for stream in &self.streams {
             if let Some(error) = &stream.error {
-                writeln!(f, "{}: {error}", stream.stream)?;
+                text.push_str(&format!("{}: {error}\n", stream.stream));
             }
         }
-        Ok(())
+        text
     }
 }
 
 impl StreamSummary {
-    fn row(&self) -> [String; 8] {
+    fn row(&self) -> [Cell; 8] {
         let status = match self.status {
-            Status::Complete => "complete",
-            Status::Failed => "failed",
+            Status::Complete => Cell::coloured("complete", Colour::Green),
+            Status::Failed => Cell::coloured("failed", Colour::Red),
         };
         let numbers = [
             self.appended,
@@ -202,16 +262,16 @@ impl StreamSummary {
             self.requests,
         ];
         let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
-        let last = self.last_record.map_or_else(|| "none".to_owned(), rfc3339);
+        let last = self.last_record.map_or_else(|| "none".to_owned(), to_the_second);
         [
-            self.stream.to_owned(),
-            status.to_owned(),
-            appended,
-            received,
-            duplicates,
-            rejected,
-            requests,
-            last,
+            self.stream.into(),
+            status,
+            appended.into(),
+            received.into(),
+            duplicates.into(),
+            rejected.into(),
+            requests.into(),
+            last.into(),
         ]
     }
 }

@@ -25,6 +25,10 @@ const TARGET_PAGES: usize = 10;
 /// How much longer a slice may be than the one before it, so that one quiet night does not make the morning overflow.
 const GROWTH: i32 = 8;
 
+/// A service that could not answer for a slice takes its time to say so: the slices after it grow beyond half of its
+/// length by this part at a time only.
+const CAUTION: i32 = 16;
+
 /// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -190,6 +194,8 @@ pub struct SlicePlan {
     target_records: usize,
     /// What is known to be dense in what is still to be given out, the nearest last.
     dense: Vec<Dense>,
+    /// No slice is longer, since the service could not answer for one.
+    widest: TimeDelta,
 }
 
 /// A part that is known to hold much, because a slice with it overflowed.
@@ -213,6 +219,7 @@ impl SlicePlan {
             width: FIRST_WIDTH,
             target_records: (page_size as usize * TARGET_PAGES).clamp(1, MOST_TARGET_RECORDS),
             dense: Vec::new(),
+            widest: WIDEST,
         }
     }
 
@@ -240,9 +247,10 @@ impl SlicePlan {
     /// Several may come back before one of the new length was seen: they do not lengthen it one after the other.
     pub fn completed(&mut self, slice: Slice, records: usize) {
         let longest = self.width.max(slice.width() * GROWTH);
+        self.widest = (self.widest + self.widest / CAUTION).min(WIDEST);
         self.width = self
             .fitting(slice.width(), records)
-            .clamp(LEAST_WIDTH, longest.min(WIDEST));
+            .clamp(LEAST_WIDTH, longest.min(self.widest));
     }
 
     /// A slice held too much: at least `records` of it lie between its newer end and `oldest`. It is given out again, in
@@ -257,6 +265,7 @@ impl SlicePlan {
 
     /// The service could not answer for a slice of this length. It is given out again, and everything behind it.
     pub fn too_wide(&mut self, slice: Slice) {
+        self.widest = (slice.width() / 2).max(LEAST_WIDTH);
         self.again_from(slice, slice.width());
     }
 
@@ -337,6 +346,22 @@ mod tests {
             }
         }
         overflows
+    }
+
+    #[test]
+    fn what_was_too_wide_once_is_hardly_tried_again() {
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 30)), 200);
+        let (mut refused, mut given) = (0, 0);
+        while let Some(slice) = plan.next_slice() {
+            if slice.width() > TimeDelta::minutes(40) {
+                refused += 1;
+                plan.too_wide(slice);
+            } else {
+                given += 1;
+                plan.completed(slice, 0);
+            }
+        }
+        assert!(given < 2_000 && refused < given / 8, "{refused} in vain, {given} not");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod location;
 mod lock;
 mod outline;
 mod pen;
+mod reading;
 mod recover;
 mod rejected;
 mod runs;

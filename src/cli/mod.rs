@@ -1,8 +1,12 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
+mod follow;
+mod init;
+mod install;
 mod archive;
 mod check;
 mod reconcile;
+mod report;
 mod time;
 
 use std::ffi::OsString;
@@ -16,7 +20,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::window::Range;
 pub use archive::{Coverage, Status, Verify};
 pub use check::Check;
+pub use follow::{BadInterval, Follow, Interval};
+pub use init::Init;
+pub use install::{Completions, Man};
 pub use reconcile::Reconcile;
+pub use report::Report;
 pub use time::{BadTime, TimeArg};
 
 /// What was typed, as a whole.
@@ -65,6 +73,15 @@ pub enum Command {
     Sandbox(Sandbox),
     /// Show the whole way on invented records: no credentials, no network
     Demo(Demo),
+    /// Ask for the settings on a terminal and write .env
+    Init(Init),
+    /// Write a page that shows the archive: records per day and hour, event types, users, gaps
+    Report(Report),
+    /// Print completions for a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
 }
 
 /// The arguments of `collect`.
@@ -97,6 +114,10 @@ pub struct Collect {
     /// Read the settings from this file instead of .env in the working folder; the environment wins over it
     #[arg(long, value_name = "PATH")]
     pub env_file: Option<PathBuf>,
+
+    /// Whether to go on, and what others see of it.
+    #[command(flatten)]
+    pub follow: Follow,
 
     /// How much is said on stderr.
     #[command(flatten)]
@@ -226,7 +247,15 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
         })
     };
     let mut command = with_names(Arguments::command());
-    for name in ["collect", "reconcile", "check", "status", "coverage", "verify"] {
+    for name in [
+        "collect",
+        "reconcile",
+        "check",
+        "status",
+        "coverage",
+        "verify",
+        "report",
+    ] {
         command = command.mut_subcommand(name, with_names);
     }
     command
@@ -254,12 +283,20 @@ Examples:
   trailkeeper collect --since 36h                     add what arrived late
   trailkeeper collect --since 2025-06-01 --until 2025-06-08
   trailkeeper collect --dry-run --json                count, write nothing
-  trailkeeper collect --env-file /etc/trailkeeper.env -q";
+  trailkeeper collect --env-file /etc/trailkeeper.env -q
+  trailkeeper collect --follow --interval 5m          keep running, as a service does
+  trailkeeper collect --follow --metrics-listen       and show Prometheus how it goes";
 
 const SANDBOX_EXAMPLES: &str = "\
 Examples:
   trailkeeper sandbox                                 prints the variables to set
   trailkeeper sandbox --listen 127.0.0.1:0 --records 100000 --seed 7";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  trailkeeper completions bash > /usr/share/bash-completion/completions/trailkeeper
+  trailkeeper completions zsh > /usr/share/zsh/vendor-completions/_trailkeeper
+  trailkeeper completions fish > ~/.config/fish/completions/trailkeeper.fish";
 
 #[cfg(test)]
 mod tests {
@@ -305,6 +342,7 @@ mod tests {
             dry_run: true,
             json: true,
             env_file: Some(PathBuf::from("/etc/x.env")),
+            follow: Follow::default(),
             verbosity: Verbosity {
                 verbose: false,
                 quiet: true,
@@ -312,6 +350,17 @@ mod tests {
         };
         let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json";
         assert_eq!(collect(&format!("collect {flags} --env-file /etc/x.env -q")), expected);
+    }
+
+    #[test]
+    fn following_and_its_figures_are_asked_for_by_name() {
+        let follow = collect("--follow --interval 5m --metrics-file x.prom --metrics-listen 0.0.0.0:1").follow;
+        assert!(follow.follow);
+        assert_eq!(follow.interval, Some("5m".parse().unwrap()));
+        assert_eq!(follow.metrics_file, Some(PathBuf::from("x.prom")));
+        assert_eq!(follow.metrics_listen, Some("0.0.0.0:1".parse().unwrap()));
+        let loopback = collect("collect --follow --metrics-listen").follow.metrics_listen;
+        assert_eq!(loopback, Some("127.0.0.1:9464".parse().unwrap()));
     }
 
     #[test]
@@ -408,6 +457,12 @@ mod tests {
             "sandbox --listen localhost",
             "sandbox --records -1",
             "demo --json",
+            "--interval 60s",
+            "--follow --interval 60",
+            "--follow --until 1h",
+            "--follow --dry-run",
+            "--metrics-listen",
+            "--dry-run --metrics-file x.prom",
         ] {
             let error = typed(arguments).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{arguments}: {error}");

@@ -4,7 +4,8 @@
 //! With `--json`: `{"problems": […], "streams": […], "exit_code": 0}`. `problems` are faults in the settings that belong to
 //! no stream alone. Of each stream:
 //!
-//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do;
+//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do; `notice`: what is worth
+//!   knowing although it works, or null;
 //! - `folder`; `newest_file`, the name of the newest day file; `last_record`, its time;
 //! - `address`: what was asked; `records`: how many records came, 0 or 1; `newest_record`: the time of it; `milliseconds`:
 //!   how long the answer took;
@@ -82,6 +83,7 @@ struct StreamCheck {
     stream: &'static str,
     state: State,
     problems: Vec<String>,
+    notice: Option<&'static str>,
     folder: Option<PathBuf>,
     newest_file: Option<String>,
     last_record: Option<DateTime<Utc>>,
@@ -126,6 +128,7 @@ async fn check(
     match settings {
         Ok(settings) => {
             check.folder = Some(settings.folder.clone());
+            check.notice = settings.source.notice();
             check.archive(&settings, clock());
             check.service(&settings, clock).await;
         }
@@ -143,6 +146,7 @@ impl StreamCheck {
             stream: kind.name,
             state: State::Ok,
             problems: Vec::new(),
+            notice: None,
             folder: None,
             newest_file: None,
             last_record: None,
@@ -173,8 +177,8 @@ impl StreamCheck {
     /// One request for one record, and the clock by its answer.
     async fn service(&mut self, settings: &StreamSettings, clock: fn() -> DateTime<Utc>) {
         self.address = Some(settings.source.address().to_string());
-        let http = match Http::new(settings.limits.request_timeout) {
-            Ok(http) => http,
+        let http = match Http::new() {
+            Ok(http) => http.with_timeout(settings.limits.request_timeout),
             Err(error) => return self.problems.push(error.to_string()),
         };
         // What works at the second attempt only is worth knowing here.
@@ -261,6 +265,9 @@ impl Outcome {
             table.row(stream.row());
             for problem in &stream.problems {
                 problems.push_str(&format!("{}: {problem}\n", stream.stream));
+            }
+            if let Some(notice) = stream.notice {
+                problems.push_str(&format!("{}: {notice}\n", stream.stream));
             }
         }
         for problem in &self.problems {

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, print, progress, stop_on_signals};
+use super::{complain, follow, print, progress, stop_on_signals, takes_colours};
 use crate::cli::{Collect, Verbosity};
 use crate::config::{Access, Choice, Config};
-use crate::env::Env;
-use crate::logging;
+use crate::env::{Env, ServiceManager};
+use crate::logging::{self, LogGuard};
+use crate::metrics::Times;
+use crate::progress::Progress;
 use crate::run::{self, Order, StartError};
 use crate::source::SOURCES;
 use crate::summary::{Exit, Summary};
@@ -21,32 +23,53 @@ pub(super) struct Plan<'a> {
     pub(super) order: Order,
 }
 
-/// Collects once.
+/// What stands before the first request.
+pub(super) struct Session {
+    /// The settings.
+    pub(super) config: Config,
+    /// Who started the process, if it wants to hear of it.
+    pub(super) manager: Option<ServiceManager>,
+    /// Where progress and the log are shown.
+    pub(super) progress: Progress,
+    /// Whether the summary is shown in colours.
+    with_colours: bool,
+    _log: LogGuard,
+}
+
+/// Collects once, or until somebody asks to end.
 pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {
     let now = clock();
     let range = match arguments.range(now) {
         Ok(range) => range,
         Err(error) => return give_up(&error.to_string(), Exit::Usage),
     };
+    let order = Order {
+        now,
+        range,
+        dry_run: arguments.dry_run,
+        reconcile: false,
+    };
     let plan = Plan {
         env_file: arguments.env_file.as_deref(),
         streams: &arguments.streams,
         verbosity: arguments.verbosity,
-        order: Order {
-            now,
-            range,
-            dry_run: arguments.dry_run,
-            reconcile: false,
-        },
+        order,
     };
-    match carry_out(plan, clock).await {
-        Ok(summary) => finish(&summary, arguments.json),
+    match begin(&plan, clock) {
+        Ok(session) if arguments.follow.follow => follow::run(arguments, &session, range, clock).await,
+        Ok(session) => once(arguments, &session, order, clock).await,
         Err(exit) => exit,
     }
 }
 
 /// Reads the settings, starts the log and runs; what went wrong before the run began was told, and is an exit code.
 pub(super) async fn carry_out(plan: Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Summary, Exit> {
+    begin(&plan, clock)?.run(plan.order).await
+}
+
+/// Reads the settings and starts the log; what is wrong was told when an exit code comes back.
+fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit> {
+    // The streams hold what they need of it; the tokens of others need not stay in memory.
     let env = Env::load(plan.env_file);
     let access = if plan.order.dry_run {
         Access::Read
@@ -60,16 +83,46 @@ pub(super) async fn carry_out(plan: Plan<'_>, clock: fn() -> DateTime<Utc>) -> R
     let config = Config::read(&env, SOURCES, choice)
         .map_err(|faults| give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup))?;
     let progress = progress(plan.verbosity.quiet);
-    let _log = logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
+    let log = logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
         .map_err(|error| give_up(&error.to_string(), Exit::Setup))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    // The streams hold what they need of it; the tokens of others need not stay in memory.
-    drop(env);
-    run::run(&config.streams, plan.order, &progress, &stop_on_signals())
-        .await
-        .map_err(|error| refuse(&error))
+    Ok(Session {
+        config,
+        manager: env.service_manager(),
+        progress,
+        with_colours: takes_colours(&env),
+        _log: log,
+    })
+}
+
+impl Session {
+    async fn run(&self, order: Order) -> Result<Summary, Exit> {
+        run::run(&self.config.streams, order, &self.progress, &stop_on_signals())
+            .await
+            .map_err(|error| refuse(&error))
+    }
+}
+
+async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() -> DateTime<Utc>) -> Exit {
+    let mut exporter = match follow::exporter(arguments, &session.config.streams) {
+        Ok(exporter) => exporter,
+        Err(error) => {
+            tracing::error!("{error}");
+            return Exit::Setup;
+        }
+    };
+    let summary = match session.run(order).await {
+        Ok(summary) => summary,
+        Err(exit) => return exit,
+    };
+    let times = Times {
+        began: order.now,
+        ended: clock(),
+    };
+    exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
+    finish(&summary, arguments.json, session.with_colours)
 }
 
 fn give_up(text: &str, exit: Exit) -> Exit {
@@ -77,14 +130,14 @@ fn give_up(text: &str, exit: Exit) -> Exit {
     exit
 }
 
-fn refuse(error: &StartError) -> Exit {
+pub(super) fn refuse(error: &StartError) -> Exit {
     tracing::error!("{error}");
     if error.is_held() { Exit::Locked } else { Exit::Setup }
 }
 
-fn finish(summary: &Summary, as_json: bool) -> Exit {
+fn finish(summary: &Summary, as_json: bool, with_colours: bool) -> Exit {
     if !as_json {
-        print(&summary.to_string());
+        print(&summary.text(with_colours));
         return summary.exit();
     }
     match summary.to_json() {

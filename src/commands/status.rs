@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn both_tables_fit_a_hundred_columns() {
         let time = Some("2026-11-20T12:00:00Z".parse().unwrap());
-        let day = Some("2026-11-20".parse().unwrap());
+        let day: NaiveDate = "2026-11-20".parse().unwrap();
         let amount = crate::status::Amount {
             today: 9_999_999,
             all: 999_999_999,
@@ -199,10 +199,10 @@ mod tests {
             running: None,
             records: amount,
             bytes: amount,
-            first_day: day,
-            last_day: day,
+            first_day: Some(day),
+            last_day: Some(day),
             files: 9_999,
-            days_without_records: vec![day.unwrap(); 999],
+            days_without_records: vec![day; 999],
             rejected: 9_999_999,
             sealed: 0,
             days: days(&[1; 30]),

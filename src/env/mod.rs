@@ -9,6 +9,7 @@ mod dotenv;
 mod fault;
 mod query;
 mod secret;
+mod service_manager;
 mod value;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use dotenv::{EnvFile, Location};
 pub use fault::{Fault, Faults};
 pub use query::Parameters;
+pub use service_manager::ServiceManager;
 pub use value::{Refusal, address, file_mode, folder, seconds, text, whole_number};
 
 /// The variables of this run. `Debug` shows their names alone.

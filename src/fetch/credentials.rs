@@ -60,10 +60,37 @@ impl Credentials {
         Ok(value)
     }
 
+    /// A text of the service without the secrets that it was sent, should it repeat them.
+    pub(super) async fn conceal(&self, authorization: &Authorization, text: &str) -> String {
+        match authorization {
+            Authorization::Fixed(header) => without(text, bare(header)),
+            Authorization::Minted(request) => {
+                let text = without(text, request.secret.expose_secret());
+                match self.minted.lock().await.as_ref() {
+                    Some(token) => without(&text, bare(&token.header)),
+                    None => text,
+                }
+            }
+        }
+    }
+
     /// Forgets a token that was refused, so that the next request mints one; unless another request has seen to that.
     pub(super) async fn forget(&self, refused: &SecretString) {
         let mut minted = self.minted.lock().await;
         minted.take_if(|token| token.header.expose_secret() == refused.expose_secret());
+    }
+}
+
+/// The token in a header, without its scheme.
+fn bare(header: &SecretString) -> &str {
+    let header = header.expose_secret();
+    header.split_once(' ').map_or(header, |(_, token)| token)
+}
+
+fn without(text: &str, secret: &str) -> String {
+    match secret {
+        "" => text.to_owned(),
+        secret => text.replace(secret, "[secret]"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The one place that knows reqwest: a request goes out, a whole answer of bounded size comes back.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::retry::{Failure, server_wait};
+use super::tally::{Answer, Tally};
 
 /// No answer may be larger, after decompression: a page of these services holds a few megabytes at most.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
@@ -23,14 +24,20 @@ const LARGEST_ERROR_BODY: usize = 64 * 1024;
 /// A host that does not take the connection in this time is down, whatever the time-out of a whole request is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a request may take where nothing else is said.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
+
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The client for one stream.
+/// The client for one stream. Copies share their connections and the root certificates, which take a while to read, and
+/// count their requests together; see [`Http::with_timeout`].
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    tally: Arc<Mutex<Tally>>,
     /// The `Date` of the last answer, in seconds since 1970; 0 while there is none.
     server_time: Arc<AtomicI64>,
+    timeout: Duration,
 }
 
 /// The client cannot be set up; the text says why.
@@ -39,28 +46,46 @@ pub struct Http {
 pub struct SetupError(String);
 
 impl Http {
-    /// A client that gives up on a request, from connecting to the last byte of the body, after `timeout`.
+    /// A client that gives up on a request, from connecting to the last byte of the body, after a minute.
     ///
     /// Redirects are not followed and no referrer is sent, so that a token goes to the configured host alone.
     ///
     /// # Errors
     /// The system's root certificates or proxy settings cannot be used.
     #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
-    pub fn new(timeout: Duration) -> Result<Self, SetupError> {
+    pub fn new() -> Result<Self, SetupError> {
         // An error only says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
-            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| SetupError(describe(&error)))?;
         Ok(Self {
             client,
+            timeout: USUAL_TIMEOUT,
+            tally: Arc::default(),
             server_time: Arc::default(),
         })
+    }
+
+    /// A client for another stream, with a limit of its own for a whole request: it shares the connections, and counts
+    /// for itself.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self {
+            client: self.client.clone(),
+            timeout,
+            tally: Arc::default(),
+            server_time: Arc::default(),
+        }
+    }
+
+    /// The requests so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
@@ -69,21 +94,13 @@ impl Http {
         DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
-        let response = request.send().await.map_err(transport)?;
-        if let Some(seconds) = date(response.headers()) {
-            self.server_time.store(seconds, Ordering::Relaxed);
-        }
-        receive(response).await
-    }
-
     /// The body of a successful answer to `GET`.
     ///
     /// # Errors
     /// See [`Failure`]; [`Failure::BadBody`] for a body that is not UTF-8.
     pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<String, Failure> {
-        self.send(self.client.get(url).header(AUTHORIZATION, header(authorization)?))
-            .await
+        let request = self.client.get(url).header(AUTHORIZATION, header(authorization)?);
+        self.send(request).await
     }
 
     /// The body of a successful answer to `POST` with a JSON body; both hold secrets.
@@ -91,15 +108,28 @@ impl Http {
     /// # Errors
     /// As for [`Http::get`].
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
-        let body = wiped_when_done(body);
-        self.send(
-            self.client
-                .post(url)
-                .header(CONTENT_TYPE, "application/json")
-                .body(body),
-        )
-        .await
-        .map(Zeroizing::new)
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(wiped_when_done(body))).await.map(Zeroizing::new)
+    }
+
+    /// Sends a request and counts it.
+    async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
+        let started = Instant::now();
+        let mut answer = Answer::Nothing;
+        let result = self.exchange(request, &mut answer).await;
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.note(answer, started.elapsed());
+        result
+    }
+
+    /// One exchange; `answer` tells what came, whatever the result is.
+    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<String, Failure> {
+        let response = request.timeout(self.timeout).send().await.map_err(transport)?;
+        *answer = Answer::Status(response.status().as_u16());
+        if let Some(seconds) = date(response.headers()) {
+            self.server_time.store(seconds, Ordering::Relaxed);
+        }
+        receive(response).await
     }
 }
 

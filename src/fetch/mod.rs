@@ -17,6 +17,7 @@ use host::Host;
 use http::Http;
 use pace::Pace;
 use retry::{Failure, RetryPolicy};
+use tally::Tally;
 
 mod credentials;
 mod harvest;
@@ -27,6 +28,7 @@ mod pace;
 pub mod probe;
 pub mod retry;
 mod slice;
+pub mod tally;
 pub mod walk;
 
 /// Of a server's message, as much as a person reads.
@@ -208,6 +210,11 @@ impl Fetcher {
         }
     }
 
+    /// How the requests ended and how long they took.
+    pub fn tally(&self) -> Tally {
+        self.http.tally()
+    }
+
     pub(crate) fn source(&self) -> &dyn Source {
         &*self.source
     }
@@ -230,11 +237,11 @@ impl Fetcher {
             failed += 1;
             let asked_too_much = failure.asked_too_much();
             if can_narrow && self.says_too_wide(&failure) {
-                return Err(PageError::TooWide(self.explain(failure, failed)));
+                return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
                 let is_too_large = matches!(failure, Failure::TooLarge { .. });
-                let error = self.explain(failure, failed);
+                let error = self.explain(failure, failed).await;
                 return Err(if is_too_large {
                     PageError::TooLarge(error)
                 } else {
@@ -244,7 +251,7 @@ impl Fetcher {
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
                 "{}; asking again",
-                self.explain(failure, failed)
+                self.explain(failure, failed).await
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
             let _hold = asked_too_much.then(|| self.host.hold());
@@ -293,22 +300,28 @@ impl Fetcher {
         self.http.get(url, header).await
     }
 
+    /// A server's text as a message can hold it: short, harmless, and without the secrets that it was sent.
+    async fn said(&self, text: &str) -> String {
+        let told = self.credentials.conceal(self.source.authorization(), text).await;
+        excerpt(&told, LONGEST_MESSAGE)
+    }
+
     fn says_too_wide(&self, failure: &Failure) -> bool {
         matches!(failure, Failure::Status { status, .. } if self.source.is_too_wide(*status))
     }
 
-    fn explain(&self, failure: Failure, attempts: u32) -> FetchError {
+    async fn explain(&self, failure: Failure, attempts: u32) -> FetchError {
         let address = address(&self.source);
         let attempts = Attempts(attempts);
         match failure {
             Failure::Transport(reason) => FetchError::Unreachable {
                 address,
-                reason: said(&reason),
+                reason: excerpt(&reason, LONGEST_MESSAGE),
                 attempts,
             },
             Failure::BadBody(BadPage(problem)) => FetchError::Unreadable {
                 address,
-                problem: said(&problem),
+                problem: self.said(&problem).await,
                 attempts,
             },
             Failure::TooLarge { .. } => FetchError::TooLarge {
@@ -316,10 +329,10 @@ impl Fetcher {
                 problem: failure.to_string(),
             },
             Failure::Status { status, body, .. } => {
-                let said = self
-                    .source
-                    .error_message(&body)
-                    .map(|message| format!(", \"{}\"", said(&message)));
+                let said = match self.source.error_message(&body) {
+                    Some(message) => format!(", \"{}\"", self.said(&message).await),
+                    None => String::new(),
+                };
                 let advice = match status {
                     300..=399 => "redirects are not followed; check the address",
                     _ => self.source.advice(status),
@@ -327,7 +340,7 @@ impl Fetcher {
                 FetchError::Status {
                     address,
                     status,
-                    said: said.unwrap_or_default(),
+                    said,
                     attempts,
                     advice,
                 }
@@ -359,9 +372,4 @@ fn address(source: &Arc<dyn Source>) -> String {
     let mut url: Url = source.address().clone();
     url.set_query(None);
     url.to_string()
-}
-
-/// A server's text as a message can hold it.
-fn said(text: &str) -> String {
-    excerpt(text, LONGEST_MESSAGE)
 }

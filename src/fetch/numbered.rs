@@ -325,8 +325,8 @@ mod tests {
             max_retries: 0,
             delay: Duration::ZERO,
         };
-        let http = Http::new(Duration::from_secs(10)).unwrap();
-        let mut fetcher = Fetcher::new(source, http, policy).sharing(Arc::new(Host::new(CONCURRENCY)), CONCURRENCY);
+        let mut fetcher =
+            Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(CONCURRENCY)), CONCURRENCY);
         fetcher.pace = Pace::new(None);
         fetcher
     }

@@ -32,6 +32,9 @@ const TICK: TimeDelta = TimeDelta::milliseconds(1);
 /// How far an answer is widened to see whether the service can give more records than it did.
 const WIDE_PROBE: TimeDelta = TimeDelta::days(30);
 
+/// A service that cannot answer even for this much more will not tell.
+const LEAST_PROBE: TimeDelta = TimeDelta::minutes(1);
+
 /// How a slice came back.
 #[derive(Debug)]
 pub(crate) enum SliceEnd {
@@ -95,12 +98,14 @@ enum Doubt {
     Further {
         time: DateTime<Utc>,
         count: usize,
+        reach: TimeDelta,
     },
     /// Far more is asked for: if more than `count` come, the answer was not cut.
     Wide {
         time: DateTime<Utc>,
         count: usize,
         was_enlarged: bool,
+        reach: TimeDelta,
     },
 }
 
@@ -114,16 +119,14 @@ pub(super) async fn fetch_slice(
     let source = fetcher.source();
     let mut walk = SliceWalk::new(slice, horizon, max_pages, source.page_size(), source.order());
     loop {
-        let can_narrow = slice.is_divisible() || walk.is_looking_further();
+        let can_narrow = slice.is_divisible() || walk.is_probing_widely();
         let step = match fetcher.page(&walk.ask(), can_narrow).await {
             Ok(page) => {
                 let most_seen = fetcher.note_answer(page.records.len());
                 walk.take(page, most_seen)
             }
-            Err(PageError::TooWide(_)) => match walk.cannot_look_further() {
-                Some(step) => step,
-                None => return Ok(SliceEnd::TooWide),
-            },
+            Err(PageError::TooWide(_)) if walk.is_probing_widely() => walk.narrow_probe(),
+            Err(PageError::TooWide(_)) => return Ok(SliceEnd::TooWide),
             Err(PageError::TooLarge(error)) => walk.shrink_page(error),
             Err(PageError::Fatal(error)) => Step::Fail(error),
         };
@@ -161,8 +164,8 @@ impl SliceWalk {
         let (from, to) = match self.doubt {
             Doubt::None | Doubt::Larger { .. } => (from, self.upper),
             Doubt::Below { time, .. } => (from, time - TICK),
-            Doubt::Further { time, .. } => (from - WIDE_PROBE, time - TICK),
-            Doubt::Wide { .. } => (from - WIDE_PROBE, self.upper),
+            Doubt::Further { time, reach, .. } => (from - reach, time - TICK),
+            Doubt::Wide { reach, .. } => (from - reach, self.upper),
         };
         Ask {
             window: Window { from, to },
@@ -173,8 +176,8 @@ impl SliceWalk {
 
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
     fn take(&mut self, page: FetchedPage, most_seen: usize) -> Step {
-        let count = page.records.len();
-        let added = if self.is_looking_further() {
+        let found = page.records.len();
+        let added = if self.is_probing_widely() {
             Added::default()
         } else {
             self.note(page.records)
@@ -187,22 +190,23 @@ impl SliceWalk {
                     was_enlarged,
                 },
                 _,
-            ) => self.settle_below(time, before, was_enlarged, count > 0),
-            (Doubt::Further { time, count: before }, _) => self.settle_further(time, before, count > 0),
+            ) => self.settle_below(time, before, was_enlarged, found > 0),
+            (Doubt::Further { time, count, reach }, _) => self.settle_further(time, count, reach, found),
             (
                 Doubt::Wide {
                     time,
-                    count: before,
+                    count,
                     was_enlarged,
+                    ..
                 },
                 _,
-            ) => self.settle_wide(time, before, was_enlarged, count),
+            ) => self.settle_wide(time, count, was_enlarged, found),
             (_, Next::Last) => Step::Complete,
             (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
                 (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
                 (Next::At(position), Order::Unknown) => self.go_to(position),
-                (Next::Unsaid | Next::Last, Order::NewestFirst) => self.go_below(count, added.times, most_seen),
-                (Next::Unsaid | Next::Last, Order::Unknown) => self.divide(count),
+                (Next::Unsaid | Next::Last, Order::NewestFirst) => self.go_below(found, added.times, most_seen),
+                (Next::Unsaid | Next::Last, Order::Unknown) => self.divide(found),
             }),
         }
     }
@@ -330,11 +334,16 @@ impl SliceWalk {
     /// What was found strictly before the time settles the doubt, or raises the next question.
     fn settle_below(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: bool) -> Step {
         match (found, was_enlarged) {
-            (false, false) => self.probe(Doubt::Further { time, count }),
+            (false, false) => self.probe(Doubt::Further {
+                time,
+                count,
+                reach: WIDE_PROBE,
+            }),
             (false, true) => self.probe(Doubt::Wide {
                 time,
                 count,
                 was_enlarged,
+                reach: WIDE_PROBE,
             }),
             (true, false) => self.enlarge(time, count),
             (true, true) => same_time(time, count),
@@ -342,13 +351,14 @@ impl SliceWalk {
     }
 
     /// With nothing older anywhere, no answer can show whether one was cut.
-    fn settle_further(&mut self, time: DateTime<Utc>, count: usize, found: bool) -> Step {
+    fn settle_further(&mut self, time: DateTime<Utc>, count: usize, reach: TimeDelta, found: usize) -> Step {
         match found {
-            false => Step::Complete,
-            true => self.probe(Doubt::Wide {
+            0 => Step::Complete,
+            _ => self.probe(Doubt::Wide {
                 time,
                 count,
                 was_enlarged: false,
+                reach,
             }),
         }
     }
@@ -362,20 +372,36 @@ impl SliceWalk {
     }
 
     /// Whether more than the slice is asked for, to settle a doubt.
-    fn is_looking_further(&self) -> bool {
+    fn is_probing_widely(&self) -> bool {
         matches!(self.doubt, Doubt::Further { .. } | Doubt::Wide { .. })
     }
 
-    /// The service cannot answer for so much; what to do where that was asked to settle a doubt.
-    fn cannot_look_further(&mut self) -> Option<Step> {
+    /// The service cannot answer for as much as the probe asks for; dividing the slice would not change that.
+    fn narrow_probe(&mut self) -> Step {
         match self.doubt {
-            Doubt::Further { .. } => Some(Step::Complete),
+            Doubt::Further { time, count, reach } if reach > LEAST_PROBE => {
+                let reach = reach / 4;
+                self.probe(Doubt::Further { time, count, reach })
+            }
             Doubt::Wide {
                 time,
                 count,
-                was_enlarged: false,
-            } => Some(self.enlarge(time, count)),
-            _ => None,
+                was_enlarged,
+                reach,
+            } if reach > LEAST_PROBE => self.probe(Doubt::Wide {
+                time,
+                count,
+                was_enlarged,
+                reach: reach / 4,
+            }),
+            Doubt::Wide {
+                time,
+                count,
+                was_enlarged,
+                ..
+            } => self.settle_wide(time, count, was_enlarged, 0),
+            Doubt::Further { .. } => Step::Complete,
+            Doubt::None | Doubt::Larger { .. } | Doubt::Below { .. } => Step::Ask,
         }
     }
 
@@ -609,13 +635,19 @@ mod tests {
                 Step::Complete => prop_assert_eq!(ids(&walk.harvest.records), all_ids(&service)),
                 Step::Fail(FetchError::SameTime { .. }) => {
                     // Only where the oldest records of all lie so close that bounds cannot part them, and fill a page
-                    // to the last place: no answer can show then whether the service would give more.
+                    // to the last place: no answer can show then whether the service would give more. Or where so
+                    // many lie so close that the largest page does not hold them.
+                    let close_to = |time: i64| {
+                        let near = move |other: &&i64| (time..=time + 2).contains(*other);
+                        service.feed.iter().filter(near).count()
+                    };
                     let oldest = service.feed.iter().min().copied().unwrap();
                     let fills_a_page = (0..=2).any(|ticks| {
                         let count = service.feed.iter().filter(|time| **time <= oldest + ticks).count();
                         (0..=6).any(|doubled| count == service.page_size << doubled)
                     });
-                    prop_assert!(fills_a_page);
+                    let exceeds_a_page = service.feed.iter().any(|time| close_to(*time) >= service.page_size << 6);
+                    prop_assert!(fills_a_page || exceeds_a_page);
                 }
                 other => prop_assert!(false, "{:?}", other),
             }

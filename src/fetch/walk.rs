@@ -231,8 +231,7 @@ mod tests {
             max_retries: 3,
             delay: Duration::ZERO,
         };
-        let http = Http::new(Duration::from_secs(10)).unwrap();
-        Fetcher::new(source, http, policy).sharing(Arc::new(Host::new(concurrency)), concurrency)
+        Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(concurrency)), concurrency)
     }
 
     /// The numbers of the records of each piece, by time, and up to where the window is done with it.

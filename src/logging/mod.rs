@@ -33,7 +33,10 @@ const WAITING_LINES: usize = 8_192;
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The log file cannot be written to.
-    #[error("cannot open the log file `{}`, set by APP_LOG_FILE: {source}", path.display())]
+    #[error(
+        "cannot open the log file `{}`, set by APP_LOG_FILE: {source}; set it to a file that can be written to",
+        path.display()
+    )]
     File {
         /// Its path.
         path: PathBuf,

@@ -52,7 +52,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken, or is not one of this machine.
-    #[error("cannot listen on {listen}")]
+    #[error("cannot listen on {listen}: {source}; choose another address, or port 0 for a free one")]
     Listen {
         /// The address that was asked for.
         listen: SocketAddr,
@@ -60,10 +60,10 @@ pub enum StartError {
         source: io::Error,
     },
     /// A sample page that records are made from cannot be read.
-    #[error("cannot make records")]
+    #[error("cannot make records: {0}; please report it")]
     Sample(#[from] BadSample),
     /// The system gives no further thread.
-    #[error("cannot start a thread for the sandbox")]
+    #[error("cannot start a thread for the sandbox: {0}")]
     Thread(#[source] io::Error),
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Source;
 use crate::env::{Env, Faults};
-use crate::record::Shape;
+use crate::record::{KeyPath, Shape};
 
 /// Makes a source from the environment, or names every fault in what the source needs.
 ///
@@ -32,6 +32,10 @@ pub struct Kind {
     pub variables: &'static [&'static str],
     /// The secrets that `configure` reads; each can be given as `<NAME>_FILE` too.
     pub secrets: &'static [&'static str],
+    /// Where a record says what happened; what stands at these paths is put together.
+    pub event: &'static [KeyPath],
+    /// Where a record says who did it; the first of these paths with a text or a number counts.
+    pub actor: &'static [KeyPath],
     /// Makes the source.
     pub configure: Configure,
 }

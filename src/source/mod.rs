@@ -70,7 +70,7 @@ pub trait Source: Send + Sync {
     /// What the operator should check after this status.
     fn advice(&self, status: u16) -> &'static str;
 
-    /// What the operator should know about this service although everything works.
+    /// What the operator should know about this service although everything works; fits a line of 100 columns.
     fn notice(&self) -> Option<&'static str> {
         None
     }
@@ -187,6 +187,8 @@ pub struct TokenRequest {
     pub url: Url,
     /// The JSON body, which holds the client's secret.
     pub body: SecretString,
+    /// The client's secret alone, so that a service which repeats it is not quoted with it.
+    pub secret: SecretString,
     /// Reads the answer.
     pub read: fn(&str) -> Result<MintedToken, BadPage>,
 }

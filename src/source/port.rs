@@ -31,6 +31,12 @@ pub(super) const PORT: Kind = Kind {
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
+    event: &[&["resourceType"], &["action"]],
+    actor: &[
+        &["trigger", "by", "userId"],
+        &["trigger", "by", "app", "id"],
+        &["trigger", "origin"],
+    ],
     configure,
 };
 
@@ -108,10 +114,11 @@ fn authorization(base: Option<&Url>, env: &Env, faults: &mut Faults) -> Option<A
         );
     }
     let id = env.required("PORT_CLIENT_ID", env::text, faults);
-    let secret = env.required_secret("PORT_CLIENT_SECRET", faults);
+    let secret = env.required_secret("PORT_CLIENT_SECRET", faults)?;
     Some(Authorization::Minted(TokenRequest {
         url: method(base?, "/v1/auth/access_token"),
-        body: login(&id?, &secret?)?,
+        body: login(&id?, &secret)?,
+        secret,
         read: read_token,
     }))
 }

@@ -33,6 +33,8 @@ pub(super) const TERRAFORM: Kind = Kind {
     lookback_days: 14,
     variables: &["TFC_API_URL", "TFC_API_QUERY"],
     secrets: &["TFC_ORG_TOKEN"],
+    event: &[&["resource", "type"], &["resource", "action"]],
+    actor: &[&["auth", "description"], &["auth", "accessor_id"]],
     configure,
 };
 

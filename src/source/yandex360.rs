@@ -43,6 +43,8 @@ pub(super) const MAIL: Kind = Kind {
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
+    event: &[&["eventType"]],
+    actor: &[&["userLogin"], &["userUid"]],
     configure: |env, faults| configure(Log::Mail, env, faults),
 };
 
@@ -56,6 +58,8 @@ pub(super) const DISK: Kind = Kind {
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
+    event: &[&["eventType"]],
+    actor: &[&["userLogin"], &["userUid"]],
     configure: |env, faults| configure(Log::Disk, env, faults),
 };
 
@@ -205,10 +209,8 @@ impl Source for Yandex360 {
     }
 
     fn notice(&self) -> Option<&'static str> {
-        (self.log == Log::Disk).then_some(
-            "the vendor calls this method superseded: the stream yandex-audit reads the unified audit log, which has the \
-             disk's events too",
-        )
+        let notice = "the vendor calls this method superseded: yandex-audit has the disk's events too";
+        (self.log == Log::Disk).then_some(notice)
     }
 }
 

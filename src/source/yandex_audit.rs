@@ -34,6 +34,8 @@ pub(super) const AUDIT: Kind = Kind {
     lookback_days: 184,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_CLOUD_API_URL", "AUDIT_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
+    event: &[&["event", "type"]],
+    actor: &[&["user_login"], &["event", "uid"]],
     configure,
 };
 

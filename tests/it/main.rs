@@ -1,5 +1,10 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it was seeded with, measured or had to skip"
+)]
+
 #[cfg(test)]
 mod check;
 #[cfg(test)]
@@ -7,15 +12,42 @@ mod coverage;
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+#[cfg(unix)]
+mod disk;
+#[cfg(test)]
+mod feeds;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+#[cfg(unix)]
+mod killed;
+#[cfg(test)]
+mod follow;
+#[cfg(test)]
+mod init;
+#[cfg(test)]
+mod install;
+#[cfg(test)]
+mod late;
+#[cfg(test)]
 mod line;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod network;
 #[cfg(test)]
 mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod runs;
+#[cfg(test)]
+#[cfg(unix)]
+mod secrets;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]

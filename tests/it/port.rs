@@ -36,7 +36,7 @@ fn assert_complete(sandbox: &Sandbox, catalog: &Catalog) -> serde_json::Value {
     catalog.assert_holds(Api::Port, &sandbox.events(Api::Port));
     let before = catalog.tree();
     catalog.collect(0, &[]);
-    catalog.assert_unchanged(&before);
+    catalog.assert_nothing_added(&before);
     first
 }
 

@@ -105,7 +105,7 @@ fn an_older_range_adds_only_what_is_missing_and_a_second_time_nothing() {
     for (name, stream) in catalog.collect(0, &older) {
         assert_eq!(stream["appended"], 0, "{name}");
     }
-    catalog.assert_unchanged(&before);
+    catalog.assert_nothing_added(&before);
 }
 
 #[test]

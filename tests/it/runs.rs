@@ -22,7 +22,7 @@ fn a_first_run_files_every_record_and_a_second_one_adds_nothing() {
     let first = catalog.collect(0, &[]);
     let files = catalog.tree();
     let second = catalog.collect(0, &[]);
-    catalog.assert_unchanged(&files);
+    catalog.assert_nothing_added(&files);
     for (kind, api) in streams() {
         catalog.assert_holds(api, &sandbox.events(api));
         let (first, second) = (&first[kind.name], &second[kind.name]);

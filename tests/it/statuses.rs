@@ -2,20 +2,11 @@
 //!
 //! The runs are those of the library, in this process, because there are many of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
-use trailkeeper::config::{Access, Choice, Config};
-use trailkeeper::env::Env;
-use trailkeeper::progress::Progress;
-use trailkeeper::run::{self, Order};
 use trailkeeper::sandbox::{Action, Answer, Api, Options, Sandbox, Step, When};
-use trailkeeper::source::SOURCES;
-use trailkeeper::stop;
-use trailkeeper::window::Range;
 
-use super::support::{Catalog, at, event, now, streams};
+use super::support::{Catalog, at, event, now, run_inside, streams};
 
 /// A stream of each kind of paging: tokens, none at all, and page numbers.
 const KINDS: [Api; 3] = [Api::Mail, Api::Port, Api::Tfc];
@@ -43,31 +34,6 @@ fn catalog(sandbox: &Sandbox) -> Catalog {
         .with("MAX_PAGES", 2)
         .with("MAX_RETRIES", 2)
         .with("RETRY_DELAY_SECONDS", 0)
-}
-
-/// A run of the library: its summary by stream.
-async fn collect(catalog: &Catalog) -> BTreeMap<String, Value> {
-    let choice = Choice {
-        streams: &[],
-        access: Access::Write,
-    };
-    let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, choice).unwrap();
-    let order = Order {
-        now: now(),
-        range: Range::default(),
-        dry_run: false,
-        reconcile: false,
-    };
-    let (_stopper, stop) = stop::channel();
-    let summary = run::run(&config.streams, order, &Progress::hidden(), &stop)
-        .await
-        .unwrap();
-    let summary: Value = serde_json::from_str(&summary.to_json().unwrap()).unwrap();
-    let streams = summary["streams"].as_array().unwrap();
-    streams
-        .iter()
-        .map(|stream| (stream["stream"].as_str().unwrap().to_owned(), stream.clone()))
-        .collect()
 }
 
 /// What the operator has to read besides the status.
@@ -99,7 +65,7 @@ async fn check(status: u16, failing: usize) {
         let from_then_on = When::Picked(Arc::new(move |seen| seen.api == Some(api) && seen.number >= failing));
         sandbox.step(Step::new(from_then_on, Action::Answer(answer.clone())));
     }
-    let summary = collect(&catalog).await;
+    let summary = run_inside(&catalog, now()).await;
     let is_retried = status == 408 || status == 429 || status >= 500;
     for (kind, api) in streams().into_iter().filter(|(_, api)| KINDS.contains(api)) {
         let context = format!("{} {status} at request {failing}: {}", kind.name, summary[kind.name]);
@@ -133,7 +99,7 @@ async fn recover(sandbox: &Sandbox, catalog: Catalog) {
     let healthy = recovered(sandbox);
     let catalog = catalog.pointing_at(&healthy);
     let kept = KINDS.map(|api| catalog.day_files(api));
-    collect(&catalog).await;
+    run_inside(&catalog, now()).await;
     for (api, kept) in KINDS.into_iter().zip(kept) {
         catalog.assert_holds(api, &sandbox.events(api));
         for (name, bytes) in kept {
@@ -229,7 +195,7 @@ fn a_passing_failure_costs_a_retry_and_nothing_else() {
             for api in KINDS {
                 sandbox.step(Step::at(api, failing, action.clone()));
             }
-            let summary = runtime.block_on(collect(&catalog));
+            let summary = runtime.block_on(run_inside(&catalog, now()));
             for (name, stream) in summary {
                 assert_eq!(
                     (&stream["status"], &stream["retries"]),
@@ -256,7 +222,7 @@ fn at_most_300_characters_of_a_servers_message_are_shown_and_none_of_them_drives
     for api in KINDS {
         sandbox.step(Step::always(api, Action::Answer(Answer::json(403, body.clone()))));
     }
-    for (name, stream) in runtime.block_on(collect(&catalog(&sandbox))) {
+    for (name, stream) in runtime.block_on(run_inside(&catalog(&sandbox), now())) {
         let error = stream["error"].as_str().unwrap();
         let shown = error.matches('ü').count();
         assert!((250..=300).contains(&shown), "{name}: {shown}");

@@ -1,99 +1,110 @@
 //! A catalog that the Python collector left is gone on with as if it were our own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
 use trailkeeper::env::{Env, Faults};
 use trailkeeper::record::{Reader, Shape};
-use trailkeeper::sandbox::{Api, samples};
+use trailkeeper::sandbox::{Api, Sandbox, samples};
 
 use super::support::{Catalog, serve, streams};
 
 const LEFT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/python-catalog");
 
-fn shape(sandbox: &trailkeeper::sandbox::Sandbox, api: Api) -> Shape {
+/// The Python collector kept both streams in one folder.
+const LOGS: [Api; 2] = [Api::Mail, Api::Disk];
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn shape(sandbox: &Sandbox, api: Api) -> Shape {
     let (kind, _) = streams().into_iter().find(|(_, of)| *of == api).unwrap();
     let source = (kind.configure)(&Env::from_pairs(sandbox.variables()), &mut Faults::default()).unwrap();
     source.shape()
 }
 
-#[test]
-fn a_catalog_of_the_python_collector_goes_on_without_loss_or_repetition() {
-    let sandbox = serve(|options| {
-        let give = |options: trailkeeper::sandbox::Options, api| options.give(api, samples(api).unwrap());
-        give(give(options, Api::Mail), Api::Disk)
-    });
-    let mut catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk]);
+/// Where the sample records of a service are kept: the content of each, and how many lines are no record.
+fn kept(files: &Files, base: &str, reader: &mut Reader) -> (BTreeSet<u128>, usize) {
+    let (mut kept, mut skipped) = (BTreeSet::new(), 0);
+    for (name, bytes) in files.iter().filter(|(name, _)| is_day_file(name, base)) {
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let text = std::str::from_utf8(line).ok();
+            let Some(record) = text.and_then(|text| reader.read(text).ok()) else {
+                skipped += 1;
+                continue;
+            };
+            let day = record.time.date_naive().to_string();
+            assert!(name.contains(&day), "{name} holds a record of {day}");
+            assert!(
+                kept.insert(record.identity.content),
+                "{name} holds a record twice: {}",
+                record.line
+            );
+        }
+    }
+    (kept, skipped)
+}
+
+fn is_day_file(name: &str, base: &str) -> bool {
+    name.starts_with(&format!("{base}_2025-06-")) && name.ends_with(".log") && !name.contains("06-31")
+}
+
+/// The folder as the Python collector left it, for both streams.
+fn left_behind(sandbox: &Sandbox) -> Catalog {
+    let mut catalog = Catalog::of(sandbox, &LOGS);
     let folder = catalog.folder(Api::Mail);
-    // The Python collector kept both streams in one folder.
     catalog.set("DISK_LOG_CATALOG_LOCATION", folder.display());
     for entry in fs::read_dir(LEFT).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
     }
-    let left = catalog.day_files(Api::Mail);
+    catalog
+}
 
+fn sandbox() -> Sandbox {
+    serve(|options| {
+        LOGS.into_iter()
+            .fold(options, |all, api| all.give(api, samples(api).unwrap()))
+    })
+}
+
+#[test]
+fn a_catalog_of_the_python_collector_goes_on_without_loss_or_repetition() {
+    let sandbox = sandbox();
+    let catalog = left_behind(&sandbox);
     let first = catalog.collect(0, &[]);
-    assert_ne!(
-        (&first["yandex-mail"]["appended"], &first["yandex-disk"]["appended"]),
-        (&0.into(), &0.into())
-    );
     let after = catalog.day_files(Api::Mail);
-    for (name, bytes) in &left {
-        assert!(after[name].starts_with(bytes), "{name} was changed, not appended to");
-        if Path::new(name).extension().is_some_and(|extension| extension != "log") || name.contains("06-31") {
-            assert_eq!(after[name], *bytes, "{name} is a neighbour");
-        }
-    }
-    let torn = &left["disk_audit_2025-06-09.log"];
-    assert_ne!(torn.last(), Some(&b'\n'), "the sample ends with half a line");
-    assert_eq!(
-        after["disk_audit_2025-06-09.log"][torn.len()],
-        b'\n',
-        "which is sealed before anything is added"
-    );
-
-    for (api, base) in [(Api::Mail, "mail_audit_2"), (Api::Disk, "disk_audit_2")] {
+    for (api, base, torn) in [(Api::Mail, "mail_audit", 0), (Api::Disk, "disk_audit", 1)] {
         let mut reader = Reader::new(shape(&sandbox, api));
-        let mut kept = BTreeSet::new();
-        let mut skipped = 0;
-        for (name, bytes) in &after {
-            if !name.starts_with(base) || !name.ends_with(".log") || name.contains("06-31") {
-                continue;
-            }
-            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                let Ok(record) = std::str::from_utf8(line)
-                    .map_err(drop)
-                    .and_then(|line| reader.read(line).map_err(drop))
-                else {
-                    skipped += 1;
-                    continue;
-                };
-                assert!(
-                    name.contains(&record.time.date_naive().to_string()),
-                    "{name} holds a record of {}",
-                    record.time
-                );
-                assert!(
-                    kept.insert(record.identity.content),
-                    "{name} holds a record twice: {}",
-                    record.line
-                );
-            }
-        }
-        let given: BTreeSet<u128> = samples(api)
-            .unwrap()
+        let given = samples(api).unwrap();
+        let given = given
             .iter()
             .map(|event| reader.read(&event.text).unwrap().identity.content)
             .collect();
-        assert_eq!(kept, given);
-        assert_eq!(skipped, usize::from(api == Api::Disk), "the half line and nothing else");
+        assert_eq!(kept(&after, base, &mut reader), (given, torn), "{base}");
     }
     let second = catalog.collect(0, &[]);
-    assert_eq!(
-        (&second["yandex-mail"]["appended"], &second["yandex-disk"]["appended"]),
-        (&0.into(), &0.into())
-    );
+    for name in ["yandex-mail", "yandex-disk"] {
+        assert_ne!(first[name]["appended"], 0, "{name}");
+        assert_eq!(second[name]["appended"], 0, "{name}");
+    }
     assert_eq!(catalog.day_files(Api::Mail), after);
+}
+
+#[test]
+fn what_the_python_collector_wrote_is_only_added_to_and_its_torn_line_is_sealed_first() {
+    let sandbox = sandbox();
+    let catalog = left_behind(&sandbox);
+    let left = catalog.day_files(Api::Mail);
+    catalog.collect(0, &[]);
+    let after = catalog.day_files(Api::Mail);
+    for (name, bytes) in &left {
+        assert!(after[name].starts_with(bytes), "{name} was changed, not appended to");
+        if !is_day_file(name, "mail_audit") && !is_day_file(name, "disk_audit") {
+            assert_eq!(after[name], *bytes, "{name} is a neighbour");
+        }
+    }
+    let torn = "disk_audit_2025-06-09.log";
+    assert_ne!(left[torn].last(), Some(&b'\n'), "the sample ends with half a line");
+    assert_eq!(after[torn][left[torn].len()], b'\n');
+    assert!(after[torn].len() > left[torn].len() + 1);
 }

@@ -162,6 +162,32 @@ fn a_disk_log_that_is_gone_names_the_stream_that_has_its_events() {
 }
 
 #[test]
+fn check_says_that_the_disk_log_is_superseded_and_fails_for_nothing() {
+    let sandbox = serve(|options| options);
+    let catalog = Catalog::of(&sandbox, &[Api::Disk, Api::Audit]);
+    let run = catalog.run(&["check"]);
+    assert_eq!(run.code, 0, "{}", run.stdout);
+    let notices: Vec<_> = run.stdout.lines().filter(|line| line.contains("superseded")).collect();
+    let [notice] = notices[..] else {
+        panic!("{}", run.stdout)
+    };
+    assert!(
+        notice.starts_with("yandex-disk: the vendor ") && notice.contains("yandex-audit"),
+        "{notice}"
+    );
+    assert_eq!(sandbox.request_count(Api::Audit), 1);
+}
+
+#[test]
+fn check_names_the_scope_that_the_unified_log_needs() {
+    let answer = Action::Answer(Answer::json(403, r#"{"message":"Доступ запрещён."}"#));
+    let sandbox = serve(|options| options.step(Step::always(Api::Audit, answer)));
+    let run = Catalog::of(&sandbox, &[Api::Audit]).run(&["check"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("ya360_security:read_auditlog"), "{}", run.stdout);
+}
+
+#[test]
 fn the_settings_and_the_catalog_of_another_collector_are_taken_over() {
     let sandbox = serve_records(samples(Api::Audit).unwrap(), |_| {});
     let mut catalog = Catalog::of(&sandbox, &[Api::Audit]).with("INITIAL_LOOKBACK_DAYS", 3650);

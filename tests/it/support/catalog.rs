@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use trailkeeper::archive::STATE_FOLDER;
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
 use super::{lines_by_file, streams};
@@ -180,13 +181,19 @@ impl Catalog {
             .collect()
     }
 
-    /// The rejected records of a stream, as they were noted.
-    pub(crate) fn rejected(&self, api: Api) -> Vec<Value> {
+    /// The lines of the rejected file of a stream.
+    pub(crate) fn rejected_lines(&self, api: Api) -> Vec<String> {
         let path = self
             .folder(api)
             .join(format!(".trailkeeper/{}.rejected.jsonl", base_name(api)));
         let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The rejected records of a stream, as they were noted.
+    pub(crate) fn rejected(&self, api: Api) -> Vec<Value> {
+        let lines = self.rejected_lines(api);
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Asserts that the day files hold these records, each once, in the files of their days, in whole lines.
@@ -232,11 +239,24 @@ impl Catalog {
 
     /// Asserts that nothing was changed, added or removed since.
     pub(crate) fn assert_unchanged(&self, before: &Tree) {
+        self.assert_same(before, |_| true);
+    }
+
+    /// Asserts that no day file and no rejected file was changed, added or removed since; what a run remembers of itself
+    /// may be.
+    pub(crate) fn assert_nothing_added(&self, before: &Tree) {
+        self.assert_same(before, |path| {
+            let is_state = path.components().any(|part| part.as_os_str() == STATE_FOLDER);
+            !is_state || path.to_string_lossy().ends_with(".rejected.jsonl")
+        });
+    }
+
+    fn assert_same(&self, before: &Tree, counts: impl Fn(&Path) -> bool) {
         let after = self.tree();
         let paths: BTreeSet<&PathBuf> = before.0.keys().chain(after.0.keys()).collect();
         let changed: Vec<_> = paths
             .into_iter()
-            .filter(|path| before.0.get(*path) != after.0.get(*path))
+            .filter(|path| counts(path) && before.0.get(*path) != after.0.get(*path))
             .collect();
         assert!(changed.is_empty(), "{changed:?}");
     }

@@ -1,7 +1,11 @@
 //! What the tests stand on: a catalog that the real binary collects into, a sandbox that it collects from.
 
 mod catalog;
+mod inside;
 mod service;
+mod tools;
 
 pub(crate) use catalog::{Catalog, Run, base_name};
+pub(crate) use inside::run_inside;
 pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
+pub(crate) use tools::{succeed, tool};

@@ -1,0 +1,138 @@
+//! What must hold for any bytes whatever; called by the fuzz targets and, bounded, by tests/it/fuzz.rs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
+use trailkeeper::archive::{Archive, Location, Lock};
+use trailkeeper::env::{Env, Faults};
+use trailkeeper::line::scan;
+use trailkeeper::record::{ReadError, Reader, Record};
+use trailkeeper::source::{Ask, Authorization, Next, PageSize, Position, SOURCES, Source};
+use trailkeeper::window::Window;
+
+/// A text has a line form exactly where it is JSON; the form is one line, stays itself, and keeps the identity.
+pub(crate) fn line(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut form = String::new();
+    let scanned = scan(text, &[&["date"], &["trigger", "at"]], &mut form);
+    let parsed = serde_json::from_str::<&RawValue>(text);
+    assert_eq!(scanned.is_ok(), parsed.is_ok(), "{text:?}");
+    let Ok(scanned) = scanned else { return };
+    assert!(!form.bytes().any(|byte| byte < b' '), "{form:?} is more than one line");
+    let mut again = String::new();
+    let rescanned = scan(&form, &[&["date"], &["trigger", "at"]], &mut again).expect("a form is JSON");
+    assert_eq!((&again, rescanned.content), (&form, scanned.content));
+    for found in scanned.found.iter().flatten() {
+        assert!(form.get(found.range.clone()).is_some());
+    }
+}
+
+/// Every source, as settings make it; nothing is ever asked of the addresses.
+static CONFIGURED: LazyLock<Vec<Arc<dyn Source>>> = LazyLock::new(|| {
+    let env = Env::from_pairs([
+        ("OAUTH_TOKEN_ARG", "token"),
+        ("ORGANIZATION_ID_ARG", "1"),
+        ("PORT_CLIENT_ID", "id"),
+        ("PORT_CLIENT_SECRET", "secret"),
+        ("TFC_ORG_TOKEN", "token"),
+    ]);
+    let configure = |kind: &trailkeeper::source::Kind| {
+        let mut faults = Faults::default();
+        (kind.configure)(&env, &mut faults).unwrap_or_else(|| panic!("{faults}"))
+    };
+    SOURCES.iter().map(configure).collect()
+});
+
+/// Whatever a service answers, its page is read or refused, and its records are filed or rejected: no panic, no record
+/// that its own line would not give again, and no next page that cannot be asked for.
+pub(crate) fn pages(bytes: &[u8]) {
+    let Ok(body) = std::str::from_utf8(bytes) else { return };
+    let window = Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
+    for source in CONFIGURED.iter() {
+        let mut ask = Ask {
+            window,
+            position: Position::First,
+            size: PageSize::default(),
+        };
+        let _ = source.error_message(body);
+        if let Authorization::Minted(request) = source.authorization() {
+            let _ = (request.read)(body);
+        }
+        let Ok(page) = source.read_page(&ask, body) else {
+            continue;
+        };
+        let mut reader = Reader::new(source.shape());
+        for raw in page.records {
+            check_record(&mut reader, raw.get());
+        }
+        if let Next::At(position) = page.next {
+            ask.position = position;
+            assert_eq!(source.page_url(&ask).host_str(), source.address().host_str());
+        }
+    }
+}
+
+fn check_record(reader: &mut Reader, text: &str) {
+    match reader.read(text) {
+        Ok(record) => {
+            assert!(!record.line.contains('\n'));
+            let found = reader
+                .identify(&record.line)
+                .expect("a line of the archive is a record");
+            assert_eq!((found.time, found.identity), (record.time, record.identity));
+        }
+        Err(ReadError::Rejected(rejected)) => assert!(!rejected.line.contains('\n') && !rejected.reason.contains('\n')),
+        Err(ReadError::Malformed(malformed)) => panic!("{malformed}: serde_json took {text:?} for JSON"),
+    }
+}
+
+/// Whatever stands in a day file, it is healed by one newline at most, and read, and appended to, and no byte changes.
+pub(crate) fn tail(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let location = Location::new(folder.path(), "fuzz", "log").expect("a location");
+    let path = folder.path().join("fuzz_2025-06-09.log");
+    fs::write(&path, bytes).expect("a file");
+    let now: DateTime<Utc> = "2025-06-10T00:00:00Z".parse().expect("a time");
+    let shape = SOURCES[0].shape;
+    let open = || Archive::open(Lock::acquire(&location, now).expect("a lock"), shape, 0o640, now).expect("an archive");
+
+    let healed = open().healed();
+    let is_half = bytes.last().is_some_and(|last| *last != b'\n');
+    assert_eq!(healed.completed + healed.sealed, u64::from(is_half));
+    let mut expected = bytes.to_vec();
+    expected.extend(is_half.then_some(b'\n'));
+    assert_eq!(fs::read(&path).expect("the file"), expected);
+    assert_eq!(count_notes(folder.path()), healed.sealed as usize);
+
+    let mut archive = open();
+    assert_eq!(archive.healed(), Default::default(), "healed twice");
+    let last = archive.recover(now).expect("a readable archive");
+    assert!(last.is_none_or(|last| last <= now));
+    let record = Record::read(r#"{"date":"2025-06-09T12:00:00Z","uniqId":"\u0000 new"}"#, &shape).expect("a record");
+    let is_new = !archive
+        .sift(vec![record.clone()])
+        .expect("a readable archive")
+        .new
+        .is_empty();
+    if is_new {
+        expected.extend(record.line.bytes().chain([b'\n']));
+        archive.append(vec![record.clone()]).expect("a writable archive");
+        let sifted = archive.sift(vec![record]).expect("a readable archive");
+        assert_eq!((sifted.new.len(), sifted.duplicates), (0, 1));
+    }
+    assert_eq!(fs::read(&path).expect("the file"), expected);
+}
+
+/// How many half lines are noted, at different places.
+fn count_notes(folder: &Path) -> usize {
+    let text = fs::read_to_string(folder.join(".trailkeeper/fuzz.rejected.jsonl")).unwrap_or_default();
+    let notes = text
+        .lines()
+        .map(|line| serde_json::from_str::<BTreeMap<String, &RawValue>>(line).expect("a note"));
+    let offsets: Vec<_> = notes.map(|note| note["offset"].get().to_owned()).collect();
+    offsets.len()
+}

@@ -1,0 +1,209 @@
+//! Collecting again and again: each stream at its own pace, under locks that are held over the whole time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use crate::archive::Lock;
+use crate::collect::{Access, Collected, Task, collect};
+use crate::config::StreamSettings;
+use crate::fetch::host::Hosts;
+use crate::fetch::http::Http;
+use crate::metrics::Times;
+use crate::progress::Progress;
+use crate::run::{StartError, hosts_of, internal_failure, lock_all};
+use crate::stop::Stop;
+use crate::summary::StreamSummary;
+use crate::window::{Range, bound};
+
+/// A stream that fails again and again is asked this often at least; a longer interval stays as it is.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// How to go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// What to ask for until a stream was complete once; afterwards it goes on from its last record.
+    pub range: Range,
+    /// From the end of a run to the begin of the next.
+    pub interval: Duration,
+    /// Says what time it is.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// One run of one stream.
+#[derive(Debug)]
+pub struct Round {
+    /// What it came to.
+    pub summary: StreamSummary,
+    /// When it was.
+    pub times: Times,
+    /// How many runs in a row have failed, this one included.
+    pub failures: u32,
+    /// How long until the next; `None` when there is none, as somebody asked.
+    pub wait: Option<Duration>,
+}
+
+/// Collects these streams until `stop`, each in a task of its own; every run comes out of the receiver, which ends when
+/// the last stream has ended.
+///
+/// # Errors
+/// If one of the catalogs cannot be locked; then nothing is collected.
+pub fn follow(
+    streams: &[StreamSettings],
+    plan: Plan,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<mpsc::Receiver<Round>, StartError> {
+    let locks = lock_all(streams, (plan.clock)())?;
+    let http = Http::new()?;
+    let hosts = hosts_of(streams);
+    let (sender, rounds) = mpsc::channel(streams.len().max(1));
+    for (settings, lock) in streams.iter().zip(locks) {
+        let stream = Stream {
+            settings: Arc::new(settings.clone()),
+            lock: Arc::new(lock),
+            plan,
+            http: http.clone(),
+            hosts: Arc::clone(&hosts),
+            progress: progress.clone(),
+            stop: stop.clone(),
+        };
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = settings.kind.name);
+        tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
+    }
+    Ok(rounds)
+}
+
+struct Stream {
+    settings: Arc<StreamSettings>,
+    lock: Arc<Lock>,
+    plan: Plan,
+    http: Http,
+    hosts: Arc<Hosts>,
+    progress: Progress,
+    stop: Stop,
+}
+
+impl Stream {
+    async fn keep_collecting(self, rounds: mpsc::Sender<Round>) {
+        let mut range = self.plan.range;
+        let mut failures = 0;
+        while !self.stop.is_requested() {
+            let began = (self.plan.clock)();
+            let collected = self
+                .collect(Task {
+                    now: began,
+                    range,
+                    reconcile: false,
+                    http: self.http.clone(),
+                    hosts: Arc::clone(&self.hosts),
+                })
+                .await;
+            let ended = (self.plan.clock)();
+            let summary = StreamSummary::new(self.settings.kind.name, collected);
+            if summary.error().is_none() {
+                (range, failures) = (Range::default(), 0);
+            } else {
+                failures += 1;
+            }
+            let wait = (!self.stop.is_requested()).then(|| wait(self.plan.interval, failures, fastrand::f64()));
+            let round = Round {
+                summary,
+                times: Times { began, ended },
+                failures,
+                wait,
+            };
+            log(&round);
+            // Without anybody to tell there is nobody to stop for either.
+            if rounds.send(round).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = self.stop.requested() => {}
+                () = tokio::time::sleep(wait.unwrap_or_default()) => {}
+            }
+        }
+    }
+
+    /// One run, in a task of its own: a panic in it is a failed run, and the next one follows.
+    async fn collect(&self, task: Task) -> Collected {
+        let settings = Arc::clone(&self.settings);
+        let access = Access::Write(Arc::clone(&self.lock));
+        let mut bar = self.progress.stream(settings.kind.name);
+        let stop = self.stop.clone();
+        let work = async move { collect(&settings, access, &task, &mut bar, &stop).await };
+        let run = tokio::spawn(work.in_current_span());
+        run.await.unwrap_or_else(|error| {
+            tracing::error!("a run ended by an error inside the program: {error}");
+            internal_failure()
+        })
+    }
+}
+
+/// How long to wait after a run: the interval, doubled with each failure after the first. `jitter`, from 0 to 1, makes
+/// it up to a tenth shorter or longer, so that many collectors do not ask at the same moment for ever.
+fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
+    let doubled = interval.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
+    doubled.min(LONGEST_WAIT.max(interval)).mul_f64(0.9 + 0.2 * jitter)
+}
+
+/// The one line of a run.
+fn log(round: &Round) {
+    let summary = &round.summary;
+    let records = summary.records();
+    let next_seconds = round.wait.map_or(0, |wait| wait.as_secs());
+    match summary.error() {
+        None => tracing::info!(
+            appended = records.appended,
+            duplicates = records.duplicates,
+            rejected = records.rejected,
+            last_record = summary.last_record().map_or_else(|| "none".to_owned(), bound),
+            next_seconds,
+            "complete"
+        ),
+        Some(_) if summary.is_stopped() => {
+            tracing::info!(appended = records.appended, "ended, as was asked for")
+        }
+        Some(error) => tracing::error!(
+            appended = records.appended,
+            failures = round.failures,
+            next_seconds,
+            "failed: {error}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_failing_stream_is_asked_less_and_less_often() {
+        let waits: Vec<_> = (0..7).map(|failures| wait(MINUTE, failures, 0.5).as_secs()).collect();
+        assert_eq!(waits, [60, 60, 120, 240, 480, 900, 900]);
+    }
+
+    #[test]
+    fn a_long_interval_stays_as_it_is() {
+        let day = Duration::from_secs(86_400);
+        assert_eq!(wait(day, 9, 0.5), day);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_within_a_tenth_of_what_is_meant(seconds in 1..=86_400_u64, failures in 0_u32.., jitter in 0.0..=1.0) {
+            let interval = Duration::from_secs(seconds);
+            let wait = wait(interval, failures, jitter);
+            prop_assert!(wait >= interval.mul_f64(0.899));
+            prop_assert!(wait <= interval.max(LONGEST_WAIT).mul_f64(1.101));
+        }
+    }
+}

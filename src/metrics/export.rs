@@ -1,0 +1,130 @@
+//! Where the figures go: a file that node_exporter reads, and whoever serves the newest text.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use tokio::sync::watch;
+
+use super::Metrics;
+use crate::replace::replace;
+
+/// Others read the file: node_exporter is another user.
+const FILE_MODE: u32 = 0o644;
+
+/// Of a file that is there already, more than the figures ever take.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// The figures and where they go.
+#[derive(Debug)]
+pub struct Exporter {
+    metrics: Metrics,
+    file: Option<PathBuf>,
+    text: watch::Sender<String>,
+}
+
+/// The file of `--metrics-file` cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}, given by --metrics-file: {source}; check that its folder exists and can be written to", path.display())]
+pub struct MetricsFileError {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Exporter {
+    /// Goes on from what the file holds, and writes it for the first time, so that a file which cannot be written is
+    /// found at the start. With `only`, figures of other streams are left behind.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn start(mut metrics: Metrics, file: Option<PathBuf>, only: Option<&[&str]>) -> Result<Self, MetricsFileError> {
+        if let Some(path) = &file {
+            metrics.resume(&read(path)?, only);
+        }
+        let exporter = Self {
+            text: watch::Sender::new(metrics.render()),
+            metrics,
+            file,
+        };
+        exporter.write()?;
+        Ok(exporter)
+    }
+
+    /// The newest text, always.
+    pub fn text(&self) -> watch::Receiver<String> {
+        self.text.subscribe()
+    }
+
+    /// Changes the figures and hands them out. That the file cannot be written stops nothing: its age tells whoever
+    /// reads it.
+    pub fn update(&mut self, change: impl FnOnce(&mut Metrics)) {
+        change(&mut self.metrics);
+        self.text.send_replace(self.metrics.render());
+        if let Err(error) = self.write() {
+            tracing::error!("{error}");
+        }
+    }
+
+    fn write(&self) -> Result<(), MetricsFileError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        replace(path, FILE_MODE, self.text.borrow().as_bytes()).map_err(|source| MetricsFileError {
+            doing: "write",
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
+/// What the file holds; nothing if it is not there yet.
+fn read(path: &Path) -> Result<String, MetricsFileError> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(source) => Err(MetricsFileError {
+            doing: "read",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::metrics::Forwarding;
+
+    #[test]
+    fn the_file_and_the_text_follow_each_change_and_the_next_process_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trailkeeper.prom");
+        for delivered in [5, 10] {
+            let mut exporter = Exporter::start(Metrics::new(["tfc"]), Some(path.clone()), None).unwrap();
+            let newest = exporter.text();
+            let forwarding = Forwarding {
+                delivered: 5,
+                ..Forwarding::default()
+            };
+            exporter.update(|metrics| metrics.forwarded("tfc", "kafka", forwarding));
+            let line = format!("trailkeeper_forwarded_records_total{{stream=\"tfc\",forwarder=\"kafka\"}} {delivered}");
+            assert!(newest.borrow().contains(&line), "{}", *newest.borrow());
+            assert_eq!(fs::read_to_string(&path).unwrap(), *newest.borrow());
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_found_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone/trailkeeper.prom");
+        let error = Exporter::start(Metrics::default(), Some(path), None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("cannot write ") && error.contains("--metrics-file"),
+            "{error}"
+        );
+    }
+}

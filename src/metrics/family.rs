@@ -1,0 +1,180 @@
+//! The list of what is exported; a new figure is a name and a row here.
+
+/// What a figure is called inside the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    BuildInfo,
+    Runs,
+    Received,
+    Duplicates,
+    Rejected,
+    Appended,
+    Requests,
+    Retries,
+    RequestDuration,
+    LastRecord,
+    LastSuccess,
+    LastRun,
+    LastRunDuration,
+    LastRunSuccess,
+    Forwarded,
+    ForwarderLagRecords,
+    ForwarderLagSeconds,
+}
+
+/// The type that a figure has for Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// A figure as it is exported.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Family {
+    pub(super) name: Name,
+    pub(super) text: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+}
+
+const fn counter(name: Name, text: &'static str, help: &'static str) -> Family {
+    let kind = Kind::Counter;
+    Family { name, text, kind, help }
+}
+
+const fn gauge(name: Name, text: &'static str, help: &'static str) -> Family {
+    let kind = Kind::Gauge;
+    Family { name, text, kind, help }
+}
+
+/// Every figure, in the order in which they are written.
+pub(super) const FAMILIES: &[Family] = &[
+    gauge(Name::BuildInfo, "trailkeeper_build_info", "The version of the program."),
+    counter(Name::Runs, "trailkeeper_runs_total", "Runs of a stream, by result."),
+    counter(
+        Name::Received,
+        "trailkeeper_received_records_total",
+        "Records that the service gave, repeated ones included.",
+    ),
+    counter(
+        Name::Duplicates,
+        "trailkeeper_duplicate_records_total",
+        "Records that were in the archive already.",
+    ),
+    counter(
+        Name::Rejected,
+        "trailkeeper_rejected_records_total",
+        "Records that cannot be filed under a day and were put into the rejected file.",
+    ),
+    counter(
+        Name::Appended,
+        "trailkeeper_appended_records_total",
+        "Records that were appended to the day files.",
+    ),
+    counter(
+        Name::Requests,
+        "trailkeeper_requests_total",
+        "Requests to the service by HTTP status; none where no answer came.",
+    ),
+    counter(
+        Name::Retries,
+        "trailkeeper_retries_total",
+        "Requests that repeated a failed one.",
+    ),
+    Family {
+        name: Name::RequestDuration,
+        text: "trailkeeper_request_duration_seconds",
+        kind: Kind::Histogram,
+        help: "How long a request took, to the last byte of its answer.",
+    },
+    gauge(
+        Name::LastRecord,
+        "trailkeeper_last_record_timestamp_seconds",
+        "The time of the last record in the archive.",
+    ),
+    gauge(
+        Name::LastSuccess,
+        "trailkeeper_last_success_timestamp_seconds",
+        "When the last complete run ended.",
+    ),
+    gauge(
+        Name::LastRun,
+        "trailkeeper_last_run_timestamp_seconds",
+        "When the last run ended, complete or not.",
+    ),
+    gauge(
+        Name::LastRunDuration,
+        "trailkeeper_last_run_duration_seconds",
+        "How long the last run took.",
+    ),
+    gauge(
+        Name::LastRunSuccess,
+        "trailkeeper_last_run_success",
+        "Whether the last run was complete: 1, or 0.",
+    ),
+    counter(
+        Name::Forwarded,
+        "trailkeeper_forwarded_records_total",
+        "Records that a forwarder delivered.",
+    ),
+    gauge(
+        Name::ForwarderLagRecords,
+        "trailkeeper_forwarder_lag_records",
+        "Records of the archive that wait for a forwarder.",
+    ),
+    gauge(
+        Name::ForwarderLagSeconds,
+        "trailkeeper_forwarder_lag_seconds",
+        "How long the oldest record that waits for a forwarder has waited.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_one_row_and_follows_the_conventions() {
+        for (index, family) in FAMILIES.iter().enumerate() {
+            assert_eq!(family.name as usize, index, "{}", family.text);
+            assert!(family.text.starts_with("trailkeeper_"));
+            assert_eq!(
+                family.kind == Kind::Counter,
+                family.text.ends_with("_total"),
+                "{}",
+                family.text
+            );
+            assert!(family.help.ends_with('.') && !family.help.contains(['\\', '\n']));
+        }
+        assert_eq!(FAMILIES.len(), Name::ForwarderLagSeconds as usize + 1);
+    }
+
+    #[test]
+    fn the_samples_ask_for_figures_that_exist() {
+        let alerts = include_str!("../../samples/prometheus/alerts.yml");
+        let dashboard = include_str!("../../samples/prometheus/grafana-dashboard.json");
+        let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
+        let texts = [alerts, dashboard]
+            .into_iter()
+            .flat_map(|text| text.split(|character| !is_part(character)));
+        let asked: std::collections::BTreeSet<&str> = texts
+            .filter(|word| word.starts_with("trailkeeper_"))
+            .map(|word| word.strip_suffix("_bucket").unwrap_or(word))
+            .collect();
+        let known: std::collections::BTreeSet<&str> = FAMILIES.iter().map(|family| family.text).collect();
+        assert_eq!(asked.difference(&known).collect::<Vec<_>>(), [&""; 0]);
+        assert!(asked.len() >= 12, "{asked:?}");
+    }
+}

@@ -1,0 +1,385 @@
+//! What the program did, in the text format of Prometheus.
+//!
+//! Facts: <https://prometheus.io/docs/instrumenting/exposition_formats/> and `…/docs/practices/naming/`.
+
+pub mod export;
+mod family;
+pub mod serve;
+mod text;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::fetch::tally::{Answer, BOUNDS, Tally};
+use crate::summary::StreamSummary;
+use family::{FAMILIES, Name};
+use text::Labels;
+
+/// All figures, by name and labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics {
+    samples: BTreeMap<Key, f64>,
+}
+
+/// One figure: samples of one name stand together, those of one histogram in the order of their bounds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    name: Name,
+    labels: String,
+    part: Part,
+}
+
+/// Which sample of its name and labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// The only one.
+    Value,
+    /// Of a histogram, those up to the bound with this index; the one behind the last bound has no limit.
+    Bucket(usize),
+    /// Of a histogram, the sum.
+    Sum,
+    /// Of a histogram, the number of observations.
+    Count,
+}
+
+/// When a run of a stream was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Its begin.
+    pub began: DateTime<Utc>,
+    /// Its end.
+    pub ended: DateTime<Utc>,
+}
+
+/// How far a forwarder has got with a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Forwarding {
+    /// Records that it delivered since the figures before.
+    pub delivered: u64,
+    /// Records of the archive that wait for it.
+    pub lag_records: u64,
+    /// How long the oldest of those has waited, in seconds.
+    pub lag_seconds: f64,
+}
+
+impl Metrics {
+    /// The figures of these streams, none of which has run yet: counters begin at 0, so that the first record counts
+    /// as an increase.
+    pub fn new(streams: impl IntoIterator<Item = &'static str>) -> Self {
+        let mut metrics = Self::default();
+        let version = Labels::of("version", env!("CARGO_PKG_VERSION"));
+        metrics.set(Name::BuildInfo, version, 1.0);
+        for stream in streams {
+            let labels = || Labels::of("stream", stream);
+            for result in ["complete", "failed"] {
+                metrics.add(Name::Runs, labels().and("result", result), 0.0);
+            }
+            for name in [
+                Name::Received,
+                Name::Duplicates,
+                Name::Rejected,
+                Name::Appended,
+                Name::Retries,
+            ] {
+                metrics.add(name, labels(), 0.0);
+            }
+            metrics.observe(&labels(), &Tally::default());
+        }
+        metrics
+    }
+
+    /// Notes a run of a stream. One that was asked to end brought records, but says nothing of the stream's health.
+    pub fn run(&mut self, summary: &StreamSummary, times: Times) {
+        self.count(summary);
+        if !summary.is_stopped() {
+            self.end(summary, times);
+        }
+    }
+
+    fn count(&mut self, summary: &StreamSummary) {
+        let labels = || Labels::of("stream", summary.name());
+        let records = summary.records();
+        self.add(Name::Received, labels(), records.received as f64);
+        self.add(Name::Duplicates, labels(), records.duplicates as f64);
+        self.add(Name::Rejected, labels(), records.rejected as f64);
+        self.add(Name::Appended, labels(), records.appended as f64);
+        self.add(Name::Retries, labels(), summary.retries() as f64);
+        self.observe(&labels(), summary.tally());
+        if let Some(last) = summary.last_record() {
+            self.set(Name::LastRecord, labels(), timestamp(last));
+        }
+    }
+
+    fn end(&mut self, summary: &StreamSummary, times: Times) {
+        let labels = || Labels::of("stream", summary.name());
+        let is_complete = summary.error().is_none();
+        let result = if is_complete { "complete" } else { "failed" };
+        self.add(Name::Runs, labels().and("result", result), 1.0);
+        self.set(Name::LastRun, labels(), timestamp(times.ended));
+        self.set(
+            Name::LastRunDuration,
+            labels(),
+            seconds_between(times.began, times.ended),
+        );
+        self.set(Name::LastRunSuccess, labels(), f64::from(u8::from(is_complete)));
+        if is_complete {
+            self.set(Name::LastSuccess, labels(), timestamp(times.ended));
+        }
+    }
+
+    /// Notes how far a forwarder has got.
+    pub fn forwarded(&mut self, stream: &str, forwarder: &str, forwarding: Forwarding) {
+        let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
+        self.add(Name::Forwarded, labels(), forwarding.delivered as f64);
+        self.set(Name::ForwarderLagRecords, labels(), forwarding.lag_records as f64);
+        self.set(Name::ForwarderLagSeconds, labels(), forwarding.lag_seconds);
+    }
+
+    /// Goes on from the figures of an earlier process, so that counters grow over runs that a timer starts and the last
+    /// success outlives a failure. With `only`, figures of other streams are left behind.
+    ///
+    /// Lines that are not figures of this program are passed over.
+    pub fn resume(&mut self, text: &str, only: Option<&[&str]>) {
+        let is_wanted = |labels: &str| {
+            only.is_none_or(|streams| {
+                streams
+                    .iter()
+                    .any(|stream| labels.starts_with(Labels::of("stream", stream).as_str()))
+            })
+        };
+        for (key, value) in text.lines().filter_map(text::read) {
+            if key.name != Name::BuildInfo && is_wanted(&key.labels) {
+                self.samples.insert(key, value);
+            }
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        for family in FAMILIES {
+            let of_family = self.samples.iter().filter(|(key, _)| key.name == family.name);
+            text::write(&mut out, family, of_family);
+        }
+        out
+    }
+
+    fn observe(&mut self, labels: &Labels, tally: &Tally) {
+        for (answer, count) in &tally.answers {
+            let status = match answer {
+                Answer::Status(status) => status.to_string(),
+                Answer::Nothing => "none".to_owned(),
+            };
+            self.add(Name::Requests, labels.clone().and("status", &status), *count as f64);
+        }
+        let mut so_far = 0;
+        for (class, count) in tally.times.iter().enumerate() {
+            so_far += count;
+            self.add_part(
+                Name::RequestDuration,
+                labels.clone(),
+                Part::Bucket(class),
+                so_far as f64,
+            );
+        }
+        self.add_part(Name::RequestDuration, labels.clone(), Part::Sum, tally.seconds);
+        self.add_part(Name::RequestDuration, labels.clone(), Part::Count, so_far as f64);
+    }
+
+    fn set(&mut self, name: Name, labels: Labels, value: f64) {
+        let key = Key::new(name, labels, Part::Value);
+        self.samples.insert(key, value);
+    }
+
+    fn add(&mut self, name: Name, labels: Labels, value: f64) {
+        self.add_part(name, labels, Part::Value, value);
+    }
+
+    fn add_part(&mut self, name: Name, labels: Labels, part: Part, value: f64) {
+        *self.samples.entry(Key::new(name, labels, part)).or_default() += value;
+    }
+}
+
+impl Key {
+    fn new(name: Name, labels: Labels, part: Part) -> Self {
+        Self {
+            name,
+            labels: labels.into(),
+            part,
+        }
+    }
+}
+
+impl Part {
+    /// The bound of a bucket as its label says it.
+    fn bound(index: usize) -> String {
+        BOUNDS.get(index).map_or_else(|| "+Inf".to_owned(), f64::to_string)
+    }
+}
+
+/// Seconds since 1970, to the millisecond.
+fn timestamp(time: DateTime<Utc>) -> f64 {
+    time.timestamp_millis() as f64 / 1000.0
+}
+
+fn seconds_between(began: DateTime<Utc>, ended: DateTime<Utc>) -> f64 {
+    (ended - began).num_milliseconds().max(0) as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::{CollectError, Collected};
+
+    fn times() -> Times {
+        Times {
+            began: "2025-06-09T10:00:00Z".parse().unwrap(),
+            ended: "2025-06-09T10:00:01.500Z".parse().unwrap(),
+        }
+    }
+
+    fn summary(failure: Option<CollectError>) -> StreamSummary {
+        let mut collected = Collected {
+            received: 10,
+            duplicates: 3,
+            rejected: 1,
+            appended: 6,
+            last_record: Some("2025-06-09T09:59:00.250Z".parse().unwrap()),
+            failure,
+            ..Collected::default()
+        };
+        collected.effort.retries = 2;
+        collected.tally.answers = BTreeMap::from([(Answer::Status(200), 4), (Answer::Nothing, 1)]);
+        collected.tally.times[2] = 4;
+        collected.tally.times[BOUNDS.len()] = 1;
+        collected.tally.seconds = 61.5;
+        StreamSummary::new("tfc", collected)
+    }
+
+    fn lines(metrics: &Metrics) -> Vec<String> {
+        metrics.render().lines().map(str::to_owned).collect()
+    }
+
+    #[track_caller]
+    fn has(metrics: &Metrics, line: &str) {
+        let text = metrics.render();
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+    }
+
+    #[test]
+    fn a_stream_that_did_not_run_yet_has_counters_at_zero_and_no_times() {
+        let metrics = Metrics::new(["tfc"]);
+        has(&metrics, "trailkeeper_appended_records_total{stream=\"tfc\"} 0");
+        has(&metrics, "trailkeeper_runs_total{stream=\"tfc\",result=\"failed\"} 0");
+        assert!(!metrics.render().contains("timestamp"), "{}", metrics.render());
+    }
+
+    #[test]
+    fn a_run_is_counted_and_its_times_are_kept() {
+        let mut metrics = Metrics::new(["tfc"]);
+        metrics.run(&summary(None), times());
+        metrics.run(&summary(None), times());
+        for line in [
+            "trailkeeper_appended_records_total{stream=\"tfc\"} 12",
+            "trailkeeper_duplicate_records_total{stream=\"tfc\"} 6",
+            "trailkeeper_rejected_records_total{stream=\"tfc\"} 2",
+            "trailkeeper_received_records_total{stream=\"tfc\"} 20",
+            "trailkeeper_retries_total{stream=\"tfc\"} 4",
+            "trailkeeper_requests_total{stream=\"tfc\",status=\"200\"} 8",
+            "trailkeeper_requests_total{stream=\"tfc\",status=\"none\"} 2",
+            "trailkeeper_request_duration_seconds_bucket{stream=\"tfc\",le=\"0.1\"} 0",
+            "trailkeeper_request_duration_seconds_bucket{stream=\"tfc\",le=\"0.25\"} 8",
+            "trailkeeper_request_duration_seconds_bucket{stream=\"tfc\",le=\"60\"} 8",
+            "trailkeeper_request_duration_seconds_bucket{stream=\"tfc\",le=\"+Inf\"} 10",
+            "trailkeeper_request_duration_seconds_sum{stream=\"tfc\"} 123",
+            "trailkeeper_request_duration_seconds_count{stream=\"tfc\"} 10",
+            "trailkeeper_last_record_timestamp_seconds{stream=\"tfc\"} 1749463140.25",
+            "trailkeeper_last_success_timestamp_seconds{stream=\"tfc\"} 1749463201.5",
+            "trailkeeper_last_run_duration_seconds{stream=\"tfc\"} 1.5",
+            "trailkeeper_last_run_success{stream=\"tfc\"} 1",
+        ] {
+            has(&metrics, line);
+        }
+    }
+
+    #[test]
+    fn a_failed_run_leaves_the_last_success_alone() {
+        let mut metrics = Metrics::new(["tfc"]);
+        metrics.run(&summary(None), times());
+        let later = Times {
+            began: "2025-06-09T11:00:00Z".parse().unwrap(),
+            ended: "2025-06-09T11:00:00Z".parse().unwrap(),
+        };
+        metrics.run(&summary(Some(CollectError::Internal("x".into()))), later);
+        has(
+            &metrics,
+            "trailkeeper_last_success_timestamp_seconds{stream=\"tfc\"} 1749463201.5",
+        );
+        has(
+            &metrics,
+            "trailkeeper_last_run_timestamp_seconds{stream=\"tfc\"} 1749466800",
+        );
+        has(&metrics, "trailkeeper_last_run_success{stream=\"tfc\"} 0");
+        has(&metrics, "trailkeeper_runs_total{stream=\"tfc\",result=\"failed\"} 1");
+    }
+
+    #[test]
+    fn a_run_that_was_asked_to_end_is_neither_complete_nor_failed() {
+        let mut metrics = Metrics::new(["tfc"]);
+        metrics.run(&summary(Some(CollectError::Stopped)), times());
+        has(&metrics, "trailkeeper_appended_records_total{stream=\"tfc\"} 6");
+        has(&metrics, "trailkeeper_runs_total{stream=\"tfc\",result=\"failed\"} 0");
+        assert!(!metrics.render().contains("last_run"), "{}", metrics.render());
+    }
+
+    #[test]
+    fn the_buckets_of_a_histogram_stand_in_the_order_of_their_bounds() {
+        let bounds: Vec<_> = lines(&Metrics::new(["tfc"]))
+            .iter()
+            .filter_map(|line| Some(line.split_once("le=\"")?.1.split_once('"')?.0.to_owned()))
+            .collect();
+        let expected = ["0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "+Inf"];
+        assert_eq!(bounds, expected);
+    }
+
+    #[test]
+    fn what_was_rendered_is_read_back() {
+        let mut metrics = Metrics::new(["tfc", "port"]);
+        metrics.run(&summary(None), times());
+        metrics.forwarded(
+            "tfc",
+            "kafka \"a\\b\"\n}",
+            Forwarding {
+                delivered: 5,
+                lag_records: 2,
+                lag_seconds: 0.5,
+            },
+        );
+        let mut resumed = Metrics::new(["tfc", "port"]);
+        resumed.resume(&metrics.render(), None);
+        assert_eq!(resumed, metrics);
+        resumed.run(&summary(None), times());
+        has(&resumed, "trailkeeper_appended_records_total{stream=\"tfc\"} 12");
+    }
+
+    #[test]
+    fn figures_of_streams_that_are_gone_are_left_behind() {
+        let mut metrics = Metrics::new(["tfc", "port"]);
+        metrics.run(&summary(None), times());
+        let mut resumed = Metrics::new(["port"]);
+        resumed.resume(&metrics.render(), Some(&["port"]));
+        assert_eq!(resumed, Metrics::new(["port"]));
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_ours_changes_nothing() {
+        let mut metrics = Metrics::new(["tfc"]);
+        metrics.resume(
+            "# HELP x y\nnode_load1 0.5\ntrailkeeper_unknown{a=\"b\"} 1\ntrailkeeper_appended_records_total{ 7\n\
+             trailkeeper_appended_records_total{stream=\"tfc\"} many\ntrailkeeper_appended_records_total{stream=\"tfc\"} NaN\n\0\n",
+            None,
+        );
+        assert_eq!(metrics, Metrics::new(["tfc"]));
+    }
+}

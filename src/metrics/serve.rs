@@ -1,0 +1,67 @@
+//! `/metrics` over HTTP, for a Prometheus that asks by itself.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// The text format's own media type.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A socket that listens for Prometheus.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+}
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for --metrics-listen: {source}; choose another address or end what uses it")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl Listener {
+    /// Listens; nothing is answered until [`Listener::serve`].
+    ///
+    /// # Errors
+    /// The address is taken, or is not one of this machine.
+    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        match TcpListener::bind(address).await {
+            Ok(socket) => Ok(Self { socket }),
+            Err(source) => Err(ListenError { address, source }),
+        }
+    }
+
+    /// The address that it listens on, with the port that was free where port 0 was asked for.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Answers `GET /metrics` with the newest text until `end`.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub async fn serve(
+        self,
+        text: watch::Receiver<String>,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let answer = move || {
+            let newest = text.borrow().clone();
+            async move { ([(CONTENT_TYPE, TEXT)], newest).into_response() }
+        };
+        let router = Router::new().route("/metrics", get(answer));
+        axum::serve(self.socket, router).with_graceful_shutdown(end).await
+    }
+}

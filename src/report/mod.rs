@@ -1,0 +1,69 @@
+//! An archive as a page that a browser shows by itself: what is in it, day by day, and what is missing.
+
+mod calendar;
+mod chart;
+mod html;
+mod page;
+mod survey;
+
+use chrono::{DateTime, Utc};
+
+use crate::archive::{FileError, Location};
+use crate::coverage::{self, Entry, Gap};
+use crate::source::Kind;
+
+pub use page::render;
+pub use survey::{Lag, Survey};
+
+/// One stream as the page shows it.
+#[derive(Debug)]
+pub struct StreamReport {
+    /// What people call the stream.
+    pub name: &'static str,
+    /// Where its day files stand.
+    pub location: Location,
+    /// What they hold.
+    pub survey: Survey,
+    /// What the newest line of the coverage journal says; `None` where no run has written one.
+    pub journal: Option<Entry>,
+    /// What nobody has asked the service for, by that journal.
+    pub gaps: Vec<Gap>,
+    /// How far each forwarder has got.
+    pub forwarders: Vec<Forwarder>,
+}
+
+/// How far a forwarder has got with a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forwarder {
+    /// What it is called.
+    pub name: String,
+    /// Records of the archive that wait for it.
+    pub lag_records: u64,
+    /// The time of the newest record that it delivered.
+    pub delivered_to: Option<DateTime<Utc>>,
+}
+
+impl StreamReport {
+    /// Reads everything about one stream.
+    ///
+    /// # Errors
+    /// If the folder, a day file or the journal cannot be read.
+    pub fn read(kind: &'static Kind, location: Location, now: DateTime<Utc>) -> Result<Self, FileError> {
+        let survey = Survey::read(kind, &location)?;
+        let journal = coverage::newest(&location)?;
+        let mut gaps = journal
+            .as_ref()
+            .map(|entry| coverage::gaps(&entry.covered, kind.retention, now))
+            .unwrap_or_default();
+        // What came since the last run is no gap: the next one asks for it.
+        gaps.retain(|gap| journal.as_ref().is_some_and(|entry| gap.from < entry.at));
+        Ok(Self {
+            name: kind.name,
+            location,
+            survey,
+            journal,
+            gaps,
+            forwarders: Vec::new(),
+        })
+    }
+}

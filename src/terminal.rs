@@ -1,0 +1,107 @@
+//! Questions and answers on a terminal, with an echo or without one.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use zeroize::Zeroizing;
+
+/// Room for an answer, so that a secret does not leave copies behind as it grows.
+const USUAL_LENGTH: usize = 4096;
+
+/// The terminal that a person sits at: stdin and stderr.
+#[derive(Debug)]
+pub struct Terminal {
+    _private: (),
+}
+
+impl Terminal {
+    /// The terminal; `None` where stdin or stderr is something else.
+    #[must_use]
+    pub fn of_this_process() -> Option<Self> {
+        let both = io::stdin().is_terminal() && io::stderr().is_terminal();
+        both.then_some(Self { _private: () })
+    }
+
+    /// Says something.
+    ///
+    /// # Errors
+    /// The terminal has gone away.
+    pub fn say(&self, text: &str) -> io::Result<()> {
+        let mut stderr = io::stderr().lock();
+        stderr.write_all(text.as_bytes())?;
+        stderr.flush()
+    }
+
+    /// Asks for a line, without the white space around it.
+    ///
+    /// # Errors
+    /// The terminal has gone away, or the person ended the input with Ctrl-D.
+    pub fn ask(&self, question: &str) -> io::Result<String> {
+        self.say(question)?;
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line)? == 0 {
+            return Err(ended());
+        }
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks for a line that is not shown as it is typed.
+    ///
+    /// # Errors
+    /// The same; Ctrl-C too ends the input, since the terminal must be as before when the program ends.
+    pub fn ask_secret(&self, question: &str) -> io::Result<Zeroizing<String>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_LENGTH));
+        // Silence first: whoever sees the question may type.
+        let read = silently(|| {
+            self.say(question)?;
+            read_keys(&mut bytes)
+        });
+        self.say("\n")?;
+        read?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("what was typed is not UTF-8 text"))?;
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+}
+
+/// Reads to the end of the line, key by key, since the terminal does not edit it now.
+fn read_keys(line: &mut Vec<u8>) -> io::Result<()> {
+    for byte in io::stdin().lock().bytes() {
+        match byte? {
+            b'\r' | b'\n' => return Ok(()),
+            // Ctrl-C and Ctrl-D.
+            3 | 4 => return Err(ended()),
+            // Backspace, as terminals send it; a letter outside ASCII goes byte by byte.
+            8 | 127 => drop(line.pop()),
+            // Ctrl-U: begin again.
+            21 => line.clear(),
+            other => line.push(other),
+        }
+    }
+    Err(ended())
+}
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the input was ended")
+}
+
+/// Does something while the terminal shows no key and gives every key at once; it is as before afterwards.
+#[cfg(unix)]
+fn silently(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+    let before = tcgetattr(io::stdin())?;
+    let mut silent = before.clone();
+    silent.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+    tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+    let result = work();
+    tcsetattr(io::stdin(), OptionalActions::Now, &before)?;
+    result
+}
+
+/// There is no such switch here: better no secret than one on the screen.
+#[cfg(not(unix))]
+fn silently(_work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "secrets cannot be asked for on this system: copy .env.example instead",
+    ))
+}

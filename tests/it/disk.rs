@@ -1,0 +1,254 @@
+//! Disks that are full, read-only or gone: the stream fails with the path in the message, and the next run completes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Seen, Step, When};
+
+use super::support::{Catalog, Run, at, event, serve};
+
+/// Records of several days, 10 KB each day.
+fn history(api: Api) -> Vec<Event> {
+    (0..600)
+        .map(|n| event(api, at(60 + n * 700), &format!("id-{n}")))
+        .collect()
+}
+
+/// A service at whose request with this number something happens to the disk, once.
+fn serve_with(api: Api, number: usize, happening: impl Fn() + Send + Sync + 'static) -> Sandbox {
+    let is_over = AtomicBool::new(false);
+    let picks = move |seen: &Seen| {
+        if seen.number == number && !is_over.swap(true, Ordering::AcqRel) {
+            happening();
+        }
+        false
+    };
+    serve(|options| {
+        let step = Step::new(When::Picked(Arc::new(picks)), Action::Wait(Default::default()));
+        options.give(api, history(api)).step(step)
+    })
+}
+
+/// Asserts that a run failed with exit code 3 and a message with this path.
+fn assert_failed(run: &Run, path: &Path) {
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let error = run.summary().into_values().next().unwrap()["error"].clone();
+    assert!(error.as_str().unwrap().contains(path.to_str().unwrap()), "{error}");
+    assert!(run.stderr.contains(path.to_str().unwrap()), "{}", run.stderr);
+}
+
+/// The lines of day files: different records, and others.
+fn count_lines(files: &BTreeMap<String, Vec<u8>>) -> (usize, usize) {
+    let lines = files.values().flat_map(|bytes| bytes.split(|byte| *byte == b'\n'));
+    let (records, others): (Vec<_>, Vec<_>) = lines
+        .filter(|line| !line.is_empty())
+        .partition(|line| serde_json::from_slice::<serde_json::Value>(line).is_ok());
+    let distinct: BTreeSet<_> = records.iter().collect();
+    assert_eq!(distinct.len(), records.len(), "a record is there twice");
+    (records.len(), others.len())
+}
+
+/// Mounts a small disk of its own on a folder; `None` where that is not allowed.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn tmpfs(folder: &Path, options: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        is_mounted.then(|| Self(folder.to_owned()))
+    }
+
+    fn remount(folder: &Path, options: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{options}")]).arg(folder);
+        assert!(mount.status().unwrap().success());
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_line_torn_by_a_limit_of_the_file_size_is_sealed_and_completed_by_the_next_run() {
+    for blocks in [1, 3, 8] {
+        let sandbox = serve(|options| options.give(Api::Mail, history(Api::Mail)));
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        let program = catalog.command(&["collect", "--json"]);
+        let mut shell = Command::new("/bin/sh");
+        // With SIGXFSZ ignored, a write past the limit is cut short and the next one fails: a disk that is full.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        shell
+            .args(["-c", &script])
+            .arg(program.get_program())
+            .args(program.get_args());
+        shell.current_dir(catalog.root()).env_clear();
+        for (name, value) in program.get_envs() {
+            shell.env(name, value.unwrap());
+        }
+        let failed = Run::of(shell.output().unwrap());
+        assert_failed(&failed, &catalog.folder(Api::Mail).join("mail_audit_"));
+        let before = catalog.day_files(Api::Mail);
+        assert!(
+            before
+                .values()
+                .any(|bytes| bytes.last().is_some_and(|last| *last != b'\n')),
+            "nothing was torn"
+        );
+
+        catalog.collect(0, &[]);
+        let after = catalog.day_files(Api::Mail);
+        assert!(before.iter().all(|(name, bytes)| after[name].starts_with(bytes)));
+        let sealed = catalog.rejected(Api::Mail);
+        assert_eq!(sealed.len(), 1, "{sealed:?}");
+        assert_eq!(sealed[0]["reason"], "half a line, sealed");
+        assert_eq!(count_lines(&after), (600, 1));
+        assert_eq!(catalog.collect_one(0, &[])["appended"], 0);
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_completes() {
+    let sandbox = serve(|options| {
+        [Api::Mail, Api::Disk]
+            .into_iter()
+            .fold(options, |options, api| options.give(api, history(api)))
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk]);
+    let folder = catalog.folder(Api::Mail);
+    let Some(_mount) = Mount::tmpfs(&folder, "size=48k") else {
+        println!("skipped: mounting is not allowed here; the limit of the file size is tested above");
+        return;
+    };
+    let failed = catalog.run(&["collect", "--json"]);
+    assert_eq!(failed.code, 3, "{}", failed.stderr);
+    let summary = failed.summary();
+    let error = summary["yandex-mail"]["error"].as_str().unwrap();
+    assert!(
+        error.contains(folder.to_str().unwrap()) && error.contains("make room"),
+        "{error}"
+    );
+    assert_eq!(
+        summary["yandex-disk"]["status"], "complete",
+        "the other stream has a disk of its own"
+    );
+    let before = catalog.day_files(Api::Mail);
+
+    Mount::remount(&folder, "size=4m");
+    catalog.collect(0, &[]);
+    let after = catalog.day_files(Api::Mail);
+    assert!(before.iter().all(|(name, bytes)| after[name].starts_with(bytes)));
+    assert_eq!(count_lines(&after), (600, catalog.rejected(Api::Mail).len()));
+    catalog.assert_holds(Api::Disk, &sandbox.events(Api::Disk));
+}
+
+#[test]
+fn a_folder_that_vanishes_during_a_run_fails_the_stream_and_a_later_run_completes() {
+    let (root, api) = (tempfile::tempdir().unwrap(), Api::Mail);
+    let (folder, away) = (root.path().join("logs"), root.path().join("away"));
+    fs::create_dir(&folder).unwrap();
+    let (from, to) = (folder.clone(), away.clone());
+    let sandbox = serve_with(api, 3, move || fs::rename(&from, &to).unwrap());
+    let catalog = Catalog::of(&sandbox, &[api]).with("MAIL_LOG_CATALOG_LOCATION", folder.display());
+    let failed = catalog.run(&["collect", "--json"]);
+    assert_failed(&failed, &folder);
+    assert!(
+        failed.stderr.contains("check that the folder exists"),
+        "{}",
+        failed.stderr
+    );
+    assert!(!folder.exists(), "the program made the folder anew");
+
+    let missing = catalog.run(&["collect"]);
+    assert_eq!(
+        missing.code, 1,
+        "a folder that is missing at the start is a wrong setting: {}",
+        missing.stderr
+    );
+    assert!(
+        missing
+            .stderr
+            .contains("MAIL_LOG_CATALOG_LOCATION must be a folder that exists"),
+        "{}",
+        missing.stderr
+    );
+
+    fs::rename(&away, &folder).unwrap();
+    assert_eq!(catalog.collect_one(0, &[])["status"], "complete");
+    assert_eq!(count_lines(&files_in(&folder)), (600, 0));
+}
+
+#[test]
+fn a_folder_that_turns_read_only_during_a_run_fails_the_stream_and_a_later_run_completes() {
+    let (root, api) = (tempfile::tempdir().unwrap(), Api::Disk);
+    let folder = root.path().to_owned();
+    let turned = folder.clone();
+    let sandbox = serve_with(api, 3, move || set_mode(&turned, 0o555));
+    let catalog = Catalog::of(&sandbox, &[api]).with("DISK_LOG_CATALOG_LOCATION", folder.display());
+    // No mode stops root, so root's test runs the program as somebody else.
+    let is_root = rustix::process::geteuid().is_root();
+    let run = |arguments: &[&str]| {
+        let mut command = catalog.command(arguments);
+        if is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        Run::of(command.output().unwrap())
+    };
+    if is_root {
+        for path in [catalog.root(), &folder] {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    let failed = run(&["collect", "--json"]);
+    assert_failed(&failed, &folder);
+    assert!(
+        failed.stderr.contains("give the user that runs this program the right"),
+        "{}",
+        failed.stderr
+    );
+
+    let refused = run(&["collect"]);
+    assert_eq!(
+        refused.code, 1,
+        "at the start it is a wrong setting: {}",
+        refused.stderr
+    );
+    let expected = "DISK_LOG_CATALOG_LOCATION must be a folder that can be read and written to";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+
+    set_mode(&folder, 0o755);
+    let completed = run(&["collect"]);
+    assert_eq!(completed.code, 0, "{}", completed.stderr);
+    assert_eq!(count_lines(&files_in(&folder)), (600, 0));
+}
+
+/// The user and group that own nothing.
+const NOBODY: u32 = 65_534;
+
+/// The files of a folder, by name.
+fn files_in(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    files
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}

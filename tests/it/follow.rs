@@ -1,0 +1,376 @@
+//! `collect --follow`: runs that go on, what Prometheus and the service manager see of them, and how they end.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
+
+use super::support::{Catalog, Run, at, event, events, serve, tool};
+
+/// Longer than anything here takes on a slow machine; it ends a test that would hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program that was started, and is killed when a test ends early.
+struct Running {
+    child: Child,
+    rounds: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(catalog: &Catalog, arguments: &[&str]) -> Self {
+        Self::of(catalog.start(&[&["collect", "--follow", "--interval", "1s"], arguments].concat()))
+    }
+
+    fn of(mut child: Child) -> Self {
+        let rounds = BufReader::new(child.stdout.take().unwrap());
+        Self { child, rounds }
+    }
+
+    /// The rounds that it prints with `--json`, until one satisfies `is_wanted`.
+    fn rounds_until(&mut self, mut is_wanted: impl FnMut(&Value) -> bool) -> Vec<Value> {
+        let mut rounds = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.rounds.read_line(&mut line).unwrap(),
+                0,
+                "it ended early, after {rounds:#?}"
+            );
+            let round: Value = serde_json::from_str(&line).unwrap();
+            let is_last = is_wanted(&round);
+            rounds.push(round);
+            if is_last {
+                return rounds;
+            }
+        }
+    }
+
+    /// The first line of stderr with this text.
+    fn said(&mut self, text: &str) -> String {
+        let mut lines = BufReader::new(self.child.stderr.take().unwrap());
+        loop {
+            let mut line = String::new();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended without {text}");
+            if line.contains(text) {
+                // What follows is read and left, so that the program never waits for a full pipe.
+                std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+                return line;
+            }
+        }
+    }
+
+    fn terminate(&mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn appended(rounds: &[Value], stream: &str) -> u64 {
+    let of_stream = rounds.iter().filter(|round| round["stream"] == stream);
+    of_stream.map(|round| round["appended"].as_u64().unwrap()).sum()
+}
+
+/// A value of the exposition, by its name with labels.
+fn figure(text: &str, name: &str) -> Option<f64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// Checks an exposition with promtool; says so where there is none.
+fn check_with_promtool(text: &str) {
+    let Some(mut promtool) = tool("promtool", "prometheus") else {
+        return;
+    };
+    let mut promtool = promtool
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let run = Run::of(promtool.wait_with_output().unwrap());
+    assert_eq!(
+        (run.code, run.stderr.as_str(), run.stdout.as_str()),
+        (0, "", ""),
+        "{text}"
+    );
+}
+
+fn http_get(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn two_streams(adjust: impl FnOnce(trailkeeper::sandbox::Options) -> trailkeeper::sandbox::Options) -> Sandbox {
+    serve(|options| {
+        let options = options.give(Api::Mail, events(Api::Mail, 5, 100));
+        adjust(options.give(Api::Tfc, events(Api::Tfc, 7, 100)))
+    })
+}
+
+#[test]
+fn what_arrives_later_is_appended_by_a_later_round_and_sigterm_ends_it_well() {
+    let sandbox = two_streams(|options| options);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
+    let mut running = Running::start(&catalog, &["--json"]);
+    running.rounds_until(|round| round["stream"] == "tfc");
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "later")]);
+    let mut of_tfc = 7;
+    let later = running.rounds_until(|round| {
+        of_tfc += if round["stream"] == "tfc" {
+            round["appended"].as_u64().unwrap()
+        } else {
+            0
+        };
+        of_tfc == 8
+    });
+    assert_eq!(appended(&later, "tfc"), 1);
+    assert_eq!(running.terminate().code(), Some(0));
+    for api in [Api::Mail, Api::Tfc] {
+        catalog.assert_holds(api, &sandbox.events(api));
+    }
+    let log = catalog.app_log();
+    let is_round_of_tfc = |line: &str| line.contains("INFO:\tcomplete appended=1 ") && line.ends_with(" stream=tfc");
+    assert!(log.lines().any(is_round_of_tfc), "{log}");
+}
+
+#[test]
+fn a_stream_that_hangs_or_fails_does_not_hold_up_the_others() {
+    let hang = Action::Wait(PATIENCE * 2);
+    let refuse = Action::Answer(Answer::json(401, "{}"));
+    for action in [hang, refuse] {
+        let sandbox = two_streams(|options| options.step(Step::always(Api::Mail, action)));
+        let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
+        let mut running = Running::start(&catalog, &["--json"]);
+        let mut rounds_of_tfc = 0;
+        running.rounds_until(|round| {
+            rounds_of_tfc += usize::from(round["stream"] == "tfc");
+            rounds_of_tfc == 3
+        });
+        assert_eq!(running.terminate().code(), Some(0));
+        catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+    }
+}
+
+#[test]
+fn a_failing_stream_is_asked_again_and_recovers() {
+    let sandbox = two_streams(|options| {
+        let refuse = Action::Answer(Answer::json(403, "{}"));
+        options.step(Step::at(Api::Mail, 1, refuse))
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    let mut running = Running::start(&catalog, &["--json"]);
+    let rounds = running.rounds_until(|round| round["status"] == "complete");
+    assert_eq!(rounds.len(), 2, "{rounds:#?}");
+    assert_eq!(rounds[0]["status"], "failed");
+    assert_eq!(appended(&rounds, "yandex-mail"), 5);
+    assert_eq!(running.terminate().code(), Some(0));
+}
+
+#[test]
+fn the_catalogs_stay_locked_between_rounds() {
+    let sandbox = two_streams(|options| options);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    let mut running = Running::of(catalog.start(&["--follow", "--interval", "1h", "--json"]));
+    running.rounds_until(|round| round["status"] == "complete");
+    let second = catalog.run(&["collect"]);
+    assert_eq!(second.code, 4, "{}", second.stderr);
+    assert!(
+        second.stderr.contains(&format!("pid {}", running.child.id())),
+        "{}",
+        second.stderr
+    );
+    assert_eq!(running.terminate().code(), Some(0));
+    assert_eq!(catalog.run(&["collect"]).code, 0);
+}
+
+#[test]
+fn a_start_that_was_asked_for_counts_until_a_stream_was_complete_once() {
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 3, 3600)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let mut running = Running::start(&catalog, &["--json", "--since", "2h"]);
+    let rounds = running.rounds_until(|round| round["appended"] == 0);
+    let from = |round: &Value| {
+        round["from"]
+            .as_str()
+            .unwrap()
+            .parse::<chrono::DateTime<chrono::Utc>>()
+            .unwrap()
+    };
+    assert!((from(&rounds[0]) - at(7200)).num_seconds().abs() < 60, "{rounds:#?}");
+    assert!((from(&rounds[1]) - at(3720)).num_seconds().abs() < 60, "{rounds:#?}");
+    assert_eq!(running.terminate().code(), Some(0));
+}
+
+#[test]
+fn the_figures_are_served_and_promtool_takes_them() {
+    let sandbox = two_streams(|options| options.step(Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}")))));
+    let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
+    let mut running = Running::start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
+    let line = running.said("serving the figures");
+    let address = line
+        .split("http://")
+        .nth(1)
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap()
+        .to_owned();
+    let mut seen = (false, false);
+    running.rounds_until(|round| {
+        seen.0 |= round["stream"] == "tfc";
+        seen.1 |= round["stream"] == "yandex-mail";
+        seen == (true, true)
+    });
+    let answer = http_get(&address, "/metrics");
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 200 ") && head.contains("text/plain; version=0.0.4"),
+        "{head}"
+    );
+    check_with_promtool(text);
+    assert_eq!(
+        figure(text, "trailkeeper_appended_records_total{stream=\"tfc\"}"),
+        Some(7.0)
+    );
+    assert_eq!(
+        figure(text, "trailkeeper_last_run_success{stream=\"yandex-mail\"}"),
+        Some(0.0)
+    );
+    assert!(
+        figure(
+            text,
+            "trailkeeper_requests_total{stream=\"yandex-mail\",status=\"401\"}"
+        )
+        .unwrap()
+            >= 1.0
+    );
+    assert!(figure(text, "trailkeeper_request_duration_seconds_count{stream=\"tfc\"}").unwrap() >= 1.0);
+    let last = sandbox.events(Api::Tfc).last().unwrap().time.timestamp() as f64;
+    assert_eq!(
+        figure(text, "trailkeeper_last_record_timestamp_seconds{stream=\"tfc\"}"),
+        Some(last)
+    );
+    assert!(http_get(&address, "/").starts_with("HTTP/1.1 404 "));
+    assert_eq!(running.terminate().code(), Some(0));
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_before_anything_is_collected() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let sandbox = two_streams(|options| options);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let run = catalog.run(&["--follow", "--metrics-listen", &address]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&address) && run.stderr.contains("--metrics-listen"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(sandbox.requests().len(), 0);
+}
+
+#[test]
+fn counters_go_on_over_runs_and_a_failure_leaves_the_last_success() {
+    let sandbox = two_streams(|options| options);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let collect = |catalog: &Catalog, code| {
+        let run = catalog.run(&["collect", "--metrics-file", "trailkeeper.prom"]);
+        assert_eq!(run.code, code, "{}", run.stderr);
+        fs::read_to_string(catalog.root().join("trailkeeper.prom")).unwrap()
+    };
+    let first = collect(&catalog, 0);
+    check_with_promtool(&first);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "later")]);
+    let second = collect(&catalog, 0);
+    assert_eq!(
+        figure(&second, "trailkeeper_appended_records_total{stream=\"tfc\"}"),
+        Some(8.0)
+    );
+    catalog.set("TFC_ORG_TOKEN", "wrong");
+    let third = collect(&catalog, 3);
+    check_with_promtool(&third);
+    let success = "trailkeeper_last_success_timestamp_seconds{stream=\"tfc\"}";
+    assert_eq!(figure(&third, success), figure(&second, success));
+    assert!(figure(&second, success) > figure(&first, success));
+    assert_eq!(
+        figure(&third, "trailkeeper_runs_total{stream=\"tfc\",result=\"complete\"}"),
+        Some(2.0)
+    );
+    assert_eq!(
+        figure(&third, "trailkeeper_runs_total{stream=\"tfc\",result=\"failed\"}"),
+        Some(1.0)
+    );
+}
+
+#[test]
+fn a_metrics_file_that_cannot_be_written_is_named_before_anything_is_collected() {
+    let sandbox = two_streams(|options| options);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let run = catalog.run(&["collect", "--metrics-file", "gone/trailkeeper.prom"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("gone/trailkeeper.prom"), "{}", run.stderr);
+    assert_eq!(sandbox.requests().len(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_service_manager_hears_that_it_is_ready_lives_and_ends() {
+    use std::os::unix::net::UnixDatagram;
+
+    let sandbox = two_streams(|options| options);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let path = catalog.root().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let catalog = catalog
+        .with("NOTIFY_SOCKET", path.display())
+        .with("WATCHDOG_USEC", 200_000);
+    let mut running = Running::start(&catalog, &[]);
+    let heard = |wanted: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = manager
+                .recv(&mut buffer)
+                .unwrap_or_else(|error| panic!("{wanted}: {error}"));
+            let text = std::str::from_utf8(&buffer[..length]).unwrap();
+            if text.contains(wanted) {
+                return text.to_owned();
+            }
+        }
+    };
+    assert_eq!(heard("READY=1"), "READY=1\nSTATUS=following 1 streams");
+    assert!(heard("STATUS=tfc").starts_with("STATUS=tfc +7 at "));
+    heard("WATCHDOG=1");
+    heard("WATCHDOG=1");
+    assert_eq!(running.terminate().code(), Some(0));
+    heard("STOPPING=1");
+}

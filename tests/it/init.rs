@@ -1,0 +1,224 @@
+//! `init` on a terminal: a pseudo-terminal that a test types into.
+
+#![cfg(unix)]
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use trailkeeper::sandbox::{Api, PortLogin, Sandbox};
+
+use super::support::{Catalog, events, serve};
+
+/// Longer than anything here takes on a slow machine; it ends a test that would hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program on a terminal, and what the terminal shows.
+struct Session {
+    child: Child,
+    keyboard: File,
+    screen: Receiver<Vec<u8>>,
+    shown: String,
+    read: usize,
+}
+
+impl Session {
+    fn start(catalog: &Catalog, arguments: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let terminal = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .open(name.to_str().unwrap())
+                .unwrap()
+        };
+        let child = catalog
+            .command(arguments)
+            .stdin(terminal())
+            .stderr(terminal())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let keyboard = File::from(master);
+        let mut screen_reader = keyboard.try_clone().unwrap();
+        let (sender, screen) = channel();
+        // The read fails when the last program on the terminal has ended.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = screen_reader.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            keyboard,
+            screen,
+            shown: String::new(),
+            read: 0,
+        }
+    }
+
+    /// Waits until the terminal shows this text, behind what was waited for before.
+    fn sees(&mut self, text: &str) {
+        loop {
+            if let Some(at) = self.shown[self.read..].find(text) {
+                self.read += at + text.len();
+                return;
+            }
+            let more = self.screen.recv_timeout(PATIENCE);
+            let more = more.unwrap_or_else(|error| panic!("no `{text}` ({error}) in {}", self.shown));
+            self.shown.push_str(std::str::from_utf8(&more).unwrap());
+        }
+    }
+
+    /// Waits for a question and types the answer.
+    fn answers(&mut self, question: &str, answer: &str) {
+        self.sees(question);
+        self.sees(if question.ends_with('?') { "] " } else { ": " });
+        self.keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+
+    /// The exit code, stdout, and all that the terminal showed.
+    fn end(mut self) -> (i32, String, String) {
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        let code = self.child.wait().unwrap().code().unwrap();
+        while let Ok(more) = self.screen.recv_timeout(Duration::from_millis(200)) {
+            self.shown.push_str(std::str::from_utf8(&more).unwrap());
+        }
+        (code, stdout, self.shown)
+    }
+}
+
+/// The services, and a working folder whose environment only says where they are.
+fn services() -> (Sandbox, Catalog) {
+    let sandbox = serve(|mut options| {
+        options.port_login = PortLogin::Client;
+        options.give(Api::Tfc, events(Api::Tfc, 3, 100))
+    });
+    let mut catalog = Catalog::bare();
+    for (name, value) in sandbox.variables() {
+        if name.ends_with("_API_URL") {
+            catalog.set(&name, value);
+        }
+    }
+    (sandbox, catalog)
+}
+
+fn variable(sandbox: &Sandbox, name: &str) -> String {
+    let variables = sandbox.variables();
+    variables.into_iter().find(|(found, _)| found == name).unwrap().1
+}
+
+#[test]
+fn the_answers_become_private_settings_that_work() {
+    let (sandbox, catalog) = services();
+    let mut session = Session::start(&catalog, &["init"]);
+    let token = variable(&sandbox, "OAUTH_TOKEN_ARG");
+    session.answers("Collect yandex-mail?", "y");
+    session.answers("OAuth token of an administrator", &token);
+    session.answers("Number of the organization", "mine");
+    session.sees("ORGANIZATION_ID_ARG must be a whole number");
+    session.answers(
+        "OAuth token of an administrator",
+        &format!("mistyped\u{15}{token}x\u{7f}"),
+    );
+    session.answers("Number of the organization", &variable(&sandbox, "ORGANIZATION_ID_ARG"));
+    session.answers("Folder for the day files", "logs/mail");
+    session.answers("Make it?", "");
+    session.answers("First part of the file names", "");
+    // The credentials are those of the stream before.
+    session.answers("Collect yandex-disk?", "yes");
+    session.answers("Folder for the day files", "");
+    session.answers("Make it?", "y");
+    session.answers("First part of the file names", "disk");
+    session.answers("Collect yandex-audit?", "");
+    session.answers("Collect port?", "n");
+    session.answers("Collect tfc?", "y");
+    session.answers("Organization token", &variable(&sandbox, "TFC_ORG_TOKEN"));
+    session.answers("Address of the API", "");
+    session.answers("Folder for the day files", "logs/mail");
+    session.answers("First part of the file names", "tfc_audit");
+    session.sees("Checking it:");
+    let (code, stdout, shown) = session.end();
+    assert_eq!(code, 0, "{stdout}\n{shown}");
+    for stream in ["yandex-mail", "yandex-disk", "tfc"] {
+        assert!(stdout.contains(stream), "{stdout}");
+    }
+    for secret in [token, variable(&sandbox, "TFC_ORG_TOKEN")] {
+        assert!(
+            !shown.contains(&secret) && !stdout.contains(&secret),
+            "a token was shown:\n{shown}"
+        );
+    }
+    let path = catalog.root().join(".env");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(catalog.run(&["collect"]).code, 0);
+    assert!(fs::read_dir(catalog.root().join("logs/mail")).unwrap().count() > 0);
+}
+
+#[test]
+fn settings_that_are_there_are_never_overwritten() {
+    let catalog = Catalog::bare();
+    fs::write(catalog.root().join(".env"), "MINE=1\n").unwrap();
+    let (code, _, shown) = Session::start(&catalog, &["init"]).end();
+    assert_eq!(code, 1);
+    assert!(shown.contains(".env is there already"), "{shown}");
+    assert_eq!(fs::read_to_string(catalog.root().join(".env")).unwrap(), "MINE=1\n");
+    std::os::unix::fs::symlink("nowhere", catalog.root().join("link.env")).unwrap();
+    let (code, _, shown) = Session::start(&catalog, &["init", "--env-file", "link.env"]).end();
+    assert_eq!(code, 1, "{shown}");
+    assert!(!catalog.root().join("nowhere").exists());
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_do_instead() {
+    let catalog = Catalog::bare();
+    let run = catalog.run(&["init"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("needs a terminal") && run.stderr.contains(".env.example"),
+        "{}",
+        run.stderr
+    );
+    assert!(!catalog.root().join(".env").exists());
+}
+
+#[test]
+fn ending_it_in_the_middle_of_a_token_leaves_no_file_and_the_echo_on() {
+    let (_sandbox, catalog) = services();
+    let mut session = Session::start(&catalog, &["init"]);
+    session.answers("Collect yandex-mail?", "y");
+    session.sees("OAuth token of an administrator");
+    session.sees(": ");
+    session.keyboard.write_all(b"half a tok\x03").unwrap();
+    session.sees("nothing was written");
+    let modes = rustix::termios::tcgetattr(&session.keyboard).unwrap().local_modes;
+    assert!(modes.contains(rustix::termios::LocalModes::ECHO | rustix::termios::LocalModes::ICANON));
+    let (code, _, shown) = session.end();
+    assert_eq!(code, 1);
+    assert!(!shown.contains("half a tok"), "{shown}");
+    assert!(!catalog.root().join(".env").exists());
+}
+
+#[test]
+fn choosing_no_stream_writes_nothing() {
+    let catalog = Catalog::bare();
+    let mut session = Session::start(&catalog, &["init"]);
+    for stream in ["yandex-mail", "yandex-disk", "yandex-audit", "port", "tfc"] {
+        session.answers(&format!("Collect {stream}?"), "n");
+    }
+    let (code, _, shown) = session.end();
+    assert_eq!(code, 1);
+    assert!(shown.contains("no stream was chosen"), "{shown}");
+    assert!(!catalog.root().join(".env").exists());
+}

@@ -1,0 +1,314 @@
+//! What a package or an administrator installs: each file is read by the program that it is written for, where that is
+//! installed here.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use trailkeeper::line;
+use trailkeeper::sandbox::{Api, samples};
+
+use super::support::{Catalog, at, event, events, serve, streams, succeed, tool};
+
+fn sample(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(path)
+}
+
+fn read_sample(path: &str) -> String {
+    fs::read_to_string(sample(path)).unwrap()
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    let Some(mut systemd_analyze) = tool("systemd-analyze", "systemd") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut units = Vec::new();
+    for name in [
+        "trailkeeper.service",
+        "trailkeeper-collect.service",
+        "trailkeeper-collect.timer",
+    ] {
+        // It looks whether the program of a unit is there.
+        let program = env!("CARGO_BIN_EXE_trailkeeper");
+        let unit = read_sample(&format!("systemd/{name}")).replace("/usr/bin/trailkeeper", program);
+        units.push(folder.path().join(name));
+        fs::write(units.last().unwrap(), unit).unwrap();
+    }
+    let run = succeed(systemd_analyze.args(["verify", "--man=no"]).args(&units));
+    // What it does not know it only mentions. Units of the machine itself are none of ours.
+    let about_ours: Vec<_> = run.stderr.lines().filter(|line| line.contains("trailkeeper")).collect();
+    assert!(about_ours.is_empty(), "{about_ours:#?}");
+}
+
+#[test]
+fn both_services_are_hardened_alike() {
+    let hardening = |name: &str| -> BTreeSet<String> {
+        let unit = read_sample(&format!("systemd/{name}"));
+        let start = unit.find("ReadWritePaths=").unwrap();
+        let lines = unit[start..].lines().take_while(|line| !line.starts_with('['));
+        lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    };
+    let service = hardening("trailkeeper.service");
+    assert_eq!(service, hardening("trailkeeper-collect.service"));
+    assert!(service.contains("ProtectSystem=strict") && service.len() > 25);
+}
+
+#[test]
+fn the_commands_in_the_files_are_ones_that_the_program_knows() {
+    let catalog = Catalog::bare();
+    for (file, start) in [
+        ("systemd/trailkeeper.service", "ExecStart=/usr/bin/trailkeeper "),
+        ("systemd/trailkeeper-collect.service", "ExecStart=/usr/bin/trailkeeper "),
+        ("cron/trailkeeper", "run.lock trailkeeper "),
+        ("windows/trailkeeper-task.xml", "<Arguments>"),
+    ] {
+        let text = read_sample(file);
+        let arguments = text
+            .split(start)
+            .nth(1)
+            .unwrap()
+            .split(['\n', '<', '>'])
+            .next()
+            .unwrap();
+        let arguments: Vec<&str> = arguments.split_whitespace().chain(["--help"]).collect();
+        let run = catalog.run(&arguments);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{file}: {arguments:?}");
+    }
+}
+
+#[test]
+fn prometheus_takes_the_rules_and_they_fire_when_they_should() {
+    let Some(mut promtool) = tool("promtool", "prometheus") else {
+        return;
+    };
+    succeed(promtool.args(["check", "rules"]).arg(sample("prometheus/alerts.yml")));
+    let mut promtool = tool("promtool", "prometheus").unwrap();
+    succeed(
+        promtool
+            .args(["test", "rules"])
+            .arg(sample("prometheus/alerts_test.yml")),
+    );
+}
+
+#[test]
+fn the_dashboard_asks_prometheus_in_its_own_language() {
+    let dashboard: Value = serde_json::from_str(&read_sample("prometheus/grafana-dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let mut rules = String::from("groups:\n- name: dashboard\n  rules:\n");
+    for (number, target) in targets.enumerate() {
+        let asked = target["expr"].as_str().unwrap();
+        let asked = asked.replace("$__rate_interval", "5m").replace("$stream", ".*");
+        rules.push_str(&format!(
+            "  - record: panel:{number}\n    expr: {}\n",
+            Value::from(asked)
+        ));
+    }
+    assert!(rules.lines().count() > 20, "{rules}");
+    let Some(mut promtool) = tool("promtool", "prometheus") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dashboard.yml");
+    fs::write(&path, rules).unwrap();
+    succeed(promtool.args(["check", "rules"]).arg(&path));
+}
+
+#[test]
+fn filebeat_tells_every_day_file_from_every_other_by_its_first_bytes() {
+    let config = read_sample("agents/filebeat.yml");
+    let length: usize = config
+        .split(" length: ")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let at = |record: &Value, path: &[&str]| path.iter().fold(record.clone(), |value, key| value[key].clone());
+    for (kind, api) in streams() {
+        for event in samples(api).unwrap() {
+            let mut line = String::new();
+            line::scan(&event.text, &[], &mut line).unwrap();
+            let start = &line.as_bytes()[..length.min(line.len())];
+            let Ok(record) = serde_json::from_str::<Value>(&line) else {
+                continue;
+            };
+            let said = [kind.shape.time, kind.shape.id].map(|path| at(&record, path));
+            let is_told = said
+                .iter()
+                .filter_map(Value::as_str)
+                .any(|text| !text.is_empty() && start.windows(text.len()).any(|part| part == text.as_bytes()));
+            assert!(is_told, "{}: {line}", kind.name);
+        }
+    }
+}
+
+/// A process that is killed when the test ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until a file holds as many lines as `wanted`.
+fn lines_when_complete(path: &Path, wanted: usize) -> Vec<String> {
+    let started = Instant::now();
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.lines().count() >= wanted || started.elapsed() > Duration::from_secs(60) {
+            return text.lines().map(str::to_owned).collect();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn rsyslog_reads_a_growing_archive_without_losing_or_changing_a_line() {
+    let Some(mut rsyslogd) = tool("rsyslogd", "rsyslog") else {
+        return;
+    };
+    let long = format!("\"padding\":\"{}\",", "ж".repeat(30_000));
+    let mut odd = event(Api::Tfc, at(50), "odd");
+    odd.text = odd
+        .text
+        .replacen('{', &format!("{{{long}\"tabs\":\"\\t\\u001b\\\\\","), 1);
+    let mut given = events(Api::Tfc, 300, 100);
+    given.push(odd);
+    let sandbox = serve(|options| options.give(Api::Tfc, given));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let (state, out) = (catalog.root().join("rsyslog"), catalog.root().join("all.log"));
+    fs::create_dir(&state).unwrap();
+    let config = read_sample("agents/rsyslog.conf")
+        .replace("/var/log/audit-trails", catalog.root().to_str().unwrap())
+        .replace("/var/log/trailkeeper-all.log", out.to_str().unwrap());
+    let path = catalog.root().join("rsyslog.conf");
+    fs::write(
+        &path,
+        format!("global(workDirectory=\"{}\")\n{config}", state.display()),
+    )
+    .unwrap();
+    catalog.collect(0, &[]);
+    rsyslogd.args(["-n", "-f"]).arg(&path).arg("-i").arg(state.join("pid"));
+    let _rsyslogd = Killed(rsyslogd.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    assert_eq!(lines_when_complete(&out, 301).len(), 301, "what was there at the start");
+
+    for n in 0..20 {
+        sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(40 - n), &format!("grown {n}"))]);
+        catalog.collect(0, &[]);
+    }
+    // A crash in the middle of a write, and the run that heals it.
+    let torn = catalog
+        .folder(Api::Tfc)
+        .join(catalog.day_files(Api::Tfc).into_keys().next_back().unwrap());
+    fs::OpenOptions::new()
+        .append(true)
+        .open(torn)
+        .unwrap()
+        .write_all(b"{\"id\": \"to")
+        .unwrap();
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(5), "after the crash")]);
+    catalog.collect(0, &[]);
+
+    let mut expected: Vec<String> = catalog
+        .day_files(Api::Tfc)
+        .values()
+        .flat_map(|bytes| {
+            String::from_utf8(bytes.clone())
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let mut read = lines_when_complete(&out, expected.len());
+    expected.sort();
+    read.sort();
+    assert_eq!(expected.len(), 301 + 20 + 1 + 1);
+    assert!(read == expected, "{} lines instead of {}", read.len(), expected.len());
+}
+
+#[test]
+fn every_shell_takes_its_completions() {
+    let catalog = Catalog::bare();
+    for (shell, check) in [
+        ("bash", Some("bash")),
+        ("zsh", Some("zsh")),
+        ("fish", None),
+        ("powershell", None),
+    ] {
+        let run = catalog.run(&["completions", shell]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stdout.contains("metrics-file"), "{shell}");
+        // PowerShell's completions know no values.
+        assert!(run.stdout.contains("yandex-mail") || shell == "powershell", "{shell}");
+        if let Some(mut shell) = check.and_then(|shell| tool(shell, shell)) {
+            let path = catalog.root().join("completions");
+            fs::write(&path, &run.stdout).unwrap();
+            succeed(shell.arg("-n").arg(path));
+        }
+    }
+    assert_eq!(catalog.run(&["completions", "cmd"]).code, 2);
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let catalog = Catalog::bare();
+    let run = catalog.run(&["man"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stdout.starts_with(".ie") && run.stdout.contains(".TH trailkeeper 1"),
+        "{}",
+        run.stdout
+    );
+    let pages = catalog.root().join("man");
+    fs::create_dir(&pages).unwrap();
+    assert_eq!(catalog.run(&["man", "--dir", "man"]).code, 0);
+    let help = catalog.run(&["--help"]).stdout;
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    // A long description goes on in lines that are set in further.
+    let lines = commands.lines().filter(|line| !line.starts_with("   "));
+    let names: Vec<_> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 8, "{names:?}");
+    for command in names {
+        let page = fs::read_to_string(pages.join(format!("trailkeeper-{command}.1"))).unwrap();
+        assert!(page.contains(".SH NAME"), "{command}");
+    }
+    let refused = catalog.run(&["man", "--dir", "gone"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("gone"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_the_debian_package_takes_from_the_repository_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let metadata = manifest.split("[package.metadata.deb]").nth(1).unwrap();
+    let assets: Vec<&str> = metadata
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("[\"")?.split('"').next())
+        .collect();
+    assert!(assets.len() > 8, "{assets:?}");
+    for asset in assets.iter().filter(|asset| !asset.starts_with("target/")) {
+        let folder = asset.strip_suffix("/*").unwrap_or(asset);
+        assert!(root.join(folder).exists(), "{asset}");
+    }
+}
+
+#[test]
+fn the_image_runs_as_nobody_in_particular_and_builds_what_is_locked() {
+    let dockerfile = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile")).unwrap();
+    let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
+    assert!(last_stage.contains("\nUSER nonroot"), "{last_stage}");
+    assert!(dockerfile.contains("cargo build --locked --release"), "{dockerfile}");
+}

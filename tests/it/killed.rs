@@ -1,0 +1,233 @@
+//! Killed anywhere: however often and whenever a run is killed, nothing is lost, repeated or changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
+
+use super::support::{Catalog, Run, at, event, lines_by_file, serve};
+
+/// How often a run is killed at most, and for how long the test goes on.
+const MOST_KILLS: usize = 300;
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How many records each service holds at first.
+const RECORDS: i64 = 900;
+
+/// Several records of one time, then a gap of minutes: over three days or so.
+fn history(api: Api) -> Vec<Event> {
+    let seconds_ago = |n: i64| 120 + (n / 7) * 2_000 + (n % 7) / 4;
+    (0..RECORDS)
+        .map(|n| {
+            let mut event = event(api, at(seconds_ago(n)), &format!("id-{n}"));
+            // Records that no single page of the cache holds: a kill can cut the write of a batch in two.
+            let filler = "é\u{2028}".repeat((n % 40) as usize * 8);
+            event.text = event.text.replacen('{', &format!(r#"{{"filler":"{filler}","#), 1);
+            event
+        })
+        .collect()
+}
+
+fn sandbox() -> Sandbox {
+    serve(|mut options: Options| {
+        options.latency = Duration::from_millis(2);
+        for api in Api::ALL {
+            options = options.give(api, history(api));
+        }
+        options[Api::Tfc].page_cap = Some(40);
+        options[Api::Tfc].rate_limit = None;
+        options[Api::Port].page_cap = Some(60);
+        options[Api::Mail].unsorted = true;
+        options
+    })
+}
+
+fn catalog(sandbox: &Sandbox) -> Catalog {
+    Catalog::of(sandbox, &Api::ALL)
+        .with("MAX_PAGES", 2)
+        .with("PORT_PAGE_LIMIT", 50)
+        .with("RECONCILE_EVERY_HOURS", 1)
+}
+
+/// The day files of all streams.
+fn snapshot(catalog: &Catalog) -> BTreeMap<(usize, String), Vec<u8>> {
+    let files = Api::ALL.into_iter().enumerate().map(|(index, api)| {
+        let files = catalog.day_files(api).into_iter();
+        files.map(move |(name, bytes)| ((index, name), bytes))
+    });
+    files.flatten().collect()
+}
+
+/// Asserts that every file that was there still begins with every byte that it had.
+fn assert_only_grew(before: &BTreeMap<(usize, String), Vec<u8>>, after: &BTreeMap<(usize, String), Vec<u8>>) {
+    for (name, bytes) in before {
+        let grown = after.get(name).unwrap_or_else(|| panic!("{name:?} is gone"));
+        assert!(grown.starts_with(bytes), "{name:?} was changed");
+    }
+}
+
+/// Asserts that the day files hold these records, each once, and else nothing but sealed half lines that are noted.
+fn assert_complete(catalog: &Catalog, api: Api, events: &[Event]) -> usize {
+    let sealed: BTreeSet<(String, u64)> = catalog
+        .rejected(api)
+        .iter()
+        .map(|note| {
+            assert_eq!(note["reason"], "half a line, sealed", "{note}");
+            let file = note["file"].as_str().unwrap().to_owned();
+            (file, note["offset"].as_u64().unwrap())
+        })
+        .collect();
+    let mut expected = lines_by_file(api, events);
+    for (name, bytes) in catalog.day_files(api) {
+        assert!(bytes.ends_with(b"\n"), "{name} does not end with a whole line");
+        let mut missing = expected.remove(&name).unwrap_or_default();
+        let mut offset = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let is_sealed = sealed.contains(&(name.clone(), offset));
+            let text = std::str::from_utf8(line).unwrap_or_default().trim_end_matches('\n');
+            let is_expected = missing.remove(text);
+            assert!(
+                is_expected || is_sealed,
+                "{name} at {offset}: lost, repeated or changed: {text}"
+            );
+            offset += line.len() as u64;
+        }
+        assert!(missing.is_empty(), "{name} lacks {missing:?}");
+    }
+    assert!(expected.is_empty(), "whole days are missing: {:?}", expected.keys());
+    sealed.len()
+}
+
+/// Lets a run go on for so long and kills it; the exit code if it was faster.
+fn kill_after(mut child: Child, delay: Duration) -> Option<i32> {
+    std::thread::sleep(delay);
+    let code = child.try_wait().unwrap().map(|status| status.code().unwrap());
+    if code.is_none() {
+        child.kill().unwrap();
+    }
+    child.wait().unwrap();
+    code
+}
+
+#[test]
+fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byte_of_it_changed() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (begun, mut kills, mut sealed, mut archives) = (Instant::now(), 0, 0, 0);
+    while kills < MOST_KILLS && begun.elapsed() < LONGEST {
+        let sandbox = sandbox();
+        let catalog = catalog(&sandbox);
+        let mut before = snapshot(&catalog);
+        let (mut arrivals, mut patience) = (0, 100);
+        loop {
+            let run = catalog.start(&["collect", "-q"]);
+            // Ever more time, so that there is an end however slow the machine is.
+            patience += if begun.elapsed() < LONGEST { 15 } else { 1_000 };
+            let code = kill_after(run, Duration::from_millis(random.u64(5..patience)));
+            let after = snapshot(&catalog);
+            assert_only_grew(&before, &after);
+            before = after;
+            match code {
+                None => kills += 1,
+                Some(0) => break,
+                Some(other) => panic!("exit code {other}: {}", catalog.app_log()),
+            }
+            if random.u8(..) < 60 {
+                arrivals += 1;
+                for api in Api::ALL {
+                    sandbox.add(api, vec![event(api, at(0), &format!("new-{arrivals}"))]);
+                }
+            }
+        }
+        catalog.collect(0, &[]);
+        assert_only_grew(&before, &snapshot(&catalog));
+        for api in Api::ALL {
+            sealed += assert_complete(&catalog, api, &sandbox.events(api));
+        }
+        archives += 1;
+    }
+    println!(
+        "{kills} kills in {archives} archives, {sealed} half lines sealed, {:.1?}",
+        begun.elapsed()
+    );
+    assert!(kills > 0);
+}
+
+/// Every system call that writes, one after the other: strace kills the run before the call takes effect.
+#[test]
+#[ignore = "needs strace and some minutes"]
+fn killed_at_every_system_call_that_writes_the_archive_is_complete() {
+    for call in ["write", "fdatasync", "fsync", "openat", "rename", "unlink", "mkdir"] {
+        let sandbox = serve(|options| options.give(Api::Mail, history(Api::Mail)));
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]).with("MAX_PAGES", 2);
+        let mut when = 1;
+        loop {
+            let before = snapshot(&catalog);
+            let code = killed_by_strace(&catalog, call, when);
+            assert_only_grew(&before, &snapshot(&catalog));
+            match code {
+                -1 => when += 1,
+                0 => break,
+                other => panic!("{call} {when}: exit code {other}: {}", catalog.app_log()),
+            }
+            if when % 3 == 0 {
+                sandbox.add(Api::Mail, vec![event(Api::Mail, at(0), &format!("new-{when}"))]);
+            }
+        }
+        catalog.collect(0, &[]);
+        assert_complete(&catalog, Api::Mail, &sandbox.events(Api::Mail));
+        println!("{call}: killed {} times", when - 1);
+    }
+}
+
+fn killed_by_strace(catalog: &Catalog, call: &str, when: usize) -> i32 {
+    let program = catalog.command(&["collect", "-q"]);
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
+        .args(["-e", &format!("inject={call}:signal=KILL:when={when}")])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .current_dir(catalog.root())
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    for (name, value) in program.get_envs() {
+        strace.env(name, value.unwrap());
+    }
+    Run::of(strace.output().unwrap()).code
+}
+
+#[test]
+fn a_second_run_exits_with_4_and_names_the_first_and_a_killed_one_holds_nothing() {
+    let sandbox = serve(|options| {
+        let slow = trailkeeper::sandbox::Action::Wait(Duration::from_secs(60));
+        options
+            .give(Api::Tfc, history(Api::Tfc))
+            .step(trailkeeper::sandbox::Step::at(Api::Tfc, 1, slow))
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let mut first = catalog.start(&["collect", "-q"]);
+    while sandbox.request_count(Api::Tfc) == 0 {
+        assert_eq!(first.try_wait().unwrap(), None);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let before = catalog.tree();
+    for command in ["collect", "reconcile"] {
+        let second = catalog.run(&[command]);
+        assert_eq!(second.code, 4, "{}", second.stderr);
+        let lock = fs::read_to_string(catalog.folder(Api::Tfc).join(".trailkeeper/tfc_audit.lock")).unwrap();
+        let note: Value = serde_json::from_str(&lock).unwrap();
+        let holder = format!("(pid {}, since {})", first.id(), note["since"].as_str().unwrap());
+        assert!(second.stderr.contains(&holder), "{holder}: {}", second.stderr);
+        assert_eq!(note["pid"], first.id());
+    }
+    catalog.assert_unchanged(&before);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    catalog.collect(0, &[]);
+    catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+}
