@@ -4,6 +4,8 @@
 //! or `syncs`; all of them without one. `RUNS` says how often each is measured (5), `RECORDS` how many mail records are
 //! collected (200 000), `MONTH_GIB` how large the month of `since` is (1). `BENCHMARKS.md` says what the lines mean.
 
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -17,6 +19,9 @@ use nix::sys::time::TimeValLike;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// Measures and prints some lines of the table.
+type Group = fn() -> Result<()>;
+
 /// The first argument of a process that measures one other.
 const MEASURE: &str = "--measure";
 
@@ -28,7 +33,7 @@ fn main() -> Result<()> {
     if let Some((MEASURE, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return measure_child(rest);
     }
-    let groups: [(&str, fn() -> Result<()>); 7] = [
+    let groups: [(&str, Group); 7] = [
         ("cpu", cpu),
         ("latency", latency),
         ("memory", memory),
@@ -143,6 +148,10 @@ fn measure_child(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what this program reads is no setting of trailkeeper"
+)]
 fn number(name: &str, usual: usize) -> usize {
     std::env::var(name)
         .ok()
@@ -260,8 +269,8 @@ impl Place {
         for path in files.into_iter().filter(|path| path.exists()) {
             for line in fs::read_to_string(path)?.lines() {
                 let address = line
-                    .split_once("url=")
-                    .map(|(_, rest)| rest.split(' ').next().unwrap_or(rest));
+                    .split_once("url=\"")
+                    .map(|(_, rest)| rest.split('"').next().unwrap_or(rest));
                 addresses.extend(address.map(str::to_owned));
             }
         }
@@ -293,13 +302,11 @@ fn cpu() -> Result<()> {
             .sum::<Result<_>>()?;
         let addresses = place.addresses()?;
         let config = place.folder.path().join("curl");
-        let mut text = String::new();
+        let compressed = if label == "gzipped" { "compressed\n" } else { "" };
+        let token = sandbox.setting("OAUTH_TOKEN_ARG");
+        let mut text = format!("header=\"Authorization: OAuth {token}\"\n{compressed}");
         for address in &addresses {
-            let authorization = sandbox.setting("OAUTH_TOKEN_ARG");
-            let compressed = if label == "gzipped" { "compressed\n" } else { "" };
-            text.push_str(&format!(
-                "url=\"{address}\"\nheader=\"Authorization: OAuth {authorization}\"\n{compressed}next\n"
-            ));
+            text.push_str(&format!("url=\"{address}\"\n"));
         }
         fs::write(&config, text)?;
         let pages = place.folder.path().join("pages");

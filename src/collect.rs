@@ -155,6 +155,7 @@ async fn run(
     let http = task.http.with_timeout(limits.request_timeout);
     let host = task.hosts.of(settings.source.address());
     let fetcher = Fetcher::new(settings.source.clone(), http, policy).sharing(host, limits.concurrency);
+    let fetcher = Arc::new(fetcher);
     let plan = WalkPlan {
         window,
         now: task.now,
