@@ -17,6 +17,7 @@ use crate::fetch::retry::RetryPolicy;
 use crate::fetch::tally::Tally;
 use crate::fetch::walk::{Piece, WalkPlan};
 use crate::fetch::{Effort, FetchError, Fetcher};
+use crate::forward::{Bell, Forwarded};
 use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
@@ -66,6 +67,8 @@ pub struct Collected {
     pub late: Lateness,
     /// The time of the archive's last record.
     pub last_record: Option<DateTime<Utc>>,
+    /// What came of forwarding it, for each sink of the run.
+    pub forwarded: Vec<Forwarded>,
     /// Why it is not complete; what was appended before stays.
     pub failure: Option<CollectError>,
 }
@@ -109,17 +112,23 @@ pub enum Access {
     DryRun(crate::archive::Location),
 }
 
-/// Collects one stream.
+/// Collects one stream, and rings the bell after each append.
 pub async fn collect(
     settings: &StreamSettings,
     access: Access,
     task: &Task,
     progress: &mut StreamProgress,
     stop: &Stop,
+    appended: &Bell,
 ) -> Collected {
     let journal = Journal::open(settings, &access);
     let mut collected = Collected::default();
-    if let Err(error) = run(settings, access, task, &journal, progress, stop, &mut collected).await {
+    let ties = Ties {
+        progress,
+        stop,
+        appended,
+    };
+    if let Err(error) = run(settings, access, task, &journal, ties, &mut collected).await {
         collected.failure = Some(error);
     }
     if let Err(error) = journal.note(task.now, &collected) {
@@ -128,13 +137,19 @@ pub async fn collect(
     collected
 }
 
+/// What ties a stream to the rest of the run.
+struct Ties<'a> {
+    progress: &'a mut StreamProgress,
+    stop: &'a Stop,
+    appended: &'a Bell,
+}
+
 async fn run(
     settings: &StreamSettings,
     access: Access,
     task: &Task,
     journal: &Journal,
-    progress: &mut StreamProgress,
-    stop: &Stop,
+    ties: Ties<'_>,
     collected: &mut Collected,
 ) -> Result<(), CollectError> {
     let mut archive = open(settings, access, task.now)?;
@@ -176,8 +191,9 @@ async fn run(
         archive,
         now: task.now,
         yardstick,
-        progress,
-        stop,
+        progress: ties.progress,
+        stop: ties.stop,
+        appended: ties.appended,
         collected,
     };
     let result = filing.file_all(&fetcher, plan, &gaps).await;

@@ -9,9 +9,10 @@ use tracing::Instrument;
 
 use crate::archive::Lock;
 use crate::collect::{Access, Collected, Task, collect};
-use crate::config::StreamSettings;
+use crate::config::{StreamPlace, StreamSettings};
 use crate::fetch::host::Hosts;
 use crate::fetch::http::Http;
+use crate::forward::{Surroundings, Targets};
 use crate::metrics::Times;
 use crate::progress::Progress;
 use crate::run::{StartError, hosts_of, internal_failure, lock_all};
@@ -54,6 +55,7 @@ pub struct Round {
 pub fn follow(
     streams: &[StreamSettings],
     plan: Plan,
+    targets: &Targets,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<mpsc::Receiver<Round>, StartError> {
@@ -68,6 +70,7 @@ pub fn follow(
             plan,
             http: http.clone(),
             hosts: Arc::clone(&hosts),
+            targets: targets.clone(),
             progress: progress.clone(),
             stop: stop.clone(),
         };
@@ -84,6 +87,7 @@ struct Stream {
     plan: Plan,
     http: Http,
     hosts: Arc<Hosts>,
+    targets: Targets,
     progress: Progress,
     stop: Stop,
 }
@@ -135,7 +139,18 @@ impl Stream {
         let access = Access::Write(Arc::clone(&self.lock));
         let mut bar = self.progress.stream(settings.kind.name);
         let stop = self.stop.clone();
-        let work = async move { collect(&settings, access, &task, &mut bar, &stop).await };
+        let surroundings = Surroundings {
+            now: task.now,
+            progress: self.progress.clone(),
+            stop: self.stop.clone(),
+        };
+        let (bell, forwarding) = self.targets.start(&StreamPlace::from(&*settings), &surroundings);
+        let work = async move {
+            let mut collected = collect(&settings, access, &task, &mut bar, &stop, &bell).await;
+            drop(bell);
+            collected.forwarded = forwarding.finish().await;
+            collected
+        };
         let run = tokio::spawn(work.in_current_span());
         run.await.unwrap_or_else(|error| {
             tracing::error!("a run ended by an error inside the program: {error}");

@@ -40,6 +40,7 @@ pub mod coverage;
 pub mod status;
 pub mod progress;
 pub mod logging;
+pub mod forward;
 pub mod notify;
 pub mod lateness;
 pub mod collect;

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         match command {
             Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
+            Command::Forward(arguments) => commands::forward::run(&arguments, now).await,
             Command::Check(arguments) => commands::check::run(&arguments, now).await,
             Command::Status(arguments) => commands::status::run(&arguments, now),
             Command::Coverage(arguments) => commands::coverage::run(&arguments, now),

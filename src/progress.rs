@@ -57,6 +57,16 @@ impl Progress {
         }
     }
 
+    /// Adds the line of a stream that is forwarded to a sink; it shows once something was sent.
+    #[must_use]
+    pub fn forward(&self, stream: &'static str, sink: &'static str) -> ForwardProgress {
+        ForwardProgress {
+            bars: self.bars.clone(),
+            name: format!("{stream} → {sink}"),
+            bar: None,
+        }
+    }
+
     /// Writes whole lines to stderr, above the progress lines if there are any.
     ///
     /// # Errors
@@ -100,6 +110,39 @@ impl StreamProgress {
     /// The stream is done, or has failed: its line goes away, since the summary says the rest.
     pub fn finish(self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// The progress line of a stream that is forwarded; it goes away when this is dropped.
+#[derive(Debug)]
+pub struct ForwardProgress {
+    bars: MultiProgress,
+    name: String,
+    bar: Option<ProgressBar>,
+}
+
+impl ForwardProgress {
+    /// So many lines were sent and confirmed, in all.
+    pub fn advance(&mut self, sent: u64) {
+        if sent == 0 || self.bars.is_hidden() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::no_length()
+                .with_style(style(WAITING))
+                .with_prefix(self.name.clone());
+            self.bars.add(bar)
+        });
+        bar.set_message(format!("{sent} lines sent"));
+        bar.tick();
+    }
+}
+
+impl Drop for ForwardProgress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

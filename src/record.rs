@@ -234,12 +234,26 @@ impl Reader {
         })
     }
 
+    /// Reads the time and the identity of a record, and its id as [`Reader::id_text`] gives it, in one pass.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reader::read`].
+    pub fn identify_with_id(&mut self, json: &str) -> Result<(Identified, Option<String>), IdentifyError> {
+        let identified = self.identify(json)?;
+        Ok((identified, self.scanned_id_text()))
+    }
+
     /// The id that the service documents for a record, as text: a string's characters, a number as it was written.
     ///
     /// A string that no UTF-8 text can hold, because of a lone surrogate, stays as it stands in the line. `None` where
     /// the text is not JSON, or the id is missing, empty, or neither a string nor a number.
     pub fn id_text(&mut self, json: &str) -> Option<String> {
         self.scan(json).ok()?;
+        self.scanned_id_text()
+    }
+
+    fn scanned_id_text(&self) -> Option<String> {
         let written = &self.line[self.id()?.range.clone()];
         Some(serde_json::from_str(written).unwrap_or_else(|_| string_form(written).unwrap_or(written).to_owned()))
     }

@@ -8,9 +8,10 @@ use tracing::Instrument;
 
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
-use crate::config::StreamSettings;
+use crate::config::{StreamPlace, StreamSettings};
 use crate::fetch::host::Hosts;
 use crate::fetch::http::{Http, SetupError};
+use crate::forward::{Surroundings, Targets};
 use crate::lateness::minutes;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -77,6 +78,20 @@ pub async fn run(
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Summary, StartError> {
+    run_and_forward(streams, order, &Targets::default(), progress, stop).await
+}
+
+/// The same, while what is appended is forwarded; a sink that fails leaves the collecting alone.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_and_forward(
+    streams: &[StreamSettings],
+    order: Order,
+    targets: &Targets,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Summary, StartError> {
     let accesses = open_all(streams, order)?;
     let task = Task {
         now: order.now,
@@ -85,6 +100,14 @@ pub async fn run(
         http: Http::new()?,
         hosts: hosts_of(streams),
     };
+    let surroundings = Surroundings {
+        now: order.now,
+        progress: progress.clone(),
+        stop: stop.clone(),
+    };
+    // A dry run appends nothing, and what it says must not depend on a sink.
+    let nowhere = Targets::default();
+    let targets = if order.dry_run { &nowhere } else { targets };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
@@ -92,9 +115,13 @@ pub async fn run(
         let (task, stop) = (task.clone(), stop.clone());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
+        // Before anything is appended: a first cursor stands where the archive ends when the run begins.
+        let (bell, forwarding) = span.in_scope(|| targets.start(&StreamPlace::from(&*settings), &surroundings));
         let work = async move {
-            let collected = collect(&settings, access, &task, &mut bar, &stop).await;
+            let mut collected = collect(&settings, access, &task, &mut bar, &stop, &bell).await;
             log_end(&collected);
+            drop(bell);
+            collected.forwarded = forwarding.finish().await;
             (index, collected)
         };
         tasks.spawn(work.instrument(span));

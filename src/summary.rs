@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::collect::{CollectError, Collected};
 use crate::fetch::tally::Tally;
+use crate::forward::Forwarded;
 use crate::lateness::Lateness;
 use crate::table::{Cell, Colour, Table, left, right, to_the_second};
 
@@ -37,6 +38,8 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, Serialize)]
 pub struct Summary {
     streams: Vec<StreamSummary>,
+    #[serde(skip)]
+    exit: Exit,
     exit_code: u8,
 }
 
@@ -67,6 +70,8 @@ pub struct StreamSummary {
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
     error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forward: Vec<ForwardSummary>,
     #[serde(skip)]
     late: Lateness,
     #[serde(skip)]
@@ -88,26 +93,103 @@ pub struct RecordCounts {
     pub appended: u64,
 }
 
+/// What came of forwarding a stream to a sink.
+#[derive(Debug, Serialize)]
+pub struct ForwardSummary {
+    sink: &'static str,
+    sent: u64,
+    waiting: u64,
+    undelivered: u64,
+    error: Option<String>,
+    #[serde(skip)]
+    exit: Exit,
+    #[serde(skip)]
+    oldest_waiting: Option<DateTime<Utc>>,
+}
+
+impl From<Forwarded> for ForwardSummary {
+    fn from(forwarded: Forwarded) -> Self {
+        Self {
+            sink: forwarded.sink,
+            sent: forwarded.sent,
+            waiting: forwarded.waiting,
+            undelivered: forwarded.undelivered,
+            oldest_waiting: forwarded.oldest_waiting,
+            exit: match &forwarded.failure {
+                None => Exit::Complete,
+                Some(failure) if failure.is_held() => Exit::Locked,
+                Some(_) => Exit::StreamFailed,
+            },
+            error: forwarded.failure.map(|failure| failure.to_string()),
+        }
+    }
+}
+
+impl ForwardSummary {
+    /// How the program should end on its account.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The name of the sink.
+    pub fn sink(&self) -> &'static str {
+        self.sink
+    }
+
+    /// Lines that the sink has confirmed.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Lines that are still to be sent.
+    pub fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// The time of the first record among those.
+    pub fn oldest_waiting(&self) -> Option<DateTime<Utc>> {
+        self.oldest_waiting
+    }
+
+    /// A line about it, for people.
+    pub fn line(&self, stream: &str) -> String {
+        let Self {
+            sink,
+            sent,
+            waiting,
+            undelivered,
+            ..
+        } = self;
+        let error = self
+            .error
+            .as_ref()
+            .map_or_else(String::new, |error| format!("; {error}"));
+        format!("{stream} to {sink}: {sent} sent, {waiting} waiting, {undelivered} undelivered{error}")
+    }
+}
+
 impl Summary {
     /// The summary of these streams, in this order.
     pub fn new(streams: Vec<StreamSummary>) -> Self {
-        let exit = match streams.iter().all(|stream| stream.status == Status::Complete) {
+        let collected = match streams.iter().all(|stream| stream.status == Status::Complete) {
             true => Exit::Complete,
             false => Exit::StreamFailed,
         };
+        let forwarded = streams
+            .iter()
+            .flat_map(|stream| &stream.forward)
+            .map(ForwardSummary::exit);
+        let exit = forwarded.fold(collected, Exit::max);
         Self {
             streams,
+            exit,
             exit_code: exit as u8,
         }
     }
 
     /// How the program should end.
     pub fn exit(&self) -> Exit {
-        if self.exit_code == Exit::Complete as u8 {
-            Exit::Complete
-        } else {
-            Exit::StreamFailed
-        }
+        self.exit
     }
 
     /// The streams.
@@ -148,10 +230,16 @@ impl StreamSummary {
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
             error,
+            forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
             late: collected.late,
             tally: collected.tally,
             is_stopped,
         }
+    }
+
+    /// What came of forwarding it, for each sink of the run.
+    pub fn forward(&self) -> &[ForwardSummary] {
+        &self.forward
     }
 
     /// What came of the records that the service gave.
@@ -240,6 +328,9 @@ impl Summary {
         self.streams.iter().for_each(|stream| table.row(stream.row()));
         let mut text = table.to_string();
         for stream in &self.streams {
+            for forward in &stream.forward {
+                text.push_str(&(forward.line(stream.stream) + "\n"));
+            }
             if let Some(error) = &stream.error {
                 text.push_str(&format!("{}: {error}\n", stream.stream));
             }

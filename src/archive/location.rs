@@ -1,5 +1,6 @@
 //! Where the files of one stream stand.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use chrono::NaiveDate;
 use walkdir::{DirEntry, WalkDir};
 
 use super::day_file;
-use super::storage::FileError;
+use super::storage::{FileError, open_for_reading};
 
 /// The folder inside a catalog that holds everything that is not a day file: locks, rejected records, cursors.
 pub const STATE_FOLDER: &str = ".trailkeeper";
@@ -32,6 +33,16 @@ pub struct DayFile {
     pub date: NaiveDate,
     /// Where it stands.
     pub path: PathBuf,
+}
+
+impl DayFile {
+    /// Opens it for reading, and refuses what is no regular file.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is none of the program's own files.
+    pub fn open(&self) -> Result<File, FileError> {
+        open_for_reading(&self.path)
+    }
 }
 
 impl Location {

@@ -55,8 +55,16 @@ impl Lock {
     /// # Errors
     /// [`LockError::Held`] if another process has it; [`LockError::File`] if the folder is missing or not writable.
     pub fn acquire(location: &Location, now: DateTime<Utc>) -> Result<Self, LockError> {
+        Self::acquire_file(location, "lock", now)
+    }
+
+    /// The same for the lock file `<base>.<what>`, which guards something else than the day files, such as a cursor.
+    ///
+    /// # Errors
+    /// Those of [`Lock::acquire`].
+    pub fn acquire_file(location: &Location, what: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
         storage::make_folder(&location.state_folder())?;
-        let path = location.state_file("lock");
+        let path = location.state_file(what);
         let options = &mut OpenOptions::new();
         let (mut file, _) = storage::open_or_create(options.read(true).write(true), &path, storage::STATE_FILE_MODE)?;
         match file.try_lock() {

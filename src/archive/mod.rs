@@ -21,6 +21,7 @@ mod pen;
 mod reading;
 mod recover;
 mod rejected;
+pub(crate) mod side_file;
 mod runs;
 mod state;
 mod storage;

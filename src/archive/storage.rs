@@ -69,7 +69,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    pub(super) fn io(doing: &'static str, path: &Path, cause: io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> Self {
         Self::Io {
             doing,
             path: path.to_owned(),

@@ -1,6 +1,7 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
 
 mod follow;
+mod forward;
 mod init;
 mod install;
 mod archive;
@@ -21,6 +22,7 @@ use crate::window::Range;
 pub use archive::{Coverage, Status, Verify};
 pub use check::Check;
 pub use follow::{BadInterval, Follow, Interval};
+pub use forward::{BeginArg, CollectForward, Forward, SinkArg};
 pub use init::Init;
 pub use install::{Completions, Man};
 pub use reconcile::Reconcile;
@@ -53,6 +55,9 @@ pub enum Command {
     /// Ask the services for new records and append them to the day files (the default)
     #[command(after_long_help = COLLECT_EXAMPLES)]
     Collect(Collect),
+    /// Send what the day files hold to Kafka, an HTTP listener or standard output, from where the last time ended
+    #[command(after_long_help = forward::EXAMPLES)]
+    Forward(Forward),
     /// Ask again for the last hours, add what arrived late, and say how late it was
     #[command(after_long_help = reconcile::EXAMPLES)]
     Reconcile(Reconcile),
@@ -106,6 +111,10 @@ pub struct Collect {
     /// Fetch and count, but write nothing to the catalogs
     #[arg(long)]
     pub dry_run: bool,
+
+    /// What new lines are forwarded to.
+    #[command(flatten)]
+    pub forward: CollectForward,
 
     /// Print the summary as JSON instead of a table
     #[arg(long)]
@@ -249,6 +258,7 @@ pub fn definition(streams: &[&'static str]) -> clap::Command {
     let mut command = with_names(Arguments::command());
     for name in [
         "collect",
+        "forward",
         "reconcile",
         "check",
         "status",
@@ -340,6 +350,11 @@ mod tests {
             since: Some("36h".parse().unwrap()),
             until: Some("2025-06-09".parse().unwrap()),
             dry_run: true,
+            forward: CollectForward {
+                kafka: true,
+                http: true,
+                from: Some(BeginArg::Start),
+            },
             json: true,
             env_file: Some(PathBuf::from("/etc/x.env")),
             follow: Follow::default(),
@@ -348,7 +363,8 @@ mod tests {
                 quiet: true,
             },
         };
-        let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json";
+        let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json \
+                     --forward-kafka --forward-http --forward-from start";
         assert_eq!(collect(&format!("collect {flags} --env-file /etc/x.env -q")), expected);
     }
 

@@ -13,6 +13,7 @@ use crate::archive::Archive;
 use crate::coverage::Closed;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
 use crate::fetch::{FetchError, Fetcher};
+use crate::forward::Bell;
 use crate::lateness::Yardstick;
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
@@ -28,6 +29,7 @@ pub(super) struct Filing<'a> {
     pub(super) yardstick: Yardstick,
     pub(super) progress: &'a mut StreamProgress,
     pub(super) stop: &'a Stop,
+    pub(super) appended: &'a Bell,
     pub(super) collected: &'a mut Collected,
 }
 
@@ -108,8 +110,10 @@ impl Filing<'_> {
     fn file(&mut self, piece: Piece) -> Result<(), CollectError> {
         let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
         let appended_before = self.collected.appended;
-        self.collected
-            .file(piece, &mut self.archive, self.now, &self.yardstick)?;
+        let filed = self.collected.file(piece, &mut self.archive, self.now, &self.yardstick);
+        // Also after an error, for what was appended before it.
+        self.appended.ring();
+        filed?;
         if let Some(day) = first_day {
             self.archive.forget_before(day);
         }

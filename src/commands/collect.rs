@@ -4,10 +4,11 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, follow, print, progress, stop_on_signals, takes_colours};
-use crate::cli::{Collect, Verbosity};
+use super::{complain, follow, forward, print, progress, stop_on_signals, takes_colours};
+use crate::cli::{Collect, CollectForward, Verbosity};
 use crate::config::{Access, Choice, Config};
-use crate::env::{Env, ServiceManager};
+use crate::env::{Env, Faults, ServiceManager};
+use crate::forward::Targets;
 use crate::logging::{self, LogGuard};
 use crate::metrics::Times;
 use crate::progress::Progress;
@@ -21,12 +22,15 @@ pub(super) struct Plan<'a> {
     pub(super) streams: &'a [String],
     pub(super) verbosity: Verbosity,
     pub(super) order: Order,
+    pub(super) forward: CollectForward,
 }
 
 /// What stands before the first request.
 pub(super) struct Session {
     /// The settings.
     pub(super) config: Config,
+    /// Where what was appended is forwarded to.
+    pub(super) targets: Targets,
     /// Who started the process, if it wants to hear of it.
     pub(super) manager: Option<ServiceManager>,
     /// Where progress and the log are shown.
@@ -54,6 +58,7 @@ pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {
         streams: &arguments.streams,
         verbosity: arguments.verbosity,
         order,
+        forward: arguments.forward,
     };
     match begin(&plan, clock) {
         Ok(session) if arguments.follow.follow => follow::run(arguments, &session, range, clock).await,
@@ -80,8 +85,16 @@ fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit>
         streams: plan.streams,
         access,
     };
-    let config = Config::read(&env, SOURCES, choice)
-        .map_err(|faults| give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup))?;
+    let mut faults = Faults::default();
+    let kinds: Vec<_> = SOURCES.iter().collect();
+    let targets = forward::targets(&env, plan.forward, &kinds, plan.order.now, &mut faults);
+    let config = match Config::read(&env, SOURCES, choice) {
+        Ok(config) if faults.is_empty() => config,
+        result => {
+            faults.append(result.err().unwrap_or_default());
+            return Err(give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup));
+        }
+    };
     let progress = progress(plan.verbosity.quiet);
     let log = logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
         .map_err(|error| give_up(&error.to_string(), Exit::Setup))?;
@@ -90,6 +103,7 @@ fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit>
     }
     Ok(Session {
         config,
+        targets,
         manager: env.service_manager(),
         progress,
         with_colours: takes_colours(&env),
@@ -99,9 +113,9 @@ fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit>
 
 impl Session {
     async fn run(&self, order: Order) -> Result<Summary, Exit> {
-        run::run(&self.config.streams, order, &self.progress, &stop_on_signals())
-            .await
-            .map_err(|error| refuse(&error))
+        let stop = stop_on_signals();
+        let run = run::run_and_forward(&self.config.streams, order, &self.targets, &self.progress, &stop);
+        run.await.map_err(|error| refuse(&error))
     }
 }
 

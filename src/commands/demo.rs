@@ -12,8 +12,10 @@ use chrono::{DateTime, Utc};
 use super::{complain, print, progress, stop_on_signals};
 use crate::archive::Location;
 use crate::cli;
-use crate::config::{Access, Choice, Config, StreamSettings};
+use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
 use crate::env::{Env, Faults};
+use crate::forward::kafka::{MockError, MockKafka};
+use crate::forward::{Begin, Target, Targets};
 use crate::logging;
 use crate::progress::Progress;
 use crate::run::{self, Order, StartError};
@@ -43,6 +45,8 @@ enum DemoError {
     Settings(Faults),
     #[error("{0}")]
     Start(#[from] StartError),
+    #[error("{0}")]
+    Kafka(#[from] MockError),
     #[error("cannot list the day files: {0}")]
     List(#[from] crate::archive::FileError),
 }
@@ -72,6 +76,8 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, stop: &Stop) 
     // A clock that stands still: what the first run leaves to the second is then exactly nothing.
     let sandbox = Sandbox::start(Options::new(Arc::new(move || now)).records(RECORDS)).await?;
     let streams = settings(dir, &sandbox)?;
+    let kafka = MockKafka::start()?;
+    let targets = kafka_targets(&kafka, &streams)?;
     let order = Order {
         now,
         range: Range::default(),
@@ -84,15 +90,22 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, stop: &Stop) 
         sandbox.url()
     ));
 
-    print("\nThe first run collects all of them:\n\n");
-    let first = run::run(&streams, order, progress, stop).await?;
+    print(&format!(
+        "\nThe first run collects all of them, and forwards each line to a Kafka broker on {}:\n\n",
+        kafka.address()
+    ));
+    let first = run::run_and_forward(&streams, order, &targets, progress, stop).await?;
     print(&first.to_string());
 
     print("\nThe second run asks again from two minutes before the last records, and repeats nothing:\n\n");
-    let second = run::run(&streams, order, progress, stop).await?;
+    let second = run::run_and_forward(&streams, order, &targets, progress, stop).await?;
     print(&second.to_string());
 
     print(&format!("\nThe day files in {}:\n\n{}", dir.display(), tree(&streams)?));
+    print(&format!(
+        "\nThe topics, read by a consumer:\n\n{}",
+        topics(&kafka, &streams)?
+    ));
     print(&format!("\nOne line of each:\n\n{}", one_line_of_each(&streams)?));
     sandbox.stop().await;
     Ok(worse(&first, &second))
@@ -120,6 +133,62 @@ fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoEr
     };
     let config = Config::read(&Env::from_pairs(variables), SOURCES, choice).map_err(DemoError::Settings)?;
     Ok(config.streams)
+}
+
+/// The Kafka of the demo; what an earlier demo has sent went to another one, so its cursors are of no use.
+fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Targets, DemoError> {
+    for settings in streams {
+        kafka.create_topic(&topic(settings))?;
+        let state = location(settings)?.state_folder();
+        for cursor in ["kafka.json", "kafka.previous.json"] {
+            let path = state.join(format!("{}.{cursor}", settings.base));
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(DemoError::Folder { path, source });
+                }
+                _ => {}
+            }
+        }
+    }
+    let env = Env::from_pairs([("KAFKA_SERVER", kafka.address())]);
+    let kinds: Vec<_> = SOURCES.iter().collect();
+    let mut faults = Faults::default();
+    let settings = KafkaSettings::read(&env, &kinds, &mut faults).ok_or(DemoError::Settings(faults))?;
+    Ok(Targets {
+        list: vec![Target::Kafka(settings)],
+        begin: Begin::Start,
+        replay: None,
+    })
+}
+
+fn topic(settings: &StreamSettings) -> String {
+    format!("{}-logs", settings.kind.prefix.to_lowercase())
+}
+
+/// What each topic holds, against the day files.
+fn topics(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<String, DemoError> {
+    let mut text = String::new();
+    let names: Vec<_> = streams.iter().map(topic).collect();
+    let mut held = kafka.consume(&names)?;
+    for (settings, name) in streams.iter().zip(names) {
+        let messages = held.remove(&name).unwrap_or_default();
+        let distinct: HashSet<_> = messages.iter().collect();
+        let mut missing = 0;
+        for path in day_files(settings)? {
+            let lines = read(&path)?;
+            missing += lines
+                .lines()
+                .filter(|line| !distinct.contains(&line.as_bytes().to_vec()))
+                .count();
+        }
+        let repeated = messages.len() - distinct.len();
+        let _ = writeln!(
+            text,
+            "{name:<12} {} messages, {repeated} of them twice, {missing} lines missing",
+            messages.len()
+        );
+    }
+    Ok(text)
 }
 
 /// Each stream's folder with its first and last day files, and a count of its lines.
@@ -179,10 +248,16 @@ fn read(path: &Path) -> Result<String, DemoError> {
 }
 
 fn day_files(settings: &StreamSettings) -> Result<Vec<PathBuf>, DemoError> {
-    let location =
-        Location::new(&settings.folder, &settings.base, &settings.extension).map_err(|cause| StartError::Name {
-            stream: settings.kind.name,
-            cause,
-        })?;
-    Ok(location.day_files()?.into_iter().map(|file| file.path).collect())
+    Ok(location(settings)?
+        .day_files()?
+        .into_iter()
+        .map(|file| file.path)
+        .collect())
+}
+
+fn location(settings: &StreamSettings) -> Result<Location, StartError> {
+    Location::new(&settings.folder, &settings.base, &settings.extension).map_err(|cause| StartError::Name {
+        stream: settings.kind.name,
+        cause,
+    })
 }

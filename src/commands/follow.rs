@@ -58,7 +58,13 @@ async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Res
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    let mut rounds = follow(&session.config.streams, plan, &session.progress, &stop)?;
+    let mut rounds = follow(
+        &session.config.streams,
+        plan,
+        &session.targets,
+        &session.progress,
+        &stop,
+    )?;
     let server = listener.map(|listener| tokio::spawn(serve(listener, exporter.text(), stop.clone())));
     tokio::spawn(stay_in_touch(
         Arc::clone(&notifier),

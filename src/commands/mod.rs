@@ -14,6 +14,7 @@ pub mod check;
 pub mod collect;
 pub mod coverage;
 pub mod demo;
+pub mod forward;
 mod follow;
 pub mod init;
 pub mod install;

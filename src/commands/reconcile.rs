@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::collect::{self, Plan};
 use super::{complain, print};
-use crate::cli::Reconcile;
+use crate::cli::{CollectForward, Reconcile};
 use crate::lateness::{Class, Lateness, Needed, minutes};
 use crate::run::Order;
 use crate::summary::{Exit, Status, StreamSummary, Summary};
@@ -34,6 +34,7 @@ pub async fn run(arguments: &Reconcile, clock: fn() -> DateTime<Utc>) -> Exit {
             dry_run: arguments.dry_run,
             reconcile: true,
         },
+        forward: CollectForward::default(),
     };
     match collect::carry_out(plan, clock).await {
         Ok(summary) => finish(&summary, arguments.json),

@@ -2,6 +2,7 @@
 //!
 //! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
+mod forward;
 mod limits;
 mod mistyped;
 mod place;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use crate::env::{Env, Faults, text};
 use crate::source::Kind;
+pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, Sasl, Tls};
 pub use limits::Limits;
 pub use place::{Access, StreamPlace};
 pub use stream::StreamSettings;
@@ -88,6 +90,11 @@ pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<V
     }
 }
 
+/// Where the log of the program itself goes; `None` after a fault.
+pub fn log_file(env: &Env, faults: &mut Faults) -> Option<PathBuf> {
+    env.or(LOG_FILE, "get_audit_logs.log", text, faults).map(PathBuf::from)
+}
+
 /// Reads the settings of each chosen stream by itself, so that one which is set wrongly does not hide the others.
 pub fn each(
     env: &Env,
@@ -118,21 +125,24 @@ fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
 pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
     let mut names = BTreeSet::from([LOG_FILE, place::EXTENSION, stream::FILE_MODE].map(str::to_owned));
     names.extend(limits::VARIABLES.map(str::to_owned));
+    names.extend(forward::VARIABLES.map(str::to_owned));
+    names.extend(forward::SECRETS.iter().flat_map(|name| with_file(name)));
     for kind in kinds {
-        let own = [place::FOLDER, place::BASE_NAME, QUERY]
+        let own = [place::FOLDER, place::BASE_NAME, QUERY, forward::TOPIC]
             .into_iter()
             .chain(limits::VARIABLES);
         names.extend(own.map(|name| kind.variable(name)));
         let place = [place::FOLDER, place::BASE_NAME].into_iter();
         names.extend(place.filter_map(|name| kind.former_variable(name)));
         names.extend(kind.variables.iter().map(ToString::to_string));
-        names.extend(
-            kind.secrets
-                .iter()
-                .flat_map(|name| [name.to_string(), format!("{name}_FILE")]),
-        );
+        names.extend(kind.secrets.iter().flat_map(|name| with_file(name)));
     }
     names
+}
+
+/// A secret's variable, and the one that names a file instead.
+fn with_file(secret: &str) -> [String; 2] {
+    [secret.to_owned(), format!("{secret}_FILE")]
 }
 
 /// The kinds that were asked for and are switched on, or all that are switched on.

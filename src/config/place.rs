@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::stream::StreamSettings;
 use crate::env::{Env, Faults, Refusal, folder};
 use crate::source::Kind;
 
@@ -60,6 +61,17 @@ impl StreamPlace {
             base: place.base,
             extension: extension?,
         })
+    }
+}
+
+impl From<&StreamSettings> for StreamPlace {
+    fn from(settings: &StreamSettings) -> Self {
+        Self {
+            kind: settings.kind,
+            folder: settings.folder.clone(),
+            base: settings.base.clone(),
+            extension: settings.extension.clone(),
+        }
     }
 }
 

@@ -55,6 +55,12 @@ impl Faults {
         self.add(variable, problem);
     }
 
+    /// Adds to `others` that a variable is required for this list's reason.
+    pub fn pass_missing(mut self, variable: &str, others: &mut Faults) {
+        self.missing(variable);
+        others.append(self);
+    }
+
     /// Takes over the faults of another list.
     pub fn append(&mut self, others: Faults) {
         self.list.extend(others.list);

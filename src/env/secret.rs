@@ -12,6 +12,9 @@ use super::{Env, Faults};
 /// More than any token; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 64 << 10;
 
+/// What a secret must be like.
+type Check = fn(&str) -> Result<(), &'static str>;
+
 impl Env {
     /// Whether a secret is set, by itself or as a file.
     #[must_use]
@@ -24,6 +27,20 @@ impl Env {
     /// `None` if neither is set, or after a fault: both are set, the file cannot be read, or the text could not be the
     /// value of an HTTP header (RFC 9110, section 5.5: visible ASCII characters and inner spaces).
     pub fn secret(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+        self.checked_secret(name, check, faults)
+    }
+
+    /// The same for a password that goes into no header, without which nothing works: it may hold any characters but
+    /// NUL.
+    pub fn required_password(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+        if !self.has_secret(name) {
+            faults.missing_secret(name);
+            return None;
+        }
+        self.checked_secret(name, check_password, faults)
+    }
+
+    fn checked_secret(&self, name: &str, check: Check, faults: &mut Faults) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
         match (self.is_set(name), self.is_set(&file_name)) {
             (false, false) => None,
@@ -31,8 +48,8 @@ impl Env {
                 faults.add(name, format!("must not be set together with {file_name}"));
                 None
             }
-            (true, false) => self.secret_value(name, faults),
-            (false, true) => self.secret_file(&file_name, faults),
+            (true, false) => self.secret_value(name, check, faults),
+            (false, true) => self.secret_file(&file_name, check, faults),
         }
     }
 
@@ -53,7 +70,7 @@ impl Env {
         super::exposed(Path::new(path), super::permissions(&metadata))
     }
 
-    fn secret_value(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+    fn secret_value(&self, name: &str, check: Check, faults: &mut Faults) -> Option<SecretString> {
         let text = self.text(name, faults)?;
         match check(text) {
             Ok(()) => Some(SecretString::from(text)),
@@ -64,7 +81,7 @@ impl Env {
         }
     }
 
-    fn secret_file(&self, file_name: &str, faults: &mut Faults) -> Option<SecretString> {
+    fn secret_file(&self, file_name: &str, check: Check, faults: &mut Faults) -> Option<SecretString> {
         let path = self.optional(file_name, super::text, faults)?;
         let content = match read(&path) {
             Ok(content) => content,
@@ -117,6 +134,15 @@ fn check(secret: &str) -> Result<(), &'static str> {
         return Err("begins or ends with a space");
     }
     Ok(())
+}
+
+/// The same for a password that goes into no header.
+fn check_password(password: &str) -> Result<(), &'static str> {
+    match password {
+        "" => Err("is empty"),
+        _ if password.contains('\0') => Err("holds a NUL character"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

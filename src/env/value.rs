@@ -134,6 +134,22 @@ pub fn address(text: &str) -> Result<Url, Refusal> {
     Ok(url)
 }
 
+/// The address that something is sent to: `https://` or `http://`, with a query or without.
+///
+/// # Errors
+/// Anything else, and user information, which is not shown because it may hold a secret.
+pub fn endpoint(text: &str) -> Result<Url, Refusal> {
+    let expected = || Refusal::must_hidden("be a URL such as `https://logstash.example.org:8080`");
+    let url = Url::parse(text).map_err(|_| expected())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refusal::must_hidden("be a URL without a user name and password"));
+    }
+    if !matches!(url.scheme(), "http" | "https") || url.fragment().is_some() {
+        return Err(expected());
+    }
+    Ok(url)
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(host)) => host.is_loopback(),

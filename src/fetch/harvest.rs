@@ -7,6 +7,12 @@ use chrono::{DateTime, Utc};
 use crate::record::{Identity, Record, Rejected};
 use crate::window::{Window, bound};
 
+/// This many pages in a row without a new record: the service is going in a circle.
+pub(crate) const MOST_IDLE_PAGES: u32 = 1_000;
+
+/// More than this is held of no service: one that gives records without end must not take the memory of the machine.
+const MOST_BYTES: usize = 1 << 30;
+
 /// Which records a fetch may hand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Horizon {
@@ -29,7 +35,7 @@ pub(crate) struct Harvest {
     pub(crate) rejected: Vec<Rejected>,
     /// How many the service gave, repeated ones included, those of a later part of the window left out.
     pub(crate) received: u64,
-    /// The size of the lines that are held.
+    /// The size of what is held, about.
     pub(crate) bytes: usize,
 }
 
@@ -69,6 +75,11 @@ impl Harvest {
         }
     }
 
+    /// Whether it holds more than any honest service has at one time.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.bytes > MOST_BYTES
+    }
+
     /// Takes in a page of what `window` was asked for.
     pub(crate) fn add(&mut self, window: Window, page: Vec<Result<Record, Rejected>>) -> Added {
         let mut times = Vec::with_capacity(page.len());
@@ -97,6 +108,7 @@ impl Harvest {
             return self.add_rejected(record.into_rejected(format!("its time is in the future, after {possible_to}")));
         }
         let is_new = self.seen.insert(record.identity);
+        self.bytes += if is_new { size_of::<Identity>() } else { 0 };
         if record.time <= self.horizon.filed_to {
             self.received += 1;
             if is_new {

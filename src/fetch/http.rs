@@ -131,6 +131,25 @@ impl Http {
         }
         receive(response).await
     }
+
+    /// Sends a body by `POST`; any success is enough, whatever the answer says.
+    ///
+    /// # Errors
+    /// [`Failure::Transport`] and [`Failure::Status`].
+    pub async fn post(
+        &self,
+        url: Url,
+        content_type: &'static str,
+        authorization: Option<&SecretString>,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let mut request = self.client.post(url).header(CONTENT_TYPE, content_type).body(body);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, header(authorization)?);
+        }
+        let response = request.timeout(self.timeout).send().await.map_err(transport)?;
+        accepted(response).await.map(drop)
+    }
 }
 
 fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
@@ -151,10 +170,15 @@ fn date(headers: &HeaderMap) -> Option<i64> {
 }
 
 async fn receive(response: Response) -> Result<String, Failure> {
+    let body = read_body(accepted(response).await?, LARGEST_BODY).await?;
+    String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())))
+}
+
+/// The answer, if it is a success.
+async fn accepted(response: Response) -> Result<Response, Failure> {
     let status = response.status();
     if status.is_success() {
-        let body = read_body(response, LARGEST_BODY).await?;
-        return String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())));
+        return Ok(response);
     }
     let wait = asked_wait(response.headers());
     let body = read_start(response, LARGEST_ERROR_BODY).await;

@@ -148,8 +148,8 @@ pub enum FetchError {
         /// How many came.
         count: usize,
     },
-    /// The service keeps giving tokens and no records.
-    #[error("the service went on giving pages without a new record for {pages} pages: it may be in trouble")]
+    /// The service keeps naming further pages, without new records or with more than can be held.
+    #[error("the service gives pages without end ({pages} of them so far): it may be in trouble")]
     Endless {
         /// How many pages.
         pages: u32,

@@ -13,10 +13,11 @@
 //! and the block is read page by page.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::harvest::{Harvest, Horizon};
+use super::harvest::{Harvest, Horizon, MOST_IDLE_PAGES};
 use super::walk::WalkPlan;
 use super::{FetchError, FetchedPage, Fetcher, PageError};
 use crate::record::{Identity, Record, Rejected};
@@ -27,8 +28,12 @@ use crate::window::Window;
 /// a long one takes much memory.
 const BLOCK_PAGES: u32 = 8;
 
-/// From this many pages on, reading them side by side with two looks at the landmark is faster than one by one.
-const WORTHWHILE: u32 = 5;
+/// Of so many pages the last ones of a feed are read side by side: of fewer, the two looks at the landmark take as long
+/// as reading one by one, and more take too much memory before anything is known to be good.
+const WORTHWHILE: RangeInclusive<u32> = 5..=64;
+
+/// No feed has more pages: 14 days of it would be a record every 12 milliseconds.
+const MOST_PAGES: u32 = 100_000;
 
 /// The feed of one window, in pieces, oldest first.
 #[derive(Debug)]
@@ -145,12 +150,12 @@ impl NumberedWalk {
     /// The number of pages: as the answer says, or found by following them to the end.
     async fn count_pages(&self, fetcher: &Fetcher, first: &FetchedPage) -> Result<u32, PageError> {
         if let Some(pages) = first.pages {
-            return Ok(pages);
+            return checked(pages);
         }
         let mut pages = 1;
         let mut next = first.next.clone();
         while let Next::At(Position::Number(number)) = next {
-            pages = number;
+            pages = following(pages, number)?;
             next = self.page(fetcher, number).await?.next;
         }
         Ok(pages)
@@ -186,7 +191,8 @@ impl NumberedWalk {
         first_page: u32,
         last_page: u32,
     ) -> Result<Option<Block>, PageError> {
-        if self.concurrency < 2 || last_page < first_page + WORTHWHILE - 1 {
+        let pages = last_page.saturating_sub(first_page) + 1;
+        if self.concurrency < 2 || !WORTHWHILE.contains(&pages) {
             return Ok(None);
         }
         let last = self.page(fetcher, last_page).await?;
@@ -257,13 +263,19 @@ impl NumberedWalk {
             harvest: Harvest::new(self.horizon),
             newest: Landmark::of(&page),
         };
+        let (mut number, mut idle_pages) = (first_page, 0);
         loop {
             let meets_frontier = frontier.is_met_by(&page);
-            block.harvest.add(self.window, page.records);
-            match page.next {
-                Next::At(Position::Number(number)) if !meets_frontier => page = self.page(fetcher, number).await?,
+            let added = block.harvest.add(self.window, page.records);
+            idle_pages = if added.new == 0 { idle_pages + 1 } else { 0 };
+            number = match page.next {
+                Next::At(Position::Number(next)) if !meets_frontier => following(number, next)?,
                 _ => return Ok(block),
+            };
+            if idle_pages >= MOST_IDLE_PAGES || block.harvest.is_too_large() {
+                return Err(endless(number));
             }
+            page = self.page(fetcher, number).await?;
         }
     }
 
@@ -275,6 +287,27 @@ impl NumberedWalk {
         };
         fetcher.page(&ask, false).await
     }
+}
+
+/// The number of a further page, which must be one that comes after this one.
+fn following(number: u32, next: u32) -> Result<u32, PageError> {
+    if next > number {
+        checked(next)
+    } else {
+        Err(endless(number))
+    }
+}
+
+fn checked(pages: u32) -> Result<u32, PageError> {
+    if pages <= MOST_PAGES {
+        Ok(pages)
+    } else {
+        Err(endless(pages))
+    }
+}
+
+fn endless(pages: u32) -> PageError {
+    PageError::Fatal(FetchError::Endless { pages })
 }
 
 fn identities(records: &[Result<Record, Rejected>]) -> impl Iterator<Item = Identity> + '_ {
@@ -303,7 +336,7 @@ mod tests {
     use crate::fetch::http::Http;
     use crate::fetch::pace::Pace;
     use crate::fetch::retry::RetryPolicy;
-    use crate::sandbox::{Action, Api, Event, Options, Sandbox, Step};
+    use crate::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step, When};
     use crate::source::SOURCES;
 
     /// The most requests under way at a time.
@@ -361,6 +394,56 @@ mod tests {
         options[Api::Tfc].page_cap = Some(page_size);
         options[Api::Tfc].rate_limit = None;
         options
+    }
+
+    /// What a walk says of a service that gives these answers for ever.
+    async fn failure(answer: impl Fn(usize) -> String) -> String {
+        let mut options = options(Vec::new(), 10);
+        for number in 1..=2 {
+            options = options.step(Step::at(
+                Api::Tfc,
+                number,
+                Action::Answer(Answer::json(200, answer(number))),
+            ));
+        }
+        let rest = When::Requests(Api::Tfc, 3..=usize::MAX);
+        let options = options.step(Step::new(rest, Action::Answer(Answer::json(200, answer(3)))));
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let fetcher = fetcher(&sandbox);
+        let window = Window::new(now() - TimeDelta::days(14), now());
+        let plan = WalkPlan {
+            window,
+            now: now(),
+            grace: TimeDelta::zero(),
+            max_pages: 5,
+            concurrency: CONCURRENCY,
+        };
+        let mut walk = NumberedWalk::new(window, plan);
+        loop {
+            match walk.next_piece(&fetcher).await {
+                Ok(piece) => assert!(piece.is_some(), "it took the service for an honest one"),
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_goes_in_a_circle_or_has_pages_without_end_is_not_asked_for_ever() {
+        let page = |next: u32, total: &str| {
+            let record = event(1000, "the same").text;
+            format!(r#"{{"data":[{record}],"pagination":{{"next_page":{next},"total_pages":{total}}}}}"#)
+        };
+        for (next, total) in [
+            (1, "1"),
+            (1, "null"),
+            (2, "3"),
+            (2, "null"),
+            (u32::MAX, "null"),
+            (2, "4000000000"),
+        ] {
+            let error = failure(|_| page(next, total)).await;
+            assert!(error.contains("pages without end"), "{next} {total}: {error}");
+        }
     }
 
     #[tokio::test]

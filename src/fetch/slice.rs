@@ -11,7 +11,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::harvest::{Added, Harvest, Horizon, Times};
+use super::harvest::{Added, Harvest, Horizon, MOST_IDLE_PAGES, Times};
 use super::{FetchError, FetchedPage, Fetcher, PageError};
 use crate::record::{Record, Rejected};
 use crate::source::{Ask, Next, Order, PageSize, Position};
@@ -22,9 +22,6 @@ const MOST_RECORDS: usize = 10_000;
 
 /// The same for the bytes of their lines.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
-
-/// This many pages in a row without a new record: the service is going in a circle.
-const MOST_IDLE_PAGES: u32 = 1_000;
 
 /// Bounds are whole milliseconds and may be exclusive, so a bound that must include a time stands this far behind it.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);
@@ -222,8 +219,9 @@ impl SliceWalk {
     }
 
     fn limits(&self) -> Option<Step> {
-        if self.idle_pages >= MOST_IDLE_PAGES {
-            return Some(Step::Fail(FetchError::Endless { pages: self.idle_pages }));
+        if self.idle_pages >= MOST_IDLE_PAGES || self.harvest.is_too_large() {
+            let pages = self.idle_pages.max(self.pages_in_cycle);
+            return Some(Step::Fail(FetchError::Endless { pages }));
         }
         let records = self.harvest.records.len();
         let is_over = records > MOST_RECORDS || self.harvest.bytes > MOST_BYTES;

@@ -92,6 +92,7 @@ impl Metrics {
     /// Notes a run of a stream. One that was asked to end brought records, but says nothing of the stream's health.
     pub fn run(&mut self, summary: &StreamSummary, times: Times) {
         self.count(summary);
+        self.forwarding(summary, times.ended);
         if !summary.is_stopped() {
             self.end(summary, times);
         }
@@ -108,6 +109,19 @@ impl Metrics {
         self.observe(&labels(), summary.tally());
         if let Some(last) = summary.last_record() {
             self.set(Name::LastRecord, labels(), timestamp(last));
+        }
+    }
+
+    /// Notes what came of forwarding in a run that ended now.
+    fn forwarding(&mut self, summary: &StreamSummary, ended: DateTime<Utc>) {
+        for forward in summary.forward() {
+            let waited = forward.oldest_waiting().map(|oldest| seconds_between(oldest, ended));
+            let forwarding = Forwarding {
+                delivered: forward.sent(),
+                lag_records: forward.waiting(),
+                lag_seconds: waited.unwrap_or(0.0),
+            };
+            self.forwarded(summary.name(), forward.sink(), forwarding);
         }
     }
 

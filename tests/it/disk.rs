@@ -126,7 +126,7 @@ fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_co
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk]);
     let folder = catalog.folder(Api::Mail);
     let Some(_mount) = Mount::tmpfs(&folder, "size=48k") else {
-        println!("skipped: mounting is not allowed here; the limit of the file size is tested above");
+        println!("SKIPPED: mounting is not allowed here; the limit of the file size is tested above");
         return;
     };
     let failed = catalog.run(&["collect", "--json"]);

@@ -134,7 +134,9 @@ impl Case {
             .with("INITIAL_LOOKBACK_DAYS", 60)
             .with("MAX_RETRIES", 0);
         // Something may arrive behind the page that would have shown it; that is for the next run.
-        for _ in 0..=self.arrivals.len() + 1 {
+        let mut seen = usize::MAX;
+        while seen != sandbox.events(self.api).len() {
+            seen = sandbox.events(self.api).len();
             let summary = run_inside(&catalog, now()).await.into_values().next().unwrap();
             let error = summary["error"].as_str().unwrap_or_default();
             if self.can_hide_records() && error.contains("share the time") {

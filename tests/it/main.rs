@@ -12,6 +12,9 @@ mod coverage;
 #[cfg(test)]
 mod days;
 #[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod kafka;
 #[cfg(unix)]
 mod disk;
 #[cfg(test)]
@@ -41,6 +44,8 @@ mod network;
 mod port;
 #[cfg(test)]
 mod ranges;
+#[cfg(test)]
+mod records;
 #[cfg(test)]
 mod report;
 #[cfg(test)]

@@ -290,80 +290,76 @@ fn answer(header: &str, body: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Every fault that is over at once, and what is to be done about it.
-#[expect(clippy::too_many_lines, reason = "a table, a few lines for each fault")]
-fn faults() -> Vec<(&'static str, Fault, Expected)> {
-    use Expected::{AskOtherwise, Nothing, Wait, WaitFor};
+/// A fault by name, and what is to be done about it.
+type Row = (&'static str, Fault, Expected);
+
+/// The sandbox gives this answer.
+fn given(answer: Answer) -> Fault {
+    Fault::Scripted(vec![Action::Answer(answer)])
+}
+
+/// Every fault that is over at once.
+fn faults() -> Vec<Row> {
+    [broken_answers(), odd_answers(), busy_servers()].concat()
+}
+
+/// Answers that are none: asked for again.
+fn broken_answers() -> Vec<Row> {
     let scripted = |action| Fault::Scripted(vec![action]);
-    let given = |answer| Fault::Scripted(vec![Action::Answer(answer)]);
     let raw = |header: &str, body: &[u8]| Fault::Elsewhere(raw_server(answer(header, body)));
-    let busy = |name: &str, value: &str| given(Answer::json(429, "{}").with(name, value));
-    let dated = Answer::json(503, "{}")
-        .with("Date", "Thu, 01 Jan 1981 00:00:00 GMT")
-        .with("Retry-After", "Thu, 01 Jan 1981 00:00:25 GMT");
-    let bomb = gzip_bomb(70 << 20);
-    let bomb_header = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", bomb.len());
-    vec![
-        ("refused", Fault::Elsewhere(nobody()), Wait),
-        ("closed before the answer", scripted(Action::Close), Wait),
-        ("cut inside the body", scripted(Action::CutBody(30)), Wait),
-        ("an empty body", scripted(Action::Truncate(0)), Wait),
-        ("half a body that counts as whole", scripted(Action::Truncate(40)), Wait),
-        ("HTML with status 200", given(Answer::html(200, "Sign in")), Wait),
-        ("broken JSON", given(Answer::json(200, "{]")), Wait),
-        ("another JSON", given(Answer::json(200, "{}")), Wait),
-        (
-            "a body that is not UTF-8",
-            raw("content-length: 3\r\n", b"\"\xff\""),
-            Wait,
-        ),
-        (
-            "no HTTP at all",
-            Fault::Elsewhere(raw_server(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())),
-            Wait,
-        ),
+    let ssh = raw_server(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec());
+    let faults = [
+        ("refused", Fault::Elsewhere(nobody())),
+        ("closed before the answer", scripted(Action::Close)),
+        ("cut inside the body", scripted(Action::CutBody(30))),
+        ("an empty body", scripted(Action::Truncate(0))),
+        ("half a body that counts as whole", scripted(Action::Truncate(40))),
+        ("HTML with status 200", given(Answer::html(200, "Sign in"))),
+        ("broken JSON", given(Answer::json(200, "{]"))),
+        ("another JSON", given(Answer::json(200, "{}"))),
+        ("a body that is not UTF-8", raw("content-length: 3\r\n", b"\"\xff\"")),
+        ("no HTTP at all", Fault::Elsewhere(ssh)),
         (
             "an answer without a length that ends early",
             raw("", b"{\"events\":[{\"da"),
-            Wait,
         ),
         (
             "a promise of five gigabytes",
             raw("content-length: 5000000000\r\n", b"{"),
-            Wait,
         ),
         (
             "a lie about compression",
             raw("content-encoding: gzip\r\ncontent-length: 2\r\n", b"{}"),
-            Wait,
         ),
-        ("a compressed body of 70 MiB", raw(&bomb_header, &bomb), AskOtherwise),
-        (
-            "another content type",
-            scripted(Action::ContentType("text/html".into())),
-            Nothing,
-        ),
-        (
-            "a busy server",
-            busy("Retry-After", "7"),
-            WaitFor(Duration::from_secs(7)),
-        ),
-        (
-            "a busy server's clock",
-            busy("X-RateLimit-Reset", "1.203"),
-            WaitFor(Duration::from_millis(1_203)),
-        ),
-        (
-            "a busy server for a day",
-            busy("Retry-After", "86400"),
-            WaitFor(Duration::from_secs(300)),
-        ),
-        (
-            "a server in the year 1981",
-            given(dated),
-            WaitFor(Duration::from_secs(25)),
-        ),
+    ];
+    faults.map(|(name, fault)| (name, fault, Expected::Wait)).to_vec()
+}
+
+fn odd_answers() -> Vec<Row> {
+    let bomb = gzip_bomb(70 << 20);
+    let header = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", bomb.len());
+    let bomb = Fault::Elsewhere(raw_server(answer(&header, &bomb)));
+    let kind = Fault::Scripted(vec![Action::ContentType("text/html".into())]);
+    vec![
+        ("a compressed body of 70 MiB", bomb, Expected::AskOtherwise),
+        ("another content type", kind, Expected::Nothing),
     ]
+}
+
+/// Servers that say how long to wait.
+fn busy_servers() -> Vec<Row> {
+    let busy = |name: &str, value: &str| given(Answer::json(429, "{}").with(name, value));
+    let dated = Answer::json(503, "{}")
+        .with("Date", "Thu, 01 Jan 1981 00:00:00 GMT")
+        .with("Retry-After", "Thu, 01 Jan 1981 00:00:25 GMT");
+    let faults = [
+        ("seconds", busy("Retry-After", "7"), 7_000),
+        ("a fraction of seconds", busy("X-RateLimit-Reset", "1.203"), 1_203),
+        ("a day", busy("Retry-After", "86400"), 300_000),
+        ("a time in the year 1981", given(dated), 25_000),
+    ];
+    let wait = |millis| Expected::WaitFor(Duration::from_millis(millis));
+    faults.map(|(name, fault, millis)| (name, fault, wait(millis))).to_vec()
 }
 
 /// Every fault at every request of this service.

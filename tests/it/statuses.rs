@@ -34,6 +34,8 @@ fn catalog(sandbox: &Sandbox) -> Catalog {
         .with("MAX_PAGES", 2)
         .with("MAX_RETRIES", 2)
         .with("RETRY_DELAY_SECONDS", 0)
+        // Requests are counted: those of other slices would be under way when one fails.
+        .with("FETCH_CONCURRENCY", 1)
 }
 
 /// What the operator has to read besides the status.
@@ -61,6 +63,8 @@ async fn check(status: u16, failing: usize) {
         status,
         format!(r#"{{"message":"Said {status}.","errors":[{{"title":"Said {status}."}}]}}"#),
     );
+    // Where a redirect leads to: another page of the sandbox, which would be seen.
+    let answer = answer.with("Location", format!("{}/elsewhere", sandbox.url()));
     for api in KINDS {
         let from_then_on = When::Picked(Arc::new(move |seen| seen.api == Some(api) && seen.number >= failing));
         sandbox.step(Step::new(from_then_on, Action::Answer(answer.clone())));
@@ -88,6 +92,8 @@ async fn check(status: u16, failing: usize) {
         }
         assert_no_hole(&catalog, &sandbox, api, &context);
     }
+    let strayed = sandbox.requests().into_iter().find(|seen| seen.api.is_none());
+    assert_eq!(strayed, None, "a redirect was followed");
     // The run that follows does not depend on the status, so some of them will do.
     if status % 10 == 4 {
         recover(&sandbox, catalog).await;

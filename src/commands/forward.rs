@@ -1,0 +1,203 @@
+//! `trailkeeper forward`: what the archive holds goes to a sink, without asking a service.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tracing::Instrument;
+
+use super::{complain, print, progress, stop_on_signals};
+use crate::cli::{BeginArg, CollectForward, Forward, SinkArg};
+use crate::config::{self, HttpSettings, KafkaSettings, StreamPlace};
+use crate::env::{Env, Faults};
+use crate::forward::{Surroundings, Target, Targets, kafka};
+use crate::logging;
+use crate::source::{Kind, SOURCES};
+use crate::summary::{Exit, ForwardSummary};
+
+/// Forwards once.
+pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
+    let now = clock();
+    let replay = match arguments.replay(now) {
+        Ok(replay) => replay,
+        Err(error) => return give_up(&error.to_string(), Exit::Usage),
+    };
+    let env = Env::load(arguments.env_file.as_deref());
+    let settings = match Settings::read(&env, arguments) {
+        Ok(settings) => settings,
+        Err(faults) => return give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup),
+    };
+    let targets = Targets {
+        list: vec![settings.target],
+        begin: BeginArg::resolve(arguments.forward_from, now),
+        replay,
+    };
+    let progress = progress(arguments.verbosity.quiet);
+    let _log = match logging::start(arguments.verbosity, Some(&settings.log_file), &progress, clock) {
+        Ok(guard) => guard,
+        Err(error) => return give_up(&error.to_string(), Exit::Setup),
+    };
+    for warning in env.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let surroundings = Surroundings {
+        now,
+        progress,
+        stop: stop_on_signals(),
+    };
+    let summary = forward(&settings.places, &targets, &surroundings).await;
+    summary.print(arguments)
+}
+
+/// What the command needs of the settings.
+struct Settings {
+    places: Vec<StreamPlace>,
+    target: Target,
+    log_file: PathBuf,
+}
+
+impl Settings {
+    /// Every fault at once, those of the streams and those of the sink.
+    fn read(env: &Env, arguments: &Forward) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let places = config::places(env, SOURCES, &arguments.streams).map_err(|others| faults.append(others));
+        let log_file = config::log_file(env, &mut faults);
+        let kinds: Vec<_> = SOURCES.iter().collect();
+        let target = match arguments.sink {
+            SinkArg::Kafka => kafka_target(env, &kinds, "the lines are to go to Kafka", &mut faults),
+            SinkArg::Http => http_target(env, "the lines are to go there", &mut faults),
+            SinkArg::Stdout => Some(Target::Stdout),
+        };
+        match (places, target, log_file) {
+            (Ok(places), Some(target), Some(log_file)) if faults.is_empty() => Ok(Self {
+                places,
+                target,
+                log_file,
+            }),
+            _ => Err(faults),
+        }
+    }
+}
+
+/// What `collect` forwards to; faults are added to `faults`.
+pub(super) fn targets(
+    env: &Env,
+    arguments: CollectForward,
+    kinds: &[&'static Kind],
+    now: DateTime<Utc>,
+    faults: &mut Faults,
+) -> Targets {
+    let mut list = Vec::new();
+    if arguments.kafka {
+        list.extend(kafka_target(env, kinds, "--forward-kafka is given", faults));
+    }
+    if arguments.http {
+        list.extend(http_target(env, "--forward-http is given", faults));
+    }
+    Targets {
+        list,
+        begin: BeginArg::resolve(arguments.from, now),
+        replay: None,
+    }
+}
+
+fn kafka_target(env: &Env, kinds: &[&'static Kind], because: &str, faults: &mut Faults) -> Option<Target> {
+    let mut own_faults = Faults::because(because);
+    let settings = KafkaSettings::read(env, kinds, &mut own_faults);
+    if let Some(settings) = settings.as_ref().filter(|_| own_faults.is_empty()) {
+        kafka::check(settings, &mut own_faults);
+    }
+    faults.append(own_faults);
+    settings.map(Target::Kafka)
+}
+
+fn http_target(env: &Env, because: &str, faults: &mut Faults) -> Option<Target> {
+    let mut own_faults = Faults::because(because);
+    let settings = HttpSettings::read(env, &mut own_faults);
+    faults.append(own_faults);
+    settings.map(Target::Http)
+}
+
+/// Forwards all streams side by side.
+async fn forward(places: &[StreamPlace], targets: &Targets, surroundings: &Surroundings) -> ForwardRun {
+    let running: Vec<_> = places
+        .iter()
+        .map(|place| {
+            // Every line that the stream logs carries its name.
+            let span = tracing::info_span!("stream", stream = place.kind.name);
+            let (bell, forwarding) = span.in_scope(|| targets.start(place, surroundings));
+            // Nothing more will be appended by this process.
+            drop(bell);
+            (place.kind.name, forwarding, span)
+        })
+        .collect();
+    let mut streams = Vec::new();
+    for (stream, forwarding, span) in running {
+        let forward = forwarding.finish().instrument(span).await;
+        streams.push(StreamForward {
+            stream,
+            forward: forward.into_iter().map(ForwardSummary::from).collect(),
+        });
+    }
+    let all = streams.iter().flat_map(|stream| &stream.forward);
+    let exit = all.map(ForwardSummary::exit).fold(Exit::Complete, Exit::max);
+    ForwardRun {
+        streams,
+        exit,
+        exit_code: exit as u8,
+    }
+}
+
+/// What came of it, stream by stream.
+#[derive(Debug, Serialize)]
+struct ForwardRun {
+    streams: Vec<StreamForward>,
+    #[serde(skip)]
+    exit: Exit,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct StreamForward {
+    stream: &'static str,
+    forward: Vec<ForwardSummary>,
+}
+
+impl ForwardRun {
+    fn print(&self, arguments: &Forward) -> Exit {
+        let text = match arguments.json {
+            true => serde_json::to_string(self).map(|json| json + "\n"),
+            false => Ok(self.lines()),
+        };
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => return give_up(&format!("the summary cannot be written: {error}"), Exit::StreamFailed),
+        };
+        match (arguments.sink, arguments.json, arguments.verbosity.quiet) {
+            // Standard output holds the lines themselves; the log says the rest.
+            (SinkArg::Stdout, true, _) => eprint(&text),
+            (SinkArg::Stdout, false, _) => {}
+            _ => print(&text),
+        }
+        self.exit
+    }
+
+    fn lines(&self) -> String {
+        let lines = self.streams.iter().flat_map(|stream| {
+            let lines = stream.forward.iter();
+            lines.map(|forward| forward.line(stream.stream) + "\n")
+        });
+        lines.collect()
+    }
+}
+
+fn eprint(text: &str) {
+    use std::io::Write;
+    // Nobody is left to tell when stderr is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn give_up(text: &str, exit: Exit) -> Exit {
+    complain(text);
+    exit
+}

@@ -1,0 +1,547 @@
+//! The settings of forwarding: which Kafka, which HTTP listener. They are read only when forwarding is asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::env::{Env, Faults, Refusal, endpoint, seconds, text, whole_number};
+use crate::source::Kind;
+
+/// The variables that are read here and hold no secret.
+pub(super) const VARIABLES: [&str; 15] = [
+    "HTTP_FORWARD_BATCH",
+    "HTTP_FORWARD_FORMAT",
+    "HTTP_FORWARD_URL",
+    "KAFKA_COMPRESSION",
+    "KAFKA_PARTITION_BY",
+    "KAFKA_PROPERTIES",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_SASL_USERNAME",
+    "KAFKA_SERVER",
+    "KAFKA_SSL_CA_CERT",
+    "KAFKA_SSL_CLIENT_CERT",
+    "KAFKA_SSL_CLIENT_KEY",
+    "KAFKA_TIMEOUT_SECONDS",
+    "KAFKA_TOPIC",
+    "KAFKA_TRANSACTIONAL_ID",
+];
+
+/// The secrets that are read here.
+pub(super) const SECRETS: [&str; 2] = ["HTTP_FORWARD_TOKEN", "KAFKA_SASL_PASSWORD"];
+
+/// The variable of a stream that names its topic, after its prefix.
+pub(super) const TOPIC: &str = "KAFKA_TOPIC";
+
+/// Properties of librdkafka that cannot be set freely, and why.
+const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
+    (
+        &[
+            "acks",
+            "request.required.acks",
+            "enable.idempotence",
+            "enable.gapless.guarantee",
+            "max.in.flight",
+            "max.in.flight.requests.per.connection",
+            "message.send.max.retries",
+            "retries",
+            "queuing.strategy",
+            "delivery.report.only.error",
+            "isolation.level",
+            "enable.auto.commit",
+            "enable.auto.offset.store",
+            "group.id",
+            "transaction.timeout.ms",
+        ],
+        "because the promise that no line is lost rests on it",
+    ),
+    (
+        &["message.timeout.ms", "delivery.timeout.ms"],
+        "because KAFKA_TIMEOUT_SECONDS does",
+    ),
+    (
+        &["bootstrap.servers", "metadata.broker.list"],
+        "because KAFKA_SERVER does",
+    ),
+    (&["transactional.id"], "because KAFKA_TRANSACTIONAL_ID does"),
+    (
+        &["compression.codec", "compression.type"],
+        "because KAFKA_COMPRESSION does",
+    ),
+    (&["partitioner"], "because KAFKA_PARTITION_BY does"),
+    (
+        &["sasl.mechanism", "sasl.mechanisms"],
+        "because KAFKA_SASL_MECHANISM does",
+    ),
+    (&["sasl.username"], "because KAFKA_SASL_USERNAME does"),
+    (&["sasl.password"], "because KAFKA_SASL_PASSWORD does"),
+    (&["ssl.ca.location"], "because KAFKA_SSL_CA_CERT does"),
+    (&["ssl.certificate.location"], "because KAFKA_SSL_CLIENT_CERT does"),
+    (&["ssl.key.location"], "because KAFKA_SSL_CLIENT_KEY does"),
+];
+
+/// How Kafka is reached and written to.
+#[derive(Clone)]
+pub struct KafkaSettings {
+    /// `host:port`, several with commas; `KAFKA_SERVER`, `localhost:9092`.
+    pub server: String,
+    /// The topic of each stream; `<PREFIX>_KAFKA_TOPIC`, else `KAFKA_TOPIC`, else such as `mail-logs`.
+    pub topics: BTreeMap<&'static str, String>,
+    /// TLS, if any of its variables is set.
+    pub tls: Option<Tls>,
+    /// Authentication by SASL, if a mechanism is set.
+    pub sasl: Option<Sasl>,
+    /// `none`, `gzip`, `snappy` or `lz4`; `KAFKA_COMPRESSION`, `lz4`.
+    pub compression: String,
+    /// Which lines stay in order; `KAFKA_PARTITION_BY`, `stream`.
+    pub partition_by: PartitionBy,
+    /// How long Kafka may confirm nothing before forwarding gives up; `KAFKA_TIMEOUT_SECONDS`, 30.
+    pub timeout: Duration,
+    /// Lines and cursor are committed together under this id; `KAFKA_TRANSACTIONAL_ID`.
+    pub transactional_id: Option<String>,
+    /// Further properties of librdkafka; `KAFKA_PROPERTIES`. They may hold secrets.
+    pub properties: Vec<(String, SecretString)>,
+}
+
+/// Files for TLS, in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities that the broker's certificate is checked against; those of the system without it.
+    pub ca_cert: Option<PathBuf>,
+    /// A client certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Authentication by SASL.
+#[derive(Clone)]
+pub struct Sasl {
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: String,
+    /// The user.
+    pub username: String,
+    /// The password; any characters.
+    pub password: SecretString,
+}
+
+/// Which lines of a stream keep their order in Kafka.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionBy {
+    /// All of them: they go to the first partition of the topic.
+    #[default]
+    Stream,
+    /// Those with the same key: the topic's partitions share the lines.
+    Key,
+}
+
+/// How an HTTP listener is written to.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// `HTTP_FORWARD_URL`.
+    pub url: Url,
+    /// `HTTP_FORWARD_FORMAT`, `array`.
+    pub format: HttpFormat,
+    /// The value of the `Authorization` header; from `HTTP_FORWARD_TOKEN`.
+    pub authorization: Option<SecretString>,
+    /// How many lines one request holds; `HTTP_FORWARD_BATCH`, 500.
+    pub batch: usize,
+    /// How often a request is tried again; `MAX_RETRIES`, 3.
+    pub max_retries: u32,
+    /// The first wait before it is; `RETRY_DELAY_SECONDS`, 2.
+    pub retry_delay: Duration,
+    /// How long a request may take; `REQUEST_TIMEOUT_SECONDS`, 60.
+    pub timeout: Duration,
+}
+
+/// What the body of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpFormat {
+    /// One JSON array, which Logstash's http input with its json codec splits into events.
+    Array,
+    /// A JSON object in each line.
+    Ndjson,
+    /// Events for the HTTP Event Collector of Splunk.
+    SplunkHec,
+}
+
+impl KafkaSettings {
+    /// Reads the settings for these streams; `None` after a fault.
+    pub fn read(env: &Env, kinds: &[&'static Kind], faults: &mut Faults) -> Option<Self> {
+        let server = env.or("KAFKA_SERVER", "localhost:9092", servers, faults);
+        let topics = kinds.iter().map(|kind| Some((kind.name, topic_of(env, kind, faults)?)));
+        let topics: Vec<_> = topics.collect();
+        let tls = read_tls(env, faults);
+        let sasl = read_sasl(env, faults);
+        let compression = one_of(&["lz4", "none", "gzip", "snappy"]);
+        let compression = env.or("KAFKA_COMPRESSION", "lz4", compression, faults);
+        let partition_by = env.or("KAFKA_PARTITION_BY", "stream", one_of(&["stream", "key"]), faults);
+        let timeout = env.or("KAFKA_TIMEOUT_SECONDS", "30", seconds(1.0..=3600.0), faults);
+        let is_transactional = env.is_set("KAFKA_TRANSACTIONAL_ID");
+        let transactional_id = env.optional("KAFKA_TRANSACTIONAL_ID", text, faults);
+        let properties = env.or("KAFKA_PROPERTIES", "", properties, faults);
+        if is_transactional && transactional_id.is_none() {
+            return None;
+        }
+        Some(Self {
+            server: server?,
+            topics: topics.into_iter().collect::<Option<_>>()?,
+            tls: tls?,
+            sasl: sasl?,
+            compression: compression?,
+            partition_by: match partition_by?.as_str() {
+                "key" => PartitionBy::Key,
+                _ => PartitionBy::Stream,
+            },
+            timeout: timeout?,
+            transactional_id,
+            properties: properties?,
+        })
+    }
+}
+
+fn topic_of(env: &Env, kind: &Kind, faults: &mut Faults) -> Option<String> {
+    let default = format!("{}-logs", kind.prefix.to_lowercase());
+    env.per_stream(kind.prefix, TOPIC, &default, topic, faults)
+}
+
+fn servers(text: &str) -> Result<String, Refusal> {
+    let is_address = |address: &str| {
+        let address = address.trim();
+        let port = address.rsplit_once(':').map_or("", |(_, port)| port);
+        !address.is_empty() && !address.contains(['/', '@', ' ']) && port.parse::<u16>().is_ok()
+    };
+    if text.split(',').all(is_address) {
+        Ok(text.to_owned())
+    } else {
+        Err(Refusal::must_shown(
+            "be `host:port`, several with commas, such as `kafka1.example.org:9092,kafka2.example.org:9092`",
+        ))
+    }
+}
+
+/// A legal topic name: <https://kafka.apache.org/documentation/#brokerconfigs_auto.create.topics.enable>, `Topic.java`.
+fn topic(text: &str) -> Result<String, Refusal> {
+    let is_legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
+    if text.chars().all(is_legal) && (1..=249).contains(&text.len()) && !matches!(text, "." | "..") {
+        Ok(text.to_owned())
+    } else {
+        Err(Refusal::must_shown(
+            "be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249 of them",
+        ))
+    }
+}
+
+fn one_of(words: &'static [&'static str]) -> impl Fn(&str) -> Result<String, Refusal> {
+    move |text| match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
+        Some(word) => Ok((*word).to_owned()),
+        None => Err(Refusal::must(format!("be one of {}", words.join(", ")))),
+    }
+}
+
+fn read_tls(env: &Env, faults: &mut Faults) -> Option<Option<Tls>> {
+    let names = ["KAFKA_SSL_CA_CERT", "KAFKA_SSL_CLIENT_CERT", "KAFKA_SSL_CLIENT_KEY"];
+    let is_set = names.map(|name| env.is_set(name));
+    let [ca_cert, cert, key] = names.map(|name| env.optional(name, readable_file, faults));
+    for (one, other) in [(1, 2), (2, 1)] {
+        if is_set[one] && !is_set[other] {
+            Faults::because(format!("{} is set", names[one])).pass_missing(names[other], faults);
+        }
+    }
+    if is_set == [false; 3] {
+        return Some(None);
+    }
+    let is_read = [ca_cert.is_some(), cert.is_some(), key.is_some()];
+    (is_read == is_set && is_set[1] == is_set[2]).then(|| {
+        Some(Tls {
+            ca_cert,
+            client: cert.zip(key),
+        })
+    })
+}
+
+fn readable_file(text: &str) -> Result<PathBuf, Refusal> {
+    match File::open(text).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => Ok(PathBuf::from(text)),
+        Ok(_) => Err(Refusal::must_shown("be the path of a PEM file")),
+        Err(error) => Err(Refusal::must_shown(format!(
+            "be the path of a PEM file that can be read ({error})"
+        ))),
+    }
+}
+
+fn read_sasl(env: &Env, faults: &mut Faults) -> Option<Option<Sasl>> {
+    let mechanism = "KAFKA_SASL_MECHANISM";
+    if !env.is_set(mechanism) {
+        let mut because = Faults::because("a user or password for Kafka is set");
+        if env.is_set("KAFKA_SASL_USERNAME") || env.has_secret("KAFKA_SASL_PASSWORD") {
+            because.missing(mechanism);
+            faults.append(because);
+            return None;
+        }
+        return Some(None);
+    }
+    let mut own_faults = Faults::because(format!("{mechanism} is set"));
+    let known = one_of(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
+    let mechanism = env.optional(mechanism, known, &mut own_faults);
+    let username = env.required("KAFKA_SASL_USERNAME", text, &mut own_faults);
+    let password = env.required_password("KAFKA_SASL_PASSWORD", &mut own_faults);
+    faults.append(own_faults);
+    Some(Some(Sasl {
+        mechanism: mechanism?,
+        username: username?,
+        password: password?,
+    }))
+}
+
+/// `key=value,key=value`; a part without a key goes on with the value before it, as in `debug=broker,topic`.
+fn properties(text: &str) -> Result<Vec<(String, SecretString)>, Refusal> {
+    let mut properties: Vec<(String, String)> = Vec::new();
+    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+        let is_key = |key: &str| {
+            !key.is_empty()
+                && key
+                    .bytes()
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_'))
+        };
+        match (part.split_once('='), properties.last_mut()) {
+            (Some((key, value)), _) if is_key(key.trim()) => {
+                properties.push((key.trim().to_owned(), value.to_owned()));
+            }
+            (_, Some((_, value))) => *value = format!("{value},{part}"),
+            _ => return Err(Refusal::must_hidden("be `key=value`, several with commas")),
+        }
+    }
+    for (key, _) in &properties {
+        if let Some((_, why)) = KEPT_PROPERTIES.iter().find(|(names, _)| names.contains(&key.as_str())) {
+            return Err(Refusal::must_hidden(format!("not set `{key}`, {why}")));
+        }
+    }
+    Ok(properties.into_iter().map(|(key, value)| (key, value.into())).collect())
+}
+
+impl HttpSettings {
+    /// Reads the settings; `None` after a fault.
+    pub fn read(env: &Env, faults: &mut Faults) -> Option<Self> {
+        let url = env.required("HTTP_FORWARD_URL", endpoint, faults);
+        let format = one_of(&["array", "ndjson", "splunk-hec"]);
+        let format = env.or("HTTP_FORWARD_FORMAT", "array", format, faults);
+        let batch = env.or("HTTP_FORWARD_BATCH", "500", whole_number(1..=100_000), faults);
+        let has_token = env.has_secret("HTTP_FORWARD_TOKEN");
+        let token = env.secret("HTTP_FORWARD_TOKEN", faults);
+        let max_retries = env.or("MAX_RETRIES", "3", whole_number(0..=100), faults);
+        let retry_delay = env.or("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), faults);
+        let timeout = env.or("REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), faults);
+        if has_token && token.is_none() {
+            return None;
+        }
+        let format = match format?.as_str() {
+            "ndjson" => HttpFormat::Ndjson,
+            "splunk-hec" => HttpFormat::SplunkHec,
+            _ => HttpFormat::Array,
+        };
+        Some(Self {
+            url: url?,
+            format,
+            authorization: token.map(|token| format.authorization(&token)),
+            batch: batch?,
+            max_retries: max_retries?,
+            retry_delay: retry_delay?,
+            timeout: timeout?,
+        })
+    }
+}
+
+impl HttpFormat {
+    /// The header for a token: with the scheme that the listener expects, unless the token names one itself.
+    fn authorization(self, token: &SecretString) -> SecretString {
+        let text = token.expose_secret();
+        let scheme = match self {
+            HttpFormat::SplunkHec => "Splunk",
+            HttpFormat::Array | HttpFormat::Ndjson => "Bearer",
+        };
+        match text.contains(' ') {
+            true => token.clone(),
+            false => format!("{scheme} {text}").into(),
+        }
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("server", &self.server)
+            .field("topics", &self.topics)
+            .field("transactional_id", &self.transactional_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Sasl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sasl")
+            .field("mechanism", &self.mechanism)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::source::SOURCES;
+
+    fn kafka(pairs: &[(&str, &str)]) -> Result<KafkaSettings, String> {
+        let mut faults = Faults::because("--forward-kafka is given");
+        let kinds: Vec<_> = SOURCES.iter().collect();
+        let settings = KafkaSettings::read(&Env::from_pairs(pairs.iter().copied()), &kinds, &mut faults);
+        match settings {
+            Some(settings) if faults.is_empty() => Ok(settings),
+            _ => Err(faults.to_string()),
+        }
+    }
+
+    fn http(pairs: &[(&str, &str)]) -> Result<HttpSettings, String> {
+        let mut faults = Faults::because("--forward-http is given");
+        let settings = HttpSettings::read(&Env::from_pairs(pairs.iter().copied()), &mut faults);
+        match settings {
+            Some(settings) if faults.is_empty() => Ok(settings),
+            _ => Err(faults.to_string()),
+        }
+    }
+
+    #[test]
+    fn kafka_needs_no_variable_at_all() {
+        let settings = kafka(&[]).unwrap();
+        assert_eq!(
+            (settings.server.as_str(), settings.compression.as_str()),
+            ("localhost:9092", "lz4")
+        );
+        assert_eq!(settings.timeout, Duration::from_secs(30));
+        assert_eq!(settings.topics["yandex-mail"], "mail-logs");
+        assert_eq!(settings.topics["yandex-disk"], "disk-logs");
+        assert_eq!(settings.topics["port"], "port-logs");
+        assert_eq!(settings.topics["yandex-audit"], "audit-logs");
+        assert_eq!(settings.topics["tfc"], "tfc-logs");
+        assert!(settings.tls.is_none() && settings.sasl.is_none() && settings.properties.is_empty());
+    }
+
+    #[test]
+    fn one_topic_serves_all_streams_but_those_with_their_own() {
+        let settings = kafka(&[("KAFKA_TOPIC", "audit"), ("PORT_KAFKA_TOPIC", "port.audit")]).unwrap();
+        assert_eq!(settings.topics["tfc"], "audit");
+        assert_eq!(settings.topics["port"], "port.audit");
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once_and_no_secret_is_shown() {
+        let faults = kafka(&[
+            ("KAFKA_SERVER", "kafka.example.org"),
+            ("TFC_KAFKA_TOPIC", "a topic"),
+            ("KAFKA_SSL_CLIENT_CERT", "/nowhere/cert.pem"),
+            ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+            ("KAFKA_COMPRESSION", "rar"),
+            ("KAFKA_PARTITION_BY", "user"),
+            ("KAFKA_TIMEOUT_SECONDS", "0"),
+            ("KAFKA_PROPERTIES", "hunter2"),
+        ])
+        .unwrap_err();
+        let expected = [
+            "KAFKA_COMPRESSION must be one of lz4, none, gzip, snappy, not `rar`",
+            "KAFKA_PARTITION_BY must be one of stream, key, not `user`",
+            "KAFKA_PROPERTIES must be `key=value`, several with commas",
+            "KAFKA_SASL_MECHANISM must be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, not `GSSAPI`",
+            "KAFKA_SASL_PASSWORD (or KAFKA_SASL_PASSWORD_FILE) is required because KAFKA_SASL_MECHANISM is set",
+            "KAFKA_SASL_USERNAME is required because KAFKA_SASL_MECHANISM is set",
+            "KAFKA_SERVER must be `host:port`, several with commas, such as \
+             `kafka1.example.org:9092,kafka2.example.org:9092`, not `kafka.example.org`",
+            "KAFKA_SSL_CLIENT_CERT must be the path of a PEM file that can be read (No such file or directory (os error \
+             2)), not `/nowhere/cert.pem`",
+            "KAFKA_SSL_CLIENT_KEY is required because KAFKA_SSL_CLIENT_CERT is set",
+            "KAFKA_TIMEOUT_SECONDS must be a number of seconds from 1 to 3600, such as `0.5`, not `0`",
+            "TFC_KAFKA_TOPIC must be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249 of them, not `a \
+             topic`",
+        ];
+        assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_password_may_hold_any_characters_and_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, " pässwörd\t=,'\" \n").unwrap();
+        let pairs = [
+            ("KAFKA_SASL_MECHANISM", "scram-sha-512"),
+            ("KAFKA_SASL_USERNAME", "trailkeeper"),
+            ("KAFKA_SASL_PASSWORD_FILE", path.to_str().unwrap()),
+        ];
+        let settings = kafka(&pairs).unwrap();
+        assert!(!format!("{settings:?}").contains("pässwörd"));
+        let sasl = settings.sasl.unwrap();
+        assert_eq!(sasl.mechanism, "SCRAM-SHA-512");
+        assert_eq!(sasl.password.expose_secret(), " pässwörd\t=,'\" ");
+        assert!(!format!("{sasl:?}").contains("pässwörd"));
+    }
+
+    #[test]
+    fn a_user_without_a_mechanism_is_a_fault() {
+        assert_eq!(
+            kafka(&[("KAFKA_SASL_USERNAME", "trailkeeper")]).unwrap_err(),
+            "KAFKA_SASL_MECHANISM is required because a user or password for Kafka is set"
+        );
+    }
+
+    #[test]
+    fn properties_are_read_except_those_on_which_the_promises_rest() {
+        let settings = kafka(&[("KAFKA_PROPERTIES", "linger.ms=50, debug=broker,topic,client.id=a=b")]).unwrap();
+        let properties: Vec<_> = settings
+            .properties
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.expose_secret()))
+            .collect();
+        assert_eq!(
+            properties,
+            [("linger.ms", "50"), ("debug", "broker,topic"), ("client.id", "a=b")]
+        );
+        for (names, _) in KEPT_PROPERTIES {
+            for name in *names {
+                let fault = kafka(&[("KAFKA_PROPERTIES", &format!("linger.ms=5,{name}=hunter2"))]).unwrap_err();
+                assert!(fault.contains(&format!("must not set `{name}`, because ")), "{fault}");
+                assert!(!fault.contains("hunter2"), "{fault}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_http_listener_needs_an_address() {
+        assert_eq!(
+            http(&[]).unwrap_err(),
+            "HTTP_FORWARD_URL is required because --forward-http is given"
+        );
+        let settings = http(&[("HTTP_FORWARD_URL", "http://logstash.example.org:8080/audit?a=b")]).unwrap();
+        assert_eq!(settings.url.as_str(), "http://logstash.example.org:8080/audit?a=b");
+        assert_eq!((settings.format, settings.batch), (HttpFormat::Array, 500));
+        assert!(settings.authorization.is_none());
+    }
+
+    #[test]
+    fn a_token_is_sent_in_the_scheme_of_the_listener_unless_it_names_one() {
+        for (format, token, expected) in [
+            ("array", "abc", "Bearer abc"),
+            ("ndjson", "Basic abc", "Basic abc"),
+            ("splunk-hec", "abc", "Splunk abc"),
+        ] {
+            let settings = http(&[
+                ("HTTP_FORWARD_URL", "https://example.org"),
+                ("HTTP_FORWARD_FORMAT", format),
+                ("HTTP_FORWARD_TOKEN", token),
+            ])
+            .unwrap();
+            assert_eq!(settings.authorization.as_ref().unwrap().expose_secret(), expected);
+            assert!(!format!("{settings:?}").contains("abc"));
+        }
+    }
+}

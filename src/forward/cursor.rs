@@ -1,0 +1,455 @@
+//! How far a stream is forwarded: a position in every day file, and the file that keeps them between runs.
+//!
+//! A position stands just after a newline, and never ahead of what the sink has confirmed.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::archive::{DayFile, FileError, Location, side_file};
+
+/// The form of the cursor file. Another form is refused, so that an older program does not repeat everything.
+const VERSION: u32 = 1;
+
+/// How much of a file is read at once to find its last newline, in bytes.
+const CHUNK: u64 = 64 << 10;
+
+/// Positions in day files, in bytes from their starts; a file that is not among them is at its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Positions(BTreeMap<NaiveDate, u64>);
+
+impl Positions {
+    /// The position in the file of a day.
+    #[must_use]
+    pub fn of(&self, day: NaiveDate) -> u64 {
+        self.0.get(&day).copied().unwrap_or(0)
+    }
+
+    /// Sets the position in the file of a day.
+    pub fn set(&mut self, day: NaiveDate, position: u64) {
+        self.0.insert(day, position);
+    }
+
+    /// Takes over the positions that `others` has.
+    pub fn update(&mut self, others: &Positions) {
+        self.0.extend(&others.0);
+    }
+
+    /// The further of both positions, for each day.
+    #[must_use]
+    pub fn furthest(&self, others: &Positions) -> Self {
+        let mut furthest = self.clone();
+        for (day, position) in others.iter() {
+            furthest.set(day, self.of(day).max(position));
+        }
+        furthest
+    }
+
+    /// The positions, oldest day first.
+    pub fn iter(&self) -> impl Iterator<Item = (NaiveDate, u64)> {
+        self.0.iter().map(|(day, position)| (*day, *position))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The ends of these files: just after the last newline of each, since half a line may still be written to.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn at_the_ends(files: &[DayFile]) -> Result<Self, FileError> {
+        let ends = files.iter().map(|file| Ok((file.date, end_of_lines(file)?)));
+        Ok(Self(ends.collect::<Result<_, FileError>>()?))
+    }
+
+    /// Puts every position that cannot be right back to the start of its file; tells which those were.
+    ///
+    /// A position past the end of its file, or not just after a newline, means that the file is not the one that was
+    /// forwarded. From its start no line can be lost. Positions in files that are gone stay: the files may come back.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn repair(&mut self, files: &[DayFile]) -> Result<Vec<Repair>, FileError> {
+        let mut repairs = Vec::new();
+        for file in files {
+            let position = self.of(file.date);
+            if position > 0 && !is_after_newline(file, position)? {
+                self.set(file.date, 0);
+                repairs.push(Repair {
+                    path: file.path.clone(),
+                    position,
+                });
+            }
+        }
+        Ok(repairs)
+    }
+}
+
+impl FromIterator<(NaiveDate, u64)> for Positions {
+    fn from_iter<I: IntoIterator<Item = (NaiveDate, u64)>>(positions: I) -> Self {
+        Self(positions.into_iter().collect())
+    }
+}
+
+/// A position that was put back to the start of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// The day file.
+    pub path: PathBuf,
+    /// Where the cursor stood.
+    pub position: u64,
+}
+
+fn is_after_newline(file: &DayFile, position: u64) -> Result<bool, FileError> {
+    let mut last = [0];
+    let mut open = file.open()?;
+    let read = open
+        .seek(SeekFrom::Start(position - 1))
+        .and_then(|_| open.read_exact(&mut last));
+    match read {
+        Ok(()) => Ok(last == *b"\n"),
+        Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(cause) => Err(FileError::io("read", &file.path, cause)),
+    }
+}
+
+fn end_of_lines(file: &DayFile) -> Result<u64, FileError> {
+    let failed = |cause| FileError::io("read", &file.path, cause);
+    let mut open = file.open()?;
+    let mut end = open.seek(SeekFrom::End(0)).map_err(failed)?;
+    let mut chunk = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK);
+        chunk.resize((end - start) as usize, 0);
+        open.seek(SeekFrom::Start(start)).map_err(failed)?;
+        open.read_exact(&mut chunk).map_err(failed)?;
+        if let Some(at) = memchr::memrchr(b'\n', &chunk) {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// The file `.trailkeeper/<base>.<sink>.json`.
+#[derive(Debug)]
+pub struct CursorFile {
+    path: PathBuf,
+    previous: PathBuf,
+    stream: &'static str,
+    sink: &'static str,
+}
+
+/// What a cursor file holds.
+#[derive(Serialize, Deserialize)]
+struct Content<P> {
+    version: u32,
+    stream: String,
+    sink: String,
+    /// Set until the sink was asked for a cursor of its own, see [`Stored::Cursor`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    provisional: bool,
+    days: P,
+}
+
+/// What was found where a cursor file should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Nothing: the stream was never forwarded to this sink.
+    Nothing,
+    /// The cursor.
+    Cursor {
+        /// It.
+        positions: Positions,
+        /// It says where forwarding was to begin, and the sink, which may know of an earlier time, was not reached yet.
+        is_provisional: bool,
+    },
+    /// A damaged file; what stood there one commit before, or else the start of the archive, cannot lose a line.
+    Damaged {
+        /// What is wrong with it.
+        problem: String,
+        /// The cursor before the last change; `None` if it is damaged or missing too.
+        before: Option<Positions>,
+    },
+}
+
+/// A cursor could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CursorError {
+    /// The file, or a day file, cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A newer version of the program wrote it.
+    #[error("{} was written by a newer version of trailkeeper (form {version}): use that version", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its form.
+        version: u32,
+    },
+}
+
+impl CursorFile {
+    /// The file of a stream's cursor for one sink.
+    pub fn new(location: &Location, stream: &'static str, sink: &'static str) -> Self {
+        Self {
+            path: location.state_file(&format!("{sink}.json")),
+            previous: location.state_file(&format!("{sink}.previous.json")),
+            stream,
+            sink,
+        }
+    }
+
+    /// Where it stands.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Reads the cursor.
+    ///
+    /// # Errors
+    /// The file cannot be read, or belongs to a newer program. A damaged one is no error.
+    pub fn load(&self) -> Result<Stored, CursorError> {
+        let before = |content| Some(self.parse(content).ok().flatten()?.0);
+        match (side_file::read(&self.path)?, side_file::read(&self.previous)?) {
+            (None, None) => Ok(Stored::Nothing),
+            // A crash between the two renames of the last change.
+            (None, Some(previous)) => self.judge(&previous, || None),
+            (Some(current), previous) => self.judge(&current, || previous.as_deref().and_then(before)),
+        }
+    }
+
+    fn judge(&self, content: &[u8], before: impl FnOnce() -> Option<Positions>) -> Result<Stored, CursorError> {
+        let problem = match self.parse(content) {
+            Ok(Some((positions, is_provisional))) => {
+                return Ok(Stored::Cursor {
+                    positions,
+                    is_provisional,
+                });
+            }
+            Ok(None) => "it is the cursor of another stream or sink".to_owned(),
+            Err(Problem::Newer(version)) => {
+                return Err(CursorError::Newer {
+                    path: self.path.clone(),
+                    version,
+                });
+            }
+            Err(Problem::Json(error)) => format!("it is not the JSON of a cursor: {error}"),
+        };
+        Ok(Stored::Damaged {
+            problem,
+            before: before(),
+        })
+    }
+
+    /// The positions, and whether they are provisional; `None` if they are those of another stream or sink.
+    fn parse(&self, content: &[u8]) -> Result<Option<(Positions, bool)>, Problem> {
+        #[derive(Deserialize)]
+        struct Form {
+            version: u32,
+        }
+        let form: Form = serde_json::from_slice(content).map_err(Problem::Json)?;
+        if form.version > VERSION {
+            return Err(Problem::Newer(form.version));
+        }
+        let content: Content<Positions> = serde_json::from_slice(content).map_err(Problem::Json)?;
+        let is_ours = content.stream == self.stream && content.sink == self.sink;
+        Ok(is_ours.then_some((content.days, content.provisional)))
+    }
+
+    /// Puts the cursor in the place of the last one; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// The file cannot be written; the last cursor is then still there.
+    pub fn store(&self, positions: &Positions) -> Result<(), CursorError> {
+        self.write(positions, false)
+    }
+
+    /// The same for a cursor that says where to begin, before the sink was asked.
+    ///
+    /// # Errors
+    /// Those of [`CursorFile::store`].
+    pub fn store_provisional(&self, positions: &Positions) -> Result<(), CursorError> {
+        self.write(positions, true)
+    }
+
+    /// Either of the two.
+    pub(super) fn write(&self, positions: &Positions, provisional: bool) -> Result<(), CursorError> {
+        let content = Content {
+            provisional,
+            version: VERSION,
+            stream: self.stream.to_owned(),
+            sink: self.sink.to_owned(),
+            days: positions,
+        };
+        let mut json = serde_json::to_vec(&content)
+            .map_err(|error| FileError::io("write to", &self.path, io::Error::other(error)))?;
+        json.push(b'\n');
+        Ok(side_file::replace(&self.path, &self.previous, &json)?)
+    }
+}
+
+/// Why a content is no cursor.
+enum Problem {
+    Json(serde_json::Error),
+    Newer(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Catalog {
+        folder: tempfile::TempDir,
+        location: Location,
+    }
+
+    impl Catalog {
+        fn with(files: &[(&str, &str)]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for (day, text) in files {
+                fs::write(folder.path().join(format!("mail_{day}.log")), text).unwrap();
+            }
+            let location = Location::new(folder.path(), "mail", "log").unwrap();
+            Self { folder, location }
+        }
+
+        fn cursor(&self) -> CursorFile {
+            CursorFile::new(&self.location, "yandex-mail", "kafka")
+        }
+
+        fn state(&self, name: &str) -> PathBuf {
+            self.folder.path().join(".trailkeeper").join(name)
+        }
+    }
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn positions(list: &[(&str, u64)]) -> Positions {
+        list.iter().map(|(text, position)| (day(text), *position)).collect()
+    }
+
+    fn cursor_of(positions: Positions) -> Stored {
+        Stored::Cursor {
+            positions,
+            is_provisional: false,
+        }
+    }
+
+    #[test]
+    fn a_provisional_cursor_is_told_apart_until_it_is_stored_again() {
+        let catalog = Catalog::with(&[]);
+        let (cursor, one) = (catalog.cursor(), positions(&[("2025-06-09", 1)]));
+        cursor.store_provisional(&one).unwrap();
+        assert!(matches!(
+            cursor.load().unwrap(),
+            Stored::Cursor {
+                is_provisional: true,
+                ..
+            }
+        ));
+        cursor.store(&one).unwrap();
+        assert_eq!(cursor.load().unwrap(), cursor_of(one));
+    }
+
+    #[test]
+    fn a_stored_cursor_is_loaded_and_the_file_is_readable_json() {
+        let catalog = Catalog::with(&[]);
+        let cursor = catalog.cursor();
+        assert_eq!(cursor.load().unwrap(), Stored::Nothing);
+        let stored = positions(&[("2025-06-09", 4711), ("2025-06-10", 0)]);
+        cursor.store(&stored).unwrap();
+        assert_eq!(cursor.load().unwrap(), cursor_of(stored));
+        assert_eq!(
+            fs::read_to_string(catalog.state("mail.kafka.json")).unwrap(),
+            "{\"version\":1,\"stream\":\"yandex-mail\",\"sink\":\"kafka\",\"days\":{\"2025-06-09\":4711,\"2025-06-10\":0}}\n"
+        );
+    }
+
+    #[test]
+    fn a_damaged_cursor_falls_back_to_the_one_before_it() {
+        let catalog = Catalog::with(&[]);
+        let cursor = catalog.cursor();
+        let (one, two) = (positions(&[("2025-06-09", 1)]), positions(&[("2025-06-09", 2)]));
+        cursor.store(&one).unwrap();
+        cursor.store(&two).unwrap();
+        for damage in [
+            "",
+            "{\"version\":1",
+            "null",
+            "{\"version\":1,\"stream\":\"port\",\"sink\":\"kafka\",\"days\":{}}",
+        ] {
+            fs::write(catalog.state("mail.kafka.json"), damage).unwrap();
+            let Stored::Damaged { before, .. } = cursor.load().unwrap() else {
+                panic!("{damage}")
+            };
+            assert_eq!(before, Some(one.clone()));
+        }
+        fs::write(catalog.state("mail.kafka.previous.json"), "x").unwrap();
+        assert!(matches!(cursor.load().unwrap(), Stored::Damaged { before: None, .. }));
+    }
+
+    #[test]
+    fn a_crash_between_the_two_renames_costs_nothing() {
+        let catalog = Catalog::with(&[]);
+        let cursor = catalog.cursor();
+        let one = positions(&[("2025-06-09", 1)]);
+        cursor.store(&one).unwrap();
+        fs::rename(
+            catalog.state("mail.kafka.json"),
+            catalog.state("mail.kafka.previous.json"),
+        )
+        .unwrap();
+        assert_eq!(cursor.load().unwrap(), cursor_of(one));
+    }
+
+    #[test]
+    fn the_cursor_of_a_newer_program_is_left_alone() {
+        let catalog = Catalog::with(&[]);
+        let cursor = catalog.cursor();
+        cursor.store(&Positions::default()).unwrap();
+        fs::write(catalog.state("mail.kafka.json"), "{\"version\":2,\"rows\":[]}").unwrap();
+        assert!(matches!(cursor.load(), Err(CursorError::Newer { version: 2, .. })));
+    }
+
+    #[test]
+    fn the_end_of_a_file_is_behind_its_last_newline() {
+        let long = format!("{{}}\n{}", "x".repeat(3 * CHUNK as usize));
+        let catalog = Catalog::with(&[
+            ("2025-06-07", ""),
+            ("2025-06-08", "half"),
+            ("2025-06-09", "a\nb\n"),
+            ("2025-06-10", "a\nbb\nhalf"),
+            ("2025-06-11", &long),
+        ]);
+        let ends = Positions::at_the_ends(&catalog.location.day_files().unwrap()).unwrap();
+        let found: Vec<_> = ends.iter().map(|(_, position)| position).collect();
+        assert_eq!(found, [0, 0, 4, 5, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_position_is_kept_exactly_if_it_stands_after_a_newline(text in "[a\n]{0,12}", position in 0u64..15) {
+            let catalog = Catalog::with(&[("2025-06-09", &text)]);
+            let mut cursor = positions(&[("2025-06-08", 9), ("2025-06-09", position)]);
+            let repairs = cursor.repair(&catalog.location.day_files().unwrap()).unwrap();
+            let is_right = position == 0 || text.as_bytes().get(position as usize - 1) == Some(&b'\n');
+            prop_assert_eq!(repairs.is_empty(), is_right);
+            prop_assert_eq!(cursor.of(day("2025-06-09")), if is_right { position } else { 0 });
+            prop_assert_eq!(cursor.of(day("2025-06-08")), 9);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The loop: lines past the cursor go to the sink, and what the sink has confirmed moves the cursor.
+
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+
+use super::batch::Batch;
+use super::cursor::{CursorError, CursorFile, Positions, Stored};
+use super::message::Envelope;
+use super::sink::{Settled, Sink, SinkError};
+use super::tail::Tail;
+use super::undelivered::Undelivered;
+use crate::archive::{FileError, Lock, LockError};
+use crate::progress::ForwardProgress;
+use crate::record::Shape;
+use crate::stop::Stop;
+
+/// Where a stream begins that was never forwarded to a sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// Behind what the archive holds when the run begins.
+    #[default]
+    End,
+    /// With everything that the archive holds.
+    Start,
+    /// With the first line of this time or later in the file of that day.
+    Time(DateTime<Utc>),
+}
+
+/// What is to be forwarded.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Which stream, from where.
+    pub envelope: Envelope,
+    /// How its records are read.
+    pub shape: Shape,
+    /// The name of the sink; that of the cursor too.
+    pub sink: &'static str,
+    /// Where it begins without a cursor.
+    pub begin: Begin,
+    /// Only records of this time, once more, past the cursor.
+    pub replay: Option<Range<DateTime<Utc>>>,
+    /// When the run began.
+    pub now: DateTime<Utc>,
+}
+
+/// Why a stream was not forwarded, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The sink took no more.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A day file could not be read.
+    #[error(transparent)]
+    Read(#[from] FileError),
+    /// The cursor could not be read or written.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// Another run forwards this stream to this sink.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Somebody asked the program to end.
+    #[error("ended before everything was sent, as was asked for")]
+    Stopped,
+    /// The program is at fault.
+    #[error("an error inside the program: {0}; please report it")]
+    Internal(String),
+}
+
+impl ForwardError {
+    /// Whether another program is the reason.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(
+            self,
+            Self::Lock(LockError::Held { .. }) | Self::Sink(SinkError::Fenced { .. })
+        )
+    }
+}
+
+/// What came of forwarding a stream to a sink.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// The name of the sink.
+    pub sink: &'static str,
+    /// Lines that the sink has confirmed.
+    pub sent: u64,
+    /// Lines that are still to be sent.
+    pub waiting: u64,
+    /// The time of the first record among those.
+    pub oldest_waiting: Option<DateTime<Utc>>,
+    /// Lines that the sink will never take, and that were put aside.
+    pub undelivered: u64,
+    /// Lines that are no records, such as sealed fragments.
+    pub skipped: u64,
+    /// Why lines are waiting.
+    pub failure: Option<ForwardError>,
+}
+
+impl Forwarded {
+    /// Nothing yet.
+    #[must_use]
+    pub fn nothing(sink: &'static str) -> Self {
+        Self {
+            sink,
+            sent: 0,
+            waiting: 0,
+            oldest_waiting: None,
+            undelivered: 0,
+            skipped: 0,
+            failure: None,
+        }
+    }
+
+    /// Nothing, for this reason.
+    #[must_use]
+    pub fn failed(sink: &'static str, failure: ForwardError) -> Self {
+        Self {
+            failure: Some(failure),
+            ..Self::nothing(sink)
+        }
+    }
+}
+
+/// Forwards one stream to one sink; it has the cursor for itself.
+pub struct Forwarder {
+    job: Job,
+    sink: Box<dyn Sink>,
+    tail: Tail,
+    cursor: CursorFile,
+    confirmed: Positions,
+    is_provisional: bool,
+    aside: Undelivered,
+    forwarded: Forwarded,
+    progress: ForwardProgress,
+    stop: Stop,
+    _lock: Option<Lock>,
+}
+
+impl Forwarder {
+    /// Takes the cursor, or sets it where the job says to begin. To be called before anything is appended.
+    ///
+    /// # Errors
+    /// Another run has the cursor, or a file cannot be read or written.
+    pub fn open(job: Job, sink: Box<dyn Sink>, progress: ForwardProgress, stop: Stop) -> Result<Self, ForwardError> {
+        let location = &job.envelope.location;
+        let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
+        let (lock, (confirmed, is_provisional), tail) = match job.replay.clone() {
+            Some(times) => {
+                let tail = Tail::between(location.clone(), job.shape, times);
+                (None, (Positions::default(), false), tail)
+            }
+            None => {
+                let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
+                let start = start(&job, &cursor)?;
+                let tail = Tail::new(location.clone(), job.shape, start.0.clone());
+                (Some(lock), start, tail)
+            }
+        };
+        Ok(Self {
+            aside: Undelivered::new(job.envelope.clone(), job.sink, job.now),
+            forwarded: Forwarded::nothing(job.sink),
+            job,
+            sink,
+            tail,
+            cursor,
+            confirmed,
+            is_provisional,
+            progress,
+            stop,
+            _lock: lock,
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_batches_of(mut self, bytes: usize) -> Self {
+        self.tail = self.tail.with_batches_of(bytes);
+        self
+    }
+
+    /// Forwards what there is, and again whenever `more` returns true, until it returns false.
+    ///
+    /// It blocks: it belongs on a thread of its own.
+    pub fn run(mut self, mut more: impl FnMut() -> bool) -> Forwarded {
+        let mut result = self.restore();
+        while result.is_ok() {
+            result = self.drain();
+            if result.is_err() || self.stop.is_requested() || !more() {
+                break;
+            }
+        }
+        self.finish(result)
+    }
+
+    fn restore(&mut self) -> Result<(), ForwardError> {
+        if self.job.replay.is_some() {
+            return Ok(());
+        }
+        let mut restored = self.sink.restore(&self.confirmed, self.is_provisional)?;
+        if restored == self.confirmed && !self.is_provisional {
+            return Ok(());
+        }
+        repair(&self.job, &mut restored)?;
+        self.cursor.store(&restored)?;
+        self.tail.seek(restored.clone());
+        self.confirmed = restored;
+        Ok(())
+    }
+
+    /// Forwards until a pass over all files brings nothing more, or somebody asks to stop.
+    fn drain(&mut self) -> Result<(), ForwardError> {
+        let mut under_way = 0;
+        let mut is_new = true;
+        while is_new || under_way > 0 {
+            let batch = match self.stop.is_requested() {
+                true => None,
+                false => self.tail.next_batch()?,
+            };
+            is_new = batch.is_some();
+            if let Some(batch) = batch {
+                self.forwarded.skipped += batch.skipped;
+                self.sink.send(batch);
+                under_way += 1;
+            }
+            while under_way > 0 && (!is_new || under_way >= self.sink.depth()) {
+                self.settle()?;
+                under_way -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), ForwardError> {
+        let Settled {
+            batch,
+            done,
+            put_aside,
+            failure,
+        } = self.sink.settle(&mut self.aside);
+        self.commit(&batch, done)?;
+        self.forwarded.sent += (done as u64).saturating_sub(put_aside);
+        self.forwarded.undelivered += put_aside;
+        self.progress.advance(self.forwarded.sent);
+        match failure {
+            None => Ok(()),
+            Some(failure) => Err(failure.into()),
+        }
+    }
+
+    fn commit(&mut self, batch: &Batch, done: usize) -> Result<(), ForwardError> {
+        let end = batch.end_of(done);
+        if self.job.replay.is_some() || end.is_empty() {
+            return Ok(());
+        }
+        self.confirmed.update(&end);
+        Ok(self.cursor.store(&self.confirmed)?)
+    }
+
+    fn finish(mut self, result: Result<(), ForwardError>) -> Forwarded {
+        let is_cut = result.is_err() || self.stop.is_requested();
+        if is_cut && self.job.replay.is_none() {
+            self.forwarded.waiting = self.tail.count_behind(&self.confirmed).unwrap_or(0);
+            self.tail.seek(self.confirmed.clone());
+            let first = self.tail.next_batch_with_lines().ok().flatten();
+            self.forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
+        }
+        self.forwarded.failure = match result {
+            Ok(()) if self.forwarded.waiting > 0 => Some(ForwardError::Stopped),
+            Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
+            Err(error) => Some(error),
+        };
+        self.forwarded
+    }
+}
+
+/// The cursor as the archive keeps it, or where it begins; and whether it is provisional.
+fn start(job: &Job, file: &CursorFile) -> Result<(Positions, bool), ForwardError> {
+    let sink = job.sink;
+    let (mut positions, is_provisional) = match file.load()? {
+        Stored::Cursor {
+            positions,
+            is_provisional,
+        } => {
+            if job.begin != Begin::End {
+                tracing::warn!(
+                    sink,
+                    "--forward-from has no effect: there is a cursor already; to send a range again, use \
+                     `trailkeeper forward {sink} --since … --until …`"
+                );
+            }
+            (positions, is_provisional)
+        }
+        Stored::Nothing => {
+            let positions = begin(job)?;
+            file.store_provisional(&positions)?;
+            (positions, true)
+        }
+        Stored::Damaged { problem, before } => {
+            let instead = match before {
+                Some(_) => "the one before it is taken, so the last lines are sent again",
+                None => "everything in the archive is sent again",
+            };
+            tracing::warn!(sink, "{} is damaged: {problem}; {instead}", file.path().display());
+            let positions = before.unwrap_or_default();
+            file.store(&positions)?;
+            (positions, false)
+        }
+    };
+    if repair(job, &mut positions)? {
+        file.write(&positions, is_provisional)?;
+    }
+    Ok((positions, is_provisional))
+}
+
+/// Puts positions right that cannot be; tells whether there were any.
+fn repair(job: &Job, positions: &mut Positions) -> Result<bool, ForwardError> {
+    let repairs = positions.repair(&job.envelope.location.day_files()?)?;
+    for repair in &repairs {
+        tracing::warn!(
+            sink = job.sink,
+            path = %repair.path.display(),
+            position = repair.position,
+            "the cursor does not stand at the end of a line of this file, which is not the one that was forwarded: \
+             its lines are sent again"
+        );
+    }
+    Ok(!repairs.is_empty())
+}
+
+fn begin(job: &Job) -> Result<Positions, ForwardError> {
+    let location = &job.envelope.location;
+    let mut files = location.day_files()?;
+    let time = match job.begin {
+        Begin::Start => return Ok(Positions::default()),
+        Begin::End => return Ok(Positions::at_the_ends(&files)?),
+        Begin::Time(time) => time,
+    };
+    files.retain(|file| file.date <= time.date_naive());
+    let mut positions = Positions::at_the_ends(&files)?;
+    let mut day = Tail::between(location.clone(), job.shape, time..DateTime::<Utc>::MAX_UTC);
+    if let Some(batch) = day.next_batch_with_lines()?
+        && let Some(first) = batch.lines().first()
+        && first.day == time.date_naive()
+    {
+        positions.set(first.day, first.offset);
+    }
+    Ok(positions)
+}

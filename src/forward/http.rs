@@ -1,0 +1,251 @@
+//! The sink that posts lines to an HTTP listener: Logstash, Splunk, or anything that takes JSON.
+
+use std::io::Write;
+
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::batch::{Batch, Line};
+use super::message::{Envelope, Message};
+use super::sink::{Settled, Sink, SinkError};
+use super::undelivered::Undelivered;
+use crate::config::{HttpFormat, HttpSettings};
+use crate::fetch::http::Http;
+use crate::fetch::retry::{Failure, RetryPolicy};
+use crate::printable::excerpt;
+
+/// Of a listener's answer, as much as a person reads.
+const LONGEST_ANSWER: usize = 300;
+
+/// The status of a listener that wants smaller requests (RFC 9110, section 15.5.14).
+const TOO_LARGE: u16 = 413;
+
+/// Posts some lines in each request, one request after the other; a 2xx confirms all lines of its request.
+pub struct HttpSink {
+    http: Http,
+    settings: HttpSettings,
+    envelope: Envelope,
+    runtime: Handle,
+    batch: Batch,
+    /// How many lines a request holds: as many as are set, or fewer since the listener said that it was too much.
+    lines: usize,
+}
+
+impl HttpSink {
+    /// A sink that posts the lines of a stream; to be made inside a runtime.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be set up.
+    pub fn new(settings: &HttpSettings, envelope: &Envelope) -> Result<Self, SinkError> {
+        let http = Http::new().map_err(|error| SinkError::Refused(error.to_string()))?;
+        Ok(Self {
+            http: http.with_timeout(settings.timeout),
+            lines: settings.batch,
+            settings: settings.clone(),
+            envelope: envelope.clone(),
+            runtime: Handle::current(),
+            batch: Batch::default(),
+        })
+    }
+
+    /// Posts the lines from `from` on that fit into a request; gives how many those were, or why not.
+    fn post(&self, lines: &[Line]) -> Result<(), Failure> {
+        let policy = RetryPolicy {
+            max_retries: self.settings.max_retries,
+            delay: self.settings.retry_delay,
+        };
+        let mut failed = 0;
+        loop {
+            let body = body(self.settings.format, &self.envelope, &self.batch, lines);
+            let request = self.http.post(
+                self.settings.url.clone(),
+                content_type(self.settings.format),
+                self.settings.authorization.as_ref(),
+                body,
+            );
+            let failure = match self.runtime.block_on(request) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            failed += 1;
+            let Some(wait) = policy.wait(failed, &failure, fastrand::f64()) else {
+                return Err(failure);
+            };
+            tracing::warn!(
+                wait_ms = wait.as_millis() as u64,
+                "{}; sending again",
+                describe(&self.settings.url, &failure)
+            );
+            self.runtime.block_on(tokio::time::sleep(wait));
+        }
+    }
+
+    /// Sends the batch; `done` and `put_aside` say how far it came when it fails.
+    fn send_all(&mut self, aside: &mut Undelivered, done: &mut usize, put_aside: &mut u64) -> Result<(), SinkError> {
+        while let rest = &self.batch.lines[*done..]
+            && !rest.is_empty()
+        {
+            let lines = &rest[..rest.len().min(self.lines)];
+            match self.post(lines) {
+                Ok(()) => *done += lines.len(),
+                Err(Failure::Status { status: TOO_LARGE, .. }) if lines.len() > 1 => {
+                    self.lines = lines.len() / 2;
+                    tracing::info!(lines = self.lines, "the listener wants smaller requests");
+                }
+                Err(failure @ Failure::Status { status: TOO_LARGE, .. }) => {
+                    aside.keep(&self.batch, &lines[0], &describe(&self.settings.url, &failure))?;
+                    *done += 1;
+                    *put_aside += 1;
+                }
+                Err(failure) => return Err(SinkError::Refused(describe(&self.settings.url, &failure))),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for HttpSink {
+    fn send(&mut self, batch: Batch) {
+        self.batch = batch;
+    }
+
+    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
+        let (mut done, mut put_aside) = (0, 0);
+        let failure = self.send_all(aside, &mut done, &mut put_aside).err();
+        Settled {
+            batch: std::mem::take(&mut self.batch),
+            done,
+            put_aside,
+            failure,
+        }
+    }
+}
+
+fn content_type(format: HttpFormat) -> &'static str {
+    match format {
+        HttpFormat::Array | HttpFormat::SplunkHec => "application/json",
+        HttpFormat::Ndjson => "application/x-ndjson",
+    }
+}
+
+/// The body of a request with these lines.
+fn body(format: HttpFormat, envelope: &Envelope, batch: &Batch, lines: &[Line]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(lines.iter().map(|line| line.range.len() + 1).sum::<usize>() + 2);
+    let mut message = Message::default();
+    for (number, line) in lines.iter().enumerate() {
+        let text = batch.bytes(line);
+        match format {
+            HttpFormat::Array => {
+                body.push(if number == 0 { b'[' } else { b',' });
+                body.extend_from_slice(text);
+            }
+            HttpFormat::Ndjson => {
+                body.extend_from_slice(text);
+                body.push(b'\n');
+            }
+            HttpFormat::SplunkHec => {
+                message.describe(envelope, line);
+                write_event(&mut body, envelope, &message, text);
+            }
+        }
+    }
+    if format == HttpFormat::Array {
+        body.push(b']');
+    }
+    body
+}
+
+/// An event as the HTTP Event Collector takes it: <https://docs.splunk.com/Documentation/Splunk/latest/Data/FormateventsforHTTPEventCollector>.
+fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line: &[u8]) {
+    let (seconds, milliseconds) = (message.timestamp.div_euclid(1000), message.timestamp.rem_euclid(1000));
+    let source = serde_json::Value::from(message.file.as_str());
+    let head = format!(
+        "{{\"time\":{seconds}.{milliseconds:03},\"source\":{source},\"sourcetype\":\"trailkeeper:{}\",\
+         \"fields\":{{\"dedup_id\":\"{}\"}},\"event\":",
+        envelope.stream, message.dedup_id
+    );
+    // A Vec takes everything that is written to it.
+    let _ = body.write_all(head.as_bytes());
+    body.extend_from_slice(line);
+    body.extend_from_slice(b"}\n");
+}
+
+/// What went wrong, with the address but without its query, which may hold a token.
+fn describe(url: &Url, failure: &Failure) -> String {
+    let mut address = url.clone();
+    address.set_query(None);
+    match failure {
+        Failure::Status { status, body, .. } => {
+            let said = excerpt(body.trim(), LONGEST_ANSWER);
+            let said = if said.is_empty() { said } else { format!(", \"{said}\"") };
+            let advice = match status {
+                401 | 403 => "; check HTTP_FORWARD_TOKEN",
+                404 | 405 => "; check HTTP_FORWARD_URL",
+                300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
+                _ => "",
+            };
+            format!("{address} answered with status {status}{said}{advice}")
+        }
+        other => format!("cannot send to {address}: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Location;
+    use crate::record::Identity;
+
+    fn batch(lines: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for text in lines {
+            let start = batch.text.len();
+            batch.text.extend_from_slice(text.as_bytes());
+            batch.text.push(b'\n');
+            batch.lines.push(Line {
+                range: start..start + text.len(),
+                day: "2025-06-09".parse().unwrap(),
+                offset: start as u64,
+                time: "2025-06-09T10:11:12.045Z".parse().unwrap(),
+                identity: Identity { key: 1, content: 1 },
+                id: None,
+            });
+        }
+        batch
+    }
+
+    fn text(format: HttpFormat, lines: &[&str]) -> String {
+        let envelope = Envelope {
+            stream: "tfc",
+            location: Location::new("/srv", "tfc", "log").unwrap(),
+            is_replay: false,
+        };
+        let batch = batch(lines);
+        String::from_utf8(body(format, &envelope, &batch, batch.lines())).unwrap()
+    }
+
+    #[test]
+    fn every_format_is_what_its_listener_documents() {
+        let lines = ["{\"a\": 1}", "{\"b\": \"é\"}"];
+        assert_eq!(text(HttpFormat::Array, &lines), "[{\"a\": 1},{\"b\": \"é\"}]");
+        assert_eq!(text(HttpFormat::Ndjson, &lines), "{\"a\": 1}\n{\"b\": \"é\"}\n");
+        let event = "{\"time\":1749463872.045,\"source\":\"tfc_2025-06-09.log\",\"sourcetype\":\"trailkeeper:tfc\",\
+                     \"fields\":{\"dedup_id\":\"00000000000000000000000000000001\"},\"event\":{\"a\": 1}}\n";
+        assert_eq!(text(HttpFormat::SplunkHec, &lines[..1]), event);
+    }
+
+    #[test]
+    fn messages_name_the_address_without_its_query() {
+        let url = "https://splunk.example.org/services?token=hunter2".parse().unwrap();
+        let failure = Failure::Status {
+            status: 403,
+            body: "{\"text\":\"Invalid token\"}".into(),
+            wait: None,
+        };
+        assert_eq!(
+            describe(&url, &failure),
+            "https://splunk.example.org/services answered with status 403, \"{\"text\":\"Invalid token\"}\"; check \
+             HTTP_FORWARD_TOKEN"
+        );
+    }
+}

@@ -1,0 +1,341 @@
+//! The sink that is a Kafka topic; this folder alone knows librdkafka.
+//!
+//! At least once here, in the order of the files: the producer is idempotent, each line is confirmed by a delivery report
+//! of its own, and a line that cannot be delivered leaves no gap: everything behind it is held back. Exactly once in
+//! [`transaction`].
+
+mod client;
+mod ledger;
+mod mock;
+mod reports;
+mod transaction;
+
+use std::collections::VecDeque;
+
+use rdkafka::producer::BaseProducer;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::batch::Batch;
+use super::message::Envelope;
+use super::sink::{Settled, Sink, SinkError};
+use super::undelivered::Undelivered;
+use crate::config::KafkaSettings;
+use crate::env::Faults;
+use client::Session;
+use reports::{Failure, Outcome};
+use transaction::Transactional;
+
+pub use mock::{MockError, MockKafka};
+
+/// How many producers are tried one after the other without one line more being confirmed.
+const MOST_RENEWALS: u32 = 5;
+
+/// Adds to `faults` what librdkafka, or this build, cannot work with, before it is needed.
+pub fn check(settings: &KafkaSettings, faults: &mut Faults) {
+    const NOT_BUILT: &str = "cannot be used: this build was made without the feature `kafka-tls`";
+    if cfg!(not(feature = "kafka-tls")) {
+        if settings.tls.is_some() {
+            faults.add("KAFKA_SSL_CA_CERT and KAFKA_SSL_CLIENT_CERT", NOT_BUILT);
+        }
+        if settings
+            .sasl
+            .as_ref()
+            .is_some_and(|sasl| sasl.mechanism.starts_with("SCRAM"))
+        {
+            faults.add("KAFKA_SASL_MECHANISM", NOT_BUILT);
+        }
+    }
+    let config = client::producer_config(settings, settings.transactional_id.as_deref());
+    if faults.is_empty()
+        && let Err(error) = config.create::<BaseProducer>()
+    {
+        let problem = client::explain(&error);
+        faults.add(variable_of(&problem), format!("cannot be used: {problem}"));
+    }
+}
+
+/// Which of our variables librdkafka speaks of when it names its own property.
+fn variable_of(problem: &str) -> &'static str {
+    let ours = [
+        ("ssl.ca.location", "KAFKA_SSL_CA_CERT"),
+        ("ssl.certificate.location", "KAFKA_SSL_CLIENT_CERT"),
+        ("ssl.key.location", "KAFKA_SSL_CLIENT_KEY"),
+    ];
+    let named = ours.into_iter().find(|(property, _)| problem.contains(property));
+    named.map_or("KAFKA_PROPERTIES", |(_, variable)| variable)
+}
+
+/// The sink that commits lines and cursor in one transaction.
+///
+/// # Errors
+/// The client cannot be set up.
+pub fn transactional(settings: &KafkaSettings, envelope: &Envelope) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(Transactional::new(settings, envelope)?))
+}
+
+/// Delivers lines at least once.
+pub struct KafkaSink {
+    settings: KafkaSettings,
+    envelope: Envelope,
+    topic: String,
+    session: Session,
+    under_way: VecDeque<UnderWay>,
+    renewals: u32,
+}
+
+/// A batch that is out.
+struct UnderWay {
+    batch: Batch,
+    /// The lines before this one are done: confirmed, or put aside.
+    done: usize,
+    /// The lines from this one on were sent in the present session.
+    sent_from: usize,
+    /// The number of that line in the session.
+    first: usize,
+    /// Lines that the client may not send, because of their size.
+    too_large: Vec<usize>,
+    /// How many lines were put aside.
+    put_aside: u64,
+}
+
+/// What to do about lines that were not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The broker found lines too large, the last of which has this number: find out which.
+    Isolate {
+        /// Its number in the session.
+        last: usize,
+    },
+    /// The producer can be used no more: make another one.
+    Renew,
+    /// Nothing helps but an operator, or time.
+    GiveUp(RDKafkaErrorCode),
+}
+
+impl KafkaSink {
+    /// A sink for the topic of a stream.
+    ///
+    /// # Errors
+    /// The client cannot be set up.
+    pub fn new(settings: &KafkaSettings, envelope: &Envelope) -> Result<Self, SinkError> {
+        let topic = topic(settings, envelope);
+        Ok(Self {
+            session: Session::new(settings, &topic, None)?,
+            settings: settings.clone(),
+            envelope: envelope.clone(),
+            topic,
+            under_way: VecDeque::new(),
+            renewals: 0,
+        })
+    }
+
+    /// A new producer, which is sent everything again that is not confirmed.
+    fn renew(&mut self) -> Result<(), SinkError> {
+        // The old one first: what is still in its queue is given up, and nothing of it comes later than now.
+        self.session = Session::new(&self.settings, &self.topic, None)?;
+        for out in &mut self.under_way {
+            out.send(&mut self.session, &self.envelope);
+        }
+        Ok(())
+    }
+
+    /// Sends the lines of the oldest batch one by one until the one is found that the broker finds too large.
+    fn isolate(&mut self, until: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
+        let Some(mut out) = self.under_way.pop_front() else {
+            return Ok(());
+        };
+        let result = self.send_singly(&mut out, until, aside);
+        self.under_way.push_front(out);
+        result?;
+        self.renew()
+    }
+
+    fn send_singly(&mut self, out: &mut UnderWay, until: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
+        self.session = Session::new(&self.settings, &self.topic, None)?;
+        while out.done <= until {
+            let line = &out.batch.lines()[out.done..=out.done];
+            let (_, too_large) = self.session.send(&self.envelope, &out.batch, line);
+            let outcome = self.session.settle();
+            match outcome.failures.first() {
+                None if outcome.is_stalled => return Err(self.session.refusal(None)),
+                None if too_large.is_empty() => {}
+                None => out.put_aside(out.done, aside)?,
+                Some(failure) if failure.code == TOO_LARGE => {
+                    out.put_aside(out.done, aside)?;
+                    self.session = Session::new(&self.settings, &self.topic, None)?;
+                }
+                Some(failure) => return Err(self.session.refusal(Some(failure.code))),
+            }
+            out.done += 1;
+        }
+        Ok(())
+    }
+
+    /// Deals with an oldest batch that was not confirmed as a whole; an error is final.
+    fn recover(&mut self, outcome: &Outcome, aside: &mut Undelivered) -> Result<(), SinkError> {
+        if outcome.done > 0 {
+            self.renewals = 0;
+        }
+        if outcome.is_stalled {
+            return Err(self.session.refusal(None));
+        }
+        match verdict(&outcome.failures) {
+            Verdict::GiveUp(code) => Err(self.session.refusal(Some(code))),
+            Verdict::Isolate { last } => {
+                let until = self.under_way.front().map_or(0, |out| out.index_of(last));
+                self.isolate(until, aside)
+            }
+            Verdict::Renew if self.renewals < MOST_RENEWALS => {
+                self.renewals += 1;
+                let reason = self.session.fatal().map_or_else(String::new, |(_, reason)| reason);
+                tracing::warn!("the Kafka producer cannot go on ({reason}): a new one sends again from the cursor");
+                self.renew()
+            }
+            Verdict::Renew => Err(self
+                .session
+                .refusal(outcome.failures.first().map(|failure| failure.code))),
+        }
+    }
+
+    /// Settles the oldest batch; on an error it says itself how far it came.
+    fn settle_oldest(&mut self, aside: &mut Undelivered) -> Result<(), SinkError> {
+        loop {
+            let outcome = self.session.settle();
+            if let Some(out) = self.under_way.front_mut() {
+                out.advance(outcome.done, aside)?;
+            }
+            if outcome.is_good() {
+                self.renewals = 0;
+                return Ok(());
+            }
+            self.recover(&outcome, aside)?;
+        }
+    }
+}
+
+impl Sink for KafkaSink {
+    fn depth(&self) -> usize {
+        2
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let mut out = UnderWay {
+            batch,
+            done: 0,
+            sent_from: 0,
+            first: 0,
+            too_large: Vec::new(),
+            put_aside: 0,
+        };
+        out.send(&mut self.session, &self.envelope);
+        self.under_way.push_back(out);
+    }
+
+    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
+        let failure = self.settle_oldest(aside).err();
+        let out = self.under_way.pop_front();
+        let (batch, done, put_aside) = out.map_or_else(Default::default, |out| (out.batch, out.done, out.put_aside));
+        Settled {
+            batch,
+            done,
+            put_aside,
+            failure,
+        }
+    }
+}
+
+impl UnderWay {
+    fn send(&mut self, session: &mut Session, envelope: &Envelope) {
+        self.sent_from = self.done;
+        let lines = &self.batch.lines()[self.sent_from..];
+        let too_large;
+        (self.first, too_large) = session.send(envelope, &self.batch, lines);
+        self.too_large = too_large.into_iter().map(|index| self.sent_from + index).collect();
+    }
+
+    /// So many lines of those that were sent in this session are done.
+    fn advance(&mut self, done: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
+        let done = self.sent_from + done;
+        for index in std::mem::take(&mut self.too_large) {
+            if index < done {
+                self.put_aside(index, aside)?;
+            }
+        }
+        self.done = done;
+        Ok(())
+    }
+
+    fn put_aside(&mut self, index: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
+        aside.keep(&self.batch, &self.batch.lines()[index], "larger than Kafka takes")?;
+        self.put_aside += 1;
+        Ok(())
+    }
+
+    fn index_of(&self, number: usize) -> usize {
+        self.sent_from + number.saturating_sub(self.first)
+    }
+}
+
+/// The topic of a stream.
+fn topic(settings: &KafkaSettings, envelope: &Envelope) -> String {
+    settings
+        .topics
+        .get(envelope.stream)
+        .cloned()
+        .unwrap_or_else(|| envelope.stream.to_owned())
+}
+
+const TOO_LARGE: RDKafkaErrorCode = RDKafkaErrorCode::MessageSizeTooLarge;
+
+/// Codes that say something of the producer and nothing of the lines.
+const OF_THE_SESSION: [RDKafkaErrorCode; 12] = [
+    RDKafkaErrorCode::DuplicateSequenceNumber,
+    RDKafkaErrorCode::Fatal,
+    RDKafkaErrorCode::GaplessGuarantee,
+    RDKafkaErrorCode::Inconsistent,
+    RDKafkaErrorCode::InvalidProducerEpoch,
+    RDKafkaErrorCode::InvalidProducerIdMapping,
+    RDKafkaErrorCode::InvalidTransactionalState,
+    RDKafkaErrorCode::OutOfOrderSequenceNumber,
+    RDKafkaErrorCode::PurgeInflight,
+    RDKafkaErrorCode::PurgeQueue,
+    RDKafkaErrorCode::State,
+    RDKafkaErrorCode::UnknownProducerId,
+];
+
+fn verdict(failures: &[Failure]) -> Verdict {
+    if let Some(failure) = failures.iter().rev().find(|failure| failure.code == TOO_LARGE) {
+        return Verdict::Isolate { last: failure.number };
+    }
+    match failures.iter().find(|failure| !OF_THE_SESSION.contains(&failure.code)) {
+        Some(failure) => Verdict::GiveUp(failure.code),
+        None => Verdict::Renew,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_decide_before_the_producer_and_a_large_one_before_all() {
+        let failures = |codes: &[RDKafkaErrorCode]| -> Vec<Failure> {
+            let numbered = codes.iter().enumerate();
+            numbered.map(|(number, code)| Failure { number, code: *code }).collect()
+        };
+        use RDKafkaErrorCode::{Fatal, OutOfOrderSequenceNumber, TopicAuthorizationFailed};
+        for (codes, expected) in [
+            (&[OutOfOrderSequenceNumber, Fatal][..], Verdict::Renew),
+            (
+                &[Fatal, TopicAuthorizationFailed],
+                Verdict::GiveUp(TopicAuthorizationFailed),
+            ),
+            (
+                &[TOO_LARGE, TOO_LARGE, Fatal, TopicAuthorizationFailed],
+                Verdict::Isolate { last: 1 },
+            ),
+        ] {
+            assert_eq!(verdict(&failures(codes)), expected);
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! Exactly once: lines and cursor are committed in one transaction, and the cursor is read back from Kafka.
+//!
+//! A transaction's outcome can be unknown, after a crash of either side. `init_transactions` settles it and fences
+//! whoever had the id before; only then the cursor is read, and it says whether the lines are in the topic.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chrono::Datelike;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{Producer, ThreadedProducer};
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::{Context, FIRST_PARTITION, Session, base_config, explain, is_authorization};
+use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, topic, verdict};
+use crate::config::KafkaSettings;
+use crate::forward::batch::Batch;
+use crate::forward::cursor::Positions;
+use crate::forward::message::Envelope;
+use crate::forward::sink::{Settled, Sink, SinkError};
+use crate::forward::undelivered::Undelivered;
+
+/// How long to wait before a call that can succeed later is made again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Delivers lines exactly once, to consumers that read what is committed.
+pub(super) struct Transactional {
+    settings: KafkaSettings,
+    envelope: Envelope,
+    topic: String,
+    /// What the operator set; each stream has an id of its own behind it.
+    id: String,
+    session: Option<Session>,
+    groups: BTreeMap<i32, ConsumerGroupMetadata>,
+    committed: Positions,
+    batch: Batch,
+}
+
+/// Why a transaction did not come through.
+#[derive(Debug)]
+enum Trouble {
+    /// It must be aborted and can then be tried again.
+    Abort(SinkError),
+    /// The producer can be used no more.
+    Renew(SinkError),
+    /// The broker found a line too large.
+    TooLarge,
+    /// Nothing helps but an operator, or time.
+    GiveUp(SinkError),
+}
+
+impl From<SinkError> for Trouble {
+    fn from(error: SinkError) -> Self {
+        Trouble::GiveUp(error)
+    }
+}
+
+impl Transactional {
+    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope) -> Result<Self, SinkError> {
+        Ok(Self {
+            topic: topic(settings, envelope),
+            id: settings.transactional_id.clone().unwrap_or_default(),
+            settings: settings.clone(),
+            envelope: envelope.clone(),
+            session: None,
+            groups: BTreeMap::new(),
+            committed: Positions::default(),
+            batch: Batch::default(),
+        })
+    }
+
+    fn stream_id(&self) -> String {
+        format!("{}.{}", self.id, self.envelope.stream)
+    }
+
+    /// A new producer: whoever had the id before is fenced, and its open transaction aborted.
+    fn begin_session(&mut self) -> Result<(), SinkError> {
+        // The old one first, so that it is not taken for another program.
+        self.session = None;
+        let session = Session::new(&self.settings, &self.topic, Some(&self.stream_id()))?;
+        let patience = self.settings.timeout;
+        let session = self.session.insert(session);
+        let begun = call(session, &self.id, patience, |producer| {
+            producer.init_transactions(patience)
+        });
+        begun.map_err(Trouble::into_error)
+    }
+
+    /// Reads the cursor of these years from Kafka.
+    fn read_back(&mut self, years: &[i32]) -> Result<Positions, SinkError> {
+        let mut positions = Positions::default();
+        for year in years {
+            let group = format!("{}.{year}", self.stream_id());
+            let (metadata, stored) = read_group(&self.settings, &group, &self.topic)?;
+            self.groups.insert(*year, metadata);
+            match stored.map(|text| ledger::decode(*year, &text)) {
+                Some(Some(read)) => positions.update(&read),
+                None => {}
+                Some(None) => tracing::warn!(
+                    group,
+                    "the metadata of this consumer group is no cursor of ours: it is not used, and replaced"
+                ),
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Sends lines of the batch and commits them with the cursor behind them, whatever it takes.
+    fn deliver(&mut self, lines: Range<usize>, aside: &mut Undelivered) -> Result<u64, SinkError> {
+        let mut after = self.committed.clone();
+        after.update(&self.batch.end_of(lines.end));
+        let mut tries = 0;
+        loop {
+            let trouble = match self.attempt(lines.clone(), &after, aside) {
+                Ok(put_aside) => {
+                    self.committed = after;
+                    return Ok(put_aside);
+                }
+                Err(trouble) => trouble,
+            };
+            tries += 1;
+            match trouble {
+                Trouble::GiveUp(error) => {
+                    // The coordinator would abort it anyway; this spares consumers the wait.
+                    let _ = self.abort();
+                    return Err(error);
+                }
+                Trouble::Abort(error) | Trouble::Renew(error) if tries > MOST_RENEWALS => return Err(error),
+                Trouble::TooLarge => {
+                    self.recover(false)?;
+                    return self.split(lines, aside);
+                }
+                Trouble::Abort(error) => self.note(&error).recover(false)?,
+                Trouble::Renew(error) => self.note(&error).recover(true)?,
+            }
+            if self.reaches(&after) {
+                return Ok(0);
+            }
+        }
+    }
+
+    fn note(&mut self, error: &SinkError) -> &mut Self {
+        tracing::warn!("a Kafka transaction is begun again: {error}");
+        self
+    }
+
+    /// Aborts the transaction, or makes a new producer and reads from Kafka what is committed.
+    fn recover(&mut self, anew: bool) -> Result<(), SinkError> {
+        if !anew && self.abort().is_ok() {
+            return Ok(());
+        }
+        self.begin_session()?;
+        let years = self.groups.keys().copied().collect::<Vec<_>>();
+        let read = self.read_back(&years)?;
+        self.committed = self.committed.furthest(&read);
+        Ok(())
+    }
+
+    /// Whether what is committed is all of this: then a transaction of unknown outcome has come through.
+    fn reaches(&self, after: &Positions) -> bool {
+        after.iter().all(|(day, position)| self.committed.of(day) >= position)
+    }
+
+    /// One transaction; gives how many lines were put aside.
+    fn attempt(&mut self, lines: Range<usize>, after: &Positions, aside: &mut Undelivered) -> Result<u64, Trouble> {
+        let patience = self.settings.timeout;
+        let Self {
+            session,
+            envelope,
+            batch,
+            ..
+        } = self;
+        let Some(session) = session else {
+            return Err(Trouble::Renew(SinkError::Refused("there is no Kafka producer".into())));
+        };
+        call(session, &self.id, patience, |producer| producer.begin_transaction())?;
+        let sent = &batch.lines()[lines.clone()];
+        let (_, too_large) = session.send(envelope, batch, sent);
+        let outcome = session.settle();
+        if outcome.is_stalled {
+            return Err(Trouble::GiveUp(session.refusal(None)));
+        }
+        if !outcome.is_good() {
+            return Err(judge_failures(session, &self.id, verdict(&outcome.failures)));
+        }
+        for index in &too_large {
+            let kept = aside.keep(batch, &sent[*index], "larger than Kafka takes");
+            kept.map_err(SinkError::from)?;
+        }
+        let years: Vec<_> = ledger::years(&batch.end_of(lines.end));
+        self.commit(&years, after)?;
+        Ok(too_large.len() as u64)
+    }
+
+    /// Adds the cursor of these years to the open transaction, and commits it.
+    fn commit(&mut self, years: &[i32], positions: &Positions) -> Result<(), Trouble> {
+        let missing: Vec<_> = years
+            .iter()
+            .copied()
+            .filter(|year| !self.groups.contains_key(year))
+            .collect();
+        self.read_back(&missing)?;
+        let patience = self.settings.timeout;
+        let Some(session) = &self.session else { return Ok(()) };
+        for year in years {
+            let Some(group) = self.groups.get(year) else { continue };
+            let offsets = offsets(&self.topic, *year, positions)?;
+            call(session, &self.id, patience, |producer| {
+                producer.send_offsets_to_transaction(&offsets, group, patience)
+            })?;
+        }
+        call(session, &self.id, patience, |producer| {
+            producer.commit_transaction(patience)
+        })
+    }
+
+    fn abort(&self) -> Result<(), Trouble> {
+        let patience = self.settings.timeout;
+        match &self.session {
+            Some(session) => call(session, &self.id, patience, |producer| {
+                producer.abort_transaction(patience)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A broker that found a batch too large does not say which line it was: halves are tried.
+    fn split(&mut self, lines: Range<usize>, aside: &mut Undelivered) -> Result<u64, SinkError> {
+        if lines.len() > 1 {
+            let middle = lines.start + lines.len() / 2;
+            return Ok(self.deliver(lines.start..middle, aside)? + self.deliver(middle..lines.end, aside)?);
+        }
+        aside.keep(&self.batch, &self.batch.lines()[lines.start], "larger than Kafka takes")?;
+        // The cursor passes it in Kafka with the next line.
+        self.committed.update(&self.batch.end_of(lines.end));
+        Ok(1)
+    }
+
+    /// Sends the whole batch; tells how many lines are done and how many of those were put aside.
+    fn send_all(&mut self, aside: &mut Undelivered) -> Result<u64, SinkError> {
+        if self.batch.lines().is_empty() {
+            self.committed.update(&self.batch.end);
+            return Ok(0);
+        }
+        self.deliver(0..self.batch.lines().len(), aside)
+    }
+
+    /// How many lines of the batch are behind what is committed.
+    fn done(&self) -> usize {
+        let is_done = |line: &&crate::forward::batch::Line| self.committed.of(line.day) >= line.end();
+        self.batch.lines().iter().take_while(is_done).count()
+    }
+}
+
+impl Sink for Transactional {
+    fn restore(&mut self, local: &Positions, is_provisional: bool) -> Result<Positions, SinkError> {
+        self.begin_session()?;
+        let files = self
+            .envelope
+            .location
+            .day_files()
+            .map_err(crate::forward::cursor::CursorError::from)?;
+        let mut years = ledger::years(local);
+        years.extend(files.iter().map(|file| file.date.year()));
+        years.sort_unstable();
+        years.dedup();
+        let kept = self.read_back(&years)?;
+        let positions = match is_provisional {
+            // Ours was lost, or never was: it counts for the years alone of which Kafka knows nothing.
+            true => {
+                let known = ledger::years(&kept);
+                let others = local.iter().filter(|(day, _)| !known.contains(&day.year()));
+                let mut positions: Positions = others.collect();
+                positions.update(&kept);
+                positions
+            }
+            // Both were confirmed; Kafka's is ahead after a crash, ours after a while without transactions.
+            false => kept.furthest(local),
+        };
+        if !positions.is_empty() {
+            // Offsets of a group without members expire, after a week by default: commit them again.
+            self.begin_and_commit(&positions)?;
+        }
+        self.committed = positions.clone();
+        Ok(positions)
+    }
+
+    fn send(&mut self, batch: Batch) {
+        self.batch = batch;
+    }
+
+    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
+        let result = self.send_all(aside);
+        let done = self.done();
+        let batch = std::mem::take(&mut self.batch);
+        match result {
+            Ok(put_aside) => Settled::whole(batch, put_aside),
+            Err(failure) => Settled {
+                batch,
+                done,
+                put_aside: 0,
+                failure: Some(failure),
+            },
+        }
+    }
+}
+
+impl Transactional {
+    /// Commits the whole cursor in a transaction without lines.
+    fn begin_and_commit(&mut self, positions: &Positions) -> Result<(), SinkError> {
+        let patience = self.settings.timeout;
+        if let Some(session) = &self.session {
+            let begun = call(session, &self.id, patience, |producer| producer.begin_transaction());
+            begun.map_err(Trouble::into_error)?;
+        }
+        self.commit(&ledger::years(positions), positions)
+            .map_err(Trouble::into_error)
+    }
+}
+
+impl Trouble {
+    fn into_error(self) -> SinkError {
+        match self {
+            Trouble::Abort(error) | Trouble::Renew(error) | Trouble::GiveUp(error) => error,
+            Trouble::TooLarge => SinkError::Refused("Kafka found a line too large".into()),
+        }
+    }
+}
+
+/// What lines that were not delivered mean for their transaction.
+fn judge_failures(session: &Session, id: &str, verdict: Verdict) -> Trouble {
+    if let Some((code, reason)) = session.fatal() {
+        return match is_fenced(code) {
+            true => Trouble::GiveUp(fenced(id, reason)),
+            false => Trouble::Renew(SinkError::Refused(reason)),
+        };
+    }
+    match verdict {
+        Verdict::Isolate { .. } => Trouble::TooLarge,
+        Verdict::GiveUp(code) => Trouble::GiveUp(session.refusal(Some(code))),
+        Verdict::Renew => Trouble::Abort(session.refusal(Some(RDKafkaErrorCode::InvalidTransactionalState))),
+    }
+}
+
+/// Makes a call of a transaction, again while it can succeed later and there is patience left.
+fn call(
+    session: &Session,
+    id: &str,
+    patience: Duration,
+    act: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
+) -> Result<(), Trouble> {
+    let begun = Instant::now();
+    loop {
+        let error = match act(&session.producer) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let is_retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
+        if !is_retriable || begun.elapsed() >= patience {
+            return Err(judge(session, id, &error));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn judge(session: &Session, id: &str, error: &KafkaError) -> Trouble {
+    let fatal = session.fatal();
+    let code = error.rdkafka_error_code();
+    if let Some((code, reason)) = &fatal
+        && is_fenced(*code)
+    {
+        return Trouble::GiveUp(fenced(id, reason.clone()));
+    }
+    if code.is_some_and(is_fenced) {
+        return Trouble::GiveUp(fenced(id, explain(error)));
+    }
+    if let KafkaError::Transaction(native) = error {
+        if native.code() == TOO_LARGE {
+            return Trouble::TooLarge;
+        }
+        if is_authorization(native.code()) {
+            return Trouble::GiveUp(session.refusal(Some(native.code())));
+        }
+        if native.is_fatal() || fatal.is_some() {
+            return Trouble::Renew(SinkError::Refused(explain(error)));
+        }
+        if native.txn_requires_abort() {
+            return Trouble::Abort(SinkError::Refused(explain(error)));
+        }
+        if native.is_retriable() {
+            return Trouble::GiveUp(session.refusal(None));
+        }
+        return Trouble::GiveUp(SinkError::Refused(explain(error)));
+    }
+    Trouble::Abort(SinkError::Refused(explain(error)))
+}
+
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
+}
+
+fn fenced(id: &str, reason: String) -> SinkError {
+    SinkError::Fenced {
+        id: id.to_owned(),
+        reason,
+    }
+}
+
+/// The cursor of a year as an offset to commit: its number is how many bytes are behind it.
+fn offsets(topic: &str, year: i32, positions: &Positions) -> Result<TopicPartitionList, SinkError> {
+    let failed = |error: KafkaError| SinkError::Refused(explain(&error));
+    let of_year = positions.iter().filter(|(day, _)| day.year() == year);
+    let bytes: u64 = of_year.map(|(_, position)| position).sum();
+    let mut list = TopicPartitionList::new();
+    let mut entry = list.add_partition(topic, FIRST_PARTITION);
+    entry.set_metadata(ledger::encode(year, positions));
+    entry
+        .set_offset(Offset::Offset(i64::try_from(bytes).unwrap_or(i64::MAX)))
+        .map_err(failed)?;
+    Ok(list)
+}
+
+/// The membership of nobody in a consumer group, and the metadata that is committed for it.
+fn read_group(
+    settings: &KafkaSettings,
+    group: &str,
+    topic: &str,
+) -> Result<(ConsumerGroupMetadata, Option<String>), SinkError> {
+    let failed = |error: KafkaError| {
+        let server = &settings.server;
+        SinkError::Refused(format!(
+            "Kafka at {server} did not tell the cursor, the offset of the consumer group `{group}`: {}",
+            explain(&error)
+        ))
+    };
+    let mut config = base_config(settings);
+    config
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().map_err(failed)?;
+    let metadata = consumer.group_metadata().ok_or_else(|| failed(KafkaError::Canceled))?;
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition(topic, FIRST_PARTITION);
+    let committed = consumer.committed_offsets(wanted, settings.timeout).map_err(failed)?;
+    let Some(entry) = committed.find_partition(topic, FIRST_PARTITION) else {
+        return Ok((metadata, None));
+    };
+    entry.error().map_err(failed)?;
+    let is_there = matches!(entry.offset(), Offset::Offset(_));
+    Ok((metadata, is_there.then(|| entry.metadata().to_owned())))
+}

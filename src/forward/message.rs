@@ -1,0 +1,138 @@
+//! What a sink is given for a line besides its bytes: key, time and headers.
+
+use std::fmt::Write;
+
+use super::batch::Line;
+use crate::archive::Location;
+
+/// The names of the headers.
+pub mod header {
+    /// The stream: `yandex-mail`.
+    pub const STREAM: &str = "stream";
+    /// The name of the day file that the line stands in.
+    pub const FILE: &str = "file";
+    /// Where it stands there, in bytes from the start.
+    pub const OFFSET: &str = "offset";
+    /// Which record it is: the same text whenever, from wherever and by whomever the record is sent again.
+    pub const DEDUP_ID: &str = "dedup-id";
+    /// `true` on what is sent again at the wish of an operator; else there is no such header.
+    pub const REPLAY: &str = "replay";
+}
+
+/// What the messages of a stream have in common.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The stream.
+    pub stream: &'static str,
+    /// Where its day files stand.
+    pub location: Location,
+    /// Whether this is a replay.
+    pub is_replay: bool,
+}
+
+/// A line as a message; made for one after the other, so that nothing is allocated anew for each.
+#[derive(Debug, Default)]
+pub struct Message {
+    /// The record's id, or 32 hexadecimal digits of its identity where it has none.
+    pub key: String,
+    /// The record's time, in milliseconds since 1970.
+    pub timestamp: i64,
+    /// The day file.
+    pub file: String,
+    /// Where the line stands in it.
+    pub offset: String,
+    /// 32 hexadecimal digits of the record's identity.
+    pub dedup_id: String,
+    day: Option<chrono::NaiveDate>,
+}
+
+impl Message {
+    /// Becomes the message of a line.
+    pub fn describe(&mut self, envelope: &Envelope, line: &Line) {
+        if self.day != Some(line.day) {
+            self.file = envelope.location.day_name(line.day).unwrap_or_default();
+            self.day = Some(line.day);
+        }
+        self.timestamp = line.time.timestamp_millis();
+        rewrite(&mut self.offset, format_args!("{}", line.offset));
+        rewrite(&mut self.dedup_id, format_args!("{:032x}", line.identity.key));
+        self.key.clear();
+        self.key.push_str(line.id.as_deref().unwrap_or(&self.dedup_id));
+    }
+
+    /// The headers, in the order in which they are documented.
+    pub fn headers<'a>(&'a self, envelope: &'a Envelope) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let always = [
+            (header::STREAM, envelope.stream),
+            (header::FILE, self.file.as_str()),
+            (header::OFFSET, self.offset.as_str()),
+            (header::DEDUP_ID, self.dedup_id.as_str()),
+        ];
+        always
+            .into_iter()
+            .chain(envelope.is_replay.then_some((header::REPLAY, "true")))
+    }
+}
+
+fn rewrite(text: &mut String, value: std::fmt::Arguments<'_>) {
+    text.clear();
+    // A String takes everything that is written to it.
+    let _ = text.write_fmt(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Identity;
+
+    fn line(id: Option<&str>) -> Line {
+        Line {
+            range: 0..5,
+            day: "2025-06-09".parse().unwrap(),
+            offset: 4711,
+            time: "2025-06-09T10:11:12.345Z".parse().unwrap(),
+            identity: Identity {
+                key: 0xab,
+                content: 0xcd,
+            },
+            id: id.map(str::to_owned),
+        }
+    }
+
+    fn envelope(is_replay: bool) -> Envelope {
+        Envelope {
+            stream: "tfc",
+            location: Location::new("/srv", "tfc_audit", "log").unwrap(),
+            is_replay,
+        }
+    }
+
+    #[test]
+    fn a_message_says_what_and_where_the_record_is() {
+        let mut message = Message::default();
+        message.describe(&envelope(false), &line(Some("evt-1")));
+        assert_eq!((message.key.as_str(), message.timestamp), ("evt-1", 1_749_463_872_345));
+        let dedup_id = "000000000000000000000000000000ab";
+        let headers: Vec<_> = message
+            .headers(&envelope(false))
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect();
+        let expected = [
+            ("stream", "tfc"),
+            ("file", "tfc_audit_2025-06-09.log"),
+            ("offset", "4711"),
+            ("dedup-id", dedup_id),
+        ];
+        assert_eq!(headers, expected.map(|(name, value)| (name, value.to_owned())));
+        message.describe(&envelope(false), &line(None));
+        assert_eq!(message.key, dedup_id);
+    }
+
+    #[test]
+    fn a_replay_is_marked() {
+        let mut message = Message::default();
+        message.describe(&envelope(true), &line(None));
+        assert_eq!(message.headers(&envelope(true)).last(), Some(("replay", "true")));
+        assert_eq!(message.headers(&envelope(false)).count(), 4);
+    }
+}

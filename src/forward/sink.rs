@@ -1,0 +1,85 @@
+//! Where lines go: what a sink takes, and what it says came of it.
+
+use super::batch::Batch;
+use super::cursor::{CursorError, Positions};
+use super::undelivered::Undelivered;
+use crate::archive::WriteError;
+
+/// Takes batches in order and confirms them in order. It is used by one thread, which it may block.
+pub trait Sink: Send {
+    /// How many batches it works on at a time, at least 1.
+    fn depth(&self) -> usize {
+        1
+    }
+
+    /// The cursor to go on from, given the one that the archive keeps; asked once, before any batch. A sink that keeps
+    /// one itself knows better where the archive's is provisional: then it only says where to begin.
+    ///
+    /// # Errors
+    /// The sink cannot be reached, or does not know.
+    fn restore(&mut self, local: &Positions, _is_provisional: bool) -> Result<Positions, SinkError> {
+        Ok(local.clone())
+    }
+
+    /// Hands a batch over; what becomes of it says [`Sink::settle`].
+    fn send(&mut self, batch: Batch);
+
+    /// Waits until it is known what became of the oldest batch that was handed over.
+    ///
+    /// Lines that the sink will never take are put aside before it says that they are done.
+    fn settle(&mut self, aside: &mut Undelivered) -> Settled;
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Settled {
+    /// The batch.
+    pub batch: Batch,
+    /// How many of its lines, from the first on, are done: confirmed, or put aside.
+    pub done: usize,
+    /// How many of those were put aside.
+    pub put_aside: u64,
+    /// Why it is not all of them; then the sink takes nothing more.
+    pub failure: Option<SinkError>,
+}
+
+impl Settled {
+    /// All of it was confirmed.
+    #[must_use]
+    pub fn whole(batch: Batch, put_aside: u64) -> Self {
+        Self {
+            done: batch.lines.len(),
+            batch,
+            put_aside,
+            failure: None,
+        }
+    }
+}
+
+/// Why lines were not forwarded. They stay in the day files, and the next run goes on with them.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The sink refused or could not be reached; the text is its own reason.
+    #[error("{0}")]
+    Refused(String),
+    /// Another program forwards with the same transactional id.
+    #[error(
+        "another program has begun to forward with the transactional id `{id}`, so this one stopped: {reason}; \
+             let only one run at a time, or give each archive an id of its own"
+    )]
+    Fenced {
+        /// The id.
+        id: String,
+        /// The broker's words.
+        reason: String,
+    },
+    /// Nobody reads any more.
+    #[error("the reader has gone away")]
+    Closed,
+    /// A line could not be put aside.
+    #[error(transparent)]
+    Aside(#[from] WriteError),
+    /// The cursor could not be read or written.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+}

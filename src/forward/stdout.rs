@@ -1,0 +1,55 @@
+//! The sink that writes the lines themselves to standard output.
+
+use std::io::{self, Write};
+
+use super::batch::Batch;
+use super::sink::{Settled, Sink, SinkError};
+use super::undelivered::Undelivered;
+
+/// Writes whole lines; a batch is confirmed when it is flushed.
+#[derive(Debug)]
+pub struct Output<W> {
+    writer: W,
+    batch: Batch,
+}
+
+impl<W: Write + Send> Output<W> {
+    /// A sink that writes here.
+    pub fn new(writer: W) -> Self {
+        Self {
+            writer,
+            batch: Batch::default(),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        for line in self.batch.lines() {
+            // The newline behind a line belongs to the text of the batch.
+            self.writer
+                .write_all(&self.batch.text[line.range.start..=line.range.end])?;
+        }
+        self.writer.flush()
+    }
+}
+
+impl<W: Write + Send> Sink for Output<W> {
+    fn send(&mut self, batch: Batch) {
+        self.batch = batch;
+    }
+
+    fn settle(&mut self, _: &mut Undelivered) -> Settled {
+        let written = self.write();
+        let settled = Settled::whole(std::mem::take(&mut self.batch), 0);
+        match written {
+            Ok(()) => settled,
+            Err(error) => Settled {
+                done: 0,
+                failure: Some(match error.kind() {
+                    io::ErrorKind::BrokenPipe => SinkError::Closed,
+                    _ => SinkError::Refused(format!("cannot write to standard output: {error}")),
+                }),
+                ..settled
+            },
+        }
+    }
+}

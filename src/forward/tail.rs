@@ -1,0 +1,376 @@
+//! Complete lines past a position in every day file, oldest file first.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::batch::{Batch, Line};
+use super::cursor::Positions;
+use crate::archive::{DayFile, FileError, Location};
+use crate::record::{Reader, Shape};
+
+/// How much is read for one batch, in bytes; only a longer line makes it larger.
+const BATCH: usize = 1 << 20;
+
+/// A longer line, in bytes, is passed over as the archive does: it is no record of ours.
+const LONGEST_LINE: usize = 128 << 20;
+
+/// Reads the lines of a stream that are past a cursor, pass by pass over its day files.
+#[derive(Debug)]
+pub struct Tail {
+    location: Location,
+    reader: Reader,
+    /// How far it has read, which may be further than the sink has confirmed.
+    ahead: Positions,
+    /// Only records of this time are read; the others are passed over.
+    only: Option<Range<DateTime<Utc>>>,
+    /// The files that this pass has still to look at; `None` between two passes.
+    pass: Option<VecDeque<DayFile>>,
+    batch_bytes: usize,
+}
+
+impl Tail {
+    /// The lines behind `from`.
+    pub fn new(location: Location, shape: Shape, from: Positions) -> Self {
+        Self {
+            location,
+            reader: Reader::new(shape),
+            ahead: from,
+            only: None,
+            pass: None,
+            batch_bytes: BATCH,
+        }
+    }
+
+    /// The lines whose records are of this time, from the start of their files.
+    pub fn between(location: Location, shape: Shape, times: Range<DateTime<Utc>>) -> Self {
+        let mut tail = Self::new(location, shape, Positions::default());
+        tail.only = Some(times);
+        tail
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_batches_of(mut self, bytes: usize) -> Self {
+        self.batch_bytes = bytes;
+        self
+    }
+
+    /// Goes back, or forth, to a cursor.
+    pub fn seek(&mut self, positions: Positions) {
+        self.ahead = positions;
+        self.pass = None;
+    }
+
+    /// The next lines; `None` at the end of a pass over all files, after which the next call begins another.
+    ///
+    /// What it gives is on disk. Half a line at the end of a file is left for later.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, FileError> {
+        let mut pass = match self.pass.take() {
+            Some(pass) => pass,
+            None => self.files()?,
+        };
+        let mut batch = Batch::default();
+        while let Some(file) = pass.front() {
+            let room = self.batch_bytes.saturating_sub(batch.text.len());
+            if room == 0 {
+                break;
+            }
+            let from = self.ahead.of(file.date);
+            let to = self.read(file, from, room, &mut batch)?;
+            self.ahead.set(file.date, to);
+            if to > from {
+                batch.end.set(file.date, to);
+            } else {
+                pass.pop_front();
+            }
+        }
+        if batch.end.is_empty() {
+            return Ok(None);
+        }
+        self.pass = Some(pass);
+        Ok(Some(batch))
+    }
+
+    /// The next batch that has a line in it.
+    ///
+    /// # Errors
+    /// Those of [`Tail::next_batch`].
+    pub fn next_batch_with_lines(&mut self) -> Result<Option<Batch>, FileError> {
+        loop {
+            match self.next_batch()? {
+                Some(batch) if batch.lines.is_empty() => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// How many complete lines stand behind `from`, records or not.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn count_behind(&self, from: &Positions) -> Result<u64, FileError> {
+        let mut lines = 0;
+        let mut chunk = vec![0; 256 << 10];
+        for file in self.files()? {
+            let failed = |cause| FileError::io("read", &file.path, cause);
+            let mut open = file.open()?;
+            open.seek(SeekFrom::Start(from.of(file.date))).map_err(failed)?;
+            loop {
+                let read = open.read(&mut chunk).map_err(failed)?;
+                if read == 0 {
+                    break;
+                }
+                lines += memchr::memchr_iter(b'\n', &chunk[..read]).count() as u64;
+            }
+        }
+        Ok(lines)
+    }
+
+    fn files(&self) -> Result<VecDeque<DayFile>, FileError> {
+        let mut files: VecDeque<_> = self.location.day_files()?.into();
+        if let Some(times) = &self.only {
+            let days = times.start.date_naive()..=times.end.date_naive();
+            files.retain(|file| days.contains(&file.date));
+        }
+        Ok(files)
+    }
+
+    /// Reads complete lines of a file into the batch; gives the position behind them.
+    fn read(&mut self, file: &DayFile, from: u64, room: usize, batch: &mut Batch) -> Result<u64, FileError> {
+        let failed = |cause| FileError::io("read", &file.path, cause);
+        let mut open = file.open()?;
+        let length = open.metadata().map_err(failed)?.len();
+        if length <= from {
+            return Ok(from);
+        }
+        batch.text.reserve(room.min((length - from) as usize));
+        open.seek(SeekFrom::Start(from)).map_err(failed)?;
+        let start = batch.text.len();
+        let lines = read_lines(&mut open, &mut batch.text, room).map_err(failed)?;
+        // A cursor must not pass what a power cut can still take back.
+        open.sync_data()
+            .map_err(|cause| FileError::io("sync", &file.path, cause))?;
+        match lines {
+            Lines::Whole => self.take_apart(file.date, from, start, batch),
+            Lines::TooLong(bytes) => {
+                batch.skipped += 1;
+                return Ok(from + bytes);
+            }
+        }
+        Ok(from + (batch.text.len() - start) as u64)
+    }
+
+    fn take_apart(&mut self, day: NaiveDate, from: u64, start: usize, batch: &mut Batch) {
+        let mut begin = start;
+        for newline in memchr::memchr_iter(b'\n', &batch.text[start..]) {
+            let range = begin..start + newline;
+            begin = range.end + 1;
+            let text = std::str::from_utf8(&batch.text[range.clone()]).ok();
+            let Some((record, id)) = text.and_then(|text| self.reader.identify_with_id(text).ok()) else {
+                batch.skipped += 1;
+                continue;
+            };
+            if self.only.as_ref().is_none_or(|times| times.contains(&record.time)) {
+                batch.lines.push(Line {
+                    offset: from + (range.start - start) as u64,
+                    range,
+                    day,
+                    time: record.time,
+                    identity: record.identity,
+                    id,
+                });
+            }
+        }
+    }
+}
+
+/// What was read of a file.
+enum Lines {
+    /// Whole lines, or none if the file ends with half a line.
+    Whole,
+    /// A line of so many bytes, newline included, that was not kept.
+    TooLong(u64),
+}
+
+/// Appends complete lines to `text`: about `room` bytes, but at least one line where there is one.
+fn read_lines(file: &mut File, text: &mut Vec<u8>, room: usize) -> io::Result<Lines> {
+    let start = text.len();
+    let mut room = room;
+    loop {
+        let before = text.len();
+        let read = file.by_ref().take(room as u64).read_to_end(text)?;
+        if let Some(last) = memchr::memrchr(b'\n', &text[before..]) {
+            text.truncate(before + last + 1);
+            return Ok(Lines::Whole);
+        }
+        if read < room {
+            text.truncate(start);
+            return Ok(Lines::Whole);
+        }
+        if text.len() - start > LONGEST_LINE {
+            let kept = (text.len() - start) as u64;
+            text.truncate(start);
+            return skip_line(file, kept);
+        }
+        room = text.len() - start;
+    }
+}
+
+/// Passes over the rest of a line, `passed` bytes of which are behind already.
+fn skip_line(file: &mut File, mut passed: u64) -> io::Result<Lines> {
+    let mut chunk = vec![0; BATCH];
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(Lines::Whole);
+        }
+        if let Some(newline) = memchr::memchr(b'\n', &chunk[..read]) {
+            return Ok(Lines::TooLong(passed + newline as u64 + 1));
+        }
+        passed += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Sameness;
+
+    const SHAPE: Shape = Shape {
+        time: &["at"],
+        id: &["id"],
+        sameness: Sameness::Id,
+    };
+
+    fn record(day: &str, id: &str) -> String {
+        format!("{{\"id\": \"{id}\", \"at\": \"{day}T10:00:00Z\"}}\n")
+    }
+
+    struct Catalog {
+        folder: tempfile::TempDir,
+        location: Location,
+    }
+
+    impl Catalog {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let location = Location::new(folder.path(), "mail", "log").unwrap();
+            Self { folder, location }
+        }
+
+        fn append(&self, day: &str, text: &str) {
+            use std::io::Write;
+            let path = self.folder.path().join(format!("mail_{day}.log"));
+            let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+
+        fn tail(&self) -> Tail {
+            Tail::new(self.location.clone(), SHAPE, Positions::default())
+        }
+    }
+
+    /// The ids of one pass, batch by batch, and the lines that were skipped.
+    fn pass(tail: &mut Tail) -> (Vec<Vec<String>>, u64) {
+        let (mut batches, mut skipped) = (Vec::new(), 0);
+        while let Some(batch) = tail.next_batch().unwrap() {
+            skipped += batch.skipped;
+            batches.push(batch.lines.iter().map(|line| line.id.clone().unwrap()).collect());
+        }
+        (batches, skipped)
+    }
+
+    #[test]
+    fn lines_come_in_the_order_of_the_files_and_later_ones_in_the_next_pass() {
+        let catalog = Catalog::new();
+        catalog.append("2025-06-10", &(record("2025-06-10", "c") + &record("2025-06-10", "d")));
+        catalog.append("2025-06-09", &record("2025-06-09", "a"));
+        let mut tail = catalog.tail();
+        assert_eq!(pass(&mut tail).0.concat(), ["a", "c", "d"]);
+        assert_eq!(pass(&mut tail).0.concat(), Vec::<String>::new());
+        catalog.append("2025-06-11", &record("2025-06-11", "e"));
+        catalog.append("2025-06-09", &record("2025-06-09", "b"));
+        assert_eq!(pass(&mut tail).0.concat(), ["b", "e"]);
+    }
+
+    #[test]
+    fn half_a_line_waits_and_what_is_no_record_is_skipped_and_counted() {
+        let catalog = Catalog::new();
+        let whole = record("2025-06-09", "a");
+        catalog.append("2025-06-09", &format!("{}\n\nnull\n{whole}", &whole[..9]));
+        catalog.append("2025-06-09", &whole[..9]);
+        let mut tail = catalog.tail();
+        assert_eq!(pass(&mut tail), (vec![vec!["a".to_owned()]], 3));
+        assert_eq!(pass(&mut tail), (vec![], 0));
+        catalog.append("2025-06-09", &whole[9..]);
+        assert_eq!(pass(&mut tail), (vec![vec!["a".to_owned()]], 0));
+    }
+
+    #[test]
+    fn a_line_knows_where_it_stands_and_where_it_ends() {
+        let catalog = Catalog::new();
+        let (one, two) = (record("2025-06-09", "a"), record("2025-06-09", "bb"));
+        catalog.append("2025-06-09", &format!("junk\n{one}{two}"));
+        let batch = catalog.tail().next_batch().unwrap().unwrap();
+        let [first, second] = &batch.lines[..] else { panic!() };
+        assert_eq!((first.offset, first.end()), (5, 5 + one.len() as u64));
+        assert_eq!(second.offset, first.end());
+        assert_eq!(batch.bytes(second), two.trim_end().as_bytes());
+        assert_eq!(batch.end_of(1).of(first.day), first.end());
+        assert_eq!(batch.end_of(0), Positions::default());
+        assert_eq!(batch.end_of(2), *batch.end());
+    }
+
+    #[test]
+    fn a_time_range_is_read_from_its_own_files_alone() {
+        let catalog = Catalog::new();
+        for day in ["2025-06-08", "2025-06-09", "2025-06-10", "2025-06-11"] {
+            catalog.append(day, &record(day, &day[8..]));
+        }
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let times = at("2025-06-09T10:00:00Z")..at("2025-06-11T10:00:00Z");
+        let mut tail = Tail::between(catalog.location.clone(), SHAPE, times);
+        assert_eq!(pass(&mut tail).0.concat(), ["09", "10"]);
+    }
+
+    #[test]
+    fn lines_behind_a_cursor_are_counted() {
+        let catalog = Catalog::new();
+        let one = record("2025-06-09", "a");
+        catalog.append("2025-06-09", &format!("{one}{one}half"));
+        catalog.append("2025-06-10", &one);
+        let from = [("2025-06-09".parse().unwrap(), one.len() as u64)]
+            .into_iter()
+            .collect();
+        assert_eq!(catalog.tail().count_behind(&from).unwrap(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn batches_of_any_size_hold_every_line_once_in_order(
+            lengths in prop::collection::vec((0usize..3, 0usize..90), 0..30),
+            batch_bytes in 1usize..300,
+        ) {
+            let catalog = Catalog::new();
+            let days = ["2025-06-09", "2025-06-10", "2025-06-11"];
+            let mut expected = [const { Vec::new() }; 3];
+            for (number, (day, length)) in lengths.iter().enumerate() {
+                let id = format!("{number}{}", "x".repeat(*length));
+                catalog.append(days[*day], &record(days[*day], &id));
+                expected[*day].push(id);
+            }
+            let mut tail = catalog.tail().with_batches_of(batch_bytes);
+            prop_assert_eq!(pass(&mut tail).0.concat(), expected.concat());
+        }
+    }
+}

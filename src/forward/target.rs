@@ -1,0 +1,200 @@
+//! Where a run forwards to, and the forwarders of one stream, each on a thread of its own.
+
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::forwarder::{Begin, ForwardError, Forwarded, Forwarder, Job};
+use super::http::HttpSink;
+use super::kafka::{self, KafkaSink};
+use super::message::Envelope;
+use super::sink::{Sink, SinkError};
+use super::stdout::Output;
+use crate::archive::Location;
+use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
+use crate::progress::Progress;
+use crate::stop::Stop;
+
+/// One sink of a run.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A Kafka topic for each stream.
+    Kafka(KafkaSettings),
+    /// An HTTP listener.
+    Http(HttpSettings),
+    /// Standard output.
+    Stdout,
+}
+
+/// Where a run forwards to; nowhere by default.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// The sinks.
+    pub list: Vec<Target>,
+    /// Where a stream begins that was never forwarded to one of them.
+    pub begin: Begin,
+    /// Only records of this time, once more, past the cursors.
+    pub replay: Option<Range<DateTime<Utc>>>,
+}
+
+/// What the forwarders of one run have in common.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// When the run began.
+    pub now: DateTime<Utc>,
+    /// Where progress is shown.
+    pub progress: Progress,
+    /// The wish to stop.
+    pub stop: Stop,
+}
+
+impl Target {
+    /// What it is called: in commands, in summaries, in the name of its cursor.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Target::Kafka(_) => "kafka",
+            Target::Http(_) => "http",
+            Target::Stdout => "stdout",
+        }
+    }
+
+    fn sink(&self, envelope: &Envelope) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(match self {
+            Target::Kafka(settings) if settings.transactional_id.is_some() && !envelope.is_replay => {
+                kafka::transactional(settings, envelope)?
+            }
+            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope)?),
+            Target::Http(settings) => Box::new(HttpSink::new(settings, envelope)?),
+            Target::Stdout => Box::new(Output::new(std::io::stdout())),
+        })
+    }
+}
+
+/// Tells the forwarders of a stream that something was appended; when it is dropped, that nothing more will be.
+#[derive(Debug)]
+pub struct Bell(watch::Sender<()>);
+
+impl Bell {
+    /// A bell that nobody hears.
+    #[must_use]
+    pub fn unheard() -> Self {
+        Self(watch::Sender::new(()))
+    }
+
+    /// Something was appended.
+    pub fn ring(&self) {
+        self.0.send_replace(());
+    }
+}
+
+/// The forwarders of one stream at work.
+#[derive(Debug)]
+pub struct Forwarding {
+    failed: Vec<Forwarded>,
+    running: Vec<(&'static str, JoinHandle<Forwarded>)>,
+}
+
+impl Targets {
+    /// Whether there is anywhere to forward to.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Starts the forwarders of a stream: they take their cursors at once, and the lines on threads of their own.
+    ///
+    /// They forward what there is, again at each ring of the bell, and end after it was dropped. One that cannot begin
+    /// leaves the others, and the collecting, alone.
+    #[must_use]
+    pub fn start(&self, place: &StreamPlace, surroundings: &Surroundings) -> (Bell, Forwarding) {
+        let bell = Bell::unheard();
+        let mut forwarding = Forwarding {
+            failed: Vec::new(),
+            running: Vec::new(),
+        };
+        for target in &self.list {
+            match self.open(target, place, surroundings) {
+                Ok(forwarder) => {
+                    let mut rings = bell.0.subscribe();
+                    let runtime = tokio::runtime::Handle::current();
+                    let more = move || runtime.block_on(rings.changed()).is_ok();
+                    let span = tracing::Span::current();
+                    let task = tokio::task::spawn_blocking(move || span.in_scope(|| forwarder.run(more)));
+                    forwarding.running.push((target.name(), task));
+                }
+                Err(error) => forwarding.failed.push(Forwarded::failed(target.name(), error)),
+            }
+        }
+        (bell, forwarding)
+    }
+
+    fn open(
+        &self,
+        target: &Target,
+        place: &StreamPlace,
+        surroundings: &Surroundings,
+    ) -> Result<Forwarder, ForwardError> {
+        let stream = place.kind.name;
+        let location = Location::new(&place.folder, &place.base, &place.extension)
+            .map_err(|error| ForwardError::Internal(error.to_string()))?;
+        let envelope = Envelope {
+            stream,
+            location,
+            is_replay: self.replay.is_some(),
+        };
+        let sink = target.sink(&envelope)?;
+        let job = Job {
+            envelope,
+            shape: place.kind.shape,
+            sink: target.name(),
+            begin: self.begin,
+            replay: self.replay.clone(),
+            now: surroundings.now,
+        };
+        let progress = surroundings.progress.forward(stream, target.name());
+        Forwarder::open(job, sink, progress, surroundings.stop.clone())
+    }
+}
+
+impl Forwarding {
+    /// Waits until all of them have ended, which they do after the bell was dropped, and logs what came of them.
+    pub async fn finish(self) -> Vec<Forwarded> {
+        let mut all = self.failed;
+        for (sink, task) in self.running {
+            let forwarded = task.await.unwrap_or_else(|_| {
+                let failure = ForwardError::Internal("the thread of a forwarder panicked".into());
+                Forwarded::failed(sink, failure)
+            });
+            all.push(forwarded);
+        }
+        for forwarded in &all {
+            log(forwarded);
+        }
+        all
+    }
+}
+
+fn log(forwarded: &Forwarded) {
+    let Forwarded {
+        sink,
+        sent,
+        waiting,
+        undelivered,
+        skipped,
+        failure,
+        ..
+    } = forwarded;
+    match failure {
+        None => tracing::info!(sink, sent, waiting, undelivered, skipped, "forwarded"),
+        Some(failure) => tracing::error!(
+            sink,
+            sent,
+            waiting,
+            undelivered,
+            "forwarding failed: {failure}; the next run goes on from here"
+        ),
+    }
+}

@@ -1,0 +1,407 @@
+//! The loop against a sink that fails where it is told to, on real files.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::batch::Batch;
+use super::cursor::{CursorFile, Positions, Stored};
+use super::forwarder::*;
+use super::message::Envelope;
+use super::sink::{Settled, Sink, SinkError};
+use super::stdout::Output;
+use super::undelivered::Undelivered;
+use crate::archive::Location;
+use crate::progress::Progress;
+use crate::record::{Sameness, Shape};
+use crate::stop;
+
+const SHAPE: Shape = Shape {
+    time: &["at"],
+    id: &["id"],
+    sameness: Sameness::Id,
+};
+
+const DAYS: [&str; 3] = ["2025-06-09", "2025-06-10", "2025-06-11"];
+
+struct Catalog {
+    folder: TempDir,
+    location: Location,
+}
+
+impl Catalog {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "tfc", "log").unwrap();
+        Self { folder, location }
+    }
+
+    fn append(&self, day: &str, text: &str) {
+        let path = self.folder.path().join(format!("tfc_{day}.log"));
+        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn add(&self, day: &str, id: &str) {
+        self.append(day, &line(day, id));
+    }
+
+    fn job(&self, begin: Begin) -> Job {
+        Job {
+            envelope: Envelope {
+                stream: "tfc",
+                location: self.location.clone(),
+                is_replay: false,
+            },
+            shape: SHAPE,
+            sink: "kafka",
+            begin,
+            replay: None,
+            now: "2025-06-12T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn open(&self, begin: Begin, sink: impl Sink + 'static) -> Forwarder {
+        let (_, stop) = stop::channel();
+        let progress = Progress::hidden().forward("tfc", "kafka");
+        Forwarder::open(self.job(begin), Box::new(sink), progress, stop).unwrap()
+    }
+
+    fn forward(&self, begin: Begin, sink: impl Sink + 'static) -> Forwarded {
+        self.open(begin, sink).run(|| false)
+    }
+
+    /// The ids that a sink which takes everything is sent.
+    fn sent(&self, begin: Begin) -> Vec<String> {
+        let world = World::default();
+        let forwarded = self.forward(begin, world.sink(&[]));
+        assert!(forwarded.failure.is_none(), "{forwarded:?}");
+        let ids = world.0.lock().unwrap().arrived.concat_ids();
+        assert_eq!(forwarded.sent, ids.len() as u64);
+        ids
+    }
+
+    fn stored(&self) -> Positions {
+        match CursorFile::new(&self.location, "tfc", "kafka").load().unwrap() {
+            Stored::Cursor { positions, .. } => positions,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn line(day: &str, id: &str) -> String {
+    format!("{{\"id\": \"{id}\", \"at\": \"{day}T10:00:00Z\"}}\n")
+}
+
+/// What a sink does with a batch.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Confirm,
+    /// So many lines in 256ths arrive, so many in 256ths of those are confirmed, and then it fails.
+    Fail {
+        arrive: u8,
+        confirm: u8,
+    },
+    /// The first line is put aside.
+    PutAside,
+}
+
+#[derive(Clone, Default)]
+struct World(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// What has arrived, in order: day and id.
+    arrived: Vec<(String, String)>,
+    /// What the sink has confirmed.
+    confirmed: Positions,
+}
+
+trait ConcatIds {
+    fn concat_ids(&self) -> Vec<String>;
+}
+
+impl ConcatIds for Vec<(String, String)> {
+    fn concat_ids(&self) -> Vec<String> {
+        self.iter().map(|(_, id)| id.clone()).collect()
+    }
+}
+
+impl World {
+    fn sink(&self, script: &[Act]) -> Script {
+        Script {
+            world: self.clone(),
+            script: script.iter().copied().collect(),
+            under_way: VecDeque::new(),
+        }
+    }
+}
+
+struct Script {
+    world: World,
+    script: VecDeque<Act>,
+    under_way: VecDeque<Batch>,
+}
+
+impl Script {
+    fn arrive(&self, batch: &Batch, lines: std::ops::Range<usize>) {
+        let mut state = self.world.0.lock().unwrap();
+        for line in &batch.lines()[lines] {
+            state.arrived.push((line.day.to_string(), line.id.clone().unwrap()));
+        }
+    }
+}
+
+impl Sink for Script {
+    fn depth(&self) -> usize {
+        2
+    }
+
+    fn send(&mut self, batch: Batch) {
+        self.under_way.push_back(batch);
+    }
+
+    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
+        let batch = self.under_way.pop_front().unwrap();
+        let lines = batch.lines().len();
+        let (arrive, done, failure, put_aside) = match self.script.pop_front().unwrap_or(Act::Confirm) {
+            Act::PutAside if lines > 0 => {
+                aside.keep(&batch, &batch.lines()[0], "too large").unwrap();
+                (1..lines, lines, None, 1)
+            }
+            Act::Confirm | Act::PutAside => (0..lines, lines, None, 0),
+            Act::Fail { arrive, confirm } => {
+                let arrive = lines * usize::from(arrive) / 256;
+                let confirm = arrive * usize::from(confirm) / 256;
+                (0..arrive, confirm, Some(SinkError::Refused("away".into())), 0)
+            }
+        };
+        self.arrive(&batch, arrive);
+        self.world.0.lock().unwrap().confirmed.update(&batch.end_of(done));
+        Settled {
+            batch,
+            done,
+            put_aside,
+            failure,
+        }
+    }
+}
+
+#[test]
+fn on_first_use_only_what_comes_later_is_sent_also_after_a_run_without_a_line() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[1], "old");
+    catalog.append(DAYS[2], "half");
+    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+    catalog.append(DAYS[2], " sealed\n");
+    catalog.add(DAYS[2], "new");
+    catalog.add(DAYS[0], "late");
+    assert_eq!(catalog.sent(Begin::End), ["late", "new"]);
+    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+}
+
+#[test]
+fn the_first_use_can_begin_at_the_start_or_at_a_time() {
+    for (begin, expected) in [
+        (Begin::Start, &["a", "b", "c", "d"][..]),
+        (Begin::Time("2025-06-10T10:00:00Z".parse().unwrap()), &["b", "c", "d"]),
+        (Begin::Time("2025-06-10T10:00:01Z".parse().unwrap()), &["d"]),
+        (
+            Begin::Time("2025-06-08T10:00:01Z".parse().unwrap()),
+            &["a", "b", "c", "d"],
+        ),
+        (Begin::Time("2025-07-08T10:00:01Z".parse().unwrap()), &[]),
+    ] {
+        let catalog = Catalog::new();
+        for (day, id) in [(0, "a"), (1, "b"), (1, "c"), (2, "d")] {
+            catalog.add(DAYS[day], id);
+        }
+        assert_eq!(catalog.sent(begin), expected, "{begin:?}");
+        // There is a cursor now: a beginning is no rewinding.
+        assert_eq!(catalog.sent(Begin::Start), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_damaged_cursor_never_loses_a_line() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[0], "a");
+    assert_eq!(catalog.sent(Begin::Start), ["a"]);
+    catalog.add(DAYS[0], "b");
+    assert_eq!(catalog.sent(Begin::End), ["b"]);
+    let path = catalog.folder.path().join(".trailkeeper/tfc.kafka.json");
+    fs::write(&path, "{").unwrap();
+    assert_eq!(catalog.sent(Begin::End), ["b"], "from the cursor before");
+    let previous = catalog.folder.path().join(".trailkeeper/tfc.kafka.previous.json");
+    fs::write(&path, "{").unwrap();
+    fs::write(&previous, "").unwrap();
+    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "from the start");
+    let elsewhere = r#"{"version":1,"stream":"tfc","sink":"kafka","days":{"2025-06-09":7}}"#;
+    fs::write(&path, elsewhere).unwrap();
+    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "not after a newline");
+    fs::write(&path, elsewhere.replace(":7}", ":70000}")).unwrap();
+    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "past the end");
+}
+
+#[test]
+fn a_replay_sends_a_range_again_and_leaves_the_cursor_alone() {
+    let catalog = Catalog::new();
+    for (day, id) in DAYS.iter().zip(["a", "b", "c"]) {
+        catalog.add(day, id);
+    }
+    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+    let before = catalog.stored();
+    let mut job = catalog.job(Begin::End);
+    job.replay = Some("2025-06-10T00:00:00Z".parse().unwrap().."2025-06-11T00:00:00Z".parse().unwrap());
+    let (world, (_, stop)) = (World::default(), stop::channel());
+    let progress = Progress::hidden().forward("tfc", "kafka");
+    let forwarded = Forwarder::open(job, Box::new(world.sink(&[])), progress, stop)
+        .unwrap()
+        .run(|| false);
+    assert_eq!((forwarded.sent, forwarded.waiting), (1, 0));
+    assert_eq!(world.0.lock().unwrap().arrived.concat_ids(), ["b"]);
+    assert_eq!(catalog.stored(), before);
+}
+
+#[test]
+fn what_was_put_aside_is_kept_with_the_reason_and_passed() {
+    let catalog = Catalog::new();
+    for id in ["a", "b"] {
+        catalog.add(DAYS[0], id);
+    }
+    let world = World::default();
+    let forwarded = catalog.forward(Begin::Start, world.sink(&[Act::PutAside]));
+    assert_eq!((forwarded.sent, forwarded.undelivered, forwarded.waiting), (1, 1, 0));
+    assert_eq!(world.0.lock().unwrap().arrived.concat_ids(), ["b"]);
+    let notes = fs::read_to_string(catalog.folder.path().join(".trailkeeper/tfc.undelivered.jsonl")).unwrap();
+    let note: serde_json::Value = serde_json::from_str(&notes).unwrap();
+    assert_eq!(
+        (&note["reason"], &note["record"]["id"]),
+        (&"too large".into(), &"a".into())
+    );
+    assert_eq!(
+        (&note["file"], &note["offset"]),
+        (&"tfc_2025-06-09.log".into(), &0.into())
+    );
+}
+
+#[test]
+fn a_second_forwarder_of_the_same_sink_is_refused_while_the_first_is_there() {
+    let catalog = Catalog::new();
+    let world = World::default();
+    let first = catalog.open(Begin::End, world.sink(&[]));
+    let (_, stop) = stop::channel();
+    let progress = Progress::hidden().forward("tfc", "kafka");
+    let second = Forwarder::open(catalog.job(Begin::End), Box::new(world.sink(&[])), progress, stop);
+    assert!(second.is_err_and(|error| error.is_held()));
+    drop(first);
+    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+}
+
+#[test]
+fn a_failure_tells_how_many_lines_wait() {
+    let catalog = Catalog::new();
+    for id in ["a", "b", "c"] {
+        catalog.add(DAYS[0], id);
+    }
+    let world = World::default();
+    let fail = Act::Fail {
+        arrive: 255,
+        confirm: 200,
+    };
+    let forwarded = catalog.forward(Begin::Start, world.sink(&[fail]));
+    assert_eq!((forwarded.sent, forwarded.waiting), (1, 2));
+    assert_eq!(forwarded.failure.unwrap().to_string(), "away");
+}
+
+#[test]
+fn standard_output_gets_the_lines_themselves_and_a_closed_pipe_is_no_failure() {
+    struct Pipe(Arc<Mutex<Vec<u8>>>, usize);
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.1 == 0 {
+                return Err(std::io::ErrorKind::BrokenPipe.into());
+            }
+            let taken = bytes.len().min(self.1);
+            self.1 -= taken;
+            self.0.lock().unwrap().extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let catalog = Catalog::new();
+    let whole = line(DAYS[0], "a") + &line(DAYS[0], "b");
+    catalog.append(DAYS[0], &format!("junk\n{whole}half"));
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let cut = catalog.forward(Begin::Start, Output::new(Pipe(written.clone(), 20)));
+    assert!(cut.failure.is_none());
+    assert_eq!((cut.sent, cut.waiting), (0, 3));
+    written.lock().unwrap().clear();
+    let forwarded = catalog.forward(Begin::Start, Output::new(Pipe(written.clone(), usize::MAX)));
+    assert_eq!((forwarded.sent, forwarded.skipped), (2, 1));
+    assert_eq!(*written.lock().unwrap(), whole.as_bytes());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add { day: usize, lines: usize, junk: bool },
+    Run(Vec<Act>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let act = prop_oneof![
+        2 => Just(Act::Confirm),
+        3 => (any::<u8>(), any::<u8>()).prop_map(|(arrive, confirm)| Act::Fail { arrive, confirm }),
+    ];
+    let step = prop_oneof![
+        3 => (0..3usize, 0..40usize, any::<bool>()).prop_map(|(day, lines, junk)| Step::Add { day, lines, junk }),
+        2 => prop::collection::vec(act, 0..4).prop_map(Step::Run),
+    ];
+    prop::collection::vec(step, 0..20)
+}
+
+proptest! {
+    /// Lines are added to any day, runs fail at any line, with and without lost acknowledgements.
+    #[test]
+    fn no_line_is_lost_the_order_is_kept_and_the_cursor_is_never_ahead(steps in steps(), batch in 1usize..3000) {
+        let (catalog, world) = (Catalog::new(), World::default());
+        let mut added: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut number = 0;
+        for step in steps.into_iter().chain([Step::Run(Vec::new())]) {
+            match step {
+                Step::Add { day, lines, junk } => {
+                    for _ in 0..lines {
+                        number += 1;
+                        catalog.add(DAYS[day], &number.to_string());
+                        added.entry(DAYS[day].to_owned()).or_default().push(number.to_string());
+                    }
+                    if junk {
+                        catalog.append(DAYS[day], "{\"sealed\n");
+                    }
+                }
+                Step::Run(script) => {
+                    catalog.open(Begin::Start, world.sink(&script)).with_batches_of(batch).run(|| false);
+                    let confirmed = world.0.lock().unwrap().confirmed.clone();
+                    for (day, position) in catalog.stored().iter() {
+                        prop_assert!(position <= confirmed.of(day), "{day}: {position} is ahead");
+                    }
+                }
+            }
+        }
+        let mut first_arrivals: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (day, id) in world.0.lock().unwrap().arrived.iter() {
+            let ids = first_arrivals.entry(day.clone()).or_default();
+            if !ids.contains(id) {
+                ids.push(id.clone());
+            }
+        }
+        prop_assert_eq!(first_arrivals, added);
+    }
+}

@@ -1,0 +1,70 @@
+//! Lines that a sink will never take: `.trailkeeper/<base>.undelivered.jsonl`, with the reason.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde_json::Value;
+
+use super::batch::{Batch, Line};
+use super::message::{Envelope, Message};
+use crate::archive::{WriteError, side_file};
+
+/// The file, a JSON object in each line:
+/// `{"noted_at": "…Z", "sink": "kafka", "reason": "…", "file": "…", "offset": 4711, "dedup_id": "…", "record": …}`.
+#[derive(Debug)]
+pub struct Undelivered {
+    path: PathBuf,
+    sink: &'static str,
+    envelope: Envelope,
+    now: DateTime<Utc>,
+    noted: HashSet<(NaiveDate, u64)>,
+}
+
+impl Undelivered {
+    /// The file of a stream; `now` is when the run began.
+    pub fn new(envelope: Envelope, sink: &'static str, now: DateTime<Utc>) -> Self {
+        Self {
+            path: envelope.location.state_file("undelivered.jsonl"),
+            sink,
+            envelope,
+            now,
+            noted: HashSet::new(),
+        }
+    }
+
+    /// Keeps a line, once; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep(&mut self, batch: &Batch, line: &Line, reason: &str) -> Result<(), WriteError> {
+        if self.noted.contains(&(line.day, line.offset)) {
+            return Ok(());
+        }
+        let mut message = Message::default();
+        message.describe(&self.envelope, line);
+        let quoted = |text: &str| Value::from(text).to_string();
+        // The line is JSON: a record was read from it.
+        let record = String::from_utf8_lossy(batch.bytes(line));
+        let note = format!(
+            "{{\"noted_at\": {}, \"sink\": {}, \"reason\": {}, \"file\": {}, \"offset\": {}, \"dedup_id\": {}, \"record\": {record}}}",
+            quoted(&self.now.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            quoted(self.sink),
+            quoted(reason),
+            quoted(&message.file),
+            line.offset,
+            quoted(&message.dedup_id),
+        );
+        side_file::append_line(&self.path, note)?;
+        self.noted.insert((line.day, line.offset));
+        tracing::warn!(
+            sink = self.sink,
+            file = message.file,
+            offset = line.offset,
+            bytes = batch.bytes(line).len(),
+            "a line cannot be delivered and was put into {}: {reason}",
+            self.path.display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,291 @@
+//! Forwarding while collecting, to an HTTP listener and to standard output: the real binary, real sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use trailkeeper::sandbox::Api;
+
+use crate::kafka::broker::Broker;
+use crate::support::{Catalog, Run, event, events, serve};
+
+/// A request as a listener got it.
+#[derive(Clone, Debug, Default)]
+struct Request {
+    head: String,
+    body: String,
+}
+
+impl Request {
+    /// The value of a header.
+    fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut lines = lines.filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        lines.next().map(|(_, value)| value)
+    }
+}
+
+/// An HTTP listener that keeps what it is sent and answers each request with a status of its own.
+struct Listener {
+    address: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Listener {
+    fn start(mut status: impl FnMut(&Request) -> u16 + Send + 'static) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/in?source=trail", socket.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let kept = requests.clone();
+        thread::spawn(move || {
+            for stream in socket.incoming() {
+                answer(stream.unwrap(), |request| {
+                    let status = status(request);
+                    if status == 200 {
+                        kept.lock().unwrap().push(request.clone());
+                    }
+                    status
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// Answers one request of a connection, and closes it.
+fn answer(stream: TcpStream, status: impl FnOnce(&Request) -> u16) {
+    let mut reader = BufReader::new(stream);
+    let mut request = Request::default();
+    while !request.head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut request.head).unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let length = request
+        .header("content-length")
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    request.body = String::from_utf8(body).unwrap();
+    let status = status(&request);
+    let said = "no, not so";
+    let length = said.len();
+    let answer = format!("HTTP/1.1 {status} \r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{said}");
+    let _ = reader.into_inner().write_all(answer.as_bytes());
+}
+
+/// A catalog with ten lines of one stream.
+fn ten_lines() -> Catalog {
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    catalog
+}
+
+fn forward(catalog: &Catalog, sink: &str, code: i32) -> Value {
+    let run = catalog.run(&["forward", sink, "--json", "--forward-from", "start"]);
+    assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+    let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+    summary["streams"][0]["forward"][0].clone()
+}
+
+fn texts(values: &Value) -> Vec<String> {
+    values.as_array().unwrap().iter().map(Value::to_string).collect()
+}
+
+/// The lines of the catalog, as JSON values.
+fn kept(catalog: &Catalog) -> Vec<String> {
+    let lines = catalog.lines(Api::Tfc);
+    lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap().to_string())
+        .collect()
+}
+
+#[test]
+fn an_array_in_each_request_holds_every_line_once() {
+    let listener = Listener::start(|_| 200);
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("HTTP_FORWARD_TOKEN", "invented")
+        .with("HTTP_FORWARD_BATCH", 4);
+    let expected = json!({"sink": "http", "sent": 10, "waiting": 0, "undelivered": 0, "error": null});
+    assert_eq!(forward(&catalog, "http", 0), expected);
+    let requests = listener.requests();
+    assert!(requests[0].head.starts_with("POST /in?source=trail HTTP/1.1"));
+    assert_eq!(requests[0].header("content-type"), Some("application/json"));
+    assert_eq!(requests[0].header("authorization"), Some("Bearer invented"));
+    let arrays: Vec<_> = requests
+        .iter()
+        .map(|request| texts(&serde_json::from_str(&request.body).unwrap()))
+        .collect();
+    assert_eq!(arrays.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
+    assert_eq!(arrays.concat(), kept(&catalog));
+    assert_eq!(forward(&catalog, "http", 0)["sent"], 0);
+}
+
+#[test]
+fn a_413_halves_the_batch_down_to_the_line_that_is_put_aside() {
+    let lines = |request: &Request| request.body.lines().count();
+    let listener = Listener::start(move |request| match (lines(request), request.body.contains("60-3\"")) {
+        (3.., _) | (_, true) => 413,
+        _ => 200,
+    });
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("HTTP_FORWARD_FORMAT", "ndjson");
+    let summary = forward(&catalog, "http", 0);
+    assert_eq!((&summary["sent"], &summary["undelivered"]), (&json!(9), &json!(1)));
+    let sent: String = listener
+        .requests()
+        .iter()
+        .map(|request| request.body.as_str())
+        .collect();
+    let mut expected = catalog.lines(Api::Tfc);
+    let large = expected.iter().position(|line| line.contains("60-3\"")).unwrap();
+    let large = expected.remove(large);
+    assert_eq!(sent.lines().collect::<Vec<_>>(), expected);
+    let path = catalog
+        .folder(Api::Tfc)
+        .join(".trailkeeper/tfc_audit.undelivered.jsonl");
+    let note: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(note["record"], serde_json::from_str::<Value>(&large).unwrap());
+    assert!(note["reason"].as_str().unwrap().contains("status 413"), "{note}");
+}
+
+#[test]
+fn a_listener_that_fails_is_tried_again_and_what_it_confirmed_is_not_sent_again() {
+    let mut calls = 0;
+    let listener = Listener::start(move |_| {
+        calls += 1;
+        match calls {
+            1 | 3..=6 => 503,
+            _ => 200,
+        }
+    });
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("HTTP_FORWARD_BATCH", 6);
+    // The first request comes through at its second try, the second one not at its fourth.
+    let failed = forward(&catalog, "http", 3);
+    assert_eq!((&failed["sent"], &failed["waiting"]), (&json!(6), &json!(4)));
+    let error = failed["error"].as_str().unwrap();
+    let address = listener.address.split('?').next().unwrap();
+    assert_eq!(error, format!("{address} answered with status 503, \"no, not so\""));
+    assert_eq!(forward(&catalog, "http", 0)["sent"], 4);
+    let arrays = listener
+        .requests()
+        .into_iter()
+        .map(|request| texts(&serde_json::from_str(&request.body).unwrap()));
+    assert_eq!(arrays.collect::<Vec<_>>().concat(), kept(&catalog));
+}
+
+#[test]
+fn splunk_gets_events_with_the_time_of_the_record() {
+    let listener = Listener::start(|_| 200);
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("HTTP_FORWARD_FORMAT", "splunk-hec")
+        .with("HTTP_FORWARD_TOKEN", "invented");
+    forward(&catalog, "http", 0);
+    let requests = listener.requests();
+    assert_eq!(requests[0].header("authorization"), Some("Splunk invented"));
+    let events: Vec<Value> = requests[0]
+        .body
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        events
+            .iter()
+            .map(|event| event["event"].to_string())
+            .collect::<Vec<_>>(),
+        kept(&catalog)
+    );
+    let time: chrono::DateTime<chrono::Utc> = events[0]["event"]["timestamp"].as_str().unwrap().parse().unwrap();
+    assert_eq!(
+        events[0]["time"].as_f64(),
+        Some(time.timestamp_millis() as f64 / 1000.0)
+    );
+    assert_eq!(events[0]["sourcetype"], "trailkeeper:tfc");
+}
+
+#[test]
+fn collecting_forwards_while_it_goes_on_and_a_broker_that_is_away_leaves_the_files_complete() {
+    let broker = Broker::start();
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let mut catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.set("KAFKA_SERVER", broker.address());
+    let arguments = ["collect", "--json", "--forward-kafka"];
+    let first = catalog.collect_one(0, &arguments[2..]);
+    let expected = json!([{"sink": "kafka", "sent": 10, "waiting": 0, "undelivered": 0, "error": null}]);
+    assert_eq!(first["forward"], expected);
+    broker.ask("crash");
+    catalog.set("KAFKA_TIMEOUT_SECONDS", "1");
+    let newer = serve(|options| options.give(Api::Tfc, vec![event(Api::Tfc, crate::support::at(5), "new")]));
+    let mut catalog = catalog.pointing_at(&newer);
+    let run = catalog.run(&arguments);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let summary = &run.summary()["tfc"];
+    assert_eq!(
+        (&summary["status"], &summary["appended"]),
+        (&json!("complete"), &json!(1))
+    );
+    assert_eq!(summary["forward"][0]["waiting"], 1);
+    broker.ask("restart");
+    catalog.set("KAFKA_TIMEOUT_SECONDS", "20");
+    assert_eq!(catalog.collect_one(0, &arguments[2..])["forward"][0]["sent"], 1);
+    let held: Vec<_> = broker
+        .all("tfc-logs")
+        .into_iter()
+        .map(|message| message.value)
+        .collect();
+    assert_eq!(held, catalog.lines(Api::Tfc));
+}
+
+#[test]
+fn a_run_without_forwarding_says_nothing_of_it() {
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 1, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    assert_eq!(catalog.collect_one(0, &[]).get("forward"), None);
+}
+
+#[test]
+fn standard_output_gets_the_lines_and_a_reader_that_leaves_is_no_failure() {
+    let catalog = ten_lines();
+    let mut child = catalog.start(&["forward", "stdout", "--forward-from", "start"]);
+    drop(child.stdout.take());
+    let left = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(left.code, 0, "{}", left.stderr);
+    let run = catalog.run(&["forward", "stdout", "--forward-from", "start"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.stdout.lines().collect::<Vec<_>>(), catalog.lines(Api::Tfc));
+    assert_eq!(catalog.run(&["forward", "stdout"]).stdout, "");
+}
+
+#[test]
+fn forwarding_needs_no_token_of_a_service_and_names_every_fault_of_its_own() {
+    let mut catalog = ten_lines();
+    let token = ["TFC_ORG_TOKEN", "TFC_API_URL"];
+    token.iter().for_each(|name| drop(catalog.unset(name)));
+    assert_eq!(catalog.run(&["forward", "stdout"]).code, 0);
+    catalog.set("HTTP_FORWARD_FORMAT", "xml");
+    let run = catalog.run(&["forward", "http"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr
+            .contains("HTTP_FORWARD_URL is required because the lines are to go there"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr
+            .contains("HTTP_FORWARD_FORMAT must be one of array, ndjson, splunk-hec, not `xml`")
+    );
+}

@@ -1,0 +1,233 @@
+//! A Kafka broker in a process of its own, so that it outlives the forwarders that are killed.
+//!
+//! The process is this test binary once more, at the ignored test [`serve`]. It takes commands on stdin, a line each, and
+//! answers on stdout with lines that begin with `@`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use krafka::error::ErrorCode;
+use krafka::testing::{ApiKey, Control, FakeBroker};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use super::proxy;
+
+/// The broker as a test sees it; the process ends when this is dropped.
+pub(crate) struct Broker {
+    process: Child,
+    pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    address: String,
+}
+
+/// A record of a topic.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Message {
+    pub(crate) partition: i32,
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) timestamp: i64,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Message {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(header, _)| header == name);
+        found.map_or("", |(_, value)| value.as_str())
+    }
+}
+
+impl Broker {
+    /// Starts a broker that makes topics on first use, with one partition.
+    pub(crate) fn start() -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["kafka::broker::serve", "--exact", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pipes = (
+            process.stdin.take().unwrap(),
+            BufReader::new(process.stdout.take().unwrap()),
+        );
+        let mut broker = Self {
+            process,
+            pipes: Mutex::new(pipes),
+            address: String::new(),
+        };
+        broker.address = broker.ask("address").remove(0);
+        broker
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Gives a command and reads the answer.
+    pub(crate) fn ask(&self, command: &str) -> Vec<String> {
+        let mut pipes = self.pipes.lock().unwrap();
+        writeln!(pipes.0, "{command}").unwrap();
+        let mut answer = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert!(pipes.1.read_line(&mut line).unwrap() > 0, "the broker has gone away");
+            match line.trim_end().strip_prefix('@') {
+                Some("done") => return answer,
+                Some(text) => answer.push(text.to_owned()),
+                None => {} // What the test harness of the process says.
+            }
+        }
+    }
+
+    /// All records of a topic, those of aborted and open transactions included.
+    pub(crate) fn all(&self, topic: &str) -> Vec<Message> {
+        self.messages(&format!("all {topic}"))
+    }
+
+    /// The records that a consumer with `read_committed` sees.
+    pub(crate) fn committed(&self, topic: &str) -> Vec<Message> {
+        self.messages(&format!("committed {topic}"))
+    }
+
+    fn messages(&self, command: &str) -> Vec<Message> {
+        let answer = self.ask(command);
+        answer.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Not a test: the process of a [`Broker`]. It ends when its stdin does.
+#[test]
+#[ignore = "the broker of other tests, which start it themselves"]
+fn serve() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let broker = FakeBroker::start().await.unwrap();
+        broker.set_api_versions(ApiKey::TxnOffsetCommit, 3, 3);
+        broker.set_api_versions(ApiKey::EndTxn, 0, 1);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        broker.with_state(|cluster| {
+            cluster.brokers[0].port = port.into();
+            cluster.auto_create_topics = true;
+            cluster.default_partitions = 1;
+        });
+        let upstream = broker.broker_addr(0).unwrap();
+        tokio::spawn(proxy::serve(listener, upstream));
+        let obey = tokio::task::spawn_blocking(move || {
+            let commands = std::io::stdin().lines();
+            commands
+                .map_while(Result::ok)
+                .for_each(|command| obey(&broker, port, &command));
+        });
+        obey.await.unwrap();
+    });
+}
+
+#[expect(clippy::print_stdout, reason = "the answers of the process")]
+fn obey(broker: &FakeBroker, port: u16, command: &str) {
+    let words: Vec<_> = command.split_whitespace().collect();
+    // The log of requests is for assertions that nobody makes here.
+    broker.clear_requests();
+    match words[..] {
+        ["address"] => println!("@127.0.0.1:{port}"),
+        [view @ ("all" | "committed"), topic] => print_records(broker, view, topic),
+        ["create", topic, partitions] => assert!(broker.create_topic(topic, partitions.parse().unwrap())),
+        ["no-auto-create"] => broker.with_state(|cluster| cluster.auto_create_topics = false),
+        ["refuse", api, error, times] => {
+            let error = error_code(error);
+            broker.on_times(api_key(api), times.parse().unwrap(), move |_| Control::Error(error));
+        }
+        // Every `nth` request of this kind is carried out, and its answer lost.
+        ["lose-answers", api, nth] => {
+            let (nth, count) = (nth.parse::<u64>().unwrap(), AtomicU64::new(0));
+            broker.on(api_key(api), move |_| {
+                match (count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth) {
+                    true => Control::ApplyThen(Box::new(Control::Disconnect)),
+                    false => Control::Pass,
+                }
+            });
+        }
+        // The requests of this kind with these numbers, from 1, are refused.
+        ["refuse-calls", api, error, calls] => {
+            let (error, count) = (error_code(error), AtomicU64::new(0));
+            let calls: Vec<u64> = calls.split(',').map(|call| call.parse().unwrap()).collect();
+            broker.on(api_key(api), move |_| {
+                match calls.contains(&(count.fetch_add(1, Ordering::Relaxed) + 1)) {
+                    true => Control::Error(error),
+                    false => Control::Pass,
+                }
+            });
+        }
+        ["delay", api, milliseconds] => {
+            let wait = Duration::from_millis(milliseconds.parse().unwrap());
+            broker.on(api_key(api), move |_| Control::Delay(wait));
+        }
+        ["behave"] => broker.clear_hooks(),
+        ["crash"] => broker.crash(0),
+        ["restart"] => broker.restart(0),
+        ["require-sasl", user, password] => broker.require_sasl_plain(user, password),
+        ["forget-producers", topic] => assert!(broker.clear_producer_state(topic, 0)),
+        ["forget-groups"] => broker.with_state(|cluster| cluster.groups.clear()),
+        ["offset", group, topic] => println!("@{:?}", broker.committed_offset(group, topic, 0)),
+        _ => panic!("unknown command: {command}"),
+    }
+    println!("@done");
+}
+
+#[expect(clippy::print_stdout, reason = "the answers of the process")]
+fn print_records(broker: &FakeBroker, view: &str, topic: &str) {
+    let records = match view {
+        "all" => broker.all_records(topic),
+        _ => broker.committed_records(topic),
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    for record in records.unwrap() {
+        let headers = record.headers.iter();
+        let message = Message {
+            partition: record.partition,
+            key: text(&record.key.unwrap_or_default()),
+            value: text(&record.value.unwrap_or_default()),
+            timestamp: record.timestamp,
+            headers: headers
+                .map(|(name, value)| (name.to_string(), text(value.as_deref().unwrap_or_default())))
+                .collect(),
+        };
+        println!("@{}", serde_json::to_string(&message).unwrap());
+    }
+}
+
+fn api_key(name: &str) -> ApiKey {
+    match name {
+        "produce" => ApiKey::Produce,
+        "init" => ApiKey::InitProducerId,
+        "end" => ApiKey::EndTxn,
+        "offsets" => ApiKey::TxnOffsetCommit,
+        other => panic!("unknown API: {other}"),
+    }
+}
+
+fn error_code(name: &str) -> ErrorCode {
+    match name {
+        "too-large" => ErrorCode::MessageTooLarge,
+        "no-right" => ErrorCode::TopicAuthorizationFailed,
+        "out-of-order" => ErrorCode::OutOfOrderSequenceNumber,
+        other => panic!("unknown error: {other}"),
+    }
+}

@@ -1,0 +1,103 @@
+//! The forwarder is killed at random moments, hundreds of times, while its day files grow.
+
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use super::broker::Broker;
+use super::outbox::{DAYS, Outbox, TOPIC};
+
+/// How often the forwarder is killed in each test.
+const KILLS: usize = 120;
+
+/// Kills a process as a power cut would, by the signal that nobody can catch.
+fn kill(mut process: Child) {
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+/// Lets files grow, late lines in old ones among them, and kills the forwarder again and again.
+fn torment(outbox: &mut Outbox, seed: u64, mut between: impl FnMut(usize)) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..KILLS {
+        for _ in 0..random.usize(0..4) {
+            let (day, records) = (*random.choice(&DAYS).unwrap(), random.usize(1..60));
+            outbox.append(day, records, random.usize(0..400));
+        }
+        let process = outbox
+            .catalog
+            .start(&["forward", "kafka", "--json", "--forward-from", "start"]);
+        thread::sleep(Duration::from_millis(random.u64(0..150)));
+        outbox.append(*random.choice(&DAYS).unwrap(), random.usize(1..60), 50);
+        thread::sleep(Duration::from_millis(random.u64(0..150)));
+        kill(process);
+        between(round);
+    }
+    outbox.forward(0);
+}
+
+#[test]
+fn kills_at_random_moments_lose_no_line_and_keep_the_order() {
+    let broker = Broker::start();
+    let mut outbox = Outbox::new(&broker).with("KAFKA_PROPERTIES", "batch.num.messages=50");
+    torment(&mut outbox, 1, |_| {});
+    let again = outbox.assert_at_least_once(&broker.all(TOPIC));
+    // Nothing that came again was confirmed to a cursor that lived: far less than everything each time.
+    assert!(again < outbox.lines.values().flatten().count(), "{again}");
+}
+
+#[test]
+fn kills_at_random_moments_repeat_no_line_in_a_transaction() {
+    let broker = Broker::start();
+    let mut outbox = Outbox::new(&broker)
+        .with("KAFKA_PROPERTIES", "batch.num.messages=50")
+        .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    torment(&mut outbox, 2, |_| {});
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_in_a_transaction() {
+    let broker = Broker::start();
+    let mut outbox = Outbox::new(&broker)
+        .with(
+            "KAFKA_PROPERTIES",
+            "batch.num.messages=50,reconnect.backoff.ms=10,reconnect.backoff.max.ms=50",
+        )
+        .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    torment(&mut outbox, 3, |round| {
+        broker.ask("behave");
+        match round % 4 {
+            0 => drop(broker.ask("lose-answers end 2")),
+            1 => drop(broker.ask("lose-answers produce 2")),
+            2 => drop(broker.ask("crash")),
+            _ => drop(broker.ask("restart")),
+        }
+    });
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+/// `cargo test` on a machine without it passes: the test says that it was not run.
+#[test]
+fn an_independent_consumer_reads_every_line_once() {
+    let has_consumer = Command::new("python3").args(["-c", "import confluent_kafka"]).output();
+    if !has_consumer.is_ok_and(|output| output.status.success()) {
+        return; // The PyPI package confluent-kafka is not installed here.
+    }
+    let broker = Broker::start();
+    let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    outbox.append(DAYS[0], 300, 100);
+    outbox.forward(0);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/kafka/consume.py");
+    let output = Command::new("python3")
+        .args([script, broker.address(), TOPIC, "300"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let values: Vec<_> = std::str::from_utf8(&output.stdout)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(values, outbox.lines["tfc_audit_2025-06-09.log"]);
+}

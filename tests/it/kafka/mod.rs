@@ -1,0 +1,10 @@
+//! Forwarding to Kafka: the real binary, a broker in a process of its own, and everything that can go wrong between.
+
+pub(crate) mod broker;
+mod delivery;
+mod kills;
+mod outbox;
+mod proxy;
+#[cfg(feature = "kafka-tls")]
+mod security;
+mod transactions;

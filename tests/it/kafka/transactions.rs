@@ -1,0 +1,130 @@
+//! Exactly once, with a transactional id.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::broker::Broker;
+use super::delivery::undelivered;
+use super::outbox::{DAYS, Outbox, TOPIC};
+use crate::support::Run;
+
+fn outbox(broker: &Broker) -> Outbox {
+    Outbox::new(broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1")
+}
+
+#[test]
+fn lines_and_cursor_are_committed_together_and_read_back_without_the_local_copy() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    outbox.append(DAYS[0], 3, 10);
+    outbox.append_raw("2024-12-31", "junk\n");
+    outbox.append(DAYS[2], 2, 10);
+    assert_eq!(outbox.forward(0)["sent"], 5);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+    // Offset 5 of the group is the sum of the bytes behind the cursor: the junk of another year has a group of its own.
+    let bytes: usize = outbox.lines.values().flatten().map(|line| line.len() + 1).sum();
+    assert_eq!(
+        broker.ask(&format!("offset logserver1.tfc.2025 {TOPIC}")),
+        [format!("Some({bytes})")]
+    );
+    fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
+    outbox.append(DAYS[1], 2, 10);
+    assert_eq!(outbox.forward(0)["sent"], 2);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn a_lost_local_copy_skips_nothing_although_the_first_run_after_it_does_not_reach_kafka() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    outbox.append(DAYS[0], 3, 10);
+    outbox.forward(0);
+    outbox.append(DAYS[0], 2, 10);
+    fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
+    broker.ask("crash");
+    let mut outbox = outbox.with("KAFKA_TIMEOUT_SECONDS", "1");
+    // Without --forward-from: where the archive ends, as far as is known here.
+    assert_eq!(outbox.run(&[]).code, 3);
+    outbox.append(DAYS[1], 2, 10);
+    broker.ask("restart");
+    let outbox = outbox.with("KAFKA_TIMEOUT_SECONDS", "20");
+    assert_eq!(outbox.run(&[]).code, 0);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn the_cursor_is_committed_again_at_every_run() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    outbox.append(DAYS[0], 3, 10);
+    outbox.forward(0);
+    // Kafka has forgotten it; the local copy is what is left.
+    broker.ask("forget-groups");
+    let committed = format!("offset logserver1.tfc.2025 {TOPIC}");
+    assert_eq!(broker.ask(&committed), ["None"]);
+    assert_eq!(outbox.forward(0)["sent"], 0);
+    assert_ne!(broker.ask(&committed), ["None"]);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn lost_answers_to_commits_repeat_no_line_even_if_the_forwarder_is_gone() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    for request in ["end", "offsets", "produce"] {
+        broker.ask(&format!("lose-answers {request} 2"));
+        for day in DAYS {
+            outbox.append(day, 10, 10);
+            assert_eq!(outbox.forward(0)["sent"], 10, "{request}");
+        }
+        broker.ask("behave");
+    }
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn a_line_above_the_limits_is_put_aside_in_a_transaction_too() {
+    let broker = Broker::start();
+    // The lines wait for each other, so that they are one batch.
+    let mut outbox = outbox(&broker).with("KAFKA_PROPERTIES", "linger.ms=200");
+    outbox.append(DAYS[0], 2, 10);
+    outbox.append(DAYS[0], 1, 1_100_000);
+    outbox.append(DAYS[0], 2, 10);
+    let summary = outbox.forward(0);
+    assert_eq!((&summary["sent"], &summary["undelivered"]), (&json!(4), &json!(1)));
+    outbox.lines.values_mut().next().unwrap().remove(2);
+    outbox.append(DAYS[1], 5, 10);
+    // The whole, a half of it, and a line of that; which one is for the broker's timing to say.
+    broker.ask("refuse-calls produce too-large 1,3,4");
+    let summary = outbox.forward(0);
+    assert_eq!((&summary["sent"], &summary["undelivered"]), (&json!(4), &json!(1)));
+    let notes = undelivered(&outbox);
+    assert_eq!(notes.len(), 2);
+    outbox.remove(&notes[1]["record"]);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn the_older_of_two_programs_with_one_id_ends_with_exit_4_and_says_why() {
+    let broker = Broker::start();
+    let (mut older, mut newer) = (outbox(&broker), outbox(&broker));
+    older.append(DAYS[0], 20_000, 200);
+    newer.append(DAYS[1], 5, 10);
+    broker.ask("delay end 300");
+    let process = older
+        .catalog
+        .start(&["forward", "kafka", "--json", "--forward-from", "start"]);
+    while broker.all(TOPIC).is_empty() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(newer.forward(0)["sent"], 5);
+    let run = Run::of(process.wait_with_output().unwrap());
+    assert_eq!(run.code, 4, "{}{}", run.stdout, run.stderr);
+    let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+    let error = summary["streams"][0]["forward"][0]["error"].as_str().unwrap();
+    let expected = "another program has begun to forward with the transactional id `logserver1`, so this one stopped";
+    assert!(error.starts_with(expected), "{error}");
+}
