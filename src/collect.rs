@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
+use crate::fetch::host::Hosts;
 use crate::fetch::http::Http;
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::tally::Tally;
@@ -35,6 +36,8 @@ pub struct Task {
     pub reconcile: bool,
     /// The client that all streams share.
     pub http: Http,
+    /// The hosts that they ask.
+    pub hosts: Arc<Hosts>,
 }
 
 /// What came of a stream.
@@ -165,13 +168,15 @@ async fn run(
         delay: limits.retry_delay,
     };
     let http = task.http.with_timeout(limits.request_timeout);
-    let fetcher = Fetcher::new(settings.source.clone(), http, policy);
+    let host = task.hosts.of(settings.source.address());
+    let fetcher = Fetcher::new(settings.source.clone(), http, policy).sharing(host, limits.concurrency);
+    let fetcher = Arc::new(fetcher);
     let plan = WalkPlan {
         window,
         now: task.now,
         grace: limits.overlap,
         max_pages: limits.max_pages,
-        concurrency: 1,
+        concurrency: limits.concurrency,
     };
     let yardstick = Yardstick {
         last,

@@ -10,11 +10,12 @@ use tracing::Instrument;
 use crate::archive::Lock;
 use crate::collect::{Access, Collected, Task, collect};
 use crate::config::{StreamPlace, StreamSettings};
+use crate::fetch::host::Hosts;
 use crate::fetch::http::Http;
 use crate::forward::{Surroundings, Targets};
 use crate::metrics::Times;
 use crate::progress::Progress;
-use crate::run::{StartError, internal_failure, lock_all};
+use crate::run::{StartError, hosts_of, internal_failure, lock_all};
 use crate::stop::Stop;
 use crate::summary::StreamSummary;
 use crate::window::{Range, bound};
@@ -60,6 +61,7 @@ pub fn follow(
 ) -> Result<mpsc::Receiver<Round>, StartError> {
     let locks = lock_all(streams, (plan.clock)())?;
     let http = Http::new()?;
+    let hosts = hosts_of(streams);
     let (sender, rounds) = mpsc::channel(streams.len().max(1));
     for (settings, lock) in streams.iter().zip(locks) {
         let stream = Stream {
@@ -67,6 +69,7 @@ pub fn follow(
             lock: Arc::new(lock),
             plan,
             http: http.clone(),
+            hosts: Arc::clone(&hosts),
             targets: targets.clone(),
             progress: progress.clone(),
             stop: stop.clone(),
@@ -83,6 +86,7 @@ struct Stream {
     lock: Arc<Lock>,
     plan: Plan,
     http: Http,
+    hosts: Arc<Hosts>,
     targets: Targets,
     progress: Progress,
     stop: Stop,
@@ -100,6 +104,7 @@ impl Stream {
                     range,
                     reconcile: false,
                     http: self.http.clone(),
+                    hosts: Arc::clone(&self.hosts),
                 })
                 .await;
             let ended = (self.plan.clock)();

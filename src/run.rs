@@ -9,6 +9,7 @@ use tracing::Instrument;
 use crate::archive::{BadName, Location, Lock, LockError};
 use crate::collect::{Access, CollectError, Collected, Task, collect};
 use crate::config::{StreamPlace, StreamSettings};
+use crate::fetch::host::Hosts;
 use crate::fetch::http::{Http, SetupError};
 use crate::forward::{Surroundings, Targets};
 use crate::lateness::minutes;
@@ -97,6 +98,7 @@ pub async fn run_and_forward(
         range: order.range,
         reconcile: order.reconcile,
         http: Http::new()?,
+        hosts: hosts_of(streams),
     };
     let surroundings = Surroundings {
         now: order.now,
@@ -164,6 +166,14 @@ fn location(settings: &StreamSettings) -> Result<Location, StartError> {
     let stream = settings.kind.name;
     Location::new(&settings.folder, &settings.base, &settings.extension)
         .map_err(|cause| StartError::Name { stream, cause })
+}
+
+/// The hosts of these streams' services.
+pub(crate) fn hosts_of(streams: &[StreamSettings]) -> Arc<Hosts> {
+    let addresses = streams
+        .iter()
+        .map(|settings| (settings.source.address(), settings.limits.concurrency));
+    Arc::new(Hosts::new(addresses))
 }
 
 fn log_end(collected: &Collected) {

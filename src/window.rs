@@ -15,8 +15,12 @@ const WIDEST: TimeDelta = TimeDelta::days(400);
 /// A slice is not divided below this: what happened within it is fetched whole, however much it is.
 const LEAST_WIDTH: TimeDelta = TimeDelta::seconds(1);
 
-/// Records that a slice should bring: enough for few requests, little enough to hold in memory.
-const TARGET_RECORDS: usize = 2_000;
+/// Records that a slice should bring at most: little enough to hold several of them in memory.
+const MOST_TARGET_RECORDS: usize = 2_000;
+
+/// Pages that a slice should bring: so many that its ends count for little, so few that slices which are fetched side
+/// by side end at about the same time.
+const TARGET_PAGES: usize = 10;
 
 /// How much longer a slice may be than the one before it, so that one quiet night does not make the morning overflow.
 const GROWTH: i32 = 8;
@@ -187,6 +191,7 @@ pub struct SlicePlan {
     rest: Option<Slice>,
     end: DateTime<Utc>,
     width: TimeDelta,
+    target_records: usize,
     /// What is known to be dense in what is still to be given out, the nearest last.
     dense: Vec<Dense>,
     /// No slice is longer, since the service could not answer for one.
@@ -203,8 +208,8 @@ struct Dense {
 }
 
 impl SlicePlan {
-    /// A plan for the whole of `window`.
-    pub fn new(window: Window) -> Self {
+    /// A plan for the whole of `window`, of a service that gives so many records in a page.
+    pub fn new(window: Window, page_size: u32) -> Self {
         Self {
             rest: Some(Slice {
                 from: window.from,
@@ -212,6 +217,7 @@ impl SlicePlan {
             }),
             end: window.to,
             width: FIRST_WIDTH,
+            target_records: (page_size as usize * TARGET_PAGES).clamp(1, MOST_TARGET_RECORDS),
             dense: Vec::new(),
             widest: WIDEST,
         }
@@ -237,16 +243,20 @@ impl SlicePlan {
     }
 
     /// A slice came back whole with this many records: fit the length of the next ones to it.
+    ///
+    /// Several may come back before one of the new length was seen: they do not lengthen it one after the other.
     pub fn completed(&mut self, slice: Slice, records: usize) {
-        let longest = slice.width().max(self.width) * GROWTH;
+        let longest = self.width.max(slice.width() * GROWTH);
         self.widest = (self.widest + self.widest / CAUTION).min(WIDEST);
-        self.width = width_for_target(slice.width(), records).clamp(LEAST_WIDTH, longest.min(self.widest));
+        self.width = self
+            .fitting(slice.width(), records)
+            .clamp(LEAST_WIDTH, longest.min(self.widest));
     }
 
     /// A slice held too much: at least `records` of it lie between its newer end and `oldest`. It is given out again, in
     /// shorter slices, and so is everything behind it.
     pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, records: usize) {
-        let width = width_for_target(slice.to - oldest, records).max(LEAST_WIDTH);
+        let width = self.fitting(slice.to - oldest, records).max(LEAST_WIDTH);
         // Nothing is known of what lies before it: as dense as the rest, or quiet.
         let from = floor_to_millisecond(oldest) - LEAST_WIDTH;
         self.dense.push(Dense { from, width });
@@ -266,13 +276,13 @@ impl SlicePlan {
             to: self.end,
         });
     }
-}
 
-/// The length in which, at the same density, the wanted number of records would lie.
-fn width_for_target(width: TimeDelta, records: usize) -> TimeDelta {
-    let factor = TARGET_RECORDS as f64 / records.max(1) as f64;
-    let milliseconds = width.num_milliseconds() as f64 * factor;
-    TimeDelta::milliseconds(milliseconds.min(WIDEST.num_milliseconds() as f64) as i64)
+    /// The length in which, at the same density, the wanted number of records would lie.
+    fn fitting(&self, width: TimeDelta, records: usize) -> TimeDelta {
+        let factor = self.target_records as f64 / records.max(1) as f64;
+        let milliseconds = width.num_milliseconds() as f64 * factor;
+        TimeDelta::milliseconds(milliseconds.min(WIDEST.num_milliseconds() as f64) as i64)
+    }
 }
 
 #[cfg(test)]
@@ -296,14 +306,14 @@ mod tests {
 
     #[test]
     fn an_empty_window_is_still_asked_for_once() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(0)));
+        let mut plan = SlicePlan::new(Window::new(at(0), at(0)), 200);
         assert_eq!(plan.next_slice(), Some(Slice { from: at(0), to: at(0) }));
         assert_eq!(plan.next_slice(), None);
     }
 
     #[test]
     fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 365)));
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 365)), 200);
         let first = plan.next_slice().unwrap();
         plan.completed(first, 0);
         let second = plan.next_slice().unwrap();
@@ -324,7 +334,7 @@ mod tests {
 
     /// How many of a day's slices are read in vain, because they turn out to hold more than 10 000 records.
     fn overflows_of_a_day(held: impl Fn(Slice) -> (usize, DateTime<Utc>)) -> usize {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000)));
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000)), 200);
         let mut overflows = 0;
         while let Some(slice) = plan.next_slice() {
             let (records, oldest_read) = held(slice);
@@ -340,7 +350,7 @@ mod tests {
 
     #[test]
     fn what_was_too_wide_once_is_hardly_tried_again() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 30)));
+        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 30)), 200);
         let (mut refused, mut given) = (0, 0);
         while let Some(slice) = plan.next_slice() {
             if slice.width() > TimeDelta::minutes(40) {
@@ -420,7 +430,7 @@ mod tests {
             answers in prop::collection::vec((0_usize..20_000, 0_u8..4), 1..60),
         ) {
             let window = Window::new(at(0), at(width));
-            let mut plan = SlicePlan::new(window);
+            let mut plan = SlicePlan::new(window, 200);
             let mut answers = answers.into_iter().cycle();
             let mut covered = window.from;
             for _ in 0..200_000 {

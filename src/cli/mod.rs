@@ -148,6 +148,18 @@ pub struct Sandbox {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
+    /// Hold every answer back for this many milliseconds
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub latency_ms: u64,
+
+    /// Compress answers for clients that take them so
+    #[arg(long)]
+    pub gzip: bool,
+
+    /// Let no new records appear as time goes by
+    #[arg(long)]
+    pub still: bool,
+
     /// How much is said on stderr.
     #[command(flatten)]
     pub verbosity: Verbosity,
@@ -373,6 +385,9 @@ mod tests {
             listen: "127.0.0.1:8360".parse().unwrap(),
             records: 2_000,
             seed: 1,
+            latency_ms: 0,
+            gzip: false,
+            still: false,
             verbosity: Verbosity::default(),
         };
         assert_eq!(typed("sandbox").unwrap(), Command::Sandbox(sandbox.clone()));
@@ -380,10 +395,13 @@ mod tests {
             listen: "[::1]:0".parse().unwrap(),
             records: 5,
             seed: 7,
+            latency_ms: 50,
+            gzip: true,
+            still: true,
             ..sandbox
         };
         assert_eq!(
-            typed("sandbox --listen [::1]:0 --records 5 --seed 7").unwrap(),
+            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --gzip --still").unwrap(),
             Command::Sandbox(other)
         );
         let demo = Demo {

@@ -1,17 +1,26 @@
 //! The pieces of a stream's windows on their way into the archive, one after the other.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, NaiveDate, Utc};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::{CollectError, Collected};
 use crate::archive::Archive;
 use crate::coverage::Closed;
-use crate::fetch::Fetcher;
 use crate::fetch::walk::{Piece, Walk, WalkPlan};
+use crate::fetch::{FetchError, Fetcher};
 use crate::forward::Bell;
 use crate::lateness::Yardstick;
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Window, bound};
+
+/// How many pieces may wait for the one that is being written; each is held in memory.
+const WAITING_PIECES: usize = 1;
 
 /// Where the pieces of a walk go.
 pub(super) struct Filing<'a> {
@@ -31,7 +40,7 @@ impl Filing<'_> {
     /// run is not complete.
     pub(super) async fn file_all(
         &mut self,
-        fetcher: &Fetcher,
+        fetcher: &Arc<Fetcher>,
         plan: WalkPlan,
         gaps: &[Window],
     ) -> Result<(), CollectError> {
@@ -50,7 +59,11 @@ impl Filing<'_> {
     }
 
     /// Walks a gap; a refusal of the service is the outcome, whatever else goes wrong is the end.
-    async fn close_gap(&mut self, fetcher: &Fetcher, plan: WalkPlan) -> Result<Option<CollectError>, CollectError> {
+    async fn close_gap(
+        &mut self,
+        fetcher: &Arc<Fetcher>,
+        plan: WalkPlan,
+    ) -> Result<Option<CollectError>, CollectError> {
         let (from, to) = (bound(plan.window.from), bound(plan.window.to));
         tracing::info!(from, to, "going back for a time that no run has asked for");
         let result = self.file_window(fetcher, plan).await;
@@ -70,22 +83,28 @@ impl Filing<'_> {
         }
     }
 
-    /// Files each piece of a window before the next one is asked for; a wish to stop is heard between writes.
-    async fn file_window(&mut self, fetcher: &Fetcher, plan: WalkPlan) -> Result<(), CollectError> {
+    /// Files the pieces of a window, one after the other; a wish to stop is heard between writes.
+    async fn file_window(&mut self, fetcher: &Arc<Fetcher>, plan: WalkPlan) -> Result<(), CollectError> {
         self.progress.begin(plan.window);
-        let mut walk = Walk::new(fetcher, plan);
+        // What is left of the walk ends when the tasks are dropped.
+        let mut walking = JoinSet::new();
+        let (sender, mut pieces) = mpsc::channel(WAITING_PIECES);
+        walking.spawn(walk(Arc::clone(fetcher), plan, sender).in_current_span());
         loop {
             let piece = tokio::select! {
                 biased;
                 () = self.stop.requested() => return Err(CollectError::Stopped),
-                piece = walk.next_piece() => piece?,
+                piece = pieces.recv() => piece,
             };
-            let Some(piece) = piece else {
-                self.collected.covered_to = Some(plan.window.to);
-                return Ok(());
-            };
-            self.file(piece)?;
+            let Some(piece) = piece else { break };
+            blocking(|| self.file(piece))?;
         }
+        match walking.join_next().await {
+            Some(Ok(result)) => result?,
+            _ => return Err(CollectError::Internal("the walk over a window panicked".into())),
+        }
+        self.collected.covered_to = Some(plan.window.to);
+        Ok(())
     }
 
     fn file(&mut self, piece: Piece) -> Result<(), CollectError> {
@@ -102,6 +121,26 @@ impl Filing<'_> {
         self.progress
             .advance(done_to, self.collected.appended - appended_before);
         Ok(())
+    }
+}
+
+/// Walks a window and hands on its pieces. A task of its own: requests go on while a piece is written and synced.
+async fn walk(fetcher: Arc<Fetcher>, plan: WalkPlan, pieces: mpsc::Sender<Piece>) -> Result<(), FetchError> {
+    let mut walk = Walk::new(&fetcher, plan);
+    while let Some(piece) = walk.next_piece().await? {
+        // Nobody receives after a write has failed.
+        if pieces.send(piece).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Does work that blocks, letting the other tasks of this thread go on elsewhere where there are other threads.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `trailkeeper sandbox`: a stand-in for the services, until it is told to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -14,8 +15,15 @@ use crate::summary::Exit;
 /// Serves until Ctrl-C or SIGTERM.
 pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit {
     let _log = logging::start(arguments.verbosity, None, &progress(true), clock);
-    let mut options = Options::new(Arc::new(clock)).records(arguments.records as usize);
+    let options = Options::new(Arc::new(clock));
+    let records = arguments.records as usize;
+    let mut options = match arguments.still {
+        true => options.still(records),
+        false => options.records(records),
+    };
     options.seed = arguments.seed;
+    options.latency = Duration::from_millis(arguments.latency_ms);
+    options.gzip = arguments.gzip;
     options.listen = arguments.listen;
     let sandbox = match Sandbox::start(options).await {
         Ok(sandbox) => sandbox,

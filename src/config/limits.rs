@@ -8,7 +8,8 @@ use crate::env::{Env, Faults, seconds, whole_number};
 use crate::source::Kind;
 
 /// The variables that are read here; each also with a stream's prefix, `MAIL_MAX_PAGES`.
-pub(super) const VARIABLES: [&str; 8] = [
+pub(super) const VARIABLES: [&str; 9] = [
+    "FETCH_CONCURRENCY",
     "INITIAL_LOOKBACK_DAYS",
     "MAX_PAGES",
     "MAX_RETRIES",
@@ -29,6 +30,8 @@ pub struct Limits {
     pub max_pages: u32,
     /// How long before the last record a run asks again; `OVERLAP_MINUTES`, 2.
     pub overlap: TimeDelta,
+    /// How many requests are under way at a time at most; `FETCH_CONCURRENCY`, 4.
+    pub concurrency: usize,
     /// How often one request is tried again; `MAX_RETRIES`, 3.
     pub max_retries: u32,
     /// The first wait before a request is tried again; `RETRY_DELAY_SECONDS`, 2.
@@ -50,6 +53,7 @@ impl Limits {
         let lookback = kind.lookback_days.to_string();
         let max_pages = env.per_stream(prefix, "MAX_PAGES", "20", whole_number(1..=1_000), faults);
         let overlap = env.per_stream(prefix, "OVERLAP_MINUTES", "2", whole_number(0..=10_080), faults);
+        let concurrency = env.per_stream(prefix, "FETCH_CONCURRENCY", "4", whole_number(1..=64), faults);
         let max_retries = env.per_stream(prefix, "MAX_RETRIES", "3", whole_number(0..=100), faults);
         let delays = seconds(0.0..=LONGEST_RETRY_DELAY_SECONDS);
         let retry_delay = env.per_stream(prefix, "RETRY_DELAY_SECONDS", "2", delays, faults);
@@ -66,6 +70,7 @@ impl Limits {
         Some(Self {
             max_pages: max_pages?,
             overlap: TimeDelta::minutes(overlap?),
+            concurrency: concurrency?,
             max_retries: max_retries?,
             retry_delay: retry_delay?,
             request_timeout: request_timeout?,
@@ -92,6 +97,7 @@ mod tests {
         let expected = Limits {
             max_pages: 20,
             overlap: TimeDelta::minutes(2),
+            concurrency: 4,
             max_retries: 3,
             retry_delay: Duration::from_secs(2),
             request_timeout: Duration::from_secs(60),

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::host::Host;
 use super::http::Http;
 use super::retry::Failure;
 use crate::source::{Authorization, TokenRequest};
@@ -26,13 +27,22 @@ struct Minted {
     renew_at: Instant,
 }
 
+/// What minting a token takes.
+pub(super) struct Minting<'a> {
+    /// Sends the request.
+    pub(super) http: &'a Http,
+    /// Allows it.
+    pub(super) host: &'a Host,
+    /// Counts it.
+    pub(super) requests: &'a AtomicU64,
+}
+
 impl Credentials {
-    /// The header to send; mints a token where there is none or it ends soon, and counts that request.
+    /// The header to send; mints a token where there is none or it ends soon.
     pub(super) async fn header(
         &self,
-        http: &Http,
         authorization: &Authorization,
-        requests: &AtomicU64,
+        minting: Minting<'_>,
     ) -> Result<SecretString, Failure> {
         let request = match authorization {
             Authorization::Fixed(value) => {
@@ -44,8 +54,7 @@ impl Credentials {
         if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(token.header.clone());
         }
-        requests.fetch_add(1, Ordering::Relaxed);
-        let token = mint(http, request).await?;
+        let token = mint(minting, request).await?;
         let value = token.header.clone();
         *minted = Some(token);
         Ok(value)
@@ -65,9 +74,10 @@ impl Credentials {
         }
     }
 
-    /// Forgets a token that was refused, so that the next request mints one. Returns whether there was one to forget.
-    pub(super) async fn forget(&self) -> bool {
-        self.minted.lock().await.take().is_some()
+    /// Forgets a token that was refused, so that the next request mints one; unless another request has seen to that.
+    pub(super) async fn forget(&self, refused: &SecretString) {
+        let mut minted = self.minted.lock().await;
+        minted.take_if(|token| token.header.expose_secret() == refused.expose_secret());
     }
 }
 
@@ -84,8 +94,10 @@ fn without(text: &str, secret: &str) -> String {
     }
 }
 
-async fn mint(http: &Http, request: &TokenRequest) -> Result<Minted, Failure> {
-    let answer = http.post_json(request.url.clone(), &request.body).await?;
+async fn mint(minting: Minting<'_>, request: &TokenRequest) -> Result<Minted, Failure> {
+    let _permit = minting.host.permit().await;
+    minting.requests.fetch_add(1, Ordering::Relaxed);
+    let answer = minting.http.post_json(request.url.clone(), &request.body).await?;
     let token = (request.read)(&answer)?;
     let lifetime = Duration::from_secs(token.expires_in);
     // The service hands out the same token again until it ends, so its rest may be shorter than the margin.

@@ -6,20 +6,25 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::printable::excerpt;
 use crate::record::{ReadError, Reader, Record, Rejected};
-use crate::source::{Ask, BadPage, Next, Source};
-use credentials::Credentials;
+use crate::source::{Ask, Authorization, BadPage, Next, Source};
+use credentials::{Credentials, Minting};
+use host::Host;
 use http::Http;
+use pace::Pace;
 use retry::{Failure, RetryPolicy};
 use tally::Tally;
 
 mod credentials;
 mod harvest;
+pub mod host;
 pub mod http;
 mod numbered;
+mod pace;
 pub mod probe;
 pub mod retry;
 mod slice;
@@ -38,6 +43,9 @@ pub struct Fetcher {
     http: Http,
     policy: RetryPolicy,
     credentials: Credentials,
+    host: Arc<Host>,
+    slots: Semaphore,
+    pace: Pace,
     counters: Counters,
     largest_answer: AtomicUsize,
     pause: Pause,
@@ -162,13 +170,16 @@ impl std::fmt::Display for Attempts {
 }
 
 impl Fetcher {
-    /// A fetcher that asks `source` through `http`.
+    /// A fetcher that asks `source` through `http`, for one page at a time.
     pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
         Self {
+            pace: Pace::new(source.requests_per_second()),
             source,
             http,
             policy,
             credentials: Credentials::default(),
+            host: Arc::new(Host::new(1)),
+            slots: Semaphore::new(1),
             counters: Counters::default(),
             largest_answer: AtomicUsize::new(0),
             pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
@@ -179,6 +190,14 @@ impl Fetcher {
     #[must_use]
     pub fn with_pause(mut self, pause: Pause) -> Self {
         self.pause = pause;
+        self
+    }
+
+    /// The same for so many pages at a time, of a host that other streams may ask too.
+    #[must_use]
+    pub fn sharing(mut self, host: Arc<Host>, concurrency: usize) -> Self {
+        self.host = host;
+        self.slots = Semaphore::new(concurrency.max(1));
         self
     }
 
@@ -216,6 +235,7 @@ impl Fetcher {
                 Err(failure) => failure,
             };
             failed += 1;
+            let asked_too_much = failure.asked_too_much();
             if can_narrow && self.says_too_wide(&failure) {
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
@@ -234,6 +254,7 @@ impl Fetcher {
                 self.explain(failure, failed).await
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            let _hold = asked_too_much.then(|| self.host.hold());
             (self.pause)(wait).await;
         }
     }
@@ -241,29 +262,42 @@ impl Fetcher {
     /// One attempt; a minted token that was refused is minted anew, once. A fresh one too: the service hands out the same
     /// token until it ends, so it may have had a moment left to live.
     async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
-        match self.get(ask, &self.header().await?).await {
-            Err(Failure::Status { status: 401, .. }) if self.credentials.forget().await => {
-                self.get(ask, &self.header().await?).await
-            }
-            result => result,
+        let header = self.header().await?;
+        let result = self.get(ask, &header).await;
+        let is_minted = matches!(self.source.authorization(), Authorization::Minted(_));
+        if !is_minted || !matches!(result, Err(Failure::Status { status: 401, .. })) {
+            return result;
         }
+        self.credentials.forget(&header).await;
+        self.get(ask, &self.header().await?).await
     }
 
     async fn header(&self) -> Result<SecretString, Failure> {
-        self.credentials
-            .header(&self.http, self.source.authorization(), &self.counters.requests)
-            .await
+        let minting = Minting {
+            http: &self.http,
+            host: &self.host,
+            requests: &self.counters.requests,
+        };
+        self.credentials.header(self.source.authorization(), minting).await
     }
 
     async fn get(&self, ask: &Ask, header: &SecretString) -> Result<FetchedPage, Failure> {
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let url = self.source.page_url(ask);
-        tracing::debug!(%url, "asking");
-        let body = self.http.get(url, header).await?;
+        let body = self.body(self.source.page_url(ask), header).await?;
         let page = read(&*self.source, ask, &body)?;
         tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
         Ok(page)
+    }
+
+    /// The body of an answer, asked for when the host and the pace allow it.
+    async fn body(&self, url: Url, header: &SecretString) -> Result<String, Failure> {
+        // It is never closed.
+        let _slot = self.slots.acquire().await;
+        let _permit = self.host.permit().await;
+        self.pace.turn().await;
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%url, "asking");
+        self.http.get(url, header).await
     }
 
     /// A server's text as a message can hold it: short, harmless, and without the secrets that it was sent.

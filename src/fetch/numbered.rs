@@ -4,17 +4,33 @@
 //! but nothing could be filed before the last page is in. So a feed of more pages than the cap is read in blocks from its
 //! far end: each block is read forwards, towards older records, until it meets what the block before it brought. Meeting
 //! it is the proof that nothing lies between them; records that were pushed over the edge of a block are read again.
+//!
+//! Pages one after the other, from newer to older ones, can only repeat records: what is pushed goes to where the reading
+//! has not been yet. Side by side they can miss some, where an older page is answered before a newer one and records are
+//! pushed from the older page to the newer one's place in between. So pages are read side by side only between two looks
+//! at one page behind them, their landmark: whatever comes in among or before them pushes the landmark's records too. If
+//! it has not moved, all pages show the feed as it was at one moment, and join without a gap; else they are thrown away
+//! and the block is read page by page.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::harvest::{Harvest, Horizon, MOST_IDLE_PAGES};
+use super::walk::WalkPlan;
 use super::{FetchError, FetchedPage, Fetcher, PageError};
 use crate::record::{Identity, Record, Rejected};
 use crate::source::{Ask, Next, PageSize, Position};
 use crate::window::Window;
 
-/// Pages of a block: the one that meets the block before comes on top, so that a short block reads many pages twice.
-const BLOCK_PAGES: u32 = 4;
+/// Pages of a block: the one that meets the block before comes on top, so that a short block reads many pages twice, and
+/// a long one takes much memory.
+const BLOCK_PAGES: u32 = 8;
+
+/// Of so many pages the last ones of a feed are read side by side: of fewer, the two looks at the landmark take as long
+/// as reading one by one, and more take too much memory before anything is known to be good.
+const WORTHWHILE: RangeInclusive<u32> = 5..=64;
 
 /// No feed has more pages: 14 days of it would be a record every 12 milliseconds.
 const MOST_PAGES: u32 = 100_000;
@@ -25,6 +41,7 @@ pub(super) struct NumberedWalk {
     window: Window,
     horizon: Horizon,
     max_pages: u32,
+    concurrency: usize,
     size: PageSize,
     state: State,
 }
@@ -33,11 +50,8 @@ pub(super) struct NumberedWalk {
 enum State {
     /// Nothing was read.
     Start,
-    /// What lies before page `first_page` is still to be read, up to where it meets `frontier`.
-    Blocks {
-        first_page: u32,
-        frontier: HashSet<Identity>,
-    },
+    /// What lies before page `first_page` is still to be read, up to where it meets that page as it was read.
+    Blocks { first_page: u32, frontier: Landmark },
     /// Everything was read.
     Done,
 }
@@ -46,15 +60,51 @@ enum State {
 struct Block {
     harvest: Harvest,
     /// What its first page held: the block after it has to meet this.
-    newest: HashSet<Identity>,
+    newest: Landmark,
+}
+
+/// A page as it was read once, to be known again; empty where there is none.
+#[derive(Debug, Default)]
+struct Landmark {
+    identities: HashSet<Identity>,
+    /// The contents of all that it held, in its order.
+    contents: Vec<u128>,
+}
+
+impl Landmark {
+    fn of(page: &FetchedPage) -> Self {
+        Self {
+            identities: identities(&page.records).collect(),
+            contents: contents(&page.records).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.contents.is_empty()
+    }
+
+    /// Whether one of its records is in the page.
+    fn is_met_by(&self, page: &FetchedPage) -> bool {
+        identities(&page.records).any(|identity| self.identities.contains(&identity))
+    }
+
+    /// Whether the page, read again, proves that nothing has come in before or inside it. Its end may be gone, by
+    /// retention. Where it holds the same content twice it could be shifted and look alike.
+    fn has_not_moved(&self, page: &FetchedPage) -> bool {
+        let now: Vec<u128> = contents(&page.records).collect();
+        let distinct: HashSet<&u128> = now.iter().collect();
+        !now.is_empty() && self.contents.starts_with(&now) && distinct.len() == now.len()
+    }
 }
 
 impl NumberedWalk {
-    pub(super) fn new(window: Window, horizon: Horizon, max_pages: u32) -> Self {
+    /// A walk over `window`, which may be a little wider than the plan's.
+    pub(super) fn new(window: Window, plan: WalkPlan) -> Self {
         Self {
             window,
-            horizon,
-            max_pages,
+            horizon: plan.last_horizon(),
+            max_pages: plan.max_pages,
+            concurrency: plan.concurrency,
             size: PageSize::default(),
             state: State::Start,
         }
@@ -86,11 +136,15 @@ impl NumberedWalk {
     async fn start(&mut self, fetcher: &Fetcher) -> Result<Harvest, PageError> {
         let first = self.page(fetcher, 1).await?;
         let pages = self.count_pages(fetcher, &first).await?;
-        if pages <= self.max_pages {
-            return Ok(self.read_block(fetcher, 1, Some(first), &HashSet::new()).await?.harvest);
+        if pages > self.max_pages {
+            tracing::info!(pages, "more pages than the cap: reading from the oldest on");
+            return self.next_block(fetcher, pages + 1, Landmark::default()).await;
         }
-        tracing::info!(pages, "more pages than the cap: reading from the oldest on");
-        self.next_block(fetcher, pages + 1, HashSet::new()).await
+        if let Some(block) = self.read_last_side_by_side(fetcher, 1, pages).await? {
+            return Ok(block.harvest);
+        }
+        let block = self.read_block(fetcher, 1, Some(first), &Landmark::default()).await?;
+        Ok(block.harvest)
     }
 
     /// The number of pages: as the answer says, or found by following them to the end.
@@ -108,14 +162,16 @@ impl NumberedWalk {
     }
 
     /// The block that ends where `end_page` began when the feed's pages were last counted.
-    async fn next_block(
-        &mut self,
-        fetcher: &Fetcher,
-        end_page: u32,
-        frontier: HashSet<Identity>,
-    ) -> Result<Harvest, PageError> {
+    async fn next_block(&mut self, fetcher: &Fetcher, end_page: u32, frontier: Landmark) -> Result<Harvest, PageError> {
         let first_page = end_page.saturating_sub(BLOCK_PAGES.min(self.max_pages)).max(1);
-        let block = self.read_block(fetcher, first_page, None, &frontier).await?;
+        let side_by_side = match frontier.is_empty() {
+            true => self.read_last_side_by_side(fetcher, first_page, end_page - 1).await?,
+            false => self.read_side_by_side(fetcher, first_page, end_page, &frontier).await?,
+        };
+        let block = match side_by_side {
+            Some(block) => block,
+            None => self.read_block(fetcher, first_page, None, &frontier).await?,
+        };
         self.state = match first_page {
             1 => State::Done,
             // Retention can take the last pages away; an empty block met nothing and leaves the frontier as it was.
@@ -128,26 +184,88 @@ impl NumberedWalk {
         Ok(block.harvest)
     }
 
+    /// Reads the last pages of the feed side by side; `None` where they cannot be shown to join, or it is not worth it.
+    async fn read_last_side_by_side(
+        &self,
+        fetcher: &Fetcher,
+        first_page: u32,
+        last_page: u32,
+    ) -> Result<Option<Block>, PageError> {
+        let pages = last_page.saturating_sub(first_page) + 1;
+        if self.concurrency < 2 || !WORTHWHILE.contains(&pages) {
+            return Ok(None);
+        }
+        let last = self.page(fetcher, last_page).await?;
+        if last.next != Next::Last {
+            return Ok(None);
+        }
+        let landmark = Landmark::of(&last);
+        let block = self
+            .read_side_by_side(fetcher, first_page, last_page, &landmark)
+            .await?;
+        Ok(block.map(|mut block| {
+            block.harvest.add(self.window, last.records);
+            block
+        }))
+    }
+
+    /// Reads the pages before `landmark_page` side by side; `None` where they cannot be shown to join each other and the
+    /// landmark, which was read before.
+    async fn read_side_by_side(
+        &self,
+        fetcher: &Fetcher,
+        first_page: u32,
+        landmark_page: u32,
+        landmark: &Landmark,
+    ) -> Result<Option<Block>, PageError> {
+        if self.concurrency < 2 {
+            return Ok(None);
+        }
+        let pages: Vec<FetchedPage> = stream::iter(first_page..landmark_page)
+            .map(|number| self.page(fetcher, number))
+            .buffered(self.concurrency)
+            .try_collect()
+            .await?;
+        let landmark_again = self.page(fetcher, landmark_page).await?;
+        let all_go_on = (first_page..)
+            .zip(&pages)
+            .all(|(number, page)| page.next == Next::At(Position::Number(number + 1)));
+        if !all_go_on || !landmark.has_not_moved(&landmark_again) {
+            tracing::debug!(
+                first_page,
+                "records came in while pages were read: reading them one by one"
+            );
+            return Ok(None);
+        }
+        let mut block = Block {
+            newest: pages.first().map(Landmark::of).unwrap_or_default(),
+            harvest: Harvest::new(self.horizon),
+        };
+        for page in pages {
+            block.harvest.add(self.window, page.records);
+        }
+        Ok(Some(block))
+    }
+
     /// Reads forwards from `first_page`, to the frontier or the end of the feed.
     async fn read_block(
         &self,
         fetcher: &Fetcher,
         first_page: u32,
         already_read: Option<FetchedPage>,
-        frontier: &HashSet<Identity>,
+        frontier: &Landmark,
     ) -> Result<Block, PageError> {
-        let mut block = Block {
-            harvest: Harvest::new(self.horizon),
-            newest: HashSet::new(),
-        };
         let mut page = match already_read {
             Some(page) => page,
             None => self.page(fetcher, first_page).await?,
         };
-        block.newest = identities(&page.records).collect();
+        let mut block = Block {
+            harvest: Harvest::new(self.horizon),
+            newest: Landmark::of(&page),
+        };
         let (mut number, mut idle_pages) = (first_page, 0);
         loop {
-            let meets_frontier = identities(&page.records).any(|identity| frontier.contains(&identity));
+            let meets_frontier = frontier.is_met_by(&page);
             let added = block.harvest.add(self.window, page.records);
             idle_pages = if added.new == 0 { idle_pages + 1 } else { 0 };
             number = match page.next {
@@ -196,6 +314,13 @@ fn identities(records: &[Result<Record, Rejected>]) -> impl Iterator<Item = Iden
     records.iter().flatten().map(|record| record.identity)
 }
 
+fn contents(records: &[Result<Record, Rejected>]) -> impl Iterator<Item = u128> + '_ {
+    records.iter().map(|item| match item {
+        Ok(record) => record.identity.content,
+        Err(rejected) => rejected.content,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -207,10 +332,15 @@ mod tests {
 
     use super::*;
     use crate::env::{Env, Faults};
+    use crate::fetch::host::Host;
     use crate::fetch::http::Http;
+    use crate::fetch::pace::Pace;
     use crate::fetch::retry::RetryPolicy;
     use crate::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step, When};
     use crate::source::SOURCES;
+
+    /// The most requests under way at a time.
+    const CONCURRENCY: usize = 6;
 
     fn now() -> DateTime<Utc> {
         "2025-06-09T12:00:00Z".parse().unwrap()
@@ -228,19 +358,25 @@ mod tests {
             max_retries: 0,
             delay: Duration::ZERO,
         };
-        Fetcher::new(source, Http::new().unwrap(), policy)
+        let mut fetcher =
+            Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(CONCURRENCY)), CONCURRENCY);
+        fetcher.pace = Pace::new(None);
+        fetcher
     }
 
     /// The ids of each piece, oldest piece first.
-    async fn pieces(options: Options, max_pages: u32) -> Vec<Vec<String>> {
+    async fn pieces(options: Options, max_pages: u32, concurrency: usize) -> Vec<Vec<String>> {
         let sandbox = Sandbox::start(options).await.unwrap();
         let window = Window::new(now() - TimeDelta::days(14), now());
-        let horizon = Horizon {
-            filed_to: now() + TimeDelta::hours(1),
-            possible_to: now() + TimeDelta::hours(1),
+        let plan = WalkPlan {
+            window,
+            now: now(),
+            grace: TimeDelta::hours(1),
+            max_pages,
+            concurrency,
         };
         let fetcher = fetcher(&sandbox);
-        let mut walk = NumberedWalk::new(window, horizon, max_pages);
+        let mut walk = NumberedWalk::new(window, plan);
         let mut pieces = Vec::new();
         while let Some(harvest) = walk.next_piece(&fetcher).await.unwrap() {
             pieces.push(harvest.records.iter().map(|record| id_of(&record.line)).collect());
@@ -275,8 +411,14 @@ mod tests {
         let sandbox = Sandbox::start(options).await.unwrap();
         let fetcher = fetcher(&sandbox);
         let window = Window::new(now() - TimeDelta::days(14), now());
-        let (filed_to, possible_to) = (now(), now());
-        let mut walk = NumberedWalk::new(window, Horizon { filed_to, possible_to }, 5);
+        let plan = WalkPlan {
+            window,
+            now: now(),
+            grace: TimeDelta::zero(),
+            max_pages: 5,
+            concurrency: CONCURRENCY,
+        };
+        let mut walk = NumberedWalk::new(window, plan);
         loop {
             match walk.next_piece(&fetcher).await {
                 Ok(piece) => assert!(piece.is_some(), "it took the service for an honest one"),
@@ -306,24 +448,28 @@ mod tests {
 
     #[tokio::test]
     async fn few_pages_are_one_piece() {
-        let events = (0..50).map(|n| event(n * 1000, &n.to_string())).collect();
-        let pieces = pieces(options(events, 10), 5).await;
-        assert_eq!(pieces.len(), 1);
-        assert_eq!(pieces[0].len(), 50);
+        let events: Vec<_> = (0..50).map(|n| event(n * 1000, &n.to_string())).collect();
+        for concurrency in [1, 4] {
+            let pieces = pieces(options(Vec::clone(&events), 10), 5, concurrency).await;
+            assert_eq!(pieces.len(), 1);
+            assert_eq!(pieces[0].len(), 50);
+        }
     }
 
     #[tokio::test]
     async fn many_pages_come_from_the_oldest_on() {
-        let events = (0..100).map(|n| event(n * 1000, &n.to_string())).collect();
-        let pieces = pieces(options(events, 10), 2).await;
-        assert_eq!(pieces.len(), 5);
-        assert!(pieces[0].contains(&"99".to_owned()) && !pieces[0].contains(&"0".to_owned()));
-        assert!(pieces[4].contains(&"0".to_owned()));
+        let events: Vec<_> = (0..100).map(|n| event(n * 1000, &n.to_string())).collect();
+        for concurrency in [1, 4] {
+            let pieces = pieces(options(Vec::clone(&events), 10), 2, concurrency).await;
+            assert_eq!(pieces.len(), 5);
+            assert!(pieces[0].contains(&"99".to_owned()) && !pieces[0].contains(&"0".to_owned()));
+            assert!(pieces[4].contains(&"0".to_owned()));
+        }
     }
 
     #[tokio::test]
     async fn an_empty_feed_is_an_empty_piece() {
-        assert_eq!(pieces(options(Vec::new(), 10), 2).await, [Vec::<String>::new()]);
+        assert_eq!(pieces(options(Vec::new(), 10), 2, 4).await, [Vec::<String>::new()]);
     }
 
     proptest! {
@@ -335,7 +481,8 @@ mod tests {
             count in 0_i64..120,
             burst in 1_i64..5,
             page_size in 1_usize..12,
-            max_pages in 1_u32..5,
+            max_pages in 1_u32..12,
+            concurrency in 1_usize..=CONCURRENCY,
             arrivals in prop::collection::vec((1_usize..60, 1_usize..30), 0..8),
             losses in prop::collection::vec((1_usize..60, 1_usize..20), 0..3),
         ) {
@@ -350,7 +497,7 @@ mod tests {
                 options = options.step(Step::at(Api::Tfc, request, Action::DropOldest(Api::Tfc, count)));
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let pieces = runtime.block_on(pieces(options, max_pages));
+            let pieces = runtime.block_on(pieces(options, max_pages, concurrency));
             let have: BTreeSet<_> = pieces.iter().flatten().cloned().collect();
             // Which of the records of one time are lost is not said, so those of a whole time count.
             let kept = (count - (total_lost as i64).min(count)) / burst * burst;

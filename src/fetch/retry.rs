@@ -56,6 +56,14 @@ impl Failure {
             Failure::TooLarge { .. } => false,
         }
     }
+
+    /// Whether the service wants fewer requests, not only another try of this one.
+    pub fn asked_too_much(&self) -> bool {
+        matches!(
+            self,
+            Failure::Status { status: 429, .. } | Failure::Status { wait: Some(_), .. }
+        )
+    }
 }
 
 impl RetryPolicy {
@@ -129,6 +137,19 @@ mod tests {
             let expected = code == 408 || code == 429 || code >= 500;
             assert_eq!(status(code).is_transient(), expected, "status {code}");
         }
+    }
+
+    #[test]
+    fn a_service_that_says_how_long_to_wait_says_it_to_all() {
+        assert!(status(429).asked_too_much());
+        assert!(!status(503).asked_too_much());
+        assert!(!Failure::Transport("reset".into()).asked_too_much());
+        let busy = Failure::Status {
+            status: 503,
+            body: String::new(),
+            wait: Some(Duration::from_secs(1)),
+        };
+        assert!(busy.asked_too_much());
     }
 
     #[test]

@@ -90,10 +90,18 @@ enum Doubt {
         count: usize,
         was_enlarged: bool,
     },
+    /// What lies before `time` and before the slice is asked for: only if there is anything can a wide answer tell
+    /// whether the one of `count` was cut.
+    Further {
+        time: DateTime<Utc>,
+        count: usize,
+        reach: TimeDelta,
+    },
     /// Far more is asked for: if more than `count` come, the answer was not cut.
     Wide {
         time: DateTime<Utc>,
         count: usize,
+        was_enlarged: bool,
         reach: TimeDelta,
     },
 }
@@ -153,6 +161,7 @@ impl SliceWalk {
         let (from, to) = match self.doubt {
             Doubt::None | Doubt::Larger { .. } => (from, self.upper),
             Doubt::Below { time, .. } => (from, time - TICK),
+            Doubt::Further { time, reach, .. } => (from - reach, time - TICK),
             Doubt::Wide { reach, .. } => (from - reach, self.upper),
         };
         Ask {
@@ -164,7 +173,7 @@ impl SliceWalk {
 
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
     fn take(&mut self, page: FetchedPage, most_seen: usize) -> Step {
-        let count = page.records.len();
+        let found = page.records.len();
         let added = if self.is_probing_widely() {
             Added::default()
         } else {
@@ -178,19 +187,23 @@ impl SliceWalk {
                     was_enlarged,
                 },
                 _,
-            ) => self.settle_below(time, before, was_enlarged, count > 0),
+            ) => self.settle_below(time, before, was_enlarged, found > 0),
+            (Doubt::Further { time, count, reach }, _) => self.settle_further(time, count, reach, found),
             (
                 Doubt::Wide {
-                    time, count: before, ..
+                    time,
+                    count,
+                    was_enlarged,
+                    ..
                 },
                 _,
-            ) => settle_wide(time, before, count),
+            ) => self.settle_wide(time, count, was_enlarged, found),
             (_, Next::Last) => Step::Complete,
             (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
                 (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
                 (Next::At(position), Order::Unknown) => self.go_to(position),
-                (Next::Unsaid | Next::Last, Order::NewestFirst) => self.go_below(count, added.times, most_seen),
-                (Next::Unsaid | Next::Last, Order::Unknown) => self.divide(count),
+                (Next::Unsaid | Next::Last, Order::NewestFirst) => self.go_below(found, added.times, most_seen),
+                (Next::Unsaid | Next::Last, Order::Unknown) => self.divide(found),
             }),
         }
     }
@@ -319,10 +332,15 @@ impl SliceWalk {
     /// What was found strictly before the time settles the doubt, or raises the next question.
     fn settle_below(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: bool) -> Step {
         match (found, was_enlarged) {
-            (false, false) => Step::Complete,
+            (false, false) => self.probe(Doubt::Further {
+                time,
+                count,
+                reach: WIDE_PROBE,
+            }),
             (false, true) => self.probe(Doubt::Wide {
                 time,
                 count,
+                was_enlarged,
                 reach: WIDE_PROBE,
             }),
             (true, false) => self.enlarge(time, count),
@@ -330,20 +348,59 @@ impl SliceWalk {
         }
     }
 
+    /// With nothing older anywhere, no answer can show whether one was cut.
+    fn settle_further(&mut self, time: DateTime<Utc>, count: usize, reach: TimeDelta, found: usize) -> Step {
+        match found {
+            0 => Step::Complete,
+            _ => self.probe(Doubt::Wide {
+                time,
+                count,
+                was_enlarged: false,
+                reach,
+            }),
+        }
+    }
+
+    fn settle_wide(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: usize) -> Step {
+        match (found > count, was_enlarged) {
+            (true, _) => Step::Complete,
+            (false, false) => self.enlarge(time, count),
+            (false, true) => same_time(time, count),
+        }
+    }
+
+    /// Whether more than the slice is asked for, to settle a doubt.
     fn is_probing_widely(&self) -> bool {
-        matches!(self.doubt, Doubt::Wide { .. })
+        matches!(self.doubt, Doubt::Further { .. } | Doubt::Wide { .. })
     }
 
     /// The service cannot answer for as much as the probe asks for; dividing the slice would not change that.
     fn narrow_probe(&mut self) -> Step {
-        let Doubt::Wide { time, count, reach } = self.doubt else {
-            return Step::Ask;
-        };
-        if reach <= LEAST_PROBE {
-            return same_time(time, count);
+        match self.doubt {
+            Doubt::Further { time, count, reach } if reach > LEAST_PROBE => {
+                let reach = reach / 4;
+                self.probe(Doubt::Further { time, count, reach })
+            }
+            Doubt::Wide {
+                time,
+                count,
+                was_enlarged,
+                reach,
+            } if reach > LEAST_PROBE => self.probe(Doubt::Wide {
+                time,
+                count,
+                was_enlarged,
+                reach: reach / 4,
+            }),
+            Doubt::Wide {
+                time,
+                count,
+                was_enlarged,
+                ..
+            } => self.settle_wide(time, count, was_enlarged, 0),
+            Doubt::Further { .. } => Step::Complete,
+            Doubt::None | Doubt::Larger { .. } | Doubt::Below { .. } => Step::Ask,
         }
-        let reach = reach / 4;
-        self.probe(Doubt::Wide { time, count, reach })
     }
 
     fn enlarge(&mut self, time: DateTime<Utc>, count: usize) -> Step {
@@ -365,20 +422,15 @@ impl SliceWalk {
         if let Doubt::Larger { count } | Doubt::Wide { count, .. } = self.doubt {
             return same_time(self.upper, count);
         }
+        if matches!(self.doubt, Doubt::Further { .. }) {
+            return Step::Complete;
+        }
         let Some(size) = self.size.halved(self.usual_size) else {
             return Step::Fail(error);
         };
         self.restart_at(self.upper);
         self.size = size;
         Step::Ask
-    }
-}
-
-fn settle_wide(time: DateTime<Utc>, count: usize, found: usize) -> Step {
-    if found > count {
-        Step::Complete
-    } else {
-        same_time(time, count)
     }
 }
 
@@ -644,12 +696,47 @@ mod tests {
         }
 
         #[test]
+        fn slices_of_any_width_show_what_a_silent_cap_cuts_off(
+            mut service in services(),
+            cap in 1_usize..30,
+            width in 1_i64..3_000,
+        ) {
+            service.has_tokens = false;
+            service.cap = Some(cap);
+            let mut most_seen = 0;
+            let mut rest = Some(slice(-1_000, 5_000));
+            while let Some(part) = rest {
+                let (part, newer) = part.split(TimeDelta::milliseconds(width));
+                rest = newer;
+                let (end, walk) = walk(&service, part, 20, &mut most_seen, 20_000);
+                if matches!(end, Step::Fail(FetchError::SameTime { .. })) {
+                    prop_assert!(largest_burst(&service) >= cap.min(service.page_size));
+                    return Ok(());
+                }
+                prop_assert_eq!(end, Step::Complete);
+                let due: Vec<usize> = service.feed.iter().enumerate()
+                    .filter(|(_, time)| {
+                        let time = DateTime::from_timestamp_millis(START + **time).unwrap();
+                        part.from < time && time < part.to
+                    })
+                    .map(|(id, _)| id)
+                    .collect();
+                let have = ids(&walk.harvest.records);
+                // The one case that no answer can show: nothing older exists, and exactly the cap came.
+                let oldest = service.feed.iter().min().copied();
+                let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
+                let missing = due.iter().filter(|id| !have.contains(id)).count();
+                prop_assert!(missing == 0 || at_oldest > cap, "{} records are missing up to {}", missing, part.to);
+            }
+        }
+
+        #[test]
         fn the_slices_of_a_window_bring_every_record_in_pieces_that_are_each_complete(
             service in services(),
             max_pages in 1_u32..6,
             width in 1_i64..5_000,
         ) {
-            let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to));
+            let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to), 100);
             let mut filed = BTreeMap::new();
             let mut most_seen = 0;
             while let Some(mut part) = plan.next_slice() {
@@ -674,6 +761,37 @@ mod tests {
                 }
             }
             prop_assert_eq!(filed.into_keys().collect::<Vec<_>>(), all_ids(&service));
+        }
+    }
+
+    #[test]
+    fn a_burst_that_is_cut_silently_is_found_out_although_nothing_older_is_in_its_slice() {
+        let older = (0..50).map(|n| n * 10);
+        let service = Service {
+            feed: older.chain([5_000; 60]).collect(),
+            page_size: 100,
+            has_tokens: false,
+            cap: Some(40),
+            sequence: Sequence::NewestFirst,
+            includes_from: true,
+            includes_to: true,
+            sorts_pages: true,
+            gives_empty_pages: false,
+            says_last: true,
+        };
+        let (end, _) = walk(&service, slice(4_000, 6_000), 20, &mut 0, 100);
+        assert!(
+            matches!(end, Step::Fail(FetchError::SameTime { count: 40, .. })),
+            "{end:?}"
+        );
+        // One that is not cut is no reason to fail, whether or not there is anything before it.
+        for (cap, has_older) in [(None, true), (None, false), (Some(70), true)] {
+            let mut service = Service { cap, ..service.clone() };
+            if !has_older {
+                service.feed.retain(|time| *time == 5_000);
+            }
+            let (end, walk) = walk(&service, slice(4_000, 6_000), 20, &mut 0, 100);
+            assert_eq!((end, walk.harvest.records.len()), (Step::Complete, 60));
         }
     }
 

@@ -24,7 +24,7 @@ pub struct WalkPlan {
     pub grace: TimeDelta,
     /// How many pages of one cycle of tokens, or of a numbered feed, are read in a row.
     pub max_pages: u32,
-    /// How many slices are fetched side by side.
+    /// How many requests are worth having under way at a time.
     pub concurrency: usize,
 }
 
@@ -51,8 +51,10 @@ pub struct Walk<'a> {
 enum Way<'a> {
     Slices {
         slices: SlicePlan,
-        /// The newer parts of slices that were divided, the oldest last.
         in_flight: FuturesOrdered<BoxFuture<'a, Fetched>>,
+        /// Whether a slice of the present length came back whole: until then one goes alone, so that what is wrong with
+        /// the settings, or with the length, costs one request and not many.
+        is_proven: bool,
     },
     Numbered(NumberedWalk),
 }
@@ -64,8 +66,9 @@ impl<'a> Walk<'a> {
     pub fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
         let way = match fetcher.source().paging() {
             Paging::Bounded => Way::Slices {
-                slices: SlicePlan::new(plan.window),
+                slices: SlicePlan::new(plan.window, fetcher.source().page_size()),
                 in_flight: FuturesOrdered::new(),
+                is_proven: false,
             },
             Paging::Numbered => {
                 // Its lower bound may be exclusive too.
@@ -73,7 +76,7 @@ impl<'a> Walk<'a> {
                     from: plan.window.from,
                     to: plan.window.to,
                 };
-                Way::Numbered(NumberedWalk::new(whole.ask(), plan.last_horizon(), plan.max_pages))
+                Way::Numbered(NumberedWalk::new(whole.ask(), plan))
             }
         };
         Self { fetcher, plan, way }
@@ -95,7 +98,11 @@ impl<'a> Walk<'a> {
                     Piece::of(harvest, done_to)
                 }))
             }
-            Way::Slices { slices, in_flight } => next_slice(fetcher, plan, slices, in_flight).await,
+            Way::Slices {
+                slices,
+                in_flight,
+                is_proven,
+            } => next_slice(fetcher, plan, slices, in_flight, is_proven).await,
         }
     }
 }
@@ -112,6 +119,7 @@ async fn next_slice<'a>(
     plan: WalkPlan,
     slices: &mut SlicePlan,
     in_flight: &mut FuturesOrdered<BoxFuture<'a, Fetched>>,
+    is_proven: &mut bool,
 ) -> Result<Option<Piece>, FetchError> {
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
@@ -122,7 +130,8 @@ async fn next_slice<'a>(
         })
     };
     loop {
-        while in_flight.len() < plan.concurrency.max(1) {
+        let side_by_side = if *is_proven { plan.slices_in_flight() } else { 1 };
+        while in_flight.len() < side_by_side {
             let Some(slice) = slices.next_slice() else { break };
             in_flight.push_back(fetch(slice));
         }
@@ -132,6 +141,7 @@ async fn next_slice<'a>(
         match end? {
             SliceEnd::Complete(harvest) => {
                 slices.completed(slice, harvest.records.len());
+                *is_proven = true;
                 return Ok(Some(Piece::of(harvest, slice.to)));
             }
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, records),
@@ -139,10 +149,20 @@ async fn next_slice<'a>(
         }
         // What lies behind it is as long as it was, and comes again in slices of the new length.
         in_flight.clear();
+        *is_proven = false;
     }
 }
 
 impl WalkPlan {
+    /// How many slices are fetched side by side: as many again as requests, so that one which takes longer than those
+    /// after it does not leave requests unused. The host sees to it that no more requests are sent than are wanted.
+    fn slices_in_flight(&self) -> usize {
+        match self.concurrency {
+            0 | 1 => 1,
+            more => 2 * more,
+        }
+    }
+
     /// What a slice may hand on: nothing of the slices after it.
     fn horizon(&self, slice: Slice) -> Horizon {
         if slice.to >= self.window.to {
@@ -155,7 +175,7 @@ impl WalkPlan {
     }
 
     /// The last part of a window that reaches up to now takes what clocks that differ put a little later.
-    fn last_horizon(&self) -> Horizon {
+    pub(super) fn last_horizon(&self) -> Horizon {
         let possible_to = self.now + self.grace;
         let filed_to = if self.window.to >= self.now {
             possible_to
@@ -179,6 +199,100 @@ impl Piece {
             rejected,
             received,
             done_to,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::env::{Env, Faults};
+    use crate::fetch::host::Host;
+    use crate::fetch::http::Http;
+    use crate::fetch::retry::RetryPolicy;
+    use crate::sandbox::{Api, Event, Options, Sandbox};
+    use crate::source::SOURCES;
+
+    fn now() -> DateTime<Utc> {
+        "2025-06-09T12:00:00Z".parse().unwrap()
+    }
+
+    fn fetcher(sandbox: &Sandbox, stream: &str, concurrency: usize) -> Fetcher {
+        let env = Env::from_pairs(sandbox.variables());
+        let kind = SOURCES.iter().find(|kind| kind.name == stream).unwrap();
+        let source = (kind.configure)(&env, &mut Faults::default()).unwrap();
+        let policy = RetryPolicy {
+            max_retries: 3,
+            delay: Duration::ZERO,
+        };
+        Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(concurrency)), concurrency)
+    }
+
+    /// The numbers of the records of each piece, by time, and up to where the window is done with it.
+    async fn pieces(options: Options, stream: &str, plan: WalkPlan) -> Vec<(Vec<(DateTime<Utc>, u32)>, DateTime<Utc>)> {
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let fetcher = fetcher(&sandbox, stream, plan.concurrency);
+        let mut walk = Walk::new(&fetcher, plan);
+        let mut pieces = Vec::new();
+        while let Some(piece) = walk.next_piece().await.unwrap() {
+            let number = |record: &Record| {
+                let value: serde_json::Value = serde_json::from_str(&record.line).unwrap();
+                let id = value.get("uniqId").or(value.get("identifier")).unwrap();
+                (record.time, id.as_str().unwrap().parse().unwrap())
+            };
+            pieces.push((piece.records.iter().map(number).collect(), piece.done_to));
+        }
+        pieces
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn slices_that_are_fetched_side_by_side_come_oldest_first_and_each_complete(
+            ages in prop::collection::vec((0_i64..14 * 86_400, 1_usize..20), 1..60),
+            dense in prop::option::of((0_i64..14 * 86_400, 100_usize..3_000)),
+            concurrency in 1_usize..9,
+            max_pages in 1_u32..4,
+            is_port in any::<bool>(),
+        ) {
+            let (api, stream) = if is_port { (Api::Port, "port") } else { (Api::Mail, "yandex-mail") };
+            let bursts = ages.into_iter().flat_map(|(age, count)| vec![age * 1000; count]);
+            // A busy hour, so that slices overflow while those after them are under way.
+            let busy = dense.into_iter().flat_map(|(age, count)| (0..count as i64).map(move |n| age * 1000 + n * 1200));
+            let events: Vec<Event> = bursts
+                .chain(busy)
+                .enumerate()
+                .map(|(n, age)| Event::minimal(api, now() - TimeDelta::milliseconds(age), n.to_string()))
+                .collect();
+            let count = events.len() as u32;
+            let plan = WalkPlan {
+                window: Window::new(now() - TimeDelta::days(15), now()),
+                now: now(),
+                grace: TimeDelta::minutes(2),
+                max_pages,
+                concurrency,
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let pieces = runtime.block_on(pieces(Options::empty(Arc::new(now)).give(api, events), stream, plan));
+            let mut filed = BTreeMap::new();
+            let mut done = plan.window.from;
+            for (records, done_to) in pieces {
+                prop_assert!(done_to >= done);
+                for (time, number) in records {
+                    prop_assert!(time <= done_to);
+                    prop_assert!(time >= done || filed.contains_key(&number));
+                    filed.insert(number, time);
+                }
+                done = done_to;
+            }
+            prop_assert_eq!(filed.into_keys().collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
         }
     }
 }

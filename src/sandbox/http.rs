@@ -1,7 +1,11 @@
 //! A request as the services read it, and an answer as they give it.
 
+use std::io::Write;
+
 use axum::body::Bytes;
 use chrono::{DateTime, Utc};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use url::form_urlencoded;
 
 /// A request, taken apart.
@@ -106,6 +110,15 @@ impl Answer {
             status,
             headers: vec![("content-type".into(), "text/html".into())],
             body: body.into(),
+        }
+    }
+
+    /// The same with its body compressed; as it is where that cannot be done.
+    pub(super) fn gzipped(self) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        match encoder.write_all(&self.body).and_then(|()| encoder.finish()) {
+            Ok(body) => Self { body, ..self }.with("content-encoding", "gzip"),
+            Err(_) => self,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Options {
     pub clock: Clock,
     /// How long every answer is held back.
     pub latency: Duration,
+    /// Whether answers are compressed for clients that take them so.
+    pub gzip: bool,
     /// Which credentials [`Sandbox::variables`](super::Sandbox::variables) gives out for Port.
     pub port_login: PortLogin,
     /// For how long a minted Port token is good.
@@ -44,6 +46,7 @@ impl Options {
             seed: 1,
             clock,
             latency: Duration::ZERO,
+            gzip: false,
             port_login: PortLogin::Token,
             port_token_life: TimeDelta::hours(3),
             script: Vec::new(),
@@ -58,13 +61,19 @@ impl Options {
             .fold(Self::new(clock), |options, api| options.give(api, Vec::new()))
     }
 
-    /// Generates `count` records for every stream.
-    pub fn records(mut self, count: usize) -> Self {
+    /// Generates `count` records for every stream, and new ones as time goes by.
+    pub fn records(self, count: usize) -> Self {
+        self.generated(count, Some(ARRIVALS))
+    }
+
+    /// Generates `count` records for every stream, and none after them.
+    pub fn still(self, count: usize) -> Self {
+        self.generated(count, None)
+    }
+
+    fn generated(mut self, count: usize, arrivals: Option<Duration>) -> Self {
         for stream in &mut self.streams {
-            stream.records = Records::Generated {
-                count,
-                arrivals: Some(ARRIVALS),
-            };
+            stream.records = Records::Generated { count, arrivals };
         }
         self
     }

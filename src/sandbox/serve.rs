@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::serve::IncomingStream;
@@ -43,7 +43,12 @@ pub(super) async fn serve(listener: TcpListener, world: Arc<World>, stop: onesho
 
 /// Reads a request, has it answered, and sends the answer.
 async fn handle(State(world): State<Arc<World>>, ConnectInfo(wire): ConnectInfo<Wire>, request: Request) -> Response {
-    let outcome = world.handle(&call(request).await);
+    let accepted = request.headers().get(ACCEPT_ENCODING);
+    let takes_gzip = accepted.is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("gzip"));
+    let mut outcome = world.handle(&call(request).await);
+    if takes_gzip && world.options().gzip && outcome.delivery == Delivery::Whole {
+        outcome.answer = outcome.answer.gzipped();
+    }
     if !outcome.wait.is_zero() {
         tokio::time::sleep(outcome.wait).await;
     }

@@ -44,6 +44,11 @@ pub trait Source: Send + Sync {
     /// The number of records that a page usually holds at most.
     fn page_size(&self) -> u32;
 
+    /// The limit that the service publishes, if any.
+    fn requests_per_second(&self) -> Option<u32> {
+        None
+    }
+
     /// How a request proves who asks.
     fn authorization(&self) -> &Authorization;
 

@@ -17,6 +17,9 @@ use crate::window::bound;
 /// The documented default.
 const PAGE_SIZE: u32 = 1000;
 
+/// The documented limit of the API, <https://developer.hashicorp.com/terraform/cloud-docs/api-docs#rate-limiting>.
+const REQUESTS_PER_SECOND: u32 = 30;
+
 /// The row of HCP Terraform.
 pub(super) const TERRAFORM: Kind = Kind {
     name: "tfc",
@@ -106,6 +109,10 @@ impl Source for Terraform {
 
     fn page_size(&self) -> u32 {
         PAGE_SIZE
+    }
+
+    fn requests_per_second(&self) -> Option<u32> {
+        Some(REQUESTS_PER_SECOND)
     }
 
     fn authorization(&self) -> &Authorization {

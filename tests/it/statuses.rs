@@ -34,6 +34,8 @@ fn catalog(sandbox: &Sandbox) -> Catalog {
         .with("MAX_PAGES", 2)
         .with("MAX_RETRIES", 2)
         .with("RETRY_DELAY_SECONDS", 0)
+        // Requests are counted: those of other slices would be under way when one fails.
+        .with("FETCH_CONCURRENCY", 1)
 }
 
 /// What the operator has to read besides the status.

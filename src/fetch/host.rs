@@ -1,0 +1,130 @@
+//! What all streams together may ask of one host: so many requests at a time, and none while it wants to be left alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use url::{Origin, Url};
+
+/// A host, as all streams see it that ask it.
+#[derive(Debug)]
+pub struct Host {
+    permits: Semaphore,
+    /// How many requests wait because it said that it is asked too much.
+    holds: watch::Sender<usize>,
+}
+
+/// While this lives the host is left alone.
+#[derive(Debug)]
+pub(super) struct Hold<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|holds| *holds -= 1);
+    }
+}
+
+/// The hosts of a run.
+#[derive(Debug, Default)]
+pub struct Hosts {
+    by_origin: HashMap<Origin, Arc<Host>>,
+}
+
+impl Host {
+    /// A host that takes so many requests at a time, at least one.
+    pub fn new(concurrency: usize) -> Self {
+        Self {
+            permits: Semaphore::new(concurrency.max(1)),
+            holds: watch::Sender::new(0),
+        }
+    }
+
+    /// Returns when a request may be sent; it counts as under way until the permit is dropped.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // Neither is ever closed.
+        let permit = self.permits.acquire().await.ok();
+        let _ = self.holds.subscribe().wait_for(|holds| *holds == 0).await;
+        permit
+    }
+
+    /// Leaves the host alone, because it said that it is asked too much, until what is returned is dropped.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        self.holds.send_modify(|holds| *holds += 1);
+        Hold(&self.holds)
+    }
+}
+
+impl Hosts {
+    /// The hosts of these addresses, each taking the most requests at a time that one of its addresses comes with.
+    pub fn new<'a>(addresses: impl IntoIterator<Item = (&'a Url, usize)>) -> Self {
+        let mut concurrency: HashMap<Origin, usize> = HashMap::new();
+        for (address, wanted) in addresses {
+            let most = concurrency.entry(address.origin()).or_default();
+            *most = wanted.max(*most);
+        }
+        let hosts = concurrency
+            .into_iter()
+            .map(|(origin, most)| (origin, Arc::new(Host::new(most))));
+        Self {
+            by_origin: hosts.collect(),
+        }
+    }
+
+    /// The host of an address; one of its own, with one request at a time, where the address is none of those given.
+    pub fn of(&self, address: &Url) -> Arc<Host> {
+        let known = self.by_origin.get(&address.origin());
+        known.map_or_else(|| Arc::new(Host::new(1)), Arc::clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_requests_are_under_way_than_the_host_takes() {
+        let host = Host::new(2);
+        let (first, _second) = (host.permit().await, host.permit().await);
+        let waiting = tokio::time::timeout(Duration::from_secs(60), host.permit()).await;
+        assert!(waiting.is_err());
+        drop(first);
+        assert!(host.permit().await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_was_asked_too_much_is_left_alone_by_all() {
+        let host = Host::new(4);
+        let began = Instant::now();
+        let hold_for = async |seconds| {
+            let _hold = host.hold();
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        };
+        let ask = async {
+            tokio::task::yield_now().await;
+            let _permit = host.permit().await;
+            began.elapsed().as_secs()
+        };
+        let (_, _, asked) = futures::join!(hold_for(7), hold_for(3), ask);
+        assert_eq!(asked, 7);
+    }
+
+    #[test]
+    fn streams_of_one_origin_share_a_host() {
+        let urls = [
+            "http://127.0.0.1:1/mail",
+            "http://127.0.0.1:1/disk",
+            "http://127.0.0.1:2/",
+        ];
+        let urls = urls.map(|url| Url::parse(url).unwrap());
+        let hosts = Hosts::new([(&urls[0], 2), (&urls[1], 5), (&urls[2], 1)]);
+        assert!(Arc::ptr_eq(&hosts.of(&urls[0]), &hosts.of(&urls[1])));
+        assert!(!Arc::ptr_eq(&hosts.of(&urls[0]), &hosts.of(&urls[2])));
+        assert_eq!(hosts.of(&urls[0]).permits.available_permits(), 5);
+        let unknown = Url::parse("http://127.0.0.1:3/").unwrap();
+        assert_eq!(hosts.of(&unknown).permits.available_permits(), 1);
+    }
+}

@@ -1,0 +1,80 @@
+//! Keeping a limit that a service publishes, in requests per second, instead of running into it.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// A little more than the second of the limit, since requests do not all take equally long on their way.
+const PERIOD: Duration = Duration::from_millis(1_050);
+
+/// Lets requests through, so many in a second; in a burst, as long as the limit allows.
+#[derive(Debug)]
+pub(super) struct Pace {
+    limit: Option<u32>,
+    /// When the last requests were let through, as many as the limit.
+    sent: Mutex<VecDeque<Instant>>,
+}
+
+impl Pace {
+    /// A pace of so many requests a second, at least one; `None` is as fast as one likes.
+    pub(super) fn new(limit: Option<u32>) -> Self {
+        Self {
+            limit: limit.map(|limit| limit.max(1)),
+            sent: Mutex::default(),
+        }
+    }
+
+    /// Returns when the next request may be sent.
+    pub(super) async fn turn(&self) {
+        let Some(limit) = self.limit else { return };
+        sleep_until(self.reserve(limit as usize)).await;
+    }
+
+    /// Takes the next free moment.
+    fn reserve(&self, limit: usize) -> Instant {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let free = match sent.len() < limit {
+            true => now,
+            false => sent.pop_front().map_or(now, |oldest| now.max(oldest + PERIOD)),
+        };
+        sent.push_back(free);
+        free
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_has_more_requests_than_the_limit_and_none_waits_longer_than_it_must() {
+        let pace = Pace::new(Some(30));
+        let began = Instant::now();
+        let mut times = Vec::new();
+        for request in 0..100 {
+            if request == 40 {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+            }
+            pace.turn().await;
+            times.push(began.elapsed());
+        }
+        for (early, late) in times.iter().zip(&times[30..]) {
+            assert!(*late - *early >= Duration::from_secs(1), "{early:?} {late:?}");
+        }
+        assert_eq!(times[29], Duration::ZERO);
+        assert!(times[99] < 4 * PERIOD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_nothing_waits() {
+        let began = Instant::now();
+        let pace = Pace::new(None);
+        for _ in 0..1000 {
+            pace.turn().await;
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+}
