@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::stream::StreamSettings;
 use crate::env::{Env, Faults, Refusal, folder};
 use crate::source::Kind;
 
@@ -61,17 +60,6 @@ impl StreamPlace {
             base: place.base,
             extension: extension?,
         })
-    }
-}
-
-impl From<&StreamSettings> for StreamPlace {
-    fn from(settings: &StreamSettings) -> Self {
-        Self {
-            kind: settings.kind,
-            folder: settings.folder.clone(),
-            base: settings.base.clone(),
-            extension: settings.extension.clone(),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::limits::Limits;
-use super::place::{self, Access, Place};
+use super::place::{self, Access, Place, StreamPlace};
 use crate::env::{Env, Faults, file_mode};
 use crate::source::{Kind, Source};
 
@@ -51,6 +51,17 @@ impl StreamSettings {
             file_mode: file_mode?,
             limits: limits?,
         })
+    }
+}
+
+impl From<&StreamSettings> for StreamPlace {
+    fn from(settings: &StreamSettings) -> Self {
+        Self {
+            kind: settings.kind,
+            folder: settings.folder.clone(),
+            base: settings.base.clone(),
+            extension: settings.extension.clone(),
+        }
     }
 }
 

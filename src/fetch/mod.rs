@@ -24,6 +24,7 @@ mod harvest;
 pub mod host;
 pub mod http;
 mod numbered;
+pub mod plan;
 mod pace;
 pub mod probe;
 pub mod retry;

@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::harvest::{Harvest, Horizon, MOST_IDLE_PAGES};
-use super::walk::WalkPlan;
+use super::plan::WalkPlan;
 use super::{FetchError, FetchedPage, Fetcher, PageError};
 use crate::record::{Identity, Record, Rejected};
 use crate::source::{Ask, Next, PageSize, Position};

@@ -1,32 +1,18 @@
 //! A window as a series of pieces, oldest first, each complete up to where it ends: what a piece brings may be filed at
 //! once, because nothing older is still to come.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::harvest::{Harvest, Horizon};
+use super::harvest::Harvest;
 use super::numbered::NumberedWalk;
+use super::plan::WalkPlan;
 use super::slice::{SliceEnd, fetch_slice};
 use super::{FetchError, Fetcher};
 use crate::record::{Record, Rejected};
 use crate::source::Paging;
 use crate::window::{Slice, SlicePlan, Window};
-
-/// What is asked for in a run, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct WalkPlan {
-    /// The span.
-    pub window: Window,
-    /// When the run began; together with `grace`, the latest time that a record can have.
-    pub now: DateTime<Utc>,
-    /// How much later than `now` a record may be, for clocks that differ.
-    pub grace: TimeDelta,
-    /// How many pages of one cycle of tokens, or of a numbered feed, are read in a row.
-    pub max_pages: u32,
-    /// How many requests are worth having under way at a time.
-    pub concurrency: usize,
-}
 
 /// Everything that the service gave for a part of the window, of which all older parts were handed out before.
 #[derive(Debug)]
@@ -153,39 +139,6 @@ async fn next_slice<'a>(
     }
 }
 
-impl WalkPlan {
-    /// How many slices are fetched side by side: as many again as requests, so that one which takes longer than those
-    /// after it does not leave requests unused. The host sees to it that no more requests are sent than are wanted.
-    fn slices_in_flight(&self) -> usize {
-        match self.concurrency {
-            0 | 1 => 1,
-            more => 2 * more,
-        }
-    }
-
-    /// What a slice may hand on: nothing of the slices after it.
-    fn horizon(&self, slice: Slice) -> Horizon {
-        if slice.to >= self.window.to {
-            return self.last_horizon();
-        }
-        Horizon {
-            filed_to: slice.to,
-            possible_to: self.now + self.grace,
-        }
-    }
-
-    /// The last part of a window that reaches up to now takes what clocks that differ put a little later.
-    pub(super) fn last_horizon(&self) -> Horizon {
-        let possible_to = self.now + self.grace;
-        let filed_to = if self.window.to >= self.now {
-            possible_to
-        } else {
-            self.window.to
-        };
-        Horizon { filed_to, possible_to }
-    }
-}
-
 impl Piece {
     fn of(harvest: Harvest, done_to: DateTime<Utc>) -> Self {
         let Harvest {
@@ -205,6 +158,7 @@ impl Piece {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Duration;
