@@ -1,6 +1,7 @@
 //! The loop: lines past the cursor go to the sink, and what the sink has confirmed moves the cursor.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -14,6 +15,10 @@ use crate::archive::{FileError, Lock, LockError};
 use crate::progress::ForwardProgress;
 use crate::record::Shape;
 use crate::stop::Stop;
+
+/// While lines keep going out, the cursor is stored so often: a sync for each batch would take longer than to send it. A
+/// kill repeats the lines of this time at most.
+const STORE_EVERY: Duration = Duration::from_millis(250);
 
 /// Where a stream begins that was never forwarded to a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +135,8 @@ pub struct Forwarder {
     cursor: CursorFile,
     confirmed: Positions,
     is_provisional: bool,
+    /// Since when there is something confirmed that is not stored.
+    unstored_since: Option<Instant>,
     aside: Undelivered,
     forwarded: Forwarded,
     progress: ForwardProgress,
@@ -166,6 +173,7 @@ impl Forwarder {
             cursor,
             confirmed,
             is_provisional,
+            unstored_since: None,
             progress,
             stop,
             _lock: lock,
@@ -227,7 +235,7 @@ impl Forwarder {
                 under_way -= 1;
             }
         }
-        Ok(())
+        self.store()
     }
 
     fn settle(&mut self) -> Result<(), ForwardError> {
@@ -253,10 +261,24 @@ impl Forwarder {
             return Ok(());
         }
         self.confirmed.update(&end);
-        Ok(self.cursor.store(&self.confirmed)?)
+        match self.unstored_since.get_or_insert_with(Instant::now).elapsed() {
+            waited if waited >= STORE_EVERY => self.store(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores the cursor, if there is anything new in it.
+    fn store(&mut self) -> Result<(), ForwardError> {
+        match self.unstored_since.take() {
+            Some(_) => Ok(self.cursor.store(&self.confirmed)?),
+            None => Ok(()),
+        }
     }
 
     fn finish(mut self, result: Result<(), ForwardError>) -> Forwarded {
+        // What failed first is what is told.
+        let stored = self.store();
+        let result = result.and(stored);
         let is_cut = result.is_err() || self.stop.is_requested();
         if is_cut && self.job.replay.is_none() {
             self.forwarded.waiting = self.tail.count_behind(&self.confirmed).unwrap_or(0);

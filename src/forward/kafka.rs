@@ -27,6 +27,10 @@ use transaction::Transactional;
 
 pub use mock::{MockError, MockKafka};
 
+/// How many batches are out at a time: enough that the producer need not wait for the last line of one to be confirmed
+/// before it can go on with the next, few enough to stay small.
+const DEPTH: usize = 8;
+
 /// How many producers are tried one after the other without one line more being confirmed.
 const MOST_RENEWALS: u32 = 5;
 
@@ -215,7 +219,7 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     fn depth(&self) -> usize {
-        2
+        DEPTH
     }
 
     fn send(&mut self, batch: Batch) {

@@ -25,6 +25,8 @@ pub struct Tail {
     reader: Reader,
     /// How far it has read, which may be further than the sink has confirmed.
     ahead: Positions,
+    /// How far each file was synced since this began to read.
+    synced: Positions,
     /// Only records of this time are read; the others are passed over.
     only: Option<Range<DateTime<Utc>>>,
     /// The files that this pass has still to look at; `None` between two passes.
@@ -39,6 +41,7 @@ impl Tail {
             location,
             reader: Reader::new(shape),
             ahead: from,
+            synced: Positions::default(),
             only: None,
             pass: None,
             batch_bytes: BATCH,
@@ -154,8 +157,12 @@ impl Tail {
         let start = batch.text.len();
         let lines = read_lines(&mut open, &mut batch.text, room).map_err(failed)?;
         // A cursor must not pass what a power cut can still take back.
-        open.sync_data()
-            .map_err(|cause| FileError::io("sync", &file.path, cause))?;
+        if from + (batch.text.len() - start) as u64 > self.synced.of(file.date) {
+            let length = open.metadata().map_err(failed)?.len();
+            let synced = open.sync_data();
+            synced.map_err(|cause| FileError::io("sync", &file.path, cause))?;
+            self.synced.set(file.date, length);
+        }
         match lines {
             Lines::Whole => self.take_apart(file.date, from, start, batch),
             Lines::TooLong(bytes) => {
