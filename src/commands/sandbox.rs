@@ -23,6 +23,7 @@ pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit
     };
     options.seed = arguments.seed;
     options.latency = Duration::from_millis(arguments.latency_ms);
+    options.record_bytes = arguments.record_bytes as usize;
     options.gzip = arguments.gzip;
     options.listen = arguments.listen;
     let sandbox = match Sandbox::start(options).await {

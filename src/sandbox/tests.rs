@@ -1248,3 +1248,19 @@ fn every_sample_answer_is_json_that_the_readme_names() {
 fn client() -> reqwest::Client {
     reqwest::Client::new()
 }
+
+#[tokio::test]
+async fn short_records_are_padded_with_words() {
+    let options = Options {
+        record_bytes: 700,
+        ..Options::new(Arc::new(noon)).still(200)
+    };
+    let sandbox = Sandbox::start(options).await.unwrap();
+    let events = sandbox.events(Api::Mail);
+    assert!(events.iter().all(|event| event.text.len() >= 700));
+    assert!(events.iter().any(|event| event.text.len() == 700));
+    for event in events {
+        let value: Value = serde_json::from_str(&event.text).unwrap();
+        assert!(value["padding"].as_str().is_none_or(|words| words.starts_with("the quick brown fox")));
+    }
+}
