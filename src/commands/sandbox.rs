@@ -14,7 +14,7 @@ use crate::summary::Exit;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit {
-    let _log = logging::start(arguments.verbosity, None, &progress(true), clock);
+    let _ = logging::start(arguments.verbosity, None, &progress(true), clock);
     let options = Options::new(Arc::new(clock));
     let records = arguments.records as usize;
     let mut options = match arguments.still {
