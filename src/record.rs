@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::line::{Found, Malformed, Scanner};
+use crate::line::{Found, List, Malformed, Scanner};
 use crate::printable::excerpt;
 
 pub use crate::line::KeyPath;
@@ -118,6 +118,12 @@ pub enum ReadError {
     Rejected(Rejected),
 }
 
+impl From<Rejected> for ReadError {
+    fn from(rejected: Rejected) -> Self {
+        ReadError::Rejected(rejected)
+    }
+}
+
 /// A text holds no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifyError {
@@ -206,6 +212,22 @@ impl Reader {
     /// year 2000 on. Whether a time is too late is for the caller to judge; see [`Record::into_rejected`].
     pub fn read(&mut self, json: &str) -> Result<Record, ReadError> {
         let content = self.scan(json)?;
+        Ok(self.scanned(content)?)
+    }
+
+    /// Reads the next record of a list; `None` behind the last one.
+    ///
+    /// # Errors
+    ///
+    /// The list is not JSON from here on.
+    pub fn read_next(&mut self, list: &mut List<'_>) -> Result<Option<Result<Record, Rejected>>, Malformed> {
+        self.line.clear();
+        let content = list.next(&mut self.scanner, &mut self.line)?;
+        Ok(content.map(|content| self.scanned(content)))
+    }
+
+    /// The record that was scanned last, with its line.
+    fn scanned(&self, content: u128) -> Result<Record, Rejected> {
         let line = Box::from(self.line.as_str());
         match self.time() {
             Ok(time) => Ok(Record {
@@ -213,11 +235,11 @@ impl Reader {
                 identity: self.identity(content),
                 line,
             }),
-            Err(unfit) => Err(ReadError::Rejected(Rejected {
+            Err(unfit) => Err(Rejected {
                 reason: unfit.to_string(),
                 content,
                 line,
-            })),
+            }),
         }
     }
 

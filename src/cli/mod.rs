@@ -407,7 +407,8 @@ mod tests {
             ..sandbox
         };
         assert_eq!(
-            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --record-bytes 700 --gzip --still").unwrap(),
+            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --record-bytes 700 --gzip --still")
+                .unwrap(),
             Command::Sandbox(other)
         );
         let demo = Demo {

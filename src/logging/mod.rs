@@ -50,12 +50,7 @@ pub enum LoggingError {
 ///
 /// # Errors
 /// The file cannot be opened, or a log was started before.
-pub fn start(
-    verbosity: Verbosity,
-    file: Option<&Path>,
-    progress: &Progress,
-    clock: Clock,
-) -> Result<(), LoggingError> {
+pub fn start(verbosity: Verbosity, file: Option<&Path>, progress: &Progress, clock: Clock) -> Result<(), LoggingError> {
     let subscriber = subscriber(verbosity, file, Stderr(progress.clone()), clock)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)
 }

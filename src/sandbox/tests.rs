@@ -1258,9 +1258,11 @@ async fn short_records_are_padded_with_words() {
     let sandbox = Sandbox::start(options).await.unwrap();
     let events = sandbox.events(Api::Mail);
     assert!(events.iter().all(|event| event.text.len() >= 700));
-    assert!(events.iter().any(|event| event.text.len() == 700));
-    for event in events {
-        let value: Value = serde_json::from_str(&event.text).unwrap();
-        assert!(value["padding"].as_str().is_none_or(|words| words.starts_with("the quick brown fox")));
+    let padded: Vec<_> = events.iter().filter(|event| event.text.len() == 700).collect();
+    assert!(!padded.is_empty());
+    for event in padded {
+        let mut form = String::new();
+        crate::line::scan(&event.text, &[], &mut form).unwrap();
+        assert!(form.contains("\"padding\": \"the quick brown fox"), "{form}");
     }
 }
