@@ -272,14 +272,14 @@ impl Fetcher {
 
     async fn get(&self, ask: &Ask, header: &SecretString) -> Result<Page, Failure> {
         let body = self.body(self.source.page_url(ask), header).await?;
-        let page = source::read_page(&*self.source, ask, &body)?;
+        let page = source::read_page(&*self.source, ask, http::text(&body)?)?;
         tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
         Ok(page)
     }
 
     /// The body of an answer, asked for when the host and the pace allow it.
-    async fn body(&self, url: Url, header: &SecretString) -> Result<String, Failure> {
+    async fn body(&self, url: Url, header: &SecretString) -> Result<Vec<u8>, Failure> {
         // It is never closed.
         let _slot = self.slots.acquire().await;
         let _permit = self.host.permit().await;

@@ -55,6 +55,11 @@ impl<'a> List<'a> {
         scanner.scan_value(input, line).map(Some)
     }
 
+    /// The text that it stands in.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     fn finish(&mut self) -> Option<u128> {
         self.end = self.input.take().map_or(self.start, |input| input.at());
         None

@@ -254,12 +254,8 @@ impl From<serde_json::Error> for BadPage {
 /// The body is not what the service documents; the answer may have been cut, so asking again can help.
 pub fn read_page(source: &dyn Source, ask: &Ask, body: &str) -> Result<Page, BadPage> {
     let mut list = List::find(body, source.list());
-    let mut reader = Reader::new(source.shape());
-    let mut records = Vec::with_capacity(source.page_size() as usize);
-    let cut = |malformed| BadPage(format!("its list of records: {malformed}"));
-    while let Some(record) = reader.read_next(&mut list).map_err(cut)? {
-        records.push(record);
-    }
+    let records = Reader::new(source.shape()).read_all(&mut list);
+    let records = records.map_err(|malformed| BadPage(format!("its list of records: {malformed}")))?;
     let envelope = Envelope {
         json: list.rest(),
         records: records.len(),
