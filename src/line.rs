@@ -30,6 +30,7 @@
 mod input;
 mod list;
 mod number;
+mod order;
 mod text;
 mod wanted;
 
@@ -39,6 +40,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use input::Input;
 use number::Number;
+use order::KeyOrders;
 use wanted::Wanted;
 
 pub use list::List;
@@ -101,6 +103,7 @@ pub struct Scanner {
     wanted: Vec<Wanted>,
     open: Vec<Open>,
     members: Vec<Member>,
+    orders: KeyOrders,
     scratch: Vec<u8>,
 }
 
@@ -111,6 +114,7 @@ impl Scanner {
             wanted: wanted.iter().map(|path| Wanted::new(path)).collect(),
             open: Vec::new(),
             members: Vec::new(),
+            orders: KeyOrders::default(),
             scratch: Vec::new(),
         }
     }
@@ -238,6 +242,7 @@ impl Pass<'_, '_> {
             open,
             members,
             scratch,
+            ..
         } = &mut *self.scanner;
         match open.last_mut() {
             Some(Open::Array { chain }) => *chain = link(*chain, hash, scratch),
@@ -326,12 +331,16 @@ impl Pass<'_, '_> {
         self.input.advance(1);
         self.line.push(bracket);
         let Scanner {
-            open, members, scratch, ..
+            open,
+            members,
+            orders,
+            scratch,
+            ..
         } = &mut *self.scanner;
         match open.pop() {
             Some(Open::Array { chain }) => chain,
             Some(Open::Object { first_member }) => {
-                let hash = object_hash(&mut members[first_member..], scratch);
+                let hash = object_hash(&members[first_member..], orders, scratch);
                 members.truncate(first_member);
                 hash
             }
@@ -375,12 +384,11 @@ fn link(chain: u128, element: u128, scratch: &mut Vec<u8>) -> u128 {
     xxh3_128(scratch)
 }
 
-/// The hash of an object; the sort is stable, so members of one key stay in the order in which they came.
-fn object_hash(members: &mut [Member], scratch: &mut Vec<u8>) -> u128 {
-    members.sort_by_key(|member| member.key);
+fn object_hash(members: &[Member], orders: &mut KeyOrders, scratch: &mut Vec<u8>) -> u128 {
     scratch.clear();
     scratch.push(b'{');
-    for member in members {
+    for place in orders.of(members) {
+        let member = &members[*place];
         scratch.extend_from_slice(&member.key.to_le_bytes());
         scratch.extend_from_slice(&member.value.to_le_bytes());
     }

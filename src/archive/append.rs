@@ -36,7 +36,8 @@ impl Archive {
     /// If a write or sync fails; then nothing more is appended until the archive is opened anew. See [`AppendError`]
     /// for what is on disk.
     pub fn append(&mut self, mut records: Vec<Record>) -> Result<Appended, AppendError> {
-        records.sort_by_key(|record| record.time);
+        // Times are moved about, not whole records.
+        records.sort_by_cached_key(|record| record.time);
         let mut appended = Appended::default();
         for day in records.chunk_by(|one, next| one.time.date_naive() == next.time.date_naive()) {
             if let Err(cause) = self.append_day(day, &mut appended) {

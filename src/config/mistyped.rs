@@ -22,16 +22,18 @@ const SHORT_WORD: usize = 4;
 pub(super) fn find(env: &Env, kinds: &[Kind], faults: &mut Faults) {
     let known = variables(kinds);
     for name in env.names().filter(|name| !known.contains(*name) && env.is_set(name)) {
-        let (nearest, slips) = nearest(name, &known);
-        let is_near = slips <= MOST_SLIPS && name.len() >= LONG_NAME;
-        match has_our_prefix(name, kinds) {
-            true if slips <= (name.len() / LETTERS_PER_SLIP).max(SHORT_WORD) => faults.add(name, suggestion(nearest)),
-            true => faults.add(
+        let is_ours = has_our_prefix(name, kinds);
+        let slips = match is_ours {
+            true => (name.len() / LETTERS_PER_SLIP).max(SHORT_WORD),
+            false => MOST_SLIPS,
+        };
+        match nearest(name, &known, slips) {
+            Some(meant) if is_ours || name.len() >= LONG_NAME => faults.add(name, suggestion(meant)),
+            None if is_ours => faults.add(
                 name,
                 "is not a variable of this program, so it changes nothing: remove it",
             ),
-            false if is_near => faults.add(name, suggestion(nearest)),
-            false => {}
+            _ => {}
         }
     }
 }
@@ -40,11 +42,13 @@ fn suggestion(nearest: &str) -> String {
     format!("is not a variable of this program, so it changes nothing; did you mean {nearest}?")
 }
 
-fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> (&'a str, usize) {
-    let distances = known.iter().map(|other| (other.as_str(), osa_distance(name, other)));
-    distances
-        .min_by_key(|(_, distance)| *distance)
-        .unwrap_or(("", usize::MAX))
+/// The known name that so many slips or fewer make this one, and the fewest.
+fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, slips: usize) -> Option<&'a str> {
+    // Each letter more or less is a slip, and most names differ in length by more; the distance takes far longer.
+    let similar = known.iter().filter(|other| other.len().abs_diff(name.len()) <= slips);
+    let distances = similar.map(|other| (other.as_str(), osa_distance(name, other)));
+    let (nearest, distance) = distances.min_by_key(|(_, distance)| *distance)?;
+    (distance <= slips).then_some(nearest)
 }
 
 /// Whether a name begins like those of a stream (`MAIL_`) or of a service (`YANDEX_`).

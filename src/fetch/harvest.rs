@@ -134,7 +134,10 @@ impl Harvest {
 impl Times {
     fn of(mut times: Vec<DateTime<Utc>>) -> Option<Self> {
         let in_order = times.is_sorted_by(|earlier, later| earlier >= later);
-        times.sort_unstable();
+        match in_order {
+            true => times.reverse(),
+            false => times.sort_unstable(),
+        }
         let (oldest, newest) = (*times.first()?, *times.last()?);
         Some(Self {
             oldest,
