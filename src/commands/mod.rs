@@ -21,6 +21,7 @@ pub mod install;
 pub mod reconcile;
 pub mod report;
 pub mod sandbox;
+mod session;
 pub mod status;
 pub mod verify;
 
