@@ -122,8 +122,13 @@ impl Tail {
         let mut chunk = vec![0; 256 << 10];
         for file in self.files()? {
             let failed = |cause| FileError::io("read", &file.path, cause);
+            let position = from.of(file.date);
+            // Hundreds of old files behind which nothing waits need not be opened.
+            if file.length()? <= position {
+                continue;
+            }
             let mut open = file.open()?;
-            open.seek(SeekFrom::Start(from.of(file.date))).map_err(failed)?;
+            open.seek(SeekFrom::Start(position)).map_err(failed)?;
             loop {
                 let read = open.read(&mut chunk).map_err(failed)?;
                 if read == 0 {

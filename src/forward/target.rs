@@ -17,6 +17,9 @@ use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
+/// What the sinks are called, see [`Target::name`].
+pub const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
+
 /// One sink of a run.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -55,9 +58,9 @@ impl Target {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Target::Kafka(_) => "kafka",
-            Target::Http(_) => "http",
-            Target::Stdout => "stdout",
+            Target::Kafka(_) => SINKS[0],
+            Target::Http(_) => SINKS[1],
+            Target::Stdout => SINKS[2],
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 mod delivery;
 mod kills;
+mod lag;
 mod outbox;
 mod proxy;
 #[cfg(feature = "kafka-tls")]
