@@ -7,6 +7,7 @@
 mod client;
 mod ledger;
 mod mock;
+mod probe;
 mod reports;
 mod transaction;
 
@@ -26,6 +27,7 @@ use reports::{Failure, Outcome};
 use transaction::Transactional;
 
 pub use mock::{MockError, MockKafka};
+pub use probe::{Probe, TopicProbe, probe};
 
 /// How many batches are out at a time: enough that the producer need not wait for the last line of one to be confirmed
 /// before it can go on with the next, few enough to stay small.

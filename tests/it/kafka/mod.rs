@@ -1,6 +1,7 @@
 //! Forwarding to Kafka: the real binary, a broker in a process of its own, and everything that can go wrong between.
 
 pub(crate) mod broker;
+mod check;
 mod delivery;
 mod kills;
 mod lag;

@@ -113,6 +113,23 @@ fn an_unknown_authority_is_told() {
 }
 
 #[test]
+fn check_tells_of_an_unknown_authority() {
+    let (address, _) = tls_listener();
+    let outbox = outbox(&address).with("KAFKA_SSL_CA_CERT", pem("other-ca.pem").to_str().unwrap());
+    let run = outbox.catalog.run(&["check", "--forward-kafka", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let problem = json["forwarders"][0]["problems"][0].as_str().unwrap();
+    for part in [
+        "there is no TLS connection",
+        "certificate verify failed",
+        "check that KAFKA_SSL_CA_CERT",
+    ] {
+        assert!(problem.contains(part), "{problem}");
+    }
+    assert_eq!(run.code, 1);
+}
+
+#[test]
 fn a_file_that_is_no_certificate_is_a_fault_of_the_settings() {
     let outbox = outbox("127.0.0.1:9").with("KAFKA_SSL_CA_CERT", pem("README.md").to_str().unwrap());
     let run = outbox.run(&[]);
