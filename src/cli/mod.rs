@@ -428,9 +428,10 @@ mod tests {
         };
         let flags = "--stream tfc --json --env-file x.env";
         let check = Command::Check(Check {
+            forward_kafka: true,
             selection: selection.clone(),
         });
-        assert_eq!(typed(&format!("check {flags}")).unwrap(), check);
+        assert_eq!(typed(&format!("check --forward-kafka {flags}")).unwrap(), check);
         let coverage = Command::Coverage(Coverage {
             selection: selection.clone(),
         });

@@ -41,6 +41,9 @@ impl Archives {
             .map_err(|faults| failed(format!("the settings cannot be used:\n{faults}")))?;
         let log = logging::start(selection.verbosity, None, &progress(true), clock);
         let log = log.map_err(|error| failed(error.to_string()))?;
+        for unknown in config::unknown(&env, SOURCES).iter() {
+            tracing::warn!("{unknown}");
+        }
         let streams = places.into_iter().map(|place| {
             let location = Location::new(place.folder, &place.base, &place.extension);
             let location = location.map_err(|error| failed(format!("{}: {error}", place.kind.name)))?;

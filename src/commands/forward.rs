@@ -40,6 +40,9 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
     for warning in env.warnings() {
         tracing::warn!("{warning}");
     }
+    for unknown in config::unknown(&env, SOURCES).iter() {
+        tracing::warn!("{unknown}");
+    }
     let surroundings = Surroundings {
         now,
         progress,
@@ -74,7 +77,11 @@ impl Settings {
                 target,
                 log_file,
             }),
-            _ => Err(faults),
+            _ => {
+                // What is missing may have been mistyped.
+                faults.append(config::unknown(env, SOURCES));
+                Err(faults)
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{complain, forward, progress, stop_on_signals, takes_colours};
 use crate::cli::{Collect, CollectForward, Verbosity};
-use crate::config::{Access, Choice, Config};
+use crate::config::{self, Access, Choice, Config};
 use crate::env::{Env, Faults, ServiceManager};
 use crate::forward::Targets;
 use crate::logging::{self, LogGuard};
@@ -66,6 +66,8 @@ pub(super) fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Ses
         Ok(config) if faults.is_empty() => config,
         result => {
             faults.append(result.err().unwrap_or_default());
+            // What is missing may have been mistyped.
+            faults.append(config::unknown(&env, SOURCES));
             return Err(give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup));
         }
     };

@@ -31,6 +31,9 @@ pub(super) const VARIABLES: [&str; 15] = [
     "KAFKA_TRANSACTIONAL_ID",
 ];
 
+/// How those of the sinks themselves begin.
+pub(super) const PREFIXES: [&str; 2] = ["HTTP_FORWARD_", "KAFKA_"];
+
 /// The secrets that are read here.
 pub(super) const SECRETS: [&str; 2] = ["HTTP_FORWARD_TOKEN", "KAFKA_SASL_PASSWORD"];
 
