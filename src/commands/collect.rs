@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::pulse::Pulse;
 use super::session::{self, Plan, Session};
 use super::{complain, follow, print};
 use crate::cli::Collect;
@@ -47,9 +48,17 @@ async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() 
             return Exit::Setup;
         }
     };
-    let summary = match session.run(order).await {
-        Ok(summary) => summary,
-        Err(exit) => return exit,
+    let mut pulse = Pulse::new(arguments, session, clock);
+    let run = session.run(order);
+    tokio::pin!(run);
+    let summary = loop {
+        tokio::select! {
+            ended = &mut run => match ended {
+                Ok(summary) => break summary,
+                Err(exit) => return exit,
+            },
+            beat = pulse.beat() => exporter.update(|metrics| beat.show(metrics)),
+        }
     };
     let times = Times {
         began: order.now,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::pulse::Pulse;
 use super::session::{self, Session};
 use super::{print, stop_on_signals};
 use crate::cli::Collect;
@@ -71,7 +72,16 @@ async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Res
     ));
     notifier.ready(&format!("following {} streams", session.config.streams.len()));
     let mut states = BTreeMap::new();
-    while let Some(round) = rounds.recv().await {
+    let mut pulse = Pulse::new(arguments, session, plan.clock);
+    loop {
+        let round = tokio::select! {
+            round = rounds.recv() => round,
+            beat = pulse.beat() => {
+                exporter.update(|metrics| beat.show(metrics));
+                continue;
+            }
+        };
+        let Some(round) = round else { break };
         exporter.update(|metrics| metrics.run(&round.summary, round.times));
         if arguments.json {
             print_json(&round);

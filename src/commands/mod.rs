@@ -18,6 +18,7 @@ pub mod forward;
 mod follow;
 pub mod init;
 pub mod install;
+mod pulse;
 pub mod reconcile;
 pub mod report;
 pub mod sandbox;
