@@ -1,6 +1,8 @@
 //! The commands, a file each: what was typed becomes what is done, and its outcome an exit code.
 
 use std::io::{IsTerminal, Write};
+#[cfg(unix)]
+use std::task::Poll;
 
 use serde::Serialize;
 
@@ -66,29 +68,36 @@ fn takes_colours(env: &Env) -> bool {
     std::io::stdout().is_terminal() && !env.is_set("NO_COLOR") && !env.is("TERM", "dumb")
 }
 
-/// The wish to stop that Ctrl-C and SIGTERM utter.
+/// The wish to stop that Ctrl-C and SIGTERM utter; they are heard from now on.
 fn stop_on_signals() -> Stop {
     let (stopper, stop) = stop::channel();
+    let signal = signal();
     tokio::spawn(async move {
-        signal().await;
+        signal.await;
         tracing::warn!("asked to stop: ending after the write under way");
         stopper.stop();
     });
     stop
 }
 
-/// Returns at the first signal that asks the process to end.
+/// Ends at the first signal, from this call on, that asks the process to end.
+#[cfg(unix)]
+fn signal() -> impl Future<Output = ()> + Send {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+    let mut signals = kinds.map(signal);
+    std::future::poll_fn(move |context| {
+        let is_asked = signals
+            .iter_mut()
+            .flatten()
+            .any(|signal| signal.poll_recv(context).is_ready());
+        if is_asked { Poll::Ready(()) } else { Poll::Pending }
+    })
+}
+
+/// Ends at the first Ctrl-C.
+#[cfg(not(unix))]
 async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                result = tokio::signal::ctrl_c() => if result.is_ok() { return },
-                received = terminate.recv() => if received.is_some() { return },
-            }
-        }
-    }
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

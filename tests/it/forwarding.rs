@@ -13,7 +13,7 @@ use crate::support::{Catalog, Run, event, events, serve};
 
 /// A request as a listener got it.
 #[derive(Clone, Debug, Default)]
-struct Request {
+pub(crate) struct Request {
     head: String,
     body: String,
 }
@@ -28,13 +28,13 @@ impl Request {
 }
 
 /// An HTTP listener that keeps what it is sent and answers each request with a status of its own.
-struct Listener {
-    address: String,
+pub(crate) struct Listener {
+    pub(crate) address: String,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Listener {
-    fn start(mut status: impl FnMut(&Request) -> u16 + Send + 'static) -> Self {
+    pub(crate) fn start(mut status: impl FnMut(&Request) -> u16 + Send + 'static) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/in?source=trail", socket.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
