@@ -286,7 +286,7 @@ fn forwarders(html: &mut Html, stream: &StreamReport) {
         html.markup(heading).markup("</th>");
     }
     html.markup(
-        "<th class=\"number\">Records that wait</th><th class=\"number\">The oldest since</th></tr></thead><tbody>",
+        "<th class=\"number\">Records that wait</th><th class=\"number\">Oldest, its age</th></tr></thead><tbody>",
     );
     for lag in &stream.forwarders {
         forwarder(html, lag, stream.survey.records());

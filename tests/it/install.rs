@@ -35,8 +35,8 @@ fn systemd_takes_the_units() {
         "trailkeeper-collect.timer",
     ] {
         // It looks whether the program of a unit is there.
-        let program = env!("CARGO_BIN_EXE_trailkeeper");
-        let unit = read_sample(&format!("systemd/{name}")).replace("/usr/bin/trailkeeper", program);
+        let start = concat!("ExecStart=", env!("CARGO_BIN_EXE_trailkeeper"), " ");
+        let unit = read_sample(&format!("systemd/{name}")).replace("ExecStart=trailkeeper ", start);
         units.push(folder.path().join(name));
         fs::write(units.last().unwrap(), unit).unwrap();
     }
@@ -63,8 +63,8 @@ fn both_services_are_hardened_alike() {
 fn the_commands_in_the_files_are_ones_that_the_program_knows() {
     let catalog = Catalog::bare();
     for (file, start) in [
-        ("systemd/trailkeeper.service", "ExecStart=/usr/bin/trailkeeper "),
-        ("systemd/trailkeeper-collect.service", "ExecStart=/usr/bin/trailkeeper "),
+        ("systemd/trailkeeper.service", "ExecStart=trailkeeper "),
+        ("systemd/trailkeeper-collect.service", "ExecStart=trailkeeper "),
         ("cron/trailkeeper", "run.lock trailkeeper "),
         ("windows/trailkeeper-task.xml", "<Arguments>"),
     ] {
