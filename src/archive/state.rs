@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::lines::Lines;
 use super::location::Location;
 use super::lock::Lock;
 use super::pen::{Pen, WriteError};
@@ -33,24 +32,6 @@ impl Lock {
 }
 
 impl Location {
-    /// Visits the whole lines of the state file `<base>.<what>` that are text, oldest first; a missing file has none.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn state_lines(&self, what: &str, mut visit: impl FnMut(&str)) -> Result<(), FileError> {
-        let path = self.state_file(what);
-        let Some(file) = open_existing(&path)? else {
-            return Ok(());
-        };
-        let mut lines = Lines::of(file);
-        while let Some(line) = lines.next().map_err(|cause| FileError::io("read", &path, cause))? {
-            if let (true, Ok(text)) = (line.ended, std::str::from_utf8(line.bytes)) {
-                visit(text);
-            }
-        }
-        Ok(())
-    }
-
     /// The newest line of the state file `<base>.<what>` that `read` makes something of. Only as much of the file is
     /// read as that takes.
     ///
@@ -129,9 +110,11 @@ mod tests {
 
     fn all(lock: &Lock) -> Vec<String> {
         let mut lines = Vec::new();
-        lock.location()
-            .state_lines("notes.jsonl", |line| lines.push(line.to_owned()))
-            .unwrap();
+        let note = |line: &str| {
+            lines.insert(0, line.to_owned());
+            None::<()>
+        };
+        lock.location().newest_state_line("notes.jsonl", note).unwrap();
         lines
     }
 
@@ -173,7 +156,11 @@ mod tests {
         fs::write(&target, "secret\n").unwrap();
         std::os::unix::fs::symlink(&target, folder.path().join(".trailkeeper/mail.notes.jsonl")).unwrap();
         assert!(lock.append_line("notes.jsonl", "x").is_err());
-        assert!(lock.location().state_lines("notes.jsonl", |_| {}).is_err());
+        assert!(
+            lock.location()
+                .newest_state_line("notes.jsonl", |_| None::<()>)
+                .is_err()
+        );
         assert_eq!(fs::read_to_string(target).unwrap(), "secret\n");
     }
 
