@@ -312,3 +312,25 @@ fn the_image_runs_as_nobody_in_particular_and_builds_what_is_locked() {
     assert!(last_stage.contains("\nUSER nonroot"), "{last_stage}");
     assert!(dockerfile.contains("cargo build --locked --release"), "{dockerfile}");
 }
+
+/// `gcr.io/distroless/cc` has the C library and that of the compiler; other machines may have as little.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_program_needs_no_library_that_the_image_lacks() {
+    const IN_THE_IMAGE: [&str; 9] = [
+        "linux-vdso.so",
+        "ld-linux",
+        "libc.so",
+        "libm.so",
+        "libgcc_s.so",
+        "libpthread.so",
+        "libdl.so",
+        "librt.so",
+        "ld64.so",
+    ];
+    let Some(mut ldd) = tool("ldd", "libc-bin") else { return };
+    let run = succeed(ldd.arg(env!("CARGO_BIN_EXE_trailkeeper")));
+    for line in run.stdout.lines() {
+        assert!(IN_THE_IMAGE.iter().any(|name| line.contains(name)), "{line}");
+    }
+}
