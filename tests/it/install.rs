@@ -307,10 +307,17 @@ fn what_the_debian_package_takes_from_the_repository_is_there() {
 
 #[test]
 fn the_image_runs_as_nobody_in_particular_and_builds_what_is_locked() {
-    let dockerfile = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile")).unwrap();
+    let file = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let dockerfile = file("Dockerfile");
     let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
     assert!(last_stage.contains("\nUSER nonroot"), "{last_stage}");
     assert!(dockerfile.contains("cargo build --locked --release"), "{dockerfile}");
+    // Cargo refuses a manifest whose targets are not there.
+    assert!(file("Cargo.toml").contains("\n[[bench]]\n"));
+    for folder in ["src", "samples", "benches"] {
+        assert!(dockerfile.contains(&format!("\nCOPY {folder} {folder}\n")), "{folder}");
+        assert!(file(".dockerignore").contains(&format!("\n!{folder}\n")), "{folder}");
+    }
 }
 
 /// `gcr.io/distroless/cc` has the C library and that of the compiler; other machines may have as little.
