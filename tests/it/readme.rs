@@ -114,7 +114,7 @@ impl Newcomer {
         let catalog = Catalog::of(&sandbox, &Api::ALL)
             .with("KAFKA_SERVER", broker.address())
             .with("HTTP_FORWARD_URL", &listener.address)
-            .with("PATH", std::env::var("PATH").unwrap_or_default());
+            .with("PATH", "/usr/local/bin:/usr/bin:/bin");
         fs::create_dir(catalog.root().join("man")).unwrap();
         Self {
             sandbox,
