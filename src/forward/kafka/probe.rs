@@ -136,6 +136,8 @@ impl<'a> Prober<'a> {
     fn unreachable(&self) -> String {
         let server = &self.settings.server;
         let (code, reason) = match self.heard().trouble.clone() {
+            // A failed handshake is told as a failed transport at times.
+            Some((_, reason)) if reason.contains("SSL routines") => (RDKafkaErrorCode::SSL, format!(": {reason}")),
             Some((code, reason)) => (code, format!(": {reason}")),
             None => (RDKafkaErrorCode::BrokerTransportFailure, String::new()),
         };
