@@ -61,7 +61,7 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
             quiet: true,
         },
     };
-    let _log = logging::start(verbosity, None, &progress, clock);
+    let _ = logging::start(verbosity, None, &progress, clock);
     let with_colours = takes_colours(&Env::load(None));
     match show(&arguments.dir, clock(), &progress, with_colours).await {
         Ok(exit) => exit,

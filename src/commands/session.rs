@@ -9,7 +9,7 @@ use crate::cli::{Collect, CollectForward, Verbosity};
 use crate::config::{self, Access, Choice, Config};
 use crate::env::{Env, Faults, ServiceManager};
 use crate::forward::Targets;
-use crate::logging::{self, LogGuard};
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::metrics::export::{Exporter, MetricsFileError};
 use crate::progress::Progress;
@@ -38,7 +38,6 @@ pub(super) struct Session {
     pub(super) progress: Progress,
     /// Whether the summary is shown in colours.
     pub(super) with_colours: bool,
-    _log: LogGuard,
 }
 
 /// Reads the settings, starts the log and runs; what went wrong before the run began was told, and is an exit code.
@@ -72,7 +71,7 @@ pub(super) fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Ses
         }
     };
     let progress = progress(plan.verbosity.quiet);
-    let log = logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
+    logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
         .map_err(|error| give_up(&error.to_string(), Exit::Setup))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -83,7 +82,6 @@ pub(super) fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Ses
         manager: env.service_manager(),
         progress,
         with_colours: takes_colours(&env),
-        _log: log,
     })
 }
 
