@@ -1,8 +1,6 @@
 //! The commands, a file each: what was typed becomes what is done, and its outcome an exit code.
 
 use std::io::{IsTerminal, Write};
-#[cfg(unix)]
-use std::task::Poll;
 
 use serde::Serialize;
 
@@ -68,7 +66,7 @@ fn takes_colours(env: &Env) -> bool {
     std::io::stdout().is_terminal() && !env.is_set("NO_COLOR") && !env.is("TERM", "dumb")
 }
 
-/// The wish to stop that Ctrl-C and SIGTERM utter; they are heard from now on.
+/// The wish to stop that Ctrl-C and SIGTERM utter, which are heard from now on.
 fn stop_on_signals() -> Stop {
     let (stopper, stop) = stop::channel();
     let signal = signal();
@@ -80,22 +78,29 @@ fn stop_on_signals() -> Stop {
     stop
 }
 
-/// Ends at the first signal, from this call on, that asks the process to end.
+/// Returns at the first signal that asks the process to end; those that come before it is awaited count.
 #[cfg(unix)]
-fn signal() -> impl Future<Output = ()> + Send {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
-    let mut signals = kinds.map(signal);
-    std::future::poll_fn(move |context| {
-        let is_asked = signals
-            .iter_mut()
-            .flatten()
-            .any(|signal| signal.poll_recv(context).is_ready());
-        if is_asked { Poll::Ready(()) } else { Poll::Pending }
-    })
+fn signal() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    async fn received(signal: std::io::Result<Signal>) {
+        let received = match signal {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => None,
+        };
+        if received.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        tokio::select! {
+            () = received(interrupt) => {}
+            () = received(terminate) => {}
+        }
+    }
 }
 
-/// Ends at the first Ctrl-C.
+/// Returns when Ctrl-C asks the process to end.
 #[cfg(not(unix))]
 async fn signal() {
     if tokio::signal::ctrl_c().await.is_err() {
