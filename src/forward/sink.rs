@@ -1,7 +1,7 @@
 //! Where lines go: what a sink takes, and what it says came of it.
 
 use super::batch::Batch;
-use super::cursor::{CursorError, Positions};
+use super::cursor::{CursorError, Kept, Positions};
 use super::undelivered::Undelivered;
 use crate::archive::WriteError;
 
@@ -13,12 +13,13 @@ pub trait Sink: Send {
     }
 
     /// The cursor to go on from, given the one that the archive keeps; asked once, before any batch. A sink that keeps
-    /// one itself knows better where the archive's is provisional: then it only says where to begin.
+    /// one itself knows better where the archive's is provisional: then it only says where to begin. It also sees to it
+    /// that its own can be right, see [`Positions::repair`].
     ///
     /// # Errors
     /// The sink cannot be reached, or does not know.
-    fn restore(&mut self, local: &Positions, _is_provisional: bool) -> Result<Positions, SinkError> {
-        Ok(local.clone())
+    fn restore(&mut self, local: &Kept) -> Result<Positions, SinkError> {
+        Ok(local.positions.clone())
     }
 
     /// Hands a batch over; what becomes of it says [`Sink::settle`].

@@ -20,7 +20,7 @@ use super::client::{Context, FIRST_PARTITION, Session, base_config, explain, is_
 use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, topic, verdict};
 use crate::config::KafkaSettings;
 use crate::forward::batch::Batch;
-use crate::forward::cursor::Positions;
+use crate::forward::cursor::{CursorError, Kept, Positions};
 use crate::forward::message::Envelope;
 use crate::forward::sink::{Settled, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
@@ -258,30 +258,28 @@ impl Transactional {
 }
 
 impl Sink for Transactional {
-    fn restore(&mut self, local: &Positions, is_provisional: bool) -> Result<Positions, SinkError> {
+    fn restore(&mut self, local: &Kept) -> Result<Positions, SinkError> {
         self.begin_session()?;
-        let files = self
-            .envelope
-            .location
-            .day_files()
-            .map_err(crate::forward::cursor::CursorError::from)?;
-        let mut years = ledger::years(local);
+        let files = self.envelope.location.day_files().map_err(CursorError::from)?;
+        let mut years = ledger::years(&local.positions);
         years.extend(files.iter().map(|file| file.date.year()));
         years.sort_unstable();
         years.dedup();
-        let kept = self.read_back(&years)?;
-        let positions = match is_provisional {
+        let read = self.read_back(&years)?;
+        let mut positions = match local.is_provisional {
             // Ours was lost, or never was: it counts for the years alone of which Kafka knows nothing.
             true => {
-                let known = ledger::years(&kept);
-                let others = local.iter().filter(|(day, _)| !known.contains(&day.year()));
+                let known = ledger::years(&read);
+                let others = local.positions.iter().filter(|(day, _)| !known.contains(&day.year()));
                 let mut positions: Positions = others.collect();
-                positions.update(&kept);
+                positions.update(&read);
                 positions
             }
             // Both were confirmed; Kafka's is ahead after a crash, ours after a while without transactions.
-            false => kept.furthest(local),
+            false => read.furthest(&local.positions),
         };
+        // Before it is committed: what is taken for committed here is not sent again.
+        positions.repair(&files).map_err(CursorError::from)?;
         if !positions.is_empty() {
             // Offsets of a group without members expire, after a week by default: commit them again.
             self.begin_and_commit(&positions)?;
