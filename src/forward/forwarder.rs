@@ -292,6 +292,7 @@ impl Forwarder {
         self.forwarded.failure = match result {
             Ok(()) if is_short => Some(ForwardError::Stopped),
             Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
+            Err(ForwardError::Sink(SinkError::Stopped)) => Some(ForwardError::Stopped),
             Err(error) => Some(error),
         };
         self.forwarded

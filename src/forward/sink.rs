@@ -1,9 +1,14 @@
 //! Where lines go: what a sink takes, and what it says came of it.
 
+use std::time::Duration;
+
 use super::batch::Batch;
 use super::cursor::{CursorError, Kept, Positions};
 use super::undelivered::Undelivered;
 use crate::archive::WriteError;
+
+/// How long a sink may still take to confirm what is out when somebody asks to stop.
+pub(super) const AFTER_STOP: Duration = Duration::from_secs(5);
 
 /// Takes batches in order and confirms them in order. It is used by one thread, which it may block.
 pub trait Sink: Send {
@@ -74,6 +79,9 @@ pub enum SinkError {
         /// The broker's words.
         reason: String,
     },
+    /// Somebody asked the program to end.
+    #[error("ended before everything was sent, as was asked for")]
+    Stopped,
     /// Nobody reads any more.
     #[error("the reader has gone away")]
     Closed,
