@@ -101,6 +101,7 @@ fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit>
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    forward::warn_of(&targets, &env);
     Ok(Session {
         config,
         targets,

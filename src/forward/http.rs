@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use tokio::runtime::Handle;
-use url::Url;
 
 use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
 use super::sink::{AFTER_STOP, Settled, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
+use crate::fetch::credentials::{bare, without};
 use crate::fetch::http::Http;
 use crate::fetch::retry::{Failure, RetryPolicy};
 use crate::printable::excerpt;
@@ -84,7 +84,7 @@ impl HttpSink {
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
                 "{}; sending again",
-                describe(&self.settings.url, &failure)
+                describe(&self.settings, &failure)
             );
             self.runtime.block_on(async {
                 tokio::select! {
@@ -139,11 +139,11 @@ impl HttpSink {
                     tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
                 Failure::Status { status: TOO_LARGE, .. } => {
-                    aside.keep(&self.batch, &lines[0], &describe(&self.settings.url, &failure))?;
+                    aside.keep(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
                     *done += 1;
                     *put_aside += 1;
                 }
-                failure => return Err(SinkError::Refused(describe(&self.settings.url, &failure))),
+                failure => return Err(SinkError::Refused(describe(&self.settings, &failure))),
             }
         }
         Ok(())
@@ -216,24 +216,27 @@ fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line:
     body.extend_from_slice(b"}\n");
 }
 
-/// What went wrong, with the address but without its query, which may hold a token.
-fn describe(url: &Url, failure: &Failure) -> String {
-    let mut address = url.clone();
+/// What went wrong, with the address but without its query, which may hold a token, and without the secrets that the
+/// listener may repeat.
+fn describe(settings: &HttpSettings, failure: &Failure) -> String {
+    let mut address = settings.url.clone();
     address.set_query(None);
-    match failure {
-        Failure::Status { status, body, .. } => {
-            let said = excerpt(body.trim(), LONGEST_ANSWER);
-            let said = if said.is_empty() { said } else { format!(", \"{said}\"") };
-            let advice = match status {
-                401 | 403 => "; check HTTP_FORWARD_TOKEN",
-                404 | 405 => "; check HTTP_FORWARD_URL",
-                300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
-                _ => "",
-            };
-            format!("{address} answered with status {status}{said}{advice}")
-        }
-        other => format!("cannot send to {address}: {other}"),
-    }
+    let Failure::Status { status, body, .. } = failure else {
+        return format!("cannot send to {address}: {failure}");
+    };
+    let token = settings.authorization.as_ref().map_or("", bare);
+    let said = without(&without(body.trim(), token), settings.url.query().unwrap_or_default());
+    let said = match excerpt(&said, LONGEST_ANSWER) {
+        said if said.is_empty() => said,
+        said => format!(", \"{said}\""),
+    };
+    let advice = match status {
+        401 | 403 => "; check HTTP_FORWARD_TOKEN",
+        404 | 405 => "; check HTTP_FORWARD_URL",
+        300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
+        _ => "",
+    };
+    format!("{address} answered with status {status}{said}{advice}")
 }
 
 #[cfg(test)]
@@ -281,17 +284,25 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_the_address_without_its_query() {
-        let url = "https://splunk.example.org/services?token=hunter2".parse().unwrap();
+    fn messages_name_the_address_without_its_query_and_repeat_no_secret() {
+        let settings = HttpSettings {
+            url: "https://splunk.example.org/services?token=hunter2".parse().unwrap(),
+            format: HttpFormat::SplunkHec,
+            authorization: Some("Splunk swordfish".into()),
+            batch: 1,
+            max_retries: 0,
+            retry_delay: std::time::Duration::ZERO,
+            timeout: std::time::Duration::ZERO,
+        };
         let failure = Failure::Status {
             status: 403,
-            body: "{\"text\":\"Invalid token\"}".into(),
+            body: "no Splunk swordfish at /services?token=hunter2".into(),
             wait: None,
         };
         assert_eq!(
-            describe(&url, &failure),
-            "https://splunk.example.org/services answered with status 403, \"{\"text\":\"Invalid token\"}\"; check \
-             HTTP_FORWARD_TOKEN"
+            describe(&settings, &failure),
+            "https://splunk.example.org/services answered with status 403, \"no Splunk [secret] at \
+             /services?[secret]\"; check HTTP_FORWARD_TOKEN"
         );
     }
 }

@@ -61,6 +61,16 @@ impl Target {
         }
     }
 
+    /// What about its settings deserves a word but stops nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        match self {
+            Target::Kafka(settings) => settings.warning(),
+            Target::Http(settings) => settings.warning(),
+            Target::Stdout => None,
+        }
+    }
+
     fn sink(&self, envelope: &Envelope, stop: &Stop) -> Result<Box<dyn Sink>, SinkError> {
         Ok(match self {
             Target::Kafka(settings) if settings.transactional_id.is_some() && !envelope.is_replay => {

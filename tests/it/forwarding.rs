@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use trailkeeper::sandbox::Api;
 
@@ -157,6 +159,44 @@ fn a_413_halves_the_batch_down_to_the_line_that_is_put_aside() {
     let note: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(note["record"], serde_json::from_str::<Value>(&large).unwrap());
     assert!(note["reason"].as_str().unwrap().contains("status 413"), "{note}");
+}
+
+#[test]
+fn a_line_that_is_too_large_does_not_leave_the_requests_small() {
+    let listener = Listener::start(|request| if request.body.contains("60-3\"") { 413 } else { 200 });
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("HTTP_FORWARD_FORMAT", "ndjson")
+        .with("HTTP_FORWARD_BATCH", 8);
+    let summary = forward(&catalog, "http", 0);
+    assert_eq!((&summary["sent"], &summary["undelivered"]), (&json!(9), &json!(1)));
+    let requests = listener.requests();
+    let sizes: Vec<_> = requests.iter().map(|request| request.body.lines().count()).collect();
+    assert!(*sizes.last().unwrap() > 1, "{sizes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_wish_to_stop_is_heard_between_the_attempts_of_a_request() {
+    let (attempt, attempts) = std::sync::mpsc::channel();
+    let listener = Listener::start(move |_| {
+        attempt.send(()).unwrap();
+        503
+    });
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("RETRY_DELAY_SECONDS", 300);
+    let child = catalog.start(&["forward", "http", "--json", "--forward-from", "start"]);
+    attempts.recv().unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
+    let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+    let expected = json!({
+        "sink": "http", "sent": 0, "waiting": 10, "undelivered": 0,
+        "error": "ended before everything was sent, as was asked for",
+    });
+    assert_eq!(summary["streams"][0]["forward"][0], expected);
 }
 
 #[test]
