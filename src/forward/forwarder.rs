@@ -190,9 +190,12 @@ impl Forwarder {
     /// It blocks: it belongs on a thread of its own.
     pub fn run(mut self, mut more: impl FnMut() -> bool) -> Forwarded {
         let mut result = self.restore();
-        while result.is_ok() {
-            result = self.drain();
-            if result.is_err() || self.stop.is_requested() || !more() {
+        loop {
+            if result.is_ok() && !self.stop.is_requested() {
+                result = self.drain();
+            }
+            // After a failure too: what is appended until the end waits as well, and is counted.
+            if !more() {
                 break;
             }
         }

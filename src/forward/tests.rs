@@ -355,6 +355,21 @@ fn a_failure_tells_how_many_lines_wait() {
 }
 
 #[test]
+fn what_is_appended_after_a_failure_waits_too() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[0], "a");
+    let fail = Act::Fail { arrive: 0, confirm: 0 };
+    let mut later = ["b", "c"].into_iter();
+    let forwarded = catalog.open(Begin::Start, World::default().sink(&[fail])).run(|| {
+        let appended = later.next();
+        appended.iter().for_each(|id| catalog.add(DAYS[1], id));
+        appended.is_some()
+    });
+    assert_eq!((forwarded.sent, forwarded.waiting), (0, 3));
+    assert_eq!(catalog.sent(Begin::End), ["a", "b", "c"]);
+}
+
+#[test]
 fn standard_output_gets_the_lines_themselves_and_a_closed_pipe_is_no_failure() {
     struct Pipe(Arc<Mutex<Vec<u8>>>, usize);
     impl Write for Pipe {
