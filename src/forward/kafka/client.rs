@@ -229,16 +229,19 @@ impl Session {
             .timestamp(self.message.timestamp)
             .headers(headers);
         record.partition = self.partition;
-        let (mut reported, mut since) = (self.reports.count(), Instant::now());
+        // The count of reports when one was last seen to have come, and when that was.
+        let mut moved: Option<(u64, Instant)> = None;
         loop {
             let (error, again) = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            if self.reports.count() != reported {
-                (reported, since) = (self.reports.count(), Instant::now());
-            }
+            let reported = self.reports.count();
+            let since = match moved {
+                Some((count, since)) if count == reported => since,
+                _ => moved.insert((reported, Instant::now())).1,
+            };
             if code != RDKafkaErrorCode::QueueFull || self.reports.is_hopeless(since) {
                 return Err(code);
             }
