@@ -289,6 +289,36 @@ fn collecting_forwards_while_it_goes_on_and_a_broker_that_is_away_leaves_the_fil
     assert_eq!(held, catalog.lines(Api::Tfc));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_program_that_keeps_collecting_forwards_in_each_round_what_the_last_one_could_not() {
+    let mut calls = 0;
+    let listener = Listener::start(move |_| {
+        calls += 1;
+        if calls == 1 { 503 } else { 200 }
+    });
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc])
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("MAX_RETRIES", 0);
+    let arguments = "collect --follow --interval 1s --json --forward-http --forward-from start";
+    let mut child = catalog.start(&arguments.split(' ').collect::<Vec<_>>());
+    let mut rounds = BufReader::new(child.stdout.take().unwrap()).lines();
+    for (sent, waiting) in [(0, 10), (10, 0), (0, 0)] {
+        let round: Value = serde_json::from_str(&rounds.next().unwrap().unwrap()).unwrap();
+        let forward = &round["forward"][0];
+        assert_eq!((&forward["sent"], &forward["waiting"]), (&json!(sent), &json!(waiting)));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    rounds.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let arrays = listener
+        .requests()
+        .into_iter()
+        .map(|request| texts(&serde_json::from_str(&request.body).unwrap()));
+    assert_eq!(arrays.collect::<Vec<_>>().concat(), kept(&catalog));
+}
+
 #[test]
 fn a_run_without_forwarding_says_nothing_of_it() {
     let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 1, 60)));
