@@ -250,6 +250,7 @@ impl Forwarder {
             failure,
         } = self.sink.settle(&mut self.aside);
         self.commit(&batch, done)?;
+        self.tail.recycle(batch);
         self.forwarded.sent += (done as u64).saturating_sub(put_aside);
         self.forwarded.undelivered += put_aside;
         self.progress.advance(self.forwarded.sent);

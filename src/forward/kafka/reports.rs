@@ -118,8 +118,7 @@ impl Reports {
             out.failures.extend(failure.map(|code| Failure { number, code }));
             out.left == 0
         });
-        // Who waits for room in the queue wants to hear of some reports too, but not of each.
-        if is_complete || state.reported.is_multiple_of(256) {
+        if is_complete {
             self.changed.notify_all();
         }
     }
@@ -157,7 +156,7 @@ impl Reports {
         self.state().reported
     }
 
-    /// Waits a moment for further reports.
+    /// Waits a moment for further reports, which make room in the queue.
     pub(super) fn wait_a_moment(&self) {
         let state = self.state();
         let _ = self.changed.wait_timeout(state, Duration::from_millis(5));
