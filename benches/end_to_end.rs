@@ -186,6 +186,8 @@ impl Sandbox {
                 "-q",
                 "--listen",
                 "127.0.0.1:0",
+                "--record-bytes",
+                "700",
                 "--records",
                 &records.to_string(),
             ])

@@ -27,6 +27,7 @@ pub mod terminal;
 pub mod table;
 pub mod stop;
 pub mod env;
+mod digest;
 pub mod record;
 pub mod line;
 pub mod window;

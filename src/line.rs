@@ -28,6 +28,7 @@
 //! The first byte tells every kind of value from every other.
 
 mod input;
+mod list;
 mod number;
 mod text;
 mod wanted;
@@ -39,6 +40,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use input::Input;
 use number::Number;
 use wanted::Wanted;
+
+pub use list::List;
 
 /// A path of object keys from the top of a record, such as `["trigger", "at"]`.
 ///
@@ -118,12 +121,25 @@ impl Scanner {
     ///
     /// The text is not exactly one JSON value; `line` is then as it was.
     pub fn scan(&mut self, json: &str, line: &mut String) -> Result<u128, Malformed> {
+        let line_start = line.len();
+        let mut input = Input::new(json);
+        let content = self.scan_value(&mut input, line)?;
+        input.skip_space();
+        if input.peek().is_some() {
+            line.truncate(line_start);
+            return Err(input.malformed("something follows the value"));
+        }
+        Ok(content)
+    }
+
+    /// The same for a value that something may follow.
+    fn scan_value(&mut self, input: &mut Input<'_>, line: &mut String) -> Result<u128, Malformed> {
         self.open.clear();
         self.members.clear();
         self.wanted.iter_mut().for_each(Wanted::reset);
         let line_start = line.len();
         let mut pass = Pass {
-            input: Input::new(json),
+            input,
             line,
             scanner: self,
         };
@@ -165,13 +181,13 @@ enum After {
 }
 
 /// One scan under way.
-struct Pass<'a> {
-    input: Input<'a>,
+struct Pass<'a, 'text> {
+    input: &'a mut Input<'text>,
     line: &'a mut String,
     scanner: &'a mut Scanner,
 }
 
-impl Pass<'_> {
+impl Pass<'_, '_> {
     fn run(&mut self) -> Result<u128, Malformed> {
         loop {
             if self.in_object() {
@@ -203,7 +219,7 @@ impl Pass<'_> {
     }
 
     /// Hands a value to what it is in, which may end with it, and so on outwards; gives the hash of the whole text's
-    /// value once that has ended.
+    /// value once it has ended.
     fn end_value(&mut self, mut hash: u128) -> Result<Option<u128>, Malformed> {
         while !self.scanner.open.is_empty() {
             self.hand_over(hash);
@@ -212,11 +228,7 @@ impl Pass<'_> {
                 After::End(container) => hash = container,
             }
         }
-        self.input.skip_space();
-        match self.input.peek() {
-            None => Ok(Some(hash)),
-            Some(_) => Err(self.input.malformed("something follows the value")),
-        }
+        Ok(Some(hash))
     }
 
     /// Gives a value to the innermost open array or object, and to the paths that end here.
@@ -283,7 +295,7 @@ impl Pass<'_> {
             return Err(self.input.malformed("no key where one should stand"));
         }
         let key_start = self.line.len();
-        let key = text::copy_string(&mut self.input, self.line)?;
+        let key = text::copy_string(self.input, self.line)?;
         let value_start = key_start + key.len() + ": ".len();
         let Scanner {
             wanted, open, members, ..
@@ -328,12 +340,12 @@ impl Pass<'_> {
     }
 
     fn string(&mut self) -> Result<u128, Malformed> {
-        let form = text::copy_string(&mut self.input, self.line)?;
+        let form = text::copy_string(self.input, self.line)?;
         Ok(xxh3_128(form.as_bytes()))
     }
 
     fn number(&mut self) -> Result<u128, Malformed> {
-        let number = Number::read(&mut self.input)?;
+        let number = Number::read(self.input)?;
         self.line.push_str(number.text());
         if number.is_canonical() {
             return Ok(xxh3_128(number.text().as_bytes()));

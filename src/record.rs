@@ -1,13 +1,17 @@
 //! One audit record as it was received: its time, its identity and its line.
 
+mod line;
+
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::line::{Found, Malformed, Scanner};
+use crate::line::{Found, List, Malformed, Scanner};
 use crate::printable::excerpt;
 
 pub use crate::line::KeyPath;
+pub use line::Line;
 
 /// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is a fault of the record, such
 /// as a clock at its epoch, and would make a day file in the far past.
@@ -57,7 +61,7 @@ pub struct Record {
     /// What it is compared by.
     pub identity: Identity,
     /// The one-line form, without the newline.
-    pub line: Box<str>,
+    pub line: Line,
 }
 
 /// A record that cannot be filed under a day, and why.
@@ -68,7 +72,7 @@ pub struct Rejected {
     /// Hash of its content as a JSON value.
     pub content: u128,
     /// The one-line form, without the newline; any JSON value.
-    pub line: Box<str>,
+    pub line: Line,
 }
 
 /// Why a JSON value cannot be filed under a day.
@@ -116,6 +120,12 @@ pub enum ReadError {
     /// It is a JSON value that cannot be filed under a day.
     #[error("{}", .0.reason)]
     Rejected(Rejected),
+}
+
+impl From<Rejected> for ReadError {
+    fn from(rejected: Rejected) -> Self {
+        ReadError::Rejected(rejected)
+    }
 }
 
 /// A text holds no record.
@@ -183,6 +193,8 @@ pub struct Reader {
     shape: Shape,
     scanner: Scanner,
     line: String,
+    /// Where the record that was scanned last starts in `line`.
+    start: usize,
 }
 
 impl Reader {
@@ -195,6 +207,7 @@ impl Reader {
             shape,
             scanner: Scanner::new(&[shape.time, shape.id]),
             line: String::new(),
+            start: 0,
         }
     }
 
@@ -206,19 +219,33 @@ impl Reader {
     /// year 2000 on. Whether a time is too late is for the caller to judge; see [`Record::into_rejected`].
     pub fn read(&mut self, json: &str) -> Result<Record, ReadError> {
         let content = self.scan(json)?;
-        let line = Box::from(self.line.as_str());
-        match self.time() {
-            Ok(time) => Ok(Record {
-                time,
-                identity: self.identity(content),
-                line,
-            }),
-            Err(unfit) => Err(ReadError::Rejected(Rejected {
-                reason: unfit.to_string(),
-                content,
-                line,
-            })),
+        let fit = self.time().map(|time| (time, self.identity(content)));
+        Ok(record(Line::from(self.line.clone()), content, fit)?)
+    }
+
+    /// Reads the rest of a list; the lines of its records share a buffer.
+    ///
+    /// # Errors
+    ///
+    /// The list is not JSON up to its end.
+    pub fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, Malformed> {
+        self.line.clear();
+        // The form has a few spaces more than what services send.
+        self.line.reserve(list.text().len() + list.text().len() / 8);
+        let mut read = Vec::new();
+        loop {
+            self.start = self.line.len();
+            let Some(content) = list.next(&mut self.scanner, &mut self.line)? else {
+                break;
+            };
+            let fit = self.time().map(|time| (time, self.identity(content)));
+            read.push((self.start..self.line.len(), content, fit));
         }
+        let page = Arc::new(std::mem::take(&mut self.line));
+        let records = read
+            .into_iter()
+            .map(|(range, content, fit)| record(Line::of(&page, range), content, fit));
+        Ok(records.collect())
     }
 
     /// Reads the time and the identity of a record, and keeps nothing else.
@@ -260,13 +287,14 @@ impl Reader {
 
     fn scan(&mut self, json: &str) -> Result<u128, Malformed> {
         self.line.clear();
+        self.start = 0;
         self.scanner.scan(json, &mut self.line)
     }
 
     /// The time of the record that was scanned last.
     fn time(&self) -> Result<DateTime<Utc>, Unfit> {
         let path = self.shape.time;
-        if !self.line.starts_with('{') {
+        if !self.line[self.start..].starts_with('{') {
             return Err(Unfit::NotAnObject);
         }
         let found = self.scanner.found(Self::TIME).ok_or(Unfit::NoTime { path })?;
@@ -304,6 +332,18 @@ impl Reader {
         let is_number = written.starts_with(|first: char| first == '-' || first.is_ascii_digit());
         let is_text = string_form(written).is_some_and(|text| !text.is_empty());
         (is_number || is_text).then_some(found)
+    }
+}
+
+/// A record that was scanned, with its line, or why it cannot be filed.
+fn record(line: Line, content: u128, fit: Result<(DateTime<Utc>, Identity), Unfit>) -> Result<Record, Rejected> {
+    match fit {
+        Ok((time, identity)) => Ok(Record { time, identity, line }),
+        Err(unfit) => Err(Rejected {
+            reason: unfit.to_string(),
+            content,
+            line,
+        }),
     }
 }
 

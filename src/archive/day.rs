@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::lines::Lines;
 use super::outline::{Milestone, Outline};
 use super::storage::{FileError, open_for_reading};
+use crate::digest::Digests;
 use crate::record::{Identity, Reader, Record};
 
 /// The identities that a day file holds; 16 bytes for a record, 32 where records have ids.
@@ -16,8 +17,8 @@ use crate::record::{Identity, Reader, Record};
 /// It is complete for its file, or, where only the end of the file was read, from some time on.
 #[derive(Default)]
 pub(super) struct Day {
-    contents: HashSet<u128>,
-    keys: HashSet<u128>,
+    contents: Digests,
+    keys: Digests,
     /// Earlier records of the file may not be known.
     since: Option<DateTime<Utc>>,
     /// `None` after somebody else wrote to the file between this run's looks at it.

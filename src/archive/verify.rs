@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::fs;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::lines::{Line, Lines};
 use super::location::DayFile;
 use super::storage::{FileError, open_for_reading};
+use crate::digest::Unhashed;
 use crate::record::{Identified, IdentifyError, Reader};
 
 /// As many findings of one file are kept; the rest is counted. A file of another kind would else fill the memory.
@@ -145,28 +145,8 @@ fn grew(file: &DayFile, bytes: u64) -> bool {
     fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() > bytes)
 }
 
-/// The numbers of the lines in which identities stand first. The identities are hashes: hashing them again gains nothing.
-type FirstLines = HashMap<u128, u64, BuildHasherDefault<LowHalf>>;
-
-/// Takes the lower half of a hash for its hash.
-#[derive(Default)]
-struct LowHalf(u64);
-
-impl Hasher for LowHalf {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = hash as u64;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+/// The numbers of the lines in which identities stand first.
+type FirstLines = HashMap<u128, u64, Unhashed>;
 
 /// A day file as far as it was looked at.
 struct Look<'a> {

@@ -152,6 +152,10 @@ pub struct Sandbox {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub latency_ms: u64,
 
+    /// Pad records that are shorter to this many bytes of JSON
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub record_bytes: u32,
+
     /// Compress answers for clients that take them so
     #[arg(long)]
     pub gzip: bool,
@@ -394,6 +398,7 @@ mod tests {
             records: 2_000,
             seed: 1,
             latency_ms: 0,
+            record_bytes: 0,
             gzip: false,
             still: false,
             verbosity: Verbosity::default(),
@@ -404,12 +409,14 @@ mod tests {
             records: 5,
             seed: 7,
             latency_ms: 50,
+            record_bytes: 700,
             gzip: true,
             still: true,
             ..sandbox
         };
         assert_eq!(
-            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --gzip --still").unwrap(),
+            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --record-bytes 700 --gzip --still")
+                .unwrap(),
             Command::Sandbox(other)
         );
         let demo = Demo {

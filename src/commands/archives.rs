@@ -7,17 +7,16 @@ use crate::archive::Location;
 use crate::cli::Selection;
 use crate::config;
 use crate::env::Env;
-use crate::logging::{self, LogGuard};
+use crate::logging;
 use crate::source::{Kind, SOURCES};
 use crate::summary::Exit;
 
-/// What was chosen, and the log of the program, which ends with it.
+/// What was chosen.
 pub(super) struct Archives {
     /// The settings they come from.
     pub(super) env: Env,
     /// The streams, in the order of the list of sources.
     pub(super) streams: Vec<StreamArchive>,
-    _log: LogGuard,
 }
 
 /// Where one stream is kept.
@@ -39,8 +38,7 @@ impl Archives {
         let env = Env::load(selection.env_file.as_deref());
         let places = config::places(&env, SOURCES, &selection.streams)
             .map_err(|faults| failed(format!("the settings cannot be used:\n{faults}")))?;
-        let log = logging::start(selection.verbosity, None, &progress(true), clock);
-        let log = log.map_err(|error| failed(error.to_string()))?;
+        logging::start(selection.verbosity, None, &progress(true), clock).map_err(|error| failed(error.to_string()))?;
         let streams = places.into_iter().map(|place| {
             let location = Location::new(place.folder, &place.base, &place.extension);
             let location = location.map_err(|error| failed(format!("{}: {error}", place.kind.name)))?;
@@ -52,7 +50,6 @@ impl Archives {
         Ok(Self {
             streams: streams.collect::<Result<_, Exit>>()?,
             env,
-            _log: log,
         })
     }
 }

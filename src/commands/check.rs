@@ -51,13 +51,10 @@ pub async fn run(arguments: &cli::Check, clock: fn() -> DateTime<Utc>) -> Exit {
     };
     let config = Config::read(&env, SOURCES, choice);
     let log_file = config.as_ref().ok().map(|config| config.log_file.as_path());
-    let _log = match logging::start(selection.verbosity, log_file, &progress(true), clock) {
-        Ok(log) => log,
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::Setup;
-        }
-    };
+    if let Err(error) = logging::start(selection.verbosity, log_file, &progress(true), clock) {
+        complain(&error.to_string());
+        return Exit::Setup;
+    }
     let streams = config::each(&env, SOURCES, choice);
     let outcome = Outcome {
         problems: problems_of_all(&config, &streams),

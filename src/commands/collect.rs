@@ -9,7 +9,7 @@ use crate::cli::{Collect, CollectForward, Verbosity};
 use crate::config::{Access, Choice, Config};
 use crate::env::{Env, Faults, ServiceManager};
 use crate::forward::Targets;
-use crate::logging::{self, LogGuard};
+use crate::logging;
 use crate::metrics::Times;
 use crate::progress::Progress;
 use crate::run::{self, Order, StartError};
@@ -37,7 +37,6 @@ pub(super) struct Session {
     pub(super) progress: Progress,
     /// Whether the summary is shown in colours.
     with_colours: bool,
-    _log: LogGuard,
 }
 
 /// Collects once, or until somebody asks to end.
@@ -96,7 +95,7 @@ fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit>
         }
     };
     let progress = progress(plan.verbosity.quiet);
-    let log = logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
+    logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
         .map_err(|error| give_up(&error.to_string(), Exit::Setup))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -108,7 +107,6 @@ fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit>
         manager: env.service_manager(),
         progress,
         with_colours: takes_colours(&env),
-        _log: log,
     })
 }
 

@@ -62,7 +62,7 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
             quiet: true,
         },
     };
-    let _log = logging::start(verbosity, None, &progress, clock);
+    let _ = logging::start(verbosity, None, &progress, clock);
     match show(&arguments.dir, clock(), &progress, &stop_on_signals()).await {
         Ok(exit) => exit,
         Err(error) => {

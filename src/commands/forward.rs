@@ -33,10 +33,9 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
         replay,
     };
     let progress = progress(arguments.verbosity.quiet);
-    let _log = match logging::start(arguments.verbosity, Some(&settings.log_file), &progress, clock) {
-        Ok(guard) => guard,
-        Err(error) => return give_up(&error.to_string(), Exit::Setup),
-    };
+    if let Err(error) = logging::start(arguments.verbosity, Some(&settings.log_file), &progress, clock) {
+        return give_up(&error.to_string(), Exit::Setup);
+    }
     for warning in env.warnings() {
         tracing::warn!("{warning}");
     }

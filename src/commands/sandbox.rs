@@ -14,7 +14,7 @@ use crate::summary::Exit;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit {
-    let _log = logging::start(arguments.verbosity, None, &progress(true), clock);
+    let _ = logging::start(arguments.verbosity, None, &progress(true), clock);
     let options = Options::new(Arc::new(clock));
     let records = arguments.records as usize;
     let mut options = match arguments.still {
@@ -23,6 +23,7 @@ pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit
     };
     options.seed = arguments.seed;
     options.latency = Duration::from_millis(arguments.latency_ms);
+    options.record_bytes = arguments.record_bytes as usize;
     options.gzip = arguments.gzip;
     options.listen = arguments.listen;
     let sandbox = match Sandbox::start(options).await {

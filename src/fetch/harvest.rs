@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
+use crate::digest::{Digests, Unhashed};
 use crate::record::{Identity, Record, Rejected};
 use crate::window::{Window, bound};
 
@@ -27,8 +28,8 @@ pub(crate) struct Horizon {
 #[derive(Debug)]
 pub(crate) struct Harvest {
     horizon: Horizon,
-    seen: HashSet<Identity>,
-    seen_rejected: HashSet<u128>,
+    seen: HashSet<Identity, Unhashed>,
+    seen_rejected: Digests,
     /// Those that can be filed.
     pub(crate) records: Vec<Record>,
     /// Those that cannot.
@@ -66,8 +67,8 @@ impl Harvest {
     pub(crate) fn new(horizon: Horizon) -> Self {
         Self {
             horizon,
-            seen: HashSet::new(),
-            seen_rejected: HashSet::new(),
+            seen: HashSet::default(),
+            seen_rejected: Digests::default(),
             records: Vec::new(),
             rejected: Vec::new(),
             received: 0,

@@ -97,8 +97,8 @@ impl Http {
     /// The body of a successful answer to `GET`.
     ///
     /// # Errors
-    /// See [`Failure`]; [`Failure::BadBody`] for a body that is not UTF-8.
-    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<String, Failure> {
+    /// See [`Failure`].
+    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<Vec<u8>, Failure> {
         let request = self.client.get(url).header(AUTHORIZATION, header(authorization)?);
         self.send(request).await
     }
@@ -109,11 +109,13 @@ impl Http {
     /// As for [`Http::get`].
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
-        self.send(request.body(wiped_when_done(body))).await.map(Zeroizing::new)
+        let answer = self.send(request.body(wiped_when_done(body))).await?;
+        let text = String::from_utf8(answer).map_err(|error| drop(Zeroizing::new(error.into_bytes())));
+        text.map(Zeroizing::new).map_err(|()| not_text())
     }
 
     /// Sends a request and counts it.
-    async fn send(&self, request: RequestBuilder) -> Result<String, Failure> {
+    async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
         let started = Instant::now();
         let mut answer = Answer::Nothing;
         let result = self.exchange(request, &mut answer).await;
@@ -123,13 +125,13 @@ impl Http {
     }
 
     /// One exchange; `answer` tells what came, whatever the result is.
-    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<String, Failure> {
+    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Vec<u8>, Failure> {
         let response = request.timeout(self.timeout).send().await.map_err(transport)?;
         *answer = Answer::Status(response.status().as_u16());
         if let Some(seconds) = date(response.headers()) {
             self.server_time.store(seconds, Ordering::Relaxed);
         }
-        receive(response).await
+        read_body(accepted(response).await?, LARGEST_BODY).await
     }
 
     /// Sends a body by `POST`; any success is enough, whatever the answer says.
@@ -169,9 +171,16 @@ fn date(headers: &HeaderMap) -> Option<i64> {
     Some(DateTime::<Utc>::from(date).timestamp())
 }
 
-async fn receive(response: Response) -> Result<String, Failure> {
-    let body = read_body(accepted(response).await?, LARGEST_BODY).await?;
-    String::from_utf8(body).map_err(|_| Failure::BadBody(super::BadPage("the body is not UTF-8".into())))
+/// The text of a body; the services answer in UTF-8 alone.
+///
+/// # Errors
+/// [`Failure::BadBody`] for anything else.
+pub(super) fn text(body: &[u8]) -> Result<&str, Failure> {
+    simdutf8::basic::from_utf8(body).map_err(|_| not_text())
+}
+
+fn not_text() -> Failure {
+    Failure::BadBody(super::BadPage("the body is not UTF-8".into()))
 }
 
 /// The answer, if it is a success.

@@ -10,8 +10,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::printable::excerpt;
-use crate::record::{ReadError, Reader, Record, Rejected};
-use crate::source::{Ask, Authorization, BadPage, Next, Source};
+use crate::source::{self, Ask, Authorization, BadPage, Page, Source};
 use credentials::{Credentials, Minting};
 use host::Host;
 use http::Http;
@@ -69,17 +68,6 @@ pub struct Effort {
     pub retries: u64,
     /// Pages that were read.
     pub pages: u64,
-}
-
-/// One page, read.
-#[derive(Debug)]
-pub(crate) struct FetchedPage {
-    /// Its records, in the order of the answer.
-    pub(crate) records: Vec<Result<Record, Rejected>>,
-    /// What it says of a further page.
-    pub(crate) next: Next,
-    /// How many pages there are, where it says so.
-    pub(crate) pages: Option<u32>,
 }
 
 /// Why a page is not to be had.
@@ -228,7 +216,7 @@ impl Fetcher {
     /// One page, asked for again as the policy says.
     ///
     /// Where `can_narrow`, a status that says "too wide" is not repeated: a narrower window is asked for instead.
-    pub(crate) async fn page(&self, ask: &Ask, can_narrow: bool) -> Result<FetchedPage, PageError> {
+    pub(crate) async fn page(&self, ask: &Ask, can_narrow: bool) -> Result<Page, PageError> {
         let mut failed = 0;
         loop {
             let failure = match self.attempt(ask).await {
@@ -262,7 +250,7 @@ impl Fetcher {
 
     /// One attempt; a minted token that was refused is minted anew, once. A fresh one too: the service hands out the same
     /// token until it ends, so it may have had a moment left to live.
-    async fn attempt(&self, ask: &Ask) -> Result<FetchedPage, Failure> {
+    async fn attempt(&self, ask: &Ask) -> Result<Page, Failure> {
         let header = self.header().await?;
         let result = self.get(ask, &header).await;
         let is_minted = matches!(self.source.authorization(), Authorization::Minted(_));
@@ -282,16 +270,16 @@ impl Fetcher {
         self.credentials.header(self.source.authorization(), minting).await
     }
 
-    async fn get(&self, ask: &Ask, header: &SecretString) -> Result<FetchedPage, Failure> {
+    async fn get(&self, ask: &Ask, header: &SecretString) -> Result<Page, Failure> {
         let body = self.body(self.source.page_url(ask), header).await?;
-        let page = read(&*self.source, ask, &body)?;
+        let page = source::read_page(&*self.source, ask, http::text(&body)?)?;
         tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
         self.counters.pages.fetch_add(1, Ordering::Relaxed);
         Ok(page)
     }
 
     /// The body of an answer, asked for when the host and the pace allow it.
-    async fn body(&self, url: Url, header: &SecretString) -> Result<String, Failure> {
+    async fn body(&self, url: Url, header: &SecretString) -> Result<Vec<u8>, Failure> {
         // It is never closed.
         let _slot = self.slots.acquire().await;
         let _permit = self.host.permit().await;
@@ -348,24 +336,6 @@ impl Fetcher {
             }
         }
     }
-}
-
-fn read(source: &dyn Source, ask: &Ask, body: &str) -> Result<FetchedPage, BadPage> {
-    let page = source.read_page(ask, body)?;
-    let mut reader = Reader::new(source.shape());
-    let mut records = Vec::with_capacity(page.records.len());
-    for raw in page.records {
-        match reader.read(raw.get()) {
-            Ok(record) => records.push(Ok(record)),
-            Err(ReadError::Rejected(rejected)) => records.push(Err(rejected)),
-            Err(ReadError::Malformed(malformed)) => return Err(BadPage(format!("a record in the body: {malformed}"))),
-        }
-    }
-    Ok(FetchedPage {
-        records,
-        next: page.next,
-        pages: page.pages,
-    })
 }
 
 /// The address of a source without its query, which holds nothing that helps.

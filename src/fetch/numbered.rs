@@ -19,9 +19,9 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::harvest::{Harvest, Horizon, MOST_IDLE_PAGES};
 use super::plan::WalkPlan;
-use super::{FetchError, FetchedPage, Fetcher, PageError};
+use super::{FetchError, Fetcher, PageError};
 use crate::record::{Identity, Record, Rejected};
-use crate::source::{Ask, Next, PageSize, Position};
+use crate::source::{Ask, Next, Page, PageSize, Position};
 use crate::window::Window;
 
 /// Pages of a block: the one that meets the block before comes on top, so that a short block reads many pages twice, and
@@ -72,7 +72,7 @@ struct Landmark {
 }
 
 impl Landmark {
-    fn of(page: &FetchedPage) -> Self {
+    fn of(page: &Page) -> Self {
         Self {
             identities: identities(&page.records).collect(),
             contents: contents(&page.records).collect(),
@@ -84,13 +84,13 @@ impl Landmark {
     }
 
     /// Whether one of its records is in the page.
-    fn is_met_by(&self, page: &FetchedPage) -> bool {
+    fn is_met_by(&self, page: &Page) -> bool {
         identities(&page.records).any(|identity| self.identities.contains(&identity))
     }
 
     /// Whether the page, read again, proves that nothing has come in before or inside it. Its end may be gone, by
     /// retention. Where it holds the same content twice it could be shifted and look alike.
-    fn has_not_moved(&self, page: &FetchedPage) -> bool {
+    fn has_not_moved(&self, page: &Page) -> bool {
         let now: Vec<u128> = contents(&page.records).collect();
         let distinct: HashSet<&u128> = now.iter().collect();
         !now.is_empty() && self.contents.starts_with(&now) && distinct.len() == now.len()
@@ -148,7 +148,7 @@ impl NumberedWalk {
     }
 
     /// The number of pages: as the answer says, or found by following them to the end.
-    async fn count_pages(&self, fetcher: &Fetcher, first: &FetchedPage) -> Result<u32, PageError> {
+    async fn count_pages(&self, fetcher: &Fetcher, first: &Page) -> Result<u32, PageError> {
         if let Some(pages) = first.pages {
             return checked(pages);
         }
@@ -221,7 +221,7 @@ impl NumberedWalk {
         if self.concurrency < 2 {
             return Ok(None);
         }
-        let pages: Vec<FetchedPage> = stream::iter(first_page..landmark_page)
+        let pages: Vec<Page> = stream::iter(first_page..landmark_page)
             .map(|number| self.page(fetcher, number))
             .buffered(self.concurrency)
             .try_collect()
@@ -252,7 +252,7 @@ impl NumberedWalk {
         &self,
         fetcher: &Fetcher,
         first_page: u32,
-        already_read: Option<FetchedPage>,
+        already_read: Option<Page>,
         frontier: &Landmark,
     ) -> Result<Block, PageError> {
         let mut page = match already_read {
@@ -279,7 +279,7 @@ impl NumberedWalk {
         }
     }
 
-    async fn page(&self, fetcher: &Fetcher, number: u32) -> Result<FetchedPage, PageError> {
+    async fn page(&self, fetcher: &Fetcher, number: u32) -> Result<Page, PageError> {
         let ask = Ask {
             window: self.window,
             position: Position::Number(number),

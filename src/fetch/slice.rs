@@ -12,9 +12,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::harvest::{Added, Harvest, Horizon, MOST_IDLE_PAGES, Times};
-use super::{FetchError, FetchedPage, Fetcher, PageError};
+use super::{FetchError, Fetcher, PageError};
 use crate::record::{Record, Rejected};
-use crate::source::{Ask, Next, Order, PageSize, Position};
+use crate::source::{Ask, Next, Order, Page, PageSize, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 
 /// A slice with more records than this is divided, so that memory stays bounded.
@@ -84,9 +84,11 @@ enum Doubt {
     Larger {
         count: usize,
     },
-    /// What lies strictly before `time` is asked for: if there is anything, the answer of `count` was cut.
+    /// What lies strictly before `time` is asked for: if there is anything, the answer of `count` was cut. The bound `to`
+    /// is a tick before it first, as for a service that includes bounds, and then `time` itself, for one that does not.
     Below {
         time: DateTime<Utc>,
+        to: DateTime<Utc>,
         count: usize,
         was_enlarged: bool,
     },
@@ -160,7 +162,7 @@ impl SliceWalk {
         let from = self.slice.ask().from;
         let (from, to) = match self.doubt {
             Doubt::None | Doubt::Larger { .. } => (from, self.upper),
-            Doubt::Below { time, .. } => (from, time - TICK),
+            Doubt::Below { to, .. } => (from, to),
             Doubt::Further { time, reach, .. } => (from - reach, time - TICK),
             Doubt::Wide { reach, .. } => (from - reach, self.upper),
         };
@@ -172,7 +174,7 @@ impl SliceWalk {
     }
 
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
-    fn take(&mut self, page: FetchedPage, most_seen: usize) -> Step {
+    fn take(&mut self, page: Page, most_seen: usize) -> Step {
         let found = page.records.len();
         let added = if self.is_probing_widely() {
             Added::default()
@@ -183,11 +185,18 @@ impl SliceWalk {
             (
                 Doubt::Below {
                     time,
-                    count: before,
+                    to,
+                    count,
                     was_enlarged,
                 },
                 _,
-            ) => self.settle_below(time, before, was_enlarged, found > 0),
+            ) => {
+                let is_older = match to < time {
+                    true => found > 0,
+                    false => added.times.is_some_and(|times| times.oldest < time),
+                };
+                self.look_below(time, to, count, was_enlarged, is_older)
+            }
             (Doubt::Further { time, count, reach }, _) => self.settle_further(time, count, reach, found),
             (
                 Doubt::Wide {
@@ -209,7 +218,12 @@ impl SliceWalk {
     }
 
     fn note(&mut self, records: Vec<Result<Record, Rejected>>) -> Added {
+        let received = self.harvest.received;
         let added = self.harvest.add(self.ask().window, records);
+        if matches!(self.doubt, Doubt::Below { time, to, .. } if to == time) {
+            // Asked for on purpose once more, they did not come twice.
+            self.harvest.received = received + added.new as u64;
+        }
         self.pages_in_cycle += 1;
         self.idle_pages = if added.new == 0 { self.idle_pages + 1 } else { 0 };
         if let Some(times) = added.times {
@@ -281,7 +295,7 @@ impl SliceWalk {
             } else {
                 [times.median, times.oldest]
             };
-            if candidates.into_iter().any(|read_to| self.start_cycle_at(read_to)) {
+            if candidates.into_iter().any(|read_to| self.start_cycle_at(read_to)) || self.part_from(times.oldest) {
                 return Step::Ask;
             }
         }
@@ -291,6 +305,17 @@ impl SliceWalk {
     /// Starts a new cycle of pages that still includes `read_to`; `false` where that would bring the same again.
     fn start_cycle_at(&mut self, read_to: DateTime<Utc>) -> bool {
         let upper = ceil_to_millisecond(read_to) + TICK;
+        if upper >= self.upper {
+            return false;
+        }
+        self.restart_at(upper);
+        true
+    }
+
+    /// Starts a new cycle with the oldest of what was read as its bound. Only a service that includes the bound gets here
+    /// with records of two milliseconds, and then the bound parts them: what is older, or as old, has the page for itself.
+    fn part_from(&mut self, oldest: DateTime<Utc>) -> bool {
+        let upper = ceil_to_millisecond(oldest);
         if upper >= self.upper {
             return false;
         }
@@ -322,11 +347,32 @@ impl SliceWalk {
         if oldest.is_some() && time > self.slice.ask().from {
             return self.probe(Doubt::Below {
                 time,
+                to: time - TICK,
                 count,
                 was_enlarged: was_in_vain,
             });
         }
         self.settle_below(time, count, was_in_vain, false)
+    }
+
+    /// Nothing below the first bound may only mean that bounds are exclusive.
+    fn look_below(
+        &mut self,
+        time: DateTime<Utc>,
+        to: DateTime<Utc>,
+        count: usize,
+        was_enlarged: bool,
+        is_older: bool,
+    ) -> Step {
+        if !is_older && to < time {
+            return self.probe(Doubt::Below {
+                time,
+                to: time,
+                count,
+                was_enlarged,
+            });
+        }
+        self.settle_below(time, count, was_enlarged, is_older)
     }
 
     /// What was found strictly before the time settles the doubt, or raises the next question.
@@ -483,7 +529,7 @@ mod tests {
     }
 
     impl Service {
-        fn answer(&self, ask: &Ask) -> FetchedPage {
+        fn answer(&self, ask: &Ask) -> Page {
             let mut matching: Vec<(i64, usize)> = self.feed.iter().copied().zip(0..).collect();
             matching.retain(|(time, _)| self.is_within(ask.window, START + time));
             matching.sort_by_key(|(time, id)| match self.sequence {
@@ -521,12 +567,12 @@ mod tests {
             (from < time || self.includes_from && from == time) && (time < to || self.includes_to && time == to)
         }
 
-        fn page(&self, mut records: Vec<(i64, usize)>, next: Next) -> FetchedPage {
+        fn page(&self, mut records: Vec<(i64, usize)>, next: Next) -> Page {
             if !self.sorts_pages {
                 records.sort_by_key(|(_, id)| id.wrapping_mul(0x9E37_79B9) % 1009);
             }
             let records = records.into_iter().map(|(time, id)| Ok(record(time, id))).collect();
-            FetchedPage {
+            Page {
                 records,
                 next,
                 pages: None,
@@ -617,6 +663,46 @@ mod tests {
             sequence,
             ..service
         })
+    }
+
+    #[test]
+    fn the_oldest_records_of_all_in_two_milliseconds_are_parted_by_an_inclusive_bound() {
+        let service = Service {
+            feed: [[177; 14], [176; 14]].concat(),
+            page_size: 1,
+            has_tokens: false,
+            cap: Some(15),
+            includes_from: false,
+            includes_to: true,
+            sorts_pages: false,
+            gives_empty_pages: false,
+            says_last: false,
+            sequence: Sequence::NewestFirst,
+        };
+        let (end, walk) = walk(&service, slice(0, 1_000), 20, &mut 0, 100);
+        assert_eq!(end, Step::Complete);
+        assert_eq!(ids(&walk.harvest.records), all_ids(&service));
+    }
+
+    #[test]
+    fn what_lies_a_millisecond_before_a_cut_answer_is_seen_where_bounds_are_exclusive() {
+        let service = Service {
+            feed: [vec![318; 27], vec![317]].concat(),
+            page_size: 1,
+            has_tokens: false,
+            cap: Some(5),
+            includes_from: false,
+            includes_to: false,
+            sorts_pages: false,
+            gives_empty_pages: false,
+            says_last: false,
+            sequence: Sequence::NewestFirst,
+        };
+        let (end, _) = walk(&service, slice(0, 1_000), 20, &mut 0, 100);
+        assert!(
+            matches!(end, Step::Fail(FetchError::SameTime { count: 5, .. })),
+            "{end:?}"
+        );
     }
 
     proptest! {
@@ -820,7 +906,7 @@ mod tests {
         let part = slice(0, 1_000);
         let mut walk = SliceWalk::new(part, horizon(part), 20, 4, Order::NewestFirst);
         assert_eq!(walk.shrink_page(too_large()), Step::Ask);
-        let full = FetchedPage {
+        let full = Page {
             records: vec![Ok(record(5, 1)), Ok(record(5, 2))],
             next: Next::Unsaid,
             pages: None,

@@ -3,6 +3,7 @@
 use super::Malformed;
 
 /// A JSON text and how far it has been read.
+#[derive(Debug)]
 pub(super) struct Input<'a> {
     text: &'a str,
     at: usize,

@@ -8,11 +8,11 @@ mod rotate;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -25,9 +25,6 @@ use rotate::RotatingFile;
 
 /// Says what time it is; only `main` asks the real clock.
 pub type Clock = fn() -> DateTime<Utc>;
-
-/// How many lines may wait for the disk before the program waits too; a bound on memory, since no line is dropped.
-const WAITING_LINES: usize = 8_192;
 
 /// The log could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -48,27 +45,14 @@ pub enum LoggingError {
     Started,
 }
 
-/// Writes what is still waiting to the log file when it is dropped, so it is kept until the program ends.
-#[must_use = "without it the last lines do not reach the log file"]
-#[derive(Debug)]
-pub struct LogGuard {
-    _file: Option<WorkerGuard>,
-}
-
 /// Starts the log: stderr as much as was asked for, above the lines of `progress`, and everything to `file` if one is
 /// given.
 ///
 /// # Errors
 /// The file cannot be opened, or a log was started before.
-pub fn start(
-    verbosity: Verbosity,
-    file: Option<&Path>,
-    progress: &Progress,
-    clock: Clock,
-) -> Result<LogGuard, LoggingError> {
-    let (subscriber, guard) = subscriber(verbosity, file, Stderr(progress.clone()), clock)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)?;
-    Ok(guard)
+pub fn start(verbosity: Verbosity, file: Option<&Path>, progress: &Progress, clock: Clock) -> Result<(), LoggingError> {
+    let subscriber = subscriber(verbosity, file, Stderr(progress.clone()), clock)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)
 }
 
 fn subscriber<W>(
@@ -76,33 +60,22 @@ fn subscriber<W>(
     file: Option<&Path>,
     stderr: W,
     clock: Clock,
-) -> Result<(impl Subscriber + Send + Sync, LogGuard), LoggingError>
+) -> Result<impl Subscriber + Send + Sync, LoggingError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let (file, guard) = match file {
-        Some(path) => {
-            let opened = RotatingFile::open(path);
-            let opened = opened.map_err(|source| LoggingError::File {
-                path: path.to_owned(),
-                source,
-            })?;
-            let lossless = NonBlockingBuilder::default()
-                .lossy(false)
-                .buffered_lines_limit(WAITING_LINES);
-            let (writer, guard) = lossless.thread_name("log").finish(opened);
-            (
-                Some(layer(writer, clock).with_filter(from_us(LevelFilter::DEBUG))),
-                Some(guard),
-            )
-        }
-        None => (None, None),
-    };
+    let opened = file.map(|path| {
+        RotatingFile::open(path).map_err(|source| LoggingError::File {
+            path: path.to_owned(),
+            source,
+        })
+    });
+    let file = opened.transpose()?.map(|file| {
+        let writer = LogFile(Mutex::new(file));
+        layer(writer, clock).with_filter(from_us(LevelFilter::DEBUG))
+    });
     let stderr = layer(stderr, clock).with_filter(from_us(threshold(verbosity)));
-    Ok((
-        tracing_subscriber::registry().with(stderr).with(file),
-        LogGuard { _file: guard },
-    ))
+    Ok(tracing_subscriber::registry().with(stderr).with(file))
 }
 
 fn layer<S, W>(writer: W, clock: Clock) -> impl Layer<S>
@@ -131,6 +104,31 @@ fn from_us(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), level)
+}
+
+/// The log file. Each line is written at once, without a thread of its own: waking one costs more than the write, and what
+/// still waits for it is lost with the process.
+struct LogFile(Mutex<RotatingFile>);
+
+impl<'writer> MakeWriter<'writer> for LogFile {
+    type Writer = Locked<'writer>;
+
+    fn make_writer(&'writer self) -> Locked<'writer> {
+        Locked(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The log file while one line is written.
+struct Locked<'a>(MutexGuard<'a, RotatingFile>);
+
+impl Write for Locked<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Stderr, shared with the progress lines.
@@ -204,9 +202,8 @@ mod tests {
         let path = folder.path().join("app.log");
         let captured = Captured::default();
         let stderr = captured.clone();
-        let (subscriber, guard) = subscriber(verbosity, Some(&path), move || stderr.clone(), noon).unwrap();
+        let subscriber = subscriber(verbosity, Some(&path), move || stderr.clone(), noon).unwrap();
         tracing::subscriber::with_default(subscriber, events);
-        drop(guard);
         let stderr = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
         (stderr, fs::read_to_string(path).unwrap())
     }
@@ -305,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_lines_is_in_the_file_completely_once_the_guard_is_dropped() {
+    fn a_burst_of_lines_is_in_the_file_completely() {
         let (_, file) = logged(QUIET, || (0..20_000).for_each(|number| debug!("{number}")));
         let numbers: Vec<u32> = messages(&file)
             .into_iter()
@@ -342,9 +339,8 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");
-        let (subscriber, guard) = subscriber(NORMAL, Some(&path), || Broken, noon).unwrap();
+        let subscriber = subscriber(NORMAL, Some(&path), || Broken, noon).unwrap();
         tracing::subscriber::with_default(subscriber, || info!("kept"));
-        drop(guard);
         assert_eq!(messages(&fs::read_to_string(path).unwrap()), ["kept"]);
     }
 
@@ -352,7 +348,7 @@ mod tests {
     fn without_a_file_only_stderr_is_written() {
         let captured = Captured::default();
         let stderr = captured.clone();
-        let (subscriber, _guard) = subscriber(NORMAL, None, move || stderr.clone(), noon).unwrap();
+        let subscriber = subscriber(NORMAL, None, move || stderr.clone(), noon).unwrap();
         tracing::subscriber::with_default(subscriber, || info!("shown"));
         assert_eq!(
             messages(&String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()),

@@ -49,6 +49,8 @@ pub(super) struct Generator {
     random: SplitMix,
     arrivals: Option<Arrivals>,
     made: u64,
+    /// How long a record is at least, in bytes.
+    record_bytes: usize,
 }
 
 impl Generator {
@@ -76,9 +78,16 @@ impl Generator {
             random,
             arrivals,
             made: 0,
+            record_bytes: 0,
         };
         generator.schedule();
         Ok(generator)
+    }
+
+    /// The same, with records of at least so many bytes.
+    pub(super) fn padding_to(mut self, bytes: usize) -> Self {
+        self.record_bytes = bytes;
+        self
     }
 
     /// The times and numbers of `count` records up to `now`: more of them in recent days, often several of one
@@ -127,7 +136,7 @@ impl Generator {
         // The first number drawn is another one for every record, so the ids made from it are unique.
         let unique = random.next();
         match self.templates.get(random.below(self.templates.len() as u64) as usize) {
-            Some(template) => template.fill(time, unique, &mut random),
+            Some(template) => padded(template.fill(time, unique, &mut random), self.record_bytes),
             None => Event::new(time, unique.to_string(), "null"),
         }
     }
@@ -158,6 +167,19 @@ impl Generator {
         self.made += 1;
         self.made
     }
+}
+
+/// The same record, not shorter than so many bytes: words stand in a member of their own.
+fn padded(mut event: Event, bytes: usize) -> Event {
+    const START: &str = r#","padding":""#;
+    const WORDS: &str = "the quick brown fox jumps over the lazy dog ";
+    let missing = bytes.saturating_sub(event.text.len() + START.len() + 1);
+    if missing > 0 && event.text.pop().is_some() {
+        event.text.push_str(START);
+        event.text.extend(WORDS.chars().cycle().take(missing));
+        event.text.push_str("\"}");
+    }
+    event
 }
 
 /// The records that appear while the sandbox runs.

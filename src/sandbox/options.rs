@@ -26,6 +26,8 @@ pub struct Options {
     pub clock: Clock,
     /// How long every answer is held back.
     pub latency: Duration,
+    /// How long a generated record is at least, in bytes; a shorter one is padded.
+    pub record_bytes: usize,
     /// Whether answers are compressed for clients that take them so.
     pub gzip: bool,
     /// Which credentials [`Sandbox::variables`](super::Sandbox::variables) gives out for Port.
@@ -46,6 +48,7 @@ impl Options {
             seed: 1,
             clock,
             latency: Duration::ZERO,
+            record_bytes: 0,
             gzip: false,
             port_login: PortLogin::Token,
             port_token_life: TimeDelta::hours(3),

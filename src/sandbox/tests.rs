@@ -1248,3 +1248,21 @@ fn every_sample_answer_is_json_that_the_readme_names() {
 fn client() -> reqwest::Client {
     reqwest::Client::new()
 }
+
+#[tokio::test]
+async fn short_records_are_padded_with_words() {
+    let options = Options {
+        record_bytes: 700,
+        ..Options::new(Arc::new(noon)).still(200)
+    };
+    let sandbox = Sandbox::start(options).await.unwrap();
+    let events = sandbox.events(Api::Mail);
+    assert!(events.iter().all(|event| event.text.len() >= 700));
+    let padded: Vec<_> = events.iter().filter(|event| event.text.len() == 700).collect();
+    assert!(!padded.is_empty());
+    for event in padded {
+        let mut form = String::new();
+        crate::line::scan(&event.text, &[], &mut form).unwrap();
+        assert!(form.contains("\"padding\": \"the quick brown fox"), "{form}");
+    }
+}

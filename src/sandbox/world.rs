@@ -184,7 +184,7 @@ fn take_feed(options: &mut Options, api: Api) -> Result<Feed, BadSample> {
             Records::Generated { count, arrivals } => {
                 let recipe = &api.service().recipe;
                 Feed::generated(
-                    Generator::new(recipe, seed, api.retention(), now, arrivals)?,
+                    Generator::new(recipe, seed, api.retention(), now, arrivals)?.padding_to(options.record_bytes),
                     count,
                     now,
                 )

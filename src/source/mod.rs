@@ -4,11 +4,12 @@
 //! samples.
 
 use secrecy::SecretString;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 use url::Url;
 
-use crate::record::Shape;
+use crate::line::List;
+use crate::record::{Reader, Record, Rejected, Shape};
 use crate::window::Window;
 
 mod kind;
@@ -58,11 +59,14 @@ pub trait Source: Send + Sync {
     /// The address of one page.
     fn page_url(&self, ask: &Ask) -> Url;
 
-    /// Reads the body of an answer with status 200; the records are slices of it.
+    /// The member of an answer that holds the records; see [`read_page`].
+    fn list(&self) -> &'static str;
+
+    /// Reads an answer with status 200, without its records.
     ///
     /// # Errors
     /// The body is not what the service documents; the answer may have been cut, so asking again can help.
-    fn read_page<'a>(&self, ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage>;
+    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage>;
 
     /// The service's own words in the body of an error answer.
     fn error_message(&self, body: &str) -> Option<String>;
@@ -149,12 +153,33 @@ pub enum Position {
     Number(u32),
 }
 
+/// An answer without the records that it held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Its JSON; the list of records is an empty one, or whatever else stood there.
+    pub json: String,
+    /// How many records were taken out.
+    pub records: usize,
+}
+
+/// The list of an [`Envelope`]: all that stood in it was taken out, or it was no list.
+type Emptied = [IgnoredAny; 0];
+
 /// One page as it was read.
 #[derive(Debug)]
-pub struct Page<'a> {
-    /// The records, in the order of the answer, as the text that was received.
-    pub records: Vec<&'a RawValue>,
+pub struct Page {
+    /// The records, in the order of the answer.
+    pub records: Vec<Result<Record, Rejected>>,
     /// What the answer says of a further page.
+    pub next: Next,
+    /// How many pages there are, where the answer says so.
+    pub pages: Option<u32>,
+}
+
+/// What an answer says of further pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Further {
+    /// Whether and where there is a next one.
     pub next: Next,
     /// How many pages there are, where the answer says so.
     pub pages: Option<u32>,
@@ -221,6 +246,22 @@ impl From<serde_json::Error> for BadPage {
             error.column()
         ))
     }
+}
+
+/// Reads the body of an answer with status 200: the records where they stand, in one pass, and then what is left.
+///
+/// # Errors
+/// The body is not what the service documents; the answer may have been cut, so asking again can help.
+pub fn read_page(source: &dyn Source, ask: &Ask, body: &str) -> Result<Page, BadPage> {
+    let mut list = List::find(body, source.list());
+    let records = Reader::new(source.shape()).read_all(&mut list);
+    let records = records.map_err(|malformed| BadPage(format!("its list of records: {malformed}")))?;
+    let envelope = Envelope {
+        json: list.rest(),
+        records: records.len(),
+    };
+    let Further { next, pages } = source.read_envelope(ask, &envelope)?;
+    Ok(Page { records, next, pages })
 }
 
 /// The header `<scheme> <token>`, whether or not the token was written with its scheme.

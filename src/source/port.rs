@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Ask, Authorization, BadPage, Kind, MintedToken, Next, Page, Paging, Retention, Source, TokenRequest, header, method,
+    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, MintedToken, Next, Paging, Retention, Source,
+    TokenRequest, header, method,
 };
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
@@ -144,10 +144,10 @@ fn without_version(mut base: Url) -> Url {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Answer {
     ok: bool,
-    #[serde(borrow, default)]
-    audits: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    audits: Option<Emptied>,
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
@@ -208,25 +208,28 @@ impl Source for Port {
         url
     }
 
-    fn read_page<'a>(&self, _ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
-        let envelope: Envelope<'a> = serde_json::from_str(body)?;
-        if !envelope.ok {
-            let said = envelope
+    fn list(&self) -> &'static str {
+        "audits"
+    }
+
+    fn read_envelope(&self, _ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+        let answer: Answer = serde_json::from_str(&envelope.json)?;
+        if !answer.ok {
+            let said = answer
                 .message
-                .or(envelope.error)
+                .or(answer.error)
                 .unwrap_or_else(|| "no reason given".into());
             return Err(BadPage(format!("the service answered \"ok\":false: {said}")));
         }
-        let records = envelope
-            .audits
-            .ok_or_else(|| BadPage("the body has no \"audits\"".into()))?;
+        if answer.audits.is_none() {
+            return Err(BadPage("the body has no \"audits\"".into()));
+        }
         // However few there are: the service may cap an answer below the limit that was asked for.
-        let next = if records.is_empty() { Next::Last } else { Next::Unsaid };
-        Ok(Page {
-            records,
-            next,
-            pages: None,
-        })
+        let next = match envelope.records {
+            0 => Next::Last,
+            _ => Next::Unsaid,
+        };
+        Ok(Further { next, pages: None })
     }
 
     fn error_message(&self, body: &str) -> Option<String> {

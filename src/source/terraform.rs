@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, header, method};
+use super::{
+    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, Next, Paging, Position, Retention, Source, header,
+    method,
+};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -71,9 +73,9 @@ fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    data: Vec<&'a RawValue>,
+struct Answer {
+    #[serde(rename = "data")]
+    _data: Emptied,
     pagination: Pagination,
 }
 
@@ -137,16 +139,18 @@ impl Source for Terraform {
         url
     }
 
-    fn read_page<'a>(&self, _ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
-        let envelope: Envelope<'a> = serde_json::from_str(body)?;
-        let next = envelope
-            .pagination
+    fn list(&self) -> &'static str {
+        "data"
+    }
+
+    fn read_envelope(&self, _ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+        let Answer { pagination, .. } = serde_json::from_str(&envelope.json)?;
+        let next = pagination
             .next_page
             .map_or(Next::Last, |number| Next::At(Position::Number(number)));
-        Ok(Page {
-            records: envelope.data,
+        Ok(Further {
             next,
-            pages: envelope.pagination.total_pages,
+            pages: pagination.total_pages,
         })
     }
 

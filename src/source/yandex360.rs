@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Ask, Authorization, BadPage, Kind, Next, Page, Paging, Position, Retention, Source, header, method};
+use super::{
+    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, Next, Paging, Position, Retention, Source, header,
+    method,
+};
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
@@ -124,10 +126,10 @@ fn configure(log: Log, env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Answer {
     // Required; `null` is an empty page.
-    #[serde(borrow, deserialize_with = "super::present")]
-    events: Option<Vec<&'a RawValue>>,
+    #[serde(rename = "events", deserialize_with = "super::present")]
+    _events: Option<Emptied>,
     #[serde(rename = "nextPageToken", default)]
     next_page_token: Option<String>,
 }
@@ -172,21 +174,20 @@ impl Source for Yandex360 {
         url
     }
 
-    fn read_page<'a>(&self, ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
-        let envelope: Envelope<'a> = serde_json::from_str(body)?;
-        let records = envelope.events.unwrap_or_default();
-        let next = match envelope.next_page_token {
+    fn list(&self) -> &'static str {
+        "events"
+    }
+
+    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+        let answer: Answer = serde_json::from_str(&envelope.json)?;
+        let next = match answer.next_page_token {
             Some(token) if !token.is_empty() => Next::At(Position::Token(token)),
             Some(_) => Next::Last,
             // A full page that does not say whether it is the last one may not be.
-            None if records.len() >= page_size(ask) as usize => Next::Unsaid,
+            None if envelope.records >= page_size(ask) as usize => Next::Unsaid,
             None => Next::Last,
         };
-        Ok(Page {
-            records,
-            next,
-            pages: None,
-        })
+        Ok(Further { next, pages: None })
     }
 
     fn error_message(&self, body: &str) -> Option<String> {

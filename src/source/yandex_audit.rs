@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use url::Url;
 
 use super::{
-    Ask, Authorization, BadPage, Kind, Next, Order, Page, Paging, Position, Retention, Source, header, method,
+    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, Next, Order, Paging, Position, Retention, Source,
+    header, method,
 };
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
@@ -89,10 +89,10 @@ fn joined(query: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Answer {
     // Required; `null` is an empty page.
-    #[serde(borrow, deserialize_with = "super::present")]
-    items: Option<Vec<&'a RawValue>>,
+    #[serde(rename = "items", deserialize_with = "super::present")]
+    _items: Option<Emptied>,
     #[serde(default)]
     iteration_key: Option<String>,
 }
@@ -145,12 +145,15 @@ impl Source for YandexAudit {
         url
     }
 
-    fn read_page<'a>(&self, _ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
-        let envelope: Envelope<'a> = serde_json::from_str(body)?;
+    fn list(&self) -> &'static str {
+        "items"
+    }
+
+    fn read_envelope(&self, _ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+        let answer: Answer = serde_json::from_str(&envelope.json)?;
         // Null, empty or absent: each is the documented end, also behind a full page.
-        let key = envelope.iteration_key.filter(|key| !key.is_empty());
-        Ok(Page {
-            records: envelope.items.unwrap_or_default(),
+        let key = answer.iteration_key.filter(|key| !key.is_empty());
+        Ok(Further {
             next: key.map_or(Next::Last, |key| Next::At(Position::Token(key))),
             pages: None,
         })
@@ -178,7 +181,7 @@ impl Source for YandexAudit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::PageSize;
+    use crate::source::{PageSize, read_page};
     use crate::window::Window;
 
     const SETTINGS: [(&str, &str); 2] = [
@@ -201,7 +204,8 @@ mod tests {
     }
 
     fn next(body: &str) -> Next {
-        source("").read_page(&ask(Position::First), body).unwrap().next
+        let source = source("");
+        read_page(&*source, &ask(Position::First), body).unwrap().next
     }
 
     #[test]
@@ -253,7 +257,7 @@ mod tests {
         let source = source("");
         let ask = ask(Position::First);
         for body in [r#"{"code":7,"message":"no"}"#, "{}", "[]", "<html>"] {
-            assert!(source.read_page(&ask, body).is_err(), "{body}");
+            assert!(read_page(&*source, &ask, body).is_err(), "{body}");
         }
     }
 

@@ -20,7 +20,7 @@ use trailkeeper::progress::Progress;
 use trailkeeper::record::Shape;
 use trailkeeper::run::{self, Order};
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
-use trailkeeper::source::{Ask, Authorization, BadPage, Page, Paging, SOURCES, Source};
+use trailkeeper::source::{Ask, Authorization, BadPage, Envelope, Further, Paging, SOURCES, Source};
 use trailkeeper::stop;
 use trailkeeper::window::{Range, Window};
 use url::Url;
@@ -94,8 +94,12 @@ impl Source for Detour {
         detour.unwrap_or_else(|| self.source.page_url(ask))
     }
 
-    fn read_page<'a>(&self, ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
-        self.source.read_page(ask, body)
+    fn list(&self) -> &'static str {
+        self.source.list()
+    }
+
+    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+        self.source.read_envelope(ask, envelope)
     }
 
     fn error_message(&self, body: &str) -> Option<String> {
@@ -568,8 +572,12 @@ impl Source for Always {
         self.0.elsewhere.clone().unwrap_or_else(|| self.0.page_url(ask))
     }
 
-    fn read_page<'a>(&self, ask: &Ask, body: &'a str) -> Result<Page<'a>, BadPage> {
-        self.0.read_page(ask, body)
+    fn list(&self) -> &'static str {
+        self.0.list()
+    }
+
+    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+        self.0.read_envelope(ask, envelope)
     }
 
     fn error_message(&self, body: &str) -> Option<String> {

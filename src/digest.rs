@@ -1,0 +1,47 @@
+//! Sets of digests: a hash is not hashed again to be found.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A set of 128-bit hashes.
+pub(crate) type Digests = HashSet<u128, Unhashed>;
+
+/// For maps and sets whose keys are hashes already, such as [`Identity`](crate::record::Identity).
+///
+/// The standard hasher withstands keys that somebody chose to collide; whoever could choose the hash of a record would have
+/// to know the ids and times that the service puts into it.
+pub(crate) type Unhashed = BuildHasherDefault<LowHalf>;
+
+/// Takes the lower half of a 128-bit hash for its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LowHalf(u64);
+
+impl Hasher for LowHalf {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        // Turned, so that two equal ones do not cancel each other out.
+        self.0 = self.0.rotate_left(1) ^ hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_found_again_and_others_are_not() {
+        let mut digests = Digests::default();
+        let low_half_alone = u128::from(u64::MAX);
+        assert!(digests.insert(u128::MAX) && digests.insert(low_half_alone) && !digests.insert(u128::MAX));
+        assert!(!digests.contains(&0));
+    }
+}
