@@ -42,6 +42,7 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
     for unknown in config::unknown(&env, SOURCES).iter() {
         tracing::warn!("{unknown}");
     }
+    warn_of(&targets, &env);
     let surroundings = Surroundings {
         now,
         progress,
@@ -104,6 +105,17 @@ pub(super) fn targets(
         list,
         begin: BeginArg::resolve(arguments.from, now),
         replay: None,
+    }
+}
+
+/// Says what about the settings of sinks deserves a word.
+pub(super) fn warn_of(targets: &Targets, env: &Env) {
+    for warning in targets.list.iter().filter_map(Target::warning) {
+        tracing::warn!("{warning}");
+    }
+    let secrets = config::FORWARD_SECRETS.iter().filter(|_| !targets.is_empty());
+    for warning in secrets.filter_map(|name| env.exposed_secret(name)) {
+        tracing::warn!("{warning}");
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Ses
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    forward::warn_of(&targets, &env);
     Ok(Session {
         config,
         targets,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use crate::env::{Env, Faults, text};
 use crate::source::Kind;
-pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, Sasl, Tls};
+pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, SECRETS as FORWARD_SECRETS, Sasl, Tls};
 pub use limits::Limits;
 pub use place::{Access, StreamPlace};
 pub use stream::StreamSettings;

@@ -68,13 +68,13 @@ impl Forwarded<'_> {
         let cursor = CursorFile::new(self.location, self.stream, sink);
         let (mut positions, problem) = match cursor.load()? {
             Stored::Nothing => return Ok(None),
-            Stored::Cursor { positions, .. } => (positions, None),
+            Stored::Cursor(kept) => (kept.positions, None),
             Stored::Damaged { problem, before } => {
                 let problem = format!(
                     "{} is damaged: {problem}; the next run repairs it, and sends some lines again",
                     cursor.path().display()
                 );
-                (before.unwrap_or_default(), Some(problem))
+                (before.unwrap_or_default().positions, Some(problem))
             }
         };
         let files = self.location.day_files()?;
@@ -137,6 +137,7 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
+    use super::super::cursor::Kept;
     use super::*;
     use crate::record::Sameness;
 
@@ -174,8 +175,12 @@ mod tests {
 
         fn set_cursor(&self, positions: &[(&str, u64)]) {
             let positions = positions.iter().map(|(day, at)| (day.parse().unwrap(), *at)).collect();
+            let kept = Kept {
+                positions,
+                is_provisional: false,
+            };
             CursorFile::new(&self.location, "yandex-mail", "kafka")
-                .store(&positions)
+                .store(&kept)
                 .unwrap();
         }
 

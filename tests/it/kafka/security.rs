@@ -107,7 +107,10 @@ fn authorities_certificate_and_key_make_a_tls_connection() {
 #[test]
 fn an_unknown_authority_is_told() {
     let (address, _) = tls_listener();
-    let outbox = outbox(&address).with("KAFKA_SSL_CA_CERT", pem("other-ca.pem").to_str().unwrap());
+    let outbox = outbox(&address)
+        .with("KAFKA_SSL_CA_CERT", pem("other-ca.pem").to_str().unwrap())
+        // It is told at once: nobody would wait as long as this.
+        .with("KAFKA_TIMEOUT_SECONDS", "3600");
     let error = outbox.forward(3)["error"].to_string();
     assert!(error.contains("certificate verify failed"), "{error}");
 }
