@@ -13,6 +13,8 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock rustfmt.toml ./
 COPY src src
 COPY samples samples
+# The manifest names them, so cargo wants them to be there.
+COPY benches benches
 RUN cargo build --locked --release \
     && mkdir -p /out/state /out/audit-trails
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::archive::Lock;
@@ -12,7 +14,7 @@ use crate::collect::{Access, Collected, Task, collect};
 use crate::config::{StreamPlace, StreamSettings};
 use crate::fetch::host::Hosts;
 use crate::fetch::http::Http;
-use crate::forward::{Surroundings, Targets};
+use crate::forward::{Bell, Forwarded, Surroundings, Targets};
 use crate::metrics::Times;
 use crate::progress::Progress;
 use crate::run::{StartError, hosts_of, internal_failure, lock_all};
@@ -96,30 +98,31 @@ impl Stream {
     async fn keep_collecting(self, rounds: mpsc::Sender<Round>) {
         let mut range = self.plan.range;
         let mut failures = 0;
+        let mut forwarding = None;
         while !self.stop.is_requested() {
             let began = (self.plan.clock)();
-            let collected = self
-                .collect(Task {
-                    now: began,
-                    range,
-                    reconcile: false,
-                    http: self.http.clone(),
-                    hosts: Arc::clone(&self.hosts),
-                })
-                .await;
-            let ended = (self.plan.clock)();
-            let summary = StreamSummary::new(self.settings.kind.name, collected);
-            if summary.error().is_none() {
-                (range, failures) = (Range::default(), 0);
-            } else {
-                failures += 1;
+            let task = Task {
+                now: began,
+                range,
+                reconcile: false,
+                http: self.http.clone(),
+                hosts: Arc::clone(&self.hosts),
+            };
+            let mut collected = self.collect(task, &mut forwarding).await;
+            match &collected.failure {
+                None => (range, failures) = (Range::default(), 0),
+                Some(_) => failures += 1,
             }
-            let wait = (!self.stop.is_requested()).then(|| wait(self.plan.interval, failures, fastrand::f64()));
+            let next = Instant::now() + wait(self.plan.interval, failures, fastrand::f64());
+            collected.forwarded = self.forwarded_until(next, &mut forwarding).await;
             let round = Round {
-                summary,
-                times: Times { began, ended },
+                summary: StreamSummary::new(self.settings.kind.name, collected),
+                times: Times {
+                    began,
+                    ended: (self.plan.clock)(),
+                },
                 failures,
-                wait,
+                wait: (!self.stop.is_requested()).then(|| next.saturating_duration_since(Instant::now())),
             };
             log(&round);
             // Without anybody to tell there is nobody to stop for either.
@@ -128,13 +131,19 @@ impl Stream {
             }
             tokio::select! {
                 () = self.stop.requested() => {}
-                () = tokio::time::sleep(wait.unwrap_or_default()) => {}
+                () = tokio::time::sleep_until(next) => {}
             }
+        }
+        if let Some(forwarding) = forwarding {
+            // What came of it was logged there.
+            let _ = forwarding.await;
         }
     }
 
     /// One run, in a task of its own: a panic in it is a failed run, and the next one follows.
-    async fn collect(&self, task: Task) -> Collected {
+    ///
+    /// Forwarders of an earlier run that are still at work keep their cursors; others are started.
+    async fn collect(&self, task: Task, forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>) -> Collected {
         let settings = Arc::clone(&self.settings);
         let access = Access::Write(Arc::clone(&self.lock));
         let mut bar = self.progress.stream(settings.kind.name);
@@ -144,18 +153,43 @@ impl Stream {
             progress: self.progress.clone(),
             stop: self.stop.clone(),
         };
-        let (bell, forwarding) = self.targets.start(&StreamPlace::from(&*settings), &surroundings);
-        let work = async move {
-            let mut collected = collect(&settings, access, &task, &mut bar, &stop, &bell).await;
-            drop(bell);
-            collected.forwarded = forwarding.finish().await;
-            collected
-        };
+        let mut bell = Bell::unheard();
+        if forwarding.is_none() {
+            let started;
+            (bell, started) = self.targets.start(&StreamPlace::from(&*settings), &surroundings);
+            *forwarding = Some(tokio::spawn(started.finish().in_current_span()));
+        }
+        // The forwarders end after the bell was dropped, however this ends.
+        let work = async move { collect(&settings, access, &task, &mut bar, &stop, &bell).await };
         let run = tokio::spawn(work.in_current_span());
         run.await.unwrap_or_else(|error| {
             tracing::error!("a run ended by an error inside the program: {error}");
             internal_failure()
         })
+    }
+
+    /// What came of forwarding, if that is known by `next`: the fetching waits for no sink. At the end it is waited for.
+    async fn forwarded_until(
+        &self,
+        next: Instant,
+        forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>,
+    ) -> Vec<Forwarded> {
+        let Some(mut running) = forwarding.take() else {
+            return Vec::new();
+        };
+        let due = async {
+            tokio::time::sleep_until(next).await;
+            if self.stop.is_requested() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            forwarded = &mut running => return forwarded.unwrap_or_default(),
+            () = due => {}
+        }
+        tracing::info!("a sink takes longer than until the next run, which does not wait for it");
+        *forwarding = Some(running);
+        Vec::new()
     }
 }
 

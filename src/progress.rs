@@ -1,6 +1,8 @@
 //! Progress on a terminal: one line per stream on stderr, below the log lines.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,6 +21,18 @@ const TURN: Duration = Duration::from_millis(125);
 #[derive(Clone, Debug)]
 pub struct Progress {
     bars: MultiProgress,
+    appended: Counts,
+}
+
+/// How many records each stream has appended so far in the run that is under way, or none between two runs.
+#[derive(Clone, Debug, Default)]
+struct Counts(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+
+impl Counts {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        // A panic while it was held cannot leave it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Progress {
@@ -38,7 +52,14 @@ impl Progress {
     fn to(target: ProgressDrawTarget) -> Self {
         Self {
             bars: MultiProgress::with_draw_target(target),
+            appended: Counts::default(),
         }
+    }
+
+    /// How many records each stream has appended so far in the run that is under way; 0 where none is.
+    #[must_use]
+    pub fn appended(&self) -> BTreeMap<&'static str, u64> {
+        self.appended.lock().clone()
     }
 
     /// Adds the line of one stream.
@@ -50,10 +71,13 @@ impl Progress {
         if !self.bars.is_hidden() {
             bar.enable_steady_tick(TURN);
         }
+        self.appended.lock().insert(name, 0);
         StreamProgress {
+            name,
             bar,
             window: None,
             records: 0,
+            appended: self.appended.clone(),
         }
     }
 
@@ -84,9 +108,11 @@ impl Progress {
 /// The progress line of one stream; it goes away when this is dropped.
 #[derive(Debug)]
 pub struct StreamProgress {
+    name: &'static str,
     bar: ProgressBar,
     window: Option<Window>,
     records: u64,
+    appended: Counts,
 }
 
 impl StreamProgress {
@@ -100,6 +126,7 @@ impl StreamProgress {
     /// Everything before `to` is done, and this many more records came of it.
     pub fn advance(&mut self, to: DateTime<Utc>, records: u64) {
         self.records += records;
+        self.appended.lock().insert(self.name, self.records);
         if let Some(window) = self.window {
             self.bar.set_position(seconds(window.from, to.min(window.to)));
         }
@@ -110,6 +137,12 @@ impl StreamProgress {
     /// The stream is done, or has failed: its line goes away, since the summary says the rest.
     pub fn finish(self) {
         self.bar.finish_and_clear();
+    }
+}
+
+impl Drop for StreamProgress {
+    fn drop(&mut self) {
+        self.appended.lock().insert(self.name, 0);
     }
 }
 
@@ -274,6 +307,19 @@ mod tests {
         stream.advance("2025-06-09T12:00:00Z".parse().unwrap(), 150);
         let shown = drawn(&terminal, &stream);
         assert!(shown.contains(" 50% 2025-06-09 12:00 250 records"), "{shown}");
+    }
+
+    #[test]
+    fn what_the_runs_under_way_have_appended_is_told_also_where_nothing_is_drawn() {
+        let progress = Progress::hidden();
+        let (mut tfc, mut port) = (progress.stream("tfc"), progress.stream("port"));
+        tfc.begin(day());
+        tfc.advance(day().to, 100);
+        tfc.advance(day().to, 11);
+        port.advance(day().to, 5);
+        assert_eq!(progress.clone().appended(), BTreeMap::from([("port", 5), ("tfc", 111)]));
+        tfc.finish();
+        assert_eq!(progress.appended(), BTreeMap::from([("port", 5), ("tfc", 0)]));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! How a stream stands, from its archive alone: what it holds, how old it is, what its last run said.
+//! How a stream stands, from its archive alone: what it holds, how old it is, what its last run said, how far it is
+//! forwarded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::archive::{Archive, DayCount, FileError, Holder, Location, Lock, Noted, count_days};
 use crate::coverage::{self, End, Entry};
+use crate::forward::lag::{Lag, lags};
 use crate::source::Kind;
 use crate::table::rfc3339;
 
@@ -36,6 +38,7 @@ pub struct StreamStatus {
     pub rejected: u64,
     pub sealed: u64,
     pub days: Vec<DayRecords>,
+    pub forwarders: Vec<Lag>,
 }
 
 /// What is to be said of a stream in one word.
@@ -135,6 +138,7 @@ impl StreamStatus {
             rejected: noted.rejected(),
             sealed: days.sealed,
             days: days.until(today),
+            forwarders: lags(location, kind.name, kind.shape, now),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Where the files of one stream stand.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,15 @@ impl DayFile {
     /// It cannot be opened, or is none of the program's own files.
     pub fn open(&self) -> Result<File, FileError> {
         open_for_reading(&self.path)
+    }
+
+    /// How many bytes it has.
+    ///
+    /// # Errors
+    /// It is gone, or its folder cannot be read.
+    pub fn length(&self) -> Result<u64, FileError> {
+        let metadata = fs::metadata(&self.path).map_err(|cause| FileError::io("read", &self.path, cause))?;
+        Ok(metadata.len())
     }
 }
 
@@ -130,8 +139,6 @@ impl Location {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

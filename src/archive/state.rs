@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::lines::Lines;
 use super::location::Location;
 use super::lock::Lock;
 use super::pen::{Pen, WriteError};
 use super::storage::{Disk, FileError, STATE_FILE_MODE, open_for_reading};
 
 /// How much is read from the end of a file first, in bytes; more each time no line in it will do.
-const FIRST_READ: u64 = 16 << 10;
+pub(super) const FIRST_READ: u64 = 16 << 10;
 
 impl Lock {
     /// Appends a line, given without its newline, to the state file `<base>.<what>`; it is on disk when this returns.
@@ -33,24 +32,6 @@ impl Lock {
 }
 
 impl Location {
-    /// Visits the whole lines of the state file `<base>.<what>` that are text, oldest first; a missing file has none.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn state_lines(&self, what: &str, mut visit: impl FnMut(&str)) -> Result<(), FileError> {
-        let path = self.state_file(what);
-        let Some(file) = open_existing(&path)? else {
-            return Ok(());
-        };
-        let mut lines = Lines::of(file);
-        while let Some(line) = lines.next().map_err(|cause| FileError::io("read", &path, cause))? {
-            if let (true, Ok(text)) = (line.ended, std::str::from_utf8(line.bytes)) {
-                visit(text);
-            }
-        }
-        Ok(())
-    }
-
     /// The newest line of the state file `<base>.<what>` that `read` makes something of. Only as much of the file is
     /// read as that takes.
     ///
@@ -65,7 +46,10 @@ impl Location {
         let Some(mut file) = open_existing(&path)? else {
             return Ok(None);
         };
-        newest_line(&mut file, FIRST_READ, read).map_err(|cause| FileError::io("read", &path, cause))
+        let newest = file
+            .seek(SeekFrom::End(0))
+            .and_then(|end| newest_line(&mut file, end, FIRST_READ, read));
+        newest.map_err(|cause| FileError::io("read", &path, cause))
     }
 }
 
@@ -76,18 +60,19 @@ fn open_existing(path: &Path) -> Result<Option<File>, FileError> {
     }
 }
 
-fn newest_line<T>(
+/// The newest of the lines before `end` that `read` makes something of; `first_read` bytes are read first.
+pub(super) fn newest_line<T>(
     file: &mut (impl Read + Seek),
+    end: u64,
     first_read: u64,
     mut read: impl FnMut(&str) -> Option<T>,
 ) -> io::Result<Option<T>> {
-    let length = file.seek(SeekFrom::End(0))?;
     let mut wanted = first_read;
     loop {
-        let start = length.saturating_sub(wanted);
+        let start = end.saturating_sub(wanted);
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
-        file.take(length - start).read_to_end(&mut bytes)?;
+        file.take(end - start).read_to_end(&mut bytes)?;
         let found = whole_lines(&bytes, start == 0)
             .rev()
             .find_map(|line| read(str::from_utf8(line).ok()?));
@@ -125,9 +110,11 @@ mod tests {
 
     fn all(lock: &Lock) -> Vec<String> {
         let mut lines = Vec::new();
-        lock.location()
-            .state_lines("notes.jsonl", |line| lines.push(line.to_owned()))
-            .unwrap();
+        let note = |line: &str| {
+            lines.insert(0, line.to_owned());
+            None::<()>
+        };
+        lock.location().newest_state_line("notes.jsonl", note).unwrap();
         lines
     }
 
@@ -169,7 +156,11 @@ mod tests {
         fs::write(&target, "secret\n").unwrap();
         std::os::unix::fs::symlink(&target, folder.path().join(".trailkeeper/mail.notes.jsonl")).unwrap();
         assert!(lock.append_line("notes.jsonl", "x").is_err());
-        assert!(lock.location().state_lines("notes.jsonl", |_| {}).is_err());
+        assert!(
+            lock.location()
+                .newest_state_line("notes.jsonl", |_| None::<()>)
+                .is_err()
+        );
         assert_eq!(fs::read_to_string(target).unwrap(), "secret\n");
     }
 
@@ -180,7 +171,7 @@ mod tests {
             let expected = text.contains('\n').then(|| whole.split('\n').rev().map(str::to_owned).collect::<Vec<_>>());
             let mut seen = Vec::new();
             let mut file = Cursor::new(text.as_bytes());
-            let found = newest_line(&mut file, first_read, |line| {
+            let found = newest_line(&mut file, text.len() as u64, first_read, |line| {
                 seen.push(line.to_owned());
                 None::<()>
             });

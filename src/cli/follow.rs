@@ -25,7 +25,8 @@ pub struct Follow {
 
     /// Write the figures of the run to this file, as text for Prometheus (node_exporter's textfile collector)
     ///
-    /// The file is replaced whole at the end of each stream's run, and counters go on from what it held before.
+    /// The file is replaced whole, every few seconds and at the end of each stream's run, and counters go on from what it
+    /// held before.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub metrics_file: Option<PathBuf>,
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::{EmptyRange, TimeArg, Verbosity};
 use crate::forward::Begin;
@@ -48,17 +48,18 @@ pub struct Forward {
 
 /// What `collect` forwards to.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[command(group = ArgGroup::new("forward sinks").multiple(true))]
 pub struct CollectForward {
     /// Forward new lines to Kafka while collecting; see `trailkeeper forward --help`
-    #[arg(long = "forward-kafka")]
+    #[arg(long = "forward-kafka", group = "forward sinks")]
     pub kafka: bool,
 
     /// Forward new lines to an HTTP listener while collecting
-    #[arg(long = "forward-http")]
+    #[arg(long = "forward-http", group = "forward sinks")]
     pub http: bool,
 
     /// Where a stream begins that was never forwarded: `start`, or a time [default: what comes from now on]
-    #[arg(long = "forward-from", value_name = "start|TIME")]
+    #[arg(long = "forward-from", value_name = "start|TIME", requires = "forward sinks")]
     pub from: Option<BeginArg>,
 }
 

@@ -373,6 +373,14 @@ mod tests {
     }
 
     #[test]
+    fn a_beginning_without_a_sink_is_no_use() {
+        assert!(typed("collect --forward-from start").is_err());
+        for sink in ["--forward-kafka", "--forward-http"] {
+            assert!(collect(&format!("{sink} --forward-from 7d")).forward.from.is_some());
+        }
+    }
+
+    #[test]
     fn following_and_its_figures_are_asked_for_by_name() {
         let follow = collect("--follow --interval 5m --metrics-file x.prom --metrics-listen 0.0.0.0:1").follow;
         assert!(follow.follow);
@@ -435,9 +443,10 @@ mod tests {
         };
         let flags = "--stream tfc --json --env-file x.env";
         let check = Command::Check(Check {
+            forward_kafka: true,
             selection: selection.clone(),
         });
-        assert_eq!(typed(&format!("check {flags}")).unwrap(), check);
+        assert_eq!(typed(&format!("check --forward-kafka {flags}")).unwrap(), check);
         let coverage = Command::Coverage(Coverage {
             selection: selection.clone(),
         });

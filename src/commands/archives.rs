@@ -39,6 +39,9 @@ impl Archives {
         let places = config::places(&env, SOURCES, &selection.streams)
             .map_err(|faults| failed(format!("the settings cannot be used:\n{faults}")))?;
         logging::start(selection.verbosity, None, &progress(true), clock).map_err(|error| failed(error.to_string()))?;
+        for unknown in config::unknown(&env, SOURCES).iter() {
+            tracing::warn!("{unknown}");
+        }
         let streams = places.into_iter().map(|place| {
             let location = Location::new(place.folder, &place.base, &place.extension);
             let location = location.map_err(|error| failed(format!("{}: {error}", place.kind.name)))?;

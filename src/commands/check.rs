@@ -1,8 +1,8 @@
 //! `trailkeeper check`: the settings as `collect` would read them, and of each stream its folder, its archive, its
 //! service and the clock. Nothing is written but the program's own log, and each service is asked for one record, once.
 //!
-//! With `--json`: `{"problems": […], "streams": […], "exit_code": 0}`. `problems` are faults in the settings that belong to
-//! no stream alone. Of each stream:
+//! With `--json`: `{"problems": […], "streams": […], "forwarders": […], "exit_code": 0}`. `problems` are faults in the
+//! settings that belong to no stream alone. Of each stream:
 //!
 //! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do; `notice`: what is worth
 //!   knowing although it works, or null;
@@ -12,7 +12,13 @@
 //! - `clock_skew_seconds`: how much this machine's clock is ahead of the service's (below 0: behind), by the `Date` of its
 //!   answer, which has whole seconds.
 //!
+//! `forwarders` is empty without `--forward-kafka`, else it has `sink`, `kafka`; `state`, `problems` and `notice` as above;
+//! `server`, as it is set; `brokers`: how many the cluster has; `milliseconds`: how long all of it took; and `topics`, one for
+//! each stream: `stream`, `state`, `problem` (a sentence or null), `topic`, and how many `partitions` it has.
+//!
 //! Exit codes: 0 where everything works, else 1.
+
+mod kafka;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,19 +27,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::{complain, print, progress, takes_colours};
+use super::{complain, forward, print, progress, takes_colours};
 use crate::archive::{Archive, Location};
-use crate::cli;
+use crate::cli::{self, CollectForward};
 use crate::config::{self, Access, Choice, Config, StreamSettings};
 use crate::env::{Env, Faults};
 use crate::fetch::Fetcher;
 use crate::fetch::http::Http;
 use crate::fetch::retry::RetryPolicy;
+use crate::forward::Target;
 use crate::logging;
 use crate::source::{Kind, SOURCES};
 use crate::summary::Exit;
 use crate::table::{Cell, Colour, Table, left, right, to_the_second};
 use crate::window::Window;
+use kafka::KafkaCheck;
 
 /// How far back one record is asked for. It matters little: a service answers with the newest one, or with none.
 const REACH: TimeDelta = TimeDelta::days(1);
@@ -56,9 +64,23 @@ pub async fn run(arguments: &cli::Check, clock: fn() -> DateTime<Utc>) -> Exit {
         return Exit::Setup;
     }
     let streams = config::each(&env, SOURCES, choice);
+    let mut problems = problems_of_all(&config, &streams);
+    let (targets, faults) = targets(&env, arguments, clock());
+    problems.extend(faults.iter().map(ToString::to_string));
+    let names: Vec<_> = streams.iter().map(|(kind, _)| kind.name).collect();
+    let forwarders = targets.into_iter().filter_map(|target| match target {
+        // That no stream is on is said already.
+        Target::Kafka(settings) if !names.is_empty() => Some(KafkaCheck::run(settings, names.clone())),
+        _ => None,
+    });
+    let (streams, forwarders) = futures::join!(
+        join_all(streams.into_iter().map(|(kind, settings)| check(kind, settings, clock))),
+        join_all(forwarders)
+    );
     let outcome = Outcome {
-        problems: problems_of_all(&config, &streams),
-        streams: join_all(streams.into_iter().map(|(kind, settings)| check(kind, settings, clock))).await,
+        problems,
+        streams,
+        forwarders,
         exit_code: 0,
     };
     for warning in config.iter().flat_map(|config| &config.warnings) {
@@ -71,6 +93,7 @@ pub async fn run(arguments: &cli::Check, clock: fn() -> DateTime<Utc>) -> Exit {
 struct Outcome {
     problems: Vec<String>,
     streams: Vec<StreamCheck>,
+    forwarders: Vec<KafkaCheck>,
     exit_code: u8,
 }
 
@@ -96,6 +119,34 @@ struct StreamCheck {
 enum State {
     Ok,
     Failed,
+}
+
+impl State {
+    fn of(is_ok: bool) -> Self {
+        if is_ok { Self::Ok } else { Self::Failed }
+    }
+
+    fn cell(self) -> Cell {
+        match self {
+            State::Ok => Cell::coloured("ok", Colour::Green),
+            State::Failed => Cell::coloured("failed", Colour::Red),
+        }
+    }
+}
+
+/// Where `collect` would forward to, as far as that can be checked, or what is wrong with the settings for it.
+fn targets(env: &Env, arguments: &cli::Check, now: DateTime<Utc>) -> (Vec<Target>, Faults) {
+    let wanted = CollectForward {
+        kafka: arguments.forward_kafka,
+        ..CollectForward::default()
+    };
+    let kinds: Vec<_> = SOURCES.iter().collect();
+    let mut faults = Faults::default();
+    let targets = forward::targets(env, wanted, &kinds, now, &mut faults);
+    match faults.is_empty() {
+        true => (targets.list, faults),
+        false => (Vec::new(), faults),
+    }
 }
 
 /// The faults that are not those of one stream alone.
@@ -131,9 +182,7 @@ async fn check(
         }
         Err(faults) => check.problems.extend(faults.iter().map(ToString::to_string)),
     }
-    if !check.problems.is_empty() {
-        check.state = State::Failed;
-    }
+    check.state = State::of(check.problems.is_empty());
     check
 }
 
@@ -230,7 +279,9 @@ fn skew_problem(skew: TimeDelta, overlap: TimeDelta) -> Option<String> {
 
 impl Outcome {
     fn show(mut self, as_json: bool, with_colours: bool) -> Exit {
-        let is_ok = self.problems.is_empty() && self.streams.iter().all(|stream| stream.state == State::Ok);
+        let is_ok = self.problems.is_empty()
+            && self.streams.iter().all(|stream| stream.state == State::Ok)
+            && self.forwarders.iter().all(KafkaCheck::is_ok);
         let exit = if is_ok { Exit::Complete } else { Exit::Setup };
         self.exit_code = exit as u8;
         if !as_json {
@@ -270,19 +321,17 @@ impl Outcome {
         for problem in &self.problems {
             problems.push_str(&format!("{problem}\n"));
         }
+        let forwarders = self.forwarders.iter().map(|forwarder| forwarder.text(with_colours));
+        let forwarders: String = forwarders.collect();
         match table.is_empty() {
-            true => problems,
-            false => format!("{table}{problems}"),
+            true => problems + &forwarders,
+            false => format!("{table}{problems}{forwarders}"),
         }
     }
 }
 
 impl StreamCheck {
     fn row(&self) -> [Cell; 6] {
-        let state = match self.state {
-            State::Ok => Cell::coloured("ok", Colour::Green),
-            State::Failed => Cell::coloured("failed", Colour::Red),
-        };
         let newest = match (self.records, self.newest_record) {
             (Some(_), Some(newest)) => to_the_second(newest),
             (Some(_), None) => "none in a day".to_owned(),
@@ -291,7 +340,7 @@ impl StreamCheck {
         let answer = self.milliseconds.filter(|_| self.records.is_some());
         [
             self.stream.into(),
-            state,
+            self.state.cell(),
             self.last_record.map_or_else(|| "none".to_owned(), to_the_second).into(),
             newest.into(),
             answer

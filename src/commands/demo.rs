@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, print, progress, stop_on_signals};
+use super::{complain, print, progress, stop_on_signals, takes_colours};
 use crate::archive::Location;
 use crate::cli;
 use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
@@ -21,7 +21,6 @@ use crate::progress::Progress;
 use crate::run::{self, Order, StartError};
 use crate::sandbox::{self, Options, Sandbox};
 use crate::source::SOURCES;
-use crate::stop::Stop;
 use crate::summary::{Exit, Summary};
 use crate::window::Range;
 
@@ -32,7 +31,7 @@ const RECORDS: usize = 1_000;
 const SHOWN: usize = 2;
 
 /// Of a line, as many characters as are shown.
-const LINE_WIDTH: usize = 150;
+const LINE_WIDTH: usize = 98;
 
 /// Why the demo could not be shown.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +62,8 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
         },
     };
     let _ = logging::start(verbosity, None, &progress, clock);
-    match show(&arguments.dir, clock(), &progress, &stop_on_signals()).await {
+    let with_colours = takes_colours(&Env::load(None));
+    match show(&arguments.dir, clock(), &progress, with_colours).await {
         Ok(exit) => exit,
         Err(error) => {
             complain(&error.to_string());
@@ -72,7 +72,8 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
     }
 }
 
-async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, stop: &Stop) -> Result<Exit, DemoError> {
+async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours: bool) -> Result<Exit, DemoError> {
+    let stop = stop_on_signals();
     // A clock that stands still: what the first run leaves to the second is then exactly nothing.
     let sandbox = Sandbox::start(Options::new(Arc::new(move || now)).records(RECORDS)).await?;
     let streams = settings(dir, &sandbox)?;
@@ -94,12 +95,12 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, stop: &Stop) 
         "\nThe first run collects all of them, and forwards each line to a Kafka broker on {}:\n\n",
         kafka.address()
     ));
-    let first = run::run_and_forward(&streams, order, &targets, progress, stop).await?;
-    print(&first.to_string());
+    let first = run::run_and_forward(&streams, order, &targets, progress, &stop).await?;
+    print(&first.text(with_colours));
 
     print("\nThe second run asks again from two minutes before the last records, and repeats nothing:\n\n");
-    let second = run::run_and_forward(&streams, order, &targets, progress, stop).await?;
-    print(&second.to_string());
+    let second = run::run_and_forward(&streams, order, &targets, progress, &stop).await?;
+    print(&second.text(with_colours));
 
     print(&format!("\nThe day files in {}:\n\n{}", dir.display(), tree(&streams)?));
     print(&format!(

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::collect::{self, Session};
+use super::pulse::Pulse;
+use super::session::{self, Session};
 use super::{print, stop_on_signals};
 use crate::cli::Collect;
-use crate::config::StreamSettings;
 use crate::follow::{Plan, Round, follow};
-use crate::metrics::Metrics;
-use crate::metrics::export::{Exporter, MetricsFileError};
+use crate::metrics::export::MetricsFileError;
 use crate::metrics::serve::{ListenError, Listener};
 use crate::notify::Notifier;
 use crate::run::StartError;
@@ -41,7 +40,7 @@ pub(super) async fn run(arguments: &Collect, session: &Session, range: Range, cl
     };
     match keep_running(arguments, session, plan).await {
         Ok(()) => Exit::Complete,
-        Err(FollowError::Start(error)) => collect::refuse(&error),
+        Err(FollowError::Start(error)) => session::refuse(&error),
         Err(error) => {
             tracing::error!("{error}");
             Exit::Setup
@@ -53,7 +52,7 @@ async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Res
     let stop = stop_on_signals();
     let manager = session.manager.as_ref();
     let notifier = Arc::new(Notifier::new(manager));
-    let mut exporter = exporter(arguments, &session.config.streams)?;
+    let mut exporter = session.exporter(arguments)?;
     let listener = match arguments.follow.metrics_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -73,7 +72,16 @@ async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Res
     ));
     notifier.ready(&format!("following {} streams", session.config.streams.len()));
     let mut states = BTreeMap::new();
-    while let Some(round) = rounds.recv().await {
+    let mut pulse = Pulse::new(arguments, session, plan.clock);
+    loop {
+        let round = tokio::select! {
+            round = rounds.recv() => round,
+            beat = pulse.beat() => {
+                exporter.update(|metrics| beat.show(metrics));
+                continue;
+            }
+        };
+        let Some(round) = round else { break };
         exporter.update(|metrics| metrics.run(&round.summary, round.times));
         if arguments.json {
             print_json(&round);
@@ -88,14 +96,6 @@ async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Res
         let _ = server.await;
     }
     Ok(())
-}
-
-/// The figures of a run, and where they go. All streams that are switched on are known unless some were chosen by name.
-pub(super) fn exporter(arguments: &Collect, streams: &[StreamSettings]) -> Result<Exporter, MetricsFileError> {
-    let names: Vec<_> = streams.iter().map(|settings| settings.kind.name).collect();
-    let only = arguments.streams.is_empty().then_some(names.as_slice());
-    let file = arguments.follow.metrics_file.clone();
-    Exporter::start(Metrics::new(names.iter().copied()), file, only)
 }
 
 async fn listen(address: SocketAddr) -> Result<Listener, ListenError> {

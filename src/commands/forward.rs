@@ -39,6 +39,10 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
     for warning in env.warnings() {
         tracing::warn!("{warning}");
     }
+    for unknown in config::unknown(&env, SOURCES).iter() {
+        tracing::warn!("{unknown}");
+    }
+    warn_of(&targets, &env);
     let surroundings = Surroundings {
         now,
         progress,
@@ -73,7 +77,11 @@ impl Settings {
                 target,
                 log_file,
             }),
-            _ => Err(faults),
+            _ => {
+                // What is missing may have been mistyped.
+                faults.append(config::unknown(env, SOURCES));
+                Err(faults)
+            }
         }
     }
 }
@@ -97,6 +105,17 @@ pub(super) fn targets(
         list,
         begin: BeginArg::resolve(arguments.from, now),
         replay: None,
+    }
+}
+
+/// Says what about the settings of sinks deserves a word.
+pub(super) fn warn_of(targets: &Targets, env: &Env) {
+    for warning in targets.list.iter().filter_map(Target::warning) {
+        tracing::warn!("{warning}");
+    }
+    let secrets = config::FORWARD_SECRETS.iter().filter(|_| !targets.is_empty());
+    for warning in secrets.filter_map(|name| env.exposed_secret(name)) {
+        tracing::warn!("{warning}");
     }
 }
 

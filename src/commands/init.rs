@@ -39,7 +39,11 @@ pub async fn run(arguments: &Init, clock: fn() -> DateTime<Utc>) -> Exit {
         env_file: Some(arguments.env_file.clone()),
         ..Selection::default()
     };
-    check::run(&Check { selection }, clock).await
+    let arguments = Check {
+        selection,
+        ..Check::default()
+    };
+    check::run(&arguments, clock).await
 }
 
 fn write(path: &Path) -> Result<(), InitError> {

@@ -18,9 +18,11 @@ pub mod forward;
 mod follow;
 pub mod init;
 pub mod install;
+mod pulse;
 pub mod reconcile;
 pub mod report;
 pub mod sandbox;
+mod session;
 pub mod status;
 pub mod verify;
 
@@ -64,29 +66,43 @@ fn takes_colours(env: &Env) -> bool {
     std::io::stdout().is_terminal() && !env.is_set("NO_COLOR") && !env.is("TERM", "dumb")
 }
 
-/// The wish to stop that Ctrl-C and SIGTERM utter.
+/// The wish to stop that Ctrl-C and SIGTERM utter, which are heard from now on.
 fn stop_on_signals() -> Stop {
     let (stopper, stop) = stop::channel();
+    let signal = signal();
     tokio::spawn(async move {
-        signal().await;
+        signal.await;
         tracing::warn!("asked to stop: ending after the write under way");
         stopper.stop();
     });
     stop
 }
 
-/// Returns at the first signal that asks the process to end.
-async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                result = tokio::signal::ctrl_c() => if result.is_ok() { return },
-                received = terminate.recv() => if received.is_some() { return },
-            }
+/// Returns at the first signal that asks the process to end; those that come before it is awaited count.
+#[cfg(unix)]
+fn signal() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    async fn received(signal: std::io::Result<Signal>) {
+        let received = match signal {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => None,
+        };
+        if received.is_none() {
+            std::future::pending::<()>().await;
         }
     }
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        tokio::select! {
+            () = received(interrupt) => {}
+            () = received(terminate) => {}
+        }
+    }
+}
+
+/// Returns when Ctrl-C asks the process to end.
+#[cfg(not(unix))]
+async fn signal() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::collect::{self, Plan};
+use super::session::{self, Plan};
 use super::{complain, print};
 use crate::cli::{CollectForward, Reconcile};
 use crate::lateness::{Class, Lateness, Needed, minutes};
@@ -36,7 +36,7 @@ pub async fn run(arguments: &Reconcile, clock: fn() -> DateTime<Utc>) -> Exit {
         },
         forward: CollectForward::default(),
     };
-    match collect::carry_out(plan, clock).await {
+    match session::carry_out(plan, clock).await {
         Ok(summary) => finish(&summary, arguments.json),
         Err(exit) => exit,
     }

@@ -33,8 +33,10 @@ pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit
             return Exit::Setup;
         }
     };
+    // Whoever reads that it is there may end it at once.
+    let signal = signal();
     print(&settings(&sandbox));
-    signal().await;
+    signal.await;
     sandbox.stop().await;
     Exit::Complete
 }

@@ -10,7 +10,11 @@
 //! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day files;
 //!   `days_without_records`: the days between the first and the last that have none;
 //! - `rejected`: records that could not be filed; `sealed`: half lines that a crash left;
-//! - `days`: `[{"date","records"}]`, the last 30 days.
+//! - `days`: `[{"date","records"}]`, the last 30 days;
+//! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day file
+//!   that its cursor stands in and where, and `up_to`, the time of the last record before that; `waiting`: how many lines
+//!   stand behind the cursor, in all day files; `oldest_waiting`, the time of the first record among those, and
+//!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence where its cursor cannot be read, or null.
 //!
 //! Exit codes: 0; with `--max-age` 3 where a stream is late or its last run did not end well; 1 where the settings or the
 //! archive cannot be read.
@@ -23,6 +27,7 @@ use super::archives::Archives;
 use super::{complain, print, print_json, takes_colours};
 use crate::archive::FileError;
 use crate::cli;
+use crate::forward::Lag;
 use crate::status::{DayRecords, State, StreamStatus};
 use crate::summary::Exit;
 use crate::table::{Cell, Colour, Table, age, left, right, size, to_the_second};
@@ -97,7 +102,49 @@ fn text(streams: &[StreamStatus], with_colours: bool) -> String {
             ));
         }
     }
-    format!("{how_new}\n{files}{notes}")
+    format!("{how_new}\n{files}{}{notes}", forwarders(streams, with_colours))
+}
+
+/// How far the streams are forwarded; empty where none ever was.
+fn forwarders(streams: &[StreamStatus], with_colours: bool) -> String {
+    let mut table = Table::new([
+        left("STREAM"),
+        left("FORWARDER"),
+        left("FORWARDED UP TO"),
+        right("WAITING"),
+        right("OLDEST"),
+    ])
+    .with_colours(with_colours);
+    let mut problems = String::new();
+    for stream in streams {
+        for lag in &stream.forwarders {
+            table.row(forwarder(stream.stream, lag));
+            if let Some(problem) = &lag.problem {
+                problems.push_str(&format!("{}, {}: {problem}\n", stream.stream, lag.sink));
+            }
+        }
+    }
+    match table.is_empty() {
+        true => String::new(),
+        false => format!("\n{table}{problems}"),
+    }
+}
+
+fn forwarder(stream: &'static str, lag: &Lag) -> [Cell; 5] {
+    let oldest = lag
+        .oldest_waiting_seconds
+        .map(|seconds| age(TimeDelta::seconds(seconds)));
+    let waiting = match lag.waiting {
+        0 => Cell::from("0"),
+        waiting => Cell::coloured(waiting.to_string(), Colour::Yellow),
+    };
+    [
+        stream.into(),
+        lag.sink.into(),
+        lag.up_to.map_or_else(|| "nothing yet".to_owned(), to_the_second).into(),
+        waiting,
+        oldest.unwrap_or_default().into(),
+    ]
 }
 
 fn newness(stream: &StreamStatus) -> [Cell; 8] {
@@ -206,6 +253,13 @@ mod tests {
             rejected: 9_999_999,
             sealed: 0,
             days: days(&[1; 30]),
+            forwarders: vec![Lag {
+                sink: "kafka",
+                up_to: time,
+                waiting: 999_999_999,
+                oldest_waiting_seconds: Some(86_400 * 999),
+                ..Lag::default()
+            }],
         };
         let text = text(&[status], false);
         let widest = text.lines().map(|line| line.chars().count()).max();

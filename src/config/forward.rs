@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::env::{Env, Faults, Refusal, endpoint, seconds, text, whole_number};
+use crate::env::{Env, Faults, Refusal, endpoint, is_loopback, seconds, text, whole_number};
 use crate::source::Kind;
 
 /// The variables that are read here and hold no secret.
@@ -31,8 +31,11 @@ pub(super) const VARIABLES: [&str; 15] = [
     "KAFKA_TRANSACTIONAL_ID",
 ];
 
+/// How those of the sinks themselves begin.
+pub(super) const PREFIXES: [&str; 2] = ["HTTP_FORWARD_", "KAFKA_"];
+
 /// The secrets that are read here.
-pub(super) const SECRETS: [&str; 2] = ["HTTP_FORWARD_TOKEN", "KAFKA_SASL_PASSWORD"];
+pub const SECRETS: [&str; 2] = ["HTTP_FORWARD_TOKEN", "KAFKA_SASL_PASSWORD"];
 
 /// The variable of a stream that names its topic, after its prefix.
 pub(super) const TOPIC: &str = "KAFKA_TOPIC";
@@ -56,8 +59,18 @@ const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
             "enable.auto.offset.store",
             "group.id",
             "transaction.timeout.ms",
+            "auto.commit.enable",
+            "enabled_events",
+            "api.version.request",
+            "broker.version.fallback",
+            "test.mock.num.brokers",
+            "test.mock.broker.rtt",
         ],
         "because the promise that no line is lost rests on it",
+    ),
+    (
+        &["plugin.library.paths", "ssl.engine.location", "ssl.providers"],
+        "because it loads code into this program",
     ),
     (
         &["message.timeout.ms", "delivery.timeout.ms"],
@@ -79,9 +92,19 @@ const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
     ),
     (&["sasl.username"], "because KAFKA_SASL_USERNAME does"),
     (&["sasl.password"], "because KAFKA_SASL_PASSWORD does"),
-    (&["ssl.ca.location"], "because KAFKA_SSL_CA_CERT does"),
-    (&["ssl.certificate.location"], "because KAFKA_SSL_CLIENT_CERT does"),
-    (&["ssl.key.location"], "because KAFKA_SSL_CLIENT_KEY does"),
+    (&["ssl.ca.location", "ssl.ca.pem"], "because KAFKA_SSL_CA_CERT does"),
+    (
+        &[
+            "ssl.certificate.location",
+            "ssl.certificate.pem",
+            "ssl.keystore.location",
+        ],
+        "because KAFKA_SSL_CLIENT_CERT does",
+    ),
+    (
+        &["ssl.key.location", "ssl.key.pem"],
+        "because KAFKA_SSL_CLIENT_KEY does",
+    ),
 ];
 
 /// How Kafka is reached and written to.
@@ -185,11 +208,13 @@ impl KafkaSettings {
         if is_transactional && transactional_id.is_none() {
             return None;
         }
+        let (tls, sasl, properties) = (tls?, sasl?, properties?);
+        check_protocol(&properties, tls.is_some(), sasl.is_some(), faults);
         Some(Self {
             server: server?,
             topics: topics.into_iter().collect::<Option<_>>()?,
-            tls: tls?,
-            sasl: sasl?,
+            tls,
+            sasl,
             compression: compression?,
             partition_by: match partition_by?.as_str() {
                 "key" => PartitionBy::Key,
@@ -197,7 +222,7 @@ impl KafkaSettings {
             },
             timeout: timeout?,
             transactional_id,
-            properties: properties?,
+            properties,
         })
     }
 }
@@ -322,6 +347,20 @@ fn properties(text: &str) -> Result<Vec<(String, SecretString)>, Refusal> {
     Ok(properties.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
+/// Adds a fault where the protocol would leave out TLS or the login, although settings of theirs are there.
+fn check_protocol(properties: &[(String, SecretString)], has_tls: bool, has_sasl: bool, faults: &mut Faults) {
+    let protocols = properties.iter().filter(|(name, _)| name == "security.protocol");
+    for protocol in protocols.map(|(_, value)| value.expose_secret().to_lowercase()) {
+        for (part, is_set, variables) in [("ssl", has_tls, "KAFKA_SSL_*"), ("sasl", has_sasl, "KAFKA_SASL_*")] {
+            if is_set && !protocol.contains(part) {
+                let problem =
+                    format!("must not set `security.protocol` to one without {part}, because {variables} is set");
+                faults.add("KAFKA_PROPERTIES", problem);
+            }
+        }
+    }
+}
+
 impl HttpSettings {
     /// Reads the settings; `None` after a fault.
     pub fn read(env: &Env, faults: &mut Faults) -> Option<Self> {
@@ -335,6 +374,12 @@ impl HttpSettings {
         let retry_delay = env.or("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), faults);
         let timeout = env.or("REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), faults);
         if has_token && token.is_none() {
+            return None;
+        }
+        if token.is_some() && url.as_ref().is_some_and(is_in_clear) {
+            let problem =
+                "must begin with `https://` because HTTP_FORWARD_TOKEN is set (`http://` is for loopback hosts only)";
+            faults.add("HTTP_FORWARD_URL", problem);
             return None;
         }
         let format = match format?.as_str() {
@@ -351,6 +396,39 @@ impl HttpSettings {
             retry_delay: retry_delay?,
             timeout: timeout?,
         })
+    }
+}
+
+/// Whether everybody on the way could read what is sent there.
+fn is_in_clear(url: &Url) -> bool {
+    url.scheme() == "http" && !is_loopback(url)
+}
+
+impl HttpSettings {
+    /// What deserves a word but stops nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        is_in_clear(&self.url).then_some(
+            "HTTP_FORWARD_URL begins with `http://`: whoever is on the way to it can read the records, which are personal \
+             data; use `https://`",
+        )
+    }
+}
+
+impl KafkaSettings {
+    /// What deserves a word but stops nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        let is_plain = self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "PLAIN");
+        let has_protocol = self.properties.iter().any(|(name, _)| name == "security.protocol");
+        let is_near = self.server.split(',').all(|address| {
+            let url = Url::parse(&format!("http://{}", address.trim()));
+            url.is_ok_and(|url| is_loopback(&url))
+        });
+        (is_plain && self.tls.is_none() && !has_protocol && !is_near).then_some(
+            "KAFKA_SASL_MECHANISM is PLAIN without TLS: whoever is on the way to Kafka can read the password; use SCRAM, or \
+             TLS (KAFKA_SSL_CA_CERT, or KAFKA_PROPERTIES=security.protocol=sasl_ssl)",
+        )
     }
 }
 
@@ -516,6 +594,20 @@ mod tests {
     }
 
     #[test]
+    fn no_property_switches_off_a_login_that_is_set() {
+        let login = [
+            ("KAFKA_SASL_MECHANISM", "PLAIN"),
+            ("KAFKA_SASL_USERNAME", "trailkeeper"),
+            ("KAFKA_SASL_PASSWORD", "abc"),
+        ];
+        for (protocol, is_fault) in [("SASL_SSL", false), ("ssl", true), ("plaintext", true)] {
+            let properties = format!("security.protocol={protocol}");
+            let result = kafka(&[&login[..], &[("KAFKA_PROPERTIES", properties.as_str())]].concat());
+            assert_eq!(result.is_err(), is_fault, "{protocol}");
+        }
+    }
+
+    #[test]
     fn an_http_listener_needs_an_address() {
         assert_eq!(
             http(&[]).unwrap_err(),
@@ -525,6 +617,54 @@ mod tests {
         assert_eq!(settings.url.as_str(), "http://logstash.example.org:8080/audit?a=b");
         assert_eq!((settings.format, settings.batch), (HttpFormat::Array, 500));
         assert!(settings.authorization.is_none());
+    }
+
+    #[test]
+    fn a_token_goes_over_no_open_line_and_records_only_with_a_warning() {
+        for (url, is_open) in [
+            ("http://logstash.example.org:8080", true),
+            ("http://192.0.2.7", true),
+            ("https://logstash.example.org", false),
+            ("http://localhost:8080", false),
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]:8080", false),
+        ] {
+            let settings = http(&[("HTTP_FORWARD_URL", url)]).unwrap();
+            assert_eq!(settings.warning().is_some(), is_open, "{url}");
+            let with_token = http(&[("HTTP_FORWARD_URL", url), ("HTTP_FORWARD_TOKEN", "abc")]);
+            assert_eq!(
+                with_token.err(),
+                is_open.then(|| {
+                    "HTTP_FORWARD_URL must begin with `https://` because HTTP_FORWARD_TOKEN is set (`http://` is for \
+                     loopback hosts only)"
+                        .to_owned()
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_clear_is_warned_about() {
+        for (server, mechanism, properties, is_open) in [
+            ("kafka.example.org:9092", "PLAIN", "", true),
+            ("localhost:9092,kafka.example.org:9092", "PLAIN", "", true),
+            ("kafka.example.org:9092", "SCRAM-SHA-256", "", false),
+            ("kafka.example.org:9092", "PLAIN", "security.protocol=sasl_ssl", false),
+            ("localhost:9092,127.0.0.1:9093,[::1]:9094", "PLAIN", "", false),
+        ] {
+            let settings = kafka(&[
+                ("KAFKA_SERVER", server),
+                ("KAFKA_SASL_MECHANISM", mechanism),
+                ("KAFKA_SASL_USERNAME", "trailkeeper"),
+                ("KAFKA_SASL_PASSWORD", "abc"),
+                ("KAFKA_PROPERTIES", properties),
+            ]);
+            assert_eq!(
+                settings.unwrap().warning().is_some(),
+                is_open,
+                "{server} {mechanism} {properties}"
+            );
+        }
     }
 
     #[test]

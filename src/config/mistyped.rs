@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use strsim::osa_distance;
 
-use super::variables;
+use super::{forward, variables};
 use crate::env::{Env, Faults};
 use crate::source::Kind;
 
@@ -31,7 +31,7 @@ pub(super) fn find(env: &Env, kinds: &[Kind], faults: &mut Faults) {
             Some(meant) if is_ours || name.len() >= LONG_NAME => faults.add(name, suggestion(meant)),
             None if is_ours => faults.add(
                 name,
-                "is not a variable of this program, so it changes nothing: remove it",
+                "is not a variable of this program, so it changes nothing: remove it, unless another program reads it",
             ),
             _ => {}
         }
@@ -51,11 +51,14 @@ fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, slips: usize) -> Option<
     (distance <= slips).then_some(nearest)
 }
 
-/// Whether a name begins like those of a stream (`MAIL_`) or of a service (`YANDEX_`).
+/// Whether a name begins like those of a stream (`MAIL_`), of a service (`YANDEX_`) or of a sink (`KAFKA_`).
 fn has_our_prefix(name: &str, kinds: &[Kind]) -> bool {
     let Some((prefix, _)) = name.split_once('_') else {
         return false;
     };
+    if forward::PREFIXES.iter().any(|ours| name.starts_with(ours)) {
+        return true;
+    }
     let of_services = kinds.iter().flat_map(|kind| kind.variables.iter().chain(kind.secrets));
     let mut prefixes = of_services.filter_map(|name| name.split_once('_'));
     kinds.iter().any(|kind| kind.prefix == prefix) || prefixes.any(|(ours, _)| ours == prefix)
@@ -86,6 +89,8 @@ mod tests {
             "HOME",
             "TZ",
             "HTTPS_PROXY",
+            "HTTP_PROXY",
+            "HTTP_PORT",
             "NO_COLOR",
             "TERM",
             "RUST_LOG",
@@ -106,6 +111,15 @@ mod tests {
             ("OAUTH_TOKEN", "OAUTH_TOKEN_ARG"),
             ("ORGANISATION_ID_ARG", "ORGANIZATION_ID_ARG"),
             ("MAX_PAGE", "MAX_PAGES"),
+            ("KAFKA_SERVERS", "KAFKA_SERVER"),
+            ("KAFKA_BROKER", "KAFKA_SERVER"),
+            ("KAFKA_SASL_USER", "KAFKA_SASL_USERNAME"),
+            ("KAFKA_SASL_PASSWORT_FILE", "KAFKA_SASL_PASSWORD_FILE"),
+            ("KAFKA_SSL_CACERT", "KAFKA_SSL_CA_CERT"),
+            ("KAFKA_TRANSACTION_ID", "KAFKA_TRANSACTIONAL_ID"),
+            ("MAIL_KAFKA_TOPICS", "MAIL_KAFKA_TOPIC"),
+            ("HTTP_FORWARD_URI", "HTTP_FORWARD_URL"),
+            ("HTTP_FOWARD_TOKEN", "HTTP_FORWARD_TOKEN"),
         ] {
             let expected = format!("{mistyped} {}", suggestion(meant));
             assert_eq!(found(&[mistyped]), [expected]);
@@ -114,9 +128,13 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_with_a_prefix_of_ours_is_named_where_nothing_is_near() {
-        let expected =
-            "TFC_QUITE_ANOTHER_THING_ALTOGETHER is not a variable of this program, so it changes nothing: remove it";
-        assert_eq!(found(&["TFC_QUITE_ANOTHER_THING_ALTOGETHER"]), [expected]);
+        for prefix in ["TFC_", "YANDEX_", "KAFKA_", "HTTP_FORWARD_"] {
+            let name = format!("{prefix}QUITE_ANOTHER_THING_ALTOGETHER");
+            let expected = format!(
+                "{name} is not a variable of this program, so it changes nothing: remove it, unless another program reads it"
+            );
+            assert_eq!(found(&[&name]), [expected]);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use crate::env::{Env, Faults, text};
 use crate::source::Kind;
-pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, Sasl, Tls};
+pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, SECRETS as FORWARD_SECRETS, Sasl, Tls};
 pub use limits::Limits;
 pub use place::{Access, StreamPlace};
 pub use stream::StreamSettings;
@@ -65,7 +65,7 @@ impl Config {
             }),
             _ => {
                 // What is missing may have been mistyped.
-                mistyped::find(env, kinds, &mut faults);
+                faults.append(unknown(env, kinds));
                 Err(faults)
             }
         }
@@ -84,10 +84,17 @@ pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<V
     match places.into_iter().collect() {
         Some(places) if faults.is_empty() => Ok(places),
         _ => {
-            mistyped::find(env, kinds, &mut faults);
+            faults.append(unknown(env, kinds));
             Err(faults)
         }
     }
+}
+
+/// The variables that are set, look like ours, and are read by nothing; with the name that was meant, if one is near.
+pub fn unknown(env: &Env, kinds: &[Kind]) -> Faults {
+    let mut faults = Faults::default();
+    mistyped::find(env, kinds, &mut faults);
+    faults
 }
 
 /// Where the log of the program itself goes; `None` after a fault.
@@ -112,9 +119,7 @@ pub fn each(
 
 fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
     let mut warnings = env.warnings().to_vec();
-    let mut mistyped = Faults::default();
-    mistyped::find(env, kinds, &mut mistyped);
-    warnings.extend(mistyped.iter().map(ToString::to_string));
+    warnings.extend(unknown(env, kinds).iter().map(ToString::to_string));
     let names: BTreeSet<_> = chosen.iter().flat_map(|kind| kind.secrets).collect();
     warnings.extend(names.into_iter().filter_map(|name| env.exposed_secret(name)));
     warnings
@@ -177,7 +182,8 @@ fn none_is_on(kinds: &[Kind], faults: &mut Faults) {
     let names: Vec<_> = kinds.iter().map(|kind| kind.variable(place::FOLDER)).collect();
     faults.add(
         names.join(" or "),
-        "is required because each switches its stream on and none is set",
+        "is required because each switches its stream on and none is set; `trailkeeper init` asks for the settings, and \
+         `trailkeeper demo` needs none",
     );
 }
 
@@ -239,9 +245,9 @@ mod tests {
             assert!(faults.contains(&kind.variable(place::FOLDER)), "{faults}");
         }
         assert!(faults.starts_with("MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or "));
-        assert!(
-            faults.ends_with("_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set")
-        );
+        assert!(faults.contains(
+            "_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set; `trailkeeper init`"
+        ));
     }
 
     #[test]

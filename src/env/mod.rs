@@ -24,7 +24,7 @@ use dotenv::{EnvFile, Location};
 pub use fault::{Fault, Faults};
 pub use query::Parameters;
 pub use service_manager::ServiceManager;
-pub use value::{Refusal, address, endpoint, file_mode, folder, seconds, text, whole_number};
+pub use value::{Refusal, address, endpoint, file_mode, folder, is_loopback, seconds, text, whole_number};
 
 /// The variables of this run. `Debug` shows their names alone.
 #[derive(Clone, Default)]

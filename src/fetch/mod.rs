@@ -18,7 +18,7 @@ use pace::Pace;
 use retry::{Failure, RetryPolicy};
 use tally::Tally;
 
-mod credentials;
+pub(crate) mod credentials;
 mod harvest;
 pub mod host;
 pub mod http;

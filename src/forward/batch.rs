@@ -38,6 +38,14 @@ pub struct Line {
 }
 
 impl Batch {
+    /// Nothing again, but for the memory.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.lines.clear();
+        self.end = Positions::default();
+        self.skipped = 0;
+    }
+
     /// The lines that are records, in order.
     #[must_use]
     pub fn lines(&self) -> &[Line] {

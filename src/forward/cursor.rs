@@ -69,26 +69,29 @@ impl Positions {
         Ok(Self(ends.collect::<Result<_, FileError>>()?))
     }
 
-    /// Puts every position that cannot be right back to the start of its file; tells which those were.
+    /// Puts every position that cannot be right back to the start of its file, and warns; tells whether there were any.
     ///
     /// A position past the end of its file, or not just after a newline, means that the file is not the one that was
     /// forwarded. From its start no line can be lost. Positions in files that are gone stay: the files may come back.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn repair(&mut self, files: &[DayFile]) -> Result<Vec<Repair>, FileError> {
-        let mut repairs = Vec::new();
+    pub fn repair(&mut self, files: &[DayFile]) -> Result<bool, FileError> {
+        let mut is_repaired = false;
         for file in files {
             let position = self.of(file.date);
             if position > 0 && !is_after_newline(file, position)? {
                 self.set(file.date, 0);
-                repairs.push(Repair {
-                    path: file.path.clone(),
+                is_repaired = true;
+                tracing::warn!(
+                    path = %file.path.display(),
                     position,
-                });
+                    "the cursor does not stand at the end of a line of this file, which is not the one that was \
+                     forwarded: its lines are sent again"
+                );
             }
         }
-        Ok(repairs)
+        Ok(is_repaired)
     }
 }
 
@@ -98,26 +101,16 @@ impl FromIterator<(NaiveDate, u64)> for Positions {
     }
 }
 
-/// A position that was put back to the start of its file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repair {
-    /// The day file.
-    pub path: PathBuf,
-    /// Where the cursor stood.
-    pub position: u64,
-}
-
 fn is_after_newline(file: &DayFile, position: u64) -> Result<bool, FileError> {
+    let failed = |cause| FileError::io("read", &file.path, cause);
     let mut last = [0];
     let mut open = file.open()?;
-    let read = open
-        .seek(SeekFrom::Start(position - 1))
-        .and_then(|_| open.read_exact(&mut last));
-    match read {
-        Ok(()) => Ok(last == *b"\n"),
-        Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(cause) => Err(FileError::io("read", &file.path, cause)),
+    if position > open.metadata().map_err(failed)?.len() {
+        return Ok(false);
     }
+    open.seek(SeekFrom::Start(position - 1)).map_err(failed)?;
+    open.read_exact(&mut last).map_err(failed)?;
+    Ok(last == *b"\n")
 }
 
 fn end_of_lines(file: &DayFile) -> Result<u64, FileError> {
@@ -153,10 +146,19 @@ struct Content<P> {
     version: u32,
     stream: String,
     sink: String,
-    /// Set until the sink was asked for a cursor of its own, see [`Stored::Cursor`].
+    /// Set until the sink was asked for a cursor of its own, see [`Kept`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     provisional: bool,
     days: P,
+}
+
+/// A cursor as its file keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// How far the stream is forwarded.
+    pub positions: Positions,
+    /// It says where forwarding was to begin, and the sink, which may know of an earlier time, was not reached yet.
+    pub is_provisional: bool,
 }
 
 /// What was found where a cursor file should be.
@@ -165,18 +167,13 @@ pub enum Stored {
     /// Nothing: the stream was never forwarded to this sink.
     Nothing,
     /// The cursor.
-    Cursor {
-        /// It.
-        positions: Positions,
-        /// It says where forwarding was to begin, and the sink, which may know of an earlier time, was not reached yet.
-        is_provisional: bool,
-    },
+    Cursor(Kept),
     /// A damaged file; what stood there one commit before, or else the start of the archive, cannot lose a line.
     Damaged {
         /// What is wrong with it.
         problem: String,
         /// The cursor before the last change; `None` if it is damaged or missing too.
-        before: Option<Positions>,
+        before: Option<Kept>,
     },
 }
 
@@ -217,7 +214,7 @@ impl CursorFile {
     /// # Errors
     /// The file cannot be read, or belongs to a newer program. A damaged one is no error.
     pub fn load(&self) -> Result<Stored, CursorError> {
-        let before = |content| Some(self.parse(content).ok().flatten()?.0);
+        let before = |content| self.parse(content).ok().flatten();
         match (side_file::read(&self.path)?, side_file::read(&self.previous)?) {
             (None, None) => Ok(Stored::Nothing),
             // A crash between the two renames of the last change.
@@ -226,14 +223,9 @@ impl CursorFile {
         }
     }
 
-    fn judge(&self, content: &[u8], before: impl FnOnce() -> Option<Positions>) -> Result<Stored, CursorError> {
+    fn judge(&self, content: &[u8], before: impl FnOnce() -> Option<Kept>) -> Result<Stored, CursorError> {
         let problem = match self.parse(content) {
-            Ok(Some((positions, is_provisional))) => {
-                return Ok(Stored::Cursor {
-                    positions,
-                    is_provisional,
-                });
-            }
+            Ok(Some(kept)) => return Ok(Stored::Cursor(kept)),
             Ok(None) => "it is the cursor of another stream or sink".to_owned(),
             Err(Problem::Newer(version)) => {
                 return Err(CursorError::Newer {
@@ -249,8 +241,8 @@ impl CursorFile {
         })
     }
 
-    /// The positions, and whether they are provisional; `None` if they are those of another stream or sink.
-    fn parse(&self, content: &[u8]) -> Result<Option<(Positions, bool)>, Problem> {
+    /// The cursor; `None` if it is that of another stream or sink.
+    fn parse(&self, content: &[u8]) -> Result<Option<Kept>, Problem> {
         #[derive(Deserialize)]
         struct Form {
             version: u32,
@@ -261,33 +253,23 @@ impl CursorFile {
         }
         let content: Content<Positions> = serde_json::from_slice(content).map_err(Problem::Json)?;
         let is_ours = content.stream == self.stream && content.sink == self.sink;
-        Ok(is_ours.then_some((content.days, content.provisional)))
+        Ok(is_ours.then_some(Kept {
+            positions: content.days,
+            is_provisional: content.provisional,
+        }))
     }
 
     /// Puts the cursor in the place of the last one; it is on disk when this returns.
     ///
     /// # Errors
     /// The file cannot be written; the last cursor is then still there.
-    pub fn store(&self, positions: &Positions) -> Result<(), CursorError> {
-        self.write(positions, false)
-    }
-
-    /// The same for a cursor that says where to begin, before the sink was asked.
-    ///
-    /// # Errors
-    /// Those of [`CursorFile::store`].
-    pub fn store_provisional(&self, positions: &Positions) -> Result<(), CursorError> {
-        self.write(positions, true)
-    }
-
-    /// Either of the two.
-    pub(super) fn write(&self, positions: &Positions, provisional: bool) -> Result<(), CursorError> {
+    pub fn store(&self, kept: &Kept) -> Result<(), CursorError> {
         let content = Content {
-            provisional,
+            provisional: kept.is_provisional,
             version: VERSION,
             stream: self.stream.to_owned(),
             sink: self.sink.to_owned(),
-            days: positions,
+            days: &kept.positions,
         };
         let mut json = serde_json::to_vec(&content)
             .map_err(|error| FileError::io("write to", &self.path, io::Error::other(error)))?;
@@ -343,7 +325,11 @@ mod tests {
     }
 
     fn cursor_of(positions: Positions) -> Stored {
-        Stored::Cursor {
+        Stored::Cursor(kept(positions))
+    }
+
+    fn kept(positions: Positions) -> Kept {
+        Kept {
             positions,
             is_provisional: false,
         }
@@ -353,15 +339,13 @@ mod tests {
     fn a_provisional_cursor_is_told_apart_until_it_is_stored_again() {
         let catalog = Catalog::with(&[]);
         let (cursor, one) = (catalog.cursor(), positions(&[("2025-06-09", 1)]));
-        cursor.store_provisional(&one).unwrap();
-        assert!(matches!(
-            cursor.load().unwrap(),
-            Stored::Cursor {
-                is_provisional: true,
-                ..
-            }
-        ));
-        cursor.store(&one).unwrap();
+        let beginning = Kept {
+            positions: one.clone(),
+            is_provisional: true,
+        };
+        cursor.store(&beginning).unwrap();
+        assert_eq!(cursor.load().unwrap(), Stored::Cursor(beginning));
+        cursor.store(&kept(one.clone())).unwrap();
         assert_eq!(cursor.load().unwrap(), cursor_of(one));
     }
 
@@ -371,7 +355,7 @@ mod tests {
         let cursor = catalog.cursor();
         assert_eq!(cursor.load().unwrap(), Stored::Nothing);
         let stored = positions(&[("2025-06-09", 4711), ("2025-06-10", 0)]);
-        cursor.store(&stored).unwrap();
+        cursor.store(&kept(stored.clone())).unwrap();
         assert_eq!(cursor.load().unwrap(), cursor_of(stored));
         assert_eq!(
             fs::read_to_string(catalog.state("mail.kafka.json")).unwrap(),
@@ -384,8 +368,8 @@ mod tests {
         let catalog = Catalog::with(&[]);
         let cursor = catalog.cursor();
         let (one, two) = (positions(&[("2025-06-09", 1)]), positions(&[("2025-06-09", 2)]));
-        cursor.store(&one).unwrap();
-        cursor.store(&two).unwrap();
+        cursor.store(&kept(one.clone())).unwrap();
+        cursor.store(&kept(two)).unwrap();
         for damage in [
             "",
             "{\"version\":1",
@@ -396,7 +380,7 @@ mod tests {
             let Stored::Damaged { before, .. } = cursor.load().unwrap() else {
                 panic!("{damage}")
             };
-            assert_eq!(before, Some(one.clone()));
+            assert_eq!(before, Some(kept(one.clone())));
         }
         fs::write(catalog.state("mail.kafka.previous.json"), "x").unwrap();
         assert!(matches!(cursor.load().unwrap(), Stored::Damaged { before: None, .. }));
@@ -407,7 +391,7 @@ mod tests {
         let catalog = Catalog::with(&[]);
         let cursor = catalog.cursor();
         let one = positions(&[("2025-06-09", 1)]);
-        cursor.store(&one).unwrap();
+        cursor.store(&kept(one.clone())).unwrap();
         fs::rename(
             catalog.state("mail.kafka.json"),
             catalog.state("mail.kafka.previous.json"),
@@ -420,7 +404,7 @@ mod tests {
     fn the_cursor_of_a_newer_program_is_left_alone() {
         let catalog = Catalog::with(&[]);
         let cursor = catalog.cursor();
-        cursor.store(&Positions::default()).unwrap();
+        cursor.store(&Kept::default()).unwrap();
         fs::write(catalog.state("mail.kafka.json"), "{\"version\":2,\"rows\":[]}").unwrap();
         assert!(matches!(cursor.load(), Err(CursorError::Newer { version: 2, .. })));
     }
@@ -445,9 +429,9 @@ mod tests {
         fn a_position_is_kept_exactly_if_it_stands_after_a_newline(text in "[a\n]{0,12}", position in 0u64..15) {
             let catalog = Catalog::with(&[("2025-06-09", &text)]);
             let mut cursor = positions(&[("2025-06-08", 9), ("2025-06-09", position)]);
-            let repairs = cursor.repair(&catalog.location.day_files().unwrap()).unwrap();
+            let is_repaired = cursor.repair(&catalog.location.day_files().unwrap()).unwrap();
             let is_right = position == 0 || text.as_bytes().get(position as usize - 1) == Some(&b'\n');
-            prop_assert_eq!(repairs.is_empty(), is_right);
+            prop_assert_eq!(is_repaired, !is_right);
             prop_assert_eq!(cursor.of(day("2025-06-09")), if is_right { position } else { 0 });
             prop_assert_eq!(cursor.of(day("2025-06-08")), 9);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::batch::Batch;
-use super::cursor::{CursorError, CursorFile, Positions, Stored};
+use super::cursor::{CursorError, CursorFile, Kept, Positions, Stored};
 use super::message::Envelope;
 use super::sink::{Settled, Sink, SinkError};
 use super::tail::Tail;
@@ -133,8 +133,8 @@ pub struct Forwarder {
     sink: Box<dyn Sink>,
     tail: Tail,
     cursor: CursorFile,
-    confirmed: Positions,
-    is_provisional: bool,
+    /// What the sink has confirmed.
+    kept: Kept,
     /// Since when there is something confirmed that is not stored.
     unstored_since: Option<Instant>,
     aside: Undelivered,
@@ -152,16 +152,16 @@ impl Forwarder {
     pub fn open(job: Job, sink: Box<dyn Sink>, progress: ForwardProgress, stop: Stop) -> Result<Self, ForwardError> {
         let location = &job.envelope.location;
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
-        let (lock, (confirmed, is_provisional), tail) = match job.replay.clone() {
+        let (lock, kept, tail) = match job.replay.clone() {
             Some(times) => {
                 let tail = Tail::between(location.clone(), job.shape, times);
-                (None, (Positions::default(), false), tail)
+                (None, Kept::default(), tail)
             }
             None => {
                 let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
-                let start = start(&job, &cursor)?;
-                let tail = Tail::new(location.clone(), job.shape, start.0.clone());
-                (Some(lock), start, tail)
+                let kept = start(&job, &cursor)?;
+                let tail = Tail::new(location.clone(), job.shape, kept.positions.clone());
+                (Some(lock), kept, tail)
             }
         };
         Ok(Self {
@@ -171,8 +171,7 @@ impl Forwarder {
             sink,
             tail,
             cursor,
-            confirmed,
-            is_provisional,
+            kept,
             unstored_since: None,
             progress,
             stop,
@@ -191,9 +190,12 @@ impl Forwarder {
     /// It blocks: it belongs on a thread of its own.
     pub fn run(mut self, mut more: impl FnMut() -> bool) -> Forwarded {
         let mut result = self.restore();
-        while result.is_ok() {
-            result = self.drain();
-            if result.is_err() || self.stop.is_requested() || !more() {
+        loop {
+            if result.is_ok() && !self.stop.is_requested() {
+                result = self.drain();
+            }
+            // After a failure too: what is appended until the end waits as well, and is counted.
+            if !more() {
                 break;
             }
         }
@@ -204,14 +206,16 @@ impl Forwarder {
         if self.job.replay.is_some() {
             return Ok(());
         }
-        let mut restored = self.sink.restore(&self.confirmed, self.is_provisional)?;
-        if restored == self.confirmed && !self.is_provisional {
+        let restored = Kept {
+            positions: self.sink.restore(&self.kept)?,
+            is_provisional: false,
+        };
+        if restored == self.kept {
             return Ok(());
         }
-        repair(&self.job, &mut restored)?;
         self.cursor.store(&restored)?;
-        self.tail.seek(restored.clone());
-        self.confirmed = restored;
+        self.tail.seek(restored.positions.clone());
+        self.kept = restored;
         Ok(())
     }
 
@@ -246,6 +250,7 @@ impl Forwarder {
             failure,
         } = self.sink.settle(&mut self.aside);
         self.commit(&batch, done)?;
+        self.tail.recycle(batch);
         self.forwarded.sent += (done as u64).saturating_sub(put_aside);
         self.forwarded.undelivered += put_aside;
         self.progress.advance(self.forwarded.sent);
@@ -260,7 +265,7 @@ impl Forwarder {
         if self.job.replay.is_some() || end.is_empty() {
             return Ok(());
         }
-        self.confirmed.update(&end);
+        self.kept.positions.update(&end);
         match self.unstored_since.get_or_insert_with(Instant::now).elapsed() {
             waited if waited >= STORE_EVERY => self.store(),
             _ => Ok(()),
@@ -270,7 +275,7 @@ impl Forwarder {
     /// Stores the cursor, if there is anything new in it.
     fn store(&mut self) -> Result<(), ForwardError> {
         match self.unstored_since.take() {
-            Some(_) => Ok(self.cursor.store(&self.confirmed)?),
+            Some(_) => Ok(self.cursor.store(&self.kept)?),
             None => Ok(()),
         }
     }
@@ -281,28 +286,28 @@ impl Forwarder {
         let result = result.and(stored);
         let is_cut = result.is_err() || self.stop.is_requested();
         if is_cut && self.job.replay.is_none() {
-            self.forwarded.waiting = self.tail.count_behind(&self.confirmed).unwrap_or(0);
-            self.tail.seek(self.confirmed.clone());
+            self.forwarded.waiting = self.tail.count_behind(&self.kept.positions).unwrap_or(0);
+            self.tail.seek(self.kept.positions.clone());
             let first = self.tail.next_batch_with_lines().ok().flatten();
             self.forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
         }
+        // A replay has no cursor behind which lines would wait.
+        let is_short = self.forwarded.waiting > 0 || self.job.replay.is_some() && self.stop.is_requested();
         self.forwarded.failure = match result {
-            Ok(()) if self.forwarded.waiting > 0 => Some(ForwardError::Stopped),
+            Ok(()) if is_short => Some(ForwardError::Stopped),
             Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
+            Err(ForwardError::Sink(SinkError::Stopped)) => Some(ForwardError::Stopped),
             Err(error) => Some(error),
         };
         self.forwarded
     }
 }
 
-/// The cursor as the archive keeps it, or where it begins; and whether it is provisional.
-fn start(job: &Job, file: &CursorFile) -> Result<(Positions, bool), ForwardError> {
+/// The cursor as the archive keeps it, or where it begins.
+fn start(job: &Job, file: &CursorFile) -> Result<Kept, ForwardError> {
     let sink = job.sink;
-    let (mut positions, is_provisional) = match file.load()? {
-        Stored::Cursor {
-            positions,
-            is_provisional,
-        } => {
+    let mut kept = match file.load()? {
+        Stored::Cursor(kept) => {
             if job.begin != Begin::End {
                 tracing::warn!(
                     sink,
@@ -310,12 +315,15 @@ fn start(job: &Job, file: &CursorFile) -> Result<(Positions, bool), ForwardError
                      `trailkeeper forward {sink} --since … --until …`"
                 );
             }
-            (positions, is_provisional)
+            kept
         }
         Stored::Nothing => {
-            let positions = begin(job)?;
-            file.store_provisional(&positions)?;
-            (positions, true)
+            let kept = Kept {
+                positions: begin(job)?,
+                is_provisional: true,
+            };
+            file.store(&kept)?;
+            kept
         }
         Stored::Damaged { problem, before } => {
             let instead = match before {
@@ -323,30 +331,15 @@ fn start(job: &Job, file: &CursorFile) -> Result<(Positions, bool), ForwardError
                 None => "everything in the archive is sent again",
             };
             tracing::warn!(sink, "{} is damaged: {problem}; {instead}", file.path().display());
-            let positions = before.unwrap_or_default();
-            file.store(&positions)?;
-            (positions, false)
+            let kept = before.unwrap_or_default();
+            file.store(&kept)?;
+            kept
         }
     };
-    if repair(job, &mut positions)? {
-        file.write(&positions, is_provisional)?;
+    if kept.positions.repair(&job.envelope.location.day_files()?)? {
+        file.store(&kept)?;
     }
-    Ok((positions, is_provisional))
-}
-
-/// Puts positions right that cannot be; tells whether there were any.
-fn repair(job: &Job, positions: &mut Positions) -> Result<bool, ForwardError> {
-    let repairs = positions.repair(&job.envelope.location.day_files()?)?;
-    for repair in &repairs {
-        tracing::warn!(
-            sink = job.sink,
-            path = %repair.path.display(),
-            position = repair.position,
-            "the cursor does not stand at the end of a line of this file, which is not the one that was forwarded: \
-             its lines are sent again"
-        );
-    }
-    Ok(!repairs.is_empty())
+    Ok(kept)
 }
 
 fn begin(job: &Job) -> Result<Positions, ForwardError> {

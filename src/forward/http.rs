@@ -3,16 +3,17 @@
 use std::io::Write;
 
 use tokio::runtime::Handle;
-use url::Url;
 
 use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
-use super::sink::{Settled, Sink, SinkError};
+use super::sink::{AFTER_STOP, Settled, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
+use crate::fetch::credentials::{bare, without};
 use crate::fetch::http::Http;
 use crate::fetch::retry::{Failure, RetryPolicy};
 use crate::printable::excerpt;
+use crate::stop::Stop;
 
 /// Of a listener's answer, as much as a person reads.
 const LONGEST_ANSWER: usize = 300;
@@ -20,12 +21,27 @@ const LONGEST_ANSWER: usize = 300;
 /// The status of a listener that wants smaller requests (RFC 9110, section 15.5.14).
 const TOO_LARGE: u16 = 413;
 
+/// Why lines were not confirmed.
+enum PostError {
+    /// The listener refused them or could not be reached.
+    Failed(Failure),
+    /// Somebody asked to stop.
+    Stopped,
+}
+
+impl From<Failure> for PostError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// Posts some lines in each request, one request after the other; a 2xx confirms all lines of its request.
 pub struct HttpSink {
     http: Http,
     settings: HttpSettings,
     envelope: Envelope,
     runtime: Handle,
+    stop: Stop,
     batch: Batch,
     /// How many lines a request holds: as many as are set, or fewer since the listener said that it was too much.
     lines: usize,
@@ -36,7 +52,7 @@ impl HttpSink {
     ///
     /// # Errors
     /// The HTTP client cannot be set up.
-    pub fn new(settings: &HttpSettings, envelope: &Envelope) -> Result<Self, SinkError> {
+    pub fn new(settings: &HttpSettings, envelope: &Envelope, stop: &Stop) -> Result<Self, SinkError> {
         let http = Http::new().map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
             http: http.with_timeout(settings.timeout),
@@ -44,39 +60,57 @@ impl HttpSink {
             settings: settings.clone(),
             envelope: envelope.clone(),
             runtime: Handle::current(),
+            stop: stop.clone(),
             batch: Batch::default(),
         })
     }
 
-    /// Posts the lines from `from` on that fit into a request; gives how many those were, or why not.
-    fn post(&self, lines: &[Line]) -> Result<(), Failure> {
+    /// Posts lines in one request, again and again if need be.
+    fn post(&self, lines: &[Line]) -> Result<(), PostError> {
         let policy = RetryPolicy {
             max_retries: self.settings.max_retries,
             delay: self.settings.retry_delay,
         };
         let mut failed = 0;
         loop {
-            let body = body(self.settings.format, &self.envelope, &self.batch, lines);
-            let request = self.http.post(
-                self.settings.url.clone(),
-                content_type(self.settings.format),
-                self.settings.authorization.as_ref(),
-                body,
-            );
-            let failure = match self.runtime.block_on(request) {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
+            let failure = match self.runtime.block_on(self.post_once(lines)) {
+                Err(PostError::Failed(failure)) => failure,
+                other => return other,
             };
             failed += 1;
             let Some(wait) = policy.wait(failed, &failure, fastrand::f64()) else {
-                return Err(failure);
+                return Err(failure.into());
             };
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
                 "{}; sending again",
-                describe(&self.settings.url, &failure)
+                describe(&self.settings, &failure)
             );
-            self.runtime.block_on(tokio::time::sleep(wait));
+            self.runtime.block_on(async {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => Ok(()),
+                    () = self.stop.requested() => Err(PostError::Stopped),
+                }
+            })?;
+        }
+    }
+
+    /// One request; when somebody asks to stop, it has a moment left to be confirmed.
+    async fn post_once(&self, lines: &[Line]) -> Result<(), PostError> {
+        let settings = &self.settings;
+        let request = self.http.post(
+            settings.url.clone(),
+            content_type(settings.format),
+            settings.authorization.as_ref(),
+            body(settings.format, &self.envelope, &self.batch, lines),
+        );
+        let stopped = async {
+            self.stop.requested().await;
+            tokio::time::sleep(AFTER_STOP).await;
+        };
+        tokio::select! {
+            result = request => Ok(result?),
+            () = stopped => Err(PostError::Stopped),
         }
     }
 
@@ -85,19 +119,31 @@ impl HttpSink {
         while let rest = &self.batch.lines[*done..]
             && !rest.is_empty()
         {
+            if self.stop.is_requested() {
+                return Err(SinkError::Stopped);
+            }
             let lines = &rest[..rest.len().min(self.lines)];
-            match self.post(lines) {
-                Ok(()) => *done += lines.len(),
-                Err(Failure::Status { status: TOO_LARGE, .. }) if lines.len() > 1 => {
+            let failure = match self.post(lines) {
+                Ok(()) => {
+                    *done += lines.len();
+                    // What was too much may have been a few large lines.
+                    self.lines = (self.lines + self.lines.div_ceil(16)).min(self.settings.batch);
+                    continue;
+                }
+                Err(PostError::Failed(failure)) => failure,
+                Err(PostError::Stopped) => return Err(SinkError::Stopped),
+            };
+            match failure {
+                Failure::Status { status: TOO_LARGE, .. } if lines.len() > 1 => {
                     self.lines = lines.len() / 2;
                     tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
-                Err(failure @ Failure::Status { status: TOO_LARGE, .. }) => {
-                    aside.keep(&self.batch, &lines[0], &describe(&self.settings.url, &failure))?;
+                Failure::Status { status: TOO_LARGE, .. } => {
+                    aside.keep(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
                     *done += 1;
                     *put_aside += 1;
                 }
-                Err(failure) => return Err(SinkError::Refused(describe(&self.settings.url, &failure))),
+                failure => return Err(SinkError::Refused(describe(&self.settings, &failure))),
             }
         }
         Ok(())
@@ -170,24 +216,27 @@ fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line:
     body.extend_from_slice(b"}\n");
 }
 
-/// What went wrong, with the address but without its query, which may hold a token.
-fn describe(url: &Url, failure: &Failure) -> String {
-    let mut address = url.clone();
+/// What went wrong, with the address but without its query, which may hold a token, and without the secrets that the
+/// listener may repeat.
+fn describe(settings: &HttpSettings, failure: &Failure) -> String {
+    let mut address = settings.url.clone();
     address.set_query(None);
-    match failure {
-        Failure::Status { status, body, .. } => {
-            let said = excerpt(body.trim(), LONGEST_ANSWER);
-            let said = if said.is_empty() { said } else { format!(", \"{said}\"") };
-            let advice = match status {
-                401 | 403 => "; check HTTP_FORWARD_TOKEN",
-                404 | 405 => "; check HTTP_FORWARD_URL",
-                300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
-                _ => "",
-            };
-            format!("{address} answered with status {status}{said}{advice}")
-        }
-        other => format!("cannot send to {address}: {other}"),
-    }
+    let Failure::Status { status, body, .. } = failure else {
+        return format!("cannot send to {address}: {failure}");
+    };
+    let token = settings.authorization.as_ref().map_or("", bare);
+    let said = without(&without(body.trim(), token), settings.url.query().unwrap_or_default());
+    let said = match excerpt(&said, LONGEST_ANSWER) {
+        said if said.is_empty() => said,
+        said => format!(", \"{said}\""),
+    };
+    let advice = match status {
+        401 | 403 => "; check HTTP_FORWARD_TOKEN",
+        404 | 405 => "; check HTTP_FORWARD_URL",
+        300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
+        _ => "",
+    };
+    format!("{address} answered with status {status}{said}{advice}")
 }
 
 #[cfg(test)]
@@ -235,17 +284,25 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_the_address_without_its_query() {
-        let url = "https://splunk.example.org/services?token=hunter2".parse().unwrap();
+    fn messages_name_the_address_without_its_query_and_repeat_no_secret() {
+        let settings = HttpSettings {
+            url: "https://splunk.example.org/services?token=hunter2".parse().unwrap(),
+            format: HttpFormat::SplunkHec,
+            authorization: Some("Splunk swordfish".into()),
+            batch: 1,
+            max_retries: 0,
+            retry_delay: std::time::Duration::ZERO,
+            timeout: std::time::Duration::ZERO,
+        };
         let failure = Failure::Status {
             status: 403,
-            body: "{\"text\":\"Invalid token\"}".into(),
+            body: "no Splunk swordfish at /services?token=hunter2".into(),
             wait: None,
         };
         assert_eq!(
-            describe(&url, &failure),
-            "https://splunk.example.org/services answered with status 403, \"{\"text\":\"Invalid token\"}\"; check \
-             HTTP_FORWARD_TOKEN"
+            describe(&settings, &failure),
+            "https://splunk.example.org/services answered with status 403, \"no Splunk [secret] at \
+             /services?[secret]\"; check HTTP_FORWARD_TOKEN"
         );
     }
 }

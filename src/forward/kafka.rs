@@ -7,6 +7,7 @@
 mod client;
 mod ledger;
 mod mock;
+mod probe;
 mod reports;
 mod transaction;
 
@@ -21,11 +22,13 @@ use super::sink::{Settled, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::KafkaSettings;
 use crate::env::Faults;
-use client::Session;
+use crate::stop::Stop;
+use client::{Session, Setup};
 use reports::{Failure, Outcome};
 use transaction::Transactional;
 
 pub use mock::{MockError, MockKafka};
+pub use probe::{Probe, TopicProbe, probe};
 
 /// How many batches are out at a time: enough that the producer need not wait for the last line of one to be confirmed
 /// before it can go on with the next, few enough to stay small.
@@ -70,18 +73,15 @@ fn variable_of(problem: &str) -> &'static str {
 }
 
 /// The sink that commits lines and cursor in one transaction.
-///
-/// # Errors
-/// The client cannot be set up.
-pub fn transactional(settings: &KafkaSettings, envelope: &Envelope) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(Transactional::new(settings, envelope)?))
+#[must_use]
+pub fn transactional(settings: &KafkaSettings, envelope: &Envelope, stop: &Stop) -> Box<dyn Sink> {
+    Box::new(Transactional::new(settings, envelope, stop))
 }
 
 /// Delivers lines at least once.
 pub struct KafkaSink {
-    settings: KafkaSettings,
+    setup: Setup,
     envelope: Envelope,
-    topic: String,
     session: Session,
     under_way: VecDeque<UnderWay>,
     renewals: u32,
@@ -121,13 +121,17 @@ impl KafkaSink {
     ///
     /// # Errors
     /// The client cannot be set up.
-    pub fn new(settings: &KafkaSettings, envelope: &Envelope) -> Result<Self, SinkError> {
-        let topic = topic(settings, envelope);
-        Ok(Self {
-            session: Session::new(settings, &topic, None)?,
+    pub fn new(settings: &KafkaSettings, envelope: &Envelope, stop: &Stop) -> Result<Self, SinkError> {
+        let setup = Setup {
+            topic: topic(settings, envelope),
             settings: settings.clone(),
+            transactional_id: None,
+            stop: stop.clone(),
+        };
+        Ok(Self {
+            session: setup.session()?,
+            setup,
             envelope: envelope.clone(),
-            topic,
             under_way: VecDeque::new(),
             renewals: 0,
         })
@@ -135,15 +139,22 @@ impl KafkaSink {
 
     /// A new producer, which is sent everything again that is not confirmed.
     fn renew(&mut self) -> Result<(), SinkError> {
-        // The old one first: what is still in its queue is given up, and nothing of it comes later than now.
-        self.session = Session::new(&self.settings, &self.topic, None)?;
-        for out in &mut self.under_way {
-            out.send(&mut self.session, &self.envelope);
-        }
+        // The old one gives up what is still in its queue. What it has on its way may still arrive, as a repetition.
+        self.session = self.setup.session()?;
+        self.send_again();
         Ok(())
     }
 
+    fn send_again(&mut self) {
+        for out in &mut self.under_way {
+            out.send(&mut self.session, &self.envelope);
+        }
+    }
+
     /// Sends the lines of the oldest batch one by one until the one is found that the broker finds too large.
+    ///
+    /// This takes two producers: the refusal of the batch was fatal to the first, since a gap is (the order of the lines
+    /// rests on that), and the refusal of the line is to the second. The third goes on with what follows.
     fn isolate(&mut self, until: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
         let Some(mut out) = self.under_way.pop_front() else {
             return Ok(());
@@ -151,11 +162,12 @@ impl KafkaSink {
         let result = self.send_singly(&mut out, until, aside);
         self.under_way.push_front(out);
         result?;
-        self.renew()
+        self.send_again();
+        Ok(())
     }
 
     fn send_singly(&mut self, out: &mut UnderWay, until: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
-        self.session = Session::new(&self.settings, &self.topic, None)?;
+        self.session = self.setup.session()?;
         while out.done <= until {
             let line = &out.batch.lines()[out.done..=out.done];
             let (_, too_large) = self.session.send(&self.envelope, &out.batch, line);
@@ -166,7 +178,7 @@ impl KafkaSink {
                 None => out.put_aside(out.done, aside)?,
                 Some(failure) if failure.code == TOO_LARGE => {
                     out.put_aside(out.done, aside)?;
-                    self.session = Session::new(&self.settings, &self.topic, None)?;
+                    self.session = self.setup.session()?;
                 }
                 Some(failure) => return Err(self.session.refusal(Some(failure.code))),
             }

@@ -55,7 +55,7 @@ impl Message {
         }
         self.timestamp = line.time.timestamp_millis();
         rewrite(&mut self.offset, format_args!("{}", line.offset));
-        rewrite(&mut self.dedup_id, format_args!("{:032x}", line.identity.key));
+        rewrite_hexadecimal(&mut self.dedup_id, line.identity.key);
         self.key.clear();
         self.key.push_str(line.id.as_deref().unwrap_or(&self.dedup_id));
     }
@@ -78,6 +78,15 @@ fn rewrite(text: &mut String, value: std::fmt::Arguments<'_>) {
     text.clear();
     // A String takes everything that is written to it.
     let _ = text.write_fmt(value);
+}
+
+/// 32 digits; formatting would take several times as long, for each line.
+fn rewrite_hexadecimal(text: &mut String, number: u128) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bytes = number.to_be_bytes();
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    text.clear();
+    text.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
 }
 
 #[cfg(test)]
@@ -126,6 +135,15 @@ mod tests {
         assert_eq!(headers, expected.map(|(name, value)| (name, value.to_owned())));
         message.describe(&envelope(false), &line(None));
         assert_eq!(message.key, dedup_id);
+    }
+
+    #[test]
+    fn every_dedup_id_has_32_hexadecimal_digits() {
+        let mut text = String::new();
+        for number in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_0fed_cba9_8765_4321] {
+            rewrite_hexadecimal(&mut text, number);
+            assert_eq!(text, format!("{number:032x}"));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod forwarder;
 pub mod http;
 pub mod kafka;
+pub mod lag;
 pub mod message;
 pub mod sink;
 pub mod stdout;
@@ -19,4 +20,5 @@ pub mod undelivered;
 mod tests;
 
 pub use forwarder::{Begin, ForwardError, Forwarded, Forwarder, Job};
+pub use lag::Lag;
 pub use target::{Bell, Forwarding, Surroundings, Target, Targets};

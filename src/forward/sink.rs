@@ -1,9 +1,14 @@
 //! Where lines go: what a sink takes, and what it says came of it.
 
+use std::time::Duration;
+
 use super::batch::Batch;
-use super::cursor::{CursorError, Positions};
+use super::cursor::{CursorError, Kept, Positions};
 use super::undelivered::Undelivered;
 use crate::archive::WriteError;
+
+/// How long a sink may still take to confirm what is out when somebody asks to stop.
+pub(super) const AFTER_STOP: Duration = Duration::from_secs(5);
 
 /// Takes batches in order and confirms them in order. It is used by one thread, which it may block.
 pub trait Sink: Send {
@@ -13,12 +18,13 @@ pub trait Sink: Send {
     }
 
     /// The cursor to go on from, given the one that the archive keeps; asked once, before any batch. A sink that keeps
-    /// one itself knows better where the archive's is provisional: then it only says where to begin.
+    /// one itself knows better where the archive's is provisional: then it only says where to begin. It also sees to it
+    /// that its own can be right, see [`Positions::repair`].
     ///
     /// # Errors
     /// The sink cannot be reached, or does not know.
-    fn restore(&mut self, local: &Positions, _is_provisional: bool) -> Result<Positions, SinkError> {
-        Ok(local.clone())
+    fn restore(&mut self, local: &Kept) -> Result<Positions, SinkError> {
+        Ok(local.positions.clone())
     }
 
     /// Hands a batch over; what becomes of it says [`Sink::settle`].
@@ -73,6 +79,9 @@ pub enum SinkError {
         /// The broker's words.
         reason: String,
     },
+    /// Somebody asked the program to end.
+    #[error("ended before everything was sent, as was asked for")]
+    Stopped,
     /// Nobody reads any more.
     #[error("the reader has gone away")]
     Closed,

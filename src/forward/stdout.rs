@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::batch::Batch;
+use super::batch::{Batch, Line};
 use super::sink::{Settled, Sink, SinkError};
 use super::undelivered::Undelivered;
 
@@ -22,11 +22,17 @@ impl<W: Write + Send> Output<W> {
         }
     }
 
+    /// Lines that stand one behind the other go out at once, with the newline behind each: they are never cut by those
+    /// of another stream, and a write for each line would take longer than everything else.
     fn write(&mut self) -> io::Result<()> {
-        for line in self.batch.lines() {
-            // The newline behind a line belongs to the text of the batch.
-            self.writer
-                .write_all(&self.batch.text[line.range.start..=line.range.end])?;
+        let neighbours = |one: &Line, next: &Line| one.range.end + 1 == next.range.start;
+        for lines in self.batch.lines().chunk_by(neighbours) {
+            if let [first, ..] = lines
+                && let [.., last] = lines
+            {
+                self.writer
+                    .write_all(&self.batch.text[first.range.start..=last.range.end])?;
+            }
         }
         self.writer.flush()
     }

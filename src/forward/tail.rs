@@ -31,6 +31,8 @@ pub struct Tail {
     only: Option<Range<DateTime<Utc>>>,
     /// The files that this pass has still to look at; `None` between two passes.
     pass: Option<VecDeque<DayFile>>,
+    /// Batches that are done with; their memory is used again, since the system takes its time to hand out more.
+    spare: Vec<Batch>,
     batch_bytes: usize,
 }
 
@@ -44,6 +46,7 @@ impl Tail {
             synced: Positions::default(),
             only: None,
             pass: None,
+            spare: Vec::new(),
             batch_bytes: BATCH,
         }
     }
@@ -78,7 +81,7 @@ impl Tail {
             Some(pass) => pass,
             None => self.files()?,
         };
-        let mut batch = Batch::default();
+        let mut batch = self.spare.pop().unwrap_or_default();
         while let Some(file) = pass.front() {
             let room = self.batch_bytes.saturating_sub(batch.text.len());
             if room == 0 {
@@ -94,10 +97,20 @@ impl Tail {
             }
         }
         if batch.end.is_empty() {
+            self.recycle(batch);
             return Ok(None);
         }
         self.pass = Some(pass);
         Ok(Some(batch))
+    }
+
+    /// Takes back a batch that is done with.
+    pub fn recycle(&mut self, mut batch: Batch) {
+        // One that had to hold a longer line is not kept.
+        if batch.text.capacity() <= 2 * BATCH {
+            batch.clear();
+            self.spare.push(batch);
+        }
     }
 
     /// The next batch that has a line in it.
@@ -122,8 +135,13 @@ impl Tail {
         let mut chunk = vec![0; 256 << 10];
         for file in self.files()? {
             let failed = |cause| FileError::io("read", &file.path, cause);
+            let position = from.of(file.date);
+            // Hundreds of old files behind which nothing waits need not be opened.
+            if file.length()? <= position {
+                continue;
+            }
             let mut open = file.open()?;
-            open.seek(SeekFrom::Start(from.of(file.date))).map_err(failed)?;
+            open.seek(SeekFrom::Start(position)).map_err(failed)?;
             loop {
                 let read = open.read(&mut chunk).map_err(failed)?;
                 if read == 0 {

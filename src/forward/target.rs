@@ -17,6 +17,9 @@ use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
+/// What the sinks are called, see [`Target::name`].
+pub const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
+
 /// One sink of a run.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -55,19 +58,29 @@ impl Target {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Target::Kafka(_) => "kafka",
-            Target::Http(_) => "http",
-            Target::Stdout => "stdout",
+            Target::Kafka(_) => SINKS[0],
+            Target::Http(_) => SINKS[1],
+            Target::Stdout => SINKS[2],
         }
     }
 
-    fn sink(&self, envelope: &Envelope) -> Result<Box<dyn Sink>, SinkError> {
+    /// What about its settings deserves a word but stops nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        match self {
+            Target::Kafka(settings) => settings.warning(),
+            Target::Http(settings) => settings.warning(),
+            Target::Stdout => None,
+        }
+    }
+
+    fn sink(&self, envelope: &Envelope, stop: &Stop) -> Result<Box<dyn Sink>, SinkError> {
         Ok(match self {
             Target::Kafka(settings) if settings.transactional_id.is_some() && !envelope.is_replay => {
-                kafka::transactional(settings, envelope)?
+                kafka::transactional(settings, envelope, stop)
             }
-            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope)?),
-            Target::Http(settings) => Box::new(HttpSink::new(settings, envelope)?),
+            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, stop)?),
+            Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, stop)?),
             Target::Stdout => Box::new(Output::new(std::io::stdout())),
         })
     }
@@ -145,7 +158,7 @@ impl Targets {
             location,
             is_replay: self.replay.is_some(),
         };
-        let sink = target.sink(&envelope)?;
+        let sink = target.sink(&envelope, &surroundings.stop)?;
         let job = Job {
             envelope,
             shape: place.kind.shape,

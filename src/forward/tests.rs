@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::batch::Batch;
-use super::cursor::{CursorFile, Positions, Stored};
+use super::cursor::{CursorFile, Kept, Positions, Stored};
 use super::forwarder::*;
 use super::message::Envelope;
 use super::sink::{Settled, Sink, SinkError};
@@ -87,7 +87,7 @@ impl Catalog {
 
     fn stored(&self) -> Positions {
         match CursorFile::new(&self.location, "tfc", "kafka").load().unwrap() {
-            Stored::Cursor { positions, .. } => positions,
+            Stored::Cursor(kept) => kept.positions,
             other => panic!("{other:?}"),
         }
     }
@@ -245,6 +245,24 @@ fn a_damaged_cursor_never_loses_a_line() {
     assert_eq!(catalog.sent(Begin::End), ["a", "b"], "not after a newline");
     fs::write(&path, elsewhere.replace(":7}", ":70000}")).unwrap();
     assert_eq!(catalog.sent(Begin::End), ["a", "b"], "past the end");
+    fs::write(&path, elsewhere.replace(":7}", ":18446744073709551615}")).unwrap();
+    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "where no file can end");
+}
+
+#[test]
+fn a_beginning_is_still_one_when_the_cursor_after_it_is_damaged() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[0], "a");
+    let cursor = CursorFile::new(&catalog.location, "tfc", "kafka");
+    let beginning = Kept {
+        positions: Positions::at_the_ends(&catalog.location.day_files().unwrap()).unwrap(),
+        is_provisional: true,
+    };
+    cursor.store(&beginning).unwrap();
+    cursor.store(&Kept::default()).unwrap();
+    fs::write(cursor.path(), "{").unwrap();
+    drop(catalog.open(Begin::End, World::default().sink(&[])));
+    assert_eq!(cursor.load().unwrap(), Stored::Cursor(beginning));
 }
 
 #[test]
@@ -265,6 +283,24 @@ fn a_replay_sends_a_range_again_and_leaves_the_cursor_alone() {
     assert_eq!((forwarded.sent, forwarded.waiting), (1, 0));
     assert_eq!(world.0.lock().unwrap().arrived.concat_ids(), ["b"]);
     assert_eq!(catalog.stored(), before);
+}
+
+#[test]
+fn a_replay_that_was_asked_to_stop_is_not_complete() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[0], "a");
+    let mut job = catalog.job(Begin::End);
+    job.replay = Some("2025-06-09T00:00:00Z".parse().unwrap().."2025-06-11T00:00:00Z".parse().unwrap());
+    let (world, (stopper, stop)) = (World::default(), stop::channel());
+    let progress = Progress::hidden().forward("tfc", "kafka");
+    stopper.stop();
+    let forwarded = Forwarder::open(job, Box::new(world.sink(&[])), progress, stop)
+        .unwrap()
+        .run(|| false);
+    assert!(
+        matches!(forwarded.failure, Some(ForwardError::Stopped)),
+        "{forwarded:?}"
+    );
 }
 
 #[test]
@@ -316,6 +352,21 @@ fn a_failure_tells_how_many_lines_wait() {
     let forwarded = catalog.forward(Begin::Start, world.sink(&[fail]));
     assert_eq!((forwarded.sent, forwarded.waiting), (1, 2));
     assert_eq!(forwarded.failure.unwrap().to_string(), "away");
+}
+
+#[test]
+fn what_is_appended_after_a_failure_waits_too() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[0], "a");
+    let fail = Act::Fail { arrive: 0, confirm: 0 };
+    let mut later = ["b", "c"].into_iter();
+    let forwarded = catalog.open(Begin::Start, World::default().sink(&[fail])).run(|| {
+        let appended = later.next();
+        appended.iter().for_each(|id| catalog.add(DAYS[1], id));
+        appended.is_some()
+    });
+    assert_eq!((forwarded.sent, forwarded.waiting), (0, 3));
+    assert_eq!(catalog.sent(Begin::End), ["a", "b", "c"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(super) enum Name {
     LastRun,
     LastRunDuration,
     LastRunSuccess,
+    RunAppended,
     Forwarded,
     ForwarderLagRecords,
     ForwarderLagSeconds,
@@ -123,6 +124,11 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::LastRunSuccess,
         "trailkeeper_last_run_success",
         "Whether the last run was complete: 1, or 0.",
+    ),
+    gauge(
+        Name::RunAppended,
+        "trailkeeper_run_appended_records",
+        "Records that the run under way has appended so far; 0 between runs.",
     ),
     counter(
         Name::Forwarded,

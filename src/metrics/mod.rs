@@ -85,6 +85,7 @@ impl Metrics {
                 metrics.add(name, labels(), 0.0);
             }
             metrics.observe(&labels(), &Tally::default());
+            metrics.under_way(stream, 0);
         }
         metrics
     }
@@ -92,6 +93,7 @@ impl Metrics {
     /// Notes a run of a stream. One that was asked to end brought records, but says nothing of the stream's health.
     pub fn run(&mut self, summary: &StreamSummary, times: Times) {
         self.count(summary);
+        self.under_way(summary.name(), 0);
         self.forwarding(summary, times.ended);
         if !summary.is_stopped() {
             self.end(summary, times);
@@ -142,12 +144,23 @@ impl Metrics {
         }
     }
 
+    /// Notes what the run of a stream that is under way has appended so far; its end counts it.
+    pub fn under_way(&mut self, stream: &str, appended: u64) {
+        self.set(Name::RunAppended, Labels::of("stream", stream), appended as f64);
+    }
+
     /// Notes how far a forwarder has got.
     pub fn forwarded(&mut self, stream: &str, forwarder: &str, forwarding: Forwarding) {
+        let labels = Labels::of("stream", stream).and("forwarder", forwarder);
+        self.add(Name::Forwarded, labels, forwarding.delivered as f64);
+        self.lag(stream, forwarder, forwarding.lag_records, forwarding.lag_seconds);
+    }
+
+    /// Notes how many records wait for a forwarder, and since how many seconds the oldest does.
+    pub fn lag(&mut self, stream: &str, forwarder: &str, records: u64, seconds: f64) {
         let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
-        self.add(Name::Forwarded, labels(), forwarding.delivered as f64);
-        self.set(Name::ForwarderLagRecords, labels(), forwarding.lag_records as f64);
-        self.set(Name::ForwarderLagSeconds, labels(), forwarding.lag_seconds);
+        self.set(Name::ForwarderLagRecords, labels(), records as f64);
+        self.set(Name::ForwarderLagSeconds, labels(), seconds);
     }
 
     /// Goes on from the figures of an earlier process, so that counters grow over runs that a timer starts and the last
@@ -318,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_run_under_way_has_appended_is_shown_until_it_ends() {
+        let mut metrics = Metrics::new(["tfc"]);
+        metrics.under_way("tfc", 5);
+        has(&metrics, "trailkeeper_run_appended_records{stream=\"tfc\"} 5");
+        has(&metrics, "trailkeeper_appended_records_total{stream=\"tfc\"} 0");
+        metrics.run(&summary(None), times());
+        has(&metrics, "trailkeeper_run_appended_records{stream=\"tfc\"} 0");
+    }
+
+    #[test]
     fn a_failed_run_leaves_the_last_success_alone() {
         let mut metrics = Metrics::new(["tfc"]);
         metrics.run(&summary(None), times());
@@ -381,6 +404,7 @@ mod tests {
     fn figures_of_streams_that_are_gone_are_left_behind() {
         let mut metrics = Metrics::new(["tfc", "port"]);
         metrics.run(&summary(None), times());
+        metrics.under_way("tfc", 7);
         let mut resumed = Metrics::new(["port"]);
         resumed.resume(&metrics.render(), Some(&["port"]));
         assert_eq!(resumed, Metrics::new(["port"]));

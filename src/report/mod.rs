@@ -10,10 +10,11 @@ use chrono::{DateTime, Utc};
 
 use crate::archive::{FileError, Location};
 use crate::coverage::{self, Entry, Gap};
+use crate::forward::lag::{Lag, lags};
 use crate::source::Kind;
 
 pub use page::render;
-pub use survey::{Lag, Survey};
+pub use survey::{Delay, Survey};
 
 /// One stream as the page shows it.
 #[derive(Debug)]
@@ -29,18 +30,7 @@ pub struct StreamReport {
     /// What nobody has asked the service for, by that journal.
     pub gaps: Vec<Gap>,
     /// How far each forwarder has got.
-    pub forwarders: Vec<Forwarder>,
-}
-
-/// How far a forwarder has got with a stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Forwarder {
-    /// What it is called.
-    pub name: String,
-    /// Records of the archive that wait for it.
-    pub lag_records: u64,
-    /// The time of the newest record that it delivered.
-    pub delivered_to: Option<DateTime<Utc>>,
+    pub forwarders: Vec<Lag>,
 }
 
 impl StreamReport {
@@ -59,11 +49,11 @@ impl StreamReport {
         gaps.retain(|gap| journal.as_ref().is_some_and(|entry| gap.from < entry.at));
         Ok(Self {
             name: kind.name,
+            forwarders: lags(&location, kind.name, kind.shape, now),
             location,
             survey,
             journal,
             gaps,
-            forwarders: Vec::new(),
         })
     }
 }

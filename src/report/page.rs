@@ -6,6 +6,8 @@ use super::html::{Html, grouped};
 use super::survey::Texts;
 use super::{StreamReport, calendar, chart};
 use crate::coverage::{End, Gap};
+use crate::forward::Lag;
+use crate::table;
 
 /// Rows of a list of event types or users.
 const TOP: usize = 20;
@@ -175,12 +177,9 @@ fn top(html: &mut Html, title: &'static str, texts: &Texts) {
     html.markup("<table><tbody>");
     for (text, count) in &top {
         html.markup("<tr>").element("<td>", text, "</td>");
-        html.markup(
-            "<td class=\"share\"><svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">",
-        );
-        html.markup("<rect class=\"bar\" height=\"8\"")
-            .attribute("width", format!("{:.1}", *count as f64 / most as f64 * 100.0));
-        html.markup("/></svg></td><td class=\"number\">")
+        html.markup("<td class=\"share\">");
+        share(html, *count as f64 / most as f64);
+        html.markup("</td><td class=\"number\">")
             .count(*count)
             .markup("</td></tr>");
     }
@@ -220,9 +219,9 @@ fn quiet(html: &mut Html, stream: &StreamReport) {
 }
 
 fn lateness(html: &mut Html, stream: &StreamReport) {
-    let lags = stream.survey.lags();
+    let delays = stream.survey.delays();
     html.markup("<h3>Records that came after newer ones</h3>");
-    if lags.iter().all(|lag| lag.records == 0) {
+    if delays.iter().all(|delay| delay.records == 0) {
         html.markup("<p>None: every line of a day file is as new as those before it, or newer.</p>");
         return;
     }
@@ -230,7 +229,9 @@ fn lateness(html: &mut Html, stream: &StreamReport) {
         "<p class=\"soft\">They stand behind a newer record in their day file, so they came at least this much later \
                  than it. Where another collector wrote newest first, its lines count too.</p>",
     );
-    let rows = lags.iter().map(|lag| [lag.label.to_owned(), grouped(lag.records)]);
+    let rows = delays
+        .iter()
+        .map(|delay| [delay.label.to_owned(), grouped(delay.records)]);
     table(html, &["Later than a newer record by", "Records"], Last::Number, rows);
 }
 
@@ -275,21 +276,52 @@ fn gap(gap: &Gap) -> [String; 3] {
     [time(gap.from), time(gap.to), state]
 }
 
+/// How far each forwarder has got: what waits in numbers, and what is done as a bar.
 fn forwarders(html: &mut Html, stream: &StreamReport) {
     if stream.forwarders.is_empty() {
         return;
     }
-    html.markup("<h3>Forwarders</h3>");
-    let rows = stream.forwarders.iter().map(|forwarder| {
-        let to = forwarder.delivered_to.map_or_else(|| "nothing yet".to_owned(), time);
-        [forwarder.name.clone(), to, grouped(forwarder.lag_records)]
-    });
-    table(
-        html,
-        &["Forwarder", "Delivered up to", "Records that wait"],
-        Last::Number,
-        rows,
+    html.markup("<h3>Forwarders</h3><table><thead><tr>");
+    for heading in ["<th>Forwarder", "<th>Forwarded up to", "<th>Share of the records"] {
+        html.markup(heading).markup("</th>");
+    }
+    html.markup(
+        "<th class=\"number\">Records that wait</th><th class=\"number\">Oldest, its age</th></tr></thead><tbody>",
     );
+    for lag in &stream.forwarders {
+        forwarder(html, lag, stream.survey.records());
+    }
+    html.markup("</tbody></table>");
+    for lag in &stream.forwarders {
+        if let Some(problem) = &lag.problem {
+            html.markup("<p class=\"warn\">").text(lag.sink).markup(": ");
+            html.text(problem).markup("</p>");
+        }
+    }
+}
+
+fn forwarder(html: &mut Html, lag: &Lag, records: u64) {
+    let to = lag.up_to.map_or_else(|| "nothing yet".to_owned(), time);
+    let done = records.saturating_sub(lag.waiting) as f64 / records.max(1) as f64;
+    let oldest = lag.oldest_waiting_seconds.map(chrono::TimeDelta::seconds);
+    html.markup("<tr>")
+        .element("<td>", lag.sink, "</td>")
+        .element("<td>", &to, "</td>");
+    html.markup("<td class=\"share\">");
+    share(html, done);
+    html.markup("</td><td class=\"number\">")
+        .count(lag.waiting)
+        .markup("</td>");
+    let oldest = oldest.map_or_else(String::new, table::age);
+    html.element("<td class=\"number\">", &oldest, "</td></tr>");
+}
+
+/// A bar of this length, from 0 to 1.
+fn share(html: &mut Html, share: f64) {
+    html.markup("<svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
+    html.markup("<rect class=\"bar\" height=\"8\"")
+        .attribute("width", format!("{:.1}", share * 100.0))
+        .markup("/></svg>");
 }
 
 fn time(time: DateTime<Utc>) -> String {
@@ -312,7 +344,6 @@ mod tests {
 
     use super::*;
     use crate::archive::Location;
-    use crate::report::Forwarder;
     use crate::source::SOURCES;
 
     fn now() -> DateTime<Utc> {
@@ -353,10 +384,13 @@ mod tests {
     fn every_tag_that_is_opened_is_closed() {
         let line = "{\"eventType\": \"x\", \"date\": \"2025-06-09T10:00:00Z\", \"userLogin\": \"a\"}\n";
         let mut stream = report(line);
-        stream.forwarders.push(Forwarder {
-            name: "kafka <1>".to_owned(),
-            lag_records: 12_345,
-            delivered_to: Some(now()),
+        stream.forwarders.push(Lag {
+            sink: "kafka <1>",
+            waiting: 12_345,
+            up_to: Some(now()),
+            oldest_waiting_seconds: Some(7_200),
+            problem: Some("<broken>".to_owned()),
+            ..Lag::default()
         });
         let page = render(&[stream, report("")], now());
         for tag in [
@@ -365,7 +399,9 @@ mod tests {
             let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
             assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
         }
-        assert!(page.contains("kafka &lt;1&gt;") && page.contains("12\u{202f}345"));
+        for text in ["kafka &lt;1&gt;", "12\u{202f}345", "2h", "&lt;broken&gt;"] {
+            assert!(page.contains(text), "{text}");
+        }
     }
 
     #[test]

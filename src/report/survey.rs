@@ -12,7 +12,7 @@ use crate::source::Kind;
 const MOST_TEXTS: usize = 50_000;
 
 /// How much newer a record can be that stands before another, for counting together; the last class has no end.
-const LAGS: [(TimeDelta, &str); 6] = [
+const DELAYS: [(TimeDelta, &str); 6] = [
     (TimeDelta::minutes(1), "up to a minute"),
     (TimeDelta::minutes(10), "up to 10 minutes"),
     (TimeDelta::hours(1), "up to an hour"),
@@ -36,7 +36,7 @@ pub struct Survey {
     pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Lines that are not records.
     pub unreadable: u64,
-    lags: [u64; LAGS.len()],
+    delays: [u64; DELAYS.len()],
 }
 
 /// How often texts occur.
@@ -51,7 +51,7 @@ pub struct Texts {
 
 /// Records that were written after newer ones of their day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lag {
+pub struct Delay {
     /// By how much, in words.
     pub label: &'static str,
     /// How many.
@@ -91,8 +91,8 @@ impl Survey {
         let (first, last) = self.span.unwrap_or((time, time));
         self.span = Some((first.min(time), last.max(time)));
         if let Some(newest) = newest.filter(|newest| *newest > time) {
-            let class = LAGS.iter().position(|(most, _)| newest - time <= *most);
-            self.lags[class.unwrap_or(LAGS.len() - 1)] += 1;
+            let class = DELAYS.iter().position(|(most, _)| newest - time <= *most);
+            self.delays[class.unwrap_or(DELAYS.len() - 1)] += 1;
         }
         *newest = (*newest).max(Some(time));
     }
@@ -134,9 +134,9 @@ impl Survey {
     }
 
     /// Records that stand behind newer ones in their file, so that they surely came later than those.
-    pub fn lags(&self) -> Vec<Lag> {
-        let classes = LAGS.iter().zip(self.lags);
-        classes.map(|((_, label), records)| Lag { label, records }).collect()
+    pub fn delays(&self) -> Vec<Delay> {
+        let classes = DELAYS.iter().zip(self.delays);
+        classes.map(|((_, label), records)| Delay { label, records }).collect()
     }
 }
 
@@ -308,8 +308,8 @@ mod tests {
     fn a_record_behind_a_newer_one_came_later_than_that() {
         let times = ["10:00:00", "10:00:30", "10:00:00", "09:00:31", "03:00:00", "10:00:31"];
         let lines = times.map(|time| mail(&format!("2025-06-09T{time}Z"), "x", "a"));
-        let lags: Vec<_> = survey(&[("2025-06-09", &lines.concat())]).lags();
-        let records: Vec<_> = lags.iter().map(|lag| lag.records).collect();
+        let delays: Vec<_> = survey(&[("2025-06-09", &lines.concat())]).delays();
+        let records: Vec<_> = delays.iter().map(|delay| delay.records).collect();
         assert_eq!(records, [1, 0, 1, 0, 1, 0]);
     }
 

@@ -230,8 +230,16 @@ fn a_mistyped_variable_is_pointed_out_with_the_name_that_was_meant() {
                 MAIL_LOG_CATALOG_LOCATION?";
     let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
     catalog.set("MAIL_LOG_CATALOGUE_LOCATION", "/tmp");
-    for command in ["check", "collect"] {
-        let run = catalog.run(&[command]);
+    for command in [
+        &["check"][..],
+        &["collect"],
+        &["status"],
+        &["coverage"],
+        &["verify"],
+        &["report", "--html", "report.html"],
+        &["forward", "stdout"],
+    ] {
+        let run = catalog.run(command);
         assert_eq!(run.code, 0);
         assert!(
             run.stderr.contains("WARNING:") && run.stderr.contains(hint),
@@ -247,4 +255,29 @@ fn a_mistyped_variable_is_pointed_out_with_the_name_that_was_meant() {
     }
     let run = catalog.run(&["check"]);
     assert!(run.code == 1 && run.stdout.contains(hint), "{}", run.stdout);
+}
+
+#[test]
+fn a_mistyped_variable_of_a_sink_is_pointed_out_beside_what_is_missing() {
+    let sandbox = services();
+    let catalog = Catalog::of(&sandbox, &[Api::Mail])
+        .with("KAFKA_SASL_MECHANISM", "PLAIN")
+        .with("KAFKA_SASL_PASSWORD", "invented")
+        .with("KAFKA_SASL_USER", "trailkeeper")
+        .with("HTTP_FORWARD_ULR", "https://example.org");
+    for arguments in [
+        &["collect", "--forward-kafka"][..],
+        &["collect", "--forward-http"],
+        &["forward", "kafka"],
+        &["forward", "http"],
+    ] {
+        let run = catalog.run(arguments);
+        assert_eq!(run.code, 1);
+        for hint in [
+            "KAFKA_SASL_USER is not a variable of this program, so it changes nothing; did you mean KAFKA_SASL_USERNAME?",
+            "HTTP_FORWARD_ULR is not a variable of this program, so it changes nothing; did you mean HTTP_FORWARD_URL?",
+        ] {
+            assert!(run.stderr.contains(hint), "{arguments:?}: {}", run.stderr);
+        }
+    }
 }

@@ -332,6 +332,54 @@ fn counters_go_on_over_runs_and_a_failure_leaves_the_last_success() {
 }
 
 #[test]
+fn the_metrics_file_follows_a_run_that_takes_long_and_what_waits_for_a_sink() {
+    let sandbox = serve(|options| {
+        options
+            .give(Api::Tfc, Vec::new())
+            .give(Api::Disk, events(Api::Disk, 40, 600))
+    });
+    // One stream is done, and waits for a broker that is away; the other waits for its service.
+    sandbox.step(Step::at(Api::Tfc, 1, Action::Wait(Duration::from_secs(600))));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc, Api::Disk])
+        .with("KAFKA_SERVER", "127.0.0.1:9")
+        .with("KAFKA_TIMEOUT_SECONDS", "3600");
+    let arguments = [
+        "collect",
+        "--metrics-file",
+        "trailkeeper.prom",
+        "--forward-kafka",
+        "--forward-from",
+        "start",
+    ];
+    let mut run = catalog.start(&arguments);
+    let path = catalog.root().join("trailkeeper.prom");
+    let started = Instant::now();
+    let lag = "trailkeeper_forwarder_lag_records{stream=\"yandex-disk\",forwarder=\"kafka\"}";
+    let text = loop {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        if figure(&text, lag) == Some(40.0) {
+            break text;
+        }
+        assert!(started.elapsed() < PATIENCE, "{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(run.try_wait().unwrap().is_none(), "the run is under way still");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    check_with_promtool(&text);
+    let oldest = figure(&text, &lag.replace("lag_records", "lag_seconds")).unwrap();
+    assert!((600.0..6_000.0).contains(&oldest), "{oldest}");
+    assert_eq!(
+        figure(&text, "trailkeeper_run_appended_records{stream=\"tfc\"}"),
+        Some(0.0)
+    );
+    assert_eq!(
+        figure(&text, "trailkeeper_run_appended_records{stream=\"yandex-disk\"}"),
+        Some(40.0)
+    );
+}
+
+#[test]
 fn a_metrics_file_that_cannot_be_written_is_named_before_anything_is_collected() {
     let sandbox = two_streams(|options| options);
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use trailkeeper::sandbox::Api;
 
@@ -13,7 +15,7 @@ use crate::support::{Catalog, Run, event, events, serve};
 
 /// A request as a listener got it.
 #[derive(Clone, Debug, Default)]
-struct Request {
+pub(crate) struct Request {
     head: String,
     body: String,
 }
@@ -28,13 +30,13 @@ impl Request {
 }
 
 /// An HTTP listener that keeps what it is sent and answers each request with a status of its own.
-struct Listener {
-    address: String,
+pub(crate) struct Listener {
+    pub(crate) address: String,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Listener {
-    fn start(mut status: impl FnMut(&Request) -> u16 + Send + 'static) -> Self {
+    pub(crate) fn start(mut status: impl FnMut(&Request) -> u16 + Send + 'static) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/in?source=trail", socket.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -160,6 +162,44 @@ fn a_413_halves_the_batch_down_to_the_line_that_is_put_aside() {
 }
 
 #[test]
+fn a_line_that_is_too_large_does_not_leave_the_requests_small() {
+    let listener = Listener::start(|request| if request.body.contains("60-3\"") { 413 } else { 200 });
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("HTTP_FORWARD_FORMAT", "ndjson")
+        .with("HTTP_FORWARD_BATCH", 8);
+    let summary = forward(&catalog, "http", 0);
+    assert_eq!((&summary["sent"], &summary["undelivered"]), (&json!(9), &json!(1)));
+    let requests = listener.requests();
+    let sizes: Vec<_> = requests.iter().map(|request| request.body.lines().count()).collect();
+    assert!(*sizes.last().unwrap() > 1, "{sizes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_wish_to_stop_is_heard_between_the_attempts_of_a_request() {
+    let (attempt, attempts) = std::sync::mpsc::channel();
+    let listener = Listener::start(move |_| {
+        attempt.send(()).unwrap();
+        503
+    });
+    let catalog = ten_lines()
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("RETRY_DELAY_SECONDS", 300);
+    let child = catalog.start(&["forward", "http", "--json", "--forward-from", "start"]);
+    attempts.recv().unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
+    let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+    let expected = json!({
+        "sink": "http", "sent": 0, "waiting": 10, "undelivered": 0,
+        "error": "ended before everything was sent, as was asked for",
+    });
+    assert_eq!(summary["streams"][0]["forward"][0], expected);
+}
+
+#[test]
 fn a_listener_that_fails_is_tried_again_and_what_it_confirmed_is_not_sent_again() {
     let mut calls = 0;
     let listener = Listener::start(move |_| {
@@ -247,6 +287,65 @@ fn collecting_forwards_while_it_goes_on_and_a_broker_that_is_away_leaves_the_fil
         .map(|message| message.value)
         .collect();
     assert_eq!(held, catalog.lines(Api::Tfc));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_keeps_collecting_forwards_in_each_round_what_the_last_one_could_not() {
+    let mut calls = 0;
+    let listener = Listener::start(move |_| {
+        calls += 1;
+        if calls == 1 { 503 } else { 200 }
+    });
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc])
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("MAX_RETRIES", 0);
+    let arguments = "collect --follow --interval 1s --json --forward-http --forward-from start";
+    let mut child = catalog.start(&arguments.split(' ').collect::<Vec<_>>());
+    let rounds = BufReader::new(child.stdout.take().unwrap()).lines();
+    // On a slow machine a round may have begun before it was known what came of the one before.
+    let mut outcomes = rounds.filter_map(|line| {
+        let round: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        Some(round.get("forward")?[0].clone())
+    });
+    for (sent, waiting) in [(0, 10), (10, 0), (0, 0)] {
+        let forward = outcomes.next().unwrap();
+        assert_eq!((&forward["sent"], &forward["waiting"]), (&json!(sent), &json!(waiting)));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    outcomes.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let arrays = listener
+        .requests()
+        .into_iter()
+        .map(|request| texts(&serde_json::from_str(&request.body).unwrap()));
+    assert_eq!(arrays.collect::<Vec<_>>().concat(), kept(&catalog));
+}
+
+#[cfg(unix)]
+#[test]
+fn rounds_do_not_wait_for_a_listener_that_does_not_answer() {
+    // Nobody takes the connections; the system does.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc])
+        .with("HTTP_FORWARD_URL", format!("http://{}", silent.local_addr().unwrap()))
+        .with("MAX_RETRIES", 0)
+        // The services answer sooner than that.
+        .with("REQUEST_TIMEOUT_SECONDS", 3600);
+    let arguments = "collect --follow --interval 1s --json --forward-http --forward-from start";
+    let mut child = catalog.start(&arguments.split(' ').collect::<Vec<_>>());
+    let rounds = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut rounds = rounds.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let first = rounds.next().unwrap();
+    assert_eq!((&first["appended"], first.get("forward")), (&json!(10), None));
+    assert_eq!(rounds.next().unwrap()["appended"], 0);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    rounds.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let catalog = catalog.with("REQUEST_TIMEOUT_SECONDS", 1);
+    assert_eq!(forward(&catalog, "http", 3)["waiting"], 10);
 }
 
 #[test]

@@ -35,8 +35,8 @@ fn systemd_takes_the_units() {
         "trailkeeper-collect.timer",
     ] {
         // It looks whether the program of a unit is there.
-        let program = env!("CARGO_BIN_EXE_trailkeeper");
-        let unit = read_sample(&format!("systemd/{name}")).replace("/usr/bin/trailkeeper", program);
+        let start = concat!("ExecStart=", env!("CARGO_BIN_EXE_trailkeeper"), " ");
+        let unit = read_sample(&format!("systemd/{name}")).replace("ExecStart=trailkeeper ", start);
         units.push(folder.path().join(name));
         fs::write(units.last().unwrap(), unit).unwrap();
     }
@@ -63,8 +63,8 @@ fn both_services_are_hardened_alike() {
 fn the_commands_in_the_files_are_ones_that_the_program_knows() {
     let catalog = Catalog::bare();
     for (file, start) in [
-        ("systemd/trailkeeper.service", "ExecStart=/usr/bin/trailkeeper "),
-        ("systemd/trailkeeper-collect.service", "ExecStart=/usr/bin/trailkeeper "),
+        ("systemd/trailkeeper.service", "ExecStart=trailkeeper "),
+        ("systemd/trailkeeper-collect.service", "ExecStart=trailkeeper "),
         ("cron/trailkeeper", "run.lock trailkeeper "),
         ("windows/trailkeeper-task.xml", "<Arguments>"),
     ] {
@@ -307,8 +307,37 @@ fn what_the_debian_package_takes_from_the_repository_is_there() {
 
 #[test]
 fn the_image_runs_as_nobody_in_particular_and_builds_what_is_locked() {
-    let dockerfile = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile")).unwrap();
+    let file = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let dockerfile = file("Dockerfile");
     let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
     assert!(last_stage.contains("\nUSER nonroot"), "{last_stage}");
     assert!(dockerfile.contains("cargo build --locked --release"), "{dockerfile}");
+    // Cargo refuses a manifest whose targets are not there.
+    assert!(file("Cargo.toml").contains("\n[[bench]]\n"));
+    for folder in ["src", "samples", "benches"] {
+        assert!(dockerfile.contains(&format!("\nCOPY {folder} {folder}\n")), "{folder}");
+        assert!(file(".dockerignore").contains(&format!("\n!{folder}\n")), "{folder}");
+    }
+}
+
+/// `gcr.io/distroless/cc` has the C library and that of the compiler; other machines may have as little.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_program_needs_no_library_that_the_image_lacks() {
+    const IN_THE_IMAGE: [&str; 9] = [
+        "linux-vdso.so",
+        "ld-linux",
+        "libc.so",
+        "libm.so",
+        "libgcc_s.so",
+        "libpthread.so",
+        "libdl.so",
+        "librt.so",
+        "ld64.so",
+    ];
+    let Some(mut ldd) = tool("ldd", "libc-bin") else { return };
+    let run = succeed(ldd.arg(env!("CARGO_BIN_EXE_trailkeeper")));
+    for line in run.stdout.lines() {
+        assert!(IN_THE_IMAGE.iter().any(|name| line.contains(name)), "{line}");
+    }
 }

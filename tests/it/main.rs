@@ -46,6 +46,9 @@ mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+#[cfg(unix)]
+mod readme;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod report;

@@ -199,6 +199,22 @@ fn files_with_tokens_that_everyone_can_read_are_warned_about_and_private_ones_ar
 }
 
 #[test]
+fn a_secret_of_a_sink_that_everyone_can_read_is_warned_about() {
+    let sandbox = service(PortLogin::Token);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let secret = catalog.root().join("token");
+    fs::write(&secret, "invented").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    catalog.set("HTTP_FORWARD_URL", "http://127.0.0.1:9");
+    catalog.set("HTTP_FORWARD_TOKEN_FILE", secret.display());
+    for arguments in [&["forward", "http"][..], &["collect", "--forward-http"]] {
+        let run = catalog.run(arguments);
+        let warning = "token can be read by every user of this machine";
+        assert!(run.stderr.contains(warning), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn whatever_stands_in_the_place_of_a_day_file_is_refused_by_name_and_left_alone() {
     let api = Api::Disk;
     for what in ["symbolic link", "hard link", "pipe", "folder"] {

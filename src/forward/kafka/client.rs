@@ -16,6 +16,7 @@ use crate::config::{KafkaSettings, PartitionBy};
 use crate::forward::batch::{Batch, Line};
 use crate::forward::message::{Envelope, Message};
 use crate::forward::sink::SinkError;
+use crate::stop::Stop;
 
 /// The first partition of the topic.
 pub(super) const FIRST_PARTITION: i32 = 0;
@@ -69,7 +70,7 @@ pub(super) fn producer_config(settings: &KafkaSettings, transactional_id: Option
         .set("compression.type", &settings.compression)
         // As Java producers hash their keys.
         .set("partitioner", "murmur2_random")
-        // Two batches are out at a time at most, so this bounds a surprise, not the ordinary.
+        // A few batches are out at a time, so this bounds a surprise, not the ordinary.
         .set("queue.buffering.max.kbytes", "32768")
         .set("topic.metadata.propagation.max.ms", millis(settings.timeout / 3));
     match transactional_id {
@@ -116,10 +117,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!("librdkafka: {reason}");
-        // That all brokers are down says less than what was said of each before.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || self.reports.trouble().is_none() {
-            self.reports.note_trouble(reason);
-        }
+        self.reports.note_trouble(error.rdkafka_error_code(), reason);
     }
 }
 
@@ -133,6 +131,15 @@ impl ProducerContext for Context {
     }
 }
 
+/// What the producers of a stream have in common.
+pub(super) struct Setup {
+    pub(super) settings: KafkaSettings,
+    pub(super) topic: String,
+    /// Without one lines are delivered at least once.
+    pub(super) transactional_id: Option<String>,
+    pub(super) stop: Stop,
+}
+
 /// A producer from its making to its first fatal error.
 pub(super) struct Session {
     pub(super) producer: ThreadedProducer<Context>,
@@ -141,38 +148,40 @@ pub(super) struct Session {
     topic: String,
     partition: Option<i32>,
     patience: Duration,
+    stop: Stop,
     next: usize,
     message: Message,
 }
 
-impl Session {
-    pub(super) fn new(
-        settings: &KafkaSettings,
-        topic: &str,
-        transactional_id: Option<&str>,
-    ) -> Result<Self, SinkError> {
-        let reports = Arc::new(Reports::default());
+impl Setup {
+    /// Makes a producer.
+    pub(super) fn session(&self) -> Result<Session, SinkError> {
+        let settings = &self.settings;
+        let reports = Arc::new(Reports::new(settings.timeout, self.stop.clone()));
         let context = Context {
             reports: reports.clone(),
         };
-        let config = producer_config(settings, transactional_id);
+        let config = producer_config(settings, self.transactional_id.as_deref());
         let producer = ThreadedProducer::from_config_and_context(&config, context)
             .map_err(|error| SinkError::Refused(format!("the Kafka client cannot be set up: {}", explain(&error))))?;
-        Ok(Self {
+        Ok(Session {
             producer,
             reports,
             server: settings.server.clone(),
-            topic: topic.to_owned(),
+            topic: self.topic.clone(),
             partition: match settings.partition_by {
                 PartitionBy::Stream => Some(FIRST_PARTITION),
                 PartitionBy::Key => None,
             },
             patience: settings.timeout,
+            stop: self.stop.clone(),
             next: 0,
             message: Message::default(),
         })
     }
+}
 
+impl Session {
     /// Queues lines and gives the number of the first; those that are larger than the client may send are counted as
     /// done and returned, by index.
     pub(super) fn send(&mut self, envelope: &Envelope, batch: &Batch, lines: &[Line]) -> (usize, Vec<usize>) {
@@ -220,17 +229,20 @@ impl Session {
             .timestamp(self.message.timestamp)
             .headers(headers);
         record.partition = self.partition;
-        let (mut reported, mut since) = (self.reports.count(), Instant::now());
+        // The count of reports when one was last seen to have come, and when that was.
+        let mut moved: Option<(u64, Instant)> = None;
         loop {
             let (error, again) = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            if self.reports.count() != reported {
-                (reported, since) = (self.reports.count(), Instant::now());
-            }
-            if code != RDKafkaErrorCode::QueueFull || since.elapsed() >= self.patience {
+            let reported = self.reports.count();
+            let since = match moved {
+                Some((count, since)) if count == reported => since,
+                _ => moved.insert((reported, Instant::now())).1,
+            };
+            if code != RDKafkaErrorCode::QueueFull || self.reports.is_hopeless(since) {
                 return Err(code);
             }
             self.reports.wait_a_moment();
@@ -240,33 +252,39 @@ impl Session {
 
     /// Waits for the oldest lines that are out.
     pub(super) fn settle(&self) -> Outcome {
-        self.reports.settle(self.patience)
+        self.reports.settle()
     }
 
     /// The sentence for lines that were not confirmed.
     pub(super) fn refusal(&self, code: Option<RDKafkaErrorCode>) -> SinkError {
-        let trouble = self
-            .reports
-            .trouble()
-            .map(|trouble| format!(": {trouble}"))
-            .unwrap_or_default();
+        let trouble = self.reports.trouble();
+        let trouble = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
         let (server, topic) = (&self.server, &self.topic);
-        SinkError::Refused(match code {
-            None | Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::QueueFull) => {
-                let seconds = self.patience.as_secs_f64();
-                format!("Kafka at {server} confirmed nothing for {seconds} s{trouble}")
-            }
-            Some(code) => format!(
-                "Kafka at {server} refused lines for the topic `{topic}`: {code}{trouble}{}",
-                advice(code)
-            ),
-        })
+        let Some(code) = code.filter(|code| !is_silence(*code)) else {
+            return match self.reports.refusal() {
+                Some(reason) => SinkError::Refused(format!("Kafka at {server} cannot be used: {reason}")),
+                None if self.stop.is_requested() => SinkError::Stopped,
+                None => {
+                    let seconds = self.patience.as_secs_f64();
+                    SinkError::Refused(format!("Kafka at {server} confirmed nothing for {seconds} s{trouble}"))
+                }
+            };
+        };
+        let advice = advice(code);
+        SinkError::Refused(format!(
+            "Kafka at {server} refused lines for the topic `{topic}`: {code}{trouble}{advice}"
+        ))
     }
 
     /// Why the producer can be used no more, if that is so.
     pub(super) fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.producer.client().fatal_error()
     }
+}
+
+/// Whether it says no more than that nothing was confirmed.
+fn is_silence(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::QueueFull)
 }
 
 /// What the operator can do about a refusal, as the end of a sentence.

@@ -2,15 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::forward::sink::AFTER_STOP;
+use crate::stop::Stop;
+
+/// How often somebody who waits looks whether it is still worth while.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Shared by the thread that sends and the thread on which librdkafka reports.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reports {
     state: Mutex<State>,
     changed: Condvar,
+    patience: Duration,
+    stop: Stop,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +29,10 @@ struct State {
     reported: u64,
     /// What the client said of its connection to the brokers last.
     trouble: Option<String>,
+    /// What it said when a broker, or the client itself, would not have such a connection.
+    refusal: Option<String>,
+    /// Whether no broker could be reached, once.
+    all_down: bool,
 }
 
 /// A batch that is out. Its lines are known by consecutive numbers.
@@ -62,6 +74,29 @@ impl Outcome {
 }
 
 impl Reports {
+    /// Those of a producer that may confirm nothing for as long as `patience`, or for a moment once it is to stop.
+    pub(super) fn new(patience: Duration, stop: Stop) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            patience,
+            stop,
+        }
+    }
+
+    /// How long nothing may be confirmed, as things are.
+    fn patience(&self) -> Duration {
+        match self.stop.is_requested() {
+            true => self.patience.min(AFTER_STOP),
+            false => self.patience,
+        }
+    }
+
+    /// Whether it is no use to wait any longer, when nothing was confirmed `since` then.
+    pub(super) fn is_hopeless(&self, since: Instant) -> bool {
+        self.refusal().is_some() || since.elapsed() >= self.patience()
+    }
+
     /// `count` lines with numbers from `first` on are going out.
     pub(super) fn expect(&self, first: usize, count: usize) {
         self.state().batches.push_back(Out {
@@ -83,15 +118,25 @@ impl Reports {
             out.failures.extend(failure.map(|code| Failure { number, code }));
             out.left == 0
         });
-        // Who waits for room in the queue wants to hear of some reports too, but not of each.
-        if is_complete || state.reported.is_multiple_of(256) {
+        if is_complete {
             self.changed.notify_all();
         }
     }
 
-    /// The client has trouble with its connection.
-    pub(super) fn note_trouble(&self, reason: &str) {
-        self.state().trouble = Some(reason.to_owned());
+    /// The client has trouble with its connections.
+    pub(super) fn note_trouble(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
+        let mut state = self.state();
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            state.all_down = true;
+            // This says less than what was said of each broker before.
+            state.trouble.get_or_insert_with(|| reason.to_owned());
+        } else {
+            state.trouble = Some(reason.to_owned());
+            if is_refusal(code, reason) {
+                state.refusal = Some(reason.to_owned());
+            }
+        }
+        self.changed.notify_all();
     }
 
     /// What it said of that last.
@@ -99,40 +144,41 @@ impl Reports {
         self.state().trouble.clone()
     }
 
+    /// Why waiting will not help: all brokers were tried, one of them would not have us, and none was of use so far.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let state = self.state();
+        let is_useless = state.all_down && state.reported == 0;
+        state.refusal.clone().filter(|_| is_useless)
+    }
+
     /// How many reports have come.
     pub(super) fn count(&self) -> u64 {
         self.state().reported
     }
 
-    /// Waits a moment for further reports.
+    /// Waits a moment for further reports, which make room in the queue.
     pub(super) fn wait_a_moment(&self) {
         let state = self.state();
         let _ = self.changed.wait_timeout(state, Duration::from_millis(5));
     }
 
     /// Waits for the reports of the oldest batch, for as long as reports keep coming, and forgets it.
-    pub(super) fn settle(&self, patience: Duration) -> Outcome {
+    pub(super) fn settle(&self) -> Outcome {
+        let mut since = Instant::now();
         let mut state = self.state();
         loop {
             let reported = state.reported;
             if state.batches.front().is_none_or(|out| out.left == 0) {
-                return state
-                    .batches
-                    .pop_front()
-                    .map(|out| out.outcome(false))
-                    .unwrap_or_default();
+                return state.forget(false);
             }
-            let waited;
-            (state, waited) = self
-                .changed
-                .wait_timeout(state, patience)
-                .unwrap_or_else(PoisonError::into_inner);
-            if waited.timed_out() && state.reported == reported {
-                return state
-                    .batches
-                    .pop_front()
-                    .map(|out| out.outcome(true))
-                    .unwrap_or_default();
+            let waited = self.changed.wait_timeout(state, TICK.min(self.patience));
+            drop(waited);
+            let is_hopeless = self.is_hopeless(since);
+            state = self.state();
+            if state.reported != reported {
+                since = Instant::now();
+            } else if is_hopeless {
+                return state.forget(true);
             }
         }
     }
@@ -140,6 +186,24 @@ impl Reports {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while it was held cannot leave it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What became of the oldest batch.
+    fn forget(&mut self, is_stalled: bool) -> Outcome {
+        let out = self.batches.pop_front();
+        out.map(|out| out.outcome(is_stalled)).unwrap_or_default()
+    }
+}
+
+/// Whether the same connection would be refused again: a wrong password, an unknown authority. A connection that broke
+/// off during the handshake is none of these: a broker that restarts does so.
+fn is_refusal(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {
+    match code {
+        Some(RDKafkaErrorCode::Authentication) => true,
+        Some(RDKafkaErrorCode::SSL) => !reason.contains("Disconnected"),
+        _ => false,
     }
 }
 
@@ -162,7 +226,14 @@ impl Out {
 mod tests {
     use super::*;
 
+    fn reports(patience: Duration) -> Reports {
+        let (_, stop) = crate::stop::channel();
+        Reports::new(patience, stop)
+    }
+
     const SHORT: Duration = Duration::from_millis(1);
+    /// Longer than any test may take.
+    const LONG: Duration = Duration::from_secs(3600);
 
     fn failure(number: usize) -> Failure {
         Failure {
@@ -173,14 +244,14 @@ mod tests {
 
     #[test]
     fn a_batch_is_done_when_every_line_was_reported_in_any_order() {
-        let reports = Reports::default();
+        let reports = reports(SHORT);
         reports.expect(5, 3);
         reports.expect(8, 1);
         for number in [8, 7, 5, 6] {
             reports.report(number, None);
         }
         for count in [3, 1, 0] {
-            let outcome = reports.settle(SHORT);
+            let outcome = reports.settle();
             assert!(outcome.is_good());
             assert_eq!(outcome.done, count);
         }
@@ -188,7 +259,7 @@ mod tests {
 
     #[test]
     fn only_what_comes_before_the_first_failure_is_done() {
-        let reports = Reports::default();
+        let reports = reports(SHORT);
         reports.expect(0, 4);
         for (number, code) in [
             (3, Some(failure(3).code)),
@@ -198,16 +269,52 @@ mod tests {
         ] {
             reports.report(number, code);
         }
-        let outcome = reports.settle(SHORT);
+        let outcome = reports.settle();
         assert_eq!((outcome.done, outcome.failures), (1, vec![failure(1), failure(3)]));
     }
 
     #[test]
     fn a_batch_without_reports_is_waited_for_in_vain() {
-        let reports = Reports::default();
+        let reports = reports(SHORT);
         reports.expect(0, 2);
         reports.report(0, None);
-        let outcome = reports.settle(SHORT);
+        let outcome = reports.settle();
         assert_eq!((outcome.done, outcome.is_stalled), (1, true));
+    }
+
+    #[test]
+    fn nobody_waits_for_brokers_that_refuse_the_connection() {
+        use RDKafkaErrorCode::{AllBrokersDown, Authentication, BrokerTransportFailure, SSL};
+        let unknown = "SSL handshake failed: certificate verify failed";
+        for (code, reason, is_final) in [
+            (Authentication, "Authentication failed", true),
+            (SSL, unknown, true),
+            (SSL, "SSL handshake failed: Disconnected", false),
+            (BrokerTransportFailure, "Connection refused", false),
+        ] {
+            let reports = reports(LONG);
+            reports.expect(0, 1);
+            reports.note_trouble(Some(code), reason);
+            assert_eq!(reports.refusal(), None, "another broker may do");
+            reports.note_trouble(Some(AllBrokersDown), "1/1 brokers are down");
+            assert_eq!(reports.refusal(), is_final.then(|| reason.to_owned()));
+            assert_eq!(reports.trouble(), Some(reason.to_owned()));
+            if is_final {
+                assert!(reports.settle().is_stalled);
+            }
+            reports.report(0, None);
+            assert_eq!(reports.refusal(), None, "it did work");
+        }
+    }
+
+    #[test]
+    fn a_wish_to_stop_shortens_the_patience() {
+        let (stopper, stop) = crate::stop::channel();
+        let reports = Reports::new(LONG, stop);
+        let long_ago = Instant::now().checked_sub(AFTER_STOP).unwrap();
+        assert!(!reports.is_hopeless(long_ago));
+        stopper.stop();
+        assert!(reports.is_hopeless(long_ago));
+        assert!(!reports.is_hopeless(Instant::now()));
     }
 }

@@ -16,25 +16,30 @@ use rdkafka::producer::{Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Context, FIRST_PARTITION, Session, base_config, explain, is_authorization};
+use super::client::{Context, FIRST_PARTITION, Session, Setup, base_config, explain, is_authorization};
 use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, topic, verdict};
 use crate::config::KafkaSettings;
 use crate::forward::batch::Batch;
-use crate::forward::cursor::Positions;
+use crate::forward::cursor::{CursorError, Kept, Positions};
 use crate::forward::message::Envelope;
 use crate::forward::sink::{Settled, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
+use crate::stop::Stop;
 
 /// How long to wait before a call that can succeed later is made again.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a call may block that can be resumed.
+const SLICE: Duration = Duration::from_millis(500);
+
 /// Delivers lines exactly once, to consumers that read what is committed.
 pub(super) struct Transactional {
-    settings: KafkaSettings,
+    setup: Setup,
     envelope: Envelope,
-    topic: String,
     /// What the operator set; each stream has an id of its own behind it.
     id: String,
+    /// That of the stream.
+    stream_id: String,
     session: Option<Session>,
     groups: BTreeMap<i32, ConsumerGroupMetadata>,
     committed: Positions,
@@ -61,33 +66,32 @@ impl From<SinkError> for Trouble {
 }
 
 impl Transactional {
-    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope) -> Result<Self, SinkError> {
-        Ok(Self {
-            topic: topic(settings, envelope),
-            id: settings.transactional_id.clone().unwrap_or_default(),
-            settings: settings.clone(),
+    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope, stop: &Stop) -> Self {
+        let id = settings.transactional_id.clone().unwrap_or_default();
+        let stream_id = format!("{id}.{}", envelope.stream);
+        Self {
+            setup: Setup {
+                topic: topic(settings, envelope),
+                settings: settings.clone(),
+                transactional_id: Some(stream_id.clone()),
+                stop: stop.clone(),
+            },
             envelope: envelope.clone(),
+            id,
+            stream_id,
             session: None,
             groups: BTreeMap::new(),
             committed: Positions::default(),
             batch: Batch::default(),
-        })
-    }
-
-    fn stream_id(&self) -> String {
-        format!("{}.{}", self.id, self.envelope.stream)
+        }
     }
 
     /// A new producer: whoever had the id before is fenced, and its open transaction aborted.
     fn begin_session(&mut self) -> Result<(), SinkError> {
         // The old one first, so that it is not taken for another program.
         self.session = None;
-        let session = Session::new(&self.settings, &self.topic, Some(&self.stream_id()))?;
-        let patience = self.settings.timeout;
-        let session = self.session.insert(session);
-        let begun = call(session, &self.id, patience, |producer| {
-            producer.init_transactions(patience)
-        });
+        let session = self.session.insert(self.setup.session()?);
+        let begun = call(session, &self.id, |producer| producer.init_transactions(SLICE));
         begun.map_err(Trouble::into_error)
     }
 
@@ -95,8 +99,8 @@ impl Transactional {
     fn read_back(&mut self, years: &[i32]) -> Result<Positions, SinkError> {
         let mut positions = Positions::default();
         for year in years {
-            let group = format!("{}.{year}", self.stream_id());
-            let (metadata, stored) = read_group(&self.settings, &group, &self.topic)?;
+            let group = format!("{}.{year}", self.stream_id);
+            let (metadata, stored) = read_group(&self.setup.settings, &group, &self.setup.topic)?;
             self.groups.insert(*year, metadata);
             match stored.map(|text| ledger::decode(*year, &text)) {
                 Some(Some(read)) => positions.update(&read),
@@ -126,8 +130,10 @@ impl Transactional {
             tries += 1;
             match trouble {
                 Trouble::GiveUp(error) => {
-                    // The coordinator would abort it anyway; this spares consumers the wait.
-                    let _ = self.abort();
+                    // The coordinator would abort it anyway; this spares consumers the wait, where it is quickly done.
+                    if let Some(session) = &self.session {
+                        let _ = session.producer.abort_transaction(SLICE);
+                    }
                     return Err(error);
                 }
                 Trouble::Abort(error) | Trouble::Renew(error) if tries > MOST_RENEWALS => return Err(error),
@@ -168,7 +174,6 @@ impl Transactional {
 
     /// One transaction; gives how many lines were put aside.
     fn attempt(&mut self, lines: Range<usize>, after: &Positions, aside: &mut Undelivered) -> Result<u64, Trouble> {
-        let patience = self.settings.timeout;
         let Self {
             session,
             envelope,
@@ -178,7 +183,7 @@ impl Transactional {
         let Some(session) = session else {
             return Err(Trouble::Renew(SinkError::Refused("there is no Kafka producer".into())));
         };
-        call(session, &self.id, patience, |producer| producer.begin_transaction())?;
+        call(session, &self.id, |producer| producer.begin_transaction())?;
         let sent = &batch.lines()[lines.clone()];
         let (_, too_large) = session.send(envelope, batch, sent);
         let outcome = session.settle();
@@ -205,26 +210,21 @@ impl Transactional {
             .filter(|year| !self.groups.contains_key(year))
             .collect();
         self.read_back(&missing)?;
-        let patience = self.settings.timeout;
+        let patience = self.setup.settings.timeout;
         let Some(session) = &self.session else { return Ok(()) };
         for year in years {
             let Some(group) = self.groups.get(year) else { continue };
-            let offsets = offsets(&self.topic, *year, positions)?;
-            call(session, &self.id, patience, |producer| {
+            let offsets = offsets(&self.setup.topic, *year, positions)?;
+            call(session, &self.id, |producer| {
                 producer.send_offsets_to_transaction(&offsets, group, patience)
             })?;
         }
-        call(session, &self.id, patience, |producer| {
-            producer.commit_transaction(patience)
-        })
+        call(session, &self.id, |producer| producer.commit_transaction(SLICE))
     }
 
     fn abort(&self) -> Result<(), Trouble> {
-        let patience = self.settings.timeout;
         match &self.session {
-            Some(session) => call(session, &self.id, patience, |producer| {
-                producer.abort_transaction(patience)
-            }),
+            Some(session) => call(session, &self.id, |producer| producer.abort_transaction(SLICE)),
             None => Ok(()),
         }
     }
@@ -258,30 +258,28 @@ impl Transactional {
 }
 
 impl Sink for Transactional {
-    fn restore(&mut self, local: &Positions, is_provisional: bool) -> Result<Positions, SinkError> {
+    fn restore(&mut self, local: &Kept) -> Result<Positions, SinkError> {
         self.begin_session()?;
-        let files = self
-            .envelope
-            .location
-            .day_files()
-            .map_err(crate::forward::cursor::CursorError::from)?;
-        let mut years = ledger::years(local);
+        let files = self.envelope.location.day_files().map_err(CursorError::from)?;
+        let mut years = ledger::years(&local.positions);
         years.extend(files.iter().map(|file| file.date.year()));
         years.sort_unstable();
         years.dedup();
-        let kept = self.read_back(&years)?;
-        let positions = match is_provisional {
+        let read = self.read_back(&years)?;
+        let mut positions = match local.is_provisional {
             // Ours was lost, or never was: it counts for the years alone of which Kafka knows nothing.
             true => {
-                let known = ledger::years(&kept);
-                let others = local.iter().filter(|(day, _)| !known.contains(&day.year()));
+                let known = ledger::years(&read);
+                let others = local.positions.iter().filter(|(day, _)| !known.contains(&day.year()));
                 let mut positions: Positions = others.collect();
-                positions.update(&kept);
+                positions.update(&read);
                 positions
             }
             // Both were confirmed; Kafka's is ahead after a crash, ours after a while without transactions.
-            false => kept.furthest(local),
+            false => read.furthest(&local.positions),
         };
+        // Before it is committed: what is taken for committed here is not sent again.
+        positions.repair(&files).map_err(CursorError::from)?;
         if !positions.is_empty() {
             // Offsets of a group without members expire, after a week by default: commit them again.
             self.begin_and_commit(&positions)?;
@@ -313,9 +311,8 @@ impl Sink for Transactional {
 impl Transactional {
     /// Commits the whole cursor in a transaction without lines.
     fn begin_and_commit(&mut self, positions: &Positions) -> Result<(), SinkError> {
-        let patience = self.settings.timeout;
         if let Some(session) = &self.session {
-            let begun = call(session, &self.id, patience, |producer| producer.begin_transaction());
+            let begun = call(session, &self.id, |producer| producer.begin_transaction());
             begun.map_err(Trouble::into_error)?;
         }
         self.commit(&ledger::years(positions), positions)
@@ -347,11 +344,12 @@ fn judge_failures(session: &Session, id: &str, verdict: Verdict) -> Trouble {
     }
 }
 
-/// Makes a call of a transaction, again while it can succeed later and there is patience left.
+/// Makes a call of a transaction, again while it can succeed later and there is hope.
+///
+/// One that waits takes [`SLICE`]: it goes on where it was when it is made again, so that hope can be lost in between.
 fn call(
     session: &Session,
     id: &str,
-    patience: Duration,
     act: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
 ) -> Result<(), Trouble> {
     let begun = Instant::now();
@@ -361,7 +359,7 @@ fn call(
             Err(error) => error,
         };
         let is_retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-        if !is_retriable || begun.elapsed() >= patience {
+        if !is_retriable || session.reports.is_hopeless(begun) {
             return Err(judge(session, id, &error));
         }
         thread::sleep(PAUSE);

@@ -179,6 +179,7 @@ fn obey(broker: &FakeBroker, port: u16, command: &str) {
             broker.on(api_key(api), move |_| Control::Delay(wait));
         }
         ["behave"] => broker.clear_hooks(),
+        ["topics"] => broker.with_state(|cluster| cluster.topics.keys().for_each(|topic| println!("@{topic}"))),
         ["crash"] => broker.crash(0),
         ["restart"] => broker.restart(0),
         ["require-sasl", user, password] => broker.require_sasl_plain(user, password),
@@ -217,6 +218,7 @@ fn api_key(name: &str) -> ApiKey {
         "init" => ApiKey::InitProducerId,
         "end" => ApiKey::EndTxn,
         "offsets" => ApiKey::TxnOffsetCommit,
+        "metadata" => ApiKey::Metadata,
         other => panic!("unknown API: {other}"),
     }
 }
@@ -225,6 +227,7 @@ fn error_code(name: &str) -> ErrorCode {
     match name {
         "too-large" => ErrorCode::MessageTooLarge,
         "no-right" => ErrorCode::TopicAuthorizationFailed,
+        "no-cluster-right" => ErrorCode::ClusterAuthorizationFailed,
         "out-of-order" => ErrorCode::OutOfOrderSequenceNumber,
         other => panic!("unknown error: {other}"),
     }

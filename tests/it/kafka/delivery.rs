@@ -1,11 +1,17 @@
 //! At least once: what is sent, what is refused, what is lost on the way.
 
 use std::fs;
+#[cfg(unix)]
+use std::net::TcpListener;
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::outbox::{DAYS, Outbox, TOPIC};
+#[cfg(unix)]
+use crate::support::Run;
 
 #[test]
 fn lines_become_messages_and_the_next_run_sends_only_what_is_new() {
@@ -103,6 +109,36 @@ fn a_broker_that_is_away_for_a_run_costs_nothing_but_time() {
     outbox.assert_exactly_once(&broker.all(TOPIC));
 }
 
+/// A broker that takes connections, and says nothing.
+#[cfg(unix)]
+#[test]
+fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
+    for id in ["", "logserver1"] {
+        let broker = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut outbox = Outbox::without_broker()
+            .with("KAFKA_SERVER", &broker.local_addr().unwrap().to_string())
+            .with("KAFKA_TRANSACTIONAL_ID", id)
+            .with("KAFKA_TIMEOUT_SECONDS", "3600");
+        outbox.append(DAYS[0], 5, 10);
+        let process = outbox
+            .catalog
+            .start(&["forward", "kafka", "--json", "--forward-from", "start"]);
+        // Signals are heard before the cursor is made; its settings were checked by a connection of their own.
+        while !outbox.path(".trailkeeper/tfc_audit.kafka.json").exists() {
+            drop(broker.accept().unwrap());
+        }
+        kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
+        let run = Run::of(process.wait_with_output().unwrap());
+        assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
+        let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+        let expected = json!({
+            "sink": "kafka", "sent": 0, "waiting": 5, "undelivered": 0,
+            "error": "ended before everything was sent, as was asked for",
+        });
+        assert_eq!(summary["streams"][0]["forward"][0], expected);
+    }
+}
+
 #[test]
 fn a_missing_right_is_told_in_the_words_of_the_broker() {
     let broker = Broker::start();
@@ -144,12 +180,19 @@ fn a_wrong_password_is_told_and_the_right_one_works() {
         .with("KAFKA_SASL_MECHANISM", "PLAIN")
         .with("KAFKA_SASL_USERNAME", "trailkeeper")
         .with("KAFKA_SASL_PASSWORD", "another")
-        .with("KAFKA_TIMEOUT_SECONDS", "2");
+        // It is told at once: nobody would wait as long as this.
+        .with("KAFKA_TIMEOUT_SECONDS", "3600");
     outbox.append(DAYS[0], 5, 10);
-    let failed = outbox.forward(3);
-    let error = failed["error"].as_str().unwrap();
-    assert!(error.to_lowercase().contains("authentication"), "{error}");
-    assert!(!error.contains("another"), "{error}");
+    for id in ["", "logserver1"] {
+        outbox.catalog.set("KAFKA_TRANSACTIONAL_ID", id);
+        let failed = outbox.forward(3);
+        let error = failed["error"].as_str().unwrap();
+        let expected = format!("Kafka at {} cannot be used: ", broker.address());
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(error.contains("SASL authentication error"), "{error}");
+        assert!(!error.contains("another"), "{error}");
+    }
+    outbox.catalog.unset("KAFKA_TRANSACTIONAL_ID");
     let outbox = outbox
         .with("KAFKA_SASL_PASSWORD", "secret,=word")
         .with("KAFKA_TIMEOUT_SECONDS", "20");

@@ -1,5 +1,7 @@
 //! The forwarder is killed at random moments, hundreds of times, while its day files grow.
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
@@ -77,19 +79,44 @@ fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_i
     outbox.assert_exactly_once(&broker.committed(TOPIC));
 }
 
-/// `cargo test` on a machine without it passes: the test says that it was not run.
+/// Names a Python that has the package; `python3` without it.
+const PYTHON: &str = "KAFKA_TEST_PYTHON";
+
+/// A Python with the PyPI package confluent-kafka; `None`, and a word about it, where there is none.
+#[expect(clippy::disallowed_methods, reason = "the only place where a test asks for a tool")]
+fn python_with_consumer() -> Option<OsString> {
+    let named = std::env::var_os(PYTHON);
+    let python = named.clone().unwrap_or_else(|| "python3".into());
+    let import = Command::new(&python).args(["-c", "import confluent_kafka"]).output();
+    let problem = match import {
+        Ok(output) if output.status.success() => return Some(python),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(
+        named.is_none(),
+        "{PYTHON} names {python:?}, which cannot be used: {problem}"
+    );
+    let reason = problem.lines().last().unwrap_or_default();
+    // Past the harness, which shows what a test prints only when it fails.
+    let _ = writeln!(
+        std::io::stderr(),
+        "NOT RUN: an_independent_consumer_reads_every_line_once needs the PyPI package confluent-kafka ({reason}); \
+         {PYTHON} can name a Python that has it"
+    );
+    None
+}
+
+/// On a machine without the package it says that it was not run; `.ci/run` sees to it that it is.
 #[test]
 fn an_independent_consumer_reads_every_line_once() {
-    let has_consumer = Command::new("python3").args(["-c", "import confluent_kafka"]).output();
-    if !has_consumer.is_ok_and(|output| output.status.success()) {
-        return; // The PyPI package confluent-kafka is not installed here.
-    }
+    let Some(python) = python_with_consumer() else { return };
     let broker = Broker::start();
     let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
     outbox.append(DAYS[0], 300, 100);
     outbox.forward(0);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/kafka/consume.py");
-    let output = Command::new("python3")
+    let output = Command::new(python)
         .args([script, broker.address(), TOPIC, "300"])
         .output()
         .unwrap();

@@ -1,8 +1,10 @@
 //! Forwarding to Kafka: the real binary, a broker in a process of its own, and everything that can go wrong between.
 
 pub(crate) mod broker;
+mod check;
 mod delivery;
 mod kills;
+mod lag;
 mod outbox;
 mod proxy;
 #[cfg(feature = "kafka-tls")]

@@ -107,9 +107,29 @@ fn authorities_certificate_and_key_make_a_tls_connection() {
 #[test]
 fn an_unknown_authority_is_told() {
     let (address, _) = tls_listener();
-    let outbox = outbox(&address).with("KAFKA_SSL_CA_CERT", pem("other-ca.pem").to_str().unwrap());
+    let outbox = outbox(&address)
+        .with("KAFKA_SSL_CA_CERT", pem("other-ca.pem").to_str().unwrap())
+        // It is told at once: nobody would wait as long as this.
+        .with("KAFKA_TIMEOUT_SECONDS", "3600");
     let error = outbox.forward(3)["error"].to_string();
     assert!(error.contains("certificate verify failed"), "{error}");
+}
+
+#[test]
+fn check_tells_of_an_unknown_authority() {
+    let (address, _) = tls_listener();
+    let outbox = outbox(&address).with("KAFKA_SSL_CA_CERT", pem("other-ca.pem").to_str().unwrap());
+    let run = outbox.catalog.run(&["check", "--forward-kafka", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let problem = json["forwarders"][0]["problems"][0].as_str().unwrap();
+    for part in [
+        "there is no TLS connection",
+        "certificate verify failed",
+        "check that KAFKA_SSL_CA_CERT",
+    ] {
+        assert!(problem.contains(part), "{problem}");
+    }
+    assert_eq!(run.code, 1);
 }
 
 #[test]

@@ -56,6 +56,38 @@ fn a_lost_local_copy_skips_nothing_although_the_first_run_after_it_does_not_reac
 }
 
 #[test]
+fn a_beginning_that_kafka_corrected_is_not_taken_for_a_cursor_when_the_cursor_is_damaged() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    outbox.append(DAYS[0], 3, 10);
+    outbox.forward(0);
+    outbox.append(DAYS[0], 2, 10);
+    fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
+    // It begins where the archive ends, learns from Kafka that this is too far, and gets no further.
+    broker.ask("refuse produce no-right 1000");
+    assert_eq!(outbox.run(&[]).code, 3);
+    broker.ask("behave");
+    fs::write(outbox.path(".trailkeeper/tfc_audit.kafka.json"), "{").unwrap();
+    assert_eq!(outbox.run(&[]).code, 0);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn a_file_that_was_replaced_is_sent_again_although_a_transaction_has_to_be_repeated() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    outbox.append(DAYS[0], 50, 10);
+    outbox.forward(0);
+    fs::remove_file(outbox.path("tfc_audit_2025-06-09.log")).unwrap();
+    outbox.lines.clear();
+    outbox.append(DAYS[0], 5, 10);
+    let before = broker.committed(TOPIC).len();
+    broker.ask("refuse-calls produce out-of-order 1");
+    assert_eq!(outbox.forward(0)["sent"], 5);
+    outbox.assert_exactly_once(&broker.committed(TOPIC)[before..]);
+}
+
+#[test]
 fn the_cursor_is_committed_again_at_every_run() {
     let broker = Broker::start();
     let mut outbox = outbox(&broker);

@@ -1,0 +1,103 @@
+//! What `check --forward-kafka` finds: the broker, each stream's topic, and what is known of the right to write.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::State;
+use crate::config::KafkaSettings;
+use crate::forward::kafka::{Probe, probe};
+use crate::table::{Cell, Table, left, right};
+
+/// How forwarding to Kafka would fare.
+#[derive(Debug, Serialize)]
+pub(super) struct KafkaCheck {
+    sink: &'static str,
+    state: State,
+    problems: Vec<String>,
+    notice: Option<&'static str>,
+    server: String,
+    brokers: usize,
+    milliseconds: u64,
+    topics: Vec<TopicCheck>,
+}
+
+/// How the lines of one stream would fare.
+#[derive(Debug, Serialize)]
+struct TopicCheck {
+    stream: &'static str,
+    state: State,
+    problem: Option<String>,
+    topic: String,
+    partitions: usize,
+}
+
+impl KafkaCheck {
+    /// Asks the broker for the topics of these streams.
+    pub(super) async fn run(settings: KafkaSettings, streams: Vec<&'static str>) -> Self {
+        let server = settings.server.clone();
+        let started = Instant::now();
+        let asked = tokio::task::spawn_blocking(move || probe(&settings, &streams));
+        let probe = asked.await.unwrap_or_else(|_| Probe {
+            problems: vec!["an error inside the program: asking Kafka panicked; please report it".to_owned()],
+            ..Probe::default()
+        });
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self::of(probe, server, milliseconds)
+    }
+
+    fn of(probe: Probe, server: String, milliseconds: u64) -> Self {
+        let topics = probe.topics.into_iter().map(|topic| TopicCheck {
+            stream: topic.stream,
+            state: State::of(topic.problem.is_none()),
+            problem: topic.problem,
+            topic: topic.topic,
+            partitions: topic.partitions,
+        });
+        let topics: Vec<_> = topics.collect();
+        let is_ok = probe.problems.is_empty() && topics.iter().all(|topic| topic.problem.is_none());
+        Self {
+            sink: "kafka",
+            state: State::of(is_ok),
+            problems: probe.problems,
+            notice: probe.notice,
+            server,
+            brokers: probe.brokers,
+            milliseconds,
+            topics,
+        }
+    }
+
+    pub(super) fn is_ok(&self) -> bool {
+        self.state == State::Ok
+    }
+
+    /// A row for each topic, and sentences below them.
+    pub(super) fn text(&self, with_colours: bool) -> String {
+        let mut table =
+            Table::new([left("STREAM"), left("STATE"), left("TOPIC"), right("PARTITIONS")]).with_colours(with_colours);
+        for topic in &self.topics {
+            let partitions = topic.partitions.to_string();
+            table.row([
+                Cell::from(topic.stream),
+                topic.state.cell(),
+                topic.topic.as_str().into(),
+                partitions.into(),
+            ]);
+        }
+        let mut text = match table.is_empty() {
+            true => String::new(),
+            false => format!("\nKafka at {}, {} brokers:\n\n{table}", self.server, self.brokers),
+        };
+        let of_topics = self
+            .topics
+            .iter()
+            .filter_map(|topic| Some((topic.stream, topic.problem.as_ref()?)));
+        for (stream, problem) in of_topics {
+            text.push_str(&format!("{stream}: {problem}\n"));
+        }
+        let sentences = self.problems.iter().map(String::as_str).chain(self.notice);
+        sentences.for_each(|sentence| text.push_str(&format!("kafka: {sentence}\n")));
+        text
+    }
+}

@@ -1,0 +1,111 @@
+//! Figures while runs are under way: what they have appended so far, and how far the forwarders are behind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::session::Session;
+use crate::archive::Location;
+use crate::cli::Collect;
+use crate::forward::lag::{Lag, lags};
+use crate::metrics::Metrics;
+use crate::progress::Progress;
+use crate::source::Kind;
+
+/// How often the figures are taken.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// To take them costs at most one part in so many of the time: the lines of a long queue are counted each time.
+const SHARE: u32 = 20;
+
+/// Takes figures every few seconds, if anybody looks at them.
+pub(super) struct Pulse {
+    /// `None` where nobody looks.
+    archives: Option<Vec<Forwarded>>,
+    progress: Progress,
+    clock: fn() -> DateTime<Utc>,
+    next: Instant,
+}
+
+/// A stream and the sinks that it is forwarded to.
+#[derive(Clone)]
+struct Forwarded {
+    kind: &'static Kind,
+    location: Location,
+    sinks: Vec<&'static str>,
+}
+
+/// The figures of a moment.
+pub(super) struct Beat {
+    appended: BTreeMap<&'static str, u64>,
+    lags: Vec<(&'static str, Lag)>,
+}
+
+impl Pulse {
+    /// The pulse of a session, which stands still unless the arguments say where the figures go.
+    pub(super) fn new(arguments: &Collect, session: &Session, clock: fn() -> DateTime<Utc>) -> Self {
+        let is_seen = arguments.follow.metrics_file.is_some() || arguments.follow.metrics_listen.is_some();
+        let sinks: Vec<_> = session.targets.list.iter().map(|target| target.name()).collect();
+        let archives = session.config.streams.iter().filter_map(|settings| {
+            Some(Forwarded {
+                kind: settings.kind,
+                location: Location::new(&settings.folder, &settings.base, &settings.extension).ok()?,
+                sinks: sinks.clone(),
+            })
+        });
+        Self {
+            archives: is_seen.then(|| archives.collect()),
+            progress: session.progress.clone(),
+            clock,
+            next: Instant::now(),
+        }
+    }
+
+    /// Waits for the next beat; where that is broken off, the next wait is as much shorter.
+    pub(super) async fn beat(&mut self) -> Beat {
+        let Some(archives) = self.archives.clone() else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep_until(self.next).await;
+        let (started, now) = (Instant::now(), (self.clock)());
+        let measured = tokio::task::spawn_blocking(move || {
+            let of_all = archives.iter().flat_map(|archive| archive.lags(now));
+            of_all.collect()
+        });
+        // What cannot be measured is left as it was.
+        let lags = measured.await.unwrap_or_default();
+        self.next = Instant::now() + PERIOD.max(started.elapsed() * SHARE);
+        Beat {
+            appended: self.progress.appended(),
+            lags,
+        }
+    }
+}
+
+impl Forwarded {
+    /// Of a sink that is not forwarded to any more, what waits says nothing.
+    fn lags(&self, now: DateTime<Utc>) -> Vec<(&'static str, Lag)> {
+        if self.sinks.is_empty() {
+            return Vec::new();
+        }
+        let all = lags(&self.location, self.kind.name, self.kind.shape, now).into_iter();
+        all.filter(|lag| self.sinks.contains(&lag.sink) && lag.problem.is_none())
+            .map(|lag| (self.kind.name, lag))
+            .collect()
+    }
+}
+
+impl Beat {
+    /// Puts the figures where they are seen.
+    pub(super) fn show(&self, metrics: &mut Metrics) {
+        for (stream, appended) in &self.appended {
+            metrics.under_way(stream, *appended);
+        }
+        for (stream, lag) in &self.lags {
+            let seconds = lag.oldest_waiting_seconds.unwrap_or(0).max(0);
+            metrics.lag(stream, lag.sink, lag.waiting, seconds as f64);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! How far the forwarders of a stream have got and what waits for them, from their cursors and the day files alone.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::cursor::{CursorError, CursorFile, Positions, Stored};
+use super::tail::Tail;
+use super::target::SINKS;
+use crate::archive::{DayFile, FileError, Location};
+use crate::record::{Reader, Shape};
+
+/// How far a forwarder has got with a stream. The fields are those of `trailkeeper status --json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lag {
+    /// The sink.
+    pub sink: &'static str,
+    /// The newest day file that its cursor stands in; `None` before the first line of the archive.
+    pub file: Option<String>,
+    /// Where it stands there, in bytes from the start.
+    pub offset: Option<u64>,
+    /// The time of the last record before that.
+    pub up_to: Option<DateTime<Utc>>,
+    /// How many whole lines stand behind the cursor, in all day files.
+    pub waiting: u64,
+    /// The time of the first record among those, in the oldest day file that has one.
+    pub oldest_waiting: Option<DateTime<Utc>>,
+    /// How long ago that is.
+    pub oldest_waiting_seconds: Option<i64>,
+    /// Why nothing is known of it, or not all.
+    pub problem: Option<String>,
+}
+
+/// Reads how far each forwarder of a stream has got, by the cursors that there are, when it is `now`.
+///
+/// Day files behind which nothing waits are not read, nor are cursors changed; one that cannot be read has a `problem`.
+#[must_use]
+pub fn lags(location: &Location, stream: &'static str, shape: Shape, now: DateTime<Utc>) -> Vec<Lag> {
+    let archive = Forwarded {
+        location,
+        stream,
+        shape,
+        now,
+    };
+    SINKS.into_iter().filter_map(|sink| archive.lag(sink)).collect()
+}
+
+/// A stream as its forwarders read it.
+struct Forwarded<'a> {
+    location: &'a Location,
+    stream: &'static str,
+    shape: Shape,
+    now: DateTime<Utc>,
+}
+
+impl Forwarded<'_> {
+    /// `None` where the stream was never forwarded to this sink.
+    fn lag(&self, sink: &'static str) -> Option<Lag> {
+        let lag = self.read(sink).unwrap_or_else(|error| {
+            Some(Lag {
+                problem: Some(error.to_string()),
+                ..Lag::default()
+            })
+        });
+        lag.map(|lag| Lag { sink, ..lag })
+    }
+
+    fn read(&self, sink: &'static str) -> Result<Option<Lag>, CursorError> {
+        let cursor = CursorFile::new(self.location, self.stream, sink);
+        let (mut positions, problem) = match cursor.load()? {
+            Stored::Nothing => return Ok(None),
+            Stored::Cursor(kept) => (kept.positions, None),
+            Stored::Damaged { problem, before } => {
+                let problem = format!(
+                    "{} is damaged: {problem}; the next run repairs it, and sends some lines again",
+                    cursor.path().display()
+                );
+                (before.unwrap_or_default().positions, Some(problem))
+            }
+        };
+        let files = self.location.day_files()?;
+        let mut grown = Vec::new();
+        for file in &files {
+            if file.length()? != positions.of(file.date) {
+                grown.push(file.clone());
+            }
+        }
+        // As the next run does: what is not the file that was forwarded is sent again from its start.
+        positions.repair(&grown)?;
+        let lag = Lag {
+            waiting: self.tail().count_behind(&positions)?,
+            oldest_waiting: self.oldest_behind(&positions, &grown)?,
+            ..self.reached(&positions, &files)?
+        };
+        Ok(Some(Lag {
+            oldest_waiting_seconds: lag.oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
+            problem,
+            ..lag
+        }))
+    }
+
+    /// Where the cursor stands.
+    fn reached(&self, positions: &Positions, files: &[DayFile]) -> Result<Lag, FileError> {
+        let Some(file) = files.iter().rev().find(|file| positions.of(file.date) > 0) else {
+            return Ok(Lag::default());
+        };
+        let offset = positions.of(file.date);
+        Ok(Lag {
+            file: self.location.day_name(file.date),
+            offset: Some(offset),
+            up_to: file.last_before(offset, self.time())?,
+            ..Lag::default()
+        })
+    }
+
+    fn tail(&self) -> Tail {
+        Tail::new(self.location.clone(), self.shape, Positions::default())
+    }
+
+    fn oldest_behind(&self, positions: &Positions, files: &[DayFile]) -> Result<Option<DateTime<Utc>>, FileError> {
+        for file in files {
+            if let Some(time) = file.first_behind(positions.of(file.date), self.time())? {
+                return Ok(Some(time));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the time of a line; `None` where it is no record.
+    fn time(&self) -> impl FnMut(&str) -> Option<DateTime<Utc>> {
+        let mut reader = Reader::new(self.shape);
+        move |line| Some(reader.identify(line).ok()?.time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::super::cursor::Kept;
+    use super::*;
+    use crate::record::Sameness;
+
+    const SHAPE: Shape = Shape {
+        time: &["at"],
+        id: &["id"],
+        sameness: Sameness::Id,
+    };
+
+    struct Catalog {
+        folder: tempfile::TempDir,
+        location: Location,
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn record(time: &str) -> String {
+        format!("{{\"id\": \"{time}\", \"at\": \"{time}\"}}\n")
+    }
+
+    impl Catalog {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let location = Location::new(folder.path(), "mail", "log").unwrap();
+            Self { folder, location }
+        }
+
+        fn append(&self, day: &str, text: &str) {
+            let path = self.folder.path().join(format!("mail_{day}.log"));
+            let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+
+        fn set_cursor(&self, positions: &[(&str, u64)]) {
+            let positions = positions.iter().map(|(day, at)| (day.parse().unwrap(), *at)).collect();
+            let kept = Kept {
+                positions,
+                is_provisional: false,
+            };
+            CursorFile::new(&self.location, "yandex-mail", "kafka")
+                .store(&kept)
+                .unwrap();
+        }
+
+        fn lags(&self) -> Vec<Lag> {
+            lags(&self.location, "yandex-mail", SHAPE, at("2025-06-10T12:00:00Z"))
+        }
+
+        fn lag(&self) -> Lag {
+            let lags = self.lags();
+            assert_eq!(lags.len(), 1, "{lags:?}");
+            lags.into_iter().next().unwrap()
+        }
+    }
+
+    #[test]
+    fn a_stream_that_was_never_forwarded_has_no_forwarder() {
+        let catalog = Catalog::new();
+        catalog.append("2025-06-10", &record("2025-06-10T11:00:00Z"));
+        assert_eq!(catalog.lags(), []);
+    }
+
+    #[test]
+    fn a_forwarder_that_has_sent_everything_has_nothing_waiting() {
+        let catalog = Catalog::new();
+        let line = record("2025-06-10T11:00:00Z");
+        catalog.append("2025-06-09", "junk\n");
+        catalog.append("2025-06-10", &line);
+        catalog.set_cursor(&[("2025-06-09", 5), ("2025-06-10", line.len() as u64)]);
+        let expected = Lag {
+            sink: "kafka",
+            file: Some("mail_2025-06-10.log".to_owned()),
+            offset: Some(line.len() as u64),
+            up_to: Some(at("2025-06-10T11:00:00Z")),
+            ..Lag::default()
+        };
+        assert_eq!(catalog.lag(), expected);
+    }
+
+    #[test]
+    fn whole_lines_behind_the_cursor_wait_late_ones_too() {
+        let catalog = Catalog::new();
+        let (old, new) = (record("2025-06-09T10:00:00Z"), record("2025-06-10T11:00:00Z"));
+        catalog.append("2025-06-09", &old);
+        catalog.append("2025-06-10", &new);
+        catalog.set_cursor(&[("2025-06-09", old.len() as u64), ("2025-06-10", new.len() as u64)]);
+        catalog.append("2025-06-09", &format!("junk\n{}", record("2025-06-09T08:00:00Z")));
+        catalog.append("2025-06-10", &format!("{}half", record("2025-06-10T11:59:00Z")));
+        let lag = catalog.lag();
+        assert_eq!((lag.waiting, lag.up_to), (3, Some(at("2025-06-10T11:00:00Z"))));
+        assert_eq!(lag.oldest_waiting, Some(at("2025-06-09T08:00:00Z")));
+        assert_eq!(lag.oldest_waiting_seconds, Some(28 * 3600));
+    }
+
+    #[test]
+    fn before_the_first_line_everything_waits() {
+        let catalog = Catalog::new();
+        catalog.append("2025-06-09", &record("2025-06-09T10:00:00Z"));
+        catalog.set_cursor(&[]);
+        let lag = catalog.lag();
+        assert_eq!((lag.file, lag.up_to, lag.waiting), (None, None, 1));
+    }
+
+    #[test]
+    fn a_cursor_that_does_not_fit_its_file_counts_from_the_start_as_the_next_run_does() {
+        let catalog = Catalog::new();
+        let line = record("2025-06-10T11:00:00Z");
+        catalog.append("2025-06-10", &line.repeat(2));
+        for position in [line.len() as u64 + 1, 10_000] {
+            catalog.set_cursor(&[("2025-06-10", position)]);
+            assert_eq!(catalog.lag().waiting, 2, "{position}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_or_unreadable_cursor_is_told() {
+        let catalog = Catalog::new();
+        catalog.append("2025-06-10", &record("2025-06-10T11:00:00Z"));
+        catalog.set_cursor(&[]);
+        let path = catalog.location.state_file("kafka.json");
+        fs::write(&path, "{").unwrap();
+        let damaged = catalog.lag();
+        assert_eq!(damaged.waiting, 1);
+        assert!(damaged.problem.unwrap().contains("mail.kafka.json is damaged"));
+        fs::write(&path, r#"{"version": 2}"#).unwrap();
+        let newer = catalog.lag();
+        assert!(newer.problem.unwrap().contains("newer version of trailkeeper"));
+    }
+}

@@ -1,0 +1,348 @@
+//! What the readme shows is so: every command line is run, every flag and heading is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use trailkeeper::sandbox::{Api, Sandbox};
+
+use super::forwarding::Listener;
+use super::kafka::broker::Broker;
+use super::support::{Catalog, Run, at, base_name, event, events, serve, tool};
+
+/// Pages that a newcomer reads.
+const PAGES: [&str; 2] = ["README.md", "docs/forwarding.md"];
+
+/// Lines that cannot be run here, and why.
+const NOT_RUN: [(&str, &str); 6] = [
+    (
+        "cargo run --release -- demo",
+        "it builds the program; the demo itself is run below",
+    ),
+    ("cargo test", "it is what runs this"),
+    (
+        "cargo build --release",
+        "it builds the program, as continuous integration does",
+    ),
+    (
+        "sudo install target/release/trailkeeper /usr/local/bin/",
+        "it changes the machine",
+    ),
+    ("trailkeeper init", "it asks on a terminal: tests/it/init.rs has one"),
+    (
+        "trailkeeper init --env-file /etc/trailkeeper/trailkeeper.env",
+        "it asks on a terminal: tests/it/init.rs has one",
+    ),
+];
+
+/// What is put in the place of what only another machine has.
+const INSTEAD: [(&str, &str); 6] = [
+    ("/var/lib/trailkeeper/metrics/", "./"),
+    ("/usr/share/bash-completion/completions/", "./completions-"),
+    ("/usr/local/share/man/man1", "./man"),
+    ("/tmp/trailkeeper-demo", "./another-demo"),
+    ("--metrics-listen 0.0.0.0:9464", "--metrics-listen 127.0.0.1:0"),
+    ("trailkeeper sandbox", "trailkeeper sandbox --listen 127.0.0.1:0"),
+];
+
+/// Flags of other programs that the pages name.
+const FLAGS_OF_OTHERS: [&str; 4] = ["--no-default-features", "--now", "--open", "--release"];
+
+/// Longer than anything here takes on a slow machine; it ends a test that would hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// A command line as it is shown, and what is shown of its output.
+#[derive(Debug, Default)]
+struct Shown {
+    line: String,
+    output: String,
+}
+
+/// The command lines of the `sh` and `console` blocks of a page, in their order.
+fn command_lines(page: &str) -> Vec<Shown> {
+    let mut lines: Vec<Shown> = Vec::new();
+    let mut block = None;
+    for line in page.lines() {
+        let text = line.trim_start();
+        if let Some(kind) = text.strip_prefix("```") {
+            block = block.is_none().then_some(kind);
+            continue;
+        }
+        let command = match block {
+            Some("sh") => Some(text),
+            Some("console") => text.strip_prefix("$ "),
+            _ => continue,
+        };
+        match command.map(|command| command.split(" #").next().unwrap_or_default().trim()) {
+            Some("") => {}
+            Some(command) => lines.push(Shown {
+                line: command.to_owned(),
+                output: String::new(),
+            }),
+            None => lines.last_mut().unwrap().output.push_str(&format!("{text}\n")),
+        }
+    }
+    lines
+}
+
+/// Everything that the lines need, and runs them one after the other.
+struct Newcomer {
+    sandbox: Sandbox,
+    catalog: Catalog,
+    _broker: Broker,
+    _listener: Listener,
+    late: u32,
+}
+
+impl Newcomer {
+    fn new() -> Self {
+        let sandbox = serve(|options| {
+            let all = Api::ALL.into_iter();
+            all.fold(options, |options, api| options.give(api, events(api, 20, 3_600)))
+        });
+        let (broker, listener) = (Broker::start(), Listener::start(|_| 200));
+        for topic in ["mail", "disk", "audit", "port", "tfc"] {
+            broker.ask(&format!("create {topic}-logs 1"));
+        }
+        let catalog = Catalog::of(&sandbox, &Api::ALL)
+            .with("KAFKA_SERVER", broker.address())
+            .with("HTTP_FORWARD_URL", &listener.address)
+            .with("PATH", "/usr/local/bin:/usr/bin:/bin");
+        fs::create_dir(catalog.root().join("man")).unwrap();
+        Self {
+            sandbox,
+            catalog,
+            _broker: broker,
+            _listener: listener,
+            late: 0,
+        }
+    }
+
+    /// Runs a line, which must end well.
+    fn run(&mut self, shown: &Shown) {
+        let mut line = shown.line.clone();
+        for (there, here) in INSTEAD {
+            line = line.replace(there, here);
+        }
+        if line.ends_with("--metrics-listen") {
+            line.push_str(" 127.0.0.1:0");
+        }
+        if line.contains("trailkeeper reconcile") {
+            self.let_a_record_be_late();
+        }
+        let is_endless = line.contains("--follow") || line.contains("trailkeeper sandbox");
+        match (is_endless, line.split_once(['|', '>'])) {
+            (true, _) => self.run_until_it_works(&line),
+            (false, None) => {
+                let run = self.catalog.run(&words(&line));
+                assert_eq!(run.code, 0, "{line}\n{}{}", run.stdout, run.stderr);
+                assert_shown(shown, &run);
+            }
+            (false, Some((_, other))) => self.run_in_a_shell(&line, other.split_whitespace().next().unwrap()),
+        }
+    }
+
+    /// A record of disk that no run saw in time.
+    fn let_a_record_be_late(&mut self) {
+        self.late += 1;
+        let late = event(
+            Api::Disk,
+            at(7_200 + i64::from(self.late)),
+            &format!("late {}", self.late),
+        );
+        self.sandbox.add(Api::Disk, vec![late]);
+    }
+
+    fn run_in_a_shell(&self, line: &str, other: &str) {
+        if line.contains('|') && tool(other, other).is_none() {
+            return;
+        }
+        let mut shell = Command::new("sh");
+        let binary = env!("CARGO_BIN_EXE_trailkeeper");
+        shell
+            .args(["-c", &format!("set -e; trailkeeper() {{ {binary} \"$@\"; }}; {line}")])
+            .current_dir(self.catalog.root())
+            .env_clear()
+            .envs(self.catalog.variables())
+            .stdin(Stdio::null());
+        let run = Run::of(shell.output().unwrap());
+        assert_eq!(run.code, 0, "{line}\n{}{}", run.stdout, run.stderr);
+    }
+
+    /// Runs what ends at a signal only, until it has done something.
+    fn run_until_it_works(&self, line: &str) {
+        let journal = || {
+            let name = format!(".trailkeeper/{}.coverage.jsonl", base_name(Api::Tfc));
+            fs::read_to_string(self.catalog.folder(Api::Tfc).join(name)).map_or(0, |text| text.lines().count())
+        };
+        let before = journal();
+        let mut child = self.catalog.start(&words(line));
+        let mut stderr = child.stderr.take().unwrap();
+        let quiet = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        if line.contains("trailkeeper sandbox") {
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let says = lines.find(|line| line.as_ref().unwrap().starts_with("TFC_ORG_TOKEN="));
+            assert!(says.is_some(), "{line}: {}", quiet.join().unwrap());
+            terminate(&mut child, line);
+            return;
+        }
+        let started = Instant::now();
+        while journal() == before {
+            assert!(child.try_wait().unwrap().is_none(), "{line}: {}", quiet.join().unwrap());
+            assert!(started.elapsed() < PATIENCE, "{line}: it collects nothing");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        terminate(&mut child, line);
+    }
+}
+
+fn terminate(child: &mut Child, line: &str) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(0), "{line}: {status}");
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().skip(1).collect()
+}
+
+/// Asserts that the headings and JSON keys that are shown are those of the program.
+fn assert_shown(shown: &Shown, run: &Run) {
+    let keys = keys(&run.stdout);
+    for key in self::keys(&shown.output) {
+        assert!(keys.contains(&key), "{}: no key {key} in\n{}", shown.line, run.stdout);
+    }
+    let headings = |text: &str| -> BTreeSet<String> {
+        let lines = text.lines().filter(|line| line.starts_with("STREAM "));
+        lines
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
+    };
+    let found = headings(&run.stdout);
+    for heading in headings(&shown.output) {
+        assert!(
+            found.contains(&heading),
+            "{}: no `{heading}` in\n{}",
+            shown.line,
+            run.stdout
+        );
+    }
+}
+
+/// What stands before a colon in quotes.
+fn keys(text: &str) -> BTreeSet<String> {
+    let parts = text.split("\":");
+    let keys = parts.filter_map(|part| part.rsplit_once('"').map(|(_, key)| key.to_owned()));
+    keys.filter(|key| {
+        key.chars()
+            .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
+    })
+    .filter(|key| !key.is_empty())
+    .collect()
+}
+
+#[test]
+fn every_command_line_that_the_pages_show_runs_or_has_a_reason_not_to() {
+    let mut newcomer = Newcomer::new();
+    let mut unused: BTreeMap<_, _> = NOT_RUN.into_iter().collect();
+    let mut ran = 0;
+    for shown in PAGES.iter().flat_map(|name| command_lines(&page(name))) {
+        if NOT_RUN.iter().any(|(line, _)| *line == shown.line) {
+            unused.remove(shown.line.as_str());
+            continue;
+        }
+        assert!(
+            shown.line.starts_with("trailkeeper"),
+            "`{}` is new: give a reason why it is not run",
+            shown.line
+        );
+        newcomer.run(&shown);
+        ran += 1;
+    }
+    assert!(unused.is_empty(), "no page shows these any more: {unused:?}");
+    assert!(ran >= 30, "{ran}");
+}
+
+fn help(arguments: &[&str]) -> String {
+    Catalog::bare().run(arguments).stdout
+}
+
+/// The commands, as the program lists them.
+fn commands() -> Vec<String> {
+    let text = help(&["--help"]);
+    let list = text.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let names = list
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_flag_that_the_pages_name_exists() {
+    let mut known = help(&["--help"]);
+    for command in commands() {
+        known.push_str(&help(&[&command, "--help"]));
+    }
+    let flags = |text: &str| -> BTreeSet<String> {
+        let is_part = |character: char| character.is_ascii_lowercase() || character == '-';
+        let words = text.split(|character| !is_part(character));
+        let flags = words.filter(|word| word.starts_with("--") && word.len() > 3 && !word.starts_with("---"));
+        flags.map(ToOwned::to_owned).collect()
+    };
+    let known = flags(&known);
+    assert!(known.len() > 20, "{known:?}");
+    for name in PAGES {
+        for flag in flags(&page(name)) {
+            let is_known = known.contains(&flag) || FLAGS_OF_OTHERS.contains(&flag.as_str());
+            assert!(is_known, "{name} names {flag}, which nothing has");
+        }
+    }
+}
+
+#[test]
+fn every_command_has_a_section_and_every_link_leads_somewhere() {
+    let readme = page("README.md");
+    let headings: Vec<_> = readme.lines().filter(|line| line.starts_with('#')).collect();
+    for command in commands() {
+        let name = format!("`trailkeeper {command}`");
+        assert!(
+            headings.iter().any(|heading| heading.contains(&name)),
+            "no section for {name}"
+        );
+    }
+    let anchors: BTreeSet<_> = headings.iter().map(|heading| anchor(heading)).collect();
+    for target in readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+        match target.0.strip_prefix('#') {
+            Some(wanted) => assert!(anchors.contains(wanted), "no heading for #{wanted}"),
+            None if target.0.starts_with("https://") => {}
+            None => {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(target.0);
+                assert!(path.exists(), "no file {}", target.0);
+            }
+        }
+    }
+}
+
+/// The name that GitHub gives to a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text
+        .chars()
+        .filter(|character| character.is_alphanumeric() || matches!(character, ' ' | '-' | '_'));
+    kept.map(|character| if character == ' ' { '-' } else { character })
+        .collect()
+}
