@@ -26,6 +26,9 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// Bounds are whole milliseconds and may be exclusive, so a bound that must include a time stands this far behind it.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
+/// A service that gave no more than so few records in an answer would be of no use to anybody: fewer were not cut.
+const LEAST_CAP: usize = 10;
+
 /// How far an answer is widened to see whether the service can give more records than it did.
 const WIDE_PROBE: TimeDelta = TimeDelta::days(30);
 
@@ -74,6 +77,14 @@ struct SliceWalk {
     page_before: Option<Times>,
     oldest: DateTime<Utc>,
     doubt: Doubt,
+    unproven: Option<Unproven>,
+}
+
+/// An answer that may have been cut, for all that the service can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unproven {
+    time: DateTime<Utc>,
+    count: usize,
 }
 
 /// Whether all records of the last millisecond were read: an answer that lies in it whole may have been cut.
@@ -92,19 +103,20 @@ enum Doubt {
         count: usize,
         was_enlarged: bool,
     },
-    /// What lies before `time` and before the slice is asked for: only if there is anything can a wide answer tell
+    /// What lies before `time` and before the slice is asked for: only if there is anything can a longer answer tell
     /// whether the one of `count` was cut.
     Further {
         time: DateTime<Utc>,
         count: usize,
+        was_enlarged: bool,
         reach: TimeDelta,
     },
-    /// Far more is asked for: if more than `count` come, the answer was not cut.
+    /// The same is asked for together with what was found further back: if more than `count` come, the answer was not cut.
     Wide {
         time: DateTime<Utc>,
         count: usize,
         was_enlarged: bool,
-        reach: TimeDelta,
+        from: DateTime<Utc>,
     },
 }
 
@@ -131,7 +143,10 @@ pub(super) async fn fetch_slice(
         };
         match step {
             Step::Ask => {}
-            Step::Complete => return Ok(SliceEnd::Complete(walk.harvest)),
+            Step::Complete => {
+                walk.tell_doubt();
+                return Ok(SliceEnd::Complete(walk.harvest));
+            }
             Step::Overflow { records, oldest } => return Ok(SliceEnd::Overflow { records, oldest }),
             Step::Fail(error) => return Err(error),
         }
@@ -154,6 +169,7 @@ impl SliceWalk {
             page_before: None,
             oldest: slice.to,
             doubt: Doubt::None,
+            unproven: None,
         }
     }
 
@@ -164,7 +180,7 @@ impl SliceWalk {
             Doubt::None | Doubt::Larger { .. } => (from, self.upper),
             Doubt::Below { to, .. } => (from, to),
             Doubt::Further { time, reach, .. } => (from - reach, time - TICK),
-            Doubt::Wide { reach, .. } => (from - reach, self.upper),
+            Doubt::Wide { time, from, .. } => (from, time + TICK),
         };
         Ask {
             window: Window { from, to },
@@ -176,6 +192,7 @@ impl SliceWalk {
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
     fn take(&mut self, page: Page, most_seen: usize) -> Step {
         let found = page.records.len();
+        let older = self.newest_of(&page);
         let added = if self.is_probing_widely() {
             Added::default()
         } else {
@@ -197,7 +214,15 @@ impl SliceWalk {
                 };
                 self.look_below(time, to, count, was_enlarged, is_older)
             }
-            (Doubt::Further { time, count, reach }, _) => self.settle_further(time, count, reach, found),
+            (
+                Doubt::Further {
+                    time,
+                    count,
+                    was_enlarged,
+                    ..
+                },
+                _,
+            ) => self.settle_further(time, count, was_enlarged, older),
             (
                 Doubt::Wide {
                     time,
@@ -378,12 +403,7 @@ impl SliceWalk {
     /// What was found strictly before the time settles the doubt, or raises the next question.
     fn settle_below(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: bool) -> Step {
         match (found, was_enlarged) {
-            (false, false) => self.probe(Doubt::Further {
-                time,
-                count,
-                reach: WIDE_PROBE,
-            }),
-            (false, true) => self.probe(Doubt::Wide {
+            (false, _) => self.probe(Doubt::Further {
                 time,
                 count,
                 was_enlarged,
@@ -394,16 +414,28 @@ impl SliceWalk {
         }
     }
 
-    /// With nothing older anywhere, no answer can show whether one was cut.
-    fn settle_further(&mut self, time: DateTime<Utc>, count: usize, reach: TimeDelta, found: usize) -> Step {
-        match found {
-            0 => Step::Complete,
-            _ => self.probe(Doubt::Wide {
+    /// The newest record of a page of which one is asked for; where none has a time, the window's start.
+    fn newest_of(&self, page: &Page) -> Option<DateTime<Utc>> {
+        let newest = page.records.iter().flatten().map(|record| record.time).max();
+        newest.or((!page.records.is_empty()).then(|| self.ask().window.from))
+    }
+
+    fn settle_further(
+        &mut self,
+        time: DateTime<Utc>,
+        count: usize,
+        was_enlarged: bool,
+        older: Option<DateTime<Utc>>,
+    ) -> Step {
+        match older {
+            // Hardly wider than the window in which it was found, so the service will answer.
+            Some(older) => self.probe(Doubt::Wide {
                 time,
                 count,
-                was_enlarged: false,
-                reach,
+                was_enlarged,
+                from: floor_to_millisecond(older) - TICK,
             }),
+            None => self.settle_alone(time, count, was_enlarged),
         }
     }
 
@@ -415,6 +447,32 @@ impl SliceWalk {
         }
     }
 
+    /// With nothing older as far as the service can be asked, no answer can show whether one was cut. One that did not
+    /// become longer although a longer one was asked for is suspicious enough to stop at.
+    fn settle_alone(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool) -> Step {
+        match was_enlarged {
+            true => same_time(time, count),
+            false => self.leave_unproven(time, count),
+        }
+    }
+
+    /// Most often there is nothing to find; to fail would stop a quiet stream for good.
+    fn leave_unproven(&mut self, time: DateTime<Utc>, count: usize) -> Step {
+        self.unproven = Some(Unproven { time, count });
+        Step::Complete
+    }
+
+    fn tell_doubt(&self) {
+        if let Some(Unproven { time, count }) = self.unproven.filter(|unproven| unproven.count >= LEAST_CAP) {
+            tracing::warn!(
+                time = bound(time),
+                count,
+                "so many records came of one moment, and the service cannot show whether it has more of it: compare with \
+                 its own view of that moment"
+            );
+        }
+    }
+
     /// Whether more than the slice is asked for, to settle a doubt.
     fn is_probing_widely(&self) -> bool {
         matches!(self.doubt, Doubt::Further { .. } | Doubt::Wide { .. })
@@ -423,28 +481,29 @@ impl SliceWalk {
     /// The service cannot answer for as much as the probe asks for; dividing the slice would not change that.
     fn narrow_probe(&mut self) -> Step {
         match self.doubt {
-            Doubt::Further { time, count, reach } if reach > LEAST_PROBE => {
-                let reach = reach / 4;
-                self.probe(Doubt::Further { time, count, reach })
-            }
-            Doubt::Wide {
+            Doubt::Further {
                 time,
                 count,
                 was_enlarged,
                 reach,
-            } if reach > LEAST_PROBE => self.probe(Doubt::Wide {
+            } if reach > LEAST_PROBE => self.probe(Doubt::Further {
                 time,
                 count,
                 was_enlarged,
                 reach: reach / 4,
             }),
-            Doubt::Wide {
+            Doubt::Further {
                 time,
                 count,
                 was_enlarged,
                 ..
-            } => self.settle_wide(time, count, was_enlarged, 0),
-            Doubt::Further { .. } => Step::Complete,
+            }
+            | Doubt::Wide {
+                time,
+                count,
+                was_enlarged,
+                ..
+            } => self.settle_alone(time, count, was_enlarged),
             Doubt::None | Doubt::Larger { .. } | Doubt::Below { .. } => Step::Ask,
         }
     }
