@@ -23,7 +23,7 @@ use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
-use filing::Filing;
+use filing::{Desk, Filing};
 use journal::Journal;
 
 /// What a run does with a stream.
@@ -188,19 +188,24 @@ async fn run(
         true => journal.gaps(window, task.now, limits.overlap),
         false => Vec::new(),
     };
-    let mut filing = Filing {
+    let desk = Desk {
         archive,
         now: task.now,
         yardstick,
+        collected: std::mem::take(collected),
+    };
+    let mut filing = Filing {
         progress: ties.progress,
         stop: ties.stop,
         appended: ties.appended,
-        collected,
+        desk: Some(desk),
     };
     let result = filing.file_all(&fetcher, plan, &gaps).await;
-    let Filing {
+    let Some(desk) = filing.desk else { return result };
+    let Desk {
         mut archive, yardstick, ..
-    } = filing;
+    } = desk;
+    *collected = desk.collected;
     collected.effort = fetcher.effort();
     collected.tally = fetcher.tally();
     if let Some(last) = collected.last_record {

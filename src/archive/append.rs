@@ -4,6 +4,9 @@ use super::Archive;
 use super::pen::WriteError;
 use crate::record::Record;
 
+/// Lines are written so many bytes at a time: a copy of a whole piece would take as much memory again.
+const BATCH_BYTES: usize = 256 * 1024;
+
 /// What was appended; all of it is on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
@@ -47,7 +50,7 @@ impl Archive {
         Ok(appended)
     }
 
-    /// Appends the records of one day in one write.
+    /// Appends the records of one day, in writes of [`BATCH_BYTES`] and one sync.
     fn append_day(&mut self, records: &[Record], appended: &mut Appended) -> Result<(), WriteError> {
         let Some(first) = records.first() else { return Ok(()) };
         let date = first.time.date_naive();
@@ -55,24 +58,35 @@ impl Archive {
             .location
             .day_name(date)
             .ok_or(WriteError::NoDay { time: first.time })?;
-        let lines = whole_lines(records);
+        let bytes = length(records) as u64;
         let path = self.location.folder().join(&name);
-        let end = self.pen.append(&path, self.file_mode, lines.as_bytes())?;
-        self.known.learn(date, records, end.saturating_sub(lines.len() as u64));
+        let end = self.pen.append(&path, self.file_mode, batches(records))?;
+        self.known.learn(date, records, end.saturating_sub(bytes));
         appended.records += records.len() as u64;
-        appended.bytes += lines.len() as u64;
+        appended.bytes += bytes;
         appended.files.push(name);
         Ok(())
     }
 }
 
-fn whole_lines(records: &[Record]) -> String {
-    let length = records.iter().map(|record| record.line.len() + 1).sum();
-    let mut lines = String::with_capacity(length);
-    for record in records {
-        debug_assert!(!record.line.contains('\n'), "a record is one line");
-        lines.push_str(&record.line);
-        lines.push('\n');
-    }
-    lines
+/// The lines of records, a batch at a time.
+fn batches(mut records: &[Record]) -> impl Iterator<Item = String> {
+    std::iter::from_fn(move || {
+        let mut lines = String::with_capacity(length(records).min(BATCH_BYTES));
+        while let Some((record, rest)) = records.split_first() {
+            if !lines.is_empty() && lines.len() + record.line.len() >= BATCH_BYTES {
+                break;
+            }
+            debug_assert!(!record.line.contains('\n'), "a record is one line");
+            lines.push_str(&record.line);
+            lines.push('\n');
+            records = rest;
+        }
+        (!lines.is_empty()).then_some(lines)
+    })
+}
+
+/// How long the lines of records are, in bytes, with their newlines.
+fn length(records: &[Record]) -> usize {
+    records.iter().map(|record| record.line.len() + 1).sum()
 }

@@ -40,16 +40,20 @@ impl Pen {
         Self { storage, spent: false }
     }
 
-    /// Appends whole lines; they, and the name of the file, are on disk when this returns. Tells where they end, in
-    /// bytes from the start of the file.
+    /// Appends batches of whole lines; they, and the name of the file, are on disk when this returns. Tells where they
+    /// end, in bytes from the start of the file.
     ///
     /// A file that is missing is made with `mode`; half a line at the end is sealed first.
-    pub(super) fn append(&mut self, path: &Path, mode: u32, lines: &[u8]) -> Result<u64, WriteError> {
-        debug_assert!(lines.ends_with(b"\n"), "only whole lines are written");
+    pub(super) fn append<B: AsRef<[u8]>>(
+        &mut self,
+        path: &Path,
+        mode: u32,
+        batches: impl IntoIterator<Item = B>,
+    ) -> Result<u64, WriteError> {
         self.attempt(path, |storage| {
             let opened = storage.open(path, mode)?;
             let created = opened.created;
-            let end = write(opened, path, Some(lines))?;
+            let end = write(opened, path, batches)?;
             if created {
                 storage.sync_folder(folder_of(path))?;
             }
@@ -59,7 +63,7 @@ impl Pen {
 
     /// Completes or seals half a line at the end of a file that exists, by one newline in a write of its own.
     pub(super) fn seal(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
-        self.attempt(path, |storage| write(storage.open(path, mode)?, path, None))?;
+        self.attempt(path, |storage| write(storage.open(path, mode)?, path, [[]; 0]))?;
         Ok(())
     }
 
@@ -108,9 +112,9 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-/// Seals what is at the end of an open file, then appends `lines` in one write; `write_all` goes on after short ones.
+/// Seals what is at the end of an open file, then appends each batch in one write; `write_all` goes on after short ones.
 /// Tells where the file was read or written last.
-fn write(opened: Opened, path: &Path, lines: Option<&[u8]>) -> Result<u64, FileError> {
+fn write<B: AsRef<[u8]>>(opened: Opened, path: &Path, batches: impl IntoIterator<Item = B>) -> Result<u64, FileError> {
     let writing = |cause| FileError::io("write to", path, cause);
     let syncing = |cause| FileError::io("sync", path, cause);
     let mut file = opened.file;
@@ -122,8 +126,14 @@ fn write(opened: Opened, path: &Path, lines: Option<&[u8]>) -> Result<u64, FileE
         file.write_all(b"\n").map_err(writing)?;
         file.sync_data().map_err(syncing)?;
     }
-    if let Some(lines) = lines {
+    let mut has_written = false;
+    for batch in batches {
+        let lines = batch.as_ref();
+        debug_assert!(lines.ends_with(b"\n"), "only whole lines are written");
         file.write_all(lines).map_err(writing)?;
+        has_written = true;
+    }
+    if has_written {
         file.sync_data().map_err(syncing)?;
     }
     file.end_of_write().map_err(writing)
@@ -142,7 +152,7 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "whole\nha").unwrap();
         Pen::new(Box::new(Disk))
-            .append(&path, STATE_FILE_MODE, b"next\n")
+            .append(&path, STATE_FILE_MODE, [b"next\n"])
             .unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nha\nnext\n");
     }
@@ -164,12 +174,12 @@ mod tests {
         let mut pen = Pen::new(Box::new(Disk));
         let missing = folder.path().join("missing").join("file");
         assert!(matches!(
-            pen.append(&missing, STATE_FILE_MODE, b"a\n"),
+            pen.append(&missing, STATE_FILE_MODE, [b"a\n"]),
             Err(WriteError::File(_))
         ));
         let path = folder.path().join("file");
         assert!(matches!(
-            pen.append(&path, STATE_FILE_MODE, b"a\n"),
+            pen.append(&path, STATE_FILE_MODE, [b"a\n"]),
             Err(WriteError::Spent { .. })
         ));
         assert!(!path.exists());
@@ -183,7 +193,7 @@ mod tests {
             let mut pen = Pen::new(Box::new(Disk));
             assert!(settle(&mut pen, &missing).is_err());
             assert!(matches!(
-                pen.append(&path, STATE_FILE_MODE, b"a\n"),
+                pen.append(&path, STATE_FILE_MODE, [b"a\n"]),
                 Err(WriteError::Spent { .. })
             ));
         }

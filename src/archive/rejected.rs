@@ -105,7 +105,7 @@ impl RejectedFile {
         if fresh.is_empty() {
             return Ok(0);
         }
-        pen.append(&self.path, STATE_FILE_MODE, lines.as_bytes())?;
+        pen.append(&self.path, STATE_FILE_MODE, [lines])?;
         let newly_noted = fresh.len() as u64;
         self.noted(pen)?.records.extend(fresh);
         Ok(newly_noted)
@@ -135,7 +135,7 @@ impl RejectedFile {
             half.offset,
             quoted(&String::from_utf8_lossy(shown)),
         );
-        pen.append(&self.path, STATE_FILE_MODE, line.as_bytes())?;
+        pen.append(&self.path, STATE_FILE_MODE, [line])?;
         self.noted(pen)?
             .fragments
             .entry(file.to_owned())

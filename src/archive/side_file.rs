@@ -52,9 +52,7 @@ pub(crate) fn replace(path: &Path, previous: &Path, content: &[u8]) -> Result<()
 pub(crate) fn append_line(path: &Path, mut line: String) -> Result<(), WriteError> {
     make_folder(path.parent().unwrap_or(path))?;
     line.push('\n');
-    Pen::new(Box::new(Disk))
-        .append(path, STATE_FILE_MODE, line.as_bytes())
-        .map(drop)
+    Pen::new(Box::new(Disk)).append(path, STATE_FILE_MODE, [line]).map(drop)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), FileError> {

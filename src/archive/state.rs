@@ -25,7 +25,7 @@ impl Lock {
         pen.append(
             &self.location().state_file(what),
             STATE_FILE_MODE,
-            format!("{line}\n").as_bytes(),
+            [format!("{line}\n")],
         )?;
         Ok(())
     }

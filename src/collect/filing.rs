@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tracing::Instrument;
+use tokio::task::{JoinSet, spawn_blocking};
+use tracing::{Instrument, Span};
 
 use super::{CollectError, Collected};
 use crate::archive::Archive;
@@ -25,13 +24,19 @@ const WAITING_PIECES: usize = 1;
 
 /// Where the pieces of a walk go.
 pub(super) struct Filing<'a> {
-    pub(super) archive: Archive,
-    pub(super) now: DateTime<Utc>,
-    pub(super) yardstick: Yardstick,
     pub(super) progress: &'a mut StreamProgress,
     pub(super) stop: &'a Stop,
     pub(super) appended: &'a Bell,
-    pub(super) collected: &'a mut Collected,
+    /// `None` while a piece is filed, and after a panic in it.
+    pub(super) desk: Option<Desk>,
+}
+
+/// What a piece is filed with: it goes to a thread that may block, and comes back.
+pub(super) struct Desk {
+    pub(super) archive: Archive,
+    pub(super) now: DateTime<Utc>,
+    pub(super) yardstick: Yardstick,
+    pub(super) collected: Collected,
 }
 
 impl Filing<'_> {
@@ -68,12 +73,14 @@ impl Filing<'_> {
         let (from, to) = (bound(plan.window.from), bound(plan.window.to));
         tracing::info!(from, to, "going back for a time that no run has asked for");
         let result = self.file_window(fetcher, plan).await;
-        self.collected.closed.push(Closed {
-            from: plan.window.from,
-            to: plan.window.to,
-            covered_to: self.collected.covered_to.take(),
-            error: result.as_ref().err().map(ToString::to_string),
-        });
+        if let Some(Desk { collected, .. }) = &mut self.desk {
+            collected.closed.push(Closed {
+                from: plan.window.from,
+                to: plan.window.to,
+                covered_to: collected.covered_to.take(),
+                error: result.as_ref().err().map(ToString::to_string),
+            });
+        }
         match result {
             Ok(()) => Ok(None),
             Err(CollectError::Fetch(cause)) => {
@@ -98,51 +105,60 @@ impl Filing<'_> {
                 piece = pieces.recv() => piece,
             };
             let Some(piece) = piece else { break };
-            blocking(|| self.file(piece))?;
+            self.file(piece).await?;
         }
         match walking.join_next().await {
             Some(Ok(result)) => result?,
             _ => return Err(CollectError::Internal("the walk over a window panicked".into())),
         }
-        self.collected.covered_to = Some(plan.window.to);
+        if let Some(desk) = &mut self.desk {
+            desk.collected.covered_to = Some(plan.window.to);
+        }
         Ok(())
     }
 
-    fn file(&mut self, piece: Piece) -> Result<(), CollectError> {
-        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
-        let appended_before = self.collected.appended;
-        let filed = self.collected.file(piece, &mut self.archive, self.now, &self.yardstick);
+    /// Files a piece on a thread that may block: the requests, which all have one thread, go on.
+    async fn file(&mut self, piece: Piece) -> Result<(), CollectError> {
+        let panicked = || CollectError::Internal("the filing of a piece panicked".into());
+        let mut desk = self.desk.take().ok_or_else(panicked)?;
+        let (done_to, span) = (piece.done_to, Span::current());
+        let filing = spawn_blocking(move || {
+            let filed = span.in_scope(|| desk.file(piece));
+            (desk, filed)
+        });
+        let (desk, filed) = filing.await.map_err(|_| panicked())?;
+        self.desk = Some(desk);
         // Also after an error, for what was appended before it.
         self.appended.ring();
-        filed?;
+        self.progress.advance(done_to, filed?);
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// Files a piece and tells how many records were appended.
+    fn file(&mut self, piece: Piece) -> Result<u64, CollectError> {
+        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
+        let appended_before = self.collected.appended;
+        self.collected
+            .file(piece, &mut self.archive, self.now, &self.yardstick)?;
         if let Some(day) = first_day {
             self.archive.forget_before(day);
         }
         self.collected.covered_to = Some(done_to);
-        self.progress
-            .advance(done_to, self.collected.appended - appended_before);
-        Ok(())
+        Ok(self.collected.appended - appended_before)
     }
 }
 
 /// Walks a window and hands on its pieces. A task of its own: requests go on while a piece is written and synced.
 async fn walk(fetcher: Arc<Fetcher>, plan: WalkPlan, pieces: mpsc::Sender<Piece>) -> Result<(), FetchError> {
     let mut walk = Walk::new(&fetcher, plan);
-    while let Some(piece) = walk.next_piece().await? {
-        // Nobody receives after a write has failed.
-        if pieces.send(piece).await.is_err() {
-            break;
-        }
+    // A place first, so that no piece waits for one. Nobody gives places after a write has failed.
+    while let Ok(place) = pieces.reserve().await {
+        let Some(piece) = walk.next_piece().await? else { break };
+        place.send(piece);
     }
     Ok(())
-}
-
-/// Does work that blocks, letting the other tasks of this thread go on elsewhere where there are other threads.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
-        _ => work(),
-    }
 }
 
 /// Later pieces can repeat records of this piece's oldest day, but hardly of the days before.

@@ -21,12 +21,13 @@ pub struct WalkPlan {
 }
 
 impl WalkPlan {
-    /// How many slices are fetched side by side: as many again as requests, so that one which takes longer than those
-    /// after it does not leave requests unused. The host sees to it that no more requests are sent than are wanted.
+    /// How many slices are fetched side by side: half as many again as requests, so that one which takes longer than those
+    /// after it does not leave requests unused; each is held in memory. The host sees to it that no more requests are sent
+    /// than are wanted.
     pub(super) fn slices_in_flight(&self) -> usize {
         match self.concurrency {
             0 | 1 => 1,
-            more => 2 * more,
+            more => more + more / 2,
         }
     }
 
