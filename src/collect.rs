@@ -3,10 +3,10 @@
 mod filing;
 mod journal;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
@@ -21,6 +21,7 @@ use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::forward::{Bell, Forwarded};
 use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
+use crate::record::{Record, Rejected};
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
 use filing::{Desk, Filing};
@@ -294,15 +295,27 @@ impl Collected {
         now: DateTime<Utc>,
         yardstick: &Yardstick,
     ) -> Result<(), CollectError> {
-        let newest = piece.records.iter().map(|record| record.time).max();
-        let Sifted { new, mut conflicts, .. } = archive.sift(piece.records)?;
-        conflicts.extend(piece.rejected);
-        let rejected = archive.reject(&conflicts, now)?;
         self.received += piece.received;
-        self.rejected += rejected;
-        for record in &conflicts {
-            tracing::debug!(reason = record.reason, "a record cannot be filed");
+        self.reject(&piece.rejected, archive, now)?;
+        for (date, records) in by_day(piece.records) {
+            self.file_day(records, archive, now, yardstick)?;
+            // What comes next is newer, but for a little at the seam.
+            archive.forget_before(date.pred_opt().unwrap_or(date));
         }
+        self.duplicates = self.received - self.appended - self.rejected;
+        Ok(())
+    }
+
+    fn file_day(
+        &mut self,
+        records: Vec<Record>,
+        archive: &mut Archive,
+        now: DateTime<Utc>,
+        yardstick: &Yardstick,
+    ) -> Result<(), CollectError> {
+        let newest = records.iter().map(|record| record.time).max();
+        let Sifted { new, conflicts, .. } = archive.sift(records)?;
+        self.reject(&conflicts, archive, now)?;
         let late: Vec<_> = new.iter().filter_map(|record| yardstick.needed(record.time)).collect();
         let result = archive.append(new);
         let appended = match &result {
@@ -311,8 +324,15 @@ impl Collected {
         self.note(appended);
         result.map_err(|error| error.cause)?;
         late.into_iter().for_each(|needed| self.late.add(needed));
-        self.duplicates = self.received - self.appended - self.rejected;
         self.last_record = self.last_record.max(newest.filter(|newest| *newest <= now));
+        Ok(())
+    }
+
+    fn reject(&mut self, records: &[Rejected], archive: &mut Archive, now: DateTime<Utc>) -> Result<(), CollectError> {
+        self.rejected += archive.reject(records, now)?;
+        for record in records {
+            tracing::debug!(reason = record.reason, "a record cannot be filed");
+        }
         Ok(())
     }
 
@@ -323,4 +343,13 @@ impl Collected {
         self.appended += appended.records;
         self.files.extend(appended.files);
     }
+}
+
+/// Records by their UTC days, oldest first: so many identities as one day file holds are in memory, not those of a month.
+fn by_day(records: Vec<Record>) -> BTreeMap<NaiveDate, Vec<Record>> {
+    let mut days: BTreeMap<NaiveDate, Vec<Record>> = BTreeMap::new();
+    for record in records {
+        days.entry(record.time.date_naive()).or_default().push(record);
+    }
+    days
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{Instrument, Span};
@@ -138,13 +138,10 @@ impl Filing<'_> {
 impl Desk {
     /// Files a piece and tells how many records were appended.
     fn file(&mut self, piece: Piece) -> Result<u64, CollectError> {
-        let (done_to, first_day) = (piece.done_to, oldest_day(&piece));
+        let done_to = piece.done_to;
         let appended_before = self.collected.appended;
         self.collected
             .file(piece, &mut self.archive, self.now, &self.yardstick)?;
-        if let Some(day) = first_day {
-            self.archive.forget_before(day);
-        }
         self.collected.covered_to = Some(done_to);
         Ok(self.collected.appended - appended_before)
     }
@@ -159,9 +156,4 @@ async fn walk(fetcher: Arc<Fetcher>, plan: WalkPlan, pieces: mpsc::Sender<Piece>
         place.send(piece);
     }
     Ok(())
-}
-
-/// Later pieces can repeat records of this piece's oldest day, but hardly of the days before.
-fn oldest_day(piece: &Piece) -> Option<NaiveDate> {
-    piece.records.iter().map(|record| record.time.date_naive()).min()
 }
