@@ -165,11 +165,9 @@ fn the_tables_fit_a_hundred_columns_and_have_no_colours_where_there_is_no_termin
         run.stdout
     );
     assert!(!run.stdout.contains('\u{1b}'), "{}", run.stdout);
-    assert_eq!(
-        run.stdout.matches('█').count() / streams().len(),
-        1,
-        "a day stands out: {}",
-        run.stdout
-    );
+    // Forty records a little less than a day apart: whatever the hour, some days hold two and the others one.
+    let bars: Vec<_> = run.stdout.lines().filter(|line| line.contains('▄')).collect();
+    assert_eq!(bars.len(), streams().len(), "{}", run.stdout);
+    assert!(bars.iter().all(|bar| bar.contains('█')), "{}", run.stdout);
     assert!(streams().iter().all(|(kind, _)| run.stdout.contains(kind.name)));
 }
