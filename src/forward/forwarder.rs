@@ -1,6 +1,7 @@
 //! The loop: lines past the cursor go to the sink, and what the sink has confirmed moves the cursor.
 
 use std::ops::Range;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -129,9 +130,16 @@ impl Forwarded {
 
 /// Forwards one stream to one sink; it has the cursor for itself.
 pub struct Forwarder {
-    job: Job,
-    sink: Box<dyn Sink>,
     tail: Tail,
+    outbox: Outbox,
+    stop: Stop,
+    _lock: Option<Lock>,
+}
+
+/// What was read, on its way to the sink, and how far that has come.
+struct Outbox {
+    sink: Box<dyn Sink>,
+    is_replay: bool,
     cursor: CursorFile,
     /// What the sink has confirmed.
     kept: Kept,
@@ -140,8 +148,6 @@ pub struct Forwarder {
     aside: Undelivered,
     forwarded: Forwarded,
     progress: ForwardProgress,
-    stop: Stop,
-    _lock: Option<Lock>,
 }
 
 impl Forwarder {
@@ -164,16 +170,19 @@ impl Forwarder {
                 (Some(lock), kept, tail)
             }
         };
-        Ok(Self {
+        let outbox = Outbox {
             aside: Undelivered::new(job.envelope.clone(), job.sink, job.now),
             forwarded: Forwarded::nothing(job.sink),
-            job,
+            is_replay: job.replay.is_some(),
             sink,
-            tail,
             cursor,
             kept,
             unstored_since: None,
             progress,
+        };
+        Ok(Self {
+            tail,
+            outbox,
             stop,
             _lock: lock,
         })
@@ -203,46 +212,112 @@ impl Forwarder {
     }
 
     fn restore(&mut self) -> Result<(), ForwardError> {
-        if self.job.replay.is_some() {
-            return Ok(());
+        if let Some(positions) = self.outbox.restore()? {
+            self.tail.seek(positions);
+        }
+        Ok(())
+    }
+
+    /// Forwards until a pass over all files brings nothing more, or somebody asks to stop.
+    ///
+    /// A batch is read and taken apart while the one before it is sent.
+    fn drain(&mut self) -> Result<(), ForwardError> {
+        let Self { tail, outbox, stop, .. } = self;
+        std::thread::scope(|scope| {
+            let (batches, read) = mpsc::sync_channel(1);
+            let (spare, done_with) = mpsc::channel();
+            let span = tracing::Span::current();
+            scope.spawn(move || span.in_scope(|| read_ahead(tail, stop, &batches, &done_with)));
+            outbox.send_all(&read, &spare)
+        })
+    }
+
+    fn finish(mut self, result: Result<(), ForwardError>) -> Forwarded {
+        let Self { tail, outbox, stop, .. } = &mut self;
+        // What failed first is what is told.
+        let stored = outbox.store();
+        let result = result.and(stored);
+        let forwarded = &mut outbox.forwarded;
+        let is_cut = result.is_err() || stop.is_requested();
+        if is_cut && !outbox.is_replay {
+            forwarded.waiting = tail.count_behind(&outbox.kept.positions).unwrap_or(0);
+            tail.seek(outbox.kept.positions.clone());
+            let first = tail.next_batch_with_lines().ok().flatten();
+            forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
+        }
+        // A replay has no cursor behind which lines would wait.
+        let is_short = forwarded.waiting > 0 || outbox.is_replay && stop.is_requested();
+        forwarded.failure = match result {
+            Ok(()) if is_short => Some(ForwardError::Stopped),
+            Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
+            Err(ForwardError::Sink(SinkError::Stopped)) => Some(ForwardError::Stopped),
+            Err(error) => Some(error),
+        };
+        self.outbox.forwarded
+    }
+}
+
+/// Reads batch after batch until a pass brings nothing more, somebody asks to stop, or nobody takes them.
+fn read_ahead(
+    tail: &mut Tail,
+    stop: &Stop,
+    batches: &mpsc::SyncSender<Result<Batch, FileError>>,
+    done_with: &mpsc::Receiver<Batch>,
+) {
+    while !stop.is_requested() {
+        done_with.try_iter().for_each(|batch| tail.recycle(batch));
+        let Some(batch) = tail.next_batch().transpose() else {
+            break;
+        };
+        let has_failed = batch.is_err();
+        if batches.send(batch).is_err() || has_failed {
+            break;
+        }
+    }
+}
+
+impl Outbox {
+    /// Asks the sink how far it has come, where it knows better; gives the cursor if that changes it.
+    fn restore(&mut self) -> Result<Option<Positions>, ForwardError> {
+        if self.is_replay {
+            return Ok(None);
         }
         let restored = Kept {
             positions: self.sink.restore(&self.kept)?,
             is_provisional: false,
         };
         if restored == self.kept {
-            return Ok(());
+            return Ok(None);
         }
         self.cursor.store(&restored)?;
-        self.tail.seek(restored.positions.clone());
         self.kept = restored;
-        Ok(())
+        Ok(Some(self.kept.positions.clone()))
     }
 
-    /// Forwards until a pass over all files brings nothing more, or somebody asks to stop.
-    fn drain(&mut self) -> Result<(), ForwardError> {
+    /// Sends what is read, until nothing more comes and everything is settled.
+    fn send_all(
+        &mut self,
+        read: &mpsc::Receiver<Result<Batch, FileError>>,
+        spare: &mpsc::Sender<Batch>,
+    ) -> Result<(), ForwardError> {
         let mut under_way = 0;
-        let mut is_new = true;
-        while is_new || under_way > 0 {
-            let batch = match self.stop.is_requested() {
-                true => None,
-                false => self.tail.next_batch()?,
-            };
-            is_new = batch.is_some();
-            if let Some(batch) = batch {
-                self.forwarded.skipped += batch.skipped;
-                self.sink.send(batch);
-                under_way += 1;
-            }
-            while under_way > 0 && (!is_new || under_way >= self.sink.depth()) {
-                self.settle()?;
+        for batch in read {
+            let batch = batch?;
+            self.forwarded.skipped += batch.skipped;
+            self.sink.send(batch);
+            under_way += 1;
+            if under_way >= self.sink.depth() {
+                self.settle(spare)?;
                 under_way -= 1;
             }
+        }
+        for _ in 0..under_way {
+            self.settle(spare)?;
         }
         self.store()
     }
 
-    fn settle(&mut self) -> Result<(), ForwardError> {
+    fn settle(&mut self, spare: &mpsc::Sender<Batch>) -> Result<(), ForwardError> {
         let Settled {
             batch,
             done,
@@ -250,7 +325,8 @@ impl Forwarder {
             failure,
         } = self.sink.settle(&mut self.aside);
         self.commit(&batch, done)?;
-        self.tail.recycle(batch);
+        // The reader may have come to its end.
+        let _ = spare.send(batch);
         self.forwarded.sent += (done as u64).saturating_sub(put_aside);
         self.forwarded.undelivered += put_aside;
         self.progress.advance(self.forwarded.sent);
@@ -262,7 +338,7 @@ impl Forwarder {
 
     fn commit(&mut self, batch: &Batch, done: usize) -> Result<(), ForwardError> {
         let end = batch.end_of(done);
-        if self.job.replay.is_some() || end.is_empty() {
+        if self.is_replay || end.is_empty() {
             return Ok(());
         }
         self.kept.positions.update(&end);
@@ -278,28 +354,6 @@ impl Forwarder {
             Some(_) => Ok(self.cursor.store(&self.kept)?),
             None => Ok(()),
         }
-    }
-
-    fn finish(mut self, result: Result<(), ForwardError>) -> Forwarded {
-        // What failed first is what is told.
-        let stored = self.store();
-        let result = result.and(stored);
-        let is_cut = result.is_err() || self.stop.is_requested();
-        if is_cut && self.job.replay.is_none() {
-            self.forwarded.waiting = self.tail.count_behind(&self.kept.positions).unwrap_or(0);
-            self.tail.seek(self.kept.positions.clone());
-            let first = self.tail.next_batch_with_lines().ok().flatten();
-            self.forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
-        }
-        // A replay has no cursor behind which lines would wait.
-        let is_short = self.forwarded.waiting > 0 || self.job.replay.is_some() && self.stop.is_requested();
-        self.forwarded.failure = match result {
-            Ok(()) if is_short => Some(ForwardError::Stopped),
-            Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
-            Err(ForwardError::Sink(SinkError::Stopped)) => Some(ForwardError::Stopped),
-            Err(error) => Some(error),
-        };
-        self.forwarded
     }
 }
 
