@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use tokio::task::spawn_blocking;
+use tracing::Span;
 
 use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
@@ -154,9 +156,8 @@ async fn run(
     ties: Ties<'_>,
     collected: &mut Collected,
 ) -> Result<(), CollectError> {
-    let mut archive = open(settings, access, task.now)?;
     let limits = &settings.limits;
-    let last = archive.recover(task.now)?;
+    let (archive, last) = recover(settings, access, task.now).await?;
     collected.last_record = last;
     let runs = archive.runs();
     let range = task.range(limits, last, &runs);
@@ -249,12 +250,26 @@ fn note_run(archive: &mut Archive, yardstick: Yardstick, window: Window, now: Da
     }
 }
 
-fn open(settings: &StreamSettings, access: Access, now: DateTime<Utc>) -> Result<Archive, WriteError> {
-    let shape = settings.source.shape();
-    match access {
-        Access::Write(lock) => Archive::open(lock, shape, settings.file_mode, now),
-        Access::DryRun(location) => Ok(Archive::dry_run(location, shape)),
-    }
+/// The archive and the time of its last record, for which it may have to read gigabytes: on a thread that may block, so
+/// that the requests of the other streams go on.
+async fn recover(
+    settings: &StreamSettings,
+    access: Access,
+    now: DateTime<Utc>,
+) -> Result<(Archive, Option<DateTime<Utc>>), CollectError> {
+    let (shape, file_mode, span) = (settings.source.shape(), settings.file_mode, Span::current());
+    let recovering = spawn_blocking(move || {
+        let _span = span.entered();
+        let mut archive = match access {
+            Access::Write(lock) => Archive::open(lock, shape, file_mode, now)?,
+            Access::DryRun(location) => Archive::dry_run(location, shape),
+        };
+        let last = archive.recover(now)?;
+        Ok((archive, last))
+    });
+    recovering
+        .await
+        .unwrap_or_else(|_| Err(CollectError::Internal("the recovery of the archive panicked".into())))
 }
 
 /// Says what is asked for, and whether it differs from what the operator typed.
