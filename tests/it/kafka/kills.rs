@@ -80,7 +80,7 @@ fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_i
 }
 
 /// Names a Python that has the package; `python3` without it.
-const PYTHON: &str = "KAFKA_TEST_PYTHON";
+const PYTHON: &str = "PYTHON_WITH_KAFKA";
 
 /// A Python with the PyPI package confluent-kafka; `None`, and a word about it, where there is none.
 #[expect(clippy::disallowed_methods, reason = "the only place where a test asks for a tool")]
