@@ -63,16 +63,10 @@ impl KnownDays {
     pub(super) fn sift(&self, records: Vec<Record>) -> Sifted {
         let mut sifted = Sifted::default();
         let mut batch: BTreeMap<NaiveDate, Day> = BTreeMap::new();
-        // Neighbours are mostly of one day, which is looked up once for all of them.
-        let (mut date, mut came, mut known) = (NaiveDate::MIN, Day::default(), None);
         for record in records {
-            if record.time.date_naive() != date {
-                batch.insert(date, came);
-                date = record.time.date_naive();
-                came = batch.remove(&date).unwrap_or_default();
-                known = self.days.get(&date);
-            }
-            let kept = known.map_or(Known::No, |day| day.knows(record.identity));
+            let date = record.time.date_naive();
+            let came = batch.entry(date).or_default();
+            let kept = self.days.get(&date).map_or(Known::No, |day| day.knows(record.identity));
             match (kept, came.knows(record.identity)) {
                 (Known::Yes, _) | (_, Known::Yes) => sifted.duplicates += 1,
                 (Known::Otherwise, _) | (_, Known::Otherwise) => sifted.conflicts.push(record.into_rejected(CONFLICT)),

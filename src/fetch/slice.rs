@@ -77,17 +77,22 @@ struct SliceWalk {
     page_before: Option<Times>,
     oldest: DateTime<Utc>,
     doubt: Doubt,
-    unproven: Option<Unproven>,
+    /// An answer that may have been cut, for all that the service can show.
+    unproven: Option<Suspect>,
 }
 
-/// An answer that may have been cut, for all that the service can show.
+/// An answer that lies in one millisecond whole, and may have been cut there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Unproven {
+struct Suspect {
+    /// The start of the millisecond.
     time: DateTime<Utc>,
+    /// How many records came.
     count: usize,
+    /// Whether no more came when a larger page was asked for.
+    was_enlarged: bool,
 }
 
-/// Whether all records of the last millisecond were read: an answer that lies in it whole may have been cut.
+/// Whether all records of the last millisecond were read, and what is asked for to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
     None,
@@ -95,27 +100,21 @@ enum Doubt {
     Larger {
         count: usize,
     },
-    /// What lies strictly before `time` is asked for: if there is anything, the answer of `count` was cut. The bound `to`
-    /// is a tick before it first, as for a service that includes bounds, and then `time` itself, for one that does not.
+    /// What lies strictly before the suspect is asked for: if there is anything, it was cut. The bound `to` is a tick before
+    /// its time first, as for a service that includes bounds, and then the time itself, for one that does not.
     Below {
-        time: DateTime<Utc>,
+        suspect: Suspect,
         to: DateTime<Utc>,
-        count: usize,
-        was_enlarged: bool,
     },
-    /// What lies before `time` and before the slice is asked for: only if there is anything can a longer answer tell
-    /// whether the one of `count` was cut.
+    /// What lies before the suspect and before the slice is asked for: only if there is anything can a longer answer tell
+    /// whether it was cut.
     Further {
-        time: DateTime<Utc>,
-        count: usize,
-        was_enlarged: bool,
+        suspect: Suspect,
         reach: TimeDelta,
     },
-    /// The same is asked for together with what was found further back: if more than `count` come, the answer was not cut.
+    /// The same is asked for together with what was found further back: if more records come than before, it was not cut.
     Wide {
-        time: DateTime<Utc>,
-        count: usize,
-        was_enlarged: bool,
+        suspect: Suspect,
         from: DateTime<Utc>,
     },
 }
@@ -179,8 +178,8 @@ impl SliceWalk {
         let (from, to) = match self.doubt {
             Doubt::None | Doubt::Larger { .. } => (from, self.upper),
             Doubt::Below { to, .. } => (from, to),
-            Doubt::Further { time, reach, .. } => (from - reach, time - TICK),
-            Doubt::Wide { time, from, .. } => (from, time + TICK),
+            Doubt::Further { suspect, reach } => (from - reach, suspect.time - TICK),
+            Doubt::Wide { suspect, from } => (from, suspect.time + TICK),
         };
         Ask {
             window: Window { from, to },
@@ -192,46 +191,19 @@ impl SliceWalk {
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
     fn take(&mut self, page: Page, most_seen: usize) -> Step {
         let found = page.records.len();
-        let older = self.newest_of(&page);
-        let added = if self.is_probing_widely() {
-            Added::default()
-        } else {
-            self.note(page.records)
-        };
+        if let Doubt::Further { suspect, .. } = self.doubt {
+            return self.settle_further(suspect, self.newest_of(&page));
+        }
+        if let Doubt::Wide { suspect, .. } = self.doubt {
+            return self.settle_wide(suspect, found);
+        }
+        let added = self.note(page.records);
         match (self.doubt, page.next) {
-            (
-                Doubt::Below {
-                    time,
-                    to,
-                    count,
-                    was_enlarged,
-                },
-                _,
-            ) => {
-                let is_older = match to < time {
-                    true => found > 0,
-                    false => added.times.is_some_and(|times| times.oldest < time),
-                };
-                self.look_below(time, to, count, was_enlarged, is_older)
+            (Doubt::Below { suspect, to }, _) if to < suspect.time => self.look_below(suspect, found > 0),
+            (Doubt::Below { suspect, .. }, _) => {
+                let is_older = added.times.is_some_and(|times| times.oldest < suspect.time);
+                self.settle_below(suspect, is_older)
             }
-            (
-                Doubt::Further {
-                    time,
-                    count,
-                    was_enlarged,
-                    ..
-                },
-                _,
-            ) => self.settle_further(time, count, was_enlarged, older),
-            (
-                Doubt::Wide {
-                    time,
-                    count,
-                    was_enlarged,
-                    ..
-                },
-                _,
-            ) => self.settle_wide(time, count, was_enlarged, found),
             (_, Next::Last) => Step::Complete,
             (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
                 (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
@@ -245,7 +217,7 @@ impl SliceWalk {
     fn note(&mut self, records: Vec<Result<Record, Rejected>>) -> Added {
         let received = self.harvest.received;
         let added = self.harvest.add(self.ask().window, records);
-        if matches!(self.doubt, Doubt::Below { time, to, .. } if to == time) {
+        if matches!(self.doubt, Doubt::Below { suspect, to } if to == suspect.time) {
             // Asked for on purpose once more, they did not come twice.
             self.harvest.received = received + added.new as u64;
         }
@@ -329,23 +301,21 @@ impl SliceWalk {
 
     /// Starts a new cycle of pages that still includes `read_to`; `false` where that would bring the same again.
     fn start_cycle_at(&mut self, read_to: DateTime<Utc>) -> bool {
-        let upper = ceil_to_millisecond(read_to) + TICK;
-        if upper >= self.upper {
-            return false;
-        }
-        self.restart_at(upper);
-        true
+        self.start_cycle_below(ceil_to_millisecond(read_to) + TICK)
     }
 
     /// Starts a new cycle with the oldest of what was read as its bound. Only a service that includes the bound gets here
     /// with records of two milliseconds, and then the bound parts them: what is older, or as old, has the page for itself.
     fn part_from(&mut self, oldest: DateTime<Utc>) -> bool {
-        let upper = ceil_to_millisecond(oldest);
-        if upper >= self.upper {
-            return false;
+        self.start_cycle_below(ceil_to_millisecond(oldest))
+    }
+
+    fn start_cycle_below(&mut self, upper: DateTime<Utc>) -> bool {
+        let is_lower = upper < self.upper;
+        if is_lower {
+            self.restart_at(upper);
         }
-        self.restart_at(upper);
-        true
+        is_lower
     }
 
     fn restart_at(&mut self, upper: DateTime<Utc>) {
@@ -369,48 +339,45 @@ impl SliceWalk {
         if count < most_seen && !was_in_vain {
             return Step::Complete;
         }
+        let suspect = Suspect {
+            time,
+            count,
+            was_enlarged: was_in_vain,
+        };
         if oldest.is_some() && time > self.slice.ask().from {
-            return self.probe(Doubt::Below {
-                time,
-                to: time - TICK,
-                count,
-                was_enlarged: was_in_vain,
-            });
+            let to = time - TICK;
+            return self.probe(Doubt::Below { suspect, to });
         }
-        self.settle_below(time, count, was_in_vain, false)
+        self.settle_below(suspect, false)
     }
 
     /// Nothing below the first bound may only mean that bounds are exclusive.
-    fn look_below(
-        &mut self,
-        time: DateTime<Utc>,
-        to: DateTime<Utc>,
-        count: usize,
-        was_enlarged: bool,
-        is_older: bool,
-    ) -> Step {
-        if !is_older && to < time {
-            return self.probe(Doubt::Below {
-                time,
-                to: time,
-                count,
-                was_enlarged,
-            });
+    fn look_below(&mut self, suspect: Suspect, is_older: bool) -> Step {
+        match is_older {
+            true => self.settle_below(suspect, true),
+            false => self.probe(Doubt::Below {
+                suspect,
+                to: suspect.time,
+            }),
         }
-        self.settle_below(time, count, was_enlarged, is_older)
     }
 
-    /// What was found strictly before the time settles the doubt, or raises the next question.
-    fn settle_below(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: bool) -> Step {
-        match (found, was_enlarged) {
-            (false, _) => self.probe(Doubt::Further {
-                time,
-                count,
-                was_enlarged,
+    /// What was found strictly before the suspect settles the doubt, or raises the next question.
+    fn settle_below(&mut self, suspect: Suspect, is_older: bool) -> Step {
+        match is_older {
+            true => self.settle_cut(suspect),
+            false => self.probe(Doubt::Further {
+                suspect,
                 reach: WIDE_PROBE,
             }),
-            (true, false) => self.enlarge(time, count),
-            (true, true) => same_time(time, count),
+        }
+    }
+
+    /// The suspect was cut: a larger page may hold all of it, unless one was asked for in vain.
+    fn settle_cut(&mut self, suspect: Suspect) -> Step {
+        match suspect.was_enlarged {
+            true => same_time(suspect.time, suspect.count),
+            false => self.enlarge(suspect.time, suspect.count),
         }
     }
 
@@ -420,50 +387,37 @@ impl SliceWalk {
         newest.or((!page.records.is_empty()).then(|| self.ask().window.from))
     }
 
-    fn settle_further(
-        &mut self,
-        time: DateTime<Utc>,
-        count: usize,
-        was_enlarged: bool,
-        older: Option<DateTime<Utc>>,
-    ) -> Step {
+    fn settle_further(&mut self, suspect: Suspect, older: Option<DateTime<Utc>>) -> Step {
         match older {
             // Hardly wider than the window in which it was found, so the service will answer.
             Some(older) => self.probe(Doubt::Wide {
-                time,
-                count,
-                was_enlarged,
+                suspect,
                 from: floor_to_millisecond(older) - TICK,
             }),
-            None => self.settle_alone(time, count, was_enlarged),
+            None => self.settle_alone(suspect),
         }
     }
 
-    fn settle_wide(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool, found: usize) -> Step {
-        match (found > count, was_enlarged) {
-            (true, _) => Step::Complete,
-            (false, false) => self.enlarge(time, count),
-            (false, true) => same_time(time, count),
+    fn settle_wide(&mut self, suspect: Suspect, found: usize) -> Step {
+        match found > suspect.count {
+            true => Step::Complete,
+            false => self.settle_cut(suspect),
         }
     }
 
     /// With nothing older as far as the service can be asked, no answer can show whether one was cut. One that did not
-    /// become longer although a longer one was asked for is suspicious enough to stop at.
-    fn settle_alone(&mut self, time: DateTime<Utc>, count: usize, was_enlarged: bool) -> Step {
-        match was_enlarged {
-            true => same_time(time, count),
-            false => self.leave_unproven(time, count),
+    /// become longer although a longer one was asked for is suspicious enough to stop at. Of others most are whole; to fail
+    /// would stop a quiet stream for good.
+    fn settle_alone(&mut self, suspect: Suspect) -> Step {
+        if suspect.was_enlarged {
+            return same_time(suspect.time, suspect.count);
         }
-    }
-
-    /// Most often there is nothing to find; to fail would stop a quiet stream for good.
-    fn leave_unproven(&mut self, time: DateTime<Utc>, count: usize) -> Step {
-        self.unproven = Some(Unproven { time, count });
+        self.unproven = Some(suspect);
         Step::Complete
     }
 
     fn tell_doubt(&self) {
-        if let Some(Unproven { time, count }) = self.unproven.filter(|unproven| unproven.count >= LEAST_CAP) {
+        if let Some(Suspect { time, count, .. }) = self.unproven.filter(|suspect| suspect.count >= LEAST_CAP) {
             tracing::warn!(
                 time = bound(time),
                 count,
@@ -481,29 +435,11 @@ impl SliceWalk {
     /// The service cannot answer for as much as the probe asks for; dividing the slice would not change that.
     fn narrow_probe(&mut self) -> Step {
         match self.doubt {
-            Doubt::Further {
-                time,
-                count,
-                was_enlarged,
-                reach,
-            } if reach > LEAST_PROBE => self.probe(Doubt::Further {
-                time,
-                count,
-                was_enlarged,
-                reach: reach / 4,
-            }),
-            Doubt::Further {
-                time,
-                count,
-                was_enlarged,
-                ..
+            Doubt::Further { suspect, reach } if reach > LEAST_PROBE => {
+                let reach = reach / 4;
+                self.probe(Doubt::Further { suspect, reach })
             }
-            | Doubt::Wide {
-                time,
-                count,
-                was_enlarged,
-                ..
-            } => self.settle_alone(time, count, was_enlarged),
+            Doubt::Further { suspect, .. } | Doubt::Wide { suspect, .. } => self.settle_alone(suspect),
             Doubt::None | Doubt::Larger { .. } | Doubt::Below { .. } => Step::Ask,
         }
     }
@@ -524,11 +460,16 @@ impl SliceWalk {
 
     /// A page was too large to take: the same in smaller pages, unless it is the larger one that a doubt asked for.
     fn shrink_page(&mut self, error: FetchError) -> Step {
-        if let Doubt::Larger { count } | Doubt::Wide { count, .. } = self.doubt {
+        let expected = match self.doubt {
+            Doubt::Larger { count } => Some(count),
+            Doubt::Wide { suspect, .. } => Some(suspect.count),
+            Doubt::None | Doubt::Below { .. } | Doubt::Further { .. } => None,
+        };
+        if let Some(count) = expected {
             return same_time(self.upper, count);
         }
-        if matches!(self.doubt, Doubt::Further { .. }) {
-            return Step::Complete;
+        if let Doubt::Further { suspect, .. } = self.doubt {
+            return self.settle_alone(suspect);
         }
         let Some(size) = self.size.halved(self.usual_size) else {
             return Step::Fail(error);
@@ -762,6 +703,29 @@ mod tests {
             matches!(end, Step::Fail(FetchError::SameTime { count: 5, .. })),
             "{end:?}"
         );
+    }
+
+    #[test]
+    fn an_answer_that_grew_no_longer_is_not_taken_for_whole_because_what_lies_before_it_is_too_large_to_read() {
+        let part = slice(0, 1_000);
+        for (was_enlarged, is_told) in [(true, true), (false, false)] {
+            let mut walk = SliceWalk::new(part, horizon(part), 20, 4, Order::NewestFirst);
+            let suspect = Suspect {
+                time: part.to,
+                count: 4,
+                was_enlarged,
+            };
+            walk.doubt = Doubt::Further {
+                suspect,
+                reach: WIDE_PROBE,
+            };
+            let step = walk.shrink_page(too_large());
+            assert_eq!(
+                matches!(step, Step::Fail(FetchError::SameTime { count: 4, .. })),
+                is_told,
+                "{step:?}"
+            );
+        }
     }
 
     proptest! {
