@@ -72,18 +72,26 @@ impl Archive {
 /// The lines of records, a batch at a time.
 fn batches(mut records: &[Record]) -> impl Iterator<Item = String> {
     std::iter::from_fn(move || {
-        let mut lines = String::with_capacity(length(records).min(BATCH_BYTES));
-        while let Some((record, rest)) = records.split_first() {
-            if !lines.is_empty() && lines.len() + record.line.len() >= BATCH_BYTES {
-                break;
-            }
+        let batch;
+        (batch, records) = records.split_at(fitting(records));
+        let mut lines = String::with_capacity(length(batch));
+        for record in batch {
             debug_assert!(!record.line.contains('\n'), "a record is one line");
             lines.push_str(&record.line);
             lines.push('\n');
-            records = rest;
         }
         (!lines.is_empty()).then_some(lines)
     })
+}
+
+/// How many of the first records make a batch: at least one, where there is one.
+fn fitting(records: &[Record]) -> usize {
+    let ends = records.iter().scan(0, |end, record| {
+        *end += record.line.len() + 1;
+        Some(*end)
+    });
+    let count = ends.take_while(|end| *end <= BATCH_BYTES).count();
+    count.max(1).min(records.len())
 }
 
 /// How long the lines of records are, in bytes, with their newlines.
