@@ -130,6 +130,14 @@ pub struct KafkaSettings {
     pub properties: Vec<(String, SecretString)>,
 }
 
+impl KafkaSettings {
+    /// The topic of a stream.
+    #[must_use]
+    pub fn topic(&self, stream: &str) -> String {
+        self.topics.get(stream).map_or(stream, String::as_str).to_owned()
+    }
+}
+
 /// Files for TLS, in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {

@@ -123,7 +123,7 @@ impl KafkaSink {
     /// The client cannot be set up.
     pub fn new(settings: &KafkaSettings, envelope: &Envelope, stop: &Stop) -> Result<Self, SinkError> {
         let setup = Setup {
-            topic: topic(settings, envelope),
+            topic: settings.topic(envelope.stream),
             settings: settings.clone(),
             transactional_id: None,
             stop: stop.clone(),
@@ -290,15 +290,6 @@ impl UnderWay {
     fn index_of(&self, number: usize) -> usize {
         self.sent_from + number.saturating_sub(self.first)
     }
-}
-
-/// The topic of a stream.
-fn topic(settings: &KafkaSettings, envelope: &Envelope) -> String {
-    settings
-        .topics
-        .get(envelope.stream)
-        .cloned()
-        .unwrap_or_else(|| envelope.stream.to_owned())
 }
 
 const TOO_LARGE: RDKafkaErrorCode = RDKafkaErrorCode::MessageSizeTooLarge;

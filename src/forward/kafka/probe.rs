@@ -98,7 +98,7 @@ impl<'a> Prober<'a> {
     fn run(&self, streams: &[&'static str]) -> Probe {
         let mut probe = Probe::default();
         for stream in streams {
-            let topic = self.settings.topics.get(stream).cloned().unwrap_or_default();
+            let topic = self.settings.topic(stream);
             let metadata = match self.metadata(&topic) {
                 Ok(metadata) => metadata,
                 Err(problem) => return Probe::failed(problem),

@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{Context, FIRST_PARTITION, Session, Setup, base_config, explain, is_authorization};
-use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, topic, verdict};
+use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, verdict};
 use crate::config::KafkaSettings;
 use crate::forward::batch::Batch;
 use crate::forward::cursor::{CursorError, Kept, Positions};
@@ -71,7 +71,7 @@ impl Transactional {
         let stream_id = format!("{id}.{}", envelope.stream);
         Self {
             setup: Setup {
-                topic: topic(settings, envelope),
+                topic: settings.topic(envelope.stream),
                 settings: settings.clone(),
                 transactional_id: Some(stream_id.clone()),
                 stop: stop.clone(),
