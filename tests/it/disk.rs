@@ -83,19 +83,9 @@ fn a_line_torn_by_a_limit_of_the_file_size_is_sealed_and_completed_by_the_next_r
     for blocks in [1, 3, 8] {
         let sandbox = serve(|options| options.give(Api::Mail, history(Api::Mail)));
         let catalog = Catalog::of(&sandbox, &[Api::Mail]);
-        let program = catalog.command(&["collect", "--json"]);
-        let mut shell = Command::new("/bin/sh");
         // With SIGXFSZ ignored, a write past the limit is cut short and the next one fails: a disk that is full.
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-        shell
-            .args(["-c", &script])
-            .arg(program.get_program())
-            .args(program.get_args());
-        shell.current_dir(catalog.root()).env_clear();
-        for (name, value) in program.get_envs() {
-            shell.env(name, value.unwrap());
-        }
-        let failed = Run::of(shell.output().unwrap());
+        let limit = format!("trap '' XFSZ; ulimit -f {blocks}");
+        let failed = catalog.run_in_shell(&limit, &["collect", "--json"]);
         assert_failed(&failed, &catalog.folder(Api::Mail).join("mail_audit_"));
         let before = catalog.day_files(Api::Mail);
         assert!(

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 use trailkeeper::config::{Access, Choice, Config};
 use trailkeeper::env::Env;
 use trailkeeper::fetch::http::Http;
@@ -16,16 +17,13 @@ use trailkeeper::fetch::retry::RetryPolicy;
 use trailkeeper::fetch::walk::Walk;
 use trailkeeper::fetch::{FetchError, Fetcher};
 use trailkeeper::line;
-use trailkeeper::progress::Progress;
 use trailkeeper::record::Shape;
-use trailkeeper::run::{self, Order};
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 use trailkeeper::source::{Ask, Authorization, BadPage, Envelope, Further, Paging, SOURCES, Source};
-use trailkeeper::stop;
-use trailkeeper::window::{Range, Window};
+use trailkeeper::window::Window;
 use url::Url;
 
-use super::support::{Catalog, at, event, now, serve};
+use super::support::{Catalog, at, event, now, run_inside, serve};
 
 /// The first wait of the policy; with jitter a wait is up to one and a half times as long.
 const DELAY: Duration = Duration::from_secs(2);
@@ -591,23 +589,9 @@ impl Source for Always {
 
 /// A run of the library at a time of its own.
 async fn run_at(catalog: &Catalog, now: DateTime<Utc>) {
-    let choice = Choice {
-        streams: &[],
-        access: Access::Write,
-    };
-    let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, choice).unwrap();
-    let order = Order {
-        now,
-        range: Range::default(),
-        dry_run: false,
-        reconcile: false,
-    };
-    let (_stopper, stop) = stop::channel();
-    let summary = run::run(&config.streams, order, &Progress::hidden(), &stop)
-        .await
-        .unwrap();
-    let errors: Vec<_> = summary.streams().iter().filter_map(|stream| stream.error()).collect();
-    assert_eq!(errors, Vec::<&str>::new());
+    for (stream, summary) in run_inside(catalog, now).await {
+        assert_eq!(summary["error"], Value::Null, "{stream}");
+    }
 }
 
 #[tokio::test]

@@ -138,18 +138,7 @@ fn files_and_folders_have_their_modes_whatever_the_umask_says() {
             if let Some(mode) = file_mode {
                 catalog.set("FILE_MODE", mode);
             }
-            let program = catalog.command(&["collect", "-q"]);
-            let mut shell = Command::new("/bin/sh");
-            let script = format!("umask {umask}; exec \"$0\" \"$@\"");
-            shell
-                .args(["-c", &script])
-                .arg(program.get_program())
-                .args(program.get_args());
-            shell.current_dir(catalog.root()).env_clear();
-            for (name, value) in program.get_envs() {
-                shell.env(name, value.unwrap());
-            }
-            let run = Run::of(shell.output().unwrap());
+            let run = catalog.run_in_shell(&format!("umask {umask}"), &["collect", "-q"]);
             assert_eq!(run.code, 0, "{}", run.stderr);
             let expected = file_mode.map_or(0o640, |mode| u32::from_str_radix(mode, 8).unwrap());
             let folder = catalog.folder(Api::Mail);

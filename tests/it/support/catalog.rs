@@ -136,6 +136,22 @@ impl Catalog {
         Run::of(self.command(arguments).output().unwrap())
     }
 
+    /// Runs it to its end from a shell that does something first, such as setting a limit.
+    pub(crate) fn run_in_shell(&self, first: &str, arguments: &[&str]) -> Run {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args([
+                "-c",
+                &format!("{first}; exec \"$0\" \"$@\""),
+                env!("CARGO_BIN_EXE_trailkeeper"),
+            ])
+            .args(arguments)
+            .current_dir(self.root())
+            .env_clear()
+            .envs(&self.variables);
+        Run::of(shell.output().unwrap())
+    }
+
     /// Starts it.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments).spawn().unwrap()
