@@ -15,7 +15,7 @@ use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
 use crate::fetch::host::Hosts;
 use crate::fetch::http::Http;
-use crate::fetch::plan::WalkPlan;
+use crate::fetch::plan::{TIME_TO_DISK, WalkPlan};
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::tally::Tally;
 use crate::fetch::walk::Piece;
@@ -180,6 +180,7 @@ async fn run(
         grace: limits.overlap,
         max_pages: limits.max_pages,
         concurrency: limits.concurrency,
+        time_to_disk: TIME_TO_DISK,
     };
     let yardstick = Yardstick {
         last,

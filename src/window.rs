@@ -1,5 +1,7 @@
 //! Spans of time: the window of a run, and the slices in which it is walked from the past to now.
 
+use std::time::Duration;
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -184,14 +186,25 @@ impl Slice {
     }
 }
 
+/// What a slice, or the part of it that was read, turned out to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// How many records.
+    pub records: usize,
+    /// How long they took to fetch.
+    pub took: Duration,
+}
+
 /// Divides a window into slices that follow each other without a hole, oldest first; how long they are follows from
-/// how many records the ones before held.
+/// how many records the ones before held, and how long these took to fetch.
 #[derive(Clone, Debug)]
 pub struct SlicePlan {
     rest: Option<Slice>,
     end: DateTime<Utc>,
     width: TimeDelta,
+    page_size: usize,
     target_records: usize,
+    target_time: Duration,
     /// What is known to be dense in what is still to be given out, the nearest last.
     dense: Vec<Dense>,
     /// No slice is longer, since the service could not answer for one.
@@ -208,8 +221,10 @@ struct Dense {
 }
 
 impl SlicePlan {
-    /// A plan for the whole of `window`, of a service that gives so many records in a page.
-    pub fn new(window: Window, page_size: u32) -> Self {
+    /// A plan for the whole of `window`, of a service that gives so many records in a page; no slice should take longer
+    /// than `target_time`.
+    pub fn new(window: Window, page_size: u32, target_time: Duration) -> Self {
+        let page_size = (page_size as usize).clamp(1, MOST_TARGET_RECORDS);
         Self {
             rest: Some(Slice {
                 from: window.from,
@@ -217,7 +232,9 @@ impl SlicePlan {
             }),
             end: window.to,
             width: FIRST_WIDTH,
-            target_records: (page_size as usize * TARGET_PAGES).clamp(1, MOST_TARGET_RECORDS),
+            page_size,
+            target_records: (page_size * TARGET_PAGES).min(MOST_TARGET_RECORDS),
+            target_time,
             dense: Vec::new(),
             widest: WIDEST,
         }
@@ -242,21 +259,21 @@ impl SlicePlan {
         }
     }
 
-    /// A slice came back whole with this many records: fit the length of the next ones to it.
+    /// A slice came back whole: fit the length of the next ones to what it held.
     ///
     /// Several may come back before one of the new length was seen: they do not lengthen it one after the other.
-    pub fn completed(&mut self, slice: Slice, records: usize) {
+    pub fn completed(&mut self, slice: Slice, load: Load) {
         let longest = self.width.max(slice.width() * GROWTH);
         self.widest = (self.widest + self.widest / CAUTION).min(WIDEST);
         self.width = self
-            .fitting(slice.width(), records)
+            .fitting(slice.width(), load)
             .clamp(LEAST_WIDTH, longest.min(self.widest));
     }
 
-    /// A slice held too much: at least `records` of it lie between its newer end and `oldest`. It is given out again, in
+    /// A slice held too much: at least this load lies between its newer end and `oldest`. It is given out again, in
     /// shorter slices, and so is everything behind it.
-    pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, records: usize) {
-        let width = self.fitting(slice.to - oldest, records).max(LEAST_WIDTH);
+    pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, load: Load) {
+        let width = self.fitting(slice.to - oldest, load).max(LEAST_WIDTH);
         // Nothing is known of what lies before it: as dense as the rest, or quiet.
         let from = floor_to_millisecond(oldest) - LEAST_WIDTH;
         self.dense.push(Dense { from, width });
@@ -278,10 +295,18 @@ impl SlicePlan {
     }
 
     /// The length in which, at the same density, the wanted number of records would lie.
-    fn fitting(&self, width: TimeDelta, records: usize) -> TimeDelta {
-        let factor = self.target_records as f64 / records.max(1) as f64;
+    fn fitting(&self, width: TimeDelta, load: Load) -> TimeDelta {
+        let factor = self.wanted_records(load) / load.records.max(1) as f64;
         let milliseconds = width.num_milliseconds() as f64 * factor;
         TimeDelta::milliseconds(milliseconds.min(WIDEST.num_milliseconds() as f64) as i64)
+    }
+
+    /// As many records as can be fetched in time at the pace of this load. A page takes what it takes: to ask for less
+    /// than one would only make more requests.
+    fn wanted_records(&self, load: Load) -> f64 {
+        let in_time = load.records as f64 * self.target_time.as_secs_f64() / load.took.as_secs_f64();
+        // With no time taken this is infinite, or no number at all.
+        in_time.max(self.page_size as f64).min(self.target_records as f64)
     }
 }
 
@@ -295,6 +320,18 @@ mod tests {
         DateTime::from_timestamp_millis(1_700_000_000_000 + milliseconds).unwrap()
     }
 
+    fn plan(window: Window) -> SlicePlan {
+        SlicePlan::new(window, 200, Duration::from_millis(2_500))
+    }
+
+    /// So many records in no time.
+    fn load(records: usize) -> Load {
+        Load {
+            records,
+            took: Duration::ZERO,
+        }
+    }
+
     #[test]
     fn a_window_is_rounded_outwards_to_milliseconds() {
         let from = "2025-06-09T10:00:00.123456Z".parse().unwrap();
@@ -306,24 +343,24 @@ mod tests {
 
     #[test]
     fn an_empty_window_is_still_asked_for_once() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(0)), 200);
+        let mut plan = plan(Window::new(at(0), at(0)));
         assert_eq!(plan.next_slice(), Some(Slice { from: at(0), to: at(0) }));
         assert_eq!(plan.next_slice(), None);
     }
 
     #[test]
     fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 365)), 200);
+        let mut plan = plan(Window::new(at(0), at(86_400_000 * 365)));
         let first = plan.next_slice().unwrap();
-        plan.completed(first, 0);
+        plan.completed(first, load(0));
         let second = plan.next_slice().unwrap();
         assert_eq!(second.width(), first.width() * GROWTH);
-        plan.overflowed(second, second.to - TimeDelta::minutes(1), 10_000);
+        plan.overflowed(second, second.to - TimeDelta::minutes(1), load(10_000));
         let again = plan.next_slice().unwrap();
         assert_eq!((again.from, again.width()), (second.from, TimeDelta::seconds(12)));
         for _ in 0..10 {
             let quiet = plan.next_slice().unwrap();
-            plan.completed(quiet, 0);
+            plan.completed(quiet, load(0));
             if quiet.to == second.to - TimeDelta::seconds(61) {
                 assert_eq!(plan.next_slice().unwrap().width(), TimeDelta::seconds(12));
                 return;
@@ -334,23 +371,48 @@ mod tests {
 
     /// How many of a day's slices are read in vain, because they turn out to hold more than 10 000 records.
     fn overflows_of_a_day(held: impl Fn(Slice) -> (usize, DateTime<Utc>)) -> usize {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000)), 200);
+        let mut plan = plan(Window::new(at(0), at(86_400_000)));
         let mut overflows = 0;
         while let Some(slice) = plan.next_slice() {
             let (records, oldest_read) = held(slice);
             if records > 10_000 && slice.is_divisible() {
                 overflows += 1;
-                plan.overflowed(slice, oldest_read, 10_000);
+                plan.overflowed(slice, oldest_read, load(10_000));
             } else {
-                plan.completed(slice, records);
+                plan.completed(slice, load(records));
             }
         }
         overflows
     }
 
     #[test]
+    fn slow_answers_make_slices_shorter_but_never_shorter_than_a_page() {
+        // 10 records a second, 200 in a page.
+        for (seconds_a_page, records) in [(0.0, 2_000), (0.1, 2_000), (0.5, 1_000), (1.0, 500), (10.0, 200)] {
+            let mut plan = plan(Window::new(at(0), at(86_400_000)));
+            let mut last = 0;
+            for _ in 0..20 {
+                let slice = plan.next_slice().unwrap();
+                last = slice.width().num_seconds() as usize * 10;
+                let took = Duration::from_secs_f64(seconds_a_page * last as f64 / 200.0);
+                plan.completed(slice, Load { records: last, took });
+            }
+            assert!(last.abs_diff(records) <= 10, "{seconds_a_page} s: {last}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_takes_its_time_to_say_nothing_does_not_shorten_slices() {
+        let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
+        let first = plan.next_slice().unwrap();
+        let took = Duration::from_secs(50);
+        plan.completed(first, Load { records: 0, took });
+        assert_eq!(plan.next_slice().unwrap().width(), first.width() * GROWTH);
+    }
+
+    #[test]
     fn what_was_too_wide_once_is_hardly_tried_again() {
-        let mut plan = SlicePlan::new(Window::new(at(0), at(86_400_000 * 30)), 200);
+        let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
         let (mut refused, mut given) = (0, 0);
         while let Some(slice) = plan.next_slice() {
             if slice.width() > TimeDelta::minutes(40) {
@@ -358,7 +420,7 @@ mod tests {
                 plan.too_wide(slice);
             } else {
                 given += 1;
-                plan.completed(slice, 0);
+                plan.completed(slice, load(0));
             }
         }
         assert!(given < 2_000 && refused < given / 8, "{refused} in vain, {given} not");
@@ -430,7 +492,7 @@ mod tests {
             answers in prop::collection::vec((0_usize..20_000, 0_u8..4), 1..60),
         ) {
             let window = Window::new(at(0), at(width));
-            let mut plan = SlicePlan::new(window, 200);
+            let mut plan = plan(window);
             let mut answers = answers.into_iter().cycle();
             let mut covered = window.from;
             for _ in 0..200_000 {
@@ -439,9 +501,9 @@ mod tests {
                 let (records, kind) = answers.next().unwrap();
                 match kind {
                     0 if slice.is_divisible() => plan.too_wide(slice),
-                    1 if slice.is_divisible() => plan.overflowed(slice, slice.from + slice.width() / 3, records),
+                    1 if slice.is_divisible() => plan.overflowed(slice, slice.from + slice.width() / 3, load(records)),
                     _ => {
-                        plan.completed(slice, records);
+                        plan.completed(slice, load(records));
                         covered = slice.to;
                     }
                 }

@@ -14,6 +14,7 @@
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -25,8 +26,8 @@ use crate::source::{Ask, Next, Page, PageSize, Position};
 use crate::window::Window;
 
 /// Pages of a block: the one that meets the block before comes on top, so that a short block reads many pages twice, and
-/// a long one takes much memory.
-const BLOCK_PAGES: u32 = 8;
+/// a long one takes much memory. Of slow pages it has as many as can be read in time.
+const BLOCK_PAGES: RangeInclusive<u32> = 2..=8;
 
 /// Of so many pages the last ones of a feed are read side by side: of fewer, the two looks at the landmark take as long
 /// as reading one by one, and more take too much memory before anything is known to be good.
@@ -42,6 +43,9 @@ pub(super) struct NumberedWalk {
     horizon: Horizon,
     max_pages: u32,
     concurrency: usize,
+    /// How long a block should take.
+    target_time: Duration,
+    block_pages: u32,
     size: PageSize,
     state: State,
 }
@@ -105,6 +109,8 @@ impl NumberedWalk {
             horizon: plan.last_horizon(),
             max_pages: plan.max_pages,
             concurrency: plan.concurrency,
+            target_time: plan.target_time(),
+            block_pages: *BLOCK_PAGES.end(),
             size: PageSize::default(),
             state: State::Start,
         }
@@ -134,10 +140,13 @@ impl NumberedWalk {
     }
 
     async fn start(&mut self, fetcher: &Fetcher) -> Result<Harvest, PageError> {
+        let started = Instant::now();
         let first = self.page(fetcher, 1).await?;
+        let took = started.elapsed();
         let pages = self.count_pages(fetcher, &first).await?;
-        if pages > self.max_pages {
-            tracing::info!(pages, "more pages than the cap: reading from the oldest on");
+        if pages > self.max_pages || took * pages > self.target_time {
+            tracing::info!(pages, "more pages than are read in one go: reading from the oldest on");
+            self.note_pace(1, took);
             return self.next_block(fetcher, pages + 1, Landmark::default()).await;
         }
         if let Some(block) = self.read_last_side_by_side(fetcher, 1, pages).await? {
@@ -163,7 +172,8 @@ impl NumberedWalk {
 
     /// The block that ends where `end_page` began when the feed's pages were last counted.
     async fn next_block(&mut self, fetcher: &Fetcher, end_page: u32, frontier: Landmark) -> Result<Harvest, PageError> {
-        let first_page = end_page.saturating_sub(BLOCK_PAGES.min(self.max_pages)).max(1);
+        let started = Instant::now();
+        let first_page = end_page.saturating_sub(self.block_pages.min(self.max_pages)).max(1);
         let side_by_side = match frontier.is_empty() {
             true => self.read_last_side_by_side(fetcher, first_page, end_page - 1).await?,
             false => self.read_side_by_side(fetcher, first_page, end_page, &frontier).await?,
@@ -172,6 +182,7 @@ impl NumberedWalk {
             Some(block) => block,
             None => self.read_block(fetcher, first_page, None, &frontier).await?,
         };
+        self.note_pace(end_page - first_page, started.elapsed());
         self.state = match first_page {
             1 => State::Done,
             // Retention can take the last pages away; an empty block met nothing and leaves the frontier as it was.
@@ -182,6 +193,12 @@ impl NumberedWalk {
             },
         };
         Ok(block.harvest)
+    }
+
+    /// So many pages took so long: fit the next block to it.
+    fn note_pace(&mut self, pages: u32, took: Duration) {
+        let in_time = f64::from(pages) * self.target_time.as_secs_f64() / took.as_secs_f64();
+        self.block_pages = (in_time as u32).clamp(*BLOCK_PAGES.start(), *BLOCK_PAGES.end());
     }
 
     /// Reads the last pages of the feed side by side; `None` where they cannot be shown to join, or it is not worth it.
@@ -325,7 +342,6 @@ fn contents(records: &[Result<Record, Rejected>]) -> impl Iterator<Item = u128> 
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use chrono::{DateTime, TimeDelta, Utc};
     use proptest::prelude::*;
@@ -338,6 +354,9 @@ mod tests {
     use crate::fetch::retry::RetryPolicy;
     use crate::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step, When};
     use crate::source::SOURCES;
+
+    /// However slow the machine is, blocks are as long as they can be.
+    const NO_HURRY: Duration = Duration::from_secs(24 * 3600);
 
     /// The most requests under way at a time.
     const CONCURRENCY: usize = 6;
@@ -374,6 +393,7 @@ mod tests {
             grace: TimeDelta::hours(1),
             max_pages,
             concurrency,
+            time_to_disk: NO_HURRY,
         };
         let fetcher = fetcher(&sandbox);
         let mut walk = NumberedWalk::new(window, plan);
@@ -417,6 +437,7 @@ mod tests {
             grace: TimeDelta::zero(),
             max_pages: 5,
             concurrency: CONCURRENCY,
+            time_to_disk: NO_HURRY,
         };
         let mut walk = NumberedWalk::new(window, plan);
         loop {

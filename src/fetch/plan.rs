@@ -1,5 +1,7 @@
 //! What a walk is asked to do, and which records each part of it may hand on.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::harvest::Horizon;
@@ -18,7 +20,13 @@ pub struct WalkPlan {
     pub max_pages: u32,
     /// How many requests are worth having under way at a time.
     pub concurrency: usize,
+    /// How long a record may take from the service to the disk, where the service gives a page or two in this time: what
+    /// is fetched whole before any of it is filed is made so small.
+    pub time_to_disk: Duration,
 }
+
+/// The usual [`WalkPlan::time_to_disk`].
+pub const TIME_TO_DISK: Duration = Duration::from_secs(5);
 
 impl WalkPlan {
     /// How many slices are fetched side by side: half as many again as requests, so that one which takes longer than those
@@ -29,6 +37,12 @@ impl WalkPlan {
             0 | 1 => 1,
             more => more + more / 2,
         }
+    }
+
+    /// How long the parts that are fetched whole should take: half of the time, since not all come as fast as the one
+    /// before, and all wait for the oldest of those that are fetched beside them.
+    pub(super) fn target_time(&self) -> Duration {
+        self.time_to_disk / 2
     }
 
     /// What a slice may hand on: nothing of the slices after it.

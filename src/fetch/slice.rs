@@ -9,9 +9,12 @@
 //! lies below it: then tokens are followed to their end, whatever the cap, and an answer that may be cut divides the
 //! slice.
 
+use std::time::Instant;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::harvest::{Added, Harvest, Horizon, MOST_IDLE_PAGES, Times};
+use super::plan::WalkPlan;
 use super::{FetchError, Fetcher, PageError};
 use crate::record::{Record, Rejected};
 use crate::source::{Ask, Next, Order, Page, PageSize, Position};
@@ -56,7 +59,7 @@ pub(crate) enum SliceEnd {
 enum Step {
     Ask,
     Complete,
-    Overflow { records: usize, oldest: DateTime<Utc> },
+    Overflow,
     Fail(FetchError),
 }
 
@@ -120,14 +123,10 @@ enum Doubt {
 }
 
 /// Fetches a slice whole, or finds that it has to be divided.
-pub(super) async fn fetch_slice(
-    fetcher: &Fetcher,
-    slice: Slice,
-    horizon: Horizon,
-    max_pages: u32,
-) -> Result<SliceEnd, FetchError> {
-    let source = fetcher.source();
-    let mut walk = SliceWalk::new(slice, horizon, max_pages, source.page_size(), source.order());
+pub(super) async fn fetch_slice(fetcher: &Fetcher, slice: Slice, plan: WalkPlan) -> Result<SliceEnd, FetchError> {
+    let (source, started) = (fetcher.source(), Instant::now());
+    let horizon = plan.horizon(slice);
+    let mut walk = SliceWalk::new(slice, horizon, plan.max_pages, source.page_size(), source.order());
     loop {
         let can_narrow = slice.is_divisible() || walk.is_probing_widely();
         let step = match fetcher.page(&walk.ask(), can_narrow).await {
@@ -140,13 +139,15 @@ pub(super) async fn fetch_slice(
             Err(PageError::TooLarge(error)) => walk.shrink_page(error),
             Err(PageError::Fatal(error)) => Step::Fail(error),
         };
+        let is_overdue = || started.elapsed() > plan.time_to_disk && walk.has_pages_to_spare();
         match step {
+            Step::Ask if is_overdue() => return Ok(walk.overflow()),
             Step::Ask => {}
             Step::Complete => {
                 walk.tell_doubt();
                 return Ok(SliceEnd::Complete(walk.harvest));
             }
-            Step::Overflow { records, oldest } => return Ok(SliceEnd::Overflow { records, oldest }),
+            Step::Overflow => return Ok(walk.overflow()),
             Step::Fail(error) => return Err(error),
         }
     }
@@ -236,11 +237,16 @@ impl SliceWalk {
         }
         let records = self.harvest.records.len();
         let is_over = records > MOST_RECORDS || self.harvest.bytes > MOST_BYTES;
-        (is_over && self.slice.is_divisible()).then(|| self.overflow())
+        (is_over && self.slice.is_divisible()).then_some(Step::Overflow)
     }
 
-    fn overflow(&self) -> Step {
-        Step::Overflow {
+    /// Whether it holds so many pages that shorter slices would surely come back sooner.
+    fn has_pages_to_spare(&self) -> bool {
+        self.slice.is_divisible() && self.harvest.records.len() > 2 * self.usual_size as usize
+    }
+
+    fn overflow(&self) -> SliceEnd {
+        SliceEnd::Overflow {
             records: self.harvest.records.len(),
             oldest: self.oldest,
         }
@@ -275,7 +281,7 @@ impl SliceWalk {
         if count == 0 {
             Step::Complete
         } else if self.slice.is_divisible() {
-            self.overflow()
+            Step::Overflow
         } else {
             same_time(self.oldest, count)
         }
@@ -490,12 +496,13 @@ fn same_time(time: DateTime<Utc>, count: usize) -> Step {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::record::Identity;
-    use crate::window::SlicePlan;
+    use crate::window::{Load, SlicePlan};
 
     const START: i64 = 1_700_000_000_000;
 
@@ -779,7 +786,7 @@ mod tests {
             service.has_tokens = false;
             prop_assume!(!service.feed.is_empty());
             let (end, _) = walk_in(Order::Unknown, &service, slice(-1_000, 5_000), 20, &mut 0, 1);
-            let is_divided = matches!(end, Step::Overflow { .. });
+            let is_divided = end == Step::Overflow;
             prop_assert!(is_divided);
         }
 
@@ -845,7 +852,7 @@ mod tests {
             max_pages in 1_u32..6,
             width in 1_i64..5_000,
         ) {
-            let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to), 100);
+            let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to), 100, Duration::ZERO);
             let mut filed = BTreeMap::new();
             let mut most_seen = 0;
             while let Some(mut part) = plan.next_slice() {
@@ -864,7 +871,8 @@ mod tests {
                     let due = service.feed.iter().filter(|time| START + **time < part.to.timestamp_millis()).count();
                     let have = filed.values().filter(|time| **time < part.to).count();
                     prop_assert_eq!(have, due, "up to {}", part.to);
-                    plan.completed(part, walk.harvest.records.len());
+                    let (records, took) = (walk.harvest.records.len(), Duration::ZERO);
+                    plan.completed(part, Load { records, took });
                     let Some(next) = rest else { break };
                     (part, rest) = next.split(TimeDelta::milliseconds(width));
                 }

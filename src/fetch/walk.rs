@@ -1,6 +1,8 @@
 //! A window as a series of pieces, oldest first, each complete up to where it ends: what a piece brings may be filed at
 //! once, because nothing older is still to come.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
@@ -12,7 +14,7 @@ use super::slice::{SliceEnd, fetch_slice};
 use super::{FetchError, Fetcher};
 use crate::record::{Record, Rejected};
 use crate::source::Paging;
-use crate::window::{Slice, SlicePlan, Window};
+use crate::window::{Load, Slice, SlicePlan, Window};
 
 /// Everything that the service gave for a part of the window, of which all older parts were handed out before.
 #[derive(Debug)]
@@ -45,14 +47,18 @@ enum Way<'a> {
     Numbered(NumberedWalk),
 }
 
-type Fetched = (Slice, Result<SliceEnd, FetchError>);
+struct Fetched {
+    slice: Slice,
+    end: Result<SliceEnd, FetchError>,
+    took: Duration,
+}
 
 impl<'a> Walk<'a> {
     /// A walk over the plan's window.
     pub fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
         let way = match fetcher.source().paging() {
             Paging::Bounded => Way::Slices {
-                slices: SlicePlan::new(plan.window, fetcher.source().page_size()),
+                slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
                 in_flight: FuturesOrdered::new(),
                 is_proven: false,
             },
@@ -109,10 +115,10 @@ async fn next_slice<'a>(
 ) -> Result<Option<Piece>, FetchError> {
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
-            (
-                slice,
-                fetch_slice(fetcher, slice, plan.horizon(slice), plan.max_pages).await,
-            )
+            let started = Instant::now();
+            let end = fetch_slice(fetcher, slice, plan).await;
+            let took = started.elapsed();
+            Fetched { slice, end, took }
         })
     };
     loop {
@@ -121,16 +127,17 @@ async fn next_slice<'a>(
             let Some(slice) = slices.next_slice() else { break };
             in_flight.push_back(fetch(slice));
         }
-        let Some((slice, end)) = in_flight.next().await else {
+        let Some(Fetched { slice, end, took }) = in_flight.next().await else {
             return Ok(None);
         };
         match end? {
             SliceEnd::Complete(harvest) => {
-                slices.completed(slice, harvest.records.len());
+                let records = harvest.records.len();
+                slices.completed(slice, Load { records, took });
                 *is_proven = true;
                 return Ok(Some(Piece::of(harvest, slice.to)));
             }
-            SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, records),
+            SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, Load { records, took }),
             SliceEnd::TooWide => slices.too_wide(slice),
         }
         // What lies behind it is as long as it was, and comes again in slices of the new length.
@@ -161,7 +168,6 @@ mod tests {
     use chrono::TimeDelta;
     use std::collections::BTreeMap;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -169,6 +175,7 @@ mod tests {
     use crate::env::{Env, Faults};
     use crate::fetch::host::Host;
     use crate::fetch::http::Http;
+    use crate::fetch::plan::TIME_TO_DISK;
     use crate::fetch::retry::RetryPolicy;
     use crate::sandbox::{Api, Event, Options, Sandbox};
     use crate::source::SOURCES;
@@ -197,12 +204,40 @@ mod tests {
         while let Some(piece) = walk.next_piece().await.unwrap() {
             let number = |record: &Record| {
                 let value: serde_json::Value = serde_json::from_str(&record.line).unwrap();
-                let id = value.get("uniqId").or(value.get("identifier")).unwrap();
+                let id = ["uniqId", "identifier", "id"]
+                    .iter()
+                    .find_map(|key| value.get(key))
+                    .unwrap();
                 (record.time, id.as_str().unwrap().parse().unwrap())
             };
             pieces.push((piece.records.iter().map(number).collect(), piece.done_to));
         }
         pieces
+    }
+
+    #[tokio::test]
+    async fn of_slow_pages_no_more_are_read_before_the_first_is_handed_on_than_time_allows() {
+        // A page is a hundred records of mail, ten of the feed, and takes 10 ms at least.
+        for (api, stream, most) in [(Api::Mail, "yandex-mail", 700), (Api::Tfc, "tfc", 80)] {
+            for concurrency in [1, 4] {
+                let events = (0..3_000).map(|n| Event::minimal(api, now() - TimeDelta::seconds(n), n.to_string()));
+                let events = events.take(if api == Api::Tfc { 190 } else { 3_000 }).collect();
+                let mut options = Options::empty(Arc::new(now)).give(api, events);
+                options.latency = Duration::from_millis(10);
+                options[Api::Tfc].page_cap = Some(10);
+                let plan = WalkPlan {
+                    window: Window::new(now() - TimeDelta::hours(1), now()),
+                    now: now(),
+                    grace: TimeDelta::zero(),
+                    max_pages: 20,
+                    concurrency,
+                    time_to_disk: Duration::from_millis(60),
+                };
+                let pieces = pieces(options, stream, plan).await;
+                let largest = pieces.iter().map(|(records, _)| records.len()).max().unwrap();
+                assert!(largest <= most, "{stream}, {concurrency}: {largest}");
+            }
+        }
     }
 
     proptest! {
@@ -232,6 +267,7 @@ mod tests {
                 grace: TimeDelta::minutes(2),
                 max_pages,
                 concurrency,
+                time_to_disk: TIME_TO_DISK,
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let pieces = runtime.block_on(pieces(Options::empty(Arc::new(now)).give(api, events), stream, plan));

@@ -32,6 +32,9 @@ const DELAY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 const IMPATIENCE: Duration = Duration::from_millis(400);
 
+/// However slow the machine is, as much is asked for at a time as can be: a slow answer must not change what is asked.
+const NO_HURRY: Duration = Duration::from_secs(24 * 3600);
+
 /// When the tests began: the records are the same ones in every walk.
 static BEGUN: LazyLock<DateTime<Utc>> = LazyLock::new(|| at(0));
 
@@ -190,6 +193,7 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
         grace: TimeDelta::minutes(2),
         max_pages: 2,
         concurrency: 1,
+        time_to_disk: NO_HURRY,
     };
     let mut walk = Walk::new(&fetcher, plan);
     let (mut lines, mut received) = (BTreeSet::new(), 0);
@@ -530,6 +534,7 @@ async fn a_service_that_refuses_is_asked_four_times_in_fourteen_to_twenty_one_se
         grace: TimeDelta::zero(),
         max_pages: 2,
         concurrency: 1,
+        time_to_disk: NO_HURRY,
     };
     let begun = tokio::time::Instant::now();
     let error = Walk::new(&fetcher, plan).next_piece().await.unwrap_err();
