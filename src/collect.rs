@@ -3,14 +3,14 @@
 mod filing;
 mod journal;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use tokio::task::spawn_blocking;
 use tracing::Span;
 
-use crate::archive::{AppendError, Appended, Archive, FileError, Lock, Ran, Runs, Sifted, WriteError};
+use crate::archive::{Appended, Archive, Batch, FileError, Lock, Ran, Runs, Sifted, WriteError};
 use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
 use crate::fetch::host::Hosts;
@@ -23,7 +23,7 @@ use crate::fetch::{Effort, FetchError, Fetcher};
 use crate::forward::{Bell, Forwarded};
 use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
-use crate::record::{Record, Rejected};
+use crate::record::Rejected;
 use crate::stop::Stop;
 use crate::window::{Asked, Range, Window, bound};
 use filing::{Desk, Filing};
@@ -313,8 +313,9 @@ impl Collected {
     ) -> Result<(), CollectError> {
         self.received += piece.received;
         self.reject(&piece.rejected, archive, now)?;
-        for (date, records) in by_day(piece.records) {
-            self.file_day(records, archive, now, yardstick)?;
+        for batch in Batch::by_day(piece.records) {
+            let date = batch.date();
+            self.file_day(batch, archive, now, yardstick)?;
             // What comes next is newer, but for a little at the seam.
             archive.forget_before(date.pred_opt().unwrap_or(date));
         }
@@ -324,22 +325,19 @@ impl Collected {
 
     fn file_day(
         &mut self,
-        records: Vec<Record>,
+        batch: Batch,
         archive: &mut Archive,
         now: DateTime<Utc>,
         yardstick: &Yardstick,
     ) -> Result<(), CollectError> {
-        let newest = records.iter().map(|record| record.time).max();
-        let Sifted { new, conflicts, .. } = archive.sift(records)?;
+        let newest = batch.records().last().map(|record| record.time);
+        let Sifted { new, conflicts, .. } = archive.sift(batch)?;
         self.reject(&conflicts, archive, now)?;
-        let late: Vec<_> = new.iter().filter_map(|record| yardstick.needed(record.time)).collect();
-        let result = archive.append(new);
-        let appended = match &result {
-            Ok(appended) | Err(AppendError { appended, .. }) => appended.clone(),
-        };
-        self.note(appended);
-        result.map_err(|error| error.cause)?;
-        late.into_iter().for_each(|needed| self.late.add(needed));
+        if let Some(appended) = archive.append(&new)? {
+            self.note(appended);
+        }
+        let needed = new.records().iter().filter_map(|record| yardstick.needed(record.time));
+        needed.for_each(|needed| self.late.add(needed));
         self.last_record = self.last_record.max(newest.filter(|newest| *newest <= now));
         Ok(())
     }
@@ -353,19 +351,8 @@ impl Collected {
     }
 
     fn note(&mut self, appended: Appended) {
-        for file in &appended.files {
-            tracing::debug!(file, "appended to");
-        }
+        tracing::debug!(file = appended.file, "appended to");
         self.appended += appended.records;
-        self.files.extend(appended.files);
+        self.files.insert(appended.file);
     }
-}
-
-/// Records by their UTC days, oldest first: so many identities as one day file holds are in memory, not those of a month.
-fn by_day(records: Vec<Record>) -> BTreeMap<NaiveDate, Vec<Record>> {
-    let mut days: BTreeMap<NaiveDate, Vec<Record>> = BTreeMap::new();
-    for record in records {
-        days.entry(record.time.date_naive()).or_default().push(record);
-    }
-    days
 }

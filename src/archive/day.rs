@@ -45,6 +45,14 @@ impl Day {
         }
     }
 
+    /// No records yet, and room for so many.
+    pub(super) fn with_room(records: usize) -> Self {
+        Self {
+            contents: Digests::with_capacity_and_hasher(records, Default::default()),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, identity: Identity) {
         self.contents.insert(identity.content);
         if identity.key != identity.content {
@@ -54,6 +62,7 @@ impl Day {
 
     /// Takes in records that were appended at `offset` of the file.
     pub(super) fn append(&mut self, records: &[Record], mut offset: u64) {
+        self.contents.reserve(records.len());
         let mut outline = self.outline.take().filter(|outline| outline.end() == offset);
         for record in records {
             self.add(record.identity);

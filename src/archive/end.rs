@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::Archive;
+use super::batch::Batch;
 use super::day::{Day, Part};
 use super::storage::{FileError, open_for_reading};
 use super::tail::{self, Tail};
-use crate::record::Record;
 
 /// How much more than the overlap a noted end holds: services are asked for a little more, and round.
 const TAIL_MARGIN: TimeDelta = TimeDelta::seconds(10);
@@ -58,17 +58,14 @@ impl Archive {
         Tail::describe(date, &mut file, milestone, outline.end()).ok()?
     }
 
-    /// Reads the end of a day file if that tells all of these records, else all of it.
-    pub(super) fn read_as_little(&mut self, date: NaiveDate, records: &[Record]) -> Result<Day, FileError> {
-        if let Some(day) = self.read_tail(date, |_| {})?
-            && records
-                .iter()
-                .filter(|record| record.time.date_naive() == date)
-                .all(|record| day.can_judge(record))
+    /// Reads the end of the day's file if that tells all of these records, else all of it.
+    pub(super) fn read_as_little(&mut self, batch: &Batch) -> Result<Day, FileError> {
+        if let Some(day) = self.read_tail(batch.date(), |_| {})?
+            && batch.records().iter().all(|record| day.can_judge(record))
         {
             return Ok(day);
         }
-        self.read_day(date, |_| {})
+        self.read_day(batch.date(), |_| {})
     }
 
     /// Reads the day file of a date from the milestone that is noted for it; `None` where the note does not fit.

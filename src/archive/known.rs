@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
+use super::batch::Batch;
 use super::day::{Day, Known};
 use crate::record::{Record, Rejected};
 
@@ -16,11 +17,11 @@ pub(super) struct KnownDays {
     days: BTreeMap<NaiveDate, Day>,
 }
 
-/// Records that came, sorted out.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The records of a day that came, sorted out.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Sifted {
-    /// Those that the archive does not hold, each once, in the order in which they came.
-    pub new: Vec<Record>,
+    /// Those that the archive does not hold, each once.
+    pub new: Batch,
     /// How many are there already, or came more than once.
     pub duplicates: u64,
     /// Those that have the id of another record; they belong into the rejected file.
@@ -28,12 +29,6 @@ pub struct Sifted {
 }
 
 impl KnownDays {
-    /// Whether what was read of the record's day tells whether it is kept.
-    pub(super) fn can_judge(&self, record: &Record) -> bool {
-        self.day(record.time.date_naive())
-            .is_some_and(|day| day.can_judge(record))
-    }
-
     /// What was read of a day.
     pub(super) fn day(&self, date: NaiveDate) -> Option<&Day> {
         self.days.get(&date)
@@ -58,24 +53,26 @@ impl KnownDays {
     pub(super) fn forget_before(&mut self, date: NaiveDate) {
         self.days = self.days.split_off(&date);
     }
+}
 
-    /// Sorts records out by what the day file of each one's own UTC day holds, and by each other.
-    pub(super) fn sift(&self, records: Vec<Record>) -> Sifted {
-        let mut sifted = Sifted::default();
-        let mut batch: BTreeMap<NaiveDate, Day> = BTreeMap::new();
-        for record in records {
-            let date = record.time.date_naive();
-            let came = batch.entry(date).or_default();
-            let kept = self.days.get(&date).map_or(Known::No, |day| day.knows(record.identity));
-            match (kept, came.knows(record.identity)) {
-                (Known::Yes, _) | (_, Known::Yes) => sifted.duplicates += 1,
-                (Known::Otherwise, _) | (_, Known::Otherwise) => sifted.conflicts.push(record.into_rejected(CONFLICT)),
-                (Known::No, Known::No) => {
-                    came.add(record.identity);
-                    sifted.new.push(record);
-                }
+/// Sorts records out by what the file of their day holds, and by each other.
+pub(super) fn sift(batch: Batch, day: &Day) -> Sifted {
+    let (mut duplicates, mut conflicts) = (0, Vec::new());
+    let mut came = Day::with_room(batch.records().len());
+    let new = batch.filter(|record| {
+        match (day.knows(record.identity), came.knows(record.identity)) {
+            (Known::Yes, _) | (_, Known::Yes) => duplicates += 1,
+            (Known::Otherwise, _) | (_, Known::Otherwise) => conflicts.push(record.into_rejected(CONFLICT)),
+            (Known::No, Known::No) => {
+                came.add(record.identity);
+                return Some(record);
             }
         }
-        sifted
+        None
+    });
+    Sifted {
+        new,
+        duplicates,
+        conflicts,
     }
 }

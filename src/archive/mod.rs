@@ -4,6 +4,7 @@
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 
 mod append;
+mod batch;
 mod count;
 mod day;
 mod day_file;
@@ -31,13 +32,13 @@ mod verify;
 #[cfg(unix)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-pub use append::{AppendError, Appended};
+pub use append::Appended;
+pub use batch::Batch;
 pub use count::{DayCount, count_days};
 pub use heal::Healed;
 pub use known::Sifted;
@@ -57,7 +58,7 @@ use rejected::RejectedFile;
 use storage::{Disk, Nowhere, Storage};
 use tail::Tail;
 
-use crate::record::{Reader, Record, Rejected, Shape};
+use crate::record::{Reader, Rejected, Shape};
 
 /// The day files of one stream, open for a run.
 ///
@@ -149,25 +150,27 @@ impl Archive {
         self.healed
     }
 
-    /// Sorts records out: those that the day files of their own UTC days do not hold, and the others.
+    /// Sorts the records of a day out: those that its file does not hold, and the others.
     ///
-    /// The day files are read where they were not yet, and remembered; see [`Archive::forget_before`]. New records are
-    /// remembered only when they have been appended: sift a slice as one.
+    /// The file is read if it was not yet, and remembered; see [`Archive::forget_before`]. New records are remembered only
+    /// when they have been appended: sift all that came of a day as one.
     ///
     /// # Errors
     ///
-    /// If a day file cannot be read.
-    pub fn sift(&mut self, records: Vec<Record>) -> Result<Sifted, FileError> {
-        let undecided = records.iter().filter(|record| !self.known.can_judge(record));
-        let dates: BTreeSet<NaiveDate> = undecided.map(|record| record.time.date_naive()).collect();
-        for date in dates {
-            let day = match self.known.day(date) {
-                None => self.read_as_little(date, &records)?,
-                Some(_) => self.read_day(date, |_| {})?,
-            };
+    /// If the day file cannot be read.
+    pub fn sift(&mut self, batch: Batch) -> Result<Sifted, FileError> {
+        let date = batch.date();
+        let can_judge = |day: &Day| batch.records().iter().all(|record| day.can_judge(record));
+        let read = match self.known.day(date) {
+            Some(day) if can_judge(day) => None,
+            Some(_) => Some(self.read_day(date, |_| {})?),
+            None => Some(self.read_as_little(&batch)?),
+        };
+        if let Some(day) = read {
             self.known.put(date, day);
         }
-        Ok(self.known.sift(records))
+        let nothing = Day::default();
+        Ok(known::sift(batch, self.known.day(date).unwrap_or(&nothing)))
     }
 
     /// Forgets what the day files before `date` hold, so that a walk over many days takes the memory of few. A record of

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::faulty::Faulty;
 use super::storage::Disk;
 use super::*;
-use crate::record::{Sameness, Shape};
+use crate::record::{Record, Sameness, Shape};
 
 /// Records with an id, as those of Terraform.
 const SHAPE: Shape = Shape {
@@ -114,7 +114,62 @@ impl Catalog {
 }
 
 /// Sifts and appends, as a run does with a slice.
-fn file(archive: &mut Archive, records: Vec<Record>) -> Appended {
-    let sifted = archive.sift(records).unwrap();
-    archive.append(sifted.new).unwrap()
+fn file(archive: &mut Archive, records: Vec<Record>) -> Kept {
+    let sifted = archive.sift_all(records).unwrap();
+    archive.append_all(sifted.new).unwrap()
+}
+
+/// What was sifted of several days.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct SiftedAll {
+    new: Vec<Record>,
+    duplicates: u64,
+    conflicts: Vec<Rejected>,
+}
+
+/// What was appended to several days, as far as it went.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kept {
+    records: u64,
+    bytes: u64,
+    files: Vec<String>,
+}
+
+/// Where appending to several days stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+struct Stopped {
+    appended: Kept,
+    cause: WriteError,
+}
+
+impl Archive {
+    /// Sifts the records of several days, one day after the other.
+    fn sift_all(&mut self, records: Vec<Record>) -> Result<SiftedAll, FileError> {
+        let mut all = SiftedAll::default();
+        for batch in Batch::by_day(records) {
+            let sifted = self.sift(batch)?;
+            all.new.extend_from_slice(sifted.new.records());
+            all.duplicates += sifted.duplicates;
+            all.conflicts.extend(sifted.conflicts);
+        }
+        Ok(all)
+    }
+
+    /// Appends the records of several days, one day after the other.
+    fn append_all(&mut self, records: Vec<Record>) -> Result<Kept, Stopped> {
+        let mut kept = Kept::default();
+        for batch in Batch::by_day(records) {
+            match self.append(&batch) {
+                Ok(appended) => {
+                    let appended = appended.unwrap();
+                    kept.records += appended.records;
+                    kept.bytes += appended.bytes;
+                    kept.files.push(appended.file);
+                }
+                Err(cause) => return Err(Stopped { appended: kept, cause }),
+            }
+        }
+        Ok(kept)
+    }
 }

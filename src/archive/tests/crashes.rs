@@ -134,7 +134,10 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
         let mut archive = catalog.open();
         assert_eq!(archive.healed(), Healed::default());
         assert_eq!(archive.recover(now()).unwrap(), last);
-        assert_eq!(archive.sift(records.clone()).unwrap().duplicates, records.len() as u64);
+        assert_eq!(
+            archive.sift_all(records.clone()).unwrap().duplicates,
+            records.len() as u64
+        );
         assert_eq!(fs::read(&path).unwrap(), mended);
     }
 }
@@ -207,8 +210,8 @@ fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
     let run = |catalog: &Catalog| -> Result<(), ()> {
         let mut archive = catalog.try_open().map_err(drop)?;
         archive.recover(now()).map_err(drop)?;
-        let sifted = archive.sift(second.clone()).map_err(drop)?;
-        archive.append(sifted.new).map_err(drop)?;
+        let sifted = archive.sift_all(second.clone()).map_err(drop)?;
+        archive.append_all(sifted.new).map_err(drop)?;
         archive
             .reject(&[second[0].clone().into_rejected("odd")], now())
             .map(drop)
@@ -324,11 +327,11 @@ impl World {
     fn file(&mut self, numbers: &[u8]) {
         let Some(mut archive) = self.archive.take() else { return };
         let records = numbers.iter().map(|number| numbered(*number)).collect();
-        let Ok(sifted) = archive.sift(records) else { return };
+        let Ok(sifted) = archive.sift_all(records) else { return };
         let mut new = sifted.new.clone();
         new.sort_by_key(|record| record.time);
         let new: Vec<u8> = new.iter().map(number_of).collect();
-        match archive.append(sifted.new) {
+        match archive.append_all(sifted.new) {
             Ok(appended) => {
                 assert_eq!(appended.records, new.len() as u64);
                 self.confirmed.extend(numbers);
@@ -337,7 +340,10 @@ impl World {
             Err(error) => {
                 self.confirmed.extend(&new[..error.appended.records as usize]);
                 self.assert_no_hole(&new);
-                assert!(archive.append(vec![numbered(0)]).is_err(), "it goes on after an error");
+                assert!(
+                    archive.append_all(vec![numbered(0)]).is_err(),
+                    "it goes on after an error"
+                );
             }
         }
     }

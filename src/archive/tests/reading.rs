@@ -138,8 +138,8 @@ fn records_are_compared_with_the_files_of_their_own_days() {
         record("d", "2025-06-09T23:59:59Z"),
         record("e", "2025-06-11T00:00:00Z"),
     ];
-    let expected = vec![came[1].clone(), came[4].clone(), came[5].clone()];
-    let sifted = archive.sift(came).unwrap();
+    let expected = vec![came[4].clone(), came[1].clone(), came[5].clone()];
+    let sifted = archive.sift_all(came).unwrap();
     assert_eq!(sifted.new, expected);
     assert_eq!(
         (sifted.duplicates, sifted.conflicts.len()),
@@ -155,7 +155,7 @@ fn what_repeats_in_one_batch_is_kept_once() {
     let same_value = Record::read(r#"{ "timestamp":"2025-06-09T10:00:00Z","id":"\u0061" }"#, &SHAPE).unwrap();
     let sifted = catalog
         .open()
-        .sift(vec![twice.clone(), same_value, twice.clone()])
+        .sift_all(vec![twice.clone(), same_value, twice.clone()])
         .unwrap();
     assert_eq!((sifted.new, sifted.duplicates), (vec![twice], 2));
 }
@@ -172,7 +172,7 @@ fn an_id_that_is_not_unique_never_costs_a_record() {
         let mut came = vec![other("first"), other("second"), other("third"), other("second")];
         came.rotate_left(run);
         let first = came[0].clone();
-        let sifted = archive.sift(came).unwrap();
+        let sifted = archive.sift_all(came).unwrap();
         if run == 0 {
             assert_eq!(sifted.new, [first]);
             assert_eq!(sifted.conflicts.len(), 3);
@@ -183,7 +183,7 @@ fn an_id_that_is_not_unique_never_costs_a_record() {
             archive.reject(&sifted.conflicts, now()).unwrap(),
             if run == 0 { 2 } else { 0 }
         );
-        archive.append(sifted.new).unwrap();
+        archive.append_all(sifted.new).unwrap();
     }
     assert_eq!(catalog.text("2025-06-09").lines().count(), 1);
     assert_eq!(catalog.notes().lines().count(), 2);
@@ -200,7 +200,7 @@ fn two_kept_records_with_one_id_are_both_known() {
     let two = r#"{"id": "a", "timestamp": "2025-06-09T10:00:00Z", "n": 2}"#;
     let catalog = Catalog::with(&[("2025-06-09", &format!("{one}\n{two}\n"))]);
     let came = [one, two].map(|json| Record::read(json, &SHAPE).unwrap()).to_vec();
-    assert_eq!(catalog.open().sift(came).unwrap().duplicates, 2);
+    assert_eq!(catalog.open().sift_all(came).unwrap().duplicates, 2);
 }
 
 #[test]
@@ -212,5 +212,5 @@ fn a_forgotten_day_is_read_again() {
     archive.forget_before(new.time.date_naive());
     assert!(archive.known.day(old.time.date_naive()).is_none());
     assert!(archive.known.day(new.time.date_naive()).is_some());
-    assert_eq!(archive.sift(vec![old, new]).unwrap().duplicates, 2);
+    assert_eq!(archive.sift_all(vec![old, new]).unwrap().duplicates, 2);
 }

@@ -89,7 +89,7 @@ fn only_the_end_of_the_newest_file_is_read() {
         archive.recover(now()).unwrap(),
         Some(minute(599, Sameness::Content).time)
     );
-    let sifted = archive.sift(minutes(597..602, Sameness::Content)).unwrap();
+    let sifted = archive.sift_all(minutes(597..602, Sameness::Content)).unwrap();
     assert_eq!((sifted.new.len(), sifted.duplicates), (2, 3));
 }
 
@@ -99,7 +99,10 @@ fn a_record_before_the_end_has_the_whole_file_read() {
     let mut archive = catalog.open_for(Sameness::Content);
     archive.recover(now()).unwrap();
     assert_eq!(
-        archive.sift(minutes([3, 599], Sameness::Content)).unwrap().duplicates,
+        archive
+            .sift_all(minutes([3, 599], Sameness::Content))
+            .unwrap()
+            .duplicates,
         2
     );
 }
@@ -111,7 +114,7 @@ fn an_id_is_compared_with_the_whole_file() {
     let mut archive = catalog.open_for(Sameness::Id);
     archive.recover(now()).unwrap();
     let same_id = record("3", "2025-06-09T09:59:30Z");
-    let sifted = archive.sift(vec![same_id]).unwrap();
+    let sifted = archive.sift_all(vec![same_id]).unwrap();
     assert_eq!((sifted.new.len(), sifted.conflicts.len()), (0, 1));
 }
 
@@ -129,7 +132,7 @@ fn late_records_move_nothing_and_are_known() {
     assert!(catalog.reads_only_the_end());
     let mut archive = catalog.open_for(Sameness::Content);
     assert_eq!(archive.recover(now()).unwrap(), Some(time("2025-06-09T10:00:00Z")));
-    assert_eq!(archive.sift(late()).unwrap().duplicates, 2);
+    assert_eq!(archive.sift_all(late()).unwrap().duplicates, 2);
 }
 
 #[test]
@@ -213,7 +216,7 @@ fn just_after_midnight_the_ends_of_two_files_are_noted() {
     let mut archive = catalog.open_for(Sameness::Content);
     archive.recover(now()).unwrap();
     let last_three = night().split_off(1438);
-    assert_eq!(archive.sift(last_three).unwrap().duplicates, 3);
+    assert_eq!(archive.sift_all(last_three).unwrap().duplicates, 3);
     let yesterday = archive.known.day(DAY.parse().unwrap()).unwrap();
     assert_eq!(yesterday.knows(minute(3, Sameness::Content).identity), day::Known::No);
 }
@@ -349,7 +352,7 @@ proptest! {
             prop_assert_eq!(with.recover(now()).unwrap(), without.recover(now()).unwrap());
             for (first, count) in &asked {
                 let records = minutes(*first..first + count, sameness);
-                prop_assert_eq!(with.sift(records.clone()).unwrap(), without.sift(records).unwrap());
+                prop_assert_eq!(with.sift_all(records.clone()).unwrap(), without.sift_all(records).unwrap());
             }
         }
     }

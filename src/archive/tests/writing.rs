@@ -38,7 +38,7 @@ fn each_record_goes_to_the_file_of_its_own_utc_day_in_the_order_of_time() {
     let files = ["mail_2025-06-09.log", "mail_2025-06-10.log", "mail_2025-06-11.log"].map(str::to_owned);
     assert_eq!(
         appended,
-        Appended {
+        Kept {
             records: 6,
             bytes: bytes as u64,
             files: files.to_vec()
@@ -51,7 +51,7 @@ fn a_day_is_on_disk_before_the_next_is_begun() {
     let catalog = Catalog::with(&[("2025-06-10", "")]);
     let mut archive = catalog.open();
     catalog.log();
-    archive.append(three_days()).unwrap();
+    archive.append_all(three_days()).unwrap();
     let expected = [
         "write mail_2025-06-09.log",
         "sync mail_2025-06-09.log",
@@ -68,7 +68,9 @@ fn a_day_is_on_disk_before_the_next_is_begun() {
 #[test]
 fn nothing_to_append_makes_no_file() {
     let catalog = Catalog::new();
-    assert_eq!(catalog.open().append(Vec::new()).unwrap(), Appended::default());
+    let mut archive = catalog.open();
+    let empty = Batch::by_day(three_days()).next().unwrap().filter(|_| None);
+    assert_eq!(archive.append(&empty).unwrap(), None);
     assert_eq!(catalog.location.day_files().unwrap(), []);
 }
 
@@ -77,8 +79,8 @@ fn what_was_appended_is_known() {
     let catalog = Catalog::new();
     let mut archive = catalog.open();
     file(&mut archive, three_days());
-    assert_eq!(archive.sift(three_days()).unwrap().duplicates, 6);
-    assert_eq!(catalog.open().sift(three_days()).unwrap().duplicates, 6);
+    assert_eq!(archive.sift_all(three_days()).unwrap().duplicates, 6);
+    assert_eq!(catalog.open().sift_all(three_days()).unwrap().duplicates, 6);
 }
 
 #[test]
@@ -100,7 +102,7 @@ fn a_dry_run_does_all_and_writes_nothing() {
     let catalog = Catalog::new();
     let mut archive = catalog.dry_run();
     assert_eq!(file(&mut archive, three_days()).records, 6);
-    assert_eq!(archive.sift(three_days()).unwrap().duplicates, 6);
+    assert_eq!(archive.sift_all(three_days()).unwrap().duplicates, 6);
     let rejected = record("x", "2025-06-09T00:00:00Z").into_rejected("odd");
     assert_eq!(archive.reject(std::slice::from_ref(&rejected), now()).unwrap(), 1);
     assert_eq!(archive.reject(&[rejected], now()).unwrap(), 0);
@@ -146,7 +148,7 @@ fn links_and_pipes_in_the_place_of_a_day_file_are_refused_and_left_alone() {
         plant(catalog.path("2025-06-10"));
         let mut archive = catalog.open();
         assert_eq!(archive.recover(now()).unwrap(), None);
-        let error = archive.append(three_days()).unwrap_err();
+        let error = archive.append_all(three_days()).unwrap_err();
         assert_eq!(error.appended.files, ["mail_2025-06-09.log"]);
         assert_eq!(error.appended.records, 3);
         let message = error.to_string();
@@ -166,12 +168,12 @@ fn an_error_says_what_is_kept_and_ends_all_writing() {
         let mut archive = catalog.open();
         // Open twice, look, write, sync, sync the folder: the fault comes at the write of the second day.
         catalog.disk.arm(6 + 3, fault);
-        let error = archive.append(three_days()).unwrap_err();
+        let error = archive.append_all(three_days()).unwrap_err();
         assert_eq!(error.appended.files, ["mail_2025-06-09.log"], "{fault:?}");
         assert!(error.to_string().contains("cannot write to "), "{error}");
         assert!(error.to_string().contains("mail_2025-06-10.log"), "{error}");
         catalog.disk.restart();
-        let error = archive.append(three_days()).unwrap_err();
+        let error = archive.append_all(three_days()).unwrap_err();
         assert!(matches!(error.cause, WriteError::Spent { .. }));
         assert!(matches!(
             archive.reject(&[three_days()[0].clone().into_rejected("x")], now()),
@@ -181,7 +183,7 @@ fn an_error_says_what_is_kept_and_ends_all_writing() {
 
         let mut archive = catalog.open();
         file(&mut archive, three_days());
-        assert_eq!(archive.sift(three_days()).unwrap().duplicates, 6);
+        assert_eq!(archive.sift_all(three_days()).unwrap().duplicates, 6);
     }
 }
 
@@ -189,12 +191,19 @@ fn an_error_says_what_is_kept_and_ends_all_writing() {
 fn what_was_not_synced_is_not_known() {
     let catalog = Catalog::new();
     let mut archive = catalog.open();
-    archive.sift(three_days()).unwrap();
+    archive.sift_all(three_days()).unwrap();
     catalog.disk.arm(4, Fault::Broken(0));
-    let error = archive.append(three_days()).unwrap_err();
-    assert_eq!(error.appended, Appended::default());
+    let error = archive.append_all(three_days()).unwrap_err();
+    assert_eq!(error.appended, Kept::default());
     assert!(error.to_string().starts_with("cannot sync "), "{error}");
-    assert_eq!(archive.known.sift(three_days()).new.len(), 6);
+    let kept = |day: &str| {
+        archive
+            .known
+            .day(day.parse().unwrap())
+            .unwrap()
+            .knows(three_days()[4].identity)
+    };
+    assert_eq!(kept("2025-06-09"), day::Known::No);
 }
 
 #[test]
@@ -202,7 +211,7 @@ fn a_time_without_a_day_file_is_an_error_and_not_a_file() {
     let catalog = Catalog::new();
     let mut far = record("a", "2025-06-09T10:00:00Z");
     far.time = DateTime::<Utc>::MAX_UTC;
-    let error = catalog.open().append(vec![far]).unwrap_err();
+    let error = catalog.open().append_all(vec![far]).unwrap_err();
     assert!(matches!(error.cause, WriteError::NoDay { .. }));
     assert_eq!(fs::read_dir(catalog.folder.path()).unwrap().count(), 1);
 }
