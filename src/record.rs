@@ -316,7 +316,7 @@ impl Reader {
     /// The identity of the record that was scanned last.
     fn identity(&self, content: u128) -> Identity {
         let id = match self.shape.sameness {
-            Sameness::Id => self.id().map(|found| found.hash),
+            Sameness::Id => self.id().map(|found| found.hash(&self.line)),
             Sameness::Content => None,
         };
         Identity {

@@ -173,7 +173,7 @@ fn read(path: &Path) -> Result<Noted, FileError> {
 impl Noted {
     fn add(&mut self, [record, file, offset]: [Option<&Found>; 3], form: &str) {
         if let Some(record) = record {
-            self.records.insert(record.hash);
+            self.records.insert(record.hash(form));
         } else if let (Some(file), Some(offset)) = (file, offset)
             && let (Ok(file), Ok(offset)) = (
                 serde_json::from_str(&form[file.range.clone()]),

@@ -24,6 +24,11 @@ impl<'a> Input<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    /// All text from the next byte on, which must begin a character.
+    pub(super) fn text(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
     /// All bytes from the next one on.
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.text.as_bytes()[self.at..]

@@ -87,7 +87,8 @@ fn find<'a>(text: &'a str, name: &str) -> Option<Input<'a>> {
             return None;
         }
         form.clear();
-        let is_wanted = text::copy_string(&mut input, &mut form).ok()? == wanted;
+        text::copy_string(&mut input, &mut form).ok()?;
+        let is_wanted = form == wanted;
         take(&mut input, b':')?;
         if is_wanted {
             take(&mut input, b'[')?;

@@ -1,27 +1,27 @@
 //! JSON strings → their form: every character as itself where it may stand so.
 
+use wide::u8x16;
+
 use super::Malformed;
+use super::copy::push_start;
 use super::input::Input;
 
-/// Appends the form of a string, with its quotes, and gives it; the next byte is the opening quote.
-///
-/// Where string and form are the same it gives the string: bytes that were written just now are slower to read.
-#[inline]
-pub(super) fn copy_string<'l, 'a: 'l>(input: &mut Input<'a>, line: &'l mut String) -> Result<&'l str, Malformed> {
+/// Appends the form of a string, with its quotes; the next byte is the opening quote.
+#[inline(always)]
+pub(super) fn copy_string(input: &mut Input<'_>, line: &mut String) -> Result<(), Malformed> {
     let bytes = input.rest();
     let close = 1 + plain_length(&bytes[1..]);
     if bytes.get(close) != Some(&b'"') {
         return copy_odd_string(input, line);
     }
-    let string = input.take(close + 1);
-    line.push_str(string);
-    Ok(string)
+    push_start(line, input.text(), close + 1);
+    input.advance(close + 1);
+    Ok(())
 }
 
 /// The same for a string that has escapes, or something wrong in it.
 #[cold]
-fn copy_odd_string<'l>(input: &mut Input<'_>, line: &'l mut String) -> Result<&'l str, Malformed> {
-    let start = line.len();
+fn copy_odd_string(input: &mut Input<'_>, line: &mut String) -> Result<(), Malformed> {
     line.push('"');
     input.advance(1);
     loop {
@@ -35,7 +35,7 @@ fn copy_odd_string<'l>(input: &mut Input<'_>, line: &'l mut String) -> Result<&'
     }
     input.advance(1);
     line.push('"');
-    Ok(&line[start..])
+    Ok(())
 }
 
 /// Appends a string's form made from its characters, with its quotes.
@@ -45,30 +45,27 @@ pub(super) fn push_string(text: &str, line: &mut String) {
     line.push('"');
 }
 
-/// How many bytes come before a quote, a backslash or a control character, eight at a time.
+/// How many bytes come before a quote, a backslash or a control character.
+#[inline]
 fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
-    while let Some(chunk) = bytes[length..].first_chunk() {
-        let special = special_bytes(u64::from_le_bytes(*chunk));
+    while let Some(block) = bytes[length..].first_chunk() {
+        let special = special_bytes(*block);
         if special != 0 {
-            return length + special.trailing_zeros() as usize / 8;
+            return length + special.trailing_zeros() as usize;
         }
-        length += chunk.len();
+        length += block.len();
     }
     let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
     length + bytes[length..].iter().take_while(is_plain).count()
 }
 
-/// Sets the high bit of bytes that are a quote, a backslash or below 0x20; the lowest bit set is always right.
-///
-/// `(x - 1) & !x` has a byte's high bit set where the byte is 0, and `x - 0x20` where it is below 0x20; a borrow can
-/// only spoil the bytes above a hit ("Bit Twiddling Hacks", Sean Eron Anderson, "Determine if a word has a byte less
-/// than n").
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    let below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | is(b'"') | is(b'\\')) & (ONES * 0x80)
+/// Sets the bit of each byte that is a quote, a backslash or below 0x20.
+#[inline]
+fn special_bytes(block: [u8; 16]) -> u32 {
+    let block = u8x16::new(block);
+    let is_control = block.min(u8x16::splat(0x1f)).simd_eq(block);
+    (is_control | block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'))).to_bitmask()
 }
 
 /// Appends the form of one escape, or of two that are one character; the next byte is the backslash.
