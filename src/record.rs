@@ -1,6 +1,7 @@
 //! One audit record as it was received: its time, its identity and its line.
 
 mod line;
+mod time;
 
 use std::fmt;
 use std::sync::Arc;
@@ -300,13 +301,12 @@ impl Reader {
         let found = self.scanner.found(Self::TIME).ok_or(Unfit::NoTime { path })?;
         let written = &self.line[found.range.clone()];
         let text = string_form(written).ok_or(Unfit::TimeNotAString { path })?;
-        let Ok(time) = DateTime::parse_from_rfc3339(text) else {
+        let Some(time) = time::read(text) else {
             return Err(Unfit::TimeUnreadable {
                 path,
                 shown: excerpt(text, SHOWN_CHARS),
             });
         };
-        let time = time.to_utc();
         if time.timestamp() < EARLIEST_UNIX_SECONDS {
             return Err(Unfit::TimeTooEarly { path, time });
         }
