@@ -23,12 +23,15 @@ pub(super) fn find(env: &Env, kinds: &[Kind], faults: &mut Faults) {
     let known = variables(kinds);
     for name in env.names().filter(|name| !known.contains(*name) && env.is_set(name)) {
         let is_ours = has_our_prefix(name, kinds);
+        if !is_ours && name.len() < LONG_NAME {
+            continue;
+        }
         let slips = match is_ours {
             true => (name.len() / LETTERS_PER_SLIP).max(SHORT_WORD),
             false => MOST_SLIPS,
         };
         match nearest(name, &known, slips) {
-            Some(meant) if is_ours || name.len() >= LONG_NAME => faults.add(name, suggestion(meant)),
+            Some(meant) => faults.add(name, suggestion(meant)),
             None if is_ours => faults.add(
                 name,
                 "is not a variable of this program, so it changes nothing: remove it, unless another program reads it",
