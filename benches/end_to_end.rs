@@ -292,41 +292,51 @@ fn first_collections(sandbox: &Sandbox, prefixes: &[&str], more: &str, runs: usi
     Ok((Costs::of(costs), last.ok_or("no run")?))
 }
 
-/// A first collection of mail against curl, which downloads the same pages.
+/// First collections of mail against curl, which downloads the same pages, in turns: what else the machine does at the
+/// time then weighs on both.
 fn cpu() -> Result<()> {
     for (flags, label) in [(&[][..], "uncompressed"), (&["--gzip"][..], "gzipped")] {
         let sandbox = Sandbox::start(records(), flags)?;
-        let (ours, place) = first_collections(&sandbox, &["MAIL"], "", runs())?;
-        let lines: usize = place
-            .day_files("MAIL")?
-            .iter()
-            .map(|path| Ok(fs::read(path)?.len()))
-            .sum::<Result<_>>()?;
-        let addresses = place.addresses()?;
-        let config = place.folder.path().join("curl");
-        let compressed = if label == "gzipped" { "compressed\n" } else { "" };
-        let token = sandbox.setting("OAUTH_TOKEN_ARG");
-        let mut text = format!("header=\"Authorization: OAuth {token}\"\n{compressed}");
-        for address in &addresses {
-            text.push_str(&format!("url=\"{address}\"\n"));
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut pages, mut page_bytes, mut line_bytes) = (0, 0, 0);
+        for _ in 0..runs() {
+            let place = Place::new(&sandbox, &["MAIL"], "")?;
+            ours.push(place.run(&["collect"])?);
+            let lengths = place.day_files("MAIL")?;
+            let lengths = lengths.iter().map(|path| Ok(fs::metadata(path)?.len()));
+            line_bytes = lengths.sum::<Result<u64>>()?;
+            let addresses = place.addresses()?;
+            pages = addresses.len();
+            let downloaded = place.folder.path().join("pages");
+            theirs.push(download(&sandbox, &place, &addresses, label == "gzipped", &downloaded)?);
+            page_bytes = fs::metadata(&downloaded)?.len();
         }
-        fs::write(&config, text)?;
-        let pages = place.folder.path().join("pages");
-        let curl = ["curl", "-s", "-f", "-K"].map(OsStr::new);
-        let command: Vec<&OsStr> = curl.into_iter().chain([config.as_os_str()]).collect();
-        let theirs = (0..runs())
-            .map(|_| measure(&command, Some(&pages)))
-            .collect::<Result<_>>()?;
-        let theirs = Costs::of(theirs);
-        let bytes = fs::metadata(&pages)?.len();
+        let (ours, theirs) = (Costs::of(ours), Costs::of(theirs));
         theirs.print(
-            &format!("curl, {} pages, {} MB {label}", addresses.len(), bytes / 1_000_000),
+            &format!("curl, {pages} pages, {} MB {label}", page_bytes / 1_000_000),
             None,
         );
-        let what = format!("collect, {} records, {} MB of lines", records(), lines / 1_000_000);
+        let what = format!("collect, {} records, {} MB of lines", records(), line_bytes / 1_000_000);
         ours.print(&what, Some(ours.median.cpu_ms / theirs.median.cpu_ms));
     }
     Ok(())
+}
+
+/// Lets curl download these pages over one connection into one file.
+fn download(sandbox: &Sandbox, place: &Place, addresses: &[String], is_compressed: bool, to: &Path) -> Result<Cost> {
+    let token = sandbox.setting("OAUTH_TOKEN_ARG");
+    let mut text = format!("header=\"Authorization: OAuth {token}\"\n");
+    if is_compressed {
+        text.push_str("compressed\n");
+    }
+    for address in addresses {
+        text.push_str(&format!("url=\"{address}\"\n"));
+    }
+    let config = place.folder.path().join("curl");
+    fs::write(&config, text)?;
+    let curl = ["curl", "-s", "-f", "-K"].map(OsStr::new);
+    let command: Vec<&OsStr> = curl.into_iter().chain([config.as_os_str()]).collect();
+    measure(&command, Some(to))
 }
 
 /// First collections with 50 ms of latency and so many requests at a time.
