@@ -54,7 +54,8 @@ fn parts(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a page of 100 mail records");
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("read", |bencher| {
-        bencher.iter(|| read_page(&*source, &ask, black_box(&body)).map(|page| page.records.len()));
+        let mut reader = Reader::new(source.shape());
+        bencher.iter(|| read_page(&*source, &mut reader, &ask, black_box(&body)).map(|page| page.records.len()));
     });
     group.bench_function("line form and hashes", |bencher| {
         let mut scanner = Scanner::new(&[&["date"], &["uniqId"]]);

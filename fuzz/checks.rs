@@ -63,7 +63,7 @@ pub(crate) fn pages(bytes: &[u8]) {
         if let Authorization::Minted(request) = source.authorization() {
             let _ = (request.read)(body);
         }
-        let Ok(page) = read_page(&**source, &ask, body) else {
+        let Ok(page) = read_page(&**source, &mut Reader::new(source.shape()), &ask, body) else {
             continue;
         };
         // No record stays behind in the envelope.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Services round bounds, and their ends may be inclusive or exclusive; each slice asks for this much of the one before.
@@ -136,7 +136,7 @@ pub fn ceil_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
 
 /// The form in which every service takes a bound: RFC 3339, UTC, milliseconds.
 pub fn bound(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// A part of a window that is fetched whole before any of it is filed.

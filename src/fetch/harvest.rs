@@ -1,11 +1,9 @@
 //! What the pages of one fetch brought, each record once, and which of it may be filed.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 
-use crate::digest::{Digests, Unhashed};
-use crate::record::{Identity, Record, Rejected};
+use crate::digest::Digests;
+use crate::record::{Record, Rejected};
 use crate::window::{Window, bound};
 
 /// This many pages in a row without a new record: the service is going in a circle.
@@ -24,11 +22,15 @@ pub(crate) struct Horizon {
     pub(crate) possible_to: DateTime<Utc>,
 }
 
+/// For so many records there is room from the beginning: as many as a slice usually brings.
+const USUALLY_HELD: usize = 1_792;
+
 /// The records of one fetch.
 #[derive(Debug)]
 pub(crate) struct Harvest {
     horizon: Horizon,
-    seen: HashSet<Identity, Unhashed>,
+    /// The contents of all records that came; their keys are in them.
+    seen: Digests,
     seen_rejected: Digests,
     /// Those that can be filed.
     pub(crate) records: Vec<Record>,
@@ -67,7 +69,7 @@ impl Harvest {
     pub(crate) fn new(horizon: Horizon) -> Self {
         Self {
             horizon,
-            seen: HashSet::default(),
+            seen: Digests::with_capacity_and_hasher(USUALLY_HELD, Default::default()),
             seen_rejected: Digests::default(),
             records: Vec::new(),
             rejected: Vec::new(),
@@ -108,8 +110,8 @@ impl Harvest {
             let possible_to = bound(self.horizon.possible_to);
             return self.add_rejected(record.into_rejected(format!("its time is in the future, after {possible_to}")));
         }
-        let is_new = self.seen.insert(record.identity);
-        self.bytes += if is_new { size_of::<Identity>() } else { 0 };
+        let is_new = self.seen.insert(record.identity.content);
+        self.bytes += if is_new { size_of::<u128>() } else { 0 };
         if record.time <= self.horizon.filed_to {
             self.received += 1;
             if is_new {
@@ -134,14 +136,12 @@ impl Harvest {
 impl Times {
     fn of(mut times: Vec<DateTime<Utc>>) -> Option<Self> {
         let in_order = times.is_sorted_by(|earlier, later| earlier >= later);
-        match in_order {
-            true => times.reverse(),
-            false => times.sort_unstable(),
-        }
-        let (oldest, newest) = (*times.first()?, *times.last()?);
+        let (oldest, newest) = (*times.iter().min()?, *times.iter().max()?);
+        let half = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(half);
         Some(Self {
             oldest,
-            median: times[times.len() / 2],
+            median: *median,
             newest,
             in_order,
         })

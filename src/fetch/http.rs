@@ -98,7 +98,7 @@ impl Http {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<Vec<u8>, Failure> {
+    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<Bytes, Failure> {
         let request = self.client.get(url).header(AUTHORIZATION, header(authorization)?);
         self.send(request).await
     }
@@ -110,12 +110,12 @@ impl Http {
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
         let answer = self.send(request.body(wiped_when_done(body))).await?;
-        let text = String::from_utf8(answer).map_err(|error| drop(Zeroizing::new(error.into_bytes())));
+        let text = String::from_utf8(answer.to_vec()).map_err(|error| drop(Zeroizing::new(error.into_bytes())));
         text.map(Zeroizing::new).map_err(|()| not_text())
     }
 
     /// Sends a request and counts it.
-    async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
+    async fn send(&self, request: RequestBuilder) -> Result<Bytes, Failure> {
         let started = Instant::now();
         let mut answer = Answer::Nothing;
         let result = self.exchange(request, &mut answer).await;
@@ -125,13 +125,13 @@ impl Http {
     }
 
     /// One exchange; `answer` tells what came, whatever the result is.
-    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Vec<u8>, Failure> {
+    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Bytes, Failure> {
         let response = request.timeout(self.timeout).send().await.map_err(transport)?;
         *answer = Answer::Status(response.status().as_u16());
         if let Some(seconds) = date(response.headers()) {
             self.server_time.store(seconds, Ordering::Relaxed);
         }
-        read_body(accepted(response).await?, LARGEST_BODY).await
+        read_body(accepted(response).await?).await
     }
 
     /// Sends a body by `POST`; any success is enough, whatever the answer says.
@@ -204,17 +204,31 @@ fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The whole body; its bytes are counted as they come out of the decompressor, because a small answer can be a huge body.
-async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {
+async fn read_body(mut response: Response) -> Result<Bytes, Failure> {
+    let announced = response.content_length();
+    let Some(first) = next_chunk(&mut response, 0).await? else {
+        return Ok(Bytes::new());
+    };
+    if announced == Some(first.len() as u64) {
+        // Most pages come in one piece, which need not be copied.
+        return Ok(first);
+    }
     // What an answer announces is not yet there: a lie about gigabytes must cost no memory.
-    let announced = response.content_length().unwrap_or(0).min(1024 * 1024);
-    let mut body = Vec::with_capacity(announced as usize);
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if body.len() + chunk.len() > limit {
-            return Err(Failure::TooLarge { limit });
-        }
+    let expected = announced.unwrap_or(0).min(1024 * 1024) as usize;
+    let mut body = Vec::with_capacity(expected.max(first.len()));
+    body.extend_from_slice(&first);
+    while let Some(chunk) = next_chunk(&mut response, body.len()).await? {
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok(body.into())
+}
+
+/// The next bytes of a body of which so many have come.
+async fn next_chunk(response: &mut Response, come: usize) -> Result<Option<Bytes>, Failure> {
+    match response.chunk().await.map_err(transport)? {
+        Some(chunk) if come + chunk.len() > LARGEST_BODY => Err(Failure::TooLarge { limit: LARGEST_BODY }),
+        chunk => Ok(chunk),
+    }
 }
 
 /// The first bytes of an error's body; a fault while it is read must not hide the status.

@@ -1,15 +1,17 @@
 //! Fetching: one page with its retries here, the pages of a slice in `slice`, the pieces of a window in `walk`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::printable::excerpt;
+use crate::record::Reader;
 use crate::source::{self, Ask, Authorization, BadPage, Page, Source};
 use credentials::{Credentials, Minting};
 use host::Host;
@@ -46,6 +48,7 @@ pub struct Fetcher {
     host: Arc<Host>,
     slots: Semaphore,
     pace: Pace,
+    reader: Mutex<Reader>,
     counters: Counters,
     largest_answer: AtomicUsize,
     pause: Pause,
@@ -163,6 +166,7 @@ impl Fetcher {
     pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
         Self {
             pace: Pace::new(source.requests_per_second()),
+            reader: Mutex::new(Reader::new(source.shape())),
             source,
             http,
             policy,
@@ -271,21 +275,35 @@ impl Fetcher {
     }
 
     async fn get(&self, ask: &Ask, header: &SecretString) -> Result<Page, Failure> {
-        let body = self.body(self.source.page_url(ask), header).await?;
-        let page = source::read_page(&*self.source, ask, http::text(&body)?)?;
-        tracing::debug!(bytes = body.len(), records = page.records.len(), next = ?page.next, "read a page");
-        self.counters.pages.fetch_add(1, Ordering::Relaxed);
-        Ok(page)
+        let url = self.source.page_url(ask);
+        let result = self.body(url.clone(), header).await;
+        let result = result.and_then(|body| Ok((self.read(ask, http::text(&body)?)?, body.len())));
+        match result {
+            Ok((page, bytes)) => {
+                tracing::debug!(%url, bytes, records = page.records.len(), "read a page");
+                self.counters.pages.fetch_add(1, Ordering::Relaxed);
+                Ok(page)
+            }
+            Err(failure) => {
+                tracing::debug!(%url, "asked in vain");
+                Err(failure)
+            }
+        }
+    }
+
+    /// The page that an answer holds. One reader for all of a service's pages: they are alike, and it learns.
+    fn read(&self, ask: &Ask, body: &str) -> Result<Page, BadPage> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        source::read_page(&*self.source, &mut reader, ask, body)
     }
 
     /// The body of an answer, asked for when the host and the pace allow it.
-    async fn body(&self, url: Url, header: &SecretString) -> Result<Vec<u8>, Failure> {
+    async fn body(&self, url: Url, header: &SecretString) -> Result<Bytes, Failure> {
         // It is never closed.
         let _slot = self.slots.acquire().await;
         let _permit = self.host.permit().await;
         self.pace.turn().await;
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(%url, "asking");
         self.http.get(url, header).await
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use chrono::{DateTime, Timelike, Utc};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::field::RecordFields;
@@ -25,7 +26,7 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut text = Text::default();
         event.record(&mut text);
-        let time = (self.clock)().format("%Y-%m-%d %H:%M:%S%.3f");
+        let time = Time((self.clock)());
         let level = word(*event.metadata().level());
         write!(
             writer,
@@ -39,6 +40,22 @@ where
             }
         }
         writeln!(writer)
+    }
+}
+
+/// A time as Python's logging writes it, with milliseconds. A format string would be taken apart anew for each line.
+struct Time(DateTime<Utc>);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = self.0.time();
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        let millisecond = self.0.timestamp_subsec_millis();
+        write!(
+            f,
+            "{} {hour:02}:{minute:02}:{second:02}.{millisecond:03}",
+            self.0.date_naive()
+        )
     }
 }
 

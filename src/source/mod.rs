@@ -252,9 +252,9 @@ impl From<serde_json::Error> for BadPage {
 ///
 /// # Errors
 /// The body is not what the service documents; the answer may have been cut, so asking again can help.
-pub fn read_page(source: &dyn Source, ask: &Ask, body: &str) -> Result<Page, BadPage> {
+pub fn read_page(source: &dyn Source, reader: &mut Reader, ask: &Ask, body: &str) -> Result<Page, BadPage> {
     let mut list = List::find(body, source.list());
-    let records = Reader::new(source.shape()).read_all(&mut list);
+    let records = reader.read_all(&mut list);
     let records = records.map_err(|malformed| BadPage(format!("its list of records: {malformed}")))?;
     let envelope = Envelope {
         json: list.rest(),

@@ -181,6 +181,7 @@ impl Source for YandexAudit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Reader;
     use crate::source::{PageSize, read_page};
     use crate::window::Window;
 
@@ -205,7 +206,9 @@ mod tests {
 
     fn next(body: &str) -> Next {
         let source = source("");
-        read_page(&*source, &ask(Position::First), body).unwrap().next
+        read_page(&*source, &mut Reader::new(source.shape()), &ask(Position::First), body)
+            .unwrap()
+            .next
     }
 
     #[test]
@@ -257,7 +260,10 @@ mod tests {
         let source = source("");
         let ask = ask(Position::First);
         for body in [r#"{"code":7,"message":"no"}"#, "{}", "[]", "<html>"] {
-            assert!(read_page(&*source, &ask, body).is_err(), "{body}");
+            assert!(
+                read_page(&*source, &mut Reader::new(source.shape()), &ask, body).is_err(),
+                "{body}"
+            );
         }
     }
 
