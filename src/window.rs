@@ -191,8 +191,8 @@ impl Slice {
 pub struct Load {
     /// How many records.
     pub records: usize,
-    /// How long they took to fetch.
-    pub took: Duration,
+    /// How long they took to fetch, if that says something of how long others will take.
+    pub took: Option<Duration>,
 }
 
 /// Divides a window into slices that follow each other without a hole, oldest first; how long they are follows from
@@ -304,9 +304,11 @@ impl SlicePlan {
     /// As many records as can be fetched in time at the pace of this load. A page takes what it takes: to ask for less
     /// than one would only make more requests.
     fn wanted_records(&self, load: Load) -> f64 {
-        let in_time = load.records as f64 * self.target_time.as_secs_f64() / load.took.as_secs_f64();
-        // With no time taken this is infinite, or no number at all.
-        in_time.max(self.page_size as f64).min(self.target_records as f64)
+        let most = self.target_records as f64;
+        let Some(took) = load.took else { return most };
+        let in_time = load.records as f64 * self.target_time.as_secs_f64() / took.as_secs_f64();
+        // Where it took no time this is infinite, or no number at all.
+        in_time.max(self.page_size as f64).min(most)
     }
 }
 
@@ -324,12 +326,9 @@ mod tests {
         SlicePlan::new(window, 200, Duration::from_millis(2_500))
     }
 
-    /// So many records in no time.
+    /// So many records, of which nobody knows how long they took.
     fn load(records: usize) -> Load {
-        Load {
-            records,
-            took: Duration::ZERO,
-        }
+        Load { records, took: None }
     }
 
     #[test]
@@ -394,7 +393,7 @@ mod tests {
             for _ in 0..20 {
                 let slice = plan.next_slice().unwrap();
                 last = slice.width().num_seconds() as usize * 10;
-                let took = Duration::from_secs_f64(seconds_a_page * last as f64 / 200.0);
+                let took = Some(Duration::from_secs_f64(seconds_a_page * last as f64 / 200.0));
                 plan.completed(slice, Load { records: last, took });
             }
             assert!(last.abs_diff(records) <= 10, "{seconds_a_page} s: {last}");
@@ -405,7 +404,7 @@ mod tests {
     fn an_answer_that_takes_its_time_to_say_nothing_does_not_shorten_slices() {
         let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
         let first = plan.next_slice().unwrap();
-        let took = Duration::from_secs(50);
+        let took = Some(Duration::from_secs(50));
         plan.completed(first, Load { records: 0, took });
         assert_eq!(plan.next_slice().unwrap().width(), first.width() * GROWTH);
     }

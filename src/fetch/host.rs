@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use url::{Origin, Url};
@@ -12,15 +13,18 @@ pub struct Host {
     permits: Semaphore,
     /// How many requests wait because it said that it is asked too much.
     holds: watch::Sender<usize>,
+    /// How often one of them began or ended to wait.
+    turns: AtomicU64,
 }
 
 /// While this lives the host is left alone.
 #[derive(Debug)]
-pub(super) struct Hold<'a>(&'a watch::Sender<usize>);
+pub(super) struct Hold<'a>(&'a Host);
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|holds| *holds -= 1);
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
+        self.0.holds.send_modify(|holds| *holds -= 1);
     }
 }
 
@@ -36,6 +40,7 @@ impl Host {
         Self {
             permits: Semaphore::new(concurrency.max(1)),
             holds: watch::Sender::new(0),
+            turns: AtomicU64::new(0),
         }
     }
 
@@ -49,8 +54,14 @@ impl Host {
 
     /// Leaves the host alone, because it said that it is asked too much, until what is returned is dropped.
     pub(super) fn hold(&self) -> Hold<'_> {
+        self.turns.fetch_add(1, Ordering::Relaxed);
         self.holds.send_modify(|holds| *holds += 1);
-        Hold(&self.holds)
+        Hold(self)
+    }
+
+    /// A number that changes whenever the host begins or ends to be left alone.
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 }
 

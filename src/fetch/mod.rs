@@ -30,6 +30,7 @@ mod pace;
 pub mod probe;
 pub mod retry;
 mod slice;
+mod stopwatch;
 pub mod tally;
 pub mod walk;
 

@@ -14,12 +14,13 @@
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::harvest::{Harvest, Horizon, MOST_IDLE_PAGES};
 use super::plan::WalkPlan;
+use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError};
 use crate::record::{Identity, Record, Rejected};
 use crate::source::{Ask, Next, Page, PageSize, Position};
@@ -140,11 +141,12 @@ impl NumberedWalk {
     }
 
     async fn start(&mut self, fetcher: &Fetcher) -> Result<Harvest, PageError> {
-        let started = Instant::now();
+        let watch = Stopwatch::start(fetcher);
         let first = self.page(fetcher, 1).await?;
-        let took = started.elapsed();
+        let took = watch.elapsed();
         let pages = self.count_pages(fetcher, &first).await?;
-        if pages > self.max_pages || took * pages > self.target_time {
+        let is_slow = took.is_some_and(|took| took * pages > self.target_time);
+        if pages > self.max_pages || is_slow {
             tracing::info!(pages, "more pages than are read in one go: reading from the oldest on");
             self.note_pace(1, took);
             return self.next_block(fetcher, pages + 1, Landmark::default()).await;
@@ -172,7 +174,7 @@ impl NumberedWalk {
 
     /// The block that ends where `end_page` began when the feed's pages were last counted.
     async fn next_block(&mut self, fetcher: &Fetcher, end_page: u32, frontier: Landmark) -> Result<Harvest, PageError> {
-        let started = Instant::now();
+        let watch = Stopwatch::start(fetcher);
         let first_page = end_page.saturating_sub(self.block_pages.min(self.max_pages)).max(1);
         let side_by_side = match frontier.is_empty() {
             true => self.read_last_side_by_side(fetcher, first_page, end_page - 1).await?,
@@ -182,7 +184,7 @@ impl NumberedWalk {
             Some(block) => block,
             None => self.read_block(fetcher, first_page, None, &frontier).await?,
         };
-        self.note_pace(end_page - first_page, started.elapsed());
+        self.note_pace(end_page - first_page, watch.elapsed());
         self.state = match first_page {
             1 => State::Done,
             // Retention can take the last pages away; an empty block met nothing and leaves the frontier as it was.
@@ -196,7 +198,8 @@ impl NumberedWalk {
     }
 
     /// So many pages took so long: fit the next block to it.
-    fn note_pace(&mut self, pages: u32, took: Duration) {
+    fn note_pace(&mut self, pages: u32, took: Option<Duration>) {
+        let Some(took) = took else { return };
         let in_time = f64::from(pages) * self.target_time.as_secs_f64() / took.as_secs_f64();
         self.block_pages = (in_time as u32).clamp(*BLOCK_PAGES.start(), *BLOCK_PAGES.end());
     }

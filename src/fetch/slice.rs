@@ -9,12 +9,11 @@
 //! lies below it: then tokens are followed to their end, whatever the cap, and an answer that may be cut divides the
 //! slice.
 
-use std::time::Instant;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::harvest::{Added, Harvest, Horizon, MOST_IDLE_PAGES, Times};
 use super::plan::WalkPlan;
+use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError};
 use crate::record::{Record, Rejected};
 use crate::source::{Ask, Next, Order, Page, PageSize, Position};
@@ -124,7 +123,7 @@ enum Doubt {
 
 /// Fetches a slice whole, or finds that it has to be divided.
 pub(super) async fn fetch_slice(fetcher: &Fetcher, slice: Slice, plan: WalkPlan) -> Result<SliceEnd, FetchError> {
-    let (source, started) = (fetcher.source(), Instant::now());
+    let (source, watch) = (fetcher.source(), Stopwatch::start(fetcher));
     let horizon = plan.horizon(slice);
     let mut walk = SliceWalk::new(slice, horizon, plan.max_pages, source.page_size(), source.order());
     loop {
@@ -139,7 +138,8 @@ pub(super) async fn fetch_slice(fetcher: &Fetcher, slice: Slice, plan: WalkPlan)
             Err(PageError::TooLarge(error)) => walk.shrink_page(error),
             Err(PageError::Fatal(error)) => Step::Fail(error),
         };
-        let is_overdue = || started.elapsed() > plan.time_to_disk && walk.has_pages_to_spare();
+        let is_late = || watch.elapsed().is_some_and(|elapsed| elapsed > plan.time_to_disk);
+        let is_overdue = || walk.has_pages_to_spare() && is_late();
         match step {
             Step::Ask if is_overdue() => return Ok(walk.overflow()),
             Step::Ask => {}
@@ -871,7 +871,7 @@ mod tests {
                     let due = service.feed.iter().filter(|time| START + **time < part.to.timestamp_millis()).count();
                     let have = filed.values().filter(|time| **time < part.to).count();
                     prop_assert_eq!(have, due, "up to {}", part.to);
-                    let (records, took) = (walk.harvest.records.len(), Duration::ZERO);
+                    let (records, took) = (walk.harvest.records.len(), None);
                     plan.completed(part, Load { records, took });
                     let Some(next) = rest else { break };
                     (part, rest) = next.split(TimeDelta::milliseconds(width));

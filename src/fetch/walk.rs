@@ -1,7 +1,7 @@
 //! A window as a series of pieces, oldest first, each complete up to where it ends: what a piece brings may be filed at
 //! once, because nothing older is still to come.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -11,6 +11,7 @@ use super::harvest::Harvest;
 use super::numbered::NumberedWalk;
 use super::plan::WalkPlan;
 use super::slice::{SliceEnd, fetch_slice};
+use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher};
 use crate::record::{Record, Rejected};
 use crate::source::Paging;
@@ -50,7 +51,7 @@ enum Way<'a> {
 struct Fetched {
     slice: Slice,
     end: Result<SliceEnd, FetchError>,
-    took: Duration,
+    took: Option<Duration>,
 }
 
 impl<'a> Walk<'a> {
@@ -115,9 +116,9 @@ async fn next_slice<'a>(
 ) -> Result<Option<Piece>, FetchError> {
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
-            let started = Instant::now();
+            let watch = Stopwatch::start(fetcher);
             let end = fetch_slice(fetcher, slice, plan).await;
-            let took = started.elapsed();
+            let took = watch.elapsed();
             Fetched { slice, end, took }
         })
     };

@@ -1,0 +1,68 @@
+//! How long something takes at the pace of a service that answers.
+
+use std::time::{Duration, Instant};
+
+use super::Fetcher;
+
+/// A time that counts only while no request is repeated and the host is not left alone: waits that a service in trouble asks
+/// for say nothing of how long its pages take.
+pub(super) struct Stopwatch<'a> {
+    fetcher: &'a Fetcher,
+    started: Instant,
+    disturbances: u64,
+}
+
+impl<'a> Stopwatch<'a> {
+    pub(super) fn start(fetcher: &'a Fetcher) -> Self {
+        Self {
+            fetcher,
+            started: Instant::now(),
+            disturbances: disturbances(fetcher),
+        }
+    }
+
+    /// The time since the start; `None` where it does not count.
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        (disturbances(self.fetcher) == self.disturbances).then(|| self.started.elapsed())
+    }
+}
+
+/// A host that is left alone from before the start is so until a first answer can come, so that counts too.
+fn disturbances(fetcher: &Fetcher) -> u64 {
+    fetcher.effort().retries + fetcher.host.turns()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::http::Http;
+    use super::super::retry::RetryPolicy;
+    use super::*;
+    use crate::env::{Env, Faults};
+    use crate::source::SOURCES;
+
+    #[test]
+    fn a_time_in_which_a_request_was_repeated_or_the_host_left_alone_does_not_count() {
+        let variables = [("TFC_API_URL", "http://127.0.0.1:1"), ("TFC_ORG_TOKEN", "invented")];
+        let kind = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
+        let source = (kind.configure)(&Env::from_pairs(variables), &mut Faults::default()).unwrap();
+        let policy = RetryPolicy {
+            max_retries: 3,
+            delay: Duration::ZERO,
+        };
+        let fetcher = Fetcher::new(source, Http::new().unwrap(), policy);
+        let watch = Stopwatch::start(&fetcher);
+        assert!(watch.elapsed().is_some());
+        let hold = fetcher.host.hold();
+        assert_eq!(watch.elapsed(), None);
+        let during = Stopwatch::start(&fetcher);
+        drop(hold);
+        assert_eq!((watch.elapsed(), during.elapsed()), (None, None));
+        let after = Stopwatch::start(&fetcher);
+        assert!(after.elapsed().is_some());
+        fetcher
+            .counters
+            .retries
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(after.elapsed(), None);
+    }
+}
