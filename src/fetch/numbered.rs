@@ -44,7 +44,7 @@ pub(super) struct NumberedWalk {
     horizon: Horizon,
     max_pages: u32,
     concurrency: usize,
-    /// How long a block should take.
+    /// Half as long as a block may take at most.
     target_time: Duration,
     block_pages: u32,
     size: PageSize,
@@ -148,7 +148,7 @@ impl NumberedWalk {
         let is_slow = took.is_some_and(|took| took * pages > self.target_time);
         if pages > self.max_pages || is_slow {
             tracing::info!(pages, "more pages than are read in one go: reading from the oldest on");
-            self.note_pace(1, took);
+            self.begin_with_blocks_for(took);
             return self.next_block(fetcher, pages + 1, Landmark::default()).await;
         }
         if let Some(block) = self.read_last_side_by_side(fetcher, 1, pages).await? {
@@ -184,7 +184,7 @@ impl NumberedWalk {
             Some(block) => block,
             None => self.read_block(fetcher, first_page, None, &frontier).await?,
         };
-        self.note_pace(end_page - first_page, watch.elapsed());
+        self.fit_blocks_to(watch.elapsed());
         self.state = match first_page {
             1 => State::Done,
             // Retention can take the last pages away; an empty block met nothing and leaves the frontier as it was.
@@ -197,11 +197,25 @@ impl NumberedWalk {
         Ok(block.harvest)
     }
 
-    /// So many pages took so long: fit the next block to it.
-    fn note_pace(&mut self, pages: u32, took: Option<Duration>) {
-        let Some(took) = took else { return };
-        let in_time = f64::from(pages) * self.target_time.as_secs_f64() / took.as_secs_f64();
-        self.block_pages = (in_time as u32).clamp(*BLOCK_PAGES.start(), *BLOCK_PAGES.end());
+    /// The first block has as many pages as come in time one after the other, if one takes so long.
+    fn begin_with_blocks_for(&mut self, page_took: Option<Duration>) {
+        let Some(took) = page_took else { return };
+        let in_time = self.target_time.as_secs_f64() / took.as_secs_f64();
+        self.set_block_pages(in_time as u32);
+    }
+
+    /// A block took so long: the next one is made longer or shorter. How many pages come in time is not known from it: side
+    /// by side several take no longer than one.
+    fn fit_blocks_to(&mut self, block_took: Option<Duration>) {
+        match block_took {
+            Some(took) if took <= self.target_time => self.set_block_pages(self.block_pages * 2),
+            Some(took) if took > self.target_time * 2 => self.set_block_pages(self.block_pages / 2),
+            _ => {}
+        }
+    }
+
+    fn set_block_pages(&mut self, pages: u32) {
+        self.block_pages = pages.clamp(*BLOCK_PAGES.start(), *BLOCK_PAGES.end());
     }
 
     /// Reads the last pages of the feed side by side; `None` where they cannot be shown to join, or it is not worth it.
