@@ -110,7 +110,7 @@ impl Http {
     pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
         let answer = self.send(request.body(wiped_when_done(body))).await?;
-        let text = String::from_utf8(answer.to_vec()).map_err(|error| drop(Zeroizing::new(error.into_bytes())));
+        let text = String::from_utf8(Vec::from(answer)).map_err(|error| drop(Zeroizing::new(error.into_bytes())));
         text.map(Zeroizing::new).map_err(|()| not_text())
     }
 
