@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A set of 128-bit hashes.
 pub(crate) type Digests = HashSet<u128, Unhashed>;
 
-/// For maps and sets whose keys are hashes already, such as [`Identity`](crate::record::Identity).
+/// For maps and sets whose keys are 128-bit hashes already.
 ///
 /// The standard hasher withstands keys that somebody chose to collide; whoever could choose the hash of a record would have
 /// to know the ids and times that the service puts into it.
@@ -24,8 +24,7 @@ impl Hasher for LowHalf {
     }
 
     fn write_u128(&mut self, hash: u128) {
-        // Turned, so that two equal ones do not cancel each other out.
-        self.0 = self.0.rotate_left(1) ^ hash as u64;
+        self.0 = hash as u64;
     }
 
     fn finish(&self) -> u64 {
