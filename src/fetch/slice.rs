@@ -122,8 +122,13 @@ enum Doubt {
 }
 
 /// Fetches a slice whole, or finds that it has to be divided.
-pub(super) async fn fetch_slice(fetcher: &Fetcher, slice: Slice, plan: WalkPlan) -> Result<SliceEnd, FetchError> {
-    let (source, watch) = (fetcher.source(), Stopwatch::start(fetcher));
+pub(super) async fn fetch_slice(
+    fetcher: &Fetcher,
+    slice: Slice,
+    plan: WalkPlan,
+    watch: &Stopwatch<'_>,
+) -> Result<SliceEnd, FetchError> {
+    let source = fetcher.source();
     let horizon = plan.horizon(slice);
     let mut walk = SliceWalk::new(slice, horizon, plan.max_pages, source.page_size(), source.order());
     loop {

@@ -117,7 +117,7 @@ async fn next_slice<'a>(
     let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
             let watch = Stopwatch::start(fetcher);
-            let end = fetch_slice(fetcher, slice, plan).await;
+            let end = fetch_slice(fetcher, slice, plan, &watch).await;
             let took = watch.elapsed();
             Fetched { slice, end, took }
         })
