@@ -444,26 +444,22 @@ impl Pass<'_, '_> {
         self.input.skip_space();
         self.line.push_str(": ");
 
-        let Scanner {
-            wanted,
-            open,
-            members,
-            sequences,
-            ..
-        } = &mut *self.scanner;
-        let depth = open.len() - 1;
-        if let Some(Open::Object { place, .. }) = open.last_mut() {
+        let scanner = &mut *self.scanner;
+        if let Some(Open::Object { place, .. }) = scanner.open.last_mut() {
             let step = Step {
                 written: self.input.since(start.input),
                 form: &self.line[start.line..],
                 key,
-                is_wanted: wanted.iter().any(|path| path.has(key)),
+                is_wanted: scanner.wanted.iter().any(|path| path.has(key)),
             };
-            *place = sequences.learn(*place, step);
+            *place = scanner.sequences.learn(*place, step);
         }
-        members.push(Member::unread(key));
-        let value_start = self.line.len();
-        wanted.iter_mut().for_each(|path| path.enter(depth, key, value_start));
+        scanner.members.push(Member::unread(key));
+        let (depth, value_start) = (scanner.open.len() - 1, self.line.len());
+        scanner
+            .wanted
+            .iter_mut()
+            .for_each(|path| path.enter(depth, key, value_start));
         Ok(())
     }
 
