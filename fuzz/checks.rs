@@ -95,7 +95,7 @@ fn check_record(reader: &mut Reader, record: Result<Record, Rejected>) {
     }
 }
 
-/// Whatever stands in a day file, it is healed by one newline at most, and read, and appended to, and no byte changes.
+/// Whatever stands in a day file, it is repaired by one newline at most, and read, and appended to, and no byte changes.
 pub(crate) fn tail(bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let location = Location::new(folder.path(), "fuzz", "log").expect("a location");
@@ -105,25 +105,25 @@ pub(crate) fn tail(bytes: &[u8]) {
     let shape = SOURCES[0].shape;
     let open = || Archive::open(lock(&location, now), shape, 0o640, now).expect("an archive");
 
-    let healed = open().healed();
+    let repaired = open().repaired();
     let is_half = bytes.last().is_some_and(|last| *last != b'\n');
-    assert_eq!(healed.completed + healed.sealed, u64::from(is_half));
+    assert_eq!(repaired.completed + repaired.repaired, u64::from(is_half));
     let mut expected = bytes.to_vec();
     expected.extend(is_half.then_some(b'\n'));
     assert_eq!(fs::read(&path).expect("the file"), expected);
-    assert_eq!(count_notes(folder.path()), healed.sealed as usize);
+    assert_eq!(count_notes(folder.path()), repaired.repaired as usize);
 
     let mut archive = open();
-    assert_eq!(archive.healed(), Default::default(), "healed twice");
+    assert_eq!(archive.repaired(), Default::default(), "repaired twice");
     let last = archive.recover(now).expect("a readable archive");
     assert!(last.is_none_or(|last| last <= now));
     let record = Record::read(r#"{"date":"2025-06-09T12:00:00Z","uniqId":"\u0000 new"}"#, &shape).expect("a record");
     let batch = Batch::by_day(vec![record.clone()]).next().expect("a day");
-    let new = archive.sift(batch.clone()).expect("a readable archive").new;
+    let new = archive.deduplicate(batch.clone()).expect("a readable archive").new;
     if archive.append(&new).expect("a writable archive").is_some() {
         expected.extend(record.line.bytes().chain([b'\n']));
-        let sifted = archive.sift(batch).expect("a readable archive");
-        assert_eq!((sifted.new.records().len(), sifted.duplicates), (0, 1));
+        let deduplicated = archive.deduplicate(batch).expect("a readable archive");
+        assert_eq!((deduplicated.new.records().len(), deduplicated.duplicates), (0, 1));
     }
     assert_eq!(fs::read(&path).expect("the file"), expected);
 }
@@ -140,7 +140,7 @@ fn lock(location: &Location, now: DateTime<Utc>) -> Lock {
     Lock::acquire(location, now).expect("a lock")
 }
 
-/// How many half lines are noted, at different places.
+/// How many torn lines are noted, at different places.
 fn count_notes(folder: &Path) -> usize {
     let text = fs::read_to_string(folder.join(".trailkeeper/fuzz.rejected.jsonl")).unwrap_or_default();
     let notes = text

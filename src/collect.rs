@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::task::spawn_blocking;
 use tracing::Span;
 
-use crate::archive::{Appended, Archive, Batch, FileError, Lock, Ran, Runs, Sifted, WriteError};
+use crate::archive::{Appended, Archive, Batch, Dedup, FileError, Lock, Ran, Runs, WriteError};
 use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
 use crate::fetch::host::Hosts;
@@ -212,7 +212,7 @@ async fn run(
     collected.effort = fetcher.effort();
     collected.tally = fetcher.tally();
     if let Some(last) = collected.last_record {
-        archive.note_tails(last, limits.overlap);
+        archive.note_resume_points(last, limits.overlap);
     }
     result?;
     note_run(&mut archive, yardstick, window, task.now, limits);
@@ -331,7 +331,7 @@ impl Collected {
         yardstick: &Yardstick,
     ) -> Result<(), CollectError> {
         let newest = batch.records().last().map(|record| record.time);
-        let Sifted { new, conflicts, .. } = archive.sift(batch)?;
+        let Dedup { new, conflicts, .. } = archive.deduplicate(batch)?;
         self.reject(&conflicts, archive, now)?;
         if let Some(appended) = archive.append(&new)? {
             self.note(appended);

@@ -36,7 +36,7 @@ pub struct StreamStatus {
     pub files: u64,
     pub days_without_records: Vec<NaiveDate>,
     pub rejected: u64,
-    pub sealed: u64,
+    pub repaired: u64,
     pub days: Vec<DayRecords>,
     pub forwarders: Vec<Lag>,
 }
@@ -136,7 +136,7 @@ impl StreamStatus {
             files: files.len() as u64,
             days_without_records: days.without_records(),
             rejected: noted.rejected(),
-            sealed: days.sealed,
+            repaired: days.repaired,
             days: days.until(today),
             forwarders: lags(location, kind.name, kind.shape, now),
         })
@@ -246,7 +246,7 @@ fn ended(end: End) -> &'static str {
 /// What the day files hold, by day.
 struct Calendar {
     days: BTreeMap<NaiveDate, Day>,
-    sealed: u64,
+    repaired: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -256,18 +256,18 @@ struct Day {
 }
 
 impl Calendar {
-    /// A line is a record, unless it is half of one that was sealed.
+    /// A line is a record, unless it is half of one that was repaired.
     fn new(location: &Location, counts: &[DayCount], noted: &Noted) -> Self {
         let mut calendar = Self {
             days: BTreeMap::new(),
-            sealed: 0,
+            repaired: 0,
         };
         for count in counts {
             let name = location.day_name(count.date).unwrap_or_default();
-            let sealed = noted.sealed_in(&name).map_or(0, |offsets| offsets.len() as u64);
-            calendar.sealed += sealed;
+            let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
+            calendar.repaired += repaired;
             let day = Day {
-                records: count.lines.saturating_sub(sealed),
+                records: count.lines.saturating_sub(repaired),
                 bytes: count.bytes,
             };
             calendar.days.insert(count.date, day);
@@ -399,20 +399,20 @@ mod tests {
     }
 
     #[test]
-    fn sealed_half_lines_are_no_records() {
+    fn repaired_torn_lines_are_no_records() {
         let catalog = Catalog::new(now());
         catalog.day(
             "2026-11-20",
             &("{\"id\": 1\n".to_owned() + &record(3, "2026-11-20T11:30:00Z")),
         );
-        let note = r#"{"noted_at": "2026-11-20T00:00:00Z", "reason": "half a line, sealed", "file": "tfc_2026-11-20.log", "offset": 0, "fragment": "{"}"#;
+        let note = r#"{"noted_at": "2026-11-20T00:00:00Z", "reason": "torn line, repaired", "file": "tfc_2026-11-20.log", "offset": 0, "fragment": "{"}"#;
         catalog.lock.append_line("rejected.jsonl", note).unwrap();
         catalog
             .lock
             .append_line("rejected.jsonl", r#"{"noted_at": "x", "reason": "odd", "record": {}}"#)
             .unwrap();
         let status = catalog.status(None);
-        assert_eq!((status.records.all, status.sealed, status.rejected), (1, 1, 1));
+        assert_eq!((status.records.all, status.repaired, status.rejected), (1, 1, 1));
     }
 
     #[test]

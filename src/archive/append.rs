@@ -2,7 +2,7 @@
 
 use super::Archive;
 use super::batch::Batch;
-use super::pen::WriteError;
+use super::durable_appender::WriteError;
 use crate::record::Record;
 
 /// Lines are written so many bytes at a time: a copy of a whole batch would take as much memory again.
@@ -24,7 +24,7 @@ impl Archive {
     /// file.
     ///
     /// Days must come from the oldest on: each is on disk before the next is begun, so that nothing is ever missing behind
-    /// the newest record. The records must be [`Archive::sift`]ed: nothing is compared here.
+    /// the newest record. The records must be [`Archive::deduplicate`]ed: nothing is compared here.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Archive {
             .ok_or(WriteError::NoDay { time: first.time })?;
         let bytes = length(records) as u64;
         let path = self.location.folder().join(&file);
-        let end = self.pen.append(&path, self.file_mode, chunks(records))?;
+        let end = self.appender.append(&path, self.file_mode, chunks(records))?;
         self.known.learn(batch.date(), records, end.saturating_sub(bytes));
         Ok(Some(Appended {
             records: records.len() as u64,

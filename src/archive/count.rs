@@ -30,7 +30,7 @@ pub struct DayCount {
     pub date: NaiveDate,
     /// How many bytes it has.
     pub bytes: u64,
-    /// How many of its lines have an end; half a line that is being written is none.
+    /// How many of its lines have an end; a torn line that is being written is none.
     pub lines: u64,
 }
 

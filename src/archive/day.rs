@@ -7,8 +7,8 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::lines::Lines;
-use super::outline::{Milestone, Outline};
 use super::storage::{FileError, open_for_reading};
+use super::time_index::{IndexEntry, TimeIndex};
 use crate::digest::Digests;
 use crate::record::{Identity, Reader, Record};
 
@@ -22,7 +22,7 @@ pub(super) struct Day {
     /// Earlier records of the file may not be known.
     since: Option<DateTime<Utc>>,
     /// `None` after somebody else wrote to the file between this run's looks at it.
-    outline: Option<Outline>,
+    time_index: Option<TimeIndex>,
 }
 
 /// What is known of an identity.
@@ -33,14 +33,14 @@ pub(super) enum Known {
     /// The same record is there.
     Yes,
     /// A record with the same id is there, but it says something else.
-    Otherwise,
+    Conflict,
 }
 
 impl Day {
     /// A day without a file.
     pub(super) fn empty() -> Self {
         Self {
-            outline: Some(Outline::default()),
+            time_index: Some(TimeIndex::default()),
             ..Self::default()
         }
     }
@@ -63,23 +63,23 @@ impl Day {
     /// Takes in records that were appended at `offset` of the file.
     pub(super) fn append(&mut self, records: &[Record], mut offset: u64) {
         self.contents.reserve(records.len());
-        let mut outline = self.outline.take().filter(|outline| outline.end() == offset);
+        let mut time_index = self.time_index.take().filter(|time_index| time_index.end() == offset);
         for record in records {
             self.add(record.identity);
-            if let Some(outline) = &mut outline {
-                outline.pass(record.time, offset);
+            if let Some(time_index) = &mut time_index {
+                time_index.pass(record.time, offset);
                 offset += record.line.len() as u64 + 1;
-                outline.set_end(offset);
+                time_index.set_end(offset);
             }
         }
-        self.outline = outline;
+        self.time_index = time_index;
     }
 
     pub(super) fn knows(&self, identity: Identity) -> Known {
         if self.contents.contains(&identity.content) {
             Known::Yes
         } else if self.keys.contains(&identity.key) {
-            Known::Otherwise
+            Known::Conflict
         } else {
             Known::No
         }
@@ -93,33 +93,33 @@ impl Day {
         record.time >= since && (key == content || self.contents.contains(&content))
     }
 
-    /// The milestones of its file, where they are known to its end.
-    pub(super) fn outline(&self) -> Option<&Outline> {
-        self.outline.as_ref()
+    /// The index entries of its file, where they are known to its end.
+    pub(super) fn time_index(&self) -> Option<&TimeIndex> {
+        self.time_index.as_ref()
     }
 }
 
 /// What the lines of a day file are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct LineCounts {
     /// Lines that are records.
     pub(super) records: u64,
-    /// Half lines that were sealed and noted.
-    pub(super) sealed: u64,
+    /// Torn lines that were repaired and noted.
+    pub(super) repaired: u64,
     /// Other lines that are not records.
     pub(super) skipped: u64,
     /// The number, from 1 where reading began, of the first of those.
     pub(super) first_skipped: Option<u64>,
 }
 
-/// What is to be read: a day file from its start, or from a milestone on.
+/// What is to be read: a day file from its start, or from an entry on.
 pub(super) struct Part<'a> {
     /// Its path, for messages.
     pub(super) path: &'a Path,
     /// The open file.
     pub(super) file: File,
     /// Where to begin, if not at its start.
-    pub(super) from: Option<Milestone>,
+    pub(super) from: Option<IndexEntry>,
 }
 
 impl<'a> Part<'a> {
@@ -135,50 +135,50 @@ impl<'a> Part<'a> {
 
 /// Reads the records of a day file, in memory that one line and the identities bound; `visit` is told the times.
 ///
-/// `sealed` holds the offsets of half lines that are noted already. A last line without a newline is read if it is a
+/// `repaired` holds the offsets of torn lines that are noted already. A last line without a newline is read if it is a
 /// record; else somebody may still be writing it, and it counts as nothing.
 pub(super) fn read(
     part: Part<'_>,
     reader: &mut Reader,
-    sealed: Option<&HashSet<u64>>,
+    repaired: Option<&HashSet<u64>>,
     mut visit: impl FnMut(DateTime<Utc>),
-) -> Result<(Day, Tally), FileError> {
+) -> Result<(Day, LineCounts), FileError> {
     let Part { path, file, from } = part;
     let failed = |cause| FileError::io("read", path, cause);
     let mut day = Day {
-        since: from.map(|milestone| milestone.time),
+        since: from.map(|entry| entry.time),
         ..Day::default()
     };
-    let mut outline = from.map_or_else(Outline::default, Outline::from_milestone);
-    let mut tally = Tally::default();
-    let mut lines = Lines::from_offset(file, outline.end()).map_err(failed)?;
+    let mut time_index = from.map_or_else(TimeIndex::default, TimeIndex::from_entry);
+    let mut counts = LineCounts::default();
+    let mut lines = Lines::from_offset(file, time_index.end()).map_err(failed)?;
     while let Some(line) = lines.next().map_err(failed)? {
         let record = std::str::from_utf8(line.bytes)
             .ok()
             .and_then(|text| reader.identify(text).ok());
         if let Some(identified) = record {
-            tally.records += 1;
+            counts.records += 1;
             day.add(identified.identity);
-            outline.pass(identified.time, line.offset);
+            time_index.pass(identified.time, line.offset);
             visit(identified.time);
-        } else if sealed.is_some_and(|offsets| offsets.contains(&line.offset)) {
-            tally.sealed += 1;
+        } else if repaired.is_some_and(|offsets| offsets.contains(&line.offset)) {
+            counts.repaired += 1;
         } else if line.ended {
-            tally.skipped += 1;
-            tally.first_skipped.get_or_insert(line.number);
+            counts.skipped += 1;
+            counts.first_skipped.get_or_insert(line.number);
         }
     }
-    outline.set_end(lines.offset());
-    day.outline = Some(outline);
-    tally.report(path, from);
-    Ok((day, tally))
+    time_index.set_end(lines.offset());
+    day.time_index = Some(time_index);
+    counts.report(path, from);
+    Ok((day, counts))
 }
 
-impl Tally {
-    fn report(self, path: &Path, from: Option<Milestone>) {
+impl LineCounts {
+    fn report(self, path: &Path, from: Option<IndexEntry>) {
         let path = path.display();
-        let from = from.map_or(0, |milestone| milestone.offset);
-        tracing::debug!(%path, records = self.records, sealed_half_lines = self.sealed, from, "read a day file");
+        let from = from.map_or(0, |entry| entry.offset);
+        tracing::debug!(%path, records = self.records, repaired_torn_lines = self.repaired, from, "read a day file");
         if let Some(first) = self.first_skipped {
             tracing::warn!(%path, lines = self.skipped, first, from, "skipped lines that are not records");
         }

@@ -180,7 +180,7 @@ impl Storage for Faulty {
     }
 
     fn sync_file(&self, path: &Path) -> Result<(), FileError> {
-        self.operate("settle", path)
+        self.operate("sync_existing", path)
             .map_err(|cause| FileError::io("sync", path, cause))?;
         let length = fs::metadata(path).unwrap().len();
         self.state().synced.insert(path.to_owned(), length);

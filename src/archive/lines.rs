@@ -1,4 +1,4 @@
-//! The lines of a file, one after the other in bounded memory, and half a line at its end.
+//! The lines of a file, one after the other in bounded memory, and a torn line at its end.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -109,15 +109,15 @@ impl<R: BufRead> Lines<R> {
 
 /// The last line of a file where it has no newline.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HalfLine {
+pub(super) struct TornLine {
     /// Of its first byte in the file.
     pub(super) offset: u64,
     /// Its bytes; empty if it is longer than a record can be.
     pub(super) bytes: Vec<u8>,
 }
 
-/// Half a line at the end of a file; `None` if the file is empty or ends with a newline.
-pub(super) fn half_line(file: &mut File) -> io::Result<Option<HalfLine>> {
+/// A torn line at the end of a file; `None` if the file is empty or ends with a newline.
+pub(super) fn torn_line(file: &mut File) -> io::Result<Option<TornLine>> {
     let length = file.seek(SeekFrom::End(0))?;
     let mut chunk = vec![0; 1];
     if length == 0 {
@@ -144,7 +144,7 @@ pub(super) fn half_line(file: &mut File) -> io::Result<Option<HalfLine>> {
         bytes.resize((length - offset) as usize, 0);
         read_at(file, offset, &mut bytes)?;
     }
-    Ok(Some(HalfLine { offset, bytes }))
+    Ok(Some(TornLine { offset, bytes }))
 }
 
 /// Fills `bytes` from an offset of the file.
@@ -170,10 +170,10 @@ mod tests {
         found
     }
 
-    fn half(bytes: &[u8]) -> Option<HalfLine> {
+    fn half(bytes: &[u8]) -> Option<TornLine> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        half_line(&mut file).unwrap()
+        torn_line(&mut file).unwrap()
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(half(b"a\n"), None);
         assert_eq!(
             half(b"a"),
-            Some(HalfLine {
+            Some(TornLine {
                 offset: 0,
                 bytes: b"a".to_vec()
             })
@@ -210,12 +210,12 @@ mod tests {
             let bytes = vec![b'x'; length];
             assert_eq!(
                 half(&[b"one\n\ntwo\n", &*bytes].concat()),
-                Some(HalfLine {
+                Some(TornLine {
                     offset: 9,
                     bytes: bytes.clone()
                 })
             );
-            assert_eq!(half(&bytes), Some(HalfLine { offset: 0, bytes }));
+            assert_eq!(half(&bytes), Some(TornLine { offset: 0, bytes }));
         }
     }
 
@@ -233,7 +233,7 @@ mod tests {
             }
             prop_assert_eq!(again, bytes);
             let last = lines.last().filter(|(_, _, _, ended)| !ended);
-            prop_assert_eq!(half(bytes), last.map(|(_, offset, line, _)| HalfLine { offset: *offset, bytes: line.clone() }));
+            prop_assert_eq!(half(bytes), last.map(|(_, offset, line, _)| TornLine { offset: *offset, bytes: line.clone() }));
         }
     }
 }

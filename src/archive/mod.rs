@@ -12,13 +12,13 @@ mod end;
 #[cfg(test)]
 #[cfg(unix)]
 mod faulty;
-mod heal;
-mod known;
+mod repair;
+mod dedup;
 mod lines;
 mod location;
 mod lock;
-mod outline;
-mod pen;
+mod time_index;
+mod durable_appender;
 mod reading;
 mod recover;
 mod rejected;
@@ -26,7 +26,7 @@ pub(crate) mod side_file;
 mod runs;
 mod state;
 mod storage;
-mod tail;
+mod resume;
 mod verify;
 #[cfg(test)]
 #[cfg(unix)]
@@ -40,46 +40,46 @@ use chrono::{DateTime, NaiveDate, Utc};
 pub use append::Appended;
 pub use batch::Batch;
 pub use count::{DayCount, count_days};
-pub use heal::Healed;
-pub use known::Sifted;
+pub use dedup::Dedup;
+pub use durable_appender::WriteError;
 pub use location::{BadName, DayFile, Location, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
-pub use pen::WriteError;
 pub use rejected::Noted;
+pub use repair::Repairs;
 pub use runs::{Ran, Runs};
 pub use storage::FileError;
 pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 
 use day::{Day, Part};
-use heal::Healer;
-use known::KnownDays;
-use pen::Pen;
+use dedup::DedupIndex;
+use durable_appender::DurableAppender;
 use rejected::RejectedFile;
+use repair::Repairer;
+use resume::ResumePoint;
 use storage::{Disk, Nowhere, Storage};
-use tail::Tail;
 
 use crate::record::{Reader, Rejected, Shape};
 
 /// The day files of one stream, open for a run.
 ///
-/// Calls follow each other so: `open`, `recover`, and for each slice of the window, oldest first, `sift`, `append` what
-/// is new, `reject` what conflicts; at the end `note_tails`.
+/// Calls follow each other so: `open`, `recover`, and for each slice of the window, oldest first, `deduplicate`, `append` what
+/// is new, `reject` what conflicts; at the end `note_resume_points`.
 pub struct Archive {
     location: Location,
     reader: Reader,
     file_mode: u32,
-    pen: Pen,
+    appender: DurableAppender,
     rejected: RejectedFile,
-    known: KnownDays,
-    tails: Vec<Tail>,
+    known: DedupIndex,
+    resume_points: Vec<ResumePoint>,
     /// An end that begins earlier than this, in bytes, is not noted.
     worthwhile: u64,
-    healed: Healed,
+    repaired: Repairs,
     _lock: Option<Arc<Lock>>,
 }
 
 impl Archive {
-    /// Opens the day files that `lock` guards, and before anything else heals those that a crash left without a
+    /// Opens the day files that `lock` guards, and before anything else repairs those that a crash left without a
     /// newline at their end. New day files get `file_mode`, whatever the umask says.
     ///
     /// # Errors
@@ -94,12 +94,12 @@ impl Archive {
         let lock = lock.into();
         let location = lock.location().clone();
         let mut archive = Self::new(location, Box::new(Disk), Some(lock), shape, file_mode);
-        archive.heal(now)?;
+        archive.repair(now)?;
         Ok(archive)
     }
 
     /// Opens the day files for a dry run, without a lock: it does all that a run does and writes nothing, so what it
-    /// says was appended or noted would have been. It heals nothing: half a line at the end of a file counts for nothing.
+    /// says was appended or noted would have been. It repairs nothing: a torn line at the end of a file counts for nothing.
     pub fn dry_run(location: Location, shape: Shape) -> Self {
         Self::new(location, Box::new(Nowhere), None, shape, 0)
     }
@@ -112,31 +112,31 @@ impl Archive {
         file_mode: u32,
     ) -> Self {
         let rejected = RejectedFile::of(&location);
-        let tails = tail::read(&location);
+        let resume_points = resume::read(&location);
         Self {
             location,
             reader: Reader::new(shape),
             file_mode,
-            pen: Pen::new(storage),
+            appender: DurableAppender::new(storage),
             rejected,
-            known: KnownDays::default(),
-            tails,
-            worthwhile: tail::WORTHWHILE,
-            healed: Healed::default(),
+            known: DedupIndex::default(),
+            resume_points,
+            worthwhile: resume::WORTHWHILE,
+            repaired: Repairs::default(),
             _lock: lock,
         }
     }
 
-    fn heal(&mut self, now: DateTime<Utc>) -> Result<(), WriteError> {
-        let mut healer = Healer {
+    fn repair(&mut self, now: DateTime<Utc>) -> Result<(), WriteError> {
+        let mut repairer = Repairer {
             location: &self.location,
-            pen: &mut self.pen,
+            appender: &mut self.appender,
             rejected: &mut self.rejected,
             reader: &mut self.reader,
             file_mode: self.file_mode,
             now,
         };
-        self.healed = healer.heal()?;
+        self.repaired = repairer.repair()?;
         Ok(())
     }
 
@@ -146,19 +146,19 @@ impl Archive {
     }
 
     /// What was mended when the archive was opened.
-    pub fn healed(&self) -> Healed {
-        self.healed
+    pub fn repaired(&self) -> Repairs {
+        self.repaired
     }
 
     /// Sorts the records of a day out: those that its file does not hold, and the others.
     ///
     /// The file is read if it was not yet, and remembered; see [`Archive::forget_before`]. New records are remembered only
-    /// when they have been appended: sift all that came of a day as one.
+    /// when they have been appended: deduplicate all that came of a day as one.
     ///
     /// # Errors
     ///
     /// If the day file cannot be read.
-    pub fn sift(&mut self, batch: Batch) -> Result<Sifted, FileError> {
+    pub fn deduplicate(&mut self, batch: Batch) -> Result<Dedup, FileError> {
         let date = batch.date();
         let can_judge = |day: &Day| batch.records().iter().all(|record| day.can_judge(record));
         let read = match self.known.day(date) {
@@ -170,11 +170,11 @@ impl Archive {
             self.known.put(date, day);
         }
         let nothing = Day::default();
-        Ok(known::sift(batch, self.known.day(date).unwrap_or(&nothing)))
+        Ok(dedup::deduplicate(batch, self.known.day(date).unwrap_or(&nothing)))
     }
 
     /// Forgets what the day files before `date` hold, so that a walk over many days takes the memory of few. A record of
-    /// such a day is sifted rightly all the same: its file is read again.
+    /// such a day is deduplicated rightly all the same: its file is read again.
     pub fn forget_before(&mut self, date: NaiveDate) {
         self.known.forget_before(date);
     }
@@ -187,7 +187,7 @@ impl Archive {
     ///
     /// If the file cannot be read or written, or an earlier write of this archive failed.
     pub fn reject(&mut self, records: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
-        self.rejected.note(&mut self.pen, records, now)
+        self.rejected.note(&mut self.appender, records, now)
     }
 
     /// Reads the day file of a date whole; a missing one is an empty day.
@@ -204,9 +204,9 @@ impl Archive {
 
     fn read_part(&mut self, part: Part<'_>, name: &str, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
         let path: &Path = part.path;
-        let sealed = self.rejected.noted(&mut self.pen)?.sealed_in(name);
-        let (day, _) = day::read(part, &mut self.reader, sealed, visit)?;
-        self.pen.settle(path)?;
+        let repaired = self.rejected.noted(&mut self.appender)?.repaired_in(name);
+        let (day, _) = day::read(part, &mut self.reader, repaired, visit)?;
+        self.appender.sync_existing(path)?;
         Ok(day)
     }
 }

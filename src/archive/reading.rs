@@ -6,7 +6,7 @@ use super::state::{FIRST_READ, newest_line};
 use super::storage::{FileError, open_for_reading};
 
 impl DayFile {
-    /// Visits the whole lines of the file that are text, from its start; tells how many lines were not. Half a line at its
+    /// Visits the whole lines of the file that are text, from its start; tells how many lines were not. A torn line at its
     /// end, which somebody may be writing, counts as nothing.
     ///
     /// # Errors

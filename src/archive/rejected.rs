@@ -1,4 +1,4 @@
-//! The notes about what cannot stand in a day file: rejected records, and half lines that a crash left there.
+//! The notes about what cannot stand in a day file: rejected records, and torn lines that a crash left there.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use serde_json::Value;
 
-use super::lines::{HalfLine, Lines};
+use super::durable_appender::{DurableAppender, WriteError};
+use super::lines::{Lines, TornLine};
 use super::location::Location;
-use super::pen::{Pen, WriteError};
 use super::storage::{FileError, STATE_FILE_MODE, open_for_reading};
 use crate::line::{Found, KeyPath, Scanner};
 use crate::record::Rejected;
@@ -17,15 +17,15 @@ use crate::record::Rejected;
 /// What the file is called behind `<base>.`.
 const FILE: &str = "rejected.jsonl";
 
-/// Why half a line is noted.
-const HALF_LINE: &str = "half a line, sealed";
+/// Why a torn line is noted.
+const TORN_LINE: &str = "torn line, repaired";
 
-/// How much of half a line is noted, in bytes; all of it stands in the day file.
+/// How much of a torn line is noted, in bytes; all of it stands in the day file.
 const SHOWN_OF_HALF_LINE: usize = 64 << 10;
 
 /// The file `.trailkeeper/<base>.rejected.jsonl`, a JSON object in each line, in the order of noting.
 ///
-/// `{"noted_at": "…Z", "reason": "…", "record": …}` for a rejected record, and for half a line
+/// `{"noted_at": "…Z", "reason": "…", "record": …}` for a rejected record, and for a torn line
 /// `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}`.
 pub(super) struct RejectedFile {
     path: PathBuf,
@@ -53,8 +53,8 @@ impl Noted {
         self.records.len() as u64
     }
 
-    /// The offsets at which half lines of this day file were sealed.
-    pub fn sealed_in(&self, file: &str) -> Option<&HashSet<u64>> {
+    /// The offsets at which torn lines of this day file were repaired.
+    pub fn repaired_in(&self, file: &str) -> Option<&HashSet<u64>> {
         self.fragments.get(file)
     }
 }
@@ -68,28 +68,33 @@ impl RejectedFile {
     }
 
     /// What the file holds; it is read once.
-    pub(super) fn noted(&mut self, pen: &mut Pen) -> Result<&mut Noted, FileError> {
+    pub(super) fn noted(&mut self, appender: &mut DurableAppender) -> Result<&mut Noted, FileError> {
         let noted = match self.noted.take() {
             Some(noted) => noted,
-            None => self.read_settled(pen)?,
+            None => self.read_settled(appender)?,
         };
         Ok(self.noted.insert(noted))
     }
 
     /// Reads notes that something is built upon, which must therefore be on disk.
-    fn read_settled(&self, pen: &mut Pen) -> Result<Noted, FileError> {
+    fn read_settled(&self, appender: &mut DurableAppender) -> Result<Noted, FileError> {
         match open_for_reading(&self.path) {
             Err(error) if error.is_missing() => return Ok(Noted::default()),
             opened => drop(opened?),
         }
-        pen.settle(&self.path)?;
-        pen.settle_folder(self.path.parent().unwrap_or(&self.path))?;
+        appender.sync_existing(&self.path)?;
+        appender.sync_folder(self.path.parent().unwrap_or(&self.path))?;
         read(&self.path)
     }
 
     /// Notes those of the records that are not noted yet, by their content; tells how many those were.
-    pub(super) fn note(&mut self, pen: &mut Pen, records: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
-        let noted = self.noted(pen)?;
+    pub(super) fn note(
+        &mut self,
+        appender: &mut DurableAppender,
+        records: &[Rejected],
+        now: DateTime<Utc>,
+    ) -> Result<u64, WriteError> {
+        let noted = self.noted(appender)?;
         let mut fresh = HashSet::new();
         let mut lines = String::new();
         for record in records {
@@ -105,23 +110,23 @@ impl RejectedFile {
         if fresh.is_empty() {
             return Ok(0);
         }
-        pen.append(&self.path, STATE_FILE_MODE, [lines])?;
+        appender.append(&self.path, STATE_FILE_MODE, [lines])?;
         let newly_noted = fresh.len() as u64;
-        self.noted(pen)?.records.extend(fresh);
+        self.noted(appender)?.records.extend(fresh);
         Ok(newly_noted)
     }
 
-    /// Notes half a line of a day file, unless one at its place is noted already.
-    pub(super) fn note_half_line(
+    /// Notes a torn line of a day file, unless one at its place is noted already.
+    pub(super) fn note_torn_line(
         &mut self,
-        pen: &mut Pen,
+        appender: &mut DurableAppender,
         file: &str,
-        half: &HalfLine,
+        half: &TornLine,
         now: DateTime<Utc>,
     ) -> Result<(), WriteError> {
         if self
-            .noted(pen)?
-            .sealed_in(file)
+            .noted(appender)?
+            .repaired_in(file)
             .is_some_and(|offsets| offsets.contains(&half.offset))
         {
             return Ok(());
@@ -130,13 +135,13 @@ impl RejectedFile {
         let line = format!(
             "{{\"noted_at\": {}, \"reason\": {}, \"file\": {}, \"offset\": {}, \"fragment\": {}}}\n",
             quoted(&timestamp(now)),
-            quoted(HALF_LINE),
+            quoted(TORN_LINE),
             quoted(file),
             half.offset,
             quoted(&String::from_utf8_lossy(shown)),
         );
-        pen.append(&self.path, STATE_FILE_MODE, [line])?;
-        self.noted(pen)?
+        appender.append(&self.path, STATE_FILE_MODE, [line])?;
+        self.noted(appender)?
             .fragments
             .entry(file.to_owned())
             .or_default()
@@ -148,7 +153,7 @@ impl RejectedFile {
 /// Where a note keeps what it is found again by.
 const WANTED: [KeyPath; 3] = [&["record"], &["file"], &["offset"]];
 
-/// Reads the notes; a line that is none, such as half a line, is passed over.
+/// Reads the notes; a line that is none, such as a torn line, is passed over.
 fn read(path: &Path) -> Result<Noted, FileError> {
     let mut noted = Noted::default();
     let file = match open_for_reading(path) {
@@ -217,7 +222,7 @@ mod tests {
 
         fn note(&self, records: &[Rejected]) -> u64 {
             RejectedFile::of(&self.location)
-                .note(&mut pen(), records, now())
+                .note(&mut appender(), records, now())
                 .unwrap()
         }
 
@@ -226,8 +231,8 @@ mod tests {
         }
     }
 
-    fn pen() -> Pen {
-        Pen::new(Box::new(Disk))
+    fn appender() -> DurableAppender {
+        DurableAppender::new(Box::new(Disk))
     }
 
     fn now() -> DateTime<Utc> {
@@ -288,40 +293,40 @@ mod tests {
     }
 
     #[test]
-    fn a_half_line_is_noted_once_for_its_place() {
+    fn a_torn_line_is_noted_once_for_its_place() {
         let catalog = Catalog::new();
-        let half = HalfLine {
+        let half = TornLine {
             offset: 4711,
             bytes: b"{\"a\": \"\xff\x00".to_vec(),
         };
         for _ in 0..2 {
             RejectedFile::of(&catalog.location)
-                .note_half_line(&mut pen(), "mail_2025-06-09.log", &half, now())
+                .note_torn_line(&mut appender(), "mail_2025-06-09.log", &half, now())
                 .unwrap();
         }
-        let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "half a line, sealed", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
+        let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "torn line, repaired", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
         assert_eq!(catalog.text(), format!("{expected}\n"));
         let mut file = RejectedFile::of(&catalog.location);
-        let noted = file.noted(&mut pen()).unwrap();
-        assert_eq!(noted.sealed_in("mail_2025-06-09.log"), Some(&HashSet::from([4711])));
-        assert_eq!(noted.sealed_in("mail_2025-06-10.log"), None);
+        let noted = file.noted(&mut appender()).unwrap();
+        assert_eq!(noted.repaired_in("mail_2025-06-09.log"), Some(&HashSet::from([4711])));
+        assert_eq!(noted.repaired_in("mail_2025-06-10.log"), None);
     }
 
     #[test]
     fn a_long_half_line_is_noted_in_part() {
         let catalog = Catalog::new();
-        let half = HalfLine {
+        let half = TornLine {
             offset: 0,
             bytes: vec![b'x'; 10 * SHOWN_OF_HALF_LINE],
         };
         RejectedFile::of(&catalog.location)
-            .note_half_line(&mut pen(), "f", &half, now())
+            .note_torn_line(&mut appender(), "f", &half, now())
             .unwrap();
         assert!(catalog.text().len() < 2 * SHOWN_OF_HALF_LINE);
     }
 
     #[test]
-    fn a_torn_note_is_sealed_and_written_again() {
+    fn a_torn_note_is_terminated_and_written_again() {
         let catalog = Catalog::new();
         let (first, second) = (rejected("{\"a\": 1}", "r"), rejected("{\"a\": 2}", "r"));
         catalog.note(std::slice::from_ref(&first));

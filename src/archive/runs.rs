@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Archive;
-use super::pen::WriteError;
+use super::durable_appender::WriteError;
 use super::storage::{FileError, open_for_reading};
 
 /// More than the file ever holds; a longer one is damaged.
@@ -106,7 +106,7 @@ impl Archive {
     pub fn keep_runs(&mut self, runs: &Runs) -> Result<(), WriteError> {
         let path = self.location.state_file("runs.json");
         let text = serde_json::to_string(runs).map_err(|error| FileError::io("write", &path, error.into()))?;
-        Ok(self.pen.replace(&path, format!("{text}\n").as_bytes())?)
+        Ok(self.appender.replace(&path, format!("{text}\n").as_bytes())?)
     }
 }
 

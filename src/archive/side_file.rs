@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::pen::{Pen, WriteError};
+use super::durable_appender::{DurableAppender, WriteError};
 use super::storage::{Disk, FileError, STATE_FILE_MODE, Storage, make_folder, open_for_reading, open_or_create};
 
 /// The content of a state file; `None` where it is missing.
@@ -52,7 +52,9 @@ pub(crate) fn replace(path: &Path, previous: &Path, content: &[u8]) -> Result<()
 pub(crate) fn append_line(path: &Path, mut line: String) -> Result<(), WriteError> {
     make_folder(path.parent().unwrap_or(path))?;
     line.push('\n');
-    Pen::new(Box::new(Disk)).append(path, STATE_FILE_MODE, [line]).map(drop)
+    DurableAppender::new(Box::new(Disk))
+        .append(path, STATE_FILE_MODE, [line])
+        .map(drop)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), FileError> {

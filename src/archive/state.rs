@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::durable_appender::{DurableAppender, WriteError};
 use super::location::Location;
 use super::lock::Lock;
-use super::pen::{Pen, WriteError};
 use super::storage::{Disk, FileError, STATE_FILE_MODE, open_for_reading};
 
 /// How much is read from the end of a file first, in bytes; more each time no line in it will do.
@@ -14,15 +14,15 @@ pub(super) const FIRST_READ: u64 = 16 << 10;
 
 impl Lock {
     /// Appends a line, given without its newline, to the state file `<base>.<what>`; it is on disk when this returns.
-    /// Half a line that a crash left at the end of the file is sealed first.
+    /// A torn line that a crash left at the end of the file is repaired first.
     ///
     /// # Errors
     /// If the file cannot be opened, written or synced.
     pub fn append_line(&self, what: &str, line: &str) -> Result<(), WriteError> {
         debug_assert!(!line.contains('\n'), "a line is one line");
-        // A pen of its own: an error with the day files must not keep what is said about it from being noted.
-        let mut pen = Pen::new(Box::new(Disk));
-        pen.append(
+        // An appender of its own: an error with the day files must not keep what is said about it from being noted.
+        let mut appender = DurableAppender::new(Box::new(Disk));
+        appender.append(
             &self.location().state_file(what),
             STATE_FILE_MODE,
             [format!("{line}\n")],
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_counts_for_nothing_and_is_sealed_by_the_next() {
+    fn half_a_line_counts_for_nothing_and_is_terminated_by_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let lock = locked(folder.path());
         let path = folder.path().join(".trailkeeper/mail.notes.jsonl");

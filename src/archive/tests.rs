@@ -2,7 +2,7 @@
 
 mod crashes;
 mod reading;
-mod tails;
+mod resuming;
 mod writing;
 
 use std::fs;
@@ -78,7 +78,7 @@ impl Catalog {
 
     fn try_open(&self) -> Result<Archive, WriteError> {
         let mut archive = Archive::new(self.location.clone(), Box::new(self.disk.clone()), None, SHAPE, 0o640);
-        archive.heal(now())?;
+        archive.repair(now())?;
         Ok(archive)
     }
 
@@ -103,25 +103,25 @@ impl Catalog {
     }
 
     /// How the lines of a day file read.
-    fn tally(&self, date: &str) -> day::Tally {
+    fn counts(&self, date: &str) -> day::LineCounts {
         let mut rejected = RejectedFile::of(&self.location);
-        let noted = rejected.noted(&mut Pen::new(Box::new(Disk))).unwrap();
-        let sealed = noted.sealed_in(&format!("mail_{date}.log"));
+        let noted = rejected.noted(&mut DurableAppender::new(Box::new(Disk))).unwrap();
+        let repaired = noted.repaired_in(&format!("mail_{date}.log"));
         let path = self.path(date);
         let part = day::Part::whole(&path).unwrap();
-        day::read(part, &mut Reader::new(SHAPE), sealed, |_| {}).unwrap().1
+        day::read(part, &mut Reader::new(SHAPE), repaired, |_| {}).unwrap().1
     }
 }
 
 /// Sifts and appends, as a run does with a slice.
 fn file(archive: &mut Archive, records: Vec<Record>) -> Kept {
-    let sifted = archive.sift_all(records).unwrap();
-    archive.append_all(sifted.new).unwrap()
+    let deduplicated = archive.deduplicate_all(records).unwrap();
+    archive.append_all(deduplicated.new).unwrap()
 }
 
-/// What was sifted of several days.
+/// What was deduplicated of several days.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct SiftedAll {
+struct DedupAll {
     new: Vec<Record>,
     duplicates: u64,
     conflicts: Vec<Rejected>,
@@ -145,13 +145,13 @@ struct Stopped {
 
 impl Archive {
     /// Sifts the records of several days, one day after the other.
-    fn sift_all(&mut self, records: Vec<Record>) -> Result<SiftedAll, FileError> {
-        let mut all = SiftedAll::default();
+    fn deduplicate_all(&mut self, records: Vec<Record>) -> Result<DedupAll, FileError> {
+        let mut all = DedupAll::default();
         for batch in Batch::by_day(records) {
-            let sifted = self.sift(batch)?;
-            all.new.extend_from_slice(sifted.new.records());
-            all.duplicates += sifted.duplicates;
-            all.conflicts.extend(sifted.conflicts);
+            let deduplicated = self.deduplicate(batch)?;
+            all.new.extend_from_slice(deduplicated.new.records());
+            all.duplicates += deduplicated.duplicates;
+            all.conflicts.extend(deduplicated.conflicts);
         }
         Ok(all)
     }

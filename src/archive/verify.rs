@@ -24,11 +24,11 @@ pub struct DayReport {
     pub records: u64,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Half lines that a crash left and a later run sealed and noted.
-    pub sealed: u64,
+    /// Torn lines that a crash left and a later run repaired and noted.
+    pub repaired: u64,
     /// Records that are older than one before them: such that came late, and were appended when they came.
     pub out_of_order: u64,
-    /// What is wrong, the lines of `findings` that are only sealed not among them.
+    /// What is wrong, the lines of `findings` that are only repaired not among them.
     pub wrong: u64,
     /// The first of what was found, in the order of the file.
     pub findings: Vec<Finding>,
@@ -75,16 +75,16 @@ pub enum Problem {
     /// It is the last line, whole, and lacks its newline.
     Unended,
     /// It is the last line, and a part of one.
-    HalfLine,
-    /// It is half a line that was sealed and noted: the record came again.
-    Sealed,
+    TornLine,
+    /// It is a torn line that was repaired and noted: the record came again.
+    Repaired,
 }
 
 impl Problem {
-    /// Whether it is wrong; what was sealed is not.
+    /// Whether it is wrong; what was repaired is not.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
-        !matches!(self, Self::Sealed)
+        !matches!(self, Self::Repaired)
     }
 
     /// Its name for programs.
@@ -99,8 +99,8 @@ impl Problem {
             Self::Repeated { .. } => "repeated",
             Self::SameId { .. } => "same-id",
             Self::Unended => "no-newline",
-            Self::HalfLine => "half-line",
-            Self::Sealed => "sealed",
+            Self::TornLine => "torn-line",
+            Self::Repaired => "repaired",
         }
     }
 }
@@ -115,8 +115,10 @@ impl fmt::Display for Problem {
             Self::Repeated { first } => write!(f, "the same record as in line {first}"),
             Self::SameId { first } => write!(f, "the same id as in line {first}, with different content"),
             Self::Unended => f.write_str("the last line has no newline; the next run adds it"),
-            Self::HalfLine => f.write_str("the last line is half a line; the next run seals it and fetches it again"),
-            Self::Sealed => f.write_str("half a line that a crash left, sealed and noted"),
+            Self::TornLine => {
+                f.write_str("the last line is a torn line; the next run terminates it and fetches it again")
+            }
+            Self::Repaired => f.write_str("a torn line that a crash left, repaired and noted"),
         }
     }
 }
@@ -124,17 +126,21 @@ impl fmt::Display for Problem {
 /// Looks at every line of a day file, in memory that the number of its records bounds: 32 bytes or so for each, twice
 /// that where records have ids.
 ///
-/// `sealed` holds the offsets of half lines that are noted. A last line that is growing while it is read is no half line.
+/// `repaired` holds the offsets of torn lines that are noted. A last line that is growing while it is read is no torn line.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn verify_day(file: &DayFile, reader: &mut Reader, sealed: Option<&HashSet<u64>>) -> Result<DayReport, FileError> {
-    let mut look = Look::new(file.date, sealed);
+pub fn verify_day(
+    file: &DayFile,
+    reader: &mut Reader,
+    repaired: Option<&HashSet<u64>>,
+) -> Result<DayReport, FileError> {
+    let mut look = Look::new(file.date, repaired);
     let mut lines = Lines::of(open_for_reading(&file.path)?);
     while let Some(line) = lines.next().map_err(|cause| FileError::io("read", &file.path, cause))? {
         look.at(&line, reader);
     }
-    if look.ends_in_half_line() && grew(file, look.report.bytes) {
+    if look.ends_in_torn_line() && grew(file, look.report.bytes) {
         look.take_back_last();
     }
     Ok(look.report)
@@ -151,7 +157,7 @@ type FirstLines = HashMap<u128, u64, Unhashed>;
 /// A day file as far as it was looked at.
 struct Look<'a> {
     date: NaiveDate,
-    sealed: Option<&'a HashSet<u64>>,
+    repaired: Option<&'a HashSet<u64>>,
     contents: FirstLines,
     keys: FirstLines,
     newest: Option<DateTime<Utc>>,
@@ -159,10 +165,10 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn new(date: NaiveDate, sealed: Option<&'a HashSet<u64>>) -> Self {
+    fn new(date: NaiveDate, repaired: Option<&'a HashSet<u64>>) -> Self {
         Self {
             date,
-            sealed,
+            repaired,
             contents: FirstLines::default(),
             keys: FirstLines::default(),
             newest: None,
@@ -174,8 +180,8 @@ impl<'a> Look<'a> {
         self.report.bytes = line.offset + line.bytes.len() as u64 + u64::from(line.ended);
         let problem = match read(line, reader) {
             Ok(record) => self.record(line, record),
-            Err(_) if self.sealed.is_some_and(|offsets| offsets.contains(&line.offset)) => Some(Problem::Sealed),
-            Err(_) if !line.ended => Some(Problem::HalfLine),
+            Err(_) if self.repaired.is_some_and(|offsets| offsets.contains(&line.offset)) => Some(Problem::Repaired),
+            Err(_) if !line.ended => Some(Problem::TornLine),
             Err(problem) => Some(problem),
         };
         if let Some(problem) = problem {
@@ -206,7 +212,7 @@ impl<'a> Look<'a> {
 
     fn note(&mut self, line: &Line<'_>, problem: Problem) {
         match problem {
-            Problem::Sealed => self.report.sealed += 1,
+            Problem::Repaired => self.report.repaired += 1,
             _ => self.report.wrong += 1,
         }
         if self.report.findings.len() < MOST_FINDINGS {
@@ -218,9 +224,9 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn ends_in_half_line(&self) -> bool {
+    fn ends_in_torn_line(&self) -> bool {
         let last = self.report.findings.last();
-        last.is_some_and(|finding| matches!(finding.problem, Problem::HalfLine | Problem::Unended))
+        last.is_some_and(|finding| matches!(finding.problem, Problem::TornLine | Problem::Unended))
     }
 
     fn take_back_last(&mut self) {
@@ -261,14 +267,19 @@ mod tests {
         sameness: Sameness::Id,
     };
 
-    fn verify(text: &[u8], sealed: &[u64]) -> DayReport {
+    fn verify(text: &[u8], repaired: &[u64]) -> DayReport {
         let folder = tempfile::tempdir().unwrap();
         let file = DayFile {
             date: "2025-06-09".parse().unwrap(),
             path: folder.path().join("mail_2025-06-09.log"),
         };
         fs::write(&file.path, text).unwrap();
-        verify_day(&file, &mut Reader::new(SHAPE), Some(&sealed.iter().copied().collect())).unwrap()
+        verify_day(
+            &file,
+            &mut Reader::new(SHAPE),
+            Some(&repaired.iter().copied().collect()),
+        )
+        .unwrap()
     }
 
     fn record(id: &str, time: &str) -> String {
@@ -313,7 +324,7 @@ mod tests {
             (6, "wrong-day"),
             (7, "repeated"),
             (8, "same-id"),
-            (9, "half-line"),
+            (9, "torn-line"),
         ];
         assert_eq!(found(&report), expected);
         assert_eq!((report.wrong, report.records), (8, 4));
@@ -334,8 +345,8 @@ mod tests {
         let offset = text.find("{\"id\"\n").unwrap() as u64;
         let report = verify(text.as_bytes(), &[offset]);
         assert_eq!(
-            (found(&report), report.sealed, report.wrong),
-            (vec![(2, "sealed")], 1, 0)
+            (found(&report), report.repaired, report.wrong),
+            (vec![(2, "repaired")], 1, 0)
         );
         assert_eq!(verify(text.as_bytes(), &[offset + 1]).wrong, 1);
     }
@@ -362,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_grows_while_it_is_read_is_no_half_line() {
+    fn a_line_that_grows_while_it_is_read_is_no_torn_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = DayFile {
             date: "2025-06-09".parse().unwrap(),

@@ -9,7 +9,7 @@
 //!   the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run under way, or `null`;
 //! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day files;
 //!   `days_without_records`: the days between the first and the last that have none;
-//! - `rejected`: records that could not be filed; `sealed`: half lines that a crash left;
+//! - `rejected`: records that could not be filed; `repaired`: torn lines that a crash left;
 //! - `days`: `[{"date","records"}]`, the last 30 days;
 //! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day file
 //!   that its cursor stands in and where, and `up_to`, the time of the last record before that; `waiting`: how many lines
@@ -251,7 +251,7 @@ mod tests {
             files: 9_999,
             days_without_records: vec![day; 999],
             rejected: 9_999_999,
-            sealed: 0,
+            repaired: 0,
             days: days(&[1; 30]),
             forwarders: vec![Lag {
                 sink: "kafka",

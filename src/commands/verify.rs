@@ -1,15 +1,15 @@
 //! `trailkeeper verify`: every line of the day files, and what is wrong with it.
 //!
 //! A day file is sound when each of its lines is one JSON object with a time of that UTC day, no record stands there
-//! twice, no id with two contents, and the last line has its newline. Half lines that a crash left and a later run sealed
+//! twice, no id with two contents, and the last line has its newline. Torn lines that a crash left and a later run repaired
 //! are listed and not wrong, since their records came again. Records that came late stand behind newer ones; they are
 //! counted, and not wrong either.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream `stream`, `files`, `records`, `bytes`, `sealed`,
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream `stream`, `files`, `records`, `bytes`, `repaired`,
 //! `out_of_order`, `wrong`, and `findings`: `[{"file","line","offset","problem","text"}]`, at most
 //! [`MOST_FINDINGS`](crate::archive::MOST_FINDINGS) of each file. `problem` is one of `blank`, `not-utf8`, `not-json`,
-//! `not-a-record`, `wrong-day`, `repeated`, `same-id`, `no-newline`, `half-line`, `unreadable` and `sealed`; only
-//! `sealed` is not wrong.
+//! `not-a-record`, `wrong-day`, `repeated`, `same-id`, `no-newline`, `torn-line`, `unreadable` and `repaired`; only
+//! `repaired` is not wrong.
 
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -64,7 +64,7 @@ struct StreamReport {
     files: u64,
     records: u64,
     bytes: u64,
-    sealed: u64,
+    repaired: u64,
     out_of_order: u64,
     wrong: u64,
     findings: Vec<ShownFinding>,
@@ -120,8 +120,8 @@ fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamA
     let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
     while let Some(job) = next() {
         let mut reader = Reader::new(streams[job.stream].kind.shape);
-        let sealed = noted[job.stream].sealed_in(&name(&job.file));
-        job.outcome = Some(verify_day(&job.file, &mut reader, sealed));
+        let repaired = noted[job.stream].repaired_in(&name(&job.file));
+        job.outcome = Some(verify_day(&job.file, &mut reader, repaired));
     }
 }
 
@@ -152,7 +152,7 @@ impl StreamReport {
         };
         self.records += report.records;
         self.bytes += report.bytes;
-        self.sealed += report.sealed;
+        self.repaired += report.repaired;
         self.out_of_order += report.out_of_order;
         self.wrong += report.wrong;
         self.findings.extend(report.findings.iter().map(|finding| ShownFinding {
@@ -184,7 +184,7 @@ fn text(streams: &[StreamReport], with_colours: bool) -> String {
         right("RECORDS"),
         right("SIZE"),
         right("WRONG"),
-        right("SEALED"),
+        right("REPAIRED"),
         right("CAME LATE"),
     ])
     .with_colours(with_colours);
@@ -196,7 +196,7 @@ fn text(streams: &[StreamReport], with_colours: bool) -> String {
             findings.push_str(&format!("{file}:{}: {text}\n", finding.line));
         }
         let listed = stream.findings.len().min(SHOWN) as u64;
-        let rest = (stream.wrong + stream.sealed).saturating_sub(listed);
+        let rest = (stream.wrong + stream.repaired).saturating_sub(listed);
         if rest > 0 {
             findings.push_str(&format!("{}: {rest} more; --json lists them\n", stream.stream));
         }
@@ -217,7 +217,7 @@ impl StreamReport {
             self.records.to_string().into(),
             size(self.bytes).into(),
             self.wrong.to_string().into(),
-            self.sealed.to_string().into(),
+            self.repaired.to_string().into(),
             self.out_of_order.to_string().into(),
         ]
     }

@@ -16,7 +16,7 @@ pub struct Batch {
     pub(super) lines: Vec<Line>,
     /// The positions behind it, of the days that it touches.
     pub(super) end: Positions,
-    /// Lines that are no records, such as sealed fragments.
+    /// Lines that are no records, such as repaired fragments.
     pub(super) skipped: u64,
 }
 

@@ -60,7 +60,7 @@ impl Positions {
         self.0.is_empty()
     }
 
-    /// The ends of these files: just after the last newline of each, since half a line may still be written to.
+    /// The ends of these files: just after the last newline of each, since a torn line may still be written to.
     ///
     /// # Errors
     /// A file cannot be read.

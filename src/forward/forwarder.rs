@@ -97,7 +97,7 @@ pub struct Forwarded {
     pub oldest_waiting: Option<DateTime<Utc>>,
     /// Lines that the sink will never take, and that were put aside.
     pub undelivered: u64,
-    /// Lines that are no records, such as sealed fragments.
+    /// Lines that are no records, such as repaired fragments.
     pub skipped: u64,
     /// Why lines are waiting.
     pub failure: Option<ForwardError>,

@@ -72,7 +72,7 @@ impl Tail {
 
     /// The next lines; `None` at the end of a pass over all files, after which the next call begins another.
     ///
-    /// What it gives is on disk. Half a line at the end of a file is left for later.
+    /// What it gives is on disk. A torn line at the end of a file is left for later.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -217,7 +217,7 @@ impl Tail {
 
 /// What was read of a file.
 enum Lines {
-    /// Whole lines, or none if the file ends with half a line.
+    /// Whole lines, or none if the file ends with a torn line.
     Whole,
     /// A line of so many bytes, newline included, that was not kept.
     TooLong(u64),

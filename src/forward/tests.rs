@@ -197,7 +197,7 @@ fn on_first_use_only_what_comes_later_is_sent_also_after_a_run_without_a_line() 
     catalog.add(DAYS[1], "old");
     catalog.append(DAYS[2], "half");
     assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
-    catalog.append(DAYS[2], " sealed\n");
+    catalog.append(DAYS[2], " repaired\n");
     catalog.add(DAYS[2], "new");
     catalog.add(DAYS[0], "late");
     assert_eq!(catalog.sent(Begin::End), ["late", "new"]);
@@ -434,7 +434,7 @@ proptest! {
                         added.entry(DAYS[day].to_owned()).or_default().push(number.to_string());
                     }
                     if junk {
-                        catalog.append(DAYS[day], "{\"sealed\n");
+                        catalog.append(DAYS[day], "{\"repaired\n");
                     }
                 }
                 Step::Run(script) => {

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_no_records_and_half_lines_are_told_apart() {
+    fn lines_that_are_no_records_and_torn_lines_are_told_apart() {
         let text = mail("2025-06-09T10:00:00Z", "x", "a") + "{\"half\": \"a line\n[]\n{}\n{\"being\": \"writ";
         let survey = survey(&[("2025-06-09", &text)]);
         assert_eq!((survey.records(), survey.unreadable), (1, 3));

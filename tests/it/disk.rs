@@ -79,7 +79,7 @@ impl Drop for Mount {
 }
 
 #[test]
-fn a_line_torn_by_a_limit_of_the_file_size_is_sealed_and_completed_by_the_next_run() {
+fn a_line_torn_by_a_limit_of_the_file_size_is_terminated_and_completed_by_the_next_run() {
     for blocks in [1, 3, 8] {
         let sandbox = serve(|options| options.give(Api::Mail, history(Api::Mail)));
         let catalog = Catalog::of(&sandbox, &[Api::Mail]);
@@ -98,9 +98,9 @@ fn a_line_torn_by_a_limit_of_the_file_size_is_sealed_and_completed_by_the_next_r
         catalog.collect(0, &[]);
         let after = catalog.day_files(Api::Mail);
         assert!(before.iter().all(|(name, bytes)| after[name].starts_with(bytes)));
-        let sealed = catalog.rejected(Api::Mail);
-        assert_eq!(sealed.len(), 1, "{sealed:?}");
-        assert_eq!(sealed[0]["reason"], "half a line, sealed");
+        let repaired = catalog.rejected(Api::Mail);
+        assert_eq!(repaired.len(), 1, "{repaired:?}");
+        assert_eq!(repaired[0]["reason"], "torn line, repaired");
         assert_eq!(count_lines(&after), (600, 1));
         assert_eq!(catalog.collect_one(0, &[])["appended"], 0);
     }

@@ -207,7 +207,7 @@ fn rsyslog_reads_a_growing_archive_without_losing_or_changing_a_line() {
         sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(40 - n), &format!("grown {n}"))]);
         catalog.collect(0, &[]);
     }
-    // A crash in the middle of a write, and the run that heals it.
+    // A crash in the middle of a write, and the run that repairs it.
     let torn = catalog
         .folder(Api::Tfc)
         .join(catalog.day_files(Api::Tfc).into_keys().next_back().unwrap());

@@ -73,13 +73,13 @@ fn assert_only_grew(before: &BTreeMap<(usize, String), Vec<u8>>, after: &BTreeMa
     }
 }
 
-/// Asserts that the day files hold these records, each once, and else nothing but sealed half lines that are noted.
+/// Asserts that the day files hold these records, each once, and else nothing but repaired torn lines that are noted.
 fn assert_complete(catalog: &Catalog, api: Api, events: &[Event]) -> usize {
-    let sealed: BTreeSet<(String, u64)> = catalog
+    let repaired: BTreeSet<(String, u64)> = catalog
         .rejected(api)
         .iter()
         .map(|note| {
-            assert_eq!(note["reason"], "half a line, sealed", "{note}");
+            assert_eq!(note["reason"], "torn line, repaired", "{note}");
             let file = note["file"].as_str().unwrap().to_owned();
             (file, note["offset"].as_u64().unwrap())
         })
@@ -90,11 +90,11 @@ fn assert_complete(catalog: &Catalog, api: Api, events: &[Event]) -> usize {
         let mut missing = expected.remove(&name).unwrap_or_default();
         let mut offset = 0;
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let is_sealed = sealed.contains(&(name.clone(), offset));
+            let is_repaired = repaired.contains(&(name.clone(), offset));
             let text = std::str::from_utf8(line).unwrap_or_default().trim_end_matches('\n');
             let is_expected = missing.remove(text);
             assert!(
-                is_expected || is_sealed,
+                is_expected || is_repaired,
                 "{name} at {offset}: lost, repeated or changed: {text}"
             );
             offset += line.len() as u64;
@@ -102,7 +102,7 @@ fn assert_complete(catalog: &Catalog, api: Api, events: &[Event]) -> usize {
         assert!(missing.is_empty(), "{name} lacks {missing:?}");
     }
     assert!(expected.is_empty(), "whole days are missing: {:?}", expected.keys());
-    sealed.len()
+    repaired.len()
 }
 
 /// Lets a run go on for so long and kills it; the exit code if it was faster.
@@ -121,7 +121,7 @@ fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byt
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let (begun, mut kills, mut sealed, mut archives) = (Instant::now(), 0, 0, 0);
+    let (begun, mut kills, mut repaired, mut archives) = (Instant::now(), 0, 0, 0);
     while kills < MOST_KILLS && begun.elapsed() < LONGEST {
         let sandbox = sandbox();
         let catalog = catalog(&sandbox);
@@ -150,12 +150,12 @@ fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byt
         catalog.collect(0, &[]);
         assert_only_grew(&before, &snapshot(&catalog));
         for api in Api::ALL {
-            sealed += assert_complete(&catalog, api, &sandbox.events(api));
+            repaired += assert_complete(&catalog, api, &sandbox.events(api));
         }
         archives += 1;
     }
     println!(
-        "{kills} kills in {archives} archives, {sealed} half lines sealed, {:.1?}",
+        "{kills} kills in {archives} archives, {repaired} torn lines repaired, {:.1?}",
         begun.elapsed()
     );
     assert!(kills > 0);

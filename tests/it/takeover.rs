@@ -91,7 +91,7 @@ fn a_catalog_of_the_python_collector_goes_on_without_loss_or_repetition() {
 }
 
 #[test]
-fn what_the_python_collector_wrote_is_only_added_to_and_its_torn_line_is_sealed_first() {
+fn what_the_python_collector_wrote_is_only_added_to_and_its_torn_line_is_terminated_first() {
     let sandbox = sandbox();
     let catalog = left_behind(&sandbox);
     let left = catalog.day_files(Api::Mail);
@@ -104,7 +104,7 @@ fn what_the_python_collector_wrote_is_only_added_to_and_its_torn_line_is_sealed_
         }
     }
     let torn = "disk_audit_2025-06-09.log";
-    assert_ne!(left[torn].last(), Some(&b'\n'), "the sample ends with half a line");
+    assert_ne!(left[torn].last(), Some(&b'\n'), "the sample ends with a torn line");
     assert_eq!(after[torn][left[torn].len()], b'\n');
     assert!(after[torn].len() > left[torn].len() + 1);
 }

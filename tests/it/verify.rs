@@ -99,14 +99,14 @@ fn half_a_line_is_a_fault_until_a_run_seals_it() {
     let (_, path) = newest(&catalog, Api::Port);
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-    assert_eq!(verify(&catalog, 3, "port")["findings"][0]["problem"], "half-line");
+    assert_eq!(verify(&catalog, 3, "port")["findings"][0]["problem"], "torn-line");
     catalog.collect(0, &["--stream", "port"]);
-    let sealed = verify(&catalog, 0, "port");
+    let repaired = verify(&catalog, 0, "port");
     assert_eq!(
-        (&sealed["sealed"], &sealed["wrong"], &sealed["records"]),
+        (&repaired["repaired"], &repaired["wrong"], &repaired["records"]),
         (&1.into(), &0.into(), &5.into())
     );
-    assert_eq!(sealed["findings"][0]["problem"], "sealed");
+    assert_eq!(repaired["findings"][0]["problem"], "repaired");
     assert_eq!(sandbox.events(Api::Port).len(), 5);
 }
 

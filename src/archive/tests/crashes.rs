@@ -1,4 +1,4 @@
-//! Half lines, kills, faults and power cuts: nothing lost, nothing repeated, no byte changed.
+//! Torn lines, kills, faults and power cuts: nothing lost, nothing repeated, no byte changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -97,20 +97,20 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
 
         let mut archive = catalog.open();
         let expected = match (is_half, is_record.is_ok()) {
-            (false, _) => Healed {
+            (false, _) => Repairs {
                 completed: 0,
-                sealed: 0,
+                repaired: 0,
             },
-            (true, true) => Healed {
+            (true, true) => Repairs {
                 completed: 1,
-                sealed: 0,
+                repaired: 0,
             },
-            (true, false) => Healed {
+            (true, false) => Repairs {
                 completed: 0,
-                sealed: 1,
+                repaired: 1,
             },
         };
-        assert_eq!(archive.healed(), expected, "cut at {cut}");
+        assert_eq!(archive.repaired(), expected, "cut at {cut}");
         archive.recover(now()).unwrap();
         file(&mut archive, records.clone());
 
@@ -122,20 +122,20 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
             (0..records.len() as u8).collect::<Vec<_>>(),
             "cut at {cut}"
         );
-        let tally = day::Tally {
+        let counts = day::LineCounts {
             records: records.len() as u64,
-            sealed: expected.sealed,
+            repaired: expected.repaired,
             skipped: 0,
             first_skipped: None,
         };
-        assert_eq!(catalog.tally("2025-06-09"), tally, "cut at {cut}");
-        assert_eq!(catalog.notes().lines().count() as u64, expected.sealed);
+        assert_eq!(catalog.counts("2025-06-09"), counts, "cut at {cut}");
+        assert_eq!(catalog.notes().lines().count() as u64, expected.repaired);
 
         let mut archive = catalog.open();
-        assert_eq!(archive.healed(), Healed::default());
+        assert_eq!(archive.repaired(), Repairs::default());
         assert_eq!(archive.recover(now()).unwrap(), last);
         assert_eq!(
-            archive.sift_all(records.clone()).unwrap().duplicates,
+            archive.deduplicate_all(records.clone()).unwrap().duplicates,
             records.len() as u64
         );
         assert_eq!(fs::read(&path).unwrap(), mended);
@@ -143,7 +143,7 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
 }
 
 #[test]
-fn every_day_file_is_healed_and_a_half_line_noted_with_its_place() {
+fn every_day_file_is_repaired_and_a_torn_line_noted_with_its_place() {
     let catalog = Catalog::with(&[
         ("2024-01-01", "{\"id\": \"a\", \"timestamp\": \"2024-01-01T00:00:00Z\"}"),
         ("2025-06-09", "odd\n{\"id\": \"b\", \"timest"),
@@ -153,10 +153,10 @@ fn every_day_file_is_healed_and_a_half_line_noted_with_its_place() {
     ]);
     fs::write(catalog.folder.path().join("mail_2025-06-09.log.bak"), "half").unwrap();
     assert_eq!(
-        catalog.open().healed(),
-        Healed {
+        catalog.open().repaired(),
+        Repairs {
             completed: 1,
-            sealed: 2
+            repaired: 2
         }
     );
     assert!(catalog.text("2024-01-01").ends_with("Z\"}\n"));
@@ -167,14 +167,14 @@ fn every_day_file_is_healed_and_a_half_line_noted_with_its_place() {
         fs::read(catalog.folder.path().join("mail_2025-06-09.log.bak")).unwrap(),
         b"half"
     );
-    let note = r#"{"noted_at": "2026-01-01T00:00:00.000Z", "reason": "half a line, sealed", "file": "mail_2025-06-09.log", "offset": 4, "fragment": "{\"id\": \"b\", \"timest"}"#;
+    let note = r#"{"noted_at": "2026-01-01T00:00:00.000Z", "reason": "torn line, repaired", "file": "mail_2025-06-09.log", "offset": 4, "fragment": "{\"id\": \"b\", \"timest"}"#;
     assert!(catalog.notes().starts_with(&format!("{note}\n")), "{}", catalog.notes());
-    assert_eq!(catalog.open().healed(), Healed::default());
+    assert_eq!(catalog.open().repaired(), Repairs::default());
     assert_eq!(catalog.notes().lines().count(), 2);
 }
 
 #[test]
-fn half_a_line_is_noted_then_sealed_and_both_are_on_disk_before_anything_is_built_upon_them() {
+fn half_a_line_is_noted_then_terminated_and_both_are_on_disk_before_anything_is_built_upon_them() {
     let catalog = Catalog::with(&[("2025-06-09", "{\"id\": "), ("2025-06-10", "half")]);
     let mut archive = catalog.open();
     archive.recover(now()).unwrap();
@@ -189,17 +189,17 @@ fn half_a_line_is_noted_then_sealed_and_both_are_on_disk_before_anything_is_buil
         "write mail_2025-06-10.log",
         "sync mail_2025-06-10.log",
         "sync names in catalog",
-        "settle mail_2025-06-10.log",
-        "settle mail_2025-06-09.log",
+        "sync_existing mail_2025-06-10.log",
+        "sync_existing mail_2025-06-09.log",
     ];
     assert_eq!(catalog.log(), expected);
     catalog.open().recover(now()).unwrap();
     let expected = [
         "sync names in catalog",
-        "settle mail.rejected.jsonl",
+        "sync_existing mail.rejected.jsonl",
         "sync names in .trailkeeper",
-        "settle mail_2025-06-10.log",
-        "settle mail_2025-06-09.log",
+        "sync_existing mail_2025-06-10.log",
+        "sync_existing mail_2025-06-09.log",
     ];
     assert_eq!(catalog.log(), expected, "what a killed run left may not be on disk yet");
 }
@@ -210,8 +210,8 @@ fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
     let run = |catalog: &Catalog| -> Result<(), ()> {
         let mut archive = catalog.try_open().map_err(drop)?;
         archive.recover(now()).map_err(drop)?;
-        let sifted = archive.sift_all(second.clone()).map_err(drop)?;
-        archive.append_all(sifted.new).map_err(drop)?;
+        let deduplicated = archive.deduplicate_all(second.clone()).map_err(drop)?;
+        archive.append_all(deduplicated.new).map_err(drop)?;
         archive
             .reject(&[second[0].clone().into_rejected("odd")], now())
             .map(drop)
@@ -254,7 +254,7 @@ fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Sift and append these records.
+    /// Deduplicate and append these records.
     File(Vec<u8>),
     /// Reject this record.
     Reject(u8),
@@ -327,11 +327,13 @@ impl World {
     fn file(&mut self, numbers: &[u8]) {
         let Some(mut archive) = self.archive.take() else { return };
         let records = numbers.iter().map(|number| numbered(*number)).collect();
-        let Ok(sifted) = archive.sift_all(records) else { return };
-        let mut new = sifted.new.clone();
+        let Ok(deduplicated) = archive.deduplicate_all(records) else {
+            return;
+        };
+        let mut new = deduplicated.new.clone();
         new.sort_by_key(|record| record.time);
         let new: Vec<u8> = new.iter().map(number_of).collect();
-        match archive.append_all(sifted.new) {
+        match archive.append_all(deduplicated.new) {
             Ok(appended) => {
                 assert_eq!(appended.records, new.len() as u64);
                 self.confirmed.extend(numbers);
@@ -419,8 +421,8 @@ impl World {
         self.perform(&Op::File((0..RECORDS).rev().collect()));
         assert_eq!(kept(&self.catalog), (0..RECORDS).collect::<Vec<_>>());
         for day in self.catalog.location.day_files().unwrap() {
-            let tally = self.catalog.tally(&day.date.to_string());
-            assert_eq!(tally.skipped, 0, "every half line is noted");
+            let counts = self.catalog.counts(&day.date.to_string());
+            assert_eq!(counts.skipped, 0, "every torn line is noted");
             assert!(fs::read(day.path).unwrap().ends_with(b"\n"));
         }
     }

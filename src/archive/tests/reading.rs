@@ -74,13 +74,13 @@ fn lines_that_are_not_records_do_not_hide_those_around_them() {
     ];
     fs::write(catalog.path("2025-06-09"), lines.concat()).unwrap();
     assert_eq!(recovered(&catalog), Some(time("2025-06-09T10:30:00Z")));
-    let expected = day::Tally {
+    let expected = day::LineCounts {
         records: 2,
-        sealed: 1,
+        repaired: 1,
         skipped: 3,
         first_skipped: Some(1),
     };
-    assert_eq!(catalog.tally("2025-06-09"), expected);
+    assert_eq!(catalog.counts("2025-06-09"), expected);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_dry_run_takes_a_whole_record_without_a_newline_and_leaves_half_of_one() {
     ] {
         let catalog = Catalog::with(&[("2025-06-09", text)]);
         assert_eq!(catalog.dry_run().recover(now()).unwrap(), expected);
-        assert_eq!(catalog.tally("2025-06-09").skipped, 0);
+        assert_eq!(catalog.counts("2025-06-09").skipped, 0);
         assert_eq!(catalog.text("2025-06-09"), text);
         assert_eq!(catalog.notes(), "");
     }
@@ -139,10 +139,10 @@ fn records_are_compared_with_the_files_of_their_own_days() {
         record("e", "2025-06-11T00:00:00Z"),
     ];
     let expected = vec![came[4].clone(), came[1].clone(), came[5].clone()];
-    let sifted = archive.sift_all(came).unwrap();
-    assert_eq!(sifted.new, expected);
+    let deduplicated = archive.deduplicate_all(came).unwrap();
+    assert_eq!(deduplicated.new, expected);
     assert_eq!(
-        (sifted.duplicates, sifted.conflicts.len()),
+        (deduplicated.duplicates, deduplicated.conflicts.len()),
         (2, 1),
         "an `a` that is written otherwise is a conflict"
     );
@@ -153,11 +153,11 @@ fn what_repeats_in_one_batch_is_kept_once() {
     let catalog = Catalog::new();
     let twice = record("a", "2025-06-09T10:00:00Z");
     let same_value = Record::read(r#"{ "timestamp":"2025-06-09T10:00:00Z","id":"\u0061" }"#, &SHAPE).unwrap();
-    let sifted = catalog
+    let deduplicated = catalog
         .open()
-        .sift_all(vec![twice.clone(), same_value, twice.clone()])
+        .deduplicate_all(vec![twice.clone(), same_value, twice.clone()])
         .unwrap();
-    assert_eq!((sifted.new, sifted.duplicates), (vec![twice], 2));
+    assert_eq!((deduplicated.new, deduplicated.duplicates), (vec![twice], 2));
 }
 
 #[test]
@@ -172,18 +172,25 @@ fn an_id_that_is_not_unique_never_costs_a_record() {
         let mut came = vec![other("first"), other("second"), other("third"), other("second")];
         came.rotate_left(run);
         let first = came[0].clone();
-        let sifted = archive.sift_all(came).unwrap();
+        let deduplicated = archive.deduplicate_all(came).unwrap();
         if run == 0 {
-            assert_eq!(sifted.new, [first]);
-            assert_eq!(sifted.conflicts.len(), 3);
+            assert_eq!(deduplicated.new, [first]);
+            assert_eq!(deduplicated.conflicts.len(), 3);
         } else {
-            assert_eq!((sifted.new.len(), sifted.duplicates, sifted.conflicts.len()), (0, 1, 3));
+            assert_eq!(
+                (
+                    deduplicated.new.len(),
+                    deduplicated.duplicates,
+                    deduplicated.conflicts.len()
+                ),
+                (0, 1, 3)
+            );
         }
         assert_eq!(
-            archive.reject(&sifted.conflicts, now()).unwrap(),
+            archive.reject(&deduplicated.conflicts, now()).unwrap(),
             if run == 0 { 2 } else { 0 }
         );
-        archive.append_all(sifted.new).unwrap();
+        archive.append_all(deduplicated.new).unwrap();
     }
     assert_eq!(catalog.text("2025-06-09").lines().count(), 1);
     assert_eq!(catalog.notes().lines().count(), 2);
@@ -200,7 +207,7 @@ fn two_kept_records_with_one_id_are_both_known() {
     let two = r#"{"id": "a", "timestamp": "2025-06-09T10:00:00Z", "n": 2}"#;
     let catalog = Catalog::with(&[("2025-06-09", &format!("{one}\n{two}\n"))]);
     let came = [one, two].map(|json| Record::read(json, &SHAPE).unwrap()).to_vec();
-    assert_eq!(catalog.open().sift_all(came).unwrap().duplicates, 2);
+    assert_eq!(catalog.open().deduplicate_all(came).unwrap().duplicates, 2);
 }
 
 #[test]
@@ -212,5 +219,5 @@ fn a_forgotten_day_is_read_again() {
     archive.forget_before(new.time.date_naive());
     assert!(archive.known.day(old.time.date_naive()).is_none());
     assert!(archive.known.day(new.time.date_naive()).is_some());
-    assert_eq!(archive.sift_all(vec![old, new]).unwrap().duplicates, 2);
+    assert_eq!(archive.deduplicate_all(vec![old, new]).unwrap().duplicates, 2);
 }

@@ -79,8 +79,8 @@ fn what_was_appended_is_known() {
     let catalog = Catalog::new();
     let mut archive = catalog.open();
     file(&mut archive, three_days());
-    assert_eq!(archive.sift_all(three_days()).unwrap().duplicates, 6);
-    assert_eq!(catalog.open().sift_all(three_days()).unwrap().duplicates, 6);
+    assert_eq!(archive.deduplicate_all(three_days()).unwrap().duplicates, 6);
+    assert_eq!(catalog.open().deduplicate_all(three_days()).unwrap().duplicates, 6);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_dry_run_does_all_and_writes_nothing() {
     let catalog = Catalog::new();
     let mut archive = catalog.dry_run();
     assert_eq!(file(&mut archive, three_days()).records, 6);
-    assert_eq!(archive.sift_all(three_days()).unwrap().duplicates, 6);
+    assert_eq!(archive.deduplicate_all(three_days()).unwrap().duplicates, 6);
     let rejected = record("x", "2025-06-09T00:00:00Z").into_rejected("odd");
     assert_eq!(archive.reject(std::slice::from_ref(&rejected), now()).unwrap(), 1);
     assert_eq!(archive.reject(&[rejected], now()).unwrap(), 0);
@@ -174,16 +174,16 @@ fn an_error_says_what_is_kept_and_ends_all_writing() {
         assert!(error.to_string().contains("mail_2025-06-10.log"), "{error}");
         catalog.disk.restart();
         let error = archive.append_all(three_days()).unwrap_err();
-        assert!(matches!(error.cause, WriteError::Spent { .. }));
+        assert!(matches!(error.cause, WriteError::Poisoned { .. }));
         assert!(matches!(
             archive.reject(&[three_days()[0].clone().into_rejected("x")], now()),
-            Err(WriteError::Spent { .. })
+            Err(WriteError::Poisoned { .. })
         ));
         assert!(!catalog.path("2025-06-11").exists());
 
         let mut archive = catalog.open();
         file(&mut archive, three_days());
-        assert_eq!(archive.sift_all(three_days()).unwrap().duplicates, 6);
+        assert_eq!(archive.deduplicate_all(three_days()).unwrap().duplicates, 6);
     }
 }
 
@@ -191,7 +191,7 @@ fn an_error_says_what_is_kept_and_ends_all_writing() {
 fn what_was_not_synced_is_not_known() {
     let catalog = Catalog::new();
     let mut archive = catalog.open();
-    archive.sift_all(three_days()).unwrap();
+    archive.deduplicate_all(three_days()).unwrap();
     catalog.disk.arm(4, Fault::Broken(0));
     let error = archive.append_all(three_days()).unwrap_err();
     assert_eq!(error.appended, Kept::default());

@@ -18,7 +18,7 @@ fn lines_become_messages_and_the_next_run_sends_only_what_is_new() {
     let broker = Broker::start();
     let mut outbox = Outbox::new(&broker);
     outbox.append(DAYS[0], 3, 10);
-    outbox.append_raw(DAYS[0], "{\"sealed\n\n");
+    outbox.append_raw(DAYS[0], "{\"repaired\n\n");
     outbox.append(DAYS[2], 2, 10);
     let expected = json!({"sink": "kafka", "sent": 5, "waiting": 0, "undelivered": 0, "error": null});
     assert_eq!(outbox.forward(0), expected);

@@ -79,7 +79,7 @@ impl Outbox {
             let name = format!("tfc_audit_{day}.log");
             self.lines.entry(name).or_default().push(line);
         }
-        // In two writes: who reads in between sees half a line at the end.
+        // In two writes: who reads in between sees a torn line at the end.
         let (start, rest) = text.split_at(text.len() * 2 / 3);
         self.append_raw(day, start);
         self.append_raw(day, rest);

@@ -14,7 +14,7 @@ pub enum WriteError {
     File(#[from] FileError),
     /// An earlier write failed, so nobody knows what is on disk.
     #[error("nothing more is written in {} after an earlier error: run again, which checks the files first", folder.display())]
-    Spent {
+    Poisoned {
         /// The folder of the file that was not written to.
         folder: PathBuf,
     },
@@ -29,21 +29,24 @@ pub enum WriteError {
 /// Writes to the files of a stream through a [`Storage`].
 ///
 /// After any error it refuses to go on: a failed sync may have marked lost data as clean, and a failed write may have
-/// left half a line. Opening the archive anew finds out what is there.
-pub(super) struct Pen {
+/// left a torn line. Opening the archive anew finds out what is there.
+pub(super) struct DurableAppender {
     storage: Box<dyn Storage>,
-    spent: bool,
+    poisoned: bool,
 }
 
-impl Pen {
+impl DurableAppender {
     pub(super) fn new(storage: Box<dyn Storage>) -> Self {
-        Self { storage, spent: false }
+        Self {
+            storage,
+            poisoned: false,
+        }
     }
 
     /// Appends batches of whole lines; they, and the name of the file, are on disk when this returns. Tells where they
     /// end, in bytes from the start of the file.
     ///
-    /// A file that is missing is made with `mode`; half a line at the end is sealed first.
+    /// A file that is missing is made with `mode`; a torn line at the end is repaired first.
     pub(super) fn append<B: AsRef<[u8]>>(
         &mut self,
         path: &Path,
@@ -61,8 +64,8 @@ impl Pen {
         })
     }
 
-    /// Completes or seals half a line at the end of a file that exists, by one newline in a write of its own.
-    pub(super) fn seal(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
+    /// Completes or terminates a torn line at the end of a file that exists, by one newline in a write of its own.
+    pub(super) fn terminate(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
         self.attempt(path, |storage| write(storage.open(path, mode)?, path, [[]; 0]))?;
         Ok(())
     }
@@ -79,16 +82,16 @@ impl Pen {
     ///
     /// A killed run may have left lines that no sync has reached. Were they taken for kept, and newer ones synced to
     /// another file, a power cut would leave a hole behind the newest record.
-    pub(super) fn settle(&mut self, path: &Path) -> Result<(), FileError> {
+    pub(super) fn sync_existing(&mut self, path: &Path) -> Result<(), FileError> {
         let settled = self.storage.sync_file(path);
-        self.spent |= settled.is_err();
+        self.poisoned |= settled.is_err();
         settled
     }
 
     /// Waits until the names in a folder are on disk, for the same reason.
-    pub(super) fn settle_folder(&mut self, folder: &Path) -> Result<(), FileError> {
+    pub(super) fn sync_folder(&mut self, folder: &Path) -> Result<(), FileError> {
         let settled = self.storage.sync_folder(folder);
-        self.spent |= settled.is_err();
+        self.poisoned |= settled.is_err();
         settled
     }
 
@@ -97,13 +100,13 @@ impl Pen {
         path: &Path,
         act: impl FnOnce(&dyn Storage) -> Result<T, FileError>,
     ) -> Result<T, WriteError> {
-        if self.spent {
-            return Err(WriteError::Spent {
+        if self.poisoned {
+            return Err(WriteError::Poisoned {
                 folder: folder_of(path).to_owned(),
             });
         }
         let done = act(self.storage.as_ref());
-        self.spent = done.is_err();
+        self.poisoned = done.is_err();
         Ok(done?)
     }
 }
@@ -147,23 +150,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_line_is_sealed_before_a_line_is_added() {
+    fn half_a_line_is_terminated_before_a_line_is_added() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "whole\nha").unwrap();
-        Pen::new(Box::new(Disk))
+        DurableAppender::new(Box::new(Disk))
             .append(&path, STATE_FILE_MODE, [b"next\n"])
             .unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nha\nnext\n");
     }
 
     #[test]
-    fn sealing_adds_nothing_to_a_file_of_whole_lines() {
+    fn terminating_adds_nothing_to_a_file_of_whole_lines() {
         let folder = tempfile::tempdir().unwrap();
         for (before, after) in [("", ""), ("a\n", "a\n"), ("a\nb", "a\nb\n"), ("\n\n", "\n\n")] {
             let path = folder.path().join("file");
             fs::write(&path, before).unwrap();
-            Pen::new(Box::new(Disk)).seal(&path, STATE_FILE_MODE).unwrap();
+            DurableAppender::new(Box::new(Disk))
+                .terminate(&path, STATE_FILE_MODE)
+                .unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
         }
     }
@@ -171,16 +176,16 @@ mod tests {
     #[test]
     fn after_one_error_nothing_more_is_written_anywhere() {
         let folder = tempfile::tempdir().unwrap();
-        let mut pen = Pen::new(Box::new(Disk));
+        let mut appender = DurableAppender::new(Box::new(Disk));
         let missing = folder.path().join("missing").join("file");
         assert!(matches!(
-            pen.append(&missing, STATE_FILE_MODE, [b"a\n"]),
+            appender.append(&missing, STATE_FILE_MODE, [b"a\n"]),
             Err(WriteError::File(_))
         ));
         let path = folder.path().join("file");
         assert!(matches!(
-            pen.append(&path, STATE_FILE_MODE, [b"a\n"]),
-            Err(WriteError::Spent { .. })
+            appender.append(&path, STATE_FILE_MODE, [b"a\n"]),
+            Err(WriteError::Poisoned { .. })
         ));
         assert!(!path.exists());
     }
@@ -189,12 +194,12 @@ mod tests {
     fn a_failed_sync_of_what_was_read_ends_all_writing_too() {
         let folder = tempfile::tempdir().unwrap();
         let (path, missing) = (folder.path().join("file"), folder.path().join("missing"));
-        for settle in [Pen::settle, Pen::settle_folder] {
-            let mut pen = Pen::new(Box::new(Disk));
-            assert!(settle(&mut pen, &missing).is_err());
+        for sync_existing in [DurableAppender::sync_existing, DurableAppender::sync_folder] {
+            let mut appender = DurableAppender::new(Box::new(Disk));
+            assert!(sync_existing(&mut appender, &missing).is_err());
             assert!(matches!(
-                pen.append(&path, STATE_FILE_MODE, [b"a\n"]),
-                Err(WriteError::Spent { .. })
+                appender.append(&path, STATE_FILE_MODE, [b"a\n"]),
+                Err(WriteError::Poisoned { .. })
             ));
         }
     }

@@ -28,14 +28,14 @@ fn minutes(numbers: impl IntoIterator<Item = i64>, sameness: Sameness) -> Vec<Re
 
 impl Catalog {
     fn note(&self) -> PathBuf {
-        self.location.state_file(tail::FILE)
+        self.location.state_file(resume::FILE)
     }
 
     /// An archive that notes the ends of files of any size.
     fn open_for(&self, sameness: Sameness) -> Archive {
         let shape = Shape { sameness, ..SHAPE };
         let mut archive = Archive::new(self.location.clone(), Box::new(self.disk.clone()), None, shape, 0o640);
-        archive.heal(now()).unwrap();
+        archive.repair(now()).unwrap();
         archive.worthwhile = 1;
         archive
     }
@@ -47,7 +47,7 @@ impl Catalog {
         let newest = records.iter().map(|record| record.time).max();
         file(&mut archive, records);
         if let Some(last) = last.max(newest) {
-            archive.note_tails(last, overlap);
+            archive.note_resume_points(last, overlap);
         }
     }
 
@@ -89,8 +89,8 @@ fn only_the_end_of_the_newest_file_is_read() {
         archive.recover(now()).unwrap(),
         Some(minute(599, Sameness::Content).time)
     );
-    let sifted = archive.sift_all(minutes(597..602, Sameness::Content)).unwrap();
-    assert_eq!((sifted.new.len(), sifted.duplicates), (2, 3));
+    let deduplicated = archive.deduplicate_all(minutes(597..602, Sameness::Content)).unwrap();
+    assert_eq!((deduplicated.new.len(), deduplicated.duplicates), (2, 3));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_record_before_the_end_has_the_whole_file_read() {
     archive.recover(now()).unwrap();
     assert_eq!(
         archive
-            .sift_all(minutes([3, 599], Sameness::Content))
+            .deduplicate_all(minutes([3, 599], Sameness::Content))
             .unwrap()
             .duplicates,
         2
@@ -114,8 +114,8 @@ fn an_id_is_compared_with_the_whole_file() {
     let mut archive = catalog.open_for(Sameness::Id);
     archive.recover(now()).unwrap();
     let same_id = record("3", "2025-06-09T09:59:30Z");
-    let sifted = archive.sift_all(vec![same_id]).unwrap();
-    assert_eq!((sifted.new.len(), sifted.conflicts.len()), (0, 1));
+    let deduplicated = archive.deduplicate_all(vec![same_id]).unwrap();
+    assert_eq!((deduplicated.new.len(), deduplicated.conflicts.len()), (0, 1));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn late_records_move_nothing_and_are_known() {
     assert!(catalog.reads_only_the_end());
     let mut archive = catalog.open_for(Sameness::Content);
     assert_eq!(archive.recover(now()).unwrap(), Some(time("2025-06-09T10:00:00Z")));
-    assert_eq!(archive.sift_all(late()).unwrap().duplicates, 2);
+    assert_eq!(archive.deduplicate_all(late()).unwrap().duplicates, 2);
 }
 
 #[test]
@@ -184,14 +184,14 @@ fn a_note_that_does_not_fit_the_file_has_the_whole_file_read() {
 #[test]
 fn a_note_about_another_place_is_not_believed() {
     let catalog = Catalog::with_note();
-    let mut tails = tail::read(&catalog.location);
+    let mut resume_points = resume::read(&catalog.location);
     for (offset, time) in [
         ("30000", None),
         ("0", None),
         ("99999999", None),
         ("", Some("2025-06-09T09:00:00Z")),
     ] {
-        let json = serde_json::to_string(&tails).unwrap();
+        let json = serde_json::to_string(&resume_points).unwrap();
         let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
         if let Ok(offset) = offset.parse::<u64>() {
             value[0]["offset"] = offset.into();
@@ -199,12 +199,16 @@ fn a_note_about_another_place_is_not_believed() {
         if let Some(time) = time {
             value[0]["time"] = time.into();
         }
-        // A lie that is sealed as the truth is.
-        let lie = tail::text(serde_json::from_value(value).unwrap()).unwrap();
+        // A lie that is repaired as the truth is.
+        let lie = resume::text(serde_json::from_value(value).unwrap()).unwrap();
         fs::write(catalog.note(), lie).unwrap();
         assert!(catalog.known_after_recovery() > 590, "{offset} {time:?}");
     }
-    fs::write(catalog.note(), tail::text(std::mem::take(&mut tails)).unwrap()).unwrap();
+    fs::write(
+        catalog.note(),
+        resume::text(std::mem::take(&mut resume_points)).unwrap(),
+    )
+    .unwrap();
     assert!(catalog.reads_only_the_end());
 }
 
@@ -216,7 +220,7 @@ fn just_after_midnight_the_ends_of_two_files_are_noted() {
     let mut archive = catalog.open_for(Sameness::Content);
     archive.recover(now()).unwrap();
     let last_three = night().split_off(1438);
-    assert_eq!(archive.sift_all(last_three).unwrap().duplicates, 3);
+    assert_eq!(archive.deduplicate_all(last_three).unwrap().duplicates, 3);
     let yesterday = archive.known.day(DAY.parse().unwrap()).unwrap();
     assert_eq!(yesterday.knows(minute(3, Sameness::Content).identity), day::Known::No);
 }
@@ -226,12 +230,12 @@ fn small_files_are_not_noted_nor_is_anything_in_a_dry_run() {
     let catalog = Catalog::new();
     let mut archive = catalog.open();
     file(&mut archive, minutes(0..600, Sameness::Id));
-    archive.note_tails(minute(599, Sameness::Id).time, overlap());
+    archive.note_resume_points(minute(599, Sameness::Id).time, overlap());
     assert!(!catalog.note().exists());
     let mut archive = catalog.dry_run();
     archive.worthwhile = 1;
     archive.recover(now()).unwrap();
-    archive.note_tails(minute(599, Sameness::Id).time, overlap());
+    archive.note_resume_points(minute(599, Sameness::Id).time, overlap());
     assert!(!catalog.note().exists());
 }
 
@@ -241,7 +245,7 @@ fn a_note_that_cannot_be_written_harms_nothing() {
     let mut archive = catalog.open_for(Sameness::Content);
     file(&mut archive, minutes(0..600, Sameness::Content));
     catalog.disk.arm(0, Fault::Full(0));
-    archive.note_tails(minute(599, Sameness::Content).time, overlap());
+    archive.note_resume_points(minute(599, Sameness::Content).time, overlap());
     assert!(!catalog.note().exists());
     assert_eq!(file(&mut archive, minutes([600], Sameness::Content)).records, 1);
 }
@@ -253,7 +257,7 @@ fn what_another_program_wrote_during_the_run_is_not_passed_over() {
     file(&mut archive, minutes(0..300, Sameness::Content));
     catalog.append_as_another_program("{\"id\": \"x\", \"timestamp\": \"2025-06-09T20:00:00Z\"}\n");
     file(&mut archive, minutes(300..600, Sameness::Content));
-    archive.note_tails(minute(599, Sameness::Content).time, overlap());
+    archive.note_resume_points(minute(599, Sameness::Content).time, overlap());
     assert!(!catalog.note().exists());
 }
 
@@ -345,14 +349,14 @@ proptest! {
         let mut first_note = None;
         for event in &events {
             happen(&catalog, event, sameness, &mut first_note);
-            // Both look at the same files; what the first one heals the second one finds healed.
+            // Both look at the same files; what the first one repairs the second one finds repaired.
             let mut with = catalog.open_for(sameness);
             let mut without = catalog.open_for(sameness);
-            without.tails.clear();
+            without.resume_points.clear();
             prop_assert_eq!(with.recover(now()).unwrap(), without.recover(now()).unwrap());
             for (first, count) in &asked {
                 let records = minutes(*first..first + count, sameness);
-                prop_assert_eq!(with.sift_all(records.clone()).unwrap(), without.sift_all(records).unwrap());
+                prop_assert_eq!(with.deduplicate_all(records.clone()).unwrap(), without.deduplicate_all(records).unwrap());
             }
         }
     }

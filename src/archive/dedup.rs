@@ -13,13 +13,13 @@ const CONFLICT: &str = "same id as a record already kept, with different content
 
 /// The identities in the day files that were read, by day.
 #[derive(Default)]
-pub(super) struct KnownDays {
+pub(super) struct DedupIndex {
     days: BTreeMap<NaiveDate, Day>,
 }
 
 /// The records of a day that came, sorted out.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sifted {
+pub struct Dedup {
     /// Those that the archive does not hold, each once.
     pub new: Batch,
     /// How many are there already, or came more than once.
@@ -28,7 +28,7 @@ pub struct Sifted {
     pub conflicts: Vec<Rejected>,
 }
 
-impl KnownDays {
+impl DedupIndex {
     /// What was read of a day.
     pub(super) fn day(&self, date: NaiveDate) -> Option<&Day> {
         self.days.get(&date)
@@ -56,13 +56,13 @@ impl KnownDays {
 }
 
 /// Sorts records out by what the file of their day holds, and by each other.
-pub(super) fn sift(batch: Batch, day: &Day) -> Sifted {
+pub(super) fn deduplicate(batch: Batch, day: &Day) -> Dedup {
     let (mut duplicates, mut conflicts) = (0, Vec::new());
     let mut came = Day::with_room(batch.records().len());
     let new = batch.filter(|record| {
         match (day.knows(record.identity), came.knows(record.identity)) {
             (Known::Yes, _) | (_, Known::Yes) => duplicates += 1,
-            (Known::Otherwise, _) | (_, Known::Otherwise) => conflicts.push(record.into_rejected(CONFLICT)),
+            (Known::Conflict, _) | (_, Known::Conflict) => conflicts.push(record.into_rejected(CONFLICT)),
             (Known::No, Known::No) => {
                 came.add(record.identity);
                 return Some(record);
@@ -70,7 +70,7 @@ pub(super) fn sift(batch: Batch, day: &Day) -> Sifted {
         }
         None
     });
-    Sifted {
+    Dedup {
         new,
         duplicates,
         conflicts,

@@ -1,8 +1,8 @@
-//! The note of where the ends of large day files begin, `.trailkeeper/<base>.tails.json`: it saves reading the rest.
+//! The note of where the ends of large day files begin, `.trailkeeper/<base>.resume.json`: it saves reading the rest.
 //!
-//! The note holds, for a day file, one [`Milestone`] and what the file looked like when that was true. It is believed
+//! The note holds, for a day file, one [`IndexEntry`] and what the file looked like when that was true. It is believed
 //! only while the file is the same to the last detail that the system keeps of it, has the same bytes in front of the
-//! milestone and at its end, and the milestone's record stands in its place; anything else, also a line that another
+//! entry and at its end, and the entry's record stands in its place; anything else, also a line that another
 //! program appended, has the whole file read. The note is never needed and may be deleted at any time.
 //!
 //! What it cannot see: bytes in the middle of the file that another program changes while a run holds the lock.
@@ -16,8 +16,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::lines::read_at;
 use super::location::Location;
-use super::outline::Milestone;
 use super::storage::{FileError, open_for_reading};
+use super::time_index::IndexEntry;
 
 /// Where the end of a file begins earlier than this, in bytes, reading all of it costs next to nothing.
 pub(super) const WORTHWHILE: u64 = 256 << 10;
@@ -33,15 +33,15 @@ const LARGEST_NOTE: u64 = 64 << 10;
 
 /// Where the end of one day file begins, and how the file is known again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tail {
+pub(super) struct ResumePoint {
     /// The day of the file, `2025-06-09`.
     day: String,
-    /// The time of the milestone, RFC 3339.
+    /// The time of the entry, RFC 3339.
     time: String,
-    /// The place of the milestone, in bytes.
+    /// The place of the entry, in bytes.
     offset: u64,
     stamp: Stamp,
-    /// Hash of the bytes before the milestone and before the end of the file, in hexadecimal digits.
+    /// Hash of the bytes before the entry and before the end of the file, in hexadecimal digits.
     bytes: String,
 }
 
@@ -61,29 +61,24 @@ struct Stamp {
 #[derive(Serialize, Deserialize)]
 struct Note {
     version: u32,
-    tails: Vec<Tail>,
-    /// Hash of the tails, in hexadecimal digits.
+    resume_points: Vec<ResumePoint>,
+    /// Hash of the resume points, in hexadecimal digits.
     check: String,
 }
 
-impl Tail {
+impl ResumePoint {
     /// Describes a file that was taken in up to `end`; `None` if that is not its end any more.
-    pub(super) fn describe(
-        day: NaiveDate,
-        file: &mut File,
-        milestone: Milestone,
-        end: u64,
-    ) -> io::Result<Option<Self>> {
+    pub(super) fn describe(day: NaiveDate, file: &mut File, entry: IndexEntry, end: u64) -> io::Result<Option<Self>> {
         let stamp = Stamp::of(&file.metadata()?);
         let Some(stamp) = stamp.filter(|stamp| stamp.length == end) else {
             return Ok(None);
         };
         Ok(Some(Self {
             day: day.to_string(),
-            time: milestone.time.to_rfc3339_opts(SecondsFormat::Nanos, true),
-            offset: milestone.offset,
+            time: entry.time.to_rfc3339_opts(SecondsFormat::Nanos, true),
+            offset: entry.offset,
             stamp,
-            bytes: compared_bytes(file, milestone.offset, end)?,
+            bytes: compared_bytes(file, entry.offset, end)?,
         }))
     }
 
@@ -92,17 +87,17 @@ impl Tail {
         self.day.parse().ok()
     }
 
-    /// The milestone, if the file is still the one that was described.
-    pub(super) fn milestone_in(&self, file: &mut File) -> io::Result<Option<Milestone>> {
+    /// The entry, if the file is still the one that was described.
+    pub(super) fn entry_in(&self, file: &mut File) -> io::Result<Option<IndexEntry>> {
         if Stamp::of(&file.metadata()?) != Some(self.stamp) || self.offset > self.stamp.length {
             return Ok(None);
         }
         let is_same = compared_bytes(file, self.offset, self.stamp.length)? == self.bytes;
-        let milestone = self.time.parse().ok().map(|time: DateTime<Utc>| Milestone {
+        let entry = self.time.parse().ok().map(|time: DateTime<Utc>| IndexEntry {
             time,
             offset: self.offset,
         });
-        Ok(milestone.filter(|_| is_same))
+        Ok(entry.filter(|_| is_same))
     }
 }
 
@@ -143,10 +138,10 @@ fn hash(bytes: &[u8]) -> String {
     format!("{:032x}", xxh3_128(bytes))
 }
 
-/// The tails that the note holds; none where there is no note that can be believed.
-pub(super) fn read(location: &Location) -> Vec<Tail> {
+/// The resume points that the note holds; none where there is no note that can be believed.
+pub(super) fn read(location: &Location) -> Vec<ResumePoint> {
     match read_note(location) {
-        Ok(tails) => tails.unwrap_or_default(),
+        Ok(resume_points) => resume_points.unwrap_or_default(),
         Err(error) if error.is_missing() => Vec::new(),
         Err(error) => {
             tracing::debug!("the ends of day files are looked for anew: {error}");
@@ -155,7 +150,7 @@ pub(super) fn read(location: &Location) -> Vec<Tail> {
     }
 }
 
-fn read_note(location: &Location) -> Result<Option<Vec<Tail>>, FileError> {
+fn read_note(location: &Location) -> Result<Option<Vec<ResumePoint>>, FileError> {
     use std::io::Read;
 
     let path = location.state_file(FILE);
@@ -165,23 +160,24 @@ fn read_note(location: &Location) -> Result<Option<Vec<Tail>>, FileError> {
         .read_to_string(&mut text)
         .map_err(|cause| FileError::io("read", &path, cause))?;
     let note: Option<Note> = serde_json::from_str(&text).ok();
-    let believed = note.filter(|note| note.version == VERSION && check(&note.tails) == Some(note.check.clone()));
-    Ok(believed.map(|note| note.tails))
+    let believed =
+        note.filter(|note| note.version == VERSION && check(&note.resume_points) == Some(note.check.clone()));
+    Ok(believed.map(|note| note.resume_points))
 }
 
 /// The name of the note behind the stream's base name.
-pub(super) const FILE: &str = "tails.json";
+pub(super) const FILE: &str = "resume.json";
 
-/// The text of a note with these tails.
-pub(super) fn text(tails: Vec<Tail>) -> Option<String> {
+/// The text of a note with these resume points.
+pub(super) fn text(resume_points: Vec<ResumePoint>) -> Option<String> {
     let note = Note {
         version: VERSION,
-        check: check(&tails)?,
-        tails,
+        check: check(&resume_points)?,
+        resume_points,
     };
     serde_json::to_string(&note).ok().map(|text| text + "\n")
 }
 
-fn check(tails: &[Tail]) -> Option<String> {
-    serde_json::to_vec(tails).ok().map(|bytes| hash(&bytes))
+fn check(resume_points: &[ResumePoint]) -> Option<String> {
+    serde_json::to_vec(resume_points).ok().map(|bytes| hash(&bytes))
 }
