@@ -11,7 +11,7 @@ use trailkeeper::env::{Env, Faults};
 use trailkeeper::line::Scanner;
 use trailkeeper::record::Reader;
 use trailkeeper::sandbox::{Api, samples};
-use trailkeeper::source::{Ask, PageSize, Position, SOURCES, Source, read_page};
+use trailkeeper::source::{PageRequest, PageSize, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
 
 /// Records of a page.
@@ -46,7 +46,7 @@ fn parts(criterion: &mut Criterion) {
     let Some(source) = mail() else { return };
     let records = records();
     let body = format!(r#"{{"events":[{}],"nextPageToken":"100_0"}}"#, records.join(","));
-    let ask = Ask {
+    let request = PageRequest {
         window: Window::new(now(), now()),
         position: Position::First,
         size: PageSize::default(),
@@ -55,7 +55,7 @@ fn parts(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("read", |bencher| {
         let mut reader = Reader::new(source.shape());
-        bencher.iter(|| read_page(&*source, &mut reader, &ask, black_box(&body)).map(|page| page.records.len()));
+        bencher.iter(|| read_page(&*source, &mut reader, &request, black_box(&body)).map(|page| page.records.len()));
     });
     group.bench_function("line form and hashes", |bencher| {
         let mut scanner = Scanner::new(&[&["date"], &["uniqId"]]);

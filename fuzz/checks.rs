@@ -12,7 +12,7 @@ use trailkeeper::archive::{Archive, Batch, Location, Lock};
 use trailkeeper::env::{Env, Faults};
 use trailkeeper::line::scan;
 use trailkeeper::record::{Reader, Record, Rejected};
-use trailkeeper::source::{Ask, Authorization, Next, PageSize, Position, SOURCES, Source, read_page};
+use trailkeeper::source::{Authorization, Next, PageRequest, PageSize, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
 
 /// A text has a line form exactly where it is JSON; the form is one line, stays itself, and keeps the identity.
@@ -54,7 +54,7 @@ pub(crate) fn pages(bytes: &[u8]) {
     let Ok(body) = std::str::from_utf8(bytes) else { return };
     let window = Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
     for source in CONFIGURED.iter() {
-        let mut ask = Ask {
+        let mut request = PageRequest {
             window,
             position: Position::First,
             size: PageSize::default(),
@@ -63,7 +63,7 @@ pub(crate) fn pages(bytes: &[u8]) {
         if let Authorization::Minted(request) = source.authorization() {
             let _ = (request.read)(body);
         }
-        let Ok(page) = read_page(&**source, &mut Reader::new(source.shape()), &ask, body) else {
+        let Ok(page) = read_page(&**source, &mut Reader::new(source.shape()), &request, body) else {
             continue;
         };
         // No record stays behind in the envelope.
@@ -76,8 +76,8 @@ pub(crate) fn pages(bytes: &[u8]) {
             check_record(&mut reader, record);
         }
         if let Next::At(position) = page.next {
-            ask.position = position;
-            assert_eq!(source.page_url(&ask).host_str(), source.address().host_str());
+            request.position = position;
+            assert_eq!(source.page_url(&request).host_str(), source.address().host_str());
         }
     }
 }

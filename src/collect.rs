@@ -1,4 +1,4 @@
-//! One stream of a run: recover how far the archive goes, then piece by piece fetch, drop what is known, append.
+//! One stream of a run: recover how far the archive goes, then range by range fetch, drop what is known, append.
 
 mod filing;
 mod journal;
@@ -16,10 +16,10 @@ use crate::coverage::Closed;
 use crate::fetch::host::Hosts;
 use crate::fetch::http::Http;
 use crate::fetch::plan::{TIME_TO_DISK, WalkPlan};
+use crate::fetch::request_stats::RequestStats;
 use crate::fetch::retry::RetryPolicy;
-use crate::fetch::tally::Tally;
-use crate::fetch::walk::Piece;
-use crate::fetch::{Effort, FetchError, Fetcher};
+use crate::fetch::walk::CompletedRange;
+use crate::fetch::{FetchError, Fetcher, RequestCounts};
 use crate::forward::{Bell, Forwarded};
 use crate::lateness::{Lateness, Yardstick};
 use crate::progress::StreamProgress;
@@ -54,9 +54,9 @@ pub struct Collected {
     /// The gaps that the run went back for, before the window.
     pub closed: Vec<Closed>,
     /// What was asked of the service.
-    pub effort: Effort,
+    pub request_counts: RequestCounts,
     /// How its requests ended and how long they took.
-    pub tally: Tally,
+    pub request_stats: RequestStats,
     /// Records that the service gave, repeated ones included.
     pub received: u64,
     /// Records that were in the archive already, or came more than once.
@@ -209,8 +209,8 @@ async fn run(
         mut archive, yardstick, ..
     } = desk;
     *collected = desk.collected;
-    collected.effort = fetcher.effort();
-    collected.tally = fetcher.tally();
+    collected.request_counts = fetcher.request_counts();
+    collected.request_stats = fetcher.request_stats();
     if let Some(last) = collected.last_record {
         archive.note_resume_points(last, limits.overlap);
     }
@@ -306,14 +306,14 @@ fn announce(asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
 impl Collected {
     fn file(
         &mut self,
-        piece: Piece,
+        range: CompletedRange,
         archive: &mut Archive,
         now: DateTime<Utc>,
         yardstick: &Yardstick,
     ) -> Result<(), CollectError> {
-        self.received += piece.received;
-        self.reject(&piece.rejected, archive, now)?;
-        for batch in Batch::by_day(piece.records) {
+        self.received += range.received;
+        self.reject(&range.rejected, archive, now)?;
+        for batch in Batch::by_day(range.records) {
             let date = batch.date();
             self.file_day(batch, archive, now, yardstick)?;
             // What comes next is newer, but for a little at the seam.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::collect::{CollectError, Collected};
-use crate::fetch::tally::Tally;
+use crate::fetch::request_stats::RequestStats;
 use crate::forward::Forwarded;
 use crate::lateness::Lateness;
 use crate::table::{Cell, Colour, Table, left, right, to_the_second};
@@ -75,7 +75,7 @@ pub struct StreamSummary {
     #[serde(skip)]
     late: Lateness,
     #[serde(skip)]
-    tally: Tally,
+    request_stats: RequestStats,
     #[serde(skip)]
     is_stopped: bool,
 }
@@ -220,9 +220,9 @@ impl StreamSummary {
             },
             from: collected.window.map(|window| window.from),
             to: collected.window.map(|window| window.to),
-            requests: collected.effort.requests,
-            pages: collected.effort.pages,
-            retries: collected.effort.retries,
+            requests: collected.request_counts.requests,
+            pages: collected.request_counts.pages,
+            retries: collected.request_counts.retries,
             received: collected.received,
             duplicates: collected.duplicates,
             rejected: collected.rejected,
@@ -232,7 +232,7 @@ impl StreamSummary {
             error,
             forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
             late: collected.late,
-            tally: collected.tally,
+            request_stats: collected.request_stats,
             is_stopped,
         }
     }
@@ -263,8 +263,8 @@ impl StreamSummary {
     }
 
     /// How the requests ended and how long they took.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn request_stats(&self) -> &RequestStats {
+        &self.request_stats
     }
 
     /// The time of the archive's last record.

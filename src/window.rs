@@ -150,7 +150,7 @@ pub struct Slice {
 
 impl Slice {
     /// What to ask the service for, so that nothing at the seam of two slices is left out.
-    pub fn ask(&self) -> Window {
+    pub fn padded(&self) -> Window {
         Window {
             from: self.from - SEAM,
             to: self.to,

@@ -1,4 +1,4 @@
-//! The pieces of a stream's windows on their way into the archive, one after the other.
+//! The ranges of a stream's windows on their way into the archive, one after the other.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{CollectError, Collected};
 use crate::archive::Archive;
 use crate::coverage::Closed;
 use crate::fetch::plan::WalkPlan;
-use crate::fetch::walk::{Piece, Walk};
+use crate::fetch::walk::{CompletedRange, Walk};
 use crate::fetch::{FetchError, Fetcher};
 use crate::forward::Bell;
 use crate::lateness::Yardstick;
@@ -19,19 +19,19 @@ use crate::progress::StreamProgress;
 use crate::stop::Stop;
 use crate::window::{Window, bound};
 
-/// How many pieces may wait for the one that is being written; each is held in memory.
-const WAITING_PIECES: usize = 1;
+/// How many ranges may wait for the one that is being written; each is held in memory.
+const WAITING_RANGES: usize = 1;
 
-/// Where the pieces of a walk go.
+/// Where the ranges of a walk go.
 pub(super) struct Filing<'a> {
     pub(super) progress: &'a mut StreamProgress,
     pub(super) stop: &'a Stop,
     pub(super) appended: &'a Bell,
-    /// `None` while a piece is filed, and after a panic in it.
+    /// `None` while a completed range is filed, and after a panic in it.
     pub(super) desk: Option<Desk>,
 }
 
-/// What a piece is filed with: it goes to a thread that may block, and comes back.
+/// What a completed range is filed with: it goes to a thread that may block, and comes back.
 pub(super) struct Desk {
     pub(super) archive: Archive,
     pub(super) now: DateTime<Utc>,
@@ -91,21 +91,21 @@ impl Filing<'_> {
         }
     }
 
-    /// Files the pieces of a window, one after the other; a wish to stop is heard between writes.
+    /// Files the ranges of a window, one after the other; a wish to stop is heard between writes.
     async fn file_window(&mut self, fetcher: &Arc<Fetcher>, plan: WalkPlan) -> Result<(), CollectError> {
         self.progress.begin(plan.window);
         // What is left of the walk ends when the tasks are dropped.
         let mut walking = JoinSet::new();
-        let (sender, mut pieces) = mpsc::channel(WAITING_PIECES);
+        let (sender, mut ranges) = mpsc::channel(WAITING_RANGES);
         walking.spawn(walk(Arc::clone(fetcher), plan, sender).in_current_span());
         loop {
-            let piece = tokio::select! {
+            let range = tokio::select! {
                 biased;
                 () = self.stop.requested() => return Err(CollectError::Stopped),
-                piece = pieces.recv() => piece,
+                range = ranges.recv() => range,
             };
-            let Some(piece) = piece else { break };
-            self.file(piece).await?;
+            let Some(range) = range else { break };
+            self.file(range).await?;
         }
         match walking.join_next().await {
             Some(Ok(result)) => result?,
@@ -117,13 +117,13 @@ impl Filing<'_> {
         Ok(())
     }
 
-    /// Files a piece on a thread that may block: the requests, which all have one thread, go on.
-    async fn file(&mut self, piece: Piece) -> Result<(), CollectError> {
-        let panicked = || CollectError::Internal("the filing of a piece panicked".into());
+    /// Files a completed range on a thread that may block: the requests, which all have one thread, go on.
+    async fn file(&mut self, range: CompletedRange) -> Result<(), CollectError> {
+        let panicked = || CollectError::Internal("the filing of a completed range panicked".into());
         let mut desk = self.desk.take().ok_or_else(panicked)?;
-        let (done_to, span) = (piece.done_to, Span::current());
+        let (done_to, span) = (range.done_to, Span::current());
         let filing = spawn_blocking(move || {
-            let filed = span.in_scope(|| desk.file(piece));
+            let filed = span.in_scope(|| desk.file(range));
             (desk, filed)
         });
         let (desk, filed) = filing.await.map_err(|_| panicked())?;
@@ -136,24 +136,24 @@ impl Filing<'_> {
 }
 
 impl Desk {
-    /// Files a piece and tells how many records were appended.
-    fn file(&mut self, piece: Piece) -> Result<u64, CollectError> {
-        let done_to = piece.done_to;
+    /// Files a completed range and tells how many records were appended.
+    fn file(&mut self, range: CompletedRange) -> Result<u64, CollectError> {
+        let done_to = range.done_to;
         let appended_before = self.collected.appended;
         self.collected
-            .file(piece, &mut self.archive, self.now, &self.yardstick)?;
+            .file(range, &mut self.archive, self.now, &self.yardstick)?;
         self.collected.covered_to = Some(done_to);
         Ok(self.collected.appended - appended_before)
     }
 }
 
-/// Walks a window and hands on its pieces. A task of its own: requests go on while a piece is written and synced.
-async fn walk(fetcher: Arc<Fetcher>, plan: WalkPlan, pieces: mpsc::Sender<Piece>) -> Result<(), FetchError> {
+/// Walks a window and hands on its ranges. A task of its own: requests go on while a completed range is written and synced.
+async fn walk(fetcher: Arc<Fetcher>, plan: WalkPlan, ranges: mpsc::Sender<CompletedRange>) -> Result<(), FetchError> {
     let mut walk = Walk::new(&fetcher, plan);
-    // A place first, so that no piece waits for one. Nobody gives places after a write has failed.
-    while let Ok(place) = pieces.reserve().await {
-        let Some(piece) = walk.next_piece().await? else { break };
-        place.send(piece);
+    // A place first, so that no range waits for one. Nobody gives places after a write has failed.
+    while let Ok(place) = ranges.reserve().await {
+        let Some(range) = walk.next_range().await? else { break };
+        place.send(range);
     }
     Ok(())
 }

@@ -75,9 +75,9 @@ impl Journal {
         entry.covered_to = collected.covered_to;
         entry.error = collected.failure.as_ref().map(ToString::to_string);
         entry.closed = collected.closed.clone();
-        entry.requests = collected.effort.requests;
-        entry.retries = collected.effort.retries;
-        entry.pages = collected.effort.pages;
+        entry.requests = collected.request_counts.requests;
+        entry.retries = collected.request_counts.retries;
+        entry.pages = collected.request_counts.pages;
         entry.received = collected.received;
         entry.duplicates = collected.duplicates;
         entry.appended = collected.appended;

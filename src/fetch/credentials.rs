@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::host::Host;
 use super::http::Http;
-use super::retry::Failure;
+use super::retry::AttemptError;
 use crate::source::{Authorization, TokenRequest};
 
 /// A minted token is renewed this long before it ends, so that no request is under way when it does.
@@ -43,7 +43,7 @@ impl Credentials {
         &self,
         authorization: &Authorization,
         minting: Minting<'_>,
-    ) -> Result<SecretString, Failure> {
+    ) -> Result<SecretString, AttemptError> {
         let request = match authorization {
             Authorization::Fixed(value) => {
                 return Ok(value.clone());
@@ -95,7 +95,7 @@ pub(crate) fn without(text: &str, secret: &str) -> String {
     }
 }
 
-async fn mint(minting: Minting<'_>, request: &TokenRequest) -> Result<Minted, Failure> {
+async fn mint(minting: Minting<'_>, request: &TokenRequest) -> Result<Minted, AttemptError> {
     let _permit = minting.host.permit().await;
     minting.requests.fetch_add(1, Ordering::Relaxed);
     let answer = minting.http.post_json(request.url.clone(), &request.body).await?;

@@ -12,19 +12,19 @@ use url::{Origin, Url};
 pub struct Host {
     permits: Semaphore,
     /// How many requests wait because it said that it is asked too much.
-    holds: watch::Sender<usize>,
+    backoffs: watch::Sender<usize>,
     /// How often one of them began or ended to wait.
-    turns: AtomicU64,
+    backoff_epoch: AtomicU64,
 }
 
 /// While this lives the host is left alone.
 #[derive(Debug)]
-pub(super) struct Hold<'a>(&'a Host);
+pub(super) struct Backoff<'a>(&'a Host);
 
-impl Drop for Hold<'_> {
+impl Drop for Backoff<'_> {
     fn drop(&mut self) {
-        self.0.turns.fetch_add(1, Ordering::Relaxed);
-        self.0.holds.send_modify(|holds| *holds -= 1);
+        self.0.backoff_epoch.fetch_add(1, Ordering::Relaxed);
+        self.0.backoffs.send_modify(|backoffs| *backoffs -= 1);
     }
 }
 
@@ -39,8 +39,8 @@ impl Host {
     pub fn new(concurrency: usize) -> Self {
         Self {
             permits: Semaphore::new(concurrency.max(1)),
-            holds: watch::Sender::new(0),
-            turns: AtomicU64::new(0),
+            backoffs: watch::Sender::new(0),
+            backoff_epoch: AtomicU64::new(0),
         }
     }
 
@@ -48,20 +48,20 @@ impl Host {
     pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         // Neither is ever closed.
         let permit = self.permits.acquire().await.ok();
-        let _ = self.holds.subscribe().wait_for(|holds| *holds == 0).await;
+        let _ = self.backoffs.subscribe().wait_for(|backoffs| *backoffs == 0).await;
         permit
     }
 
     /// Leaves the host alone, because it said that it is asked too much, until what is returned is dropped.
-    pub(super) fn hold(&self) -> Hold<'_> {
-        self.turns.fetch_add(1, Ordering::Relaxed);
-        self.holds.send_modify(|holds| *holds += 1);
-        Hold(self)
+    pub(super) fn back_off(&self) -> Backoff<'_> {
+        self.backoff_epoch.fetch_add(1, Ordering::Relaxed);
+        self.backoffs.send_modify(|backoffs| *backoffs += 1);
+        Backoff(self)
     }
 
     /// A number that changes whenever the host begins or ends to be left alone.
-    pub(super) fn turns(&self) -> u64 {
-        self.turns.load(Ordering::Relaxed)
+    pub(super) fn backoff_epoch(&self) -> u64 {
+        self.backoff_epoch.load(Ordering::Relaxed)
     }
 }
 
@@ -110,8 +110,8 @@ mod tests {
     async fn a_host_that_was_asked_too_much_is_left_alone_by_all() {
         let host = Host::new(4);
         let began = Instant::now();
-        let hold_for = async |seconds| {
-            let _hold = host.hold();
+        let back_off_for = async |seconds| {
+            let _backoff = host.back_off();
             tokio::time::sleep(Duration::from_secs(seconds)).await;
         };
         let ask = async {
@@ -119,7 +119,7 @@ mod tests {
             let _permit = host.permit().await;
             began.elapsed().as_secs()
         };
-        let (_, _, asked) = futures::join!(hold_for(7), hold_for(3), ask);
+        let (_, _, asked) = futures::join!(back_off_for(7), back_off_for(3), ask);
         assert_eq!(asked, 7);
     }
 

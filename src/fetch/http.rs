@@ -12,8 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::retry::{Failure, server_wait};
-use super::tally::{Answer, Tally};
+use super::request_stats::{Answer, RequestStats};
+use super::retry::{AttemptError, server_wait};
 
 /// No answer may be larger, after decompression: a page of these services holds a few megabytes at most.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
@@ -34,7 +34,7 @@ const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset"
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
-    tally: Arc<Mutex<Tally>>,
+    request_stats: Arc<Mutex<RequestStats>>,
     /// The `Date` of the last answer, in seconds since 1970; 0 while there is none.
     server_time: Arc<AtomicI64>,
     timeout: Duration,
@@ -66,7 +66,7 @@ impl Http {
         Ok(Self {
             client,
             timeout: USUAL_TIMEOUT,
-            tally: Arc::default(),
+            request_stats: Arc::default(),
             server_time: Arc::default(),
         })
     }
@@ -78,14 +78,17 @@ impl Http {
         Self {
             client: self.client.clone(),
             timeout,
-            tally: Arc::default(),
+            request_stats: Arc::default(),
             server_time: Arc::default(),
         }
     }
 
     /// The requests so far.
-    pub fn tally(&self) -> Tally {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn request_stats(&self) -> RequestStats {
+        self.request_stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
@@ -97,8 +100,8 @@ impl Http {
     /// The body of a successful answer to `GET`.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<Bytes, Failure> {
+    /// See [`AttemptError`].
+    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<Bytes, AttemptError> {
         let request = self.client.get(url).header(AUTHORIZATION, header(authorization)?);
         self.send(request).await
     }
@@ -107,7 +110,7 @@ impl Http {
     ///
     /// # Errors
     /// As for [`Http::get`].
-    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, Failure> {
+    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, AttemptError> {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
         let answer = self.send(request.body(wiped_when_done(body))).await?;
         let text = String::from_utf8(Vec::from(answer)).map_err(|error| drop(Zeroizing::new(error.into_bytes())));
@@ -115,17 +118,17 @@ impl Http {
     }
 
     /// Sends a request and counts it.
-    async fn send(&self, request: RequestBuilder) -> Result<Bytes, Failure> {
+    async fn send(&self, request: RequestBuilder) -> Result<Bytes, AttemptError> {
         let started = Instant::now();
         let mut answer = Answer::Nothing;
         let result = self.exchange(request, &mut answer).await;
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.note(answer, started.elapsed());
+        let mut request_stats = self.request_stats.lock().unwrap_or_else(PoisonError::into_inner);
+        request_stats.note(answer, started.elapsed());
         result
     }
 
     /// One exchange; `answer` tells what came, whatever the result is.
-    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Bytes, Failure> {
+    async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Bytes, AttemptError> {
         let response = request.timeout(self.timeout).send().await.map_err(transport)?;
         *answer = Answer::Status(response.status().as_u16());
         if let Some(seconds) = date(response.headers()) {
@@ -137,14 +140,14 @@ impl Http {
     /// Sends a body by `POST`; any success is enough, whatever the answer says.
     ///
     /// # Errors
-    /// [`Failure::Transport`] and [`Failure::Status`].
+    /// [`AttemptError::Transport`] and [`AttemptError::Status`].
     pub async fn post(
         &self,
         url: Url,
         content_type: &'static str,
         authorization: Option<&SecretString>,
         body: Vec<u8>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), AttemptError> {
         let mut request = self.client.post(url).header(CONTENT_TYPE, content_type).body(body);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, header(authorization)?);
@@ -154,9 +157,9 @@ impl Http {
     }
 }
 
-fn header(secret: &SecretString) -> Result<HeaderValue, Failure> {
+fn header(secret: &SecretString) -> Result<HeaderValue, AttemptError> {
     let mut value = HeaderValue::from_maybe_shared(wiped_when_done(secret))
-        .map_err(|_| Failure::Transport("the token holds characters that no header can carry".into()))?;
+        .map_err(|_| AttemptError::Transport("the token holds characters that no header can carry".into()))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -174,24 +177,24 @@ fn date(headers: &HeaderMap) -> Option<i64> {
 /// The text of a body; the services answer in UTF-8 alone.
 ///
 /// # Errors
-/// [`Failure::BadBody`] for anything else.
-pub(super) fn text(body: &[u8]) -> Result<&str, Failure> {
+/// [`AttemptError::BadBody`] for anything else.
+pub(super) fn text(body: &[u8]) -> Result<&str, AttemptError> {
     simdutf8::basic::from_utf8(body).map_err(|_| not_text())
 }
 
-fn not_text() -> Failure {
-    Failure::BadBody(super::BadPage("the body is not UTF-8".into()))
+fn not_text() -> AttemptError {
+    AttemptError::BadBody(super::PageParseError("the body is not UTF-8".into()))
 }
 
 /// The answer, if it is a success.
-async fn accepted(response: Response) -> Result<Response, Failure> {
+async fn accepted(response: Response) -> Result<Response, AttemptError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     let wait = asked_wait(response.headers());
     let body = read_start(response, LARGEST_ERROR_BODY).await;
-    Err(Failure::Status {
+    Err(AttemptError::Status {
         status: status.as_u16(),
         body: String::from_utf8_lossy(&body).into_owned(),
         wait,
@@ -204,7 +207,7 @@ fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The whole body; its bytes are counted as they come out of the decompressor, because a small answer can be a huge body.
-async fn read_body(mut response: Response) -> Result<Bytes, Failure> {
+async fn read_body(mut response: Response) -> Result<Bytes, AttemptError> {
     let announced = response.content_length();
     let Some(first) = next_chunk(&mut response, 0).await? else {
         return Ok(Bytes::new());
@@ -224,9 +227,9 @@ async fn read_body(mut response: Response) -> Result<Bytes, Failure> {
 }
 
 /// The next bytes of a body of which so many have come.
-async fn next_chunk(response: &mut Response, come: usize) -> Result<Option<Bytes>, Failure> {
+async fn next_chunk(response: &mut Response, come: usize) -> Result<Option<Bytes>, AttemptError> {
     match response.chunk().await.map_err(transport)? {
-        Some(chunk) if come + chunk.len() > LARGEST_BODY => Err(Failure::TooLarge { limit: LARGEST_BODY }),
+        Some(chunk) if come + chunk.len() > LARGEST_BODY => Err(AttemptError::TooLarge { limit: LARGEST_BODY }),
         chunk => Ok(chunk),
     }
 }
@@ -243,8 +246,8 @@ async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
     body
 }
 
-fn transport(error: reqwest::Error) -> Failure {
-    Failure::Transport(describe(&error.without_url()))
+fn transport(error: reqwest::Error) -> AttemptError {
+    AttemptError::Transport(describe(&error.without_url()))
 }
 
 /// The error with its causes; reqwest's own text names only the outermost.

@@ -1,4 +1,4 @@
-//! Fetching: one page with its retries here, the pages of a slice in `slice`, the pieces of a window in `walk`.
+//! Fetching: one page with its retries here, the pages of a slice in `slice`, the ranges of a window in `walk`.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,26 +12,26 @@ use url::Url;
 
 use crate::printable::excerpt;
 use crate::record::Reader;
-use crate::source::{self, Ask, Authorization, BadPage, Page, Source};
+use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Source};
 use credentials::{Credentials, Minting};
 use host::Host;
 use http::Http;
-use pace::Pace;
-use retry::{Failure, RetryPolicy};
-use tally::Tally;
+use rate_limiter::RateLimiter;
+use request_stats::RequestStats;
+use retry::{AttemptError, RetryPolicy};
 
 pub(crate) mod credentials;
-mod harvest;
+mod fetched_records;
 pub mod host;
 pub mod http;
 mod numbered;
 pub mod plan;
-mod pace;
+mod rate_limiter;
 pub mod probe;
 pub mod retry;
 mod slice;
 mod stopwatch;
-pub mod tally;
+pub mod request_stats;
 pub mod walk;
 
 /// Of a server's message, as much as a person reads.
@@ -48,7 +48,7 @@ pub struct Fetcher {
     credentials: Credentials,
     host: Arc<Host>,
     slots: Semaphore,
-    pace: Pace,
+    rate_limiter: RateLimiter,
     reader: Mutex<Reader>,
     counters: Counters,
     largest_answer: AtomicUsize,
@@ -65,7 +65,7 @@ struct Counters {
 
 /// How much was asked of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct RequestCounts {
     /// Requests that were sent, repeated ones and those for a token included.
     pub requests: u64,
     /// Requests that repeated a failed one.
@@ -166,7 +166,7 @@ impl Fetcher {
     /// A fetcher that asks `source` through `http`, for one page at a time.
     pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
         Self {
-            pace: Pace::new(source.requests_per_second()),
+            rate_limiter: RateLimiter::new(source.requests_per_second()),
             reader: Mutex::new(Reader::new(source.shape())),
             source,
             http,
@@ -196,8 +196,8 @@ impl Fetcher {
     }
 
     /// What was asked so far.
-    pub fn effort(&self) -> Effort {
-        Effort {
+    pub fn request_counts(&self) -> RequestCounts {
+        RequestCounts {
             requests: self.counters.requests.load(Ordering::Relaxed),
             retries: self.counters.retries.load(Ordering::Relaxed),
             pages: self.counters.pages.load(Ordering::Relaxed),
@@ -205,8 +205,8 @@ impl Fetcher {
     }
 
     /// How the requests ended and how long they took.
-    pub fn tally(&self) -> Tally {
-        self.http.tally()
+    pub fn request_stats(&self) -> RequestStats {
+        self.http.request_stats()
     }
 
     pub(crate) fn source(&self) -> &dyn Source {
@@ -221,10 +221,10 @@ impl Fetcher {
     /// One page, asked for again as the policy says.
     ///
     /// Where `can_narrow`, a status that says "too wide" is not repeated: a narrower window is asked for instead.
-    pub(crate) async fn page(&self, ask: &Ask, can_narrow: bool) -> Result<Page, PageError> {
+    pub(crate) async fn page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
         let mut failed = 0;
         loop {
-            let failure = match self.attempt(ask).await {
+            let failure = match self.attempt(request).await {
                 Ok(page) => return Ok(page),
                 Err(failure) => failure,
             };
@@ -234,7 +234,7 @@ impl Fetcher {
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
-                let is_too_large = matches!(failure, Failure::TooLarge { .. });
+                let is_too_large = matches!(failure, AttemptError::TooLarge { .. });
                 let error = self.explain(failure, failed).await;
                 return Err(if is_too_large {
                     PageError::TooLarge(error)
@@ -248,25 +248,25 @@ impl Fetcher {
                 self.explain(failure, failed).await
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            let _hold = asked_too_much.then(|| self.host.hold());
+            let _backoff = asked_too_much.then(|| self.host.back_off());
             (self.pause)(wait).await;
         }
     }
 
     /// One attempt; a minted token that was refused is minted anew, once. A fresh one too: the service hands out the same
     /// token until it ends, so it may have had a moment left to live.
-    async fn attempt(&self, ask: &Ask) -> Result<Page, Failure> {
+    async fn attempt(&self, request: &PageRequest) -> Result<Page, AttemptError> {
         let header = self.header().await?;
-        let result = self.get(ask, &header).await;
+        let result = self.get(request, &header).await;
         let is_minted = matches!(self.source.authorization(), Authorization::Minted(_));
-        if !is_minted || !matches!(result, Err(Failure::Status { status: 401, .. })) {
+        if !is_minted || !matches!(result, Err(AttemptError::Status { status: 401, .. })) {
             return result;
         }
         self.credentials.forget(&header).await;
-        self.get(ask, &self.header().await?).await
+        self.get(request, &self.header().await?).await
     }
 
-    async fn header(&self) -> Result<SecretString, Failure> {
+    async fn header(&self) -> Result<SecretString, AttemptError> {
         let minting = Minting {
             http: &self.http,
             host: &self.host,
@@ -275,10 +275,10 @@ impl Fetcher {
         self.credentials.header(self.source.authorization(), minting).await
     }
 
-    async fn get(&self, ask: &Ask, header: &SecretString) -> Result<Page, Failure> {
-        let url = self.source.page_url(ask);
+    async fn get(&self, request: &PageRequest, header: &SecretString) -> Result<Page, AttemptError> {
+        let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
-        let result = result.and_then(|body| Ok((self.read(ask, http::text(&body)?)?, body.len())));
+        let result = result.and_then(|body| Ok((self.read(request, http::text(&body)?)?, body.len())));
         match result {
             Ok((page, bytes)) => {
                 tracing::debug!(%url, bytes, records = page.records.len(), "read a page");
@@ -293,17 +293,17 @@ impl Fetcher {
     }
 
     /// The page that an answer holds. One reader for all of a service's pages: they are alike, and it learns.
-    fn read(&self, ask: &Ask, body: &str) -> Result<Page, BadPage> {
+    fn read(&self, request: &PageRequest, body: &str) -> Result<Page, PageParseError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        source::read_page(&*self.source, &mut reader, ask, body)
+        source::read_page(&*self.source, &mut reader, request, body)
     }
 
     /// The body of an answer, asked for when the host and the pace allow it.
-    async fn body(&self, url: Url, header: &SecretString) -> Result<Bytes, Failure> {
+    async fn body(&self, url: Url, header: &SecretString) -> Result<Bytes, AttemptError> {
         // It is never closed.
         let _slot = self.slots.acquire().await;
         let _permit = self.host.permit().await;
-        self.pace.turn().await;
+        self.rate_limiter.acquire().await;
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         self.http.get(url, header).await
     }
@@ -314,29 +314,29 @@ impl Fetcher {
         excerpt(&told, LONGEST_MESSAGE)
     }
 
-    fn says_too_wide(&self, failure: &Failure) -> bool {
-        matches!(failure, Failure::Status { status, .. } if self.source.is_too_wide(*status))
+    fn says_too_wide(&self, failure: &AttemptError) -> bool {
+        matches!(failure, AttemptError::Status { status, .. } if self.source.is_too_wide(*status))
     }
 
-    async fn explain(&self, failure: Failure, attempts: u32) -> FetchError {
+    async fn explain(&self, failure: AttemptError, attempts: u32) -> FetchError {
         let address = address(&self.source);
         let attempts = Attempts(attempts);
         match failure {
-            Failure::Transport(reason) => FetchError::Unreachable {
+            AttemptError::Transport(reason) => FetchError::Unreachable {
                 address,
                 reason: excerpt(&reason, LONGEST_MESSAGE),
                 attempts,
             },
-            Failure::BadBody(BadPage(problem)) => FetchError::Unreadable {
+            AttemptError::BadBody(PageParseError(problem)) => FetchError::Unreadable {
                 address,
                 problem: self.said(&problem).await,
                 attempts,
             },
-            Failure::TooLarge { .. } => FetchError::TooLarge {
+            AttemptError::TooLarge { .. } => FetchError::TooLarge {
                 address,
                 problem: failure.to_string(),
             },
-            Failure::Status { status, body, .. } => {
+            AttemptError::Status { status, body, .. } => {
                 let said = match self.source.error_message(&body) {
                     Some(message) => format!(", \"{}\"", self.said(&message).await),
                     None => String::new(),

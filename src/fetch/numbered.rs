@@ -8,7 +8,7 @@
 //! Pages one after the other, from newer to older ones, can only repeat records: what is pushed goes to where the reading
 //! has not been yet. Side by side they can miss some, where an older page is answered before a newer one and records are
 //! pushed from the older page to the newer one's place in between. So pages are read side by side only between two looks
-//! at one page behind them, their landmark: whatever comes in among or before them pushes the landmark's records too. If
+//! at one page behind them, their fingerprint: whatever comes in among or before them pushes the fingerprint's records too. If
 //! it has not moved, all pages show the feed as it was at one moment, and join without a gap; else they are thrown away
 //! and the block is read page by page.
 
@@ -18,30 +18,30 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::harvest::{Harvest, Horizon, MOST_IDLE_PAGES};
+use super::fetched_records::{FetchedRecords, MOST_IDLE_PAGES, TimeLimits};
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError};
 use crate::record::{Identity, Record, Rejected};
-use crate::source::{Ask, Next, Page, PageSize, Position};
+use crate::source::{Next, Page, PageRequest, PageSize, Position};
 use crate::window::Window;
 
 /// Pages of a block: the one that meets the block before comes on top, so that a short block reads many pages twice, and
 /// a long one takes much memory. Of slow pages it has as many as can be read in time.
 const BLOCK_PAGES: RangeInclusive<u32> = 2..=8;
 
-/// Of so many pages the last ones of a feed are read side by side: of fewer, the two looks at the landmark take as long
+/// Of so many pages the last ones of a feed are read side by side: of fewer, the two looks at the fingerprint take as long
 /// as reading one by one, and more take too much memory before anything is known to be good.
 const WORTHWHILE: RangeInclusive<u32> = 5..=64;
 
 /// No feed has more pages: 14 days of it would be a record every 12 milliseconds.
 const MOST_PAGES: u32 = 100_000;
 
-/// The feed of one window, in pieces, oldest first.
+/// The feed of one window, in ranges, oldest first.
 #[derive(Debug)]
 pub(super) struct NumberedWalk {
     window: Window,
-    horizon: Horizon,
+    time_limits: TimeLimits,
     max_pages: u32,
     concurrency: usize,
     /// Half as long as a block may take at most.
@@ -56,27 +56,27 @@ enum State {
     /// Nothing was read.
     Start,
     /// What lies before page `first_page` is still to be read, up to where it meets that page as it was read.
-    Blocks { first_page: u32, frontier: Landmark },
+    Blocks { first_page: u32, frontier: PageFingerprint },
     /// Everything was read.
     Done,
 }
 
 /// A block as far as it was read.
 struct Block {
-    harvest: Harvest,
+    fetched: FetchedRecords,
     /// What its first page held: the block after it has to meet this.
-    newest: Landmark,
+    newest: PageFingerprint,
 }
 
 /// A page as it was read once, to be known again; empty where there is none.
 #[derive(Debug, Default)]
-struct Landmark {
+struct PageFingerprint {
     identities: HashSet<Identity>,
     /// The contents of all that it held, in its order.
     contents: Vec<u128>,
 }
 
-impl Landmark {
+impl PageFingerprint {
     fn of(page: &Page) -> Self {
         Self {
             identities: identities(&page.records).collect(),
@@ -107,7 +107,7 @@ impl NumberedWalk {
     pub(super) fn new(window: Window, plan: WalkPlan) -> Self {
         Self {
             window,
-            horizon: plan.last_horizon(),
+            time_limits: plan.last_time_limits(),
             max_pages: plan.max_pages,
             concurrency: plan.concurrency,
             target_time: plan.target_time(),
@@ -117,8 +117,8 @@ impl NumberedWalk {
         }
     }
 
-    /// The next piece, complete up to where it ends; `None` when the feed is done.
-    pub(super) async fn next_piece(&mut self, fetcher: &Fetcher) -> Result<Option<Harvest>, FetchError> {
+    /// The next range, complete up to where it ends; `None` when the feed is done.
+    pub(super) async fn next_range(&mut self, fetcher: &Fetcher) -> Result<Option<FetchedRecords>, FetchError> {
         loop {
             let result = match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return Ok(None),
@@ -126,7 +126,7 @@ impl NumberedWalk {
                 State::Blocks { first_page, frontier } => self.next_block(fetcher, first_page, frontier).await,
             };
             match result {
-                Ok(harvest) => return Ok(Some(harvest)),
+                Ok(fetched) => return Ok(Some(fetched)),
                 Err(PageError::TooLarge(error)) => self.start_smaller(fetcher, error)?,
                 Err(PageError::TooWide(error) | PageError::Fatal(error)) => return Err(error),
             }
@@ -140,7 +140,7 @@ impl NumberedWalk {
         Ok(())
     }
 
-    async fn start(&mut self, fetcher: &Fetcher) -> Result<Harvest, PageError> {
+    async fn start(&mut self, fetcher: &Fetcher) -> Result<FetchedRecords, PageError> {
         let watch = Stopwatch::start(fetcher);
         let first = self.page(fetcher, 1).await?;
         let took = watch.elapsed();
@@ -149,13 +149,15 @@ impl NumberedWalk {
         if pages > self.max_pages || is_slow {
             tracing::info!(pages, "more pages than are read in one go: reading from the oldest on");
             self.begin_with_blocks_for(took);
-            return self.next_block(fetcher, pages + 1, Landmark::default()).await;
+            return self.next_block(fetcher, pages + 1, PageFingerprint::default()).await;
         }
         if let Some(block) = self.read_last_side_by_side(fetcher, 1, pages).await? {
-            return Ok(block.harvest);
+            return Ok(block.fetched);
         }
-        let block = self.read_block(fetcher, 1, Some(first), &Landmark::default()).await?;
-        Ok(block.harvest)
+        let block = self
+            .read_block(fetcher, 1, Some(first), &PageFingerprint::default())
+            .await?;
+        Ok(block.fetched)
     }
 
     /// The number of pages: as the answer says, or found by following them to the end.
@@ -173,7 +175,12 @@ impl NumberedWalk {
     }
 
     /// The block that ends where `end_page` began when the feed's pages were last counted.
-    async fn next_block(&mut self, fetcher: &Fetcher, end_page: u32, frontier: Landmark) -> Result<Harvest, PageError> {
+    async fn next_block(
+        &mut self,
+        fetcher: &Fetcher,
+        end_page: u32,
+        frontier: PageFingerprint,
+    ) -> Result<FetchedRecords, PageError> {
         let watch = Stopwatch::start(fetcher);
         let first_page = end_page.saturating_sub(self.block_pages.min(self.max_pages)).max(1);
         let side_by_side = match frontier.is_empty() {
@@ -194,7 +201,7 @@ impl NumberedWalk {
                 frontier: block.newest,
             },
         };
-        Ok(block.harvest)
+        Ok(block.fetched)
     }
 
     /// The first block has as many pages as come in time one after the other, if one takes so long.
@@ -233,38 +240,38 @@ impl NumberedWalk {
         if last.next != Next::Last {
             return Ok(None);
         }
-        let landmark = Landmark::of(&last);
+        let fingerprint = PageFingerprint::of(&last);
         let block = self
-            .read_side_by_side(fetcher, first_page, last_page, &landmark)
+            .read_side_by_side(fetcher, first_page, last_page, &fingerprint)
             .await?;
         Ok(block.map(|mut block| {
-            block.harvest.add(self.window, last.records);
+            block.fetched.add(self.window, last.records);
             block
         }))
     }
 
-    /// Reads the pages before `landmark_page` side by side; `None` where they cannot be shown to join each other and the
-    /// landmark, which was read before.
+    /// Reads the pages before `fingerprint_page` side by side; `None` where they cannot be shown to join each other and the
+    /// fingerprint, which was read before.
     async fn read_side_by_side(
         &self,
         fetcher: &Fetcher,
         first_page: u32,
-        landmark_page: u32,
-        landmark: &Landmark,
+        fingerprint_page: u32,
+        fingerprint: &PageFingerprint,
     ) -> Result<Option<Block>, PageError> {
         if self.concurrency < 2 {
             return Ok(None);
         }
-        let pages: Vec<Page> = stream::iter(first_page..landmark_page)
+        let pages: Vec<Page> = stream::iter(first_page..fingerprint_page)
             .map(|number| self.page(fetcher, number))
             .buffered(self.concurrency)
             .try_collect()
             .await?;
-        let landmark_again = self.page(fetcher, landmark_page).await?;
+        let fingerprint_again = self.page(fetcher, fingerprint_page).await?;
         let all_go_on = (first_page..)
             .zip(&pages)
             .all(|(number, page)| page.next == Next::At(Position::Number(number + 1)));
-        if !all_go_on || !landmark.has_not_moved(&landmark_again) {
+        if !all_go_on || !fingerprint.has_not_moved(&fingerprint_again) {
             tracing::debug!(
                 first_page,
                 "records came in while pages were read: reading them one by one"
@@ -272,11 +279,11 @@ impl NumberedWalk {
             return Ok(None);
         }
         let mut block = Block {
-            newest: pages.first().map(Landmark::of).unwrap_or_default(),
-            harvest: Harvest::new(self.horizon),
+            newest: pages.first().map(PageFingerprint::of).unwrap_or_default(),
+            fetched: FetchedRecords::new(self.time_limits),
         };
         for page in pages {
-            block.harvest.add(self.window, page.records);
+            block.fetched.add(self.window, page.records);
         }
         Ok(Some(block))
     }
@@ -287,26 +294,26 @@ impl NumberedWalk {
         fetcher: &Fetcher,
         first_page: u32,
         already_read: Option<Page>,
-        frontier: &Landmark,
+        frontier: &PageFingerprint,
     ) -> Result<Block, PageError> {
         let mut page = match already_read {
             Some(page) => page,
             None => self.page(fetcher, first_page).await?,
         };
         let mut block = Block {
-            harvest: Harvest::new(self.horizon),
-            newest: Landmark::of(&page),
+            fetched: FetchedRecords::new(self.time_limits),
+            newest: PageFingerprint::of(&page),
         };
         let (mut number, mut idle_pages) = (first_page, 0);
         loop {
             let meets_frontier = frontier.is_met_by(&page);
-            let added = block.harvest.add(self.window, page.records);
+            let added = block.fetched.add(self.window, page.records);
             idle_pages = if added.new == 0 { idle_pages + 1 } else { 0 };
             number = match page.next {
                 Next::At(Position::Number(next)) if !meets_frontier => following(number, next)?,
                 _ => return Ok(block),
             };
-            if idle_pages >= MOST_IDLE_PAGES || block.harvest.is_too_large() {
+            if idle_pages >= MOST_IDLE_PAGES || block.fetched.is_too_large() {
                 return Err(endless(number));
             }
             page = self.page(fetcher, number).await?;
@@ -314,12 +321,12 @@ impl NumberedWalk {
     }
 
     async fn page(&self, fetcher: &Fetcher, number: u32) -> Result<Page, PageError> {
-        let ask = Ask {
+        let request = PageRequest {
             window: self.window,
             position: Position::Number(number),
             size: self.size,
         };
-        fetcher.page(&ask, false).await
+        fetcher.page(&request, false).await
     }
 }
 
@@ -367,7 +374,7 @@ mod tests {
     use crate::env::{Env, Faults};
     use crate::fetch::host::Host;
     use crate::fetch::http::Http;
-    use crate::fetch::pace::Pace;
+    use crate::fetch::rate_limiter::RateLimiter;
     use crate::fetch::retry::RetryPolicy;
     use crate::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step, When};
     use crate::source::SOURCES;
@@ -396,12 +403,12 @@ mod tests {
         };
         let mut fetcher =
             Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(CONCURRENCY)), CONCURRENCY);
-        fetcher.pace = Pace::new(None);
+        fetcher.rate_limiter = RateLimiter::new(None);
         fetcher
     }
 
-    /// The ids of each piece, oldest piece first.
-    async fn pieces(options: Options, max_pages: u32, concurrency: usize) -> Vec<Vec<String>> {
+    /// The ids of each range, oldest range first.
+    async fn ranges(options: Options, max_pages: u32, concurrency: usize) -> Vec<Vec<String>> {
         let sandbox = Sandbox::start(options).await.unwrap();
         let window = Window::new(now() - TimeDelta::days(14), now());
         let plan = WalkPlan {
@@ -414,11 +421,11 @@ mod tests {
         };
         let fetcher = fetcher(&sandbox);
         let mut walk = NumberedWalk::new(window, plan);
-        let mut pieces = Vec::new();
-        while let Some(harvest) = walk.next_piece(&fetcher).await.unwrap() {
-            pieces.push(harvest.records.iter().map(|record| id_of(&record.line)).collect());
+        let mut ranges = Vec::new();
+        while let Some(fetched) = walk.next_range(&fetcher).await.unwrap() {
+            ranges.push(fetched.records.iter().map(|record| id_of(&record.line)).collect());
         }
-        pieces
+        ranges
     }
 
     fn id_of(line: &str) -> String {
@@ -458,8 +465,8 @@ mod tests {
         };
         let mut walk = NumberedWalk::new(window, plan);
         loop {
-            match walk.next_piece(&fetcher).await {
-                Ok(piece) => assert!(piece.is_some(), "it took the service for an honest one"),
+            match walk.next_range(&fetcher).await {
+                Ok(range) => assert!(range.is_some(), "it took the service for an honest one"),
                 Err(error) => return error.to_string(),
             }
         }
@@ -485,12 +492,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn few_pages_are_one_piece() {
+    async fn few_pages_are_one_range() {
         let events: Vec<_> = (0..50).map(|n| event(n * 1000, &n.to_string())).collect();
         for concurrency in [1, 4] {
-            let pieces = pieces(options(Vec::clone(&events), 10), 5, concurrency).await;
-            assert_eq!(pieces.len(), 1);
-            assert_eq!(pieces[0].len(), 50);
+            let ranges = ranges(options(Vec::clone(&events), 10), 5, concurrency).await;
+            assert_eq!(ranges.len(), 1);
+            assert_eq!(ranges[0].len(), 50);
         }
     }
 
@@ -498,16 +505,16 @@ mod tests {
     async fn many_pages_come_from_the_oldest_on() {
         let events: Vec<_> = (0..100).map(|n| event(n * 1000, &n.to_string())).collect();
         for concurrency in [1, 4] {
-            let pieces = pieces(options(Vec::clone(&events), 10), 2, concurrency).await;
-            assert_eq!(pieces.len(), 5);
-            assert!(pieces[0].contains(&"99".to_owned()) && !pieces[0].contains(&"0".to_owned()));
-            assert!(pieces[4].contains(&"0".to_owned()));
+            let ranges = ranges(options(Vec::clone(&events), 10), 2, concurrency).await;
+            assert_eq!(ranges.len(), 5);
+            assert!(ranges[0].contains(&"99".to_owned()) && !ranges[0].contains(&"0".to_owned()));
+            assert!(ranges[4].contains(&"0".to_owned()));
         }
     }
 
     #[tokio::test]
-    async fn an_empty_feed_is_an_empty_piece() {
-        assert_eq!(pieces(options(Vec::new(), 10), 2, 4).await, [Vec::<String>::new()]);
+    async fn an_empty_feed_is_an_empty_range() {
+        assert_eq!(ranges(options(Vec::new(), 10), 2, 4).await, [Vec::<String>::new()]);
     }
 
     proptest! {
@@ -535,25 +542,25 @@ mod tests {
                 options = options.step(Step::at(Api::Tfc, request, Action::DropOldest(Api::Tfc, count)));
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let pieces = runtime.block_on(pieces(options, max_pages, concurrency));
-            let have: BTreeSet<_> = pieces.iter().flatten().cloned().collect();
+            let ranges = runtime.block_on(ranges(options, max_pages, concurrency));
+            let have: BTreeSet<_> = ranges.iter().flatten().cloned().collect();
             // Which of the records of one time are lost is not said, so those of a whole time count.
             let kept = (count - (total_lost as i64).min(count)) / burst * burst;
             for n in 0..kept {
                 prop_assert!(have.contains(&format!("old-{n}")), "old-{} is missing", n);
             }
-            // A piece may be filed before the next one: what it brings first leaves nothing older to come.
+            // A completed range may be filed before the next one: what it brings first leaves nothing older to come.
             let mut oldest_filed = count;
-            for piece in &pieces {
-                let old = piece.iter().filter_map(|id| id.strip_prefix("old-")?.parse::<i64>().ok());
-                let newest_of_piece = old.min().unwrap_or(oldest_filed).min(oldest_filed);
+            for range in &ranges {
+                let old = range.iter().filter_map(|id| id.strip_prefix("old-")?.parse::<i64>().ok());
+                let newest_of_range = old.min().unwrap_or(oldest_filed).min(oldest_filed);
                 // Records of one time may come in any order.
-                for n in (newest_of_piece / burst + 1) * burst..kept {
+                for n in (newest_of_range / burst + 1) * burst..kept {
                     let id = format!("old-{n}");
-                    let is_filed = pieces.iter().take_while(|other| !std::ptr::eq(*other, piece)).chain([piece]).flatten().any(|filed| *filed == id);
+                    let is_filed = ranges.iter().take_while(|other| !std::ptr::eq(*other, range)).chain([range]).flatten().any(|filed| *filed == id);
                     prop_assert!(is_filed, "{} is not filed with or before newer records", id);
                 }
-                oldest_filed = newest_of_piece;
+                oldest_filed = newest_of_range;
             }
         }
     }

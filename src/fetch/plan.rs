@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::harvest::Horizon;
+use super::fetched_records::TimeLimits;
 use crate::window::{Slice, Window};
 
 /// What is asked for in a run, and how.
@@ -46,24 +46,24 @@ impl WalkPlan {
     }
 
     /// What a slice may hand on: nothing of the slices after it.
-    pub(super) fn horizon(&self, slice: Slice) -> Horizon {
+    pub(super) fn time_limits(&self, slice: Slice) -> TimeLimits {
         if slice.to >= self.window.to {
-            return self.last_horizon();
+            return self.last_time_limits();
         }
-        Horizon {
+        TimeLimits {
             filed_to: slice.to,
             possible_to: self.now + self.grace,
         }
     }
 
     /// The last part of a window that reaches up to now takes what clocks that differ put a little later.
-    pub(super) fn last_horizon(&self) -> Horizon {
+    pub(super) fn last_time_limits(&self) -> TimeLimits {
         let possible_to = self.now + self.grace;
         let filed_to = if self.window.to >= self.now {
             possible_to
         } else {
             self.window.to
         };
-        Horizon { filed_to, possible_to }
+        TimeLimits { filed_to, possible_to }
     }
 }

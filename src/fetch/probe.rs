@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{FetchError, Fetcher, PageError};
-use crate::source::{Ask, PageSize, Paging, Position};
+use crate::source::{PageRequest, PageSize, Paging, Position};
 use crate::window::Window;
 
 /// What a service answered.
@@ -26,8 +26,8 @@ impl Fetcher {
             Paging::Numbered => Position::Number(1),
         };
         let size = least(self.source().page_size());
-        let ask = Ask { window, position, size };
-        let page = self.page(&ask, false).await.map_err(|error| match error {
+        let request = PageRequest { window, position, size };
+        let page = self.page(&request, false).await.map_err(|error| match error {
             PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Fatal(error) => error,
         })?;
         Ok(Probe {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::source::BadPage;
+use crate::source::PageParseError;
 
 /// No server may hold a run up longer than this at a time; a scheduled run comes again anyway.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -22,7 +22,7 @@ pub struct RetryPolicy {
 
 /// Why one attempt brought no page.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Failure {
+pub enum AttemptError {
     /// No complete answer came.
     #[error("{0}")]
     Transport(String),
@@ -38,7 +38,7 @@ pub enum Failure {
     },
     /// The answer is a success, and its body is not what the source answers.
     #[error(transparent)]
-    BadBody(#[from] BadPage),
+    BadBody(#[from] PageParseError),
     /// The body is larger than what is taken of any server.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
@@ -47,13 +47,13 @@ pub enum Failure {
     },
 }
 
-impl Failure {
+impl AttemptError {
     /// Whether the same request can succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Failure::Transport(_) | Failure::BadBody(_) => true,
-            Failure::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
-            Failure::TooLarge { .. } => false,
+            AttemptError::Transport(_) | AttemptError::BadBody(_) => true,
+            AttemptError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            AttemptError::TooLarge { .. } => false,
         }
     }
 
@@ -61,7 +61,7 @@ impl Failure {
     pub fn asked_too_much(&self) -> bool {
         matches!(
             self,
-            Failure::Status { status: 429, .. } | Failure::Status { wait: Some(_), .. }
+            AttemptError::Status { status: 429, .. } | AttemptError::Status { wait: Some(_), .. }
         )
     }
 }
@@ -71,11 +71,11 @@ impl RetryPolicy {
     ///
     /// `jitter`, from 0 to 1, lengthens a wait that the server did not ask for by up to a half, so that collectors
     /// that failed together do not come back together.
-    pub fn wait(&self, failed: u32, failure: &Failure, jitter: f64) -> Option<Duration> {
+    pub fn wait(&self, failed: u32, failure: &AttemptError, jitter: f64) -> Option<Duration> {
         if failed > self.max_retries || !failure.is_transient() {
             return None;
         }
-        if let Failure::Status { wait: Some(wait), .. } = failure {
+        if let AttemptError::Status { wait: Some(wait), .. } = failure {
             return Some((*wait).min(LONGEST_WAIT));
         }
         let doubled = self.delay.as_secs_f64() * 2_f64.powi(failed.saturating_sub(1).min(32) as i32);
@@ -123,8 +123,8 @@ mod tests {
 
     const DATE: &str = "Mon, 09 Jun 2025 10:00:00 GMT";
 
-    fn status(status: u16) -> Failure {
-        Failure::Status {
+    fn status(status: u16) -> AttemptError {
+        AttemptError::Status {
             status,
             body: String::new(),
             wait: None,
@@ -143,8 +143,8 @@ mod tests {
     fn a_service_that_says_how_long_to_wait_says_it_to_all() {
         assert!(status(429).asked_too_much());
         assert!(!status(503).asked_too_much());
-        assert!(!Failure::Transport("reset".into()).asked_too_much());
-        let busy = Failure::Status {
+        assert!(!AttemptError::Transport("reset".into()).asked_too_much());
+        let busy = AttemptError::Status {
             status: 503,
             body: String::new(),
             wait: Some(Duration::from_secs(1)),
@@ -171,7 +171,7 @@ mod tests {
             delay: Duration::from_secs(60),
         };
         assert_eq!(policy.wait(90, &status(500), 1.0), Some(LONGEST_WAIT));
-        let asked = Failure::Status {
+        let asked = AttemptError::Status {
             status: 429,
             body: String::new(),
             wait: Some(Duration::from_secs(86_400)),
@@ -185,7 +185,7 @@ mod tests {
             max_retries: 3,
             delay: Duration::from_secs(2),
         };
-        let asked = Failure::Status {
+        let asked = AttemptError::Status {
             status: 429,
             body: String::new(),
             wait: Some(Duration::from_millis(1203)),

@@ -11,12 +11,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::harvest::{Added, Harvest, Horizon, MOST_IDLE_PAGES, Times};
+use super::fetched_records::{Added, FetchedRecords, MOST_IDLE_PAGES, TimeLimits, Times};
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError};
 use crate::record::{Record, Rejected};
-use crate::source::{Ask, Next, Order, Page, PageSize, Position};
+use crate::source::{Next, Order, Page, PageRequest, PageSize, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 
 /// A slice with more records than this is divided, so that memory stays bounded.
@@ -41,7 +41,7 @@ const LEAST_PROBE: TimeDelta = TimeDelta::minutes(1);
 #[derive(Debug)]
 pub(crate) enum SliceEnd {
     /// The service was asked for all of it.
-    Complete(Harvest),
+    Complete(FetchedRecords),
     /// It holds more than is kept in memory.
     Overflow {
         /// How many records were read.
@@ -56,7 +56,7 @@ pub(crate) enum SliceEnd {
 /// What to do after a page.
 #[derive(Debug, PartialEq)]
 enum Step {
-    Ask,
+    Fetch,
     Complete,
     Overflow,
     Fail(FetchError),
@@ -69,7 +69,7 @@ struct SliceWalk {
     order: Order,
     max_pages: u32,
     usual_size: u32,
-    harvest: Harvest,
+    fetched: FetchedRecords,
     /// The newer bound of this cycle: everything in the slice above it was read.
     upper: DateTime<Utc>,
     position: Position,
@@ -78,14 +78,14 @@ struct SliceWalk {
     idle_pages: u32,
     page_before: Option<Times>,
     oldest: DateTime<Utc>,
-    doubt: Doubt,
+    probe: TruncationProbe,
     /// An answer that may have been cut, for all that the service can show.
-    unproven: Option<Suspect>,
+    unconfirmed: Option<TruncationCandidate>,
 }
 
 /// An answer that lies in one millisecond whole, and may have been cut there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Suspect {
+struct TruncationCandidate {
     /// The start of the millisecond.
     time: DateTime<Utc>,
     /// How many records came.
@@ -96,27 +96,27 @@ struct Suspect {
 
 /// Whether all records of the last millisecond were read, and what is asked for to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doubt {
+enum TruncationProbe {
     None,
     /// The same is asked for in a larger page; the smaller one held `count`.
     Larger {
         count: usize,
     },
-    /// What lies strictly before the suspect is asked for: if there is anything, it was cut. The bound `to` is a tick before
+    /// What lies strictly before the candidate is asked for: if there is anything, it was cut. The bound `to` is a tick before
     /// its time first, as for a service that includes bounds, and then the time itself, for one that does not.
     Below {
-        suspect: Suspect,
+        candidate: TruncationCandidate,
         to: DateTime<Utc>,
     },
-    /// What lies before the suspect and before the slice is asked for: only if there is anything can a longer answer tell
+    /// What lies before the candidate and before the slice is asked for: only if there is anything can a longer answer tell
     /// whether it was cut.
-    Further {
-        suspect: Suspect,
+    FurtherBack {
+        candidate: TruncationCandidate,
         reach: TimeDelta,
     },
     /// The same is asked for together with what was found further back: if more records come than before, it was not cut.
     Wide {
-        suspect: Suspect,
+        candidate: TruncationCandidate,
         from: DateTime<Utc>,
     },
 }
@@ -129,11 +129,11 @@ pub(super) async fn fetch_slice(
     watch: &Stopwatch<'_>,
 ) -> Result<SliceEnd, FetchError> {
     let source = fetcher.source();
-    let horizon = plan.horizon(slice);
-    let mut walk = SliceWalk::new(slice, horizon, plan.max_pages, source.page_size(), source.order());
+    let time_limits = plan.time_limits(slice);
+    let mut walk = SliceWalk::new(slice, time_limits, plan.max_pages, source.page_size(), source.order());
     loop {
         let can_narrow = slice.is_divisible() || walk.is_probing_widely();
-        let step = match fetcher.page(&walk.ask(), can_narrow).await {
+        let step = match fetcher.page(&walk.request(), can_narrow).await {
             Ok(page) => {
                 let most_seen = fetcher.note_answer(page.records.len());
                 walk.take(page, most_seen)
@@ -146,11 +146,11 @@ pub(super) async fn fetch_slice(
         let is_late = || watch.elapsed().is_some_and(|elapsed| elapsed > plan.time_to_disk);
         let is_overdue = || walk.has_pages_to_spare() && is_late();
         match step {
-            Step::Ask if is_overdue() => return Ok(walk.overflow()),
-            Step::Ask => {}
+            Step::Fetch if is_overdue() => return Ok(walk.overflow()),
+            Step::Fetch => {}
             Step::Complete => {
-                walk.tell_doubt();
-                return Ok(SliceEnd::Complete(walk.harvest));
+                walk.warn_of_unconfirmed();
+                return Ok(SliceEnd::Complete(walk.fetched));
             }
             Step::Overflow => return Ok(walk.overflow()),
             Step::Fail(error) => return Err(error),
@@ -159,35 +159,35 @@ pub(super) async fn fetch_slice(
 }
 
 impl SliceWalk {
-    fn new(slice: Slice, horizon: Horizon, max_pages: u32, usual_size: u32, order: Order) -> Self {
+    fn new(slice: Slice, time_limits: TimeLimits, max_pages: u32, usual_size: u32, order: Order) -> Self {
         Self {
             slice,
             order,
             max_pages,
             usual_size,
-            harvest: Harvest::new(horizon),
-            upper: slice.ask().to,
+            fetched: FetchedRecords::new(time_limits),
+            upper: slice.padded().to,
             position: Position::First,
             size: PageSize::default(),
             pages_in_cycle: 0,
             idle_pages: 0,
             page_before: None,
             oldest: slice.to,
-            doubt: Doubt::None,
-            unproven: None,
+            probe: TruncationProbe::None,
+            unconfirmed: None,
         }
     }
 
     /// The page to ask for now.
-    fn ask(&self) -> Ask {
-        let from = self.slice.ask().from;
-        let (from, to) = match self.doubt {
-            Doubt::None | Doubt::Larger { .. } => (from, self.upper),
-            Doubt::Below { to, .. } => (from, to),
-            Doubt::Further { suspect, reach } => (from - reach, suspect.time - TICK),
-            Doubt::Wide { suspect, from } => (from, suspect.time + TICK),
+    fn request(&self) -> PageRequest {
+        let from = self.slice.padded().from;
+        let (from, to) = match self.probe {
+            TruncationProbe::None | TruncationProbe::Larger { .. } => (from, self.upper),
+            TruncationProbe::Below { to, .. } => (from, to),
+            TruncationProbe::FurtherBack { candidate, reach } => (from - reach, candidate.time - TICK),
+            TruncationProbe::Wide { candidate, from } => (from, candidate.time + TICK),
         };
-        Ask {
+        PageRequest {
             window: Window { from, to },
             position: self.position.clone(),
             size: self.size,
@@ -197,35 +197,37 @@ impl SliceWalk {
     /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
     fn take(&mut self, page: Page, most_seen: usize) -> Step {
         let found = page.records.len();
-        if let Doubt::Further { suspect, .. } = self.doubt {
-            return self.settle_further(suspect, self.newest_of(&page));
+        if let TruncationProbe::FurtherBack { candidate, .. } = self.probe {
+            return self.settle_further_back(candidate, self.newest_of(&page));
         }
-        if let Doubt::Wide { suspect, .. } = self.doubt {
-            return self.settle_wide(suspect, found);
+        if let TruncationProbe::Wide { candidate, .. } = self.probe {
+            return self.settle_wide(candidate, found);
         }
         let added = self.note(page.records);
-        match (self.doubt, page.next) {
-            (Doubt::Below { suspect, to }, _) if to < suspect.time => self.look_below(suspect, found > 0),
-            (Doubt::Below { suspect, .. }, _) => {
-                let is_older = added.times.is_some_and(|times| times.oldest < suspect.time);
-                self.settle_below(suspect, is_older)
+        match (self.probe, page.next) {
+            (TruncationProbe::Below { candidate, to }, _) if to < candidate.time => {
+                self.look_below(candidate, found > 0)
+            }
+            (TruncationProbe::Below { candidate, .. }, _) => {
+                let is_older = added.times.is_some_and(|times| times.oldest < candidate.time);
+                self.settle_below(candidate, is_older)
             }
             (_, Next::Last) => Step::Complete,
             (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
                 (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
                 (Next::At(position), Order::Unknown) => self.go_to(position),
-                (Next::Unsaid | Next::Last, Order::NewestFirst) => self.go_below(found, added.times, most_seen),
-                (Next::Unsaid | Next::Last, Order::Unknown) => self.divide(found),
+                (Next::Unknown | Next::Last, Order::NewestFirst) => self.go_below(found, added.times, most_seen),
+                (Next::Unknown | Next::Last, Order::Unknown) => self.divide(found),
             }),
         }
     }
 
     fn note(&mut self, records: Vec<Result<Record, Rejected>>) -> Added {
-        let received = self.harvest.received;
-        let added = self.harvest.add(self.ask().window, records);
-        if matches!(self.doubt, Doubt::Below { suspect, to } if to == suspect.time) {
+        let received = self.fetched.received;
+        let added = self.fetched.add(self.request().window, records);
+        if matches!(self.probe, TruncationProbe::Below { candidate, to } if to == candidate.time) {
             // Asked for on purpose once more, they did not come twice.
-            self.harvest.received = received + added.new as u64;
+            self.fetched.received = received + added.new as u64;
         }
         self.pages_in_cycle += 1;
         self.idle_pages = if added.new == 0 { self.idle_pages + 1 } else { 0 };
@@ -236,23 +238,23 @@ impl SliceWalk {
     }
 
     fn limits(&self) -> Option<Step> {
-        if self.idle_pages >= MOST_IDLE_PAGES || self.harvest.is_too_large() {
+        if self.idle_pages >= MOST_IDLE_PAGES || self.fetched.is_too_large() {
             let pages = self.idle_pages.max(self.pages_in_cycle);
             return Some(Step::Fail(FetchError::Endless { pages }));
         }
-        let records = self.harvest.records.len();
-        let is_over = records > MOST_RECORDS || self.harvest.bytes > MOST_BYTES;
+        let records = self.fetched.records.len();
+        let is_over = records > MOST_RECORDS || self.fetched.bytes > MOST_BYTES;
         (is_over && self.slice.is_divisible()).then_some(Step::Overflow)
     }
 
     /// Whether it holds so many pages that shorter slices would surely come back sooner.
     fn has_pages_to_spare(&self) -> bool {
-        self.slice.is_divisible() && self.harvest.records.len() > 2 * self.usual_size as usize
+        self.slice.is_divisible() && self.fetched.records.len() > 2 * self.usual_size as usize
     }
 
     fn overflow(&self) -> SliceEnd {
         SliceEnd::Overflow {
-            records: self.harvest.records.len(),
+            records: self.fetched.records.len(),
             oldest: self.oldest,
         }
     }
@@ -270,7 +272,7 @@ impl SliceWalk {
             // On a page out of order one stray old record must not make the walk jump over what lies between.
             let read_to = if follows_in_order { times.oldest } else { times.newest };
             if self.start_cycle_at(read_to) {
-                return Step::Ask;
+                return Step::Fetch;
             }
         }
         self.go_to(position)
@@ -278,7 +280,7 @@ impl SliceWalk {
 
     fn go_to(&mut self, position: Position) -> Step {
         self.position = position;
-        Step::Ask
+        Step::Fetch
     }
 
     /// The service says neither whether there is more nor where: only a slice that needs no second page is whole.
@@ -295,7 +297,7 @@ impl SliceWalk {
     /// The service does not say whether there is more: go on below what was read, until nothing lies there.
     fn go_below(&mut self, count: usize, times: Option<Times>, most_seen: usize) -> Step {
         let Some(times) = times else {
-            return self.doubt_millisecond(count, None, most_seen);
+            return self.probe_millisecond(count, None, most_seen);
         };
         if !times.share_a_millisecond() {
             let candidates = if times.in_order {
@@ -304,10 +306,10 @@ impl SliceWalk {
                 [times.median, times.oldest]
             };
             if candidates.into_iter().any(|read_to| self.start_cycle_at(read_to)) || self.part_from(times.oldest) {
-                return Step::Ask;
+                return Step::Fetch;
             }
         }
-        self.doubt_millisecond(count, Some(times.oldest), most_seen)
+        self.probe_millisecond(count, Some(times.oldest), most_seen)
     }
 
     /// Starts a new cycle of pages that still includes `read_to`; `false` where that would bring the same again.
@@ -335,13 +337,13 @@ impl SliceWalk {
         self.size = self.size.min(PageSize::default());
         self.pages_in_cycle = 0;
         self.page_before = None;
-        self.doubt = Doubt::None;
+        self.probe = TruncationProbe::None;
     }
 
     /// An answer of `count` records brought the walk no further down: were there more at its time than it shows?
-    fn doubt_millisecond(&mut self, count: usize, oldest: Option<DateTime<Utc>>, most_seen: usize) -> Step {
+    fn probe_millisecond(&mut self, count: usize, oldest: Option<DateTime<Utc>>, most_seen: usize) -> Step {
         let is_full = count >= self.size.of(self.usual_size) as usize;
-        let was_in_vain = matches!(self.doubt, Doubt::Larger { count: before } if count <= before);
+        let was_in_vain = matches!(self.probe, TruncationProbe::Larger { count: before } if count <= before);
         let time = oldest.map_or(self.upper, floor_to_millisecond);
         if is_full && !was_in_vain {
             return self.enlarge(time, count);
@@ -350,85 +352,87 @@ impl SliceWalk {
         if count < most_seen && !was_in_vain {
             return Step::Complete;
         }
-        let suspect = Suspect {
+        let candidate = TruncationCandidate {
             time,
             count,
             was_enlarged: was_in_vain,
         };
-        if oldest.is_some() && time > self.slice.ask().from {
+        if oldest.is_some() && time > self.slice.padded().from {
             let to = time - TICK;
-            return self.probe(Doubt::Below { suspect, to });
+            return self.start_probe(TruncationProbe::Below { candidate, to });
         }
-        self.settle_below(suspect, false)
+        self.settle_below(candidate, false)
     }
 
     /// Nothing below the first bound may only mean that bounds are exclusive.
-    fn look_below(&mut self, suspect: Suspect, is_older: bool) -> Step {
+    fn look_below(&mut self, candidate: TruncationCandidate, is_older: bool) -> Step {
         match is_older {
-            true => self.settle_below(suspect, true),
-            false => self.probe(Doubt::Below {
-                suspect,
-                to: suspect.time,
+            true => self.settle_below(candidate, true),
+            false => self.start_probe(TruncationProbe::Below {
+                candidate,
+                to: candidate.time,
             }),
         }
     }
 
-    /// What was found strictly before the suspect settles the doubt, or raises the next question.
-    fn settle_below(&mut self, suspect: Suspect, is_older: bool) -> Step {
+    /// What was found strictly before the candidate decides it, or raises the next question.
+    fn settle_below(&mut self, candidate: TruncationCandidate, is_older: bool) -> Step {
         match is_older {
-            true => self.settle_cut(suspect),
-            false => self.probe(Doubt::Further {
-                suspect,
+            true => self.settle_cut(candidate),
+            false => self.start_probe(TruncationProbe::FurtherBack {
+                candidate,
                 reach: WIDE_PROBE,
             }),
         }
     }
 
-    /// The suspect was cut: a larger page may hold all of it, unless one was asked for in vain.
-    fn settle_cut(&mut self, suspect: Suspect) -> Step {
-        match suspect.was_enlarged {
-            true => same_time(suspect.time, suspect.count),
-            false => self.enlarge(suspect.time, suspect.count),
+    /// The candidate was cut: a larger page may hold all of it, unless one was asked for in vain.
+    fn settle_cut(&mut self, candidate: TruncationCandidate) -> Step {
+        match candidate.was_enlarged {
+            true => same_time(candidate.time, candidate.count),
+            false => self.enlarge(candidate.time, candidate.count),
         }
     }
 
     /// The newest record of a page of which one is asked for; where none has a time, the window's start.
     fn newest_of(&self, page: &Page) -> Option<DateTime<Utc>> {
         let newest = page.records.iter().flatten().map(|record| record.time).max();
-        newest.or((!page.records.is_empty()).then(|| self.ask().window.from))
+        newest.or((!page.records.is_empty()).then(|| self.request().window.from))
     }
 
-    fn settle_further(&mut self, suspect: Suspect, older: Option<DateTime<Utc>>) -> Step {
+    fn settle_further_back(&mut self, candidate: TruncationCandidate, older: Option<DateTime<Utc>>) -> Step {
         match older {
             // Hardly wider than the window in which it was found, so the service will answer.
-            Some(older) => self.probe(Doubt::Wide {
-                suspect,
+            Some(older) => self.start_probe(TruncationProbe::Wide {
+                candidate,
                 from: floor_to_millisecond(older) - TICK,
             }),
-            None => self.settle_alone(suspect),
+            None => self.settle_alone(candidate),
         }
     }
 
-    fn settle_wide(&mut self, suspect: Suspect, found: usize) -> Step {
-        match found > suspect.count {
+    fn settle_wide(&mut self, candidate: TruncationCandidate, found: usize) -> Step {
+        match found > candidate.count {
             true => Step::Complete,
-            false => self.settle_cut(suspect),
+            false => self.settle_cut(candidate),
         }
     }
 
     /// With nothing older as far as the service can be asked, no answer can show whether one was cut. One that did not
     /// become longer although a longer one was asked for is suspicious enough to stop at. Of others most are whole; to fail
     /// would stop a quiet stream for good.
-    fn settle_alone(&mut self, suspect: Suspect) -> Step {
-        if suspect.was_enlarged {
-            return same_time(suspect.time, suspect.count);
+    fn settle_alone(&mut self, candidate: TruncationCandidate) -> Step {
+        if candidate.was_enlarged {
+            return same_time(candidate.time, candidate.count);
         }
-        self.unproven = Some(suspect);
+        self.unconfirmed = Some(candidate);
         Step::Complete
     }
 
-    fn tell_doubt(&self) {
-        if let Some(Suspect { time, count, .. }) = self.unproven.filter(|suspect| suspect.count >= LEAST_CAP) {
+    fn warn_of_unconfirmed(&self) {
+        if let Some(TruncationCandidate { time, count, .. }) =
+            self.unconfirmed.filter(|candidate| candidate.count >= LEAST_CAP)
+        {
             tracing::warn!(
                 time = bound(time),
                 count,
@@ -438,20 +442,25 @@ impl SliceWalk {
         }
     }
 
-    /// Whether more than the slice is asked for, to settle a doubt.
+    /// Whether more than the slice is asked for, to find that out.
     fn is_probing_widely(&self) -> bool {
-        matches!(self.doubt, Doubt::Further { .. } | Doubt::Wide { .. })
+        matches!(
+            self.probe,
+            TruncationProbe::FurtherBack { .. } | TruncationProbe::Wide { .. }
+        )
     }
 
     /// The service cannot answer for as much as the probe asks for; dividing the slice would not change that.
     fn narrow_probe(&mut self) -> Step {
-        match self.doubt {
-            Doubt::Further { suspect, reach } if reach > LEAST_PROBE => {
+        match self.probe {
+            TruncationProbe::FurtherBack { candidate, reach } if reach > LEAST_PROBE => {
                 let reach = reach / 4;
-                self.probe(Doubt::Further { suspect, reach })
+                self.start_probe(TruncationProbe::FurtherBack { candidate, reach })
             }
-            Doubt::Further { suspect, .. } | Doubt::Wide { suspect, .. } => self.settle_alone(suspect),
-            Doubt::None | Doubt::Larger { .. } | Doubt::Below { .. } => Step::Ask,
+            TruncationProbe::FurtherBack { candidate, .. } | TruncationProbe::Wide { candidate, .. } => {
+                self.settle_alone(candidate)
+            }
+            TruncationProbe::None | TruncationProbe::Larger { .. } | TruncationProbe::Below { .. } => Step::Fetch,
         }
     }
 
@@ -460,34 +469,34 @@ impl SliceWalk {
             return same_time(time, count);
         };
         self.size = size;
-        self.probe(Doubt::Larger { count })
+        self.start_probe(TruncationProbe::Larger { count })
     }
 
-    fn probe(&mut self, doubt: Doubt) -> Step {
-        self.doubt = doubt;
+    fn start_probe(&mut self, probe: TruncationProbe) -> Step {
+        self.probe = probe;
         self.position = Position::First;
-        Step::Ask
+        Step::Fetch
     }
 
-    /// A page was too large to take: the same in smaller pages, unless it is the larger one that a doubt asked for.
+    /// A page was too large to take: the same in smaller pages, unless it is the larger one that a probe asked for.
     fn shrink_page(&mut self, error: FetchError) -> Step {
-        let expected = match self.doubt {
-            Doubt::Larger { count } => Some(count),
-            Doubt::Wide { suspect, .. } => Some(suspect.count),
-            Doubt::None | Doubt::Below { .. } | Doubt::Further { .. } => None,
+        let expected = match self.probe {
+            TruncationProbe::Larger { count } => Some(count),
+            TruncationProbe::Wide { candidate, .. } => Some(candidate.count),
+            TruncationProbe::None | TruncationProbe::Below { .. } | TruncationProbe::FurtherBack { .. } => None,
         };
         if let Some(count) = expected {
             return same_time(self.upper, count);
         }
-        if let Doubt::Further { suspect, .. } = self.doubt {
-            return self.settle_alone(suspect);
+        if let TruncationProbe::FurtherBack { candidate, .. } = self.probe {
+            return self.settle_alone(candidate);
         }
         let Some(size) = self.size.halved(self.usual_size) else {
             return Step::Fail(error);
         };
         self.restart_at(self.upper);
         self.size = size;
-        Step::Ask
+        Step::Fetch
     }
 }
 
@@ -541,22 +550,22 @@ mod tests {
     }
 
     impl Service {
-        fn answer(&self, ask: &Ask) -> Page {
+        fn answer(&self, request: &PageRequest) -> Page {
             let mut matching: Vec<(i64, usize)> = self.feed.iter().copied().zip(0..).collect();
-            matching.retain(|(time, _)| self.is_within(ask.window, START + time));
+            matching.retain(|(time, _)| self.is_within(request.window, START + time));
             matching.sort_by_key(|(time, id)| match self.sequence {
                 Sequence::NewestFirst => (-time, *id),
                 Sequence::OldestFirst => (*time, *id),
                 Sequence::Shuffled => (0, id.wrapping_mul(0x9E37_79B9) % 1013),
             });
-            let size = ask.size.of(self.page_size as u32) as usize;
+            let size = request.size.of(self.page_size as u32) as usize;
             let size = self.cap.map_or(size, |cap| cap.min(size));
             if !self.has_tokens {
                 matching.truncate(size);
-                let next = if matching.is_empty() { Next::Last } else { Next::Unsaid };
+                let next = if matching.is_empty() { Next::Last } else { Next::Unknown };
                 return self.page(matching, next);
             }
-            let (offset, is_blank) = match &ask.position {
+            let (offset, is_blank) = match &request.position {
                 Position::Token(token) => (token.trim_end_matches('b').parse().unwrap(), token.ends_with('b')),
                 _ => (0, false),
             };
@@ -569,7 +578,7 @@ mod tests {
                 (true, true) => Next::At(Position::Token(format!("{end}b"))),
                 (true, false) => Next::At(Position::Token(end.to_string())),
                 (false, _) if self.says_last || page.len() < size => Next::Last,
-                (false, _) => Next::Unsaid,
+                (false, _) => Next::Unknown,
             };
             self.page(page, next)
         }
@@ -609,8 +618,8 @@ mod tests {
         }
     }
 
-    fn horizon(slice: Slice) -> Horizon {
-        Horizon {
+    fn time_limits(slice: Slice) -> TimeLimits {
+        TimeLimits {
             filed_to: slice.to,
             possible_to: slice.to + TimeDelta::days(1),
         }
@@ -635,13 +644,13 @@ mod tests {
         most_seen: &mut usize,
         patience: usize,
     ) -> (Step, SliceWalk) {
-        let mut walk = SliceWalk::new(slice, horizon(slice), max_pages, service.page_size as u32, order);
+        let mut walk = SliceWalk::new(slice, time_limits(slice), max_pages, service.page_size as u32, order);
         for _ in 0..patience {
-            let page = service.answer(&walk.ask());
+            let page = service.answer(&walk.request());
             let before = *most_seen;
             *most_seen = before.max(page.records.len());
             match walk.take(page, before) {
-                Step::Ask => {}
+                Step::Fetch => {}
                 end => return (end, walk),
             }
         }
@@ -693,7 +702,7 @@ mod tests {
         };
         let (end, walk) = walk(&service, slice(0, 1_000), 20, &mut 0, 100);
         assert_eq!(end, Step::Complete);
-        assert_eq!(ids(&walk.harvest.records), all_ids(&service));
+        assert_eq!(ids(&walk.fetched.records), all_ids(&service));
     }
 
     #[test]
@@ -721,14 +730,14 @@ mod tests {
     fn an_answer_that_grew_no_longer_is_not_taken_for_whole_because_what_lies_before_it_is_too_large_to_read() {
         let part = slice(0, 1_000);
         for (was_enlarged, is_told) in [(true, true), (false, false)] {
-            let mut walk = SliceWalk::new(part, horizon(part), 20, 4, Order::NewestFirst);
-            let suspect = Suspect {
+            let mut walk = SliceWalk::new(part, time_limits(part), 20, 4, Order::NewestFirst);
+            let candidate = TruncationCandidate {
                 time: part.to,
                 count: 4,
                 was_enlarged,
             };
-            walk.doubt = Doubt::Further {
-                suspect,
+            walk.probe = TruncationProbe::FurtherBack {
+                candidate,
                 reach: WIDE_PROBE,
             };
             let step = walk.shrink_page(too_large());
@@ -751,7 +760,7 @@ mod tests {
             let whole = slice(-1_000, 5_000);
             let (end, walk) = walk(&service, whole, max_pages, &mut 0, 20_000);
             match end {
-                Step::Complete => prop_assert_eq!(ids(&walk.harvest.records), all_ids(&service)),
+                Step::Complete => prop_assert_eq!(ids(&walk.fetched.records), all_ids(&service)),
                 Step::Fail(FetchError::SameTime { .. }) => {
                     // Only where the oldest records of all lie so close that bounds cannot part them, and fill a page
                     // to the last place: no answer can show then whether the service would give more. Or where so
@@ -780,8 +789,8 @@ mod tests {
             let whole = slice(-1_000, 5_000);
             let (end, walk) = walk_in(Order::Unknown, &service, whole, max_pages, &mut 0, 20_000);
             prop_assert_eq!(end, Step::Complete);
-            prop_assert_eq!(ids(&walk.harvest.records), all_ids(&service));
-            prop_assert_eq!(walk.harvest.received as usize, service.feed.len(), "nothing is asked for twice");
+            prop_assert_eq!(ids(&walk.fetched.records), all_ids(&service));
+            prop_assert_eq!(walk.fetched.received as usize, service.feed.len(), "nothing is asked for twice");
         }
 
         #[test]
@@ -805,7 +814,7 @@ mod tests {
             let (end, walk) = walk(&service, slice(-1_000, 5_000), 20, &mut 0, 20_000);
             match end {
                 Step::Complete => {
-                    let missing = all_ids(&service).len() - walk.harvest.records.len();
+                    let missing = all_ids(&service).len() - walk.fetched.records.len();
                     // The one case that no answer can show: nothing older exists, and exactly the cap came.
                     let oldest = service.feed.iter().min().copied();
                     let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
@@ -842,7 +851,7 @@ mod tests {
                     })
                     .map(|(id, _)| id)
                     .collect();
-                let have = ids(&walk.harvest.records);
+                let have = ids(&walk.fetched.records);
                 // The one case that no answer can show: nothing older exists, and exactly the cap came.
                 let oldest = service.feed.iter().min().copied();
                 let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
@@ -852,7 +861,7 @@ mod tests {
         }
 
         #[test]
-        fn the_slices_of_a_window_bring_every_record_in_pieces_that_are_each_complete(
+        fn the_slices_of_a_window_bring_every_record_in_ranges_that_are_each_complete(
             service in services(),
             max_pages in 1_u32..6,
             width in 1_i64..5_000,
@@ -869,14 +878,14 @@ mod tests {
                         return Ok(());
                     }
                     prop_assert_eq!(end, Step::Complete);
-                    for record in &walk.harvest.records {
+                    for record in &walk.fetched.records {
                         prop_assert!(record.time <= part.to);
                         filed.insert(record.identity.key as usize, record.time);
                     }
                     let due = service.feed.iter().filter(|time| START + **time < part.to.timestamp_millis()).count();
                     let have = filed.values().filter(|time| **time < part.to).count();
                     prop_assert_eq!(have, due, "up to {}", part.to);
-                    let (records, took) = (walk.harvest.records.len(), None);
+                    let (records, took) = (walk.fetched.records.len(), None);
                     plan.completed(part, Load { records, took });
                     let Some(next) = rest else { break };
                     (part, rest) = next.split(TimeDelta::milliseconds(width));
@@ -913,7 +922,7 @@ mod tests {
                 service.feed.retain(|time| *time == 5_000);
             }
             let (end, walk) = walk(&service, slice(4_000, 6_000), 20, &mut 0, 100);
-            assert_eq!((end, walk.harvest.records.len()), (Step::Complete, 60));
+            assert_eq!((end, walk.fetched.records.len()), (Step::Complete, 60));
         }
     }
 
@@ -927,10 +936,10 @@ mod tests {
     #[test]
     fn a_page_that_is_too_large_is_asked_for_in_halves_down_to_one_record() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, horizon(part), 20, 100, Order::NewestFirst);
+        let mut walk = SliceWalk::new(part, time_limits(part), 20, 100, Order::NewestFirst);
         let sizes: Vec<u32> = std::iter::from_fn(|| {
             let step = walk.shrink_page(too_large());
-            (step == Step::Ask).then(|| walk.ask().size.of(100))
+            (step == Step::Fetch).then(|| walk.request().size.of(100))
         })
         .collect();
         assert_eq!(sizes, [50, 25, 12, 6, 3, 1]);
@@ -940,15 +949,15 @@ mod tests {
     #[test]
     fn a_burst_of_large_records_fails_aloud_instead_of_asking_for_ever() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, horizon(part), 20, 4, Order::NewestFirst);
-        assert_eq!(walk.shrink_page(too_large()), Step::Ask);
+        let mut walk = SliceWalk::new(part, time_limits(part), 20, 4, Order::NewestFirst);
+        assert_eq!(walk.shrink_page(too_large()), Step::Fetch);
         let full = Page {
             records: vec![Ok(record(5, 1)), Ok(record(5, 2))],
-            next: Next::Unsaid,
+            next: Next::Unknown,
             pages: None,
         };
-        assert_eq!(walk.take(full, 0), Step::Ask);
-        assert_eq!(walk.ask().size.of(4), 4);
+        assert_eq!(walk.take(full, 0), Step::Fetch);
+        assert_eq!(walk.request().size.of(4), 4);
         assert!(matches!(
             walk.shrink_page(too_large()),
             Step::Fail(FetchError::SameTime { count: 2, .. })

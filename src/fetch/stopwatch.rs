@@ -29,7 +29,7 @@ impl<'a> Stopwatch<'a> {
 
 /// A host that is left alone from before the start is so until a first answer can come, so that counts too.
 fn disturbances(fetcher: &Fetcher) -> u64 {
-    fetcher.effort().retries + fetcher.host.turns()
+    fetcher.request_counts().retries + fetcher.host.backoff_epoch()
 }
 
 #[cfg(test)]
@@ -52,10 +52,10 @@ mod tests {
         let fetcher = Fetcher::new(source, Http::new().unwrap(), policy);
         let watch = Stopwatch::start(&fetcher);
         assert!(watch.elapsed().is_some());
-        let hold = fetcher.host.hold();
+        let backoff = fetcher.host.back_off();
         assert_eq!(watch.elapsed(), None);
         let during = Stopwatch::start(&fetcher);
-        drop(hold);
+        drop(backoff);
         assert_eq!((watch.elapsed(), during.elapsed()), (None, None));
         let after = Stopwatch::start(&fetcher);
         assert!(after.elapsed().is_some());

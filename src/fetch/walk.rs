@@ -1,4 +1,4 @@
-//! A window as a series of pieces, oldest first, each complete up to where it ends: what a piece brings may be filed at
+//! A window as a series of ranges, oldest first, each complete up to where it ends: what a completed range brings may be filed at
 //! once, because nothing older is still to come.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::harvest::Harvest;
+use super::fetched_records::FetchedRecords;
 use super::numbered::NumberedWalk;
 use super::plan::WalkPlan;
 use super::slice::{SliceEnd, fetch_slice};
@@ -19,14 +19,14 @@ use crate::window::{Load, Slice, SlicePlan, Window};
 
 /// Everything that the service gave for a part of the window, of which all older parts were handed out before.
 #[derive(Debug)]
-pub struct Piece {
+pub struct CompletedRange {
     /// The records, each once.
     pub records: Vec<Record>,
     /// What cannot be filed.
     pub rejected: Vec<Rejected>,
     /// How many the service gave, repeated ones included.
     pub received: u64,
-    /// Up to where the window is surely done with it; all of it is when no further piece comes.
+    /// Up to where the window is surely done with it; all of it is when no further range comes.
     pub done_to: DateTime<Utc>,
 }
 
@@ -34,13 +34,13 @@ pub struct Piece {
 pub struct Walk<'a> {
     fetcher: &'a Fetcher,
     plan: WalkPlan,
-    way: Way<'a>,
+    state: State<'a>,
 }
 
-enum Way<'a> {
+enum State<'a> {
     Slices {
         slices: SlicePlan,
-        in_flight: FuturesOrdered<BoxFuture<'a, Fetched>>,
+        in_flight: FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
         /// Whether a slice of the present length came back whole: until then one goes alone, so that what is wrong with
         /// the settings, or with the length, costs one request and not many.
         is_proven: bool,
@@ -48,7 +48,7 @@ enum Way<'a> {
     Numbered(NumberedWalk),
 }
 
-struct Fetched {
+struct FetchedSlice {
     slice: Slice,
     end: Result<SliceEnd, FetchError>,
     took: Option<Duration>,
@@ -57,8 +57,8 @@ struct Fetched {
 impl<'a> Walk<'a> {
     /// A walk over the plan's window.
     pub fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
-        let way = match fetcher.source().paging() {
-            Paging::Bounded => Way::Slices {
+        let state = match fetcher.source().paging() {
+            Paging::Bounded => State::Slices {
                 slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
                 in_flight: FuturesOrdered::new(),
                 is_proven: false,
@@ -69,29 +69,29 @@ impl<'a> Walk<'a> {
                     from: plan.window.from,
                     to: plan.window.to,
                 };
-                Way::Numbered(NumberedWalk::new(whole.ask(), plan))
+                State::Numbered(NumberedWalk::new(whole.padded(), plan))
             }
         };
-        Self { fetcher, plan, way }
+        Self { fetcher, plan, state }
     }
 
-    /// The next piece; `None` when the window is done.
+    /// The next range; `None` when the window is done.
     ///
     /// Dropping the future loses nothing but requests under way.
     ///
     /// # Errors
-    /// The service could not be asked for everything in it; the pieces before stay good.
-    pub async fn next_piece(&mut self) -> Result<Option<Piece>, FetchError> {
+    /// The service could not be asked for everything in it; the ranges before stay good.
+    pub async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
         let (fetcher, plan) = (self.fetcher, self.plan);
-        match &mut self.way {
-            Way::Numbered(walk) => {
-                let harvest = walk.next_piece(fetcher).await?;
-                Ok(harvest.map(|harvest| {
-                    let done_to = newest_of(&harvest, plan.window);
-                    Piece::of(harvest, done_to)
+        match &mut self.state {
+            State::Numbered(walk) => {
+                let fetched = walk.next_range(fetcher).await?;
+                Ok(fetched.map(|fetched| {
+                    let done_to = newest_of(&fetched, plan.window);
+                    CompletedRange::of(fetched, done_to)
                 }))
             }
-            Way::Slices {
+            State::Slices {
                 slices,
                 in_flight,
                 is_proven,
@@ -102,8 +102,8 @@ impl<'a> Walk<'a> {
 
 /// How far a block of a numbered feed surely reaches: what lies between its newest record and the end of the window, or
 /// shares that record's time, may be in the blocks that follow.
-fn newest_of(harvest: &Harvest, window: Window) -> DateTime<Utc> {
-    let newest = harvest.records.iter().map(|record| record.time).max();
+fn newest_of(fetched: &FetchedRecords, window: Window) -> DateTime<Utc> {
+    let newest = fetched.records.iter().map(|record| record.time).max();
     newest.map_or(window.from, |newest| newest.clamp(window.from, window.to))
 }
 
@@ -111,15 +111,15 @@ async fn next_slice<'a>(
     fetcher: &'a Fetcher,
     plan: WalkPlan,
     slices: &mut SlicePlan,
-    in_flight: &mut FuturesOrdered<BoxFuture<'a, Fetched>>,
+    in_flight: &mut FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
     is_proven: &mut bool,
-) -> Result<Option<Piece>, FetchError> {
-    let fetch = |slice: Slice| -> BoxFuture<'a, Fetched> {
+) -> Result<Option<CompletedRange>, FetchError> {
+    let fetch = |slice: Slice| -> BoxFuture<'a, FetchedSlice> {
         Box::pin(async move {
             let watch = Stopwatch::start(fetcher);
             let end = fetch_slice(fetcher, slice, plan, &watch).await;
             let took = watch.elapsed();
-            Fetched { slice, end, took }
+            FetchedSlice { slice, end, took }
         })
     };
     loop {
@@ -128,15 +128,15 @@ async fn next_slice<'a>(
             let Some(slice) = slices.next_slice() else { break };
             in_flight.push_back(fetch(slice));
         }
-        let Some(Fetched { slice, end, took }) = in_flight.next().await else {
+        let Some(FetchedSlice { slice, end, took }) = in_flight.next().await else {
             return Ok(None);
         };
         match end? {
-            SliceEnd::Complete(harvest) => {
-                let records = harvest.records.len();
+            SliceEnd::Complete(fetched) => {
+                let records = fetched.records.len();
                 slices.completed(slice, Load { records, took });
                 *is_proven = true;
-                return Ok(Some(Piece::of(harvest, slice.to)));
+                return Ok(Some(CompletedRange::of(fetched, slice.to)));
             }
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, Load { records, took }),
             SliceEnd::TooWide => slices.too_wide(slice),
@@ -147,14 +147,14 @@ async fn next_slice<'a>(
     }
 }
 
-impl Piece {
-    fn of(harvest: Harvest, done_to: DateTime<Utc>) -> Self {
-        let Harvest {
+impl CompletedRange {
+    fn of(fetched: FetchedRecords, done_to: DateTime<Utc>) -> Self {
+        let FetchedRecords {
             records,
             rejected,
             received,
             ..
-        } = harvest;
+        } = fetched;
         Self {
             records,
             rejected,
@@ -196,13 +196,13 @@ mod tests {
         Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(concurrency)), concurrency)
     }
 
-    /// The numbers of the records of each piece, by time, and up to where the window is done with it.
-    async fn pieces(options: Options, stream: &str, plan: WalkPlan) -> Vec<(Vec<(DateTime<Utc>, u32)>, DateTime<Utc>)> {
+    /// The numbers of the records of each range, by time, and up to where the window is done with it.
+    async fn ranges(options: Options, stream: &str, plan: WalkPlan) -> Vec<(Vec<(DateTime<Utc>, u32)>, DateTime<Utc>)> {
         let sandbox = Sandbox::start(options).await.unwrap();
         let fetcher = fetcher(&sandbox, stream, plan.concurrency);
         let mut walk = Walk::new(&fetcher, plan);
-        let mut pieces = Vec::new();
-        while let Some(piece) = walk.next_piece().await.unwrap() {
+        let mut ranges = Vec::new();
+        while let Some(range) = walk.next_range().await.unwrap() {
             let number = |record: &Record| {
                 let value: serde_json::Value = serde_json::from_str(&record.line).unwrap();
                 let id = ["uniqId", "identifier", "id"]
@@ -211,9 +211,9 @@ mod tests {
                     .unwrap();
                 (record.time, id.as_str().unwrap().parse().unwrap())
             };
-            pieces.push((piece.records.iter().map(number).collect(), piece.done_to));
+            ranges.push((range.records.iter().map(number).collect(), range.done_to));
         }
-        pieces
+        ranges
     }
 
     #[tokio::test]
@@ -234,8 +234,8 @@ mod tests {
                     concurrency,
                     time_to_disk: Duration::from_millis(60),
                 };
-                let pieces = pieces(options, stream, plan).await;
-                let largest = pieces.iter().map(|(records, _)| records.len()).max().unwrap();
+                let ranges = ranges(options, stream, plan).await;
+                let largest = ranges.iter().map(|(records, _)| records.len()).max().unwrap();
                 assert!(largest <= most, "{stream}, {concurrency}: {largest}");
             }
         }
@@ -271,10 +271,10 @@ mod tests {
                 time_to_disk: TIME_TO_DISK,
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let pieces = runtime.block_on(pieces(Options::empty(Arc::new(now)).give(api, events), stream, plan));
+            let ranges = runtime.block_on(ranges(Options::empty(Arc::new(now)).give(api, events), stream, plan));
             let mut filed = BTreeMap::new();
             let mut done = plan.window.from;
-            for (records, done_to) in pieces {
+            for (records, done_to) in ranges {
                 prop_assert!(done_to >= done);
                 for (time, number) in records {
                     prop_assert!(time <= done_to);

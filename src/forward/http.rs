@@ -11,7 +11,7 @@ use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
 use crate::fetch::credentials::{bare, without};
 use crate::fetch::http::Http;
-use crate::fetch::retry::{Failure, RetryPolicy};
+use crate::fetch::retry::{AttemptError, RetryPolicy};
 use crate::printable::excerpt;
 use crate::stop::Stop;
 
@@ -24,13 +24,13 @@ const TOO_LARGE: u16 = 413;
 /// Why lines were not confirmed.
 enum PostError {
     /// The listener refused them or could not be reached.
-    Failed(Failure),
+    Failed(AttemptError),
     /// Somebody asked to stop.
     Stopped,
 }
 
-impl From<Failure> for PostError {
-    fn from(failure: Failure) -> Self {
+impl From<AttemptError> for PostError {
+    fn from(failure: AttemptError) -> Self {
         Self::Failed(failure)
     }
 }
@@ -134,11 +134,11 @@ impl HttpSink {
                 Err(PostError::Stopped) => return Err(SinkError::Stopped),
             };
             match failure {
-                Failure::Status { status: TOO_LARGE, .. } if lines.len() > 1 => {
+                AttemptError::Status { status: TOO_LARGE, .. } if lines.len() > 1 => {
                     self.lines = lines.len() / 2;
                     tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
-                Failure::Status { status: TOO_LARGE, .. } => {
+                AttemptError::Status { status: TOO_LARGE, .. } => {
                     aside.keep(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
                     *done += 1;
                     *put_aside += 1;
@@ -218,10 +218,10 @@ fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line:
 
 /// What went wrong, with the address but without its query, which may hold a token, and without the secrets that the
 /// listener may repeat.
-fn describe(settings: &HttpSettings, failure: &Failure) -> String {
+fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
     let mut address = settings.url.clone();
     address.set_query(None);
-    let Failure::Status { status, body, .. } = failure else {
+    let AttemptError::Status { status, body, .. } = failure else {
         return format!("cannot send to {address}: {failure}");
     };
     let token = settings.authorization.as_ref().map_or("", bare);
@@ -294,7 +294,7 @@ mod tests {
             retry_delay: std::time::Duration::ZERO,
             timeout: std::time::Duration::ZERO,
         };
-        let failure = Failure::Status {
+        let failure = AttemptError::Status {
             status: 403,
             body: "no Splunk swordfish at /services?token=hunter2".into(),
             wait: None,

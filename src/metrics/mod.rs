@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::fetch::tally::{Answer, BOUNDS, Tally};
+use crate::fetch::request_stats::{Answer, BOUNDS, RequestStats};
 use crate::summary::StreamSummary;
 use family::{FAMILIES, Name};
 use text::Labels;
@@ -84,7 +84,7 @@ impl Metrics {
             ] {
                 metrics.add(name, labels(), 0.0);
             }
-            metrics.observe(&labels(), &Tally::default());
+            metrics.observe(&labels(), &RequestStats::default());
             metrics.under_way(stream, 0);
         }
         metrics
@@ -108,7 +108,7 @@ impl Metrics {
         self.add(Name::Rejected, labels(), records.rejected as f64);
         self.add(Name::Appended, labels(), records.appended as f64);
         self.add(Name::Retries, labels(), summary.retries() as f64);
-        self.observe(&labels(), summary.tally());
+        self.observe(&labels(), summary.request_stats());
         if let Some(last) = summary.last_record() {
             self.set(Name::LastRecord, labels(), timestamp(last));
         }
@@ -192,8 +192,8 @@ impl Metrics {
         out
     }
 
-    fn observe(&mut self, labels: &Labels, tally: &Tally) {
-        for (answer, count) in &tally.answers {
+    fn observe(&mut self, labels: &Labels, request_stats: &RequestStats) {
+        for (answer, count) in &request_stats.answers {
             let status = match answer {
                 Answer::Status(status) => status.to_string(),
                 Answer::Nothing => "none".to_owned(),
@@ -201,7 +201,7 @@ impl Metrics {
             self.add(Name::Requests, labels.clone().and("status", &status), *count as f64);
         }
         let mut so_far = 0;
-        for (class, count) in tally.times.iter().enumerate() {
+        for (class, count) in request_stats.times.iter().enumerate() {
             so_far += count;
             self.add_part(
                 Name::RequestDuration,
@@ -210,7 +210,7 @@ impl Metrics {
                 so_far as f64,
             );
         }
-        self.add_part(Name::RequestDuration, labels.clone(), Part::Sum, tally.seconds);
+        self.add_part(Name::RequestDuration, labels.clone(), Part::Sum, request_stats.seconds);
         self.add_part(Name::RequestDuration, labels.clone(), Part::Count, so_far as f64);
     }
 
@@ -276,11 +276,11 @@ mod tests {
             failure,
             ..Collected::default()
         };
-        collected.effort.retries = 2;
-        collected.tally.answers = BTreeMap::from([(Answer::Status(200), 4), (Answer::Nothing, 1)]);
-        collected.tally.times[2] = 4;
-        collected.tally.times[BOUNDS.len()] = 1;
-        collected.tally.seconds = 61.5;
+        collected.request_counts.retries = 2;
+        collected.request_stats.answers = BTreeMap::from([(Answer::Status(200), 4), (Answer::Nothing, 1)]);
+        collected.request_stats.times[2] = 4;
+        collected.request_stats.times[BOUNDS.len()] = 1;
+        collected.request_stats.seconds = 61.5;
         StreamSummary::new("tfc", collected)
     }
 

@@ -57,7 +57,7 @@ pub trait Source: Send + Sync {
     fn address(&self) -> &Url;
 
     /// The address of one page.
-    fn page_url(&self, ask: &Ask) -> Url;
+    fn page_url(&self, request: &PageRequest) -> Url;
 
     /// The member of an answer that holds the records; see [`read_page`].
     fn list(&self) -> &'static str;
@@ -66,7 +66,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// The body is not what the service documents; the answer may have been cut, so asking again can help.
-    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage>;
+    fn read_envelope(&self, request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError>;
 
     /// The service's own words in the body of an error answer.
     fn error_message(&self, body: &str) -> Option<String>;
@@ -105,7 +105,7 @@ pub enum Order {
 
 /// What is asked of a source: one page of a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct PageRequest {
     /// The span; a source without an upper bound uses its older end alone.
     pub window: Window,
     /// Which page of it.
@@ -178,7 +178,7 @@ pub struct Page {
 
 /// What an answer says of further pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Further {
+pub struct PageInfo {
     /// Whether and where there is a next one.
     pub next: Next,
     /// How many pages there are, where the answer says so.
@@ -193,7 +193,7 @@ pub enum Next {
     /// This was the last.
     Last,
     /// Nothing: the answer may be cut off at its old end.
-    Unsaid,
+    Unknown,
 }
 
 /// How a request proves who asks.
@@ -215,7 +215,7 @@ pub struct TokenRequest {
     /// The client's secret alone, so that a service which repeats it is not quoted with it.
     pub secret: SecretString,
     /// Reads the answer.
-    pub read: fn(&str) -> Result<MintedToken, BadPage>,
+    pub read: fn(&str) -> Result<MintedToken, PageParseError>,
 }
 
 /// A minted token.
@@ -230,9 +230,9 @@ pub struct MintedToken {
 /// The body is not what this source answers; the text says what was wrong with it, without quoting records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadPage(pub String);
+pub struct PageParseError(pub String);
 
-impl From<serde_json::Error> for BadPage {
+impl From<serde_json::Error> for PageParseError {
     /// Keeps the kind and place of the fault and leaves out serde's quotations from the body.
     fn from(error: serde_json::Error) -> Self {
         let what = match error.classify() {
@@ -240,7 +240,7 @@ impl From<serde_json::Error> for BadPage {
             serde_json::error::Category::Syntax => "is not JSON",
             serde_json::error::Category::Data | serde_json::error::Category::Io => "has another form than documented",
         };
-        BadPage(format!(
+        PageParseError(format!(
             "the body {what} (line {}, column {})",
             error.line(),
             error.column()
@@ -252,15 +252,20 @@ impl From<serde_json::Error> for BadPage {
 ///
 /// # Errors
 /// The body is not what the service documents; the answer may have been cut, so asking again can help.
-pub fn read_page(source: &dyn Source, reader: &mut Reader, ask: &Ask, body: &str) -> Result<Page, BadPage> {
+pub fn read_page(
+    source: &dyn Source,
+    reader: &mut Reader,
+    request: &PageRequest,
+    body: &str,
+) -> Result<Page, PageParseError> {
     let mut list = List::find(body, source.list());
     let records = reader.read_all(&mut list);
-    let records = records.map_err(|malformed| BadPage(format!("its list of records: {malformed}")))?;
+    let records = records.map_err(|malformed| PageParseError(format!("its list of records: {malformed}")))?;
     let envelope = Envelope {
         json: list.rest(),
         records: records.len(),
     };
-    let Further { next, pages } = source.read_envelope(ask, &envelope)?;
+    let PageInfo { next, pages } = source.read_envelope(request, &envelope)?;
     Ok(Page { records, next, pages })
 }
 

@@ -11,8 +11,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, MintedToken, Next, Paging, Retention, Source,
-    TokenRequest, header, method,
+    Authorization, Emptied, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
+    Retention, Source, TokenRequest, header, method,
 };
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
@@ -197,12 +197,12 @@ impl Source for Port {
         &self.address
     }
 
-    fn page_url(&self, ask: &Ask) -> Url {
+    fn page_url(&self, request: &PageRequest) -> Url {
         let mut url = self.address.clone();
-        let limit = ask.size.of(self.limit);
+        let limit = request.size.of(self.limit);
         url.query_pairs_mut()
-            .append_pair("from", &bound(ask.window.from))
-            .append_pair("to", &bound(ask.window.to))
+            .append_pair("from", &bound(request.window.from))
+            .append_pair("to", &bound(request.window.to))
             .append_pair("limit", &limit.to_string())
             .extend_pairs(&self.query);
         url
@@ -212,24 +212,24 @@ impl Source for Port {
         "audits"
     }
 
-    fn read_envelope(&self, _ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+    fn read_envelope(&self, _request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
         let answer: Answer = serde_json::from_str(&envelope.json)?;
         if !answer.ok {
             let said = answer
                 .message
                 .or(answer.error)
                 .unwrap_or_else(|| "no reason given".into());
-            return Err(BadPage(format!("the service answered \"ok\":false: {said}")));
+            return Err(PageParseError(format!("the service answered \"ok\":false: {said}")));
         }
         if answer.audits.is_none() {
-            return Err(BadPage("the body has no \"audits\"".into()));
+            return Err(PageParseError("the body has no \"audits\"".into()));
         }
         // However few there are: the service may cap an answer below the limit that was asked for.
         let next = match envelope.records {
             0 => Next::Last,
-            _ => Next::Unsaid,
+            _ => Next::Unknown,
         };
-        Ok(Further { next, pages: None })
+        Ok(PageInfo { next, pages: None })
     }
 
     fn error_message(&self, body: &str) -> Option<String> {
@@ -253,7 +253,7 @@ impl Source for Port {
 }
 
 /// Reads the answer of `POST /v1/auth/access_token`.
-fn read_token(body: &str) -> Result<MintedToken, BadPage> {
+fn read_token(body: &str) -> Result<MintedToken, PageParseError> {
     let token: TokenBody<'_> = serde_json::from_str(body)?;
     Ok(MintedToken {
         header: header("Bearer", &token.access_token),

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, Next, Paging, Position, Retention, Source, header,
-    method,
+    Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
+    Source, header, method,
 };
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
@@ -125,17 +125,17 @@ impl Source for Terraform {
         &self.address
     }
 
-    fn page_url(&self, ask: &Ask) -> Url {
+    fn page_url(&self, request: &PageRequest) -> Url {
         let mut url = self.address.clone();
-        let number = match ask.position {
+        let number = match request.position {
             Position::Number(number) => number,
             Position::First | Position::Token(_) => 1,
         };
         // `query_pairs_mut` percent-encodes the brackets, as the service demands.
         url.query_pairs_mut()
-            .append_pair("since", &bound(ask.window.from))
+            .append_pair("since", &bound(request.window.from))
             .append_pair("page[number]", &number.to_string())
-            .append_pair("page[size]", &ask.size.of(PAGE_SIZE).min(PAGE_SIZE).to_string());
+            .append_pair("page[size]", &request.size.of(PAGE_SIZE).min(PAGE_SIZE).to_string());
         url
     }
 
@@ -143,12 +143,12 @@ impl Source for Terraform {
         "data"
     }
 
-    fn read_envelope(&self, _ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+    fn read_envelope(&self, _request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
         let Answer { pagination, .. } = serde_json::from_str(&envelope.json)?;
         let next = pagination
             .next_page
             .map_or(Next::Last, |number| Next::At(Position::Number(number)));
-        Ok(Further {
+        Ok(PageInfo {
             next,
             pages: pagination.total_pages,
         })

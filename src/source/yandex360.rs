@@ -9,8 +9,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, Next, Paging, Position, Retention, Source, header,
-    method,
+    Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
+    Source, header, method,
 };
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
@@ -160,13 +160,13 @@ impl Source for Yandex360 {
         &self.address
     }
 
-    fn page_url(&self, ask: &Ask) -> Url {
+    fn page_url(&self, request: &PageRequest) -> Url {
         let mut url = self.address.clone();
         let mut query = url.query_pairs_mut();
-        query.append_pair("afterDate", &bound(ask.window.from));
-        query.append_pair("beforeDate", &bound(ask.window.to));
-        query.append_pair("pageSize", &page_size(ask).to_string());
-        if let Position::Token(token) = &ask.position {
+        query.append_pair("afterDate", &bound(request.window.from));
+        query.append_pair("beforeDate", &bound(request.window.to));
+        query.append_pair("pageSize", &page_size(request).to_string());
+        if let Position::Token(token) = &request.position {
             query.append_pair("pageToken", token);
         }
         query.extend_pairs(&self.query);
@@ -178,16 +178,16 @@ impl Source for Yandex360 {
         "events"
     }
 
-    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+    fn read_envelope(&self, request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
         let answer: Answer = serde_json::from_str(&envelope.json)?;
         let next = match answer.next_page_token {
             Some(token) if !token.is_empty() => Next::At(Position::Token(token)),
             Some(_) => Next::Last,
             // A full page that does not say whether it is the last one may not be.
-            None if envelope.records >= page_size(ask) as usize => Next::Unsaid,
+            None if envelope.records >= page_size(request) as usize => Next::Unknown,
             None => Next::Last,
         };
-        Ok(Further { next, pages: None })
+        Ok(PageInfo { next, pages: None })
     }
 
     fn error_message(&self, body: &str) -> Option<String> {
@@ -215,6 +215,6 @@ impl Source for Yandex360 {
     }
 }
 
-fn page_size(ask: &Ask) -> u32 {
-    ask.size.of(PAGE_SIZE).min(PAGE_SIZE)
+fn page_size(request: &PageRequest) -> u32 {
+    request.size.of(PAGE_SIZE).min(PAGE_SIZE)
 }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Ask, Authorization, BadPage, Emptied, Envelope, Further, Kind, Next, Order, Paging, Position, Retention, Source,
-    header, method,
+    Authorization, Emptied, Envelope, Kind, Next, Order, PageInfo, PageParseError, PageRequest, Paging, Position,
+    Retention, Source, header, method,
 };
 use crate::env::{self, Env, Faults, Parameters};
 use crate::record::{Sameness, Shape};
@@ -130,14 +130,14 @@ impl Source for YandexAudit {
         &self.address
     }
 
-    fn page_url(&self, ask: &Ask) -> Url {
+    fn page_url(&self, request: &PageRequest) -> Url {
         let mut url = self.address.clone();
-        let count = ask.size.of(PAGE_SIZE).min(PAGE_SIZE);
+        let count = request.size.of(PAGE_SIZE).min(PAGE_SIZE);
         let mut query = url.query_pairs_mut();
-        query.append_pair("started_at", &bound(ask.window.from));
-        query.append_pair("ended_at", &bound(ask.window.to));
+        query.append_pair("started_at", &bound(request.window.from));
+        query.append_pair("ended_at", &bound(request.window.to));
         query.append_pair("count", &count.to_string());
-        if let Position::Token(key) = &ask.position {
+        if let Position::Token(key) = &request.position {
             query.append_pair("iteration_key", key);
         }
         query.extend_pairs(&self.query);
@@ -149,11 +149,11 @@ impl Source for YandexAudit {
         "items"
     }
 
-    fn read_envelope(&self, _ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
+    fn read_envelope(&self, _request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
         let answer: Answer = serde_json::from_str(&envelope.json)?;
         // Null, empty or absent: each is the documented end, also behind a full page.
         let key = answer.iteration_key.filter(|key| !key.is_empty());
-        Ok(Further {
+        Ok(PageInfo {
             next: key.map_or(Next::Last, |key| Next::At(Position::Token(key))),
             pages: None,
         })
@@ -195,9 +195,9 @@ mod tests {
         configure(&env, &mut Faults::default()).unwrap()
     }
 
-    fn ask(position: Position) -> Ask {
+    fn request(position: Position) -> PageRequest {
         let at = |time: &str| time.parse().unwrap();
-        Ask {
+        PageRequest {
             window: Window::new(at("2025-06-09T00:00:00Z"), at("2025-06-10T12:00:00.123Z")),
             position,
             size: PageSize::default(),
@@ -206,19 +206,24 @@ mod tests {
 
     fn next(body: &str) -> Next {
         let source = source("");
-        read_page(&*source, &mut Reader::new(source.shape()), &ask(Position::First), body)
-            .unwrap()
-            .next
+        read_page(
+            &*source,
+            &mut Reader::new(source.shape()),
+            &request(Position::First),
+            body,
+        )
+        .unwrap()
+        .next
     }
 
     #[test]
     fn a_page_is_asked_for_between_two_bounds_and_by_its_key() {
         assert_eq!(
-            source("").page_url(&ask(Position::First)).as_str(),
+            source("").page_url(&request(Position::First)).as_str(),
             "https://cloud-api.yandex.net/v1/auditlog/organizations/1000001/events?\
              started_at=2025-06-09T00%3A00%3A00.000Z&ended_at=2025-06-10T12%3A00%3A00.123Z&count=100"
         );
-        let url = source("").page_url(&ask(Position::Token("MTAw+/=".into())));
+        let url = source("").page_url(&request(Position::Token("MTAw+/=".into())));
         assert!(
             url.as_str().ends_with("&count=100&iteration_key=MTAw%2B%2F%3D"),
             "{url}"
@@ -231,7 +236,7 @@ mod tests {
             "types=id_cookie.set&ip=192.0.2.7&types=a.b",
             "types=id_cookie.set,a.b&ip=192.0.2.7",
         ] {
-            let url = source(query).page_url(&ask(Position::First));
+            let url = source(query).page_url(&request(Position::First));
             assert!(
                 url.as_str().ends_with("&types=id_cookie.set%2Ca.b&ip=192.0.2.7"),
                 "{url}"
@@ -258,10 +263,10 @@ mod tests {
     #[test]
     fn an_error_object_is_not_an_empty_page() {
         let source = source("");
-        let ask = ask(Position::First);
+        let request = request(Position::First);
         for body in [r#"{"code":7,"message":"no"}"#, "{}", "[]", "<html>"] {
             assert!(
-                read_page(&*source, &mut Reader::new(source.shape()), &ask, body).is_err(),
+                read_page(&*source, &mut Reader::new(source.shape()), &request, body).is_err(),
                 "{body}"
             );
         }

@@ -19,7 +19,7 @@ use trailkeeper::fetch::{FetchError, Fetcher};
 use trailkeeper::line;
 use trailkeeper::record::Shape;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
-use trailkeeper::source::{Ask, Authorization, BadPage, Envelope, Further, Paging, SOURCES, Source};
+use trailkeeper::source::{Authorization, Envelope, PageInfo, PageParseError, PageRequest, Paging, SOURCES, Source};
 use trailkeeper::window::Window;
 use url::Url;
 
@@ -41,13 +41,13 @@ static BEGUN: LazyLock<DateTime<Utc>> = LazyLock::new(|| at(0));
 /// What a walk has to do about a fault at one of its requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
-    /// Ask again after the usual wait.
+    /// PageRequest again after the usual wait.
     Wait,
-    /// Ask again after this wait, which the server named.
+    /// PageRequest again after this wait, which the server named.
     WaitFor(Duration),
     /// Take it as it is.
     Nothing,
-    /// Ask for something else, without a wait.
+    /// PageRequest for something else, without a wait.
     AskOtherwise,
 }
 
@@ -89,18 +89,18 @@ impl Source for Detour {
         self.source.address()
     }
 
-    fn page_url(&self, ask: &Ask) -> Url {
+    fn page_url(&self, request: &PageRequest) -> Url {
         let is_due = self.asked.fetch_add(1, Ordering::SeqCst) + 1 == self.number;
         let detour = self.elsewhere.clone().filter(|_| is_due);
-        detour.unwrap_or_else(|| self.source.page_url(ask))
+        detour.unwrap_or_else(|| self.source.page_url(request))
     }
 
     fn list(&self) -> &'static str {
         self.source.list()
     }
 
-    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
-        self.source.read_envelope(ask, envelope)
+    fn read_envelope(&self, request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
+        self.source.read_envelope(request, envelope)
     }
 
     fn error_message(&self, body: &str) -> Option<String> {
@@ -198,10 +198,10 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
     let mut walk = Walk::new(&fetcher, plan);
     let (mut lines, mut received) = (BTreeSet::new(), 0);
     let error = loop {
-        match walk.next_piece().await {
-            Ok(Some(piece)) => {
-                received += piece.received;
-                lines.extend(piece.records.iter().map(|record| record.line.to_string()));
+        match walk.next_range().await {
+            Ok(Some(range)) => {
+                received += range.received;
+                lines.extend(range.records.iter().map(|record| record.line.to_string()));
             }
             Ok(None) => break None,
             Err(error) => break Some(error),
@@ -211,7 +211,7 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
     Outcome {
         lines,
         received,
-        requests: fetcher.effort().requests,
+        requests: fetcher.request_counts().requests,
         waits,
         error,
     }
@@ -388,12 +388,12 @@ async fn check_all(api: Api) {
                 "{context}: {} lines",
                 outcome.lines.len()
             );
-            check_effort(&outcome, &usual, expected, &context);
+            check_request_counts(&outcome, &usual, expected, &context);
         }
     }
 }
 
-fn check_effort(outcome: &Outcome, usual: &Outcome, expected: Expected, context: &str) {
+fn check_request_counts(outcome: &Outcome, usual: &Outcome, expected: Expected, context: &str) {
     let waits = outcome.waits.iter().map(Duration::as_millis).collect::<Vec<_>>();
     match expected {
         Expected::Wait => {
@@ -537,10 +537,13 @@ async fn a_service_that_refuses_is_asked_four_times_in_fourteen_to_twenty_one_se
         time_to_disk: NO_HURRY,
     };
     let begun = tokio::time::Instant::now();
-    let error = Walk::new(&fetcher, plan).next_piece().await.unwrap_err();
+    let error = Walk::new(&fetcher, plan).next_range().await.unwrap_err();
     let waited = begun.elapsed().as_secs();
     assert!((14..=21).contains(&waited), "{waited}");
-    assert_eq!((fetcher.effort().requests, fetcher.effort().retries), (4, 3));
+    assert_eq!(
+        (fetcher.request_counts().requests, fetcher.request_counts().retries),
+        (4, 3)
+    );
     assert!(
         error.to_string().contains("could not be reached in 4 attempts"),
         "{error}"
@@ -571,16 +574,16 @@ impl Source for Always {
         self.0.address()
     }
 
-    fn page_url(&self, ask: &Ask) -> Url {
-        self.0.elsewhere.clone().unwrap_or_else(|| self.0.page_url(ask))
+    fn page_url(&self, request: &PageRequest) -> Url {
+        self.0.elsewhere.clone().unwrap_or_else(|| self.0.page_url(request))
     }
 
     fn list(&self) -> &'static str {
         self.0.list()
     }
 
-    fn read_envelope(&self, ask: &Ask, envelope: &Envelope) -> Result<Further, BadPage> {
-        self.0.read_envelope(ask, envelope)
+    fn read_envelope(&self, request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
+        self.0.read_envelope(request, envelope)
     }
 
     fn error_message(&self, body: &str) -> Option<String> {

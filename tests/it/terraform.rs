@@ -35,7 +35,7 @@ fn lines(events: &[Event]) -> BTreeSet<String> {
 }
 
 #[test]
-fn more_pages_than_the_cap_come_in_pieces_from_the_oldest_on() {
+fn more_pages_than_the_cap_come_in_ranges_from_the_oldest_on() {
     for (cap, unsorted) in [(1, false), (2, true), (3, false), (19, false), (20, false), (21, true)] {
         let sandbox = serve(|options| {
             let mut options = options.give(Api::Tfc, backlog());

@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 1 << 30;
 
 /// Which records a fetch may hand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Horizon {
+pub(crate) struct TimeLimits {
     /// A later record belongs to a part of the window that was not asked for yet: filing it would move the archive's
     /// last record past a hole.
     pub(crate) filed_to: DateTime<Utc>,
@@ -27,8 +27,8 @@ const USUALLY_HELD: usize = 1_792;
 
 /// The records of one fetch.
 #[derive(Debug)]
-pub(crate) struct Harvest {
-    horizon: Horizon,
+pub(crate) struct FetchedRecords {
+    time_limits: TimeLimits,
     /// The contents of all records that came; their keys are in them.
     seen: Digests,
     seen_rejected: Digests,
@@ -65,10 +65,10 @@ pub(crate) struct Times {
     pub(crate) in_order: bool,
 }
 
-impl Harvest {
-    pub(crate) fn new(horizon: Horizon) -> Self {
+impl FetchedRecords {
+    pub(crate) fn new(time_limits: TimeLimits) -> Self {
         Self {
-            horizon,
+            time_limits,
             seen: Digests::with_capacity_and_hasher(USUALLY_HELD, Default::default()),
             seen_rejected: Digests::default(),
             records: Vec::new(),
@@ -106,13 +106,13 @@ impl Harvest {
     }
 
     fn add_record(&mut self, record: Record) -> bool {
-        if record.time > self.horizon.possible_to {
-            let possible_to = bound(self.horizon.possible_to);
+        if record.time > self.time_limits.possible_to {
+            let possible_to = bound(self.time_limits.possible_to);
             return self.add_rejected(record.into_rejected(format!("its time is in the future, after {possible_to}")));
         }
         let is_new = self.seen.insert(record.identity.content);
         self.bytes += if is_new { size_of::<u128>() } else { 0 };
-        if record.time <= self.horizon.filed_to {
+        if record.time <= self.time_limits.filed_to {
             self.received += 1;
             if is_new {
                 self.bytes += record.line.len();

@@ -11,13 +11,13 @@ const PERIOD: Duration = Duration::from_millis(1_050);
 
 /// Lets requests through, so many in a second; in a burst, as long as the limit allows.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     limit: Option<u32>,
     /// When the last requests were let through, as many as the limit.
     sent: Mutex<VecDeque<Instant>>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// A pace of so many requests a second, at least one; `None` is as fast as one likes.
     pub(super) fn new(limit: Option<u32>) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Pace {
     }
 
     /// Returns when the next request may be sent.
-    pub(super) async fn turn(&self) {
+    pub(super) async fn acquire(&self) {
         let Some(limit) = self.limit else { return };
         sleep_until(self.reserve(limit as usize)).await;
     }
@@ -51,14 +51,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_second_has_more_requests_than_the_limit_and_none_waits_longer_than_it_must() {
-        let pace = Pace::new(Some(30));
+        let limiter = RateLimiter::new(Some(30));
         let began = Instant::now();
         let mut times = Vec::new();
         for request in 0..100 {
             if request == 40 {
                 tokio::time::sleep(Duration::from_millis(700)).await;
             }
-            pace.turn().await;
+            limiter.acquire().await;
             times.push(began.elapsed());
         }
         for (early, late) in times.iter().zip(&times[30..]) {
@@ -71,9 +71,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_limit_nothing_waits() {
         let began = Instant::now();
-        let pace = Pace::new(None);
+        let limiter = RateLimiter::new(None);
         for _ in 0..1000 {
-            pace.turn().await;
+            limiter.acquire().await;
         }
         assert_eq!(began.elapsed(), Duration::ZERO);
     }

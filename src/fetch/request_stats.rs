@@ -18,7 +18,7 @@ pub enum Answer {
 
 /// The requests of one client.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tally {
+pub struct RequestStats {
     /// How many had which answer.
     pub answers: BTreeMap<Answer, u64>,
     /// How many took as long as each class of [`BOUNDS`] says, no request in two classes.
@@ -27,7 +27,7 @@ pub struct Tally {
     pub seconds: f64,
 }
 
-impl Tally {
+impl RequestStats {
     /// Counts one request, from sending it to the last byte of its answer.
     pub(super) fn note(&mut self, answer: Answer, took: Duration) {
         let seconds = took.as_secs_f64();
@@ -44,18 +44,18 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_under_its_answer_and_in_one_class_of_times() {
-        let mut tally = Tally::default();
+        let mut request_stats = RequestStats::default();
         for (answer, millis) in [
             (Answer::Status(200), 50),
             (Answer::Status(200), 51),
             (Answer::Status(503), 60_000),
             (Answer::Nothing, 60_001),
         ] {
-            tally.note(answer, Duration::from_millis(millis));
+            request_stats.note(answer, Duration::from_millis(millis));
         }
         let expected = [(Answer::Status(200), 2), (Answer::Status(503), 1), (Answer::Nothing, 1)];
-        assert_eq!(tally.answers, BTreeMap::from(expected));
-        assert_eq!(tally.times, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
-        assert!((tally.seconds - 120.102).abs() < 1e-9);
+        assert_eq!(request_stats.answers, BTreeMap::from(expected));
+        assert_eq!(request_stats.times, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert!((request_stats.seconds - 120.102).abs() < 1e-9);
     }
 }
