@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::task::spawn_blocking;
 use tracing::Span;
 
-use crate::archive::{Appended, Archive, Batch, Dedup, FileError, Lock, Ran, Runs, WriteError};
+use crate::archive::{Appended, Archive, Batch, CompletedRun, Dedup, FileError, Lock, Runs, WriteError};
 use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
 use crate::fetch::host::Hosts;
@@ -20,18 +20,18 @@ use crate::fetch::request_stats::RequestStats;
 use crate::fetch::retry::RetryPolicy;
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{FetchError, Fetcher, RequestCounts};
-use crate::forward::{Bell, Forwarded};
-use crate::lateness::{Lateness, Yardstick};
+use crate::forward::{AppendNotifier, Forwarded};
+use crate::lateness::{Lateness, LatenessBaseline};
 use crate::progress::StreamProgress;
 use crate::record::Rejected;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 use crate::window::{Asked, Range, Window, bound};
 use filing::{Desk, Filing};
 use journal::Journal;
 
 /// What a run does with a stream.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct RunContext {
     /// When the run began: the end of every window.
     pub now: DateTime<Utc>,
     /// What to ask for.
@@ -116,26 +116,26 @@ pub enum Access {
     DryRun(crate::archive::Location),
 }
 
-/// Collects one stream, and rings the bell after each append.
+/// Collects one stream, and notifies the forwarders after each append.
 pub async fn collect(
     settings: &StreamSettings,
     access: Access,
-    task: &Task,
+    context: &RunContext,
     progress: &mut StreamProgress,
-    stop: &Stop,
-    appended: &Bell,
+    shutdown: &Shutdown,
+    appended: &AppendNotifier,
 ) -> Collected {
     let journal = Journal::open(settings, &access);
     let mut collected = Collected::default();
     let ties = Ties {
         progress,
-        stop,
+        shutdown,
         appended,
     };
-    if let Err(error) = run(settings, access, task, &journal, ties, &mut collected).await {
+    if let Err(error) = run(settings, access, context, &journal, ties, &mut collected).await {
         collected.failure = Some(error);
     }
-    if let Err(error) = journal.note(task.now, &collected) {
+    if let Err(error) = journal.note(context.now, &collected) {
         collected.failure.get_or_insert(error.into());
     }
     collected
@@ -144,24 +144,24 @@ pub async fn collect(
 /// What ties a stream to the rest of the run.
 struct Ties<'a> {
     progress: &'a mut StreamProgress,
-    stop: &'a Stop,
-    appended: &'a Bell,
+    shutdown: &'a Shutdown,
+    appended: &'a AppendNotifier,
 }
 
 async fn run(
     settings: &StreamSettings,
     access: Access,
-    task: &Task,
+    context: &RunContext,
     journal: &Journal,
     ties: Ties<'_>,
     collected: &mut Collected,
 ) -> Result<(), CollectError> {
     let limits = &settings.limits;
-    let (archive, last) = recover(settings, access, task.now).await?;
+    let (archive, last) = recover(settings, access, context.now).await?;
     collected.last_record = last;
     let runs = archive.runs();
-    let range = task.range(limits, last, &runs);
-    let asked = range.window(task.now, last, limits.overlap, limits.initial_lookback);
+    let range = context.range(limits, last, &runs);
+    let asked = range.window(context.now, last, limits.overlap, limits.initial_lookback);
     let Some(window) = announce(asked, last) else {
         return Ok(());
     };
@@ -170,43 +170,43 @@ async fn run(
         max_retries: limits.max_retries,
         delay: limits.retry_delay,
     };
-    let http = task.http.with_timeout(limits.request_timeout);
-    let host = task.hosts.of(settings.source.address());
+    let http = context.http.with_timeout(limits.request_timeout);
+    let host = context.hosts.of(settings.source.address());
     let fetcher = Fetcher::new(settings.source.clone(), http, policy).sharing(host, limits.concurrency);
     let fetcher = Arc::new(fetcher);
     let plan = WalkPlan {
         window,
-        now: task.now,
+        now: context.now,
         grace: limits.overlap,
         max_pages: limits.max_pages,
         concurrency: limits.concurrency,
         time_to_disk: TIME_TO_DISK,
     };
-    let yardstick = Yardstick {
+    let baseline = LatenessBaseline {
         last,
         overlap: limits.overlap,
         runs,
     };
-    let gaps = match task.range == Range::default() && !task.reconcile {
-        true => journal.gaps(window, task.now, limits.overlap),
+    let gaps = match context.range == Range::default() && !context.reconcile {
+        true => journal.gaps(window, context.now, limits.overlap),
         false => Vec::new(),
     };
     let desk = Desk {
         archive,
-        now: task.now,
-        yardstick,
+        now: context.now,
+        baseline,
         collected: std::mem::take(collected),
     };
     let mut filing = Filing {
         progress: ties.progress,
-        stop: ties.stop,
+        shutdown: ties.shutdown,
         appended: ties.appended,
         desk: Some(desk),
     };
     let result = filing.file_all(&fetcher, plan, &gaps).await;
     let Some(desk) = filing.desk else { return result };
     let Desk {
-        mut archive, yardstick, ..
+        mut archive, baseline, ..
     } = desk;
     *collected = desk.collected;
     collected.request_counts = fetcher.request_counts();
@@ -215,11 +215,11 @@ async fn run(
         archive.note_resume_points(last, limits.overlap);
     }
     result?;
-    note_run(&mut archive, yardstick, window, task.now, limits);
+    note_run(&mut archive, baseline, window, context.now, limits);
     Ok(())
 }
 
-impl Task {
+impl RunContext {
     /// The range to ask for: further back than usual when this is to reconcile, or it is time to.
     fn range(&self, limits: &Limits, last: Option<DateTime<Utc>>, runs: &Runs) -> Range {
         let is_due = || limits.reconcile_every.is_some_and(|every| runs.is_due(self.now, every));
@@ -235,17 +235,17 @@ impl Task {
 }
 
 /// Remembers what was asked for, if that was everything up to now. A failure costs no record and so fails no stream.
-fn note_run(archive: &mut Archive, yardstick: Yardstick, window: Window, now: DateTime<Utc>, limits: &Limits) {
+fn note_run(archive: &mut Archive, baseline: LatenessBaseline, window: Window, now: DateTime<Utc>, limits: &Limits) {
     if window.to < now {
         return;
     }
-    let mut runs = yardstick.runs;
-    let ran = Ran {
+    let mut runs = baseline.runs;
+    let run = CompletedRun {
         at: now,
         from: window.from,
-        last: yardstick.last.unwrap_or(window.from),
+        last: baseline.last.unwrap_or(window.from),
     };
-    runs.note(ran, limits.reconcile_reach);
+    runs.note(run, limits.reconcile_reach);
     if let Err(error) = archive.keep_runs(&runs) {
         tracing::warn!("{error}: this run is complete but not noted, so the next one may reconcile again");
     }
@@ -309,13 +309,13 @@ impl Collected {
         range: CompletedRange,
         archive: &mut Archive,
         now: DateTime<Utc>,
-        yardstick: &Yardstick,
+        baseline: &LatenessBaseline,
     ) -> Result<(), CollectError> {
         self.received += range.received;
         self.reject(&range.rejected, archive, now)?;
         for batch in Batch::by_day(range.records) {
             let date = batch.date();
-            self.file_day(batch, archive, now, yardstick)?;
+            self.file_day(batch, archive, now, baseline)?;
             // What comes next is newer, but for a little at the seam.
             archive.forget_before(date.pred_opt().unwrap_or(date));
         }
@@ -328,7 +328,7 @@ impl Collected {
         batch: Batch,
         archive: &mut Archive,
         now: DateTime<Utc>,
-        yardstick: &Yardstick,
+        baseline: &LatenessBaseline,
     ) -> Result<(), CollectError> {
         let newest = batch.records().last().map(|record| record.time);
         let Dedup { new, conflicts, .. } = archive.deduplicate(batch)?;
@@ -336,7 +336,7 @@ impl Collected {
         if let Some(appended) = archive.append(&new)? {
             self.note(appended);
         }
-        let needed = new.records().iter().filter_map(|record| yardstick.needed(record.time));
+        let needed = new.records().iter().filter_map(|record| baseline.needed(record.time));
         needed.for_each(|needed| self.late.add(needed));
         self.last_record = self.last_record.max(newest.filter(|newest| *newest <= now));
         Ok(())

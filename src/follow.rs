@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::archive::Lock;
-use crate::collect::{Access, Collected, Task, collect};
+use crate::collect::{Access, Collected, RunContext, collect};
 use crate::config::{StreamPlace, StreamSettings};
 use crate::fetch::host::Hosts;
 use crate::fetch::http::Http;
-use crate::forward::{Bell, Forwarded, Surroundings, Targets};
+use crate::forward::{AppendNotifier, ForwardContext, Forwarded, Targets};
 use crate::metrics::Times;
 use crate::progress::Progress;
 use crate::run::{StartError, hosts_of, internal_failure, lock_all};
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 use crate::summary::StreamSummary;
 use crate::window::{Range, bound};
 
@@ -27,7 +27,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How to go on.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct FollowOptions {
     /// What to ask for until a stream was complete once; afterwards it goes on from its last record.
     pub range: Range,
     /// From the end of a run to the begin of the next.
@@ -38,7 +38,7 @@ pub struct Plan {
 
 /// One run of one stream.
 #[derive(Debug)]
-pub struct Round {
+pub struct RunReport {
     /// What it came to.
     pub summary: StreamSummary,
     /// When it was.
@@ -49,88 +49,88 @@ pub struct Round {
     pub wait: Option<Duration>,
 }
 
-/// Collects these streams until `stop`, each in a task of its own; every run comes out of the receiver, which ends when
+/// Collects these streams until `shutdown`, each in a task of its own; every run comes out of the receiver, which ends when
 /// the last stream has ended.
 ///
 /// # Errors
 /// If one of the catalogs cannot be locked; then nothing is collected.
 pub fn follow(
     streams: &[StreamSettings],
-    plan: Plan,
+    options: FollowOptions,
     targets: &Targets,
     progress: &Progress,
-    stop: &Stop,
-) -> Result<mpsc::Receiver<Round>, StartError> {
-    let locks = lock_all(streams, (plan.clock)())?;
+    shutdown: &Shutdown,
+) -> Result<mpsc::Receiver<RunReport>, StartError> {
+    let locks = lock_all(streams, (options.clock)())?;
     let http = Http::new()?;
     let hosts = hosts_of(streams);
-    let (sender, rounds) = mpsc::channel(streams.len().max(1));
+    let (sender, reports) = mpsc::channel(streams.len().max(1));
     for (settings, lock) in streams.iter().zip(locks) {
         let stream = Stream {
             settings: Arc::new(settings.clone()),
             lock: Arc::new(lock),
-            plan,
+            options,
             http: http.clone(),
             hosts: Arc::clone(&hosts),
             targets: targets.clone(),
             progress: progress.clone(),
-            stop: stop.clone(),
+            shutdown: shutdown.clone(),
         };
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
     }
-    Ok(rounds)
+    Ok(reports)
 }
 
 struct Stream {
     settings: Arc<StreamSettings>,
     lock: Arc<Lock>,
-    plan: Plan,
+    options: FollowOptions,
     http: Http,
     hosts: Arc<Hosts>,
     targets: Targets,
     progress: Progress,
-    stop: Stop,
+    shutdown: Shutdown,
 }
 
 impl Stream {
-    async fn keep_collecting(self, rounds: mpsc::Sender<Round>) {
-        let mut range = self.plan.range;
+    async fn keep_collecting(self, reports: mpsc::Sender<RunReport>) {
+        let mut range = self.options.range;
         let mut failures = 0;
         let mut forwarding = None;
-        while !self.stop.is_requested() {
-            let began = (self.plan.clock)();
-            let task = Task {
+        while !self.shutdown.is_requested() {
+            let began = (self.options.clock)();
+            let context = RunContext {
                 now: began,
                 range,
                 reconcile: false,
                 http: self.http.clone(),
                 hosts: Arc::clone(&self.hosts),
             };
-            let mut collected = self.collect(task, &mut forwarding).await;
+            let mut collected = self.collect(context, &mut forwarding).await;
             match &collected.failure {
                 None => (range, failures) = (Range::default(), 0),
                 Some(_) => failures += 1,
             }
-            let next = Instant::now() + wait(self.plan.interval, failures, fastrand::f64());
+            let next = Instant::now() + wait(self.options.interval, failures, fastrand::f64());
             collected.forwarded = self.forwarded_until(next, &mut forwarding).await;
-            let round = Round {
+            let report = RunReport {
                 summary: StreamSummary::new(self.settings.kind.name, collected),
                 times: Times {
                     began,
-                    ended: (self.plan.clock)(),
+                    ended: (self.options.clock)(),
                 },
                 failures,
-                wait: (!self.stop.is_requested()).then(|| next.saturating_duration_since(Instant::now())),
+                wait: (!self.shutdown.is_requested()).then(|| next.saturating_duration_since(Instant::now())),
             };
-            log(&round);
+            log(&report);
             // Without anybody to tell there is nobody to stop for either.
-            if rounds.send(round).await.is_err() {
+            if reports.send(report).await.is_err() {
                 return;
             }
             tokio::select! {
-                () = self.stop.requested() => {}
+                () = self.shutdown.requested() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
         }
@@ -143,24 +143,24 @@ impl Stream {
     /// One run, in a task of its own: a panic in it is a failed run, and the next one follows.
     ///
     /// Forwarders of an earlier run that are still at work keep their cursors; others are started.
-    async fn collect(&self, task: Task, forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>) -> Collected {
+    async fn collect(&self, context: RunContext, forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>) -> Collected {
         let settings = Arc::clone(&self.settings);
         let access = Access::Write(Arc::clone(&self.lock));
         let mut bar = self.progress.stream(settings.kind.name);
-        let stop = self.stop.clone();
-        let surroundings = Surroundings {
-            now: task.now,
+        let shutdown = self.shutdown.clone();
+        let forward_context = ForwardContext {
+            now: context.now,
             progress: self.progress.clone(),
-            stop: self.stop.clone(),
+            shutdown: self.shutdown.clone(),
         };
-        let mut bell = Bell::unheard();
+        let mut notifier = AppendNotifier::disconnected();
         if forwarding.is_none() {
             let started;
-            (bell, started) = self.targets.start(&StreamPlace::from(&*settings), &surroundings);
+            (notifier, started) = self.targets.start(&StreamPlace::from(&*settings), &forward_context);
             *forwarding = Some(tokio::spawn(started.finish().in_current_span()));
         }
-        // The forwarders end after the bell was dropped, however this ends.
-        let work = async move { collect(&settings, access, &task, &mut bar, &stop, &bell).await };
+        // The forwarders end after the notifier was dropped, however this ends.
+        let work = async move { collect(&settings, access, &context, &mut bar, &shutdown, &notifier).await };
         let run = tokio::spawn(work.in_current_span());
         run.await.unwrap_or_else(|error| {
             tracing::error!("a run ended by an error inside the program: {error}");
@@ -179,7 +179,7 @@ impl Stream {
         };
         let due = async {
             tokio::time::sleep_until(next).await;
-            if self.stop.is_requested() {
+            if self.shutdown.is_requested() {
                 std::future::pending::<()>().await;
             }
         };
@@ -201,10 +201,10 @@ fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
 }
 
 /// The one line of a run.
-fn log(round: &Round) {
-    let summary = &round.summary;
+fn log(report: &RunReport) {
+    let summary = &report.summary;
     let records = summary.records();
-    let next_seconds = round.wait.map_or(0, |wait| wait.as_secs());
+    let next_seconds = report.wait.map_or(0, |wait| wait.as_secs());
     match summary.error() {
         None => tracing::info!(
             appended = records.appended,
@@ -219,7 +219,7 @@ fn log(round: &Round) {
         }
         Some(error) => tracing::error!(
             appended = records.appended,
-            failures = round.failures,
+            failures = report.failures,
             next_seconds,
             "failed: {error}"
         ),

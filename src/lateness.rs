@@ -20,7 +20,7 @@ const CLASSES: [i64; 13] = [2, 5, 10, 20, 30, 60, 120, 180, 360, 720, 1440, 2160
 
 /// What the lateness of a run's records is measured by.
 #[derive(Clone, Debug)]
-pub struct Yardstick {
+pub struct LatenessBaseline {
     /// The archive's last record before the run; without one nothing is late.
     pub last: Option<DateTime<Utc>>,
     /// How long before it an ordinary run asks.
@@ -56,7 +56,7 @@ pub struct Class {
     pub surely: u64,
 }
 
-impl Yardstick {
+impl LatenessBaseline {
     /// What overlap a record of this time needed; `None` if an ordinary run asks for that time anyway.
     pub fn needed(&self, time: DateTime<Utc>) -> Option<Needed> {
         let last = self.last?;
@@ -126,7 +126,7 @@ fn percentile(overlaps: &[TimeDelta], percent: usize) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::Ran;
+    use crate::archive::CompletedRun;
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
@@ -145,34 +145,31 @@ mod tests {
         for (began, last) in [(50, 49), (55, 54), (60, 58)] {
             let (at, last) = (at(began), at(last));
             let from = last - TimeDelta::minutes(2);
-            runs.note(Ran { at, from, last }, TimeDelta::days(1));
+            runs.note(CompletedRun { at, from, last }, TimeDelta::days(1));
         }
-        let yardstick = Yardstick {
+        let baseline = LatenessBaseline {
             last: Some(at(100)),
             overlap: TimeDelta::minutes(2),
             runs,
         };
-        assert_eq!(yardstick.needed(at(100)), None);
-        assert_eq!(yardstick.needed(at(98)), None);
+        assert_eq!(baseline.needed(at(100)), None);
+        assert_eq!(baseline.needed(at(98)), None);
         assert_eq!(
-            yardstick.needed(at(97)),
+            baseline.needed(at(97)),
             Some(needed(0, 3)),
             "no run covered that time before"
         );
         assert_eq!(
-            yardstick.needed(at(57)),
+            baseline.needed(at(57)),
             Some(needed(43, 43)),
             "this run is the next one"
         );
         assert_eq!(
-            yardstick.needed(at(53)),
+            baseline.needed(at(53)),
             Some(needed(5, 47)),
             "the run at 60 was the next one"
         );
-        let empty = Yardstick {
-            last: None,
-            ..yardstick
-        };
+        let empty = LatenessBaseline { last: None, ..baseline };
         assert_eq!(empty.needed(at(0)), None);
     }
 

@@ -25,7 +25,7 @@ pub mod printable;
 pub mod replace;
 pub mod terminal;
 pub mod table;
-pub mod stop;
+pub mod shutdown;
 pub mod env;
 mod digest;
 pub mod record;

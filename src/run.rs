@@ -7,20 +7,20 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::archive::{BadName, Location, Lock, LockError};
-use crate::collect::{Access, CollectError, Collected, Task, collect};
+use crate::collect::{Access, CollectError, Collected, RunContext, collect};
 use crate::config::{StreamPlace, StreamSettings};
 use crate::fetch::host::Hosts;
 use crate::fetch::http::{Http, SetupError};
-use crate::forward::{Surroundings, Targets};
+use crate::forward::{ForwardContext, Targets};
 use crate::lateness::minutes;
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 use crate::summary::{StreamSummary, Summary};
 use crate::window::Range;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Order {
+pub struct RunOptions {
     /// The time at which it begins.
     pub now: DateTime<Utc>,
     /// What to ask for.
@@ -74,11 +74,11 @@ impl StartError {
 /// If one of the catalogs cannot be locked; then nothing is collected.
 pub async fn run(
     streams: &[StreamSettings],
-    order: Order,
+    options: RunOptions,
     progress: &Progress,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Result<Summary, StartError> {
-    run_and_forward(streams, order, &Targets::default(), progress, stop).await
+    run_and_forward(streams, options, &Targets::default(), progress, shutdown).await
 }
 
 /// The same, while what is appended is forwarded; a sink that fails leaves the collecting alone.
@@ -87,40 +87,40 @@ pub async fn run(
 /// Those of [`run`].
 pub async fn run_and_forward(
     streams: &[StreamSettings],
-    order: Order,
+    options: RunOptions,
     targets: &Targets,
     progress: &Progress,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Result<Summary, StartError> {
-    let accesses = open_all(streams, order)?;
-    let task = Task {
-        now: order.now,
-        range: order.range,
-        reconcile: order.reconcile,
+    let accesses = open_all(streams, options)?;
+    let context = RunContext {
+        now: options.now,
+        range: options.range,
+        reconcile: options.reconcile,
         http: Http::new()?,
         hosts: hosts_of(streams),
     };
-    let surroundings = Surroundings {
-        now: order.now,
+    let forward_context = ForwardContext {
+        now: options.now,
         progress: progress.clone(),
-        stop: stop.clone(),
+        shutdown: shutdown.clone(),
     };
     // A dry run appends nothing, and what it says must not depend on a sink.
     let nowhere = Targets::default();
-    let targets = if order.dry_run { &nowhere } else { targets };
+    let targets = if options.dry_run { &nowhere } else { targets };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
         let mut bar = progress.stream(settings.kind.name);
-        let (task, stop) = (task.clone(), stop.clone());
+        let (context, shutdown) = (context.clone(), shutdown.clone());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         // Before anything is appended: a first cursor stands where the archive ends when the run begins.
-        let (bell, forwarding) = span.in_scope(|| targets.start(&StreamPlace::from(&*settings), &surroundings));
+        let (notifier, forwarding) = span.in_scope(|| targets.start(&StreamPlace::from(&*settings), &forward_context));
         let work = async move {
-            let mut collected = collect(&settings, access, &task, &mut bar, &stop, &bell).await;
+            let mut collected = collect(&settings, access, &context, &mut bar, &shutdown, &notifier).await;
             log_end(&collected);
-            drop(bell);
+            drop(notifier);
             collected.forwarded = forwarding.finish().await;
             (index, collected)
         };
@@ -142,14 +142,14 @@ pub async fn run_and_forward(
 }
 
 /// Where each stream may write, or only read in a dry run.
-fn open_all(streams: &[StreamSettings], order: Order) -> Result<Vec<Access>, StartError> {
-    if order.dry_run {
+fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Access>, StartError> {
+    if options.dry_run {
         return streams
             .iter()
             .map(|settings| Ok(Access::DryRun(location(settings)?)))
             .collect();
     }
-    let locks = lock_all(streams, order.now)?;
+    let locks = lock_all(streams, options.now)?;
     Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
 }
 

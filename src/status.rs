@@ -115,7 +115,7 @@ impl StreamStatus {
         let days = Calendar::new(location, &count_days(location, &files)?, &noted);
         let last_record = Archive::dry_run(location.clone(), kind.shape).recover(now)?;
         let newest = coverage::newest(location)?;
-        let unheard = Unheard::of(Lock::last_holder(location), newest.as_ref());
+        let unheard = Liveness::of(Lock::last_holder(location), newest.as_ref());
         let problems = problems(kind, newest.as_ref(), &unheard, now);
         let age = last_record.map(|last| now - last);
         let today = now.date_naive();
@@ -169,12 +169,12 @@ impl From<Entry> for LastRun {
 
 /// A run that took the lock after the journal's last line: it is still running, or ended without a word.
 #[derive(Debug, Default)]
-struct Unheard {
+struct Liveness {
     running: Option<Running>,
     silent_since: Option<DateTime<Utc>>,
 }
 
-impl Unheard {
+impl Liveness {
     fn of(holder: Option<Holder>, newest: Option<&Entry>) -> Self {
         // The lock file holds whole seconds.
         let told = newest.map(|entry| entry.at.trunc_subsecs(0));
@@ -198,7 +198,7 @@ impl Unheard {
     }
 }
 
-fn state(newest: Option<&Entry>, unheard: &Unheard, age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> State {
+fn state(newest: Option<&Entry>, unheard: &Liveness, age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> State {
     let went_wrong = newest.is_some_and(|entry| matches!(entry.end, End::Failed | End::Stopped));
     if went_wrong || unheard.silent_since.is_some() {
         return State::Failed;
@@ -210,7 +210,7 @@ fn state(newest: Option<&Entry>, unheard: &Unheard, age: Option<TimeDelta>, max_
     if newest.is_none() { State::New } else { State::Ok }
 }
 
-fn problems(kind: &Kind, newest: Option<&Entry>, unheard: &Unheard, now: DateTime<Utc>) -> Vec<String> {
+fn problems(kind: &Kind, newest: Option<&Entry>, unheard: &Liveness, now: DateTime<Utc>) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(since) = unheard.silent_since {
         problems.push(format!(

@@ -46,7 +46,7 @@ pub use location::{BadName, DayFile, Location, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use rejected::Noted;
 pub use repair::Repairs;
-pub use runs::{Ran, Runs};
+pub use runs::{CompletedRun, Runs};
 pub use storage::FileError;
 pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 

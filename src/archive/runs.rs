@@ -23,12 +23,12 @@ const MOST_RUNS: usize = 256;
 pub struct Runs {
     #[serde(serialize_with = "write_time_or_null", deserialize_with = "read_time_or_null")]
     reconciled: Option<DateTime<Utc>>,
-    runs: Vec<Ran>,
+    runs: Vec<CompletedRun>,
 }
 
 /// A run that asked for everything from `from` up to the time at which it began, and got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ran {
+pub struct CompletedRun {
     /// When it began.
     #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
     pub at: DateTime<Utc>,
@@ -47,13 +47,13 @@ impl Runs {
     }
 
     /// Remembers a run that is complete; one that reached back `reach` or further has reconciled.
-    pub fn note(&mut self, ran: Ran, reach: TimeDelta) {
-        if ran.from <= ran.at - reach {
-            self.reconciled = Some(ran.at);
+    pub fn note(&mut self, run: CompletedRun, reach: TimeDelta) {
+        if run.from <= run.at - reach {
+            self.reconciled = Some(run.at);
         }
         // Runs of a clock that was ahead of this one say nothing that can be relied on.
-        self.runs.retain(|run| run.at < ran.at);
-        self.runs.push(ran);
+        self.runs.retain(|run| run.at < run.at);
+        self.runs.push(run);
         // What an earlier run covered, and this one does too, this one covered last.
         while let [.., before, newest] = self.runs[..]
             && before.from >= newest.from
@@ -152,17 +152,17 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(29_000_000 + minutes)
     }
 
-    fn ran(at_minute: i64, from: i64, last: i64) -> Ran {
-        Ran {
+    fn run(at_minute: i64, from: i64, last: i64) -> CompletedRun {
+        CompletedRun {
             at: at(at_minute),
             from: at(from),
             last: at(last),
         }
     }
 
-    fn runs(noted: &[Ran]) -> Runs {
+    fn runs(noted: &[CompletedRun]) -> Runs {
         let mut runs = Runs::default();
-        noted.iter().for_each(|ran| runs.note(*ran, HOUR * 36));
+        noted.iter().for_each(|run| runs.note(*run, HOUR * 36));
         runs
     }
 
@@ -170,8 +170,8 @@ mod tests {
     fn reconciling_is_due_when_it_was_never_done_or_long_ago_or_by_a_clock_that_was_ahead() {
         let every = HOUR * 24;
         assert!(runs(&[]).is_due(at(0), every));
-        assert!(runs(&[ran(0, -10, -8)]).is_due(at(1), every), "a short run is none");
-        let done = runs(&[ran(0, -36 * 60, -5)]);
+        assert!(runs(&[run(0, -10, -8)]).is_due(at(1), every), "a short run is none");
+        let done = runs(&[run(0, -36 * 60, -5)]);
         assert!(!done.is_due(at(0), every));
         assert!(!done.is_due(at(24 * 60 - 1), every));
         assert!(done.is_due(at(24 * 60), every));
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_least_overlap_is_that_of_the_next_run_after_the_last_one_that_covered_the_time() {
-        let runs = runs(&[ran(10, -2, 0), ran(20, 7, 9), ran(30, 17, 19)]);
+        let runs = runs(&[run(10, -2, 0), run(20, 7, 9), run(30, 17, 19)]);
         let least = |time| runs.least_overlap(at(time), at(29)).map(|least| least.num_minutes());
         assert_eq!(least(-3), None, "no run covered it");
         assert_eq!(
@@ -195,15 +195,15 @@ mod tests {
 
     #[test]
     fn a_run_that_covers_what_another_did_takes_its_place() {
-        let noted = runs(&[ran(10, 0, 2), ran(11, 0, 2), ran(12, -50, 2)]);
-        assert_eq!(noted.runs, [ran(12, -50, 2)]);
-        let back = runs(&[ran(10, 0, 2), ran(5, 1, 2)]);
-        assert_eq!(back.runs, [ran(5, 1, 2)], "the clock went back");
+        let noted = runs(&[run(10, 0, 2), run(11, 0, 2), run(12, -50, 2)]);
+        assert_eq!(noted.runs, [run(12, -50, 2)]);
+        let back = runs(&[run(10, 0, 2), run(5, 1, 2)]);
+        assert_eq!(back.runs, [run(5, 1, 2)], "the clock went back");
     }
 
     #[test]
     fn the_file_form_is_read_back_and_no_damage_is_more_than_an_empty_state() {
-        let runs = runs(&[ran(10, -36 * 60, 0), ran(20, 7, 9)]);
+        let runs = runs(&[run(10, -36 * 60, 0), run(20, 7, 9)]);
         let text = serde_json::to_string(&runs).unwrap();
         assert!(text.starts_with(r#"{"reconciled":"2025-02-"#), "{text}");
         assert_eq!(serde_json::from_str::<Runs>(&text).unwrap(), runs);
@@ -223,10 +223,10 @@ mod tests {
             let mut noted = Runs::default();
             for (pause, step) in steps {
                 now += pause;
-                let ran = ran(now, last - 2, last);
+                let run = run(now, last - 2, last);
                 last = (last + step).min(now);
-                noted.note(ran, HOUR * 36);
-                all.push(ran);
+                noted.note(run, HOUR * 36);
+                all.push(run);
             }
             prop_assert!(noted.runs.len() <= MOST_RUNS);
             let all = Runs { reconciled: None, runs: all };

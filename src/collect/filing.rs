@@ -13,10 +13,10 @@ use crate::coverage::Closed;
 use crate::fetch::plan::WalkPlan;
 use crate::fetch::walk::{CompletedRange, Walk};
 use crate::fetch::{FetchError, Fetcher};
-use crate::forward::Bell;
-use crate::lateness::Yardstick;
+use crate::forward::AppendNotifier;
+use crate::lateness::LatenessBaseline;
 use crate::progress::StreamProgress;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 use crate::window::{Window, bound};
 
 /// How many ranges may wait for the one that is being written; each is held in memory.
@@ -25,8 +25,8 @@ const WAITING_RANGES: usize = 1;
 /// Where the ranges of a walk go.
 pub(super) struct Filing<'a> {
     pub(super) progress: &'a mut StreamProgress,
-    pub(super) stop: &'a Stop,
-    pub(super) appended: &'a Bell,
+    pub(super) shutdown: &'a Shutdown,
+    pub(super) appended: &'a AppendNotifier,
     /// `None` while a completed range is filed, and after a panic in it.
     pub(super) desk: Option<Desk>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Filing<'a> {
 pub(super) struct Desk {
     pub(super) archive: Archive,
     pub(super) now: DateTime<Utc>,
-    pub(super) yardstick: Yardstick,
+    pub(super) baseline: LatenessBaseline,
     pub(super) collected: Collected,
 }
 
@@ -91,7 +91,7 @@ impl Filing<'_> {
         }
     }
 
-    /// Files the ranges of a window, one after the other; a wish to stop is heard between writes.
+    /// Files the ranges of a window, one after the other; a shutdown is observed between writes.
     async fn file_window(&mut self, fetcher: &Arc<Fetcher>, plan: WalkPlan) -> Result<(), CollectError> {
         self.progress.begin(plan.window);
         // What is left of the walk ends when the tasks are dropped.
@@ -101,7 +101,7 @@ impl Filing<'_> {
         loop {
             let range = tokio::select! {
                 biased;
-                () = self.stop.requested() => return Err(CollectError::Stopped),
+                () = self.shutdown.requested() => return Err(CollectError::Stopped),
                 range = ranges.recv() => range,
             };
             let Some(range) = range else { break };
@@ -129,7 +129,7 @@ impl Filing<'_> {
         let (desk, filed) = filing.await.map_err(|_| panicked())?;
         self.desk = Some(desk);
         // Also after an error, for what was appended before it.
-        self.appended.ring();
+        self.appended.notify();
         self.progress.advance(done_to, filed?);
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Desk {
         let done_to = range.done_to;
         let appended_before = self.collected.appended;
         self.collected
-            .file(range, &mut self.archive, self.now, &self.yardstick)?;
+            .file(range, &mut self.archive, self.now, &self.baseline)?;
         self.collected.covered_to = Some(done_to);
         Ok(self.collected.appended - appended_before)
     }

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::pulse::Pulse;
-use super::session::{self, Plan, Session};
+use super::sampler::Sampler;
+use super::session::{self, Session, SessionOptions};
 use super::{complain, follow, print};
 use crate::cli::Collect;
 use crate::metrics::Times;
-use crate::run::Order;
+use crate::run::RunOptions;
 use crate::summary::{Exit, Summary};
 
 /// Collects once, or until somebody asks to end.
@@ -20,27 +20,27 @@ pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {
             return Exit::Usage;
         }
     };
-    let order = Order {
+    let run_options = RunOptions {
         now,
         range,
         dry_run: arguments.dry_run,
         reconcile: false,
     };
-    let plan = Plan {
+    let options = SessionOptions {
         env_file: arguments.env_file.as_deref(),
         streams: &arguments.streams,
         verbosity: arguments.verbosity,
-        order,
+        run_options,
         forward: arguments.forward,
     };
-    match session::begin(&plan, clock) {
+    match session::begin(&options, clock) {
         Ok(session) if arguments.follow.follow => follow::run(arguments, &session, range, clock).await,
-        Ok(session) => once(arguments, &session, order, clock).await,
+        Ok(session) => once(arguments, &session, run_options, clock).await,
         Err(exit) => exit,
     }
 }
 
-async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() -> DateTime<Utc>) -> Exit {
+async fn once(arguments: &Collect, session: &Session, run_options: RunOptions, clock: fn() -> DateTime<Utc>) -> Exit {
     let mut exporter = match session.exporter(arguments) {
         Ok(exporter) => exporter,
         Err(error) => {
@@ -48,8 +48,8 @@ async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() 
             return Exit::Setup;
         }
     };
-    let mut pulse = Pulse::new(arguments, session, clock);
-    let run = session.run(order);
+    let mut sampler = Sampler::new(arguments, session, clock);
+    let run = session.run(run_options);
     tokio::pin!(run);
     let summary = loop {
         tokio::select! {
@@ -57,11 +57,11 @@ async fn once(arguments: &Collect, session: &Session, order: Order, clock: fn() 
                 Ok(summary) => break summary,
                 Err(exit) => return exit,
             },
-            beat = pulse.beat() => exporter.update(|metrics| beat.show(metrics)),
+            sample = sampler.sample() => exporter.update(|metrics| sample.show(metrics)),
         }
     };
     let times = Times {
-        began: order.now,
+        began: run_options.now,
         ended: clock(),
     };
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));

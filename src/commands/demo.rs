@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, print, progress, stop_on_signals, takes_colours};
+use super::{complain, print, progress, shutdown_on_signals, takes_colours};
 use crate::archive::Location;
 use crate::cli;
 use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
@@ -18,7 +18,7 @@ use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{Begin, Target, Targets};
 use crate::logging;
 use crate::progress::Progress;
-use crate::run::{self, Order, StartError};
+use crate::run::{self, RunOptions, StartError};
 use crate::sandbox::{self, Options, Sandbox};
 use crate::source::SOURCES;
 use crate::summary::{Exit, Summary};
@@ -73,13 +73,13 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
 }
 
 async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours: bool) -> Result<Exit, DemoError> {
-    let stop = stop_on_signals();
+    let shutdown = shutdown_on_signals();
     // A clock that stands still: what the first run leaves to the second is then exactly nothing.
     let sandbox = Sandbox::start(Options::new(Arc::new(move || now)).records(RECORDS)).await?;
     let streams = settings(dir, &sandbox)?;
     let kafka = MockKafka::start()?;
     let targets = kafka_targets(&kafka, &streams)?;
-    let order = Order {
+    let options = RunOptions {
         now,
         range: Range::default(),
         dry_run: false,
@@ -95,11 +95,11 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
         "\nThe first run collects all of them, and forwards each line to a Kafka broker on {}:\n\n",
         kafka.address()
     ));
-    let first = run::run_and_forward(&streams, order, &targets, progress, &stop).await?;
+    let first = run::run_and_forward(&streams, options, &targets, progress, &shutdown).await?;
     print(&first.text(with_colours));
 
     print("\nThe second run asks again from two minutes before the last records, and repeats nothing:\n\n");
-    let second = run::run_and_forward(&streams, order, &targets, progress, &stop).await?;
+    let second = run::run_and_forward(&streams, options, &targets, progress, &shutdown).await?;
     print(&second.text(with_colours));
 
     print(&format!("\nThe day files in {}:\n\n{}", dir.display(), tree(&streams)?));

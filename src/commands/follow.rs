@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::pulse::Pulse;
+use super::sampler::Sampler;
 use super::session::{self, Session};
-use super::{print, stop_on_signals};
+use super::{print, shutdown_on_signals};
 use crate::cli::Collect;
-use crate::follow::{Plan, Round, follow};
+use crate::follow::{FollowOptions, RunReport, follow};
 use crate::metrics::export::MetricsFileError;
 use crate::metrics::serve::{ListenError, Listener};
 use crate::notify::Notifier;
 use crate::run::StartError;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 use crate::summary::Exit;
 use crate::window::Range;
 
@@ -33,12 +33,12 @@ enum FollowError {
 
 /// Collects until Ctrl-C or SIGTERM, which is the way to end and so no failure.
 pub(super) async fn run(arguments: &Collect, session: &Session, range: Range, clock: fn() -> DateTime<Utc>) -> Exit {
-    let plan = Plan {
+    let options = FollowOptions {
         range,
         interval: arguments.follow.interval.unwrap_or_default().0,
         clock,
     };
-    match keep_running(arguments, session, plan).await {
+    match keep_running(arguments, session, options).await {
         Ok(()) => Exit::Complete,
         Err(FollowError::Start(error)) => session::refuse(&error),
         Err(error) => {
@@ -48,8 +48,8 @@ pub(super) async fn run(arguments: &Collect, session: &Session, range: Range, cl
     }
 }
 
-async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Result<(), FollowError> {
-    let stop = stop_on_signals();
+async fn keep_running(arguments: &Collect, session: &Session, options: FollowOptions) -> Result<(), FollowError> {
+    let shutdown = shutdown_on_signals();
     let manager = session.manager.as_ref();
     let notifier = Arc::new(Notifier::new(manager));
     let mut exporter = session.exporter(arguments)?;
@@ -57,37 +57,37 @@ async fn keep_running(arguments: &Collect, session: &Session, plan: Plan) -> Res
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    let mut rounds = follow(
+    let mut reports = follow(
         &session.config.streams,
-        plan,
+        options,
         &session.targets,
         &session.progress,
-        &stop,
+        &shutdown,
     )?;
-    let server = listener.map(|listener| tokio::spawn(serve(listener, exporter.text(), stop.clone())));
+    let server = listener.map(|listener| tokio::spawn(serve(listener, exporter.text(), shutdown.clone())));
     tokio::spawn(stay_in_touch(
         Arc::clone(&notifier),
         manager.and_then(|manager| manager.watchdog),
-        stop.clone(),
+        shutdown.clone(),
     ));
     notifier.ready(&format!("following {} streams", session.config.streams.len()));
     let mut states = BTreeMap::new();
-    let mut pulse = Pulse::new(arguments, session, plan.clock);
+    let mut sampler = Sampler::new(arguments, session, options.clock);
     loop {
-        let round = tokio::select! {
-            round = rounds.recv() => round,
-            beat = pulse.beat() => {
-                exporter.update(|metrics| beat.show(metrics));
+        let report = tokio::select! {
+            report = reports.recv() => report,
+            sample = sampler.sample() => {
+                exporter.update(|metrics| sample.show(metrics));
                 continue;
             }
         };
-        let Some(round) = round else { break };
-        exporter.update(|metrics| metrics.run(&round.summary, round.times));
+        let Some(report) = report else { break };
+        exporter.update(|metrics| metrics.run(&report.summary, report.times));
         if arguments.json {
-            print_json(&round);
+            print_json(&report);
         }
-        states.insert(round.summary.name(), state(&round));
-        if !stop.is_requested() {
+        states.insert(report.summary.name(), state(&report));
+        if !shutdown.is_requested() {
             notifier.status(&states.values().cloned().collect::<Vec<_>>().join("; "));
         }
     }
@@ -108,17 +108,17 @@ async fn listen(address: SocketAddr) -> Result<Listener, ListenError> {
     Ok(listener)
 }
 
-async fn serve(listener: Listener, text: tokio::sync::watch::Receiver<String>, stop: Stop) {
-    let end = async move { stop.requested().await };
+async fn serve(listener: Listener, text: tokio::sync::watch::Receiver<String>, shutdown: Shutdown) {
+    let end = async move { shutdown.requested().await };
     if let Err(error) = listener.serve(text, end).await {
         tracing::error!("the figures are not served any more: {error}");
     }
 }
 
 /// Shows the service manager that tasks still run, twice as often as it wants to see it, and tells it of the end.
-async fn stay_in_touch(notifier: Arc<Notifier>, watchdog: Option<Duration>, stop: Stop) {
+async fn stay_in_touch(notifier: Arc<Notifier>, watchdog: Option<Duration>, shutdown: Shutdown) {
     let Some(period) = watchdog.map(|watchdog| (watchdog / 2).max(Duration::from_millis(1))) else {
-        stop.requested().await;
+        shutdown.requested().await;
         return notifier.stopping();
     };
     let mut ticks = tokio::time::interval(period);
@@ -126,7 +126,7 @@ async fn stay_in_touch(notifier: Arc<Notifier>, watchdog: Option<Duration>, stop
     loop {
         tokio::select! {
             _ = ticks.tick() => notifier.alive(),
-            () = stop.requested(), if !is_stopping => {
+            () = shutdown.requested(), if !is_stopping => {
                 is_stopping = true;
                 notifier.stopping();
             }
@@ -135,17 +135,17 @@ async fn stay_in_touch(notifier: Arc<Notifier>, watchdog: Option<Duration>, stop
 }
 
 /// A stream in a few words, for `systemctl status`.
-fn state(round: &Round) -> String {
-    let summary = &round.summary;
-    let time = round.times.ended.format("%H:%M:%SZ");
+fn state(report: &RunReport) -> String {
+    let summary = &report.summary;
+    let time = report.times.ended.format("%H:%M:%SZ");
     match summary.error() {
         None => format!("{} +{} at {time}", summary.name(), summary.appended()),
-        Some(_) => format!("{} failed {} times, last at {time}", summary.name(), round.failures),
+        Some(_) => format!("{} failed {} times, last at {time}", summary.name(), report.failures),
     }
 }
 
-fn print_json(round: &Round) {
-    match serde_json::to_string(&round.summary) {
+fn print_json(report: &RunReport) {
+    match serde_json::to_string(&report.summary) {
         Ok(json) => print(&format!("{json}\n")),
         Err(error) => tracing::error!("the summary cannot be written: {error}"),
     }

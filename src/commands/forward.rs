@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::Instrument;
 
-use super::{complain, print, progress, stop_on_signals};
+use super::{complain, print, progress, shutdown_on_signals};
 use crate::cli::{BeginArg, CollectForward, Forward, SinkArg};
 use crate::config::{self, HttpSettings, KafkaSettings, StreamPlace};
 use crate::env::{Env, Faults};
-use crate::forward::{Surroundings, Target, Targets, kafka};
+use crate::forward::{ForwardContext, Target, Targets, kafka};
 use crate::logging;
 use crate::source::{Kind, SOURCES};
 use crate::summary::{Exit, ForwardSummary};
@@ -43,12 +43,12 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
         tracing::warn!("{unknown}");
     }
     warn_of(&targets, &env);
-    let surroundings = Surroundings {
+    let context = ForwardContext {
         now,
         progress,
-        stop: stop_on_signals(),
+        shutdown: shutdown_on_signals(),
     };
-    let summary = forward(&settings.places, &targets, &surroundings).await;
+    let summary = forward(&settings.places, &targets, &context).await;
     summary.print(arguments)
 }
 
@@ -137,15 +137,15 @@ fn http_target(env: &Env, because: &str, faults: &mut Faults) -> Option<Target> 
 }
 
 /// Forwards all streams side by side.
-async fn forward(places: &[StreamPlace], targets: &Targets, surroundings: &Surroundings) -> ForwardRun {
+async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardContext) -> ForwardRun {
     let running: Vec<_> = places
         .iter()
         .map(|place| {
             // Every line that the stream logs carries its name.
             let span = tracing::info_span!("stream", stream = place.kind.name);
-            let (bell, forwarding) = span.in_scope(|| targets.start(place, surroundings));
+            let (notifier, forwarding) = span.in_scope(|| targets.start(place, context));
             // Nothing more will be appended by this process.
-            drop(bell);
+            drop(notifier);
             (place.kind.name, forwarding, span)
         })
         .collect();

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::env::Env;
 use crate::progress::Progress;
-use crate::stop::{self, Stop};
+use crate::shutdown::{self, Shutdown};
 use crate::summary::Exit;
 
 mod archives;
@@ -18,7 +18,7 @@ pub mod forward;
 mod follow;
 pub mod init;
 pub mod install;
-mod pulse;
+mod sampler;
 pub mod reconcile;
 pub mod report;
 pub mod sandbox;
@@ -66,16 +66,16 @@ fn takes_colours(env: &Env) -> bool {
     std::io::stdout().is_terminal() && !env.is_set("NO_COLOR") && !env.is("TERM", "dumb")
 }
 
-/// The wish to stop that Ctrl-C and SIGTERM utter, which are heard from now on.
-fn stop_on_signals() -> Stop {
-    let (stopper, stop) = stop::channel();
+/// The shutdown that Ctrl-C and SIGTERM trigger from now on.
+fn shutdown_on_signals() -> Shutdown {
+    let (trigger, shutdown) = shutdown::channel();
     let signal = signal();
     tokio::spawn(async move {
         signal.await;
         tracing::warn!("asked to stop: ending after the write under way");
-        stopper.stop();
+        trigger.trigger();
     });
-    stop
+    shutdown
 }
 
 /// Returns at the first signal that asks the process to end; those that come before it is awaited count.

@@ -5,11 +5,11 @@ use std::fmt::{self, Write};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::session::{self, Plan};
+use super::session::{self, SessionOptions};
 use super::{complain, print};
 use crate::cli::{CollectForward, Reconcile};
 use crate::lateness::{Class, Lateness, Needed, minutes};
-use crate::run::Order;
+use crate::run::RunOptions;
 use crate::summary::{Exit, Status, StreamSummary, Summary};
 use crate::window::{Range, bound};
 
@@ -24,11 +24,11 @@ pub async fn run(arguments: &Reconcile, clock: fn() -> DateTime<Utc>) -> Exit {
         complain("--since must be before now");
         return Exit::Usage;
     }
-    let plan = Plan {
+    let options = SessionOptions {
         env_file: arguments.env_file.as_deref(),
         streams: &arguments.streams,
         verbosity: arguments.verbosity,
-        order: Order {
+        run_options: RunOptions {
             now,
             range: Range { since, until: None },
             dry_run: arguments.dry_run,
@@ -36,7 +36,7 @@ pub async fn run(arguments: &Reconcile, clock: fn() -> DateTime<Utc>) -> Exit {
         },
         forward: CollectForward::default(),
     };
-    match session::carry_out(plan, clock).await {
+    match session::carry_out(options, clock).await {
         Ok(summary) => finish(&summary, arguments.json),
         Err(exit) => exit,
     }

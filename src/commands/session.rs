@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, forward, progress, stop_on_signals, takes_colours};
+use super::{complain, forward, progress, shutdown_on_signals, takes_colours};
 use crate::cli::{Collect, CollectForward, Verbosity};
 use crate::config::{self, Access, Choice, Config};
 use crate::env::{Env, Faults, ServiceManager};
@@ -13,16 +13,16 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::metrics::export::{Exporter, MetricsFileError};
 use crate::progress::Progress;
-use crate::run::{self, Order, StartError};
+use crate::run::{self, RunOptions, StartError};
 use crate::source::SOURCES;
 use crate::summary::{Exit, Summary};
 
 /// A run that was asked for: where its settings are, and what it does.
-pub(super) struct Plan<'a> {
+pub(super) struct SessionOptions<'a> {
     pub(super) env_file: Option<&'a Path>,
     pub(super) streams: &'a [String],
     pub(super) verbosity: Verbosity,
-    pub(super) order: Order,
+    pub(super) run_options: RunOptions,
     pub(super) forward: CollectForward,
 }
 
@@ -41,26 +41,26 @@ pub(super) struct Session {
 }
 
 /// Reads the settings, starts the log and runs; what went wrong before the run began was told, and is an exit code.
-pub(super) async fn carry_out(plan: Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Summary, Exit> {
-    begin(&plan, clock)?.run(plan.order).await
+pub(super) async fn carry_out(options: SessionOptions<'_>, clock: fn() -> DateTime<Utc>) -> Result<Summary, Exit> {
+    begin(&options, clock)?.run(options.run_options).await
 }
 
 /// Reads the settings and starts the log; what is wrong was told when an exit code comes back.
-pub(super) fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit> {
+pub(super) fn begin(options: &SessionOptions<'_>, clock: fn() -> DateTime<Utc>) -> Result<Session, Exit> {
     // The streams hold what they need of it; the tokens of others need not stay in memory.
-    let env = Env::load(plan.env_file);
-    let access = if plan.order.dry_run {
+    let env = Env::load(options.env_file);
+    let access = if options.run_options.dry_run {
         Access::Read
     } else {
         Access::Write
     };
     let choice = Choice {
-        streams: plan.streams,
+        streams: options.streams,
         access,
     };
     let mut faults = Faults::default();
     let kinds: Vec<_> = SOURCES.iter().collect();
-    let targets = forward::targets(&env, plan.forward, &kinds, plan.order.now, &mut faults);
+    let targets = forward::targets(&env, options.forward, &kinds, options.run_options.now, &mut faults);
     let config = match Config::read(&env, SOURCES, choice) {
         Ok(config) if faults.is_empty() => config,
         result => {
@@ -70,8 +70,8 @@ pub(super) fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Ses
             return Err(give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup));
         }
     };
-    let progress = progress(plan.verbosity.quiet);
-    logging::start(plan.verbosity, Some(&config.log_file), &progress, clock)
+    let progress = progress(options.verbosity.quiet);
+    logging::start(options.verbosity, Some(&config.log_file), &progress, clock)
         .map_err(|error| give_up(&error.to_string(), Exit::Setup))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -88,9 +88,15 @@ pub(super) fn begin(plan: &Plan<'_>, clock: fn() -> DateTime<Utc>) -> Result<Ses
 
 impl Session {
     /// Runs once, until it is complete or somebody asks to end.
-    pub(super) async fn run(&self, order: Order) -> Result<Summary, Exit> {
-        let stop = stop_on_signals();
-        let run = run::run_and_forward(&self.config.streams, order, &self.targets, &self.progress, &stop);
+    pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, Exit> {
+        let shutdown = shutdown_on_signals();
+        let run = run::run_and_forward(
+            &self.config.streams,
+            run_options,
+            &self.targets,
+            &self.progress,
+            &shutdown,
+        );
         run.await.map_err(|error| refuse(&error))
     }
 

@@ -16,7 +16,7 @@ use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError};
 use crate::record::{Record, Rejected};
-use crate::source::{Next, Order, Page, PageRequest, PageSize, Position};
+use crate::source::{Next, Page, PageOrder, PageRequest, PageSize, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 
 /// A slice with more records than this is divided, so that memory stays bounded.
@@ -66,7 +66,7 @@ enum Step {
 #[derive(Debug)]
 struct SliceWalk {
     slice: Slice,
-    order: Order,
+    order: PageOrder,
     max_pages: u32,
     usual_size: u32,
     fetched: FetchedRecords,
@@ -159,7 +159,7 @@ pub(super) async fn fetch_slice(
 }
 
 impl SliceWalk {
-    fn new(slice: Slice, time_limits: TimeLimits, max_pages: u32, usual_size: u32, order: Order) -> Self {
+    fn new(slice: Slice, time_limits: TimeLimits, max_pages: u32, usual_size: u32, order: PageOrder) -> Self {
         Self {
             slice,
             order,
@@ -214,10 +214,10 @@ impl SliceWalk {
             }
             (_, Next::Last) => Step::Complete,
             (_, next) => self.limits().unwrap_or_else(|| match (next, self.order) {
-                (Next::At(position), Order::NewestFirst) => self.follow(position, added.times),
-                (Next::At(position), Order::Unknown) => self.go_to(position),
-                (Next::Unknown | Next::Last, Order::NewestFirst) => self.go_below(found, added.times, most_seen),
-                (Next::Unknown | Next::Last, Order::Unknown) => self.divide(found),
+                (Next::At(position), PageOrder::NewestFirst) => self.follow(position, added.times),
+                (Next::At(position), PageOrder::Unknown) => self.go_to(position),
+                (Next::Unknown | Next::Last, PageOrder::NewestFirst) => self.go_below(found, added.times, most_seen),
+                (Next::Unknown | Next::Last, PageOrder::Unknown) => self.divide(found),
             }),
         }
     }
@@ -633,11 +633,11 @@ mod tests {
         most_seen: &mut usize,
         patience: usize,
     ) -> (Step, SliceWalk) {
-        walk_in(Order::NewestFirst, service, slice, max_pages, most_seen, patience)
+        walk_in(PageOrder::NewestFirst, service, slice, max_pages, most_seen, patience)
     }
 
     fn walk_in(
-        order: Order,
+        order: PageOrder,
         service: &Service,
         slice: Slice,
         max_pages: u32,
@@ -730,7 +730,7 @@ mod tests {
     fn an_answer_that_grew_no_longer_is_not_taken_for_whole_because_what_lies_before_it_is_too_large_to_read() {
         let part = slice(0, 1_000);
         for (was_enlarged, is_told) in [(true, true), (false, false)] {
-            let mut walk = SliceWalk::new(part, time_limits(part), 20, 4, Order::NewestFirst);
+            let mut walk = SliceWalk::new(part, time_limits(part), 20, 4, PageOrder::NewestFirst);
             let candidate = TruncationCandidate {
                 time: part.to,
                 count: 4,
@@ -787,7 +787,7 @@ mod tests {
             max_pages in 1_u32..6,
         ) {
             let whole = slice(-1_000, 5_000);
-            let (end, walk) = walk_in(Order::Unknown, &service, whole, max_pages, &mut 0, 20_000);
+            let (end, walk) = walk_in(PageOrder::Unknown, &service, whole, max_pages, &mut 0, 20_000);
             prop_assert_eq!(end, Step::Complete);
             prop_assert_eq!(ids(&walk.fetched.records), all_ids(&service));
             prop_assert_eq!(walk.fetched.received as usize, service.feed.len(), "nothing is asked for twice");
@@ -799,7 +799,7 @@ mod tests {
         ) {
             service.has_tokens = false;
             prop_assume!(!service.feed.is_empty());
-            let (end, _) = walk_in(Order::Unknown, &service, slice(-1_000, 5_000), 20, &mut 0, 1);
+            let (end, _) = walk_in(PageOrder::Unknown, &service, slice(-1_000, 5_000), 20, &mut 0, 1);
             let is_divided = end == Step::Overflow;
             prop_assert!(is_divided);
         }
@@ -936,7 +936,7 @@ mod tests {
     #[test]
     fn a_page_that_is_too_large_is_asked_for_in_halves_down_to_one_record() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, time_limits(part), 20, 100, Order::NewestFirst);
+        let mut walk = SliceWalk::new(part, time_limits(part), 20, 100, PageOrder::NewestFirst);
         let sizes: Vec<u32> = std::iter::from_fn(|| {
             let step = walk.shrink_page(too_large());
             (step == Step::Fetch).then(|| walk.request().size.of(100))
@@ -949,7 +949,7 @@ mod tests {
     #[test]
     fn a_burst_of_large_records_fails_aloud_instead_of_asking_for_ever() {
         let part = slice(0, 1_000);
-        let mut walk = SliceWalk::new(part, time_limits(part), 20, 4, Order::NewestFirst);
+        let mut walk = SliceWalk::new(part, time_limits(part), 20, 4, PageOrder::NewestFirst);
         assert_eq!(walk.shrink_page(too_large()), Step::Fetch);
         let full = Page {
             records: vec![Ok(record(5, 1)), Ok(record(5, 2))],

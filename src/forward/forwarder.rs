@@ -15,7 +15,7 @@ use super::undelivered::Undelivered;
 use crate::archive::{FileError, Lock, LockError};
 use crate::progress::ForwardProgress;
 use crate::record::Shape;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// While lines keep going out, the cursor is stored so often: a sync for each batch would take longer than to send it. A
 /// kill repeats the lines of this time at most.
@@ -132,7 +132,7 @@ impl Forwarded {
 pub struct Forwarder {
     tail: Tail,
     outbox: Outbox,
-    stop: Stop,
+    shutdown: Shutdown,
     _lock: Option<Lock>,
 }
 
@@ -155,7 +155,12 @@ impl Forwarder {
     ///
     /// # Errors
     /// Another run has the cursor, or a file cannot be read or written.
-    pub fn open(job: Job, sink: Box<dyn Sink>, progress: ForwardProgress, stop: Stop) -> Result<Self, ForwardError> {
+    pub fn open(
+        job: Job,
+        sink: Box<dyn Sink>,
+        progress: ForwardProgress,
+        shutdown: Shutdown,
+    ) -> Result<Self, ForwardError> {
         let location = &job.envelope.location;
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
         let (lock, kept, tail) = match job.replay.clone() {
@@ -183,7 +188,7 @@ impl Forwarder {
         Ok(Self {
             tail,
             outbox,
-            stop,
+            shutdown,
             _lock: lock,
         })
     }
@@ -200,7 +205,7 @@ impl Forwarder {
     pub fn run(mut self, mut more: impl FnMut() -> bool) -> Forwarded {
         let mut result = self.restore();
         loop {
-            if result.is_ok() && !self.stop.is_requested() {
+            if result.is_ok() && !self.shutdown.is_requested() {
                 result = self.drain();
             }
             // After a failure too: what is appended until the end waits as well, and is counted.
@@ -218,27 +223,31 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Forwards until a pass over all files brings nothing more, or somebody asks to stop.
+    /// Forwards until a pass over all files brings nothing more, or a shutdown is asked for.
     ///
     /// A batch is read and taken apart while the one before it is sent.
     fn drain(&mut self) -> Result<(), ForwardError> {
-        let Self { tail, outbox, stop, .. } = self;
+        let Self {
+            tail, outbox, shutdown, ..
+        } = self;
         std::thread::scope(|scope| {
             let (batches, read) = mpsc::sync_channel(1);
             let (spare, done_with) = mpsc::channel();
             let span = tracing::Span::current();
-            scope.spawn(move || span.in_scope(|| read_ahead(tail, stop, &batches, &done_with)));
+            scope.spawn(move || span.in_scope(|| read_ahead(tail, shutdown, &batches, &done_with)));
             outbox.send_all(&read, &spare)
         })
     }
 
     fn finish(mut self, result: Result<(), ForwardError>) -> Forwarded {
-        let Self { tail, outbox, stop, .. } = &mut self;
+        let Self {
+            tail, outbox, shutdown, ..
+        } = &mut self;
         // What failed first is what is told.
         let stored = outbox.store();
         let result = result.and(stored);
         let forwarded = &mut outbox.forwarded;
-        let is_cut = result.is_err() || stop.is_requested();
+        let is_cut = result.is_err() || shutdown.is_requested();
         if is_cut && !outbox.is_replay {
             forwarded.waiting = tail.count_behind(&outbox.kept.positions).unwrap_or(0);
             tail.seek(outbox.kept.positions.clone());
@@ -246,7 +255,7 @@ impl Forwarder {
             forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
         }
         // A replay has no cursor behind which lines would wait.
-        let is_short = forwarded.waiting > 0 || outbox.is_replay && stop.is_requested();
+        let is_short = forwarded.waiting > 0 || outbox.is_replay && shutdown.is_requested();
         forwarded.failure = match result {
             Ok(()) if is_short => Some(ForwardError::Stopped),
             Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
@@ -257,14 +266,14 @@ impl Forwarder {
     }
 }
 
-/// Reads batch after batch until a pass brings nothing more, somebody asks to stop, or nobody takes them.
+/// Reads batch after batch until a pass brings nothing more, a shutdown is asked for, or nobody takes them.
 fn read_ahead(
     tail: &mut Tail,
-    stop: &Stop,
+    shutdown: &Shutdown,
     batches: &mpsc::SyncSender<Result<Batch, FileError>>,
     done_with: &mpsc::Receiver<Batch>,
 ) {
-    while !stop.is_requested() {
+    while !shutdown.is_requested() {
         done_with.try_iter().for_each(|batch| tail.recycle(batch));
         let Some(batch) = tail.next_batch().transpose() else {
             break;

@@ -13,7 +13,7 @@ use crate::fetch::credentials::{bare, without};
 use crate::fetch::http::Http;
 use crate::fetch::retry::{AttemptError, RetryPolicy};
 use crate::printable::excerpt;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// Of a listener's answer, as much as a person reads.
 const LONGEST_ANSWER: usize = 300;
@@ -41,7 +41,7 @@ pub struct HttpSink {
     settings: HttpSettings,
     envelope: Envelope,
     runtime: Handle,
-    stop: Stop,
+    shutdown: Shutdown,
     batch: Batch,
     /// How many lines a request holds: as many as are set, or fewer since the listener said that it was too much.
     lines: usize,
@@ -52,7 +52,7 @@ impl HttpSink {
     ///
     /// # Errors
     /// The HTTP client cannot be set up.
-    pub fn new(settings: &HttpSettings, envelope: &Envelope, stop: &Stop) -> Result<Self, SinkError> {
+    pub fn new(settings: &HttpSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
         let http = Http::new().map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
             http: http.with_timeout(settings.timeout),
@@ -60,7 +60,7 @@ impl HttpSink {
             settings: settings.clone(),
             envelope: envelope.clone(),
             runtime: Handle::current(),
-            stop: stop.clone(),
+            shutdown: shutdown.clone(),
             batch: Batch::default(),
         })
     }
@@ -89,13 +89,13 @@ impl HttpSink {
             self.runtime.block_on(async {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => Ok(()),
-                    () = self.stop.requested() => Err(PostError::Stopped),
+                    () = self.shutdown.requested() => Err(PostError::Stopped),
                 }
             })?;
         }
     }
 
-    /// One request; when somebody asks to stop, it has a moment left to be confirmed.
+    /// One request; when a shutdown is asked for, it has a moment left to be confirmed.
     async fn post_once(&self, lines: &[Line]) -> Result<(), PostError> {
         let settings = &self.settings;
         let request = self.http.post(
@@ -105,7 +105,7 @@ impl HttpSink {
             body(settings.format, &self.envelope, &self.batch, lines),
         );
         let stopped = async {
-            self.stop.requested().await;
+            self.shutdown.requested().await;
             tokio::time::sleep(AFTER_STOP).await;
         };
         tokio::select! {
@@ -119,7 +119,7 @@ impl HttpSink {
         while let rest = &self.batch.lines[*done..]
             && !rest.is_empty()
         {
-            if self.stop.is_requested() {
+            if self.shutdown.is_requested() {
                 return Err(SinkError::Stopped);
             }
             let lines = &rest[..rest.len().min(self.lines)];

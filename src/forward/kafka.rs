@@ -22,7 +22,7 @@ use super::sink::{Settled, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::KafkaSettings;
 use crate::env::Faults;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 use client::{Session, Setup};
 use reports::{Failure, Outcome};
 use transaction::Transactional;
@@ -74,8 +74,8 @@ fn variable_of(problem: &str) -> &'static str {
 
 /// The sink that commits lines and cursor in one transaction.
 #[must_use]
-pub fn transactional(settings: &KafkaSettings, envelope: &Envelope, stop: &Stop) -> Box<dyn Sink> {
-    Box::new(Transactional::new(settings, envelope, stop))
+pub fn transactional(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Box<dyn Sink> {
+    Box::new(Transactional::new(settings, envelope, shutdown))
 }
 
 /// Delivers lines at least once.
@@ -121,12 +121,12 @@ impl KafkaSink {
     ///
     /// # Errors
     /// The client cannot be set up.
-    pub fn new(settings: &KafkaSettings, envelope: &Envelope, stop: &Stop) -> Result<Self, SinkError> {
+    pub fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
         let setup = Setup {
             topic: settings.topic(envelope.stream),
             settings: settings.clone(),
             transactional_id: None,
-            stop: stop.clone(),
+            shutdown: shutdown.clone(),
         };
         Ok(Self {
             session: setup.session()?,

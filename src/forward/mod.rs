@@ -21,4 +21,4 @@ mod tests;
 
 pub use forwarder::{Begin, ForwardError, Forwarded, Forwarder, Job};
 pub use lag::Lag;
-pub use target::{Bell, Forwarding, Surroundings, Target, Targets};
+pub use target::{AppendNotifier, ForwardContext, Forwarding, Target, Targets};

@@ -7,7 +7,7 @@ use super::cursor::{CursorError, Kept, Positions};
 use super::undelivered::Undelivered;
 use crate::archive::WriteError;
 
-/// How long a sink may still take to confirm what is out when somebody asks to stop.
+/// How long a sink may still take to confirm what is out when a shutdown is asked for.
 pub(super) const AFTER_STOP: Duration = Duration::from_secs(5);
 
 /// Takes batches in order and confirms them in order. It is used by one thread, which it may block.

@@ -15,7 +15,7 @@ use super::stdout::Output;
 use crate::archive::Location;
 use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// What the sinks are called, see [`Target::name`].
 pub const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
@@ -44,13 +44,13 @@ pub struct Targets {
 
 /// What the forwarders of one run have in common.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct ForwardContext {
     /// When the run began.
     pub now: DateTime<Utc>,
     /// Where progress is shown.
     pub progress: Progress,
-    /// The wish to stop.
-    pub stop: Stop,
+    /// Ends the forwarders early.
+    pub shutdown: Shutdown,
 }
 
 impl Target {
@@ -74,13 +74,13 @@ impl Target {
         }
     }
 
-    fn sink(&self, envelope: &Envelope, stop: &Stop) -> Result<Box<dyn Sink>, SinkError> {
+    fn sink(&self, envelope: &Envelope, shutdown: &Shutdown) -> Result<Box<dyn Sink>, SinkError> {
         Ok(match self {
             Target::Kafka(settings) if settings.transactional_id.is_some() && !envelope.is_replay => {
-                kafka::transactional(settings, envelope, stop)
+                kafka::transactional(settings, envelope, shutdown)
             }
-            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, stop)?),
-            Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, stop)?),
+            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown)?),
+            Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, shutdown)?),
             Target::Stdout => Box::new(Output::new(std::io::stdout())),
         })
     }
@@ -88,17 +88,17 @@ impl Target {
 
 /// Tells the forwarders of a stream that something was appended; when it is dropped, that nothing more will be.
 #[derive(Debug)]
-pub struct Bell(watch::Sender<()>);
+pub struct AppendNotifier(watch::Sender<()>);
 
-impl Bell {
-    /// A bell that nobody hears.
+impl AppendNotifier {
+    /// A notifier that nobody listens to.
     #[must_use]
-    pub fn unheard() -> Self {
+    pub fn disconnected() -> Self {
         Self(watch::Sender::new(()))
     }
 
     /// Something was appended.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         self.0.send_replace(());
     }
 }
@@ -119,21 +119,21 @@ impl Targets {
 
     /// Starts the forwarders of a stream: they take their cursors at once, and the lines on threads of their own.
     ///
-    /// They forward what there is, again at each ring of the bell, and end after it was dropped. One that cannot begin
+    /// They forward what there is, again at each notification, and end after the notifier was dropped. One that cannot begin
     /// leaves the others, and the collecting, alone.
     #[must_use]
-    pub fn start(&self, place: &StreamPlace, surroundings: &Surroundings) -> (Bell, Forwarding) {
-        let bell = Bell::unheard();
+    pub fn start(&self, place: &StreamPlace, context: &ForwardContext) -> (AppendNotifier, Forwarding) {
+        let notifier = AppendNotifier::disconnected();
         let mut forwarding = Forwarding {
             failed: Vec::new(),
             running: Vec::new(),
         };
         for target in &self.list {
-            match self.open(target, place, surroundings) {
+            match self.open(target, place, context) {
                 Ok(forwarder) => {
-                    let mut rings = bell.0.subscribe();
+                    let mut notifications = notifier.0.subscribe();
                     let runtime = tokio::runtime::Handle::current();
-                    let more = move || runtime.block_on(rings.changed()).is_ok();
+                    let more = move || runtime.block_on(notifications.changed()).is_ok();
                     let span = tracing::Span::current();
                     let task = tokio::task::spawn_blocking(move || span.in_scope(|| forwarder.run(more)));
                     forwarding.running.push((target.name(), task));
@@ -141,15 +141,10 @@ impl Targets {
                 Err(error) => forwarding.failed.push(Forwarded::failed(target.name(), error)),
             }
         }
-        (bell, forwarding)
+        (notifier, forwarding)
     }
 
-    fn open(
-        &self,
-        target: &Target,
-        place: &StreamPlace,
-        surroundings: &Surroundings,
-    ) -> Result<Forwarder, ForwardError> {
+    fn open(&self, target: &Target, place: &StreamPlace, context: &ForwardContext) -> Result<Forwarder, ForwardError> {
         let stream = place.kind.name;
         let location = Location::new(&place.folder, &place.base, &place.extension)
             .map_err(|error| ForwardError::Internal(error.to_string()))?;
@@ -158,22 +153,22 @@ impl Targets {
             location,
             is_replay: self.replay.is_some(),
         };
-        let sink = target.sink(&envelope, &surroundings.stop)?;
+        let sink = target.sink(&envelope, &context.shutdown)?;
         let job = Job {
             envelope,
             shape: place.kind.shape,
             sink: target.name(),
             begin: self.begin,
             replay: self.replay.clone(),
-            now: surroundings.now,
+            now: context.now,
         };
-        let progress = surroundings.progress.forward(stream, target.name());
-        Forwarder::open(job, sink, progress, surroundings.stop.clone())
+        let progress = context.progress.forward(stream, target.name());
+        Forwarder::open(job, sink, progress, context.shutdown.clone())
     }
 }
 
 impl Forwarding {
-    /// Waits until all of them have ended, which they do after the bell was dropped, and logs what came of them.
+    /// Waits until all of them have ended, which they do after the notifier was dropped, and logs what came of them.
     pub async fn finish(self) -> Vec<Forwarded> {
         let mut all = self.failed;
         for (sink, task) in self.running {

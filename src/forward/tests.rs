@@ -18,7 +18,7 @@ use super::undelivered::Undelivered;
 use crate::archive::Location;
 use crate::progress::Progress;
 use crate::record::{Sameness, Shape};
-use crate::stop;
+use crate::shutdown;
 
 const SHAPE: Shape = Shape {
     time: &["at"],
@@ -66,9 +66,9 @@ impl Catalog {
     }
 
     fn open(&self, begin: Begin, sink: impl Sink + 'static) -> Forwarder {
-        let (_, stop) = stop::channel();
+        let (_, shutdown) = shutdown::channel();
         let progress = Progress::hidden().forward("tfc", "kafka");
-        Forwarder::open(self.job(begin), Box::new(sink), progress, stop).unwrap()
+        Forwarder::open(self.job(begin), Box::new(sink), progress, shutdown).unwrap()
     }
 
     fn forward(&self, begin: Begin, sink: impl Sink + 'static) -> Forwarded {
@@ -275,9 +275,9 @@ fn a_replay_sends_a_range_again_and_leaves_the_cursor_alone() {
     let before = catalog.stored();
     let mut job = catalog.job(Begin::End);
     job.replay = Some("2025-06-10T00:00:00Z".parse().unwrap().."2025-06-11T00:00:00Z".parse().unwrap());
-    let (world, (_, stop)) = (World::default(), stop::channel());
+    let (world, (_, shutdown)) = (World::default(), shutdown::channel());
     let progress = Progress::hidden().forward("tfc", "kafka");
-    let forwarded = Forwarder::open(job, Box::new(world.sink(&[])), progress, stop)
+    let forwarded = Forwarder::open(job, Box::new(world.sink(&[])), progress, shutdown)
         .unwrap()
         .run(|| false);
     assert_eq!((forwarded.sent, forwarded.waiting), (1, 0));
@@ -291,10 +291,10 @@ fn a_replay_that_was_asked_to_stop_is_not_complete() {
     catalog.add(DAYS[0], "a");
     let mut job = catalog.job(Begin::End);
     job.replay = Some("2025-06-09T00:00:00Z".parse().unwrap().."2025-06-11T00:00:00Z".parse().unwrap());
-    let (world, (stopper, stop)) = (World::default(), stop::channel());
+    let (world, (trigger, shutdown)) = (World::default(), shutdown::channel());
     let progress = Progress::hidden().forward("tfc", "kafka");
-    stopper.stop();
-    let forwarded = Forwarder::open(job, Box::new(world.sink(&[])), progress, stop)
+    trigger.trigger();
+    let forwarded = Forwarder::open(job, Box::new(world.sink(&[])), progress, shutdown)
         .unwrap()
         .run(|| false);
     assert!(
@@ -330,9 +330,9 @@ fn a_second_forwarder_of_the_same_sink_is_refused_while_the_first_is_there() {
     let catalog = Catalog::new();
     let world = World::default();
     let first = catalog.open(Begin::End, world.sink(&[]));
-    let (_, stop) = stop::channel();
+    let (_, shutdown) = shutdown::channel();
     let progress = Progress::hidden().forward("tfc", "kafka");
-    let second = Forwarder::open(catalog.job(Begin::End), Box::new(world.sink(&[])), progress, stop);
+    let second = Forwarder::open(catalog.job(Begin::End), Box::new(world.sink(&[])), progress, shutdown);
     assert!(second.is_err_and(|error| error.is_held()));
     drop(first);
     assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());

@@ -38,8 +38,8 @@ pub trait Source: Send + Sync {
     fn paging(&self) -> Paging;
 
     /// In which order they come.
-    fn order(&self) -> Order {
-        Order::NewestFirst
+    fn order(&self) -> PageOrder {
+        PageOrder::NewestFirst
     }
 
     /// The number of records that a page usually holds at most.
@@ -96,7 +96,7 @@ pub enum Paging {
 
 /// In which order the pages of a window come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum PageOrder {
     /// The newest records first, so that what lies below a page is older than it; not strict inside a page.
     NewestFirst,
     /// Not known: a page says nothing of what the pages behind it hold, and only the last one ends a window.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Authorization, Emptied, Envelope, Kind, Next, Order, PageInfo, PageParseError, PageRequest, Paging, Position,
+    Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageOrder, PageParseError, PageRequest, Paging, Position,
     Retention, Source, header, method,
 };
 use crate::env::{self, Env, Faults, Parameters};
@@ -114,8 +114,8 @@ impl Source for YandexAudit {
         Paging::Bounded
     }
 
-    fn order(&self) -> Order {
-        Order::Unknown
+    fn order(&self) -> PageOrder {
+        PageOrder::Unknown
     }
 
     fn page_size(&self) -> u32 {

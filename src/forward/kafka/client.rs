@@ -16,7 +16,7 @@ use crate::config::{KafkaSettings, PartitionBy};
 use crate::forward::batch::{Batch, Line};
 use crate::forward::message::{Envelope, Message};
 use crate::forward::sink::SinkError;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// The first partition of the topic.
 pub(super) const FIRST_PARTITION: i32 = 0;
@@ -137,7 +137,7 @@ pub(super) struct Setup {
     pub(super) topic: String,
     /// Without one lines are delivered at least once.
     pub(super) transactional_id: Option<String>,
-    pub(super) stop: Stop,
+    pub(super) shutdown: Shutdown,
 }
 
 /// A producer from its making to its first fatal error.
@@ -148,7 +148,7 @@ pub(super) struct Session {
     topic: String,
     partition: Option<i32>,
     patience: Duration,
-    stop: Stop,
+    shutdown: Shutdown,
     next: usize,
     message: Message,
 }
@@ -157,7 +157,7 @@ impl Setup {
     /// Makes a producer.
     pub(super) fn session(&self) -> Result<Session, SinkError> {
         let settings = &self.settings;
-        let reports = Arc::new(Reports::new(settings.timeout, self.stop.clone()));
+        let reports = Arc::new(Reports::new(settings.timeout, self.shutdown.clone()));
         let context = Context {
             reports: reports.clone(),
         };
@@ -174,7 +174,7 @@ impl Setup {
                 PartitionBy::Key => None,
             },
             patience: settings.timeout,
-            stop: self.stop.clone(),
+            shutdown: self.shutdown.clone(),
             next: 0,
             message: Message::default(),
         })
@@ -263,7 +263,7 @@ impl Session {
         let Some(code) = code.filter(|code| !is_silence(*code)) else {
             return match self.reports.refusal() {
                 Some(reason) => SinkError::Refused(format!("Kafka at {server} cannot be used: {reason}")),
-                None if self.stop.is_requested() => SinkError::Stopped,
+                None if self.shutdown.is_requested() => SinkError::Stopped,
                 None => {
                     let seconds = self.patience.as_secs_f64();
                     SinkError::Refused(format!("Kafka at {server} confirmed nothing for {seconds} s{trouble}"))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::forward::sink::AFTER_STOP;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// How often somebody who waits looks whether it is still worth while.
 const TICK: Duration = Duration::from_millis(100);
@@ -18,7 +18,7 @@ pub(super) struct Reports {
     state: Mutex<State>,
     changed: Condvar,
     patience: Duration,
-    stop: Stop,
+    shutdown: Shutdown,
 }
 
 #[derive(Debug, Default)]
@@ -75,18 +75,18 @@ impl Outcome {
 
 impl Reports {
     /// Those of a producer that may confirm nothing for as long as `patience`, or for a moment once it is to stop.
-    pub(super) fn new(patience: Duration, stop: Stop) -> Self {
+    pub(super) fn new(patience: Duration, shutdown: Shutdown) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
             patience,
-            stop,
+            shutdown,
         }
     }
 
     /// How long nothing may be confirmed, as things are.
     fn patience(&self) -> Duration {
-        match self.stop.is_requested() {
+        match self.shutdown.is_requested() {
             true => self.patience.min(AFTER_STOP),
             false => self.patience,
         }
@@ -227,8 +227,8 @@ mod tests {
     use super::*;
 
     fn reports(patience: Duration) -> Reports {
-        let (_, stop) = crate::stop::channel();
-        Reports::new(patience, stop)
+        let (_, shutdown) = crate::shutdown::channel();
+        Reports::new(patience, shutdown)
     }
 
     const SHORT: Duration = Duration::from_millis(1);
@@ -309,11 +309,11 @@ mod tests {
 
     #[test]
     fn a_wish_to_stop_shortens_the_patience() {
-        let (stopper, stop) = crate::stop::channel();
-        let reports = Reports::new(LONG, stop);
+        let (trigger, shutdown) = crate::shutdown::channel();
+        let reports = Reports::new(LONG, shutdown);
         let long_ago = Instant::now().checked_sub(AFTER_STOP).unwrap();
         assert!(!reports.is_hopeless(long_ago));
-        stopper.stop();
+        trigger.trigger();
         assert!(reports.is_hopeless(long_ago));
         assert!(!reports.is_hopeless(Instant::now()));
     }

@@ -24,7 +24,7 @@ use crate::forward::cursor::{CursorError, Kept, Positions};
 use crate::forward::message::Envelope;
 use crate::forward::sink::{Settled, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
-use crate::stop::Stop;
+use crate::shutdown::Shutdown;
 
 /// How long to wait before a call that can succeed later is made again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -66,7 +66,7 @@ impl From<SinkError> for Trouble {
 }
 
 impl Transactional {
-    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope, stop: &Stop) -> Self {
+    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Self {
         let id = settings.transactional_id.clone().unwrap_or_default();
         let stream_id = format!("{id}.{}", envelope.stream);
         Self {
@@ -74,7 +74,7 @@ impl Transactional {
                 topic: settings.topic(envelope.stream),
                 settings: settings.clone(),
                 transactional_id: Some(stream_id.clone()),
-                stop: stop.clone(),
+                shutdown: shutdown.clone(),
             },
             envelope: envelope.clone(),
             id,

@@ -7,9 +7,9 @@ use serde_json::Value;
 use trailkeeper::config::{Access, Choice, Config};
 use trailkeeper::env::Env;
 use trailkeeper::progress::Progress;
-use trailkeeper::run::{self, Order};
+use trailkeeper::run::{self, RunOptions};
+use trailkeeper::shutdown;
 use trailkeeper::source::SOURCES;
-use trailkeeper::stop;
 use trailkeeper::window::Range;
 
 use super::Catalog;
@@ -21,14 +21,14 @@ pub(crate) async fn run_inside(catalog: &Catalog, now: DateTime<Utc>) -> BTreeMa
         access: Access::Write,
     };
     let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, choice).unwrap();
-    let order = Order {
+    let options = RunOptions {
         now,
         range: Range::default(),
         dry_run: false,
         reconcile: false,
     };
-    let (_stopper, stop) = stop::channel();
-    let summary = run::run(&config.streams, order, &Progress::hidden(), &stop)
+    let (_trigger, shutdown) = shutdown::channel();
+    let summary = run::run(&config.streams, options, &Progress::hidden(), &shutdown)
         .await
         .unwrap();
     let summary: Value = serde_json::from_str(&summary.to_json().unwrap()).unwrap();

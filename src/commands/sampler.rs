@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 const SHARE: u32 = 20;
 
 /// Takes figures every few seconds, if anybody looks at them.
-pub(super) struct Pulse {
+pub(super) struct Sampler {
     /// `None` where nobody looks.
     archives: Option<Vec<Forwarded>>,
     progress: Progress,
@@ -38,13 +38,13 @@ struct Forwarded {
 }
 
 /// The figures of a moment.
-pub(super) struct Beat {
+pub(super) struct Sample {
     appended: BTreeMap<&'static str, u64>,
     lags: Vec<(&'static str, Lag)>,
 }
 
-impl Pulse {
-    /// The pulse of a session, which stands still unless the arguments say where the figures go.
+impl Sampler {
+    /// The sampler of a session, which is idle unless the arguments say where the figures go.
     pub(super) fn new(arguments: &Collect, session: &Session, clock: fn() -> DateTime<Utc>) -> Self {
         let is_seen = arguments.follow.metrics_file.is_some() || arguments.follow.metrics_listen.is_some();
         let sinks: Vec<_> = session.targets.list.iter().map(|target| target.name()).collect();
@@ -63,8 +63,8 @@ impl Pulse {
         }
     }
 
-    /// Waits for the next beat; where that is broken off, the next wait is as much shorter.
-    pub(super) async fn beat(&mut self) -> Beat {
+    /// Waits for the next sample; where that is broken off, the next wait is as much shorter.
+    pub(super) async fn sample(&mut self) -> Sample {
         let Some(archives) = self.archives.clone() else {
             return std::future::pending().await;
         };
@@ -77,7 +77,7 @@ impl Pulse {
         // What cannot be measured is left as it was.
         let lags = measured.await.unwrap_or_default();
         self.next = Instant::now() + PERIOD.max(started.elapsed() * SHARE);
-        Beat {
+        Sample {
             appended: self.progress.appended(),
             lags,
         }
@@ -97,7 +97,7 @@ impl Forwarded {
     }
 }
 
-impl Beat {
+impl Sample {
     /// Puts the figures where they are seen.
     pub(super) fn show(&self, metrics: &mut Metrics) {
         for (stream, appended) in &self.appended {
