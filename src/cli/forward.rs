@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::{EmptyRange, TimeArg, Verbosity};
-use crate::forward::Begin;
+use crate::forward::StartPosition;
 
 /// The arguments of `forward`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Forward {
 
     /// Where a stream begins that was never forwarded to this sink: `start`, or a time [default: what comes from now on]
     #[arg(long, value_name = "start|TIME")]
-    pub forward_from: Option<BeginArg>,
+    pub forward_from: Option<StartArg>,
 
     /// Send the records from this time on once more, without touching the cursor; same forms as for `collect`
     #[arg(long, value_name = "TIME", conflicts_with = "forward_from")]
@@ -60,7 +60,7 @@ pub struct CollectForward {
 
     /// Where a stream begins that was never forwarded: `start`, or a time [default: what comes from now on]
     #[arg(long = "forward-from", value_name = "start|TIME", requires = "forward sinks")]
-    pub from: Option<BeginArg>,
+    pub from: Option<StartArg>,
 }
 
 /// A sink by its name.
@@ -76,21 +76,21 @@ pub enum SinkArg {
 
 /// Where forwarding begins, as it is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BeginArg {
+pub enum StartArg {
     /// With the first line of the archive.
     Start,
     /// With the first line of this time or later.
     Time(TimeArg),
 }
 
-impl FromStr for BeginArg {
+impl FromStr for StartArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "start" {
-            return Ok(BeginArg::Start);
+            return Ok(StartArg::Start);
         }
-        let time = text.parse().map(BeginArg::Time);
+        let time = text.parse().map(StartArg::Time);
         time.map_err(|error: super::BadTime| {
             format!(
                 "expected `start`, or else {}",
@@ -100,14 +100,14 @@ impl FromStr for BeginArg {
     }
 }
 
-impl BeginArg {
+impl StartArg {
     /// What is meant when it is `now`.
     #[must_use]
-    pub fn resolve(this: Option<Self>, now: DateTime<Utc>) -> Begin {
+    pub fn resolve(this: Option<Self>, now: DateTime<Utc>) -> StartPosition {
         match this {
-            None => Begin::End,
-            Some(BeginArg::Start) => Begin::Start,
-            Some(BeginArg::Time(time)) => Begin::Time(time.resolve(now)),
+            None => StartPosition::End,
+            Some(StartArg::Start) => StartPosition::Start,
+            Some(StartArg::Time(time)) => StartPosition::Time(time.resolve(now)),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::window::Range;
 pub use archive::{Coverage, Status, Verify};
 pub use check::Check;
 pub use follow::{BadInterval, Follow, Interval};
-pub use forward::{BeginArg, CollectForward, Forward, SinkArg};
+pub use forward::{CollectForward, Forward, SinkArg, StartArg};
 pub use init::Init;
 pub use install::{Completions, Man};
 pub use reconcile::Reconcile;
@@ -357,7 +357,7 @@ mod tests {
             forward: CollectForward {
                 kafka: true,
                 http: true,
-                from: Some(BeginArg::Start),
+                from: Some(StartArg::Start),
             },
             json: true,
             env_file: Some(PathBuf::from("/etc/x.env")),

@@ -15,7 +15,7 @@ use crate::cli;
 use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
 use crate::env::{Env, Faults};
 use crate::forward::kafka::{MockError, MockKafka};
-use crate::forward::{Begin, Target, Targets};
+use crate::forward::{StartPosition, Target, Targets};
 use crate::logging;
 use crate::progress::Progress;
 use crate::run::{self, RunOptions, StartError};
@@ -157,7 +157,7 @@ fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Target
     let settings = KafkaSettings::read(&env, &kinds, &mut faults).ok_or(DemoError::Settings(faults))?;
     Ok(Targets {
         list: vec![Target::Kafka(settings)],
-        begin: Begin::Start,
+        start: StartPosition::Start,
         replay: None,
     })
 }

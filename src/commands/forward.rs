@@ -7,7 +7,7 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::{complain, print, progress, shutdown_on_signals};
-use crate::cli::{BeginArg, CollectForward, Forward, SinkArg};
+use crate::cli::{CollectForward, Forward, SinkArg, StartArg};
 use crate::config::{self, HttpSettings, KafkaSettings, StreamPlace};
 use crate::env::{Env, Faults};
 use crate::forward::{ForwardContext, Target, Targets, kafka};
@@ -29,7 +29,7 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
     };
     let targets = Targets {
         list: vec![settings.target],
-        begin: BeginArg::resolve(arguments.forward_from, now),
+        start: StartArg::resolve(arguments.forward_from, now),
         replay,
     };
     let progress = progress(arguments.verbosity.quiet);
@@ -103,7 +103,7 @@ pub(super) fn targets(
     }
     Targets {
         list,
-        begin: BeginArg::resolve(arguments.from, now),
+        start: StartArg::resolve(arguments.from, now),
         replay: None,
     }
 }

@@ -154,7 +154,7 @@ struct Content<P> {
 
 /// A cursor as its file keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct CursorState {
     /// How far the stream is forwarded.
     pub positions: Positions,
     /// It says where forwarding was to begin, and the sink, which may know of an earlier time, was not reached yet.
@@ -167,13 +167,13 @@ pub enum Stored {
     /// Nothing: the stream was never forwarded to this sink.
     Nothing,
     /// The cursor.
-    Cursor(Kept),
+    Cursor(CursorState),
     /// A damaged file; what stood there one commit before, or else the start of the archive, cannot lose a line.
     Damaged {
         /// What is wrong with it.
         problem: String,
         /// The cursor before the last change; `None` if it is damaged or missing too.
-        before: Option<Kept>,
+        before: Option<CursorState>,
     },
 }
 
@@ -223,9 +223,9 @@ impl CursorFile {
         }
     }
 
-    fn judge(&self, content: &[u8], before: impl FnOnce() -> Option<Kept>) -> Result<Stored, CursorError> {
+    fn judge(&self, content: &[u8], before: impl FnOnce() -> Option<CursorState>) -> Result<Stored, CursorError> {
         let problem = match self.parse(content) {
-            Ok(Some(kept)) => return Ok(Stored::Cursor(kept)),
+            Ok(Some(state)) => return Ok(Stored::Cursor(state)),
             Ok(None) => "it is the cursor of another stream or sink".to_owned(),
             Err(Problem::Newer(version)) => {
                 return Err(CursorError::Newer {
@@ -242,7 +242,7 @@ impl CursorFile {
     }
 
     /// The cursor; `None` if it is that of another stream or sink.
-    fn parse(&self, content: &[u8]) -> Result<Option<Kept>, Problem> {
+    fn parse(&self, content: &[u8]) -> Result<Option<CursorState>, Problem> {
         #[derive(Deserialize)]
         struct Form {
             version: u32,
@@ -253,7 +253,7 @@ impl CursorFile {
         }
         let content: Content<Positions> = serde_json::from_slice(content).map_err(Problem::Json)?;
         let is_ours = content.stream == self.stream && content.sink == self.sink;
-        Ok(is_ours.then_some(Kept {
+        Ok(is_ours.then_some(CursorState {
             positions: content.days,
             is_provisional: content.provisional,
         }))
@@ -263,13 +263,13 @@ impl CursorFile {
     ///
     /// # Errors
     /// The file cannot be written; the last cursor is then still there.
-    pub fn store(&self, kept: &Kept) -> Result<(), CursorError> {
+    pub fn store(&self, state: &CursorState) -> Result<(), CursorError> {
         let content = Content {
-            provisional: kept.is_provisional,
+            provisional: state.is_provisional,
             version: VERSION,
             stream: self.stream.to_owned(),
             sink: self.sink.to_owned(),
-            days: &kept.positions,
+            days: &state.positions,
         };
         let mut json = serde_json::to_vec(&content)
             .map_err(|error| FileError::io("write to", &self.path, io::Error::other(error)))?;
@@ -328,8 +328,8 @@ mod tests {
         Stored::Cursor(kept(positions))
     }
 
-    fn kept(positions: Positions) -> Kept {
-        Kept {
+    fn kept(positions: Positions) -> CursorState {
+        CursorState {
             positions,
             is_provisional: false,
         }
@@ -339,7 +339,7 @@ mod tests {
     fn a_provisional_cursor_is_told_apart_until_it_is_stored_again() {
         let catalog = Catalog::with(&[]);
         let (cursor, one) = (catalog.cursor(), positions(&[("2025-06-09", 1)]));
-        let beginning = Kept {
+        let beginning = CursorState {
             positions: one.clone(),
             is_provisional: true,
         };
@@ -404,7 +404,7 @@ mod tests {
     fn the_cursor_of_a_newer_program_is_left_alone() {
         let catalog = Catalog::with(&[]);
         let cursor = catalog.cursor();
-        cursor.store(&Kept::default()).unwrap();
+        cursor.store(&CursorState::default()).unwrap();
         fs::write(catalog.state("mail.kafka.json"), "{\"version\":2,\"rows\":[]}").unwrap();
         assert!(matches!(cursor.load(), Err(CursorError::Newer { version: 2, .. })));
     }

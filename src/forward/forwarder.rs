@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::batch::Batch;
-use super::cursor::{CursorError, CursorFile, Kept, Positions, Stored};
+use super::cursor::{CursorError, CursorFile, CursorState, Positions, Stored};
 use super::message::Envelope;
-use super::sink::{Settled, Sink, SinkError};
+use super::sink::{BatchAck, Sink, SinkError};
 use super::tail::Tail;
 use super::undelivered::Undelivered;
 use crate::archive::{FileError, Lock, LockError};
@@ -23,7 +23,7 @@ const STORE_EVERY: Duration = Duration::from_millis(250);
 
 /// Where a stream begins that was never forwarded to a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Begin {
+pub enum StartPosition {
     /// Behind what the archive holds when the run begins.
     #[default]
     End,
@@ -43,7 +43,7 @@ pub struct Job {
     /// The name of the sink; that of the cursor too.
     pub sink: &'static str,
     /// Where it begins without a cursor.
-    pub begin: Begin,
+    pub start: StartPosition,
     /// Only records of this time, once more, past the cursor.
     pub replay: Option<Range<DateTime<Utc>>>,
     /// When the run began.
@@ -95,7 +95,7 @@ pub struct Forwarded {
     pub waiting: u64,
     /// The time of the first record among those.
     pub oldest_waiting: Option<DateTime<Utc>>,
-    /// Lines that the sink will never take, and that were put aside.
+    /// Lines that the sink will never take, and that were kept as undelivered.
     pub undelivered: u64,
     /// Lines that are no records, such as repaired fragments.
     pub skipped: u64,
@@ -142,10 +142,10 @@ struct Outbox {
     is_replay: bool,
     cursor: CursorFile,
     /// What the sink has confirmed.
-    kept: Kept,
+    state: CursorState,
     /// Since when there is something confirmed that is not stored.
     unstored_since: Option<Instant>,
-    aside: Undelivered,
+    undelivered_file: Undelivered,
     forwarded: Forwarded,
     progress: ForwardProgress,
 }
@@ -163,25 +163,25 @@ impl Forwarder {
     ) -> Result<Self, ForwardError> {
         let location = &job.envelope.location;
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
-        let (lock, kept, tail) = match job.replay.clone() {
+        let (lock, state, tail) = match job.replay.clone() {
             Some(times) => {
                 let tail = Tail::between(location.clone(), job.shape, times);
-                (None, Kept::default(), tail)
+                (None, CursorState::default(), tail)
             }
             None => {
                 let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
-                let kept = start(&job, &cursor)?;
-                let tail = Tail::new(location.clone(), job.shape, kept.positions.clone());
-                (Some(lock), kept, tail)
+                let state = start(&job, &cursor)?;
+                let tail = Tail::new(location.clone(), job.shape, state.positions.clone());
+                (Some(lock), state, tail)
             }
         };
         let outbox = Outbox {
-            aside: Undelivered::new(job.envelope.clone(), job.sink, job.now),
+            undelivered_file: Undelivered::new(job.envelope.clone(), job.sink, job.now),
             forwarded: Forwarded::nothing(job.sink),
             is_replay: job.replay.is_some(),
             sink,
             cursor,
-            kept,
+            state,
             unstored_since: None,
             progress,
         };
@@ -249,8 +249,8 @@ impl Forwarder {
         let forwarded = &mut outbox.forwarded;
         let is_cut = result.is_err() || shutdown.is_requested();
         if is_cut && !outbox.is_replay {
-            forwarded.waiting = tail.count_behind(&outbox.kept.positions).unwrap_or(0);
-            tail.seek(outbox.kept.positions.clone());
+            forwarded.waiting = tail.count_behind(&outbox.state.positions).unwrap_or(0);
+            tail.seek(outbox.state.positions.clone());
             let first = tail.next_batch_with_lines().ok().flatten();
             forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
         }
@@ -291,16 +291,16 @@ impl Outbox {
         if self.is_replay {
             return Ok(None);
         }
-        let restored = Kept {
-            positions: self.sink.restore(&self.kept)?,
+        let restored = CursorState {
+            positions: self.sink.restore(&self.state)?,
             is_provisional: false,
         };
-        if restored == self.kept {
+        if restored == self.state {
             return Ok(None);
         }
         self.cursor.store(&restored)?;
-        self.kept = restored;
-        Ok(Some(self.kept.positions.clone()))
+        self.state = restored;
+        Ok(Some(self.state.positions.clone()))
     }
 
     /// Sends what is read, until nothing more comes and everything is settled.
@@ -309,35 +309,35 @@ impl Outbox {
         read: &mpsc::Receiver<Result<Batch, FileError>>,
         spare: &mpsc::Sender<Batch>,
     ) -> Result<(), ForwardError> {
-        let mut under_way = 0;
+        let mut in_flight = 0;
         for batch in read {
             let batch = batch?;
             self.forwarded.skipped += batch.skipped;
             self.sink.send(batch);
-            under_way += 1;
-            if under_way >= self.sink.depth() {
-                self.settle(spare)?;
-                under_way -= 1;
+            in_flight += 1;
+            if in_flight >= self.sink.depth() {
+                self.next_ack(spare)?;
+                in_flight -= 1;
             }
         }
-        for _ in 0..under_way {
-            self.settle(spare)?;
+        for _ in 0..in_flight {
+            self.next_ack(spare)?;
         }
         self.store()
     }
 
-    fn settle(&mut self, spare: &mpsc::Sender<Batch>) -> Result<(), ForwardError> {
-        let Settled {
+    fn next_ack(&mut self, spare: &mpsc::Sender<Batch>) -> Result<(), ForwardError> {
+        let BatchAck {
             batch,
             done,
-            put_aside,
+            undelivered,
             failure,
-        } = self.sink.settle(&mut self.aside);
+        } = self.sink.next_ack(&mut self.undelivered_file);
         self.commit(&batch, done)?;
         // The reader may have come to its end.
         let _ = spare.send(batch);
-        self.forwarded.sent += (done as u64).saturating_sub(put_aside);
-        self.forwarded.undelivered += put_aside;
+        self.forwarded.sent += (done as u64).saturating_sub(undelivered);
+        self.forwarded.undelivered += undelivered;
         self.progress.advance(self.forwarded.sent);
         match failure {
             None => Ok(()),
@@ -350,7 +350,7 @@ impl Outbox {
         if self.is_replay || end.is_empty() {
             return Ok(());
         }
-        self.kept.positions.update(&end);
+        self.state.positions.update(&end);
         match self.unstored_since.get_or_insert_with(Instant::now).elapsed() {
             waited if waited >= STORE_EVERY => self.store(),
             _ => Ok(()),
@@ -360,33 +360,33 @@ impl Outbox {
     /// Stores the cursor, if there is anything new in it.
     fn store(&mut self) -> Result<(), ForwardError> {
         match self.unstored_since.take() {
-            Some(_) => Ok(self.cursor.store(&self.kept)?),
+            Some(_) => Ok(self.cursor.store(&self.state)?),
             None => Ok(()),
         }
     }
 }
 
 /// The cursor as the archive keeps it, or where it begins.
-fn start(job: &Job, file: &CursorFile) -> Result<Kept, ForwardError> {
+fn start(job: &Job, file: &CursorFile) -> Result<CursorState, ForwardError> {
     let sink = job.sink;
-    let mut kept = match file.load()? {
-        Stored::Cursor(kept) => {
-            if job.begin != Begin::End {
+    let mut state = match file.load()? {
+        Stored::Cursor(state) => {
+            if job.start != StartPosition::End {
                 tracing::warn!(
                     sink,
                     "--forward-from has no effect: there is a cursor already; to send a range again, use \
                      `trailkeeper forward {sink} --since … --until …`"
                 );
             }
-            kept
+            state
         }
         Stored::Nothing => {
-            let kept = Kept {
-                positions: begin(job)?,
+            let state = CursorState {
+                positions: start_positions(job)?,
                 is_provisional: true,
             };
-            file.store(&kept)?;
-            kept
+            file.store(&state)?;
+            state
         }
         Stored::Damaged { problem, before } => {
             let instead = match before {
@@ -394,24 +394,24 @@ fn start(job: &Job, file: &CursorFile) -> Result<Kept, ForwardError> {
                 None => "everything in the archive is sent again",
             };
             tracing::warn!(sink, "{} is damaged: {problem}; {instead}", file.path().display());
-            let kept = before.unwrap_or_default();
-            file.store(&kept)?;
-            kept
+            let state = before.unwrap_or_default();
+            file.store(&state)?;
+            state
         }
     };
-    if kept.positions.repair(&job.envelope.location.day_files()?)? {
-        file.store(&kept)?;
+    if state.positions.repair(&job.envelope.location.day_files()?)? {
+        file.store(&state)?;
     }
-    Ok(kept)
+    Ok(state)
 }
 
-fn begin(job: &Job) -> Result<Positions, ForwardError> {
+fn start_positions(job: &Job) -> Result<Positions, ForwardError> {
     let location = &job.envelope.location;
     let mut files = location.day_files()?;
-    let time = match job.begin {
-        Begin::Start => return Ok(Positions::default()),
-        Begin::End => return Ok(Positions::at_the_ends(&files)?),
-        Begin::Time(time) => time,
+    let time = match job.start {
+        StartPosition::Start => return Ok(Positions::default()),
+        StartPosition::End => return Ok(Positions::at_the_ends(&files)?),
+        StartPosition::Time(time) => time,
     };
     files.retain(|file| file.date <= time.date_naive());
     let mut positions = Positions::at_the_ends(&files)?;

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
-use super::sink::{AFTER_STOP, Settled, Sink, SinkError};
+use super::sink::{AFTER_STOP, BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
 use crate::fetch::credentials::{bare, without};
@@ -115,7 +115,12 @@ impl HttpSink {
     }
 
     /// Sends the batch; `done` and `put_aside` say how far it came when it fails.
-    fn send_all(&mut self, aside: &mut Undelivered, done: &mut usize, put_aside: &mut u64) -> Result<(), SinkError> {
+    fn send_all(
+        &mut self,
+        undelivered_file: &mut Undelivered,
+        done: &mut usize,
+        undelivered: &mut u64,
+    ) -> Result<(), SinkError> {
         while let rest = &self.batch.lines[*done..]
             && !rest.is_empty()
         {
@@ -139,9 +144,9 @@ impl HttpSink {
                     tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
                 AttemptError::Status { status: TOO_LARGE, .. } => {
-                    aside.keep(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
+                    undelivered_file.keep(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
                     *done += 1;
-                    *put_aside += 1;
+                    *undelivered += 1;
                 }
                 failure => return Err(SinkError::Refused(describe(&self.settings, &failure))),
             }
@@ -155,13 +160,13 @@ impl Sink for HttpSink {
         self.batch = batch;
     }
 
-    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
-        let (mut done, mut put_aside) = (0, 0);
-        let failure = self.send_all(aside, &mut done, &mut put_aside).err();
-        Settled {
+    fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
+        let (mut done, mut undelivered) = (0, 0);
+        let failure = self.send_all(undelivered_file, &mut done, &mut undelivered).err();
+        BatchAck {
             batch: std::mem::take(&mut self.batch),
             done,
-            put_aside,
+            undelivered,
             failure,
         }
     }

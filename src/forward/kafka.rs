@@ -18,7 +18,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::batch::Batch;
 use super::message::Envelope;
-use super::sink::{Settled, Sink, SinkError};
+use super::sink::{BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::KafkaSettings;
 use crate::env::Faults;
@@ -83,14 +83,14 @@ pub struct KafkaSink {
     setup: Setup,
     envelope: Envelope,
     session: Session,
-    under_way: VecDeque<UnderWay>,
+    in_flight: VecDeque<InFlight>,
     renewals: u32,
 }
 
 /// A batch that is out.
-struct UnderWay {
+struct InFlight {
     batch: Batch,
-    /// The lines before this one are done: confirmed, or put aside.
+    /// The lines before this one are done: confirmed, or kept as undelivered.
     done: usize,
     /// The lines from this one on were sent in the present session.
     sent_from: usize,
@@ -98,8 +98,8 @@ struct UnderWay {
     first: usize,
     /// Lines that the client may not send, because of their size.
     too_large: Vec<usize>,
-    /// How many lines were put aside.
-    put_aside: u64,
+    /// How many lines were kept as undelivered.
+    undelivered: u64,
 }
 
 /// What to do about lines that were not delivered.
@@ -132,7 +132,7 @@ impl KafkaSink {
             session: setup.session()?,
             setup,
             envelope: envelope.clone(),
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             renewals: 0,
         })
     }
@@ -146,7 +146,7 @@ impl KafkaSink {
     }
 
     fn send_again(&mut self) {
-        for out in &mut self.under_way {
+        for out in &mut self.in_flight {
             out.send(&mut self.session, &self.envelope);
         }
     }
@@ -155,32 +155,37 @@ impl KafkaSink {
     ///
     /// This takes two producers: the refusal of the batch was fatal to the first, since a gap is (the order of the lines
     /// rests on that), and the refusal of the line is to the second. The third goes on with what follows.
-    fn isolate(&mut self, until: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
-        let Some(mut out) = self.under_way.pop_front() else {
+    fn isolate(&mut self, until: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        let Some(mut out) = self.in_flight.pop_front() else {
             return Ok(());
         };
-        let result = self.send_singly(&mut out, until, aside);
-        self.under_way.push_front(out);
+        let result = self.send_singly(&mut out, until, undelivered_file);
+        self.in_flight.push_front(out);
         result?;
         self.send_again();
         Ok(())
     }
 
-    fn send_singly(&mut self, out: &mut UnderWay, until: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
+    fn send_singly(
+        &mut self,
+        out: &mut InFlight,
+        until: usize,
+        undelivered_file: &mut Undelivered,
+    ) -> Result<(), SinkError> {
         self.session = self.setup.session()?;
         while out.done <= until {
             let line = &out.batch.lines()[out.done..=out.done];
             let (_, too_large) = self.session.send(&self.envelope, &out.batch, line);
-            let outcome = self.session.settle();
+            let outcome = self.session.next_ack();
             match outcome.failures.first() {
-                None if outcome.is_stalled => return Err(self.session.refusal(None)),
+                None if outcome.is_stalled => return Err(self.session.refused(None)),
                 None if too_large.is_empty() => {}
-                None => out.put_aside(out.done, aside)?,
+                None => out.keep_undelivered(out.done, undelivered_file)?,
                 Some(failure) if failure.code == TOO_LARGE => {
-                    out.put_aside(out.done, aside)?;
+                    out.keep_undelivered(out.done, undelivered_file)?;
                     self.session = self.setup.session()?;
                 }
-                Some(failure) => return Err(self.session.refusal(Some(failure.code))),
+                Some(failure) => return Err(self.session.refused(Some(failure.code))),
             }
             out.done += 1;
         }
@@ -188,18 +193,18 @@ impl KafkaSink {
     }
 
     /// Deals with an oldest batch that was not confirmed as a whole; an error is final.
-    fn recover(&mut self, outcome: &Outcome, aside: &mut Undelivered) -> Result<(), SinkError> {
+    fn recover(&mut self, outcome: &Outcome, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         if outcome.done > 0 {
             self.renewals = 0;
         }
         if outcome.is_stalled {
-            return Err(self.session.refusal(None));
+            return Err(self.session.refused(None));
         }
         match verdict(&outcome.failures) {
-            Verdict::GiveUp(code) => Err(self.session.refusal(Some(code))),
+            Verdict::GiveUp(code) => Err(self.session.refused(Some(code))),
             Verdict::Isolate { last } => {
-                let until = self.under_way.front().map_or(0, |out| out.index_of(last));
-                self.isolate(until, aside)
+                let until = self.in_flight.front().map_or(0, |out| out.index_of(last));
+                self.isolate(until, undelivered_file)
             }
             Verdict::Renew if self.renewals < MOST_RENEWALS => {
                 self.renewals += 1;
@@ -209,22 +214,22 @@ impl KafkaSink {
             }
             Verdict::Renew => Err(self
                 .session
-                .refusal(outcome.failures.first().map(|failure| failure.code))),
+                .refused(outcome.failures.first().map(|failure| failure.code))),
         }
     }
 
     /// Settles the oldest batch; on an error it says itself how far it came.
-    fn settle_oldest(&mut self, aside: &mut Undelivered) -> Result<(), SinkError> {
+    fn acknowledge_oldest(&mut self, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         loop {
-            let outcome = self.session.settle();
-            if let Some(out) = self.under_way.front_mut() {
-                out.advance(outcome.done, aside)?;
+            let outcome = self.session.next_ack();
+            if let Some(out) = self.in_flight.front_mut() {
+                out.advance(outcome.done, undelivered_file)?;
             }
             if outcome.is_good() {
                 self.renewals = 0;
                 return Ok(());
             }
-            self.recover(&outcome, aside)?;
+            self.recover(&outcome, undelivered_file)?;
         }
     }
 }
@@ -235,32 +240,33 @@ impl Sink for KafkaSink {
     }
 
     fn send(&mut self, batch: Batch) {
-        let mut out = UnderWay {
+        let mut out = InFlight {
             batch,
             done: 0,
             sent_from: 0,
             first: 0,
             too_large: Vec::new(),
-            put_aside: 0,
+            undelivered: 0,
         };
         out.send(&mut self.session, &self.envelope);
-        self.under_way.push_back(out);
+        self.in_flight.push_back(out);
     }
 
-    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
-        let failure = self.settle_oldest(aside).err();
-        let out = self.under_way.pop_front();
-        let (batch, done, put_aside) = out.map_or_else(Default::default, |out| (out.batch, out.done, out.put_aside));
-        Settled {
+    fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
+        let failure = self.acknowledge_oldest(undelivered_file).err();
+        let out = self.in_flight.pop_front();
+        let (batch, done, undelivered) =
+            out.map_or_else(Default::default, |out| (out.batch, out.done, out.undelivered));
+        BatchAck {
             batch,
             done,
-            put_aside,
+            undelivered,
             failure,
         }
     }
 }
 
-impl UnderWay {
+impl InFlight {
     fn send(&mut self, session: &mut Session, envelope: &Envelope) {
         self.sent_from = self.done;
         let lines = &self.batch.lines()[self.sent_from..];
@@ -270,20 +276,20 @@ impl UnderWay {
     }
 
     /// So many lines of those that were sent in this session are done.
-    fn advance(&mut self, done: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
+    fn advance(&mut self, done: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         let done = self.sent_from + done;
         for index in std::mem::take(&mut self.too_large) {
             if index < done {
-                self.put_aside(index, aside)?;
+                self.keep_undelivered(index, undelivered_file)?;
             }
         }
         self.done = done;
         Ok(())
     }
 
-    fn put_aside(&mut self, index: usize, aside: &mut Undelivered) -> Result<(), SinkError> {
-        aside.keep(&self.batch, &self.batch.lines()[index], "larger than Kafka takes")?;
-        self.put_aside += 1;
+    fn keep_undelivered(&mut self, index: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        undelivered_file.keep(&self.batch, &self.batch.lines()[index], "larger than Kafka takes")?;
+        self.undelivered += 1;
         Ok(())
     }
 

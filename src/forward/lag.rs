@@ -68,7 +68,7 @@ impl Forwarded<'_> {
         let cursor = CursorFile::new(self.location, self.stream, sink);
         let (mut positions, problem) = match cursor.load()? {
             Stored::Nothing => return Ok(None),
-            Stored::Cursor(kept) => (kept.positions, None),
+            Stored::Cursor(state) => (state.positions, None),
             Stored::Damaged { problem, before } => {
                 let problem = format!(
                     "{} is damaged: {problem}; the next run repairs it, and sends some lines again",
@@ -137,7 +137,7 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
-    use super::super::cursor::Kept;
+    use super::super::cursor::CursorState;
     use super::*;
     use crate::record::Sameness;
 
@@ -175,12 +175,12 @@ mod tests {
 
         fn set_cursor(&self, positions: &[(&str, u64)]) {
             let positions = positions.iter().map(|(day, at)| (day.parse().unwrap(), *at)).collect();
-            let kept = Kept {
+            let state = CursorState {
                 positions,
                 is_provisional: false,
             };
             CursorFile::new(&self.location, "yandex-mail", "kafka")
-                .store(&kept)
+                .store(&state)
                 .unwrap();
         }
 

@@ -19,6 +19,6 @@ pub mod undelivered;
 #[cfg(test)]
 mod tests;
 
-pub use forwarder::{Begin, ForwardError, Forwarded, Forwarder, Job};
+pub use forwarder::{ForwardError, Forwarded, Forwarder, Job, StartPosition};
 pub use lag::Lag;
 pub use target::{AppendNotifier, ForwardContext, Forwarding, Target, Targets};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::cursor::{CursorError, Kept, Positions};
+use super::cursor::{CursorError, CursorState, Positions};
 use super::undelivered::Undelivered;
 use crate::archive::WriteError;
 
@@ -23,7 +23,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// The sink cannot be reached, or does not know.
-    fn restore(&mut self, local: &Kept) -> Result<Positions, SinkError> {
+    fn restore(&mut self, local: &CursorState) -> Result<Positions, SinkError> {
         Ok(local.positions.clone())
     }
 
@@ -32,31 +32,31 @@ pub trait Sink: Send {
 
     /// Waits until it is known what became of the oldest batch that was handed over.
     ///
-    /// Lines that the sink will never take are put aside before it says that they are done.
-    fn settle(&mut self, aside: &mut Undelivered) -> Settled;
+    /// Lines that the sink will never take are kept as undelivered before it says that they are done.
+    fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck;
 }
 
 /// What became of a batch.
 #[derive(Debug)]
-pub struct Settled {
+pub struct BatchAck {
     /// The batch.
     pub batch: Batch,
-    /// How many of its lines, from the first on, are done: confirmed, or put aside.
+    /// How many of its lines, from the first on, are done: confirmed, or kept as undelivered.
     pub done: usize,
-    /// How many of those were put aside.
-    pub put_aside: u64,
+    /// How many of those were kept as undelivered.
+    pub undelivered: u64,
     /// Why it is not all of them; then the sink takes nothing more.
     pub failure: Option<SinkError>,
 }
 
-impl Settled {
+impl BatchAck {
     /// All of it was confirmed.
     #[must_use]
-    pub fn whole(batch: Batch, put_aside: u64) -> Self {
+    pub fn whole(batch: Batch, undelivered: u64) -> Self {
         Self {
             done: batch.lines.len(),
             batch,
-            put_aside,
+            undelivered,
             failure: None,
         }
     }
@@ -85,7 +85,7 @@ pub enum SinkError {
     /// Nobody reads any more.
     #[error("the reader has gone away")]
     Closed,
-    /// A line could not be put aside.
+    /// A line could not be kept as undelivered.
     #[error(transparent)]
     Aside(#[from] WriteError),
     /// The cursor could not be read or written.

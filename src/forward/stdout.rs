@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::batch::{Batch, Line};
-use super::sink::{Settled, Sink, SinkError};
+use super::sink::{BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 
 /// Writes whole lines; a batch is confirmed when it is flushed.
@@ -43,18 +43,18 @@ impl<W: Write + Send> Sink for Output<W> {
         self.batch = batch;
     }
 
-    fn settle(&mut self, _: &mut Undelivered) -> Settled {
+    fn next_ack(&mut self, _: &mut Undelivered) -> BatchAck {
         let written = self.write();
-        let settled = Settled::whole(std::mem::take(&mut self.batch), 0);
+        let ack = BatchAck::whole(std::mem::take(&mut self.batch), 0);
         match written {
-            Ok(()) => settled,
-            Err(error) => Settled {
+            Ok(()) => ack,
+            Err(error) => BatchAck {
                 done: 0,
                 failure: Some(match error.kind() {
                     io::ErrorKind::BrokenPipe => SinkError::Closed,
                     _ => SinkError::Refused(format!("cannot write to standard output: {error}")),
                 }),
-                ..settled
+                ..ack
             },
         }
     }

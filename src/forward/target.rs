@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::forwarder::{Begin, ForwardError, Forwarded, Forwarder, Job};
+use super::forwarder::{ForwardError, Forwarded, Forwarder, Job, StartPosition};
 use super::http::HttpSink;
 use super::kafka::{self, KafkaSink};
 use super::message::Envelope;
@@ -37,7 +37,7 @@ pub struct Targets {
     /// The sinks.
     pub list: Vec<Target>,
     /// Where a stream begins that was never forwarded to one of them.
-    pub begin: Begin,
+    pub start: StartPosition,
     /// Only records of this time, once more, past the cursors.
     pub replay: Option<Range<DateTime<Utc>>>,
 }
@@ -158,7 +158,7 @@ impl Targets {
             envelope,
             shape: place.kind.shape,
             sink: target.name(),
-            begin: self.begin,
+            start: self.start,
             replay: self.replay.clone(),
             now: context.now,
         };

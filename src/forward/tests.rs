@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::batch::Batch;
-use super::cursor::{CursorFile, Kept, Positions, Stored};
+use super::cursor::{CursorFile, CursorState, Positions, Stored};
 use super::forwarder::*;
 use super::message::Envelope;
-use super::sink::{Settled, Sink, SinkError};
+use super::sink::{BatchAck, Sink, SinkError};
 use super::stdout::Output;
 use super::undelivered::Undelivered;
 use crate::archive::Location;
@@ -50,7 +50,7 @@ impl Catalog {
         self.append(day, &line(day, id));
     }
 
-    fn job(&self, begin: Begin) -> Job {
+    fn job(&self, begin: StartPosition) -> Job {
         Job {
             envelope: Envelope {
                 stream: "tfc",
@@ -59,24 +59,24 @@ impl Catalog {
             },
             shape: SHAPE,
             sink: "kafka",
-            begin,
+            start: begin,
             replay: None,
             now: "2025-06-12T00:00:00Z".parse().unwrap(),
         }
     }
 
-    fn open(&self, begin: Begin, sink: impl Sink + 'static) -> Forwarder {
+    fn open(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarder {
         let (_, shutdown) = shutdown::channel();
         let progress = Progress::hidden().forward("tfc", "kafka");
         Forwarder::open(self.job(begin), Box::new(sink), progress, shutdown).unwrap()
     }
 
-    fn forward(&self, begin: Begin, sink: impl Sink + 'static) -> Forwarded {
+    fn forward(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarded {
         self.open(begin, sink).run(|| false)
     }
 
     /// The ids that a sink which takes everything is sent.
-    fn sent(&self, begin: Begin) -> Vec<String> {
+    fn sent(&self, begin: StartPosition) -> Vec<String> {
         let world = World::default();
         let forwarded = self.forward(begin, world.sink(&[]));
         assert!(forwarded.failure.is_none(), "{forwarded:?}");
@@ -87,7 +87,7 @@ impl Catalog {
 
     fn stored(&self) -> Positions {
         match CursorFile::new(&self.location, "tfc", "kafka").load().unwrap() {
-            Stored::Cursor(kept) => kept.positions,
+            Stored::Cursor(state) => state.positions,
             other => panic!("{other:?}"),
         }
     }
@@ -106,8 +106,8 @@ enum Act {
         arrive: u8,
         confirm: u8,
     },
-    /// The first line is put aside.
-    PutAside,
+    /// The first line is kept as undelivered.
+    Undeliverable,
 }
 
 #[derive(Clone, Default)]
@@ -136,7 +136,7 @@ impl World {
         Script {
             world: self.clone(),
             script: script.iter().copied().collect(),
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
         }
     }
 }
@@ -144,7 +144,7 @@ impl World {
 struct Script {
     world: World,
     script: VecDeque<Act>,
-    under_way: VecDeque<Batch>,
+    in_flight: VecDeque<Batch>,
 }
 
 impl Script {
@@ -162,18 +162,18 @@ impl Sink for Script {
     }
 
     fn send(&mut self, batch: Batch) {
-        self.under_way.push_back(batch);
+        self.in_flight.push_back(batch);
     }
 
-    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
-        let batch = self.under_way.pop_front().unwrap();
+    fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
+        let batch = self.in_flight.pop_front().unwrap();
         let lines = batch.lines().len();
-        let (arrive, done, failure, put_aside) = match self.script.pop_front().unwrap_or(Act::Confirm) {
-            Act::PutAside if lines > 0 => {
-                aside.keep(&batch, &batch.lines()[0], "too large").unwrap();
+        let (arrive, done, failure, undelivered) = match self.script.pop_front().unwrap_or(Act::Confirm) {
+            Act::Undeliverable if lines > 0 => {
+                undelivered_file.keep(&batch, &batch.lines()[0], "too large").unwrap();
                 (1..lines, lines, None, 1)
             }
-            Act::Confirm | Act::PutAside => (0..lines, lines, None, 0),
+            Act::Confirm | Act::Undeliverable => (0..lines, lines, None, 0),
             Act::Fail { arrive, confirm } => {
                 let arrive = lines * usize::from(arrive) / 256;
                 let confirm = arrive * usize::from(confirm) / 256;
@@ -182,10 +182,10 @@ impl Sink for Script {
         };
         self.arrive(&batch, arrive);
         self.world.0.lock().unwrap().confirmed.update(&batch.end_of(done));
-        Settled {
+        BatchAck {
             batch,
             done,
-            put_aside,
+            undelivered,
             failure,
         }
     }
@@ -196,25 +196,28 @@ fn on_first_use_only_what_comes_later_is_sent_also_after_a_run_without_a_line() 
     let catalog = Catalog::new();
     catalog.add(DAYS[1], "old");
     catalog.append(DAYS[2], "half");
-    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+    assert_eq!(catalog.sent(StartPosition::End), Vec::<String>::new());
     catalog.append(DAYS[2], " repaired\n");
     catalog.add(DAYS[2], "new");
     catalog.add(DAYS[0], "late");
-    assert_eq!(catalog.sent(Begin::End), ["late", "new"]);
-    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+    assert_eq!(catalog.sent(StartPosition::End), ["late", "new"]);
+    assert_eq!(catalog.sent(StartPosition::End), Vec::<String>::new());
 }
 
 #[test]
 fn the_first_use_can_begin_at_the_start_or_at_a_time() {
     for (begin, expected) in [
-        (Begin::Start, &["a", "b", "c", "d"][..]),
-        (Begin::Time("2025-06-10T10:00:00Z".parse().unwrap()), &["b", "c", "d"]),
-        (Begin::Time("2025-06-10T10:00:01Z".parse().unwrap()), &["d"]),
+        (StartPosition::Start, &["a", "b", "c", "d"][..]),
         (
-            Begin::Time("2025-06-08T10:00:01Z".parse().unwrap()),
+            StartPosition::Time("2025-06-10T10:00:00Z".parse().unwrap()),
+            &["b", "c", "d"],
+        ),
+        (StartPosition::Time("2025-06-10T10:00:01Z".parse().unwrap()), &["d"]),
+        (
+            StartPosition::Time("2025-06-08T10:00:01Z".parse().unwrap()),
             &["a", "b", "c", "d"],
         ),
-        (Begin::Time("2025-07-08T10:00:01Z".parse().unwrap()), &[]),
+        (StartPosition::Time("2025-07-08T10:00:01Z".parse().unwrap()), &[]),
     ] {
         let catalog = Catalog::new();
         for (day, id) in [(0, "a"), (1, "b"), (1, "c"), (2, "d")] {
@@ -222,7 +225,7 @@ fn the_first_use_can_begin_at_the_start_or_at_a_time() {
         }
         assert_eq!(catalog.sent(begin), expected, "{begin:?}");
         // There is a cursor now: a beginning is no rewinding.
-        assert_eq!(catalog.sent(Begin::Start), Vec::<String>::new());
+        assert_eq!(catalog.sent(StartPosition::Start), Vec::<String>::new());
     }
 }
 
@@ -230,23 +233,23 @@ fn the_first_use_can_begin_at_the_start_or_at_a_time() {
 fn a_damaged_cursor_never_loses_a_line() {
     let catalog = Catalog::new();
     catalog.add(DAYS[0], "a");
-    assert_eq!(catalog.sent(Begin::Start), ["a"]);
+    assert_eq!(catalog.sent(StartPosition::Start), ["a"]);
     catalog.add(DAYS[0], "b");
-    assert_eq!(catalog.sent(Begin::End), ["b"]);
+    assert_eq!(catalog.sent(StartPosition::End), ["b"]);
     let path = catalog.folder.path().join(".trailkeeper/tfc.kafka.json");
     fs::write(&path, "{").unwrap();
-    assert_eq!(catalog.sent(Begin::End), ["b"], "from the cursor before");
+    assert_eq!(catalog.sent(StartPosition::End), ["b"], "from the cursor before");
     let previous = catalog.folder.path().join(".trailkeeper/tfc.kafka.previous.json");
     fs::write(&path, "{").unwrap();
     fs::write(&previous, "").unwrap();
-    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "from the start");
+    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "from the start");
     let elsewhere = r#"{"version":1,"stream":"tfc","sink":"kafka","days":{"2025-06-09":7}}"#;
     fs::write(&path, elsewhere).unwrap();
-    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "not after a newline");
+    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "not after a newline");
     fs::write(&path, elsewhere.replace(":7}", ":70000}")).unwrap();
-    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "past the end");
+    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "past the end");
     fs::write(&path, elsewhere.replace(":7}", ":18446744073709551615}")).unwrap();
-    assert_eq!(catalog.sent(Begin::End), ["a", "b"], "where no file can end");
+    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "where no file can end");
 }
 
 #[test]
@@ -254,14 +257,14 @@ fn a_beginning_is_still_one_when_the_cursor_after_it_is_damaged() {
     let catalog = Catalog::new();
     catalog.add(DAYS[0], "a");
     let cursor = CursorFile::new(&catalog.location, "tfc", "kafka");
-    let beginning = Kept {
+    let beginning = CursorState {
         positions: Positions::at_the_ends(&catalog.location.day_files().unwrap()).unwrap(),
         is_provisional: true,
     };
     cursor.store(&beginning).unwrap();
-    cursor.store(&Kept::default()).unwrap();
+    cursor.store(&CursorState::default()).unwrap();
     fs::write(cursor.path(), "{").unwrap();
-    drop(catalog.open(Begin::End, World::default().sink(&[])));
+    drop(catalog.open(StartPosition::End, World::default().sink(&[])));
     assert_eq!(cursor.load().unwrap(), Stored::Cursor(beginning));
 }
 
@@ -271,9 +274,9 @@ fn a_replay_sends_a_range_again_and_leaves_the_cursor_alone() {
     for (day, id) in DAYS.iter().zip(["a", "b", "c"]) {
         catalog.add(day, id);
     }
-    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+    assert_eq!(catalog.sent(StartPosition::End), Vec::<String>::new());
     let before = catalog.stored();
-    let mut job = catalog.job(Begin::End);
+    let mut job = catalog.job(StartPosition::End);
     job.replay = Some("2025-06-10T00:00:00Z".parse().unwrap().."2025-06-11T00:00:00Z".parse().unwrap());
     let (world, (_, shutdown)) = (World::default(), shutdown::channel());
     let progress = Progress::hidden().forward("tfc", "kafka");
@@ -289,7 +292,7 @@ fn a_replay_sends_a_range_again_and_leaves_the_cursor_alone() {
 fn a_replay_that_was_asked_to_stop_is_not_complete() {
     let catalog = Catalog::new();
     catalog.add(DAYS[0], "a");
-    let mut job = catalog.job(Begin::End);
+    let mut job = catalog.job(StartPosition::End);
     job.replay = Some("2025-06-09T00:00:00Z".parse().unwrap().."2025-06-11T00:00:00Z".parse().unwrap());
     let (world, (trigger, shutdown)) = (World::default(), shutdown::channel());
     let progress = Progress::hidden().forward("tfc", "kafka");
@@ -310,7 +313,7 @@ fn what_was_put_aside_is_kept_with_the_reason_and_passed() {
         catalog.add(DAYS[0], id);
     }
     let world = World::default();
-    let forwarded = catalog.forward(Begin::Start, world.sink(&[Act::PutAside]));
+    let forwarded = catalog.forward(StartPosition::Start, world.sink(&[Act::Undeliverable]));
     assert_eq!((forwarded.sent, forwarded.undelivered, forwarded.waiting), (1, 1, 0));
     assert_eq!(world.0.lock().unwrap().arrived.concat_ids(), ["b"]);
     let notes = fs::read_to_string(catalog.folder.path().join(".trailkeeper/tfc.undelivered.jsonl")).unwrap();
@@ -329,13 +332,18 @@ fn what_was_put_aside_is_kept_with_the_reason_and_passed() {
 fn a_second_forwarder_of_the_same_sink_is_refused_while_the_first_is_there() {
     let catalog = Catalog::new();
     let world = World::default();
-    let first = catalog.open(Begin::End, world.sink(&[]));
+    let first = catalog.open(StartPosition::End, world.sink(&[]));
     let (_, shutdown) = shutdown::channel();
     let progress = Progress::hidden().forward("tfc", "kafka");
-    let second = Forwarder::open(catalog.job(Begin::End), Box::new(world.sink(&[])), progress, shutdown);
+    let second = Forwarder::open(
+        catalog.job(StartPosition::End),
+        Box::new(world.sink(&[])),
+        progress,
+        shutdown,
+    );
     assert!(second.is_err_and(|error| error.is_held()));
     drop(first);
-    assert_eq!(catalog.sent(Begin::End), Vec::<String>::new());
+    assert_eq!(catalog.sent(StartPosition::End), Vec::<String>::new());
 }
 
 #[test]
@@ -349,7 +357,7 @@ fn a_failure_tells_how_many_lines_wait() {
         arrive: 255,
         confirm: 200,
     };
-    let forwarded = catalog.forward(Begin::Start, world.sink(&[fail]));
+    let forwarded = catalog.forward(StartPosition::Start, world.sink(&[fail]));
     assert_eq!((forwarded.sent, forwarded.waiting), (1, 2));
     assert_eq!(forwarded.failure.unwrap().to_string(), "away");
 }
@@ -360,13 +368,15 @@ fn what_is_appended_after_a_failure_waits_too() {
     catalog.add(DAYS[0], "a");
     let fail = Act::Fail { arrive: 0, confirm: 0 };
     let mut later = ["b", "c"].into_iter();
-    let forwarded = catalog.open(Begin::Start, World::default().sink(&[fail])).run(|| {
-        let appended = later.next();
-        appended.iter().for_each(|id| catalog.add(DAYS[1], id));
-        appended.is_some()
-    });
+    let forwarded = catalog
+        .open(StartPosition::Start, World::default().sink(&[fail]))
+        .run(|| {
+            let appended = later.next();
+            appended.iter().for_each(|id| catalog.add(DAYS[1], id));
+            appended.is_some()
+        });
     assert_eq!((forwarded.sent, forwarded.waiting), (0, 3));
-    assert_eq!(catalog.sent(Begin::End), ["a", "b", "c"]);
+    assert_eq!(catalog.sent(StartPosition::End), ["a", "b", "c"]);
 }
 
 #[test]
@@ -391,11 +401,11 @@ fn standard_output_gets_the_lines_themselves_and_a_closed_pipe_is_no_failure() {
     let whole = line(DAYS[0], "a") + &line(DAYS[0], "b");
     catalog.append(DAYS[0], &format!("junk\n{whole}half"));
     let written = Arc::new(Mutex::new(Vec::new()));
-    let cut = catalog.forward(Begin::Start, Output::new(Pipe(written.clone(), 20)));
+    let cut = catalog.forward(StartPosition::Start, Output::new(Pipe(written.clone(), 20)));
     assert!(cut.failure.is_none());
     assert_eq!((cut.sent, cut.waiting), (0, 3));
     written.lock().unwrap().clear();
-    let forwarded = catalog.forward(Begin::Start, Output::new(Pipe(written.clone(), usize::MAX)));
+    let forwarded = catalog.forward(StartPosition::Start, Output::new(Pipe(written.clone(), usize::MAX)));
     assert_eq!((forwarded.sent, forwarded.skipped), (2, 1));
     assert_eq!(*written.lock().unwrap(), whole.as_bytes());
 }
@@ -438,7 +448,7 @@ proptest! {
                     }
                 }
                 Step::Run(script) => {
-                    catalog.open(Begin::Start, world.sink(&script)).with_batches_of(batch).run(|| false);
+                    catalog.open(StartPosition::Start, world.sink(&script)).with_batches_of(batch).run(|| false);
                     let confirmed = world.0.lock().unwrap().confirmed.clone();
                     for (day, position) in catalog.stored().iter() {
                         prop_assert!(position <= confirmed.of(day), "{day}: {position} is ahead");

@@ -147,7 +147,7 @@ pub(super) struct Session {
     server: String,
     topic: String,
     partition: Option<i32>,
-    patience: Duration,
+    ack_timeout: Duration,
     shutdown: Shutdown,
     next: usize,
     message: Message,
@@ -173,7 +173,7 @@ impl Setup {
                 PartitionBy::Stream => Some(FIRST_PARTITION),
                 PartitionBy::Key => None,
             },
-            patience: settings.timeout,
+            ack_timeout: settings.timeout,
             shutdown: self.shutdown.clone(),
             next: 0,
             message: Message::default(),
@@ -242,7 +242,7 @@ impl Session {
                 Some((count, since)) if count == reported => since,
                 _ => moved.insert((reported, Instant::now())).1,
             };
-            if code != RDKafkaErrorCode::QueueFull || self.reports.is_hopeless(since) {
+            if code != RDKafkaErrorCode::QueueFull || self.reports.should_give_up(since) {
                 return Err(code);
             }
             self.reports.wait_a_moment();
@@ -251,28 +251,28 @@ impl Session {
     }
 
     /// Waits for the oldest lines that are out.
-    pub(super) fn settle(&self) -> Outcome {
-        self.reports.settle()
+    pub(super) fn next_ack(&self) -> Outcome {
+        self.reports.next_ack()
     }
 
     /// The sentence for lines that were not confirmed.
-    pub(super) fn refusal(&self, code: Option<RDKafkaErrorCode>) -> SinkError {
-        let trouble = self.reports.trouble();
-        let trouble = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
+    pub(super) fn refused(&self, code: Option<RDKafkaErrorCode>) -> SinkError {
+        let error = self.reports.error();
+        let error = error.map_or_else(String::new, |error| format!(": {error}"));
         let (server, topic) = (&self.server, &self.topic);
         let Some(code) = code.filter(|code| !is_silence(*code)) else {
-            return match self.reports.refusal() {
+            return match self.reports.refused() {
                 Some(reason) => SinkError::Refused(format!("Kafka at {server} cannot be used: {reason}")),
                 None if self.shutdown.is_requested() => SinkError::Stopped,
                 None => {
-                    let seconds = self.patience.as_secs_f64();
-                    SinkError::Refused(format!("Kafka at {server} confirmed nothing for {seconds} s{trouble}"))
+                    let seconds = self.ack_timeout.as_secs_f64();
+                    SinkError::Refused(format!("Kafka at {server} confirmed nothing for {seconds} s{error}"))
                 }
             };
         };
         let advice = advice(code);
         SinkError::Refused(format!(
-            "Kafka at {server} refused lines for the topic `{topic}`: {code}{trouble}{advice}"
+            "Kafka at {server} refused lines for the topic `{topic}`: {code}{error}{advice}"
         ))
     }
 

@@ -135,7 +135,7 @@ impl<'a> Prober<'a> {
 
     fn unreachable(&self) -> String {
         let server = &self.settings.server;
-        let (code, reason) = match self.heard().trouble.clone() {
+        let (code, reason) = match self.heard().error.clone() {
             // A failed handshake is told as a failed transport at times.
             Some((_, reason)) if reason.contains("SSL routines") => (RDKafkaErrorCode::SSL, format!(": {reason}")),
             Some((code, reason)) => (code, format!(": {reason}")),
@@ -225,7 +225,7 @@ fn problem_of(metadata: &Metadata, topic: &str) -> Option<String> {
 #[derive(Debug, Default)]
 struct Heard {
     /// What was said of a connection last.
-    trouble: Option<(RDKafkaErrorCode, String)>,
+    error: Option<(RDKafkaErrorCode, String)>,
     /// No broker could be reached.
     are_all_down: bool,
     /// The broker gave a producer id.
@@ -253,7 +253,7 @@ impl ClientContext for Listener {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         self.note(|heard| match code {
             RDKafkaErrorCode::AllBrokersDown => heard.are_all_down = true,
-            code => heard.trouble = Some((code, reason.to_owned())),
+            code => heard.error = Some((code, reason.to_owned())),
         });
     }
 

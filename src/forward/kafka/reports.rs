@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Reports {
     state: Mutex<State>,
     changed: Condvar,
-    patience: Duration,
+    ack_timeout: Duration,
     shutdown: Shutdown,
 }
 
@@ -28,7 +28,7 @@ struct State {
     /// How many reports have come in all; when it stands still, nothing is confirmed.
     reported: u64,
     /// What the client said of its connection to the brokers last.
-    trouble: Option<String>,
+    error: Option<String>,
     /// What it said when a broker, or the client itself, would not have such a connection.
     refusal: Option<String>,
     /// Whether no broker could be reached, once.
@@ -74,27 +74,27 @@ impl Outcome {
 }
 
 impl Reports {
-    /// Those of a producer that may confirm nothing for as long as `patience`, or for a moment once it is to stop.
-    pub(super) fn new(patience: Duration, shutdown: Shutdown) -> Self {
+    /// Those of a producer that may confirm nothing for as long as `ack_timeout`, or for a moment once a shutdown was asked for.
+    pub(super) fn new(ack_timeout: Duration, shutdown: Shutdown) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
-            patience,
+            ack_timeout,
             shutdown,
         }
     }
 
     /// How long nothing may be confirmed, as things are.
-    fn patience(&self) -> Duration {
+    fn ack_timeout(&self) -> Duration {
         match self.shutdown.is_requested() {
-            true => self.patience.min(AFTER_STOP),
-            false => self.patience,
+            true => self.ack_timeout.min(AFTER_STOP),
+            false => self.ack_timeout,
         }
     }
 
     /// Whether it is no use to wait any longer, when nothing was confirmed `since` then.
-    pub(super) fn is_hopeless(&self, since: Instant) -> bool {
-        self.refusal().is_some() || since.elapsed() >= self.patience()
+    pub(super) fn should_give_up(&self, since: Instant) -> bool {
+        self.refused().is_some() || since.elapsed() >= self.ack_timeout()
     }
 
     /// `count` lines with numbers from `first` on are going out.
@@ -129,10 +129,10 @@ impl Reports {
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             state.all_down = true;
             // This says less than what was said of each broker before.
-            state.trouble.get_or_insert_with(|| reason.to_owned());
+            state.error.get_or_insert_with(|| reason.to_owned());
         } else {
-            state.trouble = Some(reason.to_owned());
-            if is_refusal(code, reason) {
+            state.error = Some(reason.to_owned());
+            if is_refused(code, reason) {
                 state.refusal = Some(reason.to_owned());
             }
         }
@@ -140,12 +140,12 @@ impl Reports {
     }
 
     /// What it said of that last.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.state().trouble.clone()
+    pub(super) fn error(&self) -> Option<String> {
+        self.state().error.clone()
     }
 
     /// Why waiting will not help: all brokers were tried, one of them would not have us, and none was of use so far.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(super) fn refused(&self) -> Option<String> {
         let state = self.state();
         let is_useless = state.all_down && state.reported == 0;
         state.refusal.clone().filter(|_| is_useless)
@@ -163,7 +163,7 @@ impl Reports {
     }
 
     /// Waits for the reports of the oldest batch, for as long as reports keep coming, and forgets it.
-    pub(super) fn settle(&self) -> Outcome {
+    pub(super) fn next_ack(&self) -> Outcome {
         let mut since = Instant::now();
         let mut state = self.state();
         loop {
@@ -171,13 +171,13 @@ impl Reports {
             if state.batches.front().is_none_or(|out| out.left == 0) {
                 return state.forget(false);
             }
-            let waited = self.changed.wait_timeout(state, TICK.min(self.patience));
+            let waited = self.changed.wait_timeout(state, TICK.min(self.ack_timeout));
             drop(waited);
-            let is_hopeless = self.is_hopeless(since);
+            let should_give_up = self.should_give_up(since);
             state = self.state();
             if state.reported != reported {
                 since = Instant::now();
-            } else if is_hopeless {
+            } else if should_give_up {
                 return state.forget(true);
             }
         }
@@ -199,7 +199,7 @@ impl State {
 
 /// Whether the same connection would be refused again: a wrong password, an unknown authority. A connection that broke
 /// off during the handshake is none of these: a broker that restarts does so.
-fn is_refusal(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {
+fn is_refused(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {
     match code {
         Some(RDKafkaErrorCode::Authentication) => true,
         Some(RDKafkaErrorCode::SSL) => !reason.contains("Disconnected"),
@@ -226,9 +226,9 @@ impl Out {
 mod tests {
     use super::*;
 
-    fn reports(patience: Duration) -> Reports {
+    fn reports(ack_timeout: Duration) -> Reports {
         let (_, shutdown) = crate::shutdown::channel();
-        Reports::new(patience, shutdown)
+        Reports::new(ack_timeout, shutdown)
     }
 
     const SHORT: Duration = Duration::from_millis(1);
@@ -251,7 +251,7 @@ mod tests {
             reports.report(number, None);
         }
         for count in [3, 1, 0] {
-            let outcome = reports.settle();
+            let outcome = reports.next_ack();
             assert!(outcome.is_good());
             assert_eq!(outcome.done, count);
         }
@@ -269,7 +269,7 @@ mod tests {
         ] {
             reports.report(number, code);
         }
-        let outcome = reports.settle();
+        let outcome = reports.next_ack();
         assert_eq!((outcome.done, outcome.failures), (1, vec![failure(1), failure(3)]));
     }
 
@@ -278,7 +278,7 @@ mod tests {
         let reports = reports(SHORT);
         reports.expect(0, 2);
         reports.report(0, None);
-        let outcome = reports.settle();
+        let outcome = reports.next_ack();
         assert_eq!((outcome.done, outcome.is_stalled), (1, true));
     }
 
@@ -295,26 +295,26 @@ mod tests {
             let reports = reports(LONG);
             reports.expect(0, 1);
             reports.note_trouble(Some(code), reason);
-            assert_eq!(reports.refusal(), None, "another broker may do");
+            assert_eq!(reports.refused(), None, "another broker may do");
             reports.note_trouble(Some(AllBrokersDown), "1/1 brokers are down");
-            assert_eq!(reports.refusal(), is_final.then(|| reason.to_owned()));
-            assert_eq!(reports.trouble(), Some(reason.to_owned()));
+            assert_eq!(reports.refused(), is_final.then(|| reason.to_owned()));
+            assert_eq!(reports.error(), Some(reason.to_owned()));
             if is_final {
-                assert!(reports.settle().is_stalled);
+                assert!(reports.next_ack().is_stalled);
             }
             reports.report(0, None);
-            assert_eq!(reports.refusal(), None, "it did work");
+            assert_eq!(reports.refused(), None, "it did work");
         }
     }
 
     #[test]
-    fn a_wish_to_stop_shortens_the_patience() {
+    fn a_shutdown_shortens_the_ack_timeout() {
         let (trigger, shutdown) = crate::shutdown::channel();
         let reports = Reports::new(LONG, shutdown);
         let long_ago = Instant::now().checked_sub(AFTER_STOP).unwrap();
-        assert!(!reports.is_hopeless(long_ago));
+        assert!(!reports.should_give_up(long_ago));
         trigger.trigger();
-        assert!(reports.is_hopeless(long_ago));
-        assert!(!reports.is_hopeless(Instant::now()));
+        assert!(reports.should_give_up(long_ago));
+        assert!(!reports.should_give_up(Instant::now()));
     }
 }

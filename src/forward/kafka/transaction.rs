@@ -20,9 +20,9 @@ use super::client::{Context, FIRST_PARTITION, Session, Setup, base_config, expla
 use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, verdict};
 use crate::config::KafkaSettings;
 use crate::forward::batch::Batch;
-use crate::forward::cursor::{CursorError, Kept, Positions};
+use crate::forward::cursor::{CursorError, CursorState, Positions};
 use crate::forward::message::Envelope;
-use crate::forward::sink::{Settled, Sink, SinkError};
+use crate::forward::sink::{BatchAck, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
 use crate::shutdown::Shutdown;
 
@@ -48,7 +48,7 @@ pub(super) struct Transactional {
 
 /// Why a transaction did not come through.
 #[derive(Debug)]
-enum Trouble {
+enum TransactionError {
     /// It must be aborted and can then be tried again.
     Abort(SinkError),
     /// The producer can be used no more.
@@ -59,9 +59,9 @@ enum Trouble {
     GiveUp(SinkError),
 }
 
-impl From<SinkError> for Trouble {
+impl From<SinkError> for TransactionError {
     fn from(error: SinkError) -> Self {
-        Trouble::GiveUp(error)
+        TransactionError::GiveUp(error)
     }
 }
 
@@ -92,7 +92,7 @@ impl Transactional {
         self.session = None;
         let session = self.session.insert(self.setup.session()?);
         let begun = call(session, &self.id, |producer| producer.init_transactions(SLICE));
-        begun.map_err(Trouble::into_error)
+        begun.map_err(TransactionError::into_error)
     }
 
     /// Reads the cursor of these years from Kafka.
@@ -115,34 +115,36 @@ impl Transactional {
     }
 
     /// Sends lines of the batch and commits them with the cursor behind them, whatever it takes.
-    fn deliver(&mut self, lines: Range<usize>, aside: &mut Undelivered) -> Result<u64, SinkError> {
+    fn deliver(&mut self, lines: Range<usize>, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
         let mut after = self.committed.clone();
         after.update(&self.batch.end_of(lines.end));
         let mut tries = 0;
         loop {
-            let trouble = match self.attempt(lines.clone(), &after, aside) {
-                Ok(put_aside) => {
+            let error = match self.attempt(lines.clone(), &after, undelivered_file) {
+                Ok(undelivered) => {
                     self.committed = after;
-                    return Ok(put_aside);
+                    return Ok(undelivered);
                 }
-                Err(trouble) => trouble,
+                Err(error) => error,
             };
             tries += 1;
-            match trouble {
-                Trouble::GiveUp(error) => {
+            match error {
+                TransactionError::GiveUp(error) => {
                     // The coordinator would abort it anyway; this spares consumers the wait, where it is quickly done.
                     if let Some(session) = &self.session {
                         let _ = session.producer.abort_transaction(SLICE);
                     }
                     return Err(error);
                 }
-                Trouble::Abort(error) | Trouble::Renew(error) if tries > MOST_RENEWALS => return Err(error),
-                Trouble::TooLarge => {
-                    self.recover(false)?;
-                    return self.split(lines, aside);
+                TransactionError::Abort(error) | TransactionError::Renew(error) if tries > MOST_RENEWALS => {
+                    return Err(error);
                 }
-                Trouble::Abort(error) => self.note(&error).recover(false)?,
-                Trouble::Renew(error) => self.note(&error).recover(true)?,
+                TransactionError::TooLarge => {
+                    self.recover(false)?;
+                    return self.split(lines, undelivered_file);
+                }
+                TransactionError::Abort(error) => self.note(&error).recover(false)?,
+                TransactionError::Renew(error) => self.note(&error).recover(true)?,
             }
             if self.reaches(&after) {
                 return Ok(0);
@@ -172,8 +174,13 @@ impl Transactional {
         after.iter().all(|(day, position)| self.committed.of(day) >= position)
     }
 
-    /// One transaction; gives how many lines were put aside.
-    fn attempt(&mut self, lines: Range<usize>, after: &Positions, aside: &mut Undelivered) -> Result<u64, Trouble> {
+    /// One transaction; gives how many lines were kept as undelivered.
+    fn attempt(
+        &mut self,
+        lines: Range<usize>,
+        after: &Positions,
+        undelivered_file: &mut Undelivered,
+    ) -> Result<u64, TransactionError> {
         let Self {
             session,
             envelope,
@@ -181,20 +188,22 @@ impl Transactional {
             ..
         } = self;
         let Some(session) = session else {
-            return Err(Trouble::Renew(SinkError::Refused("there is no Kafka producer".into())));
+            return Err(TransactionError::Renew(SinkError::Refused(
+                "there is no Kafka producer".into(),
+            )));
         };
         call(session, &self.id, |producer| producer.begin_transaction())?;
         let sent = &batch.lines()[lines.clone()];
         let (_, too_large) = session.send(envelope, batch, sent);
-        let outcome = session.settle();
+        let outcome = session.next_ack();
         if outcome.is_stalled {
-            return Err(Trouble::GiveUp(session.refusal(None)));
+            return Err(TransactionError::GiveUp(session.refused(None)));
         }
         if !outcome.is_good() {
             return Err(judge_failures(session, &self.id, verdict(&outcome.failures)));
         }
         for index in &too_large {
-            let kept = aside.keep(batch, &sent[*index], "larger than Kafka takes");
+            let kept = undelivered_file.keep(batch, &sent[*index], "larger than Kafka takes");
             kept.map_err(SinkError::from)?;
         }
         let years: Vec<_> = ledger::years(&batch.end_of(lines.end));
@@ -203,26 +212,26 @@ impl Transactional {
     }
 
     /// Adds the cursor of these years to the open transaction, and commits it.
-    fn commit(&mut self, years: &[i32], positions: &Positions) -> Result<(), Trouble> {
+    fn commit(&mut self, years: &[i32], positions: &Positions) -> Result<(), TransactionError> {
         let missing: Vec<_> = years
             .iter()
             .copied()
             .filter(|year| !self.groups.contains_key(year))
             .collect();
         self.read_back(&missing)?;
-        let patience = self.setup.settings.timeout;
+        let ack_timeout = self.setup.settings.timeout;
         let Some(session) = &self.session else { return Ok(()) };
         for year in years {
             let Some(group) = self.groups.get(year) else { continue };
             let offsets = offsets(&self.setup.topic, *year, positions)?;
             call(session, &self.id, |producer| {
-                producer.send_offsets_to_transaction(&offsets, group, patience)
+                producer.send_offsets_to_transaction(&offsets, group, ack_timeout)
             })?;
         }
         call(session, &self.id, |producer| producer.commit_transaction(SLICE))
     }
 
-    fn abort(&self) -> Result<(), Trouble> {
+    fn abort(&self) -> Result<(), TransactionError> {
         match &self.session {
             Some(session) => call(session, &self.id, |producer| producer.abort_transaction(SLICE)),
             None => Ok(()),
@@ -230,24 +239,25 @@ impl Transactional {
     }
 
     /// A broker that found a batch too large does not say which line it was: halves are tried.
-    fn split(&mut self, lines: Range<usize>, aside: &mut Undelivered) -> Result<u64, SinkError> {
+    fn split(&mut self, lines: Range<usize>, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
         if lines.len() > 1 {
             let middle = lines.start + lines.len() / 2;
-            return Ok(self.deliver(lines.start..middle, aside)? + self.deliver(middle..lines.end, aside)?);
+            return Ok(self.deliver(lines.start..middle, undelivered_file)?
+                + self.deliver(middle..lines.end, undelivered_file)?);
         }
-        aside.keep(&self.batch, &self.batch.lines()[lines.start], "larger than Kafka takes")?;
+        undelivered_file.keep(&self.batch, &self.batch.lines()[lines.start], "larger than Kafka takes")?;
         // The cursor passes it in Kafka with the next line.
         self.committed.update(&self.batch.end_of(lines.end));
         Ok(1)
     }
 
-    /// Sends the whole batch; tells how many lines are done and how many of those were put aside.
-    fn send_all(&mut self, aside: &mut Undelivered) -> Result<u64, SinkError> {
+    /// Sends the whole batch; tells how many lines are done and how many of those were kept as undelivered.
+    fn send_all(&mut self, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
         if self.batch.lines().is_empty() {
             self.committed.update(&self.batch.end);
             return Ok(0);
         }
-        self.deliver(0..self.batch.lines().len(), aside)
+        self.deliver(0..self.batch.lines().len(), undelivered_file)
     }
 
     /// How many lines of the batch are behind what is committed.
@@ -258,7 +268,7 @@ impl Transactional {
 }
 
 impl Sink for Transactional {
-    fn restore(&mut self, local: &Kept) -> Result<Positions, SinkError> {
+    fn restore(&mut self, local: &CursorState) -> Result<Positions, SinkError> {
         self.begin_session()?;
         let files = self.envelope.location.day_files().map_err(CursorError::from)?;
         let mut years = ledger::years(&local.positions);
@@ -292,16 +302,16 @@ impl Sink for Transactional {
         self.batch = batch;
     }
 
-    fn settle(&mut self, aside: &mut Undelivered) -> Settled {
-        let result = self.send_all(aside);
+    fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
+        let result = self.send_all(undelivered_file);
         let done = self.done();
         let batch = std::mem::take(&mut self.batch);
         match result {
-            Ok(put_aside) => Settled::whole(batch, put_aside),
-            Err(failure) => Settled {
+            Ok(undelivered) => BatchAck::whole(batch, undelivered),
+            Err(failure) => BatchAck {
                 batch,
                 done,
-                put_aside: 0,
+                undelivered: 0,
                 failure: Some(failure),
             },
         }
@@ -313,34 +323,34 @@ impl Transactional {
     fn begin_and_commit(&mut self, positions: &Positions) -> Result<(), SinkError> {
         if let Some(session) = &self.session {
             let begun = call(session, &self.id, |producer| producer.begin_transaction());
-            begun.map_err(Trouble::into_error)?;
+            begun.map_err(TransactionError::into_error)?;
         }
         self.commit(&ledger::years(positions), positions)
-            .map_err(Trouble::into_error)
+            .map_err(TransactionError::into_error)
     }
 }
 
-impl Trouble {
+impl TransactionError {
     fn into_error(self) -> SinkError {
         match self {
-            Trouble::Abort(error) | Trouble::Renew(error) | Trouble::GiveUp(error) => error,
-            Trouble::TooLarge => SinkError::Refused("Kafka found a line too large".into()),
+            TransactionError::Abort(error) | TransactionError::Renew(error) | TransactionError::GiveUp(error) => error,
+            TransactionError::TooLarge => SinkError::Refused("Kafka found a line too large".into()),
         }
     }
 }
 
 /// What lines that were not delivered mean for their transaction.
-fn judge_failures(session: &Session, id: &str, verdict: Verdict) -> Trouble {
+fn judge_failures(session: &Session, id: &str, verdict: Verdict) -> TransactionError {
     if let Some((code, reason)) = session.fatal() {
         return match is_fenced(code) {
-            true => Trouble::GiveUp(fenced(id, reason)),
-            false => Trouble::Renew(SinkError::Refused(reason)),
+            true => TransactionError::GiveUp(fenced(id, reason)),
+            false => TransactionError::Renew(SinkError::Refused(reason)),
         };
     }
     match verdict {
-        Verdict::Isolate { .. } => Trouble::TooLarge,
-        Verdict::GiveUp(code) => Trouble::GiveUp(session.refusal(Some(code))),
-        Verdict::Renew => Trouble::Abort(session.refusal(Some(RDKafkaErrorCode::InvalidTransactionalState))),
+        Verdict::Isolate { .. } => TransactionError::TooLarge,
+        Verdict::GiveUp(code) => TransactionError::GiveUp(session.refused(Some(code))),
+        Verdict::Renew => TransactionError::Abort(session.refused(Some(RDKafkaErrorCode::InvalidTransactionalState))),
     }
 }
 
@@ -351,7 +361,7 @@ fn call(
     session: &Session,
     id: &str,
     act: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
-) -> Result<(), Trouble> {
+) -> Result<(), TransactionError> {
     let begun = Instant::now();
     loop {
         let error = match act(&session.producer) {
@@ -359,43 +369,43 @@ fn call(
             Err(error) => error,
         };
         let is_retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-        if !is_retriable || session.reports.is_hopeless(begun) {
+        if !is_retriable || session.reports.should_give_up(begun) {
             return Err(judge(session, id, &error));
         }
         thread::sleep(PAUSE);
     }
 }
 
-fn judge(session: &Session, id: &str, error: &KafkaError) -> Trouble {
+fn judge(session: &Session, id: &str, error: &KafkaError) -> TransactionError {
     let fatal = session.fatal();
     let code = error.rdkafka_error_code();
     if let Some((code, reason)) = &fatal
         && is_fenced(*code)
     {
-        return Trouble::GiveUp(fenced(id, reason.clone()));
+        return TransactionError::GiveUp(fenced(id, reason.clone()));
     }
     if code.is_some_and(is_fenced) {
-        return Trouble::GiveUp(fenced(id, explain(error)));
+        return TransactionError::GiveUp(fenced(id, explain(error)));
     }
     if let KafkaError::Transaction(native) = error {
         if native.code() == TOO_LARGE {
-            return Trouble::TooLarge;
+            return TransactionError::TooLarge;
         }
         if is_authorization(native.code()) {
-            return Trouble::GiveUp(session.refusal(Some(native.code())));
+            return TransactionError::GiveUp(session.refused(Some(native.code())));
         }
         if native.is_fatal() || fatal.is_some() {
-            return Trouble::Renew(SinkError::Refused(explain(error)));
+            return TransactionError::Renew(SinkError::Refused(explain(error)));
         }
         if native.txn_requires_abort() {
-            return Trouble::Abort(SinkError::Refused(explain(error)));
+            return TransactionError::Abort(SinkError::Refused(explain(error)));
         }
         if native.is_retriable() {
-            return Trouble::GiveUp(session.refusal(None));
+            return TransactionError::GiveUp(session.refused(None));
         }
-        return Trouble::GiveUp(SinkError::Refused(explain(error)));
+        return TransactionError::GiveUp(SinkError::Refused(explain(error)));
     }
-    Trouble::Abort(SinkError::Refused(explain(error)))
+    TransactionError::Abort(SinkError::Refused(explain(error)))
 }
 
 fn is_fenced(code: RDKafkaErrorCode) -> bool {

@@ -200,7 +200,7 @@ fn a_wrong_password_is_told_and_the_right_one_works() {
     outbox.assert_exactly_once(&broker.all(TOPIC));
 }
 
-/// The notes about lines that were put aside.
+/// The notes about lines that were kept as undelivered.
 pub(super) fn undelivered(outbox: &Outbox) -> Vec<Value> {
     let notes = fs::read_to_string(outbox.path(".trailkeeper/tfc_audit.undelivered.jsonl")).unwrap();
     notes.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -227,7 +227,7 @@ fn a_line_above_the_clients_limit_is_put_aside_and_the_rest_is_delivered() {
         (&json!("kafka"), &json!("larger than Kafka takes"))
     );
     assert_eq!(notes[0]["record"], serde_json::from_str::<Value>(&large).unwrap());
-    assert_eq!(outbox.forward(0)["undelivered"], 0, "it is put aside once");
+    assert_eq!(outbox.forward(0)["undelivered"], 0, "it is kept as undelivered once");
 }
 
 #[test]
