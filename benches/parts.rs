@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use trailkeeper::archive::{Archive, Location};
-use trailkeeper::env::{Env, Faults};
+use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::line::Scanner;
 use trailkeeper::record::Reader;
 use trailkeeper::sandbox::{Api, samples};
@@ -39,7 +39,7 @@ fn mail() -> Option<Arc<dyn Source>> {
         ("OAUTH_TOKEN_ARG", "invented"),
         ("ORGANIZATION_ID_ARG", "1000001"),
     ];
-    (SOURCES[0].configure)(&Env::from_pairs(variables), &mut Faults::default())
+    (SOURCES[0].configure)(&Env::from_pairs(variables), &mut ConfigErrors::default())
 }
 
 fn parts(criterion: &mut Criterion) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::{RawValue, Value};
 use trailkeeper::archive::{Archive, Batch, Location, Lock};
-use trailkeeper::env::{Env, Faults};
+use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::line::scan;
 use trailkeeper::record::{Reader, Record, Rejected};
 use trailkeeper::source::{Authorization, Next, PageRequest, PageSize, Position, SOURCES, Source, read_page};
@@ -42,8 +42,8 @@ static CONFIGURED: LazyLock<Vec<Arc<dyn Source>>> = LazyLock::new(|| {
         ("TFC_ORG_TOKEN", "token"),
     ]);
     let configure = |kind: &trailkeeper::source::Kind| {
-        let mut faults = Faults::default();
-        (kind.configure)(&env, &mut faults).unwrap_or_else(|| panic!("{faults}"))
+        let mut errors = ConfigErrors::default();
+        (kind.configure)(&env, &mut errors).unwrap_or_else(|| panic!("{errors}"))
     };
     SOURCES.iter().map(configure).collect()
 });

@@ -57,7 +57,7 @@ pub type KeyPath = &'static [&'static str];
 /// A text is not one JSON value (RFC 8259).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON: {what} at byte {offset}")]
-pub struct Malformed {
+pub struct JsonError {
     /// Where, in bytes from the start of the text.
     pub offset: usize,
     /// What is wrong there, for people.
@@ -95,7 +95,7 @@ pub struct Scan {
 /// # Errors
 ///
 /// The text is not exactly one JSON value; `line` is then as it was.
-pub fn scan(json: &str, wanted: &[KeyPath], line: &mut String) -> Result<Scan, Malformed> {
+pub fn scan(json: &str, wanted: &[KeyPath], line: &mut String) -> Result<Scan, JsonError> {
     let mut scanner = Scanner::new(wanted);
     let content = scanner.scan(json, line)?;
     Ok(Scan {
@@ -133,7 +133,7 @@ impl Scanner {
     /// # Errors
     ///
     /// The text is not exactly one JSON value; `line` is then as it was.
-    pub fn scan(&mut self, json: &str, line: &mut String) -> Result<u128, Malformed> {
+    pub fn scan(&mut self, json: &str, line: &mut String) -> Result<u128, JsonError> {
         let line_start = line.len();
         let mut input = Input::new(json);
         let content = self.scan_value(&mut input, line)?;
@@ -146,7 +146,7 @@ impl Scanner {
     }
 
     /// The same for a value that something may follow.
-    fn scan_value(&mut self, input: &mut Input<'_>, line: &mut String) -> Result<u128, Malformed> {
+    fn scan_value(&mut self, input: &mut Input<'_>, line: &mut String) -> Result<u128, JsonError> {
         self.open.clear();
         self.members.clear();
         self.sequences.make_room();
@@ -265,7 +265,7 @@ struct Pass<'a, 'text> {
 }
 
 impl Pass<'_, '_> {
-    fn run(&mut self) -> Result<u128, Malformed> {
+    fn run(&mut self) -> Result<u128, JsonError> {
         loop {
             if let Some(value) = self.start_value()?
                 && let Some(content) = self.end_value(value)?
@@ -277,7 +277,7 @@ impl Pass<'_, '_> {
 
     /// Reads a value whole and gives it, or, where an array or object has something in it, reads up to the first value
     /// inside.
-    fn start_value(&mut self) -> Result<Option<Value>, Malformed> {
+    fn start_value(&mut self) -> Result<Option<Value>, JsonError> {
         self.input.skip_space();
         match self.input.peek() {
             Some(b'"') => self.string().map(Some),
@@ -294,7 +294,7 @@ impl Pass<'_, '_> {
 
     /// Hands a value to what it is in, which may end with it, and so on outwards; gives the hash of the whole text's
     /// value once it has ended.
-    fn end_value(&mut self, mut value: Value) -> Result<Option<u128>, Malformed> {
+    fn end_value(&mut self, mut value: Value) -> Result<Option<u128>, JsonError> {
         while !self.scanner.open.is_empty() {
             self.hand_over(value);
             match self.after_value()? {
@@ -330,7 +330,7 @@ impl Pass<'_, '_> {
     }
 
     /// Reads what stands between a value and the next one, or the end of what both are in.
-    fn after_value(&mut self) -> Result<After, Malformed> {
+    fn after_value(&mut self) -> Result<After, JsonError> {
         if let Taken::Key = self.take_expected()? {
             return Ok(After::Value);
         }
@@ -354,7 +354,7 @@ impl Pass<'_, '_> {
         }
     }
 
-    fn start_object(&mut self) -> Result<Option<u128>, Malformed> {
+    fn start_object(&mut self) -> Result<Option<u128>, JsonError> {
         self.input.advance(1);
         self.line.push('{');
         let first_member = self.scanner.members.len();
@@ -389,7 +389,7 @@ impl Pass<'_, '_> {
 
     /// Reads members for as long as what stands before their values is what stood there in an object read before, and
     /// their values are strings.
-    fn take_expected(&mut self) -> Result<Taken, Malformed> {
+    fn take_expected(&mut self) -> Result<Taken, JsonError> {
         let Scanner {
             wanted,
             open,
@@ -428,7 +428,7 @@ impl Pass<'_, '_> {
     }
 
     /// Reads a key and its colon; what stands between the last value, or the bracket, and the key began at `start`.
-    fn read_key(&mut self, start: Start) -> Result<(), Malformed> {
+    fn read_key(&mut self, start: Start) -> Result<(), JsonError> {
         self.input.skip_space();
         if self.input.peek() != Some(b'"') {
             return Err(self.input.malformed("no key where one should stand"));
@@ -499,13 +499,13 @@ impl Pass<'_, '_> {
         }
     }
 
-    fn string(&mut self) -> Result<Value, Malformed> {
+    fn string(&mut self) -> Result<Value, JsonError> {
         let start = self.line.len();
         text::copy_string(self.input, self.line)?;
         Ok(Value::string(start, self.line))
     }
 
-    fn number(&mut self) -> Result<u128, Malformed> {
+    fn number(&mut self) -> Result<u128, JsonError> {
         let number = Number::read(self.input)?;
         self.line.push_str(number.text());
         if number.is_canonical() {
@@ -517,7 +517,7 @@ impl Pass<'_, '_> {
         Ok(xxh3_128(scratch))
     }
 
-    fn literal(&mut self, word: &str) -> Result<u128, Malformed> {
+    fn literal(&mut self, word: &str) -> Result<u128, JsonError> {
         if !self.input.rest().starts_with(word.as_bytes()) {
             return Err(self.input.malformed("no value starts like this"));
         }
@@ -830,7 +830,7 @@ mod tests {
     }
 
     /// What one scan gave: the hash, the form, and what stood at the wanted paths.
-    type Told = (Result<u128, Malformed>, String, Vec<Option<Found>>);
+    type Told = (Result<u128, JsonError>, String, Vec<Option<Found>>);
 
     fn tell(scanner: &mut Scanner, json: &str) -> Told {
         let mut line = String::new();

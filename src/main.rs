@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let runtime = match builder.worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            commands::complain(&format!("cannot start: {error}"));
+            commands::print_error(&format!("cannot start: {error}"));
             return Exit::Setup.into();
         }
     };

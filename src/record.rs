@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::line::{Found, List, Malformed, Scanner};
+use crate::line::{Found, JsonError, List, Scanner};
 use crate::printable::excerpt;
 
 pub use crate::line::KeyPath;
@@ -78,7 +78,7 @@ pub struct Rejected {
 
 /// Why a JSON value cannot be filed under a day.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum UnfitError {
     /// It is a string, a number, an array, `true`, `false` or `null`.
     #[error("not a JSON object")]
     NotAnObject,
@@ -117,7 +117,7 @@ pub enum Unfit {
 pub enum ReadError {
     /// It is not JSON: a fragment of a line, or something else altogether.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    JsonError(#[from] JsonError),
     /// It is a JSON value that cannot be filed under a day.
     #[error("{}", .0.reason)]
     Rejected(Rejected),
@@ -134,10 +134,10 @@ impl From<Rejected> for ReadError {
 pub enum IdentifyError {
     /// It is not JSON: a fragment of a line, or something else altogether.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    JsonError(#[from] JsonError),
     /// It is a JSON value that cannot be filed under a day.
     #[error(transparent)]
-    Unfit(#[from] Unfit),
+    UnfitError(#[from] UnfitError),
 }
 
 /// The time and the identity of a record whose line is not kept.
@@ -229,7 +229,7 @@ impl Reader {
     /// # Errors
     ///
     /// The list is not JSON up to its end.
-    pub fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, Malformed> {
+    pub fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, JsonError> {
         self.line.clear();
         // The form has a few spaces more than what services send.
         self.line.reserve(list.text().len() + list.text().len() / 8);
@@ -286,29 +286,29 @@ impl Reader {
         Some(serde_json::from_str(written).unwrap_or_else(|_| string_form(written).unwrap_or(written).to_owned()))
     }
 
-    fn scan(&mut self, json: &str) -> Result<u128, Malformed> {
+    fn scan(&mut self, json: &str) -> Result<u128, JsonError> {
         self.line.clear();
         self.start = 0;
         self.scanner.scan(json, &mut self.line)
     }
 
     /// The time of the record that was scanned last.
-    fn time(&self) -> Result<DateTime<Utc>, Unfit> {
+    fn time(&self) -> Result<DateTime<Utc>, UnfitError> {
         let path = self.shape.time;
         if !self.line[self.start..].starts_with('{') {
-            return Err(Unfit::NotAnObject);
+            return Err(UnfitError::NotAnObject);
         }
-        let found = self.scanner.found(Self::TIME).ok_or(Unfit::NoTime { path })?;
+        let found = self.scanner.found(Self::TIME).ok_or(UnfitError::NoTime { path })?;
         let written = &self.line[found.range.clone()];
-        let text = string_form(written).ok_or(Unfit::TimeNotAString { path })?;
+        let text = string_form(written).ok_or(UnfitError::TimeNotAString { path })?;
         let Some(time) = time::read(text) else {
-            return Err(Unfit::TimeUnreadable {
+            return Err(UnfitError::TimeUnreadable {
                 path,
                 shown: excerpt(text, SHOWN_CHARS),
             });
         };
         if time.timestamp() < EARLIEST_UNIX_SECONDS {
-            return Err(Unfit::TimeTooEarly { path, time });
+            return Err(UnfitError::TimeTooEarly { path, time });
         }
         Ok(time)
     }
@@ -336,7 +336,7 @@ impl Reader {
 }
 
 /// A record that was scanned, with its line, or why it cannot be filed.
-fn record(line: Line, content: u128, fit: Result<(DateTime<Utc>, Identity), Unfit>) -> Result<Record, Rejected> {
+fn record(line: Line, content: u128, fit: Result<(DateTime<Utc>, Identity), UnfitError>) -> Result<Record, Rejected> {
     match fit {
         Ok((time, identity)) => Ok(Record { time, identity, line }),
         Err(unfit) => Err(Rejected {
@@ -490,11 +490,11 @@ mod tests {
         let torn = &at("\"2025-06-09T10:11:12Z\"")[..30];
         for text in [torn, "", "junk", "{\"a\":1}{\"a\":1}"] {
             assert!(
-                matches!(Record::read(text, &BY_ID), Err(ReadError::Malformed(_))),
+                matches!(Record::read(text, &BY_ID), Err(ReadError::JsonError(_))),
                 "{text}"
             );
             assert!(
-                matches!(Reader::new(BY_ID).identify(text), Err(IdentifyError::Malformed(_))),
+                matches!(Reader::new(BY_ID).identify(text), Err(IdentifyError::JsonError(_))),
                 "{text}"
             );
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::archive::{BadName, Location, Lock, LockError};
+use crate::archive::{Location, Lock, LockError, NameError};
 use crate::collect::{Access, CollectError, Collected, RunContext, collect};
 use crate::config::{StreamPlace, StreamSettings};
 use crate::fetch::host::Hosts;
@@ -48,7 +48,7 @@ pub enum StartError {
         /// The stream.
         stream: &'static str,
         /// Why.
-        cause: BadName,
+        cause: NameError,
     },
     /// The client could not be set up.
     #[error(transparent)]

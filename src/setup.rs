@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::env::{Env, Faults};
+use crate::env::{ConfigErrors, Env};
 use crate::source::Kind;
 
 /// A setting without which some stream cannot be collected, or that people often have to change.
@@ -134,15 +134,15 @@ impl Answers {
 
     /// What is wrong with the answers, as the source of this stream sees them.
     #[must_use]
-    pub fn faults(&self, kind: &Kind) -> Faults {
+    pub fn errors(&self, kind: &Kind) -> ConfigErrors {
         let pairs = self
             .settings
             .iter()
             .map(|setting| (&*setting.variable, &**setting.value));
-        let mut faults = Faults::default();
+        let mut errors = ConfigErrors::default();
         // What is made of them is not needed here.
-        drop((kind.configure)(&Env::from_pairs(pairs), &mut faults));
-        faults
+        drop((kind.configure)(&Env::from_pairs(pairs), &mut errors));
+        errors
     }
 
     /// The text of the file.
@@ -211,8 +211,8 @@ mod tests {
         let path = folder.path().join(".env");
         fs::write(&path, &*answers.env_text()).unwrap();
         let env = Env::load(Some(&path));
-        assert!(env.faults().is_empty(), "{}", env.faults());
-        env.optional(variable, |text| Ok(text.to_owned()), &mut Faults::default())
+        assert!(env.errors().is_empty(), "{}", env.errors());
+        env.optional(variable, |text| Ok(text.to_owned()), &mut ConfigErrors::default())
     }
 
     #[test]
@@ -224,8 +224,8 @@ mod tests {
                 answers.set(question.variable, Zeroizing::new(value.to_owned()));
             }
             assert!(!answers.is_empty(), "{}: no question is for it", kind.name);
-            let faults = answers.faults(kind);
-            assert!(faults.is_empty(), "{}: {faults}", kind.name);
+            let errors = answers.errors(kind);
+            assert!(errors.is_empty(), "{}: {errors}", kind.name);
         }
     }
 
@@ -247,14 +247,14 @@ mod tests {
     #[test]
     fn an_answer_that_no_source_takes_is_a_fault_that_does_not_show_a_secret() {
         let answers = answered(&[("OAUTH_TOKEN_ARG", "hunter2\u{7}"), ("ORGANIZATION_ID_ARG", "mine")]);
-        let faults = answers.faults(&SOURCES[0]).to_string();
+        let errors = answers.errors(&SOURCES[0]).to_string();
         assert!(
-            faults.contains("ORGANIZATION_ID_ARG must be a whole number"),
-            "{faults}"
+            errors.contains("ORGANIZATION_ID_ARG must be a whole number"),
+            "{errors}"
         );
         assert!(
-            faults.contains("OAUTH_TOKEN_ARG") && !faults.contains("hunter2"),
-            "{faults}"
+            errors.contains("OAUTH_TOKEN_ARG") && !errors.contains("hunter2"),
+            "{errors}"
         );
     }
 

@@ -24,7 +24,7 @@ pub struct Location {
 /// A base name or extension that cannot be part of a file name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} cannot be part of a file name: it must not be empty nor hold /, \\ or control characters")]
-pub struct BadName(pub String);
+pub struct NameError(pub String);
 
 /// A day file that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +59,10 @@ impl Location {
     ///
     /// # Errors
     /// If either of them could lead out of the folder.
-    pub fn new(folder: impl Into<PathBuf>, base: &str, extension: &str) -> Result<Self, BadName> {
+    pub fn new(folder: impl Into<PathBuf>, base: &str, extension: &str) -> Result<Self, NameError> {
         let bad = |part: &&str| part.is_empty() || part.contains(|c: char| c == '/' || c == '\\' || c.is_control());
         if let Some(part) = [base, extension].into_iter().find(bad) {
-            return Err(BadName(part.to_owned()));
+            return Err(NameError(part.to_owned()));
         }
         Ok(Self {
             folder: folder.into(),
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn names_that_lead_out_of_the_folder_are_refused() {
         for bad in ["", "../mail", "a/b", "a\\b", "a\0b", "a\nb"] {
-            assert_eq!(Location::new("/tmp", bad, "log"), Err(BadName(bad.to_owned())));
-            assert_eq!(Location::new("/tmp", "mail", bad), Err(BadName(bad.to_owned())));
+            assert_eq!(Location::new("/tmp", bad, "log"), Err(NameError(bad.to_owned())));
+            assert_eq!(Location::new("/tmp", "mail", bad), Err(NameError(bad.to_owned())));
         }
         assert!(Location::new("/tmp", "a [b].c d", "json.log").is_ok());
     }

@@ -42,7 +42,7 @@ pub use batch::Batch;
 pub use count::{DayCount, count_days};
 pub use dedup::Dedup;
 pub use durable_appender::WriteError;
-pub use location::{BadName, DayFile, Location, STATE_FOLDER};
+pub use location::{DayFile, Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use rejected::Noted;
 pub use repair::Repairs;

@@ -93,8 +93,8 @@ impl Problem {
         match self {
             Self::Blank => "blank",
             Self::NotUtf8 { .. } => "not-utf8",
-            Self::NotARecord(IdentifyError::Malformed(_)) => "not-json",
-            Self::NotARecord(IdentifyError::Unfit(_)) => "not-a-record",
+            Self::NotARecord(IdentifyError::JsonError(_)) => "not-json",
+            Self::NotARecord(IdentifyError::UnfitError(_)) => "not-a-record",
             Self::WrongDay { .. } => "wrong-day",
             Self::Repeated { .. } => "repeated",
             Self::SameId { .. } => "same-id",

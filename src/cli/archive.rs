@@ -43,13 +43,13 @@ pub struct Age(pub TimeDelta);
 /// A text that is no length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected an age such as 90s, 15m, 36h, 7d or 2w")]
-pub struct BadAge;
+pub struct AgeError;
 
 impl FromStr for Age {
-    type Err = BadAge;
+    type Err = AgeError;
 
-    fn from_str(text: &str) -> Result<Self, BadAge> {
-        age(text).map(Self).ok_or(BadAge)
+    fn from_str(text: &str) -> Result<Self, AgeError> {
+        age(text).map(Self).ok_or(AgeError)
     }
 }
 

@@ -54,21 +54,21 @@ impl Default for Interval {
 /// The text is no time between two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a time from 1s to 1d, such as 30s, 5m or 1h")]
-pub struct BadInterval;
+pub struct IntervalError;
 
 impl FromStr for Interval {
-    type Err = BadInterval;
+    type Err = IntervalError;
 
-    fn from_str(text: &str) -> Result<Self, BadInterval> {
+    fn from_str(text: &str) -> Result<Self, IntervalError> {
         let Ok(TimeArg::Ago(age)) = text.parse() else {
-            return Err(BadInterval);
+            return Err(IntervalError);
         };
-        let interval = age.to_std().map_err(|_| BadInterval)?;
+        let interval = age.to_std().map_err(|_| IntervalError)?;
         let allowed = Duration::from_secs(1)..=Duration::from_secs(86_400);
         allowed
             .contains(&interval)
             .then_some(Interval(interval))
-            .ok_or(BadInterval)
+            .ok_or(IntervalError)
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(Interval(Duration::from_secs(seconds))), "{text}");
         }
         for text in ["", "0s", "60", "2d", "2025-06-09", "1.5s", "-1s"] {
-            assert_eq!(text.parse::<Interval>(), Err(BadInterval), "{text}");
+            assert_eq!(text.parse::<Interval>(), Err(IntervalError), "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::{EmptyRange, TimeArg, Verbosity};
+use super::{EmptyRangeError, TimeArg, Verbosity};
 use crate::forward::StartPosition;
 
 /// The arguments of `forward`.
@@ -91,7 +91,7 @@ impl FromStr for StartArg {
             return Ok(StartArg::Start);
         }
         let time = text.parse().map(StartArg::Time);
-        time.map_err(|error: super::BadTime| {
+        time.map_err(|error: super::TimeError| {
             format!(
                 "expected `start`, or else {}",
                 error.to_string().trim_start_matches("expected ")
@@ -117,14 +117,14 @@ impl Forward {
     ///
     /// # Errors
     /// The range would be empty.
-    pub fn replay(&self, now: DateTime<Utc>) -> Result<Option<Range<DateTime<Utc>>>, EmptyRange> {
+    pub fn replay(&self, now: DateTime<Utc>) -> Result<Option<Range<DateTime<Utc>>>, EmptyRangeError> {
         let Some(since) = self.since.map(|time| time.resolve(now)) else {
             return Ok(None);
         };
         let until = self.until.map_or(now, |time| time.resolve(now));
         match since < until {
             true => Ok(Some(since..until)),
-            false => Err(EmptyRange { since, until }),
+            false => Err(EmptyRangeError { since, until }),
         }
     }
 }

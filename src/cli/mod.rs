@@ -21,13 +21,13 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::window::Range;
 pub use archive::{Coverage, Status, Verify};
 pub use check::Check;
-pub use follow::{BadInterval, Follow, Interval};
+pub use follow::{Follow, Interval, IntervalError};
 pub use forward::{CollectForward, Forward, SinkArg, StartArg};
 pub use init::Init;
 pub use install::{Completions, Man};
 pub use reconcile::Reconcile;
 pub use report::Report;
-pub use time::{BadTime, TimeArg};
+pub use time::{TimeArg, TimeError};
 
 /// What was typed, as a whole.
 #[derive(Debug, Parser)]
@@ -216,7 +216,7 @@ pub struct Verbosity {
 /// A range that ends before it begins: wrong usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("--since {since:?} must be before --until {until:?}")]
-pub struct EmptyRange {
+pub struct EmptyRangeError {
     since: DateTime<Utc>,
     until: DateTime<Utc>,
 }
@@ -226,11 +226,11 @@ impl Collect {
     ///
     /// # Errors
     /// The range would be empty: `--since` is not before `--until`, or not before now.
-    pub fn range(&self, now: DateTime<Utc>) -> Result<Range, EmptyRange> {
+    pub fn range(&self, now: DateTime<Utc>) -> Result<Range, EmptyRangeError> {
         let since = self.since.map(|time| time.resolve(now));
         let until = self.until.map(|time| time.resolve(now).min(now));
         match (since, until.unwrap_or(now)) {
-            (Some(since), until) if since >= until => Err(EmptyRange { since, until }),
+            (Some(since), until) if since >= until => Err(EmptyRangeError { since, until }),
             _ => Ok(Range { since, until }),
         }
     }

@@ -31,20 +31,20 @@ impl TimeArg {
 /// The text is none of the forms of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a time (2025-06-09T10:00:00Z), a date (2025-06-09) or an age (90s, 15m, 36h, 7d, 2w)")]
-pub struct BadTime;
+pub struct TimeError;
 
 impl FromStr for TimeArg {
-    type Err = BadTime;
+    type Err = TimeError;
 
-    fn from_str(text: &str) -> Result<Self, BadTime> {
+    fn from_str(text: &str) -> Result<Self, TimeError> {
         if let Some(age) = age(text) {
             return Ok(TimeArg::Ago(age));
         }
         // chrono also takes numbers with fewer digits, with signs and after spaces; nobody means a time by those.
         if !has_shape(text) {
-            return Err(BadTime);
+            return Err(TimeError);
         }
-        absolute(text).map(TimeArg::At).ok_or(BadTime)
+        absolute(text).map(TimeArg::At).ok_or(TimeError)
     }
 }
 

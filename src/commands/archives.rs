@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, progress};
+use super::{print_error, progress};
 use crate::archive::Location;
 use crate::cli::Selection;
 use crate::config;
@@ -32,12 +32,12 @@ impl Archives {
     /// How the program should end; why was said.
     pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, Exit> {
         let failed = |text: String| {
-            complain(&text);
+            print_error(&text);
             Exit::Setup
         };
         let env = Env::load(selection.env_file.as_deref());
         let places = config::places(&env, SOURCES, &selection.streams)
-            .map_err(|faults| failed(format!("the settings cannot be used:\n{faults}")))?;
+            .map_err(|errors| failed(format!("the settings cannot be used:\n{errors}")))?;
         logging::start(selection.verbosity, None, &progress(true), clock).map_err(|error| failed(error.to_string()))?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");

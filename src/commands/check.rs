@@ -27,11 +27,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::{complain, forward, print, progress, takes_colours};
+use super::{forward, print, print_error, progress, takes_colours};
 use crate::archive::{Archive, Location};
 use crate::cli::{self, CollectForward};
 use crate::config::{self, Access, Choice, Config, StreamSettings};
-use crate::env::{Env, Faults};
+use crate::env::{ConfigErrors, Env};
 use crate::fetch::Fetcher;
 use crate::fetch::http::Http;
 use crate::fetch::retry::RetryPolicy;
@@ -60,13 +60,13 @@ pub async fn run(arguments: &cli::Check, clock: fn() -> DateTime<Utc>) -> Exit {
     let config = Config::read(&env, SOURCES, choice);
     let log_file = config.as_ref().ok().map(|config| config.log_file.as_path());
     if let Err(error) = logging::start(selection.verbosity, log_file, &progress(true), clock) {
-        complain(&error.to_string());
+        print_error(&error.to_string());
         return Exit::Setup;
     }
     let streams = config::each(&env, SOURCES, choice);
     let mut problems = problems_of_all(&config, &streams);
-    let (targets, faults) = targets(&env, arguments, clock());
-    problems.extend(faults.iter().map(ToString::to_string));
+    let (targets, errors) = targets(&env, arguments, clock());
+    problems.extend(errors.iter().map(ToString::to_string));
     let names: Vec<_> = streams.iter().map(|(kind, _)| kind.name).collect();
     let forwarders = targets.into_iter().filter_map(|target| match target {
         // That no stream is on is said already.
@@ -135,41 +135,41 @@ impl State {
 }
 
 /// Where `collect` would forward to, as far as that can be checked, or what is wrong with the settings for it.
-fn targets(env: &Env, arguments: &cli::Check, now: DateTime<Utc>) -> (Vec<Target>, Faults) {
+fn targets(env: &Env, arguments: &cli::Check, now: DateTime<Utc>) -> (Vec<Target>, ConfigErrors) {
     let wanted = CollectForward {
         kafka: arguments.forward_kafka,
         ..CollectForward::default()
     };
     let kinds: Vec<_> = SOURCES.iter().collect();
-    let mut faults = Faults::default();
-    let targets = forward::targets(env, wanted, &kinds, now, &mut faults);
-    match faults.is_empty() {
-        true => (targets.list, faults),
-        false => (Vec::new(), faults),
+    let mut errors = ConfigErrors::default();
+    let targets = forward::targets(env, wanted, &kinds, now, &mut errors);
+    match errors.is_empty() {
+        true => (targets.list, errors),
+        false => (Vec::new(), errors),
     }
 }
 
 /// The faults that are not those of one stream alone.
 fn problems_of_all(
-    config: &Result<Config, Faults>,
-    streams: &[(&'static Kind, Result<StreamSettings, Faults>)],
+    config: &Result<Config, ConfigErrors>,
+    streams: &[(&'static Kind, Result<StreamSettings, ConfigErrors>)],
 ) -> Vec<String> {
     let of_streams: Vec<_> = streams
         .iter()
         .filter_map(|(_, settings)| settings.as_ref().err())
         .collect();
     let is_known = |problem: &String| {
-        let mut all = of_streams.iter().flat_map(|faults| faults.iter());
-        all.any(|fault| fault.to_string() == *problem)
+        let mut all = of_streams.iter().flat_map(|errors| errors.iter());
+        all.any(|error| error.to_string() == *problem)
     };
-    let faults = config.as_ref().err();
-    let problems = faults.into_iter().flat_map(Faults::iter).map(ToString::to_string);
+    let errors = config.as_ref().err();
+    let problems = errors.into_iter().flat_map(ConfigErrors::iter).map(ToString::to_string);
     problems.filter(|problem| !is_known(problem)).collect()
 }
 
 async fn check(
     kind: &'static Kind,
-    settings: Result<StreamSettings, Faults>,
+    settings: Result<StreamSettings, ConfigErrors>,
     clock: fn() -> DateTime<Utc>,
 ) -> StreamCheck {
     let mut check = StreamCheck::new(kind);
@@ -180,7 +180,7 @@ async fn check(
             check.archive(&settings, clock());
             check.service(&settings, clock).await;
         }
-        Err(faults) => check.problems.extend(faults.iter().map(ToString::to_string)),
+        Err(errors) => check.problems.extend(errors.iter().map(ToString::to_string)),
     }
     check.state = State::of(check.problems.is_empty());
     check
@@ -291,7 +291,7 @@ impl Outcome {
         match serde_json::to_string(&self) {
             Ok(json) => print(&format!("{json}\n")),
             Err(error) => {
-                complain(&format!("the outcome cannot be written: {error}"));
+                print_error(&format!("the outcome cannot be written: {error}"));
                 return Exit::Setup;
             }
         }

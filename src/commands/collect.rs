@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::sampler::Sampler;
 use super::session::{self, Session, SessionOptions};
-use super::{complain, follow, print};
+use super::{follow, print, print_error};
 use crate::cli::Collect;
 use crate::metrics::Times;
 use crate::run::RunOptions;
@@ -16,7 +16,7 @@ pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {
     let range = match arguments.range(now) {
         Ok(range) => range,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             return Exit::Usage;
         }
     };
@@ -76,7 +76,7 @@ fn finish(summary: &Summary, as_json: bool, with_colours: bool) -> Exit {
     match summary.to_json() {
         Ok(json) => print(&format!("{json}\n")),
         Err(error) => {
-            complain(&format!("the summary cannot be written: {error}"));
+            print_error(&format!("the summary cannot be written: {error}"));
             return Exit::StreamFailed;
         }
     }

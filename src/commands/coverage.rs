@@ -18,7 +18,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::archives::{Archives, StreamArchive};
-use super::{complain, print, print_json};
+use super::{print, print_error, print_json};
 use crate::archive::FileError;
 use crate::cli;
 use crate::coverage::{self, Covered, Gap};
@@ -44,7 +44,7 @@ pub fn run(arguments: &cli::Coverage, clock: fn() -> DateTime<Utc>) -> Exit {
             Exit::Complete
         }
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             Exit::Setup
         }
     }

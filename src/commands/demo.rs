@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, print, progress, shutdown_on_signals, takes_colours};
+use super::{print, print_error, progress, shutdown_on_signals, takes_colours};
 use crate::archive::Location;
 use crate::cli;
 use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
-use crate::env::{Env, Faults};
+use crate::env::{ConfigErrors, Env};
 use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
 use crate::logging;
@@ -41,7 +41,7 @@ enum DemoError {
     #[error("{0}")]
     Sandbox(#[from] sandbox::StartError),
     #[error("the settings of the demo cannot be used:\n{0}")]
-    Settings(Faults),
+    Settings(ConfigErrors),
     #[error("{0}")]
     Start(#[from] StartError),
     #[error("{0}")]
@@ -66,7 +66,7 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
     match show(&arguments.dir, clock(), &progress, with_colours).await {
         Ok(exit) => exit,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             Exit::Setup
         }
     }
@@ -153,8 +153,8 @@ fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Target
     }
     let env = Env::from_pairs([("KAFKA_SERVER", kafka.address())]);
     let kinds: Vec<_> = SOURCES.iter().collect();
-    let mut faults = Faults::default();
-    let settings = KafkaSettings::read(&env, &kinds, &mut faults).ok_or(DemoError::Settings(faults))?;
+    let mut errors = ConfigErrors::default();
+    let settings = KafkaSettings::read(&env, &kinds, &mut errors).ok_or(DemoError::Settings(errors))?;
     Ok(Targets {
         list: vec![Target::Kafka(settings)],
         start: StartPosition::Start,

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::Instrument;
 
-use super::{complain, print, progress, shutdown_on_signals};
+use super::{print, print_error, progress, shutdown_on_signals};
 use crate::cli::{CollectForward, Forward, SinkArg, StartArg};
 use crate::config::{self, HttpSettings, KafkaSettings, StreamPlace};
-use crate::env::{Env, Faults};
+use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets, kafka};
 use crate::logging;
 use crate::source::{Kind, SOURCES};
@@ -25,7 +25,7 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
     let env = Env::load(arguments.env_file.as_deref());
     let settings = match Settings::read(&env, arguments) {
         Ok(settings) => settings,
-        Err(faults) => return give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup),
+        Err(errors) => return give_up(&format!("the settings cannot be used:\n{errors}"), Exit::Setup),
     };
     let targets = Targets {
         list: vec![settings.target],
@@ -61,26 +61,26 @@ struct Settings {
 
 impl Settings {
     /// Every fault at once, those of the streams and those of the sink.
-    fn read(env: &Env, arguments: &Forward) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        let places = config::places(env, SOURCES, &arguments.streams).map_err(|others| faults.append(others));
-        let log_file = config::log_file(env, &mut faults);
+    fn read(env: &Env, arguments: &Forward) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let places = config::places(env, SOURCES, &arguments.streams).map_err(|others| errors.append(others));
+        let log_file = config::log_file(env, &mut errors);
         let kinds: Vec<_> = SOURCES.iter().collect();
         let target = match arguments.sink {
-            SinkArg::Kafka => kafka_target(env, &kinds, "the lines are to go to Kafka", &mut faults),
-            SinkArg::Http => http_target(env, "the lines are to go there", &mut faults),
+            SinkArg::Kafka => kafka_target(env, &kinds, "the lines are to go to Kafka", &mut errors),
+            SinkArg::Http => http_target(env, "the lines are to go there", &mut errors),
             SinkArg::Stdout => Some(Target::Stdout),
         };
         match (places, target, log_file) {
-            (Ok(places), Some(target), Some(log_file)) if faults.is_empty() => Ok(Self {
+            (Ok(places), Some(target), Some(log_file)) if errors.is_empty() => Ok(Self {
                 places,
                 target,
                 log_file,
             }),
             _ => {
                 // What is missing may have been mistyped.
-                faults.append(config::unknown(env, SOURCES));
-                Err(faults)
+                errors.append(config::unknown(env, SOURCES));
+                Err(errors)
             }
         }
     }
@@ -92,14 +92,14 @@ pub(super) fn targets(
     arguments: CollectForward,
     kinds: &[&'static Kind],
     now: DateTime<Utc>,
-    faults: &mut Faults,
+    errors: &mut ConfigErrors,
 ) -> Targets {
     let mut list = Vec::new();
     if arguments.kafka {
-        list.extend(kafka_target(env, kinds, "--forward-kafka is given", faults));
+        list.extend(kafka_target(env, kinds, "--forward-kafka is given", errors));
     }
     if arguments.http {
-        list.extend(http_target(env, "--forward-http is given", faults));
+        list.extend(http_target(env, "--forward-http is given", errors));
     }
     Targets {
         list,
@@ -119,20 +119,20 @@ pub(super) fn warn_of(targets: &Targets, env: &Env) {
     }
 }
 
-fn kafka_target(env: &Env, kinds: &[&'static Kind], because: &str, faults: &mut Faults) -> Option<Target> {
-    let mut own_faults = Faults::because(because);
-    let settings = KafkaSettings::read(env, kinds, &mut own_faults);
-    if let Some(settings) = settings.as_ref().filter(|_| own_faults.is_empty()) {
-        kafka::check(settings, &mut own_faults);
+fn kafka_target(env: &Env, kinds: &[&'static Kind], because: &str, errors: &mut ConfigErrors) -> Option<Target> {
+    let mut own_errors = ConfigErrors::because(because);
+    let settings = KafkaSettings::read(env, kinds, &mut own_errors);
+    if let Some(settings) = settings.as_ref().filter(|_| own_errors.is_empty()) {
+        kafka::check(settings, &mut own_errors);
     }
-    faults.append(own_faults);
+    errors.append(own_errors);
     settings.map(Target::Kafka)
 }
 
-fn http_target(env: &Env, because: &str, faults: &mut Faults) -> Option<Target> {
-    let mut own_faults = Faults::because(because);
-    let settings = HttpSettings::read(env, &mut own_faults);
-    faults.append(own_faults);
+fn http_target(env: &Env, because: &str, errors: &mut ConfigErrors) -> Option<Target> {
+    let mut own_errors = ConfigErrors::because(because);
+    let settings = HttpSettings::read(env, &mut own_errors);
+    errors.append(own_errors);
     settings.map(Target::Http)
 }
 
@@ -216,6 +216,6 @@ fn eprint(text: &str) {
 }
 
 fn give_up(text: &str, exit: Exit) -> Exit {
-    complain(text);
+    print_error(text);
     exit
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::{check, complain};
+use super::{check, print_error};
 use crate::cli::{Check, Init, Selection};
 use crate::setup::{Answers, QUESTIONS, Question};
 use crate::source::{Kind, SOURCES};
@@ -32,7 +32,7 @@ enum InitError {
 /// Asks, writes, checks; the exit is that of `check`.
 pub async fn run(arguments: &Init, clock: fn() -> DateTime<Utc>) -> Exit {
     if let Err(error) = write(&arguments.env_file) {
-        complain(&error.to_string());
+        print_error(&error.to_string());
         return Exit::Setup;
     }
     let selection = Selection {
@@ -79,12 +79,12 @@ fn ask_for(kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<()
                 ask(question, kind, terminal, answers)?;
             }
         }
-        let faults = answers.faults(kind);
+        let errors = answers.errors(kind);
         // Where nothing was asked nothing can be answered better; `check` says what is wrong.
-        if faults.is_empty() || answers.len() == before {
+        if errors.is_empty() || answers.len() == before {
             break;
         }
-        terminal.say(&format!("{faults}\nOnce more:\n"))?;
+        terminal.say(&format!("{errors}\nOnce more:\n"))?;
         answers.take_back(before);
     }
     let folder = ask_for_folder(kind, terminal)?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{complain, print};
+use super::{print, print_error};
 use crate::cli::{self, Completions, Man};
 use crate::source::SOURCES;
 use crate::summary::Exit;
@@ -25,7 +25,7 @@ pub fn man(arguments: &Man) -> Exit {
     match written {
         Ok(()) => Exit::Complete,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             Exit::Setup
         }
     }

@@ -27,7 +27,7 @@ pub mod status;
 pub mod verify;
 
 /// Tells the operator on stderr, before there is a log.
-pub fn complain(text: &str) {
+pub fn print_error(text: &str) {
     // Nobody is left to tell when stderr is gone.
     let _ = writeln!(std::io::stderr(), "trailkeeper: {}", text.trim_end());
 }
@@ -54,7 +54,7 @@ fn print_json<T: Serialize>(streams: &[T], exit: Exit) -> Exit {
     match serde_json::to_string(&listing) {
         Ok(json) => print(&format!("{json}\n")),
         Err(error) => {
-            complain(&format!("the outcome cannot be written: {error}"));
+            print_error(&format!("the outcome cannot be written: {error}"));
             return Exit::Setup;
         }
     }

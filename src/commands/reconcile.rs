@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::session::{self, SessionOptions};
-use super::{complain, print};
+use super::{print, print_error};
 use crate::cli::{CollectForward, Reconcile};
 use crate::lateness::{Class, Lateness, Needed, minutes};
 use crate::run::RunOptions;
@@ -21,7 +21,7 @@ pub async fn run(arguments: &Reconcile, clock: fn() -> DateTime<Utc>) -> Exit {
     let now = clock();
     let since = arguments.since.map(|time| time.resolve(now));
     if since.is_some_and(|since| since >= now) {
-        complain("--since must be before now");
+        print_error("--since must be before now");
         return Exit::Usage;
     }
     let options = SessionOptions {
@@ -48,7 +48,7 @@ fn finish(summary: &Summary, as_json: bool) -> Exit {
         (false, _) => print(&report.to_string()),
         (true, Ok(json)) => print(&format!("{json}\n")),
         (true, Err(error)) => {
-            complain(&format!("the report cannot be written: {error}"));
+            print_error(&format!("the report cannot be written: {error}"));
             return Exit::StreamFailed;
         }
     }

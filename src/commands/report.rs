@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::archives::Archives;
-use super::{complain, print, print_json};
+use super::{print, print_error, print_json};
 use crate::archive::FileError;
 use crate::cli::Report;
 use crate::replace::replace;
@@ -50,7 +50,7 @@ pub fn run(arguments: &Report, clock: fn() -> DateTime<Utc>) -> Exit {
             Exit::Complete
         }
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             Exit::Setup
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, print, progress, signal};
+use super::{print, print_error, progress, signal};
 use crate::cli;
 use crate::logging;
 use crate::sandbox::{Options, Sandbox};
@@ -29,7 +29,7 @@ pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit
     let sandbox = match Sandbox::start(options).await {
         Ok(sandbox) => sandbox,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             return Exit::Setup;
         }
     };

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::{complain, forward, progress, shutdown_on_signals, takes_colours};
+use super::{forward, print_error, progress, shutdown_on_signals, takes_colours};
 use crate::cli::{Collect, CollectForward, Verbosity};
 use crate::config::{self, Access, Choice, Config};
-use crate::env::{Env, Faults, ServiceManager};
+use crate::env::{ConfigErrors, Env, ServiceManager};
 use crate::forward::Targets;
 use crate::logging;
 use crate::metrics::Metrics;
@@ -58,16 +58,16 @@ pub(super) fn begin(options: &SessionOptions<'_>, clock: fn() -> DateTime<Utc>) 
         streams: options.streams,
         access,
     };
-    let mut faults = Faults::default();
+    let mut errors = ConfigErrors::default();
     let kinds: Vec<_> = SOURCES.iter().collect();
-    let targets = forward::targets(&env, options.forward, &kinds, options.run_options.now, &mut faults);
+    let targets = forward::targets(&env, options.forward, &kinds, options.run_options.now, &mut errors);
     let config = match Config::read(&env, SOURCES, choice) {
-        Ok(config) if faults.is_empty() => config,
+        Ok(config) if errors.is_empty() => config,
         result => {
-            faults.append(result.err().unwrap_or_default());
+            errors.append(result.err().unwrap_or_default());
             // What is missing may have been mistyped.
-            faults.append(config::unknown(&env, SOURCES));
-            return Err(give_up(&format!("the settings cannot be used:\n{faults}"), Exit::Setup));
+            errors.append(config::unknown(&env, SOURCES));
+            return Err(give_up(&format!("the settings cannot be used:\n{errors}"), Exit::Setup));
         }
     };
     let progress = progress(options.verbosity.quiet);
@@ -111,7 +111,7 @@ impl Session {
 }
 
 fn give_up(text: &str, exit: Exit) -> Exit {
-    complain(text);
+    print_error(text);
     exit
 }
 

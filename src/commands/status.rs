@@ -24,7 +24,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::archives::Archives;
-use super::{complain, print, print_json, takes_colours};
+use super::{print, print_error, print_json, takes_colours};
 use crate::archive::FileError;
 use crate::cli;
 use crate::forward::Lag;
@@ -42,7 +42,7 @@ pub fn run(arguments: &cli::Status, clock: fn() -> DateTime<Utc>) -> Exit {
     let streams = match read(&archives, arguments, clock()) {
         Ok(streams) => streams,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             return Exit::Setup;
         }
     };

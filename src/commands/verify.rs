@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::archives::{Archives, StreamArchive};
-use super::{complain, print, print_json, takes_colours};
+use super::{print, print_error, print_json, takes_colours};
 use crate::archive::{DayFile, DayReport, FileError, Noted, verify_day};
 use crate::cli;
 use crate::printable::printable;
@@ -43,7 +43,7 @@ pub fn run(arguments: &cli::Verify, clock: fn() -> DateTime<Utc>) -> Exit {
     let streams = match verify(&archives.streams) {
         Ok(streams) => streams,
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             return Exit::Setup;
         }
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::env::{Env, Faults, Refusal, endpoint, is_loopback, seconds, text, whole_number};
+use crate::env::{ConfigErrors, Env, InvalidValue, endpoint, is_loopback, seconds, text, whole_number};
 use crate::source::Kind;
 
 /// The variables that are read here and hold no secret.
@@ -200,24 +200,24 @@ pub enum HttpFormat {
 
 impl KafkaSettings {
     /// Reads the settings for these streams; `None` after a fault.
-    pub fn read(env: &Env, kinds: &[&'static Kind], faults: &mut Faults) -> Option<Self> {
-        let server = env.or("KAFKA_SERVER", "localhost:9092", servers, faults);
-        let topics = kinds.iter().map(|kind| Some((kind.name, topic_of(env, kind, faults)?)));
+    pub fn read(env: &Env, kinds: &[&'static Kind], errors: &mut ConfigErrors) -> Option<Self> {
+        let server = env.or("KAFKA_SERVER", "localhost:9092", servers, errors);
+        let topics = kinds.iter().map(|kind| Some((kind.name, topic_of(env, kind, errors)?)));
         let topics: Vec<_> = topics.collect();
-        let tls = read_tls(env, faults);
-        let sasl = read_sasl(env, faults);
+        let tls = read_tls(env, errors);
+        let sasl = read_sasl(env, errors);
         let compression = one_of(&["lz4", "none", "gzip", "snappy"]);
-        let compression = env.or("KAFKA_COMPRESSION", "lz4", compression, faults);
-        let partition_by = env.or("KAFKA_PARTITION_BY", "stream", one_of(&["stream", "key"]), faults);
-        let timeout = env.or("KAFKA_TIMEOUT_SECONDS", "30", seconds(1.0..=3600.0), faults);
+        let compression = env.or("KAFKA_COMPRESSION", "lz4", compression, errors);
+        let partition_by = env.or("KAFKA_PARTITION_BY", "stream", one_of(&["stream", "key"]), errors);
+        let timeout = env.or("KAFKA_TIMEOUT_SECONDS", "30", seconds(1.0..=3600.0), errors);
         let is_transactional = env.is_set("KAFKA_TRANSACTIONAL_ID");
-        let transactional_id = env.optional("KAFKA_TRANSACTIONAL_ID", text, faults);
-        let properties = env.or("KAFKA_PROPERTIES", "", properties, faults);
+        let transactional_id = env.optional("KAFKA_TRANSACTIONAL_ID", text, errors);
+        let properties = env.or("KAFKA_PROPERTIES", "", properties, errors);
         if is_transactional && transactional_id.is_none() {
             return None;
         }
         let (tls, sasl, properties) = (tls?, sasl?, properties?);
-        check_protocol(&properties, tls.is_some(), sasl.is_some(), faults);
+        check_protocol(&properties, tls.is_some(), sasl.is_some(), errors);
         Some(Self {
             server: server?,
             topics: topics.into_iter().collect::<Option<_>>()?,
@@ -235,12 +235,12 @@ impl KafkaSettings {
     }
 }
 
-fn topic_of(env: &Env, kind: &Kind, faults: &mut Faults) -> Option<String> {
+fn topic_of(env: &Env, kind: &Kind, errors: &mut ConfigErrors) -> Option<String> {
     let default = format!("{}-logs", kind.prefix.to_lowercase());
-    env.per_stream(kind.prefix, TOPIC, &default, topic, faults)
+    env.per_stream(kind.prefix, TOPIC, &default, topic, errors)
 }
 
-fn servers(text: &str) -> Result<String, Refusal> {
+fn servers(text: &str) -> Result<String, InvalidValue> {
     let is_address = |address: &str| {
         let address = address.trim();
         let port = address.rsplit_once(':').map_or("", |(_, port)| port);
@@ -249,38 +249,38 @@ fn servers(text: &str) -> Result<String, Refusal> {
     if text.split(',').all(is_address) {
         Ok(text.to_owned())
     } else {
-        Err(Refusal::must_shown(
+        Err(InvalidValue::must_shown(
             "be `host:port`, several with commas, such as `kafka1.example.org:9092,kafka2.example.org:9092`",
         ))
     }
 }
 
 /// A legal topic name: <https://kafka.apache.org/documentation/#brokerconfigs_auto.create.topics.enable>, `Topic.java`.
-fn topic(text: &str) -> Result<String, Refusal> {
+fn topic(text: &str) -> Result<String, InvalidValue> {
     let is_legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
     if text.chars().all(is_legal) && (1..=249).contains(&text.len()) && !matches!(text, "." | "..") {
         Ok(text.to_owned())
     } else {
-        Err(Refusal::must_shown(
+        Err(InvalidValue::must_shown(
             "be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249 of them",
         ))
     }
 }
 
-fn one_of(words: &'static [&'static str]) -> impl Fn(&str) -> Result<String, Refusal> {
+fn one_of(words: &'static [&'static str]) -> impl Fn(&str) -> Result<String, InvalidValue> {
     move |text| match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
         Some(word) => Ok((*word).to_owned()),
-        None => Err(Refusal::must(format!("be one of {}", words.join(", ")))),
+        None => Err(InvalidValue::must(format!("be one of {}", words.join(", ")))),
     }
 }
 
-fn read_tls(env: &Env, faults: &mut Faults) -> Option<Option<Tls>> {
+fn read_tls(env: &Env, errors: &mut ConfigErrors) -> Option<Option<Tls>> {
     let names = ["KAFKA_SSL_CA_CERT", "KAFKA_SSL_CLIENT_CERT", "KAFKA_SSL_CLIENT_KEY"];
     let is_set = names.map(|name| env.is_set(name));
-    let [ca_cert, cert, key] = names.map(|name| env.optional(name, readable_file, faults));
+    let [ca_cert, cert, key] = names.map(|name| env.optional(name, readable_file, errors));
     for (one, other) in [(1, 2), (2, 1)] {
         if is_set[one] && !is_set[other] {
-            Faults::because(format!("{} is set", names[one])).pass_missing(names[other], faults);
+            ConfigErrors::because(format!("{} is set", names[one])).pass_missing(names[other], errors);
         }
     }
     if is_set == [false; 3] {
@@ -295,33 +295,33 @@ fn read_tls(env: &Env, faults: &mut Faults) -> Option<Option<Tls>> {
     })
 }
 
-fn readable_file(text: &str) -> Result<PathBuf, Refusal> {
+fn readable_file(text: &str) -> Result<PathBuf, InvalidValue> {
     match File::open(text).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_file() => Ok(PathBuf::from(text)),
-        Ok(_) => Err(Refusal::must_shown("be the path of a PEM file")),
-        Err(error) => Err(Refusal::must_shown(format!(
+        Ok(_) => Err(InvalidValue::must_shown("be the path of a PEM file")),
+        Err(error) => Err(InvalidValue::must_shown(format!(
             "be the path of a PEM file that can be read ({error})"
         ))),
     }
 }
 
-fn read_sasl(env: &Env, faults: &mut Faults) -> Option<Option<Sasl>> {
+fn read_sasl(env: &Env, errors: &mut ConfigErrors) -> Option<Option<Sasl>> {
     let mechanism = "KAFKA_SASL_MECHANISM";
     if !env.is_set(mechanism) {
-        let mut because = Faults::because("a user or password for Kafka is set");
+        let mut because = ConfigErrors::because("a user or password for Kafka is set");
         if env.is_set("KAFKA_SASL_USERNAME") || env.has_secret("KAFKA_SASL_PASSWORD") {
             because.missing(mechanism);
-            faults.append(because);
+            errors.append(because);
             return None;
         }
         return Some(None);
     }
-    let mut own_faults = Faults::because(format!("{mechanism} is set"));
+    let mut own_errors = ConfigErrors::because(format!("{mechanism} is set"));
     let known = one_of(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
-    let mechanism = env.optional(mechanism, known, &mut own_faults);
-    let username = env.required("KAFKA_SASL_USERNAME", text, &mut own_faults);
-    let password = env.required_password("KAFKA_SASL_PASSWORD", &mut own_faults);
-    faults.append(own_faults);
+    let mechanism = env.optional(mechanism, known, &mut own_errors);
+    let username = env.required("KAFKA_SASL_USERNAME", text, &mut own_errors);
+    let password = env.required_password("KAFKA_SASL_PASSWORD", &mut own_errors);
+    errors.append(own_errors);
     Some(Some(Sasl {
         mechanism: mechanism?,
         username: username?,
@@ -330,7 +330,7 @@ fn read_sasl(env: &Env, faults: &mut Faults) -> Option<Option<Sasl>> {
 }
 
 /// `key=value,key=value`; a part without a key goes on with the value before it, as in `debug=broker,topic`.
-fn properties(text: &str) -> Result<Vec<(String, SecretString)>, Refusal> {
+fn properties(text: &str) -> Result<Vec<(String, SecretString)>, InvalidValue> {
     let mut properties: Vec<(String, String)> = Vec::new();
     for part in text.split(',').filter(|part| !part.trim().is_empty()) {
         let is_key = |key: &str| {
@@ -344,26 +344,26 @@ fn properties(text: &str) -> Result<Vec<(String, SecretString)>, Refusal> {
                 properties.push((key.trim().to_owned(), value.to_owned()));
             }
             (_, Some((_, value))) => *value = format!("{value},{part}"),
-            _ => return Err(Refusal::must_hidden("be `key=value`, several with commas")),
+            _ => return Err(InvalidValue::must_hidden("be `key=value`, several with commas")),
         }
     }
     for (key, _) in &properties {
         if let Some((_, why)) = KEPT_PROPERTIES.iter().find(|(names, _)| names.contains(&key.as_str())) {
-            return Err(Refusal::must_hidden(format!("not set `{key}`, {why}")));
+            return Err(InvalidValue::must_hidden(format!("not set `{key}`, {why}")));
         }
     }
     Ok(properties.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
 /// Adds a fault where the protocol would leave out TLS or the login, although settings of theirs are there.
-fn check_protocol(properties: &[(String, SecretString)], has_tls: bool, has_sasl: bool, faults: &mut Faults) {
+fn check_protocol(properties: &[(String, SecretString)], has_tls: bool, has_sasl: bool, errors: &mut ConfigErrors) {
     let protocols = properties.iter().filter(|(name, _)| name == "security.protocol");
     for protocol in protocols.map(|(_, value)| value.expose_secret().to_lowercase()) {
         for (part, is_set, variables) in [("ssl", has_tls, "KAFKA_SSL_*"), ("sasl", has_sasl, "KAFKA_SASL_*")] {
             if is_set && !protocol.contains(part) {
                 let problem =
                     format!("must not set `security.protocol` to one without {part}, because {variables} is set");
-                faults.add("KAFKA_PROPERTIES", problem);
+                errors.add("KAFKA_PROPERTIES", problem);
             }
         }
     }
@@ -371,23 +371,23 @@ fn check_protocol(properties: &[(String, SecretString)], has_tls: bool, has_sasl
 
 impl HttpSettings {
     /// Reads the settings; `None` after a fault.
-    pub fn read(env: &Env, faults: &mut Faults) -> Option<Self> {
-        let url = env.required("HTTP_FORWARD_URL", endpoint, faults);
+    pub fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
+        let url = env.required("HTTP_FORWARD_URL", endpoint, errors);
         let format = one_of(&["array", "ndjson", "splunk-hec"]);
-        let format = env.or("HTTP_FORWARD_FORMAT", "array", format, faults);
-        let batch = env.or("HTTP_FORWARD_BATCH", "500", whole_number(1..=100_000), faults);
+        let format = env.or("HTTP_FORWARD_FORMAT", "array", format, errors);
+        let batch = env.or("HTTP_FORWARD_BATCH", "500", whole_number(1..=100_000), errors);
         let has_token = env.has_secret("HTTP_FORWARD_TOKEN");
-        let token = env.secret("HTTP_FORWARD_TOKEN", faults);
-        let max_retries = env.or("MAX_RETRIES", "3", whole_number(0..=100), faults);
-        let retry_delay = env.or("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), faults);
-        let timeout = env.or("REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), faults);
+        let token = env.secret("HTTP_FORWARD_TOKEN", errors);
+        let max_retries = env.or("MAX_RETRIES", "3", whole_number(0..=100), errors);
+        let retry_delay = env.or("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), errors);
+        let timeout = env.or("REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), errors);
         if has_token && token.is_none() {
             return None;
         }
         if token.is_some() && url.as_ref().is_some_and(is_in_clear) {
             let problem =
                 "must begin with `https://` because HTTP_FORWARD_TOKEN is set (`http://` is for loopback hosts only)";
-            faults.add("HTTP_FORWARD_URL", problem);
+            errors.add("HTTP_FORWARD_URL", problem);
             return None;
         }
         let format = match format?.as_str() {
@@ -481,21 +481,21 @@ mod tests {
     use crate::source::SOURCES;
 
     fn kafka(pairs: &[(&str, &str)]) -> Result<KafkaSettings, String> {
-        let mut faults = Faults::because("--forward-kafka is given");
+        let mut errors = ConfigErrors::because("--forward-kafka is given");
         let kinds: Vec<_> = SOURCES.iter().collect();
-        let settings = KafkaSettings::read(&Env::from_pairs(pairs.iter().copied()), &kinds, &mut faults);
+        let settings = KafkaSettings::read(&Env::from_pairs(pairs.iter().copied()), &kinds, &mut errors);
         match settings {
-            Some(settings) if faults.is_empty() => Ok(settings),
-            _ => Err(faults.to_string()),
+            Some(settings) if errors.is_empty() => Ok(settings),
+            _ => Err(errors.to_string()),
         }
     }
 
     fn http(pairs: &[(&str, &str)]) -> Result<HttpSettings, String> {
-        let mut faults = Faults::because("--forward-http is given");
-        let settings = HttpSettings::read(&Env::from_pairs(pairs.iter().copied()), &mut faults);
+        let mut errors = ConfigErrors::because("--forward-http is given");
+        let settings = HttpSettings::read(&Env::from_pairs(pairs.iter().copied()), &mut errors);
         match settings {
-            Some(settings) if faults.is_empty() => Ok(settings),
-            _ => Err(faults.to_string()),
+            Some(settings) if errors.is_empty() => Ok(settings),
+            _ => Err(errors.to_string()),
         }
     }
 
@@ -524,7 +524,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_at_once_and_no_secret_is_shown() {
-        let faults = kafka(&[
+        let errors = kafka(&[
             ("KAFKA_SERVER", "kafka.example.org"),
             ("TFC_KAFKA_TOPIC", "a topic"),
             ("KAFKA_SSL_CLIENT_CERT", "/nowhere/cert.pem"),
@@ -551,7 +551,7 @@ mod tests {
             "TFC_KAFKA_TOPIC must be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249 of them, not `a \
              topic`",
         ];
-        assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(errors.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -594,9 +594,9 @@ mod tests {
         );
         for (names, _) in KEPT_PROPERTIES {
             for name in *names {
-                let fault = kafka(&[("KAFKA_PROPERTIES", &format!("linger.ms=5,{name}=hunter2"))]).unwrap_err();
-                assert!(fault.contains(&format!("must not set `{name}`, because ")), "{fault}");
-                assert!(!fault.contains("hunter2"), "{fault}");
+                let error = kafka(&[("KAFKA_PROPERTIES", &format!("linger.ms=5,{name}=hunter2"))]).unwrap_err();
+                assert!(error.contains(&format!("must not set `{name}`, because ")), "{error}");
+                assert!(!error.contains("hunter2"), "{error}");
             }
         }
     }

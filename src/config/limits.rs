@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::env::{Env, Faults, seconds, whole_number};
+use crate::env::{ConfigErrors, Env, seconds, whole_number};
 use crate::source::Kind;
 
 /// The variables that are read here; each also with a stream's prefix, `MAIL_MAX_PAGES`.
@@ -48,25 +48,25 @@ pub struct Limits {
 
 impl Limits {
     /// Reads the limits of one kind of stream; `None` after a fault.
-    pub(super) fn read(env: &Env, kind: &Kind, faults: &mut Faults) -> Option<Self> {
+    pub(super) fn read(env: &Env, kind: &Kind, errors: &mut ConfigErrors) -> Option<Self> {
         let prefix = kind.prefix;
         let lookback = kind.lookback_days.to_string();
-        let max_pages = env.per_stream(prefix, "MAX_PAGES", "20", whole_number(1..=1_000), faults);
-        let overlap = env.per_stream(prefix, "OVERLAP_MINUTES", "2", whole_number(0..=10_080), faults);
-        let concurrency = env.per_stream(prefix, "FETCH_CONCURRENCY", "4", whole_number(1..=64), faults);
-        let max_retries = env.per_stream(prefix, "MAX_RETRIES", "3", whole_number(0..=100), faults);
+        let max_pages = env.per_stream(prefix, "MAX_PAGES", "20", whole_number(1..=1_000), errors);
+        let overlap = env.per_stream(prefix, "OVERLAP_MINUTES", "2", whole_number(0..=10_080), errors);
+        let concurrency = env.per_stream(prefix, "FETCH_CONCURRENCY", "4", whole_number(1..=64), errors);
+        let max_retries = env.per_stream(prefix, "MAX_RETRIES", "3", whole_number(0..=100), errors);
         let delays = seconds(0.0..=LONGEST_RETRY_DELAY_SECONDS);
-        let retry_delay = env.per_stream(prefix, "RETRY_DELAY_SECONDS", "2", delays, faults);
-        let request_timeout = env.per_stream(prefix, "REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), faults);
+        let retry_delay = env.per_stream(prefix, "RETRY_DELAY_SECONDS", "2", delays, errors);
+        let request_timeout = env.per_stream(prefix, "REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), errors);
         let lookback = env.per_stream(
             prefix,
             "INITIAL_LOOKBACK_DAYS",
             &lookback,
             whole_number(1..=3_650),
-            faults,
+            errors,
         );
-        let every = env.per_stream(prefix, "RECONCILE_EVERY_HOURS", "0", whole_number(0..=8_760), faults);
-        let reach = env.per_stream(prefix, "RECONCILE_HOURS", "36", whole_number(1..=8_760), faults);
+        let every = env.per_stream(prefix, "RECONCILE_EVERY_HOURS", "0", whole_number(0..=8_760), errors);
+        let reach = env.per_stream(prefix, "RECONCILE_HOURS", "36", whole_number(1..=8_760), errors);
         Some(Self {
             max_pages: max_pages?,
             overlap: TimeDelta::minutes(overlap?),
@@ -87,9 +87,9 @@ mod tests {
     use crate::source::SOURCES;
 
     fn read(kind: &Kind, pairs: &[(&str, &str)]) -> (Option<Limits>, String) {
-        let mut faults = Faults::default();
-        let limits = Limits::read(&Env::from_pairs(pairs.iter().copied()), kind, &mut faults);
-        (limits, faults.to_string())
+        let mut errors = ConfigErrors::default();
+        let limits = Limits::read(&Env::from_pairs(pairs.iter().copied()), kind, &mut errors);
+        (limits, errors.to_string())
     }
 
     #[test]
@@ -124,11 +124,11 @@ mod tests {
         for kind in SOURCES {
             for variable in VARIABLES {
                 let own = kind.variable(variable);
-                let (limits, faults) = read(kind, &[(variable, "1"), (&own, "-1")]);
+                let (limits, errors) = read(kind, &[(variable, "1"), (&own, "-1")]);
                 assert_eq!(limits, None);
                 assert!(
-                    faults.starts_with(&format!("{own} must be a ")) && faults.ends_with("not `-1`"),
-                    "{faults}"
+                    errors.starts_with(&format!("{own} must be a ")) && errors.ends_with("not `-1`"),
+                    "{errors}"
                 );
                 assert!(read(kind, &[(variable, "-1"), (&own, "1")]).0.is_some());
             }

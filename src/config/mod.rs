@@ -4,14 +4,14 @@
 
 mod forward;
 mod limits;
-mod mistyped;
+mod unknown_variables;
 mod place;
 mod stream;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::env::{Env, Faults, text};
+use crate::env::{ConfigErrors, Env, text};
 use crate::source::Kind;
 pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, SECRETS as FORWARD_SECRETS, Sasl, Tls};
 pub use limits::Limits;
@@ -48,25 +48,25 @@ impl Config {
     ///
     /// # Errors
     /// Every fault in the settings of the chosen streams, those of the settings file included.
-    pub fn read(env: &Env, kinds: &'static [Kind], choice: Choice<'_>) -> Result<Self, Faults> {
-        let mut faults = env.faults().clone();
-        let chosen = chosen(env, kinds, choice.streams, &mut faults);
+    pub fn read(env: &Env, kinds: &'static [Kind], choice: Choice<'_>) -> Result<Self, ConfigErrors> {
+        let mut errors = env.errors().clone();
+        let chosen = chosen(env, kinds, choice.streams, &mut errors);
         let mut streams = Vec::new();
         for kind in &chosen {
-            streams.extend(StreamSettings::read(env, kind, choice.access, &mut faults));
+            streams.extend(StreamSettings::read(env, kind, choice.access, &mut errors));
         }
-        place::check_distinct(env, kinds, &chosen, &mut faults);
-        let log_file = env.or(LOG_FILE, "get_audit_logs.log", text, &mut faults);
+        place::check_distinct(env, kinds, &chosen, &mut errors);
+        let log_file = env.or(LOG_FILE, "get_audit_logs.log", text, &mut errors);
         match log_file {
-            Some(log_file) if faults.is_empty() && streams.len() == chosen.len() => Ok(Self {
+            Some(log_file) if errors.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
                 log_file: log_file.into(),
                 warnings: warnings(env, kinds, &chosen),
             }),
             _ => {
                 // What is missing may have been mistyped.
-                faults.append(unknown(env, kinds));
-                Err(faults)
+                errors.append(unknown(env, kinds));
+                Err(errors)
             }
         }
     }
@@ -76,30 +76,30 @@ impl Config {
 ///
 /// # Errors
 /// Every fault in these settings, those of the settings file included.
-pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, Faults> {
-    let mut faults = env.faults().clone();
-    let chosen = chosen(env, kinds, streams, &mut faults);
-    let places = chosen.iter().map(|kind| StreamPlace::read(env, kind, &mut faults));
+pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, ConfigErrors> {
+    let mut errors = env.errors().clone();
+    let chosen = chosen(env, kinds, streams, &mut errors);
+    let places = chosen.iter().map(|kind| StreamPlace::read(env, kind, &mut errors));
     let places: Vec<_> = places.collect();
     match places.into_iter().collect() {
-        Some(places) if faults.is_empty() => Ok(places),
+        Some(places) if errors.is_empty() => Ok(places),
         _ => {
-            faults.append(unknown(env, kinds));
-            Err(faults)
+            errors.append(unknown(env, kinds));
+            Err(errors)
         }
     }
 }
 
 /// The variables that are set, look like ours, and are read by nothing; with the name that was meant, if one is near.
-pub fn unknown(env: &Env, kinds: &[Kind]) -> Faults {
-    let mut faults = Faults::default();
-    mistyped::find(env, kinds, &mut faults);
-    faults
+pub fn unknown(env: &Env, kinds: &[Kind]) -> ConfigErrors {
+    let mut errors = ConfigErrors::default();
+    unknown_variables::find(env, kinds, &mut errors);
+    errors
 }
 
 /// Where the log of the program itself goes; `None` after a fault.
-pub fn log_file(env: &Env, faults: &mut Faults) -> Option<PathBuf> {
-    env.or(LOG_FILE, "get_audit_logs.log", text, faults).map(PathBuf::from)
+pub fn log_file(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> {
+    env.or(LOG_FILE, "get_audit_logs.log", text, errors).map(PathBuf::from)
 }
 
 /// Reads the settings of each chosen stream by itself, so that one which is set wrongly does not hide the others.
@@ -107,12 +107,12 @@ pub fn each(
     env: &Env,
     kinds: &'static [Kind],
     choice: Choice<'_>,
-) -> Vec<(&'static Kind, Result<StreamSettings, Faults>)> {
-    let chosen = chosen(env, kinds, choice.streams, &mut Faults::default());
+) -> Vec<(&'static Kind, Result<StreamSettings, ConfigErrors>)> {
+    let chosen = chosen(env, kinds, choice.streams, &mut ConfigErrors::default());
     let read = |kind: &'static Kind| {
-        let mut faults = Faults::default();
-        let settings = StreamSettings::read(env, kind, choice.access, &mut faults);
-        (kind, settings.filter(|_| faults.is_empty()).ok_or(faults))
+        let mut errors = ConfigErrors::default();
+        let settings = StreamSettings::read(env, kind, choice.access, &mut errors);
+        (kind, settings.filter(|_| errors.is_empty()).ok_or(errors))
     };
     chosen.into_iter().map(read).collect()
 }
@@ -138,7 +138,7 @@ pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
             .chain(limits::VARIABLES);
         names.extend(own.map(|name| kind.variable(name)));
         let place = [place::FOLDER, place::BASE_NAME].into_iter();
-        names.extend(place.filter_map(|name| kind.former_variable(name)));
+        names.extend(place.filter_map(|name| kind.legacy_variable(name)));
         names.extend(kind.variables.iter().map(ToString::to_string));
         names.extend(kind.secrets.iter().flat_map(|name| with_file(name)));
     }
@@ -151,13 +151,13 @@ fn with_file(secret: &str) -> [String; 2] {
 }
 
 /// The kinds that were asked for and are switched on, or all that are switched on.
-fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], faults: &mut Faults) -> Vec<&'static Kind> {
+fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], errors: &mut ConfigErrors) -> Vec<&'static Kind> {
     let on = kinds.iter().filter(|kind| place::is_on(env, kind));
     if wanted.is_empty() {
         let on: Vec<_> = on.collect();
         // A settings file that could not be read is the reason, not another fault.
-        if on.is_empty() && env.faults().is_empty() {
-            none_is_on(kinds, faults);
+        if on.is_empty() && env.errors().is_empty() {
+            none_is_on(kinds, errors);
         }
         return on;
     }
@@ -165,11 +165,11 @@ fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], faults: &mut Fau
         match kinds.iter().find(|kind| kind.name == name) {
             Some(kind) if place::is_on(env, kind) => {}
             Some(kind) => {
-                let mut missing = Faults::because(format!("--stream {name} asks for this stream"));
+                let mut missing = ConfigErrors::because(format!("--stream {name} asks for this stream"));
                 missing.missing(&kind.variable(place::FOLDER));
-                faults.append(missing);
+                errors.append(missing);
             }
-            None => faults.add(
+            None => errors.add(
                 "--stream",
                 format!("must name known streams, not `{}`", name.escape_debug()),
             ),
@@ -178,9 +178,9 @@ fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], faults: &mut Fau
     on.filter(|kind| wanted.iter().any(|name| name == kind.name)).collect()
 }
 
-fn none_is_on(kinds: &[Kind], faults: &mut Faults) {
+fn none_is_on(kinds: &[Kind], errors: &mut ConfigErrors) {
     let names: Vec<_> = kinds.iter().map(|kind| kind.variable(place::FOLDER)).collect();
-    faults.add(
+    errors.add(
         names.join(" or "),
         "is required because each switches its stream on and none is set; `trailkeeper init` asks for the settings, and \
          `trailkeeper demo` needs none",
@@ -206,7 +206,7 @@ mod tests {
             streams: &wanted,
             ..ALL
         };
-        Config::read(&Env::from_pairs(pairs.iter().copied()), SOURCES, choice).map_err(|faults| faults.to_string())
+        Config::read(&Env::from_pairs(pairs.iter().copied()), SOURCES, choice).map_err(|errors| errors.to_string())
     }
 
     #[test]
@@ -240,19 +240,19 @@ mod tests {
 
     #[test]
     fn without_a_stream_the_variables_that_switch_one_on_are_named() {
-        let faults = read(&[], &[]).unwrap_err();
+        let errors = read(&[], &[]).unwrap_err();
         for kind in SOURCES {
-            assert!(faults.contains(&kind.variable(place::FOLDER)), "{faults}");
+            assert!(errors.contains(&kind.variable(place::FOLDER)), "{errors}");
         }
-        assert!(faults.starts_with("MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or "));
-        assert!(faults.contains(
+        assert!(errors.starts_with("MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or "));
+        assert!(errors.contains(
             "_LOG_CATALOG_LOCATION is required because each switches its stream on and none is set; `trailkeeper init`"
         ));
     }
 
     #[test]
     fn every_fault_of_every_stream_is_reported_at_once_and_no_secret_is_shown() {
-        let faults = read(
+        let errors = read(
             &[
                 ("MAIL_LOG_CATALOG_LOCATION", "/nowhere/mail"),
                 ("MAIL_MAX_PAGES", "abc"),
@@ -283,7 +283,7 @@ mod tests {
             "TFC_API_URL must be a URL without a user name and password",
             "TFC_ORG_TOKEN must be usable as a token, but holds a control character or one that is not ASCII",
         ];
-        assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(errors.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -304,9 +304,9 @@ mod tests {
         );
         assert_eq!(place.folder, folder.path());
         env.push(("PORT_LOG_CATALOG_LOCATION", "/nowhere"));
-        let faults = read(&env).unwrap_err().to_string();
+        let errors = read(&env).unwrap_err().to_string();
         assert_eq!(
-            faults,
+            errors,
             "PORT_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere`; create it first\n\
              PORT_LOG_FILE_BASE_NAME is required because PORT_LOG_CATALOG_LOCATION is set"
         );
@@ -351,10 +351,10 @@ mod tests {
             ("DISK_LOG_FILE_BASE_NAME", "audit"),
         ];
         for wanted in [&["yandex-mail"][..], &[]] {
-            let faults = read(&pairs, wanted).unwrap_err();
+            let errors = read(&pairs, wanted).unwrap_err();
             assert!(
-                faults.starts_with("DISK_LOG_FILE_BASE_NAME must differ from MAIL_LOG_FILE_BASE_NAME"),
-                "{faults}"
+                errors.starts_with("DISK_LOG_FILE_BASE_NAME must differ from MAIL_LOG_FILE_BASE_NAME"),
+                "{errors}"
             );
         }
     }
@@ -362,9 +362,9 @@ mod tests {
     #[test]
     fn a_settings_file_that_cannot_be_read_is_the_only_fault() {
         let env = Env::load(Some(Path::new("/nowhere/settings.env")));
-        let faults = Config::read(&env, SOURCES, ALL).unwrap_err();
+        let errors = Config::read(&env, SOURCES, ALL).unwrap_err();
         assert_eq!(
-            faults.iter().map(|fault| fault.variable.as_str()).collect::<Vec<_>>(),
+            errors.iter().map(|error| error.variable.as_str()).collect::<Vec<_>>(),
             ["--env-file"]
         );
     }
@@ -392,10 +392,10 @@ mod tests {
         let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
         let commented = assignments(&example).filter(|(name, _)| limits::VARIABLES.contains(name));
         let env = Env::from_pairs(commented.filter(|(name, _)| *name != "INITIAL_LOOKBACK_DAYS"));
-        let shown = Limits::read(&env, &SOURCES[0], &mut Faults::default());
+        let shown = Limits::read(&env, &SOURCES[0], &mut ConfigErrors::default());
         assert_eq!(
             shown,
-            Limits::read(&Env::default(), &SOURCES[0], &mut Faults::default())
+            Limits::read(&Env::default(), &SOURCES[0], &mut ConfigErrors::default())
         );
         assert!(shown.is_some());
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::env::{Env, Faults, Refusal, folder};
+use crate::env::{ConfigErrors, Env, InvalidValue, folder};
 use crate::source::Kind;
 
 /// Switches a stream on and names its folder.
@@ -48,11 +48,11 @@ pub struct StreamPlace {
 
 impl StreamPlace {
     /// Reads the place of a stream; `None` after a fault.
-    pub(super) fn read(env: &Env, kind: &'static Kind, faults: &mut Faults) -> Option<Self> {
-        let mut own_faults = Faults::because(format!("{} is set", variable(env, kind, FOLDER)));
-        let place = Place::read(env, kind, Access::Read, &mut own_faults);
-        let extension = read_extension(env, &mut own_faults);
-        faults.append(own_faults);
+    pub(super) fn read(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
+        let mut own_errors = ConfigErrors::because(format!("{} is set", variable(env, kind, FOLDER)));
+        let place = Place::read(env, kind, Access::Read, &mut own_errors);
+        let extension = read_extension(env, &mut own_errors);
+        errors.append(own_errors);
         let place = place?;
         Some(Self {
             kind,
@@ -71,8 +71,8 @@ pub(super) fn is_on(env: &Env, kind: &Kind) -> bool {
 /// The variable that gives a part of a stream's place: its own, or the one of another collector where that alone is set.
 pub(super) fn variable(env: &Env, kind: &Kind, name: &str) -> String {
     let own = kind.variable(name);
-    match kind.former_variable(name) {
-        Some(former) if env.is_set(&former) && !env.is_set(&own) => former,
+    match kind.legacy_variable(name) {
+        Some(legacy) if env.is_set(&legacy) && !env.is_set(&own) => legacy,
         _ => own,
     }
 }
@@ -81,15 +81,15 @@ impl Place {
     /// Reads where a stream is kept; `None` after a fault.
     ///
     /// That the folder is missing, or that the run may not do there what it has to, is a fault too.
-    pub(super) fn read(env: &Env, kind: &Kind, access: Access, faults: &mut Faults) -> Option<Self> {
+    pub(super) fn read(env: &Env, kind: &Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
         for name in [FOLDER, BASE_NAME] {
-            refuse_both(env, kind, name, faults);
+            refuse_both(env, kind, name, errors);
         }
         let (folder_variable, base_variable) = (variable(env, kind, FOLDER), variable(env, kind, BASE_NAME));
-        let folder = env.required(&folder_variable, folder, faults);
-        let base = env.required(&base_variable, base_name, faults);
+        let folder = env.required(&folder_variable, folder, errors);
+        let base = env.required(&base_variable, base_name, errors);
         if let Some(Err(problem)) = folder.as_deref().map(|folder| usable(folder, access)) {
-            faults.add(folder_variable, problem);
+            errors.add(folder_variable, problem);
         }
         Some(Self {
             folder: folder?,
@@ -104,22 +104,22 @@ impl Place {
 }
 
 /// Adds a fault where a variable is set under both of its names: nobody can say which one counts.
-fn refuse_both(env: &Env, kind: &Kind, name: &str, faults: &mut Faults) {
+fn refuse_both(env: &Env, kind: &Kind, name: &str, errors: &mut ConfigErrors) {
     let own = kind.variable(name);
-    if let Some(former) = kind.former_variable(name).filter(|former| env.is_set(former))
+    if let Some(legacy) = kind.legacy_variable(name).filter(|legacy| env.is_set(legacy))
         && env.is_set(&own)
     {
-        faults.add(
+        errors.add(
             own,
-            format!("must not be set together with {former}, which means the same"),
+            format!("must not be set together with {legacy}, which means the same"),
         );
     }
 }
 
 /// Adds a fault for each chosen stream whose files another stream that is switched on keeps too.
-pub(super) fn check_distinct(env: &Env, kinds: &[Kind], chosen: &[&Kind], faults: &mut Faults) {
+pub(super) fn check_distinct(env: &Env, kinds: &[Kind], chosen: &[&Kind], errors: &mut ConfigErrors) {
     // What is wrong with the place of a chosen stream was said when its settings were read.
-    let quiet = |kind| Place::read(env, kind, Access::Read, &mut Faults::default());
+    let quiet = |kind| Place::read(env, kind, Access::Read, &mut ConfigErrors::default());
     let places: Vec<_> = kinds.iter().filter_map(|kind| Some((kind, quiet(kind)?))).collect();
     for (index, (kind, place)) in places.iter().enumerate() {
         for (earlier, other) in &places[..index] {
@@ -129,7 +129,7 @@ pub(super) fn check_distinct(env: &Env, kinds: &[Kind], chosen: &[&Kind], faults
             if concerned && place.files().is_some_and(|files| Some(files) == other.files()) {
                 let (folder, other) = (place.folder.display(), variable(env, earlier, BASE_NAME));
                 let problem = format!("must differ from {other} because both streams keep their files in `{folder}`");
-                faults.add(variable(env, kind, BASE_NAME), problem);
+                errors.add(variable(env, kind, BASE_NAME), problem);
             }
         }
     }
@@ -159,36 +159,36 @@ fn usable(folder: &Path, access: Access) -> Result<(), String> {
 }
 
 /// The extension of all day files, without the dot; `log` unless it is set.
-pub(super) fn read_extension(env: &Env, faults: &mut Faults) -> Option<String> {
-    env.or(EXTENSION, "log", extension, faults)
+pub(super) fn read_extension(env: &Env, errors: &mut ConfigErrors) -> Option<String> {
+    env.or(EXTENSION, "log", extension, errors)
 }
 
-fn base_name(text: &str) -> Result<String, Refusal> {
+fn base_name(text: &str) -> Result<String, InvalidValue> {
     if text == "." || text == ".." {
-        return Err(Refusal::must_shown("be a file name"));
+        return Err(InvalidValue::must_shown("be a file name"));
     }
     file_name_part(text)
 }
 
-fn extension(text: &str) -> Result<String, Refusal> {
+fn extension(text: &str) -> Result<String, InvalidValue> {
     let text = text.trim_start_matches('.');
     if text.is_empty() {
-        return Err(Refusal::must_shown("be a file name extension such as `log`"));
+        return Err(InvalidValue::must_shown("be a file name extension such as `log`"));
     }
     file_name_part(text)
 }
 
-fn file_name_part(text: &str) -> Result<String, Refusal> {
+fn file_name_part(text: &str) -> Result<String, InvalidValue> {
     if text.contains(['/', '\\']) {
-        return Err(Refusal::must_shown("be part of a file name, without `/` and `\\`"));
+        return Err(InvalidValue::must_shown("be part of a file name, without `/` and `\\`"));
     }
     if text.chars().any(char::is_control) {
-        return Err(Refusal::must_shown(
+        return Err(InvalidValue::must_shown(
             "be part of a file name, without control characters",
         ));
     }
     if text.len() > LONGEST_PART {
-        return Err(Refusal::must(format!("be at most {LONGEST_PART} bytes long")));
+        return Err(InvalidValue::must(format!("be at most {LONGEST_PART} bytes long")));
     }
     Ok(text.to_owned())
 }
@@ -275,9 +275,9 @@ mod tests {
             ("DISK_LOG_CATALOG_LOCATION", disk.0.to_str().unwrap()),
             ("DISK_LOG_FILE_BASE_NAME", disk.1),
         ]);
-        let mut faults = Faults::default();
-        check_distinct(&env, SOURCES, chosen, &mut faults);
-        faults.to_string()
+        let mut errors = ConfigErrors::default();
+        check_distinct(&env, SOURCES, chosen, &mut errors);
+        errors.to_string()
     }
 
     #[test]
@@ -304,35 +304,35 @@ mod tests {
     fn a_place_can_go_by_the_names_of_another_collector_but_not_by_both() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
-        let kind = SOURCES.iter().find(|kind| kind.former_prefix == Some("NEW")).unwrap();
+        let kind = SOURCES.iter().find(|kind| kind.legacy_prefix == Some("NEW")).unwrap();
         let read = |pairs: &[(&str, &str)]| {
-            let mut faults = Faults::because("it is tested");
+            let mut errors = ConfigErrors::because("it is tested");
             let place = Place::read(
                 &Env::from_pairs(pairs.iter().copied()),
                 kind,
                 Access::Write,
-                &mut faults,
+                &mut errors,
             );
-            (place.map(|place| place.base), faults.to_string())
+            (place.map(|place| place.base), errors.to_string())
         };
-        let former = [
+        let legacy = [
             ("NEW_LOG_CATALOG_LOCATION", path),
             ("NEW_LOG_FILE_BASE_NAME", "all_audit"),
         ];
-        assert!(is_on(&Env::from_pairs(former), kind));
-        assert_eq!(read(&former), (Some("all_audit".into()), String::new()));
+        assert!(is_on(&Env::from_pairs(legacy), kind));
+        assert_eq!(read(&legacy), (Some("all_audit".into()), String::new()));
         let mixed = [
             ("NEW_LOG_CATALOG_LOCATION", path),
             ("AUDIT_LOG_FILE_BASE_NAME", "audit"),
         ];
         assert_eq!(read(&mixed), (Some("audit".into()), String::new()));
-        let (_, faults) = read(&[("NEW_LOG_CATALOG_LOCATION", "/nowhere")]);
+        let (_, errors) = read(&[("NEW_LOG_CATALOG_LOCATION", "/nowhere")]);
         assert_eq!(
-            faults,
+            errors,
             "AUDIT_LOG_FILE_BASE_NAME is required because it is tested\n\
              NEW_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere`; create it first"
         );
-        let both = [former[0], former[1], ("AUDIT_LOG_CATALOG_LOCATION", path), mixed[1]];
+        let both = [legacy[0], legacy[1], ("AUDIT_LOG_CATALOG_LOCATION", path), mixed[1]];
         assert_eq!(
             read(&both).1,
             "AUDIT_LOG_CATALOG_LOCATION must not be set together with NEW_LOG_CATALOG_LOCATION, which means the same\n\

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::limits::Limits;
 use super::place::{self, Access, Place, StreamPlace};
-use crate::env::{Env, Faults, file_mode};
+use crate::env::{ConfigErrors, Env, file_mode};
 use crate::source::{Kind, Source};
 
 /// The permissions of what the program writes; the default lets a log agent in the same group read.
@@ -33,14 +33,14 @@ pub struct StreamSettings {
 
 impl StreamSettings {
     /// Reads the settings of a stream that is switched on; `None` after a fault.
-    pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, faults: &mut Faults) -> Option<Self> {
-        let mut own_faults = Faults::because(format!("{} is set", place::variable(env, kind, place::FOLDER)));
-        let place = Place::read(env, kind, access, &mut own_faults);
-        let extension = place::read_extension(env, &mut own_faults);
-        let file_mode = env.or(FILE_MODE, "0640", file_mode, &mut own_faults);
-        let limits = Limits::read(env, kind, &mut own_faults);
-        let source = (kind.configure)(env, &mut own_faults);
-        faults.append(own_faults);
+    pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
+        let mut own_errors = ConfigErrors::because(format!("{} is set", place::variable(env, kind, place::FOLDER)));
+        let place = Place::read(env, kind, access, &mut own_errors);
+        let extension = place::read_extension(env, &mut own_errors);
+        let file_mode = env.or(FILE_MODE, "0640", file_mode, &mut own_errors);
+        let limits = Limits::read(env, kind, &mut own_errors);
+        let source = (kind.configure)(env, &mut own_errors);
+        errors.append(own_errors);
         let place = place?;
         Some(Self {
             kind,

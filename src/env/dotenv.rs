@@ -10,7 +10,7 @@ use std::rc::Rc;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::fault::Faults;
+use super::config_error::ConfigErrors;
 
 /// More than any settings file needs; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -41,14 +41,14 @@ impl Location {
 }
 
 /// Reads the file; a line that cannot be read is a fault that names its number but not its content.
-pub(super) fn read(location: &Location, faults: &mut Faults) -> EnvFile {
+pub(super) fn read(location: &Location, errors: &mut ConfigErrors) -> EnvFile {
     let (path, label) = match location {
         Location::Usual(path) => (path, ".env"),
         Location::Named(path) => (path, "--env-file"),
     };
     match read_text(path) {
         Ok((text, mode)) => {
-            let mut file = parse(&text, path, faults);
+            let mut file = parse(&text, path, errors);
             file.warnings.extend(super::exposed(path, mode));
             file
         }
@@ -56,7 +56,7 @@ pub(super) fn read(location: &Location, faults: &mut Faults) -> EnvFile {
             EnvFile::default()
         }
         Err(error) => {
-            faults.add(
+            errors.add(
                 label,
                 format!("must be a file that can be read, not `{}`: {error}", path.display()),
             );
@@ -73,7 +73,7 @@ fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
     Ok((text, mode))
 }
 
-fn parse(text: &str, path: &Path, faults: &mut Faults) -> EnvFile {
+fn parse(text: &str, path: &Path, errors: &mut ConfigErrors) -> EnvFile {
     let mut file = EnvFile::default();
     let lines = Rc::new(Cell::new(0));
     for item in dotenvy::Iter::new(LineByLine::new(text, Rc::clone(&lines))) {
@@ -89,12 +89,12 @@ fn parse(text: &str, path: &Path, faults: &mut Faults) -> EnvFile {
             }
             Err(dotenvy::Error::LineParse(text, _)) => {
                 let text = Zeroizing::new(text);
-                faults.add(
+                errors.add(
                     format!("{} line {}", path.display(), first_line(lines.get(), &text)),
                     EXPECTED,
                 );
             }
-            Err(error) => faults.add(path.display().to_string(), format!("must be readable: {error}")),
+            Err(error) => errors.add(path.display().to_string(), format!("must be readable: {error}")),
         }
     }
     file
@@ -153,15 +153,15 @@ mod tests {
     use super::*;
 
     fn parse_text(text: &str) -> (Vec<(String, String)>, Vec<String>, Vec<String>) {
-        let mut faults = Faults::default();
-        let file = parse(text, Path::new(".env"), &mut faults);
+        let mut errors = ConfigErrors::default();
+        let file = parse(text, Path::new(".env"), &mut errors);
         let variables = file
             .variables
             .iter()
             .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()));
         (
             variables.collect(),
-            faults.iter().map(|fault| fault.variable.clone()).collect(),
+            errors.iter().map(|error| error.variable.clone()).collect(),
             file.warnings,
         )
     }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn comments_quotes_exports_and_windows_line_ends_are_understood() {
-        let (variables, faults, warnings) = parse_text(
+        let (variables, errors, warnings) = parse_text(
             "\u{feff}# a comment\r\n\r\nA=1\r\nexport B='x # $y'\r\nC=\"two words\" # said\r\nD=\nE=Общая\nF=last ",
         );
         let expected = [
@@ -184,57 +184,57 @@ mod tests {
             ("F", "last"),
         ];
         assert_eq!(variables, expected.map(|(name, value)| pair(name, value)));
-        assert!(faults.is_empty() && warnings.is_empty(), "{faults:?} {warnings:?}");
+        assert!(errors.is_empty() && warnings.is_empty(), "{errors:?} {warnings:?}");
     }
 
     #[test]
     fn each_broken_line_is_named_by_its_number_and_the_others_are_read() {
-        let (variables, faults, _) =
+        let (variables, errors, _) =
             parse_text("A=1\n\n# note\nhunter2\nB=x y hunter2\nC='a\nb' hunter2\nD=4\nhunter2\n");
         assert_eq!(variables, [pair("A", "1"), pair("D", "4")]);
-        assert_eq!(faults, [".env line 4", ".env line 5", ".env line 6", ".env line 9"]);
+        assert_eq!(errors, [".env line 4", ".env line 5", ".env line 6", ".env line 9"]);
     }
 
     #[test]
     fn a_quote_that_is_never_closed_is_named_by_the_line_that_opens_it() {
-        let (variables, faults, _) = parse_text("A=1\nB='open\nC=3\n\n");
+        let (variables, errors, _) = parse_text("A=1\nB='open\nC=3\n\n");
         assert_eq!(variables, [pair("A", "1")]);
-        assert_eq!(faults, [".env line 2"]);
+        assert_eq!(errors, [".env line 2"]);
     }
 
     #[test]
     fn no_fault_shows_what_the_line_holds() {
-        let mut faults = Faults::default();
+        let mut errors = ConfigErrors::default();
         parse(
             "TOKEN=hunter2 hunter2\nhunter2\n'hunter2\n",
             Path::new(".env"),
-            &mut faults,
+            &mut errors,
         );
-        assert_eq!(faults.iter().count(), 3);
-        assert!(!faults.to_string().contains("hunter2"), "{faults}");
+        assert_eq!(errors.iter().count(), 3);
+        assert!(!errors.to_string().contains("hunter2"), "{errors}");
     }
 
     #[test]
     fn the_last_of_two_values_counts_and_is_warned_about() {
-        let (variables, faults, warnings) = parse_text("A=1\nA=2\n");
+        let (variables, errors, warnings) = parse_text("A=1\nA=2\n");
         assert_eq!(variables, [pair("A", "2")]);
         assert_eq!(warnings, ["A is set twice in .env; line 2 counts"]);
-        assert!(faults.is_empty());
+        assert!(errors.is_empty());
     }
 
     #[test]
     fn only_a_named_file_must_exist() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("absent.env");
-        let mut faults = Faults::default();
-        read(&Location::Usual(path.clone()), &mut faults);
-        assert!(faults.is_empty());
-        read(&Location::Named(path.clone()), &mut faults);
+        let mut errors = ConfigErrors::default();
+        read(&Location::Usual(path.clone()), &mut errors);
+        assert!(errors.is_empty());
+        read(&Location::Named(path.clone()), &mut errors);
         let expected = format!(
             "--env-file must be a file that can be read, not `{}`: No such file",
             path.display()
         );
-        assert!(faults.to_string().starts_with(&expected), "{faults}");
+        assert!(errors.to_string().starts_with(&expected), "{errors}");
     }
 
     #[test]
@@ -243,11 +243,11 @@ mod tests {
         let binary = folder.path().join("binary");
         fs::write(&binary, b"A=\xff\xfe\n").unwrap();
         for path in [binary, folder.path().to_owned()] {
-            let mut faults = Faults::default();
-            read(&Location::Usual(path), &mut faults);
+            let mut errors = ConfigErrors::default();
+            read(&Location::Usual(path), &mut errors);
             assert!(
-                faults.to_string().starts_with(".env must be a file that can be read"),
-                "{faults}"
+                errors.to_string().starts_with(".env must be a file that can be read"),
+                "{errors}"
             );
         }
     }
@@ -262,7 +262,7 @@ mod tests {
         fs::write(&path, "A=1\n").unwrap();
         for (mode, warnings) in [(0o644, 1), (0o640, 0), (0o600, 0), (0o604, 1)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let file = read(&Location::Usual(path.clone()), &mut Faults::default());
+            let file = read(&Location::Usual(path.clone()), &mut ConfigErrors::default());
             assert_eq!(file.warnings.len(), warnings, "{mode:o}");
             assert!(file.warnings.iter().all(|warning| warning.contains("chmod 600")));
         }

@@ -6,7 +6,7 @@
 //! Readers collect faults and go on, so that everything that is wrong is reported at once.
 
 mod dotenv;
-mod fault;
+mod config_error;
 mod query;
 mod secret;
 mod service_manager;
@@ -20,17 +20,17 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use config_error::{ConfigError, ConfigErrors};
 use dotenv::{EnvFile, Location};
-pub use fault::{Fault, Faults};
 pub use query::Parameters;
 pub use service_manager::ServiceManager;
-pub use value::{Refusal, address, endpoint, file_mode, folder, is_loopback, seconds, text, whole_number};
+pub use value::{InvalidValue, address, endpoint, file_mode, folder, is_loopback, seconds, text, whole_number};
 
 /// The variables of this run. `Debug` shows their names alone.
 #[derive(Clone, Default)]
 pub struct Env {
     variables: BTreeMap<String, Variable>,
-    faults: Faults,
+    errors: ConfigErrors,
     warnings: Vec<String>,
 }
 
@@ -63,8 +63,8 @@ impl Env {
     }
 
     fn assemble(process: impl Iterator<Item = (OsString, OsString)>, location: &Location) -> Self {
-        let mut faults = Faults::default();
-        let EnvFile { variables, warnings } = dotenv::read(location, &mut faults);
+        let mut errors = ConfigErrors::default();
+        let EnvFile { variables, warnings } = dotenv::read(location, &mut errors);
         let mut variables: BTreeMap<_, _> = variables
             .into_iter()
             .map(|(name, value)| (name, Variable::Text(value)))
@@ -77,15 +77,15 @@ impl Env {
         }
         Self {
             variables,
-            faults,
+            errors,
             warnings,
         }
     }
 
     /// What is wrong with the settings file itself.
     #[must_use]
-    pub fn faults(&self) -> &Faults {
-        &self.faults
+    pub fn errors(&self) -> &ConfigErrors {
+        &self.errors
     }
 
     /// What deserves a word but stops nothing: a file with tokens that everyone can read, a variable set twice.
@@ -119,25 +119,25 @@ impl Env {
     pub fn optional<T>(
         &self,
         name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Refusal>,
-        faults: &mut Faults,
+        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+        errors: &mut ConfigErrors,
     ) -> Option<T> {
-        let text = self.text(name, faults)?;
-        parsed(name, text, parse, faults)
+        let text = self.text(name, errors)?;
+        parsed(name, text, parse, errors)
     }
 
     /// A variable without which the run cannot begin; `None` after a fault.
     pub fn required<T>(
         &self,
         name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Refusal>,
-        faults: &mut Faults,
+        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+        errors: &mut ConfigErrors,
     ) -> Option<T> {
         if !self.is_set(name) {
-            faults.missing(name);
+            errors.missing(name);
             return None;
         }
-        self.optional(name, parse, faults)
+        self.optional(name, parse, errors)
     }
 
     /// A variable that counts as set to `default` when it is left out; `None` after a fault.
@@ -145,13 +145,13 @@ impl Env {
         &self,
         name: &str,
         default: &str,
-        parse: impl FnOnce(&str) -> Result<T, Refusal>,
-        faults: &mut Faults,
+        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+        errors: &mut ConfigErrors,
     ) -> Option<T> {
         if !self.is_set(name) {
-            return parsed(name, default, parse, faults);
+            return parsed(name, default, parse, errors);
         }
-        self.optional(name, parse, faults)
+        self.optional(name, parse, errors)
     }
 
     /// A variable that a stream can have for itself: `MAIL_MAX_PAGES`, else `MAX_PAGES`, else `default`.
@@ -160,29 +160,34 @@ impl Env {
         prefix: &str,
         name: &str,
         default: &str,
-        parse: impl FnOnce(&str) -> Result<T, Refusal>,
-        faults: &mut Faults,
+        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+        errors: &mut ConfigErrors,
     ) -> Option<T> {
         let own_name = format!("{prefix}_{name}");
         let name = if self.is_set(&own_name) { &own_name } else { name };
-        self.or(name, default, parse, faults)
+        self.or(name, default, parse, errors)
     }
 
     /// The text of a variable; `None` if it is not set, or is not UTF-8, which is a fault.
-    fn text(&self, name: &str, faults: &mut Faults) -> Option<&str> {
+    fn text(&self, name: &str, errors: &mut ConfigErrors) -> Option<&str> {
         match self.variables.get(name)? {
             Variable::Text(text) => Some(text.expose_secret()).filter(|text| !text.is_empty()),
             Variable::Unreadable => {
-                faults.add(name, "must be UTF-8 text");
+                errors.add(name, "must be UTF-8 text");
                 None
             }
         }
     }
 }
 
-fn parsed<T>(name: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, Refusal>, faults: &mut Faults) -> Option<T> {
+fn parsed<T>(
+    name: &str,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+    errors: &mut ConfigErrors,
+) -> Option<T> {
     parse(text)
-        .map_err(|refusal| faults.add(name, refusal.problem(text)))
+        .map_err(|invalid| errors.add(name, invalid.problem(text)))
         .ok()
 }
 
@@ -237,9 +242,9 @@ mod tests {
     }
 
     fn max_pages(env: &Env) -> (Option<u32>, String) {
-        let mut faults = Faults::default();
-        let number = env.per_stream("MAIL", "MAX_PAGES", "20", whole_number(1..=1000), &mut faults);
-        (number, faults.to_string())
+        let mut errors = ConfigErrors::default();
+        let number = env.per_stream("MAIL", "MAX_PAGES", "20", whole_number(1..=1000), &mut errors);
+        (number, errors.to_string())
     }
 
     #[test]
@@ -247,7 +252,12 @@ mod tests {
         let env = assembled(&[("MAX_PAGES", "5")], "MAX_PAGES=6\nOVERLAP_MINUTES=7\n");
         assert_eq!(max_pages(&env), (Some(5), String::new()));
         assert_eq!(
-            env.or("OVERLAP_MINUTES", "2", whole_number(0..=10_u8), &mut Faults::default()),
+            env.or(
+                "OVERLAP_MINUTES",
+                "2",
+                whole_number(0..=10_u8),
+                &mut ConfigErrors::default()
+            ),
             Some(7)
         );
     }
@@ -292,22 +302,22 @@ mod tests {
     #[test]
     fn every_fault_is_collected() {
         let env = Env::from_pairs([("RETRY_DELAY_SECONDS", "-1"), ("YANDEX_API_URL", "http://example.org")]);
-        let mut faults = Faults::because("MAIL_LOG_CATALOG_LOCATION is set");
+        let mut errors = ConfigErrors::because("MAIL_LOG_CATALOG_LOCATION is set");
         assert_eq!(
-            env.required("ORGANIZATION_ID_ARG", whole_number(1..=u64::MAX), &mut faults),
+            env.required("ORGANIZATION_ID_ARG", whole_number(1..=u64::MAX), &mut errors),
             None
         );
         assert_eq!(
-            env.or::<Duration>("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), &mut faults),
+            env.or::<Duration>("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), &mut errors),
             None
         );
         assert_eq!(
-            env.or("YANDEX_API_URL", "https://api360.yandex.net", address, &mut faults),
+            env.or("YANDEX_API_URL", "https://api360.yandex.net", address, &mut errors),
             None
         );
-        assert_eq!(env.optional("APP_LOG_FILE", text, &mut faults), None);
+        assert_eq!(env.optional("APP_LOG_FILE", text, &mut errors), None);
         assert_eq!(
-            faults.to_string(),
+            errors.to_string(),
             "ORGANIZATION_ID_ARG is required because MAIL_LOG_CATALOG_LOCATION is set\n\
              RETRY_DELAY_SECONDS must be a number of seconds from 0 to 300, such as `0.5`, not `-1`\n\
              YANDEX_API_URL must begin with `https://` (`http://` is for loopback hosts only), not `http://example.org`"
@@ -317,16 +327,16 @@ mod tests {
     #[test]
     fn a_broken_settings_file_is_among_the_faults() {
         let env = assembled(&[], "A=1\nhunter2 hunter2\n");
-        let faults = env.faults().to_string();
-        assert!(faults.contains(".env line 2 must be NAME=value"), "{faults}");
-        assert!(!faults.contains("hunter2"), "{faults}");
+        let errors = env.errors().to_string();
+        assert!(errors.contains(".env line 2 must be NAME=value"), "{errors}");
+        assert!(!errors.contains("hunter2"), "{errors}");
         let absent = Env::assemble(
             std::iter::empty(),
             &Location::Named(PathBuf::from("/nowhere/absent.env")),
         );
         assert!(
             absent
-                .faults()
+                .errors()
                 .to_string()
                 .starts_with("--env-file must be a file that can be read")
         );
@@ -350,7 +360,7 @@ mod tests {
 
         let process = [(OsString::from("MAX_PAGES"), OsString::from_vec(vec![0xff]))];
         let env = Env::assemble(process.into_iter(), &Location::Usual(PathBuf::from("/nowhere/.env")));
-        assert!(env.faults().is_empty());
+        assert!(env.errors().is_empty());
         assert_eq!(max_pages(&env), (None, "MAX_PAGES must be UTF-8 text".to_owned()));
     }
 }

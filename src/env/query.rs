@@ -2,7 +2,7 @@
 
 use url::form_urlencoded;
 
-use super::{Env, Faults};
+use super::{ConfigErrors, Env};
 
 /// The query parameters of an API.
 #[derive(Clone, Copy, Debug)]
@@ -18,17 +18,22 @@ impl Env {
     ///
     /// Empty if the variable is not set. `None` after a fault: a parameter that the API does not know or that the
     /// program sets itself, one without a value, or bytes that are not UTF-8 text.
-    pub fn query(&self, name: &str, parameters: Parameters, faults: &mut Faults) -> Option<Vec<(String, String)>> {
+    pub fn query(
+        &self,
+        name: &str,
+        parameters: Parameters,
+        errors: &mut ConfigErrors,
+    ) -> Option<Vec<(String, String)>> {
         if !self.is_set(name) {
             return Some(Vec::new());
         }
-        let text = self.optional(name, super::text, faults)?;
+        let text = self.optional(name, super::text, errors)?;
         let mut pairs = Vec::new();
         let mut sound = true;
         for (parameter, value) in form_urlencoded::parse(text.as_bytes()) {
             match problem(&parameter, &value, parameters) {
                 Some(problem) => {
-                    faults.add(name, problem);
+                    errors.add(name, problem);
                     sound = false;
                 }
                 None => pairs.push((parameter.into_owned(), value.into_owned())),
@@ -71,14 +76,14 @@ mod tests {
     };
 
     fn query(text: &str) -> (Option<Vec<(String, String)>>, String) {
-        let mut faults = Faults::default();
-        let pairs = Env::from_pairs([("MAIL_API_QUERY", text)]).query("MAIL_API_QUERY", MAIL, &mut faults);
-        (pairs, faults.to_string())
+        let mut errors = ConfigErrors::default();
+        let pairs = Env::from_pairs([("MAIL_API_QUERY", text)]).query("MAIL_API_QUERY", MAIL, &mut errors);
+        (pairs, errors.to_string())
     }
 
     #[test]
     fn parameters_keep_their_order_and_may_repeat() {
-        let (pairs, faults) =
+        let (pairs, errors) =
             query("types=mailbox_send&includeUids=1%2C2&types=message+receive&resources%5B%5D=entity");
         let expected = [
             ("types", "mailbox_send"),
@@ -94,7 +99,7 @@ mod tests {
                     .to_vec()
             )
         );
-        assert_eq!(faults, "");
+        assert_eq!(errors, "");
     }
 
     #[test]
@@ -104,10 +109,10 @@ mod tests {
 
     #[test]
     fn every_parameter_that_cannot_be_taken_is_named() {
-        let (pairs, faults) = query("types=a&pageSize=5&colour=red&includeUids&types=%FF");
+        let (pairs, errors) = query("types=a&pageSize=5&colour=red&includeUids&types=%FF");
         assert_eq!(pairs, None);
         assert_eq!(
-            faults,
+            errors,
             "MAIL_API_QUERY must give `includeUids` a value, as in `includeUids=…`\n\
              MAIL_API_QUERY must give `types` a value in percent-encoded UTF-8\n\
              MAIL_API_QUERY must not hold `colour`, which this API does not know; it knows types, includeUids, resources[]\n\

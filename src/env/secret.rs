@@ -7,7 +7,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{Env, Faults};
+use super::{ConfigErrors, Env};
 
 /// More than any token; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 64 << 10;
@@ -26,68 +26,68 @@ impl Env {
     ///
     /// `None` if neither is set, or after a fault: both are set, the file cannot be read, or the text could not be the
     /// value of an HTTP header (RFC 9110, section 5.5: visible ASCII characters and inner spaces).
-    pub fn secret(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
-        self.checked_secret(name, check, faults)
+    pub fn secret(&self, name: &str, errors: &mut ConfigErrors) -> Option<SecretString> {
+        self.checked_secret(name, check, errors)
     }
 
     /// The same for a password that goes into no header, without which nothing works: it may hold any characters but
     /// NUL.
-    pub fn required_password(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+    pub fn required_password(&self, name: &str, errors: &mut ConfigErrors) -> Option<SecretString> {
         if !self.has_secret(name) {
-            faults.missing_secret(name);
+            errors.missing_secret(name);
             return None;
         }
-        self.checked_secret(name, check_password, faults)
+        self.checked_secret(name, check_password, errors)
     }
 
-    fn checked_secret(&self, name: &str, check: Check, faults: &mut Faults) -> Option<SecretString> {
+    fn checked_secret(&self, name: &str, check: Check, errors: &mut ConfigErrors) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
         match (self.is_set(name), self.is_set(&file_name)) {
             (false, false) => None,
             (true, true) => {
-                faults.add(name, format!("must not be set together with {file_name}"));
+                errors.add(name, format!("must not be set together with {file_name}"));
                 None
             }
-            (true, false) => self.secret_value(name, check, faults),
-            (false, true) => self.secret_file(&file_name, check, faults),
+            (true, false) => self.secret_value(name, check, errors),
+            (false, true) => self.secret_file(&file_name, check, errors),
         }
     }
 
     /// The same for a secret without which the stream cannot work.
-    pub fn required_secret(&self, name: &str, faults: &mut Faults) -> Option<SecretString> {
+    pub fn required_secret(&self, name: &str, errors: &mut ConfigErrors) -> Option<SecretString> {
         if !self.has_secret(name) {
-            faults.missing_secret(name);
+            errors.missing_secret(name);
             return None;
         }
-        self.secret(name, faults)
+        self.secret(name, errors)
     }
 
     /// A word about the file that `<NAME>_FILE` names, where every user of the machine can read it.
     #[must_use]
     pub fn exposed_secret(&self, name: &str) -> Option<String> {
-        let path = self.text(&format!("{name}_FILE"), &mut Faults::default())?;
+        let path = self.text(&format!("{name}_FILE"), &mut ConfigErrors::default())?;
         let metadata = fs::metadata(path).ok()?;
         super::exposed(Path::new(path), super::permissions(&metadata))
     }
 
-    fn secret_value(&self, name: &str, check: Check, faults: &mut Faults) -> Option<SecretString> {
-        let text = self.text(name, faults)?;
+    fn secret_value(&self, name: &str, check: Check, errors: &mut ConfigErrors) -> Option<SecretString> {
+        let text = self.text(name, errors)?;
         match check(text) {
             Ok(()) => Some(SecretString::from(text)),
             Err(problem) => {
-                faults.add(name, format!("must be usable as a token, but {problem}"));
+                errors.add(name, format!("must be usable as a token, but {problem}"));
                 None
             }
         }
     }
 
-    fn secret_file(&self, file_name: &str, check: Check, faults: &mut Faults) -> Option<SecretString> {
-        let path = self.optional(file_name, super::text, faults)?;
+    fn secret_file(&self, file_name: &str, check: Check, errors: &mut ConfigErrors) -> Option<SecretString> {
+        let path = self.optional(file_name, super::text, errors)?;
         let content = match read(&path) {
             Ok(content) => content,
             Err(error) => {
                 let shown = shown(&path);
-                faults.add(
+                errors.add(
                     file_name,
                     format!("must name a text file that can be read, not {shown}: {error}"),
                 );
@@ -98,7 +98,7 @@ impl Env {
         match check(secret) {
             Ok(()) => Some(SecretString::from(secret)),
             Err(problem) => {
-                faults.add(
+                errors.add(
                     file_name,
                     format!("must name a file with a usable token, but {} {problem}", shown(&path)),
                 );
@@ -155,11 +155,11 @@ mod tests {
     use super::*;
 
     fn read_secret(pairs: &[(&str, &str)]) -> (Option<String>, String) {
-        let mut faults = Faults::because("PORT_LOG_CATALOG_LOCATION is set");
-        let secret = Env::from_pairs(pairs.iter().copied()).required_secret("PORT_API_TOKEN", &mut faults);
+        let mut errors = ConfigErrors::because("PORT_LOG_CATALOG_LOCATION is set");
+        let secret = Env::from_pairs(pairs.iter().copied()).required_secret("PORT_API_TOKEN", &mut errors);
         (
             secret.map(|secret| secret.expose_secret().to_owned()),
-            faults.to_string(),
+            errors.to_string(),
         )
     }
 
@@ -190,10 +190,10 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_set_twice_is_a_fault() {
-        let (secret, faults) = read_secret(&[("PORT_API_TOKEN", "hunter2"), ("PORT_API_TOKEN_FILE", "/run/token")]);
+        let (secret, errors) = read_secret(&[("PORT_API_TOKEN", "hunter2"), ("PORT_API_TOKEN_FILE", "/run/token")]);
         assert_eq!(secret, None);
         assert_eq!(
-            faults,
+            errors,
             "PORT_API_TOKEN must not be set together with PORT_API_TOKEN_FILE"
         );
     }
@@ -203,22 +203,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let absent = folder.path().join("absent");
         for path in [absent.as_path(), folder.path()] {
-            let (secret, faults) = read_secret(&[("PORT_API_TOKEN_FILE", path.to_str().unwrap())]);
+            let (secret, errors) = read_secret(&[("PORT_API_TOKEN_FILE", path.to_str().unwrap())]);
             assert_eq!(secret, None);
             let expected = format!(
                 "PORT_API_TOKEN_FILE must name a text file that can be read, not `{}`: ",
                 path.display()
             );
-            assert!(faults.starts_with(&expected), "{faults}");
+            assert!(errors.starts_with(&expected), "{errors}");
         }
     }
 
     #[test]
     fn a_token_in_the_place_of_its_file_is_not_shown() {
-        let (_, faults) = read_secret(&[("PORT_API_TOKEN_FILE", "hunter2hunter2hunter2hunter2")]);
+        let (_, errors) = read_secret(&[("PORT_API_TOKEN_FILE", "hunter2hunter2hunter2hunter2")]);
         assert!(
-            faults.contains("not a name of 28 characters: No such file") && !faults.contains("hunter2"),
-            "{faults}"
+            errors.contains("not a name of 28 characters: No such file") && !errors.contains("hunter2"),
+            "{errors}"
         );
     }
 
@@ -235,25 +235,25 @@ mod tests {
             "\u{feff}hunter2",
         ] {
             fs::write(&path, content).unwrap();
-            let (secret, faults) = read_secret(&[("PORT_API_TOKEN_FILE", path.to_str().unwrap())]);
+            let (secret, errors) = read_secret(&[("PORT_API_TOKEN_FILE", path.to_str().unwrap())]);
             assert_eq!(secret, None);
-            assert!(faults.starts_with("PORT_API_TOKEN_FILE must name a file with a usable token, but `/"));
-            assert!(!faults.contains("hunter2"), "{faults}");
+            assert!(errors.starts_with("PORT_API_TOKEN_FILE must name a file with a usable token, but `/"));
+            assert!(!errors.contains("hunter2"), "{errors}");
         }
     }
 
     proptest! {
         #[test]
         fn an_accepted_secret_is_always_a_header_value(text in "\\PC{0,8}|[ -~]{1,12}|(?s:.{1,8})") {
-            let (secret, faults) = read_secret(&[("PORT_API_TOKEN", &text)]);
+            let (secret, errors) = read_secret(&[("PORT_API_TOKEN", &text)]);
             match secret {
                 Some(secret) => {
                     prop_assert_eq!(&secret, &text);
                     let value = axum::http::HeaderValue::from_str(&secret);
                     prop_assert!(value.is_ok_and(|value| value.to_str().is_ok()));
-                    prop_assert!(faults.is_empty());
+                    prop_assert!(errors.is_empty());
                 }
-                None => prop_assert!(text.len() < 6 || !faults.contains(&text)),
+                None => prop_assert!(text.len() < 6 || !errors.contains(&text)),
             }
         }
     }

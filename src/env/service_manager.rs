@@ -5,7 +5,7 @@
 use std::process;
 use std::time::Duration;
 
-use super::{Env, Faults, text, whole_number};
+use super::{ConfigErrors, Env, text, whole_number};
 
 /// The service manager that started the process and wants to hear from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Env {
     /// records are kept must not depend on it.
     #[must_use]
     pub fn service_manager(&self) -> Option<ServiceManager> {
-        let mut ignored = Faults::default();
+        let mut ignored = ConfigErrors::default();
         let socket = self.optional("NOTIFY_SOCKET", text, &mut ignored)?;
         let watched = self.optional("WATCHDOG_PID", whole_number(1..=u32::MAX), &mut ignored);
         let micros = self.optional("WATCHDOG_USEC", whole_number(1..=u64::MAX), &mut ignored);

@@ -13,7 +13,7 @@ use url::{Host, Url};
 /// Values are mixed up at times, a token in the place of a number, so a text that is too long for what was expected is
 /// not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct InvalidValue {
     must: String,
     shown: usize,
 }
@@ -23,7 +23,7 @@ const SHORT: usize = 20;
 /// The most characters that are shown of a path or an address.
 const LONG: usize = 400;
 
-impl Refusal {
+impl InvalidValue {
     /// The text must … (`be a whole number`), and is shown if it is short enough to be a mistyped number or word.
     #[must_use]
     pub fn must(expectation: impl Into<String>) -> Self {
@@ -66,21 +66,21 @@ impl Refusal {
 ///
 /// # Errors
 /// A control character, a newline among them.
-pub fn text(text: &str) -> Result<String, Refusal> {
+pub fn text(text: &str) -> Result<String, InvalidValue> {
     if text.chars().any(char::is_control) {
-        return Err(Refusal::must("be text without control characters"));
+        return Err(InvalidValue::must("be text without control characters"));
     }
     Ok(text.to_owned())
 }
 
 /// A whole number in a range.
-pub fn whole_number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, Refusal>
+pub fn whole_number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, InvalidValue>
 where
     N: FromStr + PartialOrd + Display,
 {
     move |text| match text.parse() {
         Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(Refusal::must(format!(
+        _ => Err(InvalidValue::must(format!(
             "be a whole number from {} to {}",
             range.start(),
             range.end()
@@ -89,13 +89,13 @@ where
 }
 
 /// A number of seconds in a range, with a fraction or without.
-pub fn seconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, Refusal> {
+pub fn seconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, InvalidValue> {
     move |text| {
         let number = text.parse().ok().filter(|number| range.contains(number));
         number
             .and_then(|number| Duration::try_from_secs_f64(number).ok())
             .ok_or_else(|| {
-                Refusal::must(format!(
+                InvalidValue::must(format!(
                     "be a number of seconds from {} to {}, such as `0.5`",
                     range.start(),
                     range.end()
@@ -109,13 +109,13 @@ pub fn seconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, 
 /// # Errors
 /// Anything but `https://` (`http://` for loopback hosts), and user information, a query or a fragment, which are not
 /// shown because they may hold a secret.
-pub fn address(text: &str) -> Result<Url, Refusal> {
-    let mut url = Url::parse(text).map_err(|_| Refusal::must("be a URL such as `https://api.example.org`"))?;
+pub fn address(text: &str) -> Result<Url, InvalidValue> {
+    let mut url = Url::parse(text).map_err(|_| InvalidValue::must("be a URL such as `https://api.example.org`"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refusal::must_hidden("be a URL without a user name and password"));
+        return Err(InvalidValue::must_hidden("be a URL without a user name and password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(Refusal::must_hidden(
+        return Err(InvalidValue::must_hidden(
             "be a URL without a query (`?…`) and fragment (`#…`)",
         ));
     }
@@ -123,11 +123,11 @@ pub fn address(text: &str) -> Result<Url, Refusal> {
         "https" => {}
         "http" if is_loopback(&url) => {}
         "http" => {
-            return Err(Refusal::must_shown(
+            return Err(InvalidValue::must_shown(
                 "begin with `https://` (`http://` is for loopback hosts only)",
             ));
         }
-        _ => return Err(Refusal::must("be a URL such as `https://api.example.org`")),
+        _ => return Err(InvalidValue::must("be a URL such as `https://api.example.org`")),
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
@@ -138,11 +138,11 @@ pub fn address(text: &str) -> Result<Url, Refusal> {
 ///
 /// # Errors
 /// Anything else, and user information, which is not shown because it may hold a secret.
-pub fn endpoint(text: &str) -> Result<Url, Refusal> {
-    let expected = || Refusal::must_hidden("be a URL such as `https://logstash.example.org:8080`");
+pub fn endpoint(text: &str) -> Result<Url, InvalidValue> {
+    let expected = || InvalidValue::must_hidden("be a URL such as `https://logstash.example.org:8080`");
     let url = Url::parse(text).map_err(|_| expected())?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refusal::must_hidden("be a URL without a user name and password"));
+        return Err(InvalidValue::must_hidden("be a URL without a user name and password"));
     }
     if !matches!(url.scheme(), "http" | "https") || url.fragment().is_some() {
         return Err(expected());
@@ -165,9 +165,9 @@ pub fn is_loopback(url: &Url) -> bool {
 ///
 /// # Errors
 /// A control character in it.
-pub fn folder(text: &str) -> Result<PathBuf, Refusal> {
+pub fn folder(text: &str) -> Result<PathBuf, InvalidValue> {
     if text.chars().any(char::is_control) {
-        return Err(Refusal::must_shown("be a path without control characters"));
+        return Err(InvalidValue::must_shown("be a path without control characters"));
     }
     let trimmed = text.trim_end_matches(['/', '\\']);
     Ok(PathBuf::from(if trimmed.is_empty() { "/" } else { trimmed }))
@@ -177,12 +177,12 @@ pub fn folder(text: &str) -> Result<PathBuf, Refusal> {
 ///
 /// # Errors
 /// Not octal, not permission bits, or a mode with which the program could not go on.
-pub fn file_mode(text: &str) -> Result<u32, Refusal> {
+pub fn file_mode(text: &str) -> Result<u32, InvalidValue> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let mode = u32::from_str_radix(digits, 8)
         .ok()
         .filter(|mode| *mode <= 0o777 && mode & 0o600 == 0o600);
-    mode.ok_or_else(|| Refusal::must("be an octal file mode from 0600 to 0777 that lets the owner read and write"))
+    mode.ok_or_else(|| InvalidValue::must("be an octal file mode from 0600 to 0777 that lets the owner read and write"))
 }
 
 #[cfg(test)]
@@ -323,7 +323,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_hidden_refusal_never_shows_the_text(text in "[^ ]{3,40}") {
-            let problem = Refusal::must_hidden("be other").problem(&text);
+            let problem = InvalidValue::must_hidden("be other").problem(&text);
             prop_assert_eq!(problem, "must be other");
         }
 

@@ -371,7 +371,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::env::{Env, Faults};
+    use crate::env::{ConfigErrors, Env};
     use crate::fetch::host::Host;
     use crate::fetch::http::Http;
     use crate::fetch::rate_limiter::RateLimiter;
@@ -396,7 +396,7 @@ mod tests {
     fn fetcher(sandbox: &Sandbox) -> Fetcher {
         let env = Env::from_pairs(sandbox.variables());
         let kind = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
-        let source = (kind.configure)(&env, &mut Faults::default()).unwrap();
+        let source = (kind.configure)(&env, &mut ConfigErrors::default()).unwrap();
         let policy = RetryPolicy {
             max_retries: 0,
             delay: Duration::ZERO,

@@ -37,14 +37,14 @@ mod tests {
     use super::super::http::Http;
     use super::super::retry::RetryPolicy;
     use super::*;
-    use crate::env::{Env, Faults};
+    use crate::env::{ConfigErrors, Env};
     use crate::source::SOURCES;
 
     #[test]
     fn a_time_in_which_a_request_was_repeated_or_the_host_left_alone_does_not_count() {
         let variables = [("TFC_API_URL", "http://127.0.0.1:1"), ("TFC_ORG_TOKEN", "invented")];
         let kind = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
-        let source = (kind.configure)(&Env::from_pairs(variables), &mut Faults::default()).unwrap();
+        let source = (kind.configure)(&Env::from_pairs(variables), &mut ConfigErrors::default()).unwrap();
         let policy = RetryPolicy {
             max_retries: 3,
             delay: Duration::ZERO,

@@ -173,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::env::{Env, Faults};
+    use crate::env::{ConfigErrors, Env};
     use crate::fetch::host::Host;
     use crate::fetch::http::Http;
     use crate::fetch::plan::TIME_TO_DISK;
@@ -188,7 +188,7 @@ mod tests {
     fn fetcher(sandbox: &Sandbox, stream: &str, concurrency: usize) -> Fetcher {
         let env = Env::from_pairs(sandbox.variables());
         let kind = SOURCES.iter().find(|kind| kind.name == stream).unwrap();
-        let source = (kind.configure)(&env, &mut Faults::default()).unwrap();
+        let source = (kind.configure)(&env, &mut ConfigErrors::default()).unwrap();
         let policy = RetryPolicy {
             max_retries: 3,
             delay: Duration::ZERO,

@@ -227,13 +227,13 @@ impl CursorFile {
         let problem = match self.parse(content) {
             Ok(Some(state)) => return Ok(Stored::Cursor(state)),
             Ok(None) => "it is the cursor of another stream or sink".to_owned(),
-            Err(Problem::Newer(version)) => {
+            Err(CursorFormatError::Newer(version)) => {
                 return Err(CursorError::Newer {
                     path: self.path.clone(),
                     version,
                 });
             }
-            Err(Problem::Json(error)) => format!("it is not the JSON of a cursor: {error}"),
+            Err(CursorFormatError::Json(error)) => format!("it is not the JSON of a cursor: {error}"),
         };
         Ok(Stored::Damaged {
             problem,
@@ -242,16 +242,16 @@ impl CursorFile {
     }
 
     /// The cursor; `None` if it is that of another stream or sink.
-    fn parse(&self, content: &[u8]) -> Result<Option<CursorState>, Problem> {
+    fn parse(&self, content: &[u8]) -> Result<Option<CursorState>, CursorFormatError> {
         #[derive(Deserialize)]
         struct Form {
             version: u32,
         }
-        let form: Form = serde_json::from_slice(content).map_err(Problem::Json)?;
+        let form: Form = serde_json::from_slice(content).map_err(CursorFormatError::Json)?;
         if form.version > VERSION {
-            return Err(Problem::Newer(form.version));
+            return Err(CursorFormatError::Newer(form.version));
         }
-        let content: Content<Positions> = serde_json::from_slice(content).map_err(Problem::Json)?;
+        let content: Content<Positions> = serde_json::from_slice(content).map_err(CursorFormatError::Json)?;
         let is_ours = content.stream == self.stream && content.sink == self.sink;
         Ok(is_ours.then_some(CursorState {
             positions: content.days,
@@ -279,7 +279,7 @@ impl CursorFile {
 }
 
 /// Why a content is no cursor.
-enum Problem {
+enum CursorFormatError {
     Json(serde_json::Error),
     Newer(u32),
 }

@@ -21,7 +21,7 @@ use super::message::Envelope;
 use super::sink::{BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::KafkaSettings;
-use crate::env::Faults;
+use crate::env::ConfigErrors;
 use crate::shutdown::Shutdown;
 use client::{Session, Setup};
 use reports::{Failure, Outcome};
@@ -38,26 +38,26 @@ const DEPTH: usize = 8;
 const MOST_RENEWALS: u32 = 5;
 
 /// Adds to `faults` what librdkafka, or this build, cannot work with, before it is needed.
-pub fn check(settings: &KafkaSettings, faults: &mut Faults) {
+pub fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
     const NOT_BUILT: &str = "cannot be used: this build was made without the feature `kafka-tls`";
     if cfg!(not(feature = "kafka-tls")) {
         if settings.tls.is_some() {
-            faults.add("KAFKA_SSL_CA_CERT and KAFKA_SSL_CLIENT_CERT", NOT_BUILT);
+            errors.add("KAFKA_SSL_CA_CERT and KAFKA_SSL_CLIENT_CERT", NOT_BUILT);
         }
         if settings
             .sasl
             .as_ref()
             .is_some_and(|sasl| sasl.mechanism.starts_with("SCRAM"))
         {
-            faults.add("KAFKA_SASL_MECHANISM", NOT_BUILT);
+            errors.add("KAFKA_SASL_MECHANISM", NOT_BUILT);
         }
     }
     let config = client::producer_config(settings, settings.transactional_id.as_deref());
-    if faults.is_empty()
+    if errors.is_empty()
         && let Err(error) = config.create::<BaseProducer>()
     {
         let problem = client::explain(&error);
-        faults.add(variable_of(&problem), format!("cannot be used: {problem}"));
+        errors.add(variable_of(&problem), format!("cannot be used: {problem}"));
     }
 }
 

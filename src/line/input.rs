@@ -1,6 +1,6 @@
 //! A place in a JSON text.
 
-use super::Malformed;
+use super::JsonError;
 
 /// A JSON text and how far it has been read.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl<'a> Input<'a> {
     }
 
     /// What is wrong with the next byte.
-    pub(super) fn malformed(&self, what: &'static str) -> Malformed {
-        Malformed { offset: self.at, what }
+    pub(super) fn malformed(&self, what: &'static str) -> JsonError {
+        JsonError { offset: self.at, what }
     }
 }

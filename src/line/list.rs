@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::text;
-use super::{Malformed, Scanner};
+use super::{JsonError, Scanner};
 
 /// An array that is a member of a JSON object, read element by element.
 ///
@@ -42,7 +42,7 @@ impl<'a> List<'a> {
     /// # Errors
     ///
     /// What stands there is not a JSON value, or not followed by another one or the end of the list.
-    pub fn next(&mut self, scanner: &mut Scanner, line: &mut String) -> Result<Option<u128>, Malformed> {
+    pub fn next(&mut self, scanner: &mut Scanner, line: &mut String) -> Result<Option<u128>, JsonError> {
         let Some(input) = &mut self.input else { return Ok(None) };
         input.skip_space();
         match input.peek() {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     /// The forms of the elements of `list`, and what is left.
-    fn read(text: &str) -> Result<(Vec<String>, String), Malformed> {
+    fn read(text: &str) -> Result<(Vec<String>, String), JsonError> {
         let mut list = List::find(text, "list");
         let mut scanner = Scanner::new(&[]);
         let mut elements = Vec::new();

@@ -1,7 +1,7 @@
 //! JSON numbers: their grammar, and the one text that stands for all ways to write a number (the parent module defines
 //! it), exact however long the number or its exponent.
 
-use super::Malformed;
+use super::JsonError;
 use super::input::Input;
 
 /// A number as it was written.
@@ -19,7 +19,7 @@ struct Exponent<'a> {
 
 impl<'a> Number<'a> {
     /// Reads a number; the next byte is its sign or first digit.
-    pub(super) fn read(input: &mut Input<'a>) -> Result<Self, Malformed> {
+    pub(super) fn read(input: &mut Input<'a>) -> Result<Self, JsonError> {
         let start = input.at();
         if input.peek() == Some(b'-') {
             input.advance(1);
@@ -27,7 +27,7 @@ impl<'a> Number<'a> {
         let offset = input.at();
         let integer = some_digits(input)?;
         if integer.len() > 1 && integer.starts_with(b"0") {
-            return Err(Malformed {
+            return Err(JsonError {
                 offset,
                 what: "a zero in front of other digits",
             });
@@ -89,7 +89,7 @@ impl<'a> Exponent<'a> {
     /// Digits up to which an exponent and a power are added as `i128`.
     const SMALL: usize = 30;
 
-    fn read(input: &mut Input<'a>) -> Result<Option<Self>, Malformed> {
+    fn read(input: &mut Input<'a>) -> Result<Option<Self>, JsonError> {
         if !matches!(input.peek(), Some(b'e' | b'E')) {
             return Ok(None);
         }
@@ -144,7 +144,7 @@ fn sum(digits: &[u8], addend: i128) -> Vec<u8> {
     sum
 }
 
-fn some_digits<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Malformed> {
+fn some_digits<'a>(input: &mut Input<'a>) -> Result<&'a [u8], JsonError> {
     match input.digits() {
         [] => Err(input.malformed("no digit where a number needs one")),
         digits => Ok(digits),

@@ -2,13 +2,13 @@
 
 use wide::u8x16;
 
-use super::Malformed;
+use super::JsonError;
 use super::copy::push_start;
 use super::input::Input;
 
 /// Appends the form of a string, with its quotes; the next byte is the opening quote.
 #[inline(always)]
-pub(super) fn copy_string(input: &mut Input<'_>, line: &mut String) -> Result<(), Malformed> {
+pub(super) fn copy_string(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
     let bytes = input.rest();
     let close = 1 + plain_length(&bytes[1..]);
     if bytes.get(close) != Some(&b'"') {
@@ -21,7 +21,7 @@ pub(super) fn copy_string(input: &mut Input<'_>, line: &mut String) -> Result<()
 
 /// The same for a string that has escapes, or something wrong in it.
 #[cold]
-fn copy_odd_string(input: &mut Input<'_>, line: &mut String) -> Result<(), Malformed> {
+fn copy_odd_string(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
     line.push('"');
     input.advance(1);
     loop {
@@ -69,7 +69,7 @@ fn special_bytes(block: [u8; 16]) -> u32 {
 }
 
 /// Appends the form of one escape, or of two that are one character; the next byte is the backslash.
-fn copy_escape(input: &mut Input<'_>, line: &mut String) -> Result<(), Malformed> {
+fn copy_escape(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
     const UNKNOWN: &str = "an escape that JSON does not have";
     match input.rest().get(1) {
         Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => line.push_str(input.take(2)),

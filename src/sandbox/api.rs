@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event::Event;
-use super::generate::{self, BadSample};
+use super::generate::{self, SampleError};
 use super::service::Service;
 use super::{port, terraform, yandex, yandex_audit};
 
@@ -61,6 +61,6 @@ impl Event {
 /// # Errors
 ///
 /// When a page is not JSON of the right shape.
-pub fn samples(api: Api) -> Result<Vec<Event>, BadSample> {
+pub fn samples(api: Api) -> Result<Vec<Event>, SampleError> {
     generate::samples(&api.service().recipe)
 }

@@ -31,7 +31,7 @@ const LATEST_SECONDS: u64 = 45;
 /// A sample page that is not what it should be.
 #[derive(Debug, thiserror::Error)]
 #[error("the sample page {file} cannot be read")]
-pub struct BadSample {
+pub struct SampleError {
     /// Its path in the repository.
     pub file: &'static str,
     /// What is wrong with it.
@@ -62,7 +62,7 @@ impl Generator {
         retention: TimeDelta,
         now: DateTime<Utc>,
         mean: Option<Duration>,
-    ) -> Result<Self, BadSample> {
+    ) -> Result<Self, SampleError> {
         let mut random = SplitMix::new(seed);
         let base = random.next();
         let arrivals = mean.map(|mean| Arrivals {
@@ -191,7 +191,7 @@ struct Arrivals {
 }
 
 /// The records of the sample pages as events, in the order of the pages, each with its own time and text.
-pub(super) fn samples(recipe: &Recipe) -> Result<Vec<Event>, BadSample> {
+pub(super) fn samples(recipe: &Recipe) -> Result<Vec<Event>, SampleError> {
     let templates = templates(recipe)?;
     let originals = templates
         .iter()
@@ -207,10 +207,10 @@ struct SamplePage {
 }
 
 /// Each sample record as a template, and its text.
-fn templates(recipe: &Recipe) -> Result<Vec<(Template, Box<RawValue>)>, BadSample> {
+fn templates(recipe: &Recipe) -> Result<Vec<(Template, Box<RawValue>)>, SampleError> {
     let mut templates = Vec::new();
     for (file, text) in recipe.pages {
-        let page: SamplePage = serde_json::from_str(text).map_err(|source| BadSample { file, source })?;
+        let page: SamplePage = serde_json::from_str(text).map_err(|source| SampleError { file, source })?;
         let records = page.items.into_iter();
         templates.extend(records.map(|record| (Template::new(recipe, record.get()), record)));
     }

@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 
 pub use api::{Api, samples};
 pub use event::Event;
-pub use generate::BadSample;
+pub use generate::SampleError;
 pub use habits::{ARRIVALS, LastPage, PortLogin, Records, Sequence, StreamOptions};
 pub use http::Answer;
 pub use options::{Clock, Options};
@@ -61,7 +61,7 @@ pub enum StartError {
     },
     /// A sample page that records are made from cannot be read.
     #[error("cannot make records: {0}; please report it")]
-    Sample(#[from] BadSample),
+    Sample(#[from] SampleError),
     /// The system gives no further thread.
     #[error("cannot start a thread for the sandbox: {0}")]
     Thread(#[source] io::Error),

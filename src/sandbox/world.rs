@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::api::Api;
 use super::event::Event;
 use super::feed::{Feed, View};
-use super::generate::{BadSample, Generator};
+use super::generate::{Generator, SampleError};
 use super::habits::Records;
 use super::http::{Answer, Call};
 use super::meter::{Meter, Quota};
@@ -51,7 +51,7 @@ struct State {
 }
 
 impl World {
-    pub(super) fn new(mut options: Options) -> Result<Self, BadSample> {
+    pub(super) fn new(mut options: Options) -> Result<Self, SampleError> {
         let feeds = Api::ALL.into_iter().map(|api| take_feed(&mut options, api));
         let feeds = feeds.collect::<Result<_, _>>()?;
         let state = State {
@@ -171,7 +171,7 @@ impl World {
 }
 
 /// Makes the feed of a service, leaving nothing of it behind in the options.
-fn take_feed(options: &mut Options, api: Api) -> Result<Feed, BadSample> {
+fn take_feed(options: &mut Options, api: Api) -> Result<Feed, SampleError> {
     let now = (options.clock)();
     // Another seed for each service, and for each seed.
     let seed = options

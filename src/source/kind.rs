@@ -5,13 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Source;
-use crate::env::{Env, Faults};
+use crate::env::{ConfigErrors, Env};
 use crate::record::{KeyPath, Shape};
 
 /// Makes a source from the environment, or names every fault in what the source needs.
 ///
 /// `None` means that at least one fault was added. [`Faults::missing`] already knows why the stream is read.
-pub type Configure = fn(&Env, &mut Faults) -> Option<Arc<dyn Source>>;
+pub type Configure = fn(&Env, &mut ConfigErrors) -> Option<Arc<dyn Source>>;
 
 /// One kind of stream.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Kind {
     /// How long the service keeps records.
     pub retention: Retention,
     /// The prefix under which another collector knew the variables of its place, so that its settings can be taken over.
-    pub former_prefix: Option<&'static str>,
+    pub legacy_prefix: Option<&'static str>,
     /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
     pub lookback_days: u32,
     /// The variables that `configure` reads and that hold no secret, by their whole names.
@@ -88,7 +88,7 @@ impl Kind {
 
     /// The name that another collector had for a variable of this stream, if there was one.
     #[must_use]
-    pub fn former_variable(&self, name: &str) -> Option<String> {
-        self.former_prefix.map(|prefix| format!("{prefix}_{name}"))
+    pub fn legacy_variable(&self, name: &str) -> Option<String> {
+        self.legacy_prefix.map(|prefix| format!("{prefix}_{name}"))
     }
 }

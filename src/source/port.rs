@@ -14,7 +14,7 @@ use super::{
     Authorization, Emptied, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
     Retention, Source, TokenRequest, header, method,
 };
-use crate::env::{self, Env, Faults, Parameters};
+use crate::env::{self, ConfigErrors, Env, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
@@ -27,7 +27,7 @@ pub(super) const PORT: Kind = Kind {
         days: 365,
         is_documented: true,
     },
-    former_prefix: None,
+    legacy_prefix: None,
     lookback_days: 365,
     variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
     secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
@@ -78,13 +78,13 @@ struct Port {
     authorization: Authorization,
 }
 
-fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
+fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
     let base = env
-        .or("PORT_API_URL", "https://api.getport.io", env::address, faults)
+        .or("PORT_API_URL", "https://api.getport.io", env::address, errors)
         .map(without_version);
-    let limit = env.or("PORT_PAGE_LIMIT", "1000", env::whole_number(1..=100_000), faults);
-    let query = env.query("PORT_API_QUERY", PARAMETERS, faults);
-    let authorization = authorization(base.as_ref(), env, faults);
+    let limit = env.or("PORT_PAGE_LIMIT", "1000", env::whole_number(1..=100_000), errors);
+    let query = env.query("PORT_API_QUERY", PARAMETERS, errors);
+    let authorization = authorization(base.as_ref(), env, errors);
     Some(Arc::new(Port {
         address: method(&base?, "/v1/audit-log"),
         limit: limit?,
@@ -94,27 +94,27 @@ fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
 }
 
 /// A token that was given, or what mints one.
-fn authorization(base: Option<&Url>, env: &Env, faults: &mut Faults) -> Option<Authorization> {
+fn authorization(base: Option<&Url>, env: &Env, errors: &mut ConfigErrors) -> Option<Authorization> {
     let mints = env.is_set("PORT_CLIENT_ID") || env.has_secret("PORT_CLIENT_SECRET");
     if !mints {
         if !env.has_secret("PORT_API_TOKEN") {
-            faults.add(
+            errors.add(
                 "PORT_API_TOKEN",
                 "(or PORT_CLIENT_ID and PORT_CLIENT_SECRET) must be set",
             );
         }
         return env
-            .secret("PORT_API_TOKEN", faults)
+            .secret("PORT_API_TOKEN", errors)
             .map(|token| Authorization::Fixed(header("Bearer", token.expose_secret())));
     }
     if env.has_secret("PORT_API_TOKEN") {
-        faults.add(
+        errors.add(
             "PORT_API_TOKEN",
             "must not be set together with PORT_CLIENT_ID and PORT_CLIENT_SECRET",
         );
     }
-    let id = env.required("PORT_CLIENT_ID", env::text, faults);
-    let secret = env.required_secret("PORT_CLIENT_SECRET", faults)?;
+    let id = env.required("PORT_CLIENT_ID", env::text, errors);
+    let secret = env.required_secret("PORT_CLIENT_SECRET", errors)?;
     Some(Authorization::Minted(TokenRequest {
         url: method(base?, "/v1/auth/access_token"),
         body: login(&id?, &secret)?,

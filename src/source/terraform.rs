@@ -12,7 +12,7 @@ use super::{
     Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
     Source, header, method,
 };
-use crate::env::{self, Env, Faults, Parameters};
+use crate::env::{self, ConfigErrors, Env, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
@@ -31,7 +31,7 @@ pub(super) const TERRAFORM: Kind = Kind {
         days: 14,
         is_documented: true,
     },
-    former_prefix: None,
+    legacy_prefix: None,
     lookback_days: 14,
     variables: &["TFC_API_URL", "TFC_API_QUERY"],
     secrets: &["TFC_ORG_TOKEN"],
@@ -60,11 +60,11 @@ struct Terraform {
     authorization: Authorization,
 }
 
-fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
-    let base = env.or("TFC_API_URL", "https://app.terraform.io", env::address, faults);
-    let token = env.required_secret("TFC_ORG_TOKEN", faults);
+fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
+    let base = env.or("TFC_API_URL", "https://app.terraform.io", env::address, errors);
+    let token = env.required_secret("TFC_ORG_TOKEN", errors);
     // Read for its faults alone: nothing is allowed in it.
-    env.query("TFC_API_QUERY", PARAMETERS, faults)?;
+    env.query("TFC_API_QUERY", PARAMETERS, errors)?;
     let token = token?;
     Some(Arc::new(Terraform {
         address: method(&base?, "/api/v2/organization/audit-trail"),

@@ -12,7 +12,7 @@ use super::{
     Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
     Source, header, method,
 };
-use crate::env::{self, Env, Faults, Parameters};
+use crate::env::{self, ConfigErrors, Env, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
@@ -41,13 +41,13 @@ pub(super) const MAIL: Kind = Kind {
     prefix: "MAIL",
     shape: SHAPE,
     retention: RETENTION,
-    former_prefix: None,
+    legacy_prefix: None,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
     event: &[&["eventType"]],
     actor: &[&["userLogin"], &["userUid"]],
-    configure: |env, faults| configure(Log::Mail, env, faults),
+    configure: |env, errors| configure(Log::Mail, env, errors),
 };
 
 /// The row of the disk log.
@@ -56,13 +56,13 @@ pub(super) const DISK: Kind = Kind {
     prefix: "DISK",
     shape: SHAPE,
     retention: RETENTION,
-    former_prefix: None,
+    legacy_prefix: None,
     lookback_days: LOOKBACK_DAYS,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
     event: &[&["eventType"]],
     actor: &[&["userLogin"], &["userUid"]],
-    configure: |env, faults| configure(Log::Disk, env, faults),
+    configure: |env, errors| configure(Log::Disk, env, errors),
 };
 
 /// Parameters that the program sets itself.
@@ -112,11 +112,11 @@ impl Log {
     }
 }
 
-fn configure(log: Log, env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
-    let token = env.required_secret("OAUTH_TOKEN_ARG", faults);
-    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), faults);
-    let base = env.or("YANDEX_API_URL", "https://api360.yandex.net", env::address, faults);
-    let query = env.query(log.query_variable(), log.parameters(), faults);
+fn configure(log: Log, env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
+    let token = env.required_secret("OAUTH_TOKEN_ARG", errors);
+    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), errors);
+    let base = env.or("YANDEX_API_URL", "https://api360.yandex.net", env::address, errors);
+    let query = env.query(log.query_variable(), log.parameters(), errors);
     Some(Arc::new(Yandex360 {
         log,
         address: method(&base?, &log.path(organization?)),

@@ -14,7 +14,7 @@ use super::{
     Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageOrder, PageParseError, PageRequest, Paging, Position,
     Retention, Source, header, method,
 };
-use crate::env::{self, Env, Faults, Parameters};
+use crate::env::{self, ConfigErrors, Env, Parameters};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
@@ -30,7 +30,7 @@ pub(super) const AUDIT: Kind = Kind {
         days: 184,
         is_documented: false,
     },
-    former_prefix: Some("NEW"),
+    legacy_prefix: Some("NEW"),
     lookback_days: 184,
     variables: &["ORGANIZATION_ID_ARG", "YANDEX_CLOUD_API_URL", "AUDIT_API_QUERY"],
     secrets: &["OAUTH_TOKEN_ARG"],
@@ -59,16 +59,16 @@ struct YandexAudit {
     authorization: Authorization,
 }
 
-fn configure(env: &Env, faults: &mut Faults) -> Option<Arc<dyn Source>> {
-    let token = env.required_secret("OAUTH_TOKEN_ARG", faults);
-    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), faults);
+fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
+    let token = env.required_secret("OAUTH_TOKEN_ARG", errors);
+    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), errors);
     let base = env.or(
         "YANDEX_CLOUD_API_URL",
         "https://cloud-api.yandex.net",
         env::address,
-        faults,
+        errors,
     );
-    let query = env.query("AUDIT_API_QUERY", PARAMETERS, faults);
+    let query = env.query("AUDIT_API_QUERY", PARAMETERS, errors);
     Some(Arc::new(YandexAudit {
         address: method(&base?, &format!("/v1/auditlog/organizations/{}/events", organization?)),
         query: joined(query?),
@@ -192,7 +192,7 @@ mod tests {
 
     fn source(query: &str) -> Arc<dyn Source> {
         let env = Env::from_pairs(SETTINGS.into_iter().chain([("AUDIT_API_QUERY", query)]));
-        configure(&env, &mut Faults::default()).unwrap()
+        configure(&env, &mut ConfigErrors::default()).unwrap()
     }
 
     fn request(position: Position) -> PageRequest {

@@ -53,7 +53,7 @@ enum Expected {
 
 /// A fault at one request.
 #[derive(Clone)]
-enum Fault {
+enum ConfigError {
     /// The sandbox does it.
     Scripted(Vec<Action>),
     /// The request goes to this address instead.
@@ -151,7 +151,7 @@ fn source(sandbox: &Sandbox, api: Api) -> Arc<dyn Source> {
 }
 
 /// Walks over everything, with a fault at the request with this number.
-async fn walk(api: Api, number: usize, fault: Option<&Fault>, timeout: Duration) -> (Outcome, Vec<Event>) {
+async fn walk(api: Api, number: usize, error: Option<&ConfigError>, timeout: Duration) -> (Outcome, Vec<Event>) {
     let sandbox = sandbox(api);
     let mut detour = Detour {
         source: source(&sandbox, api),
@@ -159,13 +159,13 @@ async fn walk(api: Api, number: usize, fault: Option<&Fault>, timeout: Duration)
         number,
         elsewhere: None,
     };
-    match fault {
-        Some(Fault::Scripted(actions)) => {
+    match error {
+        Some(ConfigError::Scripted(actions)) => {
             for action in actions {
                 sandbox.step(Step::at(api, number, action.clone()));
             }
         }
-        Some(Fault::Elsewhere(url)) => detour.elsewhere = Some(url.clone()),
+        Some(ConfigError::Elsewhere(url)) => detour.elsewhere = Some(url.clone()),
         None => {}
     }
     let outcome = walk_over(Arc::new(detour), timeout).await;
@@ -298,25 +298,25 @@ fn answer(header: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// A fault by name, and what is to be done about it.
-type Row = (&'static str, Fault, Expected);
+type Row = (&'static str, ConfigError, Expected);
 
 /// The sandbox gives this answer.
-fn given(answer: Answer) -> Fault {
-    Fault::Scripted(vec![Action::Answer(answer)])
+fn given(answer: Answer) -> ConfigError {
+    ConfigError::Scripted(vec![Action::Answer(answer)])
 }
 
 /// Every fault that is over at once.
-fn faults() -> Vec<Row> {
+fn errors() -> Vec<Row> {
     [broken_answers(), odd_answers(), busy_servers()].concat()
 }
 
 /// Answers that are none: asked for again.
 fn broken_answers() -> Vec<Row> {
-    let scripted = |action| Fault::Scripted(vec![action]);
-    let raw = |header: &str, body: &[u8]| Fault::Elsewhere(raw_server(answer(header, body)));
+    let scripted = |action| ConfigError::Scripted(vec![action]);
+    let raw = |header: &str, body: &[u8]| ConfigError::Elsewhere(raw_server(answer(header, body)));
     let ssh = raw_server(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec());
-    let faults = [
-        ("refused", Fault::Elsewhere(nobody())),
+    let errors = [
+        ("refused", ConfigError::Elsewhere(nobody())),
         ("closed before the answer", scripted(Action::Close)),
         ("cut inside the body", scripted(Action::CutBody(30))),
         ("an empty body", scripted(Action::Truncate(0))),
@@ -325,7 +325,7 @@ fn broken_answers() -> Vec<Row> {
         ("broken JSON", given(Answer::json(200, "{]"))),
         ("another JSON", given(Answer::json(200, "{}"))),
         ("a body that is not UTF-8", raw("content-length: 3\r\n", b"\"\xff\"")),
-        ("no HTTP at all", Fault::Elsewhere(ssh)),
+        ("no HTTP at all", ConfigError::Elsewhere(ssh)),
         (
             "an answer without a length that ends early",
             raw("", b"{\"events\":[{\"da"),
@@ -339,14 +339,14 @@ fn broken_answers() -> Vec<Row> {
             raw("content-encoding: gzip\r\ncontent-length: 2\r\n", b"{}"),
         ),
     ];
-    faults.map(|(name, fault)| (name, fault, Expected::Wait)).to_vec()
+    errors.map(|(name, error)| (name, error, Expected::Wait)).to_vec()
 }
 
 fn odd_answers() -> Vec<Row> {
     let bomb = gzip_bomb(70 << 20);
     let header = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", bomb.len());
-    let bomb = Fault::Elsewhere(raw_server(answer(&header, &bomb)));
-    let kind = Fault::Scripted(vec![Action::ContentType("text/html".into())]);
+    let bomb = ConfigError::Elsewhere(raw_server(answer(&header, &bomb)));
+    let kind = ConfigError::Scripted(vec![Action::ContentType("text/html".into())]);
     vec![
         ("a compressed body of 70 MiB", bomb, Expected::AskOtherwise),
         ("another content type", kind, Expected::Nothing),
@@ -359,14 +359,14 @@ fn busy_servers() -> Vec<Row> {
     let dated = Answer::json(503, "{}")
         .with("Date", "Thu, 01 Jan 1981 00:00:00 GMT")
         .with("Retry-After", "Thu, 01 Jan 1981 00:00:25 GMT");
-    let faults = [
+    let errors = [
         ("seconds", busy("Retry-After", "7"), 7_000),
         ("a fraction of seconds", busy("X-RateLimit-Reset", "1.203"), 1_203),
         ("a day", busy("Retry-After", "86400"), 300_000),
         ("a time in the year 1981", given(dated), 25_000),
     ];
     let wait = |millis| Expected::WaitFor(Duration::from_millis(millis));
-    faults.map(|(name, fault, millis)| (name, fault, wait(millis))).to_vec()
+    errors.map(|(name, error, millis)| (name, error, wait(millis))).to_vec()
 }
 
 /// Every fault at every request of this service.
@@ -375,12 +375,12 @@ async fn check_all(api: Api) {
     let expected_lines = lines_of(&events);
     assert_eq!((&usual.error, &usual.lines), (&None, &expected_lines));
     assert!(usual.requests > 3, "{} requests are not a walk", usual.requests);
-    for (name, fault, expected) in faults() {
+    for (name, error, expected) in errors() {
         let last = usual.requests as usize;
         // To unpack 64 MiB takes a second: once in the beginning and once in the end.
         let is_slow = expected == Expected::AskOtherwise;
         for number in (1..=last).filter(|number| !is_slow || [1, last].contains(number)) {
-            let (outcome, _) = walk(api, number, Some(&fault), PATIENCE).await;
+            let (outcome, _) = walk(api, number, Some(&error), PATIENCE).await;
             let context = format!("{api:?}: {name} at request {number} of {}", usual.requests);
             assert_eq!(outcome.error, None, "{context}");
             assert!(
@@ -440,11 +440,11 @@ async fn an_answer_that_takes_too_long_or_drips_is_asked_for_again_at_every_requ
     for api in [Api::Disk, Api::Port, Api::Tfc] {
         let (usual, events) = walk(api, 0, None, PATIENCE).await;
         let expected_lines = lines_of(&events);
-        let slow = Fault::Scripted(vec![Action::Wait(IMPATIENCE * 4)]);
-        let drip = Fault::Scripted(vec![Action::Drip(1, Duration::from_millis(40))]);
+        let slow = ConfigError::Scripted(vec![Action::Wait(IMPATIENCE * 4)]);
+        let drip = ConfigError::Scripted(vec![Action::Drip(1, Duration::from_millis(40))]);
         // A time-out that is waited for in earnest: not at every request, but at the first ones and the last.
-        for (fault, number) in [(&slow, 1), (&drip, 2), (&slow, usual.requests as usize)] {
-            let (outcome, _) = walk(api, number, Some(fault), IMPATIENCE).await;
+        for (error, number) in [(&slow, 1), (&drip, 2), (&slow, usual.requests as usize)] {
+            let (outcome, _) = walk(api, number, Some(error), IMPATIENCE).await;
             let context = format!("{api:?}: request {number}");
             assert_eq!(outcome.error, None, "{context}");
             assert!(outcome.lines == expected_lines, "{context}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use trailkeeper::env::{Env, Faults};
+use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::record::{Reader, Shape};
 use trailkeeper::sandbox::{Api, Sandbox, samples};
 
@@ -18,7 +18,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 fn shape(sandbox: &Sandbox, api: Api) -> Shape {
     let (kind, _) = streams().into_iter().find(|(_, of)| *of == api).unwrap();
-    let source = (kind.configure)(&Env::from_pairs(sandbox.variables()), &mut Faults::default()).unwrap();
+    let source = (kind.configure)(&Env::from_pairs(sandbox.variables()), &mut ConfigErrors::default()).unwrap();
     source.shape()
 }
 

@@ -5,34 +5,34 @@ use std::collections::BTreeSet;
 use strsim::osa_distance;
 
 use super::{forward, variables};
-use crate::env::{Env, Faults};
+use crate::env::{ConfigErrors, Env};
 use crate::source::Kind;
 
 /// A name without a prefix of ours is somebody else's, unless it is a long one of ours with so many slips in it.
-const MOST_SLIPS: usize = 2;
+const LARGEST_EDIT_DISTANCE: usize = 2;
 const LONG_NAME: usize = 8;
 
 /// A name with one of our prefixes is taken for another where no more than one in so many letters differs, or no more
 /// than a short word is missing.
-const LETTERS_PER_SLIP: usize = 3;
+const LETTERS_PER_EDIT: usize = 3;
 const SHORT_WORD: usize = 4;
 
 /// Adds what is set and read by nothing, with the name that was meant, if there is a near one: every variable with a
 /// prefix of ours, and of all others those that are ours but for a slip or two.
-pub(super) fn find(env: &Env, kinds: &[Kind], faults: &mut Faults) {
+pub(super) fn find(env: &Env, kinds: &[Kind], errors: &mut ConfigErrors) {
     let known = variables(kinds);
     for name in env.names().filter(|name| !known.contains(*name) && env.is_set(name)) {
         let is_ours = has_our_prefix(name, kinds);
         if !is_ours && name.len() < LONG_NAME {
             continue;
         }
-        let slips = match is_ours {
-            true => (name.len() / LETTERS_PER_SLIP).max(SHORT_WORD),
-            false => MOST_SLIPS,
+        let edit_distance = match is_ours {
+            true => (name.len() / LETTERS_PER_EDIT).max(SHORT_WORD),
+            false => LARGEST_EDIT_DISTANCE,
         };
-        match nearest(name, &known, slips) {
-            Some(meant) => faults.add(name, suggestion(meant)),
-            None if is_ours => faults.add(
+        match nearest(name, &known, edit_distance) {
+            Some(meant) => errors.add(name, suggestion(meant)),
+            None if is_ours => errors.add(
                 name,
                 "is not a variable of this program, so it changes nothing: remove it, unless another program reads it",
             ),
@@ -46,12 +46,14 @@ fn suggestion(nearest: &str) -> String {
 }
 
 /// The known name that so many slips or fewer make this one, and the fewest.
-fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, slips: usize) -> Option<&'a str> {
+fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, edit_distance: usize) -> Option<&'a str> {
     // Each letter more or less is a slip, and most names differ in length by more; the distance takes far longer.
-    let similar = known.iter().filter(|other| other.len().abs_diff(name.len()) <= slips);
+    let similar = known
+        .iter()
+        .filter(|other| other.len().abs_diff(name.len()) <= edit_distance);
     let distances = similar.map(|other| (other.as_str(), osa_distance(name, other)));
     let (nearest, distance) = distances.min_by_key(|(_, distance)| *distance)?;
-    (distance <= slips).then_some(nearest)
+    (distance <= edit_distance).then_some(nearest)
 }
 
 /// Whether a name begins like those of a stream (`MAIL_`), of a service (`YANDEX_`) or of a sink (`KAFKA_`).
@@ -73,13 +75,13 @@ mod tests {
     use crate::source::SOURCES;
 
     fn found(names: &[&str]) -> Vec<String> {
-        let mut faults = Faults::default();
+        let mut errors = ConfigErrors::default();
         find(
             &Env::from_pairs(names.iter().map(|name| (*name, "x"))),
             SOURCES,
-            &mut faults,
+            &mut errors,
         );
-        faults.iter().map(ToString::to_string).collect()
+        errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -142,8 +144,8 @@ mod tests {
 
     #[test]
     fn what_is_set_to_nothing_is_not_set() {
-        let mut faults = Faults::default();
-        find(&Env::from_pairs([("MAIL_MAX_PAGE", "")]), SOURCES, &mut faults);
-        assert!(faults.is_empty());
+        let mut errors = ConfigErrors::default();
+        find(&Env::from_pairs([("MAIL_MAX_PAGE", "")]), SOURCES, &mut errors);
+        assert!(errors.is_empty());
     }
 }

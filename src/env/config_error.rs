@@ -5,14 +5,14 @@ use std::fmt;
 
 /// One thing that is wrong, as a sentence: the variable and what is the matter with it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
+pub struct ConfigError {
     /// The variable, or whatever else was set wrongly (`--env-file`, `.env line 3`).
     pub variable: String,
     /// The rest of the sentence: `is required because …` or `must be …, not …`.
     pub problem: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.variable, self.problem)
     }
@@ -20,12 +20,12 @@ impl fmt::Display for Fault {
 
 /// Faults in the order of their variables, each once, and the reason why the variables are being read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-pub struct Faults {
-    list: BTreeSet<Fault>,
+pub struct ConfigErrors {
+    list: BTreeSet<ConfigError>,
     because: Option<String>,
 }
 
-impl Faults {
+impl ConfigErrors {
     /// None so far; what turns out to be missing is required for this reason: `MAIL_LOG_CATALOG_LOCATION is set`.
     #[must_use]
     pub fn because(reason: impl Into<String>) -> Self {
@@ -37,7 +37,7 @@ impl Faults {
 
     /// Adds a fault; `problem` is the rest of the sentence that `variable` begins.
     pub fn add(&mut self, variable: impl Into<String>, problem: impl Into<String>) {
-        self.list.insert(Fault {
+        self.list.insert(ConfigError {
             variable: variable.into(),
             problem: problem.into(),
         });
@@ -56,13 +56,13 @@ impl Faults {
     }
 
     /// Adds to `others` that a variable is required for this list's reason.
-    pub fn pass_missing(mut self, variable: &str, others: &mut Faults) {
+    pub fn pass_missing(mut self, variable: &str, others: &mut ConfigErrors) {
         self.missing(variable);
         others.append(self);
     }
 
     /// Takes over the faults of another list.
-    pub fn append(&mut self, others: Faults) {
+    pub fn append(&mut self, others: ConfigErrors) {
         self.list.extend(others.list);
     }
 
@@ -73,7 +73,7 @@ impl Faults {
     }
 
     /// The faults in the order of their variables.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.list.iter()
     }
 
@@ -85,12 +85,12 @@ impl Faults {
     }
 }
 
-impl fmt::Display for Faults {
+impl fmt::Display for ConfigErrors {
     /// One fault per line, without a newline at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.list.iter().enumerate() {
+        for (index, error) in self.list.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{fault}")?;
+            write!(f, "{separator}{error}")?;
         }
         Ok(())
     }
@@ -102,12 +102,12 @@ mod tests {
 
     #[test]
     fn faults_are_printed_together_sorted_and_once() {
-        let mut faults = Faults::because("TFC_LOG_CATALOG_LOCATION is set");
-        faults.missing("TFC_LOG_FILE_BASE_NAME");
-        faults.missing_secret("TFC_ORG_TOKEN");
-        let mut all = Faults::default();
-        all.append(faults.clone());
-        all.append(faults);
+        let mut errors = ConfigErrors::because("TFC_LOG_CATALOG_LOCATION is set");
+        errors.missing("TFC_LOG_FILE_BASE_NAME");
+        errors.missing_secret("TFC_ORG_TOKEN");
+        let mut all = ConfigErrors::default();
+        all.append(errors.clone());
+        all.append(errors);
         all.add("MAX_PAGES", "must be a whole number");
         assert_eq!(
             all.to_string(),
@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn a_variable_can_be_required_without_a_reason() {
-        let mut faults = Faults::default();
-        assert!(faults.is_empty());
-        faults.missing("X");
+        let mut errors = ConfigErrors::default();
+        assert!(errors.is_empty());
+        errors.missing("X");
         assert_eq!(
-            faults.iter().map(Fault::to_string).collect::<Vec<_>>(),
+            errors.iter().map(ConfigError::to_string).collect::<Vec<_>>(),
             ["X is required"]
         );
     }
