@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use trailkeeper::archive::{Archive, Location};
 use trailkeeper::env::{ConfigErrors, Env};
-use trailkeeper::line::Scanner;
+use trailkeeper::json::Scanner;
 use trailkeeper::record::Reader;
 use trailkeeper::sandbox::{Api, samples};
 use trailkeeper::source::{PageRequest, PageSize, Position, SOURCES, Source, read_page};

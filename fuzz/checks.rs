@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::{RawValue, Value};
 use trailkeeper::archive::{Archive, Batch, Location, Lock};
 use trailkeeper::env::{ConfigErrors, Env};
-use trailkeeper::line::scan;
+use trailkeeper::json::scan;
 use trailkeeper::record::{Reader, Record, Rejected};
 use trailkeeper::source::{Authorization, Next, PageRequest, PageSize, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;

@@ -20,35 +20,23 @@
 //! Each outside thing has one owner: [`mod@env`] the environment, [`fetch::http`] the HTTP client, [`archive`] the day
 //! files, `main` the clock and the end of the process.
 
-pub mod core_dump;
-pub mod printable;
-pub mod replace;
-pub mod terminal;
-pub mod table;
-pub mod shutdown;
-pub mod env;
-mod digest;
+pub mod sandbox;
+pub mod json;
 pub mod record;
-pub mod line;
 pub mod window;
+pub mod fs;
+pub mod output;
+pub mod env;
+pub mod process;
+pub mod http;
 pub mod source;
-pub mod cli;
 pub mod config;
-pub mod setup;
 pub mod fetch;
 pub mod archive;
 pub mod coverage;
-pub mod progress;
-pub mod logging;
 pub mod forward;
-pub mod status;
-pub mod notify;
-pub mod lateness;
-pub mod collect;
-pub mod summary;
+pub mod cli;
 pub mod run;
 pub mod metrics;
-pub mod follow;
 pub mod report;
-pub mod sandbox;
 pub mod commands;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use trailkeeper::cli::{self, Command};
 use trailkeeper::commands;
-use trailkeeper::core_dump;
+use trailkeeper::process::core_dump;
+use trailkeeper::run::summary::Exit;
 use trailkeeper::source::SOURCES;
-use trailkeeper::summary::Exit;
 
 /// The clock of the program.
 #[expect(clippy::disallowed_methods, reason = "this is the place that asks it")]

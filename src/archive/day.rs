@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::lines::Lines;
 use super::storage::{FileError, open_for_reading};
 use super::time_index::{IndexEntry, TimeIndex};
-use crate::digest::Digests;
+use crate::record::digests::Digests;
 use crate::record::{Identity, Reader, Record};
 
 /// The identities that a day file holds; 16 bytes for a record, 32 where records have ids.

@@ -11,7 +11,7 @@ use super::durable_appender::{DurableAppender, WriteError};
 use super::lines::{Lines, TornLine};
 use super::location::Location;
 use super::storage::{FileError, STATE_FILE_MODE, open_for_reading};
-use crate::line::{Found, KeyPath, Scanner};
+use crate::json::{Found, KeyPath, Scanner};
 use crate::record::Rejected;
 
 /// What the file is called behind `<base>.`.
@@ -205,7 +205,7 @@ mod tests {
 
     use super::super::storage::Disk;
     use super::*;
-    use crate::line;
+    use crate::json;
 
     struct Catalog {
         folder: tempfile::TempDir,
@@ -241,7 +241,7 @@ mod tests {
 
     fn rejected(json: &str, reason: &str) -> Rejected {
         let mut form = String::new();
-        let content = line::scan(json, &[], &mut form).unwrap().content;
+        let content = json::scan(json, &[], &mut form).unwrap().content;
         Rejected {
             reason: reason.to_owned(),
             content,

@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::lines::{Line, Lines};
 use super::location::DayFile;
 use super::storage::{FileError, open_for_reading};
-use crate::digest::Unhashed;
+use crate::record::digests::Unhashed;
 use crate::record::{Identified, IdentifyError, Reader};
 
 /// As many findings of one file are kept; the rest is counted. A file of another kind would else fill the memory.
@@ -111,7 +111,7 @@ impl fmt::Display for Problem {
             Self::Blank => f.write_str("no record: the line is empty, or longer than any record"),
             Self::NotUtf8 { byte } => write!(f, "no record: not UTF-8 at byte {byte}"),
             Self::NotARecord(error) => write!(f, "no record: {error}"),
-            Self::WrongDay { time } => write!(f, "a record of another day: {}", crate::table::rfc3339(*time)),
+            Self::WrongDay { time } => write!(f, "a record of another day: {}", crate::output::table::rfc3339(*time)),
             Self::Repeated { first } => write!(f, "the same record as in line {first}"),
             Self::SameId { first } => write!(f, "the same id as in line {first}, with different content"),
             Self::Unended => f.write_str("the last line has no newline; the next run adds it"),

@@ -7,9 +7,9 @@ use crate::archive::Location;
 use crate::cli::Selection;
 use crate::config;
 use crate::env::Env;
-use crate::logging;
+use crate::output::logging;
+use crate::run::summary::Exit;
 use crate::source::{Kind, SOURCES};
-use crate::summary::Exit;
 
 /// What was chosen.
 pub(super) struct Archives {

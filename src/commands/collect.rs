@@ -8,7 +8,7 @@ use super::{follow, print, print_error};
 use crate::cli::Collect;
 use crate::metrics::Times;
 use crate::run::RunOptions;
-use crate::summary::{Exit, Summary};
+use crate::run::summary::{Exit, Summary};
 
 /// Collects once, or until somebody asks to end.
 pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {

@@ -22,8 +22,8 @@ use super::{print, print_error, print_json};
 use crate::archive::FileError;
 use crate::cli;
 use crate::coverage::{self, Covered, Gap};
-use crate::summary::Exit;
-use crate::table::{Table, left, rfc3339, right, to_the_second};
+use crate::output::table::{Table, left, rfc3339, right, to_the_second};
+use crate::run::summary::Exit;
 
 /// Time up to now that is no longer than this is the usual pause between two runs.
 const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);

@@ -16,12 +16,12 @@ use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
-use crate::logging;
-use crate::progress::Progress;
+use crate::output::logging;
+use crate::output::progress::Progress;
+use crate::run::summary::{Exit, Summary};
 use crate::run::{self, RunOptions, StartError};
 use crate::sandbox::{self, Options, Sandbox};
 use crate::source::SOURCES;
-use crate::summary::{Exit, Summary};
 use crate::window::Range;
 
 /// Records that each service of the demo holds.
@@ -224,7 +224,7 @@ fn one_line_of_each(streams: &[StreamSettings]) -> Result<String, DemoError> {
         if let Some(path) = day_files(settings)?.last() {
             let content = read(path)?;
             let line = content.lines().next().unwrap_or_default();
-            let _ = writeln!(text, "{}", crate::printable::excerpt(line, LINE_WIDTH));
+            let _ = writeln!(text, "{}", crate::output::printable::excerpt(line, LINE_WIDTH));
         }
     }
     Ok(text)

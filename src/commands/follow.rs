@@ -11,13 +11,13 @@ use super::sampler::Sampler;
 use super::session::{self, Session};
 use super::{print, shutdown_on_signals};
 use crate::cli::Collect;
-use crate::follow::{FollowOptions, RunReport, follow};
 use crate::metrics::export::MetricsFileError;
 use crate::metrics::serve::{ListenError, Listener};
-use crate::notify::Notifier;
+use crate::process::service_notifier::Notifier;
+use crate::process::shutdown::Shutdown;
 use crate::run::StartError;
-use crate::shutdown::Shutdown;
-use crate::summary::Exit;
+use crate::run::follow::{FollowOptions, RunReport, follow};
+use crate::run::summary::Exit;
 use crate::window::Range;
 
 /// Why the program could not begin.

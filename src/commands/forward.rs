@@ -11,9 +11,9 @@ use crate::cli::{CollectForward, Forward, SinkArg, StartArg};
 use crate::config::{self, HttpSettings, KafkaSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets, kafka};
-use crate::logging;
+use crate::output::logging;
+use crate::run::summary::{Exit, ForwardSummary};
 use crate::source::{Kind, SOURCES};
-use crate::summary::{Exit, ForwardSummary};
 
 /// Forwards once.
 pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{print, print_error};
 use crate::cli::{self, Completions, Man};
+use crate::run::summary::Exit;
 use crate::source::SOURCES;
-use crate::summary::Exit;
 
 /// Prints the completions for a shell.
 pub fn completions(arguments: &Completions) -> Exit {

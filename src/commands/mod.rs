@@ -5,9 +5,9 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 
 use crate::env::Env;
-use crate::progress::Progress;
-use crate::shutdown::{self, Shutdown};
-use crate::summary::Exit;
+use crate::output::progress::Progress;
+use crate::process::shutdown::{self, Shutdown};
+use crate::run::summary::Exit;
 
 mod archives;
 pub mod check;

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::session::{self, SessionOptions};
 use super::{print, print_error};
 use crate::cli::{CollectForward, Reconcile};
-use crate::lateness::{Class, Lateness, Needed, minutes};
 use crate::run::RunOptions;
-use crate::summary::{Exit, Status, StreamSummary, Summary};
+use crate::run::lateness::{Class, Lateness, Needed, minutes};
+use crate::run::summary::{Exit, Status, StreamSummary, Summary};
 use crate::window::{Range, bound};
 
 /// How wide a bar of the histogram is at most, in characters.
@@ -212,7 +212,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::collect::Collected;
+    use crate::run::stream::Collected;
 
     fn summary(late: &[(i64, i64)]) -> Summary {
         let mut collected = Collected {

@@ -13,9 +13,9 @@ use super::archives::Archives;
 use super::{print, print_error, print_json};
 use crate::archive::FileError;
 use crate::cli::Report;
-use crate::replace::replace;
+use crate::fs::replace;
 use crate::report::{StreamReport, render};
-use crate::summary::Exit;
+use crate::run::summary::Exit;
 
 /// The page names users: its owner and group can read it, as they can read the records.
 const FILE_MODE: u32 = 0o640;

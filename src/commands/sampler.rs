@@ -11,7 +11,7 @@ use crate::archive::Location;
 use crate::cli::Collect;
 use crate::forward::lag::{Lag, lags};
 use crate::metrics::Metrics;
-use crate::progress::Progress;
+use crate::output::progress::Progress;
 use crate::source::Kind;
 
 /// How often the figures are taken.

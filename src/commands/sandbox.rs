@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::{print, print_error, progress, signal};
 use crate::cli;
-use crate::logging;
+use crate::output::logging;
+use crate::run::summary::Exit;
 use crate::sandbox::{Options, Sandbox};
 use crate::source::SOURCES;
-use crate::summary::Exit;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit {

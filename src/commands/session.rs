@@ -9,13 +9,13 @@ use crate::cli::{Collect, CollectForward, Verbosity};
 use crate::config::{self, Access, Choice, Config};
 use crate::env::{ConfigErrors, Env, ServiceManager};
 use crate::forward::Targets;
-use crate::logging;
 use crate::metrics::Metrics;
 use crate::metrics::export::{Exporter, MetricsFileError};
-use crate::progress::Progress;
+use crate::output::logging;
+use crate::output::progress::Progress;
+use crate::run::summary::{Exit, Summary};
 use crate::run::{self, RunOptions, StartError};
 use crate::source::SOURCES;
-use crate::summary::{Exit, Summary};
 
 /// A run that was asked for: where its settings are, and what it does.
 pub(super) struct SessionOptions<'a> {

@@ -22,10 +22,10 @@ use super::archives::{Archives, StreamArchive};
 use super::{print, print_error, print_json, takes_colours};
 use crate::archive::{DayFile, DayReport, FileError, Noted, verify_day};
 use crate::cli;
-use crate::printable::printable;
+use crate::output::printable::printable;
+use crate::output::table::{Cell, Colour, Table, left, right, size};
 use crate::record::Reader;
-use crate::summary::Exit;
-use crate::table::{Cell, Colour, Table, left, right, size};
+use crate::run::summary::Exit;
 
 /// Of each stream, as many findings are listed for people.
 const SHOWN: usize = 100;

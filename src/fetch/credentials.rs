@@ -8,8 +8,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::host::Host;
-use super::http::Http;
-use super::retry::AttemptError;
+use crate::http::Http;
+use crate::http::redaction::{bare, without};
+use crate::http::retry::AttemptError;
 use crate::source::{Authorization, TokenRequest};
 
 /// A minted token is renewed this long before it ends, so that no request is under way when it does.
@@ -78,20 +79,6 @@ impl Credentials {
     pub(super) async fn forget(&self, refused: &SecretString) {
         let mut minted = self.minted.lock().await;
         minted.take_if(|token| token.header.expose_secret() == refused.expose_secret());
-    }
-}
-
-/// The token in a header, without its scheme.
-pub(crate) fn bare(header: &SecretString) -> &str {
-    let header = header.expose_secret();
-    header.split_once(' ').map_or(header, |(_, token)| token)
-}
-
-/// A text without a secret that it may repeat.
-pub(crate) fn without(text: &str, secret: &str) -> String {
-    match secret {
-        "" => text.to_owned(),
-        secret => text.replace(secret, "[secret]"),
     }
 }
 

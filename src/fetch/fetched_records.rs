@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::digest::Digests;
+use crate::record::digests::Digests;
 use crate::record::{Record, Rejected};
 use crate::window::{Window, bound};
 

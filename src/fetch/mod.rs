@@ -10,28 +10,25 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::printable::excerpt;
+use crate::http::request_stats::RequestStats;
+use crate::http::retry::{AttemptError, RetryPolicy};
+use crate::http::{self, Http};
+use crate::output::printable::excerpt;
 use crate::record::Reader;
 use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Source};
 use credentials::{Credentials, Minting};
 use host::Host;
-use http::Http;
 use rate_limiter::RateLimiter;
-use request_stats::RequestStats;
-use retry::{AttemptError, RetryPolicy};
 
 pub(crate) mod credentials;
 mod fetched_records;
 pub mod host;
-pub mod http;
 mod numbered;
 pub mod plan;
 mod rate_limiter;
 pub mod probe;
-pub mod retry;
 mod slice;
 mod stopwatch;
-pub mod request_stats;
 pub mod walk;
 
 /// Of a server's message, as much as a person reads.
@@ -327,7 +324,7 @@ impl Fetcher {
                 reason: excerpt(&reason, LONGEST_MESSAGE),
                 attempts,
             },
-            AttemptError::BadBody(PageParseError(problem)) => FetchError::Unreadable {
+            AttemptError::UnreadableBody(problem) => FetchError::Unreadable {
                 address,
                 problem: self.said(&problem).await,
                 attempts,

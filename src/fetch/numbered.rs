@@ -373,9 +373,9 @@ mod tests {
     use super::*;
     use crate::env::{ConfigErrors, Env};
     use crate::fetch::host::Host;
-    use crate::fetch::http::Http;
     use crate::fetch::rate_limiter::RateLimiter;
-    use crate::fetch::retry::RetryPolicy;
+    use crate::http::Http;
+    use crate::http::retry::RetryPolicy;
     use crate::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step, When};
     use crate::source::SOURCES;
 

@@ -34,10 +34,10 @@ fn disturbances(fetcher: &Fetcher) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::http::Http;
-    use super::super::retry::RetryPolicy;
     use super::*;
     use crate::env::{ConfigErrors, Env};
+    use crate::http::Http;
+    use crate::http::retry::RetryPolicy;
     use crate::source::SOURCES;
 
     #[test]

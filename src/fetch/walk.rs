@@ -175,9 +175,9 @@ mod tests {
     use super::*;
     use crate::env::{ConfigErrors, Env};
     use crate::fetch::host::Host;
-    use crate::fetch::http::Http;
     use crate::fetch::plan::TIME_TO_DISK;
-    use crate::fetch::retry::RetryPolicy;
+    use crate::http::Http;
+    use crate::http::retry::RetryPolicy;
     use crate::sandbox::{Api, Event, Options, Sandbox};
     use crate::source::SOURCES;
 

@@ -13,9 +13,9 @@ use super::sink::{BatchAck, Sink, SinkError};
 use super::tail::Tail;
 use super::undelivered::Undelivered;
 use crate::archive::{FileError, Lock, LockError};
-use crate::progress::ForwardProgress;
+use crate::output::progress::ForwardProgress;
+use crate::process::shutdown::Shutdown;
 use crate::record::Shape;
-use crate::shutdown::Shutdown;
 
 /// While lines keep going out, the cursor is stored so often: a sync for each batch would take longer than to send it. A
 /// kill repeats the lines of this time at most.

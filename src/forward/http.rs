@@ -9,11 +9,11 @@ use super::message::{Envelope, Message};
 use super::sink::{AFTER_STOP, BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
-use crate::fetch::credentials::{bare, without};
-use crate::fetch::http::Http;
-use crate::fetch::retry::{AttemptError, RetryPolicy};
-use crate::printable::excerpt;
-use crate::shutdown::Shutdown;
+use crate::http::Http;
+use crate::http::redaction::{bare, without};
+use crate::http::retry::{AttemptError, RetryPolicy};
+use crate::output::printable::excerpt;
+use crate::process::shutdown::Shutdown;
 
 /// Of a listener's answer, as much as a person reads.
 const LONGEST_ANSWER: usize = 300;

@@ -14,8 +14,8 @@ use super::sink::{Sink, SinkError};
 use super::stdout::Output;
 use crate::archive::Location;
 use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
-use crate::progress::Progress;
-use crate::shutdown::Shutdown;
+use crate::output::progress::Progress;
+use crate::process::shutdown::Shutdown;
 
 /// What the sinks are called, see [`Target::name`].
 pub const SINKS: [&str; 3] = ["kafka", "http", "stdout"];

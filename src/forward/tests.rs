@@ -16,9 +16,9 @@ use super::sink::{BatchAck, Sink, SinkError};
 use super::stdout::Output;
 use super::undelivered::Undelivered;
 use crate::archive::Location;
-use crate::progress::Progress;
+use crate::output::progress::Progress;
+use crate::process::shutdown;
 use crate::record::{Sameness, Shape};
-use crate::shutdown;
 
 const SHAPE: Shape = Shape {
     time: &["at"],

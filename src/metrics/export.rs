@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use super::Metrics;
-use crate::replace::replace;
+use crate::fs::replace;
 
 /// Others read the file: node_exporter is another user.
 const FILE_MODE: u32 = 0o644;

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::fetch::request_stats::{Answer, BOUNDS, RequestStats};
-use crate::summary::StreamSummary;
+use crate::http::request_stats::{Answer, BOUNDS, RequestStats};
+use crate::run::summary::StreamSummary;
 use family::{FAMILIES, Name};
 use text::Labels;
 
@@ -257,7 +257,7 @@ fn seconds_between(began: DateTime<Utc>, ended: DateTime<Utc>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::{CollectError, Collected};
+    use crate::run::stream::{CollectError, Collected};
 
     fn times() -> Times {
         Times {

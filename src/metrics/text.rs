@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::family::{FAMILIES, Family, Kind};
 use super::{Key, Part};
-use crate::fetch::request_stats::BOUNDS;
+use crate::http::request_stats::BOUNDS;
 
 /// Labels as they stand between the braces.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::printable::excerpt;
+use crate::output::printable::excerpt;
 
 /// Of a text out of a record, as much as a page shows.
 const LONGEST_TEXT: usize = 120;

@@ -7,7 +7,7 @@ use super::survey::Texts;
 use super::{StreamReport, calendar, chart};
 use crate::coverage::{End, Gap};
 use crate::forward::Lag;
-use crate::table;
+use crate::output::table;
 
 /// Rows of a list of event types or users.
 const TOP: usize = 20;
@@ -80,7 +80,7 @@ fn facts(html: &mut Html, stream: &StreamReport, now: DateTime<Utc>) {
     match (survey.range(), survey.span) {
         (Some((first, last)), Some((_, newest))) => {
             fact(html, "Days", &format!("{first} to {last}"));
-            let age = crate::printable::excerpt(&age(newest, now), 40);
+            let age = crate::output::printable::excerpt(&age(newest, now), 40);
             fact(html, "Last record", &format!("{}, {age}", time(newest)));
         }
         _ => fact(html, "Last record", "none"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike, Utc};
 
 use crate::archive::{FileError, Location};
-use crate::line::{Found, KeyPath, Scanner};
+use crate::json::{Found, KeyPath, Scanner};
 use crate::source::Kind;
 
 /// Different texts that are counted apart; a bound on memory, since records can say what they like.

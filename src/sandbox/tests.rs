@@ -1262,7 +1262,7 @@ async fn short_records_are_padded_with_words() {
     assert!(!padded.is_empty());
     for event in padded {
         let mut form = String::new();
-        crate::line::scan(&event.text, &[], &mut form).unwrap();
+        crate::json::scan(&event.text, &[], &mut form).unwrap();
         assert!(form.contains("\"padding\": \"the quick brown fox"), "{form}");
     }
 }

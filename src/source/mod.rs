@@ -8,7 +8,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use crate::line::List;
+use crate::http::retry::AttemptError;
+use crate::json::List;
 use crate::record::{Reader, Record, Rejected, Shape};
 use crate::window::Window;
 
@@ -231,6 +232,12 @@ pub struct MintedToken {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PageParseError(pub String);
+
+impl From<PageParseError> for AttemptError {
+    fn from(PageParseError(problem): PageParseError) -> Self {
+        Self::UnreadableBody(problem)
+    }
+}
 
 impl From<serde_json::Error> for PageParseError {
     /// Keeps the kind and place of the fault and leaves out serde's quotations from the body.

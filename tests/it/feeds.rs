@@ -165,7 +165,7 @@ impl Case {
 
 fn one_line(json: &str) -> String {
     let mut line = String::new();
-    trailkeeper::line::scan(json, &[], &mut line).unwrap();
+    trailkeeper::json::scan(json, &[], &mut line).unwrap();
     line
 }
 

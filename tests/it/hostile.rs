@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use trailkeeper::line;
+use trailkeeper::json;
 use trailkeeper::sandbox::{Api, Event};
 
 use super::support::{Catalog, at, base_name, event, serve};
@@ -21,7 +21,7 @@ fn record(api: Api, time: &str, id: &str, more: &str) -> String {
 /// The one-line form.
 fn line_of(text: &str) -> String {
     let mut line = String::new();
-    line::scan(text, &[], &mut line).unwrap();
+    json::scan(text, &[], &mut line).unwrap();
     line
 }
 

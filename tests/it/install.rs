@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use trailkeeper::line;
+use trailkeeper::json;
 use trailkeeper::sandbox::{Api, samples};
 
 use super::support::{Catalog, at, event, events, serve, streams, succeed, tool};
@@ -136,7 +136,7 @@ fn filebeat_tells_every_day_file_from_every_other_by_its_first_bytes() {
     for (kind, api) in streams() {
         for event in samples(api).unwrap() {
             let mut line = String::new();
-            line::scan(&event.text, &[], &mut line).unwrap();
+            json::scan(&event.text, &[], &mut line).unwrap();
             let start = &line.as_bytes()[..length.min(line.len())];
             let Ok(record) = serde_json::from_str::<Value>(&line) else {
                 continue;

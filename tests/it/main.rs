@@ -36,7 +36,7 @@ mod kafka;
 #[cfg(test)]
 mod late;
 #[cfg(test)]
-mod line;
+mod json;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]

@@ -11,12 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use trailkeeper::config::{Access, Choice, Config};
 use trailkeeper::env::Env;
-use trailkeeper::fetch::http::Http;
 use trailkeeper::fetch::plan::WalkPlan;
-use trailkeeper::fetch::retry::RetryPolicy;
 use trailkeeper::fetch::walk::Walk;
 use trailkeeper::fetch::{FetchError, Fetcher};
-use trailkeeper::line;
+use trailkeeper::http::Http;
+use trailkeeper::http::retry::RetryPolicy;
+use trailkeeper::json;
 use trailkeeper::record::Shape;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 use trailkeeper::source::{Authorization, Envelope, PageInfo, PageParseError, PageRequest, Paging, SOURCES, Source};
@@ -220,7 +220,7 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
 fn lines_of(events: &[Event]) -> BTreeSet<String> {
     let line = |event: &Event| {
         let mut line = String::new();
-        line::scan(&event.text, &[], &mut line).unwrap();
+        json::scan(&event.text, &[], &mut line).unwrap();
         line
     };
     events.iter().map(line).collect()

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use chrono::TimeDelta;
-use trailkeeper::line;
+use trailkeeper::json;
 use trailkeeper::sandbox::{
     Action, Answer, Api, Event, LastPage, Options, Sandbox, Sequence, Step, StreamOptions, samples,
 };
@@ -196,7 +196,7 @@ fn the_settings_and_the_catalog_of_another_collector_are_taken_over() {
         let mut lines = Vec::new();
         for event in samples(Api::Audit).unwrap() {
             let mut line = String::new();
-            line::scan(&event.text, &[], &mut line).unwrap();
+            json::scan(&event.text, &[], &mut line).unwrap();
             lines.push((event.time.date_naive(), line));
         }
         let oldest = lines.iter().map(|(day, _)| *day).min().unwrap();

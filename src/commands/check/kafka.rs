@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::State;
 use crate::config::KafkaSettings;
 use crate::forward::kafka::{Probe, probe};
-use crate::table::{Cell, Table, left, right};
+use crate::output::table::{Cell, Table, left, right};
 
 /// How forwarding to Kafka would fare.
 #[derive(Debug, Serialize)]

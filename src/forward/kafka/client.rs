@@ -16,7 +16,7 @@ use crate::config::{KafkaSettings, PartitionBy};
 use crate::forward::batch::{Batch, Line};
 use crate::forward::message::{Envelope, Message};
 use crate::forward::sink::SinkError;
-use crate::shutdown::Shutdown;
+use crate::process::shutdown::Shutdown;
 
 /// The first partition of the topic.
 pub(super) const FIRST_PARTITION: i32 = 0;

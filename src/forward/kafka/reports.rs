@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::forward::sink::AFTER_STOP;
-use crate::shutdown::Shutdown;
+use crate::process::shutdown::Shutdown;
 
 /// How often somebody who waits looks whether it is still worth while.
 const TICK: Duration = Duration::from_millis(100);
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     fn reports(ack_timeout: Duration) -> Reports {
-        let (_, shutdown) = crate::shutdown::channel();
+        let (_, shutdown) = crate::process::shutdown::channel();
         Reports::new(ack_timeout, shutdown)
     }
 
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_shutdown_shortens_the_ack_timeout() {
-        let (trigger, shutdown) = crate::shutdown::channel();
+        let (trigger, shutdown) = crate::process::shutdown::channel();
         let reports = Reports::new(LONG, shutdown);
         let long_ago = Instant::now().checked_sub(AFTER_STOP).unwrap();
         assert!(!reports.should_give_up(long_ago));

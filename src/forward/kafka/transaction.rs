@@ -24,7 +24,7 @@ use crate::forward::cursor::{CursorError, CursorState, Positions};
 use crate::forward::message::Envelope;
 use crate::forward::sink::{BatchAck, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
-use crate::shutdown::Shutdown;
+use crate::process::shutdown::Shutdown;
 
 /// How long to wait before a call that can succeed later is made again.
 const PAUSE: Duration = Duration::from_millis(100);

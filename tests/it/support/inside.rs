@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use trailkeeper::config::{Access, Choice, Config};
 use trailkeeper::env::Env;
-use trailkeeper::progress::Progress;
+use trailkeeper::output::progress::Progress;
+use trailkeeper::process::shutdown;
 use trailkeeper::run::{self, RunOptions};
-use trailkeeper::shutdown;
 use trailkeeper::source::SOURCES;
 use trailkeeper::window::Range;
 

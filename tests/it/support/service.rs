@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use trailkeeper::line;
+use trailkeeper::json;
 use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
 use trailkeeper::source::{Kind, SOURCES};
 
@@ -55,7 +55,7 @@ pub(crate) fn lines_by_file(api: Api, events: &[Event]) -> BTreeMap<String, BTre
     let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for event in events {
         let mut line = String::new();
-        line::scan(&event.text, &[], &mut line).unwrap();
+        json::scan(&event.text, &[], &mut line).unwrap();
         let name = format!("{}_{}.log", base_name(api), event.time.date_naive());
         assert!(
             files.entry(name).or_default().insert(line),

@@ -1,0 +1,194 @@
+//! `trailkeeper init`: asks for the settings on a terminal, writes `.env`, and checks it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use super::{check, print_error};
+use crate::cli::{Check, Init, Selection};
+pub mod questions;
+
+use crate::output::terminal::Terminal;
+use crate::run::summary::Exit;
+use crate::source::{Kind, SOURCES};
+use questions::{Answers, QUESTIONS, Question};
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+enum InitError {
+    #[error("init asks questions and so needs a terminal; without one copy .env.example to .env and fill it in")]
+    NoTerminal,
+    #[error("{} is there already, and settings are never overwritten; edit it, or name another file with --env-file", .0.display())]
+    Exists(PathBuf),
+    #[error("no stream was chosen, so nothing was written; run `trailkeeper init` again")]
+    NoStream,
+    #[error("nothing was written: {0}; run `trailkeeper init` again")]
+    Terminal(#[from] io::Error),
+    #[error("cannot write {}: {source}; check that its folder exists and can be written to", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// Asks, writes, checks; the exit is that of `check`.
+pub async fn run(arguments: &Init, clock: fn() -> DateTime<Utc>) -> Exit {
+    if let Err(error) = write(&arguments.env_file) {
+        print_error(&error.to_string());
+        return Exit::Setup;
+    }
+    let selection = Selection {
+        env_file: Some(arguments.env_file.clone()),
+        ..Selection::default()
+    };
+    let arguments = Check {
+        selection,
+        ..Check::default()
+    };
+    check::run(&arguments, clock).await
+}
+
+fn write(path: &Path) -> Result<(), InitError> {
+    // A link that leads nowhere is there too.
+    if path.symlink_metadata().is_ok() {
+        return Err(InitError::Exists(path.to_owned()));
+    }
+    let terminal = Terminal::of_this_process().ok_or(InitError::NoTerminal)?;
+    terminal.say(&format!(
+        "This asks for the streams, their credentials and folders, and writes {}.\n\
+         Tokens are not shown as you type. Ctrl-C ends it, and nothing is written.\n",
+        path.display()
+    ))?;
+    let mut answers = Answers::default();
+    for kind in SOURCES {
+        if confirmed(&terminal, &format!("\nCollect {}?", kind.name), false)? {
+            ask_for(kind, &terminal, &mut answers)?;
+        }
+    }
+    if answers.is_empty() {
+        return Err(InitError::NoStream);
+    }
+    create(path, answers.env_text().as_bytes())?;
+    terminal.say(&format!("\nWrote {}. Checking it:\n\n", path.display()))?;
+    Ok(())
+}
+
+fn ask_for(kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<(), InitError> {
+    let before = answers.len();
+    loop {
+        for question in QUESTIONS {
+            if question.is_for(kind) && !answers.has(question.variable) {
+                ask(question, kind, terminal, answers)?;
+            }
+        }
+        let errors = answers.errors(kind);
+        // Where nothing was asked nothing can be answered better; `check` says what is wrong.
+        if errors.is_empty() || answers.len() == before {
+            break;
+        }
+        terminal.say(&format!("{errors}\nOnce more:\n"))?;
+        answers.take_back(before);
+    }
+    let folder = ask_for_folder(kind, terminal)?;
+    let base = ask_with_default(terminal, "  First part of the file names", &kind.usual_base_name())?;
+    answers.comment(&format!(
+        "{}: the folder and the first part of the file names.",
+        kind.name
+    ));
+    answers.set(
+        kind.variable("LOG_CATALOG_LOCATION"),
+        Zeroizing::new(folder.display().to_string()),
+    );
+    answers.set(kind.variable("LOG_FILE_BASE_NAME"), Zeroizing::new(base));
+    Ok(())
+}
+
+/// Asks one question; a default stays out of the file, so that a later version can change it.
+fn ask(question: &Question, kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<(), InitError> {
+    let shown = match question.default {
+        Some(default) => format!("  {} ({}) [{default}]: ", question.text, question.help),
+        None => format!("  {} ({}): ", question.text, question.help),
+    };
+    loop {
+        let answer = if question.is_secret_of(kind) {
+            terminal.ask_secret(&shown)?
+        } else {
+            Zeroizing::new(terminal.ask(&shown)?)
+        };
+        match (answer.is_empty(), question.default) {
+            (true, None) => terminal.say("  It cannot be left out.\n")?,
+            (true, Some(_)) => return Ok(()),
+            (false, default) if default == Some(answer.as_str()) => return Ok(()),
+            (false, _) => {
+                answers.comment(&format!("{}: {}.", question.text, question.help));
+                answers.set(question.variable, answer);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A folder that exists, since it is made where it does not.
+fn ask_for_folder(kind: &Kind, terminal: &Terminal) -> Result<PathBuf, InitError> {
+    loop {
+        let answer = ask_with_default(terminal, "  Folder for the day files", &format!("./{}", kind.name))?;
+        let folder = std::path::absolute(&answer)?;
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let shown = folder.display();
+        if folder.symlink_metadata().is_ok() {
+            terminal.say(&format!("  {shown} is no folder.\n"))?;
+        } else if confirmed(terminal, &format!("  {shown} does not exist. Make it?"), true)? {
+            match make_folder(&folder) {
+                Ok(()) => return Ok(folder),
+                Err(error) => terminal.say(&format!("  It cannot be made: {error}.\n"))?,
+            }
+        }
+    }
+}
+
+fn ask_with_default(terminal: &Terminal, question: &str, default: &str) -> Result<String, InitError> {
+    let answer = terminal.ask(&format!("{question} [{default}]: "))?;
+    Ok(if answer.is_empty() { default.to_owned() } else { answer })
+}
+
+fn confirmed(terminal: &Terminal, question: &str, default: bool) -> Result<bool, InitError> {
+    let choices = if default { "[Y/n]" } else { "[y/N]" };
+    loop {
+        match terminal.ask(&format!("{question} {choices} "))?.to_lowercase().as_str() {
+            "" => return Ok(default),
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ => terminal.say("  Please answer y or n.\n")?,
+        }
+    }
+}
+
+/// Makes a folder with those above it; log agents in the group can read it, others cannot.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
+    builder.create(folder)
+}
+
+/// Makes the file for its owner alone; one that came to be there in the meantime is left as it is.
+fn create(path: &Path, text: &[u8]) -> Result<(), InitError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(text)?;
+        file.sync_all()
+    });
+    written.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => InitError::Exists(path.to_owned()),
+        _ => InitError::Write {
+            path: path.to_owned(),
+            source,
+        },
+    })
+}

@@ -1,0 +1,289 @@
+//! The settings that `init` asks for, and the `.env` that it makes of the answers.
+
+use zeroize::Zeroizing;
+
+use crate::env::{ConfigErrors, Env};
+use crate::source::Kind;
+
+/// A setting without which some stream cannot be collected, or that people often have to change.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is asked.
+    pub text: &'static str,
+    /// Where the answer is to be found, for the question and the file.
+    pub help: &'static str,
+    /// What an empty answer means; `None` where there has to be one.
+    pub default: Option<&'static str>,
+}
+
+/// Every question, in the order in which they are asked. A stream is asked those whose variable it reads.
+pub const QUESTIONS: &[Question] = &[
+    Question {
+        variable: "OAUTH_TOKEN_ARG",
+        text: "OAuth token of an administrator",
+        help: "https://oauth.yandex.ru; the scopes are in .env.example",
+        default: None,
+    },
+    Question {
+        variable: "ORGANIZATION_ID_ARG",
+        text: "Number of the organization",
+        help: "https://admin.yandex.ru shows it",
+        default: None,
+    },
+    Question {
+        variable: "PORT_CLIENT_ID",
+        text: "Client ID",
+        help: "Port, \"...\", Credentials",
+        default: None,
+    },
+    Question {
+        variable: "PORT_CLIENT_SECRET",
+        text: "Client secret",
+        help: "Port, \"...\", Credentials",
+        default: None,
+    },
+    Question {
+        variable: "PORT_API_URL",
+        text: "Address of the API",
+        help: "https://api.us.getport.io for the US region",
+        default: Some("https://api.getport.io"),
+    },
+    Question {
+        variable: "TFC_ORG_TOKEN",
+        text: "Organization token or audit trails token",
+        help: "HCP Terraform, Organization settings, API tokens; tokens of users and teams are refused",
+        default: None,
+    },
+    Question {
+        variable: "TFC_API_URL",
+        text: "Address of the API",
+        help: "https://app.eu.terraform.io for the EU region",
+        default: Some("https://app.terraform.io"),
+    },
+];
+
+/// A setting with its value, which may be a secret.
+#[derive(Clone)]
+pub struct Setting {
+    /// The variable.
+    pub variable: String,
+    /// Its value.
+    pub value: Zeroizing<String>,
+}
+
+/// The answers so far, in the order in which they stand in the file.
+#[derive(Clone, Default)]
+pub struct Answers {
+    settings: Vec<Setting>,
+    comments: Vec<(usize, String)>,
+}
+
+impl Question {
+    /// Whether a stream needs the answer.
+    #[must_use]
+    pub fn is_for(&self, kind: &Kind) -> bool {
+        kind.variables.contains(&self.variable) || self.is_secret_of(kind)
+    }
+
+    /// Whether the answer is a secret, which is not shown.
+    #[must_use]
+    pub fn is_secret_of(&self, kind: &Kind) -> bool {
+        kind.secrets.contains(&self.variable)
+    }
+}
+
+impl Answers {
+    /// Whether a variable has a value already: streams of one service share their credentials.
+    #[must_use]
+    pub fn has(&self, variable: &str) -> bool {
+        self.settings.iter().any(|setting| setting.variable == variable)
+    }
+
+    /// Adds a setting.
+    pub fn set(&mut self, variable: impl Into<String>, value: Zeroizing<String>) {
+        self.settings.push(Setting {
+            variable: variable.into(),
+            value,
+        });
+    }
+
+    /// Adds a comment before the setting that comes next.
+    pub fn comment(&mut self, text: &str) {
+        self.comments.push((self.settings.len(), text.to_owned()));
+    }
+
+    /// Takes back everything that was added since there were so many settings.
+    pub fn take_back(&mut self, settings: usize) {
+        self.settings.truncate(settings);
+        self.comments.retain(|(before, _)| *before < settings);
+    }
+
+    /// How many settings there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.settings.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.settings.is_empty()
+    }
+
+    /// What is wrong with the answers, as the source of this stream sees them.
+    #[must_use]
+    pub fn errors(&self, kind: &Kind) -> ConfigErrors {
+        let pairs = self
+            .settings
+            .iter()
+            .map(|setting| (&*setting.variable, &**setting.value));
+        let mut errors = ConfigErrors::default();
+        // What is made of them is not needed here.
+        drop((kind.configure)(&Env::from_pairs(pairs), &mut errors));
+        errors
+    }
+
+    /// The text of the file.
+    #[must_use]
+    pub fn env_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(4096));
+        text.push_str(
+            "# Settings of trailkeeper, made by `trailkeeper init`. .env.example explains all there are.\n\
+             # This file holds tokens: keep it private (chmod 600).\n",
+        );
+        for (index, setting) in self.settings.iter().enumerate() {
+            for (_, comment) in self.comments.iter().filter(|(before, _)| *before == index) {
+                text.push_str("\n# ");
+                text.push_str(comment);
+                text.push('\n');
+            }
+            text.push_str(&setting.variable);
+            text.push('=');
+            push_quoted(&setting.value, &mut text);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A value as the file needs it: in single quotes, or in double quotes where it has a single one or a backslash, before
+/// which the parser looks for an escape even inside single quotes.
+fn push_quoted(value: &str, text: &mut String) {
+    let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/' | b':' | b'@' | b'+' | b',');
+    if !value.is_empty() && value.bytes().all(is_plain) {
+        text.push_str(value);
+        return;
+    }
+    let quote = if value.contains(['\'', '\\']) { '"' } else { '\'' };
+    text.push(quote);
+    for character in value.chars() {
+        if quote == '"' && matches!(character, '"' | '\\' | '$') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push(quote);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::env;
+    use crate::source::SOURCES;
+
+    fn answered(pairs: &[(&str, &str)]) -> Answers {
+        let mut answers = Answers::default();
+        for (variable, value) in pairs {
+            answers.set(*variable, Zeroizing::new((*value).to_owned()));
+        }
+        answers
+    }
+
+    /// The value of a variable in the file that these answers become.
+    fn read_back(answers: &Answers, variable: &str) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(&path, &*answers.env_text()).unwrap();
+        let env = Env::load(Some(&path));
+        assert!(env.errors().is_empty(), "{}", env.errors());
+        env.optional(variable, |text| Ok(text.to_owned()), &mut ConfigErrors::default())
+    }
+
+    #[test]
+    fn every_stream_is_asked_all_that_it_requires() {
+        for kind in SOURCES {
+            let mut answers = Answers::default();
+            for question in QUESTIONS.iter().filter(|question| question.is_for(kind)) {
+                let value = question.default.unwrap_or("1000001");
+                answers.set(question.variable, Zeroizing::new(value.to_owned()));
+            }
+            assert!(!answers.is_empty(), "{}: no question is for it", kind.name);
+            let errors = answers.errors(kind);
+            assert!(errors.is_empty(), "{}: {errors}", kind.name);
+        }
+    }
+
+    #[test]
+    fn every_question_is_for_some_stream_and_its_default_is_the_programs() {
+        for question in QUESTIONS {
+            assert!(
+                SOURCES.iter().any(|kind| question.is_for(kind)),
+                "{}",
+                question.variable
+            );
+            let example = include_str!("../../../.env.example");
+            if let Some(default) = question.default {
+                assert!(example.contains(&format!("#{}={default}\n", question.variable)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_no_source_takes_is_a_fault_that_does_not_show_a_secret() {
+        let answers = answered(&[("OAUTH_TOKEN_ARG", "hunter2\u{7}"), ("ORGANIZATION_ID_ARG", "mine")]);
+        let errors = answers.errors(&SOURCES[0]).to_string();
+        assert!(
+            errors.contains("ORGANIZATION_ID_ARG must be a whole number"),
+            "{errors}"
+        );
+        assert!(
+            errors.contains("OAUTH_TOKEN_ARG") && !errors.contains("hunter2"),
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_nothing() {
+        let mut answers = answered(&[("A", "1")]);
+        let before = answers.env_text();
+        answers.comment("a comment");
+        answers.set("B", Zeroizing::new("2".to_owned()));
+        answers.take_back(1);
+        assert_eq!(*answers.env_text(), *before);
+    }
+
+    #[test]
+    fn comments_stand_before_their_settings() {
+        let mut answers = answered(&[("A", "1")]);
+        answers.comment("what B is");
+        answers.set("B", Zeroizing::new("two words".to_owned()));
+        assert!(answers.env_text().ends_with("\nA=1\n\n# what B is\nB='two words'\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_read_back_as_it_was_given(value in "[ -~]{1,20}|\\PC{1,12}|[$'\"\\\\#a ]{1,12}") {
+            // Names and words around it are trimmed where they are typed.
+            prop_assume!(env::text(&value).is_ok());
+            let answers = answered(&[("TFC_ORG_TOKEN", &value), ("AFTER", "1")]);
+            prop_assert_eq!(read_back(&answers, "TFC_ORG_TOKEN"), Some(value));
+            prop_assert_eq!(read_back(&answers, "AFTER"), Some("1".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! `trailkeeper status`: how the streams stand, from the archive alone. Nothing is asked of anybody, and no token needed.
+//!
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream
+//!
+//! - `stream`, `folder`; `state`: `ok`, `new` (no run has kept a journal yet), `late` (older than `--max-age`), or `failed`
+//!   (its last run failed, was stopped or killed); `problems`: sentences for people;
+//! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last run began that ended well;
+//! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected"}` as in
+//!   the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run under way, or `null`;
+//! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day files;
+//!   `days_without_records`: the days between the first and the last that have none;
+//! - `rejected`: records that could not be filed; `repaired`: torn lines that a crash left;
+//! - `days`: `[{"date","records"}]`, the last 30 days;
+//! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day file
+//!   that its cursor stands in and where, and `up_to`, the time of the last record before that; `waiting`: how many lines
+//!   stand behind the cursor, in all day files; `oldest_waiting`, the time of the first record among those, and
+//!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence where its cursor cannot be read, or null.
+//!
+//! Exit codes: 0; with `--max-age` 3 where a stream is late or its last run did not end well; 1 where the settings or the
+//! archive cannot be read.
+//!
+//! Lines are counted once for each day file; the counts are kept beside it where the state folder can be written to.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use super::archives::Archives;
+use super::{print, print_error, print_json, takes_colours};
+use crate::archive::FileError;
+use crate::cli;
+use crate::forward::Lag;
+pub mod stream_status;
+
+use crate::output::table::{Cell, Colour, Table, age, left, right, size, to_the_second};
+use crate::run::summary::Exit;
+use stream_status::{DayRecords, State, StreamStatus};
+
+/// Shows how the chosen streams stand.
+pub fn run(arguments: &cli::Status, clock: fn() -> DateTime<Utc>) -> Exit {
+    let selection = &arguments.selection;
+    let archives = match Archives::find(selection, clock) {
+        Ok(archives) => archives,
+        Err(exit) => return exit,
+    };
+    let streams = match read(&archives, arguments, clock()) {
+        Ok(streams) => streams,
+        Err(error) => {
+            print_error(&error.to_string());
+            return Exit::Setup;
+        }
+    };
+    let is_alarm = arguments.max_age.is_some() && streams.iter().any(StreamStatus::is_alarming);
+    let exit = if is_alarm { Exit::StreamFailed } else { Exit::Complete };
+    if selection.json {
+        return print_json(&streams, exit);
+    }
+    print(&text(&streams, takes_colours(&archives.env)));
+    exit
+}
+
+fn read(archives: &Archives, arguments: &cli::Status, now: DateTime<Utc>) -> Result<Vec<StreamStatus>, FileError> {
+    let max_age = arguments.max_age.map(|age| age.0);
+    let streams = archives.streams.iter();
+    streams
+        .map(|stream| StreamStatus::read(stream.kind, &stream.location, max_age, now))
+        .collect()
+}
+
+fn text(streams: &[StreamStatus], with_colours: bool) -> String {
+    let mut how_new = Table::new([
+        left("STREAM"),
+        left("STATE"),
+        left("LAST RECORD"),
+        right("AGE"),
+        left("LAST COMPLETE RUN"),
+        right("TODAY"),
+        right("RECORDS"),
+        right("REJECTED"),
+    ])
+    .with_colours(with_colours);
+    let mut files = Table::new([
+        left("STREAM"),
+        left("FROM"),
+        left("TO"),
+        right("FILES"),
+        right("EMPTY"),
+        right("TODAY"),
+        right("SIZE"),
+        left("LAST 30 DAYS"),
+    ]);
+    let mut notes = String::new();
+    for stream in streams {
+        how_new.row(newness(stream));
+        files.row(day_files(stream));
+        stream
+            .problems
+            .iter()
+            .for_each(|problem| notes.push_str(&format!("{}: {problem}\n", stream.stream)));
+        if let Some(run) = stream.running {
+            notes.push_str(&format!(
+                "{}: a run is under way since {} (process {})\n",
+                stream.stream,
+                to_the_second(run.since),
+                run.pid
+            ));
+        }
+    }
+    format!("{how_new}\n{files}{}{notes}", forwarders(streams, with_colours))
+}
+
+/// How far the streams are forwarded; empty where none ever was.
+fn forwarders(streams: &[StreamStatus], with_colours: bool) -> String {
+    let mut table = Table::new([
+        left("STREAM"),
+        left("FORWARDER"),
+        left("FORWARDED UP TO"),
+        right("WAITING"),
+        right("OLDEST"),
+    ])
+    .with_colours(with_colours);
+    let mut problems = String::new();
+    for stream in streams {
+        for lag in &stream.forwarders {
+            table.row(forwarder(stream.stream, lag));
+            if let Some(problem) = &lag.problem {
+                problems.push_str(&format!("{}, {}: {problem}\n", stream.stream, lag.sink));
+            }
+        }
+    }
+    match table.is_empty() {
+        true => String::new(),
+        false => format!("\n{table}{problems}"),
+    }
+}
+
+fn forwarder(stream: &'static str, lag: &Lag) -> [Cell; 5] {
+    let oldest = lag
+        .oldest_waiting_seconds
+        .map(|seconds| age(TimeDelta::seconds(seconds)));
+    let waiting = match lag.waiting {
+        0 => Cell::from("0"),
+        waiting => Cell::coloured(waiting.to_string(), Colour::Yellow),
+    };
+    [
+        stream.into(),
+        lag.sink.into(),
+        lag.up_to.map_or_else(|| "nothing yet".to_owned(), to_the_second).into(),
+        waiting,
+        oldest.unwrap_or_default().into(),
+    ]
+}
+
+fn newness(stream: &StreamStatus) -> [Cell; 8] {
+    let time = |time: Option<DateTime<Utc>>| Cell::from(time.map_or_else(|| "none".to_owned(), to_the_second));
+    let age = stream.age_seconds.map(|seconds| age(TimeDelta::seconds(seconds)));
+    [
+        stream.stream.into(),
+        state(stream.state),
+        time(stream.last_record),
+        age.unwrap_or_default().into(),
+        time(stream.last_complete),
+        stream.records.today.to_string().into(),
+        stream.records.all.to_string().into(),
+        stream.rejected.to_string().into(),
+    ]
+}
+
+fn state(state: State) -> Cell {
+    match state {
+        State::Ok => Cell::coloured("ok", Colour::Green),
+        State::New => Cell::coloured("new", Colour::Yellow),
+        State::Late => Cell::coloured("late", Colour::Red),
+        State::Failed => Cell::coloured("failed", Colour::Red),
+    }
+}
+
+fn day_files(stream: &StreamStatus) -> [String; 8] {
+    let day = |day: Option<NaiveDate>| day.map_or_else(|| "none".to_owned(), |day| day.to_string());
+    [
+        stream.stream.to_owned(),
+        day(stream.first_day),
+        day(stream.last_day),
+        stream.files.to_string(),
+        stream.days_without_records.len().to_string(),
+        size(stream.bytes.today),
+        size(stream.bytes.all),
+        bar(&stream.days),
+    ]
+}
+
+/// Eighths of a character's height.
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// One character for each day, as high as its records against those of the busiest one; a dot for a day without any.
+fn bar(days: &[DayRecords]) -> String {
+    let most = days.iter().map(|day| day.records).max().unwrap_or(0);
+    let block = |day: &DayRecords| match day.records {
+        0 => '·',
+        records => BLOCKS[eighth(records, most)],
+    };
+    days.iter().map(block).collect()
+}
+
+/// From 0 for the least to 7 for `most`.
+fn eighth(records: u64, most: u64) -> usize {
+    let share = records as f64 / most as f64;
+    ((share * 8.0).ceil() as usize).clamp(1, 8) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(records: &[u64]) -> Vec<DayRecords> {
+        let first: NaiveDate = "2026-11-01".parse().unwrap();
+        let dates = first.iter_days().zip(records);
+        dates
+            .map(|(date, records)| DayRecords {
+                date,
+                records: *records,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_day_is_as_high_as_its_share_of_the_busiest_day() {
+        assert_eq!(bar(&days(&[0, 1, 100, 400, 401, 800, 799])), "·▁▁▄▅██");
+        assert_eq!(bar(&days(&[0, 0])), "··");
+        assert_eq!(bar(&days(&[1, u64::MAX])), "▁█");
+    }
+
+    #[test]
+    fn both_tables_fit_a_hundred_columns() {
+        let time = Some("2026-11-20T12:00:00Z".parse().unwrap());
+        let day: NaiveDate = "2026-11-20".parse().unwrap();
+        let amount = crate::commands::status::stream_status::Amount {
+            today: 9_999_999,
+            all: 999_999_999,
+        };
+        let status = StreamStatus {
+            stream: "yandex-mail",
+            folder: "/var/log/mail".into(),
+            state: State::Failed,
+            problems: Vec::new(),
+            last_record: time,
+            age_seconds: Some(86_400 * 99),
+            last_complete: time,
+            last_run: None,
+            running: None,
+            records: amount,
+            bytes: amount,
+            first_day: Some(day),
+            last_day: Some(day),
+            files: 9_999,
+            days_without_records: vec![day; 999],
+            rejected: 9_999_999,
+            repaired: 0,
+            days: days(&[1; 30]),
+            forwarders: vec![Lag {
+                sink: "kafka",
+                up_to: time,
+                waiting: 999_999_999,
+                oldest_waiting_seconds: Some(86_400 * 999),
+                ..Lag::default()
+            }],
+        };
+        let text = text(&[status], false);
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{widest:?}\n{text}");
+    }
+}

@@ -1,0 +1,472 @@
+//! How a stream stands, from its archive alone: what it holds, how old it is, what its last run said, how far it is
+//! forwarded.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::archive::{Archive, DayCount, FileError, Holder, Location, Lock, Noted, count_days};
+use crate::coverage::{self, End, Entry};
+use crate::forward::lag::{Lag, lags};
+use crate::output::table::rfc3339;
+use crate::source::Kind;
+
+/// How many days a bar shows.
+pub const DAYS_SHOWN: u64 = 30;
+
+/// How a stream stands. The fields are those of `trailkeeper status --json`; [`crate::commands::status`] says more.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "documented once, with the command")]
+pub struct StreamStatus {
+    pub stream: &'static str,
+    pub folder: PathBuf,
+    pub state: State,
+    pub problems: Vec<String>,
+    pub last_record: Option<DateTime<Utc>>,
+    pub age_seconds: Option<i64>,
+    pub last_complete: Option<DateTime<Utc>>,
+    pub last_run: Option<LastRun>,
+    pub running: Option<Running>,
+    pub records: Amount,
+    pub bytes: Amount,
+    pub first_day: Option<NaiveDate>,
+    pub last_day: Option<NaiveDate>,
+    pub files: u64,
+    pub days_without_records: Vec<NaiveDate>,
+    pub rejected: u64,
+    pub repaired: u64,
+    pub days: Vec<DayRecords>,
+    pub forwarders: Vec<Lag>,
+}
+
+/// What is to be said of a stream in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its last run ended well.
+    Ok,
+    /// No run has kept a journal yet.
+    New,
+    /// Its last record is older than was allowed.
+    Late,
+    /// Its last run failed, was stopped, or was killed.
+    Failed,
+}
+
+/// A number for the day that it is, in UTC, and for all days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Amount {
+    /// Of today.
+    pub today: u64,
+    /// In all.
+    pub all: u64,
+}
+
+/// The records of one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DayRecords {
+    /// The UTC day.
+    pub date: NaiveDate,
+    /// How many it has.
+    pub records: u64,
+}
+
+/// What the last run said; the fields are those of the journal.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "documented once, with the journal")]
+pub struct LastRun {
+    pub at: DateTime<Utc>,
+    pub seconds: f64,
+    pub end: End,
+    pub from: Option<DateTime<Utc>>,
+    pub to: Option<DateTime<Utc>>,
+    pub error: Option<String>,
+    pub requests: u64,
+    pub received: u64,
+    pub duplicates: u64,
+    pub appended: u64,
+    pub rejected: u64,
+}
+
+/// A run that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Running {
+    /// Its process.
+    pub pid: u32,
+    /// When it began.
+    pub since: DateTime<Utc>,
+}
+
+impl StreamStatus {
+    /// Reads how a stream stands when it is `now`. A last record older than `max_age` makes it late.
+    ///
+    /// # Errors
+    /// If the folder, a day file or a state file cannot be read.
+    pub fn read(
+        kind: &'static Kind,
+        location: &Location,
+        max_age: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, FileError> {
+        let files = location.day_files()?;
+        let noted = Noted::read(location)?;
+        let days = Calendar::new(location, &count_days(location, &files)?, &noted);
+        let last_record = Archive::dry_run(location.clone(), kind.shape).recover(now)?;
+        let newest = coverage::newest(location)?;
+        let unheard = Liveness::of(Lock::last_holder(location), newest.as_ref());
+        let problems = problems(kind, newest.as_ref(), &unheard, now);
+        let age = last_record.map(|last| now - last);
+        let today = now.date_naive();
+        Ok(Self {
+            stream: kind.name,
+            folder: location.folder().to_owned(),
+            state: state(newest.as_ref(), &unheard, age, max_age),
+            problems,
+            last_record,
+            age_seconds: age.map(|age| age.num_seconds()),
+            last_complete: newest.as_ref().and_then(|entry| entry.last_complete),
+            last_run: newest.map(LastRun::from),
+            running: unheard.running,
+            records: days.amount(today, |day| day.records),
+            bytes: days.amount(today, |day| day.bytes),
+            first_day: days.first(),
+            last_day: days.last(),
+            files: files.len() as u64,
+            days_without_records: days.without_records(),
+            rejected: noted.rejected(),
+            repaired: days.repaired,
+            days: days.until(today),
+            forwarders: lags(location, kind.name, kind.shape, now),
+        })
+    }
+
+    /// Whether an alarm is due: it is late, or its last run did not end well.
+    #[must_use]
+    pub fn is_alarming(&self) -> bool {
+        matches!(self.state, State::Late | State::Failed)
+    }
+}
+
+impl From<Entry> for LastRun {
+    fn from(entry: Entry) -> Self {
+        Self {
+            at: entry.at,
+            seconds: entry.seconds,
+            end: entry.end,
+            from: entry.from,
+            to: entry.to,
+            error: entry.error,
+            requests: entry.requests,
+            received: entry.received,
+            duplicates: entry.duplicates,
+            appended: entry.appended,
+            rejected: entry.rejected,
+        }
+    }
+}
+
+/// A run that took the lock after the journal's last line: it is still running, or ended without a word.
+#[derive(Debug, Default)]
+struct Liveness {
+    running: Option<Running>,
+    silent_since: Option<DateTime<Utc>>,
+}
+
+impl Liveness {
+    fn of(holder: Option<Holder>, newest: Option<&Entry>) -> Self {
+        // The lock file holds whole seconds.
+        let told = newest.map(|entry| entry.at.trunc_subsecs(0));
+        let Some(holder) = holder.filter(|holder| told.is_none_or(|told| holder.since > told)) else {
+            return Self::default();
+        };
+        match holder.is_running() {
+            Some(true) => Self {
+                running: Some(Running {
+                    pid: holder.pid,
+                    since: holder.since,
+                }),
+                silent_since: None,
+            },
+            Some(false) => Self {
+                running: None,
+                silent_since: Some(holder.since),
+            },
+            None => Self::default(),
+        }
+    }
+}
+
+fn state(newest: Option<&Entry>, unheard: &Liveness, age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> State {
+    let went_wrong = newest.is_some_and(|entry| matches!(entry.end, End::Failed | End::Stopped));
+    if went_wrong || unheard.silent_since.is_some() {
+        return State::Failed;
+    }
+    // Without any record the stream is as old as can be.
+    if max_age.is_some_and(|most| age.is_none_or(|age| age > most)) {
+        return State::Late;
+    }
+    if newest.is_none() { State::New } else { State::Ok }
+}
+
+fn problems(kind: &Kind, newest: Option<&Entry>, unheard: &Liveness, now: DateTime<Utc>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(since) = unheard.silent_since {
+        problems.push(format!(
+            "the run of {} ended without a word: it was killed, or another run held one of the catalogs; run collect",
+            rfc3339(since)
+        ));
+    }
+    let Some(newest) = newest else { return problems };
+    if let Some(error) = &newest.error {
+        problems.push(format!(
+            "the run of {} {}: {error}",
+            rfc3339(newest.at),
+            ended(newest.end)
+        ));
+    }
+    let gaps = coverage::gaps(&newest.covered, kind.retention, now);
+    let open = gaps.iter().filter(|gap| !gap.is_gone && gap.to < now);
+    problems.extend(open.map(|gap| {
+        let (from, to, day) = (rfc3339(gap.from), rfc3339(gap.to), gap.gone_at.date_naive());
+        format!("nobody has asked for {from} to {to}, which is gone on {day}; run collect")
+    }));
+    problems
+}
+
+fn ended(end: End) -> &'static str {
+    match end {
+        End::Stopped => "was stopped",
+        End::Failed => "failed",
+        End::Exhausted | End::Nothing => "ended",
+    }
+}
+
+/// What the day files hold, by day.
+struct Calendar {
+    days: BTreeMap<NaiveDate, Day>,
+    repaired: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Day {
+    records: u64,
+    bytes: u64,
+}
+
+impl Calendar {
+    /// A line is a record, unless it is half of one that was repaired.
+    fn new(location: &Location, counts: &[DayCount], noted: &Noted) -> Self {
+        let mut calendar = Self {
+            days: BTreeMap::new(),
+            repaired: 0,
+        };
+        for count in counts {
+            let name = location.day_name(count.date).unwrap_or_default();
+            let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
+            calendar.repaired += repaired;
+            let day = Day {
+                records: count.lines.saturating_sub(repaired),
+                bytes: count.bytes,
+            };
+            calendar.days.insert(count.date, day);
+        }
+        calendar
+    }
+
+    fn first(&self) -> Option<NaiveDate> {
+        self.days.first_key_value().map(|(date, _)| *date)
+    }
+
+    fn last(&self) -> Option<NaiveDate> {
+        self.days.last_key_value().map(|(date, _)| *date)
+    }
+
+    fn records(&self, date: NaiveDate) -> u64 {
+        self.days.get(&date).map_or(0, |day| day.records)
+    }
+
+    fn amount(&self, today: NaiveDate, of: fn(&Day) -> u64) -> Amount {
+        Amount {
+            today: self.days.get(&today).map_or(0, of),
+            all: self.days.values().map(of).sum(),
+        }
+    }
+
+    /// The days from the first file to the last that have no record.
+    fn without_records(&self) -> Vec<NaiveDate> {
+        let (Some(first), Some(last)) = (self.first(), self.last()) else {
+            return Vec::new();
+        };
+        let range = first.iter_days().take_while(|date| *date <= last);
+        range.filter(|date| self.records(*date) == 0).collect()
+    }
+
+    /// The last days up to this one.
+    fn until(&self, today: NaiveDate) -> Vec<DayRecords> {
+        let dates = (0..DAYS_SHOWN)
+            .rev()
+            .filter_map(|ago| today.checked_sub_days(Days::new(ago)));
+        dates
+            .map(|date| DayRecords {
+                date,
+                records: self.records(date),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::source::SOURCES;
+
+    struct Catalog {
+        folder: tempfile::TempDir,
+        lock: Lock,
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-20T12:00:00Z".parse().unwrap()
+    }
+
+    fn tfc() -> &'static Kind {
+        SOURCES.iter().find(|kind| kind.name == "tfc").unwrap()
+    }
+
+    fn record(id: u32, time: &str) -> String {
+        format!("{{\"id\": \"{id}\", \"timestamp\": \"{time}\"}}\n")
+    }
+
+    impl Catalog {
+        fn new(began: DateTime<Utc>) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let location = Location::new(folder.path(), "tfc", "log").unwrap();
+            let lock = Lock::acquire(&location, began).unwrap();
+            Self { folder, lock }
+        }
+
+        fn day(&self, date: &str, text: &str) {
+            fs::write(self.folder.path().join(format!("tfc_{date}.log")), text).unwrap();
+        }
+
+        fn journal(&self, at: DateTime<Utc>, adjust: impl FnOnce(&mut Entry)) {
+            let mut entry = Entry::new(at, coverage::newest(self.lock.location()).unwrap());
+            (entry.from, entry.to) = (Some(at - TimeDelta::hours(1)), Some(at));
+            (entry.covered_to, entry.end) = (entry.to, End::Exhausted);
+            adjust(&mut entry);
+            entry.add_up(tfc().retention);
+            self.lock
+                .append_line(coverage::JOURNAL, &entry.to_line().unwrap())
+                .unwrap();
+        }
+
+        fn status(&self, max_age: Option<TimeDelta>) -> StreamStatus {
+            StreamStatus::read(tfc(), self.lock.location(), max_age, now()).unwrap()
+        }
+    }
+
+    #[test]
+    fn what_the_archive_holds_is_counted_by_day() {
+        let catalog = Catalog::new(now());
+        catalog.journal(now(), |_| {});
+        catalog.day(
+            "2026-11-16",
+            &(record(1, "2026-11-16T00:00:00Z") + &record(2, "2026-11-16T00:00:01Z")),
+        );
+        catalog.day("2026-11-18", "");
+        catalog.day("2026-11-20", &(record(3, "2026-11-20T11:30:00Z") + "{\"id\": "));
+        let status = catalog.status(None);
+        assert_eq!(status.state, State::Ok);
+        assert_eq!(status.records, Amount { today: 1, all: 3 });
+        assert_eq!(status.bytes.today, record(3, "2026-11-20T11:30:00Z").len() as u64 + 7);
+        assert_eq!(
+            (status.files, status.first_day, status.last_day),
+            (3, "2026-11-16".parse().ok(), "2026-11-20".parse().ok())
+        );
+        let without: Vec<_> = status.days_without_records.iter().map(ToString::to_string).collect();
+        assert_eq!(without, ["2026-11-17", "2026-11-18", "2026-11-19"]);
+        assert_eq!(
+            (status.last_record, status.age_seconds),
+            ("2026-11-20T11:30:00Z".parse().ok(), Some(1_800))
+        );
+        assert_eq!(status.days.len(), 30);
+        assert_eq!(status.days.iter().map(|day| day.records).sum::<u64>(), 3);
+        assert_eq!(status.days[29].date, now().date_naive());
+    }
+
+    #[test]
+    fn repaired_torn_lines_are_no_records() {
+        let catalog = Catalog::new(now());
+        catalog.day(
+            "2026-11-20",
+            &("{\"id\": 1\n".to_owned() + &record(3, "2026-11-20T11:30:00Z")),
+        );
+        let note = r#"{"noted_at": "2026-11-20T00:00:00Z", "reason": "torn line, repaired", "file": "tfc_2026-11-20.log", "offset": 0, "fragment": "{"}"#;
+        catalog.lock.append_line("rejected.jsonl", note).unwrap();
+        catalog
+            .lock
+            .append_line("rejected.jsonl", r#"{"noted_at": "x", "reason": "odd", "record": {}}"#)
+            .unwrap();
+        let status = catalog.status(None);
+        assert_eq!((status.records.all, status.repaired, status.rejected), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_stream_is_late_when_its_last_record_is_older_than_allowed() {
+        let catalog = Catalog::new(now());
+        catalog.journal(now(), |_| {});
+        catalog.day("2026-11-20", &record(1, "2026-11-20T10:00:00Z"));
+        assert_eq!(catalog.status(Some(TimeDelta::hours(2))).state, State::Ok);
+        let late = catalog.status(Some(TimeDelta::minutes(119)));
+        assert!(late.state == State::Late && late.is_alarming());
+        fs::remove_file(catalog.folder.path().join("tfc_2026-11-20.log")).unwrap();
+        assert_eq!(catalog.status(Some(TimeDelta::days(900))).state, State::Late);
+    }
+
+    #[test]
+    fn a_failed_run_and_an_open_gap_are_problems() {
+        let catalog = Catalog::new(now());
+        catalog.journal(now() - TimeDelta::days(3), |_| {});
+        catalog.journal(now(), |entry| {
+            entry.end = End::Failed;
+            entry.error = Some("the service is in trouble".into());
+            entry.covered_to = Some(now() - TimeDelta::minutes(30));
+        });
+        let status = catalog.status(None);
+        assert_eq!(status.state, State::Failed);
+        assert_eq!(
+            status.problems,
+            [
+                "the run of 2026-11-20T12:00:00Z failed: the service is in trouble",
+                "nobody has asked for 2026-11-17T12:00:00Z to 2026-11-20T11:00:00Z, which is gone on 2026-12-04; run collect",
+            ]
+        );
+        assert_eq!(status.last_complete, Some(now() - TimeDelta::days(3)));
+    }
+
+    #[test]
+    fn a_run_without_a_word_is_running_or_was_killed() {
+        let catalog = Catalog::new(now());
+        assert_eq!(
+            catalog.status(None).running.map(|run| run.pid),
+            Some(std::process::id())
+        );
+        assert_eq!(catalog.status(None).state, State::New);
+        // No process has the greatest id: Linux goes up to 2^22.
+        let note = format!("{{\"pid\":{},\"since\":\"2026-11-20T12:00:00Z\"}}\n", i32::MAX);
+        fs::write(catalog.lock.location().state_file("lock"), note).unwrap();
+        let killed = catalog.status(None);
+        assert_eq!((killed.state, killed.running), (State::Failed, None));
+        assert!(
+            killed.problems[0].contains("2026-11-20T12:00:00Z ended without a word"),
+            "{:?}",
+            killed.problems
+        );
+        catalog.journal(now(), |_| {});
+        assert_eq!(catalog.status(None).state, State::Ok);
+    }
+}

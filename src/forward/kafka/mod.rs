@@ -1,0 +1,354 @@
+//! The sink that is a Kafka topic; this folder alone knows librdkafka.
+//!
+//! At least once here, in the order of the files: the producer is idempotent, each line is confirmed by a delivery report
+//! of its own, and a line that cannot be delivered leaves no gap: everything behind it is held back. Exactly once, with
+//! lines and cursor in one transaction, in `transaction`.
+
+mod client;
+mod ledger;
+mod mock;
+mod probe;
+mod reports;
+mod transaction;
+
+use std::collections::VecDeque;
+
+use rdkafka::producer::BaseProducer;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::batch::Batch;
+use super::message::Envelope;
+use super::sink::{BatchAck, Sink, SinkError};
+use super::undelivered::Undelivered;
+use crate::config::KafkaSettings;
+use crate::env::ConfigErrors;
+use crate::process::shutdown::Shutdown;
+use client::{Session, Setup};
+use reports::{Failure, Outcome};
+use transaction::Transactional;
+
+pub use mock::{MockError, MockKafka};
+pub use probe::{Probe, TopicProbe, probe};
+
+/// How many batches are out at a time: enough that the producer need not wait for the last line of one to be confirmed
+/// before it can go on with the next, few enough to stay small.
+const DEPTH: usize = 8;
+
+/// How many producers are tried one after the other without one line more being confirmed.
+const MOST_RENEWALS: u32 = 5;
+
+/// Adds to `faults` what librdkafka, or this build, cannot work with, before it is needed.
+pub fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
+    const NOT_BUILT: &str = "cannot be used: this build was made without the feature `kafka-tls`";
+    if cfg!(not(feature = "kafka-tls")) {
+        if settings.tls.is_some() {
+            errors.add("KAFKA_SSL_CA_CERT and KAFKA_SSL_CLIENT_CERT", NOT_BUILT);
+        }
+        if settings
+            .sasl
+            .as_ref()
+            .is_some_and(|sasl| sasl.mechanism.starts_with("SCRAM"))
+        {
+            errors.add("KAFKA_SASL_MECHANISM", NOT_BUILT);
+        }
+    }
+    let config = client::producer_config(settings, settings.transactional_id.as_deref());
+    if errors.is_empty()
+        && let Err(error) = config.create::<BaseProducer>()
+    {
+        let problem = client::explain(&error);
+        errors.add(variable_of(&problem), format!("cannot be used: {problem}"));
+    }
+}
+
+/// Which of our variables librdkafka speaks of when it names its own property.
+fn variable_of(problem: &str) -> &'static str {
+    let ours = [
+        ("ssl.ca.location", "KAFKA_SSL_CA_CERT"),
+        ("ssl.certificate.location", "KAFKA_SSL_CLIENT_CERT"),
+        ("ssl.key.location", "KAFKA_SSL_CLIENT_KEY"),
+    ];
+    let named = ours.into_iter().find(|(property, _)| problem.contains(property));
+    named.map_or("KAFKA_PROPERTIES", |(_, variable)| variable)
+}
+
+/// The sink that commits lines and cursor in one transaction.
+#[must_use]
+pub fn transactional(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Box<dyn Sink> {
+    Box::new(Transactional::new(settings, envelope, shutdown))
+}
+
+/// Delivers lines at least once.
+pub struct KafkaSink {
+    setup: Setup,
+    envelope: Envelope,
+    session: Session,
+    in_flight: VecDeque<InFlight>,
+    renewals: u32,
+}
+
+/// A batch that is out.
+struct InFlight {
+    batch: Batch,
+    /// The lines before this one are done: confirmed, or kept as undelivered.
+    done: usize,
+    /// The lines from this one on were sent in the present session.
+    sent_from: usize,
+    /// The number of that line in the session.
+    first: usize,
+    /// Lines that the client may not send, because of their size.
+    too_large: Vec<usize>,
+    /// How many lines were kept as undelivered.
+    undelivered: u64,
+}
+
+/// What to do about lines that were not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The broker found lines too large, the last of which has this number: find out which.
+    Isolate {
+        /// Its number in the session.
+        last: usize,
+    },
+    /// The producer can be used no more: make another one.
+    Renew,
+    /// Nothing helps but an operator, or time.
+    GiveUp(RDKafkaErrorCode),
+}
+
+impl KafkaSink {
+    /// A sink for the topic of a stream.
+    ///
+    /// # Errors
+    /// The client cannot be set up.
+    pub fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
+        let setup = Setup {
+            topic: settings.topic(envelope.stream),
+            settings: settings.clone(),
+            transactional_id: None,
+            shutdown: shutdown.clone(),
+        };
+        Ok(Self {
+            session: setup.session()?,
+            setup,
+            envelope: envelope.clone(),
+            in_flight: VecDeque::new(),
+            renewals: 0,
+        })
+    }
+
+    /// A new producer, which is sent everything again that is not confirmed.
+    fn renew(&mut self) -> Result<(), SinkError> {
+        // The old one gives up what is still in its queue. What it has on its way may still arrive, as a repetition.
+        self.session = self.setup.session()?;
+        self.send_again();
+        Ok(())
+    }
+
+    fn send_again(&mut self) {
+        for out in &mut self.in_flight {
+            out.send(&mut self.session, &self.envelope);
+        }
+    }
+
+    /// Sends the lines of the oldest batch one by one until the one is found that the broker finds too large.
+    ///
+    /// This takes two producers: the refusal of the batch was fatal to the first, since a gap is (the order of the lines
+    /// rests on that), and the refusal of the line is to the second. The third goes on with what follows.
+    fn isolate(&mut self, until: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        let Some(mut out) = self.in_flight.pop_front() else {
+            return Ok(());
+        };
+        let result = self.send_singly(&mut out, until, undelivered_file);
+        self.in_flight.push_front(out);
+        result?;
+        self.send_again();
+        Ok(())
+    }
+
+    fn send_singly(
+        &mut self,
+        out: &mut InFlight,
+        until: usize,
+        undelivered_file: &mut Undelivered,
+    ) -> Result<(), SinkError> {
+        self.session = self.setup.session()?;
+        while out.done <= until {
+            let line = &out.batch.lines()[out.done..=out.done];
+            let (_, too_large) = self.session.send(&self.envelope, &out.batch, line);
+            let outcome = self.session.next_ack();
+            match outcome.failures.first() {
+                None if outcome.is_stalled => return Err(self.session.refused(None)),
+                None if too_large.is_empty() => {}
+                None => out.keep_undelivered(out.done, undelivered_file)?,
+                Some(failure) if failure.code == TOO_LARGE => {
+                    out.keep_undelivered(out.done, undelivered_file)?;
+                    self.session = self.setup.session()?;
+                }
+                Some(failure) => return Err(self.session.refused(Some(failure.code))),
+            }
+            out.done += 1;
+        }
+        Ok(())
+    }
+
+    /// Deals with an oldest batch that was not confirmed as a whole; an error is final.
+    fn recover(&mut self, outcome: &Outcome, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        if outcome.done > 0 {
+            self.renewals = 0;
+        }
+        if outcome.is_stalled {
+            return Err(self.session.refused(None));
+        }
+        match verdict(&outcome.failures) {
+            Verdict::GiveUp(code) => Err(self.session.refused(Some(code))),
+            Verdict::Isolate { last } => {
+                let until = self.in_flight.front().map_or(0, |out| out.index_of(last));
+                self.isolate(until, undelivered_file)
+            }
+            Verdict::Renew if self.renewals < MOST_RENEWALS => {
+                self.renewals += 1;
+                let reason = self.session.fatal().map_or_else(String::new, |(_, reason)| reason);
+                tracing::warn!("the Kafka producer cannot go on ({reason}): a new one sends again from the cursor");
+                self.renew()
+            }
+            Verdict::Renew => Err(self
+                .session
+                .refused(outcome.failures.first().map(|failure| failure.code))),
+        }
+    }
+
+    /// Settles the oldest batch; on an error it says itself how far it came.
+    fn acknowledge_oldest(&mut self, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        loop {
+            let outcome = self.session.next_ack();
+            if let Some(out) = self.in_flight.front_mut() {
+                out.advance(outcome.done, undelivered_file)?;
+            }
+            if outcome.is_good() {
+                self.renewals = 0;
+                return Ok(());
+            }
+            self.recover(&outcome, undelivered_file)?;
+        }
+    }
+}
+
+impl Sink for KafkaSink {
+    fn depth(&self) -> usize {
+        DEPTH
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let mut out = InFlight {
+            batch,
+            done: 0,
+            sent_from: 0,
+            first: 0,
+            too_large: Vec::new(),
+            undelivered: 0,
+        };
+        out.send(&mut self.session, &self.envelope);
+        self.in_flight.push_back(out);
+    }
+
+    fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
+        let failure = self.acknowledge_oldest(undelivered_file).err();
+        let out = self.in_flight.pop_front();
+        let (batch, done, undelivered) =
+            out.map_or_else(Default::default, |out| (out.batch, out.done, out.undelivered));
+        BatchAck {
+            batch,
+            done,
+            undelivered,
+            failure,
+        }
+    }
+}
+
+impl InFlight {
+    fn send(&mut self, session: &mut Session, envelope: &Envelope) {
+        self.sent_from = self.done;
+        let lines = &self.batch.lines()[self.sent_from..];
+        let too_large;
+        (self.first, too_large) = session.send(envelope, &self.batch, lines);
+        self.too_large = too_large.into_iter().map(|index| self.sent_from + index).collect();
+    }
+
+    /// So many lines of those that were sent in this session are done.
+    fn advance(&mut self, done: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        let done = self.sent_from + done;
+        for index in std::mem::take(&mut self.too_large) {
+            if index < done {
+                self.keep_undelivered(index, undelivered_file)?;
+            }
+        }
+        self.done = done;
+        Ok(())
+    }
+
+    fn keep_undelivered(&mut self, index: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        undelivered_file.keep(&self.batch, &self.batch.lines()[index], "larger than Kafka takes")?;
+        self.undelivered += 1;
+        Ok(())
+    }
+
+    fn index_of(&self, number: usize) -> usize {
+        self.sent_from + number.saturating_sub(self.first)
+    }
+}
+
+const TOO_LARGE: RDKafkaErrorCode = RDKafkaErrorCode::MessageSizeTooLarge;
+
+/// Codes that say something of the producer and nothing of the lines.
+const OF_THE_SESSION: [RDKafkaErrorCode; 12] = [
+    RDKafkaErrorCode::DuplicateSequenceNumber,
+    RDKafkaErrorCode::Fatal,
+    RDKafkaErrorCode::GaplessGuarantee,
+    RDKafkaErrorCode::Inconsistent,
+    RDKafkaErrorCode::InvalidProducerEpoch,
+    RDKafkaErrorCode::InvalidProducerIdMapping,
+    RDKafkaErrorCode::InvalidTransactionalState,
+    RDKafkaErrorCode::OutOfOrderSequenceNumber,
+    RDKafkaErrorCode::PurgeInflight,
+    RDKafkaErrorCode::PurgeQueue,
+    RDKafkaErrorCode::State,
+    RDKafkaErrorCode::UnknownProducerId,
+];
+
+fn verdict(failures: &[Failure]) -> Verdict {
+    if let Some(failure) = failures.iter().rev().find(|failure| failure.code == TOO_LARGE) {
+        return Verdict::Isolate { last: failure.number };
+    }
+    match failures.iter().find(|failure| !OF_THE_SESSION.contains(&failure.code)) {
+        Some(failure) => Verdict::GiveUp(failure.code),
+        None => Verdict::Renew,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_decide_before_the_producer_and_a_large_one_before_all() {
+        let failures = |codes: &[RDKafkaErrorCode]| -> Vec<Failure> {
+            let numbered = codes.iter().enumerate();
+            numbered.map(|(number, code)| Failure { number, code: *code }).collect()
+        };
+        use RDKafkaErrorCode::{Fatal, OutOfOrderSequenceNumber, TopicAuthorizationFailed};
+        for (codes, expected) in [
+            (&[OutOfOrderSequenceNumber, Fatal][..], Verdict::Renew),
+            (
+                &[Fatal, TopicAuthorizationFailed],
+                Verdict::GiveUp(TopicAuthorizationFailed),
+            ),
+            (
+                &[TOO_LARGE, TOO_LARGE, Fatal, TopicAuthorizationFailed],
+                Verdict::Isolate { last: 1 },
+            ),
+        ] {
+            assert_eq!(verdict(&failures(codes)), expected);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What is tried again, and after how long: the decision, apart from the loop that acts on it.
+
+use std::time::{Duration, SystemTime};
+
+/// No server may hold a run up longer than this at a time; a scheduled run comes again anyway.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Reset times at or above this are seconds since 1970, below it seconds from now: Port sends the former, HCP Terraform
+/// the latter.
+const FIRST_EPOCH_SECOND: f64 = 1e9;
+
+/// How often, and how patiently, a request is repeated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// How many times a request is repeated after its first failure.
+    pub max_retries: u32,
+    /// The wait before the first repetition; it doubles with each one.
+    pub delay: Duration,
+}
+
+/// Why one attempt brought no page.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AttemptError {
+    /// No complete answer came.
+    #[error("{0}")]
+    Transport(String),
+    /// The answer has a status other than success.
+    #[error("status {status}")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The start of the body.
+        body: String,
+        /// How long the server asks to wait.
+        wait: Option<Duration>,
+    },
+    /// The answer is a success, and its body is not what the source answers.
+    #[error("{0}")]
+    UnreadableBody(String),
+    /// The body is larger than what is taken of any server.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes after decompression.
+        limit: usize,
+    },
+}
+
+impl AttemptError {
+    /// Whether the same request can succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            AttemptError::Transport(_) | AttemptError::UnreadableBody(_) => true,
+            AttemptError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            AttemptError::TooLarge { .. } => false,
+        }
+    }
+
+    /// Whether the service wants fewer requests, not only another try of this one.
+    pub fn asked_too_much(&self) -> bool {
+        matches!(
+            self,
+            AttemptError::Status { status: 429, .. } | AttemptError::Status { wait: Some(_), .. }
+        )
+    }
+}
+
+impl RetryPolicy {
+    /// How long to wait before the attempt after `failed` failed ones (at least 1); `None` when it is time to give up.
+    ///
+    /// `jitter`, from 0 to 1, lengthens a wait that the server did not ask for by up to a half, so that collectors
+    /// that failed together do not come back together.
+    pub fn wait(&self, failed: u32, failure: &AttemptError, jitter: f64) -> Option<Duration> {
+        if failed > self.max_retries || !failure.is_transient() {
+            return None;
+        }
+        if let AttemptError::Status { wait: Some(wait), .. } = failure {
+            return Some((*wait).min(LONGEST_WAIT));
+        }
+        let doubled = self.delay.as_secs_f64() * 2_f64.powi(failed.saturating_sub(1).min(32) as i32);
+        let seconds = (doubled * (1.0 + jitter / 2.0)).min(LONGEST_WAIT.as_secs_f64());
+        Some(Duration::from_secs_f64(seconds))
+    }
+}
+
+/// How long a server asks to wait, by its headers `Retry-After` (RFC 9110, section 10.2.3: seconds or an HTTP date) and
+/// `X-RateLimit-Reset` (a count of seconds, or seconds since 1970).
+///
+/// Points in time are taken against the same answer's `Date`, so that a clock which is wrong here does no harm. `None`
+/// when nothing usable is said, or the time is over already.
+pub fn server_wait(date: Option<&str>, retry_after: Option<&str>, reset: Option<&str>) -> Option<Duration> {
+    let answered = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let wait = retry_after
+        .and_then(|text| read_retry_after(text.trim(), answered))
+        .or_else(|| reset.and_then(|text| read_reset(text.trim(), answered)))?;
+    (!wait.is_zero()).then_some(wait.min(LONGEST_WAIT))
+}
+
+fn read_retry_after(text: &str, answered: Option<SystemTime>) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return seconds_from(seconds);
+    }
+    httpdate::parse_http_date(text).ok()?.duration_since(answered?).ok()
+}
+
+fn read_reset(text: &str, answered: Option<SystemTime>) -> Option<Duration> {
+    let seconds: f64 = text.parse().ok()?;
+    if seconds < FIRST_EPOCH_SECOND {
+        return seconds_from(seconds);
+    }
+    let reset = SystemTime::UNIX_EPOCH.checked_add(seconds_from(seconds)?)?;
+    reset.duration_since(answered?).ok()
+}
+
+fn seconds_from(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Mon, 09 Jun 2025 10:00:00 GMT";
+
+    fn status(status: u16) -> AttemptError {
+        AttemptError::Status {
+            status,
+            body: String::new(),
+            wait: None,
+        }
+    }
+
+    #[test]
+    fn every_status_is_transient_or_final_as_documented() {
+        for code in 100..=599 {
+            let expected = code == 408 || code == 429 || code >= 500;
+            assert_eq!(status(code).is_transient(), expected, "status {code}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_says_how_long_to_wait_says_it_to_all() {
+        assert!(status(429).asked_too_much());
+        assert!(!status(503).asked_too_much());
+        assert!(!AttemptError::Transport("reset".into()).asked_too_much());
+        let busy = AttemptError::Status {
+            status: 503,
+            body: String::new(),
+            wait: Some(Duration::from_secs(1)),
+        };
+        assert!(busy.asked_too_much());
+    }
+
+    #[test]
+    fn waits_double_from_the_delay_and_stop_after_the_last_retry() {
+        let policy = RetryPolicy {
+            max_retries: 3,
+            delay: Duration::from_secs(2),
+        };
+        let waits: Vec<_> = (1..=4).map(|failed| policy.wait(failed, &status(503), 0.0)).collect();
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(waits, [seconds(2), seconds(4), seconds(8), None]);
+        assert_eq!(policy.wait(1, &status(503), 1.0), seconds(3));
+    }
+
+    #[test]
+    fn waits_never_exceed_five_minutes() {
+        let policy = RetryPolicy {
+            max_retries: 100,
+            delay: Duration::from_secs(60),
+        };
+        assert_eq!(policy.wait(90, &status(500), 1.0), Some(LONGEST_WAIT));
+        let asked = AttemptError::Status {
+            status: 429,
+            body: String::new(),
+            wait: Some(Duration::from_secs(86_400)),
+        };
+        assert_eq!(policy.wait(1, &asked, 0.0), Some(LONGEST_WAIT));
+    }
+
+    #[test]
+    fn the_servers_wait_goes_before_ours() {
+        let policy = RetryPolicy {
+            max_retries: 3,
+            delay: Duration::from_secs(2),
+        };
+        let asked = AttemptError::Status {
+            status: 429,
+            body: String::new(),
+            wait: Some(Duration::from_millis(1203)),
+        };
+        assert_eq!(policy.wait(2, &asked, 1.0), Some(Duration::from_millis(1203)));
+    }
+
+    #[test]
+    fn every_form_in_which_a_server_asks_to_wait_is_read() {
+        let seconds = |seconds| Some(Duration::from_secs_f64(seconds));
+        type Header = Option<&'static str>;
+        let table: [(Header, Header, Header, Option<Duration>); 13] = [
+            (None, Some("7"), None, seconds(7.0)),
+            (None, Some(" 7 "), Some("99"), seconds(7.0)),
+            (Some(DATE), Some("Mon, 09 Jun 2025 10:00:30 GMT"), None, seconds(30.0)),
+            (Some(DATE), Some("Mon, 09 Jun 2025 09:00:30 GMT"), None, None),
+            (None, Some("Mon, 09 Jun 2025 10:00:30 GMT"), None, None),
+            (None, None, Some("1.203"), seconds(1.203)),
+            (Some(DATE), None, Some("1749463245"), seconds(45.0)),
+            (None, None, Some("1749463245"), None),
+            (Some(DATE), None, Some("99999999999"), seconds(300.0)),
+            (None, Some("soon"), None, None),
+            (None, Some("-5"), None, None),
+            (None, Some("NaN"), Some("inf"), None),
+            (None, Some("0"), None, None),
+        ];
+        for (date, retry_after, reset, expected) in table {
+            assert_eq!(
+                server_wait(date, retry_after, reset),
+                expected,
+                "{retry_after:?} {reset:?}"
+            );
+        }
+    }
+}

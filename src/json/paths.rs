@@ -1,0 +1,77 @@
+//! Following a key path through nested objects while they are read.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Found, Value, text};
+
+/// A path, how far the objects that are open now follow it, and the value that stood at its end.
+#[derive(Debug)]
+pub(super) struct SoughtPath {
+    /// The hash of each key's form.
+    keys: Vec<u128>,
+    /// How many keys of the path lead to the value that is being read.
+    matched: usize,
+    /// Where the value of the last matched key starts in the line.
+    start: usize,
+    found: Option<Found>,
+}
+
+impl SoughtPath {
+    pub(super) fn new(path: &[&str]) -> Self {
+        Self {
+            keys: path.iter().map(|key| hash(key)).collect(),
+            matched: 0,
+            start: 0,
+            found: None,
+        }
+    }
+
+    /// Forgets the text that was read before.
+    pub(super) fn reset(&mut self) {
+        self.matched = 0;
+        self.found = None;
+    }
+
+    /// Whether the key is one of the path.
+    pub(super) fn has(&self, key: u128) -> bool {
+        self.keys.contains(&key)
+    }
+
+    /// A value starts under this key, in an object inside `depth` others. A key that comes again takes all back that
+    /// stood under the one before.
+    pub(super) fn enter(&mut self, depth: usize, key: u128, value_start: usize) {
+        if self.matched == depth && self.keys.get(depth).is_some_and(|sought| *sought == key) {
+            self.matched = depth + 1;
+            self.start = value_start;
+            self.found = None;
+        }
+    }
+
+    /// The value of a member ends at `end`, in an object inside `depth` others.
+    pub(super) fn leave(&mut self, depth: usize, value: Value, end: usize) {
+        if self.matched <= depth {
+            return;
+        }
+        self.matched = depth;
+        if self.keys.len() == depth + 1 {
+            self.found = Some(Found {
+                range: self.start..end,
+                value,
+            });
+        }
+    }
+
+    pub(super) fn found(&self) -> Option<&Found> {
+        self.found.as_ref()
+    }
+
+    pub(super) fn into_found(self) -> Option<Found> {
+        self.found
+    }
+}
+
+fn hash(key: &str) -> u128 {
+    let mut form = String::new();
+    text::push_string(key, &mut form);
+    xxh3_128(form.as_bytes())
+}

@@ -1,0 +1,358 @@
+//! The log of the program itself: to stderr for people, to a file for later.
+//!
+//! Both have the form `2023-10-01 12:00:00.123 INFO:`, a tab, the message and its fields, in UTC. The file holds
+//! everything from DEBUG on. Of the libraries only warnings and errors are logged.
+
+mod form;
+mod rotate;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::cli::Verbosity;
+use crate::output::progress::Progress;
+use form::{Fields, Line};
+use rotate::RotatingFile;
+
+/// Says what time it is; only `main` asks the real clock.
+pub type Clock = fn() -> DateTime<Utc>;
+
+/// The log could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The log file cannot be written to.
+    #[error(
+        "cannot open the log file `{}`, set by APP_LOG_FILE: {source}; set it to a file that can be written to",
+        path.display()
+    )]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Somebody started a log before.
+    #[error("a log was started already")]
+    Started,
+}
+
+/// Starts the log: stderr as much as was asked for, above the lines of `progress`, and everything to `file` if one is
+/// given.
+///
+/// # Errors
+/// The file cannot be opened, or a log was started before.
+pub fn start(verbosity: Verbosity, file: Option<&Path>, progress: &Progress, clock: Clock) -> Result<(), LoggingError> {
+    let subscriber = subscriber(verbosity, file, Stderr(progress.clone()), clock)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)
+}
+
+fn subscriber<W>(
+    verbosity: Verbosity,
+    file: Option<&Path>,
+    stderr: W,
+    clock: Clock,
+) -> Result<impl Subscriber + Send + Sync, LoggingError>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let opened = file.map(|path| {
+        RotatingFile::open(path).map_err(|source| LoggingError::File {
+            path: path.to_owned(),
+            source,
+        })
+    });
+    let file = opened.transpose()?.map(|file| {
+        let writer = LogFile(Mutex::new(file));
+        layer(writer, clock).with_filter(from_us(LevelFilter::DEBUG))
+    });
+    let stderr = layer(stderr, clock).with_filter(from_us(threshold(verbosity)));
+    Ok(tracing_subscriber::registry().with(stderr).with(file))
+}
+
+fn layer<S, W>(writer: W, clock: Clock) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + 'static,
+{
+    tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .fmt_fields(Fields)
+        .event_format(Line { clock })
+        .with_writer(writer)
+        // It would report a broken stderr to stderr, and panic.
+        .log_internal_errors(false)
+}
+
+fn threshold(verbosity: Verbosity) -> LevelFilter {
+    match verbosity {
+        Verbosity { quiet: true, .. } => LevelFilter::ERROR,
+        Verbosity { verbose: true, .. } => LevelFilter::DEBUG,
+        Verbosity { .. } => LevelFilter::INFO,
+    }
+}
+
+fn from_us(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+}
+
+/// The log file. Each line is written at once, without a thread of its own: waking one costs more than the write, and what
+/// still waits for it is lost with the process.
+struct LogFile(Mutex<RotatingFile>);
+
+impl<'writer> MakeWriter<'writer> for LogFile {
+    type Writer = Locked<'writer>;
+
+    fn make_writer(&'writer self) -> Locked<'writer> {
+        Locked(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The log file while one line is written.
+struct Locked<'a>(MutexGuard<'a, RotatingFile>);
+
+impl Write for Locked<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Stderr, shared with the progress lines.
+struct Stderr(Progress);
+
+impl<'writer> MakeWriter<'writer> for Stderr {
+    type Writer = LineWriter<'writer>;
+
+    fn make_writer(&'writer self) -> LineWriter<'writer> {
+        LineWriter(&self.0)
+    }
+}
+
+/// Each `write` is one whole line.
+struct LineWriter<'a>(&'a Progress);
+
+impl Write for LineWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_lines(&String::from_utf8_lossy(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::{debug, error, info, info_span, trace, warn};
+
+    use super::*;
+
+    const NORMAL: Verbosity = Verbosity {
+        verbose: false,
+        quiet: false,
+    };
+    const VERBOSE: Verbosity = Verbosity {
+        verbose: true,
+        quiet: false,
+    };
+    const QUIET: Verbosity = Verbosity {
+        verbose: false,
+        quiet: true,
+    };
+
+    fn noon() -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_696_161_600_123).unwrap()
+    }
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What stderr and the log file hold after some events.
+    fn logged(verbosity: Verbosity, events: impl FnOnce()) -> (String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.log");
+        let captured = Captured::default();
+        let stderr = captured.clone();
+        let subscriber = subscriber(verbosity, Some(&path), move || stderr.clone(), noon).unwrap();
+        tracing::subscriber::with_default(subscriber, events);
+        let stderr = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        (stderr, fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn a_line_has_the_form_of_the_documentation_on_stderr_and_in_the_file() {
+        let expected =
+            "2023-10-01 12:00:00.123 INFO:\tappended stream=yandex-mail records=243 path=\"/a b\" none=\"\"\n";
+        let (stderr, file) = logged(NORMAL, || {
+            info!(stream = "yandex-mail", records = 243, path = %Path::new("/a b").display(), none = "", "appended");
+        });
+        assert_eq!(stderr, expected);
+        assert_eq!(file, expected);
+    }
+
+    #[test]
+    fn fields_of_any_kind_are_shown() {
+        let (stderr, _) = logged(NORMAL, || {
+            let error = io::Error::other("no route");
+            info!(error = &error as &dyn std::error::Error, quoted = ?"a b", list = ?[1, 2], flag = true, part = 0.5, "x");
+        });
+        let fields = "error=\"no route\" quoted=\"a b\" list=\"[1, 2]\" flag=true part=0.5";
+        assert_eq!(stderr, format!("2023-10-01 12:00:00.123 INFO:\tx {fields}\n"));
+    }
+
+    #[test]
+    fn the_fields_of_spans_follow_those_of_the_event() {
+        let (stderr, file) = logged(NORMAL, || {
+            let _stream = info_span!("stream", stream = "port").entered();
+            let _request = info_span!("request", page = 2).entered();
+            warn!(status = 429, "trying again");
+        });
+        assert_eq!(
+            stderr,
+            "2023-10-01 12:00:00.123 WARNING:\ttrying again status=429 page=2 stream=port\n"
+        );
+        assert_eq!(file, stderr);
+    }
+
+    #[test]
+    fn nothing_in_a_message_or_a_field_drives_the_terminal_or_adds_a_line() {
+        let (stderr, file) = logged(NORMAL, || {
+            let hostile = "\u{1b}]0;x\u{7}\n2023-10-01 12:00:00.123 ERROR:\tforged\u{9b}2J\u{202e}";
+            let _span = info_span!("span", answer = hostile).entered();
+            info!(answer = hostile, shown = %hostile, "{hostile}");
+        });
+        for text in [stderr, file] {
+            assert_eq!(text.lines().count(), 1, "{text}");
+            let (_, message) = text.split_once('\t').unwrap();
+            let controls: Vec<_> = message
+                .trim_end_matches('\n')
+                .chars()
+                .filter(|c| c.is_control())
+                .collect();
+            assert!(controls.is_empty() && !message.contains('\u{202e}'), "{text}");
+        }
+    }
+
+    fn one_of_each() {
+        error!("e");
+        warn!("w");
+        info!("i");
+        debug!("d");
+        trace!("t");
+        error!(target: "hyper::client", "library e");
+        warn!(target: "hyper::client", "library w");
+        info!(target: "hyper::client", "library i");
+        debug!(target: "hyper::client", "library d");
+    }
+
+    fn messages(text: &str) -> Vec<&str> {
+        text.lines().map(|line| line.split_once('\t').unwrap().1).collect()
+    }
+
+    #[test]
+    fn stderr_says_as_much_as_was_asked_for_and_the_file_everything() {
+        for (verbosity, expected) in [
+            (QUIET, &["e", "library e"][..]),
+            (NORMAL, &["e", "w", "i", "library e", "library w"]),
+            (VERBOSE, &["e", "w", "i", "d", "library e", "library w"]),
+        ] {
+            let (stderr, file) = logged(verbosity, one_of_each);
+            assert_eq!(messages(&stderr), expected, "{verbosity:?}");
+            assert_eq!(messages(&file), ["e", "w", "i", "d", "library e", "library w"]);
+        }
+    }
+
+    #[test]
+    fn levels_have_the_names_that_python_gives_them() {
+        let (stderr, _) = logged(VERBOSE, one_of_each);
+        let words: Vec<_> = stderr
+            .lines()
+            .map(|line| line.split(['\t', ' ']).nth(2).unwrap())
+            .collect();
+        assert_eq!(words[..4], ["ERROR:", "WARNING:", "INFO:", "DEBUG:"]);
+    }
+
+    #[test]
+    fn a_burst_of_lines_is_in_the_file_completely() {
+        let (_, file) = logged(QUIET, || (0..20_000).for_each(|number| debug!("{number}")));
+        let numbers: Vec<u32> = messages(&file)
+            .into_iter()
+            .map(|message| message.parse().unwrap())
+            .collect();
+        assert_eq!(numbers, (0..20_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_log_file_that_cannot_be_opened_is_an_error_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("absent/app.log")] {
+            let error = subscriber(NORMAL, Some(&path), io::sink, noon)
+                .err()
+                .unwrap()
+                .to_string();
+            let expected = format!("cannot open the log file `{}`, set by APP_LOG_FILE: ", path.display());
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_stderr_costs_no_line_of_the_file() {
+        #[derive(Clone)]
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.log");
+        let subscriber = subscriber(NORMAL, Some(&path), || Broken, noon).unwrap();
+        tracing::subscriber::with_default(subscriber, || info!("kept"));
+        assert_eq!(messages(&fs::read_to_string(path).unwrap()), ["kept"]);
+    }
+
+    #[test]
+    fn without_a_file_only_stderr_is_written() {
+        let captured = Captured::default();
+        let stderr = captured.clone();
+        let subscriber = subscriber(NORMAL, None, move || stderr.clone(), noon).unwrap();
+        tracing::subscriber::with_default(subscriber, || info!("shown"));
+        assert_eq!(
+            messages(&String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()),
+            ["shown"]
+        );
+    }
+}

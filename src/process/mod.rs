@@ -1,0 +1,5 @@
+//! The process and the system that runs it: shutdown, core files, the service manager.
+
+pub mod core_dump;
+pub mod service_notifier;
+pub mod shutdown;

@@ -1,0 +1,608 @@
+//! One audit record as it was received: its time, its identity and its line.
+
+pub(crate) mod digests;
+mod line;
+mod time;
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::json::{Found, JsonError, List, Scanner};
+use crate::output::printable::excerpt;
+
+pub use crate::json::KeyPath;
+pub use line::Line;
+
+/// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is a fault of the record, such
+/// as a clock at its epoch, and would make a day file in the far past.
+const EARLIEST_UNIX_SECONDS: i64 = 946_684_800;
+
+/// How many characters of an unreadable time are shown.
+const SHOWN_CHARS: usize = 60;
+
+/// Where the records of a source keep what the archive must know of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The record's time, an RFC 3339 string.
+    pub time: KeyPath,
+    /// The id that the service documents for a record, for messages and keys.
+    pub id: KeyPath,
+    /// What makes two records the same one.
+    pub sameness: Sameness,
+}
+
+/// What makes two records of a source the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sameness {
+    /// The value at [`Shape::id`], a number or a string with something in it; a record without one falls back to its
+    /// whole content.
+    Id,
+    /// The whole record, compared as a JSON value.
+    Content,
+}
+
+/// Two hashes that stand for a record when duplicates are looked for; [`crate::json`] defines them.
+///
+/// `key` says which record it is, `content` what it says. For [`Sameness::Content`] both are the same hash; for
+/// [`Sameness::Id`] a record with a known key and another content is a conflict, which must not cost the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Hash of what makes the record this one.
+    pub key: u128,
+    /// Hash of the whole record as a JSON value.
+    pub content: u128,
+}
+
+/// A record that can be filed: it is a JSON object and has a time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When it happened, by its own account.
+    pub time: DateTime<Utc>,
+    /// What it is compared by.
+    pub identity: Identity,
+    /// The one-line form, without the newline.
+    pub line: Line,
+}
+
+/// A record that cannot be filed under a day, and why.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why, for people.
+    pub reason: String,
+    /// Hash of its content as a JSON value.
+    pub content: u128,
+    /// The one-line form, without the newline; any JSON value.
+    pub line: Line,
+}
+
+/// Why a JSON value cannot be filed under a day.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitError {
+    /// It is a string, a number, an array, `true`, `false` or `null`.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// Nothing stands where the time should.
+    #[error("no time at `{}`", path.join("."))]
+    NoTime {
+        /// Where it should stand.
+        path: KeyPath,
+    },
+    /// What stands where the time should is not a string.
+    #[error("the time at `{}` is not a string", path.join("."))]
+    TimeNotAString {
+        /// Where it stands.
+        path: KeyPath,
+    },
+    /// The time is not one, or not in the form of RFC 3339.
+    #[error("the time at `{}` cannot be read: \"{shown}\"", path.join("."))]
+    TimeUnreadable {
+        /// Where it stands.
+        path: KeyPath,
+        /// Its first 60 characters, control characters escaped.
+        shown: String,
+    },
+    /// The time is before the year 2000.
+    #[error("the time at `{}`, {time:?}, is before the year 2000", path.join("."))]
+    TimeTooEarly {
+        /// Where it stands.
+        path: KeyPath,
+        /// What it says.
+        time: DateTime<Utc>,
+    },
+}
+
+/// A text was not read as a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It is not JSON: a fragment of a line, or something else altogether.
+    #[error(transparent)]
+    JsonError(#[from] JsonError),
+    /// It is a JSON value that cannot be filed under a day.
+    #[error("{}", .0.reason)]
+    Rejected(Rejected),
+}
+
+impl From<Rejected> for ReadError {
+    fn from(rejected: Rejected) -> Self {
+        ReadError::Rejected(rejected)
+    }
+}
+
+/// A text holds no record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifyError {
+    /// It is not JSON: a fragment of a line, or something else altogether.
+    #[error(transparent)]
+    JsonError(#[from] JsonError),
+    /// It is a JSON value that cannot be filed under a day.
+    #[error(transparent)]
+    UnfitError(#[from] UnfitError),
+}
+
+/// The time and the identity of a record whose line is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// When it happened, by its own account.
+    pub time: DateTime<Utc>,
+    /// What it is compared by.
+    pub identity: Identity,
+}
+
+impl Record {
+    /// Reads one record; for many a [`Reader`] does the same at less cost.
+    ///
+    /// # Errors
+    ///
+    /// See [`Reader::read`].
+    pub fn read(json: &str, shape: &Shape) -> Result<Self, ReadError> {
+        Reader::new(*shape).read(json)
+    }
+
+    /// Gives it up as a record, for a reason that it does not show by itself, such as a time in the future.
+    pub fn into_rejected(self, reason: impl Into<String>) -> Rejected {
+        Rejected {
+            reason: reason.into(),
+            content: self.identity.content,
+            line: self.line,
+        }
+    }
+}
+
+/// Shows neither the line nor the identity: records are personal data.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("time", &self.time)
+            .field("line_bytes", &self.line.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows neither the line nor the reason, which may quote it: records are personal data.
+impl fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected")
+            .field("line_bytes", &self.line.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the records of one source, those that it answers and those that the archive holds, by the same rules.
+#[derive(Debug)]
+pub struct Reader {
+    shape: Shape,
+    scanner: Scanner,
+    line: String,
+    /// Where the record that was scanned last starts in `line`.
+    start: usize,
+}
+
+impl Reader {
+    const TIME: usize = 0;
+    const ID: usize = 1;
+
+    /// A reader for records of this shape.
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            scanner: Scanner::new(&[shape.time, shape.id]),
+            line: String::new(),
+            start: 0,
+        }
+    }
+
+    /// Reads a record and keeps its line.
+    ///
+    /// # Errors
+    ///
+    /// The text is not JSON, or a JSON value that cannot be filed: not an object, or without a readable time from the
+    /// year 2000 on. Whether a time is too late is for the caller to judge; see [`Record::into_rejected`].
+    pub fn read(&mut self, json: &str) -> Result<Record, ReadError> {
+        let content = self.scan(json)?;
+        let fit = self.time().map(|time| (time, self.identity(content)));
+        Ok(record(Line::from(self.line.clone()), content, fit)?)
+    }
+
+    /// Reads the rest of a list; the lines of its records share a buffer.
+    ///
+    /// # Errors
+    ///
+    /// The list is not JSON up to its end.
+    pub fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, JsonError> {
+        self.line.clear();
+        // The form has a few spaces more than what services send.
+        self.line.reserve(list.text().len() + list.text().len() / 8);
+        let mut read = Vec::new();
+        loop {
+            self.start = self.line.len();
+            let Some(content) = list.next(&mut self.scanner, &mut self.line)? else {
+                break;
+            };
+            let fit = self.time().map(|time| (time, self.identity(content)));
+            read.push((self.start..self.line.len(), content, fit));
+        }
+        let page = Arc::new(std::mem::take(&mut self.line));
+        let records = read
+            .into_iter()
+            .map(|(range, content, fit)| record(Line::of(&page, range), content, fit));
+        Ok(records.collect())
+    }
+
+    /// Reads the time and the identity of a record, and keeps nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reader::read`].
+    pub fn identify(&mut self, json: &str) -> Result<Identified, IdentifyError> {
+        let content = self.scan(json)?;
+        Ok(Identified {
+            time: self.time()?,
+            identity: self.identity(content),
+        })
+    }
+
+    /// Reads the time and the identity of a record, and its id as [`Reader::id_text`] gives it, in one pass.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reader::read`].
+    pub fn identify_with_id(&mut self, json: &str) -> Result<(Identified, Option<String>), IdentifyError> {
+        let identified = self.identify(json)?;
+        Ok((identified, self.scanned_id_text()))
+    }
+
+    /// The id that the service documents for a record, as text: a string's characters, a number as it was written.
+    ///
+    /// A string that no UTF-8 text can hold, because of a lone surrogate, stays as it stands in the line. `None` where
+    /// the text is not JSON, or the id is missing, empty, or neither a string nor a number.
+    pub fn id_text(&mut self, json: &str) -> Option<String> {
+        self.scan(json).ok()?;
+        self.scanned_id_text()
+    }
+
+    fn scanned_id_text(&self) -> Option<String> {
+        let written = &self.line[self.id()?.range.clone()];
+        Some(serde_json::from_str(written).unwrap_or_else(|_| string_form(written).unwrap_or(written).to_owned()))
+    }
+
+    fn scan(&mut self, json: &str) -> Result<u128, JsonError> {
+        self.line.clear();
+        self.start = 0;
+        self.scanner.scan(json, &mut self.line)
+    }
+
+    /// The time of the record that was scanned last.
+    fn time(&self) -> Result<DateTime<Utc>, UnfitError> {
+        let path = self.shape.time;
+        if !self.line[self.start..].starts_with('{') {
+            return Err(UnfitError::NotAnObject);
+        }
+        let found = self.scanner.found(Self::TIME).ok_or(UnfitError::NoTime { path })?;
+        let written = &self.line[found.range.clone()];
+        let text = string_form(written).ok_or(UnfitError::TimeNotAString { path })?;
+        let Some(time) = time::read(text) else {
+            return Err(UnfitError::TimeUnreadable {
+                path,
+                shown: excerpt(text, SHOWN_CHARS),
+            });
+        };
+        if time.timestamp() < EARLIEST_UNIX_SECONDS {
+            return Err(UnfitError::TimeTooEarly { path, time });
+        }
+        Ok(time)
+    }
+
+    /// The identity of the record that was scanned last.
+    fn identity(&self, content: u128) -> Identity {
+        let id = match self.shape.sameness {
+            Sameness::Id => self.id().map(|found| found.hash(&self.line)),
+            Sameness::Content => None,
+        };
+        Identity {
+            key: id.unwrap_or(content),
+            content,
+        }
+    }
+
+    /// Where the record that was scanned last has an id that says something.
+    fn id(&self) -> Option<&Found> {
+        let found = self.scanner.found(Self::ID)?;
+        let written = &self.line[found.range.clone()];
+        let is_number = written.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let is_text = string_form(written).is_some_and(|text| !text.is_empty());
+        (is_number || is_text).then_some(found)
+    }
+}
+
+/// A record that was scanned, with its line, or why it cannot be filed.
+fn record(line: Line, content: u128, fit: Result<(DateTime<Utc>, Identity), UnfitError>) -> Result<Record, Rejected> {
+    match fit {
+        Ok((time, identity)) => Ok(Record { time, identity, line }),
+        Err(unfit) => Err(Rejected {
+            reason: unfit.to_string(),
+            content,
+            line,
+        }),
+    }
+}
+
+/// What stands between the quotes of a string's form, where the form is that of a string. A time has no character that
+/// is escaped there, so a readable one needs no decoding.
+fn string_form(written: &str) -> Option<&str> {
+    written.strip_prefix('"')?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BY_ID: Shape = Shape {
+        time: &["trigger", "at"],
+        id: &["id"],
+        sameness: Sameness::Id,
+    };
+    const BY_CONTENT: Shape = Shape {
+        sameness: Sameness::Content,
+        ..BY_ID
+    };
+
+    fn at(time: &str) -> String {
+        format!(r#"{{"id":"a1","trigger":{{"at":{time}}}}}"#)
+    }
+
+    fn read(json: &str) -> Record {
+        Record::read(json, &BY_CONTENT).unwrap()
+    }
+
+    fn rejected(json: &str) -> Rejected {
+        match Record::read(json, &BY_CONTENT) {
+            Err(ReadError::Rejected(rejected)) => rejected,
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    fn key(json: &str) -> u128 {
+        Record::read(json, &BY_ID).unwrap().identity.key
+    }
+
+    #[test]
+    fn a_time_is_read_as_rfc_3339_and_converted_to_utc() {
+        for (text, utc) in [
+            ("2025-06-09T10:11:12Z", "2025-06-09T10:11:12Z"),
+            ("2025-06-09T10:11:12.5Z", "2025-06-09T10:11:12.500Z"),
+            ("2025-06-09T10:11:12.123456789Z", "2025-06-09T10:11:12.123456789Z"),
+            ("2025-06-10T00:30:00+03:00", "2025-06-09T21:30:00Z"),
+            ("2025-06-09T23:30:00.000-05:30", "2025-06-10T05:00:00Z"),
+            ("2025-06-09t10:11:12z", "2025-06-09T10:11:12Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
+            ("2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"),
+            ("1999-12-31T23:00:00-01:00", "2000-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            (r"\u0032025-06-09T10:11:12Z", "2025-06-09T10:11:12Z"),
+        ] {
+            let utc: DateTime<Utc> = utc.parse().unwrap();
+            assert_eq!(read(&at(&format!("\"{text}\""))).time, utc, "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_beyond_nanoseconds_are_dropped_from_the_time_and_stay_in_the_line() {
+        let json = at("\"2025-06-09T10:11:12.1234567899999Z\"");
+        let record = read(&json);
+        assert_eq!(
+            record.time,
+            "2025-06-09T10:11:12.123456789Z".parse::<DateTime<Utc>>().unwrap()
+        );
+        assert!(record.line.contains(".1234567899999Z"));
+    }
+
+    #[test]
+    fn a_leap_second_belongs_to_the_day_that_it_ends() {
+        let time = read(&at("\"2016-12-31T23:59:60Z\"")).time;
+        assert_eq!(time.date_naive().to_string(), "2016-12-31");
+    }
+
+    #[test]
+    fn what_cannot_be_filed_is_rejected_with_the_reason() {
+        const UNREADABLE: &str = "the time at `trigger.at` cannot be read: ";
+        let unreadable = |shown: &str| format!("{UNREADABLE}\"{shown}\"");
+        let not_a_string = || "the time at `trigger.at` is not a string".to_owned();
+        for (json, reason) in [
+            ("[]", "not a JSON object".into()),
+            ("null", "not a JSON object".into()),
+            ("\"{}\"", "not a JSON object".into()),
+            ("{}", "no time at `trigger.at`".into()),
+            (r#"{"at":"2025-06-09T10:11:12Z"}"#, "no time at `trigger.at`".into()),
+            (
+                r#"{"trigger":"2025-06-09T10:11:12Z"}"#,
+                "no time at `trigger.at`".into(),
+            ),
+            (&at("null"), not_a_string()),
+            (&at("1749463872"), not_a_string()),
+            (&at("[\"2025-06-09T10:11:12Z\"]"), not_a_string()),
+            (&at("{\"at\":\"2025-06-09T10:11:12Z\"}"), not_a_string()),
+            (&at("\"\""), unreadable("")),
+            (&at("\"../../x\""), unreadable("../../x")),
+            (&at("\"2025-02-30T00:00:00Z\""), unreadable("2025-02-30T00:00:00Z")),
+            (&at("\"2025-06-09\""), unreadable("2025-06-09")),
+            (&at("\"2025-06-09T10:11:12\""), unreadable("2025-06-09T10:11:12")),
+            (&at("\" 2025-06-09T10:11:12Z\""), unreadable(" 2025-06-09T10:11:12Z")),
+            (
+                &at("\"2025-06-09T10:11:12Z\\n\""),
+                unreadable("2025-06-09T10:11:12Z\\n"),
+            ),
+            (&at("\"+12025-06-09T10:11:12Z\""), unreadable("+12025-06-09T10:11:12Z")),
+            (
+                &at("\"\u{9b}31m\u{7f}\\u001b\\ud83d\""),
+                unreadable("\\u{9b}31m\\u{7f}\\u001b\\ud83d"),
+            ),
+            (&at(&format!("\"{}\"", "é".repeat(60))), unreadable(&"é".repeat(60))),
+            (
+                &at(&format!("\"{}\"", "é".repeat(61))),
+                unreadable(&("é".repeat(60) + "…")),
+            ),
+            (
+                &at("\"1999-12-31T23:59:59.999Z\""),
+                "the time at `trigger.at`, 1999-12-31T23:59:59.999Z, is before the year 2000".into(),
+            ),
+            (
+                &at("\"0000-01-01T00:00:00+23:59\""),
+                "the time at `trigger.at`, -0001-12-31T00:01:00Z, is before the year 2000".into(),
+            ),
+        ] {
+            assert_eq!(rejected(json).reason, reason);
+        }
+    }
+
+    #[test]
+    fn a_rejected_value_keeps_its_line_and_the_hash_of_its_content() {
+        let one = rejected(r#" {"b":1,"a":[ "\u0041" ]} "#);
+        assert_eq!(&*one.line, r#"{"b": 1, "a": ["A"]}"#);
+        assert_eq!(one.content, rejected(r#"{"a":["A"],"b":1.0}"#).content);
+        assert_ne!(one.content, rejected("[]").content);
+    }
+
+    #[test]
+    fn what_is_not_json_is_not_a_rejected_record() {
+        let torn = &at("\"2025-06-09T10:11:12Z\"")[..30];
+        for text in [torn, "", "junk", "{\"a\":1}{\"a\":1}"] {
+            assert!(
+                matches!(Record::read(text, &BY_ID), Err(ReadError::JsonError(_))),
+                "{text}"
+            );
+            assert!(
+                matches!(Reader::new(BY_ID).identify(text), Err(IdentifyError::JsonError(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_record_is_known_again_in_its_line() {
+        let json = "{\"trigger\":{\"at\":\"2025-06-09T10:11:12+02:00\"},\n\"n\":1.10,\"id\":\"\\u0061\"}";
+        for shape in [BY_ID, BY_CONTENT] {
+            let record = Record::read(json, &shape).unwrap();
+            let Record {
+                time,
+                identity,
+                ref line,
+            } = record;
+            assert_eq!(Reader::new(shape).identify(line), Ok(Identified { time, identity }));
+            assert_eq!(Record::read(line, &shape).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn by_id_the_same_id_is_the_same_record_with_another_content() {
+        let one = Record::read(&at("\"2025-06-09T10:11:12Z\""), &BY_ID).unwrap();
+        let other = Record::read(&at("\"2025-06-09T10:11:13Z\""), &BY_ID).unwrap();
+        assert_eq!(one.identity.key, other.identity.key);
+        assert_ne!(one.identity.content, other.identity.content);
+    }
+
+    #[test]
+    fn by_content_the_id_does_not_count() {
+        let record = read(&at("\"2025-06-09T10:11:12Z\""));
+        assert_eq!(record.identity.key, record.identity.content);
+    }
+
+    #[test]
+    fn an_id_that_says_nothing_leaves_the_content_to_compare() {
+        let with = |id: &str| format!(r#"{{{id}"trigger":{{"at":"2025-06-09T10:11:12Z"}}}}"#);
+        for id in [
+            "",
+            r#""id":null,"#,
+            r#""id":"","#,
+            r#""id":{},"#,
+            r#""id":["a1"],"#,
+            r#""id":true,"#,
+        ] {
+            let identity = Record::read(&with(id), &BY_ID).unwrap().identity;
+            assert_eq!(identity.key, identity.content, "{id}");
+        }
+        for id in [r#""id":"a","#, r#""id":7,"#, r#""id":-0,"#, r#""id":" ","#] {
+            let identity = Record::read(&with(id), &BY_ID).unwrap().identity;
+            assert_ne!(identity.key, identity.content, "{id}");
+        }
+        assert_ne!(key(&with(r#""id":7,"#)), key(&with(r#""id":"7","#)));
+        assert_eq!(key(&with(r#""id":7,"#)), key(&with(r#""id":7.0,"#)));
+    }
+
+    #[test]
+    fn an_id_is_shown_as_its_characters() {
+        let mut reader = Reader::new(BY_ID);
+        for (id, text) in [
+            (r#""ae66-1""#, Some("ae66-1")),
+            (r#""a\"\u00e9""#, Some("a\"é")),
+            (r#""\ud83d\"""#, Some(r#"\ud83d\""#)),
+            ("17", Some("17")),
+            ("1.50", Some("1.50")),
+            ("\"\"", None),
+            ("null", None),
+            ("{}", None),
+        ] {
+            assert_eq!(reader.id_text(&format!(r#"{{"id":{id}}}"#)).as_deref(), text, "{id}");
+        }
+        assert_eq!(reader.id_text("{\"id\":"), None);
+    }
+
+    #[test]
+    fn a_record_can_be_rejected_for_a_reason_that_only_the_caller_knows() {
+        let record = read(&at("\"9999-12-31T23:59:59Z\""));
+        let rejected = record.clone().into_rejected("the time is after the end of the window");
+        assert_eq!(rejected.reason, "the time is after the end of the window");
+        assert_eq!(
+            (rejected.content, rejected.line),
+            (record.identity.content, record.line)
+        );
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_content() {
+        let record = read(&at("\"2025-06-09T10:11:12Z\""));
+        assert_eq!(
+            format!("{record:?}"),
+            "Record { time: 2025-06-09T10:11:12Z, line_bytes: 55, .. }"
+        );
+        let rejected = rejected(&at("\"user@example.org\""));
+        assert_eq!(format!("{rejected:?}"), "Rejected { line_bytes: 51, .. }");
+        assert!(!format!("{:?}", Err::<Record, _>(ReadError::Rejected(rejected))).contains("user@"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_text_is_read_or_rejected(text in "[0-9]{0,5}[-0-9TZ:. +é\\u{2212}]{0,24}", any: String) {
+            for text in [text, any] {
+                let json = at(&serde_json::to_string(&text).unwrap());
+                match Record::read(&json, &BY_ID) {
+                    Ok(record) => prop_assert!(record.time.timestamp() >= EARLIEST_UNIX_SECONDS),
+                    Err(error) => prop_assert!(matches!(error, ReadError::Rejected(_))),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Collecting again and again: each stream at its own pace, under locks that are held over the whole time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::archive::Lock;
+use crate::config::{StreamPlace, StreamSettings};
+use crate::fetch::host::Hosts;
+use crate::forward::{AppendNotifier, ForwardContext, Forwarded, Targets};
+use crate::http::Http;
+use crate::metrics::Times;
+use crate::output::progress::Progress;
+use crate::process::shutdown::Shutdown;
+use crate::run::stream::{Access, Collected, RunContext, collect};
+use crate::run::summary::StreamSummary;
+use crate::run::{StartError, hosts_of, internal_failure, lock_all};
+use crate::window::{Range, bound};
+
+/// A stream that fails again and again is asked this often at least; a longer interval stays as it is.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// How to go on.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowOptions {
+    /// What to ask for until a stream was complete once; afterwards it goes on from its last record.
+    pub range: Range,
+    /// From the end of a run to the begin of the next.
+    pub interval: Duration,
+    /// Says what time it is.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// One run of one stream.
+#[derive(Debug)]
+pub struct RunReport {
+    /// What it came to.
+    pub summary: StreamSummary,
+    /// When it was.
+    pub times: Times,
+    /// How many runs in a row have failed, this one included.
+    pub failures: u32,
+    /// How long until the next; `None` when there is none, as somebody asked.
+    pub wait: Option<Duration>,
+}
+
+/// Collects these streams until `shutdown`, each in a task of its own; every run comes out of the receiver, which ends when
+/// the last stream has ended.
+///
+/// # Errors
+/// If one of the catalogs cannot be locked; then nothing is collected.
+pub fn follow(
+    streams: &[StreamSettings],
+    options: FollowOptions,
+    targets: &Targets,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<mpsc::Receiver<RunReport>, StartError> {
+    let locks = lock_all(streams, (options.clock)())?;
+    let http = Http::new()?;
+    let hosts = hosts_of(streams);
+    let (sender, reports) = mpsc::channel(streams.len().max(1));
+    for (settings, lock) in streams.iter().zip(locks) {
+        let stream = Stream {
+            settings: Arc::new(settings.clone()),
+            lock: Arc::new(lock),
+            options,
+            http: http.clone(),
+            hosts: Arc::clone(&hosts),
+            targets: targets.clone(),
+            progress: progress.clone(),
+            shutdown: shutdown.clone(),
+        };
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = settings.kind.name);
+        tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
+    }
+    Ok(reports)
+}
+
+struct Stream {
+    settings: Arc<StreamSettings>,
+    lock: Arc<Lock>,
+    options: FollowOptions,
+    http: Http,
+    hosts: Arc<Hosts>,
+    targets: Targets,
+    progress: Progress,
+    shutdown: Shutdown,
+}
+
+impl Stream {
+    async fn keep_collecting(self, reports: mpsc::Sender<RunReport>) {
+        let mut range = self.options.range;
+        let mut failures = 0;
+        let mut forwarding = None;
+        while !self.shutdown.is_requested() {
+            let began = (self.options.clock)();
+            let context = RunContext {
+                now: began,
+                range,
+                reconcile: false,
+                http: self.http.clone(),
+                hosts: Arc::clone(&self.hosts),
+            };
+            let mut collected = self.collect(context, &mut forwarding).await;
+            match &collected.failure {
+                None => (range, failures) = (Range::default(), 0),
+                Some(_) => failures += 1,
+            }
+            let next = Instant::now() + wait(self.options.interval, failures, fastrand::f64());
+            collected.forwarded = self.forwarded_until(next, &mut forwarding).await;
+            let report = RunReport {
+                summary: StreamSummary::new(self.settings.kind.name, collected),
+                times: Times {
+                    began,
+                    ended: (self.options.clock)(),
+                },
+                failures,
+                wait: (!self.shutdown.is_requested()).then(|| next.saturating_duration_since(Instant::now())),
+            };
+            log(&report);
+            // Without anybody to tell there is nobody to stop for either.
+            if reports.send(report).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = self.shutdown.requested() => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+        if let Some(forwarding) = forwarding {
+            // What came of it was logged there.
+            let _ = forwarding.await;
+        }
+    }
+
+    /// One run, in a task of its own: a panic in it is a failed run, and the next one follows.
+    ///
+    /// Forwarders of an earlier run that are still at work keep their cursors; others are started.
+    async fn collect(&self, context: RunContext, forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>) -> Collected {
+        let settings = Arc::clone(&self.settings);
+        let access = Access::Write(Arc::clone(&self.lock));
+        let mut bar = self.progress.stream(settings.kind.name);
+        let shutdown = self.shutdown.clone();
+        let forward_context = ForwardContext {
+            now: context.now,
+            progress: self.progress.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        let mut notifier = AppendNotifier::disconnected();
+        if forwarding.is_none() {
+            let started;
+            (notifier, started) = self.targets.start(&StreamPlace::from(&*settings), &forward_context);
+            *forwarding = Some(tokio::spawn(started.finish().in_current_span()));
+        }
+        // The forwarders end after the notifier was dropped, however this ends.
+        let work = async move { collect(&settings, access, &context, &mut bar, &shutdown, &notifier).await };
+        let run = tokio::spawn(work.in_current_span());
+        run.await.unwrap_or_else(|error| {
+            tracing::error!("a run ended by an error inside the program: {error}");
+            internal_failure()
+        })
+    }
+
+    /// What came of forwarding, if that is known by `next`: the fetching waits for no sink. At the end it is waited for.
+    async fn forwarded_until(
+        &self,
+        next: Instant,
+        forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>,
+    ) -> Vec<Forwarded> {
+        let Some(mut running) = forwarding.take() else {
+            return Vec::new();
+        };
+        let due = async {
+            tokio::time::sleep_until(next).await;
+            if self.shutdown.is_requested() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            forwarded = &mut running => return forwarded.unwrap_or_default(),
+            () = due => {}
+        }
+        tracing::info!("a sink takes longer than until the next run, which does not wait for it");
+        *forwarding = Some(running);
+        Vec::new()
+    }
+}
+
+/// How long to wait after a run: the interval, doubled with each failure after the first. `jitter`, from 0 to 1, makes
+/// it up to a tenth shorter or longer, so that many collectors do not ask at the same moment for ever.
+fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
+    let doubled = interval.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
+    doubled.min(LONGEST_WAIT.max(interval)).mul_f64(0.9 + 0.2 * jitter)
+}
+
+/// The one line of a run.
+fn log(report: &RunReport) {
+    let summary = &report.summary;
+    let records = summary.records();
+    let next_seconds = report.wait.map_or(0, |wait| wait.as_secs());
+    match summary.error() {
+        None => tracing::info!(
+            appended = records.appended,
+            duplicates = records.duplicates,
+            rejected = records.rejected,
+            last_record = summary.last_record().map_or_else(|| "none".to_owned(), bound),
+            next_seconds,
+            "complete"
+        ),
+        Some(_) if summary.is_stopped() => {
+            tracing::info!(appended = records.appended, "ended, as was asked for")
+        }
+        Some(error) => tracing::error!(
+            appended = records.appended,
+            failures = report.failures,
+            next_seconds,
+            "failed: {error}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_failing_stream_is_asked_less_and_less_often() {
+        let waits: Vec<_> = (0..7).map(|failures| wait(MINUTE, failures, 0.5).as_secs()).collect();
+        assert_eq!(waits, [60, 60, 120, 240, 480, 900, 900]);
+    }
+
+    #[test]
+    fn a_long_interval_stays_as_it_is() {
+        let day = Duration::from_secs(86_400);
+        assert_eq!(wait(day, 9, 0.5), day);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_within_a_tenth_of_what_is_meant(seconds in 1..=86_400_u64, failures in 0_u32.., jitter in 0.0..=1.0) {
+            let interval = Duration::from_secs(seconds);
+            let wait = wait(interval, failures, jitter);
+            prop_assert!(wait >= interval.mul_f64(0.899));
+            prop_assert!(wait <= interval.max(LONGEST_WAIT).mul_f64(1.101));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A run: the locks of all streams first, then the streams side by side, then the summary.
+
+pub mod follow;
+mod journal;
+pub mod lateness;
+pub mod stream;
+pub mod summary;
+mod writer;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::archive::{Location, Lock, LockError, NameError};
+use crate::config::{StreamPlace, StreamSettings};
+use crate::fetch::host::Hosts;
+use crate::forward::{ForwardContext, Targets};
+use crate::http::{Http, SetupError};
+use crate::output::progress::Progress;
+use crate::process::shutdown::Shutdown;
+use crate::window::Range;
+use lateness::minutes;
+use stream::{Access, CollectError, Collected, RunContext, collect};
+use summary::{StreamSummary, Summary};
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// The time at which it begins.
+    pub now: DateTime<Utc>,
+    /// What to ask for.
+    pub range: Range,
+    /// Fetch and count, write nothing.
+    pub dry_run: bool,
+    /// Ask at least from the range's start on, or as far back as the settings say.
+    pub reconcile: bool,
+}
+
+/// Why nothing was collected at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A lock was not to be had.
+    #[error("{stream}: {cause}")]
+    Lock {
+        /// The stream.
+        stream: &'static str,
+        /// Why.
+        cause: LockError,
+    },
+    /// A name cannot be that of a day file.
+    #[error("{stream}: {cause}")]
+    Name {
+        /// The stream.
+        stream: &'static str,
+        /// Why.
+        cause: NameError,
+    },
+    /// The client could not be set up.
+    #[error(transparent)]
+    Client(#[from] SetupError),
+}
+
+impl StartError {
+    /// Whether another run is the reason.
+    pub fn is_held(&self) -> bool {
+        matches!(
+            self,
+            StartError::Lock {
+                cause: LockError::Held { .. },
+                ..
+            }
+        )
+    }
+}
+
+/// Collects all of these streams; a failed one leaves the others alone.
+///
+/// # Errors
+/// If one of the catalogs cannot be locked; then nothing is collected.
+pub async fn run(
+    streams: &[StreamSettings],
+    options: RunOptions,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<Summary, StartError> {
+    run_and_forward(streams, options, &Targets::default(), progress, shutdown).await
+}
+
+/// The same, while what is appended is forwarded; a sink that fails leaves the collecting alone.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_and_forward(
+    streams: &[StreamSettings],
+    options: RunOptions,
+    targets: &Targets,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<Summary, StartError> {
+    let accesses = open_all(streams, options)?;
+    let context = RunContext {
+        now: options.now,
+        range: options.range,
+        reconcile: options.reconcile,
+        http: Http::new()?,
+        hosts: hosts_of(streams),
+    };
+    let forward_context = ForwardContext {
+        now: options.now,
+        progress: progress.clone(),
+        shutdown: shutdown.clone(),
+    };
+    // A dry run appends nothing, and what it says must not depend on a sink.
+    let nowhere = Targets::default();
+    let targets = if options.dry_run { &nowhere } else { targets };
+    let mut tasks = JoinSet::new();
+    for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
+        let settings = Arc::new(settings.clone());
+        let mut bar = progress.stream(settings.kind.name);
+        let (context, shutdown) = (context.clone(), shutdown.clone());
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = settings.kind.name);
+        // Before anything is appended: a first cursor stands where the archive ends when the run begins.
+        let (notifier, forwarding) = span.in_scope(|| targets.start(&StreamPlace::from(&*settings), &forward_context));
+        let work = async move {
+            let mut collected = collect(&settings, access, &context, &mut bar, &shutdown, &notifier).await;
+            log_end(&collected);
+            drop(notifier);
+            collected.forwarded = forwarding.finish().await;
+            (index, collected)
+        };
+        tasks.spawn(work.instrument(span));
+    }
+    let mut results: Vec<Option<Collected>> = streams.iter().map(|_| None).collect();
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok((index, collected)) => {
+                results[index] = Some(collected);
+            }
+            Err(error) => tracing::error!("a stream ended by an error inside the program: {error}"),
+        }
+    }
+    let streams = streams.iter().zip(results).map(|(settings, collected)| {
+        StreamSummary::new(settings.kind.name, collected.unwrap_or_else(internal_failure))
+    });
+    Ok(Summary::new(streams.collect()))
+}
+
+/// Where each stream may write, or only read in a dry run.
+fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Access>, StartError> {
+    if options.dry_run {
+        return streams
+            .iter()
+            .map(|settings| Ok(Access::DryRun(location(settings)?)))
+            .collect();
+    }
+    let locks = lock_all(streams, options.now)?;
+    Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
+}
+
+/// All locks or none: a run that finds one catalog in use must not have begun with another.
+pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
+    let lock = |settings: &StreamSettings| {
+        let stream = settings.kind.name;
+        Lock::acquire(&location(settings)?, now).map_err(|cause| StartError::Lock { stream, cause })
+    };
+    streams.iter().map(lock).collect()
+}
+
+fn location(settings: &StreamSettings) -> Result<Location, StartError> {
+    let stream = settings.kind.name;
+    Location::new(&settings.folder, &settings.base, &settings.extension)
+        .map_err(|cause| StartError::Name { stream, cause })
+}
+
+/// The hosts of these streams' services.
+pub(crate) fn hosts_of(streams: &[StreamSettings]) -> Arc<Hosts> {
+    let addresses = streams
+        .iter()
+        .map(|settings| (settings.source.address(), settings.limits.concurrency));
+    Arc::new(Hosts::new(addresses))
+}
+
+fn log_end(collected: &Collected) {
+    match &collected.failure {
+        None => tracing::info!(
+            appended = collected.appended,
+            duplicates = collected.duplicates,
+            rejected = collected.rejected,
+            "complete"
+        ),
+        Some(failure) => tracing::error!(appended = collected.appended, "failed: {failure}"),
+    }
+    if let Some(needed) = collected.late.overlap_for(100) {
+        tracing::info!(
+            late = collected.late.records(),
+            overlap_minutes_at_least = minutes(needed.at_least),
+            overlap_minutes_surely = minutes(needed.surely),
+            "added records that had come late"
+        );
+    }
+    if collected.rejected > 0 {
+        tracing::warn!(
+            rejected = collected.rejected,
+            "records that cannot be filed were put into the rejected file, with the reason"
+        );
+    }
+}
+
+pub(crate) fn internal_failure() -> Collected {
+    let failure = CollectError::Internal("its task panicked".into());
+    Collected {
+        failure: Some(failure),
+        ..Collected::default()
+    }
+}

@@ -1,0 +1,368 @@
+//! What a run came to: a table for people, JSON for programs, and the exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::forward::Forwarded;
+use crate::http::request_stats::RequestStats;
+use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
+use crate::run::lateness::Lateness;
+use crate::run::stream::{CollectError, Collected};
+
+/// How the program ended, for whoever started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// All streams are complete.
+    Complete = 0,
+    /// The settings are wrong, the program could not start, or `check` found something that does not work.
+    Setup = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// At least one stream is not complete, is older than `status --max-age` allows, or holds what `verify` calls wrong.
+    StreamFailed = 3,
+    /// Another run holds one of the catalogs.
+    Locked = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A run, stream by stream.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    streams: Vec<StreamSummary>,
+    #[serde(skip)]
+    exit: Exit,
+    exit_code: u8,
+}
+
+/// Whether a stream holds everything that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It does.
+    Complete,
+    /// It does not; see the error.
+    Failed,
+}
+
+/// One stream of a run.
+#[derive(Debug, Serialize)]
+pub struct StreamSummary {
+    stream: &'static str,
+    status: Status,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    requests: u64,
+    pages: u64,
+    retries: u64,
+    received: u64,
+    duplicates: u64,
+    rejected: u64,
+    appended: u64,
+    files: Vec<String>,
+    last_record: Option<DateTime<Utc>>,
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forward: Vec<ForwardSummary>,
+    #[serde(skip)]
+    late: Lateness,
+    #[serde(skip)]
+    request_stats: RequestStats,
+    #[serde(skip)]
+    is_stopped: bool,
+}
+
+/// What came of the records that a service gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// All of them, repeated ones included.
+    pub received: u64,
+    /// Those that were in the archive already, or came more than once.
+    pub duplicates: u64,
+    /// Those that cannot be filed and were not noted before.
+    pub rejected: u64,
+    /// Those that were appended and are on disk.
+    pub appended: u64,
+}
+
+/// What came of forwarding a stream to a sink.
+#[derive(Debug, Serialize)]
+pub struct ForwardSummary {
+    sink: &'static str,
+    sent: u64,
+    waiting: u64,
+    undelivered: u64,
+    error: Option<String>,
+    #[serde(skip)]
+    exit: Exit,
+    #[serde(skip)]
+    oldest_waiting: Option<DateTime<Utc>>,
+}
+
+impl From<Forwarded> for ForwardSummary {
+    fn from(forwarded: Forwarded) -> Self {
+        Self {
+            sink: forwarded.sink,
+            sent: forwarded.sent,
+            waiting: forwarded.waiting,
+            undelivered: forwarded.undelivered,
+            oldest_waiting: forwarded.oldest_waiting,
+            exit: match &forwarded.failure {
+                None => Exit::Complete,
+                Some(failure) if failure.is_held() => Exit::Locked,
+                Some(_) => Exit::StreamFailed,
+            },
+            error: forwarded.failure.map(|failure| failure.to_string()),
+        }
+    }
+}
+
+impl ForwardSummary {
+    /// How the program should end on its account.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The name of the sink.
+    pub fn sink(&self) -> &'static str {
+        self.sink
+    }
+
+    /// Lines that the sink has confirmed.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Lines that are still to be sent.
+    pub fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// The time of the first record among those.
+    pub fn oldest_waiting(&self) -> Option<DateTime<Utc>> {
+        self.oldest_waiting
+    }
+
+    /// A line about it, for people.
+    pub fn line(&self, stream: &str) -> String {
+        let Self {
+            sink,
+            sent,
+            waiting,
+            undelivered,
+            ..
+        } = self;
+        let error = self
+            .error
+            .as_ref()
+            .map_or_else(String::new, |error| format!("; {error}"));
+        format!("{stream} to {sink}: {sent} sent, {waiting} waiting, {undelivered} undelivered{error}")
+    }
+}
+
+impl Summary {
+    /// The summary of these streams, in this order.
+    pub fn new(streams: Vec<StreamSummary>) -> Self {
+        let collected = match streams.iter().all(|stream| stream.status == Status::Complete) {
+            true => Exit::Complete,
+            false => Exit::StreamFailed,
+        };
+        let forwarded = streams
+            .iter()
+            .flat_map(|stream| &stream.forward)
+            .map(ForwardSummary::exit);
+        let exit = forwarded.fold(collected, Exit::max);
+        Self {
+            streams,
+            exit,
+            exit_code: exit as u8,
+        }
+    }
+
+    /// How the program should end.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The streams.
+    pub fn streams(&self) -> &[StreamSummary] {
+        &self.streams
+    }
+
+    /// The JSON form, on one line.
+    ///
+    /// # Errors
+    /// Never in practice: the summary holds nothing that JSON cannot.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
+impl StreamSummary {
+    /// The summary of one stream.
+    pub fn new(stream: &'static str, collected: Collected) -> Self {
+        let is_stopped = matches!(collected.failure, Some(CollectError::Stopped));
+        let error = collected.failure.map(|failure| failure.to_string());
+        Self {
+            stream,
+            status: if error.is_none() {
+                Status::Complete
+            } else {
+                Status::Failed
+            },
+            from: collected.window.map(|window| window.from),
+            to: collected.window.map(|window| window.to),
+            requests: collected.request_counts.requests,
+            pages: collected.request_counts.pages,
+            retries: collected.request_counts.retries,
+            received: collected.received,
+            duplicates: collected.duplicates,
+            rejected: collected.rejected,
+            appended: collected.appended,
+            files: collected.files.into_iter().collect(),
+            last_record: collected.last_record,
+            error,
+            forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
+            late: collected.late,
+            request_stats: collected.request_stats,
+            is_stopped,
+        }
+    }
+
+    /// What came of forwarding it, for each sink of the run.
+    pub fn forward(&self) -> &[ForwardSummary] {
+        &self.forward
+    }
+
+    /// What came of the records that the service gave.
+    pub fn records(&self) -> RecordCounts {
+        RecordCounts {
+            received: self.received,
+            duplicates: self.duplicates,
+            rejected: self.rejected,
+            appended: self.appended,
+        }
+    }
+
+    /// Requests that repeated a failed one.
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Whether it is not complete because somebody asked the program to end.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// How the requests ended and how long they took.
+    pub fn request_stats(&self) -> &RequestStats {
+        &self.request_stats
+    }
+
+    /// The time of the archive's last record.
+    pub fn last_record(&self) -> Option<DateTime<Utc>> {
+        self.last_record
+    }
+
+    /// What people call the stream.
+    pub fn name(&self) -> &'static str {
+        self.stream
+    }
+
+    /// Whether it holds everything that was asked for.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The window that was asked for.
+    pub fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        (self.from, self.to)
+    }
+
+    /// The appended records that had come late.
+    pub fn late(&self) -> &Lateness {
+        &self.late
+    }
+
+    /// Records that were appended.
+    pub fn appended(&self) -> u64 {
+        self.appended
+    }
+
+    /// Why it is not complete.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+}
+
+/// The table, and below it what failed, without colours.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(false))
+    }
+}
+
+impl Summary {
+    /// The table, and below it what failed.
+    #[must_use]
+    pub fn text(&self, with_colours: bool) -> String {
+        let mut table = Table::new([
+            left("STREAM"),
+            left("STATUS"),
+            right("APPENDED"),
+            right("RECEIVED"),
+            right("DUPLICATES"),
+            right("REJECTED"),
+            right("REQUESTS"),
+            left("LAST RECORD"),
+        ])
+        .with_colours(with_colours);
+        self.streams.iter().for_each(|stream| table.row(stream.row()));
+        let mut text = table.to_string();
+        for stream in &self.streams {
+            for forward in &stream.forward {
+                text.push_str(&(forward.line(stream.stream) + "\n"));
+            }
+            if let Some(error) = &stream.error {
+                text.push_str(&format!("{}: {error}\n", stream.stream));
+            }
+        }
+        text
+    }
+}
+
+impl StreamSummary {
+    fn row(&self) -> [Cell; 8] {
+        let status = match self.status {
+            Status::Complete => Cell::coloured("complete", Colour::Green),
+            Status::Failed => Cell::coloured("failed", Colour::Red),
+        };
+        let numbers = [
+            self.appended,
+            self.received,
+            self.duplicates,
+            self.rejected,
+            self.requests,
+        ];
+        let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
+        let last = self.last_record.map_or_else(|| "none".to_owned(), to_the_second);
+        [
+            self.stream.into(),
+            status,
+            appended.into(),
+            received.into(),
+            duplicates.into(),
+            rejected.into(),
+            requests.into(),
+            last.into(),
+        ]
+    }
+}

@@ -1,0 +1,66 @@
+//! The form is byte for byte what Python's `json` writes: Python itself is asked.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use trailkeeper::json::scan;
+
+use super::model::{Choices, integers_only, spell, value};
+
+/// Python cannot encode a lone surrogate: it is told to escape it, as the form does.
+const PROGRAM: &str = r#"
+import json, sys
+for text in json.load(sys.stdin.buffer):
+    line = json.dumps(json.loads(text), ensure_ascii=False)
+    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
+"#;
+
+/// What Python makes of each text, or `None` where there is no Python to ask.
+fn python_forms(texts: &[String]) -> Option<Vec<String>> {
+    let mut child = Command::new("python3")
+        .args(["-c", PROGRAM])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let input = serde_json::to_vec(texts).unwrap();
+    child.stdin.take().unwrap().write_all(&input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "python3 failed: {}", output.status);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    // At the newline alone: a form may hold other line separators.
+    Some(
+        lines
+            .strip_suffix('\n')
+            .unwrap()
+            .split('\n')
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that could not be made says so")]
+#[expect(clippy::disallowed_methods, reason = "only the test asks whether it may be skipped")]
+fn the_form_is_what_python_writes() {
+    let mut runner = TestRunner::deterministic();
+    let texts: Vec<String> = (0..400)
+        .map(|seed| {
+            let value = value().new_tree(&mut runner).unwrap().current();
+            spell(&integers_only(&value.without_what_python_drops()), &mut Choices(seed)).text
+        })
+        .collect();
+    let Some(python) = python_forms(&texts) else {
+        assert!(std::env::var_os("CI").is_none(), "python3 is not installed");
+        eprintln!("skipped: python3 is not installed, so it was not asked");
+        return;
+    };
+    assert_eq!(python.len(), texts.len());
+    for (text, expected) in texts.iter().zip(python) {
+        let mut line = String::new();
+        scan(text, &[], &mut line).unwrap();
+        assert_eq!(line, expected, "{text}");
+    }
+}
