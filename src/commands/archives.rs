@@ -3,26 +3,19 @@
 use chrono::{DateTime, Utc};
 
 use super::{print_error, progress};
-use crate::archive::Location;
 use crate::cli::Selection;
-use crate::config;
+use crate::config::{self, StreamPlace};
 use crate::env::Env;
 use crate::output::logging;
 use crate::run::summary::Exit;
-use crate::source::{Kind, SOURCES};
+use crate::source::SOURCES;
 
 /// What was chosen.
 pub(super) struct Archives {
     /// The settings they come from.
     pub(super) env: Env,
     /// The streams, in the order of the list of sources.
-    pub(super) streams: Vec<StreamArchive>,
-}
-
-/// Where one stream is kept.
-pub(super) struct StreamArchive {
-    pub(super) kind: &'static Kind,
-    pub(super) location: Location,
+    pub(super) streams: Vec<StreamPlace>,
 }
 
 impl Archives {
@@ -36,23 +29,12 @@ impl Archives {
             Exit::Setup
         };
         let env = Env::load(selection.env_file.as_deref());
-        let places = config::places(&env, SOURCES, &selection.streams)
+        let streams = config::places(&env, SOURCES, &selection.streams)
             .map_err(|errors| failed(format!("the settings cannot be used:\n{errors}")))?;
         logging::start(selection.verbosity, None, &progress(true), clock).map_err(|error| failed(error.to_string()))?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }
-        let streams = places.into_iter().map(|place| {
-            let location = Location::new(place.folder, &place.base, &place.extension);
-            let location = location.map_err(|error| failed(format!("{}: {error}", place.kind.name)))?;
-            Ok(StreamArchive {
-                kind: place.kind,
-                location,
-            })
-        });
-        Ok(Self {
-            streams: streams.collect::<Result<_, Exit>>()?,
-            env,
-        })
+        Ok(Self { env, streams })
     }
 }

@@ -17,10 +17,11 @@ use std::fmt::Write;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::archives::{Archives, StreamArchive};
+use super::archives::Archives;
 use super::{print, print_error, print_json};
 use crate::archive::FileError;
 use crate::cli;
+use crate::config::StreamPlace;
 use crate::coverage::{self, Covered, Gap};
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 use crate::run::summary::Exit;
@@ -68,7 +69,7 @@ struct ShownGap {
     reaches_now: bool,
 }
 
-fn read(stream: &StreamArchive, now: DateTime<Utc>) -> Result<StreamCoverage, FileError> {
+fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<StreamCoverage, FileError> {
     let retention = stream.kind.retention;
     let newest = coverage::newest(&stream.location)?;
     let (covered, last_complete) = newest.map_or_else(Default::default, |entry| (entry.covered, entry.last_complete));

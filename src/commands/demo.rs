@@ -10,7 +10,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{print, print_error, progress, shutdown_on_signals, takes_colours};
-use crate::archive::Location;
 use crate::cli;
 use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
 use crate::env::{ConfigErrors, Env};
@@ -140,9 +139,8 @@ fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoEr
 fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Targets, DemoError> {
     for settings in streams {
         kafka.create_topic(&topic(settings))?;
-        let state = location(settings)?.state_folder();
         for cursor in ["kafka.json", "kafka.previous.json"] {
-            let path = state.join(format!("{}.{cursor}", settings.base));
+            let path = settings.location.state_file(cursor);
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(DemoError::Folder { path, source });
@@ -249,16 +247,10 @@ fn read(path: &Path) -> Result<String, DemoError> {
 }
 
 fn day_files(settings: &StreamSettings) -> Result<Vec<PathBuf>, DemoError> {
-    Ok(location(settings)?
+    Ok(settings
+        .location
         .day_files()?
         .into_iter()
         .map(|file| file.path)
         .collect())
-}
-
-fn location(settings: &StreamSettings) -> Result<Location, StartError> {
-    Location::new(&settings.folder, &settings.base, &settings.extension).map_err(|cause| StartError::Name {
-        stream: settings.kind.name,
-        cause,
-    })
 }

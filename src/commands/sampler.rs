@@ -48,12 +48,10 @@ impl Sampler {
     pub(super) fn new(arguments: &Collect, session: &Session, clock: fn() -> DateTime<Utc>) -> Self {
         let is_seen = arguments.follow.metrics_file.is_some() || arguments.follow.metrics_listen.is_some();
         let sinks: Vec<_> = session.targets.list.iter().map(|target| target.name()).collect();
-        let archives = session.config.streams.iter().filter_map(|settings| {
-            Some(Forwarded {
-                kind: settings.kind,
-                location: Location::new(&settings.folder, &settings.base, &settings.extension).ok()?,
-                sinks: sinks.clone(),
-            })
+        let archives = session.config.streams.iter().map(|settings| Forwarded {
+            kind: settings.kind,
+            location: settings.location.clone(),
+            sinks: sinks.clone(),
         });
         Self {
             archives: is_seen.then(|| archives.collect()),

@@ -18,10 +18,11 @@ use std::thread;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::archives::{Archives, StreamArchive};
+use super::archives::Archives;
 use super::{print, print_error, print_json, takes_colours};
 use crate::archive::{DayFile, DayReport, FileError, Noted, verify_day};
 use crate::cli;
+use crate::config::StreamPlace;
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Colour, Table, left, right, size};
 use crate::record::Reader;
@@ -88,7 +89,7 @@ struct Job {
 }
 
 /// All day files, side by side, each by one thread.
-fn verify(streams: &[StreamArchive]) -> Result<Vec<StreamReport>, FileError> {
+fn verify(streams: &[StreamPlace]) -> Result<Vec<StreamReport>, FileError> {
     let mut jobs = Vec::new();
     for (stream, archive) in streams.iter().enumerate() {
         let files = archive.location.day_files()?.into_iter();
@@ -116,7 +117,7 @@ fn threads() -> usize {
 }
 
 /// Takes one file after the other until there is none.
-fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamArchive], noted: &[Noted]) {
+fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamPlace], noted: &[Noted]) {
     let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
     while let Some(job) = next() {
         let mut reader = Reader::new(streams[job.stream].kind.shape);
@@ -129,8 +130,8 @@ fn name(file: &DayFile) -> String {
     file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn put_together(streams: &[StreamArchive], jobs: &[Job]) -> Vec<StreamReport> {
-    let named = |archive: &StreamArchive| StreamReport {
+fn put_together(streams: &[StreamPlace], jobs: &[Job]) -> Vec<StreamReport> {
+    let named = |archive: &StreamPlace| StreamReport {
         stream: archive.kind.name,
         ..StreamReport::default()
     };

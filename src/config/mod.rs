@@ -79,7 +79,9 @@ impl Config {
 pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, ConfigErrors> {
     let mut errors = env.errors().clone();
     let chosen = chosen(env, kinds, streams, &mut errors);
-    let places = chosen.iter().map(|kind| StreamPlace::read(env, kind, &mut errors));
+    let places = chosen
+        .iter()
+        .map(|kind| StreamPlace::read(env, kind, Access::Read, &mut errors));
     let places: Vec<_> = places.collect();
     match places.into_iter().collect() {
         Some(places) if errors.is_empty() => Ok(places),
@@ -229,9 +231,9 @@ mod tests {
             panic!("{config:?}")
         };
         assert_eq!(stream.kind.name, "tfc");
-        assert_eq!(stream.folder, folder.path());
+        assert_eq!(stream.location.folder(), folder.path());
         assert_eq!(
-            (stream.base.as_str(), stream.extension.as_str()),
+            (stream.location.base(), stream.location.extension()),
             ("tfc_audit", "jsonl")
         );
         assert_eq!((stream.file_mode, stream.limits.max_pages), (0o600, 5));
@@ -299,10 +301,10 @@ mod tests {
             panic!("one stream is on")
         };
         assert_eq!(
-            (place.kind.name, place.base.as_str(), place.extension.as_str()),
+            (place.kind.name, place.location.base(), place.location.extension()),
             ("tfc", "tfc", "log")
         );
-        assert_eq!(place.folder, folder.path());
+        assert_eq!(place.location.folder(), folder.path());
         env.push(("PORT_LOG_CATALOG_LOCATION", "/nowhere"));
         let errors = read(&env).unwrap_err().to_string();
         assert_eq!(

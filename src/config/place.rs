@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::archive::Location;
 use crate::env::{ConfigErrors, Env, InvalidValue, folder};
 use crate::source::Kind;
 
@@ -26,41 +27,13 @@ pub enum Access {
     Read,
 }
 
-/// The folder and the base name of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) folder: PathBuf,
-    pub(super) base: String,
-}
-
-/// A stream that is switched on and where its files are, for what reads the archive alone.
+/// A stream that is switched on, and where its day files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPlace {
     /// Which kind of stream it is.
     pub kind: &'static Kind,
-    /// The folder of its day files, as it was set.
-    pub folder: PathBuf,
-    /// The first part of their names.
-    pub base: String,
-    /// The last part of their names, without the dot.
-    pub extension: String,
-}
-
-impl StreamPlace {
-    /// Reads the place of a stream; `None` after a fault.
-    pub(super) fn read(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
-        let mut own_errors = ConfigErrors::because(format!("{} is set", variable(env, kind, FOLDER)));
-        let place = Place::read(env, kind, Access::Read, &mut own_errors);
-        let extension = read_extension(env, &mut own_errors);
-        errors.append(own_errors);
-        let place = place?;
-        Some(Self {
-            kind,
-            folder: place.folder,
-            base: place.base,
-            extension: extension?,
-        })
-    }
+    /// The folder of its day files, as it was set, and their names.
+    pub location: Location,
 }
 
 /// Whether the stream is switched on.
@@ -77,29 +50,40 @@ pub(super) fn variable(env: &Env, kind: &Kind, name: &str) -> String {
     }
 }
 
-impl Place {
-    /// Reads where a stream is kept; `None` after a fault.
+impl StreamPlace {
+    /// Reads where a stream is kept; `None` after a fault. What is missing is required because the stream is switched on.
     ///
     /// That the folder is missing, or that the run may not do there what it has to, is a fault too.
-    pub(super) fn read(env: &Env, kind: &Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
+    pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
+        let mut own_errors = required_by(env, kind);
+        let place = Self::read_parts(env, kind, access, &mut own_errors);
+        errors.append(own_errors);
+        place
+    }
+
+    fn read_parts(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
         for name in [FOLDER, BASE_NAME] {
             refuse_both(env, kind, name, errors);
         }
         let (folder_variable, base_variable) = (variable(env, kind, FOLDER), variable(env, kind, BASE_NAME));
         let folder = env.required(&folder_variable, folder, errors);
         let base = env.required(&base_variable, base_name, errors);
+        let extension = env.or(EXTENSION, "log", extension, errors);
         if let Some(Err(problem)) = folder.as_deref().map(|folder| usable(folder, access)) {
             errors.add(folder_variable, problem);
         }
-        Some(Self {
-            folder: folder?,
-            base: base?,
-        })
+        match Location::new(folder?, &base?, &extension?) {
+            Ok(location) => Some(Self { kind, location }),
+            Err(error) => {
+                errors.add(base_variable, format!("cannot be used: {error}"));
+                None
+            }
+        }
     }
 
     /// The same for two places that keep the same files, however their folders are written.
     fn files(&self) -> Option<(PathBuf, &str)> {
-        Some((fs::canonicalize(&self.folder).ok()?, &self.base))
+        Some((fs::canonicalize(self.location.folder()).ok()?, self.location.base()))
     }
 }
 
@@ -117,9 +101,9 @@ fn refuse_both(env: &Env, kind: &Kind, name: &str, errors: &mut ConfigErrors) {
 }
 
 /// Adds a fault for each chosen stream whose files another stream that is switched on keeps too.
-pub(super) fn check_distinct(env: &Env, kinds: &[Kind], chosen: &[&Kind], errors: &mut ConfigErrors) {
+pub(super) fn check_distinct(env: &Env, kinds: &'static [Kind], chosen: &[&Kind], errors: &mut ConfigErrors) {
     // What is wrong with the place of a chosen stream was said when its settings were read.
-    let quiet = |kind| Place::read(env, kind, Access::Read, &mut ConfigErrors::default());
+    let quiet = |kind| StreamPlace::read(env, kind, Access::Read, &mut ConfigErrors::default());
     let places: Vec<_> = kinds.iter().filter_map(|kind| Some((kind, quiet(kind)?))).collect();
     for (index, (kind, place)) in places.iter().enumerate() {
         for (earlier, other) in &places[..index] {
@@ -127,7 +111,7 @@ pub(super) fn check_distinct(env: &Env, kinds: &[Kind], chosen: &[&Kind], errors
                 .iter()
                 .any(|chosen| chosen.name == kind.name || chosen.name == earlier.name);
             if concerned && place.files().is_some_and(|files| Some(files) == other.files()) {
-                let (folder, other) = (place.folder.display(), variable(env, earlier, BASE_NAME));
+                let (folder, other) = (place.location.folder().display(), variable(env, earlier, BASE_NAME));
                 let problem = format!("must differ from {other} because both streams keep their files in `{folder}`");
                 errors.add(variable(env, kind, BASE_NAME), problem);
             }
@@ -158,9 +142,9 @@ fn usable(folder: &Path, access: Access) -> Result<(), String> {
     })
 }
 
-/// The extension of all day files, without the dot; `log` unless it is set.
-pub(super) fn read_extension(env: &Env, errors: &mut ConfigErrors) -> Option<String> {
-    env.or(EXTENSION, "log", extension, errors)
+/// Errors of the settings that a stream needs because it is switched on.
+pub(super) fn required_by(env: &Env, kind: &Kind) -> ConfigErrors {
+    ConfigErrors::because(format!("{} is set", variable(env, kind, FOLDER)))
 }
 
 fn base_name(text: &str) -> Result<String, InvalidValue> {
@@ -307,13 +291,13 @@ mod tests {
         let kind = SOURCES.iter().find(|kind| kind.legacy_prefix == Some("NEW")).unwrap();
         let read = |pairs: &[(&str, &str)]| {
             let mut errors = ConfigErrors::because("it is tested");
-            let place = Place::read(
+            let place = StreamPlace::read_parts(
                 &Env::from_pairs(pairs.iter().copied()),
                 kind,
                 Access::Write,
                 &mut errors,
             );
-            (place.map(|place| place.base), errors.to_string())
+            (place.map(|place| place.location.base().to_owned()), errors.to_string())
         };
         let legacy = [
             ("NEW_LOG_CATALOG_LOCATION", path),
@@ -346,6 +330,7 @@ mod tests {
             for name in [base_name(&text), extension(&text)].into_iter().flatten() {
                 let path = Path::new("/catalog").join(format!("{name}_2025-06-09.{name}"));
                 prop_assert_eq!(path.parent(), Some(Path::new("/catalog")));
+                prop_assert!(Location::new("/catalog", &name, &name).is_ok());
             }
         }
     }

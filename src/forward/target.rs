@@ -12,7 +12,6 @@ use super::kafka::{self, KafkaSink};
 use super::message::Envelope;
 use super::sink::{Sink, SinkError};
 use super::stdout::Output;
-use crate::archive::Location;
 use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
@@ -146,11 +145,9 @@ impl Targets {
 
     fn open(&self, target: &Target, place: &StreamPlace, context: &ForwardContext) -> Result<Forwarder, ForwardError> {
         let stream = place.kind.name;
-        let location = Location::new(&place.folder, &place.base, &place.extension)
-            .map_err(|error| ForwardError::Internal(error.to_string()))?;
         let envelope = Envelope {
             stream,
-            location,
+            location: place.location.clone(),
             is_replay: self.replay.is_some(),
         };
         let sink = target.sink(&envelope, &context.shutdown)?;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::archive::Lock;
-use crate::config::{StreamPlace, StreamSettings};
+use crate::config::StreamSettings;
 use crate::fetch::host::Hosts;
 use crate::forward::{AppendNotifier, ForwardContext, Forwarded, Targets};
 use crate::http::Http;
@@ -156,7 +156,7 @@ impl Stream {
         let mut notifier = AppendNotifier::disconnected();
         if forwarding.is_none() {
             let started;
-            (notifier, started) = self.targets.start(&StreamPlace::from(&*settings), &forward_context);
+            (notifier, started) = self.targets.start(&settings.place(), &forward_context);
             *forwarding = Some(tokio::spawn(started.finish().in_current_span()));
         }
         // The forwarders end after the notifier was dropped, however this ends.

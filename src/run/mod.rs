@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::archive::{Location, Lock, LockError, NameError};
-use crate::config::{StreamPlace, StreamSettings};
+use crate::archive::{Lock, LockError};
+use crate::config::StreamSettings;
 use crate::fetch::host::Hosts;
 use crate::forward::{ForwardContext, Targets};
 use crate::http::{Http, SetupError};
@@ -48,14 +48,6 @@ pub enum StartError {
         stream: &'static str,
         /// Why.
         cause: LockError,
-    },
-    /// A name cannot be that of a day file.
-    #[error("{stream}: {cause}")]
-    Name {
-        /// The stream.
-        stream: &'static str,
-        /// Why.
-        cause: NameError,
     },
     /// The client could not be set up.
     #[error(transparent)]
@@ -123,7 +115,7 @@ pub async fn run_and_forward(
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         // Before anything is appended: a first cursor stands where the archive ends when the run begins.
-        let (notifier, forwarding) = span.in_scope(|| targets.start(&StreamPlace::from(&*settings), &forward_context));
+        let (notifier, forwarding) = span.in_scope(|| targets.start(&settings.place(), &forward_context));
         let work = async move {
             let mut collected = collect(&settings, access, &context, &mut bar, &shutdown, &notifier).await;
             log_end(&collected);
@@ -153,7 +145,7 @@ fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Acces
     if options.dry_run {
         return streams
             .iter()
-            .map(|settings| Ok(Access::DryRun(location(settings)?)))
+            .map(|settings| Ok(Access::DryRun(settings.location.clone())))
             .collect();
     }
     let locks = lock_all(streams, options.now)?;
@@ -164,15 +156,9 @@ fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Acces
 pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
     let lock = |settings: &StreamSettings| {
         let stream = settings.kind.name;
-        Lock::acquire(&location(settings)?, now).map_err(|cause| StartError::Lock { stream, cause })
+        Lock::acquire(&settings.location, now).map_err(|cause| StartError::Lock { stream, cause })
     };
     streams.iter().map(lock).collect()
-}
-
-fn location(settings: &StreamSettings) -> Result<Location, StartError> {
-    let stream = settings.kind.name;
-    Location::new(&settings.folder, &settings.base, &settings.extension)
-        .map_err(|cause| StartError::Name { stream, cause })
 }
 
 /// The hosts of these streams' services.

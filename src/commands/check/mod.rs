@@ -28,7 +28,7 @@ use futures::future::join_all;
 use serde::Serialize;
 
 use super::{forward, print, print_error, progress, takes_colours};
-use crate::archive::{Archive, Location};
+use crate::archive::Archive;
 use crate::cli::{self, CollectForward};
 use crate::config::{self, Access, Choice, Config, StreamSettings};
 use crate::env::{ConfigErrors, Env};
@@ -175,7 +175,7 @@ async fn check(
     let mut check = StreamCheck::new(kind);
     match settings {
         Ok(settings) => {
-            check.folder = Some(settings.folder.clone());
+            check.folder = Some(settings.location.folder().to_owned());
             check.notice = settings.source.notice();
             check.archive(&settings, clock());
             check.service(&settings, clock).await;
@@ -206,15 +206,12 @@ impl StreamCheck {
 
     /// The newest day file and the last record. That the folder can be written to, the settings have shown.
     fn archive(&mut self, settings: &StreamSettings, now: DateTime<Utc>) {
-        let location = match Location::new(&settings.folder, &settings.base, &settings.extension) {
-            Ok(location) => location,
-            Err(error) => return self.problems.push(error.to_string()),
-        };
+        let location = &settings.location;
         match location.day_files() {
             Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
             Err(error) => return self.problems.push(error.to_string()),
         }
-        match Archive::dry_run(location, settings.kind.shape).recover(now) {
+        match Archive::dry_run(location.clone(), settings.kind.shape).recover(now) {
             Ok(last) => self.last_record = last,
             Err(error) => self.problems.push(error.to_string()),
         }
