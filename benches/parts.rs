@@ -54,7 +54,7 @@ fn parts(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a page of 100 mail records");
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("read", |bencher| {
-        let mut reader = Reader::new(source.shape());
+        let mut reader = Reader::new(source.kind().shape);
         bencher.iter(|| read_page(&*source, &mut reader, &request, black_box(&body)).map(|page| page.records.len()));
     });
     group.bench_function("line form and hashes", |bencher| {
@@ -67,7 +67,7 @@ fn parts(criterion: &mut Criterion) {
             }
         });
     });
-    let shape = source.shape();
+    let shape = source.kind().shape;
     group.bench_function("read as records", |bencher| {
         let mut reader = Reader::new(shape);
         bencher.iter(|| {
@@ -94,7 +94,7 @@ fn recovery(criterion: &mut Criterion) {
     let Ok(location) = Location::new(folder.path(), "mail", "log") else {
         return;
     };
-    let mut reader = Reader::new(source.shape());
+    let mut reader = Reader::new(source.kind().shape);
     let mut lines = String::new();
     while lines.len() < 10 << 20 {
         for record in records().iter().filter_map(|record| reader.read(record).ok()) {
@@ -110,7 +110,7 @@ fn recovery(criterion: &mut Criterion) {
     group.sample_size(20);
     group.throughput(Throughput::Bytes(lines.len() as u64));
     group.bench_function("from a whole day file", |bencher| {
-        bencher.iter(|| Archive::dry_run(location.clone(), source.shape()).recover(DateTime::<Utc>::MAX_UTC));
+        bencher.iter(|| Archive::dry_run(location.clone(), source.kind().shape).recover(DateTime::<Utc>::MAX_UTC));
     });
     group.finish();
 }

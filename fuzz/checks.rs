@@ -63,7 +63,7 @@ pub(crate) fn pages(bytes: &[u8]) {
         if let Authorization::Minted(request) = source.authorization() {
             let _ = (request.read)(body);
         }
-        let Ok(page) = read_page(&**source, &mut Reader::new(source.shape()), &request, body) else {
+        let Ok(page) = read_page(&**source, &mut Reader::new(source.kind().shape), &request, body) else {
             continue;
         };
         // No record stays behind in the envelope.
@@ -71,7 +71,7 @@ pub(crate) fn pages(bytes: &[u8]) {
             let listed = parsed[source.list()].as_array().map_or(0, Vec::len);
             assert_eq!(page.records.len(), listed, "{body:?}");
         }
-        let mut reader = Reader::new(source.shape());
+        let mut reader = Reader::new(source.kind().shape);
         for record in page.records {
             check_record(&mut reader, record);
         }

@@ -164,7 +164,7 @@ impl Fetcher {
     pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
         Self {
             rate_limiter: RateLimiter::new(source.requests_per_second()),
-            reader: Mutex::new(Reader::new(source.shape())),
+            reader: Mutex::new(Reader::new(source.kind().shape)),
             source,
             http,
             policy,

@@ -255,7 +255,7 @@ async fn recover(
     access: Access,
     now: DateTime<Utc>,
 ) -> Result<(Archive, Option<DateTime<Utc>>), CollectError> {
-    let (shape, file_mode, span) = (settings.source.shape(), settings.file_mode, Span::current());
+    let (shape, file_mode, span) = (settings.kind.shape, settings.file_mode, Span::current());
     let recovering = spawn_blocking(move || {
         let _span = span.entered();
         let mut archive = match access {

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::http::retry::AttemptError;
 use crate::json::List;
-use crate::record::{Reader, Record, Rejected, Shape};
+use crate::record::{Reader, Record, Rejected};
 use crate::window::Window;
 
 mod kind;
@@ -32,8 +32,8 @@ pub const SOURCES: &[Kind] = &[
 
 /// A service as one stream sees it.
 pub trait Source: Send + Sync {
-    /// Where its records keep time and identity.
-    fn shape(&self) -> Shape;
+    /// Its row in [`SOURCES`].
+    fn kind(&self) -> &'static Kind;
 
     /// How its pages follow each other.
     fn paging(&self) -> Paging;

@@ -177,8 +177,8 @@ struct TokenBody<'a> {
 }
 
 impl Source for Port {
-    fn shape(&self) -> Shape {
-        SHAPE
+    fn kind(&self) -> &'static Kind {
+        &PORT
     }
 
     fn paging(&self) -> Paging {

@@ -101,8 +101,8 @@ struct ErrorItem {
 }
 
 impl Source for Terraform {
-    fn shape(&self) -> Shape {
-        SHAPE
+    fn kind(&self) -> &'static Kind {
+        &TERRAFORM
     }
 
     fn paging(&self) -> Paging {

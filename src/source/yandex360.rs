@@ -140,8 +140,11 @@ struct ErrorBody {
 }
 
 impl Source for Yandex360 {
-    fn shape(&self) -> Shape {
-        SHAPE
+    fn kind(&self) -> &'static Kind {
+        match self.log {
+            Log::Mail => &MAIL,
+            Log::Disk => &DISK,
+        }
     }
 
     fn paging(&self) -> Paging {

@@ -106,8 +106,8 @@ struct ErrorBody {
 }
 
 impl Source for YandexAudit {
-    fn shape(&self) -> Shape {
-        SHAPE
+    fn kind(&self) -> &'static Kind {
+        &AUDIT
     }
 
     fn paging(&self) -> Paging {
@@ -208,7 +208,7 @@ mod tests {
         let source = source("");
         read_page(
             &*source,
-            &mut Reader::new(source.shape()),
+            &mut Reader::new(source.kind().shape),
             &request(Position::First),
             body,
         )
@@ -266,7 +266,7 @@ mod tests {
         let request = request(Position::First);
         for body in [r#"{"code":7,"message":"no"}"#, "{}", "[]", "<html>"] {
             assert!(
-                read_page(&*source, &mut Reader::new(source.shape()), &request, body).is_err(),
+                read_page(&*source, &mut Reader::new(source.kind().shape), &request, body).is_err(),
                 "{body}"
             );
         }

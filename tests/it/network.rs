@@ -17,9 +17,10 @@ use trailkeeper::fetch::{FetchError, Fetcher};
 use trailkeeper::http::Http;
 use trailkeeper::http::retry::RetryPolicy;
 use trailkeeper::json;
-use trailkeeper::record::Shape;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
-use trailkeeper::source::{Authorization, Envelope, PageInfo, PageParseError, PageRequest, Paging, SOURCES, Source};
+use trailkeeper::source::{
+    Authorization, Envelope, Kind, PageInfo, PageParseError, PageRequest, Paging, SOURCES, Source,
+};
 use trailkeeper::window::Window;
 use url::Url;
 
@@ -69,8 +70,8 @@ struct Detour {
 }
 
 impl Source for Detour {
-    fn shape(&self) -> Shape {
-        self.source.shape()
+    fn kind(&self) -> &'static Kind {
+        self.source.kind()
     }
 
     fn paging(&self) -> Paging {
@@ -554,8 +555,8 @@ async fn a_service_that_refuses_is_asked_four_times_in_fourteen_to_twenty_one_se
 struct Always(Detour);
 
 impl Source for Always {
-    fn shape(&self) -> Shape {
-        self.0.shape()
+    fn kind(&self) -> &'static Kind {
+        self.0.kind()
     }
 
     fn paging(&self) -> Paging {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::record::{Reader, Shape};
 use trailkeeper::sandbox::{Api, Sandbox, samples};
 
@@ -16,10 +15,9 @@ const LOGS: [Api; 2] = [Api::Mail, Api::Disk];
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-fn shape(sandbox: &Sandbox, api: Api) -> Shape {
+fn shape(api: Api) -> Shape {
     let (kind, _) = streams().into_iter().find(|(_, of)| *of == api).unwrap();
-    let source = (kind.configure)(&Env::from_pairs(sandbox.variables()), &mut ConfigErrors::default()).unwrap();
-    source.shape()
+    kind.shape
 }
 
 /// Where the sample records of a service are kept: the content of each, and how many lines are no record.
@@ -74,7 +72,7 @@ fn a_catalog_of_the_python_collector_goes_on_without_loss_or_repetition() {
     let first = catalog.collect(0, &[]);
     let after = catalog.day_files(Api::Mail);
     for (api, base, torn) in [(Api::Mail, "mail_audit", 0), (Api::Disk, "disk_audit", 1)] {
-        let mut reader = Reader::new(shape(&sandbox, api));
+        let mut reader = Reader::new(shape(api));
         let given = samples(api).unwrap();
         let given = given
             .iter()
