@@ -1,59 +1,298 @@
-//! A file that others read at any time, replaced whole: they see the old one or the new one, never half of either.
+//! Files as this program opens, makes and replaces them, whatever they hold: through no link, with the mode that was
+//! asked for, and, where a file is replaced, whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Puts these bytes into a file, which is made with `mode` (cut by nobody's umask) or replaced.
+/// The mode of folders that the program makes.
+const FOLDER_MODE: u32 = 0o750;
+
+/// What could not be done with a file or folder, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused.
+    #[error("cannot {doing} {}: {cause}{}", path.display(), advice(cause))]
+    Io {
+        /// What was tried, a verb.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// It is none of the program's own files.
+    #[error("{} is {what}; only regular files with one name are used: move it away", path.display())]
+    NotOurs {
+        /// Where it stands.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+}
+
+impl FileError {
+    pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> Self {
+        Self::Io {
+            doing,
+            path: path.to_owned(),
+            cause,
+        }
+    }
+
+    pub(crate) fn not_ours(path: &Path, what: &'static str) -> Self {
+        Self::NotOurs {
+            path: path.to_owned(),
+            what,
+        }
+    }
+
+    /// Whether the file or its folder is missing.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// What the operator can do about an error of the system, as the end of a sentence.
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::NotFound => "; check that the folder exists and its disk is mounted",
+        io::ErrorKind::PermissionDenied => "; give the user that runs this program the right to do so",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, the next run completes the archive",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable, the next run completes the archive",
+        _ => "",
+    }
+}
+
+/// Opens a regular file for reading; links are not followed and a FIFO does not block.
+pub(crate) fn open_for_reading(path: &Path) -> Result<File, FileError> {
+    open_guarded(OpenOptions::new().read(true), path)
+}
+
+/// Opens a regular file, or makes one that has exactly `mode` whatever the umask says; tells whether it made it.
+pub(crate) fn open_or_create(options: &mut OpenOptions, path: &Path, mode: u32) -> Result<(File, bool), FileError> {
+    match open_guarded(options, path) {
+        Err(error) if error.is_missing() => {}
+        opened => return opened.map(|file| (file, false)),
+    }
+    let file = open_guarded(with_mode(options, mode).create_new(true), path)?;
+    set_mode(&file, path, mode);
+    Ok((file, true))
+}
+
+/// Makes the folder `path`, with mode 0750 whatever the umask says, where it is missing; its parent must exist.
+pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return check_folder(path),
+        Err(cause) => return Err(FileError::io("make the folder", path, cause)),
+    }
+    if let Ok(folder) = File::open(path) {
+        set_mode(&folder, path, FOLDER_MODE);
+    }
+    let parent = path.parent().unwrap_or(Path::new("."));
+    sync_folder(parent)
+}
+
+fn check_folder(path: &Path) -> Result<(), FileError> {
+    let metadata = fs::symlink_metadata(path).map_err(|cause| FileError::io("look at", path, cause))?;
+    if metadata.is_dir() {
+        Ok(())
+    } else {
+        Err(FileError::not_ours(path, "not a folder"))
+    }
+}
+
+pub(crate) fn open_guarded(options: &mut OpenOptions, path: &Path) -> Result<File, FileError> {
+    let file = guarded(options)
+        .open(path)
+        .map_err(|cause| match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_symlink() => FileError::not_ours(path, "a symbolic link"),
+            Ok(metadata) if !metadata.is_file() => FileError::not_ours(path, "not a regular file"),
+            _ => FileError::io("open", path, cause),
+        })?;
+    let metadata = file.metadata().map_err(|cause| FileError::io("look at", path, cause))?;
+    if metadata.is_file() {
+        Ok(file)
+    } else {
+        Err(FileError::not_ours(path, "not a regular file"))
+    }
+}
+
+/// A naive open would write through a symbolic link and hang on a FIFO.
+#[cfg(unix)]
+fn guarded(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use rustix::fs::OFlags;
+
+    let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed())
+}
+
+#[cfg(not(unix))]
+fn guarded(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+#[cfg(unix)]
+fn with_mode(options: &mut OpenOptions, mode: u32) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    options.mode(mode)
+}
+
+#[cfg(not(unix))]
+fn with_mode(options: &mut OpenOptions, _: u32) -> &mut OpenOptions {
+    options
+}
+
+/// Gives a file or folder that was made just now the mode that a umask may have narrowed.
 ///
-/// They are written beside it, synced, and renamed over it. Agents must not tail such a file; day files are never
-/// written like this.
+/// Some file systems have no modes: that is worth a warning and not a failed stream.
+#[cfg(unix)]
+fn set_mode(file: &File, path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+
+    if let Err(error) = file.set_permissions(fs::Permissions::from_mode(mode)) {
+        tracing::warn!(path = %path.display(), %error, "cannot set the mode {mode:04o}");
+    }
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &File, _: &Path, _: u32) {}
+
+/// A second name would let something outside the catalog change what is written here, or the other way round.
+#[cfg(unix)]
+pub(crate) fn check_single_name(file: &File, path: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt;
+
+    let links = file
+        .metadata()
+        .map_err(|cause| FileError::io("look at", path, cause))?
+        .nlink();
+    if links == 1 {
+        Ok(())
+    } else {
+        Err(FileError::not_ours(path, "a file with several names (hard links)"))
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check_single_name(_: &File, _: &Path) -> Result<(), FileError> {
+    Ok(())
+}
+
+/// Waits until the names in a folder are on disk.
+///
+/// # Errors
+/// The system's own.
+#[cfg(unix)]
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|cause| FileError::io("sync the folder", folder, cause))
+}
+
+/// NTFS journals its names, and a folder cannot be opened as a file.
+#[cfg(not(unix))]
+pub(crate) fn sync_folder(_: &Path) -> Result<(), FileError> {
+    Ok(())
+}
+
+/// Waits until the data of a file, by whomever they were written, are on disk.
+///
+/// # Errors
+/// It cannot be opened or synced.
+pub(crate) fn sync_file(path: &Path) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    // Windows flushes only what is open for writing.
+    open_guarded(options.read(true).append(cfg!(windows)), path)?
+        .sync_data()
+        .map_err(|cause| FileError::io("sync", path, cause))
+}
+
+/// Puts these bytes into a file, which is made with `mode` (cut by nobody's umask) or replaced: a reader sees the old
+/// file or the new one, never half of either. Both the bytes and the name are on disk when this returns.
+///
+/// Agents must not tail such a file; day files are never written like this.
 ///
 /// # Errors
 /// Those of the system; the old file is then still there.
-pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let beside = beside(path)?;
-    let written = write(&beside, mode, bytes).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // What is left of it is of no use; that it cannot be removed either says nothing new.
+pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileError> {
+    Staged::write(path, mode, bytes)?.commit()
+}
+
+/// A new content of a file, written and synced beside it. It is removed where it does not take its place.
+pub(crate) struct Staged<'a> {
+    path: &'a Path,
+    beside: PathBuf,
+}
+
+impl<'a> Staged<'a> {
+    /// Writes `bytes` beside `path`.
+    ///
+    /// # Errors
+    /// Those of the system; nothing has changed then.
+    pub(crate) fn write(path: &'a Path, mode: u32, bytes: &[u8]) -> Result<Self, FileError> {
+        let beside = beside(path)?;
+        // One that a killed process left behind; `create_new` follows no link that somebody put there.
         let _ = fs::remove_file(&beside);
+        let failed = |cause| FileError::io("replace", path, cause);
+        let mut file = guarded(with_mode(OpenOptions::new().write(true), mode).create_new(true))
+            .open(&beside)
+            .map_err(failed)?;
+        let staged = Self { path, beside };
+        set_mode(&file, &staged.beside, mode);
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(staged)
     }
-    written
+
+    /// Puts it in the place of the file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn commit(self) -> Result<(), FileError> {
+        fs::rename(&self.beside, self.path).map_err(|cause| FileError::io("replace", self.path, cause))?;
+        sync_folder(folder_of(self.path))
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        // Gone where it took its place; that it cannot be removed says nothing new.
+        let _ = fs::remove_file(&self.beside);
+    }
 }
 
 /// A hidden name in the same folder, which no other process uses.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+fn beside(path: &Path) -> Result<PathBuf, FileError> {
     let Some(name) = path.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
+        let cause = io::Error::new(io::ErrorKind::InvalidInput, "the path names no file");
+        return Err(FileError::io("replace", path, cause));
     };
     let name = format!(".{}.{}.new", name.to_string_lossy(), process::id());
     Ok(path.with_file_name(name))
 }
 
-fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    // One that a killed process left behind; `create_new` below follows no link that somebody put there.
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    set_mode(&file, mode)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-#[cfg(unix)]
-fn set_mode(file: &File, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn set_mode(_: &File, _: u32) -> io::Result<()> {
-    Ok(())
+/// The folder that a file stands in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
 
     #[test]
     fn a_file_is_made_and_replaced_and_nothing_is_left_beside_it() {
@@ -99,5 +338,38 @@ mod tests {
         replace(&path, 0o644, b"x").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(fs::read(&target).unwrap(), b"kept");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_folder_has_mode_0750_and_an_old_one_keeps_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        make_folder(&path).unwrap();
+        assert_eq!(mode(&path), FOLDER_MODE);
+        set_mode(&File::open(&path).unwrap(), &path, 0o700);
+        make_folder(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_or_file_in_the_place_of_a_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
+        std::os::unix::fs::symlink("/tmp", &link).unwrap();
+        fs::write(&file, "").unwrap();
+        for path in [link, file] {
+            assert!(make_folder(&path).unwrap_err().to_string().contains("not a folder"));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_path_and_say_what_to_do() {
+        let error = |kind| FileError::io("write to", Path::new("/srv/mail.log"), io::Error::from(kind)).to_string();
+        assert!(error(io::ErrorKind::StorageFull).starts_with("cannot write to /srv/mail.log: "));
+        assert!(error(io::ErrorKind::StorageFull).ends_with("make room, the next run completes the archive"));
+        assert!(error(io::ErrorKind::ReadOnlyFilesystem).contains("mount it writable"));
+        assert!(error(io::ErrorKind::PermissionDenied).contains("the user that runs this program"));
     }
 }

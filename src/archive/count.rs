@@ -4,15 +4,16 @@
 //! count holds for the part of a file that was counted, and a file that is not as it was left is counted anew.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::Metadata;
+use std::io::{self, Read, SeekFrom};
 use std::time::UNIX_EPOCH;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::location::{DayFile, Location};
-use super::storage::{FileError, STATE_FILE_MODE, open_for_reading, open_or_create};
+use super::day_file::{DayFile, is_line_end, read_some};
+use super::location::Location;
+use crate::fs::FileError;
 
 /// What the file of counts is called behind `<base>.`.
 const FILE: &str = "lines.json";
@@ -87,16 +88,14 @@ pub fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<DayCount
 /// Counts the lines of a file from where it was counted to before.
 fn count(file: &DayFile, before: Counted) -> Result<Counted, FileError> {
     let reading = |cause| FileError::io("read", &file.path, cause);
-    let metadata = fs::metadata(&file.path).map_err(reading)?;
+    let metadata = file.metadata()?;
     let (length, modified_ns) = (metadata.len(), modified_ns(&metadata));
     if (length, modified_ns) == (before.length, before.modified_ns) {
         return Ok(before);
     }
-    let mut opened = open_for_reading(&file.path)?;
-    let mut counted = match is_line_end(&mut opened, before.bytes, length).map_err(reading)? {
-        true => before,
-        false => Counted::default(),
-    };
+    let mut opened = file.open()?;
+    let is_continued = before.bytes <= length && is_line_end(opened.as_mut(), before.bytes).map_err(reading)?;
+    let mut counted = if is_continued { before } else { Counted::default() };
     opened.seek(SeekFrom::Start(counted.bytes)).map_err(reading)?;
     count_on(&mut opened.take(length - counted.bytes), &mut counted).map_err(reading)?;
     Ok(Counted {
@@ -110,12 +109,10 @@ fn count_on(source: &mut impl Read, counted: &mut Counted) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     let mut at = counted.bytes;
     loop {
-        let length = match source.read(&mut chunk) {
-            Ok(0) => return Ok(()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
+        let length = read_some(source, &mut chunk)?;
+        if length == 0 {
+            return Ok(());
+        }
         let read = &chunk[..length];
         counted.lines += memchr::memchr_iter(b'\n', read).count() as u64;
         if let Some(newline) = memchr::memrchr(b'\n', read) {
@@ -123,17 +120,6 @@ fn count_on(source: &mut impl Read, counted: &mut Counted) -> io::Result<()> {
         }
         at += length as u64;
     }
-}
-
-/// Whether a line ends just before this place, as it did when the file was counted.
-fn is_line_end(file: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<bool> {
-    if at == 0 || at > length {
-        return Ok(false);
-    }
-    let mut byte = [0];
-    file.seek(SeekFrom::Start(at - 1))?;
-    file.read_exact(&mut byte)?;
-    Ok(byte == *b"\n")
 }
 
 fn modified_ns(metadata: &Metadata) -> u64 {
@@ -146,37 +132,20 @@ fn modified_ns(metadata: &Metadata) -> u64 {
 
 /// The counts that were kept; damaged ones are none.
 fn read(location: &Location) -> Counts {
-    let read = || {
-        let mut text = String::new();
-        open_for_reading(&location.state_file(FILE))
-            .ok()?
-            .read_to_string(&mut text)
-            .ok()?;
-        serde_json::from_str(&text)
-            .ok()
-            .filter(|counts: &Counts| counts.version == VERSION)
-    };
-    read().unwrap_or_default()
+    let content = location.state(FILE).read().ok().flatten().unwrap_or_default();
+    let counts: Option<Counts> = serde_json::from_slice(&content).ok();
+    counts.filter(|counts| counts.version == VERSION).unwrap_or_default()
 }
 
-/// Replaces the file of counts. A name of its own for each process, as two may do this at once; nothing is synced, as
-/// a damaged file costs a new count alone.
 fn write(location: &Location, counts: &Counts) -> Result<(), FileError> {
-    let (path, new) = (
-        location.state_file(FILE),
-        location.state_file(&format!("{FILE}.{}", std::process::id())),
-    );
-    let text = serde_json::to_vec(counts).map_err(|error| FileError::io("write to", &new, error.into()))?;
-    let (mut file, _) = open_or_create(OpenOptions::new().write(true).truncate(true), &new, STATE_FILE_MODE)?;
-    let replaced = file.write_all(&text).and_then(|()| fs::rename(&new, &path));
-    replaced.map_err(|cause| {
-        let _ = fs::remove_file(&new);
-        FileError::io("replace", &path, cause)
-    })
+    let file = location.state(FILE);
+    let content = serde_json::to_vec(counts).map_err(|error| FileError::io("write to", file.path(), error.into()))?;
+    file.replace(&content)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use proptest::prelude::*;

@@ -1,14 +1,14 @@
 //! One day file as it is read: its records, and what is not one.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
+use super::day_file::DayFile;
 use super::lines::Lines;
-use super::storage::{FileError, open_for_reading};
+use super::storage::StoredFile;
 use super::time_index::{IndexEntry, TimeIndex};
+use crate::fs::FileError;
 use crate::record::digests::Digests;
 use crate::record::{Identity, Reader, Record};
 
@@ -114,20 +114,20 @@ pub(super) struct LineCounts {
 
 /// What is to be read: a day file from its start, or from an entry on.
 pub(super) struct Part<'a> {
-    /// Its path, for messages.
-    pub(super) path: &'a Path,
-    /// The open file.
-    pub(super) file: File,
+    /// The day file.
+    pub(super) day_file: &'a DayFile,
+    /// The same, open.
+    pub(super) file: Box<dyn StoredFile>,
     /// Where to begin, if not at its start.
     pub(super) from: Option<IndexEntry>,
 }
 
 impl<'a> Part<'a> {
     /// All of a file.
-    pub(super) fn whole(path: &'a Path) -> Result<Self, FileError> {
+    pub(super) fn whole(day_file: &'a DayFile) -> Result<Self, FileError> {
         Ok(Self {
-            path,
-            file: open_for_reading(path)?,
+            day_file,
+            file: day_file.open()?,
             from: None,
         })
     }
@@ -143,7 +143,8 @@ pub(super) fn read(
     repaired: Option<&HashSet<u64>>,
     mut visit: impl FnMut(DateTime<Utc>),
 ) -> Result<(Day, LineCounts), FileError> {
-    let Part { path, file, from } = part;
+    let Part { day_file, file, from } = part;
+    let path = day_file.path.as_path();
     let failed = |cause| FileError::io("read", path, cause);
     let mut day = Day {
         since: from.map(|entry| entry.time),
@@ -175,7 +176,7 @@ pub(super) fn read(
 }
 
 impl LineCounts {
-    fn report(self, path: &Path, from: Option<IndexEntry>) {
+    fn report(self, path: &std::path::Path, from: Option<IndexEntry>) {
         let path = path.display();
         let from = from.map_or(0, |entry| entry.offset);
         tracing::debug!(%path, records = self.records, repaired_torn_lines = self.repaired, from, "read a day file");

@@ -1,144 +1,253 @@
-//! The names of day files: `<base>_<YYYY-MM-DD>.<ext>` and nothing else.
+//! A day file as others read it: line by line, a range of whole lines, or its end.
 
-use std::ops::RangeInclusive;
+use std::fmt;
+use std::fs::Metadata;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 
-/// The years that a day file can be named after: four digits each, and no service is older.
-const YEARS: RangeInclusive<i32> = 2000..=9999;
+use super::backward_lines::{BackwardLines, end_of_last_line};
+use super::lines::{Lines, MAX_LINE};
+use super::storage::{Storage, StoredFile};
+use crate::fs::FileError;
 
-/// The name of the day file of `date`; `None` outside the years 2000 to 9999.
-///
-/// The date is formatted from a parsed value, so no text out of a record ever reaches a file name.
-pub(super) fn name(base: &str, date: NaiveDate, extension: &str) -> Option<String> {
-    YEARS
-        .contains(&date.year())
-        .then(|| format!("{base}_{}.{extension}", date.format("%Y-%m-%d")))
+/// How much is read at once where lines are only counted or passed over, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// A day file, on the disk of its location.
+#[derive(Clone)]
+pub struct DayFile {
+    /// The UTC day of its records.
+    pub date: NaiveDate,
+    /// Where it stands.
+    pub path: PathBuf,
+    storage: Arc<dyn Storage>,
 }
 
-/// The day that the file called `name` belongs to; `None` if it is not a day file of this base and extension.
-///
-/// Base and extension are taken literally, both ends are anchored, and the date must be a real one.
-pub(super) fn date(name: &str, base: &str, extension: &str) -> Option<NaiveDate> {
-    let date = name.strip_prefix(base)?.strip_prefix('_')?;
-    let date = date.strip_suffix(extension)?.strip_suffix('.')?;
-    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date.as_bytes() else {
-        return None;
-    };
-    let year = i32::try_from(number(&[y1, y2, y3, y4])?).ok()?;
-    if !YEARS.contains(&year) {
-        return None;
-    }
-    NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)
+/// What was read of a range of a day file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadRange {
+    /// Whole lines, or none if the file ends with a torn line.
+    Whole,
+    /// A line of so many bytes, newline included, that is longer than a record can be: it was not kept.
+    TooLong(u64),
 }
 
-/// The value of a few ASCII digits; `None` if another byte is among them.
-fn number(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |value, digit| {
-        digit.is_ascii_digit().then(|| value * 10 + u32::from(digit - b'0'))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn day(text: &str) -> Option<NaiveDate> {
-        Some(text.parse().unwrap())
+impl DayFile {
+    pub(super) fn new(date: NaiveDate, path: PathBuf, storage: Arc<dyn Storage>) -> Self {
+        Self { date, path, storage }
     }
 
-    #[test]
-    fn a_day_file_is_known_by_its_exact_name() {
-        let table: &[(&str, Option<NaiveDate>)] = &[
-            ("mail_audit_2025-06-09.log", day("2025-06-09")),
-            ("mail_audit_2024-02-29.log", day("2024-02-29")),
-            ("mail_audit_2000-01-01.log", day("2000-01-01")),
-            ("mail_audit_9999-12-31.log", day("9999-12-31")),
-            ("mail_audit_2025-02-29.log", None),
-            ("mail_audit_2025-02-30.log", None),
-            ("mail_audit_2025-13-01.log", None),
-            ("mail_audit_2025-00-10.log", None),
-            ("mail_audit_2025-06-00.log", None),
-            ("mail_audit_1999-12-31.log", None),
-            ("mail_audit_0000-01-01.log", None),
-            ("mail_audit_2025-6-9.log", None),
-            ("mail_audit_02025-06-09.log", None),
-            ("mail_audit_+025-06-09.log", None),
-            ("mail_audit_2025-06-09.log.gz", None),
-            ("mail_audit_2025-06-09.log.bak", None),
-            ("mail_audit_2025-06-09.log~", None),
-            ("mail_audit_2025-06-09.log ", None),
-            ("mail_audit_2025-06-09.log\n", None),
-            (" mail_audit_2025-06-09.log", None),
-            ("mail_audit_2025-06-09xlog", None),
-            ("mail_audit_2025-06-09.LOG", None),
-            ("mail_audit_2025-06-09.json", None),
-            ("mail_audit_2025-06-09", None),
-            ("mail_audit_2025-06-09.", None),
-            ("mail_audit2025-06-09.log", None),
-            ("mail_audit_2025_06_09.log", None),
-            ("mail_audit_2025-06-09-1.log", None),
-            ("mail_audit_2025-06-09.1.log", None),
-            ("mail_audit_x_2025-06-09.log", None),
-            ("mail_2025-06-09.log", None),
-            ("disk_audit_2025-06-09.log", None),
-            ("mail_audit_２０２５-06-09.log", None),
-            ("mail_audit_٢٠٢٥-06-09.log", None),
-            ("mail_audit_.log", None),
-            ("_2025-06-09.log", None),
-            ("", None),
-        ];
-        for (name, expected) in table {
-            assert_eq!(date(name, "mail_audit", "log"), *expected, "{name:?}");
-        }
+    /// Opens it for reading, and refuses what is no regular file.
+    pub(super) fn open(&self) -> Result<Box<dyn StoredFile>, FileError> {
+        self.storage.read(&self.path)
     }
 
-    #[test]
-    fn base_and_extension_are_taken_literally() {
-        assert_eq!(date("m.ail_2025-06-09.log", "m.ail", "log"), day("2025-06-09"));
-        assert_eq!(date("mxail_2025-06-09.log", "m.ail", "log"), None);
-        assert_eq!(
-            date("a[b]* (c)_2025-06-09.json.log", "a[b]* (c)", "json.log"),
-            day("2025-06-09")
-        );
-        assert_eq!(date("почта_2025-06-09.лог", "почта", "лог"), day("2025-06-09"));
-        assert_eq!(
-            date("a_2025-01-01_2025-06-09.log", "a_2025-01-01", "log"),
-            day("2025-06-09")
-        );
-        assert_eq!(date("a_2025-01-01_2025-06-09.log", "a", "log"), None);
-        assert_eq!(date("a_2025-06-09.log.log", "a", "log"), None);
+    /// What the system knows of it, without opening it.
+    pub(super) fn metadata(&self) -> Result<Metadata, FileError> {
+        self.storage.metadata(&self.path)
     }
 
-    #[test]
-    fn years_without_four_digits_have_no_file() {
-        for (year, expected) in [
-            (1999, None),
-            (2000, Some("m_2000-03-04.log")),
-            (9999, Some("m_9999-03-04.log")),
-        ] {
-            let date = NaiveDate::from_ymd_opt(year, 3, 4).unwrap();
-            assert_eq!(name("m", date, "log").as_deref(), expected);
-        }
-        assert_eq!(name("m", NaiveDate::from_ymd_opt(10_000, 1, 1).unwrap(), "log"), None);
-        assert_eq!(name("m", NaiveDate::MIN, "log"), None);
+    /// How many bytes it has.
+    ///
+    /// # Errors
+    /// It is gone, or its folder cannot be read.
+    pub fn length(&self) -> Result<u64, FileError> {
+        Ok(self.metadata()?.len())
     }
 
-    proptest! {
-        #[test]
-        fn every_name_that_is_made_is_read_back(base in "\\PC{0,12}", extension in "\\PC{0,6}", days in 730_120..=3_652_059) {
-            let day = NaiveDate::from_num_days_from_ce_opt(days).unwrap();
-            let name = name(&base, day, &extension).unwrap();
-            prop_assert_eq!(date(&name, &base, &extension), Some(day));
-        }
-
-        #[test]
-        fn every_name_that_is_read_is_the_one_that_is_made(text in "(mail_)?[0-9]{4}-[0-3][0-9]-[0-4][0-9](\\.log)?|\\PC{0,20}") {
-            if let Some(day) = date(&text, "mail", "log") {
-                prop_assert_eq!(name("mail", day, "log"), Some(text));
+    /// Visits the whole lines of the file that are text, from its start; tells how many lines were not. A torn line at its
+    /// end, which somebody may be writing, counts as nothing.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn lines(&self, mut visit: impl FnMut(&str)) -> Result<u64, FileError> {
+        let mut unreadable = 0;
+        let mut lines = Lines::of(self.open()?);
+        while let Some(line) = lines.next().map_err(|cause| self.unreadable(cause))? {
+            match std::str::from_utf8(line.bytes) {
+                Ok(text) if line.ended => visit(text),
+                Ok(_) => {}
+                Err(_) => unreadable += 1,
             }
         }
+        Ok(unreadable)
+    }
+
+    /// The first of the whole lines from `start` on, where one begins, that `read` makes something of.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn first_behind<T>(&self, start: u64, mut read: impl FnMut(&str) -> Option<T>) -> Result<Option<T>, FileError> {
+        let failed = |cause| self.unreadable(cause);
+        let mut lines = Lines::from_offset(self.open()?, start).map_err(failed)?;
+        while let Some(line) = lines.next().map_err(failed)? {
+            let text = str::from_utf8(line.bytes).ok().filter(|_| line.ended);
+            if let Some(found) = text.and_then(&mut read) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last of the lines before `end`, where one ends, that `read` makes something of. Only as much of the file is
+    /// read as that takes.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn last_before<T>(&self, end: u64, mut read: impl FnMut(&str) -> Option<T>) -> Result<Option<T>, FileError> {
+        let failed = |cause| self.unreadable(cause);
+        let mut file = self.open()?;
+        let mut lines = BackwardLines::before(file.as_mut(), end);
+        while let Some(line) = lines.next_line().map_err(failed)? {
+            if let Some(found) = str::from_utf8(&line.bytes).ok().and_then(&mut read) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where its last whole line ends, in bytes: what stands behind it may still be written to.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn end_of_lines(&self) -> Result<u64, FileError> {
+        let mut file = self.open()?;
+        let end = file.seek(SeekFrom::End(0));
+        end.and_then(|end| end_of_last_line(file.as_mut(), end))
+            .map_err(|cause| self.unreadable(cause))
+    }
+
+    /// Whether a line ends just before this place, which can also lie past the end of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn is_line_end(&self, place: u64) -> Result<bool, FileError> {
+        if place > self.length()? {
+            return Ok(false);
+        }
+        let mut file = self.open()?;
+        is_line_end(file.as_mut(), place).map_err(|cause| self.unreadable(cause))
+    }
+
+    /// How many newlines stand from `start` on.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn count_lines_from(&self, start: u64) -> Result<u64, FileError> {
+        let failed = |cause| self.unreadable(cause);
+        let mut file = self.open()?;
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        let mut lines = 0;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = read_some(file.as_mut(), &mut chunk).map_err(failed)?;
+            if read == 0 {
+                return Ok(lines);
+            }
+            lines += memchr::memchr_iter(b'\n', &chunk[..read]).count() as u64;
+        }
+    }
+
+    /// Appends whole lines from `start` on to `text`: about `room` bytes, but at least one line where there is one. Gives
+    /// also how long the file was, of which everything is on disk, if that is more than `synced`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or synced.
+    pub(crate) fn read_whole_lines(
+        &self,
+        start: u64,
+        room: usize,
+        synced: u64,
+        text: &mut Vec<u8>,
+    ) -> Result<(ReadRange, u64), FileError> {
+        let failed = |cause| self.unreadable(cause);
+        let mut file = self.open()?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length <= start {
+            return Ok((ReadRange::Whole, synced));
+        }
+        let before = text.len();
+        text.reserve(room.min((length - start) as usize));
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        let read = read_lines(file.as_mut(), text, room).map_err(failed)?;
+        if start + (text.len() - before) as u64 <= synced {
+            return Ok((read, synced));
+        }
+        let length = file.metadata().map_err(failed)?.len();
+        file.sync_data()
+            .map_err(|cause| FileError::io("sync", &self.path, cause))?;
+        Ok((read, length))
+    }
+
+    fn unreadable(&self, cause: io::Error) -> FileError {
+        FileError::io("read", &self.path, cause)
+    }
+}
+
+impl fmt::Debug for DayFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DayFile").field(&self.path).finish()
+    }
+}
+
+/// Whether a line ends just before this place of a file.
+pub(super) fn is_line_end(file: &mut (impl Read + Seek + ?Sized), place: u64) -> io::Result<bool> {
+    let Some(last) = place.checked_sub(1) else {
+        return Ok(false);
+    };
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(last))?;
+    file.read_exact(&mut byte)?;
+    Ok(byte == *b"\n")
+}
+
+/// One read, again where a signal interrupted it.
+pub(super) fn read_some(file: &mut (impl Read + ?Sized), chunk: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+fn read_lines(file: &mut dyn StoredFile, text: &mut Vec<u8>, room: usize) -> io::Result<ReadRange> {
+    let start = text.len();
+    let mut room = room;
+    loop {
+        let before = text.len();
+        let read = file.take(room as u64).read_to_end(text)?;
+        if let Some(last) = memchr::memrchr(b'\n', &text[before..]) {
+            text.truncate(before + last + 1);
+            return Ok(ReadRange::Whole);
+        }
+        if read < room {
+            text.truncate(start);
+            return Ok(ReadRange::Whole);
+        }
+        if (text.len() - start) as u64 > MAX_LINE {
+            let passed = (text.len() - start) as u64;
+            text.truncate(start);
+            return skip_line(file, passed);
+        }
+        room = text.len() - start;
+    }
+}
+
+/// Passes over the rest of a line, `passed` bytes of which are behind already.
+fn skip_line(file: &mut dyn StoredFile, mut passed: u64) -> io::Result<ReadRange> {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = read_some(file, &mut chunk)?;
+        if read == 0 {
+            return Ok(ReadRange::Whole);
+        }
+        if let Some(newline) = memchr::memchr(b'\n', &chunk[..read]) {
+            return Ok(ReadRange::TooLong(passed + newline as u64 + 1));
+        }
+        passed += read as u64;
     }
 }

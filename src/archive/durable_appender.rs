@@ -1,10 +1,12 @@
 //! The one hand that writes: whole lines at the end of a file, on disk before it goes on, and never again after an error.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::storage::{FileError, Opened, Storage};
+use super::storage::{Opened, Storage};
+use crate::fs::{FileError, folder_of};
 
 /// Why nothing, or not everything, was written.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +33,12 @@ pub enum WriteError {
 /// After any error it refuses to go on: a failed sync may have marked lost data as clean, and a failed write may have
 /// left a torn line. Opening the archive anew finds out what is there.
 pub(super) struct DurableAppender {
-    storage: Box<dyn Storage>,
+    storage: Arc<dyn Storage>,
     poisoned: bool,
 }
 
 impl DurableAppender {
-    pub(super) fn new(storage: Box<dyn Storage>) -> Self {
+    pub(super) fn new(storage: Arc<dyn Storage>) -> Self {
         Self {
             storage,
             poisoned: false,
@@ -74,8 +76,7 @@ impl DurableAppender {
     ///
     /// A failure says nothing about the day files, so writing them goes on.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        self.storage.replace(path, bytes)?;
-        self.storage.sync_folder(folder_of(path))
+        self.storage.replace(path, bytes)
     }
 
     /// Waits until a file that was read is on disk, before anything is built upon its lines.
@@ -109,10 +110,6 @@ impl DurableAppender {
         self.poisoned = done.is_err();
         Ok(done?)
     }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
 }
 
 /// Seals what is at the end of an open file, then appends each batch in one write; `write_all` goes on after short ones.
@@ -154,7 +151,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "whole\nha").unwrap();
-        DurableAppender::new(Box::new(Disk))
+        DurableAppender::new(Arc::new(Disk))
             .append(&path, STATE_FILE_MODE, [b"next\n"])
             .unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nha\nnext\n");
@@ -166,7 +163,7 @@ mod tests {
         for (before, after) in [("", ""), ("a\n", "a\n"), ("a\nb", "a\nb\n"), ("\n\n", "\n\n")] {
             let path = folder.path().join("file");
             fs::write(&path, before).unwrap();
-            DurableAppender::new(Box::new(Disk))
+            DurableAppender::new(Arc::new(Disk))
                 .terminate(&path, STATE_FILE_MODE)
                 .unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
@@ -176,7 +173,7 @@ mod tests {
     #[test]
     fn after_one_error_nothing_more_is_written_anywhere() {
         let folder = tempfile::tempdir().unwrap();
-        let mut appender = DurableAppender::new(Box::new(Disk));
+        let mut appender = DurableAppender::new(Arc::new(Disk));
         let missing = folder.path().join("missing").join("file");
         assert!(matches!(
             appender.append(&missing, STATE_FILE_MODE, [b"a\n"]),
@@ -195,7 +192,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, missing) = (folder.path().join("file"), folder.path().join("missing"));
         for sync_existing in [DurableAppender::sync_existing, DurableAppender::sync_folder] {
-            let mut appender = DurableAppender::new(Box::new(Disk));
+            let mut appender = DurableAppender::new(Arc::new(Disk));
             assert!(sync_existing(&mut appender, &missing).is_err());
             assert!(matches!(
                 appender.append(&path, STATE_FILE_MODE, [b"a\n"]),

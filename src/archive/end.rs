@@ -9,7 +9,7 @@ use super::Archive;
 use super::batch::Batch;
 use super::day::{Day, Part};
 use super::resume::{self, ResumePoint};
-use super::storage::{FileError, open_for_reading};
+use crate::fs::FileError;
 
 /// How much more than the overlap a noted end holds: services are asked for a little more, and round.
 const MARGIN: TimeDelta = TimeDelta::seconds(10);
@@ -59,9 +59,8 @@ impl Archive {
         let entry = time_index
             .before(from)
             .filter(|entry| entry.offset >= self.worthwhile)?;
-        let path = self.location.folder().join(self.location.day_name(date)?);
-        let mut file = open_for_reading(&path).ok()?;
-        ResumePoint::describe(date, &mut file, entry, time_index.end()).ok()?
+        let mut file = self.location.file_of(date)?.open().ok()?;
+        ResumePoint::describe(date, file.as_mut(), entry, time_index.end()).ok()?
     }
 
     /// Reads the end of the day's file if that tells all of these records, else all of it.
@@ -83,26 +82,25 @@ impl Archive {
         let Some(point) = self.resume_points.iter().find(|point| point.day() == Some(date)) else {
             return Ok(None);
         };
-        let Some(name) = self.location.day_name(date) else {
+        let Some(day_file) = self.location.file_of(date) else {
             return Ok(None);
         };
-        let path = self.location.folder().join(&name);
-        let mut file = match open_for_reading(&path) {
+        let mut file = match day_file.open() {
             Err(error) if error.is_missing() => return Ok(None),
             opened => opened?,
         };
-        let noted = point.entry_in(&mut file);
-        let Some(entry) = noted.map_err(|cause| FileError::io("read", &path, cause))? else {
-            tracing::debug!(path = %path.display(), "not as it was noted: reading all of it");
+        let noted = point.entry_in(file.as_mut());
+        let Some(entry) = noted.map_err(|cause| FileError::io("read", &day_file.path, cause))? else {
+            tracing::debug!(path = %day_file.path.display(), "not as it was noted: reading all of it");
             return Ok(None);
         };
         let part = Part {
-            path: &path,
+            day_file: &day_file,
             file,
             from: Some(entry),
         };
         let mut first = None;
-        let day = self.read_part(part, &name, |time| {
+        let day = self.read_part(part, |time| {
             first.get_or_insert(time);
             visit(time);
         })?;

@@ -1,16 +1,17 @@
 //! A disk for tests that fails where it is told to: it writes real files and remembers what a power cut would leave.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::storage::{Appendable, Disk, FileError, Opened, Storage};
+use super::storage::{Appendable, Disk, FolderEntry, Opened, Storage, StoredFile};
+use crate::fs::FileError;
 
 /// What goes wrong, at one operation.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// A write takes so many bytes, at least one, and is no error.
     Short(usize),
     /// A write is interrupted by a signal before it took anything.
@@ -24,13 +25,15 @@ pub(super) enum Fault {
 }
 
 /// The disk; clones are the same one.
-#[derive(Clone, Default)]
-pub(super) struct Faulty(Arc<Mutex<State>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faulty(Arc<Mutex<State>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
-    /// The fault to come, and how many operations come before it.
+    /// The fault to come, and how many operations that write come before it.
     armed: Option<(u64, Fault)>,
+    /// The same for operations that only read.
+    armed_reading: Option<(u64, Fault)>,
     killed: bool,
     /// What was done, in order, such as `write mail_2025-06-09.log`.
     log: Vec<String>,
@@ -48,16 +51,22 @@ enum Verdict {
 }
 
 impl Faulty {
-    /// Lets `fault` happen after so many further operations.
-    pub(super) fn arm(&self, after: u64, fault: Fault) {
+    /// Lets `fault` happen after this many operations that only read.
+    pub(crate) fn arm_reading(&self, after: u64, fault: Fault) {
+        self.state().armed_reading = Some((after, fault));
+    }
+
+    /// Lets `fault` happen after this many operations that write.
+    pub(crate) fn arm(&self, after: u64, fault: Fault) {
         self.state().armed = Some((after, fault));
     }
 
     /// A new start of the program on a disk that works.
-    pub(super) fn restart(&self) {
+    pub(crate) fn restart(&self) {
         let mut state = self.state();
         state.killed = false;
         state.armed = None;
+        state.armed_reading = None;
     }
 
     /// What was done, in order, such as `write mail_2025-06-09.log`, since it was asked last.
@@ -117,21 +126,25 @@ impl Faulty {
         let mut state = self.state();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         state.log.push(format!("{doing} {name}"));
-        let is_write = doing == "write";
+        let is_in_part = matches!(doing, "write" | "read");
         if state.killed {
             return Verdict::Partly(0, Some(io::Error::other("the process is dead")));
         }
-        let Some((after, fault)) = state.armed else {
+        let armed = match doing {
+            "read" | "open to read" | "list" => &mut state.armed_reading,
+            _ => &mut state.armed,
+        };
+        let Some((after, fault)) = *armed else {
             return Verdict::Work;
         };
         if after > 0 {
-            state.armed = Some((after - 1, fault));
+            *armed = Some((after - 1, fault));
             return Verdict::Work;
         }
-        state.armed = None;
+        *armed = None;
         match fault {
-            Fault::Short(bytes) if is_write => Verdict::Partly(bytes.max(1), None),
-            Fault::Interrupted if is_write => Verdict::Partly(0, Some(io::ErrorKind::Interrupted.into())),
+            Fault::Short(bytes) if is_in_part => Verdict::Partly(bytes.max(1), None),
+            Fault::Interrupted if is_in_part => Verdict::Partly(0, Some(io::ErrorKind::Interrupted.into())),
             Fault::Short(_) | Fault::Interrupted => Verdict::Work,
             Fault::Full(bytes) => Verdict::Partly(bytes, Some(io::ErrorKind::StorageFull.into())),
             Fault::Broken(bytes) => Verdict::Partly(bytes, Some(rustix::io::Errno::IO.into())),
@@ -170,12 +183,46 @@ impl Storage for Faulty {
         })
     }
 
+    fn read(&self, path: &Path) -> Result<Box<dyn StoredFile>, FileError> {
+        self.operate("open to read", path)
+            .map_err(|cause| FileError::io("open", path, cause))?;
+        Ok(Box::new(FaultyStoredFile {
+            disk: self.clone(),
+            path: path.to_owned(),
+            file: Disk.read(path)?,
+        }))
+    }
+
+    fn metadata(&self, path: &Path) -> Result<Metadata, FileError> {
+        Disk.metadata(path)
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<FolderEntry>, FileError> {
+        self.operate("list", folder)
+            .map_err(|cause| FileError::io("list", folder, cause))?;
+        Disk.list(folder)
+    }
+
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         self.operate("replace", path)
             .map_err(|cause| FileError::io("replace", path, cause))?;
         Disk.replace(path, bytes)?;
-        let length = bytes.len() as u64;
-        self.state().synced.insert(path.to_owned(), length);
+        self.settled(path);
+        Ok(())
+    }
+
+    /// A kill can come between the two renames.
+    fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        self.operate("replace", path)
+            .map_err(|cause| FileError::io("replace", path, cause))?;
+        if path.exists() {
+            fs::rename(path, previous).unwrap();
+            self.settled(previous);
+        }
+        self.operate("rename", path)
+            .map_err(|cause| FileError::io("replace", path, cause))?;
+        Disk.replace(path, bytes)?;
+        self.settled(path);
         Ok(())
     }
 
@@ -221,7 +268,7 @@ impl Write for FaultyFile {
 
 impl Appendable for FaultyFile {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
-        self.disk.operate("read", &self.path)?;
+        self.disk.operate("look at", &self.path)?;
         self.file.last_byte()
     }
 
@@ -231,6 +278,45 @@ impl Appendable for FaultyFile {
 
     fn sync_data(&mut self) -> io::Result<()> {
         self.disk.operate("sync", &self.path)?;
+        let length = fs::metadata(&self.path)?.len();
+        self.disk.state().synced.insert(self.path.clone(), length);
+        Ok(())
+    }
+}
+
+struct FaultyStoredFile {
+    disk: Faulty,
+    path: PathBuf,
+    file: Box<dyn StoredFile>,
+}
+
+impl Read for FaultyStoredFile {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.disk.verdict("read", &self.path) {
+            Verdict::Work => self.file.read(bytes),
+            Verdict::Partly(most, None) => {
+                let most = most.min(bytes.len());
+                self.file.read(&mut bytes[..most])
+            }
+            Verdict::Partly(_, Some(error)) => Err(error),
+        }
+    }
+}
+
+impl Seek for FaultyStoredFile {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        self.file.seek(place)
+    }
+}
+
+impl StoredFile for FaultyStoredFile {
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.operate("sync", &self.path)?;
+        self.file.sync_data()?;
         let length = fs::metadata(&self.path)?.len();
         self.disk.state().synced.insert(self.path.clone(), length);
         Ok(())

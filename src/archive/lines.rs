@@ -1,12 +1,14 @@
 //! The lines of a file, one after the other in bounded memory, and a torn line at its end.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+
+use super::backward_lines::{BackwardLine, BackwardLines};
+use super::storage::StoredFile;
 
 /// The longest line that is kept while reading, in bytes; a longer one reads as empty and so is no record.
 ///
 /// An answer is at most 64 MiB, and the line form makes at most one and a half times that of it.
-const MAX_LINE: u64 = 128 << 20;
+pub(super) const MAX_LINE: u64 = 128 << 20;
 
 /// How much is read from a file at once, in bytes.
 const CHUNK: usize = 256 << 10;
@@ -33,14 +35,14 @@ pub(super) struct Lines<R> {
     offset: u64,
 }
 
-impl Lines<BufReader<File>> {
+impl Lines<BufReader<Box<dyn StoredFile>>> {
     /// The lines of a file from its start.
-    pub(super) fn of(file: File) -> Self {
+    pub(super) fn of(file: Box<dyn StoredFile>) -> Self {
         Self::new(BufReader::with_capacity(CHUNK, file), MAX_LINE)
     }
 
     /// The lines of a file from an offset on, where one begins; their numbers count from there.
-    pub(super) fn from_offset(mut file: File, offset: u64) -> io::Result<Self> {
+    pub(super) fn from_offset(mut file: Box<dyn StoredFile>, offset: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
         let mut lines = Self::of(file);
         lines.offset = offset;
@@ -117,38 +119,14 @@ pub(super) struct TornLine {
 }
 
 /// A torn line at the end of a file; `None` if the file is empty or ends with a newline.
-pub(super) fn torn_line(file: &mut File) -> io::Result<Option<TornLine>> {
+pub(super) fn torn_line(file: &mut (impl Read + Seek + ?Sized)) -> io::Result<Option<TornLine>> {
     let length = file.seek(SeekFrom::End(0))?;
-    let mut chunk = vec![0; 1];
-    if length == 0 {
-        return Ok(None);
-    }
-    read_at(file, length - 1, &mut chunk)?;
-    if chunk == b"\n" {
-        return Ok(None);
-    }
-    let mut start = length;
-    let offset = loop {
-        let end = start;
-        start = end.saturating_sub(CHUNK as u64);
-        chunk.resize((end - start) as usize, 0);
-        read_at(file, start, &mut chunk)?;
-        match memchr::memrchr(b'\n', &chunk) {
-            Some(at) => break start + at as u64 + 1,
-            None if start == 0 => break 0,
-            None => {}
-        }
-    };
-    let mut bytes = Vec::new();
-    if length - offset <= MAX_LINE {
-        bytes.resize((length - offset) as usize, 0);
-        read_at(file, offset, &mut bytes)?;
-    }
-    Ok(Some(TornLine { offset, bytes }))
+    let BackwardLine { offset, bytes } = BackwardLines::before(file, length).unended()?;
+    Ok((offset < length).then_some(TornLine { offset, bytes }))
 }
 
 /// Fills `bytes` from an offset of the file.
-pub(super) fn read_at(file: &mut File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_at(file: &mut (impl Read + Seek + ?Sized), offset: u64, bytes: &mut [u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(bytes)
 }

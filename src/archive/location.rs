@@ -1,58 +1,40 @@
 //! Where the files of one stream stand.
 
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::NaiveDate;
-use walkdir::{DirEntry, WalkDir};
 
-use super::day_file;
-use super::storage::{FileError, open_for_reading};
+use super::day_file::DayFile;
+use super::day_name;
+use super::storage::{Disk, FolderEntry, Storage};
+use crate::fs::FileError;
 
 /// The folder inside a catalog that holds everything that is not a day file: locks, rejected records, cursors.
 pub const STATE_FOLDER: &str = ".trailkeeper";
 
-/// Where the files of one stream stand: `<folder>/<base>_<YYYY-MM-DD>.<extension>`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// Where the files of one stream stand: `<folder>/<base>_<YYYY-MM-DD>.<extension>`, and the disk that holds them.
+#[derive(Clone, Debug)]
 pub struct Location {
     folder: PathBuf,
     base: String,
     extension: String,
+    storage: Arc<dyn Storage>,
 }
+
+impl PartialEq for Location {
+    /// Locations are told apart by their names; there is one disk.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.folder, &self.base, &self.extension) == (&other.folder, &other.base, &other.extension)
+    }
+}
+
+impl Eq for Location {}
 
 /// A base name or extension that cannot be part of a file name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} cannot be part of a file name: it must not be empty nor hold /, \\ or control characters")]
 pub struct NameError(pub String);
-
-/// A day file that exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DayFile {
-    /// The UTC day of its records.
-    pub date: NaiveDate,
-    /// Where it stands.
-    pub path: PathBuf,
-}
-
-impl DayFile {
-    /// Opens it for reading, and refuses what is no regular file.
-    ///
-    /// # Errors
-    /// It cannot be opened, or is none of the program's own files.
-    pub fn open(&self) -> Result<File, FileError> {
-        open_for_reading(&self.path)
-    }
-
-    /// How many bytes it has.
-    ///
-    /// # Errors
-    /// It is gone, or its folder cannot be read.
-    pub fn length(&self) -> Result<u64, FileError> {
-        let metadata = fs::metadata(&self.path).map_err(|cause| FileError::io("read", &self.path, cause))?;
-        Ok(metadata.len())
-    }
-}
 
 impl Location {
     /// A location of day files in `folder`; `base` and `extension` (without its dot) are taken literally.
@@ -68,7 +50,20 @@ impl Location {
             folder: folder.into(),
             base: base.to_owned(),
             extension: extension.to_owned(),
+            storage: Arc::new(Disk),
         })
+    }
+
+    /// The same on another disk.
+    #[cfg(test)]
+    pub(crate) fn on(mut self, storage: impl Storage + 'static) -> Self {
+        self.storage = Arc::new(storage);
+        self
+    }
+
+    /// The disk.
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
     }
 
     /// The catalog: the folder of the day files.
@@ -88,7 +83,7 @@ impl Location {
 
     /// The name of the day file of `date`; `None` outside the years 2000 to 9999.
     pub fn day_name(&self, date: NaiveDate) -> Option<String> {
-        day_file::name(&self.base, date, &self.extension)
+        day_name::name(&self.base, date, &self.extension)
     }
 
     /// The state folder of the catalog, [`STATE_FOLDER`].
@@ -108,38 +103,33 @@ impl Location {
     /// # Errors
     /// If the folder is gone or cannot be read.
     pub fn day_files(&self) -> Result<Vec<DayFile>, FileError> {
-        let mut files = Vec::new();
-        for entry in WalkDir::new(&self.folder).min_depth(1).max_depth(1) {
-            let entry = entry.map_err(|error| self.unreadable(error))?;
-            files.extend(self.day_file(entry));
-        }
+        let entries = self.storage.list(&self.folder)?;
+        let mut files: Vec<_> = entries.into_iter().filter_map(|entry| self.day_file(&entry)).collect();
         files.sort_unstable_by_key(|file| file.date);
         Ok(files)
     }
 
-    fn day_file(&self, entry: DirEntry) -> Option<DayFile> {
-        let date = day_file::date(entry.file_name().to_str()?, &self.base, &self.extension)?;
-        if !entry.file_type().is_file() {
-            tracing::warn!(path = %entry.path().display(), "not a regular file, although named like a day file: left out");
-            return None;
-        }
-        Some(DayFile {
-            date,
-            path: entry.into_path(),
-        })
+    /// The day file of a date, whether it exists or not; `None` outside the years 2000 to 9999.
+    pub(super) fn file_of(&self, date: NaiveDate) -> Option<DayFile> {
+        let path = self.folder.join(self.day_name(date)?);
+        Some(DayFile::new(date, path, Arc::clone(&self.storage)))
     }
 
-    fn unreadable(&self, error: walkdir::Error) -> FileError {
-        let cause = error
-            .into_io_error()
-            .unwrap_or_else(|| io::Error::other("a loop of links"));
-        FileError::io("list", &self.folder, cause)
+    fn day_file(&self, entry: &FolderEntry) -> Option<DayFile> {
+        let date = day_name::date(entry.name.to_str()?, &self.base, &self.extension)?;
+        let path = self.folder.join(&entry.name);
+        if !entry.is_file {
+            tracing::warn!(path = %path.display(), "not a regular file, although named like a day file: left out");
+            return None;
+        }
+        Some(DayFile::new(date, path, Arc::clone(&self.storage)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn names_that_lead_out_of_the_folder_are_refused() {

@@ -9,7 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::location::Location;
-use super::storage::{self, FileError};
+use super::storage::STATE_FILE_MODE;
+use crate::fs::{FileError, make_folder, open_for_reading, open_or_create};
 
 /// More than a lock file ever holds; a longer one is not read to its end.
 const MAX_LOCK_FILE: u64 = 4096;
@@ -63,10 +64,10 @@ impl Lock {
     /// # Errors
     /// Those of [`Lock::acquire`].
     pub fn acquire_file(location: &Location, what: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
-        storage::make_folder(&location.state_folder())?;
+        make_folder(&location.state_folder())?;
         let path = location.state_file(what);
         let options = &mut OpenOptions::new();
-        let (mut file, _) = storage::open_or_create(options.read(true).write(true), &path, storage::STATE_FILE_MODE)?;
+        let (mut file, _) = open_or_create(options.read(true).write(true), &path, STATE_FILE_MODE)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -88,7 +89,7 @@ impl Lock {
     ///
     /// Nothing is locked to find out, since that could turn a run away that begins at this moment.
     pub fn last_holder(location: &Location) -> Option<Holder> {
-        read_holder(&storage::open_for_reading(&location.state_file("lock")).ok()?)
+        read_holder(&open_for_reading(&location.state_file("lock")).ok()?)
     }
 
     /// What is locked.

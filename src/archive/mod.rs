@@ -4,14 +4,16 @@
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 
 mod append;
+mod backward_lines;
 mod batch;
 mod count;
 mod day;
 mod day_file;
+mod day_name;
 mod end;
 #[cfg(test)]
 #[cfg(unix)]
-mod faulty;
+pub(crate) mod faulty;
 mod repair;
 mod dedup;
 mod lines;
@@ -19,12 +21,10 @@ mod location;
 mod lock;
 mod time_index;
 mod durable_appender;
-mod reading;
 mod recover;
 mod rejected;
-pub(crate) mod side_file;
 mod runs;
-mod state;
+mod state_file;
 mod storage;
 mod resume;
 mod verify;
@@ -32,7 +32,6 @@ mod verify;
 #[cfg(unix)]
 mod tests;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -40,14 +39,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 pub use append::Appended;
 pub use batch::Batch;
 pub use count::{DayCount, count_days};
+pub use day_file::DayFile;
+pub(crate) use day_file::ReadRange;
 pub use dedup::Dedup;
 pub use durable_appender::WriteError;
-pub use location::{DayFile, Location, NameError, STATE_FOLDER};
+pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use rejected::Noted;
 pub use repair::Repairs;
 pub use runs::{CompletedRun, Runs};
-pub use storage::FileError;
+pub(crate) use state_file::StateFile;
 pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 
 use day::{Day, Part};
@@ -56,8 +57,9 @@ use durable_appender::DurableAppender;
 use rejected::RejectedFile;
 use repair::Repairer;
 use resume::ResumePoint;
-use storage::{Disk, Nowhere, Storage};
+use storage::{DryRun, Storage};
 
+use crate::fs::FileError;
 use crate::record::{Reader, Rejected, Shape};
 
 /// The day files of one stream, open for a run.
@@ -93,7 +95,8 @@ impl Archive {
     ) -> Result<Self, WriteError> {
         let lock = lock.into();
         let location = lock.location().clone();
-        let mut archive = Self::new(location, Box::new(Disk), Some(lock), shape, file_mode);
+        let storage = Arc::clone(location.storage());
+        let mut archive = Self::new(location, storage, Some(lock), shape, file_mode);
         archive.repair(now)?;
         Ok(archive)
     }
@@ -101,12 +104,13 @@ impl Archive {
     /// Opens the day files for a dry run, without a lock: it does all that a run does and writes nothing, so what it
     /// says was appended or noted would have been. It repairs nothing: a torn line at the end of a file counts for nothing.
     pub fn dry_run(location: Location, shape: Shape) -> Self {
-        Self::new(location, Box::new(Nowhere), None, shape, 0)
+        let storage = Arc::new(DryRun(Arc::clone(location.storage())));
+        Self::new(location, storage, None, shape, 0)
     }
 
     fn new(
         location: Location,
-        storage: Box<dyn Storage>,
+        storage: Arc<dyn Storage>,
         lock: Option<Arc<Lock>>,
         shape: Shape,
         file_mode: u32,
@@ -192,21 +196,21 @@ impl Archive {
 
     /// Reads the day file of a date whole; a missing one is an empty day.
     fn read_day(&mut self, date: NaiveDate, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
-        let Some(name) = self.location.day_name(date) else {
+        let Some(day_file) = self.location.file_of(date) else {
             return Ok(Day::empty());
         };
-        let path = self.location.folder().join(&name);
-        match Part::whole(&path) {
+        match Part::whole(&day_file) {
             Err(error) if error.is_missing() => Ok(Day::empty()),
-            part => self.read_part(part?, &name, visit),
+            part => self.read_part(part?, visit),
         }
     }
 
-    fn read_part(&mut self, part: Part<'_>, name: &str, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
-        let path: &Path = part.path;
-        let repaired = self.rejected.noted(&mut self.appender)?.repaired_in(name);
+    fn read_part(&mut self, part: Part<'_>, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
+        let day_file = part.day_file;
+        let name = self.location.day_name(day_file.date).unwrap_or_default();
+        let repaired = self.rejected.noted(&mut self.appender)?.repaired_in(&name);
         let (day, _) = day::read(part, &mut self.reader, repaired, visit)?;
-        self.appender.sync_existing(path)?;
+        self.appender.sync_existing(&day_file.path)?;
         Ok(day)
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Archive;
-use super::storage::FileError;
+use crate::fs::FileError;
 
 impl Archive {
     /// The time of the last record: the greatest in the newest day file that holds one.

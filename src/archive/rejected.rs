@@ -1,7 +1,6 @@
 //! The notes about what cannot stand in a day file: rejected records, and torn lines that a crash left there.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -10,7 +9,9 @@ use serde_json::Value;
 use super::durable_appender::{DurableAppender, WriteError};
 use super::lines::{Lines, TornLine};
 use super::location::Location;
-use super::storage::{FileError, STATE_FILE_MODE, open_for_reading};
+use super::state_file::StateFile;
+use super::storage::STATE_FILE_MODE;
+use crate::fs::{FileError, folder_of};
 use crate::json::{Found, KeyPath, Scanner};
 use crate::record::Rejected;
 
@@ -28,7 +29,7 @@ const SHOWN_OF_HALF_LINE: usize = 64 << 10;
 /// `{"noted_at": "…Z", "reason": "…", "record": …}` for a rejected record, and for a torn line
 /// `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}`.
 pub(super) struct RejectedFile {
-    path: PathBuf,
+    file: StateFile,
     noted: Option<Noted>,
 }
 
@@ -45,7 +46,7 @@ impl Noted {
     /// # Errors
     /// If the file of notes cannot be read; a missing one holds none.
     pub fn read(location: &Location) -> Result<Self, FileError> {
-        read(&location.state_file(FILE))
+        read(&location.state(FILE))
     }
 
     /// How many records were rejected, each counted once.
@@ -62,7 +63,7 @@ impl Noted {
 impl RejectedFile {
     pub(super) fn of(location: &Location) -> Self {
         Self {
-            path: location.state_file(FILE),
+            file: location.state(FILE),
             noted: None,
         }
     }
@@ -78,13 +79,12 @@ impl RejectedFile {
 
     /// Reads notes that something is built upon, which must therefore be on disk.
     fn read_settled(&self, appender: &mut DurableAppender) -> Result<Noted, FileError> {
-        match open_for_reading(&self.path) {
-            Err(error) if error.is_missing() => return Ok(Noted::default()),
-            opened => drop(opened?),
+        if self.file.open()?.is_none() {
+            return Ok(Noted::default());
         }
-        appender.sync_existing(&self.path)?;
-        appender.sync_folder(self.path.parent().unwrap_or(&self.path))?;
-        read(&self.path)
+        appender.sync_existing(self.file.path())?;
+        appender.sync_folder(folder_of(self.file.path()))?;
+        read(&self.file)
     }
 
     /// Notes those of the records that are not noted yet, by their content; tells how many those were.
@@ -110,7 +110,7 @@ impl RejectedFile {
         if fresh.is_empty() {
             return Ok(0);
         }
-        appender.append(&self.path, STATE_FILE_MODE, [lines])?;
+        appender.append(self.file.path(), STATE_FILE_MODE, [lines])?;
         let newly_noted = fresh.len() as u64;
         self.noted(appender)?.records.extend(fresh);
         Ok(newly_noted)
@@ -140,7 +140,7 @@ impl RejectedFile {
             half.offset,
             quoted(&String::from_utf8_lossy(shown)),
         );
-        appender.append(&self.path, STATE_FILE_MODE, [line])?;
+        appender.append(self.file.path(), STATE_FILE_MODE, [line])?;
         self.noted(appender)?
             .fragments
             .entry(file.to_owned())
@@ -154,16 +154,16 @@ impl RejectedFile {
 const WANTED: [KeyPath; 3] = [&["record"], &["file"], &["offset"]];
 
 /// Reads the notes; a line that is none, such as a torn line, is passed over.
-fn read(path: &Path) -> Result<Noted, FileError> {
+fn read(file: &StateFile) -> Result<Noted, FileError> {
     let mut noted = Noted::default();
-    let file = match open_for_reading(path) {
-        Err(error) if error.is_missing() => return Ok(noted),
-        opened => opened?,
-    };
+    let Some(open) = file.open()? else { return Ok(noted) };
     let mut scanner = Scanner::new(&WANTED);
     let mut form = String::new();
-    let mut lines = Lines::of(file);
-    while let Some(line) = lines.next().map_err(|cause| FileError::io("read", path, cause))? {
+    let mut lines = Lines::of(open);
+    while let Some(line) = lines
+        .next()
+        .map_err(|cause| FileError::io("read", file.path(), cause))?
+    {
         form.clear();
         let Ok(text) = std::str::from_utf8(line.bytes) else {
             continue;
@@ -202,6 +202,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Arc;
 
     use super::super::storage::Disk;
     use super::*;
@@ -232,7 +233,7 @@ mod tests {
     }
 
     fn appender() -> DurableAppender {
-        DurableAppender::new(Box::new(Disk))
+        DurableAppender::new(Arc::new(Disk))
     }
 
     fn now() -> DateTime<Utc> {

@@ -1,14 +1,13 @@
 //! Torn lines that a crash left at the end of day files: one newline each completes or terminates them.
 
-use std::path::Path;
-
 use chrono::{DateTime, Utc};
 
+use super::day_file::DayFile;
 use super::durable_appender::{DurableAppender, WriteError};
 use super::lines::{TornLine, torn_line};
-use super::location::{DayFile, Location};
+use super::location::Location;
 use super::rejected::RejectedFile;
-use super::storage::{FileError, open_for_reading};
+use crate::fs::FileError;
 use crate::record::Reader;
 
 /// What was found at the end of the day files and mended by a newline.
@@ -36,7 +35,7 @@ impl Repairer<'_> {
         let mut repaired = Repairs::default();
         let files = self.location.day_files()?;
         for file in &files {
-            if let Some(half) = torn_line_of(&file.path)? {
+            if let Some(half) = torn_line_of(file)? {
                 self.mend(file, &half, &mut repaired)?;
             }
         }
@@ -70,6 +69,6 @@ impl Repairer<'_> {
     }
 }
 
-fn torn_line_of(path: &Path) -> Result<Option<TornLine>, FileError> {
-    torn_line(&mut open_for_reading(path)?).map_err(|cause| FileError::io("read", path, cause))
+fn torn_line_of(file: &DayFile) -> Result<Option<TornLine>, FileError> {
+    torn_line(file.open()?.as_mut()).map_err(|cause| FileError::io("read", &file.path, cause))
 }

@@ -7,7 +7,7 @@
 //!
 //! What it cannot see: bytes in the middle of the file that another program changes while a run holds the lock.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
@@ -16,8 +16,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::lines::read_at;
 use super::location::Location;
-use super::storage::{FileError, open_for_reading};
+use super::storage::StoredFile;
 use super::time_index::IndexEntry;
+use crate::fs::FileError;
 
 /// Where the end of a file begins earlier than this, in bytes, reading all of it costs next to nothing.
 pub(super) const WORTHWHILE: u64 = 256 << 10;
@@ -68,7 +69,12 @@ struct Note {
 
 impl ResumePoint {
     /// Describes a file that was taken in up to `end`; `None` if that is not its end any more.
-    pub(super) fn describe(day: NaiveDate, file: &mut File, entry: IndexEntry, end: u64) -> io::Result<Option<Self>> {
+    pub(super) fn describe(
+        day: NaiveDate,
+        file: &mut dyn StoredFile,
+        entry: IndexEntry,
+        end: u64,
+    ) -> io::Result<Option<Self>> {
         let stamp = Stamp::of(&file.metadata()?);
         let Some(stamp) = stamp.filter(|stamp| stamp.length == end) else {
             return Ok(None);
@@ -88,7 +94,7 @@ impl ResumePoint {
     }
 
     /// The entry, if the file is still the one that was described.
-    pub(super) fn entry_in(&self, file: &mut File) -> io::Result<Option<IndexEntry>> {
+    pub(super) fn entry_in(&self, file: &mut dyn StoredFile) -> io::Result<Option<IndexEntry>> {
         if Stamp::of(&file.metadata()?) != Some(self.stamp) || self.offset > self.stamp.length {
             return Ok(None);
         }
@@ -123,7 +129,7 @@ impl Stamp {
 }
 
 /// The hash of what stands before two places of a file.
-fn compared_bytes(file: &mut File, offset: u64, end: u64) -> io::Result<String> {
+fn compared_bytes(file: &mut dyn StoredFile, offset: u64, end: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     for place in [offset, end] {
         let start = place.saturating_sub(COMPARED);
@@ -142,7 +148,6 @@ fn hash(bytes: &[u8]) -> String {
 pub(super) fn read(location: &Location) -> Vec<ResumePoint> {
     match read_note(location) {
         Ok(resume_points) => resume_points.unwrap_or_default(),
-        Err(error) if error.is_missing() => Vec::new(),
         Err(error) => {
             tracing::debug!("the ends of day files are looked for anew: {error}");
             Vec::new()
@@ -151,14 +156,9 @@ pub(super) fn read(location: &Location) -> Vec<ResumePoint> {
 }
 
 fn read_note(location: &Location) -> Result<Option<Vec<ResumePoint>>, FileError> {
-    use std::io::Read;
-
-    let path = location.state_file(FILE);
-    let mut text = String::new();
-    open_for_reading(&path)?
-        .take(LARGEST_NOTE)
-        .read_to_string(&mut text)
-        .map_err(|cause| FileError::io("read", &path, cause))?;
+    let Some(text) = location.state(FILE).read_text(LARGEST_NOTE)? else {
+        return Ok(None);
+    };
     let note: Option<Note> = serde_json::from_str(&text).ok();
     let believed =
         note.filter(|note| note.version == VERSION && check(&note.resume_points) == Some(note.check.clone()));

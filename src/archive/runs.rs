@@ -2,18 +2,21 @@
 //!
 //! Nothing is lost with this state: without it the next run reconciles, and late records are measured less closely.
 
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Archive;
 use super::durable_appender::WriteError;
-use super::storage::{FileError, open_for_reading};
+use super::state_file::StateFile;
+use crate::fs::FileError;
 
 /// More than the file ever holds; a longer one is damaged.
 const LARGEST_FILE: u64 = 1 << 20;
+
+/// The name of the file behind the stream's base name.
+const FILE: &str = "runs.json";
 
 /// How many runs are remembered; of more, every second one of the older half is merged into the one after it.
 const MOST_RUNS: usize = 256;
@@ -52,7 +55,7 @@ impl Runs {
             self.reconciled = Some(run.at);
         }
         // Runs of a clock that was ahead of this one say nothing that can be relied on.
-        self.runs.retain(|run| run.at < run.at);
+        self.runs.retain(|earlier| earlier.at < run.at);
         self.runs.push(run);
         // What an earlier run covered, and this one does too, this one covered last.
         while let [.., before, newest] = self.runs[..]
@@ -88,10 +91,8 @@ impl Runs {
 impl Archive {
     /// The runs before this one. A state file that is missing or damaged is an empty one.
     pub fn runs(&self) -> Runs {
-        let path = self.location.state_file("runs.json");
-        match read(&path) {
+        match read(&self.location.state(FILE)) {
             Ok(runs) => runs,
-            Err(error) if error.is_missing() => Runs::default(),
             Err(error) => {
                 tracing::warn!("{error}: going on without it, which loses nothing");
                 Runs::default()
@@ -110,14 +111,11 @@ impl Archive {
     }
 }
 
-fn read(path: &Path) -> Result<Runs, FileError> {
-    let mut text = String::new();
-    let reading = |cause| FileError::io("read", path, cause);
-    open_for_reading(path)?
-        .take(LARGEST_FILE)
-        .read_to_string(&mut text)
-        .map_err(reading)?;
-    serde_json::from_str(&text).map_err(|error| reading(io::Error::from(error)))
+fn read(file: &StateFile) -> Result<Runs, FileError> {
+    let Some(text) = file.read_text(LARGEST_FILE)? else {
+        return Ok(Runs::default());
+    };
+    serde_json::from_str(&text).map_err(|error| FileError::io("read", file.path(), io::Error::from(error)))
 }
 
 fn write_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::fs;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::day_file::DayFile;
 use super::lines::{Line, Lines};
-use super::location::DayFile;
-use super::storage::{FileError, open_for_reading};
+use crate::fs::FileError;
 use crate::record::digests::Unhashed;
 use crate::record::{Identified, IdentifyError, Reader};
 
@@ -136,7 +135,7 @@ pub fn verify_day(
     repaired: Option<&HashSet<u64>>,
 ) -> Result<DayReport, FileError> {
     let mut look = Look::new(file.date, repaired);
-    let mut lines = Lines::of(open_for_reading(&file.path)?);
+    let mut lines = Lines::of(file.open()?);
     while let Some(line) = lines.next().map_err(|cause| FileError::io("read", &file.path, cause))? {
         look.at(&line, reader);
     }
@@ -148,7 +147,7 @@ pub fn verify_day(
 
 /// Whether somebody wrote to the file since.
 fn grew(file: &DayFile, bytes: u64) -> bool {
-    fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() > bytes)
+    file.length().is_ok_and(|length| length > bytes)
 }
 
 /// The numbers of the lines in which identities stand first.
@@ -258,8 +257,10 @@ fn read(line: &Line<'_>, reader: &mut Reader) -> Result<Identified, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::storage::Disk;
     use super::*;
     use crate::record::{Sameness, Shape};
+    use std::fs;
 
     const SHAPE: Shape = Shape {
         time: &["at"],
@@ -269,10 +270,11 @@ mod tests {
 
     fn verify(text: &[u8], repaired: &[u64]) -> DayReport {
         let folder = tempfile::tempdir().unwrap();
-        let file = DayFile {
-            date: "2025-06-09".parse().unwrap(),
-            path: folder.path().join("mail_2025-06-09.log"),
-        };
+        let file = DayFile::new(
+            "2025-06-09".parse().unwrap(),
+            folder.path().join("mail_2025-06-09.log"),
+            std::sync::Arc::new(Disk),
+        );
         fs::write(&file.path, text).unwrap();
         verify_day(
             &file,
@@ -375,10 +377,11 @@ mod tests {
     #[test]
     fn a_line_that_grows_while_it_is_read_is_no_torn_line() {
         let folder = tempfile::tempdir().unwrap();
-        let file = DayFile {
-            date: "2025-06-09".parse().unwrap(),
-            path: folder.path().join("mail_2025-06-09.log"),
-        };
+        let file = DayFile::new(
+            "2025-06-09".parse().unwrap(),
+            folder.path().join("mail_2025-06-09.log"),
+            std::sync::Arc::new(Disk),
+        );
         fs::write(&file.path, "{\"id\": 1").unwrap();
         assert!(!grew(&file, 8));
         assert!(grew(&file, 7));

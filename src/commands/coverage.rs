@@ -19,10 +19,10 @@ use serde::Serialize;
 
 use super::archives::Archives;
 use super::{print, print_error, print_json};
-use crate::archive::FileError;
 use crate::cli;
 use crate::config::StreamPlace;
 use crate::coverage::{self, Covered, Gap};
+use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 use crate::run::summary::Exit;
 

@@ -46,7 +46,7 @@ enum DemoError {
     #[error("{0}")]
     Kafka(#[from] MockError),
     #[error("cannot list the day files: {0}")]
-    List(#[from] crate::archive::FileError),
+    List(#[from] crate::fs::FileError),
 }
 
 /// Runs the demo.

@@ -3,16 +3,13 @@
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream `stream` and `records`, how many its day files
 //! hold.
 
-use std::io;
-use std::path::PathBuf;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::archives::Archives;
 use super::{print, print_error, print_json};
-use crate::archive::FileError;
 use crate::cli::Report;
+use crate::fs::FileError;
 use crate::fs::replace;
 use crate::report::{StreamReport, render};
 use crate::run::summary::Exit;
@@ -25,8 +22,8 @@ const FILE_MODE: u32 = 0o640;
 enum ReportError {
     #[error("{stream}: {cause}")]
     Read { stream: &'static str, cause: FileError },
-    #[error("cannot write {}: {source}; check that its folder exists and can be written to", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Write(FileError),
 }
 
 #[derive(Debug, Serialize)]
@@ -66,10 +63,7 @@ fn write(arguments: &Report, archives: &Archives, now: DateTime<Utc>) -> Result<
         })?);
     }
     let page = render(&reports, now);
-    replace(&arguments.html, FILE_MODE, page.as_bytes()).map_err(|source| ReportError::Write {
-        path: arguments.html.clone(),
-        source,
-    })?;
+    replace(&arguments.html, FILE_MODE, page.as_bytes()).map_err(ReportError::Write)?;
     let shown = reports.iter().map(|report| Shown {
         stream: report.name,
         records: report.survey.records(),

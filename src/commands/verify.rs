@@ -20,9 +20,10 @@ use serde::Serialize;
 
 use super::archives::Archives;
 use super::{print, print_error, print_json, takes_colours};
-use crate::archive::{DayFile, DayReport, FileError, Noted, verify_day};
+use crate::archive::{DayFile, DayReport, Noted, verify_day};
 use crate::cli;
 use crate::config::StreamPlace;
+use crate::fs::FileError;
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Colour, Table, left, right, size};
 use crate::record::Reader;

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Covered;
-use crate::archive::{FileError, Location};
+use crate::archive::Location;
+use crate::fs::FileError;
 use crate::source::Retention;
 use crate::window::{Window, floor_to_millisecond};
 
@@ -140,7 +141,7 @@ impl Entry {
 /// # Errors
 /// If the journal cannot be read; a missing one has no line.
 pub fn newest(location: &Location) -> Result<Option<Entry>, FileError> {
-    location.newest_state_line(JOURNAL, Entry::read)
+    location.state(JOURNAL).newest_line(Entry::read)
 }
 
 #[cfg(test)]

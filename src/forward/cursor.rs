@@ -3,19 +3,17 @@
 //! A position stands just after a newline, and never ahead of what the sink has confirmed.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{DayFile, FileError, Location, side_file};
+use crate::archive::{DayFile, Location, StateFile};
+use crate::fs::FileError;
 
 /// The form of the cursor file. Another form is refused, so that an older program does not repeat everything.
 const VERSION: u32 = 1;
-
-/// How much of a file is read at once to find its last newline, in bytes.
-const CHUNK: u64 = 64 << 10;
 
 /// Positions in day files, in bytes from their starts; a file that is not among them is at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +63,7 @@ impl Positions {
     /// # Errors
     /// A file cannot be read.
     pub fn at_the_ends(files: &[DayFile]) -> Result<Self, FileError> {
-        let ends = files.iter().map(|file| Ok((file.date, end_of_lines(file)?)));
+        let ends = files.iter().map(|file| Ok((file.date, file.end_of_lines()?)));
         Ok(Self(ends.collect::<Result<_, FileError>>()?))
     }
 
@@ -80,7 +78,7 @@ impl Positions {
         let mut is_repaired = false;
         for file in files {
             let position = self.of(file.date);
-            if position > 0 && !is_after_newline(file, position)? {
+            if position > 0 && !file.is_line_end(position)? {
                 self.set(file.date, 0);
                 is_repaired = true;
                 tracing::warn!(
@@ -101,41 +99,11 @@ impl FromIterator<(NaiveDate, u64)> for Positions {
     }
 }
 
-fn is_after_newline(file: &DayFile, position: u64) -> Result<bool, FileError> {
-    let failed = |cause| FileError::io("read", &file.path, cause);
-    let mut last = [0];
-    let mut open = file.open()?;
-    if position > open.metadata().map_err(failed)?.len() {
-        return Ok(false);
-    }
-    open.seek(SeekFrom::Start(position - 1)).map_err(failed)?;
-    open.read_exact(&mut last).map_err(failed)?;
-    Ok(last == *b"\n")
-}
-
-fn end_of_lines(file: &DayFile) -> Result<u64, FileError> {
-    let failed = |cause| FileError::io("read", &file.path, cause);
-    let mut open = file.open()?;
-    let mut end = open.seek(SeekFrom::End(0)).map_err(failed)?;
-    let mut chunk = Vec::new();
-    while end > 0 {
-        let start = end.saturating_sub(CHUNK);
-        chunk.resize((end - start) as usize, 0);
-        open.seek(SeekFrom::Start(start)).map_err(failed)?;
-        open.read_exact(&mut chunk).map_err(failed)?;
-        if let Some(at) = memchr::memrchr(b'\n', &chunk) {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
 /// The file `.trailkeeper/<base>.<sink>.json`.
 #[derive(Debug)]
 pub struct CursorFile {
-    path: PathBuf,
-    previous: PathBuf,
+    file: StateFile,
+    previous: StateFile,
     stream: &'static str,
     sink: &'static str,
 }
@@ -197,8 +165,8 @@ impl CursorFile {
     /// The file of a stream's cursor for one sink.
     pub fn new(location: &Location, stream: &'static str, sink: &'static str) -> Self {
         Self {
-            path: location.state_file(&format!("{sink}.json")),
-            previous: location.state_file(&format!("{sink}.previous.json")),
+            file: location.state(&format!("{sink}.json")),
+            previous: location.state(&format!("{sink}.previous.json")),
             stream,
             sink,
         }
@@ -206,7 +174,7 @@ impl CursorFile {
 
     /// Where it stands.
     pub fn path(&self) -> &std::path::Path {
-        &self.path
+        self.file.path()
     }
 
     /// Reads the cursor.
@@ -215,7 +183,7 @@ impl CursorFile {
     /// The file cannot be read, or belongs to a newer program. A damaged one is no error.
     pub fn load(&self) -> Result<Stored, CursorError> {
         let before = |content| self.parse(content).ok().flatten();
-        match (side_file::read(&self.path)?, side_file::read(&self.previous)?) {
+        match (self.file.read()?, self.previous.read()?) {
             (None, None) => Ok(Stored::Nothing),
             // A crash between the two renames of the last change.
             (None, Some(previous)) => self.judge(&previous, || None),
@@ -229,7 +197,7 @@ impl CursorFile {
             Ok(None) => "it is the cursor of another stream or sink".to_owned(),
             Err(CursorFormatError::Newer(version)) => {
                 return Err(CursorError::Newer {
-                    path: self.path.clone(),
+                    path: self.path().to_owned(),
                     version,
                 });
             }
@@ -272,9 +240,9 @@ impl CursorFile {
             days: &state.positions,
         };
         let mut json = serde_json::to_vec(&content)
-            .map_err(|error| FileError::io("write to", &self.path, io::Error::other(error)))?;
+            .map_err(|error| FileError::io("write to", self.path(), io::Error::other(error)))?;
         json.push(b'\n');
-        Ok(side_file::replace(&self.path, &self.previous, &json)?)
+        Ok(self.file.replace_keeping(&self.previous, &json)?)
     }
 }
 
@@ -411,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_file_is_behind_its_last_newline() {
-        let long = format!("{{}}\n{}", "x".repeat(3 * CHUNK as usize));
+        let long = format!("{{}}\n{}", "x".repeat(200_000));
         let catalog = Catalog::with(&[
             ("2025-06-07", ""),
             ("2025-06-08", "half"),

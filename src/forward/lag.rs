@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::cursor::{CursorError, CursorFile, Positions, Stored};
 use super::tail::Tail;
 use super::target::SINKS;
-use crate::archive::{DayFile, FileError, Location};
+use crate::archive::{DayFile, Location};
+use crate::fs::FileError;
 use crate::record::{Reader, Shape};
 
 /// How far a forwarder has got with a stream. The fields are those of `trailkeeper status --json`.

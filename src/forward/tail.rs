@@ -1,22 +1,18 @@
 //! Complete lines past a position in every day file, oldest file first.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::batch::{Batch, Line};
 use super::cursor::Positions;
-use crate::archive::{DayFile, FileError, Location};
+use crate::archive::{DayFile, Location, ReadRange};
+use crate::fs::FileError;
 use crate::record::{Reader, Shape};
 
 /// How much is read for one batch, in bytes; only a longer line makes it larger.
 const BATCH: usize = 1 << 20;
-
-/// A longer line, in bytes, is passed over as the archive does: it is no record of ours.
-const LONGEST_LINE: usize = 128 << 20;
 
 /// Reads the lines of a stream that are past a cursor, pass by pass over its day files.
 #[derive(Debug)]
@@ -132,23 +128,13 @@ impl Tail {
     /// A file cannot be read.
     pub fn count_behind(&self, from: &Positions) -> Result<u64, FileError> {
         let mut lines = 0;
-        let mut chunk = vec![0; 256 << 10];
         for file in self.files()? {
-            let failed = |cause| FileError::io("read", &file.path, cause);
             let position = from.of(file.date);
             // Hundreds of old files behind which nothing waits need not be opened.
             if file.length()? <= position {
                 continue;
             }
-            let mut open = file.open()?;
-            open.seek(SeekFrom::Start(position)).map_err(failed)?;
-            loop {
-                let read = open.read(&mut chunk).map_err(failed)?;
-                if read == 0 {
-                    break;
-                }
-                lines += memchr::memchr_iter(b'\n', &chunk[..read]).count() as u64;
-            }
+            lines += file.count_lines_from(position)?;
         }
         Ok(lines)
     }
@@ -164,31 +150,21 @@ impl Tail {
 
     /// Reads complete lines of a file into the batch; gives the position behind them.
     fn read(&mut self, file: &DayFile, from: u64, room: usize, batch: &mut Batch) -> Result<u64, FileError> {
-        let failed = |cause| FileError::io("read", &file.path, cause);
-        let mut open = file.open()?;
-        let length = open.metadata().map_err(failed)?.len();
-        if length <= from {
-            return Ok(from);
-        }
-        batch.text.reserve(room.min((length - from) as usize));
-        open.seek(SeekFrom::Start(from)).map_err(failed)?;
         let start = batch.text.len();
-        let lines = read_lines(&mut open, &mut batch.text, room).map_err(failed)?;
         // A cursor must not pass what a power cut can still take back.
-        if from + (batch.text.len() - start) as u64 > self.synced.of(file.date) {
-            let length = open.metadata().map_err(failed)?.len();
-            let synced = open.sync_data();
-            synced.map_err(|cause| FileError::io("sync", &file.path, cause))?;
-            self.synced.set(file.date, length);
-        }
-        match lines {
-            Lines::Whole => self.take_apart(file.date, from, start, batch),
-            Lines::TooLong(bytes) => {
+        let synced = self.synced.of(file.date);
+        let (read, synced) = file.read_whole_lines(from, room, synced, &mut batch.text)?;
+        self.synced.set(file.date, synced);
+        match read {
+            ReadRange::Whole => {
+                self.take_apart(file.date, from, start, batch);
+                Ok(from + (batch.text.len() - start) as u64)
+            }
+            ReadRange::TooLong(bytes) => {
                 batch.skipped += 1;
-                return Ok(from + bytes);
+                Ok(from + bytes)
             }
         }
-        Ok(from + (batch.text.len() - start) as u64)
     }
 
     fn take_apart(&mut self, day: NaiveDate, from: u64, start: usize, batch: &mut Batch) {
@@ -212,53 +188,6 @@ impl Tail {
                 });
             }
         }
-    }
-}
-
-/// What was read of a file.
-enum Lines {
-    /// Whole lines, or none if the file ends with a torn line.
-    Whole,
-    /// A line of so many bytes, newline included, that was not kept.
-    TooLong(u64),
-}
-
-/// Appends complete lines to `text`: about `room` bytes, but at least one line where there is one.
-fn read_lines(file: &mut File, text: &mut Vec<u8>, room: usize) -> io::Result<Lines> {
-    let start = text.len();
-    let mut room = room;
-    loop {
-        let before = text.len();
-        let read = file.by_ref().take(room as u64).read_to_end(text)?;
-        if let Some(last) = memchr::memrchr(b'\n', &text[before..]) {
-            text.truncate(before + last + 1);
-            return Ok(Lines::Whole);
-        }
-        if read < room {
-            text.truncate(start);
-            return Ok(Lines::Whole);
-        }
-        if text.len() - start > LONGEST_LINE {
-            let kept = (text.len() - start) as u64;
-            text.truncate(start);
-            return skip_line(file, kept);
-        }
-        room = text.len() - start;
-    }
-}
-
-/// Passes over the rest of a line, `passed` bytes of which are behind already.
-fn skip_line(file: &mut File, mut passed: u64) -> io::Result<Lines> {
-    let mut chunk = vec![0; BATCH];
-    loop {
-        let read = file.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(Lines::Whole);
-        }
-        if let Some(newline) = memchr::memchr(b'\n', &chunk[..read]) {
-            return Ok(Lines::TooLong(passed + newline as u64 + 1));
-        }
-        passed += read as u64;
     }
 }
 

@@ -16,6 +16,7 @@ use super::sink::{BatchAck, Sink, SinkError};
 use super::stdout::Output;
 use super::undelivered::Undelivered;
 use crate::archive::Location;
+use crate::archive::faulty::{Fault, Faulty};
 use crate::output::progress::Progress;
 use crate::process::shutdown;
 use crate::record::{Sameness, Shape};
@@ -31,13 +32,15 @@ const DAYS: [&str; 3] = ["2025-06-09", "2025-06-10", "2025-06-11"];
 struct Catalog {
     folder: TempDir,
     location: Location,
+    disk: Faulty,
 }
 
 impl Catalog {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location::new(folder.path(), "tfc", "log").unwrap();
-        Self { folder, location }
+        let disk = Faulty::default();
+        let location = Location::new(folder.path(), "tfc", "log").unwrap().on(disk.clone());
+        Self { folder, location, disk }
     }
 
     fn append(&self, day: &str, text: &str) {
@@ -65,10 +68,14 @@ impl Catalog {
         }
     }
 
-    fn open(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarder {
+    fn try_open(&self, begin: StartPosition, sink: impl Sink + 'static) -> Result<Forwarder, ForwardError> {
         let (_, shutdown) = shutdown::channel();
         let progress = Progress::hidden().forward("tfc", "kafka");
-        Forwarder::open(self.job(begin), Box::new(sink), progress, shutdown).unwrap()
+        Forwarder::open(self.job(begin), Box::new(sink), progress, shutdown)
+    }
+
+    fn open(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarder {
+        self.try_open(begin, sink).unwrap()
     }
 
     fn forward(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarded {
@@ -88,6 +95,7 @@ impl Catalog {
     fn stored(&self) -> Positions {
         match CursorFile::new(&self.location, "tfc", "kafka").load().unwrap() {
             Stored::Cursor(state) => state.positions,
+            Stored::Nothing => Positions::default(),
             other => panic!("{other:?}"),
         }
     }
@@ -412,8 +420,28 @@ fn standard_output_gets_the_lines_themselves_and_a_closed_pipe_is_no_failure() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Add { day: usize, lines: usize, junk: bool },
+    Add {
+        day: usize,
+        lines: usize,
+        junk: bool,
+    },
     Run(Vec<Act>),
+    /// The disk fails at the next operation but so many, of those that write or of those that read.
+    Break {
+        after: u64,
+        fault: Fault,
+        is_reading: bool,
+    },
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        (0usize..90).prop_map(Fault::Short),
+        Just(Fault::Interrupted),
+        Just(Fault::Full(0)),
+        Just(Fault::Broken(0)),
+        Just(Fault::Killed(0)),
+    ]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -424,18 +452,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (0..3usize, 0..40usize, any::<bool>()).prop_map(|(day, lines, junk)| Step::Add { day, lines, junk }),
         2 => prop::collection::vec(act, 0..4).prop_map(Step::Run),
+        2 => (0u64..30, fault(), any::<bool>())
+            .prop_map(|(after, fault, is_reading)| Step::Break { after, fault, is_reading }),
     ];
     prop::collection::vec(step, 0..20)
 }
 
 proptest! {
-    /// Lines are added to any day, runs fail at any line, with and without lost acknowledgements.
+    /// Lines are added to any day; runs fail at any line, with and without lost acknowledgements, and the disk at any
+    /// operation.
     #[test]
     fn no_line_is_lost_the_order_is_kept_and_the_cursor_is_never_ahead(steps in steps(), batch in 1usize..3000) {
         let (catalog, world) = (Catalog::new(), World::default());
         let mut added: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut number = 0;
-        for step in steps.into_iter().chain([Step::Run(Vec::new())]) {
+        for step in steps.into_iter().chain([Step::Run(Vec::new()), Step::Run(Vec::new())]) {
             match step {
                 Step::Add { day, lines, junk } => {
                     for _ in 0..lines {
@@ -447,8 +478,14 @@ proptest! {
                         catalog.append(DAYS[day], "{\"repaired\n");
                     }
                 }
+                Step::Break { after, fault, is_reading: true } => catalog.disk.arm_reading(after, fault),
+                Step::Break { after, fault, is_reading: false } => catalog.disk.arm(after, fault),
                 Step::Run(script) => {
-                    catalog.open(StartPosition::Start, world.sink(&script)).with_batches_of(batch).run(|| false);
+                    let opened = catalog.try_open(StartPosition::Start, world.sink(&script));
+                    if let Ok(forwarder) = opened {
+                        forwarder.with_batches_of(batch).run(|| false);
+                    }
+                    catalog.disk.restart();
                     let confirmed = world.0.lock().unwrap().confirmed.clone();
                     for (day, position) in catalog.stored().iter() {
                         prop_assert!(position <= confirmed.of(day), "{day}: {position} is ahead");

@@ -1,20 +1,19 @@
 //! Lines that a sink will never take: `.trailkeeper/<base>.undelivered.jsonl`, with the reason.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde_json::Value;
 
 use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
-use crate::archive::{WriteError, side_file};
+use crate::archive::{StateFile, WriteError};
 
 /// The file, a JSON object in each line:
 /// `{"noted_at": "…Z", "sink": "kafka", "reason": "…", "file": "…", "offset": 4711, "dedup_id": "…", "record": …}`.
 #[derive(Debug)]
 pub struct Undelivered {
-    path: PathBuf,
+    file: StateFile,
     sink: &'static str,
     envelope: Envelope,
     now: DateTime<Utc>,
@@ -25,7 +24,7 @@ impl Undelivered {
     /// The file of a stream; `now` is when the run began.
     pub fn new(envelope: Envelope, sink: &'static str, now: DateTime<Utc>) -> Self {
         Self {
-            path: envelope.location.state_file("undelivered.jsonl"),
+            file: envelope.location.state("undelivered.jsonl"),
             sink,
             envelope,
             now,
@@ -55,7 +54,7 @@ impl Undelivered {
             line.offset,
             quoted(&message.dedup_id),
         );
-        side_file::append_line(&self.path, note)?;
+        self.file.append_line(&note)?;
         self.noted.insert((line.day, line.offset));
         tracing::warn!(
             sink = self.sink,
@@ -63,7 +62,7 @@ impl Undelivered {
             offset = line.offset,
             bytes = batch.bytes(line).len(),
             "a line cannot be delivered and was put into {}: {reason}",
-            self.path.display()
+            self.file.path().display()
         );
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use super::Metrics;
-use crate::fs::replace;
+use crate::fs::{FileError, replace};
 
 /// Others read the file: node_exporter is another user.
 const FILE_MODE: u32 = 0o644;
@@ -25,12 +25,8 @@ pub struct Exporter {
 
 /// The file of `--metrics-file` cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {doing} {}, given by --metrics-file: {source}; check that its folder exists and can be written to", path.display())]
-pub struct MetricsFileError {
-    doing: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
+#[error("--metrics-file: {0}")]
+pub struct MetricsFileError(#[from] FileError);
 
 impl Exporter {
     /// Goes on from what the file holds, and writes it for the first time, so that a file which cannot be written is
@@ -68,11 +64,7 @@ impl Exporter {
 
     fn write(&self) -> Result<(), MetricsFileError> {
         let Some(path) = &self.file else { return Ok(()) };
-        replace(path, FILE_MODE, self.text.borrow().as_bytes()).map_err(|source| MetricsFileError {
-            doing: "write",
-            path: path.clone(),
-            source,
-        })
+        Ok(replace(path, FILE_MODE, self.text.borrow().as_bytes())?)
     }
 }
 
@@ -82,11 +74,7 @@ fn read(path: &Path) -> Result<String, MetricsFileError> {
     match File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes)) {
         Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(source) => Err(MetricsFileError {
-            doing: "read",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(cause) => Err(FileError::io("read", path, cause).into()),
     }
 }
 
@@ -123,7 +111,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("cannot write ") && error.contains("--metrics-file"),
+            error.starts_with("--metrics-file: cannot replace ") && error.contains("trailkeeper.prom"),
             "{error}"
         );
     }

@@ -8,9 +8,10 @@ mod survey;
 
 use chrono::{DateTime, Utc};
 
-use crate::archive::{FileError, Location};
+use crate::archive::Location;
 use crate::coverage::{self, Entry, Gap};
 use crate::forward::lag::{Lag, lags};
+use crate::fs::FileError;
 use crate::source::Kind;
 
 pub use page::render;

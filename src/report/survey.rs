@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike, Utc};
 
-use crate::archive::{FileError, Location};
+use crate::archive::Location;
+use crate::fs::FileError;
 use crate::json::{Found, KeyPath, Scanner};
 use crate::source::Kind;
 

@@ -58,7 +58,7 @@ impl Journal {
         let Some(lock) = &self.lock else { return Ok(()) };
         let entry = self.entry(now, collected);
         match entry.to_line() {
-            Ok(line) => lock.append_line(JOURNAL, &line),
+            Ok(line) => lock.location().state(JOURNAL).append_line(&line),
             Err(error) => {
                 tracing::error!("the coverage journal goes without this run: {error}");
                 Ok(())

@@ -9,7 +9,7 @@ use tracing::Span;
 
 use super::journal::Journal;
 use super::writer::{Desk, Filing};
-use crate::archive::{Appended, Archive, Batch, CompletedRun, Dedup, FileError, Lock, Runs, WriteError};
+use crate::archive::{Appended, Archive, Batch, CompletedRun, Dedup, Lock, Runs, WriteError};
 use crate::config::{Limits, StreamSettings};
 use crate::coverage::Closed;
 use crate::fetch::host::Hosts;
@@ -17,6 +17,7 @@ use crate::fetch::plan::{TIME_TO_DISK, WalkPlan};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{FetchError, Fetcher, RequestCounts};
 use crate::forward::{AppendNotifier, Forwarded};
+use crate::fs::FileError;
 use crate::http::Http;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::RetryPolicy;

@@ -34,7 +34,13 @@ impl Catalog {
     /// An archive that notes the ends of files of any size.
     fn open_for(&self, sameness: Sameness) -> Archive {
         let shape = Shape { sameness, ..SHAPE };
-        let mut archive = Archive::new(self.location.clone(), Box::new(self.disk.clone()), None, shape, 0o640);
+        let mut archive = Archive::new(
+            self.location.clone().on(self.disk.clone()),
+            Arc::new(self.disk.clone()),
+            None,
+            shape,
+            0o640,
+        );
         archive.repair(now()).unwrap();
         archive.worthwhile = 1;
         archive

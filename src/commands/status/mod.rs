@@ -25,9 +25,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::archives::Archives;
 use super::{print, print_error, print_json, takes_colours};
-use crate::archive::FileError;
 use crate::cli;
 use crate::forward::Lag;
+use crate::fs::FileError;
 pub mod stream_status;
 
 use crate::output::table::{Cell, Colour, Table, age, left, right, size, to_the_second};

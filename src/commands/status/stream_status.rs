@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::archive::{Archive, DayCount, FileError, Holder, Location, Lock, Noted, count_days};
+use crate::archive::{Archive, DayCount, Holder, Location, Lock, Noted, count_days};
 use crate::coverage::{self, End, Entry};
 use crate::forward::lag::{Lag, lags};
+use crate::fs::FileError;
 use crate::output::table::rfc3339;
 use crate::source::Kind;
 
@@ -360,7 +361,9 @@ mod tests {
             adjust(&mut entry);
             entry.add_up(tfc().retention);
             self.lock
-                .append_line(coverage::JOURNAL, &entry.to_line().unwrap())
+                .location()
+                .state(coverage::JOURNAL)
+                .append_line(&entry.to_line().unwrap())
                 .unwrap();
         }
 
@@ -406,10 +409,17 @@ mod tests {
             &("{\"id\": 1\n".to_owned() + &record(3, "2026-11-20T11:30:00Z")),
         );
         let note = r#"{"noted_at": "2026-11-20T00:00:00Z", "reason": "torn line, repaired", "file": "tfc_2026-11-20.log", "offset": 0, "fragment": "{"}"#;
-        catalog.lock.append_line("rejected.jsonl", note).unwrap();
         catalog
             .lock
-            .append_line("rejected.jsonl", r#"{"noted_at": "x", "reason": "odd", "record": {}}"#)
+            .location()
+            .state("rejected.jsonl")
+            .append_line(note)
+            .unwrap();
+        catalog
+            .lock
+            .location()
+            .state("rejected.jsonl")
+            .append_line(r#"{"noted_at": "x", "reason": "odd", "record": {}}"#)
             .unwrap();
         let status = catalog.status(None);
         assert_eq!((status.records.all, status.repaired, status.rejected), (1, 1, 1));

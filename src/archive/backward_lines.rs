@@ -1,0 +1,169 @@
+//! The lines of a file from its end to its start, in bounded memory: the one place that looks for a last newline.
+
+use std::io::{self, Read, Seek};
+
+use super::lines::{MAX_LINE, read_at};
+
+/// How much is read first, in bytes; each further read doubles what is held of a line.
+const FIRST_READ: u64 = 16 << 10;
+
+/// Walks back through a file, line by line.
+pub(super) struct BackwardLines<'a, F: ?Sized> {
+    file: &'a mut F,
+    first_read: u64,
+    /// Where in the file `held` begins.
+    start: u64,
+    /// Where the walk has come to: the end of what is still to be given.
+    end: u64,
+    /// The bytes from `start` to `end`, unless they are more than a line may have: then nothing is held of that line.
+    held: Vec<u8>,
+}
+
+/// A line, or what stands behind the last newline.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BackwardLine {
+    /// Of its first byte in the file.
+    pub(super) offset: u64,
+    /// Without a newline; empty if it is longer than a line may be.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl<'a, F: Read + Seek + ?Sized> BackwardLines<'a, F> {
+    /// Walks back from `end`, in bytes from the start of the file.
+    pub(super) fn before(file: &'a mut F, end: u64) -> Self {
+        Self::with_first_read(file, end, FIRST_READ)
+    }
+
+    pub(super) fn with_first_read(file: &'a mut F, end: u64, first_read: u64) -> Self {
+        Self {
+            file,
+            first_read,
+            start: end,
+            end,
+            held: Vec::new(),
+        }
+    }
+
+    /// What stands between the last newline and where the walk began: a line that is not complete, or nothing.
+    pub(super) fn unended(&mut self) -> io::Result<BackwardLine> {
+        let offset = self.line_start()?;
+        Ok(self.take_from(offset))
+    }
+
+    /// The line before what was given last; `None` at the start of the file.
+    ///
+    /// Called after [`BackwardLines::unended`], or where the walk began just behind a newline.
+    pub(super) fn next_line(&mut self) -> io::Result<Option<BackwardLine>> {
+        if self.end == 0 {
+            return Ok(None);
+        }
+        if self.held.is_empty() {
+            self.extend()?;
+        }
+        // Its newline.
+        self.end -= 1;
+        self.held.pop();
+        let offset = self.line_start()?;
+        Ok(Some(self.take_from(offset)))
+    }
+
+    /// Where the last line before `end` begins: just behind the newline before it, or at the start of the file.
+    fn line_start(&mut self) -> io::Result<u64> {
+        let mut unsearched = self.held.len();
+        loop {
+            if let Some(newline) = memchr::memrchr(b'\n', &self.held[..unsearched.min(self.held.len())]) {
+                return Ok(self.start + newline as u64 + 1);
+            }
+            if self.start == 0 {
+                return Ok(0);
+            }
+            unsearched = self.extend()?;
+        }
+    }
+
+    /// Reads more in front of what is held; gives how much that was.
+    fn extend(&mut self) -> io::Result<usize> {
+        if self.held.len() as u64 > MAX_LINE {
+            self.held.clear();
+        }
+        let length = self.first_read.max(self.held.len() as u64).min(self.start);
+        let mut bytes = vec![0; length as usize];
+        self.start -= length;
+        read_at(self.file, self.start, &mut bytes)?;
+        bytes.append(&mut self.held);
+        self.held = bytes;
+        Ok(length as usize)
+    }
+
+    /// Gives what is held from an offset on, and goes there.
+    fn take_from(&mut self, offset: u64) -> BackwardLine {
+        let length = self.end - offset;
+        let mut bytes = self.held.split_off(self.held.len().min((offset - self.start) as usize));
+        // Of a line that is too long only a part was held.
+        if length > MAX_LINE || bytes.len() as u64 != length {
+            bytes.clear();
+        }
+        self.end = offset;
+        BackwardLine { offset, bytes }
+    }
+}
+
+/// Where the last whole line before `end` ends: just behind its newline; 0 where there is none.
+pub(super) fn end_of_last_line<F: Read + Seek + ?Sized>(file: &mut F, end: u64) -> io::Result<u64> {
+    Ok(BackwardLines::before(file, end).unended()?.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn from_its_end_a_file_has_the_lines_that_it_has_from_its_start(
+            text in "[ab\n]{0,60}",
+            end in 0_usize..61,
+            first_read in 1_u64..9,
+        ) {
+            let end = end.min(text.len());
+            let mut file = Cursor::new(text.as_bytes());
+            let mut lines = BackwardLines::with_first_read(&mut file, end as u64, first_read);
+            let mut expected: Vec<(u64, &str)> = Vec::new();
+            let mut offset = 0;
+            for line in text[..end].split('\n') {
+                expected.push((offset, line));
+                offset += line.len() as u64 + 1;
+            }
+            let mut found = vec![lines.unended().unwrap()];
+            while let Some(line) = lines.next_line().unwrap() {
+                found.push(line);
+            }
+            found.reverse();
+            let found: Vec<_> =
+                found.iter().map(|line| (line.offset, std::str::from_utf8(&line.bytes).unwrap())).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_line_that_no_record_can_have_is_passed_over_in_bounded_memory() {
+        let mut file = tempfile::tempfile().unwrap();
+        // Sparse: it takes no room on the disk.
+        let length = 3 * MAX_LINE;
+        std::io::Write::write_all(&mut file, b"whole\n").unwrap();
+        file.set_len(length).unwrap();
+        let mut lines = BackwardLines::before(&mut file, length);
+        let torn = lines.unended().unwrap();
+        assert_eq!((torn.offset, torn.bytes.len()), (6, 0));
+        assert!(lines.held.capacity() as u64 <= 4 * MAX_LINE);
+        let whole = BackwardLine {
+            offset: 0,
+            bytes: b"whole".to_vec(),
+        };
+        assert_eq!(lines.next_line().unwrap(), Some(whole));
+        assert_eq!(lines.next_line().unwrap(), None);
+    }
+}

@@ -1,0 +1,205 @@
+//! The files beside the day files, in `.trailkeeper/`: replaced whole or appended to, and on disk when it is said.
+
+use std::fmt;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::backward_lines::BackwardLines;
+use super::durable_appender::{DurableAppender, WriteError};
+use super::location::Location;
+use super::storage::{STATE_FILE_MODE, Storage, StoredFile};
+use crate::fs::{FileError, make_folder};
+
+/// The state file `<base>.<what>` of a stream, on the disk of its location.
+#[derive(Clone)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    storage: Arc<dyn Storage>,
+}
+
+impl Location {
+    /// The state file `<base>.<what>` of the stream.
+    pub(crate) fn state(&self, what: &str) -> StateFile {
+        StateFile {
+            path: self.state_file(what),
+            storage: Arc::clone(self.storage()),
+        }
+    }
+}
+
+impl StateFile {
+    /// Where it stands.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its content; `None` where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no regular file.
+    pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, FileError> {
+        let Some(mut file) = self.open()? else { return Ok(None) };
+        let mut content = Vec::new();
+        let read = file.read_to_end(&mut content);
+        read.map_err(|cause| FileError::io("read", &self.path, cause))?;
+        Ok(Some(content))
+    }
+
+    /// The same as text, of which no more than `most` bytes are read; what is not UTF-8 is an empty text.
+    ///
+    /// # Errors
+    /// Those of [`StateFile::read`].
+    pub(super) fn read_text(&self, most: u64) -> Result<Option<String>, FileError> {
+        let Some(file) = self.open()? else { return Ok(None) };
+        let mut content = Vec::new();
+        let read = file.take(most).read_to_end(&mut content);
+        read.map_err(|cause| FileError::io("read", &self.path, cause))?;
+        Ok(Some(String::from_utf8(content).unwrap_or_default()))
+    }
+
+    /// Opens it for reading; `None` where it is missing.
+    pub(super) fn open(&self) -> Result<Option<Box<dyn StoredFile>>, FileError> {
+        match self.storage.read(&self.path) {
+            Err(error) if error.is_missing() => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    /// Puts `content` in its place. The state folder must exist: a command that only reads makes none.
+    ///
+    /// # Errors
+    /// It cannot be written; the old one is then still there.
+    pub(super) fn replace(&self, content: &[u8]) -> Result<(), FileError> {
+        self.storage.replace(&self.path, content)
+    }
+
+    /// The same, and what stood there is kept under `previous`: a crash leaves at least one of the two, whole. The state
+    /// folder is made where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be written; then the file, or the one under `previous`, is as it was.
+    pub(crate) fn replace_keeping(&self, previous: &Self, content: &[u8]) -> Result<(), FileError> {
+        self.make_folder()?;
+        self.storage.replace_keeping(&self.path, &previous.path, content)
+    }
+
+    /// Appends a line, given without its newline; it is on disk when this returns. A torn line that a crash left at the
+    /// end of the file is terminated first.
+    ///
+    /// # Errors
+    /// The file cannot be opened, written or synced.
+    pub(crate) fn append_line(&self, line: &str) -> Result<(), WriteError> {
+        debug_assert!(!line.contains('\n'), "a line is one line");
+        self.make_folder()?;
+        // An appender of its own: an error with the day files must not keep what is said about it from being noted.
+        let mut appender = DurableAppender::new(Arc::clone(&self.storage));
+        appender.append(&self.path, STATE_FILE_MODE, [format!("{line}\n")])?;
+        Ok(())
+    }
+
+    /// The newest whole line that `read` makes something of. Only as much of the file is read as that takes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn newest_line<T>(&self, mut read: impl FnMut(&str) -> Option<T>) -> Result<Option<T>, FileError> {
+        let failed = |cause| FileError::io("read", &self.path, cause);
+        let Some(mut file) = self.open()? else { return Ok(None) };
+        let end = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        let mut lines = BackwardLines::before(file.as_mut(), end);
+        lines.unended().map_err(failed)?;
+        while let Some(line) = lines.next_line().map_err(failed)? {
+            if let Some(found) = str::from_utf8(&line.bytes).ok().and_then(&mut read) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn make_folder(&self) -> Result<(), FileError> {
+        make_folder(crate::fs::folder_of(&self.path))
+    }
+}
+
+impl fmt::Debug for StateFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StateFile").field(&self.path).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn location(folder: &Path) -> Location {
+        Location::new(folder, "mail", "log").unwrap()
+    }
+
+    fn all(file: &StateFile) -> Vec<String> {
+        let mut lines = Vec::new();
+        let note = |line: &str| {
+            lines.insert(0, line.to_owned());
+            None::<()>
+        };
+        file.newest_line(note).unwrap();
+        lines
+    }
+
+    #[test]
+    fn lines_are_appended_and_read_from_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = location(folder.path()).state("notes.jsonl");
+        assert_eq!(all(&file), Vec::<String>::new());
+        for line in ["one", "two", "three"] {
+            file.append_line(line).unwrap();
+        }
+        assert_eq!(all(&file), ["one", "two", "three"]);
+        let newest = |start: &str| file.newest_line(|line| line.starts_with(start).then(|| line.to_owned()));
+        assert_eq!(newest("t").unwrap().as_deref(), Some("three"));
+        assert_eq!(newest("o").unwrap().as_deref(), Some("one"));
+        assert_eq!(newest("x").unwrap(), None);
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_torn_line_counts_for_nothing_and_is_terminated_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = location(folder.path()).state("notes.jsonl");
+        file.append_line("one").unwrap();
+        fs::write(file.path(), "one\ntw").unwrap();
+        assert_eq!(all(&file), ["one"]);
+        file.append_line("three").unwrap();
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), "one\ntw\nthree\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_neither_read_nor_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = location(folder.path()).state("notes.jsonl");
+        let target = folder.path().join("target");
+        fs::write(&target, "secret\n").unwrap();
+        fs::create_dir(folder.path().join(".trailkeeper")).unwrap();
+        std::os::unix::fs::symlink(&target, file.path()).unwrap();
+        assert!(file.append_line("x").is_err());
+        assert!(file.newest_line(|_| None::<()>).is_err());
+        assert!(file.read().is_err());
+        assert_eq!(fs::read_to_string(target).unwrap(), "secret\n");
+    }
+
+    #[test]
+    fn a_replaced_file_leaves_its_last_content_under_the_other_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = location(folder.path());
+        let (file, previous) = (location.state("a"), location.state("a.previous"));
+        assert_eq!(file.read().unwrap(), None);
+        file.replace_keeping(&previous, b"a longer one").unwrap();
+        assert_eq!(previous.read().unwrap(), None);
+        file.replace_keeping(&previous, b"two").unwrap();
+        assert_eq!(file.read().unwrap().unwrap(), b"two");
+        assert_eq!(previous.read().unwrap().unwrap(), b"a longer one");
+        assert_eq!(fs::read_dir(location.state_folder()).unwrap().count(), 2);
+    }
+}
