@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Broken(usize),
     /// The process ends, at a write after so many bytes; nothing works before the next start.
     Killed(usize),
+    /// The program panics.
+    Panic,
 }
 
 /// The disk; clones are the same one.
@@ -148,6 +150,10 @@ impl Faulty {
             Fault::Short(_) | Fault::Interrupted => Verdict::Work,
             Fault::Full(bytes) => Verdict::Partly(bytes, Some(io::ErrorKind::StorageFull.into())),
             Fault::Broken(bytes) => Verdict::Partly(bytes, Some(rustix::io::Errno::IO.into())),
+            Fault::Panic => {
+                drop(state);
+                panic!("a fault of the program")
+            }
             Fault::Killed(bytes) => {
                 state.killed = true;
                 Verdict::Partly(bytes, Some(io::Error::other("killed")))

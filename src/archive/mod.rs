@@ -23,7 +23,6 @@ mod time_index;
 mod durable_appender;
 mod recover;
 mod rejected;
-mod runs;
 mod state_file;
 mod storage;
 mod resume;
@@ -47,7 +46,6 @@ pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use rejected::Noted;
 pub use repair::Repairs;
-pub use runs::{CompletedRun, Runs};
 pub(crate) use state_file::StateFile;
 pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
 

@@ -21,7 +21,7 @@ use super::archives::Archives;
 use super::{print, print_error, print_json};
 use crate::cli;
 use crate::config::StreamPlace;
-use crate::coverage::{self, Covered, Gap};
+use crate::coverage::{self, Covered, Gap, Journal};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 use crate::run::summary::Exit;
@@ -71,7 +71,7 @@ struct ShownGap {
 
 fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<StreamCoverage, FileError> {
     let retention = stream.kind.retention;
-    let newest = coverage::newest(&stream.location)?;
+    let newest = Journal::of(&stream.location).newest()?;
     let (covered, last_complete) = newest.map_or_else(Default::default, |entry| (entry.covered, entry.last_complete));
     let gaps = coverage::gaps(&covered, retention, now)
         .into_iter()

@@ -138,17 +138,16 @@ fn http_target(env: &Env, because: &str, errors: &mut ConfigErrors) -> Option<Ta
 
 /// Forwards all streams side by side.
 async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardContext) -> ForwardRun {
-    let running: Vec<_> = places
-        .iter()
-        .map(|place| {
-            // Every line that the stream logs carries its name.
-            let span = tracing::info_span!("stream", stream = place.kind.name);
-            let (notifier, forwarding) = span.in_scope(|| targets.start(place, context));
-            // Nothing more will be appended by this process.
-            drop(notifier);
-            (place.kind.name, forwarding, span)
-        })
-        .collect();
+    let mut running = Vec::new();
+    for place in places {
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = place.kind.name);
+        let starting = targets.clone().start(place.clone(), context.clone());
+        let (notifier, forwarding) = starting.instrument(span.clone()).await;
+        // Nothing more will be appended by this process.
+        drop(notifier);
+        running.push((place.kind.name, forwarding, span));
+    }
     let mut streams = Vec::new();
     for (stream, forwarding, span) in running {
         let forward = forwarding.finish().instrument(span).await;

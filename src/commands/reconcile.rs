@@ -212,7 +212,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::run::stream::Collected;
+    use crate::run::Collected;
 
     fn summary(late: &[(i64, i64)]) -> Summary {
         let mut collected = Collected {

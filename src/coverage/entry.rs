@@ -4,13 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Covered;
-use crate::archive::Location;
-use crate::fs::FileError;
+use super::completed_runs::CompletedRun;
 use crate::source::Retention;
 use crate::window::{Window, floor_to_millisecond};
-
-/// What the journal is called behind `<base>.`.
-pub const JOURNAL: &str = "coverage.jsonl";
 
 /// The form of the lines that this program writes.
 const VERSION: u32 = 1;
@@ -36,9 +32,11 @@ pub struct Entry {
     pub duplicates: u64,
     pub appended: u64,
     pub rejected: u64,
+    pub last_before: Option<DateTime<Utc>>,
     pub last_record: Option<DateTime<Utc>>,
     pub covered: Covered,
     pub last_complete: Option<DateTime<Utc>>,
+    pub last_reconciled: Option<DateTime<Utc>>,
 }
 
 /// How a stream's part of a run ended.
@@ -73,8 +71,9 @@ impl Entry {
     #[must_use]
     pub fn new(at: DateTime<Utc>, before: Option<Entry>) -> Self {
         let at = floor_to_millisecond(at);
-        let (covered, last_complete) =
-            before.map_or_else(Default::default, |before| (before.covered, before.last_complete));
+        let (covered, last_complete, last_reconciled) = before.map_or_else(Default::default, |before| {
+            (before.covered, before.last_complete, before.last_reconciled)
+        });
         Self {
             version: VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -93,9 +92,11 @@ impl Entry {
             duplicates: 0,
             appended: 0,
             rejected: 0,
+            last_before: None,
             last_record: None,
             covered,
             last_complete,
+            last_reconciled,
         }
     }
 
@@ -119,6 +120,30 @@ impl Entry {
         }
     }
 
+    /// Whether it is time to reconcile: never done, or `every` ago, or noted by a clock that was ahead of this one.
+    #[must_use]
+    pub fn is_reconciling_due(&self, now: DateTime<Utc>, every: TimeDelta) -> bool {
+        self.last_reconciled
+            .is_none_or(|done| done > now || now - done >= every)
+    }
+
+    /// Notes that this run has reconciled, if it is complete, up to when it began, and reached back by `reach` or more.
+    pub fn note_reconciled(&mut self, reach: TimeDelta) {
+        if self.completed_run().is_some_and(|run| run.from <= self.at - reach) {
+            self.last_reconciled = Some(self.at);
+        }
+    }
+
+    /// The run, if it asked for everything up to when it began.
+    pub(super) fn completed_run(&self) -> Option<CompletedRun> {
+        let from = self.from.filter(|_| self.end == End::Exhausted)?;
+        (self.to? >= self.at).then(|| CompletedRun {
+            at: self.at,
+            from,
+            last: self.last_before.unwrap_or(from),
+        })
+    }
+
     /// The line, without its newline.
     ///
     /// # Errors
@@ -134,14 +159,6 @@ impl Entry {
             .ok()
             .filter(|entry: &Self| entry.version == VERSION)
     }
-}
-
-/// The newest line of the journal of a stream.
-///
-/// # Errors
-/// If the journal cannot be read; a missing one has no line.
-pub fn newest(location: &Location) -> Result<Option<Entry>, FileError> {
-    location.state(JOURNAL).newest_line(Entry::read)
 }
 
 #[cfg(test)]
@@ -265,13 +282,42 @@ mod tests {
             r#""from":"2026-11-20T09:48:00.500Z","to":"2026-11-20T10:00:00Z","end":"failed","covered_to":null,"#,
             r#""error":"port answered 500","closed":[{"from":"2026-11-19T00:00:00Z","to":"2026-11-19T01:00:00Z","#,
             r#""covered_to":null,"error":null}],"requests":0,"retries":0,"pages":0,"received":0,"duplicates":0,"#,
-            r#""appended":0,"rejected":0,"last_record":null,"covered":[],"last_complete":null}"#
+            r#""appended":0,"rejected":0,"last_before":null,"last_record":null,"covered":[],"last_complete":null,"#,
+            r#""last_reconciled":null}"#
         );
         assert_eq!(line, expected);
         assert_eq!(Entry::read(&line), Some(entry));
         assert_eq!(Entry::read(&line.replace(r#""version":1"#, r#""version":2"#)), None);
         assert_eq!(Entry::read(&line[..line.len() - 1]), None);
         assert!(Entry::read(&line.replacen('{', r#"{"new":[1],"#, 1)).is_some());
+    }
+
+    #[test]
+    fn reconciling_is_due_when_it_was_never_done_or_long_ago_or_by_a_clock_that_was_ahead() {
+        let (at, every, reach) = (time("2026-11-20T00:00:00Z"), TimeDelta::hours(24), TimeDelta::hours(36));
+        let run = |from, covered_to| {
+            let mut entry = entry("2026-11-20T00:00:00Z", from, covered_to, None);
+            entry.note_reconciled(reach);
+            entry
+        };
+        let complete = Some("2026-11-20T00:00:00Z");
+        assert!(
+            run("2026-11-19T23:00:00Z", complete).is_reconciling_due(at, every),
+            "a short run is none"
+        );
+        assert!(
+            run("2026-11-18T00:00:00Z", None).is_reconciling_due(at, every),
+            "it failed"
+        );
+        let done = run("2026-11-18T12:00:00Z", complete);
+        for (minutes, is_due) in [(0, false), (24 * 60 - 1, false), (24 * 60, true), (-1, true)] {
+            assert_eq!(
+                done.is_reconciling_due(at + TimeDelta::minutes(minutes), every),
+                is_due,
+                "{minutes}"
+            );
+        }
+        assert_eq!(Entry::new(at, Some(done.clone())).last_reconciled, done.last_reconciled);
     }
 
     proptest! {

@@ -8,8 +8,9 @@
 //! {"version":1,"program":"0.1.0","at":"2026-11-20T10:00:00Z","seconds":1.25,
 //!  "from":"2026-11-20T09:48:00Z","to":"2026-11-20T10:00:00Z","end":"exhausted","covered_to":"2026-11-20T10:00:00Z",
 //!  "error":null,"closed":[],"requests":1,"retries":0,"pages":1,"received":12,"duplicates":2,"appended":10,"rejected":0,
-//!  "last_record":"2026-11-20T09:59:58Z","covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
-//!  "last_complete":"2026-11-20T10:00:00Z"}
+//!  "last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
+//!  "covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
+//!  "last_complete":"2026-11-20T10:00:00Z","last_reconciled":null}
 //! ```
 //!
 //! - `at`: when the run began; `seconds`: how long it took for this stream.
@@ -18,8 +19,10 @@
 //!   says why), `nothing` (there was nothing to ask for).
 //! - `covered_to`: up to where everything was asked for and filed; `null` where nothing was.
 //! - `closed`: the gaps that this run went back for before it went on: `{"from","to","covered_to","error"}`.
+//! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `covered`: the spans for which the service was asked for everything, by this run and all before it.
-//! - `last_complete`: when the last run began that ended well, this one included.
+//! - `last_complete`: when the last run began that ended well, this one included; `last_reconciled`: when the last one
+//!   began that reached back `RECONCILE_HOURS` or more.
 //!
 //! Fields may be added; a reader passes over those that it does not know. A line is written when its stream has ended
 //! and all of its records are on disk, so a run that was killed covers nothing on paper: what it archived is asked for
@@ -32,10 +35,14 @@
 //! older than its retention by then does not count. Time before the first covered span is not known, and no gap: a
 //! catalog that another program began has records there that no journal speaks of.
 
+mod completed_runs;
 mod covered;
 mod entry;
 mod gap;
+mod journal;
 
+pub use completed_runs::{CompletedRun, CompletedRuns};
 pub use covered::Covered;
-pub use entry::{Closed, End, Entry, JOURNAL, newest};
+pub use entry::{Closed, End, Entry};
 pub use gap::{Gap, gaps};
+pub use journal::Journal;

@@ -120,8 +120,25 @@ impl Targets {
     ///
     /// They forward what there is, again at each notification, and end after the notifier was dropped. One that cannot begin
     /// leaves the others, and the collecting, alone.
-    #[must_use]
-    pub fn start(&self, place: &StreamPlace, context: &ForwardContext) -> (AppendNotifier, Forwarding) {
+    pub async fn start(self, place: StreamPlace, context: ForwardContext) -> (AppendNotifier, Forwarding) {
+        let span = tracing::Span::current();
+        let sinks: Vec<_> = self.list.iter().map(Target::name).collect();
+        // A cursor is read, and written where there is none: not on the thread of the requests.
+        let started = tokio::task::spawn_blocking(move || span.in_scope(|| self.open_all(&place, &context)));
+        started.await.unwrap_or_else(|_| {
+            let failure = || ForwardError::Internal("the start of the forwarders panicked".into());
+            let forwarding = Forwarding {
+                failed: sinks
+                    .into_iter()
+                    .map(|sink| Forwarded::failed(sink, failure()))
+                    .collect(),
+                running: Vec::new(),
+            };
+            (AppendNotifier::disconnected(), forwarding)
+        })
+    }
+
+    fn open_all(&self, place: &StreamPlace, context: &ForwardContext) -> (AppendNotifier, Forwarding) {
         let notifier = AppendNotifier::disconnected();
         let mut forwarding = Forwarding {
             failed: Vec::new(),

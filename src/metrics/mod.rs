@@ -257,7 +257,7 @@ fn seconds_between(began: DateTime<Utc>, ended: DateTime<Utc>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::stream::{CollectError, Collected};
+    use crate::run::{CollectError, Collected};
 
     fn times() -> Times {
         Times {

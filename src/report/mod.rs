@@ -9,7 +9,7 @@ mod survey;
 use chrono::{DateTime, Utc};
 
 use crate::archive::Location;
-use crate::coverage::{self, Entry, Gap};
+use crate::coverage::{self, Entry, Gap, Journal};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::source::Kind;
@@ -41,7 +41,7 @@ impl StreamReport {
     /// If the folder, a day file or the journal cannot be read.
     pub fn read(kind: &'static Kind, location: Location, now: DateTime<Utc>) -> Result<Self, FileError> {
         let survey = Survey::read(kind, &location)?;
-        let journal = coverage::newest(&location)?;
+        let journal = Journal::of(&location).newest()?;
         let mut gaps = journal
             .as_ref()
             .map(|entry| coverage::gaps(&entry.covered, kind.retention, now))

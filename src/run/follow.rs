@@ -17,9 +17,11 @@ use crate::http::Http;
 use crate::metrics::Times;
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
-use crate::run::stream::{Access, Collected, RunContext, collect};
+use crate::run::collected::Collected;
+use crate::run::stream::{RunContext, collect};
 use crate::run::summary::StreamSummary;
-use crate::run::{StartError, hosts_of, internal_failure, lock_all};
+use crate::run::writer::Access;
+use crate::run::{StartError, hosts_of, lock_all};
 use crate::window::{Range, bound};
 
 /// A stream that fails again and again is asked this often at least; a longer interval stays as it is.
@@ -107,6 +109,7 @@ impl Stream {
                 reconcile: false,
                 http: self.http.clone(),
                 hosts: Arc::clone(&self.hosts),
+                shutdown: self.shutdown.clone(),
             };
             let mut collected = self.collect(context, &mut forwarding).await;
             match &collected.failure {
@@ -146,8 +149,7 @@ impl Stream {
     async fn collect(&self, context: RunContext, forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>) -> Collected {
         let settings = Arc::clone(&self.settings);
         let access = Access::Write(Arc::clone(&self.lock));
-        let mut bar = self.progress.stream(settings.kind.name);
-        let shutdown = self.shutdown.clone();
+        let bar = self.progress.stream(settings.kind.name);
         let forward_context = ForwardContext {
             now: context.now,
             progress: self.progress.clone(),
@@ -156,15 +158,15 @@ impl Stream {
         let mut notifier = AppendNotifier::disconnected();
         if forwarding.is_none() {
             let started;
-            (notifier, started) = self.targets.start(&settings.place(), &forward_context);
+            (notifier, started) = self.targets.clone().start(settings.place(), forward_context).await;
             *forwarding = Some(tokio::spawn(started.finish().in_current_span()));
         }
         // The forwarders end after the notifier was dropped, however this ends.
-        let work = async move { collect(&settings, access, &context, &mut bar, &shutdown, &notifier).await };
+        let work = async move { collect(settings, access, &context, bar, notifier).await.collected };
         let run = tokio::spawn(work.in_current_span());
         run.await.unwrap_or_else(|error| {
             tracing::error!("a run ended by an error inside the program: {error}");
-            internal_failure()
+            Collected::internal("its task panicked")
         })
     }
 

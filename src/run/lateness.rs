@@ -13,20 +13,18 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::archive::Runs;
+use crate::coverage::CompletedRuns;
 
 /// The overlaps up to which late records are counted together, in minutes; the last class has no end.
 const CLASSES: [i64; 13] = [2, 5, 10, 20, 30, 60, 120, 180, 360, 720, 1440, 2160, 10_080];
 
 /// What the lateness of a run's records is measured by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct LatenessBaseline {
     /// The archive's last record before the run; without one nothing is late.
     pub last: Option<DateTime<Utc>>,
     /// How long before it an ordinary run asks.
     pub overlap: TimeDelta,
-    /// The runs before.
-    pub runs: Runs,
 }
 
 /// The overlap that one late record, or some share of them, would have needed.
@@ -57,12 +55,17 @@ pub struct Class {
 }
 
 impl LatenessBaseline {
-    /// What overlap a record of this time needed; `None` if an ordinary run asks for that time anyway.
-    pub fn needed(&self, time: DateTime<Utc>) -> Option<Needed> {
-        let last = self.last?;
+    /// Whether an ordinary run would not have asked for a record of this time.
+    pub fn is_late(&self, time: DateTime<Utc>) -> bool {
+        self.last.is_some_and(|last| last - time > self.overlap)
+    }
+
+    /// What overlap a record of this time needed, given the runs before; `None` if it is not late.
+    pub fn needed(&self, time: DateTime<Utc>, runs: &CompletedRuns) -> Option<Needed> {
+        let last = self.last.filter(|_| self.is_late(time))?;
         let surely = last - time;
-        (surely > self.overlap).then(|| Needed {
-            at_least: self.runs.least_overlap(time, last).unwrap_or_default().min(surely),
+        Some(Needed {
+            at_least: runs.least_overlap(time, last).unwrap_or_default().min(surely),
             surely,
         })
     }
@@ -126,7 +129,7 @@ fn percentile(overlaps: &[TimeDelta], percent: usize) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::CompletedRun;
+    use crate::coverage::CompletedRun;
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
@@ -141,36 +144,34 @@ mod tests {
 
     #[test]
     fn a_record_is_late_when_it_lies_behind_the_window_of_an_ordinary_run() {
-        let mut runs = Runs::default();
-        for (began, last) in [(50, 49), (55, 54), (60, 58)] {
+        let runs = CompletedRuns::from_newest([(60, 58), (55, 54), (50, 49)].map(|(began, last)| {
             let (at, last) = (at(began), at(last));
             let from = last - TimeDelta::minutes(2);
-            runs.note(CompletedRun { at, from, last }, TimeDelta::days(1));
-        }
+            CompletedRun { at, from, last }
+        }));
         let baseline = LatenessBaseline {
             last: Some(at(100)),
             overlap: TimeDelta::minutes(2),
-            runs,
         };
-        assert_eq!(baseline.needed(at(100)), None);
-        assert_eq!(baseline.needed(at(98)), None);
+        assert_eq!(baseline.needed(at(100), &runs), None);
+        assert_eq!(baseline.needed(at(98), &runs), None);
         assert_eq!(
-            baseline.needed(at(97)),
+            baseline.needed(at(97), &runs),
             Some(needed(0, 3)),
             "no run covered that time before"
         );
         assert_eq!(
-            baseline.needed(at(57)),
+            baseline.needed(at(57), &runs),
             Some(needed(43, 43)),
             "this run is the next one"
         );
         assert_eq!(
-            baseline.needed(at(53)),
+            baseline.needed(at(53), &runs),
             Some(needed(5, 47)),
             "the run at 60 was the next one"
         );
         let empty = LatenessBaseline { last: None, ..baseline };
-        assert_eq!(empty.needed(at(0)), None);
+        assert_eq!(empty.needed(at(0), &runs), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! A run: the locks of all streams first, then the streams side by side, then the summary.
 
+mod collected;
 pub mod follow;
-mod journal;
 pub mod lateness;
-pub mod stream;
+mod stream;
 pub mod summary;
 mod writer;
 
@@ -21,9 +21,11 @@ use crate::http::{Http, SetupError};
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
 use crate::window::Range;
+pub use collected::{CollectError, Collected};
 use lateness::minutes;
-use stream::{Access, CollectError, Collected, RunContext, collect};
+use stream::{RunContext, collect};
 use summary::{StreamSummary, Summary};
+use writer::{Access, Finished};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +100,7 @@ pub async fn run_and_forward(
         reconcile: options.reconcile,
         http: Http::new()?,
         hosts: hosts_of(streams),
+        shutdown: shutdown.clone(),
     };
     let forward_context = ForwardContext {
         now: options.now,
@@ -110,16 +113,18 @@ pub async fn run_and_forward(
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let settings = Arc::new(settings.clone());
-        let mut bar = progress.stream(settings.kind.name);
-        let (context, shutdown) = (context.clone(), shutdown.clone());
+        let bar = progress.stream(settings.kind.name);
+        let (context, forward_context, targets) = (context.clone(), forward_context.clone(), targets.clone());
         // Every line that the stream logs carries its name.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
-        // Before anything is appended: a first cursor stands where the archive ends when the run begins.
-        let (notifier, forwarding) = span.in_scope(|| targets.start(&settings.place(), &forward_context));
         let work = async move {
-            let mut collected = collect(&settings, access, &context, &mut bar, &shutdown, &notifier).await;
+            // Before anything is appended: a first cursor stands where the archive ends when the run begins.
+            let (notifier, forwarding) = targets.start(settings.place(), forward_context).await;
+            let Finished {
+                mut collected,
+                progress: _shown,
+            } = collect(settings, access, &context, bar, notifier).await;
             log_end(&collected);
-            drop(notifier);
             collected.forwarded = forwarding.finish().await;
             (index, collected)
         };
@@ -135,7 +140,10 @@ pub async fn run_and_forward(
         }
     }
     let streams = streams.iter().zip(results).map(|(settings, collected)| {
-        StreamSummary::new(settings.kind.name, collected.unwrap_or_else(internal_failure))
+        StreamSummary::new(
+            settings.kind.name,
+            collected.unwrap_or_else(|| Collected::internal("its task panicked")),
+        )
     });
     Ok(Summary::new(streams.collect()))
 }
@@ -143,10 +151,7 @@ pub async fn run_and_forward(
 /// Where each stream may write, or only read in a dry run.
 fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Access>, StartError> {
     if options.dry_run {
-        return streams
-            .iter()
-            .map(|settings| Ok(Access::DryRun(settings.location.clone())))
-            .collect();
+        return Ok(streams.iter().map(|_| Access::DryRun).collect());
     }
     let locks = lock_all(streams, options.now)?;
     Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
@@ -192,13 +197,5 @@ fn log_end(collected: &Collected) {
             rejected = collected.rejected,
             "records that cannot be filed were put into the rejected file, with the reason"
         );
-    }
-}
-
-pub(crate) fn internal_failure() -> Collected {
-    let failure = CollectError::Internal("its task panicked".into());
-    Collected {
-        failure: Some(failure),
-        ..Collected::default()
     }
 }

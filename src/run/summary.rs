@@ -10,7 +10,7 @@ use crate::forward::Forwarded;
 use crate::http::request_stats::RequestStats;
 use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
 use crate::run::lateness::Lateness;
-use crate::run::stream::{CollectError, Collected};
+use crate::run::{CollectError, Collected};
 
 /// How the program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,159 +1,641 @@
-//! The ranges of a stream's windows on their way into the archive, one after the other.
+//! The writer of a stream: one thread that owns its archive, its counts and its journal, and files what was fetched.
+//!
+//! Everything that reads, writes, syncs or waits for a disk during a run happens here, so that no request of any stream
+//! waits for it. What is on disk stays counted whatever goes wrong, a panic included.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
-use tokio::task::{JoinSet, spawn_blocking};
-use tracing::{Instrument, Span};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::Span;
 
-use super::stream::{CollectError, Collected};
-use crate::archive::Archive;
-use crate::coverage::Closed;
-use crate::fetch::plan::WalkPlan;
-use crate::fetch::walk::{CompletedRange, Walk};
-use crate::fetch::{FetchError, Fetcher};
+use super::collected::{CollectError, Collected};
+use super::lateness::LatenessBaseline;
+use crate::archive::{Archive, Batch, Dedup, Lock};
+use crate::config::StreamSettings;
+use crate::coverage::{Closed, CompletedRuns, End, Entry, Journal};
+use crate::fetch::walk::CompletedRange;
+use crate::fetch::{FetchError, RequestCounts};
 use crate::forward::AppendNotifier;
+use crate::http::request_stats::RequestStats;
 use crate::output::progress::StreamProgress;
-use crate::process::shutdown::Shutdown;
-use crate::run::lateness::LatenessBaseline;
+use crate::record::Rejected;
 use crate::window::{Window, bound};
 
-/// How many ranges may wait for the one that is being written; each is held in memory.
-const WAITING_RANGES: usize = 1;
+/// How many steps may wait for the one that is under way: completed ranges are held in memory.
+const WAITING_STEPS: usize = 1;
 
-/// Where the ranges of a walk go.
-pub(super) struct Filing<'a> {
-    pub(super) progress: &'a mut StreamProgress,
-    pub(super) shutdown: &'a Shutdown,
-    pub(super) appended: &'a AppendNotifier,
-    /// `None` while a completed range is filed, and after a panic in it.
-    pub(super) desk: Option<Desk>,
+/// Whether a stream's files are written to.
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    /// Under this lock, which can outlive the run.
+    Write(Arc<Lock>),
+    /// Not at all: what would be written is counted alone.
+    DryRun,
 }
 
-/// What a completed range is filed with: it goes to a thread that may block, and comes back.
-pub(super) struct Desk {
-    pub(super) archive: Archive,
+/// What a writer is started with.
+pub(super) struct WriterJob {
+    pub(super) settings: Arc<StreamSettings>,
+    pub(super) access: Access,
+    /// When the run began.
     pub(super) now: DateTime<Utc>,
-    pub(super) baseline: LatenessBaseline,
+    pub(super) progress: StreamProgress,
+    /// Told after each append; the forwarders end when it is dropped, which is when the writer ends.
+    pub(super) appended: AppendNotifier,
+}
+
+/// What the files said before the run.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    /// The time of the archive's last record.
+    pub(super) last: Option<DateTime<Utc>>,
+    /// The newest line of the journal.
+    pub(super) journal: Option<Entry>,
+}
+
+/// What the writer is told, in this order: the window, then each gap and the window itself from its begin to its end.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The window of the run is known.
+    Plan(Window),
+    /// A walk begins: over a gap, or over the window.
+    Begin { span: Window, is_gap: bool },
+    /// A completed range of the walk.
+    File(CompletedRange),
+    /// The walk is over: its span was asked for to its end, or the gap could not be had.
+    End(Result<(), FetchError>),
+}
+
+/// How the asking ended.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// Why not everything was asked for.
+    pub(super) failure: Option<CollectError>,
+    pub(super) request_counts: RequestCounts,
+    pub(super) request_stats: RequestStats,
+}
+
+/// The writer as whoever fetches sees it.
+pub(super) struct WriterHandle {
+    steps: StepSender,
+    ending: oneshot::Sender<Ending>,
+    thread: JoinHandle<Finished>,
+}
+
+/// What a writer leaves.
+pub(super) struct Finished {
     pub(super) collected: Collected,
+    /// The progress line stays until this is dropped.
+    pub(super) progress: Option<StreamProgress>,
 }
 
-impl Filing<'_> {
-    /// Goes back for the gaps, oldest first, and then walks the plan's window.
-    ///
-    /// A gap that the service does not give stays in the journal for the next run, so it holds up nothing newer; but the
-    /// run is not complete.
-    pub(super) async fn file_all(
-        &mut self,
-        fetcher: &Arc<Fetcher>,
-        plan: WalkPlan,
-        gaps: &[Window],
-    ) -> Result<(), CollectError> {
-        let mut still_open = None;
-        for window in gaps {
-            let plan = WalkPlan {
-                window: *window,
-                ..plan
-            };
-            if let Some(error) = self.close_gap(fetcher, plan).await? {
-                still_open.get_or_insert(error);
-            }
-        }
-        self.file_window(fetcher, plan).await?;
-        still_open.map_or(Ok(()), Err)
+/// The writer takes no further step; why, it says at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WriterStopped;
+
+/// Where the writer's steps are sent to.
+#[derive(Clone, Debug)]
+pub(super) struct StepSender(mpsc::Sender<Step>);
+
+impl StepSender {
+    /// Waits for room for a step, so that nothing is fetched that would wait for long.
+    pub(super) async fn room(&self) -> Result<mpsc::Permit<'_, Step>, WriterStopped> {
+        self.0.reserve().await.map_err(|_| WriterStopped)
     }
 
-    /// Walks a gap; a refusal of the service is the outcome, whatever else goes wrong is the end.
-    async fn close_gap(
-        &mut self,
-        fetcher: &Arc<Fetcher>,
-        plan: WalkPlan,
-    ) -> Result<Option<CollectError>, CollectError> {
-        let (from, to) = (bound(plan.window.from), bound(plan.window.to));
-        tracing::info!(from, to, "going back for a time that no run has asked for");
-        let result = self.file_window(fetcher, plan).await;
-        if let Some(Desk { collected, .. }) = &mut self.desk {
-            collected.closed.push(Closed {
-                from: plan.window.from,
-                to: plan.window.to,
-                covered_to: collected.covered_to.take(),
-                error: result.as_ref().err().map(ToString::to_string),
-            });
-        }
-        match result {
-            Ok(()) => Ok(None),
-            Err(CollectError::Fetch(cause)) => {
-                tracing::error!(from, to, "it is still missing: {cause}");
-                Ok(Some(CollectError::Gap { from, to, cause }))
-            }
-            Err(error) => Err(error),
-        }
+    /// Sends a step as soon as there is room.
+    pub(super) async fn send(&self, step: Step) -> Result<(), WriterStopped> {
+        self.0.send(step).await.map_err(|_| WriterStopped)
+    }
+}
+
+impl WriterHandle {
+    /// Starts a writer, and waits until it has read how far the archive goes.
+    pub(super) async fn start(job: WriterJob) -> (Self, Result<Recovered, WriterStopped>) {
+        let (steps, receiver) = mpsc::channel(WAITING_STEPS);
+        let (ending, end) = oneshot::channel();
+        let (recovered, answer) = oneshot::channel();
+        let span = Span::current();
+        let thread = spawn_blocking(move || span.in_scope(|| run(job, recovered, receiver, end)));
+        let steps = StepSender(steps);
+        let handle = Self { steps, ending, thread };
+        (handle, answer.await.map_err(|_| WriterStopped))
     }
 
-    /// Files the ranges of a window, one after the other; a shutdown is observed between writes.
-    async fn file_window(&mut self, fetcher: &Arc<Fetcher>, plan: WalkPlan) -> Result<(), CollectError> {
-        self.progress.begin(plan.window);
-        // What is left of the walk ends when the tasks are dropped.
-        let mut walking = JoinSet::new();
-        let (sender, mut ranges) = mpsc::channel(WAITING_RANGES);
-        walking.spawn(walk(Arc::clone(fetcher), plan, sender).in_current_span());
-        loop {
-            let range = tokio::select! {
-                biased;
-                () = self.shutdown.requested() => return Err(CollectError::Stopped),
-                range = ranges.recv() => range,
-            };
-            let Some(range) = range else { break };
-            self.file(range).await?;
-        }
-        match walking.join_next().await {
-            Some(Ok(result)) => result?,
-            _ => return Err(CollectError::Internal("the walk over a window panicked".into())),
-        }
-        if let Some(desk) = &mut self.desk {
-            desk.collected.covered_to = Some(plan.window.to);
-        }
-        Ok(())
+    /// Where its steps are sent to; it works until the last of these is dropped.
+    pub(super) fn steps(&self) -> StepSender {
+        self.steps.clone()
     }
 
-    /// Files a completed range on a thread that may block: the requests, which all have one thread, go on.
-    async fn file(&mut self, range: CompletedRange) -> Result<(), CollectError> {
-        let panicked = || CollectError::Internal("the filing of a completed range panicked".into());
-        let mut desk = self.desk.take().ok_or_else(panicked)?;
-        let (done_to, span) = (range.done_to, Span::current());
-        let filing = spawn_blocking(move || {
-            let filed = span.in_scope(|| desk.file(range));
-            (desk, filed)
+    /// Ends the writer after the steps that it has; what it says is on disk then.
+    pub(super) async fn finish(self, ending: Ending) -> Finished {
+        drop(self.steps);
+        // A writer that ended before its time says why itself.
+        let _ = self.ending.send(ending);
+        self.thread.await.unwrap_or_else(|_| Finished {
+            collected: Collected::internal("the writer panicked"),
+            progress: None,
+        })
+    }
+}
+
+/// The whole life of a writer, on a thread of its own.
+fn run(
+    job: WriterJob,
+    recovered: oneshot::Sender<Recovered>,
+    mut steps: mpsc::Receiver<Step>,
+    ending: oneshot::Receiver<Ending>,
+) -> Finished {
+    let started = Instant::now();
+    let (settings, now, access) = (Arc::clone(&job.settings), job.now, job.access.clone());
+    let journal = Journal::of(&settings.location);
+    let before = journal.newest().unwrap_or_else(|error| {
+        tracing::warn!("{error}; gaps in what was asked for stay unknown");
+        None
+    });
+    let opened = guarded("the recovery of the archive", || open(&job));
+    let last_before = opened.as_ref().ok().and_then(|(_, last)| *last);
+    let worked = opened.map(|(archive, last)| {
+        let _ = recovered.send(Recovered {
+            last,
+            journal: before.clone(),
         });
-        let (desk, filed) = filing.await.map_err(|_| panicked())?;
-        self.desk = Some(desk);
-        // Also after an error, for what was appended before it.
-        self.appended.notify();
-        self.progress.advance(done_to, filed?);
+        let mut writer = Writer::new(job, archive, last, journal.clone());
+        writer.work(&mut steps);
+        writer
+    });
+    // Whoever waits for room, or for what was recovered, waits no more.
+    drop(steps);
+    let ending = ending.blocking_recv().unwrap_or_else(|_| Ending::panicked());
+    let (mut collected, progress) = match worked {
+        Ok(writer) => writer.end(ending),
+        Err(error) => (Collected::failed(error), None),
+    };
+    if matches!(access, Access::Write(_)) {
+        let mut entry = entry(&settings, now, started, before, &collected);
+        entry.last_before = last_before;
+        entry.note_reconciled(settings.limits.reconcile_reach);
+        if let Err(error) = guarded("the noting of a run", || Ok(journal.append(&entry)?)) {
+            collected.failure.get_or_insert(error);
+        }
+    }
+    Finished { collected, progress }
+}
+
+impl Ending {
+    /// Whoever fetched is gone, and has said nothing.
+    fn panicked() -> Self {
+        Self {
+            failure: Some(CollectError::Internal("the fetching of a stream panicked".into())),
+            ..Self::default()
+        }
+    }
+}
+
+/// Does something that may panic; a panic is an error then, and what was done before stays.
+fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Result<T, CollectError> {
+    let done = catch_unwind(AssertUnwindSafe(act));
+    done.unwrap_or_else(|_| Err(CollectError::Internal(format!("{what} panicked"))))
+}
+
+fn open(job: &WriterJob) -> Result<(Archive, Option<DateTime<Utc>>), CollectError> {
+    let shape = job.settings.kind.shape;
+    let mut archive = match &job.access {
+        Access::Write(lock) => Archive::open(Arc::clone(lock), shape, job.settings.file_mode, job.now)?,
+        Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
+    };
+    let last = archive.recover(job.now)?;
+    Ok((archive, last))
+}
+
+struct Writer {
+    archive: Archive,
+    journal: Journal,
+    settings: Arc<StreamSettings>,
+    now: DateTime<Utc>,
+    baseline: LatenessBaseline,
+    /// The complete runs before this one, read when the first late record comes.
+    runs: Option<CompletedRuns>,
+    /// The walk that has begun and not ended.
+    walk: Option<Walk>,
+    progress: StreamProgress,
+    appended: AppendNotifier,
+    collected: Collected,
+}
+
+/// A walk, and how far it is filed.
+struct Walk {
+    span: Window,
+    is_gap: bool,
+    filed_to: Option<DateTime<Utc>>,
+}
+
+impl Writer {
+    fn new(job: WriterJob, archive: Archive, last: Option<DateTime<Utc>>, journal: Journal) -> Self {
+        let overlap = job.settings.limits.overlap;
+        Self {
+            archive,
+            journal,
+            settings: job.settings,
+            now: job.now,
+            baseline: LatenessBaseline { last, overlap },
+            runs: None,
+            walk: None,
+            progress: job.progress,
+            appended: job.appended,
+            collected: Collected {
+                last_record: last,
+                ..Collected::default()
+            },
+        }
+    }
+
+    /// Takes steps until there are no more, or one fails.
+    fn work(&mut self, steps: &mut mpsc::Receiver<Step>) {
+        while let Some(step) = steps.blocking_recv() {
+            match step {
+                Step::Plan(window) => self.collected.window = Some(window),
+                Step::Begin { span, is_gap } => self.begin(span, is_gap),
+                Step::File(range) => {
+                    let filed = guarded("the filing of a range", || self.file(range));
+                    // Also after an error, for what was appended before it.
+                    self.appended.notify();
+                    if let Err(error) = filed {
+                        self.collected.failure = Some(error);
+                        return;
+                    }
+                }
+                Step::End(result) => self.end_walk(result),
+            }
+        }
+    }
+
+    fn begin(&mut self, span: Window, is_gap: bool) {
+        self.progress.begin(span);
+        self.walk = Some(Walk {
+            span,
+            is_gap,
+            filed_to: None,
+        });
+    }
+
+    fn file(&mut self, range: CompletedRange) -> Result<(), CollectError> {
+        let (done_to, appended_before) = (range.done_to, self.collected.appended);
+        self.collected.received += range.received;
+        self.reject(&range.rejected)?;
+        for batch in Batch::by_day(range.records) {
+            let date = batch.date();
+            self.file_day(batch)?;
+            // What comes next is newer, but for a little at the seam.
+            self.archive.forget_before(date.pred_opt().unwrap_or(date));
+        }
+        if let Some(walk) = &mut self.walk {
+            walk.filed_to = Some(done_to);
+        }
+        let Collected {
+            received,
+            appended,
+            rejected,
+            ..
+        } = self.collected;
+        self.collected.duplicates = received - appended - rejected;
+        self.progress.advance(done_to, appended - appended_before);
         Ok(())
     }
-}
 
-impl Desk {
-    /// Files a completed range and tells how many records were appended.
-    fn file(&mut self, range: CompletedRange) -> Result<u64, CollectError> {
-        let done_to = range.done_to;
-        let appended_before = self.collected.appended;
-        self.collected
-            .file(range, &mut self.archive, self.now, &self.baseline)?;
-        self.collected.covered_to = Some(done_to);
-        Ok(self.collected.appended - appended_before)
+    fn file_day(&mut self, batch: Batch) -> Result<(), CollectError> {
+        let newest = batch.records().last().map(|record| record.time);
+        let Dedup { new, conflicts, .. } = self.archive.deduplicate(batch)?;
+        self.reject(&conflicts)?;
+        if let Some(appended) = self.archive.append(&new)? {
+            tracing::debug!(file = appended.file, "appended to");
+            self.collected.appended += appended.records;
+            self.collected.files.insert(appended.file);
+        }
+        for record in new.records() {
+            self.note_lateness(record.time);
+        }
+        let newest = newest.filter(|newest| *newest <= self.now);
+        self.collected.last_record = self.collected.last_record.max(newest);
+        Ok(())
+    }
+
+    fn reject(&mut self, records: &[Rejected]) -> Result<(), CollectError> {
+        self.collected.rejected += self.archive.reject(records, self.now)?;
+        for record in records {
+            tracing::debug!(reason = record.reason, "a record cannot be filed");
+        }
+        Ok(())
+    }
+
+    fn note_lateness(&mut self, time: DateTime<Utc>) {
+        if !self.baseline.is_late(time) {
+            return;
+        }
+        let runs = match self.runs.take() {
+            Some(runs) => runs,
+            None => self.read_runs(),
+        };
+        if let Some(needed) = self.baseline.needed(time, &runs) {
+            self.collected.late.add(needed);
+        }
+        self.runs = Some(runs);
+    }
+
+    /// The runs that can have covered the time of a record of this run.
+    fn read_runs(&self) -> CompletedRuns {
+        let oldest = self.walk.as_ref().map_or(self.now, |walk| walk.span.from);
+        let oldest = self.collected.window.map_or(oldest, |window| window.from.min(oldest));
+        self.journal.completed_runs(oldest).unwrap_or_else(|error| {
+            tracing::warn!("{error}: how late records are is known less closely");
+            CompletedRuns::default()
+        })
+    }
+
+    fn end_walk(&mut self, result: Result<(), FetchError>) {
+        let Some(mut walk) = self.walk.take() else { return };
+        match result {
+            Ok(()) => {
+                walk.filed_to = Some(walk.span.to);
+                self.note_walk(walk, None);
+            }
+            Err(cause) => {
+                let (from, to) = (bound(walk.span.from), bound(walk.span.to));
+                tracing::error!(from, to, "it is still missing: {cause}");
+                self.note_walk(walk, Some(cause.to_string()));
+                // It stays in the journal for the next run, so it holds up nothing newer; but the run is not complete.
+                self.collected
+                    .failure
+                    .get_or_insert(CollectError::Gap { from, to, cause });
+            }
+        }
+    }
+
+    /// Notes what a walk has covered.
+    fn note_walk(&mut self, walk: Walk, error: Option<String>) {
+        if walk.is_gap {
+            self.collected.closed.push(Closed {
+                from: walk.span.from,
+                to: walk.span.to,
+                covered_to: walk.filed_to,
+                error,
+            });
+        } else {
+            self.collected.covered_to = walk.filed_to;
+        }
+    }
+
+    /// Puts together what came of it. A walk that was broken off has covered what was filed of it.
+    fn end(mut self, ending: Ending) -> (Collected, Option<StreamProgress>) {
+        self.collected.request_counts = ending.request_counts;
+        self.collected.request_stats = ending.request_stats;
+        // A failure of this side is the reason for one of the other, or weighs more: so a gap gives way to it.
+        match (&self.collected.failure, ending.failure) {
+            (None | Some(CollectError::Gap { .. }), Some(failure)) => self.collected.failure = Some(failure),
+            _ => {}
+        }
+        if let Some(walk) = self.walk.take() {
+            let error = self.collected.failure.as_ref().map(ToString::to_string);
+            self.note_walk(walk, error);
+        }
+        if let Some(last) = self.collected.last_record {
+            let overlap = self.settings.limits.overlap;
+            let noted = guarded("the noting of resume points", || {
+                self.archive.note_resume_points(last, overlap);
+                Ok(())
+            });
+            if let Err(error) = noted {
+                self.collected.failure.get_or_insert(error);
+            }
+        }
+        (self.collected, Some(self.progress))
     }
 }
 
-/// Walks a window and hands on its ranges. A task of its own: requests go on while a completed range is written and synced.
-async fn walk(fetcher: Arc<Fetcher>, plan: WalkPlan, ranges: mpsc::Sender<CompletedRange>) -> Result<(), FetchError> {
-    let mut walk = Walk::new(&fetcher, plan);
-    // A place first, so that no range waits for one. Nobody gives places after a write has failed.
-    while let Ok(place) = ranges.reserve().await {
-        let Some(range) = walk.next_range().await? else { break };
-        place.send(range);
+fn entry(
+    settings: &StreamSettings,
+    now: DateTime<Utc>,
+    started: Instant,
+    before: Option<Entry>,
+    collected: &Collected,
+) -> Entry {
+    let mut entry = Entry::new(now, before);
+    entry.seconds = started.elapsed().as_millis() as f64 / 1_000.0;
+    entry.from = collected.window.map(|window| window.from);
+    entry.to = collected.window.map(|window| window.to);
+    entry.end = end(collected);
+    entry.covered_to = collected.covered_to;
+    entry.error = collected.failure.as_ref().map(ToString::to_string);
+    entry.closed = collected.closed.clone();
+    entry.requests = collected.request_counts.requests;
+    entry.retries = collected.request_counts.retries;
+    entry.pages = collected.request_counts.pages;
+    entry.received = collected.received;
+    entry.duplicates = collected.duplicates;
+    entry.appended = collected.appended;
+    entry.rejected = collected.rejected;
+    entry.last_record = collected.last_record;
+    entry.add_up(settings.kind.retention);
+    entry
+}
+
+fn end(collected: &Collected) -> End {
+    match &collected.failure {
+        Some(CollectError::Stopped) => End::Stopped,
+        Some(_) => End::Failed,
+        None if collected.window.is_none() => End::Nothing,
+        None => End::Exhausted,
     }
-    Ok(())
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::archive::faulty::{Fault, Faulty};
+    use crate::config::{self, Choice, Config};
+    use crate::env::Env;
+    use crate::output::progress::Progress;
+    use crate::record::Record;
+    use crate::source::SOURCES;
+    use crate::window::ceil_to_millisecond;
+
+    /// A catalog of one stream, on a disk that fails where it is told to.
+    struct Stream {
+        folder: tempfile::TempDir,
+        settings: Arc<StreamSettings>,
+        disk: Faulty,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let env = Env::from_pairs([
+                ("TFC_LOG_CATALOG_LOCATION", folder.path().to_str().unwrap()),
+                ("TFC_LOG_FILE_BASE_NAME", "tfc"),
+                ("TFC_ORG_TOKEN", "invented"),
+            ]);
+            let choice = Choice {
+                streams: &[],
+                access: config::Access::Write,
+            };
+            let mut settings = Config::read(&env, SOURCES, choice).unwrap().streams.remove(0);
+            let disk = Faulty::default();
+            settings.location = settings.location.on(disk.clone());
+            Self {
+                folder,
+                settings: Arc::new(settings),
+                disk,
+            }
+        }
+
+        fn job(&self) -> WriterJob {
+            let lock = Lock::acquire(&self.settings.location, now()).unwrap();
+            WriterJob {
+                settings: Arc::clone(&self.settings),
+                access: Access::Write(Arc::new(lock)),
+                now: now(),
+                progress: Progress::hidden().stream("tfc"),
+                appended: AppendNotifier::disconnected(),
+            }
+        }
+
+        /// The lines of all day files.
+        fn lines(&self) -> usize {
+            let files = self.settings.location.day_files().unwrap();
+            let text = files.iter().map(|file| fs::read_to_string(&file.path).unwrap());
+            text.map(|text| text.lines().count()).sum()
+        }
+
+        fn entry(&self) -> Entry {
+            Journal::of(&self.settings.location).newest().unwrap().unwrap()
+        }
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-05T00:00:00Z".parse().unwrap()
+    }
+
+    fn window() -> Window {
+        Window::new(now() - chrono::TimeDelta::days(3), now())
+    }
+
+    /// A range with one record on each of two days.
+    fn range(number: u32) -> CompletedRange {
+        let record = |day: u32| {
+            let text = format!(r#"{{"id": "{day}-{number}", "timestamp": "2026-01-0{day}T00:00:{number:02}Z"}}"#);
+            Record::read(&text, &SOURCES.iter().find(|kind| kind.name == "tfc").unwrap().shape).unwrap()
+        };
+        let records = vec![record(3), record(4)];
+        CompletedRange {
+            done_to: ceil_to_millisecond(records[1].time),
+            records,
+            rejected: Vec::new(),
+            received: 2,
+        }
+    }
+
+    async fn file(stream: &Stream, ranges: u32) -> Collected {
+        let (writer, recovered) = WriterHandle::start(stream.job()).await;
+        assert_eq!(recovered.unwrap().last, None);
+        let steps = writer.steps();
+        let begin = Step::Begin {
+            span: window(),
+            is_gap: false,
+        };
+        let mut all = vec![Step::Plan(window()), begin];
+        all.extend((0..ranges).map(|number| Step::File(range(number))));
+        all.push(Step::End(Ok(())));
+        for step in all {
+            if steps.send(step).await.is_err() {
+                break;
+            }
+        }
+        drop(steps);
+        let request_counts = RequestCounts {
+            requests: 7,
+            ..RequestCounts::default()
+        };
+        let ending = Ending {
+            request_counts,
+            ..Ending::default()
+        };
+        writer.finish(ending).await.collected
+    }
+
+    #[tokio::test]
+    async fn what_is_filed_is_counted_and_the_journal_says_so() {
+        let stream = Stream::new();
+        let collected = file(&stream, 3).await;
+        assert!(collected.failure.is_none(), "{collected:?}");
+        assert_eq!((collected.appended, stream.lines()), (6, 6));
+        assert_eq!(collected.covered_to, Some(window().to));
+        let entry = stream.entry();
+        assert_eq!((entry.appended, entry.requests, entry.end), (6, 7, End::Exhausted));
+    }
+
+    #[tokio::test]
+    async fn whatever_goes_wrong_and_a_panic_too_what_is_on_disk_is_counted_and_noted() {
+        for fault in [Fault::Panic, Fault::Broken(0)] {
+            let mut seen = std::collections::BTreeSet::new();
+            for after in 0..40 {
+                let stream = Stream::new();
+                stream.disk.arm(after, fault);
+                let collected = file(&stream, 3).await;
+                stream.disk.restart();
+                let appended = collected.appended;
+                if collected.failure.is_none() {
+                    assert_eq!(appended, 6, "{fault:?} after {after}");
+                    continue;
+                }
+                // A line may have been written of which nobody knows whether it reached the disk.
+                let lines = stream.lines() as u64;
+                assert!(
+                    appended <= lines && lines <= appended + 1,
+                    "{fault:?} after {after}: {appended} of {lines}"
+                );
+                seen.insert(appended);
+                // Where the journal itself cannot be written, the failure says so.
+                if let Some(entry) = Journal::of(&stream.settings.location).newest().unwrap() {
+                    assert_eq!(entry.appended, appended, "{fault:?} after {after}");
+                    // The fault can also be that of the line itself, after it was written.
+                    assert!(entry.end == End::Failed || appended == 6, "{fault:?} after {after}");
+                }
+            }
+            assert!(seen.len() >= 4, "{fault:?}: {seen:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_fetches_and_is_gone_is_a_failure_and_costs_nothing_that_was_filed() {
+        let stream = Stream::new();
+        let (writer, _) = WriterHandle::start(stream.job()).await;
+        let steps = writer.steps();
+        steps.send(Step::Plan(window())).await.unwrap();
+        let (span, is_gap) = (window(), false);
+        steps.send(Step::Begin { span, is_gap }).await.unwrap();
+        steps.send(Step::File(range(1))).await.unwrap();
+        let WriterHandle {
+            thread,
+            ending,
+            steps: last_sender,
+        } = writer;
+        drop((steps, last_sender, ending));
+        let collected = thread.await.unwrap().collected;
+        assert_eq!(collected.appended, 2);
+        assert!(
+            matches!(collected.failure, Some(CollectError::Internal(_))),
+            "{collected:?}"
+        );
+        let entry = stream.entry();
+        assert_eq!((entry.appended, entry.end), (2, End::Failed));
+        assert_eq!(entry.covered_to, Some(range(1).done_to));
+        assert!(stream.folder.path().exists());
+    }
 }

@@ -151,7 +151,7 @@ fn files_and_folders_have_their_modes_whatever_the_umask_says() {
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
                 .collect();
-            for ending in [".lock", ".rejected.jsonl", ".runs.json", ".coverage.jsonl"] {
+            for ending in [".lock", ".rejected.jsonl", ".coverage.jsonl"] {
                 let path = names.iter().find(|path| path.to_str().unwrap().ends_with(ending));
                 assert_eq!(mode(path.unwrap()), 0o640, "{ending}, umask {umask}");
             }

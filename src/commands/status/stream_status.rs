@@ -8,7 +8,7 @@ use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::archive::{Archive, DayCount, Holder, Location, Lock, Noted, count_days};
-use crate::coverage::{self, End, Entry};
+use crate::coverage::{self, End, Entry, Journal};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::rfc3339;
@@ -115,7 +115,7 @@ impl StreamStatus {
         let noted = Noted::read(location)?;
         let days = Calendar::new(location, &count_days(location, &files)?, &noted);
         let last_record = Archive::dry_run(location.clone(), kind.shape).recover(now)?;
-        let newest = coverage::newest(location)?;
+        let newest = Journal::of(location).newest()?;
         let unheard = Liveness::of(Lock::last_holder(location), newest.as_ref());
         let problems = problems(kind, newest.as_ref(), &unheard, now);
         let age = last_record.map(|last| now - last);
@@ -355,16 +355,12 @@ mod tests {
         }
 
         fn journal(&self, at: DateTime<Utc>, adjust: impl FnOnce(&mut Entry)) {
-            let mut entry = Entry::new(at, coverage::newest(self.lock.location()).unwrap());
+            let mut entry = Entry::new(at, Journal::of(self.lock.location()).newest().unwrap());
             (entry.from, entry.to) = (Some(at - TimeDelta::hours(1)), Some(at));
             (entry.covered_to, entry.end) = (entry.to, End::Exhausted);
             adjust(&mut entry);
             entry.add_up(tfc().retention);
-            self.lock
-                .location()
-                .state(coverage::JOURNAL)
-                .append_line(&entry.to_line().unwrap())
-                .unwrap();
+            Journal::of(self.lock.location()).append(&entry).unwrap();
         }
 
         fn status(&self, max_age: Option<TimeDelta>) -> StreamStatus {
