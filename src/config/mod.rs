@@ -2,7 +2,8 @@
 //!
 //! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
-mod forward;
+mod http;
+mod kafka;
 mod limits;
 mod unknown_variables;
 mod place;
@@ -13,10 +14,14 @@ use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, Env, text};
 use crate::source::Kind;
-pub use forward::{HttpFormat, HttpSettings, KafkaSettings, PartitionBy, SECRETS as FORWARD_SECRETS, Sasl, Tls};
+pub use http::{HttpFormat, HttpSettings};
+pub use kafka::{KafkaSettings, PartitionBy, Sasl, Tls};
 pub use limits::Limits;
 pub use place::{Access, StreamPlace};
 pub use stream::StreamSettings;
+
+/// The secrets of the sinks.
+pub const FORWARD_SECRETS: [&str; 2] = [http::SECRET, kafka::SECRET];
 
 const LOG_FILE: &str = "APP_LOG_FILE";
 const QUERY: &str = "API_QUERY";
@@ -132,10 +137,11 @@ fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
 pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
     let mut names = BTreeSet::from([LOG_FILE, place::EXTENSION, stream::FILE_MODE].map(str::to_owned));
     names.extend(limits::VARIABLES.map(str::to_owned));
-    names.extend(forward::VARIABLES.map(str::to_owned));
-    names.extend(forward::SECRETS.iter().flat_map(|name| with_file(name)));
+    names.extend(kafka::VARIABLES.map(str::to_owned));
+    names.extend(http::VARIABLES.map(str::to_owned));
+    names.extend(FORWARD_SECRETS.iter().flat_map(|name| with_file(name)));
     for kind in kinds {
-        let own = [place::FOLDER, place::BASE_NAME, QUERY, forward::TOPIC]
+        let own = [place::FOLDER, place::BASE_NAME, QUERY, kafka::TOPIC]
             .into_iter()
             .chain(limits::VARIABLES);
         names.extend(own.map(|name| kind.variable(name)));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use strsim::osa_distance;
 
-use super::{forward, variables};
+use super::{http, kafka, variables};
 use crate::env::{ConfigErrors, Env};
 use crate::source::Kind;
 
@@ -61,7 +61,7 @@ fn has_our_prefix(name: &str, kinds: &[Kind]) -> bool {
     let Some((prefix, _)) = name.split_once('_') else {
         return false;
     };
-    if forward::PREFIXES.iter().any(|ours| name.starts_with(ours)) {
+    if [http::PREFIX, kafka::PREFIX].iter().any(|ours| name.starts_with(ours)) {
         return true;
     }
     let of_services = kinds.iter().flat_map(|kind| kind.variables.iter().chain(kind.secrets));

@@ -24,7 +24,7 @@ pub use config_error::{ConfigError, ConfigErrors};
 use dotenv::{EnvFile, Location};
 pub use query::Parameters;
 pub use service_manager::ServiceManager;
-pub use value::{InvalidValue, address, endpoint, file_mode, folder, is_loopback, seconds, text, whole_number};
+pub use value::{InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number};
 
 /// The variables of this run. `Debug` shows their names alone.
 #[derive(Clone, Default)]

@@ -104,6 +104,14 @@ pub fn seconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, 
     }
 }
 
+/// One of these words, in capitals or not.
+pub fn one_of(words: &'static [&'static str]) -> impl Fn(&str) -> Result<String, InvalidValue> {
+    move |text| match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
+        Some(word) => Ok((*word).to_owned()),
+        None => Err(InvalidValue::must(format!("be one of {}", words.join(", ")))),
+    }
+}
+
 /// The base address of a service, its path without a slash at the end.
 ///
 /// # Errors

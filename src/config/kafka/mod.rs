@@ -1,4 +1,6 @@
-//! The settings of forwarding: which Kafka, which HTTP listener. They are read only when forwarding is asked for.
+//! The settings of forwarding to Kafka. They are read only when that is asked for.
+
+mod properties;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,17 +8,15 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
-use crate::env::{ConfigErrors, Env, InvalidValue, endpoint, is_loopback, seconds, text, whole_number};
+use crate::env::{ConfigErrors, Env, InvalidValue, is_loopback, one_of, seconds, text};
 use crate::source::Kind;
+use properties::{check_protocol, properties};
 
 /// The variables that are read here and hold no secret.
-pub(super) const VARIABLES: [&str; 15] = [
-    "HTTP_FORWARD_BATCH",
-    "HTTP_FORWARD_FORMAT",
-    "HTTP_FORWARD_URL",
+pub(super) const VARIABLES: [&str; 12] = [
     "KAFKA_COMPRESSION",
     "KAFKA_PARTITION_BY",
     "KAFKA_PROPERTIES",
@@ -31,81 +31,14 @@ pub(super) const VARIABLES: [&str; 15] = [
     "KAFKA_TRANSACTIONAL_ID",
 ];
 
-/// How those of the sinks themselves begin.
-pub(super) const PREFIXES: [&str; 2] = ["HTTP_FORWARD_", "KAFKA_"];
+/// How they begin.
+pub(super) const PREFIX: &str = "KAFKA_";
 
-/// The secrets that are read here.
-pub const SECRETS: [&str; 2] = ["HTTP_FORWARD_TOKEN", "KAFKA_SASL_PASSWORD"];
+/// The secret that is read here.
+pub(super) const SECRET: &str = "KAFKA_SASL_PASSWORD";
 
 /// The variable of a stream that names its topic, after its prefix.
 pub(super) const TOPIC: &str = "KAFKA_TOPIC";
-
-/// Properties of librdkafka that cannot be set freely, and why.
-const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
-    (
-        &[
-            "acks",
-            "request.required.acks",
-            "enable.idempotence",
-            "enable.gapless.guarantee",
-            "max.in.flight",
-            "max.in.flight.requests.per.connection",
-            "message.send.max.retries",
-            "retries",
-            "queuing.strategy",
-            "delivery.report.only.error",
-            "isolation.level",
-            "enable.auto.commit",
-            "enable.auto.offset.store",
-            "group.id",
-            "transaction.timeout.ms",
-            "auto.commit.enable",
-            "enabled_events",
-            "api.version.request",
-            "broker.version.fallback",
-            "test.mock.num.brokers",
-            "test.mock.broker.rtt",
-        ],
-        "because the promise that no line is lost rests on it",
-    ),
-    (
-        &["plugin.library.paths", "ssl.engine.location", "ssl.providers"],
-        "because it loads code into this program",
-    ),
-    (
-        &["message.timeout.ms", "delivery.timeout.ms"],
-        "because KAFKA_TIMEOUT_SECONDS does",
-    ),
-    (
-        &["bootstrap.servers", "metadata.broker.list"],
-        "because KAFKA_SERVER does",
-    ),
-    (&["transactional.id"], "because KAFKA_TRANSACTIONAL_ID does"),
-    (
-        &["compression.codec", "compression.type"],
-        "because KAFKA_COMPRESSION does",
-    ),
-    (&["partitioner"], "because KAFKA_PARTITION_BY does"),
-    (
-        &["sasl.mechanism", "sasl.mechanisms"],
-        "because KAFKA_SASL_MECHANISM does",
-    ),
-    (&["sasl.username"], "because KAFKA_SASL_USERNAME does"),
-    (&["sasl.password"], "because KAFKA_SASL_PASSWORD does"),
-    (&["ssl.ca.location", "ssl.ca.pem"], "because KAFKA_SSL_CA_CERT does"),
-    (
-        &[
-            "ssl.certificate.location",
-            "ssl.certificate.pem",
-            "ssl.keystore.location",
-        ],
-        "because KAFKA_SSL_CLIENT_CERT does",
-    ),
-    (
-        &["ssl.key.location", "ssl.key.pem"],
-        "because KAFKA_SSL_CLIENT_KEY does",
-    ),
-];
 
 /// How Kafka is reached and written to.
 #[derive(Clone)]
@@ -168,36 +101,6 @@ pub enum PartitionBy {
     Key,
 }
 
-/// How an HTTP listener is written to.
-#[derive(Clone, Debug)]
-pub struct HttpSettings {
-    /// `HTTP_FORWARD_URL`.
-    pub url: Url,
-    /// `HTTP_FORWARD_FORMAT`, `array`.
-    pub format: HttpFormat,
-    /// The value of the `Authorization` header; from `HTTP_FORWARD_TOKEN`.
-    pub authorization: Option<SecretString>,
-    /// How many lines one request holds; `HTTP_FORWARD_BATCH`, 500.
-    pub batch: usize,
-    /// How often a request is tried again; `MAX_RETRIES`, 3.
-    pub max_retries: u32,
-    /// The first wait before it is; `RETRY_DELAY_SECONDS`, 2.
-    pub retry_delay: Duration,
-    /// How long a request may take; `REQUEST_TIMEOUT_SECONDS`, 60.
-    pub timeout: Duration,
-}
-
-/// What the body of a request is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpFormat {
-    /// One JSON array, which Logstash's http input with its json codec splits into events.
-    Array,
-    /// A JSON object in each line.
-    Ndjson,
-    /// Events for the HTTP Event Collector of Splunk.
-    SplunkHec,
-}
-
 impl KafkaSettings {
     /// Reads the settings for these streams; `None` after a fault.
     pub fn read(env: &Env, kinds: &[&'static Kind], errors: &mut ConfigErrors) -> Option<Self> {
@@ -233,6 +136,21 @@ impl KafkaSettings {
             properties,
         })
     }
+
+    /// What deserves a word but stops nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        let is_plain = self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "PLAIN");
+        let has_protocol = self.properties.iter().any(|(name, _)| name == "security.protocol");
+        let is_near = self.server.split(',').all(|address| {
+            let url = Url::parse(&format!("http://{}", address.trim()));
+            url.is_ok_and(|url| is_loopback(&url))
+        });
+        (is_plain && self.tls.is_none() && !has_protocol && !is_near).then_some(
+            "KAFKA_SASL_MECHANISM is PLAIN without TLS: whoever is on the way to Kafka can read the password; use SCRAM, or \
+             TLS (KAFKA_SSL_CA_CERT, or KAFKA_PROPERTIES=security.protocol=sasl_ssl)",
+        )
+    }
 }
 
 fn topic_of(env: &Env, kind: &Kind, errors: &mut ConfigErrors) -> Option<String> {
@@ -264,13 +182,6 @@ fn topic(text: &str) -> Result<String, InvalidValue> {
         Err(InvalidValue::must_shown(
             "be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249 of them",
         ))
-    }
-}
-
-fn one_of(words: &'static [&'static str]) -> impl Fn(&str) -> Result<String, InvalidValue> {
-    move |text| match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
-        Some(word) => Ok((*word).to_owned()),
-        None => Err(InvalidValue::must(format!("be one of {}", words.join(", ")))),
     }
 }
 
@@ -329,132 +240,6 @@ fn read_sasl(env: &Env, errors: &mut ConfigErrors) -> Option<Option<Sasl>> {
     }))
 }
 
-/// `key=value,key=value`; a part without a key goes on with the value before it, as in `debug=broker,topic`.
-fn properties(text: &str) -> Result<Vec<(String, SecretString)>, InvalidValue> {
-    let mut properties: Vec<(String, String)> = Vec::new();
-    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-        let is_key = |key: &str| {
-            !key.is_empty()
-                && key
-                    .bytes()
-                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_'))
-        };
-        match (part.split_once('='), properties.last_mut()) {
-            (Some((key, value)), _) if is_key(key.trim()) => {
-                properties.push((key.trim().to_owned(), value.to_owned()));
-            }
-            (_, Some((_, value))) => *value = format!("{value},{part}"),
-            _ => return Err(InvalidValue::must_hidden("be `key=value`, several with commas")),
-        }
-    }
-    for (key, _) in &properties {
-        if let Some((_, why)) = KEPT_PROPERTIES.iter().find(|(names, _)| names.contains(&key.as_str())) {
-            return Err(InvalidValue::must_hidden(format!("not set `{key}`, {why}")));
-        }
-    }
-    Ok(properties.into_iter().map(|(key, value)| (key, value.into())).collect())
-}
-
-/// Adds a fault where the protocol would leave out TLS or the login, although settings of theirs are there.
-fn check_protocol(properties: &[(String, SecretString)], has_tls: bool, has_sasl: bool, errors: &mut ConfigErrors) {
-    let protocols = properties.iter().filter(|(name, _)| name == "security.protocol");
-    for protocol in protocols.map(|(_, value)| value.expose_secret().to_lowercase()) {
-        for (part, is_set, variables) in [("ssl", has_tls, "KAFKA_SSL_*"), ("sasl", has_sasl, "KAFKA_SASL_*")] {
-            if is_set && !protocol.contains(part) {
-                let problem =
-                    format!("must not set `security.protocol` to one without {part}, because {variables} is set");
-                errors.add("KAFKA_PROPERTIES", problem);
-            }
-        }
-    }
-}
-
-impl HttpSettings {
-    /// Reads the settings; `None` after a fault.
-    pub fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
-        let url = env.required("HTTP_FORWARD_URL", endpoint, errors);
-        let format = one_of(&["array", "ndjson", "splunk-hec"]);
-        let format = env.or("HTTP_FORWARD_FORMAT", "array", format, errors);
-        let batch = env.or("HTTP_FORWARD_BATCH", "500", whole_number(1..=100_000), errors);
-        let has_token = env.has_secret("HTTP_FORWARD_TOKEN");
-        let token = env.secret("HTTP_FORWARD_TOKEN", errors);
-        let max_retries = env.or("MAX_RETRIES", "3", whole_number(0..=100), errors);
-        let retry_delay = env.or("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), errors);
-        let timeout = env.or("REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), errors);
-        if has_token && token.is_none() {
-            return None;
-        }
-        if token.is_some() && url.as_ref().is_some_and(is_in_clear) {
-            let problem =
-                "must begin with `https://` because HTTP_FORWARD_TOKEN is set (`http://` is for loopback hosts only)";
-            errors.add("HTTP_FORWARD_URL", problem);
-            return None;
-        }
-        let format = match format?.as_str() {
-            "ndjson" => HttpFormat::Ndjson,
-            "splunk-hec" => HttpFormat::SplunkHec,
-            _ => HttpFormat::Array,
-        };
-        Some(Self {
-            url: url?,
-            format,
-            authorization: token.map(|token| format.authorization(&token)),
-            batch: batch?,
-            max_retries: max_retries?,
-            retry_delay: retry_delay?,
-            timeout: timeout?,
-        })
-    }
-}
-
-/// Whether everybody on the way could read what is sent there.
-fn is_in_clear(url: &Url) -> bool {
-    url.scheme() == "http" && !is_loopback(url)
-}
-
-impl HttpSettings {
-    /// What deserves a word but stops nothing.
-    #[must_use]
-    pub fn warning(&self) -> Option<&'static str> {
-        is_in_clear(&self.url).then_some(
-            "HTTP_FORWARD_URL begins with `http://`: whoever is on the way to it can read the records, which are personal \
-             data; use `https://`",
-        )
-    }
-}
-
-impl KafkaSettings {
-    /// What deserves a word but stops nothing.
-    #[must_use]
-    pub fn warning(&self) -> Option<&'static str> {
-        let is_plain = self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "PLAIN");
-        let has_protocol = self.properties.iter().any(|(name, _)| name == "security.protocol");
-        let is_near = self.server.split(',').all(|address| {
-            let url = Url::parse(&format!("http://{}", address.trim()));
-            url.is_ok_and(|url| is_loopback(&url))
-        });
-        (is_plain && self.tls.is_none() && !has_protocol && !is_near).then_some(
-            "KAFKA_SASL_MECHANISM is PLAIN without TLS: whoever is on the way to Kafka can read the password; use SCRAM, or \
-             TLS (KAFKA_SSL_CA_CERT, or KAFKA_PROPERTIES=security.protocol=sasl_ssl)",
-        )
-    }
-}
-
-impl HttpFormat {
-    /// The header for a token: with the scheme that the listener expects, unless the token names one itself.
-    fn authorization(self, token: &SecretString) -> SecretString {
-        let text = token.expose_secret();
-        let scheme = match self {
-            HttpFormat::SplunkHec => "Splunk",
-            HttpFormat::Array | HttpFormat::Ndjson => "Bearer",
-        };
-        match text.contains(' ') {
-            true => token.clone(),
-            false => format!("{scheme} {text}").into(),
-        }
-    }
-}
-
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSettings")
@@ -477,22 +262,15 @@ impl fmt::Debug for Sasl {
 mod tests {
     use std::fs;
 
+    use secrecy::ExposeSecret;
+
     use super::*;
     use crate::source::SOURCES;
 
-    fn kafka(pairs: &[(&str, &str)]) -> Result<KafkaSettings, String> {
+    pub(super) fn kafka(pairs: &[(&str, &str)]) -> Result<KafkaSettings, String> {
         let mut errors = ConfigErrors::because("--forward-kafka is given");
         let kinds: Vec<_> = SOURCES.iter().collect();
         let settings = KafkaSettings::read(&Env::from_pairs(pairs.iter().copied()), &kinds, &mut errors);
-        match settings {
-            Some(settings) if errors.is_empty() => Ok(settings),
-            _ => Err(errors.to_string()),
-        }
-    }
-
-    fn http(pairs: &[(&str, &str)]) -> Result<HttpSettings, String> {
-        let mut errors = ConfigErrors::because("--forward-http is given");
-        let settings = HttpSettings::read(&Env::from_pairs(pairs.iter().copied()), &mut errors);
         match settings {
             Some(settings) if errors.is_empty() => Ok(settings),
             _ => Err(errors.to_string()),
@@ -581,77 +359,6 @@ mod tests {
     }
 
     #[test]
-    fn properties_are_read_except_those_on_which_the_promises_rest() {
-        let settings = kafka(&[("KAFKA_PROPERTIES", "linger.ms=50, debug=broker,topic,client.id=a=b")]).unwrap();
-        let properties: Vec<_> = settings
-            .properties
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.expose_secret()))
-            .collect();
-        assert_eq!(
-            properties,
-            [("linger.ms", "50"), ("debug", "broker,topic"), ("client.id", "a=b")]
-        );
-        for (names, _) in KEPT_PROPERTIES {
-            for name in *names {
-                let error = kafka(&[("KAFKA_PROPERTIES", &format!("linger.ms=5,{name}=hunter2"))]).unwrap_err();
-                assert!(error.contains(&format!("must not set `{name}`, because ")), "{error}");
-                assert!(!error.contains("hunter2"), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn no_property_switches_off_a_login_that_is_set() {
-        let login = [
-            ("KAFKA_SASL_MECHANISM", "PLAIN"),
-            ("KAFKA_SASL_USERNAME", "trailkeeper"),
-            ("KAFKA_SASL_PASSWORD", "abc"),
-        ];
-        for (protocol, is_fault) in [("SASL_SSL", false), ("ssl", true), ("plaintext", true)] {
-            let properties = format!("security.protocol={protocol}");
-            let result = kafka(&[&login[..], &[("KAFKA_PROPERTIES", properties.as_str())]].concat());
-            assert_eq!(result.is_err(), is_fault, "{protocol}");
-        }
-    }
-
-    #[test]
-    fn an_http_listener_needs_an_address() {
-        assert_eq!(
-            http(&[]).unwrap_err(),
-            "HTTP_FORWARD_URL is required because --forward-http is given"
-        );
-        let settings = http(&[("HTTP_FORWARD_URL", "http://logstash.example.org:8080/audit?a=b")]).unwrap();
-        assert_eq!(settings.url.as_str(), "http://logstash.example.org:8080/audit?a=b");
-        assert_eq!((settings.format, settings.batch), (HttpFormat::Array, 500));
-        assert!(settings.authorization.is_none());
-    }
-
-    #[test]
-    fn a_token_goes_over_no_open_line_and_records_only_with_a_warning() {
-        for (url, is_open) in [
-            ("http://logstash.example.org:8080", true),
-            ("http://192.0.2.7", true),
-            ("https://logstash.example.org", false),
-            ("http://localhost:8080", false),
-            ("http://127.0.0.1:8080", false),
-            ("http://[::1]:8080", false),
-        ] {
-            let settings = http(&[("HTTP_FORWARD_URL", url)]).unwrap();
-            assert_eq!(settings.warning().is_some(), is_open, "{url}");
-            let with_token = http(&[("HTTP_FORWARD_URL", url), ("HTTP_FORWARD_TOKEN", "abc")]);
-            assert_eq!(
-                with_token.err(),
-                is_open.then(|| {
-                    "HTTP_FORWARD_URL must begin with `https://` because HTTP_FORWARD_TOKEN is set (`http://` is for \
-                     loopback hosts only)"
-                        .to_owned()
-                })
-            );
-        }
-    }
-
-    #[test]
     fn a_password_in_the_clear_is_warned_about() {
         for (server, mechanism, properties, is_open) in [
             ("kafka.example.org:9092", "PLAIN", "", true),
@@ -672,24 +379,6 @@ mod tests {
                 is_open,
                 "{server} {mechanism} {properties}"
             );
-        }
-    }
-
-    #[test]
-    fn a_token_is_sent_in_the_scheme_of_the_listener_unless_it_names_one() {
-        for (format, token, expected) in [
-            ("array", "abc", "Bearer abc"),
-            ("ndjson", "Basic abc", "Basic abc"),
-            ("splunk-hec", "abc", "Splunk abc"),
-        ] {
-            let settings = http(&[
-                ("HTTP_FORWARD_URL", "https://example.org"),
-                ("HTTP_FORWARD_FORMAT", format),
-                ("HTTP_FORWARD_TOKEN", token),
-            ])
-            .unwrap();
-            assert_eq!(settings.authorization.as_ref().unwrap().expose_secret(), expected);
-            assert!(!format!("{settings:?}").contains("abc"));
         }
     }
 }
