@@ -11,8 +11,10 @@ use chrono::{DateTime, Utc};
 
 use super::{print, print_error, progress, shutdown_on_signals, takes_colours};
 use crate::cli;
-use crate::config::{Access, Choice, Config, KafkaSettings, StreamSettings};
-use crate::env::{ConfigErrors, Env};
+use crate::config::{
+    Access, Choice, Config, KAFKA_SERVER, KafkaSettings, LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME, StreamSettings,
+};
+use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
 use crate::output::logging;
@@ -124,8 +126,11 @@ fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoEr
             path: folder.clone(),
             source,
         })?;
-        variables.push((kind.variable("LOG_CATALOG_LOCATION"), folder.display().to_string()));
-        variables.push((kind.variable("LOG_FILE_BASE_NAME"), kind.usual_base_name()));
+        variables.push((
+            LOG_CATALOG_LOCATION.of(kind.prefix).name(),
+            folder.display().to_string(),
+        ));
+        variables.push((LOG_FILE_BASE_NAME.of(kind.prefix).name(), kind.usual_base_name()));
     }
     let choice = Choice {
         streams: &[],
@@ -149,7 +154,7 @@ fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Target
             }
         }
     }
-    let env = Env::from_pairs([("KAFKA_SERVER", kafka.address())]);
+    let env = Env::from_pairs([(KAFKA_SERVER.name(), kafka.address())]);
     let kinds: Vec<_> = SOURCES.iter().collect();
     let mut errors = ConfigErrors::default();
     let settings = KafkaSettings::read(&env, &kinds, &mut errors).ok_or(DemoError::Settings(errors))?;

@@ -113,8 +113,10 @@ pub(super) fn warn_of(targets: &Targets, env: &Env) {
     for warning in targets.list.iter().filter_map(Target::warning) {
         tracing::warn!("{warning}");
     }
-    let secrets = config::FORWARD_SECRETS.iter().filter(|_| !targets.is_empty());
-    for warning in secrets.filter_map(|name| env.exposed_secret(name)) {
+    if targets.is_empty() {
+        return;
+    }
+    for warning in config::exposed_forward_secrets(env) {
         tracing::warn!("{warning}");
     }
 }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 
 use crate::env::Env;
+use crate::env::system::{NO_COLOR, TERM};
 use crate::output::progress::Progress;
 use crate::process::shutdown::{self, Shutdown};
 use crate::run::summary::Exit;
@@ -63,7 +64,7 @@ fn print_json<T: Serialize>(streams: &[T], exit: Exit) -> Exit {
 
 /// Whether stdout takes colours: a terminal does, unless `NO_COLOR` (<https://no-color.org>) or `TERM=dumb` forbids it.
 fn takes_colours(env: &Env) -> bool {
-    std::io::stdout().is_terminal() && !env.is_set("NO_COLOR") && !env.is("TERM", "dumb")
+    std::io::stdout().is_terminal() && !env.is_set(&NO_COLOR) && !env.is(&TERM, "dumb")
 }
 
 /// The shutdown that Ctrl-C and SIGTERM trigger from now on.

@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{print, print_error, progress, signal};
 use crate::cli;
+use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
+use crate::env::Row;
 use crate::output::logging;
 use crate::run::summary::Exit;
 use crate::sandbox::{Options, Sandbox};
@@ -48,10 +50,8 @@ fn settings(sandbox: &Sandbox) -> String {
         text.push_str(&format!("{name}={value}\n"));
     }
     for kind in SOURCES {
-        let (folder, base) = (
-            kind.variable("LOG_CATALOG_LOCATION"),
-            kind.variable("LOG_FILE_BASE_NAME"),
-        );
+        let folder = LOG_CATALOG_LOCATION.of(kind.prefix).name();
+        let base = LOG_FILE_BASE_NAME.of(kind.prefix).name();
         text.push_str(&format!(
             "{folder}=./{}\n{base}={}\n",
             kind.name,

@@ -5,33 +5,97 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::env::{ConfigErrors, Env, endpoint, is_loopback, one_of, seconds, whole_number};
+use super::limits::{MAX_RETRIES, REQUEST_TIMEOUT_SECONDS, RETRY_DELAY_SECONDS};
+use crate::env::{
+    ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Setting, Variable, endpoint, is_loopback, one_of, token,
+    whole_number,
+};
 
-/// The variables that are read here and hold no secret.
-pub(super) const VARIABLES: [&str; 3] = ["HTTP_FORWARD_BATCH", "HTTP_FORWARD_FORMAT", "HTTP_FORWARD_URL"];
-
-/// How they begin.
+/// How the variables begin, and nothing else does.
 pub(super) const PREFIX: &str = "HTTP_FORWARD_";
 
-/// The secret that is read here.
-pub(super) const SECRET: &str = "HTTP_FORWARD_TOKEN";
+/// The variables, in the order of the documents.
+pub(super) const ROWS: &[&dyn Row] = &[
+    &HTTP_FORWARD_URL,
+    &HTTP_FORWARD_FORMAT,
+    &HTTP_FORWARD_TOKEN,
+    &HTTP_FORWARD_BATCH,
+];
+
+/// Where the listener is.
+const HTTP_FORWARD_URL: Setting<Url> = Setting {
+    variable: Variable {
+        name: "HTTP_FORWARD_URL",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "The address of the listener: Logstash's http input, Splunk's HTTP Event Collector \
+              (`https://splunk.example.org:8088/services/collector/event`) ...",
+    },
+    parse: endpoint,
+};
+
+/// What the body of a request is.
+const HTTP_FORWARD_FORMAT: Setting<HttpFormat> = Setting {
+    variable: Variable {
+        name: "HTTP_FORWARD_FORMAT",
+        scope: Scope::Program,
+        default: DefaultValue::Text("array"),
+        example: None,
+        doc: "`array`: one JSON array per request. `ndjson`: an object in each line. `splunk-hec`: events for Splunk.",
+    },
+    parse: |text| {
+        let formats = [
+            ("array", HttpFormat::Array),
+            ("ndjson", HttpFormat::Ndjson),
+            ("splunk-hec", HttpFormat::SplunkHec),
+        ];
+        one_of(text, &formats)
+    },
+};
+
+/// What proves who sends.
+const HTTP_FORWARD_TOKEN: Secret = Secret {
+    variable: Variable {
+        name: "HTTP_FORWARD_TOKEN",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "Sent as \"Authorization: Bearer ...\" (splunk-hec: \"Splunk ...\"), or as it is if it names a scheme itself; \
+              over `https://` alone, or to this machine.",
+    },
+    check: token,
+};
+
+/// How many lines a request holds.
+const HTTP_FORWARD_BATCH: Setting<usize> = Setting {
+    variable: Variable {
+        name: "HTTP_FORWARD_BATCH",
+        scope: Scope::Program,
+        default: DefaultValue::Text("500"),
+        example: None,
+        doc: "How many lines one request holds; 1 to 100000. It is halved where the listener says that it is too much (status \
+              413).",
+    },
+    parse: |text| whole_number(text, 1..=100_000),
+};
 
 /// How an HTTP listener is written to.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// `HTTP_FORWARD_URL`.
     pub url: Url,
-    /// `HTTP_FORWARD_FORMAT`, `array`.
+    /// `HTTP_FORWARD_FORMAT`.
     pub format: HttpFormat,
     /// The value of the `Authorization` header; from `HTTP_FORWARD_TOKEN`.
     pub authorization: Option<SecretString>,
-    /// How many lines one request holds; `HTTP_FORWARD_BATCH`, 500.
+    /// How many lines one request holds; `HTTP_FORWARD_BATCH`.
     pub batch: usize,
-    /// How often a request is tried again; `MAX_RETRIES`, 3.
+    /// How often a request is tried again; `MAX_RETRIES`.
     pub max_retries: u32,
-    /// The first wait before it is; `RETRY_DELAY_SECONDS`, 2.
+    /// The first wait before it is; `RETRY_DELAY_SECONDS`.
     pub retry_delay: Duration,
-    /// How long a request may take; `REQUEST_TIMEOUT_SECONDS`, 60.
+    /// How long a request may take; `REQUEST_TIMEOUT_SECONDS`.
     pub timeout: Duration,
 }
 
@@ -49,29 +113,24 @@ pub enum HttpFormat {
 impl HttpSettings {
     /// Reads the settings; `None` after a fault.
     pub fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
-        let url = env.required("HTTP_FORWARD_URL", endpoint, errors);
-        let format = one_of(&["array", "ndjson", "splunk-hec"]);
-        let format = env.or("HTTP_FORWARD_FORMAT", "array", format, errors);
-        let batch = env.or("HTTP_FORWARD_BATCH", "500", whole_number(1..=100_000), errors);
-        let has_token = env.has_secret("HTTP_FORWARD_TOKEN");
-        let token = env.secret("HTTP_FORWARD_TOKEN", errors);
-        let max_retries = env.or("MAX_RETRIES", "3", whole_number(0..=100), errors);
-        let retry_delay = env.or("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), errors);
-        let timeout = env.or("REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), errors);
+        let url = env.required(&HTTP_FORWARD_URL, errors);
+        let format = env.or_default(&HTTP_FORWARD_FORMAT, errors);
+        let batch = env.or_default(&HTTP_FORWARD_BATCH, errors);
+        let has_token = env.has_secret(&HTTP_FORWARD_TOKEN);
+        let token = env.secret(&HTTP_FORWARD_TOKEN, errors);
+        let max_retries = env.or_default(&MAX_RETRIES, errors);
+        let retry_delay = env.or_default(&RETRY_DELAY_SECONDS, errors);
+        let timeout = env.or_default(&REQUEST_TIMEOUT_SECONDS, errors);
         if has_token && token.is_none() {
             return None;
         }
         if token.is_some() && url.as_ref().is_some_and(is_in_clear) {
             let problem =
                 "must begin with `https://` because HTTP_FORWARD_TOKEN is set (`http://` is for loopback hosts only)";
-            errors.add("HTTP_FORWARD_URL", problem);
+            errors.add(HTTP_FORWARD_URL.name(), problem);
             return None;
         }
-        let format = match format?.as_str() {
-            "ndjson" => HttpFormat::Ndjson,
-            "splunk-hec" => HttpFormat::SplunkHec,
-            _ => HttpFormat::Array,
-        };
+        let format = format?;
         Some(Self {
             url: url?,
             format,

@@ -4,45 +4,167 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::env::{ConfigErrors, Env, seconds, whole_number};
-use crate::source::Kind;
+use crate::env::{ConfigErrors, DefaultValue, Env, Row, Scope, Setting, Variable, seconds, whole_number};
+use crate::source::{Kind, SOURCES};
 
-/// The variables that are read here; each also with a stream's prefix, `MAIL_MAX_PAGES`.
-pub(super) const VARIABLES: [&str; 9] = [
-    "FETCH_CONCURRENCY",
-    "INITIAL_LOOKBACK_DAYS",
-    "MAX_PAGES",
-    "MAX_RETRIES",
-    "OVERLAP_MINUTES",
-    "RECONCILE_EVERY_HOURS",
-    "RECONCILE_HOURS",
-    "REQUEST_TIMEOUT_SECONDS",
-    "RETRY_DELAY_SECONDS",
+/// The variables, in the order of the documents; each also with a stream's prefix, `MAIL_MAX_PAGES`.
+pub(super) const ROWS: &[&dyn Row] = &[
+    &OVERLAP_MINUTES,
+    &RECONCILE_EVERY_HOURS,
+    &RECONCILE_HOURS,
+    &INITIAL_LOOKBACK_DAYS,
+    &MAX_PAGES,
+    &FETCH_CONCURRENCY,
+    &MAX_RETRIES,
+    &RETRY_DELAY_SECONDS,
+    &REQUEST_TIMEOUT_SECONDS,
 ];
 
 /// The longest wait between two tries, and so the longest first one.
 const LONGEST_RETRY_DELAY_SECONDS: f64 = 300.0;
 
+/// How far before the last record a run asks again.
+const OVERLAP_MINUTES: Setting<i64> = Setting {
+    variable: Variable {
+        name: "OVERLAP_MINUTES",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("2"),
+        example: None,
+        doc: "How many minutes before the last record each run asks again, for records that arrive late; 0 to 10080.",
+    },
+    parse: |text| whole_number(text, 0..=10_080),
+};
+
+/// How often `collect` reconciles by itself.
+const RECONCILE_EVERY_HOURS: Setting<i64> = Setting {
+    variable: Variable {
+        name: "RECONCILE_EVERY_HOURS",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("0"),
+        example: None,
+        doc: "How often, in hours, a run reconciles by itself: asks once more for the last `RECONCILE_HOURS` hours and adds what \
+              arrived too late for the overlap, as `trailkeeper reconcile` does; 0 to 8760, 0 is never. Once a day is a good start \
+              (24); what is found tells how many `OVERLAP_MINUTES` would have caught it.",
+    },
+    parse: |text| whole_number(text, 0..=8_760),
+};
+
+/// How far back that goes.
+const RECONCILE_HOURS: Setting<i64> = Setting {
+    variable: Variable {
+        name: "RECONCILE_HOURS",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("36"),
+        example: None,
+        doc: "How many hours it goes back when it reconciles; 1 to 8760.",
+    },
+    parse: |text| whole_number(text, 1..=8_760),
+};
+
+/// How far the first run goes back.
+const INITIAL_LOOKBACK_DAYS: Setting<i64> = Setting {
+    variable: Variable {
+        name: "INITIAL_LOOKBACK_DAYS",
+        scope: Scope::AllStreams,
+        default: DefaultValue::OfStream(lookback_days),
+        example: None,
+        doc: "How many days the first run goes back, when there is no record yet; 1 to 3650. The default is what the service keeps, \
+              as far as it is known.",
+    },
+    parse: |text| whole_number(text, 1..=3_650),
+};
+
+/// How many pages a cycle of page tokens may have.
+const MAX_PAGES: Setting<u32> = Setting {
+    variable: Variable {
+        name: "MAX_PAGES",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("20"),
+        example: None,
+        doc: "How many pages are read by page tokens before the reading starts again below the oldest record; 1 to 1000. It bounds \
+              how deep one cycle goes, not how much is read. The tokens of yandex-audit are always followed to the end: its order \
+              is not known.",
+    },
+    parse: |text| whole_number(text, 1..=1_000),
+};
+
+/// How many requests are under way at a time.
+const FETCH_CONCURRENCY: Setting<usize> = Setting {
+    variable: Variable {
+        name: "FETCH_CONCURRENCY",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("4"),
+        example: None,
+        doc: "How many requests to one host may be under way at a time; 1 to 64. Streams on one host share the largest of their \
+              values, and each keeps to its own. A limit that a service publishes is kept in any case.",
+    },
+    parse: |text| whole_number(text, 1..=64),
+};
+
+/// How often a request is tried again.
+pub(super) const MAX_RETRIES: Setting<u32> = Setting {
+    variable: Variable {
+        name: "MAX_RETRIES",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("3"),
+        example: None,
+        doc: "How often a failed request is tried again; 0 to 100. Tried again are network errors, the statuses 408, 429 and 5xx, \
+              and answers that are not JSON.",
+    },
+    parse: |text| whole_number(text, 0..=100),
+};
+
+/// The first wait before it is.
+pub(super) const RETRY_DELAY_SECONDS: Setting<Duration> = Setting {
+    variable: Variable {
+        name: "RETRY_DELAY_SECONDS",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("2"),
+        example: None,
+        doc: "How many seconds to wait before the first of these tries, with a fraction if you like; 0 to 300. The wait doubles from \
+              try to try, and what the server asks for counts more.",
+    },
+    parse: |text| seconds(text, 0.0..=LONGEST_RETRY_DELAY_SECONDS),
+};
+
+/// How long a request may take.
+pub(super) const REQUEST_TIMEOUT_SECONDS: Setting<Duration> = Setting {
+    variable: Variable {
+        name: "REQUEST_TIMEOUT_SECONDS",
+        scope: Scope::AllStreams,
+        default: DefaultValue::Text("60"),
+        example: None,
+        doc: "How many seconds one request may take in all, from connecting to the last byte; 0.1 to 3600.",
+    },
+    parse: |text| seconds(text, 0.1..=3600.0),
+};
+
+/// How far the first run of the stream with this prefix goes back where nothing else is set.
+fn lookback_days(prefix: &str) -> String {
+    let kind = SOURCES.iter().find(|kind| kind.prefix == prefix);
+    kind.map_or_else(String::new, |kind| kind.lookback_days.to_string())
+}
+
 /// How far and how patiently a stream asks its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many pages one cycle of page tokens may have; `MAX_PAGES`, 20.
+    /// How many pages one cycle of page tokens may have; `MAX_PAGES`.
     pub max_pages: u32,
-    /// How long before the last record a run asks again; `OVERLAP_MINUTES`, 2.
+    /// How long before the last record a run asks again; `OVERLAP_MINUTES`.
     pub overlap: TimeDelta,
-    /// How many requests are under way at a time at most; `FETCH_CONCURRENCY`, 4.
+    /// How many requests are under way at a time at most; `FETCH_CONCURRENCY`.
     pub concurrency: usize,
-    /// How often one request is tried again; `MAX_RETRIES`, 3.
+    /// How often one request is tried again; `MAX_RETRIES`.
     pub max_retries: u32,
-    /// The first wait before a request is tried again; `RETRY_DELAY_SECONDS`, 2.
+    /// The first wait before a request is tried again; `RETRY_DELAY_SECONDS`.
     pub retry_delay: Duration,
-    /// How long one request may take in all; `REQUEST_TIMEOUT_SECONDS`, 60.
+    /// How long one request may take in all; `REQUEST_TIMEOUT_SECONDS`.
     pub request_timeout: Duration,
-    /// How far the first run goes back; `INITIAL_LOOKBACK_DAYS`, by the kind of stream.
+    /// How far the first run goes back; `INITIAL_LOOKBACK_DAYS`.
     pub initial_lookback: TimeDelta,
-    /// How often `collect` reconciles by itself, `None` for never; `RECONCILE_EVERY_HOURS`, 0 for never.
+    /// How often `collect` reconciles by itself, `None` for never; `RECONCILE_EVERY_HOURS`.
     pub reconcile_every: Option<TimeDelta>,
-    /// How far back that goes; `RECONCILE_HOURS`, 36.
+    /// How far back that goes; `RECONCILE_HOURS`.
     pub reconcile_reach: TimeDelta,
 }
 
@@ -50,23 +172,15 @@ impl Limits {
     /// Reads the limits of one kind of stream; `None` after a fault.
     pub(super) fn read(env: &Env, kind: &Kind, errors: &mut ConfigErrors) -> Option<Self> {
         let prefix = kind.prefix;
-        let lookback = kind.lookback_days.to_string();
-        let max_pages = env.per_stream(prefix, "MAX_PAGES", "20", whole_number(1..=1_000), errors);
-        let overlap = env.per_stream(prefix, "OVERLAP_MINUTES", "2", whole_number(0..=10_080), errors);
-        let concurrency = env.per_stream(prefix, "FETCH_CONCURRENCY", "4", whole_number(1..=64), errors);
-        let max_retries = env.per_stream(prefix, "MAX_RETRIES", "3", whole_number(0..=100), errors);
-        let delays = seconds(0.0..=LONGEST_RETRY_DELAY_SECONDS);
-        let retry_delay = env.per_stream(prefix, "RETRY_DELAY_SECONDS", "2", delays, errors);
-        let request_timeout = env.per_stream(prefix, "REQUEST_TIMEOUT_SECONDS", "60", seconds(0.1..=3600.0), errors);
-        let lookback = env.per_stream(
-            prefix,
-            "INITIAL_LOOKBACK_DAYS",
-            &lookback,
-            whole_number(1..=3_650),
-            errors,
-        );
-        let every = env.per_stream(prefix, "RECONCILE_EVERY_HOURS", "0", whole_number(0..=8_760), errors);
-        let reach = env.per_stream(prefix, "RECONCILE_HOURS", "36", whole_number(1..=8_760), errors);
+        let max_pages = env.per_stream(&MAX_PAGES, prefix, errors);
+        let overlap = env.per_stream(&OVERLAP_MINUTES, prefix, errors);
+        let concurrency = env.per_stream(&FETCH_CONCURRENCY, prefix, errors);
+        let max_retries = env.per_stream(&MAX_RETRIES, prefix, errors);
+        let retry_delay = env.per_stream(&RETRY_DELAY_SECONDS, prefix, errors);
+        let request_timeout = env.per_stream(&REQUEST_TIMEOUT_SECONDS, prefix, errors);
+        let lookback = env.per_stream(&INITIAL_LOOKBACK_DAYS, prefix, errors);
+        let every = env.per_stream(&RECONCILE_EVERY_HOURS, prefix, errors);
+        let reach = env.per_stream(&RECONCILE_HOURS, prefix, errors);
         Some(Self {
             max_pages: max_pages?,
             overlap: TimeDelta::minutes(overlap?),
@@ -84,7 +198,6 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::SOURCES;
 
     fn read(kind: &Kind, pairs: &[(&str, &str)]) -> (Option<Limits>, String) {
         let mut errors = ConfigErrors::default();
@@ -122,18 +235,18 @@ mod tests {
     #[test]
     fn every_limit_can_be_set_for_one_stream_and_every_bad_one_is_named() {
         for kind in SOURCES {
-            for variable in VARIABLES {
-                let own = kind.variable(variable);
-                let (limits, errors) = read(kind, &[(variable, "1"), (&own, "-1")]);
+            for variable in ROWS.iter().map(|row| row.name()) {
+                let own = kind.variable(&variable);
+                let (limits, errors) = read(kind, &[(&variable, "1"), (&own, "-1")]);
                 assert_eq!(limits, None);
                 assert!(
                     errors.starts_with(&format!("{own} must be a ")) && errors.ends_with("not `-1`"),
                     "{errors}"
                 );
-                assert!(read(kind, &[(variable, "-1"), (&own, "1")]).0.is_some());
+                assert!(read(kind, &[(&variable, "-1"), (&own, "1")]).0.is_some());
             }
         }
-        let all = VARIABLES.map(|variable| (variable, "often"));
-        assert_eq!(read(&SOURCES[0], &all).1.lines().count(), VARIABLES.len());
+        let all: Vec<_> = ROWS.iter().map(|row| (row.variable().name, "often")).collect();
+        assert_eq!(read(&SOURCES[0], &all).1.lines().count(), ROWS.len());
     }
 }

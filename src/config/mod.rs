@@ -8,30 +8,42 @@ mod limits;
 mod unknown_variables;
 mod place;
 mod stream;
+mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::env::{ConfigErrors, Env, text};
+use crate::env::{ConfigErrors, DefaultValue, Env, Row, Scope, Setting, Variable, text};
 use crate::source::Kind;
 pub use http::{HttpFormat, HttpSettings};
+pub(crate) use kafka::{
+    KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
+    KAFKA_SSL_CLIENT_KEY,
+};
 pub use kafka::{KafkaSettings, PartitionBy, Sasl, Tls};
 pub use limits::Limits;
 pub use place::{Access, StreamPlace};
+pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub use stream::StreamSettings;
 
-/// The secrets of the sinks.
-pub const FORWARD_SECRETS: [&str; 2] = [http::SECRET, kafka::SECRET];
-
-const LOG_FILE: &str = "APP_LOG_FILE";
-const QUERY: &str = "API_QUERY";
+/// The log of the program itself.
+const APP_LOG_FILE: Setting<String> = Setting {
+    variable: Variable {
+        name: "APP_LOG_FILE",
+        scope: Scope::Program,
+        default: DefaultValue::Text("get_audit_logs.log"),
+        example: None,
+        doc: "The log of trailkeeper itself; it is rotated at 1 MiB, with five older files, `.1` to `.5`.",
+    },
+    parse: text,
+};
 
 /// The settings of one run.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The streams, at least one, in the order of the list of sources.
     pub streams: Vec<StreamSettings>,
-    /// The log of the program itself; `APP_LOG_FILE`, `get_audit_logs.log`.
+    /// The log of the program itself; `APP_LOG_FILE`.
     pub log_file: PathBuf,
     /// What deserves a word but stops nothing, such as a file with tokens that everyone can read.
     pub warnings: Vec<String>,
@@ -61,11 +73,11 @@ impl Config {
             streams.extend(StreamSettings::read(env, kind, choice.access, &mut errors));
         }
         place::check_distinct(env, kinds, &chosen, &mut errors);
-        let log_file = env.or(LOG_FILE, "get_audit_logs.log", text, &mut errors);
+        let log_file = log_file(env, &mut errors);
         match log_file {
             Some(log_file) if errors.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
-                log_file: log_file.into(),
+                log_file,
                 warnings: warnings(env, kinds, &chosen),
             }),
             _ => {
@@ -106,7 +118,7 @@ pub fn unknown(env: &Env, kinds: &[Kind]) -> ConfigErrors {
 
 /// Where the log of the program itself goes; `None` after a fault.
 pub fn log_file(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> {
-    env.or(LOG_FILE, "get_audit_logs.log", text, errors).map(PathBuf::from)
+    env.or_default(&APP_LOG_FILE, errors).map(PathBuf::from)
 }
 
 /// Reads the settings of each chosen stream by itself, so that one which is set wrongly does not hide the others.
@@ -127,35 +139,17 @@ pub fn each(
 fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
     let mut warnings = env.warnings().to_vec();
     warnings.extend(unknown(env, kinds).iter().map(ToString::to_string));
-    let names: BTreeSet<_> = chosen.iter().flat_map(|kind| kind.secrets).collect();
-    warnings.extend(names.into_iter().filter_map(|name| env.exposed_secret(name)));
+    let secrets = chosen.iter().flat_map(|kind| kind.secrets());
+    // Streams of one vendor share their token.
+    let secrets: BTreeMap<_, _> = secrets.map(|row| (row.name(), row)).collect();
+    warnings.extend(secrets.into_values().filter_map(|row| env.exposed_secret(row)));
     warnings
 }
 
-/// Every variable that the program knows, for finding mistyped ones.
-#[must_use]
-pub fn variables(kinds: &[Kind]) -> BTreeSet<String> {
-    let mut names = BTreeSet::from([LOG_FILE, place::EXTENSION, stream::FILE_MODE].map(str::to_owned));
-    names.extend(limits::VARIABLES.map(str::to_owned));
-    names.extend(kafka::VARIABLES.map(str::to_owned));
-    names.extend(http::VARIABLES.map(str::to_owned));
-    names.extend(FORWARD_SECRETS.iter().flat_map(|name| with_file(name)));
-    for kind in kinds {
-        let own = [place::FOLDER, place::BASE_NAME, QUERY, kafka::TOPIC]
-            .into_iter()
-            .chain(limits::VARIABLES);
-        names.extend(own.map(|name| kind.variable(name)));
-        let place = [place::FOLDER, place::BASE_NAME].into_iter();
-        names.extend(place.filter_map(|name| kind.legacy_variable(name)));
-        names.extend(kind.variables.iter().map(ToString::to_string));
-        names.extend(kind.secrets.iter().flat_map(|name| with_file(name)));
-    }
-    names
-}
-
-/// A secret's variable, and the one that names a file instead.
-fn with_file(secret: &str) -> [String; 2] {
-    [secret.to_owned(), format!("{secret}_FILE")]
+/// Warnings about files with the secrets of sinks that every user of this machine can read.
+pub fn exposed_forward_secrets(env: &Env) -> impl Iterator<Item = String> {
+    let rows = http::ROWS.iter().chain(kafka::ROWS);
+    rows.filter_map(|row| env.exposed_secret(*row))
 }
 
 /// The kinds that were asked for and are switched on, or all that are switched on.
@@ -174,7 +168,7 @@ fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], errors: &mut Con
             Some(kind) if place::is_on(env, kind) => {}
             Some(kind) => {
                 let mut missing = ConfigErrors::because(format!("--stream {name} asks for this stream"));
-                missing.missing(&kind.variable(place::FOLDER));
+                missing.missing(&LOG_CATALOG_LOCATION.of(kind.prefix).name());
                 errors.append(missing);
             }
             None => errors.add(
@@ -187,7 +181,8 @@ fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], errors: &mut Con
 }
 
 fn none_is_on(kinds: &[Kind], errors: &mut ConfigErrors) {
-    let names: Vec<_> = kinds.iter().map(|kind| kind.variable(place::FOLDER)).collect();
+    let folders = kinds.iter().map(|kind| LOG_CATALOG_LOCATION.of(kind.prefix).name());
+    let names: Vec<_> = folders.collect();
     errors.add(
         names.join(" or "),
         "is required because each switches its stream on and none is set; `trailkeeper init` asks for the settings, and \
@@ -197,7 +192,6 @@ fn none_is_on(kinds: &[Kind], errors: &mut ConfigErrors) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::path::Path;
 
     use super::*;
@@ -250,7 +244,10 @@ mod tests {
     fn without_a_stream_the_variables_that_switch_one_on_are_named() {
         let errors = read(&[], &[]).unwrap_err();
         for kind in SOURCES {
-            assert!(errors.contains(&kind.variable(place::FOLDER)), "{errors}");
+            assert!(
+                errors.contains(&LOG_CATALOG_LOCATION.of(kind.prefix).name()),
+                "{errors}"
+            );
         }
         assert!(errors.starts_with("MAIL_LOG_CATALOG_LOCATION or DISK_LOG_CATALOG_LOCATION or "));
         assert!(errors.contains(
@@ -375,46 +372,5 @@ mod tests {
             errors.iter().map(|error| error.variable.as_str()).collect::<Vec<_>>(),
             ["--env-file"]
         );
-    }
-
-    #[test]
-    fn the_example_settings_explain_every_variable_and_no_other() {
-        let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
-        let explained: BTreeSet<_> = assignments(&example).map(|(name, _)| name.to_owned()).collect();
-        let known = variables(SOURCES);
-        let unknown: Vec<_> = explained.difference(&known).collect();
-        assert!(unknown.is_empty(), "{unknown:?}");
-        // The limits of single streams are explained by their pattern.
-        let by_pattern = |name: &&String| {
-            let mut patterns = SOURCES
-                .iter()
-                .flat_map(|kind| limits::VARIABLES.map(|limit| kind.variable(limit)));
-            patterns.any(|pattern| pattern == **name)
-        };
-        let missing: Vec<_> = known.difference(&explained).filter(|name| !by_pattern(name)).collect();
-        assert!(missing.is_empty(), "{missing:?}");
-    }
-
-    #[test]
-    fn what_the_example_settings_call_a_default_is_one() {
-        let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
-        let commented = assignments(&example).filter(|(name, _)| limits::VARIABLES.contains(name));
-        let env = Env::from_pairs(commented.filter(|(name, _)| *name != "INITIAL_LOOKBACK_DAYS"));
-        let shown = Limits::read(&env, &SOURCES[0], &mut ConfigErrors::default());
-        assert_eq!(
-            shown,
-            Limits::read(&Env::default(), &SOURCES[0], &mut ConfigErrors::default())
-        );
-        assert!(shown.is_some());
-    }
-
-    /// Each `NAME=value` at the start of a line, commented out or not.
-    fn assignments(example: &str) -> impl Iterator<Item = (&str, &str)> {
-        example.lines().filter_map(|line| {
-            let (name, value) = line.trim_start_matches('#').split_once('=')?;
-            name.bytes()
-                .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
-                .then_some((name, value))
-        })
     }
 }

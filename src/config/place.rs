@@ -5,15 +5,47 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::archive::Location;
-use crate::env::{ConfigErrors, Env, InvalidValue, folder};
+use crate::env::{ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder};
 use crate::source::Kind;
 
+/// The variables that each stream has for itself, in the order of the documents.
+pub(super) const ROWS: &[&dyn Row] = &[&LOG_CATALOG_LOCATION, &LOG_FILE_BASE_NAME];
+
 /// Switches a stream on and names its folder.
-pub(super) const FOLDER: &str = "LOG_CATALOG_LOCATION";
+pub(crate) const LOG_CATALOG_LOCATION: Setting<PathBuf> = Setting {
+    variable: Variable {
+        name: "LOG_CATALOG_LOCATION",
+        scope: Scope::EachStream,
+        default: DefaultValue::None,
+        example: Some("/var/log/audit/mail"),
+        doc: "The folder of the day files, which must exist; switches the stream on.",
+    },
+    parse: folder,
+};
+
 /// The first part of the names of a stream's day files.
-pub(super) const BASE_NAME: &str = "LOG_FILE_BASE_NAME";
+pub(crate) const LOG_FILE_BASE_NAME: Setting<String> = Setting {
+    variable: Variable {
+        name: "LOG_FILE_BASE_NAME",
+        scope: Scope::EachStream,
+        default: DefaultValue::None,
+        example: Some("mail_audit"),
+        doc: "The first part of the names of its day files.",
+    },
+    parse: base_name,
+};
+
 /// The last part of the names of all day files.
-pub(super) const EXTENSION: &str = "LOG_FILE_EXTENSION";
+pub(super) const LOG_FILE_EXTENSION: Setting<String> = Setting {
+    variable: Variable {
+        name: "LOG_FILE_EXTENSION",
+        scope: Scope::Program,
+        default: DefaultValue::Text("log"),
+        example: None,
+        doc: "The last part of the names of all day files.",
+    },
+    parse: extension,
+};
 
 /// The longest part of a file name, so that the whole name stays below the 255 bytes of most file systems.
 const LONGEST_PART: usize = 100;
@@ -38,13 +70,13 @@ pub struct StreamPlace {
 
 /// Whether the stream is switched on.
 pub(super) fn is_on(env: &Env, kind: &Kind) -> bool {
-    env.is_set(&variable(env, kind, FOLDER))
+    env.is_set(&variable(env, kind, &LOG_CATALOG_LOCATION))
 }
 
 /// The variable that gives a part of a stream's place: its own, or the one of another collector where that alone is set.
-pub(super) fn variable(env: &Env, kind: &Kind, name: &str) -> String {
-    let own = kind.variable(name);
-    match kind.legacy_variable(name) {
+pub(super) fn variable<T>(env: &Env, kind: &Kind, setting: &Setting<T>) -> Setting<T> {
+    let own = setting.of(kind.prefix);
+    match kind.legacy_prefix.map(|prefix| setting.of(prefix)) {
         Some(legacy) if env.is_set(&legacy) && !env.is_set(&own) => legacy,
         _ => own,
     }
@@ -62,20 +94,20 @@ impl StreamPlace {
     }
 
     fn read_parts(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
-        for name in [FOLDER, BASE_NAME] {
-            refuse_both(env, kind, name, errors);
-        }
-        let (folder_variable, base_variable) = (variable(env, kind, FOLDER), variable(env, kind, BASE_NAME));
-        let folder = env.required(&folder_variable, folder, errors);
-        let base = env.required(&base_variable, base_name, errors);
-        let extension = env.or(EXTENSION, "log", extension, errors);
+        refuse_both(env, kind, &LOG_CATALOG_LOCATION, errors);
+        refuse_both(env, kind, &LOG_FILE_BASE_NAME, errors);
+        let folder_variable = variable(env, kind, &LOG_CATALOG_LOCATION);
+        let base_variable = variable(env, kind, &LOG_FILE_BASE_NAME);
+        let folder = env.required(&folder_variable, errors);
+        let base = env.required(&base_variable, errors);
+        let extension = env.or_default(&LOG_FILE_EXTENSION, errors);
         if let Some(Err(problem)) = folder.as_deref().map(|folder| usable(folder, access)) {
-            errors.add(folder_variable, problem);
+            errors.add(folder_variable.name(), problem);
         }
         match Location::new(folder?, &base?, &extension?) {
             Ok(location) => Some(Self { kind, location }),
             Err(error) => {
-                errors.add(base_variable, format!("cannot be used: {error}"));
+                errors.add(base_variable.name(), format!("cannot be used: {error}"));
                 None
             }
         }
@@ -88,14 +120,15 @@ impl StreamPlace {
 }
 
 /// Adds a fault where a variable is set under both of its names: nobody can say which one counts.
-fn refuse_both(env: &Env, kind: &Kind, name: &str, errors: &mut ConfigErrors) {
-    let own = kind.variable(name);
-    if let Some(legacy) = kind.legacy_variable(name).filter(|legacy| env.is_set(legacy))
+fn refuse_both<T>(env: &Env, kind: &Kind, setting: &Setting<T>, errors: &mut ConfigErrors) {
+    let own = setting.of(kind.prefix);
+    if let Some(legacy) = kind.legacy_prefix.map(|prefix| setting.of(prefix))
+        && env.is_set(&legacy)
         && env.is_set(&own)
     {
         errors.add(
-            own,
-            format!("must not be set together with {legacy}, which means the same"),
+            own.name(),
+            format!("must not be set together with {}, which means the same", legacy.name()),
         );
     }
 }
@@ -111,9 +144,12 @@ pub(super) fn check_distinct(env: &Env, kinds: &'static [Kind], chosen: &[&Kind]
                 .iter()
                 .any(|chosen| chosen.name == kind.name || chosen.name == earlier.name);
             if concerned && place.files().is_some_and(|files| Some(files) == other.files()) {
-                let (folder, other) = (place.location.folder().display(), variable(env, earlier, BASE_NAME));
+                let (folder, other) = (
+                    place.location.folder().display(),
+                    variable(env, earlier, &LOG_FILE_BASE_NAME).name(),
+                );
                 let problem = format!("must differ from {other} because both streams keep their files in `{folder}`");
-                errors.add(variable(env, kind, BASE_NAME), problem);
+                errors.add(variable(env, kind, &LOG_FILE_BASE_NAME).name(), problem);
             }
         }
     }
@@ -144,7 +180,7 @@ fn usable(folder: &Path, access: Access) -> Result<(), String> {
 
 /// Errors of the settings that a stream needs because it is switched on.
 pub(super) fn required_by(env: &Env, kind: &Kind) -> ConfigErrors {
-    ConfigErrors::because(format!("{} is set", variable(env, kind, FOLDER)))
+    ConfigErrors::because(format!("{} is set", variable(env, kind, &LOG_CATALOG_LOCATION).name()))
 }
 
 fn base_name(text: &str) -> Result<String, InvalidValue> {

@@ -6,11 +6,21 @@ use std::sync::Arc;
 use super::limits::Limits;
 use super::place::{self, Access, StreamPlace};
 use crate::archive::Location;
-use crate::env::{ConfigErrors, Env, file_mode};
+use crate::env::{ConfigErrors, DefaultValue, Env, Scope, Setting, Variable, file_mode};
 use crate::source::{Kind, Source};
 
-/// The permissions of what the program writes; the default lets a log agent in the same group read.
-pub(super) const FILE_MODE: &str = "FILE_MODE";
+/// The permissions of what the program writes.
+pub(super) const FILE_MODE: Setting<u32> = Setting {
+    variable: Variable {
+        name: "FILE_MODE",
+        scope: Scope::Program,
+        default: DefaultValue::Text("0640"),
+        example: None,
+        doc: "The permissions of the files that trailkeeper makes, in octal; 0600 to 0777. The default lets a log agent in the same \
+              group read them.",
+    },
+    parse: file_mode,
+};
 
 /// Everything that one stream of this run needs.
 #[derive(Clone)]
@@ -32,7 +42,7 @@ impl StreamSettings {
     pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
         let place = StreamPlace::read(env, kind, access, errors);
         let mut own_errors = place::required_by(env, kind);
-        let file_mode = env.or(FILE_MODE, "0640", file_mode, &mut own_errors);
+        let file_mode = env.or_default(&FILE_MODE, &mut own_errors);
         let limits = Limits::read(env, kind, &mut own_errors);
         let source = (kind.configure)(env, &mut own_errors);
         errors.append(own_errors);

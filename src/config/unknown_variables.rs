@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use strsim::osa_distance;
 
-use super::{http, kafka, variables};
+use super::variables::{has_our_prefix, names};
 use crate::env::{ConfigErrors, Env};
 use crate::source::Kind;
 
@@ -20,8 +20,8 @@ const SHORT_WORD: usize = 4;
 /// Adds what is set and read by nothing, with the name that was meant, if there is a near one: every variable with a
 /// prefix of ours, and of all others those that are ours but for a slip or two.
 pub(super) fn find(env: &Env, kinds: &[Kind], errors: &mut ConfigErrors) {
-    let known = variables(kinds);
-    for name in env.names().filter(|name| !known.contains(*name) && env.is_set(name)) {
+    let known = names(kinds);
+    for name in env.names().filter(|name| !known.contains(*name)) {
         let is_ours = has_our_prefix(name, kinds);
         if !is_ours && name.len() < LONG_NAME {
             continue;
@@ -56,19 +56,6 @@ fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, edit_distance: usize) ->
     (distance <= edit_distance).then_some(nearest)
 }
 
-/// Whether a name begins like those of a stream (`MAIL_`), of a service (`YANDEX_`) or of a sink (`KAFKA_`).
-fn has_our_prefix(name: &str, kinds: &[Kind]) -> bool {
-    let Some((prefix, _)) = name.split_once('_') else {
-        return false;
-    };
-    if [http::PREFIX, kafka::PREFIX].iter().any(|ours| name.starts_with(ours)) {
-        return true;
-    }
-    let of_services = kinds.iter().flat_map(|kind| kind.variables.iter().chain(kind.secrets));
-    let mut prefixes = of_services.filter_map(|name| name.split_once('_'));
-    kinds.iter().any(|kind| kind.prefix == prefix) || prefixes.any(|(ours, _)| ours == prefix)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +73,7 @@ mod tests {
 
     #[test]
     fn known_variables_and_those_of_others_are_left_alone() {
-        let known: Vec<String> = variables(SOURCES).into_iter().collect();
+        let known: Vec<String> = names(SOURCES).into_iter().collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         assert_eq!(found(&known), Vec::<String>::new());
         let others = [

@@ -10,7 +10,9 @@ mod config_error;
 mod query;
 mod secret;
 mod service_manager;
+pub(crate) mod system;
 mod value;
+mod variable;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,20 +25,22 @@ use secrecy::{ExposeSecret, SecretString};
 pub use config_error::{ConfigError, ConfigErrors};
 use dotenv::{EnvFile, Location};
 pub use query::Parameters;
+pub use secret::{Check, password, token};
 pub use service_manager::ServiceManager;
 pub use value::{InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number};
+pub use variable::{DefaultValue, Row, Scope, Secret, Setting, Variable};
 
 /// The variables of this run. `Debug` shows their names alone.
 #[derive(Clone, Default)]
 pub struct Env {
-    variables: BTreeMap<String, Variable>,
+    variables: BTreeMap<String, Value>,
     errors: ConfigErrors,
     warnings: Vec<String>,
 }
 
 /// Every value is kept as a secret, since which ones are is only known when they are read.
 #[derive(Clone)]
-enum Variable {
+enum Value {
     Text(SecretString),
     /// Bytes that are not UTF-8.
     Unreadable,
@@ -45,7 +49,7 @@ enum Variable {
 impl Env {
     /// Reads the environment of the process, and `.env` in the working folder or the file that was asked for.
     ///
-    /// What is wrong with the file is among [`Env::faults`].
+    /// What is wrong with the file is among [`Env::errors`].
     #[must_use]
     pub fn load(env_file: Option<&Path>) -> Self {
         Self::assemble(std::env::vars_os(), &Location::new(env_file))
@@ -55,7 +59,7 @@ impl Env {
     pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let variables = pairs
             .into_iter()
-            .map(|(name, value)| (name.into(), Variable::Text(value.into().into())));
+            .map(|(name, value)| (name.into(), Value::Text(value.into().into())));
         Self {
             variables: variables.collect(),
             ..Self::default()
@@ -67,12 +71,12 @@ impl Env {
         let EnvFile { variables, warnings } = dotenv::read(location, &mut errors);
         let mut variables: BTreeMap<_, _> = variables
             .into_iter()
-            .map(|(name, value)| (name, Variable::Text(value)))
+            .map(|(name, value)| (name, Value::Text(value)))
             .collect();
         for (name, value) in process {
             let value = value
                 .into_string()
-                .map_or(Variable::Unreadable, |value| Variable::Text(value.into()));
+                .map_or(Value::Unreadable, |value| Value::Text(value.into()));
             variables.insert(name.to_string_lossy().into_owned(), value);
         }
         Self {
@@ -94,85 +98,73 @@ impl Env {
         &self.warnings
     }
 
-    /// The names of all variables, in order.
+    /// The names of all variables that are set to something, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.keys().map(String::as_str)
+        let names = self.variables.keys().map(String::as_str);
+        names.filter(|name| self.is_name_set(name))
     }
 
     /// Whether a variable is set to something.
     #[must_use]
-    pub fn is_set(&self, name: &str) -> bool {
-        match self.variables.get(name) {
-            Some(Variable::Text(text)) => !text.expose_secret().is_empty(),
-            Some(Variable::Unreadable) => true,
-            None => false,
-        }
+    pub fn is_set(&self, row: &dyn Row) -> bool {
+        self.is_name_set(&row.name())
     }
 
     /// Whether a variable is set to this text.
     #[must_use]
-    pub fn is(&self, name: &str, text: &str) -> bool {
-        matches!(self.variables.get(name), Some(Variable::Text(value)) if value.expose_secret() == text)
+    pub fn is(&self, row: &dyn Row, text: &str) -> bool {
+        matches!(self.variables.get(&row.name()), Some(Value::Text(value)) if value.expose_secret() == text)
     }
 
     /// A variable that may be left out; `None` if it is not set, or after a fault.
-    pub fn optional<T>(
-        &self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
-        errors: &mut ConfigErrors,
-    ) -> Option<T> {
-        let text = self.text(name, errors)?;
-        parsed(name, text, parse, errors)
+    pub fn optional<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
+        let name = setting.name();
+        let text = self.text(&name, errors)?;
+        parsed(&name, text, setting.parse, errors)
     }
 
     /// A variable without which the run cannot begin; `None` after a fault.
-    pub fn required<T>(
-        &self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
-        errors: &mut ConfigErrors,
-    ) -> Option<T> {
-        if !self.is_set(name) {
-            errors.missing(name);
+    pub fn required<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
+        if !self.is_set(setting) {
+            errors.missing(&setting.name());
             return None;
         }
-        self.optional(name, parse, errors)
+        self.optional(setting, errors)
     }
 
-    /// A variable that counts as set to `default` when it is left out; `None` after a fault.
-    pub fn or<T>(
-        &self,
-        name: &str,
-        default: &str,
-        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
-        errors: &mut ConfigErrors,
-    ) -> Option<T> {
-        if !self.is_set(name) {
-            return parsed(name, default, parse, errors);
+    /// A variable that counts as set to its default when it is left out; `None` after a fault.
+    pub fn or_default<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
+        self.or_default_of(setting, "", errors)
+    }
+
+    /// A variable that a stream can have for itself: `MAIL_MAX_PAGES`, else `MAX_PAGES`, else its default.
+    pub fn per_stream<T>(&self, setting: &Setting<T>, prefix: &'static str, errors: &mut ConfigErrors) -> Option<T> {
+        let own = setting.of(prefix);
+        let setting = if self.is_set(&own) { &own } else { setting };
+        self.or_default_of(setting, prefix, errors)
+    }
+
+    fn or_default_of<T>(&self, setting: &Setting<T>, prefix: &str, errors: &mut ConfigErrors) -> Option<T> {
+        if self.is_set(setting) {
+            return self.optional(setting, errors);
         }
-        self.optional(name, parse, errors)
+        let default = setting.variable.default_text(prefix);
+        parsed(&setting.name(), &default, setting.parse, errors)
     }
 
-    /// A variable that a stream can have for itself: `MAIL_MAX_PAGES`, else `MAX_PAGES`, else `default`.
-    pub fn per_stream<T>(
-        &self,
-        prefix: &str,
-        name: &str,
-        default: &str,
-        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
-        errors: &mut ConfigErrors,
-    ) -> Option<T> {
-        let own_name = format!("{prefix}_{name}");
-        let name = if self.is_set(&own_name) { &own_name } else { name };
-        self.or(name, default, parse, errors)
+    fn is_name_set(&self, name: &str) -> bool {
+        match self.variables.get(name) {
+            Some(Value::Text(text)) => !text.expose_secret().is_empty(),
+            Some(Value::Unreadable) => true,
+            None => false,
+        }
     }
 
     /// The text of a variable; `None` if it is not set, or is not UTF-8, which is a fault.
     fn text(&self, name: &str, errors: &mut ConfigErrors) -> Option<&str> {
         match self.variables.get(name)? {
-            Variable::Text(text) => Some(text.expose_secret()).filter(|text| !text.is_empty()),
-            Variable::Unreadable => {
+            Value::Text(text) => Some(text.expose_secret()).filter(|text| !text.is_empty()),
+            Value::Unreadable => {
                 errors.add(name, "must be UTF-8 text");
                 None
             }
@@ -227,8 +219,8 @@ fn permissions(metadata: &Metadata) -> u32 {
 mod tests {
     use std::fs;
     use std::path::PathBuf;
-    use std::time::Duration;
 
+    use super::variable::setting;
     use super::*;
 
     fn assembled(process: &[(&str, &str)], file: &str) -> Env {
@@ -241,9 +233,17 @@ mod tests {
         Env::assemble(process, &Location::Usual(path))
     }
 
+    const MAX_PAGES: Setting<u32> = Setting {
+        variable: Variable {
+            scope: Scope::AllStreams,
+            ..setting("MAX_PAGES", Some("20"), text).variable
+        },
+        parse: |text| whole_number(text, 1..=1000),
+    };
+
     fn max_pages(env: &Env) -> (Option<u32>, String) {
         let mut errors = ConfigErrors::default();
-        let number = env.per_stream("MAIL", "MAX_PAGES", "20", whole_number(1..=1000), &mut errors);
+        let number = env.per_stream(&MAX_PAGES, "MAIL", &mut errors);
         (number, errors.to_string())
     }
 
@@ -252,10 +252,8 @@ mod tests {
         let env = assembled(&[("MAX_PAGES", "5")], "MAX_PAGES=6\nOVERLAP_MINUTES=7\n");
         assert_eq!(max_pages(&env), (Some(5), String::new()));
         assert_eq!(
-            env.or(
-                "OVERLAP_MINUTES",
-                "2",
-                whole_number(0..=10_u8),
+            env.or_default(
+                &setting("OVERLAP_MINUTES", Some("2"), |text| whole_number(text, 0..=10_u8)),
                 &mut ConfigErrors::default()
             ),
             Some(7)
@@ -265,7 +263,7 @@ mod tests {
     #[test]
     fn a_variable_set_to_nothing_counts_as_not_set_and_hides_the_file() {
         let env = assembled(&[("MAX_PAGES", "")], "MAX_PAGES=6\n");
-        assert!(!env.is_set("MAX_PAGES"));
+        assert!(!env.is_set(&MAX_PAGES));
         assert_eq!(max_pages(&env), (Some(20), String::new()));
     }
 
@@ -303,19 +301,13 @@ mod tests {
     fn every_fault_is_collected() {
         let env = Env::from_pairs([("RETRY_DELAY_SECONDS", "-1"), ("YANDEX_API_URL", "http://example.org")]);
         let mut errors = ConfigErrors::because("MAIL_LOG_CATALOG_LOCATION is set");
-        assert_eq!(
-            env.required("ORGANIZATION_ID_ARG", whole_number(1..=u64::MAX), &mut errors),
-            None
-        );
-        assert_eq!(
-            env.or::<Duration>("RETRY_DELAY_SECONDS", "2", seconds(0.0..=300.0), &mut errors),
-            None
-        );
-        assert_eq!(
-            env.or("YANDEX_API_URL", "https://api360.yandex.net", address, &mut errors),
-            None
-        );
-        assert_eq!(env.optional("APP_LOG_FILE", text, &mut errors), None);
+        let organization = setting("ORGANIZATION_ID_ARG", None, |text| whole_number(text, 1..=u64::MAX));
+        assert_eq!(env.required(&organization, &mut errors), None);
+        let delay = setting("RETRY_DELAY_SECONDS", Some("2"), |text| seconds(text, 0.0..=300.0));
+        assert_eq!(env.or_default(&delay, &mut errors), None);
+        let url = setting("YANDEX_API_URL", Some("https://api360.yandex.net"), address);
+        assert_eq!(env.or_default(&url, &mut errors), None);
+        assert_eq!(env.optional(&setting("APP_LOG_FILE", None, text), &mut errors), None);
         assert_eq!(
             errors.to_string(),
             "ORGANIZATION_ID_ARG is required because MAIL_LOG_CATALOG_LOCATION is set\n\

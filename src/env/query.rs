@@ -2,7 +2,7 @@
 
 use url::form_urlencoded;
 
-use super::{ConfigErrors, Env};
+use super::{ConfigErrors, Env, Row, Setting};
 
 /// The query parameters of an API.
 #[derive(Clone, Copy, Debug)]
@@ -20,20 +20,20 @@ impl Env {
     /// program sets itself, one without a value, or bytes that are not UTF-8 text.
     pub fn query(
         &self,
-        name: &str,
+        setting: &Setting<String>,
         parameters: Parameters,
         errors: &mut ConfigErrors,
     ) -> Option<Vec<(String, String)>> {
-        if !self.is_set(name) {
+        if !self.is_set(setting) {
             return Some(Vec::new());
         }
-        let text = self.optional(name, super::text, errors)?;
+        let text = self.optional(setting, errors)?;
         let mut pairs = Vec::new();
         let mut sound = true;
         for (parameter, value) in form_urlencoded::parse(text.as_bytes()) {
             match problem(&parameter, &value, parameters) {
                 Some(problem) => {
-                    errors.add(name, problem);
+                    errors.add(setting.name(), problem);
                     sound = false;
                 }
                 None => pairs.push((parameter.into_owned(), value.into_owned())),
@@ -68,7 +68,10 @@ fn problem(parameter: &str, value: &str, parameters: Parameters) -> Option<Strin
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::variable::setting;
     use super::*;
+
+    const MAIL_API_QUERY: Setting<String> = setting("MAIL_API_QUERY", None, crate::env::text);
 
     const MAIL: Parameters = Parameters {
         allowed: &["types", "includeUids", "resources[]"],
@@ -77,7 +80,7 @@ mod tests {
 
     fn query(text: &str) -> (Option<Vec<(String, String)>>, String) {
         let mut errors = ConfigErrors::default();
-        let pairs = Env::from_pairs([("MAIL_API_QUERY", text)]).query("MAIL_API_QUERY", MAIL, &mut errors);
+        let pairs = Env::from_pairs([("MAIL_API_QUERY", text)]).query(&MAIL_API_QUERY, MAIL, &mut errors);
         (pairs, errors.to_string())
     }
 

@@ -7,82 +7,68 @@ use std::path::Path;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{ConfigErrors, Env};
+use super::{ConfigErrors, Env, Row, Secret};
 
 /// More than any token; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 64 << 10;
 
-/// What a secret must be like.
-type Check = fn(&str) -> Result<(), &'static str>;
+/// What a secret must be like, or what it is instead, without a word of the secret itself.
+pub type Check = fn(&str) -> Result<(), &'static str>;
 
 impl Env {
     /// Whether a secret is set, by itself or as a file.
     #[must_use]
-    pub fn has_secret(&self, name: &str) -> bool {
-        self.is_set(name) || self.is_set(&format!("{name}_FILE"))
+    pub fn has_secret(&self, secret: &Secret) -> bool {
+        self.is_set(secret) || secret.file().is_some_and(|file| self.is_name_set(&file))
     }
 
-    /// The secret `name`, or the content of the file that `<NAME>_FILE` names, without the newline at its end.
+    /// The secret, or the content of the file that `<NAME>_FILE` names, without the newline at its end.
     ///
-    /// `None` if neither is set, or after a fault: both are set, the file cannot be read, or the text could not be the
-    /// value of an HTTP header (RFC 9110, section 5.5: visible ASCII characters and inner spaces).
-    pub fn secret(&self, name: &str, errors: &mut ConfigErrors) -> Option<SecretString> {
-        self.checked_secret(name, check, errors)
-    }
-
-    /// The same for a password that goes into no header, without which nothing works: it may hold any characters but
-    /// NUL.
-    pub fn required_password(&self, name: &str, errors: &mut ConfigErrors) -> Option<SecretString> {
-        if !self.has_secret(name) {
-            errors.missing_secret(name);
-            return None;
-        }
-        self.checked_secret(name, check_password, errors)
-    }
-
-    fn checked_secret(&self, name: &str, check: Check, errors: &mut ConfigErrors) -> Option<SecretString> {
-        let file_name = format!("{name}_FILE");
-        match (self.is_set(name), self.is_set(&file_name)) {
+    /// `None` if neither is set, or after a fault: both are set, the file cannot be read, or the text is not what a
+    /// secret of its kind must be like.
+    pub fn secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
+        let (name, file_name) = (secret.name(), secret.file()?);
+        match (self.is_name_set(&name), self.is_name_set(&file_name)) {
             (false, false) => None,
             (true, true) => {
                 errors.add(name, format!("must not be set together with {file_name}"));
                 None
             }
-            (true, false) => self.secret_value(name, check, errors),
-            (false, true) => self.secret_file(&file_name, check, errors),
+            (true, false) => self.secret_value(secret, errors),
+            (false, true) => self.secret_file(&file_name, secret.check, errors),
         }
     }
 
-    /// The same for a secret without which the stream cannot work.
-    pub fn required_secret(&self, name: &str, errors: &mut ConfigErrors) -> Option<SecretString> {
-        if !self.has_secret(name) {
-            errors.missing_secret(name);
+    /// The same for a secret without which nothing works.
+    pub fn required_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
+        if !self.has_secret(secret) {
+            errors.missing_secret(&secret.name());
             return None;
         }
-        self.secret(name, errors)
+        self.secret(secret, errors)
     }
 
     /// A word about the file that `<NAME>_FILE` names, where every user of the machine can read it.
     #[must_use]
-    pub fn exposed_secret(&self, name: &str) -> Option<String> {
-        let path = self.text(&format!("{name}_FILE"), &mut ConfigErrors::default())?;
+    pub fn exposed_secret(&self, row: &dyn Row) -> Option<String> {
+        let path = self.text(&row.file()?, &mut ConfigErrors::default())?;
         let metadata = fs::metadata(path).ok()?;
         super::exposed(Path::new(path), super::permissions(&metadata))
     }
 
-    fn secret_value(&self, name: &str, check: Check, errors: &mut ConfigErrors) -> Option<SecretString> {
-        let text = self.text(name, errors)?;
-        match check(text) {
-            Ok(()) => Some(SecretString::from(text)),
-            Err(problem) => {
-                errors.add(name, format!("must be usable as a token, but {problem}"));
-                None
-            }
+    fn secret_value(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
+        let name = secret.name();
+        let text = self.text(&name, errors)?;
+        if let Some(problem) = secret.problem(text) {
+            errors.add(name, problem);
+            return None;
         }
+        Some(SecretString::from(text))
     }
 
     fn secret_file(&self, file_name: &str, check: Check, errors: &mut ConfigErrors) -> Option<SecretString> {
-        let path = self.optional(file_name, super::text, errors)?;
+        let path = self.text(file_name, errors)?;
+        let path = super::parsed(file_name, path, super::text, errors)?;
         let content = match read(&path) {
             Ok(content) => content,
             Err(error) => {
@@ -122,8 +108,12 @@ fn read(path: &str) -> io::Result<Zeroizing<String>> {
     Ok(content)
 }
 
-/// What a secret must be like, without a word about what it is.
-fn check(secret: &str) -> Result<(), &'static str> {
+/// Checks a token, which becomes the value of an HTTP header: visible ASCII characters and inner spaces (RFC 9110, section
+/// 5.5).
+///
+/// # Errors
+/// It cannot be one.
+pub fn token(secret: &str) -> Result<(), &'static str> {
     if secret.is_empty() {
         return Err("is empty");
     }
@@ -136,8 +126,11 @@ fn check(secret: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The same for a password that goes into no header.
-fn check_password(password: &str) -> Result<(), &'static str> {
+/// Checks a password that goes into no header: any characters but NUL.
+///
+/// # Errors
+/// It cannot be one.
+pub fn password(password: &str) -> Result<(), &'static str> {
     match password {
         "" => Err("is empty"),
         _ if password.contains('\0') => Err("holds a NUL character"),
@@ -152,11 +145,23 @@ mod tests {
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
 
+    use super::super::{DefaultValue, Scope, Variable};
     use super::*;
+
+    const PORT_API_TOKEN: Secret = Secret {
+        variable: Variable {
+            name: "PORT_API_TOKEN",
+            scope: Scope::Program,
+            default: DefaultValue::None,
+            example: None,
+            doc: "",
+        },
+        check: token,
+    };
 
     fn read_secret(pairs: &[(&str, &str)]) -> (Option<String>, String) {
         let mut errors = ConfigErrors::because("PORT_LOG_CATALOG_LOCATION is set");
-        let secret = Env::from_pairs(pairs.iter().copied()).required_secret("PORT_API_TOKEN", &mut errors);
+        let secret = Env::from_pairs(pairs.iter().copied()).required_secret(&PORT_API_TOKEN, &mut errors);
         (
             secret.map(|secret| secret.expose_secret().to_owned()),
             errors.to_string(),

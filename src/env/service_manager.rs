@@ -5,7 +5,8 @@
 use std::process;
 use std::time::Duration;
 
-use super::{ConfigErrors, Env, text, whole_number};
+use super::system::{NOTIFY_SOCKET, WATCHDOG_PID, WATCHDOG_USEC};
+use super::{ConfigErrors, Env};
 
 /// The service manager that started the process and wants to hear from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +23,9 @@ impl Env {
     #[must_use]
     pub fn service_manager(&self) -> Option<ServiceManager> {
         let mut ignored = ConfigErrors::default();
-        let socket = self.optional("NOTIFY_SOCKET", text, &mut ignored)?;
-        let watched = self.optional("WATCHDOG_PID", whole_number(1..=u32::MAX), &mut ignored);
-        let micros = self.optional("WATCHDOG_USEC", whole_number(1..=u64::MAX), &mut ignored);
+        let socket = self.optional(&NOTIFY_SOCKET, &mut ignored)?;
+        let watched = self.optional(&WATCHDOG_PID, &mut ignored);
+        let micros = self.optional(&WATCHDOG_USEC, &mut ignored);
         let is_watched = watched.is_none_or(|pid| pid == process::id());
         Some(ServiceManager {
             socket,

@@ -74,42 +74,44 @@ pub fn text(text: &str) -> Result<String, InvalidValue> {
 }
 
 /// A whole number in a range.
-pub fn whole_number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, InvalidValue>
+///
+/// # Errors
+/// Anything else.
+pub fn whole_number<N>(text: &str, range: RangeInclusive<N>) -> Result<N, InvalidValue>
 where
     N: FromStr + PartialOrd + Display,
 {
-    move |text| match text.parse() {
-        Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(InvalidValue::must(format!(
-            "be a whole number from {} to {}",
-            range.start(),
-            range.end()
-        ))),
-    }
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| InvalidValue::must(format!("be a whole number from {} to {}", range.start(), range.end())))
 }
 
 /// A number of seconds in a range, with a fraction or without.
-pub fn seconds(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, InvalidValue> {
-    move |text| {
-        let number = text.parse().ok().filter(|number| range.contains(number));
-        number
-            .and_then(|number| Duration::try_from_secs_f64(number).ok())
-            .ok_or_else(|| {
-                InvalidValue::must(format!(
-                    "be a number of seconds from {} to {}, such as `0.5`",
-                    range.start(),
-                    range.end()
-                ))
-            })
-    }
+///
+/// # Errors
+/// Anything else.
+pub fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, InvalidValue> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number
+        .and_then(|number| Duration::try_from_secs_f64(number).ok())
+        .ok_or_else(|| {
+            InvalidValue::must(format!(
+                "be a number of seconds from {} to {}, such as `0.5`",
+                range.start(),
+                range.end()
+            ))
+        })
 }
 
-/// One of these words, in capitals or not.
-pub fn one_of(words: &'static [&'static str]) -> impl Fn(&str) -> Result<String, InvalidValue> {
-    move |text| match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
-        Some(word) => Ok((*word).to_owned()),
-        None => Err(InvalidValue::must(format!("be one of {}", words.join(", ")))),
-    }
+/// What one of these words stands for; it may be written in capitals.
+///
+/// # Errors
+/// Another word.
+pub fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, InvalidValue> {
+    let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        InvalidValue::must(format!("be one of {}", words.join(", ")))
+    })
 }
 
 /// The base address of a service, its path without a slash at the end.
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_keep_to_their_range() {
-        let parse = whole_number(1..=100_u32);
+        let parse = |text| whole_number(text, 1..=100_u32);
         assert_eq!(parse("1"), Ok(1));
         assert_eq!(parse("100"), Ok(100));
         for bad in [
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn a_token_in_the_place_of_a_number_is_not_shown() {
         let token = "y0_AgAAAAAinventedinventedinvented";
-        let problem = whole_number(1..=u64::MAX)(token).unwrap_err().problem(token);
+        let problem = whole_number(token, 1..=u64::MAX).unwrap_err().problem(token);
         assert_eq!(
             problem,
             "must be a whole number from 1 to 18446744073709551615, not a text of 34 characters"
@@ -232,13 +234,13 @@ mod tests {
 
     #[test]
     fn control_characters_in_a_shown_value_are_escaped() {
-        let problem = whole_number(1..=2_u8)("\u{1b}[2J").unwrap_err().problem("\u{1b}[2J");
+        let problem = whole_number("\u{1b}[2J", 1..=2_u8).unwrap_err().problem("\u{1b}[2J");
         assert_eq!(problem, "must be a whole number from 1 to 2, not `\\u{1b}[2J`");
     }
 
     #[test]
     fn seconds_may_have_fractions() {
-        let parse = seconds(0.0..=300.0);
+        let parse = |text| seconds(text, 0.0..=300.0);
         assert_eq!(parse("2"), Ok(Duration::from_secs(2)));
         assert_eq!(parse("0.25"), Ok(Duration::from_millis(250)));
         for bad in ["-1", "301", "NaN", "inf", "two", "1,5", "1e400"] {
@@ -337,7 +339,7 @@ mod tests {
 
         #[test]
         fn every_number_in_the_range_is_taken(number in any::<u32>()) {
-            prop_assert_eq!(whole_number(0..=u32::MAX)(&number.to_string()), Ok(number));
+            prop_assert_eq!(whole_number(&number.to_string(), 0..=u32::MAX), Ok(number));
         }
 
         #[test]

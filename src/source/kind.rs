@@ -5,12 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Source;
-use crate::env::{ConfigErrors, Env};
+use crate::env::{ConfigErrors, Env, Row};
 use crate::record::{KeyPath, Shape};
 
 /// Makes a source from the environment, or names every fault in what the source needs.
 ///
-/// `None` means that at least one fault was added. [`Faults::missing`] already knows why the stream is read.
+/// `None` means that at least one fault was added. [`ConfigErrors::missing`] already knows why the stream is read.
 pub type Configure = fn(&Env, &mut ConfigErrors) -> Option<Arc<dyn Source>>;
 
 /// One kind of stream.
@@ -18,6 +18,12 @@ pub type Configure = fn(&Env, &mut ConfigErrors) -> Option<Arc<dyn Source>>;
 pub struct Kind {
     /// What people call it: `--stream`, the summary, messages. Lower case with hyphens.
     pub name: &'static str,
+    /// What the documents call the vendor; the streams of one stand side by side.
+    pub vendor: &'static str,
+    /// What it holds, for the documents: the end of a sentence that begins with its name.
+    pub about: &'static str,
+    /// What its folder and its files are called in the documents: `/var/log/audit/mail`, `mail_audit`.
+    pub example: &'static str,
     /// The prefix of its variables, without the underscore: `MAIL`.
     pub prefix: &'static str,
     /// Where its records keep time and identity.
@@ -28,10 +34,10 @@ pub struct Kind {
     pub legacy_prefix: Option<&'static str>,
     /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
     pub lookback_days: u32,
-    /// The variables that `configure` reads and that hold no secret, by their whole names.
-    pub variables: &'static [&'static str],
-    /// The secrets that `configure` reads; each can be given as `<NAME>_FILE` too.
-    pub secrets: &'static [&'static str],
+    /// The variables that say who asks, which `configure` reads.
+    pub credentials: &'static [&'static dyn Row],
+    /// The other variables that `configure` reads.
+    pub variables: &'static [&'static dyn Row],
     /// Where a record says what happened; what stands at these paths is put together.
     pub event: &'static [KeyPath],
     /// Where a record says who did it; the first of these paths with a text or a number counts.
@@ -86,9 +92,13 @@ impl Kind {
         format!("{}_audit", name.trim_end_matches("_audit"))
     }
 
-    /// The name that another collector had for a variable of this stream, if there was one.
-    #[must_use]
-    pub fn legacy_variable(&self, name: &str) -> Option<String> {
-        self.legacy_prefix.map(|prefix| format!("{prefix}_{name}"))
+    /// The rows of all variables that `configure` reads.
+    pub fn rows(&self) -> impl Iterator<Item = &'static dyn Row> {
+        self.credentials.iter().chain(self.variables).copied()
+    }
+
+    /// Those that hold a secret.
+    pub fn secrets(&self) -> impl Iterator<Item = &'static dyn Row> {
+        self.rows().filter(|row| row.file().is_some())
     }
 }

@@ -16,10 +16,14 @@ use crate::window::Window;
 mod kind;
 mod port;
 mod terraform;
+mod yandex;
 mod yandex360;
 mod yandex_audit;
 
 pub use kind::{Configure, Kind, Retention};
+pub(crate) use port::{PORT_API_URL, PORT_CLIENT_ID, PORT_CLIENT_SECRET};
+pub(crate) use terraform::{TFC_API_URL, TFC_ORG_TOKEN};
+pub(crate) use yandex::{OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG};
 
 /// Every kind of stream, in the order in which they are shown.
 pub const SOURCES: &[Kind] = &[

@@ -14,13 +14,16 @@ use super::{
     Authorization, Emptied, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
     Retention, Source, TokenRequest, header, method,
 };
-use crate::env::{self, ConfigErrors, Env, Parameters};
+use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
 /// The row of Port.
 pub(super) const PORT: Kind = Kind {
     name: "port",
+    vendor: "Port",
+    about: "the audit log of an organization.",
+    example: "port",
     prefix: "PORT",
     shape: SHAPE,
     retention: Retention {
@@ -29,8 +32,8 @@ pub(super) const PORT: Kind = Kind {
     },
     legacy_prefix: None,
     lookback_days: 365,
-    variables: &["PORT_API_URL", "PORT_CLIENT_ID", "PORT_PAGE_LIMIT", "PORT_API_QUERY"],
-    secrets: &["PORT_API_TOKEN", "PORT_CLIENT_SECRET"],
+    credentials: &[&PORT_CLIENT_ID, &PORT_CLIENT_SECRET, &PORT_API_TOKEN],
+    variables: &[&PORT_API_QUERY, &PORT_PAGE_LIMIT, &PORT_API_URL],
     event: &[&["resourceType"], &["action"]],
     actor: &[
         &["trigger", "by", "userId"],
@@ -38,6 +41,78 @@ pub(super) const PORT: Kind = Kind {
         &["trigger", "origin"],
     ],
     configure,
+};
+
+/// Who mints tokens.
+pub(crate) const PORT_CLIENT_ID: Setting<String> = Setting {
+    variable: Variable {
+        name: "PORT_CLIENT_ID",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "The client ID (Port, \"...\", Credentials); with it and its secret a new token is made whenever one ends.",
+    },
+    parse: env::text,
+};
+
+/// The secret that goes with it.
+pub(crate) const PORT_CLIENT_SECRET: Secret = Secret {
+    variable: Variable {
+        name: "PORT_CLIENT_SECRET",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "The secret of the client.",
+    },
+    check: env::token,
+};
+
+/// A token that was given.
+const PORT_API_TOKEN: Secret = Secret {
+    variable: Variable {
+        name: "PORT_API_TOKEN",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "In place of the client: a token, which ends after three hours; with or without \"Bearer \" in front.",
+    },
+    check: env::token,
+};
+
+/// Query parameters of the operator.
+const PORT_API_QUERY: Setting<String> = Setting {
+    variable: Variable {
+        name: "PORT_API_QUERY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("resources=entity&status=FAILURE"),
+        doc: "Collect less than everything; see `MAIL_API_QUERY`.",
+    },
+    parse: env::text,
+};
+
+/// The size of a page.
+const PORT_PAGE_LIMIT: Setting<u32> = Setting {
+    variable: Variable {
+        name: "PORT_PAGE_LIMIT",
+        scope: Scope::Program,
+        default: DefaultValue::Text("1000"),
+        example: None,
+        doc: "How many records one request asks for; 1 to 100000.",
+    },
+    parse: |text| env::whole_number(text, 1..=100_000),
+};
+
+/// Where the API is.
+pub(crate) const PORT_API_URL: Setting<Url> = Setting {
+    variable: Variable {
+        name: "PORT_API_URL",
+        scope: Scope::Program,
+        default: DefaultValue::Text("https://api.getport.io"),
+        example: None,
+        doc: "The address of the API: https://api.us.getport.io for the US region; with or without `/v1`.",
+    },
+    parse: env::address,
 };
 
 /// A record without an `identifier` has been seen.
@@ -79,11 +154,9 @@ struct Port {
 }
 
 fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
-    let base = env
-        .or("PORT_API_URL", "https://api.getport.io", env::address, errors)
-        .map(without_version);
-    let limit = env.or("PORT_PAGE_LIMIT", "1000", env::whole_number(1..=100_000), errors);
-    let query = env.query("PORT_API_QUERY", PARAMETERS, errors);
+    let base = env.or_default(&PORT_API_URL, errors).map(without_version);
+    let limit = env.or_default(&PORT_PAGE_LIMIT, errors);
+    let query = env.query(&PORT_API_QUERY, PARAMETERS, errors);
     let authorization = authorization(base.as_ref(), env, errors);
     Some(Arc::new(Port {
         address: method(&base?, "/v1/audit-log"),
@@ -95,26 +168,26 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
 
 /// A token that was given, or what mints one.
 fn authorization(base: Option<&Url>, env: &Env, errors: &mut ConfigErrors) -> Option<Authorization> {
-    let mints = env.is_set("PORT_CLIENT_ID") || env.has_secret("PORT_CLIENT_SECRET");
+    let mints = env.is_set(&PORT_CLIENT_ID) || env.has_secret(&PORT_CLIENT_SECRET);
     if !mints {
-        if !env.has_secret("PORT_API_TOKEN") {
+        if !env.has_secret(&PORT_API_TOKEN) {
             errors.add(
-                "PORT_API_TOKEN",
+                PORT_API_TOKEN.name(),
                 "(or PORT_CLIENT_ID and PORT_CLIENT_SECRET) must be set",
             );
         }
         return env
-            .secret("PORT_API_TOKEN", errors)
+            .secret(&PORT_API_TOKEN, errors)
             .map(|token| Authorization::Fixed(header("Bearer", token.expose_secret())));
     }
-    if env.has_secret("PORT_API_TOKEN") {
+    if env.has_secret(&PORT_API_TOKEN) {
         errors.add(
-            "PORT_API_TOKEN",
+            PORT_API_TOKEN.name(),
             "must not be set together with PORT_CLIENT_ID and PORT_CLIENT_SECRET",
         );
     }
-    let id = env.required("PORT_CLIENT_ID", env::text, errors);
-    let secret = env.required_secret("PORT_CLIENT_SECRET", errors)?;
+    let id = env.required(&PORT_CLIENT_ID, errors);
+    let secret = env.required_secret(&PORT_CLIENT_SECRET, errors)?;
     Some(Authorization::Minted(TokenRequest {
         url: method(base?, "/v1/auth/access_token"),
         body: login(&id?, &secret)?,

@@ -12,7 +12,7 @@ use super::{
     Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
     Source, header, method,
 };
-use crate::env::{self, ConfigErrors, Env, Parameters};
+use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Secret, Setting, Variable};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
@@ -25,6 +25,9 @@ const REQUESTS_PER_SECOND: u32 = 30;
 /// The row of HCP Terraform.
 pub(super) const TERRAFORM: Kind = Kind {
     name: "tfc",
+    vendor: "HCP Terraform",
+    about: "the audit trail of an organization.",
+    example: "tfc",
     prefix: "TFC",
     shape: SHAPE,
     retention: Retention {
@@ -33,11 +36,49 @@ pub(super) const TERRAFORM: Kind = Kind {
     },
     legacy_prefix: None,
     lookback_days: 14,
-    variables: &["TFC_API_URL", "TFC_API_QUERY"],
-    secrets: &["TFC_ORG_TOKEN"],
+    credentials: &[&TFC_ORG_TOKEN],
+    variables: &[&TFC_API_QUERY, &TFC_API_URL],
     event: &[&["resource", "type"], &["resource", "action"]],
     actor: &[&["auth", "description"], &["auth", "accessor_id"]],
     configure,
+};
+
+/// Who asks.
+pub(crate) const TFC_ORG_TOKEN: Secret = Secret {
+    variable: Variable {
+        name: "TFC_ORG_TOKEN",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "An organization token or an audit trails token (Organization settings, API tokens); tokens of users and teams are \
+              refused. The service keeps records for 14 days only, so collect more often than that.",
+    },
+    check: env::token,
+};
+
+/// Query parameters of the operator.
+const TFC_API_QUERY: Setting<String> = Setting {
+    variable: Variable {
+        name: "TFC_API_QUERY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "Nothing can be set here: this API knows no query parameters but those that the program sets, so any value is \
+              refused.",
+    },
+    parse: env::text,
+};
+
+/// Where the API is.
+pub(crate) const TFC_API_URL: Setting<Url> = Setting {
+    variable: Variable {
+        name: "TFC_API_URL",
+        scope: Scope::Program,
+        default: DefaultValue::Text("https://app.terraform.io"),
+        example: None,
+        doc: "The address of the API: https://app.eu.terraform.io for the EU region.",
+    },
+    parse: env::address,
 };
 
 /// An `id` is a UUID.
@@ -61,10 +102,10 @@ struct Terraform {
 }
 
 fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
-    let base = env.or("TFC_API_URL", "https://app.terraform.io", env::address, errors);
-    let token = env.required_secret("TFC_ORG_TOKEN", errors);
+    let base = env.or_default(&TFC_API_URL, errors);
+    let token = env.required_secret(&TFC_ORG_TOKEN, errors);
     // Read for its faults alone: nothing is allowed in it.
-    env.query("TFC_API_QUERY", PARAMETERS, errors)?;
+    env.query(&TFC_API_QUERY, PARAMETERS, errors)?;
     let token = token?;
     Some(Arc::new(Terraform {
         address: method(&base?, "/api/v2/organization/audit-trail"),

@@ -8,11 +8,12 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
 
+use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
     Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
     Source, header, method,
 };
-use crate::env::{self, ConfigErrors, Env, Parameters};
+use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
@@ -38,13 +39,16 @@ const SHAPE: Shape = Shape {
 /// The row of the mail log.
 pub(super) const MAIL: Kind = Kind {
     name: "yandex-mail",
+    vendor: VENDOR,
+    about: "what happens in the mailboxes.",
+    example: "mail",
     prefix: "MAIL",
     shape: SHAPE,
     retention: RETENTION,
     legacy_prefix: None,
     lookback_days: LOOKBACK_DAYS,
-    variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "MAIL_API_QUERY"],
-    secrets: &["OAUTH_TOKEN_ARG"],
+    credentials: CREDENTIALS,
+    variables: &[&MAIL_API_QUERY, &YANDEX_API_URL],
     event: &[&["eventType"]],
     actor: &[&["userLogin"], &["userUid"]],
     configure: |env, errors| configure(Log::Mail, env, errors),
@@ -53,16 +57,56 @@ pub(super) const MAIL: Kind = Kind {
 /// The row of the disk log.
 pub(super) const DISK: Kind = Kind {
     name: "yandex-disk",
+    vendor: VENDOR,
+    about: "what happens on the Disk. The vendor calls this log superseded: yandex-audit has the events of the Disk too.",
+    example: "disk",
     prefix: "DISK",
     shape: SHAPE,
     retention: RETENTION,
     legacy_prefix: None,
     lookback_days: LOOKBACK_DAYS,
-    variables: &["ORGANIZATION_ID_ARG", "YANDEX_API_URL", "DISK_API_QUERY"],
-    secrets: &["OAUTH_TOKEN_ARG"],
+    credentials: CREDENTIALS,
+    variables: &[&DISK_API_QUERY, &YANDEX_API_URL],
     event: &[&["eventType"]],
     actor: &[&["userLogin"], &["userUid"]],
     configure: |env, errors| configure(Log::Disk, env, errors),
+};
+
+/// Query parameters of the operator for mail.
+const MAIL_API_QUERY: Setting<String> = Setting {
+    variable: Variable {
+        name: "MAIL_API_QUERY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("types=mailbox_send&types=message_receive"),
+        doc: "Collect less than everything: query parameters as in a URL, percent-encoded. A record that is filtered out here is \
+              not in the archive. Mail knows `types`, `includeUids` and `excludeUids`.",
+    },
+    parse: env::text,
+};
+
+/// The same for disk.
+const DISK_API_QUERY: Setting<String> = Setting {
+    variable: Variable {
+        name: "DISK_API_QUERY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("excludeUids=1130000000000001"),
+        doc: "The same for yandex-disk, which knows `includeUids` and `excludeUids`.",
+    },
+    parse: env::text,
+};
+
+/// Where the API is.
+const YANDEX_API_URL: Setting<Url> = Setting {
+    variable: Variable {
+        name: "YANDEX_API_URL",
+        scope: Scope::Program,
+        default: DefaultValue::Text("https://api360.yandex.net"),
+        example: None,
+        doc: "The address of the API of yandex-mail and yandex-disk.",
+    },
+    parse: env::address,
 };
 
 /// Parameters that the program sets itself.
@@ -93,10 +137,10 @@ impl Log {
         format!("/security/v1/org/{organization}/audit_log/{log}")
     }
 
-    fn query_variable(self) -> &'static str {
+    fn query(self) -> &'static Setting<String> {
         match self {
-            Log::Mail => "MAIL_API_QUERY",
-            Log::Disk => "DISK_API_QUERY",
+            Log::Mail => &MAIL_API_QUERY,
+            Log::Disk => &DISK_API_QUERY,
         }
     }
 
@@ -113,10 +157,10 @@ impl Log {
 }
 
 fn configure(log: Log, env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
-    let token = env.required_secret("OAUTH_TOKEN_ARG", errors);
-    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), errors);
-    let base = env.or("YANDEX_API_URL", "https://api360.yandex.net", env::address, errors);
-    let query = env.query(log.query_variable(), log.parameters(), errors);
+    let token = env.required_secret(&OAUTH_TOKEN_ARG, errors);
+    let organization = env.required(&ORGANIZATION_ID_ARG, errors);
+    let base = env.or_default(&YANDEX_API_URL, errors);
+    let query = env.query(log.query(), log.parameters(), errors);
     Some(Arc::new(Yandex360 {
         log,
         address: method(&base?, &log.path(organization?)),

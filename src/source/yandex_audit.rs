@@ -10,11 +10,12 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
 
+use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
     Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageOrder, PageParseError, PageRequest, Paging, Position,
     Retention, Source, header, method,
 };
-use crate::env::{self, ConfigErrors, Env, Parameters};
+use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::{Sameness, Shape};
 use crate::window::bound;
 
@@ -24,6 +25,9 @@ const PAGE_SIZE: u32 = 100;
 /// The row of the unified audit log; how long the service keeps records is not documented.
 pub(super) const AUDIT: Kind = Kind {
     name: "yandex-audit",
+    vendor: VENDOR,
+    about: "the unified audit log: sign-ins, Disk, Telemost, Messenger, administration; no mail.",
+    example: "yandex",
     prefix: "AUDIT",
     shape: SHAPE,
     retention: Retention {
@@ -32,11 +36,36 @@ pub(super) const AUDIT: Kind = Kind {
     },
     legacy_prefix: Some("NEW"),
     lookback_days: 184,
-    variables: &["ORGANIZATION_ID_ARG", "YANDEX_CLOUD_API_URL", "AUDIT_API_QUERY"],
-    secrets: &["OAUTH_TOKEN_ARG"],
+    credentials: CREDENTIALS,
+    variables: &[&AUDIT_API_QUERY, &YANDEX_CLOUD_API_URL],
     event: &[&["event", "type"]],
     actor: &[&["user_login"], &["event", "uid"]],
     configure,
+};
+
+/// Query parameters of the operator.
+const AUDIT_API_QUERY: Setting<String> = Setting {
+    variable: Variable {
+        name: "AUDIT_API_QUERY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("types=id_cookie.set,id_account.changed_password"),
+        doc: "The same for yandex-audit, which knows `types`, `include_uids`, `exclude_uids`, `ip` and `service`, and takes lists \
+              with commas.",
+    },
+    parse: env::text,
+};
+
+/// Where the API is.
+const YANDEX_CLOUD_API_URL: Setting<Url> = Setting {
+    variable: Variable {
+        name: "YANDEX_CLOUD_API_URL",
+        scope: Scope::Program,
+        default: DefaultValue::Text("https://cloud-api.yandex.net"),
+        example: None,
+        doc: "The address of the API of yandex-audit, which another host serves.",
+    },
+    parse: env::address,
 };
 
 /// The whole item is the record: what the event is, and who its user was.
@@ -60,15 +89,10 @@ struct YandexAudit {
 }
 
 fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
-    let token = env.required_secret("OAUTH_TOKEN_ARG", errors);
-    let organization = env.required("ORGANIZATION_ID_ARG", env::whole_number(1..=u64::MAX), errors);
-    let base = env.or(
-        "YANDEX_CLOUD_API_URL",
-        "https://cloud-api.yandex.net",
-        env::address,
-        errors,
-    );
-    let query = env.query("AUDIT_API_QUERY", PARAMETERS, errors);
+    let token = env.required_secret(&OAUTH_TOKEN_ARG, errors);
+    let organization = env.required(&ORGANIZATION_ID_ARG, errors);
+    let base = env.or_default(&YANDEX_CLOUD_API_URL, errors);
+    let query = env.query(&AUDIT_API_QUERY, PARAMETERS, errors);
     Some(Arc::new(YandexAudit {
         address: method(&base?, &format!("/v1/auditlog/organizations/{}/events", organization?)),
         query: joined(query?),

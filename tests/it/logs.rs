@@ -113,7 +113,11 @@ fn no_token_is_in_any_output_or_file_whatever_happens() {
             let secrets: Vec<String> = sandbox
                 .variables()
                 .into_iter()
-                .filter(|(name, _)| streams().iter().any(|(kind, _)| kind.secrets.contains(&name.as_str())))
+                .filter(|(name, _)| {
+                    streams()
+                        .iter()
+                        .any(|(kind, _)| kind.secrets().any(|row| row.name() == *name))
+                })
                 .map(|(_, value)| value)
                 .chain(["sandbox-minted".to_owned()])
                 .collect();

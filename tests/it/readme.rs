@@ -14,7 +14,7 @@ use super::kafka::broker::Broker;
 use super::support::{Catalog, Run, at, base_name, event, events, serve, tool};
 
 /// Pages that a newcomer reads.
-const PAGES: [&str; 2] = ["README.md", "docs/forwarding.md"];
+const PAGES: [&str; 3] = ["README.md", "docs/forwarding.md", "docs/settings.md"];
 
 /// Lines that cannot be run here, and why.
 const NOT_RUN: [(&str, &str); 6] = [
@@ -49,7 +49,7 @@ const INSTEAD: [(&str, &str); 6] = [
 ];
 
 /// Flags of other programs that the pages name.
-const FLAGS_OF_OTHERS: [&str; 4] = ["--no-default-features", "--now", "--open", "--release"];
+const FLAGS_OF_OTHERS: [&str; 5] = ["--lib", "--no-default-features", "--now", "--open", "--release"];
 
 /// Longer than anything here takes on a slow machine; it ends a test that would hang.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{check, print_error};
 use crate::cli::{Check, Init, Selection};
+use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
+use crate::env::Row;
 pub mod questions;
 
 use crate::output::terminal::Terminal;
@@ -77,8 +79,8 @@ fn ask_for(kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<()
     let before = answers.len();
     loop {
         for question in QUESTIONS {
-            if question.is_for(kind) && !answers.has(question.variable) {
-                ask(question, kind, terminal, answers)?;
+            if question.is_for(kind) && !answers.has(&question.row.name()) {
+                ask(question, terminal, answers)?;
             }
         }
         let errors = answers.errors(kind);
@@ -96,32 +98,33 @@ fn ask_for(kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<()
         kind.name
     ));
     answers.set(
-        kind.variable("LOG_CATALOG_LOCATION"),
+        LOG_CATALOG_LOCATION.of(kind.prefix).name(),
         Zeroizing::new(folder.display().to_string()),
     );
-    answers.set(kind.variable("LOG_FILE_BASE_NAME"), Zeroizing::new(base));
+    answers.set(LOG_FILE_BASE_NAME.of(kind.prefix).name(), Zeroizing::new(base));
     Ok(())
 }
 
 /// Asks one question; a default stays out of the file, so that a later version can change it.
-fn ask(question: &Question, kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<(), InitError> {
-    let shown = match question.default {
+fn ask(question: &Question, terminal: &Terminal, answers: &mut Answers) -> Result<(), InitError> {
+    let default = question.default();
+    let shown = match default {
         Some(default) => format!("  {} ({}) [{default}]: ", question.text, question.help),
         None => format!("  {} ({}): ", question.text, question.help),
     };
     loop {
-        let answer = if question.is_secret_of(kind) {
+        let answer = if question.is_secret() {
             terminal.ask_secret(&shown)?
         } else {
             Zeroizing::new(terminal.ask(&shown)?)
         };
-        match (answer.is_empty(), question.default) {
+        match (answer.is_empty(), default) {
             (true, None) => terminal.say("  It cannot be left out.\n")?,
             (true, Some(_)) => return Ok(()),
-            (false, default) if default == Some(answer.as_str()) => return Ok(()),
+            (false, _) if default == Some(answer.as_str()) => return Ok(()),
             (false, _) => {
                 answers.comment(&format!("{}: {}.", question.text, question.help));
-                answers.set(question.variable, answer);
+                answers.set(question.row.name(), answer);
                 return Ok(());
             }
         }

@@ -2,65 +2,59 @@
 
 use zeroize::Zeroizing;
 
-use crate::env::{ConfigErrors, Env};
-use crate::source::Kind;
+use crate::env::{ConfigErrors, DefaultValue, Env, Row};
+use crate::source::{
+    Kind, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, PORT_API_URL, PORT_CLIENT_ID, PORT_CLIENT_SECRET, TFC_API_URL,
+    TFC_ORG_TOKEN,
+};
 
 /// A setting without which some stream cannot be collected, or that people often have to change.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
-    /// The variable.
-    pub variable: &'static str,
+    /// Its row; an empty answer means the default, and where there is none there has to be an answer.
+    pub row: &'static dyn Row,
     /// What is asked.
     pub text: &'static str,
     /// Where the answer is to be found, for the question and the file.
     pub help: &'static str,
-    /// What an empty answer means; `None` where there has to be one.
-    pub default: Option<&'static str>,
 }
 
 /// Every question, in the order in which they are asked. A stream is asked those whose variable it reads.
 pub const QUESTIONS: &[Question] = &[
     Question {
-        variable: "OAUTH_TOKEN_ARG",
+        row: &OAUTH_TOKEN_ARG,
         text: "OAuth token of an administrator",
         help: "https://oauth.yandex.ru; the scopes are in .env.example",
-        default: None,
     },
     Question {
-        variable: "ORGANIZATION_ID_ARG",
+        row: &ORGANIZATION_ID_ARG,
         text: "Number of the organization",
         help: "https://admin.yandex.ru shows it",
-        default: None,
     },
     Question {
-        variable: "PORT_CLIENT_ID",
+        row: &PORT_CLIENT_ID,
         text: "Client ID",
         help: "Port, \"...\", Credentials",
-        default: None,
     },
     Question {
-        variable: "PORT_CLIENT_SECRET",
+        row: &PORT_CLIENT_SECRET,
         text: "Client secret",
         help: "Port, \"...\", Credentials",
-        default: None,
     },
     Question {
-        variable: "PORT_API_URL",
+        row: &PORT_API_URL,
         text: "Address of the API",
         help: "https://api.us.getport.io for the US region",
-        default: Some("https://api.getport.io"),
     },
     Question {
-        variable: "TFC_ORG_TOKEN",
+        row: &TFC_ORG_TOKEN,
         text: "Organization token or audit trails token",
         help: "HCP Terraform, Organization settings, API tokens; tokens of users and teams are refused",
-        default: None,
     },
     Question {
-        variable: "TFC_API_URL",
+        row: &TFC_API_URL,
         text: "Address of the API",
         help: "https://app.eu.terraform.io for the EU region",
-        default: Some("https://app.terraform.io"),
     },
 ];
 
@@ -84,13 +78,22 @@ impl Question {
     /// Whether a stream needs the answer.
     #[must_use]
     pub fn is_for(&self, kind: &Kind) -> bool {
-        kind.variables.contains(&self.variable) || self.is_secret_of(kind)
+        kind.rows().any(|row| row.name() == self.row.name())
     }
 
     /// Whether the answer is a secret, which is not shown.
     #[must_use]
-    pub fn is_secret_of(&self, kind: &Kind) -> bool {
-        kind.secrets.contains(&self.variable)
+    pub fn is_secret(&self) -> bool {
+        self.row.file().is_some()
+    }
+
+    /// What an empty answer means; `None` where there has to be one.
+    #[must_use]
+    pub fn default(&self) -> Option<&'static str> {
+        match self.row.variable().default {
+            DefaultValue::Text(text) => Some(text),
+            DefaultValue::None | DefaultValue::OfStream(_) => None,
+        }
     }
 }
 
@@ -194,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::env;
+    use crate::env::{self, Setting, Variable};
     use crate::source::SOURCES;
 
     fn answered(pairs: &[(&str, &str)]) -> Answers {
@@ -206,13 +209,20 @@ mod tests {
     }
 
     /// The value of a variable in the file that these answers become.
-    fn read_back(answers: &Answers, variable: &str) -> Option<String> {
+    fn read_back(answers: &Answers, name: &'static str) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         fs::write(&path, &*answers.env_text()).unwrap();
         let env = Env::load(Some(&path));
         assert!(env.errors().is_empty(), "{}", env.errors());
-        env.optional(variable, |text| Ok(text.to_owned()), &mut ConfigErrors::default())
+        let setting = Setting {
+            variable: Variable {
+                name,
+                ..*PORT_API_URL.variable()
+            },
+            parse: |text| Ok(text.to_owned()),
+        };
+        env.optional(&setting, &mut ConfigErrors::default())
     }
 
     #[test]
@@ -220,8 +230,8 @@ mod tests {
         for kind in SOURCES {
             let mut answers = Answers::default();
             for question in QUESTIONS.iter().filter(|question| question.is_for(kind)) {
-                let value = question.default.unwrap_or("1000001");
-                answers.set(question.variable, Zeroizing::new(value.to_owned()));
+                let value = question.default().unwrap_or("1000001");
+                answers.set(question.row.name(), Zeroizing::new(value.to_owned()));
             }
             assert!(!answers.is_empty(), "{}: no question is for it", kind.name);
             let errors = answers.errors(kind);
@@ -230,17 +240,9 @@ mod tests {
     }
 
     #[test]
-    fn every_question_is_for_some_stream_and_its_default_is_the_programs() {
+    fn every_question_is_for_some_stream() {
         for question in QUESTIONS {
-            assert!(
-                SOURCES.iter().any(|kind| question.is_for(kind)),
-                "{}",
-                question.variable
-            );
-            let example = include_str!("../../../.env.example");
-            if let Some(default) = question.default {
-                assert!(example.contains(&format!("#{}={default}\n", question.variable)));
-            }
+            assert!(SOURCES.iter().any(|kind| question.is_for(kind)), "{question:?}");
         }
     }
 

@@ -1,61 +1,45 @@
 //! The settings of forwarding to Kafka. They are read only when that is asked for.
 
 mod properties;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
-use crate::env::{ConfigErrors, Env, InvalidValue, is_loopback, one_of, seconds, text};
+use crate::env::{ConfigErrors, Env, Row, Setting, is_loopback};
 use crate::source::Kind;
-use properties::{check_protocol, properties};
-
-/// The variables that are read here and hold no secret.
-pub(super) const VARIABLES: [&str; 12] = [
-    "KAFKA_COMPRESSION",
-    "KAFKA_PARTITION_BY",
-    "KAFKA_PROPERTIES",
-    "KAFKA_SASL_MECHANISM",
-    "KAFKA_SASL_USERNAME",
-    "KAFKA_SERVER",
-    "KAFKA_SSL_CA_CERT",
-    "KAFKA_SSL_CLIENT_CERT",
-    "KAFKA_SSL_CLIENT_KEY",
-    "KAFKA_TIMEOUT_SECONDS",
-    "KAFKA_TOPIC",
-    "KAFKA_TRANSACTIONAL_ID",
-];
-
-/// How they begin.
-pub(super) const PREFIX: &str = "KAFKA_";
-
-/// The secret that is read here.
-pub(super) const SECRET: &str = "KAFKA_SASL_PASSWORD";
-
-/// The variable of a stream that names its topic, after its prefix.
-pub(super) const TOPIC: &str = "KAFKA_TOPIC";
+use properties::check_protocol;
+use variables::{
+    KAFKA_COMPRESSION, KAFKA_PARTITION_BY, KAFKA_SASL_PASSWORD, KAFKA_SASL_USERNAME, KAFKA_TIMEOUT_SECONDS,
+    KAFKA_TOPIC, KAFKA_TRANSACTIONAL_ID,
+};
+pub(crate) use variables::{
+    KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
+    KAFKA_SSL_CLIENT_KEY,
+};
+pub(super) use variables::{PREFIX, ROWS};
 
 /// How Kafka is reached and written to.
 #[derive(Clone)]
 pub struct KafkaSettings {
-    /// `host:port`, several with commas; `KAFKA_SERVER`, `localhost:9092`.
+    /// `host:port`, several with commas; `KAFKA_SERVER`.
     pub server: String,
-    /// The topic of each stream; `<PREFIX>_KAFKA_TOPIC`, else `KAFKA_TOPIC`, else such as `mail-logs`.
+    /// The topic of each stream; `<PREFIX>_KAFKA_TOPIC`, else `KAFKA_TOPIC`, else one of its own.
     pub topics: BTreeMap<&'static str, String>,
     /// TLS, if any of its variables is set.
     pub tls: Option<Tls>,
     /// Authentication by SASL, if a mechanism is set.
     pub sasl: Option<Sasl>,
-    /// `none`, `gzip`, `snappy` or `lz4`; `KAFKA_COMPRESSION`, `lz4`.
+    /// `none`, `gzip`, `snappy` or `lz4`; `KAFKA_COMPRESSION`.
     pub compression: String,
-    /// Which lines stay in order; `KAFKA_PARTITION_BY`, `stream`.
+    /// Which lines stay in order; `KAFKA_PARTITION_BY`.
     pub partition_by: PartitionBy,
-    /// How long Kafka may confirm nothing before forwarding gives up; `KAFKA_TIMEOUT_SECONDS`, 30.
+    /// How long Kafka may confirm nothing before forwarding gives up; `KAFKA_TIMEOUT_SECONDS`.
     pub timeout: Duration,
     /// Lines and cursor are committed together under this id; `KAFKA_TRANSACTIONAL_ID`.
     pub transactional_id: Option<String>,
@@ -104,18 +88,17 @@ pub enum PartitionBy {
 impl KafkaSettings {
     /// Reads the settings for these streams; `None` after a fault.
     pub fn read(env: &Env, kinds: &[&'static Kind], errors: &mut ConfigErrors) -> Option<Self> {
-        let server = env.or("KAFKA_SERVER", "localhost:9092", servers, errors);
-        let topics = kinds.iter().map(|kind| Some((kind.name, topic_of(env, kind, errors)?)));
-        let topics: Vec<_> = topics.collect();
+        let server = env.or_default(&KAFKA_SERVER, errors);
+        let topic = |kind: &&'static Kind| Some((kind.name, env.per_stream(&KAFKA_TOPIC, kind.prefix, errors)?));
+        let topics: Vec<_> = kinds.iter().map(topic).collect();
         let tls = read_tls(env, errors);
         let sasl = read_sasl(env, errors);
-        let compression = one_of(&["lz4", "none", "gzip", "snappy"]);
-        let compression = env.or("KAFKA_COMPRESSION", "lz4", compression, errors);
-        let partition_by = env.or("KAFKA_PARTITION_BY", "stream", one_of(&["stream", "key"]), errors);
-        let timeout = env.or("KAFKA_TIMEOUT_SECONDS", "30", seconds(1.0..=3600.0), errors);
-        let is_transactional = env.is_set("KAFKA_TRANSACTIONAL_ID");
-        let transactional_id = env.optional("KAFKA_TRANSACTIONAL_ID", text, errors);
-        let properties = env.or("KAFKA_PROPERTIES", "", properties, errors);
+        let compression = env.or_default(&KAFKA_COMPRESSION, errors);
+        let partition_by = env.or_default(&KAFKA_PARTITION_BY, errors);
+        let timeout = env.or_default(&KAFKA_TIMEOUT_SECONDS, errors);
+        let is_transactional = env.is_set(&KAFKA_TRANSACTIONAL_ID);
+        let transactional_id = env.optional(&KAFKA_TRANSACTIONAL_ID, errors);
+        let properties = env.or_default(&KAFKA_PROPERTIES, errors);
         if is_transactional && transactional_id.is_none() {
             return None;
         }
@@ -126,11 +109,8 @@ impl KafkaSettings {
             topics: topics.into_iter().collect::<Option<_>>()?,
             tls,
             sasl,
-            compression: compression?,
-            partition_by: match partition_by?.as_str() {
-                "key" => PartitionBy::Key,
-                _ => PartitionBy::Stream,
-            },
+            compression: compression?.to_owned(),
+            partition_by: partition_by?,
             timeout: timeout?,
             transactional_id,
             properties,
@@ -153,45 +133,14 @@ impl KafkaSettings {
     }
 }
 
-fn topic_of(env: &Env, kind: &Kind, errors: &mut ConfigErrors) -> Option<String> {
-    let default = format!("{}-logs", kind.prefix.to_lowercase());
-    env.per_stream(kind.prefix, TOPIC, &default, topic, errors)
-}
-
-fn servers(text: &str) -> Result<String, InvalidValue> {
-    let is_address = |address: &str| {
-        let address = address.trim();
-        let port = address.rsplit_once(':').map_or("", |(_, port)| port);
-        !address.is_empty() && !address.contains(['/', '@', ' ']) && port.parse::<u16>().is_ok()
-    };
-    if text.split(',').all(is_address) {
-        Ok(text.to_owned())
-    } else {
-        Err(InvalidValue::must_shown(
-            "be `host:port`, several with commas, such as `kafka1.example.org:9092,kafka2.example.org:9092`",
-        ))
-    }
-}
-
-/// A legal topic name: <https://kafka.apache.org/documentation/#brokerconfigs_auto.create.topics.enable>, `Topic.java`.
-fn topic(text: &str) -> Result<String, InvalidValue> {
-    let is_legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
-    if text.chars().all(is_legal) && (1..=249).contains(&text.len()) && !matches!(text, "." | "..") {
-        Ok(text.to_owned())
-    } else {
-        Err(InvalidValue::must_shown(
-            "be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249 of them",
-        ))
-    }
-}
-
 fn read_tls(env: &Env, errors: &mut ConfigErrors) -> Option<Option<Tls>> {
-    let names = ["KAFKA_SSL_CA_CERT", "KAFKA_SSL_CLIENT_CERT", "KAFKA_SSL_CLIENT_KEY"];
-    let is_set = names.map(|name| env.is_set(name));
-    let [ca_cert, cert, key] = names.map(|name| env.optional(name, readable_file, errors));
+    let files: [&Setting<PathBuf>; 3] = [&KAFKA_SSL_CA_CERT, &KAFKA_SSL_CLIENT_CERT, &KAFKA_SSL_CLIENT_KEY];
+    let is_set = files.map(|file| env.is_set(file));
+    let [ca_cert, cert, key] = files.map(|file| env.optional(file, errors));
     for (one, other) in [(1, 2), (2, 1)] {
         if is_set[one] && !is_set[other] {
-            ConfigErrors::because(format!("{} is set", names[one])).pass_missing(names[other], errors);
+            let because = ConfigErrors::because(format!("{} is set", files[one].name()));
+            because.pass_missing(&files[other].name(), errors);
         }
     }
     if is_set == [false; 3] {
@@ -206,35 +155,23 @@ fn read_tls(env: &Env, errors: &mut ConfigErrors) -> Option<Option<Tls>> {
     })
 }
 
-fn readable_file(text: &str) -> Result<PathBuf, InvalidValue> {
-    match File::open(text).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => Ok(PathBuf::from(text)),
-        Ok(_) => Err(InvalidValue::must_shown("be the path of a PEM file")),
-        Err(error) => Err(InvalidValue::must_shown(format!(
-            "be the path of a PEM file that can be read ({error})"
-        ))),
-    }
-}
-
 fn read_sasl(env: &Env, errors: &mut ConfigErrors) -> Option<Option<Sasl>> {
-    let mechanism = "KAFKA_SASL_MECHANISM";
-    if !env.is_set(mechanism) {
+    if !env.is_set(&KAFKA_SASL_MECHANISM) {
         let mut because = ConfigErrors::because("a user or password for Kafka is set");
-        if env.is_set("KAFKA_SASL_USERNAME") || env.has_secret("KAFKA_SASL_PASSWORD") {
-            because.missing(mechanism);
+        if env.is_set(&KAFKA_SASL_USERNAME) || env.has_secret(&KAFKA_SASL_PASSWORD) {
+            because.missing(&KAFKA_SASL_MECHANISM.name());
             errors.append(because);
             return None;
         }
         return Some(None);
     }
-    let mut own_errors = ConfigErrors::because(format!("{mechanism} is set"));
-    let known = one_of(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
-    let mechanism = env.optional(mechanism, known, &mut own_errors);
-    let username = env.required("KAFKA_SASL_USERNAME", text, &mut own_errors);
-    let password = env.required_password("KAFKA_SASL_PASSWORD", &mut own_errors);
+    let mut own_errors = ConfigErrors::because(format!("{} is set", KAFKA_SASL_MECHANISM.name()));
+    let mechanism = env.optional(&KAFKA_SASL_MECHANISM, &mut own_errors);
+    let username = env.required(&KAFKA_SASL_USERNAME, &mut own_errors);
+    let password = env.required_secret(&KAFKA_SASL_PASSWORD, &mut own_errors);
     errors.append(own_errors);
     Some(Some(Sasl {
-        mechanism: mechanism?,
+        mechanism: mechanism?.to_owned(),
         username: username?,
         password: password?,
     }))

@@ -2,7 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::env::{ConfigErrors, InvalidValue};
+use super::variables::KAFKA_PROPERTIES;
+use crate::env::{ConfigErrors, InvalidValue, Row};
 
 /// Properties of librdkafka that cannot be set freely, and why.
 const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
@@ -110,7 +111,7 @@ pub(super) fn check_protocol(
             if is_set && !protocol.contains(part) {
                 let problem =
                     format!("must not set `security.protocol` to one without {part}, because {variables} is set");
-                errors.add("KAFKA_PROPERTIES", problem);
+                errors.add(KAFKA_PROPERTIES.name(), problem);
             }
         }
     }

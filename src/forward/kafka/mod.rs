@@ -20,8 +20,11 @@ use super::batch::Batch;
 use super::message::Envelope;
 use super::sink::{BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
-use crate::config::KafkaSettings;
-use crate::env::ConfigErrors;
+use crate::config::{
+    KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT, KAFKA_SSL_CLIENT_KEY,
+    KafkaSettings,
+};
+use crate::env::{ConfigErrors, Row};
 use crate::process::shutdown::Shutdown;
 use client::{Session, Setup};
 use reports::{Failure, Outcome};
@@ -42,14 +45,15 @@ pub fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
     const NOT_BUILT: &str = "cannot be used: this build was made without the feature `kafka-tls`";
     if cfg!(not(feature = "kafka-tls")) {
         if settings.tls.is_some() {
-            errors.add("KAFKA_SSL_CA_CERT and KAFKA_SSL_CLIENT_CERT", NOT_BUILT);
+            let files = format!("{} and {}", KAFKA_SSL_CA_CERT.name(), KAFKA_SSL_CLIENT_CERT.name());
+            errors.add(files, NOT_BUILT);
         }
         if settings
             .sasl
             .as_ref()
             .is_some_and(|sasl| sasl.mechanism.starts_with("SCRAM"))
         {
-            errors.add("KAFKA_SASL_MECHANISM", NOT_BUILT);
+            errors.add(KAFKA_SASL_MECHANISM.name(), NOT_BUILT);
         }
     }
     let config = client::producer_config(settings, settings.transactional_id.as_deref());
@@ -62,14 +66,14 @@ pub fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
 }
 
 /// Which of our variables librdkafka speaks of when it names its own property.
-fn variable_of(problem: &str) -> &'static str {
+fn variable_of(problem: &str) -> String {
     let ours = [
-        ("ssl.ca.location", "KAFKA_SSL_CA_CERT"),
-        ("ssl.certificate.location", "KAFKA_SSL_CLIENT_CERT"),
-        ("ssl.key.location", "KAFKA_SSL_CLIENT_KEY"),
+        ("ssl.ca.location", &KAFKA_SSL_CA_CERT),
+        ("ssl.certificate.location", &KAFKA_SSL_CLIENT_CERT),
+        ("ssl.key.location", &KAFKA_SSL_CLIENT_KEY),
     ];
     let named = ours.into_iter().find(|(property, _)| problem.contains(property));
-    named.map_or("KAFKA_PROPERTIES", |(_, variable)| variable)
+    named.map_or_else(|| KAFKA_PROPERTIES.name(), |(_, file)| file.name())
 }
 
 /// The sink that commits lines and cursor in one transaction.

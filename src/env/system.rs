@@ -1,0 +1,64 @@
+//! Variables of the system that the program heeds. They are no settings of its own: they stand in no `.env`, and no name
+//! counts as a misspelling of theirs.
+
+use super::{DefaultValue, Scope, Setting, Variable, text, whole_number};
+
+/// Set to anything: no colours, <https://no-color.org>.
+pub(crate) const NO_COLOR: Setting<String> = Setting {
+    variable: Variable {
+        name: "NO_COLOR",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "Set to anything, it turns the colours of tables off.",
+    },
+    parse: text,
+};
+
+/// What the terminal can do.
+pub(crate) const TERM: Setting<String> = Setting {
+    variable: Variable {
+        name: "TERM",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "`dumb` turns the colours of tables off too.",
+    },
+    parse: text,
+};
+
+/// The datagram socket that takes reports.
+pub(crate) const NOTIFY_SOCKET: Setting<String> = Setting {
+    variable: Variable {
+        name: "NOTIFY_SOCKET",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "Where systemd wants to hear that the service is ready, and what it did last; set by systemd.",
+    },
+    parse: text,
+};
+
+/// The process that the watchdog is for.
+pub(crate) const WATCHDOG_PID: Setting<u32> = Setting {
+    variable: Variable {
+        name: "WATCHDOG_PID",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "The process that `WATCHDOG_USEC` is meant for; set by systemd.",
+    },
+    parse: |text| whole_number(text, 1..=u32::MAX),
+};
+
+/// How long the process may be silent, in microseconds.
+pub(crate) const WATCHDOG_USEC: Setting<u64> = Setting {
+    variable: Variable {
+        name: "WATCHDOG_USEC",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "After how many microseconds without a sign of life systemd kills the service (`WatchdogSec=`); set by systemd.",
+    },
+    parse: |text| whole_number(text, 1..=u64::MAX),
+};
