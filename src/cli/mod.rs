@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use crate::output::logging::Verbosity;
 use crate::window::Range;
 pub use archive::{Coverage, Status, Verify};
 pub use check::Check;
@@ -199,18 +200,6 @@ pub struct Selection {
     /// How much is said on stderr.
     #[command(flatten)]
     pub verbosity: Verbosity,
-}
-
-/// How much is said on stderr; the log file always holds everything.
-#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verbosity {
-    /// Say more on stderr: each request, each file
-    #[arg(short, long)]
-    pub verbose: bool,
-
-    /// Say nothing on stderr but errors, and show no progress
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub quiet: bool,
 }
 
 /// A range that ends before it begins: wrong usage.

@@ -6,9 +6,8 @@ use super::sampler::Sampler;
 use super::session::{self, Session, SessionOptions};
 use super::{follow, print, print_error};
 use crate::cli::Collect;
-use crate::metrics::Times;
 use crate::run::RunOptions;
-use crate::run::summary::{Exit, Summary};
+use crate::run::summary::{Exit, Summary, Times};
 
 /// Collects once, or until somebody asks to end.
 pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::http::request_stats::{Answer, BOUNDS, RequestStats};
-use crate::run::summary::StreamSummary;
+use crate::run::summary::{StreamSummary, Times};
 use family::{FAMILIES, Name};
 use text::Labels;
 
@@ -41,15 +41,6 @@ enum Part {
     Sum,
     /// Of a histogram, the number of observations.
     Count,
-}
-
-/// When a run of a stream was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    /// Its begin.
-    pub began: DateTime<Utc>,
-    /// Its end.
-    pub ended: DateTime<Utc>,
 }
 
 /// How far a forwarder has got with a stream.

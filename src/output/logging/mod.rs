@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use clap::Args;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -18,10 +19,21 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cli::Verbosity;
 use crate::output::progress::Progress;
 use form::{Fields, Line};
 use rotate::RotatingFile;
+
+/// How much is said on stderr; the log file always holds everything.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verbosity {
+    /// Say more on stderr: each request, each file
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Say nothing on stderr but errors, and show no progress
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
 
 /// Says what time it is; only `main` asks the real clock.
 pub type Clock = fn() -> DateTime<Utc>;
