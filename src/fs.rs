@@ -1,5 +1,7 @@
 //! Files as this program opens, makes and replaces them, whatever they hold: through no link, with the mode that was
 //! asked for, and, where a file is replaced, whole.
+//!
+//! Imports: nothing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

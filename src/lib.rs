@@ -2,7 +2,8 @@
 //!
 //! # The flow
 //!
-//! Data flows one way, and a module imports only from those listed above it:
+//! A module imports only from those listed above it, and its first lines say from which; `tests/it/structure/` holds
+//! both. Data flows the same way:
 //!
 //! settings ([`mod@env`], [`cli`], [`config`]) → a window of time ([`window`]) → pages ([`source`] says what to ask,
 //! [`fetch`] asks) → records ([`record`], [`mod@line`]) → duplicates dropped, day files ([`archive`]) → the outcome of a
@@ -22,10 +23,10 @@
 
 pub mod sandbox;
 pub mod json;
-pub mod record;
 pub mod window;
 pub mod fs;
 pub mod output;
+pub mod record;
 pub mod env;
 pub mod process;
 pub mod http;

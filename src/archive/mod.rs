@@ -1,5 +1,7 @@
 //! The day files of a stream: the only code that writes them.
 //!
+//! Imports: fs, json, output, record.
+//!
 //! What may be tailed is whole lines; a byte of a day file, once written, never changes and never moves; records count
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 

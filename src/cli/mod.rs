@@ -1,4 +1,6 @@
 //! What was typed: the commands and their arguments, checked for form but not yet for meaning.
+//!
+//! Imports: forward, output, window.
 
 mod follow;
 mod forward;

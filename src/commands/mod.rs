@@ -1,4 +1,7 @@
 //! The commands, a file each: what was typed becomes what is done, and its outcome an exit code.
+//!
+//! Imports: archive, cli, config, coverage, env, fetch, forward, fs, http, metrics, output, process, record,
+//! report, run, sandbox, source, window.
 
 use std::io::{IsTerminal, Write};
 

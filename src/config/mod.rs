@@ -1,5 +1,7 @@
 //! Settings become the streams of this run, or every fault in them at once.
 //!
+//! Imports: archive, env, source.
+//!
 //! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
 mod http;

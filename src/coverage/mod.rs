@@ -1,5 +1,7 @@
 //! What a service was asked for, and what nobody asked it for: the coverage journal of a stream.
 //!
+//! Imports: archive, fs, source, window.
+//!
 //! # The journal
 //!
 //! Every run appends one line per stream to `<catalog>/.trailkeeper/<base>.coverage.jsonl`, a JSON object:

@@ -1,5 +1,7 @@
 //! The environment and `.env`, read once into a value; the only place in the program that reads either.
 //!
+//! Imports: nothing.
+//!
 //! The environment of the process wins over the file. A variable that is set to nothing counts as not set, so a stream
 //! that `.env` switches on can be switched off for one run: `PORT_LOG_CATALOG_LOCATION= trailkeeper`.
 //!

@@ -1,4 +1,6 @@
 //! Fetching: one page with its retries here, the pages of a slice in `slice`, the ranges of a window in `walk`.
+//!
+//! Imports: http, output, record, source, window.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

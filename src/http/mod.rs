@@ -1,4 +1,6 @@
 //! HTTP for sources and sinks: the client, when a request is repeated, and what was counted.
+//!
+//! Imports: nothing.
 
 mod client;
 pub(crate) mod redaction;

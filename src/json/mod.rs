@@ -1,5 +1,7 @@
 //! JSON text → its one-line form, its identity and the values at sought key paths, in one pass over the bytes.
 //!
+//! Imports: nothing.
+//!
 //! # The form
 //!
 //! That of Python's `json.dumps(value, ensure_ascii=False)`: separators `", "` and `": "`, `{}` and `[]`, every

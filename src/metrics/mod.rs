@@ -1,5 +1,7 @@
 //! What the program did, in the text format of Prometheus.
 //!
+//! Imports: fs, http, run.
+//!
 //! Facts: <https://prometheus.io/docs/instrumenting/exposition_formats/> and `…/docs/practices/naming/`.
 
 pub mod export;

@@ -1,4 +1,6 @@
 //! What people see: text made printable, tables, progress lines, the log, the terminal.
+//!
+//! Imports: window.
 
 pub mod logging;
 pub mod printable;

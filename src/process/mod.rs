@@ -1,4 +1,6 @@
 //! The process and the system that runs it: shutdown, core files, the service manager.
+//!
+//! Imports: env, output.
 
 pub mod core_dump;
 pub mod service_notifier;

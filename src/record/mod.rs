@@ -1,4 +1,6 @@
 //! One audit record as it was received: its time, its identity and its line.
+//!
+//! Imports: json, output.
 
 pub(crate) mod digests;
 mod line;

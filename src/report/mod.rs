@@ -1,4 +1,6 @@
 //! An archive as a page that a browser shows by itself: what is in it, day by day, and what is missing.
+//!
+//! Imports: archive, coverage, forward, fs, json, output, source.
 
 mod calendar;
 mod chart;

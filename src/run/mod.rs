@@ -1,4 +1,6 @@
 //! A run: the locks of all streams first, then the streams side by side, then the summary.
+//!
+//! Imports: archive, config, coverage, fetch, forward, fs, http, output, process, record, source, window.
 
 mod collected;
 pub mod follow;

@@ -1,5 +1,8 @@
 //! A stand-in for the services, for trying the program out and for its tests.
 //!
+//! Imports: nothing.
+//! Imported by: commands::demo, commands::sandbox.
+//!
 //! It answers over real sockets as the wire facts say: order, paging, bounds, tokens, error bodies, retention and rate
 //! limits. It shares no code with the collector that builds or reads answers, so that neither can hide the other's
 //! mistakes.

@@ -1,5 +1,7 @@
 //! The services: where a record keeps its time and identity, how a page is asked for, how its body is read.
 //!
+//! Imports: env, http, json, record, window.
+//!
 //! A source is pure: it does no I/O and knows no clock. Adding one is a file beside these, a row in [`SOURCES`] and its
 //! samples.
 

@@ -1,4 +1,6 @@
 //! Spans of time: the window of a run, and the slices in which it is walked from the past to now.
+//!
+//! Imports: nothing.
 
 use std::time::Duration;
 

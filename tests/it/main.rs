@@ -68,6 +68,8 @@ mod statuses;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]
+mod structure;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod takeover;

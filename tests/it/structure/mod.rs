@@ -1,0 +1,66 @@
+//! The order of the modules is what `lib.rs` says, read from the sources.
+
+mod planted;
+mod rules;
+mod scan;
+
+use std::path::Path;
+
+/// Crates and functions that reach an outside thing, and the modules that alone know them; `main` is none of the library.
+const OWNERS: [(&str, &[&str]); 12] = [
+    ("Utc::now", &["main"]),
+    ("SystemTime::now", &["main"]),
+    ("process::exit", &["main"]),
+    ("env::var", &["env"]),
+    ("env::var_os", &["env"]),
+    ("env::vars_os", &["env"]),
+    ("axum", &["metrics::serve", "sandbox"]),
+    ("dotenvy", &["env::dotenv"]),
+    ("indicatif", &["output::progress"]),
+    ("rdkafka", &["forward::kafka"]),
+    ("reqwest", &["http::client"]),
+    ("tracing_subscriber", &["output::logging"]),
+];
+
+/// The only modules that know the sandbox.
+const KNOW_THE_SANDBOX: &str = "//! Imported by: commands::demo, commands::sandbox.";
+
+fn sources() -> scan::Sources {
+    scan::sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+}
+
+#[test]
+fn modules_import_only_from_those_above_them_and_their_first_lines_say_which() {
+    let modules = scan::modules(&sources()).unwrap();
+    // What reads nothing finds nothing.
+    assert!(modules.len() > 100, "only {} modules were found", modules.len());
+    let found = rules::violations(&modules);
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// The rules hold what is written there, so that it is written there is held here.
+#[test]
+fn the_sandbox_imports_nothing_and_is_imported_by_its_two_commands_alone() {
+    let text = &sources()["sandbox/mod.rs"];
+    for line in ["//! Imports: nothing.", KNOW_THE_SANDBOX] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "src/sandbox/mod.rs lacks the line {line:?}"
+        );
+    }
+}
+
+#[test]
+fn each_outside_thing_has_one_owner() {
+    let modules = scan::modules(&sources()).unwrap();
+    for (name, owners) in OWNERS {
+        // A crate that nobody uses may have another name by now.
+        let is_function = name.contains("::");
+        assert!(
+            is_function || !rules::strangers(&modules, name, &[]).is_empty(),
+            "nobody uses {name}"
+        );
+        let found = rules::strangers(&modules, name, owners);
+        assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    }
+}
