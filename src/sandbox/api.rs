@@ -1,4 +1,4 @@
-//! The list of services. Another one is a file beside these and its three lines here.
+//! The list of services. A new one is a file in this folder and three lines here.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -23,7 +23,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// All of them, in the order of their numbers.
+    /// All services, in the order of their numbers.
     pub const ALL: [Api; 5] = [Api::Mail, Api::Disk, Api::Audit, Api::Port, Api::Tfc];
 
     pub(super) fn service(self) -> &'static Service {
@@ -41,14 +41,14 @@ impl Api {
         self.service().name
     }
 
-    /// For how long the service keeps a record; for Yandex, which does not say, what clients ask for.
+    /// How long the service keeps a record; for Yandex, which does not say, what clients ask for.
     pub fn retention(self) -> TimeDelta {
-        (self.service().habits)().retention.unwrap_or(TimeDelta::MAX)
+        (self.service().behavior)().retention.unwrap_or(TimeDelta::MAX)
     }
 }
 
 impl Event {
-    /// The smallest record that is one of this service's.
+    /// The smallest record that this service can have.
     pub fn minimal(api: Api, time: DateTime<Utc>, id: impl Into<String>) -> Self {
         let id = id.into();
         let text = (api.service().minimal)(time, &id);

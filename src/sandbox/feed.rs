@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::behavior::{Sequence, StreamOptions};
 use super::event::Event;
 use super::generate::Generator;
-use super::habits::{Sequence, StreamOptions};
-use super::minted::Minted;
+use super::minted_token::MintedToken;
 use super::random::SplitMix;
 
-/// Where the text of a record is.
+/// The text of a record.
 #[derive(Clone)]
 enum Text {
     Given(Arc<Event>),
-    /// Made when it is asked for, from its number: a million records then take 32 MB, not a gigabyte.
+    /// Made from its number when it is needed: a million records take 32 MB instead of a gigabyte.
     Made(u64),
 }
 
-/// A place in the feed.
+/// A record in the feed.
 #[derive(Clone)]
 struct Entry {
     time: DateTime<Utc>,
@@ -28,8 +28,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// A number that looks random and stays the same, whatever comes and goes.
-    fn lot(&self) -> u64 {
+    /// Looks random, and does not change when other records come or go.
+    fn shuffle_key(&self) -> u64 {
         let id = match &self.text {
             Text::Given(event) => event
                 .id
@@ -75,13 +75,13 @@ impl Feed {
         }
     }
 
-    /// Lets the generated records appear that are due by `now`.
+    /// Adds the generated records that are due by `now`.
     pub(super) fn advance(&mut self, now: DateTime<Utc>) {
         let Some(generator) = &mut self.generator else { return };
         while let Some((time, number)) = generator.arrival(now) {
-            let place = self.entries.partition_point(|entry| entry.time <= time);
+            let index = self.entries.partition_point(|entry| entry.time <= time);
             self.entries.insert(
-                place,
+                index,
                 Entry {
                     time,
                     text: Text::Made(number),
@@ -90,7 +90,7 @@ impl Feed {
         }
     }
 
-    /// Adds records of any time; of equal times the ones added later count as newer.
+    /// Adds records of any time; of equal times the one added later counts as newer.
     pub(super) fn add(&mut self, events: Vec<Event>) {
         self.entries.extend(events.into_iter().map(|event| Entry {
             time: event.time,
@@ -99,7 +99,7 @@ impl Feed {
         self.entries.sort_by_key(|entry| entry.time);
     }
 
-    /// Forgets the `count` oldest records.
+    /// Drops the `count` oldest records.
     pub(super) fn drop_oldest(&mut self, count: usize) {
         self.entries.drain(..count.min(self.entries.len()));
     }
@@ -143,20 +143,20 @@ impl Feed {
     }
 }
 
-/// What a service sees when it answers: its records, its habits, its clock.
+/// What a service answers from: its records, its behavior, the time.
 pub(super) struct View<'a> {
     /// The records, expired ones included.
     pub(super) feed: &'a Feed,
     /// How the service behaves.
     pub(super) options: &'a StreamOptions,
-    /// The token that it has minted, if it does.
-    pub(super) minted: &'a Minted,
-    /// What time it is.
+    /// The token that it has minted, if any.
+    pub(super) minted: &'a MintedToken,
+    /// The time of the request.
     pub(super) now: DateTime<Utc>,
 }
 
 impl View<'_> {
-    /// The kept records between two bounds, which count in or out as the options say.
+    /// The records between two bounds that are not past retention; the options say whether each bound is included.
     pub(super) fn select(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Selection<'_> {
         let bound = |included| if included { Bound::Included } else { Bound::Excluded };
         let asked = from.map_or(Bound::Unbounded, bound(self.options.includes_from));
@@ -179,7 +179,7 @@ impl View<'_> {
     }
 }
 
-/// Which places of a feed a request selects.
+/// Which records of a feed a request selects, by index.
 enum Rows {
     All(Range<usize>),
     Picked(Vec<usize>),
@@ -210,34 +210,34 @@ impl Selection<'_> {
         }
     }
 
-    /// At most `take` records behind the `skip` newest ones, newest first.
+    /// At most `take` records after the `skip` newest ones, newest first.
     pub(super) fn newest(&self, skip: usize, take: usize) -> Vec<Cow<'_, str>> {
         let end = self.len().saturating_sub(skip);
         let start = end.saturating_sub(take);
         (start..end)
             .rev()
-            .map(|place| self.feed.text(&self.feed.entries[self.row(place)]))
+            .map(|index| self.feed.text(&self.feed.entries[self.row(index)]))
             .collect()
     }
 
-    /// At most `take` records behind the first `skip` ones, in this sequence.
+    /// At most `take` records after the first `skip` ones, in this sequence.
     pub(super) fn page(&self, sequence: Sequence, skip: usize, take: usize) -> Vec<Cow<'_, str>> {
-        let mut places: Vec<usize> = (0..self.len()).collect();
+        let mut indexes: Vec<usize> = (0..self.len()).collect();
         match sequence {
             Sequence::NewestFirst => return self.newest(skip, take),
             Sequence::OldestFirst => {}
-            Sequence::Shuffled => places.sort_by_key(|&place| self.feed.entries[self.row(place)].lot()),
+            Sequence::Shuffled => indexes.sort_by_key(|&index| self.feed.entries[self.row(index)].shuffle_key()),
         }
-        let places = places.into_iter().skip(skip).take(take);
-        places
-            .map(|place| self.feed.text(&self.feed.entries[self.row(place)]))
+        let indexes = indexes.into_iter().skip(skip).take(take);
+        indexes
+            .map(|index| self.feed.text(&self.feed.entries[self.row(index)]))
             .collect()
     }
 
-    fn row(&self, place: usize) -> usize {
+    fn row(&self, index: usize) -> usize {
         match &self.rows {
-            Rows::All(range) => range.start + place,
-            Rows::Picked(rows) => rows[place],
+            Rows::All(range) => range.start + index,
+            Rows::Picked(rows) => rows[index],
         }
     }
 }
@@ -246,8 +246,8 @@ impl Selection<'_> {
 pub(super) fn array(mut records: Vec<Cow<'_, str>>, unsorted: bool) -> String {
     if unsorted {
         let mut random = SplitMix::new(records.len() as u64);
-        for place in (1..records.len()).rev() {
-            records.swap(place, random.below(place as u64 + 1) as usize);
+        for index in (1..records.len()).rev() {
+            records.swap(index, random.below(index as u64 + 1) as usize);
         }
     }
     records.join(",")

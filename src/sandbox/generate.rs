@@ -13,22 +13,22 @@ use super::random::SplitMix;
 pub(super) struct Recipe {
     /// The sample pages: the path in the repository, and the text.
     pub(super) pages: &'static [(&'static str, &'static str)],
-    /// What is filled in for the value of a key, if anything is.
+    /// What is filled in for this key and value, if anything.
     pub(super) slot: fn(&str, &str) -> Option<Slot>,
-    /// The precision in microseconds with which the service writes a time, drawn with a number below 64.
+    /// The precision of a time in microseconds; chosen by a random number below 64.
     pub(super) precision: fn(u64) -> i64,
 }
 
-/// How far from the end of retention the oldest record is, so that the first collection still meets it.
-const EDGE: TimeDelta = TimeDelta::hours(1);
+/// How far inside the retention the oldest record is, so that the first collection still finds it.
+const RETENTION_MARGIN: TimeDelta = TimeDelta::hours(1);
 
-/// From this many records on there is a burst of dozens in any case.
-const ENOUGH_FOR_A_BURST: usize = 100;
+/// With this many records or more, there is always a burst of dozens.
+const BURST_FROM: usize = 100;
 
-/// The latest that a record appears after its own time.
-const LATEST_SECONDS: u64 = 45;
+/// How late a record can appear after its own time.
+const MAX_LATE_SECONDS: u64 = 45;
 
-/// A sample page that is not what it should be.
+/// A sample page that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the sample page {file} cannot be read")]
 pub struct SampleError {
@@ -44,12 +44,12 @@ pub(super) struct Generator {
     precision: fn(u64) -> i64,
     /// How far back the history goes.
     span: TimeDelta,
-    /// Where the numbers of the records start, so that each seed and service has its own.
+    /// Added to the numbers of the records, so that each seed and service has different ones.
     base: u64,
     random: SplitMix,
     arrivals: Option<Arrivals>,
     made: u64,
-    /// How long a record is at least, in bytes.
+    /// The least length of a record, in bytes.
     record_bytes: usize,
 }
 
@@ -73,7 +73,7 @@ impl Generator {
         let mut generator = Self {
             templates: templates(recipe)?.into_iter().map(|(template, _)| template).collect(),
             precision: recipe.precision,
-            span: retention - EDGE,
+            span: retention - RETENTION_MARGIN,
             base,
             random,
             arrivals,
@@ -84,21 +84,21 @@ impl Generator {
         Ok(generator)
     }
 
-    /// The same, with records of at least so many bytes.
-    pub(super) fn padding_to(mut self, bytes: usize) -> Self {
+    /// The same, with records of at least this many bytes.
+    pub(super) fn with_record_bytes(mut self, bytes: usize) -> Self {
         self.record_bytes = bytes;
         self
     }
 
-    /// The times and numbers of `count` records up to `now`: more of them in recent days, often several of one
-    /// millisecond, now and then dozens.
+    /// The times and numbers of `count` records up to `now`: more in recent days, often several with one time, sometimes
+    /// dozens.
     pub(super) fn history(&mut self, count: usize, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, u64)> {
         let span = self.span.as_seconds_f64();
         let mut records = Vec::with_capacity(count);
         while records.len() < count {
             let age = span * self.random.fraction().powi(2);
             let time = self.rounded(now - TimeDelta::nanoseconds((age * 1e9) as i64));
-            let is_due = records.is_empty() && count >= ENOUGH_FOR_A_BURST;
+            let is_due = records.is_empty() && count >= BURST_FROM;
             let size = if is_due { 24 } else { self.burst() };
             for _ in 0..size.min(count - records.len()) {
                 records.push((time, self.number()));
@@ -107,7 +107,7 @@ impl Generator {
         records
     }
 
-    /// The next record that has appeared by `now`, if there is one.
+    /// The next record that is due by `now`, if there is one.
     pub(super) fn arrival(&mut self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, u64)> {
         let arrivals = self.arrivals.as_mut().filter(|arrivals| arrivals.due <= now)?;
         let due = arrivals.due;
@@ -115,7 +115,7 @@ impl Generator {
             Some(burst) => burst,
             None => {
                 let late = if self.random.below(6) == 0 {
-                    self.random.below(LATEST_SECONDS * 1000)
+                    self.random.below(MAX_LATE_SECONDS * 1000)
                 } else {
                     0
                 };
@@ -133,7 +133,7 @@ impl Generator {
     /// The record with this number, as it was at this time.
     pub(super) fn event(&self, time: DateTime<Utc>, number: u64) -> Event {
         let mut random = SplitMix::new(self.base.wrapping_add(number));
-        // The first number drawn is another one for every record, so the ids made from it are unique.
+        // The first number is different for every record, so the ids made from it are unique.
         let unique = random.next();
         match self.templates.get(random.below(self.templates.len() as u64) as usize) {
             Some(template) => padded(template.fill(time, unique, &mut random), self.record_bytes),
@@ -141,7 +141,7 @@ impl Generator {
         }
     }
 
-    /// Decides when the next new record appears.
+    /// Chooses when the next new record appears.
     fn schedule(&mut self) {
         let Some(arrivals) = &mut self.arrivals else { return };
         arrivals.due += arrivals.mean.mul_f64(0.25 + 1.5 * self.random.fraction());
@@ -169,7 +169,7 @@ impl Generator {
     }
 }
 
-/// The same record, not shorter than so many bytes: words stand in a member of their own.
+/// Pads a record to at least this many bytes, with words in a member of their own.
 fn padded(mut event: Event, bytes: usize) -> Event {
     const START: &str = r#","padding":""#;
     const WORDS: &str = "the quick brown fox jumps over the lazy dog ";
@@ -186,7 +186,7 @@ fn padded(mut event: Event, bytes: usize) -> Event {
 struct Arrivals {
     mean: Duration,
     due: DateTime<Utc>,
-    /// The time of the burst under way, and how many records are left of it.
+    /// The time of the current burst, and how many of its records are left.
     burst: Option<(DateTime<Utc>, usize)>,
 }
 
@@ -199,7 +199,7 @@ pub(super) fn samples(recipe: &Recipe) -> Result<Vec<Event>, SampleError> {
     Ok(originals.collect())
 }
 
-/// A sample page: each service has another name for its list.
+/// A sample page; each service names its list differently.
 #[derive(Deserialize)]
 struct SamplePage {
     #[serde(alias = "events", alias = "audits", alias = "data")]
@@ -217,7 +217,7 @@ fn templates(recipe: &Recipe) -> Result<Vec<(Template, Box<RawValue>)>, SampleEr
     Ok(templates)
 }
 
-/// A sample record, cut where something is filled in; what stands between is never changed.
+/// A sample record, split where something is filled in; the text in between is never changed.
 struct Template {
     parts: Vec<Part>,
 }
@@ -234,7 +234,7 @@ pub(super) enum Slot {
     Time(FixedOffset, Digits),
     /// A decimal number of 64 bits.
     Decimal,
-    /// This, and 16 letters and digits.
+    /// This prefix, and 16 letters and digits.
     Letters(&'static str),
     /// A UUID of version 4.
     Uuid,
@@ -243,11 +243,11 @@ pub(super) enum Slot {
 /// How a time is written.
 #[derive(Clone, Copy)]
 pub(super) enum Digits {
-    /// With as many digits behind the second as it needs: none, three, six or nine.
+    /// With as many fraction digits as it needs: none, three, six or nine.
     Needed,
     /// With three.
     Three,
-    /// With so many where that is enough, else with six, and with a numeric offset even for UTC.
+    /// With this many where they are enough, else with six; always with a numeric offset, even for UTC.
     AtLeast(usize),
 }
 
@@ -360,13 +360,13 @@ impl Slot {
     }
 }
 
-/// A time to fill in, in the offset of this one; `None` if this is none.
+/// A time to fill in, with the offset of the sample; `None` if the sample is not a time.
 pub(super) fn time_like(sample: &str, digits: Digits) -> Option<Slot> {
     let sample = DateTime::parse_from_rfc3339(sample).ok()?;
     Some(Slot::Time(*sample.offset(), digits))
 }
 
-/// The inside of the first JSON string at or after a place that is outside of strings.
+/// The content of the first JSON string at or after `from`, which is outside of strings.
 fn next_string(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
     let start = from + text[from..].find('"')? + 1;
     let mut is_escaped = false;
@@ -381,7 +381,7 @@ fn next_string(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
     None
 }
 
-/// A number as letters and digits, the lowest first; 11 of them hold all 64 bits.
+/// A number in base 62, lowest digit first; 11 digits hold all 64 bits.
 fn letters(mut number: u64, count: usize) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut text = String::with_capacity(count);

@@ -1,4 +1,4 @@
-//! A request as the services read it, and an answer as they give it.
+//! A request as the services read it, and an answer as they send it.
 
 use std::io::Write;
 
@@ -8,8 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use url::form_urlencoded;
 
-/// A request, taken apart.
-pub(super) struct Call {
+/// A request, parsed.
+pub(super) struct ServiceRequest {
     /// The path, without the query.
     pub(super) path: String,
     /// The query as it was sent.
@@ -18,14 +18,14 @@ pub(super) struct Call {
     pub(super) query: Vec<(String, String)>,
     /// The `Authorization` header.
     pub(super) authorization: Option<String>,
-    /// Whether the method is POST; everything else is read as GET.
+    /// Whether the method is POST; every other counts as GET.
     pub(super) is_post: bool,
     /// The body.
     pub(super) body: Bytes,
 }
 
-impl Call {
-    /// Decodes a query; the rest is left empty.
+impl ServiceRequest {
+    /// A request with this path and query and nothing else.
     pub(super) fn new(path: &str, raw_query: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -37,7 +37,7 @@ impl Call {
         }
     }
 
-    /// The value of a parameter, where it is given.
+    /// The value of a parameter, if it is given.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.query
             .iter()
@@ -45,7 +45,7 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
-    /// All values of a parameter that can be repeated.
+    /// All values of a repeated parameter.
     pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.query
             .iter()
@@ -53,13 +53,13 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The time in a parameter: `None` without it, an error naming it when it is not a time.
+    /// The time in a parameter, if it is given; an error that names it if it is not a time.
     pub(super) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, String> {
         let Some(value) = self.value(name) else { return Ok(None) };
         parse_time(value).map(Some).ok_or_else(|| format!("invalid {name}"))
     }
 
-    /// The number in a parameter, from 1; an error naming it when it is none.
+    /// The number in a parameter, if it is given; an error that names it if it is not a number from 1.
     pub(super) fn number(&self, name: &str) -> Result<Option<usize>, String> {
         let Some(value) = self.value(name) else { return Ok(None) };
         value
@@ -71,7 +71,7 @@ impl Call {
     }
 }
 
-/// Reads RFC 3339 with 0 to 6 fraction digits.
+/// Parses RFC 3339 with 0 to 6 fraction digits.
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let digits = text
         .split_once('.')
@@ -87,7 +87,7 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 pub struct Answer {
     /// The status, 200 to 599.
     pub status: u16,
-    /// The headers besides the length.
+    /// The headers, without `Content-Length`.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -103,7 +103,7 @@ impl Answer {
         }
     }
 
-    /// An answer of HTML, as a gateway in front of the service gives it.
+    /// An answer of HTML, as from a gateway in front of the service.
     pub fn html(status: u16, title: &str) -> Self {
         let body = format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>{title}</body>\r\n</html>\r\n");
         Self {
@@ -113,7 +113,7 @@ impl Answer {
         }
     }
 
-    /// The same with its body compressed; as it is where that cannot be done.
+    /// The same with its body compressed; unchanged if that fails.
     pub(super) fn gzipped(self) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         match encoder.write_all(&self.body).and_then(|()| encoder.finish()) {

@@ -1,13 +1,13 @@
-//! Looking into the text of a record without changing it.
+//! Reads values from the text of a record without changing it.
 //!
-//! A parsed value will not do: it cannot hold half of a surrogate pair or `1e400`, which real records contain.
+//! A parsed value cannot hold half of a surrogate pair or `1e400`, which real records contain.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The fields of a JSON object in their order, each value as it stands.
+/// The fields of a JSON object in their order, each value as it is written.
 pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 /// The string at this path of keys, if there is one.
@@ -15,7 +15,7 @@ pub(super) fn string_at(record: &str, path: &[&str]) -> Option<String> {
     serde_json::from_str(text_at(record, path)?).ok()
 }
 
-/// What stands at this path of keys, as it is written.
+/// The value at this path of keys, as it is written.
 pub(super) fn text_at<'a>(record: &'a str, path: &[&str]) -> Option<&'a str> {
     let Some((key, rest)) = path.split_first() else {
         return Some(record);

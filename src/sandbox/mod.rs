@@ -1,23 +1,22 @@
-//! A stand-in for the services, for trying the program out and for its tests.
+//! A stand-in for the services, to try the program with and for its tests.
 //!
 //! Imports: nothing.
 //! Imported by: commands::demo, commands::sandbox.
 //!
-//! It answers over real sockets as the wire facts say: order, paging, bounds, tokens, error bodies, retention and rate
-//! limits. It shares no code with the collector that builds or reads answers, so that neither can hide the other's
-//! mistakes.
+//! It answers over real sockets as the services do: order, paging, bounds, tokens, error bodies, retention and rate
+//! limits. It shares no code with the collector, so that neither can hide the other's mistakes.
 //!
-//! Below, a module imports only from those above it. A further service is a file beside `yandex.rs` and its lines in the
-//! list, `api.rs`.
+//! Below, a module imports only from those above it. A new service is a file beside `yandex.rs` and three lines in
+//! `api.rs`.
 
 mod http;
 mod json;
 mod random;
 mod event;
 mod generate;
-mod habits;
-mod minted;
-mod meter;
+mod behavior;
+mod minted_token;
+mod rate_limit;
 mod feed;
 mod service;
 mod yandex;
@@ -27,7 +26,7 @@ mod terraform;
 mod api;
 mod script;
 mod options;
-mod world;
+mod state;
 mod serve;
 
 use std::fmt;
@@ -40,21 +39,21 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use api::{Api, samples};
+pub use behavior::{ARRIVALS, LastPage, PortLogin, Records, Sequence, StreamOptions};
 pub use event::Event;
 pub use generate::SampleError;
-pub use habits::{ARRIVALS, LastPage, PortLogin, Records, Sequence, StreamOptions};
 pub use http::Answer;
 pub use options::{Clock, Options};
 pub use script::{Action, Seen, Step, When};
-use world::World;
+use state::SharedState;
 
-/// How long [`Sandbox::stop`] waits for answers that are under way.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long [`Sandbox::stop`] waits for answers that are being sent.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A sandbox that could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is taken, or is not one of this machine.
+    /// The address is in use, or is not one of this machine.
     #[error("cannot listen on {listen}: {source}; choose another address, or port 0 for a free one")]
     Listen {
         /// The address that was asked for.
@@ -65,14 +64,14 @@ pub enum StartError {
     /// A sample page that records are made from cannot be read.
     #[error("cannot make records: {0}; please report it")]
     Sample(#[from] SampleError),
-    /// The system gives no further thread.
+    /// The system cannot start another thread.
     #[error("cannot start a thread for the sandbox: {0}")]
     Thread(#[source] io::Error),
 }
 
 /// A running sandbox; it stops when dropped.
 pub struct Sandbox {
-    world: Arc<World>,
+    shared: Arc<SharedState>,
     addr: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<io::Result<()>>>,
@@ -93,11 +92,11 @@ impl Sandbox {
         let (listener, addr) = bind(listen)?;
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| StartError::Listen { listen, source })?;
-        let world = Arc::new(World::new(options)?);
+        let shared = Arc::new(SharedState::new(options)?);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve::serve(listener, Arc::clone(&world), stopped));
+        let task = tokio::spawn(serve::serve(listener, Arc::clone(&shared), stopped));
         Ok(Self {
-            world,
+            shared,
             addr,
             stop: Some(stop),
             task: Some(task),
@@ -108,23 +107,23 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// When the address cannot be listened on, or there is no thread to be had.
+    /// When the address cannot be listened on, or no thread can be started.
     pub fn start_on_thread(options: Options) -> Result<Self, StartError> {
         let (listener, addr) = bind(options.listen)?;
-        let world = Arc::new(World::new(options)?);
+        let shared = Arc::new(SharedState::new(options)?);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(StartError::Thread)?;
-        let served = Arc::clone(&world);
+        let served = Arc::clone(&shared);
         let serve = async move { serve::serve(tokio::net::TcpListener::from_std(listener)?, served, stopped).await };
         std::thread::Builder::new()
             .name("sandbox".into())
             .spawn(move || runtime.block_on(serve))
             .map_err(StartError::Thread)?;
         Ok(Self {
-            world,
+            shared,
             addr,
             stop: Some(stop),
             task: None,
@@ -143,7 +142,7 @@ impl Sandbox {
 
     /// The environment variables that point the collector at it, with the tokens that it demands.
     pub fn variables(&self) -> Vec<(String, String)> {
-        let (url, login) = (self.url(), self.world.options().port_login);
+        let (url, login) = (self.url(), self.shared.options().port_login);
         let mut variables: Vec<(String, String)> = Vec::new();
         for (name, value) in Api::ALL
             .into_iter()
@@ -157,41 +156,41 @@ impl Sandbox {
         variables
     }
 
-    /// Every request so far, in the order in which they came.
+    /// Every request so far, in order.
     pub fn requests(&self) -> Vec<Seen> {
-        self.world.seen()
+        self.shared.seen()
     }
 
     /// How many requests for the audit log of an API there were, without those that mint tokens.
     pub fn request_count(&self, api: Api) -> usize {
-        self.world.count(api)
+        self.shared.count(api)
     }
 
-    /// Every record of a stream that has appeared and was not dropped, oldest first, expired ones included.
+    /// Every record of a stream that has appeared and was not dropped, oldest first; also those past retention.
     pub fn events(&self, api: Api) -> Vec<Event> {
-        self.world.events(api)
+        self.shared.events(api)
     }
 
-    /// Lets records of any time appear now.
+    /// Adds records of any time.
     pub fn add(&self, api: Api, events: Vec<Event>) {
-        self.world.add(api, events);
+        self.shared.add(api, events);
     }
 
-    /// Forgets the oldest records of a stream.
+    /// Drops the oldest records of a stream.
     pub fn drop_oldest(&self, api: Api, count: usize) {
-        self.world.drop_oldest(api, count);
+        self.shared.drop_oldest(api, count);
     }
 
     /// Adds a step to the script; requests are counted from the start of the sandbox.
     pub fn step(&self, step: Step) {
-        self.world.step(step);
+        self.shared.step(step);
     }
 
-    /// Stops listening, lets answers that are under way end, and returns once the port is free.
+    /// Stops listening, lets answers that are being sent end, and returns once the port is free.
     pub async fn stop(mut self) {
         self.stop.take();
         if let Some(mut task) = self.task.take()
-            && tokio::time::timeout(STOP_PATIENCE, &mut task).await.is_err()
+            && tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err()
         {
             task.abort();
         }

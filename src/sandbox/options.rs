@@ -1,4 +1,4 @@
-//! What a sandbox is told before it starts: its streams, their quirks, its clock.
+//! How a sandbox is set up: its streams and how they behave, its clock, its script.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Index, IndexMut};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::api::Api;
+use super::behavior::{ARRIVALS, PortLogin, Records, StreamOptions};
 use super::event::Event;
-use super::habits::{ARRIVALS, PortLogin, Records, StreamOptions};
 use super::script::Step;
 
 /// Tells the sandbox what time it is.
@@ -24,19 +24,19 @@ pub struct Options {
     pub seed: u64,
     /// What time it is, for arrivals, retention and the life of minted tokens.
     pub clock: Clock,
-    /// How long every answer is held back.
+    /// How long every answer is delayed.
     pub latency: Duration,
     /// How long a generated record is at least, in bytes; a shorter one is padded.
     pub record_bytes: usize,
-    /// Whether answers are compressed for clients that take them so.
+    /// Whether answers are compressed for clients that accept gzip.
     pub gzip: bool,
     /// Which credentials [`Sandbox::variables`](super::Sandbox::variables) gives out for Port.
     pub port_login: PortLogin,
-    /// For how long a minted Port token is good.
+    /// How long a minted Port token is valid.
     pub port_token_life: TimeDelta,
-    /// What happens at which request.
+    /// What happens at chosen requests.
     pub script: Vec<Step>,
-    /// How each service behaves; more easily reached by its name, as in `options[Api::Mail]`.
+    /// How each service behaves; `options[Api::Mail]` is that of one.
     pub streams: [StreamOptions; Api::ALL.len()],
 }
 
@@ -53,18 +53,18 @@ impl Options {
             port_login: PortLogin::Token,
             port_token_life: TimeDelta::hours(3),
             script: Vec::new(),
-            streams: Api::ALL.map(|api| (api.service().habits)()),
+            streams: Api::ALL.map(|api| (api.service().behavior)()),
         }
     }
 
-    /// No records at all and no retention: a start for tests that give their own.
+    /// No records and no retention: a start for tests that give their own records.
     pub fn empty(clock: Clock) -> Self {
         Api::ALL
             .into_iter()
             .fold(Self::new(clock), |options, api| options.give(api, Vec::new()))
     }
 
-    /// Generates `count` records for every stream, and new ones as time goes by.
+    /// Generates `count` records for every stream, and new ones while the sandbox runs.
     pub fn records(self, count: usize) -> Self {
         self.generated(count, Some(ARRIVALS))
     }
@@ -81,7 +81,7 @@ impl Options {
         self
     }
 
-    /// Gives a stream exactly these records, in any order, and keeps them however old they are.
+    /// Gives a stream exactly these records, in any order, without a retention.
     pub fn give(mut self, api: Api, events: Vec<Event>) -> Self {
         self[api].records = Records::Given(events);
         self[api].retention = None;

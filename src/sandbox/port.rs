@@ -1,4 +1,4 @@
-//! Port: two bounds and a limit, no paging, and tokens that end.
+//! Port: two bounds and a limit, no paging, and tokens that expire.
 
 use std::fmt::Write as _;
 
@@ -6,14 +6,14 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::behavior::{PortLogin, StreamOptions};
 use super::feed::{Selection, View, array};
 use super::generate::{Digits, Recipe, Slot, time_like};
-use super::habits::{PortLogin, StreamOptions};
-use super::http::{Answer, Call};
+use super::http::{Answer, ServiceRequest};
 use super::json::{Fields, string_at};
-use super::meter::Quota;
-use super::minted::Minted;
-use super::service::{Mint, Refusal, Service, whole_seconds};
+use super::minted_token::MintedToken;
+use super::rate_limit::Quota;
+use super::service::{Mint, RequestError, Service, whole_seconds};
 
 /// Port.
 pub(super) const PORT: Service = Service {
@@ -23,7 +23,7 @@ pub(super) const PORT: Service = Service {
         path: &["v1", "auth", "access_token"],
         answer: mint,
     }),
-    habits: || StreamOptions::keeping(TimeDelta::days(365)),
+    behavior: || StreamOptions::with_retention(TimeDelta::days(365)),
     recipe: Recipe {
         pages: &[("samples/port/page.json", include_str!("../../samples/port/page.json"))],
         slot,
@@ -37,11 +37,11 @@ pub(super) const PORT: Service = Service {
     },
     variables,
     answer,
-    refuse,
-    mark,
+    error_answer,
+    rate_limit_headers,
 };
 
-/// The token that the sandbox accepts and that does not end.
+/// The token that does not expire.
 pub(super) const API_TOKEN: &str = "sandbox-port-token";
 
 /// The client id that mints tokens.
@@ -50,7 +50,7 @@ pub(super) const CLIENT_ID: &str = "sandbox-port-client";
 /// The secret that belongs to [`CLIENT_ID`].
 pub(super) const CLIENT_SECRET: &str = "sandbox-port-secret";
 
-/// The number of records without a `limit`.
+/// The number of records if no `limit` is given.
 const USUAL_LIMIT: usize = 10_000;
 
 /// Every parameter of the audit log; a list may be written with or without `[]`.
@@ -90,26 +90,26 @@ fn variables(url: &str, login: PortLogin) -> Vec<(&'static str, String)> {
     all.map(|(name, value)| (name, value.to_owned())).collect()
 }
 
-fn refuse(refusal: Refusal) -> Answer {
-    match refusal {
-        Refusal::MethodNotAllowed => error(405, "method_not_allowed", "Method not allowed"),
-        Refusal::TooManyRequests(reset) => {
+fn error_answer(problem: RequestError) -> Answer {
+    match problem {
+        RequestError::MethodNotAllowed => error(405, "method_not_allowed", "Method not allowed"),
+        RequestError::TooManyRequests(reset) => {
             error(429, "rate_limit_exceeded", "Too many requests").with("Retry-After", whole_seconds(reset))
         }
     }
 }
 
-/// The limit, and when it starts anew, in seconds of the epoch.
-fn mark(answer: Answer, quota: Quota) -> Answer {
+/// The limit, and when it resets, in seconds since the epoch.
+fn rate_limit_headers(answer: Answer, quota: Quota) -> Answer {
     answer
         .with("x-ratelimit-limit", quota.limit)
         .with("x-ratelimit-remaining", quota.left)
         .with("x-ratelimit-reset", (quota.now + quota.reset).timestamp() + 1)
 }
 
-/// Answers a request for a token: the same one until it ends.
-fn mint(call: &Call, minted: &mut Minted, now: DateTime<Utc>, life: TimeDelta) -> Answer {
-    let Ok(login) = serde_json::from_slice::<Login>(&call.body) else {
+/// Answers a request for a token: the same one until it expires.
+fn mint(request: &ServiceRequest, minted: &mut MintedToken, now: DateTime<Utc>, life: TimeDelta) -> Answer {
+    let Ok(login) = serde_json::from_slice::<Login>(&request.body) else {
         return error(400, "invalid_request", "clientId and clientSecret are required");
     };
     if login.client_id != CLIENT_ID || login.client_secret != CLIENT_SECRET {
@@ -132,15 +132,15 @@ struct Login {
 }
 
 /// Answers a request for the audit log.
-fn answer(view: &View<'_>, call: &Call) -> Answer {
-    let token = call
+fn answer(view: &View<'_>, request: &ServiceRequest) -> Answer {
+    let token = request
         .authorization
         .as_deref()
         .and_then(|value| value.strip_prefix("Bearer "));
     if !token.is_some_and(|token| token == API_TOKEN || view.minted.accepts(token, view.now)) {
         return error(401, "unauthorized", "The access token is invalid or has expired");
     }
-    audits(view, call).unwrap_or_else(|refusal| refusal)
+    audits(view, request).unwrap_or_else(|error| error)
 }
 
 /// The error body of this vendor.
@@ -151,25 +151,28 @@ fn error(status: u16, error: &str, message: &str) -> Answer {
     )
 }
 
-/// The newest records of the window, or why not.
-fn audits(view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
-    let refuse = |message: String| error(400, "invalid_request", &message);
+/// The newest records of the window, or the error.
+fn audits(view: &View<'_>, request: &ServiceRequest) -> Result<Answer, Answer> {
+    let invalid_parameter = |message: String| error(400, "invalid_request", &message);
     let is_known = |name: &str| name == "limit" || PARAMETERS.contains(&plain(name));
-    if let Some((name, _)) = call.query.iter().find(|(name, _)| !is_known(name)) {
-        return Err(refuse(format!(
+    if let Some((name, _)) = request.query.iter().find(|(name, _)| !is_known(name)) {
+        return Err(invalid_parameter(format!(
             "must NOT have additional properties: {}",
             name.escape_default()
         )));
     }
-    let from = call.time("from").map_err(refuse)?;
-    let to = call.time("to").map_err(refuse)?;
-    let limit = call.number("limit").map_err(refuse)?.unwrap_or(USUAL_LIMIT);
+    let from = request.time("from").map_err(invalid_parameter)?;
+    let to = request.time("to").map_err(invalid_parameter)?;
+    let limit = request
+        .number("limit")
+        .map_err(invalid_parameter)?
+        .unwrap_or(USUAL_LIMIT);
     if view.is_too_wide(from, to) {
         return Err(Answer::html(504, "504 Gateway Time-out"));
     }
-    let selection = filtered(view.select(from, to), call);
+    let selection = filtered(view.select(from, to), request);
     let records = selection.newest(0, limit.min(view.options.page_cap.unwrap_or(limit)));
-    let included = list(call, "includes");
+    let included = list(request, "includes");
     if included.is_empty() {
         return Ok(envelope(&array(records, view.options.unsorted)));
     }
@@ -185,11 +188,11 @@ fn envelope(audits: &str) -> Answer {
 }
 
 /// Applies the filters of the query, all of them together.
-fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
+fn filtered<'a>(selection: Selection<'a>, request: &ServiceRequest) -> Selection<'a> {
     let filters: Vec<(&str, Vec<&str>)> = PARAMETERS
         .into_iter()
         .filter(|name| !matches!(*name, "from" | "to" | "includes"))
-        .map(|name| (name, list(call, name)))
+        .map(|name| (name, list(request, name)))
         .filter(|(_, wanted)| !wanted.is_empty())
         .collect();
     if filters.is_empty() {
@@ -202,7 +205,7 @@ fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
     })
 }
 
-/// The field of a record that a filter looks at, in either vocabulary.
+/// The field of a record that a filter compares, under either of its two names.
 fn field(record: &str, filter: &str) -> Option<String> {
     let (parent, names): (Option<&str>, &[&str]) = match filter {
         "entity" => (Some("context"), &["entity", "entityIdentifier"]),
@@ -224,8 +227,9 @@ fn field(record: &str, filter: &str) -> Option<String> {
 }
 
 /// All values of a parameter, written with or without `[]`.
-fn list<'a>(call: &'a Call, name: &str) -> Vec<&'a str> {
-    call.query
+fn list<'a>(request: &'a ServiceRequest, name: &str) -> Vec<&'a str> {
+    request
+        .query
         .iter()
         .filter(|(key, _)| plain(key) == name)
         .map(|(_, value)| value.as_str())
@@ -236,7 +240,7 @@ fn plain(name: &str) -> &str {
     name.strip_suffix("[]").unwrap_or(name)
 }
 
-/// The record with these fields alone, each as it stands.
+/// The record with these fields alone, each as it is written.
 fn restrict(record: &str, included: &[&str]) -> String {
     let Ok(Fields(fields)) = serde_json::from_str(record) else {
         return record.to_owned();

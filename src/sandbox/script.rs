@@ -1,4 +1,4 @@
-//! What a test makes happen at a certain request: arrivals, losses, faults.
+//! What a test lets happen at chosen requests: new records, lost records, faults.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -18,9 +18,9 @@ pub struct Seen {
     pub api: Option<Api>,
     /// Whether it was to mint a Port token.
     pub is_mint: bool,
-    /// Its number among those of its API, from 1; requests that mint tokens are counted on their own.
+    /// Its number among those of its API, from 1; requests that mint tokens are counted separately.
     pub number: usize,
-    /// What was asked for.
+    /// Its path and query.
     pub path_and_query: String,
     /// Whether it had an `Authorization` header.
     pub authorization_present: bool,
@@ -36,17 +36,17 @@ pub struct Step {
 }
 
 impl Step {
-    /// Does this at these requests.
+    /// A step at these requests.
     pub fn new(when: When, action: Action) -> Self {
         Self { when, action }
     }
 
-    /// Does this at one request for the audit log of an API, counted from 1.
+    /// A step at one request for the audit log of an API, counted from 1.
     pub fn at(api: Api, number: usize, action: Action) -> Self {
         Self::new(When::Requests(api, number..=number), action)
     }
 
-    /// Does this at every request for the audit log of an API.
+    /// A step at every request for the audit log of an API.
     pub fn always(api: Api, action: Action) -> Self {
         Self::new(When::Requests(api, 1..=usize::MAX), action)
     }
@@ -83,7 +83,7 @@ impl fmt::Debug for When {
     }
 }
 
-/// What happens. Several steps can apply to one request; the first answer among them is given.
+/// What happens. Several steps can apply to one request; of several answers the first one is sent.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// These records arrive, of any time.
@@ -92,17 +92,17 @@ pub enum Action {
     DropOldest(Api, usize),
     /// The minted Port token ends before its time.
     EndPortToken,
-    /// This answer is given instead.
+    /// This answer is sent instead.
     Answer(Answer),
     /// The answer waits this much longer.
     Wait(Duration),
-    /// The true body under another `Content-Type`.
+    /// The usual body, with another `Content-Type`.
     ContentType(String),
-    /// The body ends after this many bytes, and its length says so: whole by its own account, but broken JSON.
+    /// The body ends after this many bytes, with a `Content-Length` that agrees: a complete answer of broken JSON.
     Truncate(usize),
     /// The connection is closed without an answer.
     Close,
-    /// The headers promise the whole body, and the connection is closed after this many bytes of it.
+    /// `Content-Length` is that of the whole body, and the connection is closed after this many bytes of it.
     CutBody(usize),
     /// The body comes in pieces of this many bytes with this pause before each.
     Drip(usize, Duration),

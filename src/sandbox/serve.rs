@@ -1,4 +1,4 @@
-//! The sockets: takes requests in, sends answers out, whole or as broken as the script wants them.
+//! The sockets: receives requests and sends the answers, whole or broken as the script says.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,53 +22,64 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::http::Call;
-use super::world::{Delivery, Outcome, World};
+use super::http::ServiceRequest;
+use super::state::{Delivery, Reply, SharedState};
 
 /// The largest request body that is read.
 const LARGEST_REQUEST: usize = 1 << 16;
 
-/// How long the bytes before a cut get to reach the client.
-const BEFORE_CUT: Duration = Duration::from_millis(20);
+/// The time that the bytes before a cut have to reach the client.
+const CUT_DELAY: Duration = Duration::from_millis(20);
 
 /// Serves until `stop` is sent or dropped.
-pub(super) async fn serve(listener: TcpListener, world: Arc<World>, stop: oneshot::Receiver<()>) -> io::Result<()> {
-    let router = Router::new().fallback(handle).with_state(world);
-    axum::serve(Listener(listener), router.into_make_service_with_connect_info::<Wire>())
-        .with_graceful_shutdown(async {
-            let _ = stop.await;
-        })
-        .await
+pub(super) async fn serve(
+    listener: TcpListener,
+    shared: Arc<SharedState>,
+    stop: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let router = Router::new().fallback(handle).with_state(shared);
+    axum::serve(
+        Listener(listener),
+        router.into_make_service_with_connect_info::<ConnectionHandle>(),
+    )
+    .with_graceful_shutdown(async {
+        let _ = stop.await;
+    })
+    .await
 }
 
-/// Reads a request, has it answered, and sends the answer.
-async fn handle(State(world): State<Arc<World>>, ConnectInfo(wire): ConnectInfo<Wire>, request: Request) -> Response {
+/// Reads a request and answers it.
+async fn handle(
+    State(shared): State<Arc<SharedState>>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
+    request: Request,
+) -> Response {
     let accepted = request.headers().get(ACCEPT_ENCODING);
     let takes_gzip = accepted.is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("gzip"));
-    let mut outcome = world.handle(&call(request).await);
-    if takes_gzip && world.options().gzip && outcome.delivery == Delivery::Whole {
-        outcome.answer = outcome.answer.gzipped();
+    let mut reply = shared.handle(&parse(request).await);
+    if takes_gzip && shared.options().gzip && reply.delivery == Delivery::Whole {
+        reply.answer = reply.answer.gzipped();
     }
-    if !outcome.wait.is_zero() {
-        tokio::time::sleep(outcome.wait).await;
+    if !reply.wait.is_zero() {
+        tokio::time::sleep(reply.wait).await;
     }
-    respond(outcome, &wire)
+    respond(reply, &connection)
 }
 
-/// Takes a request apart; a body that cannot be read counts as empty.
-async fn call(request: Request) -> Call {
+/// Parses a request; a body that cannot be read counts as empty.
+async fn parse(request: Request) -> ServiceRequest {
     let (parts, body) = request.into_parts();
-    let mut call = Call::new(parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let mut parsed = ServiceRequest::new(parts.uri.path(), parts.uri.query().unwrap_or_default());
     let authorization = parts.headers.get(AUTHORIZATION);
-    call.authorization = authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    call.is_post = parts.method == Method::POST;
-    call.body = axum::body::to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
-    call
+    parsed.authorization = authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    parsed.is_post = parts.method == Method::POST;
+    parsed.body = axum::body::to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
+    parsed
 }
 
-/// Sends an answer in its own way.
-fn respond(outcome: Outcome, wire: &Wire) -> Response {
-    let Outcome { answer, delivery, .. } = outcome;
+/// Sends an answer as the script says.
+fn respond(reply: Reply, connection: &ConnectionHandle) -> Response {
+    let Reply { answer, delivery, .. } = reply;
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {
         response = response.header(name, value);
@@ -78,12 +89,12 @@ fn respond(outcome: Outcome, wire: &Wire) -> Response {
     let response = match delivery {
         Delivery::Whole => response.body(Body::from(body)),
         Delivery::Closed => {
-            wire.cut();
+            connection.cut();
             response.body(Body::empty())
         }
         Delivery::CutAfter(bytes) => response
             .header(CONTENT_LENGTH, length)
-            .body(cut_body(body.slice(..bytes.min(length)), wire.clone())),
+            .body(cut_body(body.slice(..bytes.min(length)), connection.clone())),
         Delivery::Drip(bytes, pause) => response
             .header(CONTENT_LENGTH, length)
             .body(dripping_body(body, bytes, pause)),
@@ -98,16 +109,16 @@ fn respond(outcome: Outcome, wire: &Wire) -> Response {
 }
 
 /// Sends these bytes, then closes the connection.
-fn cut_body(start: Bytes, wire: Wire) -> Body {
+fn cut_body(start: Bytes, connection: ConnectionHandle) -> Body {
     let end = stream::once(async move {
-        tokio::time::sleep(BEFORE_CUT).await;
-        wire.cut();
+        tokio::time::sleep(CUT_DELAY).await;
+        connection.cut();
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
     });
     Body::from_stream(stream::iter([Ok(start)]).chain(end))
 }
 
-/// Sends a body piece by piece, with a pause before each.
+/// Sends a body in parts, with a pause before each.
 fn dripping_body(body: Bytes, bytes: usize, pause: Duration) -> Body {
     Body::from_stream(stream::unfold(body, move |mut rest| async move {
         if rest.is_empty() {
@@ -119,7 +130,7 @@ fn dripping_body(body: Bytes, bytes: usize, pause: Duration) -> Body {
     }))
 }
 
-/// A listener whose connections can be cut from inside a handler.
+/// A listener whose connections a handler can cut.
 struct Listener(TcpListener);
 
 impl axum::serve::Listener for Listener {
@@ -128,12 +139,12 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
         let (stream, addr) = axum::serve::Listener::accept(&mut self.0).await;
-        // Only a matter of speed: without it a small answer can wait for the client's acknowledgement.
+        // For speed: without it a small answer can wait for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
         (
             CuttableStream {
                 stream,
-                wire: Wire::default(),
+                connection: ConnectionHandle::default(),
             },
             addr,
         )
@@ -144,12 +155,12 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// The end of a connection that a handler holds.
+/// With this a handler can cut its connection.
 #[derive(Clone, Default)]
-struct Wire(Arc<AtomicBool>);
+struct ConnectionHandle(Arc<AtomicBool>);
 
-impl Wire {
-    /// Lets nothing more through; the connection is closed at the next attempt to write.
+impl ConnectionHandle {
+    /// Lets the next write fail, which closes the connection.
     fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -163,16 +174,16 @@ impl Wire {
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Wire {
+impl Connected<IncomingStream<'_, Listener>> for ConnectionHandle {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().wire.clone()
+        stream.io().connection.clone()
     }
 }
 
-/// A connection that fails to write once it is cut.
+/// A connection whose writes fail once it is cut.
 struct CuttableStream {
     stream: TcpStream,
-    wire: Wire,
+    connection: ConnectionHandle,
 }
 
 impl AsyncRead for CuttableStream {
@@ -187,7 +198,7 @@ impl AsyncRead for CuttableStream {
 
 impl AsyncWrite for CuttableStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.wire.check()?;
+        self.connection.check()?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -196,7 +207,7 @@ impl AsyncWrite for CuttableStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.wire.check()?;
+        self.connection.check()?;
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

@@ -2,23 +2,23 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
+use super::behavior::StreamOptions;
 use super::feed::{View, array};
 use super::generate::{Digits, Recipe, Slot, time_like};
-use super::habits::StreamOptions;
-use super::http::{Answer, Call};
-use super::meter::Quota;
-use super::service::{Refusal, Service};
+use super::http::{Answer, ServiceRequest};
+use super::rate_limit::Quota;
+use super::service::{RequestError, Service};
 
 /// HCP Terraform.
 pub(super) const TERRAFORM: Service = Service {
     name: "tfc",
     path: &["api", "v2", "organization", "audit-trail"],
     mint: None,
-    habits: || StreamOptions {
+    behavior: || StreamOptions {
         includes_from: false,
         page_cap: Some(USUAL_PAGE),
         rate_limit: Some(30),
-        ..StreamOptions::keeping(TimeDelta::days(14))
+        ..StreamOptions::with_retention(TimeDelta::days(14))
     },
     recipe: Recipe {
         pages: &[("samples/tfc/page.json", include_str!("../../samples/tfc/page.json"))],
@@ -36,14 +36,14 @@ pub(super) const TERRAFORM: Service = Service {
         ]
     },
     answer,
-    refuse,
-    mark,
+    error_answer,
+    rate_limit_headers,
 };
 
 /// The organization token that the sandbox demands.
 pub(super) const ORGANIZATION_TOKEN: &str = "sandbox.atlasv1.tfc-token";
 
-/// The page size without a `page[size]`.
+/// The page size if no `page[size]` is given.
 const USUAL_PAGE: usize = 1000;
 
 fn slot(key: &str, value: &str) -> Option<Slot> {
@@ -54,8 +54,8 @@ fn slot(key: &str, value: &str) -> Option<Slot> {
     }
 }
 
-/// The limit, and how long until it starts anew, in seconds and fractions of one.
-fn mark(answer: Answer, quota: Quota) -> Answer {
+/// The limit, and how long until it resets, in seconds with a fraction.
+fn rate_limit_headers(answer: Answer, quota: Quota) -> Answer {
     answer
         .with("X-RateLimit-Limit", quota.limit)
         .with("X-RateLimit-Remaining", quota.left)
@@ -63,20 +63,20 @@ fn mark(answer: Answer, quota: Quota) -> Answer {
 }
 
 /// Answers a request for the audit trail.
-fn answer(view: &View<'_>, call: &Call) -> Answer {
-    if call.authorization.as_deref() != Some(&format!("Bearer {ORGANIZATION_TOKEN}")) {
+fn answer(view: &View<'_>, request: &ServiceRequest) -> Answer {
+    if request.authorization.as_deref() != Some(&format!("Bearer {ORGANIZATION_TOKEN}")) {
         return error(401, "unauthorized");
     }
-    if call.raw_query.contains(['[', ']']) {
+    if request.raw_query.contains(['[', ']']) {
         return error(400, "brackets in a query must be percent-encoded");
     }
-    let Ok(since) = call.time("since") else {
+    let Ok(since) = request.time("since") else {
         return error(400, "invalid since");
     };
-    // What is not a number counts as not given, and so does a parameter that is not known, such as a plain `page`.
-    let size = call.number("page[size]").ok().flatten().unwrap_or(USUAL_PAGE);
+    // A value that is not a number counts as not given; unknown parameters, such as a plain `page`, are ignored.
+    let size = request.number("page[size]").ok().flatten().unwrap_or(USUAL_PAGE);
     let size = size.min(view.options.page_cap.unwrap_or(size));
-    let number = call.number("page[number]").ok().flatten().unwrap_or(1);
+    let number = request.number("page[number]").ok().flatten().unwrap_or(1);
     let selection = view.select(since, None);
     let records = selection.newest((number - 1).saturating_mul(size), size);
     let data = array(records, view.options.unsorted);
@@ -97,10 +97,10 @@ fn error(status: u16, title: &str) -> Answer {
     )
 }
 
-fn refuse(refusal: Refusal) -> Answer {
-    match refusal {
-        Refusal::MethodNotAllowed => error(405, "method not allowed"),
-        Refusal::TooManyRequests(_) => too_many_requests(),
+fn error_answer(problem: RequestError) -> Answer {
+    match problem {
+        RequestError::MethodNotAllowed => error(405, "method not allowed"),
+        RequestError::TooManyRequests(_) => too_many_requests(),
     }
 }
 
@@ -113,7 +113,7 @@ fn too_many_requests() -> Answer {
     )
 }
 
-/// Where a page stands among the others; one behind the last has no neighbours.
+/// The numbers of a page and its neighbours; a page after the last one has none.
 fn pagination(total: usize, size: usize, number: usize) -> String {
     let pages = total.div_ceil(size).max(1);
     let page = |number: Option<usize>| number.map_or("null".to_owned(), |number| number.to_string());

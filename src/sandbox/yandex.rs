@@ -2,19 +2,19 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
+use super::behavior::{LastPage, StreamOptions};
 use super::feed::{Selection, View, array};
 use super::generate::{Digits, Recipe, Slot, time_like};
-use super::habits::{LastPage, StreamOptions};
-use super::http::{Answer, Call};
+use super::http::{Answer, ServiceRequest};
 use super::json::string_at;
-use super::service::{ANYTHING, Refusal, Service, whole_seconds};
+use super::service::{ANY_PART, RequestError, Service, whole_seconds};
 
 /// The mail log.
 pub(super) const MAIL: Service = Service {
     name: "yandex-mail",
-    path: &["security", "v1", "org", ANYTHING, "audit_log", "mail"],
+    path: &["security", "v1", "org", ANY_PART, "audit_log", "mail"],
     mint: None,
-    habits,
+    behavior,
     recipe: Recipe {
         pages: &[
             (
@@ -27,8 +27,8 @@ pub(super) const MAIL: Service = Service {
             ),
         ],
         slot,
-        // Milliseconds, now and then a whole second, which loses its fraction, or microseconds.
-        precision: |lot| match lot {
+        // Mostly milliseconds; sometimes a whole second, which is written without a fraction, or microseconds.
+        precision: |draw| match draw {
             0..=3 => 1_000_000,
             4 => 1,
             _ => 1_000,
@@ -39,17 +39,17 @@ pub(super) const MAIL: Service = Service {
         format!(r#"{{"eventType":"message_receive","date":"{at}","uniqId":"{id}","subject":"План"}}"#)
     },
     variables: |url, _| variables(url),
-    answer: |view, call| answer(Log::Mail, view, call),
-    refuse,
-    mark: |answer, _| answer,
+    answer: |view, request| answer(Log::Mail, view, request),
+    error_answer,
+    rate_limit_headers: |answer, _| answer,
 };
 
 /// The disk log.
 pub(super) const DISK: Service = Service {
     name: "yandex-disk",
-    path: &["security", "v1", "org", ANYTHING, "audit_log", "disk"],
+    path: &["security", "v1", "org", ANY_PART, "audit_log", "disk"],
     mint: None,
-    habits,
+    behavior,
     recipe: Recipe {
         pages: &[
             (
@@ -69,12 +69,12 @@ pub(super) const DISK: Service = Service {
         format!(r#"{{"eventType":"fs-mkdir","date":"{at}","uniqId":"{id}","path":"/disk/a "}}"#)
     },
     variables: |url, _| variables(url),
-    answer: |view, call| answer(Log::Disk, view, call),
-    refuse,
-    mark: |answer, _| answer,
+    answer: |view, request| answer(Log::Disk, view, request),
+    error_answer,
+    rate_limit_headers: |answer, _| answer,
 };
 
-/// For how long records are kept: the vendor does not say; clients ask for so much.
+/// How long records are kept: the vendor does not say; clients ask for this much.
 pub(super) const RETENTION: TimeDelta = TimeDelta::days(184);
 
 /// The organization that the sandbox knows.
@@ -83,7 +83,7 @@ pub(super) const ORGANIZATION: u64 = 1_000_001;
 /// The OAuth token that the sandbox demands.
 pub(super) const OAUTH_TOKEN: &str = "y0_sandbox-oauth-token";
 
-/// The page size without a `pageSize`.
+/// The page size if no `pageSize` is given.
 const USUAL_PAGE: usize = 100;
 
 /// Which of the two logs.
@@ -93,10 +93,10 @@ enum Log {
     Disk,
 }
 
-fn habits() -> StreamOptions {
+fn behavior() -> StreamOptions {
     StreamOptions {
         page_cap: Some(USUAL_PAGE),
-        ..StreamOptions::keeping(RETENTION)
+        ..StreamOptions::with_retention(RETENTION)
     }
 }
 
@@ -123,14 +123,14 @@ pub(super) fn credentials() -> [(&'static str, String); 2] {
 }
 
 /// Answers a request for the audit log of an organization.
-fn answer(log: Log, view: &View<'_>, call: &Call) -> Answer {
-    if call.authorization.as_deref() != Some(&format!("OAuth {OAUTH_TOKEN}")) {
+fn answer(log: Log, view: &View<'_>, request: &ServiceRequest) -> Answer {
+    if request.authorization.as_deref() != Some(&format!("OAuth {OAUTH_TOKEN}")) {
         return error(401, "unauthorized");
     }
-    if call.path.split('/').nth(4) != Some(&ORGANIZATION.to_string()) {
+    if request.path.split('/').nth(4) != Some(&ORGANIZATION.to_string()) {
         return error(404, "not_found");
     }
-    page(log, view, call).unwrap_or_else(|refusal| refusal)
+    page(log, view, request).unwrap_or_else(|error| error)
 }
 
 /// The error body of this vendor; its codes are those of gRPC.
@@ -151,22 +151,30 @@ fn error(status: u16, message: &str) -> Answer {
     )
 }
 
-fn refuse(refusal: Refusal) -> Answer {
-    match refusal {
-        Refusal::MethodNotAllowed => error(405, "method not allowed"),
-        Refusal::TooManyRequests(reset) => error(429, "too many requests").with("Retry-After", whole_seconds(reset)),
+fn error_answer(problem: RequestError) -> Answer {
+    match problem {
+        RequestError::MethodNotAllowed => error(405, "method not allowed"),
+        RequestError::TooManyRequests(reset) => {
+            error(429, "too many requests").with("Retry-After", whole_seconds(reset))
+        }
     }
 }
 
-/// The page that is asked for, or why not.
-fn page(log: Log, view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
-    let refuse = |message: String| error(400, &message);
-    if let Some(name) = unknown_parameter(log, call) {
+/// The page that is asked for, or the error.
+fn page(log: Log, view: &View<'_>, request: &ServiceRequest) -> Result<Answer, Answer> {
+    let invalid_parameter = |message: String| error(400, &message);
+    if let Some(name) = unknown_parameter(log, request) {
         return Err(error(400, &format!("unknown parameter: {}", name.escape_default())));
     }
-    let from = call.time("afterDate").map_err(refuse)?;
-    let to = call.time("beforeDate").map_err(refuse)?.unwrap_or(view.now);
-    let size = call.number("pageSize").map_err(refuse)?.unwrap_or(USUAL_PAGE);
+    let from = request.time("afterDate").map_err(invalid_parameter)?;
+    let to = request
+        .time("beforeDate")
+        .map_err(invalid_parameter)?
+        .unwrap_or(view.now);
+    let size = request
+        .number("pageSize")
+        .map_err(invalid_parameter)?
+        .unwrap_or(USUAL_PAGE);
     if view.options.page_cap.is_some_and(|cap| size > cap) {
         return Err(error(400, "invalid pageSize"));
     }
@@ -176,38 +184,38 @@ fn page(log: Log, view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
     if view.is_too_wide(from, Some(to)) {
         return Err(error(504, "deadline exceeded"));
     }
-    let token = call.value("pageToken").filter(|token| !token.is_empty());
-    let place = token
-        .map_or(Some(Place::START), Place::parse)
+    let token = request.value("pageToken").filter(|token| !token.is_empty());
+    let start = token
+        .map_or(Some(PageStart::START), PageStart::parse)
         .ok_or_else(|| error(400, "invalid pageToken"))?;
     if view
         .options
         .deepest_offset
-        .is_some_and(|deepest| place.offset > deepest)
+        .is_some_and(|deepest| start.offset > deepest)
     {
         return Err(error(400, "pageToken is too deep"));
     }
-    let selection = filtered(view.select(from, Some(to)), call);
-    Ok(envelope(log, view, &selection, place, size))
+    let selection = filtered(view.select(from, Some(to)), request);
+    Ok(envelope(log, view, &selection, start, size))
 }
 
 /// Writes a page and the token of the next one.
-fn envelope(log: Log, view: &View<'_>, selection: &Selection<'_>, place: Place, size: usize) -> Answer {
+fn envelope(log: Log, view: &View<'_>, selection: &Selection<'_>, start: PageStart, size: usize) -> Answer {
     let options = view.options;
-    let size = if place.is_gap { 0 } else { size };
-    let records = selection.newest(place.offset, size);
-    let offset = place.offset + records.len();
+    let size = if start.is_empty_page { 0 } else { size };
+    let records = selection.newest(start.offset, size);
+    let offset = start.offset + records.len();
     let more = offset < selection.len();
-    let runs_on = options.last_page == LastPage::TokenThenEmpty && !records.is_empty();
-    let next = Place {
+    let one_more_page = options.last_page == LastPage::TokenThenEmpty && !records.is_empty();
+    let next = PageStart {
         offset,
-        is_gap: options.empty_pages && !place.is_gap,
+        is_empty_page: options.empty_pages && !start.is_empty_page,
     };
     let events = match array(records, options.unsorted) {
         none if none.is_empty() && options.null_events => "null".to_owned(),
         some => format!("[{some}]"),
     };
-    let token = if more || runs_on {
+    let token = if more || one_more_page {
         next.token(log)
     } else {
         String::new()
@@ -221,8 +229,8 @@ fn envelope(log: Log, view: &View<'_>, selection: &Selection<'_>, place: Place, 
 }
 
 /// Applies the filters of the query.
-fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
-    let list = |name| call.values(name).collect::<Vec<_>>();
+fn filtered<'a>(selection: Selection<'a>, request: &ServiceRequest) -> Selection<'a> {
+    let list = |name| request.values(name).collect::<Vec<_>>();
     let (included, excluded, types) = (list("includeUids"), list("excludeUids"), list("types"));
     if included.is_empty() && excluded.is_empty() && types.is_empty() {
         return selection;
@@ -237,7 +245,7 @@ fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Selection<'a> {
 }
 
 /// The name of a parameter that this API does not have.
-fn unknown_parameter(log: Log, call: &Call) -> Option<&str> {
+fn unknown_parameter(log: Log, request: &ServiceRequest) -> Option<&str> {
     let known = [
         "afterDate",
         "beforeDate",
@@ -247,7 +255,8 @@ fn unknown_parameter(log: Log, call: &Call) -> Option<&str> {
         "excludeUids",
     ];
     let is_known = |name: &str| known.contains(&name) || (name == "types" && log == Log::Mail);
-    call.query
+    request
+        .query
         .iter()
         .map(|(name, _)| name.as_str())
         .find(|name| !is_known(name))
@@ -255,29 +264,29 @@ fn unknown_parameter(log: Log, call: &Call) -> Option<&str> {
 
 /// Where a page starts.
 #[derive(Clone, Copy)]
-struct Place {
+struct PageStart {
     /// How many newer records of the window come before it.
     offset: usize,
-    /// Whether it is an empty page between two others.
-    is_gap: bool,
+    /// Whether the page is an empty one between two others.
+    is_empty_page: bool,
 }
 
-impl Place {
-    const START: Place = Place {
+impl PageStart {
+    const START: PageStart = PageStart {
         offset: 0,
-        is_gap: false,
+        is_empty_page: false,
     };
 
-    /// `100_0` for mail and `100` for disk; a gap has a `g` in front.
+    /// `100_0` for mail and `100` for disk; an empty page has a `g` in front.
     fn token(self, log: Log) -> String {
-        let gap = if self.is_gap { "g" } else { "" };
+        let prefix = if self.is_empty_page { "g" } else { "" };
         let tail = if log == Log::Mail { "_0" } else { "" };
-        format!("{gap}{}{tail}", self.offset)
+        format!("{prefix}{}{tail}", self.offset)
     }
 
     fn parse(token: &str) -> Option<Self> {
-        let (is_gap, rest) = token.strip_prefix('g').map_or((false, token), |rest| (true, rest));
+        let (is_empty_page, rest) = token.strip_prefix('g').map_or((false, token), |rest| (true, rest));
         let offset = rest.strip_suffix("_0").unwrap_or(rest).parse().ok()?;
-        Some(Self { offset, is_gap })
+        Some(Self { offset, is_empty_page })
     }
 }

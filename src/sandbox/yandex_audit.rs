@@ -1,25 +1,25 @@
-//! The unified audit log of Yandex 360: two bounds, pages of at most 100, and keys that tell nothing. Its order is not
-//! documented, so it comes in each that a test wants.
+//! The unified audit log of Yandex 360: two bounds, pages of at most 100, and opaque keys. Its order is not documented,
+//! so a test can choose it.
 
 use chrono::SecondsFormat;
 
+use super::behavior::{LastPage, StreamOptions};
 use super::feed::{Selection, View, array};
 use super::generate::{Digits, Recipe, Slot, time_like};
-use super::habits::{LastPage, StreamOptions};
-use super::http::{Answer, Call};
+use super::http::{Answer, ServiceRequest};
 use super::json::{string_at, text_at};
-use super::service::{ANYTHING, Refusal, Service, whole_seconds};
+use super::service::{ANY_PART, RequestError, Service, whole_seconds};
 use super::yandex::{OAUTH_TOKEN, ORGANIZATION, RETENTION, credentials};
 
 /// The unified audit log.
 pub(super) const AUDIT: Service = Service {
     name: "yandex-audit",
-    path: &["v1", "auditlog", "organizations", ANYTHING, "events"],
+    path: &["v1", "auditlog", "organizations", ANY_PART, "events"],
     mint: None,
-    habits: || StreamOptions {
+    behavior: || StreamOptions {
         page_cap: Some(100),
         last_page: LastPage::NullToken,
-        ..StreamOptions::keeping(RETENTION)
+        ..StreamOptions::with_retention(RETENTION)
     },
     recipe: Recipe {
         pages: &[
@@ -34,7 +34,7 @@ pub(super) const AUDIT: Service = Service {
         ],
         slot,
         // Mostly milliseconds, which are written with six digits; some whole seconds, some microseconds.
-        precision: |lot| match lot {
+        precision: |draw| match draw {
             0..=15 => 1_000_000,
             16..=23 => 1,
             24..=27 => 100_000,
@@ -53,14 +53,14 @@ pub(super) const AUDIT: Service = Service {
         variables
     },
     answer,
-    refuse,
-    mark: |answer, _| answer,
+    error_answer,
+    rate_limit_headers: |answer, _| answer,
 };
 
-/// Those that a request must have.
+/// Parameters that a request must have.
 const REQUIRED: [&str; 3] = ["started_at", "ended_at", "count"];
 
-/// Those that it may have besides.
+/// Parameters that it may have.
 const OPTIONAL: [&str; 6] = [
     "iteration_key",
     "types",
@@ -70,7 +70,7 @@ const OPTIONAL: [&str; 6] = [
     "service",
 ];
 
-/// What stands behind the number in a key, so that a client that does not encode it is found out.
+/// Ends every key, so that a client that does not percent-encode it is found out.
 const KEY_TAIL: &str = "+/=";
 
 fn slot(key: &str, value: &str) -> Option<Slot> {
@@ -86,11 +86,11 @@ fn slot(key: &str, value: &str) -> Option<Slot> {
 }
 
 /// Answers a request for the events of an organization.
-fn answer(view: &View<'_>, call: &Call) -> Answer {
-    if call.authorization.as_deref() != Some(&format!("OAuth {OAUTH_TOKEN}")) {
+fn answer(view: &View<'_>, request: &ServiceRequest) -> Answer {
+    if request.authorization.as_deref() != Some(&format!("OAuth {OAUTH_TOKEN}")) {
         return error(401, "Не авторизован.", "Unauthorized", "UnauthorizedError");
     }
-    if call.path.split('/').nth(4) != Some(&ORGANIZATION.to_string()) {
+    if request.path.split('/').nth(4) != Some(&ORGANIZATION.to_string()) {
         return error(
             404,
             "Организация не найдена.",
@@ -98,10 +98,10 @@ fn answer(view: &View<'_>, call: &Call) -> Answer {
             "NotFoundError",
         );
     }
-    page(view, call).unwrap_or_else(|refusal| refusal)
+    page(view, request).unwrap_or_else(|error| error)
 }
 
-/// The error body of this host: a text for people, the same in English, and a name.
+/// The error body of this host: a message in Russian, the same in English, and a name.
 fn error(status: u16, message: &str, description: &str, name: &str) -> Answer {
     Answer::json(
         status,
@@ -114,15 +114,15 @@ fn invalid(description: &str) -> Answer {
     error(400, "Ошибка проверки запроса.", &description, "FieldValidationError")
 }
 
-fn refuse(refusal: Refusal) -> Answer {
-    match refusal {
-        Refusal::MethodNotAllowed => error(
+fn error_answer(problem: RequestError) -> Answer {
+    match problem {
+        RequestError::MethodNotAllowed => error(
             405,
             "Метод не поддерживается.",
             "Method Not Allowed",
             "MethodNotAllowedError",
         ),
-        Refusal::TooManyRequests(reset) => error(
+        RequestError::TooManyRequests(reset) => error(
             429,
             "Слишком много запросов.",
             "Too Many Requests",
@@ -132,19 +132,19 @@ fn refuse(refusal: Refusal) -> Answer {
     }
 }
 
-/// The page that is asked for, or why not.
-fn page(view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
-    let refuse = |message: String| invalid(&message);
+/// The page that is asked for, or the error.
+fn page(view: &View<'_>, request: &ServiceRequest) -> Result<Answer, Answer> {
+    let invalid_parameter = |message: String| invalid(&message);
     let known = |name: &str| REQUIRED.contains(&name) || OPTIONAL.contains(&name);
-    if let Some((name, _)) = call.query.iter().find(|(name, _)| !known(name)) {
+    if let Some((name, _)) = request.query.iter().find(|(name, _)| !known(name)) {
         return Err(invalid(&format!("unknown parameter {name}")));
     }
-    if let Some(name) = REQUIRED.into_iter().find(|name| call.value(name).is_none()) {
+    if let Some(name) = REQUIRED.into_iter().find(|name| request.value(name).is_none()) {
         return Err(invalid(&format!("{name} is required")));
     }
-    let from = call.time("started_at").map_err(refuse)?;
-    let to = call.time("ended_at").map_err(refuse)?;
-    let size = call.number("count").map_err(refuse)?.unwrap_or_default();
+    let from = request.time("started_at").map_err(invalid_parameter)?;
+    let to = request.time("ended_at").map_err(invalid_parameter)?;
+    let size = request.number("count").map_err(invalid_parameter)?.unwrap_or_default();
     if view.options.page_cap.is_some_and(|cap| size > cap) {
         return Err(invalid("count is too large"));
     }
@@ -156,37 +156,37 @@ fn page(view: &View<'_>, call: &Call) -> Result<Answer, Answer> {
             "GatewayTimeoutError",
         ));
     }
-    let place = match call.value("iteration_key") {
-        Some(key) => Place::parse(key).ok_or_else(|| invalid("invalid iteration_key"))?,
-        None => Place::START,
+    let start = match request.value("iteration_key") {
+        Some(key) => PageStart::parse(key).ok_or_else(|| invalid("invalid iteration_key"))?,
+        None => PageStart::START,
     };
     if view
         .options
         .deepest_offset
-        .is_some_and(|deepest| place.offset > deepest)
+        .is_some_and(|deepest| start.offset > deepest)
     {
         return Err(invalid("iteration_key is too deep"));
     }
-    Ok(envelope(view, &filtered(view.select(from, to), call)?, place, size))
+    Ok(envelope(view, &filtered(view.select(from, to), request)?, start, size))
 }
 
 /// Writes a page and the key of the next one.
-fn envelope(view: &View<'_>, selection: &Selection<'_>, place: Place, size: usize) -> Answer {
+fn envelope(view: &View<'_>, selection: &Selection<'_>, start: PageStart, size: usize) -> Answer {
     let options = view.options;
-    let size = if place.is_gap { 0 } else { size };
-    let records = selection.page(options.sequence, place.offset, size);
-    let next = Place {
-        offset: place.offset + records.len(),
-        is_gap: options.empty_pages && !place.is_gap,
+    let size = if start.is_empty_page { 0 } else { size };
+    let records = selection.page(options.sequence, start.offset, size);
+    let next = PageStart {
+        offset: start.offset + records.len(),
+        is_empty_page: options.empty_pages && !start.is_empty_page,
     };
     let more = next.offset < selection.len();
-    let runs_on = options.last_page == LastPage::TokenThenEmpty && !records.is_empty();
+    let one_more_page = options.last_page == LastPage::TokenThenEmpty && !records.is_empty();
     let items = match array(records, options.unsorted) {
         none if none.is_empty() && options.null_events => "null".to_owned(),
         some => format!("[{some}]"),
     };
     let key = match options.last_page {
-        _ if more || runs_on => format!(r#","iteration_key":"{}""#, next.key()),
+        _ if more || one_more_page => format!(r#","iteration_key":"{}""#, next.key()),
         LastPage::NoToken => String::new(),
         LastPage::NullToken => r#","iteration_key":null"#.to_owned(),
         LastPage::EmptyToken | LastPage::TokenThenEmpty => r#","iteration_key":"""#.to_owned(),
@@ -194,11 +194,11 @@ fn envelope(view: &View<'_>, selection: &Selection<'_>, place: Place, size: usiz
     Answer::json(200, format!(r#"{{"items":{items}{key}}}"#))
 }
 
-/// Applies the filters of the query; a list is one value with commas.
-fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Result<Selection<'a>, Answer> {
-    let list = |name| call.value(name).map(|value| value.split(',').collect::<Vec<_>>());
+/// Applies the filters of the query; a list is one value, separated by commas.
+fn filtered<'a>(selection: Selection<'a>, request: &ServiceRequest) -> Result<Selection<'a>, Answer> {
+    let list = |name| request.value(name).map(|value| value.split(',').collect::<Vec<_>>());
     let (types, included, excluded) = (list("types"), list("include_uids"), list("exclude_uids"));
-    let (ip, service) = (call.value("ip"), call.value("service"));
+    let (ip, service) = (request.value("ip"), request.value("service"));
     if included.is_some() && excluded.is_some() {
         return Err(invalid("include_uids and exclude_uids exclude each other"));
     }
@@ -220,28 +220,28 @@ fn filtered<'a>(selection: Selection<'a>, call: &Call) -> Result<Selection<'a>, 
 
 /// Where a page starts.
 #[derive(Clone, Copy)]
-struct Place {
+struct PageStart {
     /// How many records of the window come before it.
     offset: usize,
-    /// Whether it is an empty page between two others.
-    is_gap: bool,
+    /// Whether the page is an empty one between two others.
+    is_empty_page: bool,
 }
 
-impl Place {
-    const START: Place = Place {
+impl PageStart {
+    const START: PageStart = PageStart {
         offset: 0,
-        is_gap: false,
+        is_empty_page: false,
     };
 
     fn key(self) -> String {
-        let gap = if self.is_gap { "g" } else { "" };
-        format!("{gap}{}{KEY_TAIL}", self.offset)
+        let prefix = if self.is_empty_page { "g" } else { "" };
+        format!("{prefix}{}{KEY_TAIL}", self.offset)
     }
 
     fn parse(key: &str) -> Option<Self> {
         let rest = key.strip_suffix(KEY_TAIL)?;
-        let (is_gap, rest) = rest.strip_prefix('g').map_or((false, rest), |rest| (true, rest));
+        let (is_empty_page, rest) = rest.strip_prefix('g').map_or((false, rest), |rest| (true, rest));
         let offset = rest.parse().ok()?;
-        Some(Self { offset, is_gap })
+        Some(Self { offset, is_empty_page })
     }
 }

@@ -1,4 +1,4 @@
-//! What the running sandbox knows: feeds, tokens, counters, the log of requests.
+//! The state of a running sandbox: feeds, tokens, counters, the log of requests.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,19 +7,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::api::Api;
+use super::behavior::Records;
 use super::event::Event;
 use super::feed::{Feed, View};
 use super::generate::{Generator, SampleError};
-use super::habits::Records;
-use super::http::{Answer, Call};
-use super::meter::{Meter, Quota};
-use super::minted::Minted;
+use super::http::{Answer, ServiceRequest};
+use super::minted_token::MintedToken;
 use super::options::Options;
+use super::rate_limit::{Quota, RateCounter};
 use super::script::{Action, Seen, Step};
-use super::service::{Refusal, is_at};
+use super::service::{RequestError, matches_path};
 
 /// An answer and how it is to be sent.
-pub(super) struct Outcome {
+pub(super) struct Reply {
     pub(super) answer: Answer,
     pub(super) wait: Duration,
     pub(super) delivery: Delivery,
@@ -34,8 +34,8 @@ pub(super) enum Delivery {
     Drip(usize, Duration),
 }
 
-/// Everything behind one lock: requests are answered one after the other.
-pub(super) struct World {
+/// The state behind one lock: requests are answered one after the other.
+pub(super) struct SharedState {
     options: Options,
     state: Mutex<State>,
 }
@@ -43,21 +43,21 @@ pub(super) struct World {
 struct State {
     /// The records of each service, by its number.
     feeds: Vec<Feed>,
-    meters: [Meter; Api::ALL.len()],
-    minted: Minted,
+    rate_counters: [RateCounter; Api::ALL.len()],
+    minted: MintedToken,
     script: Vec<Step>,
     seen: Vec<Seen>,
     counts: HashMap<(Option<Api>, bool), usize>,
 }
 
-impl World {
+impl SharedState {
     pub(super) fn new(mut options: Options) -> Result<Self, SampleError> {
         let feeds = Api::ALL.into_iter().map(|api| take_feed(&mut options, api));
         let feeds = feeds.collect::<Result<_, _>>()?;
         let state = State {
             feeds,
-            meters: Default::default(),
-            minted: Minted::default(),
+            rate_counters: Default::default(),
+            minted: MintedToken::default(),
             script: std::mem::take(&mut options.script),
             seen: Vec::new(),
             counts: HashMap::new(),
@@ -68,7 +68,7 @@ impl World {
         })
     }
 
-    /// What the sandbox was started with; the records and the script have been taken out of it.
+    /// What the sandbox was started with, but for the records and the script, which the state took.
     pub(super) fn options(&self) -> &Options {
         &self.options
     }
@@ -106,34 +106,41 @@ impl World {
         self.state().script.push(step);
     }
 
-    /// Notes a request, plays the script, and answers.
-    pub(super) fn handle(&self, call: &Call) -> Outcome {
+    /// Logs a request, applies the script, and answers.
+    pub(super) fn handle(&self, request: &ServiceRequest) -> Reply {
         let now = (self.options.clock)();
         let mut state = self.state();
-        let (api, is_mint) = route(&call.path);
-        let seen = state.note(api, is_mint, call, now);
-        let mut plan = Plan::default();
+        let (api, is_mint) = route(&request.path);
+        let seen = state.note(api, is_mint, request, now);
+        let mut effects = Effects::default();
         for action in state.due(&seen) {
-            plan.take(action, &mut state);
+            effects.apply(action, &mut state);
         }
-        let answer = plan.answer.take().unwrap_or_else(|| match api {
+        let answer = effects.answer.take().unwrap_or_else(|| match api {
             None => Answer::json(404, r#"{"message":"Not Found"}"#),
-            Some(api) => self.answer(&mut state, api, is_mint, call, now),
+            Some(api) => self.answer(&mut state, api, is_mint, request, now),
         });
-        plan.outcome(answer, self.options.latency)
+        effects.into_reply(answer, self.options.latency)
     }
 
-    /// The answer of a service in good health.
-    fn answer(&self, state: &mut State, api: Api, is_mint: bool, call: &Call, now: DateTime<Utc>) -> Answer {
+    /// The usual answer of a service, within its rate limit.
+    fn answer(
+        &self,
+        state: &mut State,
+        api: Api,
+        is_mint: bool,
+        request: &ServiceRequest,
+        now: DateTime<Utc>,
+    ) -> Answer {
         let Some(limit) = self.options[api].rate_limit else {
-            return self.reply(state, api, is_mint, call, now);
+            return self.answer_unlimited(state, api, is_mint, request, now);
         };
-        let left = state.meters[api as usize].admit(limit);
-        let reset = state.meters[api as usize].reset();
+        let left = state.rate_counters[api as usize].admit(limit);
+        let reset = state.rate_counters[api as usize].reset();
         let service = api.service();
         let answer = match left {
-            Some(_) => self.reply(state, api, is_mint, call, now),
-            None => (service.refuse)(Refusal::TooManyRequests(reset)),
+            Some(_) => self.answer_unlimited(state, api, is_mint, request, now),
+            None => (service.error_answer)(RequestError::TooManyRequests(reset)),
         };
         let quota = Quota {
             limit,
@@ -141,14 +148,21 @@ impl World {
             reset,
             now,
         };
-        (service.mark)(answer, quota)
+        (service.rate_limit_headers)(answer, quota)
     }
 
-    fn reply(&self, state: &mut State, api: Api, is_mint: bool, call: &Call, now: DateTime<Utc>) -> Answer {
+    fn answer_unlimited(
+        &self,
+        state: &mut State,
+        api: Api,
+        is_mint: bool,
+        request: &ServiceRequest,
+        now: DateTime<Utc>,
+    ) -> Answer {
         let service = api.service();
         let State { feeds, minted, .. } = state;
-        match (&service.mint, is_mint, call.is_post) {
-            (Some(mint), true, true) => (mint.answer)(call, minted, now, self.options.port_token_life),
+        match (&service.mint, is_mint, request.is_post) {
+            (Some(mint), true, true) => (mint.answer)(request, minted, now, self.options.port_token_life),
             (_, false, false) => {
                 let feed = &mut feeds[api as usize];
                 feed.advance(now);
@@ -159,9 +173,9 @@ impl World {
                     minted,
                     now,
                 };
-                (service.answer)(&view, call)
+                (service.answer)(&view, request)
             }
-            _ => (service.refuse)(Refusal::MethodNotAllowed),
+            _ => (service.error_answer)(RequestError::MethodNotAllowed),
         }
     }
 
@@ -170,10 +184,10 @@ impl World {
     }
 }
 
-/// Makes the feed of a service, leaving nothing of it behind in the options.
+/// Makes the feed of a service from its records, which are taken out of the options.
 fn take_feed(options: &mut Options, api: Api) -> Result<Feed, SampleError> {
     let now = (options.clock)();
-    // Another seed for each service, and for each seed.
+    // A different seed for each service.
     let seed = options
         .seed
         .wrapping_mul(Api::ALL.len() as u64)
@@ -184,7 +198,8 @@ fn take_feed(options: &mut Options, api: Api) -> Result<Feed, SampleError> {
             Records::Generated { count, arrivals } => {
                 let recipe = &api.service().recipe;
                 Feed::generated(
-                    Generator::new(recipe, seed, api.retention(), now, arrivals)?.padding_to(options.record_bytes),
+                    Generator::new(recipe, seed, api.retention(), now, arrivals)?
+                        .with_record_bytes(options.record_bytes),
                     count,
                     now,
                 )
@@ -194,28 +209,28 @@ fn take_feed(options: &mut Options, api: Api) -> Result<Feed, SampleError> {
 }
 
 impl State {
-    /// Writes a request into the log.
-    fn note(&mut self, api: Option<Api>, is_mint: bool, call: &Call, now: DateTime<Utc>) -> Seen {
+    /// Logs a request.
+    fn note(&mut self, api: Option<Api>, is_mint: bool, request: &ServiceRequest, now: DateTime<Utc>) -> Seen {
         let number = self.counts.entry((api, is_mint)).or_default();
         *number += 1;
-        let query = if call.raw_query.is_empty() {
+        let query = if request.raw_query.is_empty() {
             String::new()
         } else {
-            format!("?{}", call.raw_query)
+            format!("?{}", request.raw_query)
         };
         let seen = Seen {
             api,
             is_mint,
             number: *number,
-            path_and_query: format!("{}{query}", call.path),
-            authorization_present: call.authorization.is_some(),
+            path_and_query: format!("{}{query}", request.path),
+            authorization_present: request.authorization.is_some(),
             at: now,
         };
         self.seen.push(seen.clone());
         seen
     }
 
-    /// What the script says about a request.
+    /// What the script lets happen at a request.
     fn due(&self, seen: &Seen) -> Vec<Action> {
         self.script
             .iter()
@@ -225,23 +240,27 @@ impl State {
     }
 }
 
-/// Which service an address belongs to, and whether it mints a token.
+/// Which service a path belongs to, and whether it mints a token.
 fn route(address: &str) -> (Option<Api>, bool) {
     for api in Api::ALL {
         let service = api.service();
-        if is_at(service.path, address) {
+        if matches_path(service.path, address) {
             return (Some(api), false);
         }
-        if service.mint.as_ref().is_some_and(|mint| is_at(mint.path, address)) {
+        if service
+            .mint
+            .as_ref()
+            .is_some_and(|mint| matches_path(mint.path, address))
+        {
             return (Some(api), true);
         }
     }
     (None, false)
 }
 
-/// What the script makes of one request.
+/// What the script changes about one answer.
 #[derive(Default)]
-struct Plan {
+struct Effects {
     answer: Option<Answer>,
     wait: Duration,
     content_type: Option<String>,
@@ -249,8 +268,8 @@ struct Plan {
     delivery: Option<Delivery>,
 }
 
-impl Plan {
-    fn take(&mut self, action: Action, state: &mut State) {
+impl Effects {
+    fn apply(&mut self, action: Action, state: &mut State) {
         match action {
             Action::Add(api, events) => state.feeds[api as usize].add(events),
             Action::DropOldest(api, count) => state.feeds[api as usize].drop_oldest(count),
@@ -267,7 +286,7 @@ impl Plan {
         }
     }
 
-    fn outcome(self, mut answer: Answer, latency: Duration) -> Outcome {
+    fn into_reply(self, mut answer: Answer, latency: Duration) -> Reply {
         if let Some(kind) = self.content_type {
             answer
                 .headers
@@ -277,7 +296,7 @@ impl Plan {
         if let Some(length) = self.truncate {
             answer.body.truncate(length);
         }
-        Outcome {
+        Reply {
             answer,
             wait: self.wait + latency,
             delivery: self.delivery.unwrap_or(Delivery::Whole),

@@ -7,28 +7,28 @@ use tokio::time::Instant;
 
 /// Counts the requests of one second.
 #[derive(Default)]
-pub(super) struct Meter {
+pub(super) struct RateCounter {
     start: Option<Instant>,
     used: u32,
 }
 
-/// How far a rate limit is used up.
+/// How much of a rate limit is left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quota {
     /// Requests per second.
     pub(super) limit: u32,
-    /// How many of them are left.
+    /// How many of them are left in this second.
     pub(super) left: u32,
     /// How long until the next second starts.
     pub(super) reset: Duration,
-    /// What time it is.
+    /// The time of the request.
     pub(super) now: DateTime<Utc>,
 }
 
-impl Meter {
+impl RateCounter {
     const PERIOD: Duration = Duration::from_secs(1);
 
-    /// How many more requests this second has room for after this one; `None` if not even for this one.
+    /// Counts a request; how many more this second allows, or `None` if not even this one.
     pub(super) fn admit(&mut self, limit: u32) -> Option<u32> {
         if self.reset().is_zero() {
             self.start = Some(Instant::now());

@@ -1,16 +1,16 @@
-//! A token that a service mints for a while.
+//! The token that a service mints, until it expires.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The minted token that is good now, if any.
+/// The minted token that is valid now, if any.
 #[derive(Default)]
-pub(super) struct Minted {
+pub(super) struct MintedToken {
     count: usize,
     ends: Option<DateTime<Utc>>,
 }
 
-impl Minted {
-    /// Mints a token, or gives the same one again until it ends, and says for how long it is good.
+impl MintedToken {
+    /// Mints a token, or returns the same one until it expires; with it how long it is valid.
     pub(super) fn mint(&mut self, now: DateTime<Utc>, life: TimeDelta) -> (String, TimeDelta) {
         let ends = match self.ends.filter(|&ends| ends > now) {
             Some(ends) => ends,
@@ -23,12 +23,12 @@ impl Minted {
         (self.token(), ends - now)
     }
 
-    /// Ends the token before its time.
+    /// Expires the token early.
     pub(super) fn end(&mut self) {
         self.ends = None;
     }
 
-    /// Whether this is the token that is good now.
+    /// Whether this is the token that is valid now.
     pub(super) fn accepts(&self, token: &str, now: DateTime<Utc>) -> bool {
         self.ends.is_some_and(|ends| ends > now) && token == self.token()
     }

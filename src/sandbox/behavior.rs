@@ -1,4 +1,4 @@
-//! How one service behaves: what its vendor documents, and what the vendor leaves open, which can be set either way.
+//! How a service behaves: what its vendor documents, and what the vendor leaves open and a test can choose.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use chrono::TimeDelta;
 
 use super::event::Event;
 
-/// How one service behaves. What its vendor leaves open can be set either way.
+/// How a service behaves. What its vendor leaves open can be set either way.
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
     /// Where its records come from.
     pub records: Records,
-    /// Records older than this are gone; `None` keeps all.
+    /// Older records are dropped; `None` keeps all.
     pub retention: Option<TimeDelta>,
     /// Whether the lower bound is part of the window.
     pub includes_from: bool,
@@ -25,21 +25,21 @@ pub struct StreamOptions {
     pub unsorted: bool,
     /// Answers 504 when the window is wider than this (not TFC).
     pub widest_window: Option<TimeDelta>,
-    /// Refuses pages that start behind this many records with 400 (Yandex).
+    /// Refuses pages that start after this many records with 400 (Yandex).
     pub deepest_offset: Option<usize>,
     /// Writes an empty page as `null` (Yandex).
     pub null_events: bool,
     /// Puts an empty page with a token between every two pages (Yandex).
     pub empty_pages: bool,
-    /// What stands behind the last record (Yandex).
+    /// How the end of the feed is marked (Yandex).
     pub last_page: LastPage,
     /// Requests per second; those above it are answered with 429.
     pub rate_limit: Option<u32>,
 }
 
 impl StreamOptions {
-    /// A service that keeps records for so long and has no quirks, with 1000 generated records.
-    pub(super) fn keeping(retention: TimeDelta) -> Self {
+    /// A service with this retention, 1000 generated records and nothing unusual.
+    pub(super) fn with_retention(retention: TimeDelta) -> Self {
         Self {
             records: Records::Generated {
                 count: 1000,
@@ -85,28 +85,28 @@ pub enum Sequence {
     NewestFirst,
     /// The oldest first.
     OldestFirst,
-    /// In no order, but in the same one as long as the records are the same.
+    /// In an arbitrary order, the same one as long as the records are the same.
     Shuffled,
 }
 
-/// What stands behind the last record of a Yandex walk.
+/// How the end of a Yandex feed is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastPage {
-    /// An empty token, as mail and disk document it.
+    /// An empty token, as mail and disk document.
     EmptyToken,
-    /// `null` in its place, as the unified log documents it.
+    /// `null`, as the unified log documents.
     NullToken,
     /// No token at all.
     NoToken,
-    /// A token that leads to one more page, which is empty and has none.
+    /// A token for one more page, which is empty and has no token.
     TokenThenEmpty,
 }
 
-/// How a client proves itself to Port.
+/// How a client authenticates with Port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortLogin {
-    /// With a token that does not end.
+    /// With a token that does not expire.
     Token,
-    /// With an id and a secret that mint tokens.
+    /// With a client id and a secret, which mint tokens.
     Client,
 }
