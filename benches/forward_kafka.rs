@@ -4,6 +4,8 @@
 //! prints a table; `BENCHMARKS.md` holds what it printed. `LINES=100000` makes it shorter. Each contender is a process of
 //! its own, and they take turns.
 
+#![expect(clippy::disallowed_methods, reason = "a bench makes the files that it measures")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The parts that every record passes, each alone: page, line form, identity, recovery.
 
+#![expect(clippy::disallowed_methods, reason = "a bench makes the files that it measures")]
+
 use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;

@@ -3,6 +3,11 @@
 //!
 //! Imports: nothing.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this file makes, replaces and removes files for all others"
+)]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -21,6 +21,14 @@
 //! Each outside thing has one owner: [`mod@env`] the environment, [`fetch::http`] the HTTP client, [`archive`] the day
 //! files, `main` the clock and the end of the process.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests make and damage files; the same code without its tests is linted too"
+    )
+)]
+
 pub mod sandbox;
 pub mod json;
 pub mod window;

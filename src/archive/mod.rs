@@ -5,6 +5,11 @@
 //! What may be tailed is whole lines; a byte of a day file, once written, never changes and never moves; records count
 //! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this folder writes the day files and what stands beside them"
+)]
+
 mod append;
 mod backward_lines;
 mod batch;

@@ -118,6 +118,7 @@ fn worse(first: &Summary, second: &Summary) -> Exit {
 }
 
 /// The streams of the sandbox, a folder each.
+#[expect(clippy::disallowed_methods, reason = "the folders of the demo")]
 fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoError> {
     let mut variables = sandbox.variables();
     for kind in SOURCES {
@@ -141,6 +142,7 @@ fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoEr
 }
 
 /// The Kafka of the demo; what an earlier demo has sent went to another one, so its cursors are of no use.
+#[expect(clippy::disallowed_methods, reason = "the cursors of an earlier demo")]
 fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Targets, DemoError> {
     for settings in streams {
         kafka.create_topic(&topic(settings))?;

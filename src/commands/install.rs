@@ -45,6 +45,7 @@ fn print_page() -> Result<(), String> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "the pages that `man --dir` exports")]
 fn write_pages(dir: &Path) -> Result<(), String> {
     let advice = |error: io::Error| {
         let dir = dir.display();

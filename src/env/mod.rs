@@ -53,6 +53,10 @@ impl Env {
     ///
     /// What is wrong with the file is among [`Env::errors`].
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this folder reads the environment for all others"
+    )]
     pub fn load(env_file: Option<&Path>) -> Self {
         Self::assemble(std::env::vars_os(), &Location::new(env_file))
     }

@@ -4,6 +4,7 @@
     clippy::print_stdout,
     reason = "a test says what it was seeded with, measured or had to skip"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests make, damage and remove files")]
 
 #[cfg(test)]
 mod check;

@@ -169,6 +169,7 @@ fn confirmed(terminal: &Terminal, question: &str, default: bool) -> Result<bool,
 }
 
 /// Makes a folder with those above it; log agents in the group can read it, others cannot.
+#[expect(clippy::disallowed_methods, reason = "the catalogs that `init` offers to make")]
 fn make_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -178,6 +179,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes the file for its owner alone; one that came to be there in the meantime is left as it is.
+#[expect(clippy::disallowed_methods, reason = "the `.env` that `init` writes")]
 fn create(path: &Path, text: &[u8]) -> Result<(), InitError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -78,6 +78,7 @@ impl Write for RotatingFile {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the log file")]
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -87,6 +88,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Renames a file that may not be there.
+#[expect(clippy::disallowed_methods, reason = "the log file")]
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

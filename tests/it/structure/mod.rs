@@ -64,3 +64,26 @@ fn each_outside_thing_has_one_owner() {
         assert!(found.is_empty(), "\n{}\n", found.join("\n"));
     }
 }
+
+#[test]
+fn clippy_toml_names_files_and_folders_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("clippy.toml")).unwrap();
+    let words = text
+        .split([' ', '"', ';', ',', '\n'])
+        .map(|word| word.trim_end_matches('.'));
+    let paths: Vec<_> = words.filter(|word| word.starts_with("src/")).collect();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let found = root.join(path);
+        let is_right = if path.ends_with('/') {
+            found.is_dir()
+        } else {
+            found.is_file()
+        };
+        assert!(
+            is_right,
+            "clippy.toml names {path}, which is not there: name the file that has its place"
+        );
+    }
+}
