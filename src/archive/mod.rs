@@ -3,7 +3,7 @@
 //! Imports: fs, json, output, record.
 //!
 //! What may be tailed is whole lines; a byte of a day file, once written, never changes and never moves; records count
-//! as kept only when they are on disk. Everything is rebuilt from the day files: no other state is needed to go on.
+//! as kept only when they are on disk. The day files are enough to go on; `lib.rs` says what else cannot be rebuilt.
 
 #![expect(
     clippy::disallowed_methods,

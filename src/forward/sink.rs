@@ -27,7 +27,7 @@ pub trait Sink: Send {
         Ok(local.positions.clone())
     }
 
-    /// Hands a batch over; what becomes of it says [`Sink::settle`].
+    /// Hands a batch over; what becomes of it says [`Sink::next_ack`].
     fn send(&mut self, batch: Batch);
 
     /// Waits until it is known what became of the oldest batch that was handed over.
