@@ -193,9 +193,10 @@ impl<'a> Look<'a> {
         self.report.out_of_order += u64::from(self.newest.is_some_and(|newest| time < newest));
         self.newest = self.newest.max(Some(time));
         let same_content = first_of(&mut self.contents, identity.content, line.number);
-        let same_id = match identity.key == identity.content {
-            true => None,
-            false => first_of(&mut self.keys, identity.key, line.number),
+        let same_id = if identity.key == identity.content {
+            None
+        } else {
+            first_of(&mut self.keys, identity.key, line.number)
         };
         if time.date_naive() != self.date {
             return Some(Problem::WrongDay { time });

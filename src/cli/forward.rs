@@ -122,9 +122,10 @@ impl Forward {
             return Ok(None);
         };
         let until = self.until.map_or(now, |time| time.resolve(now));
-        match since < until {
-            true => Ok(Some(since..until)),
-            false => Err(EmptyRangeError { since, until }),
+        if since < until {
+            Ok(Some(since..until))
+        } else {
+            Err(EmptyRangeError { since, until })
         }
     }
 }

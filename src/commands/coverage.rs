@@ -164,10 +164,12 @@ impl std::fmt::Display for ShownGap {
             is_gone,
         } = self.gap;
         write!(f, "{} to ", rfc3339(from))?;
-        match self.reaches_now {
-            true => write!(f, "now, going from {} on: run collect", going_at.date_naive()),
-            false if is_gone => write!(f, "{}, gone since {}", rfc3339(to), gone_at.date_naive()),
-            false => write!(f, "{}, gone on {}", rfc3339(to), gone_at.date_naive()),
+        if self.reaches_now {
+            write!(f, "now, going from {} on: run collect", going_at.date_naive())
+        } else if is_gone {
+            write!(f, "{}, gone since {}", rfc3339(to), gone_at.date_naive())
+        } else {
+            write!(f, "{}, gone on {}", rfc3339(to), gone_at.date_naive())
         }
     }
 }

@@ -54,13 +54,14 @@ enum DemoError {
 /// Runs the demo.
 pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
     let progress = progress(arguments.verbosity.quiet);
-    let verbosity = match arguments.verbosity.verbose {
-        true => arguments.verbosity,
+    let verbosity = if arguments.verbosity.verbose {
+        arguments.verbosity
+    } else {
         // The pictures below say what the log would.
-        false => cli::Verbosity {
+        cli::Verbosity {
             verbose: false,
             quiet: true,
-        },
+        }
     };
     let _ = logging::start(verbosity, None, &progress, clock);
     let with_colours = takes_colours(&Env::load(None));

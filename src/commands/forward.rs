@@ -184,9 +184,10 @@ struct StreamForward {
 
 impl ForwardRun {
     fn print(&self, arguments: &Forward) -> Exit {
-        let text = match arguments.json {
-            true => serde_json::to_string(self).map(|json| json + "\n"),
-            false => Ok(self.lines()),
+        let text = if arguments.json {
+            serde_json::to_string(self).map(|json| json + "\n")
+        } else {
+            Ok(self.lines())
         };
         let text = match text {
             Ok(text) => text,

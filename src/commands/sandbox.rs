@@ -19,9 +19,10 @@ pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit
     let _ = logging::start(arguments.verbosity, None, &progress(true), clock);
     let options = Options::new(Arc::new(clock));
     let records = arguments.records as usize;
-    let mut options = match arguments.still {
-        true => options.still(records),
-        false => options.records(records),
+    let mut options = if arguments.still {
+        options.still(records)
+    } else {
+        options.records(records)
     };
     options.seed = arguments.seed;
     options.latency = Duration::from_millis(arguments.latency_ms);

@@ -49,9 +49,10 @@ pub fn run(arguments: &cli::Verify, clock: fn() -> DateTime<Utc>) -> Exit {
             return Exit::Setup;
         }
     };
-    let exit = match streams.iter().all(|stream| stream.wrong == 0) {
-        true => Exit::Complete,
-        false => Exit::StreamFailed,
+    let exit = if streams.iter().all(|stream| stream.wrong == 0) {
+        Exit::Complete
+    } else {
+        Exit::StreamFailed
     };
     if selection.json {
         return print_json(&streams, exit);

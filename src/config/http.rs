@@ -165,9 +165,10 @@ impl HttpFormat {
             HttpFormat::SplunkHec => "Splunk",
             HttpFormat::Array | HttpFormat::Ndjson => "Bearer",
         };
-        match text.contains(' ') {
-            true => token.clone(),
-            false => format!("{scheme} {text}").into(),
+        if text.contains(' ') {
+            token.clone()
+        } else {
+            format!("{scheme} {text}").into()
         }
     }
 }

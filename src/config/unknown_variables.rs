@@ -26,9 +26,10 @@ pub(super) fn find(env: &Env, kinds: &[Kind], errors: &mut ConfigErrors) {
         if !is_ours && name.len() < LONG_NAME {
             continue;
         }
-        let edit_distance = match is_ours {
-            true => (name.len() / LETTERS_PER_EDIT).max(SHORT_WORD),
-            false => LARGEST_EDIT_DISTANCE,
+        let edit_distance = if is_ours {
+            (name.len() / LETTERS_PER_EDIT).max(SHORT_WORD)
+        } else {
+            LARGEST_EDIT_DISTANCE
         };
         match nearest(name, &known, edit_distance) {
             Some(meant) => errors.add(name, suggestion(meant)),

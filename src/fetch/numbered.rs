@@ -183,9 +183,10 @@ impl NumberedWalk {
     ) -> Result<FetchedRecords, PageError> {
         let watch = Stopwatch::start(fetcher);
         let first_page = end_page.saturating_sub(self.block_pages.min(self.max_pages)).max(1);
-        let side_by_side = match frontier.is_empty() {
-            true => self.read_last_side_by_side(fetcher, first_page, end_page - 1).await?,
-            false => self.read_side_by_side(fetcher, first_page, end_page, &frontier).await?,
+        let side_by_side = if frontier.is_empty() {
+            self.read_last_side_by_side(fetcher, first_page, end_page - 1).await?
+        } else {
+            self.read_side_by_side(fetcher, first_page, end_page, &frontier).await?
         };
         let block = match side_by_side {
             Some(block) => block,

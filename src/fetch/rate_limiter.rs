@@ -36,9 +36,10 @@ impl RateLimiter {
     fn reserve(&self, limit: usize) -> Instant {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let free = match sent.len() < limit {
-            true => now,
-            false => sent.pop_front().map_or(now, |oldest| now.max(oldest + PERIOD)),
+        let free = if sent.len() < limit {
+            now
+        } else {
+            sent.pop_front().map_or(now, |oldest| now.max(oldest + PERIOD))
         };
         sent.push_back(free);
         free

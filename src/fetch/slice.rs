@@ -366,31 +366,34 @@ impl SliceWalk {
 
     /// Nothing below the first bound may only mean that bounds are exclusive.
     fn look_below(&mut self, candidate: TruncationCandidate, is_older: bool) -> Step {
-        match is_older {
-            true => self.settle_below(candidate, true),
-            false => self.start_probe(TruncationProbe::Below {
+        if is_older {
+            self.settle_below(candidate, true)
+        } else {
+            self.start_probe(TruncationProbe::Below {
                 candidate,
                 to: candidate.time,
-            }),
+            })
         }
     }
 
     /// What was found strictly before the candidate decides it, or raises the next question.
     fn settle_below(&mut self, candidate: TruncationCandidate, is_older: bool) -> Step {
-        match is_older {
-            true => self.settle_cut(candidate),
-            false => self.start_probe(TruncationProbe::FurtherBack {
+        if is_older {
+            self.settle_cut(candidate)
+        } else {
+            self.start_probe(TruncationProbe::FurtherBack {
                 candidate,
                 reach: WIDE_PROBE,
-            }),
+            })
         }
     }
 
     /// The candidate was cut: a larger page may hold all of it, unless one was asked for in vain.
     fn settle_cut(&mut self, candidate: TruncationCandidate) -> Step {
-        match candidate.was_enlarged {
-            true => same_time(candidate.time, candidate.count),
-            false => self.enlarge(candidate.time, candidate.count),
+        if candidate.was_enlarged {
+            same_time(candidate.time, candidate.count)
+        } else {
+            self.enlarge(candidate.time, candidate.count)
         }
     }
 
@@ -412,9 +415,10 @@ impl SliceWalk {
     }
 
     fn settle_wide(&mut self, candidate: TruncationCandidate, found: usize) -> Step {
-        match found > candidate.count {
-            true => Step::Complete,
-            false => self.settle_cut(candidate),
+        if found > candidate.count {
+            Step::Complete
+        } else {
+            self.settle_cut(candidate)
         }
     }
 

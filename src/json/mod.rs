@@ -220,9 +220,10 @@ impl Value {
     #[inline]
     fn string(start: usize, line: &str) -> Self {
         let end = line.len();
-        match end - start <= LONGEST_FORM {
-            true => Self::Form { start, end },
-            false => Self::Hash(xxh3_128(&line.as_bytes()[start..])),
+        if end - start <= LONGEST_FORM {
+            Self::Form { start, end }
+        } else {
+            Self::Hash(xxh3_128(&line.as_bytes()[start..]))
         }
     }
 

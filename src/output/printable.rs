@@ -15,9 +15,10 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        match is_unprintable(character) {
-            true => escaped.extend(character.escape_default()),
-            false => escaped.push(character),
+        if is_unprintable(character) {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
         }
     }
     Cow::Owned(escaped)

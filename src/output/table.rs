@@ -125,9 +125,10 @@ impl<const N: usize> Table<N> {
                 Some(colour) => format!("\u{1b}[{}m{}\u{1b}[0m", colour.code(), cell.text),
                 None => cell.text.clone(),
             };
-            match column.is_number {
-                true => line.extend([&*space, &*text, BETWEEN]),
-                false => line.extend([&*text, &*space, BETWEEN]),
+            if column.is_number {
+                line.extend([&*space, &*text, BETWEEN]);
+            } else {
+                line.extend([&*text, &*space, BETWEEN]);
             }
         }
         line.truncate(line.trim_end().len());

@@ -55,9 +55,10 @@ impl Scale {
             html.markup(" <span class=\"swatch s")
                 .value(self.shade(*bound))
                 .markup("\"></span>");
-            match from == *bound {
-                true => html.count(from),
-                false => html.count(from).markup("–").count(*bound),
+            if from == *bound {
+                html.count(from)
+            } else {
+                html.count(from).markup("–").count(*bound)
             };
             from = bound + 1;
         }

@@ -269,9 +269,10 @@ fn coverage(html: &mut Html, stream: &StreamReport) {
 }
 
 fn gap(gap: &Gap) -> [String; 3] {
-    let state = match gap.is_gone {
-        true => "gone: the service keeps it no longer".to_owned(),
-        false => format!("can be asked for until {}", gap.going_at.date_naive()),
+    let state = if gap.is_gone {
+        "gone: the service keeps it no longer".to_owned()
+    } else {
+        format!("can be asked for until {}", gap.going_at.date_naive())
     };
     [time(gap.from), time(gap.to), state]
 }

@@ -180,9 +180,10 @@ impl ForwardSummary {
 impl Summary {
     /// The summary of these streams, in this order.
     pub fn new(streams: Vec<StreamSummary>) -> Self {
-        let collected = match streams.iter().all(|stream| stream.status == Status::Complete) {
-            true => Exit::Complete,
-            false => Exit::StreamFailed,
+        let collected = if streams.iter().all(|stream| stream.status == Status::Complete) {
+            Exit::Complete
+        } else {
+            Exit::StreamFailed
         };
         let forwarded = streams
             .iter()

@@ -438,9 +438,12 @@ mod tests {
         }
         // A quiet day with so many records in one second that it has to be fetched by itself.
         for burst in [at(1), at(6 * 3_600_000 - 1), at(50_000_123), at(86_400_000 - 1)] {
-            let held = |slice: Slice| match slice.from < burst && burst <= slice.to {
-                true => (20_000, burst),
-                false => (0, slice.from),
+            let held = |slice: Slice| {
+                if slice.from < burst && burst <= slice.to {
+                    (20_000, burst)
+                } else {
+                    (0, slice.from)
+                }
             };
             let overflows = overflows_of_a_day(held);
             assert!(overflows <= 8, "{overflows}");

@@ -85,9 +85,10 @@ impl KafkaCheck {
                 partitions.into(),
             ]);
         }
-        let mut text = match table.is_empty() {
-            true => String::new(),
-            false => format!("\nKafka at {}, {} brokers:\n\n{table}", self.server, self.brokers),
+        let mut text = if table.is_empty() {
+            String::new()
+        } else {
+            format!("\nKafka at {}, {} brokers:\n\n{table}", self.server, self.brokers)
         };
         let of_topics = self
             .topics

@@ -143,9 +143,10 @@ fn targets(env: &Env, arguments: &cli::Check, now: DateTime<Utc>) -> (Vec<Target
     let kinds: Vec<_> = SOURCES.iter().collect();
     let mut errors = ConfigErrors::default();
     let targets = forward::targets(env, wanted, &kinds, now, &mut errors);
-    match errors.is_empty() {
-        true => (targets.list, errors),
-        false => (Vec::new(), errors),
+    if errors.is_empty() {
+        (targets.list, errors)
+    } else {
+        (Vec::new(), errors)
     }
 }
 
@@ -320,9 +321,10 @@ impl Outcome {
         }
         let forwarders = self.forwarders.iter().map(|forwarder| forwarder.text(with_colours));
         let forwarders: String = forwarders.collect();
-        match table.is_empty() {
-            true => problems + &forwarders,
-            false => format!("{table}{problems}{forwarders}"),
+        if table.is_empty() {
+            problems + &forwarders
+        } else {
+            format!("{table}{problems}{forwarders}")
         }
     }
 }

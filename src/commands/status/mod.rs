@@ -126,9 +126,10 @@ fn forwarders(streams: &[StreamStatus], with_colours: bool) -> String {
             }
         }
     }
-    match table.is_empty() {
-        true => String::new(),
-        false => format!("\n{table}{problems}"),
+    if table.is_empty() {
+        String::new()
+    } else {
+        format!("\n{table}{problems}")
     }
 }
 

@@ -86,9 +86,10 @@ impl Reports {
 
     /// How long nothing may be confirmed, as things are.
     fn ack_timeout(&self) -> Duration {
-        match self.shutdown.is_requested() {
-            true => self.ack_timeout.min(AFTER_STOP),
-            false => self.ack_timeout,
+        if self.shutdown.is_requested() {
+            self.ack_timeout.min(AFTER_STOP)
+        } else {
+            self.ack_timeout
         }
     }
 

@@ -276,17 +276,16 @@ impl Sink for Transactional {
         years.sort_unstable();
         years.dedup();
         let read = self.read_back(&years)?;
-        let mut positions = match local.is_provisional {
+        let mut positions = if local.is_provisional {
             // Ours was lost, or never was: it counts for the years alone of which Kafka knows nothing.
-            true => {
-                let known = ledger::years(&read);
-                let others = local.positions.iter().filter(|(day, _)| !known.contains(&day.year()));
-                let mut positions: Positions = others.collect();
-                positions.update(&read);
-                positions
-            }
+            let known = ledger::years(&read);
+            let others = local.positions.iter().filter(|(day, _)| !known.contains(&day.year()));
+            let mut positions: Positions = others.collect();
+            positions.update(&read);
+            positions
+        } else {
             // Both were confirmed; Kafka's is ahead after a crash, ours after a while without transactions.
-            false => read.furthest(&local.positions),
+            read.furthest(&local.positions)
         };
         // Before it is committed: what is taken for committed here is not sent again.
         positions.repair(&files).map_err(CursorError::from)?;
@@ -342,9 +341,10 @@ impl TransactionError {
 /// What lines that were not delivered mean for their transaction.
 fn judge_failures(session: &Session, id: &str, verdict: Verdict) -> TransactionError {
     if let Some((code, reason)) = session.fatal() {
-        return match is_fenced(code) {
-            true => TransactionError::GiveUp(fenced(id, reason)),
-            false => TransactionError::Renew(SinkError::Refused(reason)),
+        return if is_fenced(code) {
+            TransactionError::GiveUp(fenced(id, reason))
+        } else {
+            TransactionError::Renew(SinkError::Refused(reason))
         };
     }
     match verdict {

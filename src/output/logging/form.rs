@@ -96,9 +96,10 @@ impl Text {
         let is_plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
         let is_quoted = value.len() > 1 && value.starts_with('"') && value.ends_with('"');
         // Writing to a String cannot fail.
-        let _ = match is_plain || is_quoted {
-            true => write!(self.fields, " {}={value}", field.name()),
-            false => write!(self.fields, " {}={value:?}", field.name()),
+        let _ = if is_plain || is_quoted {
+            write!(self.fields, " {}={value}", field.name())
+        } else {
+            write!(self.fields, " {}={value:?}", field.name())
         };
     }
 }

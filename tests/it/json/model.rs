@@ -333,17 +333,20 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
 fn decimal() -> impl Strategy<Value = Decimal> {
     let digits = prop_oneof![Just(String::new()), "[1-9]", "[1-9][0-9]{0,45}[1-9]"];
     let power = prop_oneof![Just(0), -12..12_i64, -1_000_000..1_000_000_i64];
-    (any::<bool>(), digits, power).prop_map(|(negative, digits, power)| match digits.is_empty() {
-        true => Decimal {
-            negative: false,
-            digits,
-            power: 0,
-        },
-        false => Decimal {
-            negative,
-            digits,
-            power,
-        },
+    (any::<bool>(), digits, power).prop_map(|(negative, digits, power)| {
+        if digits.is_empty() {
+            Decimal {
+                negative: false,
+                digits,
+                power: 0,
+            }
+        } else {
+            Decimal {
+                negative,
+                digits,
+                power,
+            }
+        }
     })
 }
 

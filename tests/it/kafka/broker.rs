@@ -157,9 +157,10 @@ fn obey(broker: &FakeBroker, port: u16, command: &str) {
         ["lose-answers", api, nth] => {
             let (nth, count) = (nth.parse::<u64>().unwrap(), AtomicU64::new(0));
             broker.on(api_key(api), move |_| {
-                match (count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth) {
-                    true => Control::ApplyThen(Box::new(Control::Disconnect)),
-                    false => Control::Pass,
+                if (count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth) {
+                    Control::ApplyThen(Box::new(Control::Disconnect))
+                } else {
+                    Control::Pass
                 }
             });
         }
@@ -168,9 +169,10 @@ fn obey(broker: &FakeBroker, port: u16, command: &str) {
             let (error, count) = (error_code(error), AtomicU64::new(0));
             let calls: Vec<u64> = calls.split(',').map(|call| call.parse().unwrap()).collect();
             broker.on(api_key(api), move |_| {
-                match calls.contains(&(count.fetch_add(1, Ordering::Relaxed) + 1)) {
-                    true => Control::Error(error),
-                    false => Control::Pass,
+                if calls.contains(&(count.fetch_add(1, Ordering::Relaxed) + 1)) {
+                    Control::Error(error)
+                } else {
+                    Control::Pass
                 }
             });
         }
