@@ -394,9 +394,8 @@ impl Writer {
         self.collected.request_counts = ending.request_counts;
         self.collected.request_stats = ending.request_stats;
         // A failure of this side is the reason for one of the other, or weighs more: so a gap gives way to it.
-        match (&self.collected.failure, ending.failure) {
-            (None | Some(CollectError::Gap { .. }), Some(failure)) => self.collected.failure = Some(failure),
-            _ => {}
+        if let (None | Some(CollectError::Gap { .. }), Some(failure)) = (&self.collected.failure, ending.failure) {
+            self.collected.failure = Some(failure);
         }
         if let Some(walk) = self.walk.take() {
             let error = self.collected.failure.as_ref().map(ToString::to_string);
