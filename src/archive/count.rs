@@ -4,22 +4,22 @@
 //! count holds for the part of a file that was counted, and a file that is not as it was left is counted anew.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::io::{self, Read, SeekFrom};
-use std::time::UNIX_EPOCH;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::day_file::{DayFile, is_line_end, read_some};
+use super::day_file::{DayFile, read_some};
+use super::file_stamp::{FileStamp, hash_before};
 use super::location::Location;
+use super::storage::StoredFile;
 use crate::fs::FileError;
 
 /// What the file of counts is called behind `<base>.`.
 const FILE: &str = "lines.json";
 
 /// The form of the file of counts.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How much is read from a day file at once, in bytes.
 const CHUNK: usize = 256 << 10;
@@ -43,14 +43,13 @@ struct Counts {
 }
 
 /// A day file as it was when it was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counted {
+    stamp: FileStamp,
     /// Its length up to the end of its last whole line.
     bytes: u64,
-    /// Its length.
-    length: u64,
-    /// When it was written to last, in nanoseconds since 1970.
-    modified_ns: u64,
+    /// The hash of what stands just before that place.
+    before: String,
     lines: u64,
 }
 
@@ -69,10 +68,10 @@ pub fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<DayCount
         let Some(name) = location.day_name(file.date) else {
             continue;
         };
-        let counted = count(file, before.files.get(&name).copied().unwrap_or_default())?;
+        let counted = count(file, before.files.get(&name).cloned().unwrap_or_default())?;
         days.push(DayCount {
             date: file.date,
-            bytes: counted.length,
+            bytes: counted.stamp.length,
             lines: counted.lines,
         });
         counts.files.insert(name, counted);
@@ -87,20 +86,22 @@ pub fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<DayCount
 
 /// Counts the lines of a file from where it was counted to before.
 fn count(file: &DayFile, before: Counted) -> Result<Counted, FileError> {
-    let reading = |cause| FileError::io("read", &file.path, cause);
-    let metadata = file.metadata()?;
-    let (length, modified_ns) = (metadata.len(), modified_ns(&metadata));
-    if (length, modified_ns) == (before.length, before.modified_ns) {
+    let stamp = FileStamp::of(&file.metadata()?);
+    if stamp == before.stamp {
         return Ok(before);
     }
-    let mut opened = file.open()?;
-    let is_continued = before.bytes <= length && is_line_end(opened.as_mut(), before.bytes).map_err(reading)?;
-    let mut counted = if is_continued { before } else { Counted::default() };
-    opened.seek(SeekFrom::Start(counted.bytes)).map_err(reading)?;
-    count_on(&mut opened.take(length - counted.bytes), &mut counted).map_err(reading)?;
+    let counted = file.open().map(|mut open| count_open(open.as_mut(), stamp, before))?;
+    counted.map_err(|cause| FileError::io("read", &file.path, cause))
+}
+
+fn count_open(file: &mut dyn StoredFile, stamp: FileStamp, before: Counted) -> io::Result<Counted> {
+    let has_grown = before.stamp.can_have_grown_to(&stamp) && hash_before(file, &[before.bytes])? == before.before;
+    let mut counted = if has_grown { before } else { Counted::default() };
+    file.seek(SeekFrom::Start(counted.bytes))?;
+    count_on(&mut file.take(stamp.length - counted.bytes), &mut counted)?;
     Ok(Counted {
-        length,
-        modified_ns,
+        stamp,
+        before: hash_before(file, &[counted.bytes])?,
         ..counted
     })
 }
@@ -120,14 +121,6 @@ fn count_on(source: &mut impl Read, counted: &mut Counted) -> io::Result<()> {
         }
         at += length as u64;
     }
-}
-
-fn modified_ns(metadata: &Metadata) -> u64 {
-    let since_epoch = metadata
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since_epoch.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
 }
 
 /// The counts that were kept; damaged ones are none.
@@ -178,7 +171,7 @@ mod tests {
         }
 
         fn kept(&self) -> Counted {
-            read(&self.location).files["mail_2025-06-09.log"]
+            read(&self.location).files["mail_2025-06-09.log"].clone()
         }
     }
 
@@ -188,9 +181,14 @@ mod tests {
         fs::write(catalog.path(), "one\ntwo\nha").unwrap();
         assert_eq!(catalog.count(), (10, 2));
         assert_eq!(catalog.kept().bytes, 8);
-        fs::write(catalog.path(), "XXX\nXXX\nhalf\nthree\n").unwrap();
-        assert_eq!(catalog.count(), (19, 4));
+        let path = catalog.location.state_file(FILE);
+        let text = fs::read_to_string(&path).unwrap().replace("\"lines\":2", "\"lines\":7");
+        fs::write(&path, text).unwrap();
+        fs::write(catalog.path(), "one\ntwo\nhalf\nthree\n").unwrap();
+        assert_eq!(catalog.count(), (19, 9), "what was counted was believed");
         assert_eq!(catalog.kept().bytes, 19);
+        fs::write(catalog.path(), "one\nand\nhalf\nthree\nfour\n").unwrap();
+        assert_eq!(catalog.count(), (24, 5), "it is not the file that was counted");
     }
 
     #[test]
@@ -219,7 +217,7 @@ mod tests {
     fn damaged_counts_and_a_missing_state_folder_cost_a_new_count_alone() {
         let catalog = Catalog::new();
         fs::write(catalog.path(), "a\nb\n").unwrap();
-        for text in ["", "{", "[]", r#"{"version":2,"files":{}}"#, "\0\0"] {
+        for text in ["", "{", "[]", r#"{"version":1,"files":{}}"#, "\0\0"] {
             fs::write(catalog.location.state_file(FILE), text).unwrap();
             assert_eq!(catalog.count(), (4, 2));
         }

@@ -23,6 +23,7 @@ mod end;
 pub(crate) mod faulty;
 mod repair;
 mod dedup;
+mod file_stamp;
 mod lines;
 mod location;
 mod lock;

@@ -7,14 +7,12 @@
 //!
 //! What it cannot see: bytes in the middle of the file that another program changes while a run holds the lock.
 
-use std::fs::Metadata;
 use std::io;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
-use super::lines::read_at;
+use super::file_stamp::{FileStamp, hash, hash_before};
 use super::location::Location;
 use super::storage::StoredFile;
 use super::time_index::IndexEntry;
@@ -22,9 +20,6 @@ use crate::fs::FileError;
 
 /// Where the end of a file begins earlier than this, in bytes, reading all of it costs next to nothing.
 pub(super) const WORTHWHILE: u64 = 256 << 10;
-
-/// How many bytes are compared at each of the two places.
-const COMPARED: u64 = 4096;
 
 /// The form of the note; another one is not read.
 const VERSION: u32 = 1;
@@ -41,21 +36,9 @@ pub(super) struct ResumePoint {
     time: String,
     /// The place of the entry, in bytes.
     offset: u64,
-    stamp: Stamp,
+    stamp: FileStamp,
     /// Hash of the bytes before the entry and before the end of the file, in hexadecimal digits.
     bytes: String,
-}
-
-/// What the system keeps of a file; every write changes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    length: u64,
-    device: u64,
-    inode: u64,
-    /// Seconds and nanoseconds since 1970.
-    modified: [i64; 2],
-    /// The same for the change of anything, which no program can set.
-    changed: [i64; 2],
 }
 
 /// The whole note.
@@ -75,16 +58,16 @@ impl ResumePoint {
         entry: IndexEntry,
         end: u64,
     ) -> io::Result<Option<Self>> {
-        let stamp = Stamp::of(&file.metadata()?);
-        let Some(stamp) = stamp.filter(|stamp| stamp.length == end) else {
+        let stamp = FileStamp::of(&file.metadata()?);
+        if !stamp.is_reliable() || stamp.length != end {
             return Ok(None);
-        };
+        }
         Ok(Some(Self {
             day: day.to_string(),
             time: entry.time.to_rfc3339_opts(SecondsFormat::Nanos, true),
             offset: entry.offset,
             stamp,
-            bytes: compared_bytes(file, entry.offset, end)?,
+            bytes: hash_before(file, &[entry.offset, end])?,
         }))
     }
 
@@ -95,53 +78,16 @@ impl ResumePoint {
 
     /// The entry, if the file is still the one that was described.
     pub(super) fn entry_in(&self, file: &mut dyn StoredFile) -> io::Result<Option<IndexEntry>> {
-        if Stamp::of(&file.metadata()?) != Some(self.stamp) || self.offset > self.stamp.length {
+        if FileStamp::of(&file.metadata()?) != self.stamp || self.offset > self.stamp.length {
             return Ok(None);
         }
-        let is_same = compared_bytes(file, self.offset, self.stamp.length)? == self.bytes;
+        let is_same = hash_before(file, &[self.offset, self.stamp.length])? == self.bytes;
         let entry = self.time.parse().ok().map(|time: DateTime<Utc>| IndexEntry {
             time,
             offset: self.offset,
         });
         Ok(entry.filter(|_| is_same))
     }
-}
-
-impl Stamp {
-    #[cfg(unix)]
-    fn of(metadata: &Metadata) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt;
-
-        Some(Self {
-            length: metadata.len(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            modified: [metadata.mtime(), metadata.mtime_nsec()],
-            changed: [metadata.ctime(), metadata.ctime_nsec()],
-        })
-    }
-
-    /// Without a time of change that no program can set, no note is kept.
-    #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Option<Self> {
-        None
-    }
-}
-
-/// The hash of what stands before two places of a file.
-fn compared_bytes(file: &mut dyn StoredFile, offset: u64, end: u64) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    for place in [offset, end] {
-        let start = place.saturating_sub(COMPARED);
-        let held = bytes.len();
-        bytes.resize(held + (place - start) as usize, 0);
-        read_at(file, start, &mut bytes[held..])?;
-    }
-    Ok(hash(&bytes))
-}
-
-fn hash(bytes: &[u8]) -> String {
-    format!("{:032x}", xxh3_128(bytes))
 }
 
 /// The resume points that the note holds; none where there is no note that can be believed.
