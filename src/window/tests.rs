@@ -1,0 +1,204 @@
+//! Windows, ranges and slices by examples, and slices against random loads.
+
+use proptest::prelude::*;
+
+use std::time::Duration;
+
+use super::slice_plan::*;
+use super::*;
+
+fn at(milliseconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_700_000_000_000 + milliseconds).unwrap()
+}
+
+fn plan(window: Window) -> SlicePlan {
+    SlicePlan::new(window, 200, Duration::from_millis(2_500))
+}
+
+/// So many records, of which nobody knows how long they took.
+fn load(records: usize) -> Load {
+    Load { records, took: None }
+}
+
+#[test]
+fn a_window_is_rounded_outwards_to_milliseconds() {
+    let from = "2025-06-09T10:00:00.123456Z".parse().unwrap();
+    let to = "2025-06-09T10:00:00.123456Z".parse().unwrap();
+    let window = Window::new(from, to);
+    assert_eq!(bound(window.from), "2025-06-09T10:00:00.123Z");
+    assert_eq!(bound(window.to), "2025-06-09T10:00:00.124Z");
+}
+
+#[test]
+fn an_empty_window_is_still_asked_for_once() {
+    let mut plan = plan(Window::new(at(0), at(0)));
+    assert_eq!(plan.next_slice(), Some(Slice { from: at(0), to: at(0) }));
+    assert_eq!(plan.next_slice(), None);
+}
+
+#[test]
+fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
+    let mut plan = plan(Window::new(at(0), at(86_400_000 * 365)));
+    let first = plan.next_slice().unwrap();
+    plan.completed(first, load(0));
+    let second = plan.next_slice().unwrap();
+    assert_eq!(second.width(), first.width() * GROWTH);
+    plan.overflowed(second, second.to - TimeDelta::minutes(1), load(10_000));
+    let again = plan.next_slice().unwrap();
+    assert_eq!((again.from, again.width()), (second.from, TimeDelta::seconds(12)));
+    for _ in 0..10 {
+        let quiet = plan.next_slice().unwrap();
+        plan.completed(quiet, load(0));
+        if quiet.to == second.to - TimeDelta::seconds(61) {
+            assert_eq!(plan.next_slice().unwrap().width(), TimeDelta::seconds(12));
+            return;
+        }
+    }
+    panic!("no slice ends where much begins");
+}
+
+/// How many of a day's slices are read in vain, because they turn out to hold more than 10 000 records.
+fn overflows_of_a_day(held: impl Fn(Slice) -> (usize, DateTime<Utc>)) -> usize {
+    let mut plan = plan(Window::new(at(0), at(86_400_000)));
+    let mut overflows = 0;
+    while let Some(slice) = plan.next_slice() {
+        let (records, oldest_read) = held(slice);
+        if records > 10_000 && slice.is_divisible() {
+            overflows += 1;
+            plan.overflowed(slice, oldest_read, load(10_000));
+        } else {
+            plan.completed(slice, load(records));
+        }
+    }
+    overflows
+}
+
+#[test]
+fn slow_answers_make_slices_shorter_but_never_shorter_than_a_page() {
+    // 10 records a second, 200 in a page.
+    for (seconds_a_page, records) in [(0.0, 2_000), (0.1, 2_000), (0.5, 1_000), (1.0, 500), (10.0, 200)] {
+        let mut plan = plan(Window::new(at(0), at(86_400_000)));
+        let mut last = 0;
+        for _ in 0..20 {
+            let slice = plan.next_slice().unwrap();
+            last = slice.width().num_seconds() as usize * 10;
+            let took = Some(Duration::from_secs_f64(seconds_a_page * last as f64 / 200.0));
+            plan.completed(slice, Load { records: last, took });
+        }
+        assert!(last.abs_diff(records) <= 10, "{seconds_a_page} s: {last}");
+    }
+}
+
+#[test]
+fn an_answer_that_takes_its_time_to_say_nothing_does_not_shorten_slices() {
+    let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
+    let first = plan.next_slice().unwrap();
+    let took = Some(Duration::from_secs(50));
+    plan.completed(first, Load { records: 0, took });
+    assert_eq!(plan.next_slice().unwrap().width(), first.width() * GROWTH);
+}
+
+#[test]
+fn what_was_too_wide_once_is_hardly_tried_again() {
+    let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
+    let (mut refused, mut given) = (0, 0);
+    while let Some(slice) = plan.next_slice() {
+        if slice.width() > TimeDelta::minutes(40) {
+            refused += 1;
+            plan.too_wide(slice);
+        } else {
+            given += 1;
+            plan.completed(slice, load(0));
+        }
+    }
+    assert!(given < 2_000 && refused < given / 8, "{refused} in vain, {given} not");
+}
+
+#[test]
+fn little_is_read_in_vain_however_the_records_lie_and_in_whatever_order_they_come() {
+    for per_second in [1, 30, 1_000] {
+        let count = |slice: Slice| (slice.width().num_seconds() * per_second) as usize;
+        let newest_first = |slice: Slice| (count(slice), slice.to - TimeDelta::seconds(10_000 / per_second));
+        assert!(overflows_of_a_day(newest_first) <= 1, "{per_second} a second");
+        let in_another_order = |slice: Slice| (count(slice), slice.from);
+        assert!(overflows_of_a_day(in_another_order) <= 6, "{per_second} a second");
+    }
+    // A quiet day with so many records in one second that it has to be fetched by itself.
+    for burst in [at(1), at(6 * 3_600_000 - 1), at(50_000_123), at(86_400_000 - 1)] {
+        let held = |slice: Slice| {
+            if slice.from < burst && burst <= slice.to {
+                (20_000, burst)
+            } else {
+                (0, slice.from)
+            }
+        };
+        let overflows = overflows_of_a_day(held);
+        assert!(overflows <= 8, "{overflows}");
+    }
+}
+
+#[test]
+fn the_window_of_a_run_never_leaves_a_hole_behind_the_last_record() {
+    let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
+    let (now, last) = (at(0), at(-3_600_000));
+    let window = |since, until, last| Range { since, until }.window(now, last, minute * 2, day);
+    let asked = |from, to| Asked::Window(Window { from, to });
+    assert_eq!(window(None, None, Some(last)), asked(last - minute * 2, now));
+    assert_eq!(window(None, None, None), asked(now - day, now));
+    assert_eq!(
+        window(Some(now - day * 9), Some(last), Some(last)),
+        asked(now - day * 9, last)
+    );
+    assert_eq!(window(Some(now - minute), None, None), asked(now - minute, now));
+    let moved = Asked::MovedBack(Window {
+        from: last - minute * 2,
+        to: now,
+    });
+    assert_eq!(window(Some(now - minute), None, Some(last)), moved);
+    assert_eq!(window(None, Some(now + day), Some(last)), asked(last - minute * 2, now));
+    assert!(matches!(
+        window(None, Some(last - day), Some(last)),
+        Asked::Nothing { .. }
+    ));
+}
+
+#[test]
+fn reaching_back_makes_a_window_longer_and_never_shorter() {
+    let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
+    let (now, last) = (at(0), at(-3_600_000));
+    let window = |since, last| {
+        let range = Range::default().reaching_back(since, last, minute * 2);
+        range.window(now, last, minute * 2, day)
+    };
+    let asked = |from| Asked::Window(Window { from, to: now });
+    assert_eq!(window(now - day, Some(last)), asked(now - day));
+    assert_eq!(window(now - minute, Some(last)), asked(last - minute * 2));
+    assert_eq!(window(now - minute, None), asked(now - day));
+}
+
+proptest! {
+    #[test]
+    fn slices_cover_the_window_without_a_hole(
+        width in 0_i64..12 * 3_600_000,
+        answers in prop::collection::vec((0_usize..20_000, 0_u8..4), 1..60),
+    ) {
+        let window = Window::new(at(0), at(width));
+        let mut plan = plan(window);
+        let mut answers = answers.into_iter().cycle();
+        let mut covered = window.from;
+        for _ in 0..200_000 {
+            let Some(slice) = plan.next_slice() else { break };
+            prop_assert_eq!(slice.from, covered);
+            let (records, kind) = answers.next().unwrap();
+            match kind {
+                0 if slice.is_divisible() => plan.too_wide(slice),
+                1 if slice.is_divisible() => plan.overflowed(slice, slice.from + slice.width() / 3, load(records)),
+                _ => {
+                    plan.completed(slice, load(records));
+                    covered = slice.to;
+                }
+            }
+        }
+        prop_assert_eq!(covered, window.to);
+    }
+}
