@@ -91,13 +91,13 @@ pub enum UnfitError {
         /// Where it should stand.
         path: KeyPath,
     },
-    /// What stands where the time should is not a string.
-    #[error("the time at `{}` is not a string", path.join("."))]
-    TimeNotAString {
+    /// What stands where the time should is neither a string nor a number.
+    #[error("the time at `{}` is neither a string nor a number", path.join("."))]
+    TimeOfWrongType {
         /// Where it stands.
         path: KeyPath,
     },
-    /// The time is not one, or not in the form of RFC 3339.
+    /// The time is in no form that is understood.
     #[error("the time at `{}` cannot be read: \"{shown}\"", path.join("."))]
     TimeUnreadable {
         /// Where it stands.
@@ -303,11 +303,15 @@ impl Reader {
         }
         let found = self.scanner.found(Self::TIME).ok_or(UnfitError::NoTime { path })?;
         let written = &self.line[found.range.clone()];
-        let text = string_form(written).ok_or(UnfitError::TimeNotAString { path })?;
-        let Some(time) = time::read(text) else {
+        let time = match string_form(written) {
+            Some(text) => time::read(text),
+            None if is_number(written) => time::read_number(written),
+            None => return Err(UnfitError::TimeOfWrongType { path }),
+        };
+        let Some(time) = time else {
             return Err(UnfitError::TimeUnreadable {
                 path,
-                shown: excerpt(text, SHOWN_CHARS),
+                shown: excerpt(string_form(written).unwrap_or(written), SHOWN_CHARS),
             });
         };
         if time.timestamp() < EARLIEST_UNIX_SECONDS {
@@ -332,9 +336,8 @@ impl Reader {
     fn id(&self) -> Option<&Found> {
         let found = self.scanner.found(Self::ID)?;
         let written = &self.line[found.range.clone()];
-        let is_number = written.starts_with(|first: char| first == '-' || first.is_ascii_digit());
         let is_text = string_form(written).is_some_and(|text| !text.is_empty());
-        (is_number || is_text).then_some(found)
+        (is_number(written) || is_text).then_some(found)
     }
 }
 
@@ -354,6 +357,11 @@ fn record(line: Line, content: u128, fit: Result<(DateTime<Utc>, Identity), Unfi
 /// is escaped there, so a readable one needs no decoding.
 fn string_form(written: &str) -> Option<&str> {
     written.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// Whether the form of a value is that of a number.
+fn is_number(written: &str) -> bool {
+    written.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -432,7 +440,7 @@ mod tests {
     fn what_cannot_be_filed_is_rejected_with_the_reason() {
         const UNREADABLE: &str = "the time at `trigger.at` cannot be read: ";
         let unreadable = |shown: &str| format!("{UNREADABLE}\"{shown}\"");
-        let not_a_string = || "the time at `trigger.at` is not a string".to_owned();
+        let wrong_type = || "the time at `trigger.at` is neither a string nor a number".to_owned();
         for (json, reason) in [
             ("[]", "not a JSON object".into()),
             ("null", "not a JSON object".into()),
@@ -443,15 +451,19 @@ mod tests {
                 r#"{"trigger":"2025-06-09T10:11:12Z"}"#,
                 "no time at `trigger.at`".into(),
             ),
-            (&at("null"), not_a_string()),
-            (&at("1749463872"), not_a_string()),
-            (&at("[\"2025-06-09T10:11:12Z\"]"), not_a_string()),
-            (&at("{\"at\":\"2025-06-09T10:11:12Z\"}"), not_a_string()),
+            (&at("null"), wrong_type()),
+            (&at("-1749463872"), unreadable("-1749463872")),
+            (&at("1.7e9"), unreadable("1.7e9")),
+            (&at("[\"2025-06-09T10:11:12Z\"]"), wrong_type()),
+            (&at("{\"at\":\"2025-06-09T10:11:12Z\"}"), wrong_type()),
             (&at("\"\""), unreadable("")),
             (&at("\"../../x\""), unreadable("../../x")),
             (&at("\"2025-02-30T00:00:00Z\""), unreadable("2025-02-30T00:00:00Z")),
             (&at("\"2025-06-09\""), unreadable("2025-06-09")),
-            (&at("\"2025-06-09T10:11:12\""), unreadable("2025-06-09T10:11:12")),
+            (
+                &at("1749463"),
+                "the time at `trigger.at`, 1970-01-21T05:57:43Z, is before the year 2000".into(),
+            ),
             (&at("\" 2025-06-09T10:11:12Z\""), unreadable(" 2025-06-09T10:11:12Z")),
             (
                 &at("\"2025-06-09T10:11:12Z\\n\""),

@@ -1,12 +1,101 @@
-//! The time of a record: RFC 3339 → UTC.
+//! The time of a record: the forms of ISO 8601 that services write, and seconds or milliseconds since 1970 → UTC.
 
 use std::ops::Range;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
+
+/// A number of seconds since 1970 from here on is one of milliseconds: it would lie in the year 5138.
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
 /// The time that a text says, if it says one. Digits beyond nanoseconds are dropped.
+///
+/// Understood are RFC 3339 and what services drift into from there: an offset without its colon or minutes (`+0300`,
+/// `+03`), or none at all, which is UTC; a comma before the fraction; no seconds; `24:00:00` for the midnight that ends a
+/// day; a space in the place of the `T`; and a number, see [`read_number`].
 pub(super) fn read(text: &str) -> Option<DateTime<Utc>> {
-    read_usual(text.as_bytes()).or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
+    read_usual(text.as_bytes())
+        .or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
+        .or_else(|| read_drifted(text))
+        .or_else(|| read_number(text))
+}
+
+/// The time that a number says: seconds since 1970, or milliseconds where seconds would lie beyond the year 5138, with a
+/// fraction or without. A number with an exponent is none: no service writes its times like that.
+pub(super) fn read_number(text: &str) -> Option<DateTime<Utc>> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let whole: i64 = whole.parse().ok()?;
+    let billionths = number(&format!("{fraction:0<9}").as_bytes()[..9])?;
+    let since_1970 = if whole < FIRST_MILLISECONDS {
+        TimeDelta::new(whole, billionths)?
+    } else {
+        TimeDelta::try_milliseconds(whole)? + TimeDelta::nanoseconds(i64::from(billionths) / 1_000)
+    };
+    DateTime::UNIX_EPOCH.checked_add_signed(since_1970)
+}
+
+/// A time in a form near RFC 3339; see [`read`].
+fn read_drifted(text: &str) -> Option<DateTime<Utc>> {
+    let (date, rest) = text.split_at_checked("2025-06-09".len())?;
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let zone_at = rest.find(['Z', 'z', '+', '-', '\u{2212}']).unwrap_or(rest.len());
+    let (clock, zone) = rest.split_at(zone_at);
+    let local = read_date(date)?.and_time(NaiveTime::MIN) + read_clock(clock)?;
+    let offset = read_zone(zone)?;
+    Some(local.and_local_timezone(offset).single()?.to_utc())
+}
+
+fn read_date(text: &str) -> Option<NaiveDate> {
+    let [year @ .., b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else {
+        return None;
+    };
+    let year = <&[u8; 4]>::try_from(year).ok()?;
+    NaiveDate::from_ymd_opt(number(year)? as i32, number(&[*m1, *m2])?, number(&[*d1, *d2])?)
+}
+
+/// `10:11`, `10:11:12`, `10:11:12,345` and `24:00:00` as the time since midnight.
+fn read_clock(text: &str) -> Option<TimeDelta> {
+    let (to_second, fraction) = text.split_once(['.', ',']).unwrap_or((text, "0"));
+    let mut parts = to_second.split(':').map(|part| match part.as_bytes() {
+        [_, _] => number(part.as_bytes()),
+        _ => None,
+    });
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0))?);
+    if parts.next().is_some() || fraction.is_empty() {
+        return None;
+    }
+    let digits = &fraction.as_bytes()[..fraction.len().min(9)];
+    let nanosecond = number(digits)? * 10_u32.pow(9 - digits.len() as u32);
+    let is_digits = fraction.bytes().all(|digit| digit.is_ascii_digit());
+    if hour == 24 {
+        let is_midnight = is_digits && (minute, second, nanosecond) == (0, 0, 0);
+        return is_midnight.then(|| TimeDelta::days(1));
+    }
+    let time = NaiveTime::from_hms_nano_opt(hour, minute, second, nanosecond).filter(|_| is_digits)?;
+    Some(time.signed_duration_since(NaiveTime::MIN))
+}
+
+/// `Z`, `+03:00`, `+0300`, `+03`, or nothing, which is UTC.
+fn read_zone(text: &str) -> Option<FixedOffset> {
+    if matches!(text, "" | "Z" | "z") {
+        return FixedOffset::east_opt(0);
+    }
+    let (is_west, digits) = match text.strip_prefix('+') {
+        Some(digits) => (false, digits),
+        None => (true, text.strip_prefix(['-', '\u{2212}'])?),
+    };
+    let (hours, minutes) = match digits.as_bytes() {
+        [h1, h2] => (number(&[*h1, *h2])?, 0),
+        [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (number(&[*h1, *h2])?, number(&[*m1, *m2])?),
+        _ => return None,
+    };
+    let seconds = i32::try_from(hours * 3_600 + minutes * 60)
+        .ok()
+        .filter(|_| minutes < 60)?;
+    FixedOffset::east_opt(if is_west { -seconds } else { seconds })
 }
 
 /// A time as services write it, `2025-06-09T10:11:12.345Z`; `None` for every other form, and for leap seconds.
@@ -80,13 +169,82 @@ mod tests {
             "2025-06-09T10:11:1éZ",
         ] {
             assert_eq!(read_usual(text.as_bytes()), None, "{text}");
-            assert_eq!(read(text), parsed(text), "{text}");
+            if parsed(text).is_some() {
+                assert_eq!(read(text), parsed(text), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_forms_that_services_drift_into_are_read() {
+        for (text, utc) in [
+            ("2025-06-09T10:11:12+0300", "2025-06-09T07:11:12Z"),
+            ("2025-06-09T10:11:12.345+0300", "2025-06-09T07:11:12.345Z"),
+            ("2025-06-09T10:11:12+03", "2025-06-09T07:11:12Z"),
+            ("2025-06-09T10:11:12-0330", "2025-06-09T13:41:12Z"),
+            ("2025-06-09T10:11:12\u{2212}03:30", "2025-06-09T13:41:12Z"),
+            ("2025-06-09T10:11:12,345Z", "2025-06-09T10:11:12.345Z"),
+            ("2025-06-09T10:11Z", "2025-06-09T10:11:00Z"),
+            ("2025-06-09T10:11+03:00", "2025-06-09T07:11:00Z"),
+            ("2025-06-09T24:00:00Z", "2025-06-10T00:00:00Z"),
+            ("2025-12-31T24:00:00.000+03:00", "2025-12-31T21:00:00Z"),
+            ("2025-06-09T10:11:12", "2025-06-09T10:11:12Z"),
+            ("2025-06-09T10:11:12.5", "2025-06-09T10:11:12.500Z"),
+            ("2025-06-09 10:11:12,345", "2025-06-09T10:11:12.345Z"),
+            ("2025-06-09T10:11:12.1234567899Z", "2025-06-09T10:11:12.123456789Z"),
+            ("1749463872", "2025-06-09T10:11:12Z"),
+            ("1749463872.345", "2025-06-09T10:11:12.345Z"),
+            ("1749463872345", "2025-06-09T10:11:12.345Z"),
+            ("1749463872345.678", "2025-06-09T10:11:12.345678Z"),
+        ] {
+            assert_eq!(read(text), Some(utc.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for text in [
+            "",
+            "Z",
+            "soon",
+            "2025-06-09",
+            "2025-06-09T",
+            "2025-06-09T10",
+            "2025-06-09T10:11:12.Z",
+            "2025-06-09T10:11:12.+03",
+            "2025-06-09T10:11:12.3x",
+            "2025-02-29T10:11:12",
+            "2025-06-09T24:00:01Z",
+            "2025-06-09T25:00Z",
+            "2025-06-09T10:60Z",
+            "2025-06-09T10:11:12+3",
+            "2025-06-09T10:11:12+0360",
+            "2025-06-09T10:11:12+99",
+            "2025-06-09T10:11:12 MSK",
+            "2025-6-09T10:11:12.0Z",
+            "+025-06-09T10:11:12Z",
+            "2025-06-09T10:11:12Z\u{e9}",
+            "2025-06-09T10:11:1\u{e9}Z",
+            "-1749463872",
+            "1749463872.",
+            ".5",
+            "1.7e9",
+            "17494638729999999999",
+        ] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn both_ways_say_the_same(
+        fn any_text_is_read_or_not_without_a_panic(text in "[-0-9TZtz:.,+ \u{2212}]{0,32}", any: String) {
+            for text in [text, any] {
+                let _ = (read(&text), read_number(&text));
+            }
+        }
+
+        #[test]
+        fn what_the_parser_reads_is_read_the_same(
             text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,10})?(Z|z|[+-][01][0-9]:00)",
             place in 0_usize..30,
             byte in "[0-9TZ:. +-]",
@@ -96,7 +254,10 @@ mod tests {
             if is_spoilt && place < text.len() {
                 text.replace_range(place..=place, &byte);
             }
-            prop_assert_eq!(read(&text), parsed(&text));
+            // The others may be forms that services drift into.
+            if let Some(time) = parsed(&text) {
+                prop_assert_eq!(read(&text), Some(time));
+            }
         }
     }
 }
