@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use trailkeeper::cli::{self, Command};
 use trailkeeper::commands;
+use trailkeeper::output::print::print_error;
 use trailkeeper::process::core_dump;
-use trailkeeper::run::summary::Exit;
+use trailkeeper::process::exit::Exit;
 use trailkeeper::source::SOURCES;
 
 /// The clock of the program.
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     let runtime = match builder.worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            commands::print_error(&format!("cannot start: {error}"));
+            print_error(&format!("cannot start: {error}"));
             return Exit::Setup.into();
         }
     };

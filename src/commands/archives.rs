@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{print_error, progress};
 use crate::cli::Selection;
 use crate::config::{self, StreamPlace};
 use crate::env::Env;
 use crate::output::logging;
-use crate::run::summary::Exit;
+use crate::output::print::print_error;
+use crate::output::progress::Progress;
+use crate::process::exit::Exit;
 use crate::source::SOURCES;
 
 /// What was chosen.
@@ -31,7 +32,8 @@ impl Archives {
         let env = Env::load(selection.env_file.as_deref());
         let streams = config::places(&env, SOURCES, &selection.streams)
             .map_err(|errors| failed(format!("the settings cannot be used:\n{errors}")))?;
-        logging::start(selection.verbosity, None, &progress(true), clock).map_err(|error| failed(error.to_string()))?;
+        logging::start(selection.verbosity, None, &Progress::hidden(), clock)
+            .map_err(|error| failed(error.to_string()))?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }

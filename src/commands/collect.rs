@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
+use super::follow;
 use super::sampler::Sampler;
 use super::session::{self, Session, SessionOptions};
-use super::{follow, print, print_error};
 use crate::cli::Collect;
+use crate::output::print::{print, print_error};
+use crate::process::exit::Exit;
 use crate::run::RunOptions;
-use crate::run::summary::{Exit, Summary, Times};
+use crate::run::summary::{Summary, Times};
 
 /// Collects once, or until somebody asks to end.
 pub async fn run(arguments: &Collect, clock: fn() -> DateTime<Utc>) -> Exit {

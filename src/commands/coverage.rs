@@ -18,13 +18,14 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::archives::Archives;
-use super::{print, print_error, print_json};
+use super::print_json;
 use crate::cli;
 use crate::config::StreamPlace;
 use crate::coverage::{self, Covered, Gap, Journal};
 use crate::fs::FileError;
+use crate::output::print::{print, print_error};
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
-use crate::run::summary::Exit;
+use crate::process::exit::Exit;
 
 /// Time up to now that is no longer than this is the usual pause between two runs.
 const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{print, print_error, progress, shutdown_on_signals, takes_colours};
 use crate::cli;
 use crate::config::{
     Access, Choice, Config, KAFKA_SERVER, KafkaSettings, LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME, StreamSettings,
@@ -18,8 +17,12 @@ use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
 use crate::output::logging;
+use crate::output::print::{print, print_error};
 use crate::output::progress::Progress;
-use crate::run::summary::{Exit, Summary};
+use crate::output::terminal::stdout_takes_colours;
+use crate::process::exit::Exit;
+use crate::process::signals;
+use crate::run::summary::Summary;
 use crate::run::{self, RunOptions, StartError};
 use crate::sandbox::{self, Options, Sandbox};
 use crate::source::SOURCES;
@@ -53,7 +56,7 @@ enum DemoError {
 
 /// Runs the demo.
 pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
-    let progress = progress(arguments.verbosity.quiet);
+    let progress = Progress::unless_quiet(arguments.verbosity.quiet);
     let verbosity = if arguments.verbosity.verbose {
         arguments.verbosity
     } else {
@@ -64,7 +67,7 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
         }
     };
     let _ = logging::start(verbosity, None, &progress, clock);
-    let with_colours = takes_colours(&Env::load(None));
+    let with_colours = stdout_takes_colours(Env::load(None).allows_colours());
     match show(&arguments.dir, clock(), &progress, with_colours).await {
         Ok(exit) => exit,
         Err(error) => {
@@ -75,7 +78,7 @@ pub async fn run(arguments: &cli::Demo, clock: fn() -> DateTime<Utc>) -> Exit {
 }
 
 async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours: bool) -> Result<Exit, DemoError> {
-    let shutdown = shutdown_on_signals();
+    let shutdown = signals::shutdown();
     // A clock that stands still: what the first run leaves to the second is then exactly nothing.
     let sandbox = Sandbox::start(Options::new(Arc::new(move || now)).records(RECORDS)).await?;
     let streams = settings(dir, &sandbox)?;

@@ -9,15 +9,16 @@ use chrono::{DateTime, Utc};
 
 use super::sampler::Sampler;
 use super::session::{self, Session};
-use super::{print, shutdown_on_signals};
 use crate::cli::Collect;
 use crate::metrics::export::MetricsFileError;
 use crate::metrics::serve::{ListenError, Listener};
+use crate::output::print::print;
+use crate::process::exit::Exit;
 use crate::process::service_notifier::Notifier;
 use crate::process::shutdown::Shutdown;
+use crate::process::signals;
 use crate::run::StartError;
 use crate::run::follow::{FollowOptions, RunReport, follow};
-use crate::run::summary::Exit;
 use crate::window::Range;
 
 /// Why the program could not begin.
@@ -49,7 +50,7 @@ pub(super) async fn run(arguments: &Collect, session: &Session, range: Range, cl
 }
 
 async fn keep_running(arguments: &Collect, session: &Session, options: FollowOptions) -> Result<(), FollowError> {
-    let shutdown = shutdown_on_signals();
+    let shutdown = signals::shutdown();
     let manager = session.manager.as_ref();
     let notifier = Arc::new(Notifier::new(manager));
     let mut exporter = session.exporter(arguments)?;

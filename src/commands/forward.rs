@@ -6,13 +6,16 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::Instrument;
 
-use super::{print, print_error, progress, shutdown_on_signals};
 use crate::cli::{CollectForward, Forward, SinkArg, StartArg};
 use crate::config::{self, HttpSettings, KafkaSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets, kafka};
 use crate::output::logging;
-use crate::run::summary::{Exit, ForwardSummary};
+use crate::output::print::{print, print_error};
+use crate::output::progress::Progress;
+use crate::process::exit::Exit;
+use crate::process::signals;
+use crate::run::summary::ForwardSummary;
 use crate::source::{Kind, SOURCES};
 
 /// Forwards once.
@@ -32,7 +35,7 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
         start: StartArg::resolve(arguments.forward_from, now),
         replay,
     };
-    let progress = progress(arguments.verbosity.quiet);
+    let progress = Progress::unless_quiet(arguments.verbosity.quiet);
     if let Err(error) = logging::start(arguments.verbosity, Some(&settings.log_file), &progress, clock) {
         return give_up(&error.to_string(), Exit::Setup);
     }
@@ -46,7 +49,7 @@ pub async fn run(arguments: &Forward, clock: fn() -> DateTime<Utc>) -> Exit {
     let context = ForwardContext {
         now,
         progress,
-        shutdown: shutdown_on_signals(),
+        shutdown: signals::shutdown(),
     };
     let summary = forward(&settings.places, &targets, &context).await;
     summary.print(arguments)

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use super::{print, print_error};
 use crate::cli::{self, Completions, Man};
-use crate::run::summary::Exit;
+use crate::output::print::{print, print_error};
+use crate::process::exit::Exit;
 use crate::source::SOURCES;
 
 /// Prints the completions for a shell.

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::session::{self, SessionOptions};
-use super::{print, print_error};
 use crate::cli::{CollectForward, Reconcile};
+use crate::output::print::{print, print_error};
+use crate::process::exit::Exit;
 use crate::run::RunOptions;
 use crate::run::lateness::{Class, Lateness, Needed, minutes};
-use crate::run::summary::{Exit, Status, StreamSummary, Summary};
+use crate::run::summary::{Status, StreamSummary, Summary};
 use crate::window::{Range, bound};
 
 /// How wide a bar of the histogram is at most, in characters.

@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::archives::Archives;
-use super::{print, print_error, print_json};
+use super::print_json;
 use crate::cli::Report;
 use crate::fs::FileError;
 use crate::fs::replace;
+use crate::output::print::{print, print_error};
+use crate::process::exit::Exit;
 use crate::report::{StreamReport, render};
-use crate::run::summary::Exit;
 
 /// The page names users: its owner and group can read it, as they can read the records.
 const FILE_MODE: u32 = 0o640;

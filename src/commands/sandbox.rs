@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{print, print_error, progress, signal};
 use crate::cli;
 use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use crate::env::Row;
 use crate::output::logging;
-use crate::run::summary::Exit;
+use crate::output::print::{print, print_error};
+use crate::output::progress::Progress;
+use crate::process::exit::Exit;
+use crate::process::signals;
 use crate::sandbox::{Options, Sandbox};
 use crate::source::SOURCES;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit {
-    let _ = logging::start(arguments.verbosity, None, &progress(true), clock);
+    let _ = logging::start(arguments.verbosity, None, &Progress::hidden(), clock);
     let options = Options::new(Arc::new(clock));
     let records = arguments.records as usize;
     let mut options = if arguments.still {
@@ -37,7 +39,7 @@ pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit
         }
     };
     // Whoever reads that it is there may end it at once.
-    let signal = signal();
+    let signal = signals::received();
     print(&settings(&sandbox));
     signal.await;
     sandbox.stop().await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::{forward, print_error, progress, shutdown_on_signals, takes_colours};
+use super::forward;
 use crate::cli::{Collect, CollectForward, Verbosity};
 use crate::config::{self, Access, Choice, Config};
 use crate::env::{ConfigErrors, Env, ServiceManager};
@@ -12,8 +12,12 @@ use crate::forward::Targets;
 use crate::metrics::Metrics;
 use crate::metrics::export::{Exporter, MetricsFileError};
 use crate::output::logging;
+use crate::output::print::print_error;
 use crate::output::progress::Progress;
-use crate::run::summary::{Exit, Summary};
+use crate::output::terminal::stdout_takes_colours;
+use crate::process::exit::Exit;
+use crate::process::signals;
+use crate::run::summary::Summary;
 use crate::run::{self, RunOptions, StartError};
 use crate::source::SOURCES;
 
@@ -70,7 +74,7 @@ pub(super) fn begin(options: &SessionOptions<'_>, clock: fn() -> DateTime<Utc>) 
             return Err(give_up(&format!("the settings cannot be used:\n{errors}"), Exit::Setup));
         }
     };
-    let progress = progress(options.verbosity.quiet);
+    let progress = Progress::unless_quiet(options.verbosity.quiet);
     logging::start(options.verbosity, Some(&config.log_file), &progress, clock)
         .map_err(|error| give_up(&error.to_string(), Exit::Setup))?;
     for warning in &config.warnings {
@@ -82,14 +86,14 @@ pub(super) fn begin(options: &SessionOptions<'_>, clock: fn() -> DateTime<Utc>) 
         targets,
         manager: env.service_manager(),
         progress,
-        with_colours: takes_colours(&env),
+        with_colours: stdout_takes_colours(env.allows_colours()),
     })
 }
 
 impl Session {
     /// Runs once, until it is complete or somebody asks to end.
     pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, Exit> {
-        let shutdown = shutdown_on_signals();
+        let shutdown = signals::shutdown();
         let run = run::run_and_forward(
             &self.config.streams,
             run_options,

@@ -19,15 +19,17 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::archives::Archives;
-use super::{print, print_error, print_json, takes_colours};
+use super::print_json;
 use crate::archive::{DayFile, DayReport, Noted, verify_day};
 use crate::cli;
 use crate::config::StreamPlace;
 use crate::fs::FileError;
+use crate::output::print::{print, print_error};
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Colour, Table, left, right, size};
+use crate::output::terminal::stdout_takes_colours;
+use crate::process::exit::Exit;
 use crate::record::Reader;
-use crate::run::summary::Exit;
 
 /// Of each stream, as many findings are listed for people.
 const SHOWN: usize = 100;
@@ -57,7 +59,7 @@ pub fn run(arguments: &cli::Verify, clock: fn() -> DateTime<Utc>) -> Exit {
     if selection.json {
         return print_json(&streams, exit);
     }
-    print(&text(&streams, takes_colours(&archives.env)));
+    print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())));
     exit
 }
 

@@ -1,7 +1,7 @@
 //! Variables of the system that the program heeds. They are no settings of its own: they stand in no `.env`, and no name
 //! counts as a misspelling of theirs.
 
-use super::{DefaultValue, Scope, Setting, Variable, text, whole_number};
+use super::{DefaultValue, Env, Scope, Setting, Variable, text, whole_number};
 
 /// Set to anything: no colours, <https://no-color.org>.
 pub(crate) const NO_COLOR: Setting<String> = Setting {
@@ -62,3 +62,10 @@ pub(crate) const WATCHDOG_USEC: Setting<u64> = Setting {
     },
     parse: |text| whole_number(text, 1..=u64::MAX),
 };
+
+impl Env {
+    /// Whether tables may be coloured: not with `NO_COLOR` or `TERM=dumb`.
+    pub(crate) fn allows_colours(&self) -> bool {
+        !self.is_set(&NO_COLOR) && !self.is(&TERM, "dumb")
+    }
+}

@@ -43,6 +43,12 @@ impl Progress {
         Self::to(ProgressDrawTarget::stderr())
     }
 
+    /// Draws to stderr, but nothing where only errors are wanted there.
+    #[must_use]
+    pub(crate) fn unless_quiet(quiet: bool) -> Self {
+        if quiet { Self::hidden() } else { Self::on_stderr() }
+    }
+
     /// Draws nothing.
     #[must_use]
     pub fn hidden() -> Self {

@@ -1,4 +1,4 @@
-//! Questions and answers on a terminal, with an echo or without one.
+//! The terminal: questions and answers, with an echo or without one, and whether it takes colours.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
@@ -6,6 +6,11 @@ use zeroize::Zeroizing;
 
 /// Room for an answer, so that a secret does not leave copies behind as it grows.
 const USUAL_LENGTH: usize = 4096;
+
+/// Whether tables on stdout are coloured: on a terminal they are, where that `is_allowed`.
+pub(crate) fn stdout_takes_colours(is_allowed: bool) -> bool {
+    is_allowed && io::stdout().is_terminal()
+}
 
 /// The terminal that a person sits at: stdin and stderr.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
-//! The process and the system that runs it: shutdown, core files, the service manager.
+//! The process and the system that runs it: shutdown, signals, the exit code, core files, the service manager.
 //!
 //! Imports: env, output.
 
 pub mod core_dump;
+pub mod exit;
 pub mod service_notifier;
 pub mod shutdown;
+pub(crate) mod signals;

@@ -1,7 +1,6 @@
 //! What a run came to: a table for people, JSON for programs, and the exit code.
 
 use std::fmt;
-use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,30 +8,9 @@ use serde::Serialize;
 use crate::forward::Forwarded;
 use crate::http::request_stats::RequestStats;
 use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
+use crate::process::exit::Exit;
 use crate::run::lateness::Lateness;
 use crate::run::{CollectError, Collected};
-
-/// How the program ended, for whoever started it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Exit {
-    /// All streams are complete.
-    Complete = 0,
-    /// The settings are wrong, the program could not start, or `check` found something that does not work.
-    Setup = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// At least one stream is not complete, is older than `status --max-age` allows, or holds what `verify` calls wrong.
-    StreamFailed = 3,
-    /// Another run holds one of the catalogs.
-    Locked = 4,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
-    }
-}
 
 /// A run, stream by stream.
 #[derive(Debug, Serialize)]

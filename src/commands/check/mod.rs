@@ -27,7 +27,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::{forward, print, print_error, progress, takes_colours};
+use super::forward;
 use crate::archive::Archive;
 use crate::cli::{self, CollectForward};
 use crate::config::{self, Access, Choice, Config, StreamSettings};
@@ -37,8 +37,11 @@ use crate::forward::Target;
 use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::logging;
+use crate::output::print::{print, print_error};
+use crate::output::progress::Progress;
 use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
-use crate::run::summary::Exit;
+use crate::output::terminal::stdout_takes_colours;
+use crate::process::exit::Exit;
 use crate::source::{Kind, SOURCES};
 use crate::window::Window;
 use kafka::KafkaCheck;
@@ -59,7 +62,7 @@ pub async fn run(arguments: &cli::Check, clock: fn() -> DateTime<Utc>) -> Exit {
     };
     let config = Config::read(&env, SOURCES, choice);
     let log_file = config.as_ref().ok().map(|config| config.log_file.as_path());
-    if let Err(error) = logging::start(selection.verbosity, log_file, &progress(true), clock) {
+    if let Err(error) = logging::start(selection.verbosity, log_file, &Progress::hidden(), clock) {
         print_error(&error.to_string());
         return Exit::Setup;
     }
@@ -86,7 +89,7 @@ pub async fn run(arguments: &cli::Check, clock: fn() -> DateTime<Utc>) -> Exit {
     for warning in config.iter().flat_map(|config| &config.warnings) {
         tracing::warn!("{warning}");
     }
-    outcome.show(selection.json, takes_colours(&env))
+    outcome.show(selection.json, stdout_takes_colours(env.allows_colours()))
 }
 
 #[derive(Debug, Serialize)]

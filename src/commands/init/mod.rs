@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::{check, print_error};
+use super::check;
 use crate::cli::{Check, Init, Selection};
 use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use crate::env::Row;
 pub mod questions;
 
+use crate::output::print::print_error;
 use crate::output::terminal::Terminal;
-use crate::run::summary::Exit;
+use crate::process::exit::Exit;
 use crate::source::{Kind, SOURCES};
 use questions::{Answers, QUESTIONS, Question};
 

@@ -24,14 +24,16 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::archives::Archives;
-use super::{print, print_error, print_json, takes_colours};
+use super::print_json;
 use crate::cli;
 use crate::forward::Lag;
 use crate::fs::FileError;
 pub mod stream_status;
 
+use crate::output::print::{print, print_error};
 use crate::output::table::{Cell, Colour, Table, age, left, right, size, to_the_second};
-use crate::run::summary::Exit;
+use crate::output::terminal::stdout_takes_colours;
+use crate::process::exit::Exit;
 use stream_status::{DayRecords, State, StreamStatus};
 
 /// Shows how the chosen streams stand.
@@ -53,7 +55,7 @@ pub fn run(arguments: &cli::Status, clock: fn() -> DateTime<Utc>) -> Exit {
     if selection.json {
         return print_json(&streams, exit);
     }
-    print(&text(&streams, takes_colours(&archives.env)));
+    print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())));
     exit
 }
 
