@@ -88,7 +88,6 @@ pub mod config;
 pub mod fetch;
 pub mod coverage;
 pub mod forward;
-pub mod cli;
 pub mod run;
 pub mod metrics;
 pub mod report;

@@ -1,14 +1,12 @@
-//! The command line: arguments in, exit code out. The only place that asks the clock.
+//! The command line in, the exit code out. The only place that asks the clock and ends the process.
 
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use trailkeeper::cli::{self, Command};
-use trailkeeper::commands;
+use trailkeeper::commands::CommandLine;
 use trailkeeper::output::print::print_error;
 use trailkeeper::process::core_dump;
 use trailkeeper::process::exit::Exit;
-use trailkeeper::source::SOURCES;
 
 /// The clock of the program.
 #[expect(clippy::disallowed_methods, reason = "this is the place that asks it")]
@@ -19,9 +17,8 @@ fn now() -> DateTime<Utc> {
 fn main() -> ExitCode {
     // A kernel that refuses is no reason not to collect.
     let _ = core_dump::forbid();
-    let streams: Vec<_> = SOURCES.iter().map(|kind| kind.name).collect();
-    let command = match cli::parse(std::env::args_os(), &streams) {
-        Ok(command) => command,
+    let command_line = match CommandLine::read(std::env::args_os()) {
+        Ok(command_line) => command_line,
         Err(error) => error.exit(),
     };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -33,22 +30,5 @@ fn main() -> ExitCode {
             return Exit::Setup.into();
         }
     };
-    let exit = runtime.block_on(async {
-        match command {
-            Command::Collect(arguments) => commands::collect::run(&arguments, now).await,
-            Command::Forward(arguments) => commands::forward::run(&arguments, now).await,
-            Command::Check(arguments) => commands::check::run(&arguments, now).await,
-            Command::Status(arguments) => commands::status::run(&arguments, now),
-            Command::Coverage(arguments) => commands::coverage::run(&arguments, now),
-            Command::Verify(arguments) => commands::verify::run(&arguments, now),
-            Command::Reconcile(arguments) => commands::reconcile::run(&arguments, now).await,
-            Command::Sandbox(arguments) => commands::sandbox::run(&arguments, now).await,
-            Command::Demo(arguments) => commands::demo::run(&arguments, now).await,
-            Command::Init(arguments) => commands::init::run(&arguments, now).await,
-            Command::Report(arguments) => commands::report::run(&arguments, now),
-            Command::Completions(arguments) => commands::install::completions(&arguments),
-            Command::Man(arguments) => commands::install::man(&arguments),
-        }
-    });
-    exit.into()
+    runtime.block_on(command_line.run(now)).into()
 }

@@ -1,17 +1,16 @@
-//! The archives that `status`, `coverage` and `verify` read: from the settings, without tokens.
+//! The archives that `status`, `coverage`, `verify` and `report` read: from the settings, without tokens.
 
 use chrono::{DateTime, Utc};
 
-use crate::cli::Selection;
+use super::arguments::selection::Selection;
+use super::error::CommandError;
 use crate::config::{self, StreamPlace};
 use crate::env::Env;
 use crate::output::logging;
-use crate::output::print::print_error;
 use crate::output::progress::Progress;
-use crate::process::exit::Exit;
 use crate::source::SOURCES;
 
-/// What was chosen.
+/// The archives that were chosen.
 pub(super) struct Archives {
     /// The settings they come from.
     pub(super) env: Env,
@@ -21,19 +20,10 @@ pub(super) struct Archives {
 
 impl Archives {
     /// Finds the archives of the chosen streams, and starts the log on stderr.
-    ///
-    /// # Errors
-    /// How the program should end; why was said.
-    pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, Exit> {
-        let failed = |text: String| {
-            print_error(&text);
-            Exit::Setup
-        };
+    pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, CommandError> {
         let env = Env::load(selection.env_file.as_deref());
-        let streams = config::places(&env, SOURCES, &selection.streams)
-            .map_err(|errors| failed(format!("the settings cannot be used:\n{errors}")))?;
-        logging::start(selection.verbosity, None, &Progress::hidden(), clock)
-            .map_err(|error| failed(error.to_string()))?;
+        let streams = config::places(&env, SOURCES, &selection.streams)?;
+        logging::start(selection.verbosity, None, &Progress::hidden(), clock)?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }

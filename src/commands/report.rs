@@ -3,17 +3,30 @@
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream `stream` and `records`, how many its day files
 //! hold.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
+use clap::Args;
 use serde::Serialize;
 
 use super::archives::Archives;
-use super::print_json;
-use crate::cli::Report;
-use crate::fs::FileError;
-use crate::fs::replace;
-use crate::output::print::{print, print_error};
+use super::arguments::selection::Selection;
+use super::error::CommandError;
+use super::outcome::print_streams;
+use crate::fs::{FileError, replace};
+use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::report::{StreamReport, render};
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Write the page to this file; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
 
 /// The page names users: its owner and group can read it, as they can read the records.
 const FILE_MODE: u32 = 0o640;
@@ -34,27 +47,20 @@ struct Shown {
 }
 
 /// Writes the page.
-pub fn run(arguments: &Report, clock: fn() -> DateTime<Utc>) -> Exit {
+pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
-    let archives = match Archives::find(selection, clock) {
-        Ok(archives) => archives,
-        Err(exit) => return exit,
-    };
-    match write(arguments, &archives, clock()) {
-        Ok(streams) if selection.json => print_json(&streams, Exit::Complete),
-        Ok(streams) => {
-            let records: u64 = streams.iter().map(|stream| stream.records).sum();
-            print(&format!("{}: {records} records\n", arguments.html.display()));
-            Exit::Complete
-        }
-        Err(error) => {
-            print_error(&error.to_string());
-            Exit::Setup
-        }
+    let archives = Archives::find(selection, clock)?;
+    let streams = write(arguments, &archives, clock()).map_err(CommandError::setup)?;
+    if selection.json {
+        print_streams(&streams, Exit::Complete)?;
+    } else {
+        let records: u64 = streams.iter().map(|stream| stream.records).sum();
+        print(&format!("{}: {records} records\n", arguments.html.display()));
     }
+    Ok(Exit::Complete)
 }
 
-fn write(arguments: &Report, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, ReportError> {
+fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, ReportError> {
     let mut reports = Vec::with_capacity(archives.streams.len());
     for archive in &archives.streams {
         let report = StreamReport::read(archive.kind, archive.location.clone(), now);

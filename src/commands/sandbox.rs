@@ -1,24 +1,76 @@
 //! `trailkeeper sandbox`: a stand-in for the services, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use clap::Args;
 
-use crate::cli;
+use super::error::CommandError;
 use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use crate::env::Row;
-use crate::output::logging;
-use crate::output::print::{print, print_error};
+use crate::output::logging::{self, Verbosity};
+use crate::output::print::print;
 use crate::output::progress::Progress;
 use crate::process::exit::Exit;
 use crate::process::signals;
 use crate::sandbox::{Options, Sandbox};
 use crate::source::SOURCES;
 
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Listen on this address; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8360")]
+    pub(crate) listen: SocketAddr,
+
+    /// Begin with this many records in each stream
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(crate) records: u32,
+
+    /// Invent the records from this number; the same number gives the same records
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Hold every answer back for this many milliseconds
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) latency_ms: u64,
+
+    /// Pad records that are shorter to this many bytes of JSON
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) record_bytes: u32,
+
+    /// Compress answers for clients that take them so
+    #[arg(long)]
+    pub(crate) gzip: bool,
+
+    /// Let no new records appear as time goes by
+    #[arg(long)]
+    pub(crate) still: bool,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper sandbox                                 prints the variables to set
+  trailkeeper sandbox --listen 127.0.0.1:0 --records 100000 --seed 7";
+
 /// Serves until Ctrl-C or SIGTERM.
-pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit {
+pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let _ = logging::start(arguments.verbosity, None, &Progress::hidden(), clock);
+    let options = options(arguments, clock);
+    let sandbox = Sandbox::start(options).await.map_err(CommandError::setup)?;
+    // Whoever reads that it is there may end it at once.
+    let signal = signals::received();
+    print(&settings(&sandbox));
+    signal.await;
+    sandbox.stop().await;
+    Ok(Exit::Complete)
+}
+
+fn options(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Options {
     let options = Options::new(Arc::new(clock));
     let records = arguments.records as usize;
     let mut options = if arguments.still {
@@ -31,19 +83,7 @@ pub async fn run(arguments: &cli::Sandbox, clock: fn() -> DateTime<Utc>) -> Exit
     options.record_bytes = arguments.record_bytes as usize;
     options.gzip = arguments.gzip;
     options.listen = arguments.listen;
-    let sandbox = match Sandbox::start(options).await {
-        Ok(sandbox) => sandbox,
-        Err(error) => {
-            print_error(&error.to_string());
-            return Exit::Setup;
-        }
-    };
-    // Whoever reads that it is there may end it at once.
-    let signal = signals::received();
-    print(&settings(&sandbox));
-    signal.await;
-    sandbox.stop().await;
-    Exit::Complete
+    options
 }
 
 /// What to put into `.env`: everything that a collector needs but the folders.

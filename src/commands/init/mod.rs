@@ -1,23 +1,31 @@
 //! `trailkeeper init`: asks for the settings on a terminal, writes `.env`, and checks it.
 
+mod questions;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use clap::Args;
 use zeroize::Zeroizing;
 
+use super::arguments::selection::Selection;
 use super::check;
-use crate::cli::{Check, Init, Selection};
+use super::error::CommandError;
 use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use crate::env::Row;
-pub mod questions;
-
-use crate::output::print::print_error;
 use crate::output::terminal::Terminal;
 use crate::process::exit::Exit;
 use crate::source::{Kind, SOURCES};
 use questions::{Answers, QUESTIONS, Question};
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Write the settings to this file, which must not be there yet
+    #[arg(long, value_name = "PATH", default_value = ".env")]
+    pub(crate) env_file: PathBuf,
+}
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -35,18 +43,15 @@ enum InitError {
 }
 
 /// Asks, writes, checks; the exit is that of `check`.
-pub async fn run(arguments: &Init, clock: fn() -> DateTime<Utc>) -> Exit {
-    if let Err(error) = write(&arguments.env_file) {
-        print_error(&error.to_string());
-        return Exit::Setup;
-    }
+pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    write(&arguments.env_file).map_err(CommandError::setup)?;
     let selection = Selection {
         env_file: Some(arguments.env_file.clone()),
         ..Selection::default()
     };
-    let arguments = Check {
+    let arguments = check::Arguments {
         selection,
-        ..Check::default()
+        ..check::Arguments::default()
     };
     check::run(&arguments, clock).await
 }

@@ -10,17 +10,17 @@ use crate::source::{
 
 /// A setting without which some stream cannot be collected, or that people often have to change.
 #[derive(Clone, Copy, Debug)]
-pub struct Question {
+pub(super) struct Question {
     /// Its row; an empty answer means the default, and where there is none there has to be an answer.
-    pub row: &'static dyn Row,
+    pub(super) row: &'static dyn Row,
     /// What is asked.
-    pub text: &'static str,
+    pub(super) text: &'static str,
     /// Where the answer is to be found, for the question and the file.
-    pub help: &'static str,
+    pub(super) help: &'static str,
 }
 
 /// Every question, in the order in which they are asked. A stream is asked those whose variable it reads.
-pub const QUESTIONS: &[Question] = &[
+pub(super) const QUESTIONS: &[Question] = &[
     Question {
         row: &OAUTH_TOKEN_ARG,
         text: "OAuth token of an administrator",
@@ -60,36 +60,33 @@ pub const QUESTIONS: &[Question] = &[
 
 /// A setting with its value, which may be a secret.
 #[derive(Clone)]
-pub struct Setting {
+pub(super) struct Setting {
     /// The variable.
-    pub variable: String,
+    pub(super) variable: String,
     /// Its value.
-    pub value: Zeroizing<String>,
+    pub(super) value: Zeroizing<String>,
 }
 
 /// The answers so far, in the order in which they stand in the file.
 #[derive(Clone, Default)]
-pub struct Answers {
+pub(super) struct Answers {
     settings: Vec<Setting>,
     comments: Vec<(usize, String)>,
 }
 
 impl Question {
     /// Whether a stream needs the answer.
-    #[must_use]
-    pub fn is_for(&self, kind: &Kind) -> bool {
+    pub(super) fn is_for(&self, kind: &Kind) -> bool {
         kind.rows().any(|row| row.name() == self.row.name())
     }
 
     /// Whether the answer is a secret, which is not shown.
-    #[must_use]
-    pub fn is_secret(&self) -> bool {
+    pub(super) fn is_secret(&self) -> bool {
         self.row.file().is_some()
     }
 
     /// What an empty answer means; `None` where there has to be one.
-    #[must_use]
-    pub fn default(&self) -> Option<&'static str> {
+    pub(super) fn default(&self) -> Option<&'static str> {
         match self.row.variable().default {
             DefaultValue::Text(text) => Some(text),
             DefaultValue::None | DefaultValue::OfStream(_) => None,
@@ -99,13 +96,12 @@ impl Question {
 
 impl Answers {
     /// Whether a variable has a value already: streams of one service share their credentials.
-    #[must_use]
-    pub fn has(&self, variable: &str) -> bool {
+    pub(super) fn has(&self, variable: &str) -> bool {
         self.settings.iter().any(|setting| setting.variable == variable)
     }
 
     /// Adds a setting.
-    pub fn set(&mut self, variable: impl Into<String>, value: Zeroizing<String>) {
+    pub(super) fn set(&mut self, variable: impl Into<String>, value: Zeroizing<String>) {
         self.settings.push(Setting {
             variable: variable.into(),
             value,
@@ -113,31 +109,28 @@ impl Answers {
     }
 
     /// Adds a comment before the setting that comes next.
-    pub fn comment(&mut self, text: &str) {
+    pub(super) fn comment(&mut self, text: &str) {
         self.comments.push((self.settings.len(), text.to_owned()));
     }
 
-    /// Takes back everything that was added since there were so many settings.
-    pub fn take_back(&mut self, settings: usize) {
+    /// Takes back what was added since there were this many settings.
+    pub(super) fn take_back(&mut self, settings: usize) {
         self.settings.truncate(settings);
         self.comments.retain(|(before, _)| *before < settings);
     }
 
     /// How many settings there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.settings.len()
     }
 
     /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.settings.is_empty()
     }
 
     /// What is wrong with the answers, as the source of this stream sees them.
-    #[must_use]
-    pub fn errors(&self, kind: &Kind) -> ConfigErrors {
+    pub(super) fn errors(&self, kind: &Kind) -> ConfigErrors {
         let pairs = self
             .settings
             .iter()
@@ -149,8 +142,7 @@ impl Answers {
     }
 
     /// The text of the file.
-    #[must_use]
-    pub fn env_text(&self) -> Zeroizing<String> {
+    pub(super) fn env_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(4096));
         text.push_str(
             "# Settings of trailkeeper, made by `trailkeeper init`. .env.example explains all there are.\n\

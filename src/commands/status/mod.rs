@@ -1,4 +1,4 @@
-//! `trailkeeper status`: how the streams stand, from the archive alone. Nothing is asked of anybody, and no token needed.
+//! `trailkeeper status`: how the streams stand, from the archive alone. No service is asked, and no token is needed.
 //!
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream
 //!
@@ -21,45 +21,65 @@
 //!
 //! Lines are counted once for each day file; the counts are kept beside it where the state folder can be written to.
 
+mod stream_status;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use clap::Args;
 
 use super::archives::Archives;
-use super::print_json;
-use crate::cli;
+use super::arguments::age::Age;
+use super::arguments::selection::Selection;
+use super::error::CommandError;
+use super::outcome::print_streams;
 use crate::forward::Lag;
 use crate::fs::FileError;
-pub mod stream_status;
-
-use crate::output::print::{print, print_error};
+use crate::output::print::print;
 use crate::output::table::{Cell, Colour, Table, age, left, right, size, to_the_second};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
 use stream_status::{DayRecords, State, StreamStatus};
 
-/// Shows how the chosen streams stand.
-pub fn run(arguments: &cli::Status, clock: fn() -> DateTime<Utc>) -> Exit {
-    let selection = &arguments.selection;
-    let archives = match Archives::find(selection, clock) {
-        Ok(archives) => archives,
-        Err(exit) => return exit,
-    };
-    let streams = match read(&archives, arguments, clock()) {
-        Ok(streams) => streams,
-        Err(error) => {
-            print_error(&error.to_string());
-            return Exit::Setup;
-        }
-    };
-    let is_alarm = arguments.max_age.is_some() && streams.iter().any(StreamStatus::is_alarming);
-    let exit = if is_alarm { Exit::StreamFailed } else { Exit::Complete };
-    if selection.json {
-        return print_json(&streams, exit);
-    }
-    print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())));
-    exit
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Exit with 3 where the last record is older than this (90s, 15m, 36h, 7d, 2w), or the last run failed
+    #[arg(long, value_name = "AGE")]
+    pub(crate) max_age: Option<Age>,
+
+    #[command(flatten)]
+    pub(crate) selection: Selection,
 }
 
-fn read(archives: &Archives, arguments: &cli::Status, now: DateTime<Utc>) -> Result<Vec<StreamStatus>, FileError> {
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper status
+  trailkeeper status --max-age 2h -q                  as a check of Nagios or systemd: exits with 3 when it is late
+  trailkeeper status --stream tfc --json
+
+Only the folders of the streams have to be set; no token is needed, and nobody is asked.";
+
+/// Shows how the chosen streams stand.
+pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let selection = &arguments.selection;
+    let archives = Archives::find(selection, clock)?;
+    let streams = read(&archives, arguments, clock())?;
+    let exit = exit(arguments, &streams);
+    if selection.json {
+        print_streams(&streams, exit)?;
+    } else {
+        print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())));
+    }
+    Ok(exit)
+}
+
+fn exit(arguments: &Arguments, streams: &[StreamStatus]) -> Exit {
+    if arguments.max_age.is_some() && streams.iter().any(StreamStatus::is_alarming) {
+        Exit::StreamFailed
+    } else {
+        Exit::Complete
+    }
+}
+
+fn read(archives: &Archives, arguments: &Arguments, now: DateTime<Utc>) -> Result<Vec<StreamStatus>, FileError> {
     let max_age = arguments.max_age.map(|age| age.0);
     let streams = archives.streams.iter();
     streams
@@ -68,7 +88,14 @@ fn read(archives: &Archives, arguments: &cli::Status, now: DateTime<Utc>) -> Res
 }
 
 fn text(streams: &[StreamStatus], with_colours: bool) -> String {
-    let mut how_new = Table::new([
+    let (newness, day_files) = (newness(streams, with_colours), day_files(streams));
+    let (forwarders, notes) = (forwarders(streams, with_colours), notes(streams));
+    format!("{newness}\n{day_files}{forwarders}{notes}")
+}
+
+/// How new the records are.
+fn newness(streams: &[StreamStatus], with_colours: bool) -> Table<8> {
+    let mut table = Table::new([
         left("STREAM"),
         left("STATE"),
         left("LAST RECORD"),
@@ -79,7 +106,12 @@ fn text(streams: &[StreamStatus], with_colours: bool) -> String {
         right("REJECTED"),
     ])
     .with_colours(with_colours);
-    let mut files = Table::new([
+    streams.iter().for_each(|stream| table.row(newness_row(stream)));
+    table
+}
+
+fn day_files(streams: &[StreamStatus]) -> Table<8> {
+    let mut table = Table::new([
         left("STREAM"),
         left("FROM"),
         left("TO"),
@@ -89,24 +121,24 @@ fn text(streams: &[StreamStatus], with_colours: bool) -> String {
         right("SIZE"),
         left("LAST 30 DAYS"),
     ]);
+    streams.iter().for_each(|stream| table.row(day_files_row(stream)));
+    table
+}
+
+/// The problems of each stream, and the run that is under way.
+fn notes(streams: &[StreamStatus]) -> String {
     let mut notes = String::new();
     for stream in streams {
-        how_new.row(newness(stream));
-        files.row(day_files(stream));
-        stream
-            .problems
-            .iter()
-            .for_each(|problem| notes.push_str(&format!("{}: {problem}\n", stream.stream)));
+        let name = stream.stream;
+        for problem in &stream.problems {
+            notes.push_str(&format!("{name}: {problem}\n"));
+        }
         if let Some(run) = stream.running {
-            notes.push_str(&format!(
-                "{}: a run is under way since {} (process {})\n",
-                stream.stream,
-                to_the_second(run.since),
-                run.pid
-            ));
+            let (since, pid) = (to_the_second(run.since), run.pid);
+            notes.push_str(&format!("{name}: a run is under way since {since} (process {pid})\n"));
         }
     }
-    format!("{how_new}\n{files}{}{notes}", forwarders(streams, with_colours))
+    notes
 }
 
 /// How far the streams are forwarded; empty where none ever was.
@@ -152,7 +184,7 @@ fn forwarder(stream: &'static str, lag: &Lag) -> [Cell; 5] {
     ]
 }
 
-fn newness(stream: &StreamStatus) -> [Cell; 8] {
+fn newness_row(stream: &StreamStatus) -> [Cell; 8] {
     let time = |time: Option<DateTime<Utc>>| Cell::from(time.map_or_else(|| "none".to_owned(), to_the_second));
     let age = stream.age_seconds.map(|seconds| age(TimeDelta::seconds(seconds)));
     [
@@ -176,7 +208,7 @@ fn state(state: State) -> Cell {
     }
 }
 
-fn day_files(stream: &StreamStatus) -> [String; 8] {
+fn day_files_row(stream: &StreamStatus) -> [String; 8] {
     let day = |day: Option<NaiveDate>| day.map_or_else(|| "none".to_owned(), |day| day.to_string());
     [
         stream.stream.to_owned(),
@@ -235,7 +267,7 @@ mod tests {
     fn both_tables_fit_a_hundred_columns() {
         let time = Some("2026-11-20T12:00:00Z".parse().unwrap());
         let day: NaiveDate = "2026-11-20".parse().unwrap();
-        let amount = crate::commands::status::stream_status::Amount {
+        let amount = stream_status::Amount {
             today: 9_999_999,
             all: 999_999_999,
         };

@@ -15,37 +15,36 @@ use crate::output::table::rfc3339;
 use crate::source::Kind;
 
 /// How many days a bar shows.
-pub const DAYS_SHOWN: u64 = 30;
+pub(super) const DAYS_SHOWN: u64 = 30;
 
-/// How a stream stands. The fields are those of `trailkeeper status --json`; [`crate::commands::status`] says more.
+/// How a stream stands. The fields are those of `trailkeeper status --json`; [`super`] says more.
 #[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "documented once, with the command")]
-pub struct StreamStatus {
-    pub stream: &'static str,
-    pub folder: PathBuf,
-    pub state: State,
-    pub problems: Vec<String>,
-    pub last_record: Option<DateTime<Utc>>,
-    pub age_seconds: Option<i64>,
-    pub last_complete: Option<DateTime<Utc>>,
-    pub last_run: Option<LastRun>,
-    pub running: Option<Running>,
-    pub records: Amount,
-    pub bytes: Amount,
-    pub first_day: Option<NaiveDate>,
-    pub last_day: Option<NaiveDate>,
-    pub files: u64,
-    pub days_without_records: Vec<NaiveDate>,
-    pub rejected: u64,
-    pub repaired: u64,
-    pub days: Vec<DayRecords>,
-    pub forwarders: Vec<Lag>,
+pub(super) struct StreamStatus {
+    pub(super) stream: &'static str,
+    pub(super) folder: PathBuf,
+    pub(super) state: State,
+    pub(super) problems: Vec<String>,
+    pub(super) last_record: Option<DateTime<Utc>>,
+    pub(super) age_seconds: Option<i64>,
+    pub(super) last_complete: Option<DateTime<Utc>>,
+    pub(super) last_run: Option<LastRun>,
+    pub(super) running: Option<Running>,
+    pub(super) records: Amount,
+    pub(super) bytes: Amount,
+    pub(super) first_day: Option<NaiveDate>,
+    pub(super) last_day: Option<NaiveDate>,
+    pub(super) files: u64,
+    pub(super) days_without_records: Vec<NaiveDate>,
+    pub(super) rejected: u64,
+    pub(super) repaired: u64,
+    pub(super) days: Vec<DayRecords>,
+    pub(super) forwarders: Vec<Lag>,
 }
 
 /// What is to be said of a stream in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub(super) enum State {
     /// Its last run ended well.
     Ok,
     /// No run has kept a journal yet.
@@ -58,46 +57,45 @@ pub enum State {
 
 /// A number for the day that it is, in UTC, and for all days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Amount {
+pub(super) struct Amount {
     /// Of today.
-    pub today: u64,
+    pub(super) today: u64,
     /// In all.
-    pub all: u64,
+    pub(super) all: u64,
 }
 
 /// The records of one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct DayRecords {
+pub(super) struct DayRecords {
     /// The UTC day.
-    pub date: NaiveDate,
+    pub(super) date: NaiveDate,
     /// How many it has.
-    pub records: u64,
+    pub(super) records: u64,
 }
 
 /// What the last run said; the fields are those of the journal.
 #[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "documented once, with the journal")]
-pub struct LastRun {
-    pub at: DateTime<Utc>,
-    pub seconds: f64,
-    pub end: End,
-    pub from: Option<DateTime<Utc>>,
-    pub to: Option<DateTime<Utc>>,
-    pub error: Option<String>,
-    pub requests: u64,
-    pub received: u64,
-    pub duplicates: u64,
-    pub appended: u64,
-    pub rejected: u64,
+pub(super) struct LastRun {
+    pub(super) at: DateTime<Utc>,
+    pub(super) seconds: f64,
+    pub(super) end: End,
+    pub(super) from: Option<DateTime<Utc>>,
+    pub(super) to: Option<DateTime<Utc>>,
+    pub(super) error: Option<String>,
+    pub(super) requests: u64,
+    pub(super) received: u64,
+    pub(super) duplicates: u64,
+    pub(super) appended: u64,
+    pub(super) rejected: u64,
 }
 
 /// A run that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Running {
+pub(super) struct Running {
     /// Its process.
-    pub pid: u32,
+    pub(super) pid: u32,
     /// When it began.
-    pub since: DateTime<Utc>,
+    pub(super) since: DateTime<Utc>,
 }
 
 impl StreamStatus {
@@ -105,7 +103,7 @@ impl StreamStatus {
     ///
     /// # Errors
     /// If the folder, a day file or a state file cannot be read.
-    pub fn read(
+    pub(super) fn read(
         kind: &'static Kind,
         location: &Location,
         max_age: Option<TimeDelta>,
@@ -144,8 +142,7 @@ impl StreamStatus {
     }
 
     /// Whether an alarm is due: it is late, or its last run did not end well.
-    #[must_use]
-    pub fn is_alarming(&self) -> bool {
+    pub(super) fn is_alarming(&self) -> bool {
         matches!(self.state, State::Late | State::Failed)
     }
 }

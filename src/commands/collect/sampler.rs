@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::session::Session;
+use super::Arguments;
 use crate::archive::Location;
-use crate::cli::Collect;
+use crate::commands::session::Session;
 use crate::forward::lag::{Lag, lags};
 use crate::metrics::Metrics;
 use crate::output::progress::Progress;
@@ -17,10 +17,10 @@ use crate::source::Kind;
 /// How often the figures are taken.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// To take them costs at most one part in so many of the time: the lines of a long queue are counted each time.
+/// Taking them costs at most one part in this many of the time, as the lines of a long queue are counted each time.
 const SHARE: u32 = 20;
 
-/// Takes figures every few seconds, if anybody looks at them.
+/// Takes figures every few seconds, if somebody looks at them.
 pub(super) struct Sampler {
     /// `None` where nobody looks.
     archives: Option<Vec<Forwarded>>,
@@ -45,8 +45,7 @@ pub(super) struct Sample {
 
 impl Sampler {
     /// The sampler of a session, which is idle unless the arguments say where the figures go.
-    pub(super) fn new(arguments: &Collect, session: &Session, clock: fn() -> DateTime<Utc>) -> Self {
-        let is_seen = arguments.follow.metrics_file.is_some() || arguments.follow.metrics_listen.is_some();
+    pub(super) fn new(arguments: &Arguments, session: &Session, clock: fn() -> DateTime<Utc>) -> Self {
         let sinks: Vec<_> = session.targets.list.iter().map(|target| target.name()).collect();
         let archives = session.config.streams.iter().map(|settings| Forwarded {
             kind: settings.kind,
@@ -54,14 +53,14 @@ impl Sampler {
             sinks: sinks.clone(),
         });
         Self {
-            archives: is_seen.then(|| archives.collect()),
+            archives: arguments.has_metrics().then(|| archives.collect()),
             progress: session.progress.clone(),
             clock,
             next: Instant::now(),
         }
     }
 
-    /// Waits for the next sample; where that is broken off, the next wait is as much shorter.
+    /// Waits for the next sample. A wait that is broken off shortens the next one.
     pub(super) async fn sample(&mut self) -> Sample {
         let Some(archives) = self.archives.clone() else {
             return std::future::pending().await;

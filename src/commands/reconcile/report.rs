@@ -1,64 +1,19 @@
-//! `trailkeeper reconcile`: asks once more for what was asked for before, adds what arrived late, and says how late.
+//! What reconciling found, as JSON and as text for people.
 
 use std::fmt::{self, Write};
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::session::{self, SessionOptions};
-use crate::cli::{CollectForward, Reconcile};
-use crate::output::print::{print, print_error};
-use crate::process::exit::Exit;
-use crate::run::RunOptions;
 use crate::run::lateness::{Class, Lateness, Needed, minutes};
 use crate::run::summary::{Status, StreamSummary, Summary};
-use crate::window::{Range, bound};
+use crate::window::bound;
 
 /// How wide a bar of the histogram is at most, in characters.
 const BAR: u64 = 28;
 
-/// Reconciles once.
-pub async fn run(arguments: &Reconcile, clock: fn() -> DateTime<Utc>) -> Exit {
-    let now = clock();
-    let since = arguments.since.map(|time| time.resolve(now));
-    if since.is_some_and(|since| since >= now) {
-        print_error("--since must be before now");
-        return Exit::Usage;
-    }
-    let options = SessionOptions {
-        env_file: arguments.env_file.as_deref(),
-        streams: &arguments.streams,
-        verbosity: arguments.verbosity,
-        run_options: RunOptions {
-            now,
-            range: Range { since, until: None },
-            dry_run: arguments.dry_run,
-            reconcile: true,
-        },
-        forward: CollectForward::default(),
-    };
-    match session::carry_out(options, clock).await {
-        Ok(summary) => finish(&summary, arguments.json),
-        Err(exit) => exit,
-    }
-}
-
-fn finish(summary: &Summary, as_json: bool) -> Exit {
-    let report = Report::of(summary);
-    match (as_json, serde_json::to_string(&report)) {
-        (false, _) => print(&report.to_string()),
-        (true, Ok(json)) => print(&format!("{json}\n")),
-        (true, Err(error)) => {
-            print_error(&format!("the report cannot be written: {error}"));
-            return Exit::StreamFailed;
-        }
-    }
-    summary.exit()
-}
-
 /// What reconciling found.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+pub(super) struct Report<'a> {
     streams: Vec<StreamReport<'a>>,
     exit_code: u8,
 }
@@ -92,7 +47,7 @@ struct Bounds {
 }
 
 impl<'a> Report<'a> {
-    fn of(summary: &'a Summary) -> Self {
+    pub(super) fn of(summary: &'a Summary) -> Self {
         Self {
             streams: summary.streams().iter().map(StreamReport::of).collect(),
             exit_code: summary.exit() as u8,

@@ -1,59 +1,21 @@
-//! `trailkeeper coverage`: for which time the services were asked for everything, and the gaps.
-//!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream
-//!
-//! - `stream`; `retention_days` and whether the service documents them, `retention_is_documented`;
-//! - `covered`: `[{"from","to"}]`, the spans for which everything was asked, oldest first;
-//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","reaches_now"}]`, what lies between and after them: from
-//!   `going_at` on the service forgets it, at `gone_at` it has forgotten all of it. One that `reaches_now` is what the
-//!   next run asks for anyway;
-//! - `first_day`: the day of the oldest day file. What lies between it and the first covered span is not known;
-//! - `last_complete`: when the last run began that ended well.
-//!
-//! The journal that this is read from is documented in [`crate::coverage`].
+//! What was asked for of a stream and what was not, from its journal, as JSON and as a table.
 
 use std::fmt::Write;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::archives::Archives;
-use super::print_json;
-use crate::cli;
 use crate::config::StreamPlace;
 use crate::coverage::{self, Covered, Gap, Journal};
 use crate::fs::FileError;
-use crate::output::print::{print, print_error};
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
-use crate::process::exit::Exit;
 
 /// Time up to now that is no longer than this is the usual pause between two runs.
 const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
 
-/// Shows the coverage of the chosen streams.
-pub fn run(arguments: &cli::Coverage, clock: fn() -> DateTime<Utc>) -> Exit {
-    let selection = &arguments.selection;
-    let archives = match Archives::find(selection, clock) {
-        Ok(archives) => archives,
-        Err(exit) => return exit,
-    };
-    let now = clock();
-    let streams: Result<Vec<_>, _> = archives.streams.iter().map(|stream| read(stream, now)).collect();
-    match streams {
-        Ok(streams) if selection.json => print_json(&streams, Exit::Complete),
-        Ok(streams) => {
-            print(&text(&streams, now));
-            Exit::Complete
-        }
-        Err(error) => {
-            print_error(&error.to_string());
-            Exit::Setup
-        }
-    }
-}
-
+/// What was asked for of a stream. The fields are those of `trailkeeper coverage --json`; [`super`] says more.
 #[derive(Debug, Serialize)]
-struct StreamCoverage {
+pub(super) struct StreamCoverage {
     stream: &'static str,
     retention_days: u32,
     retention_is_documented: bool,
@@ -70,28 +32,8 @@ struct ShownGap {
     reaches_now: bool,
 }
 
-fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<StreamCoverage, FileError> {
-    let retention = stream.kind.retention;
-    let newest = Journal::of(&stream.location).newest()?;
-    let (covered, last_complete) = newest.map_or_else(Default::default, |entry| (entry.covered, entry.last_complete));
-    let gaps = coverage::gaps(&covered, retention, now)
-        .into_iter()
-        .map(|gap| ShownGap {
-            gap,
-            reaches_now: gap.to == now,
-        });
-    Ok(StreamCoverage {
-        stream: stream.kind.name,
-        retention_days: retention.days,
-        retention_is_documented: retention.is_documented,
-        gaps: gaps.collect(),
-        covered,
-        first_day: stream.location.day_files()?.first().map(|file| file.date),
-        last_complete,
-    })
-}
-
-fn text(streams: &[StreamCoverage], now: DateTime<Utc>) -> String {
+/// The table, and below it the gaps.
+pub(super) fn text(streams: &[StreamCoverage], now: DateTime<Utc>) -> String {
     let mut table = Table::new([
         left("STREAM"),
         left("ASKED FROM"),
@@ -112,6 +54,29 @@ fn text(streams: &[StreamCoverage], now: DateTime<Utc>) -> String {
 }
 
 impl StreamCoverage {
+    /// Reads what was asked for of a stream, when it is `now`.
+    pub(super) fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<Self, FileError> {
+        let retention = stream.kind.retention;
+        let newest = Journal::of(&stream.location).newest()?;
+        let (covered, last_complete) =
+            newest.map_or_else(Default::default, |entry| (entry.covered, entry.last_complete));
+        let gaps = coverage::gaps(&covered, retention, now)
+            .into_iter()
+            .map(|gap| ShownGap {
+                gap,
+                reaches_now: gap.to == now,
+            });
+        Ok(Self {
+            stream: stream.kind.name,
+            retention_days: retention.days,
+            retention_is_documented: retention.is_documented,
+            gaps: gaps.collect(),
+            covered,
+            first_day: stream.location.day_files()?.first().map(|file| file.date),
+            last_complete,
+        })
+    }
+
     fn row(&self, now: DateTime<Utc>) -> [String; 6] {
         let (first, last) = (self.covered.spans().first(), self.covered.spans().last());
         let time = |time: Option<DateTime<Utc>>| time.map_or_else(|| "none".to_owned(), to_the_second);

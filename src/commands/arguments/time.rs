@@ -1,26 +1,27 @@
-//! A point in time as people type it: absolute, or so long ago.
+//! A point in time as people type it: absolute, or by its age.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
-/// A time, a date, or an age.
+use super::age::Age;
+
+/// One of these:
 ///
-/// Understood are RFC 3339 (`2025-06-09T10:00:00+03:00`), a time without an offset, which is UTC (`2025-06-09T10:00`,
-/// `2025-06-09 10:00:00.5`), a date, which is its midnight in UTC (`2025-06-09`), and an age (`90s`, `15m`, `36h`, `7d`,
-/// `2w`).
+/// - RFC 3339: `2025-06-09T10:00:00+03:00`;
+/// - the same without an offset, which is UTC, or without seconds: `2025-06-09 10:00:00.5`, `2025-06-09T10:00`;
+/// - a date, which is its midnight in UTC: `2025-06-09`;
+/// - an age: `90s`, `15m`, `36h`, `7d`, `2w`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeArg {
-    /// This time.
+pub(crate) enum TimeArg {
     At(DateTime<Utc>),
-    /// This long before the run began.
+    /// This long before now.
     Ago(TimeDelta),
 }
 
 impl TimeArg {
-    /// The time that is meant when it is `now`.
-    #[must_use]
-    pub fn resolve(self, now: DateTime<Utc>) -> DateTime<Utc> {
+    /// What is meant when it is `now`.
+    pub(crate) fn resolve(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             TimeArg::At(time) => time,
             TimeArg::Ago(age) => now.checked_sub_signed(age).unwrap_or(DateTime::<Utc>::MIN_UTC),
@@ -28,45 +29,23 @@ impl TimeArg {
     }
 }
 
-/// The text is none of the forms of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a time (2025-06-09T10:00:00Z), a date (2025-06-09) or an age (90s, 15m, 36h, 7d, 2w)")]
-pub struct TimeError;
+pub(crate) struct TimeError;
 
 impl FromStr for TimeArg {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        if let Some(age) = age(text) {
+        if let Ok(Age(age)) = text.parse() {
             return Ok(TimeArg::Ago(age));
         }
-        // chrono also takes numbers with fewer digits, with signs and after spaces; nobody means a time by those.
+        // chrono also takes numbers with fewer digits, with signs and after spaces; nobody means a time by them.
         if !has_shape(text) {
             return Err(TimeError);
         }
         absolute(text).map(TimeArg::At).ok_or(TimeError)
     }
-}
-
-/// The longest age: whoever asks for more than a century mistyped it.
-const LONGEST_AGE: TimeDelta = TimeDelta::days(36_525);
-
-/// A whole number with one unit.
-pub(super) fn age(text: &str) -> Option<TimeDelta> {
-    let seconds: i64 = match text.as_bytes().last()? {
-        b's' => 1,
-        b'm' => 60,
-        b'h' => 3_600,
-        b'd' => 86_400,
-        b'w' => 604_800,
-        _ => return None,
-    };
-    let digits = &text[..text.len() - 1];
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: i64 = digits.parse().ok()?;
-    TimeDelta::try_seconds(number.checked_mul(seconds)?).filter(|age| *age <= LONGEST_AGE)
 }
 
 /// `YYYY-MM-DD`, alone or followed by `T` or a space and `HH:MM…`.

@@ -1,0 +1,10 @@
+//! What the arguments of several commands have in common.
+
+pub(crate) mod age;
+pub(crate) mod interval;
+pub(crate) mod range;
+pub(crate) mod selection;
+pub(crate) mod sinks;
+pub(crate) mod start;
+pub(crate) mod stream_name;
+pub(crate) mod time;

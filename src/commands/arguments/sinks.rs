@@ -1,0 +1,21 @@
+//! The sinks that new lines are forwarded to while collecting.
+
+use clap::{ArgGroup, Args};
+
+use super::start::StartArg;
+
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[command(group = ArgGroup::new("forward sinks").multiple(true))]
+pub(crate) struct Sinks {
+    /// Forward new lines to Kafka while collecting; see `trailkeeper forward --help`
+    #[arg(long = "forward-kafka", group = "forward sinks")]
+    pub(crate) kafka: bool,
+
+    /// Forward new lines to an HTTP listener while collecting
+    #[arg(long = "forward-http", group = "forward sinks")]
+    pub(crate) http: bool,
+
+    /// Where a stream begins that was never forwarded: `start`, or a time [default: what comes from now on]
+    #[arg(long = "forward-from", value_name = "start|TIME", requires = "forward sinks")]
+    pub(crate) from: Option<StartArg>,
+}

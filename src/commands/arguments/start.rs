@@ -1,0 +1,41 @@
+//! Where forwarding begins, as people type it.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+
+use super::time::{TimeArg, TimeError};
+use crate::forward::StartPosition;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartArg {
+    /// With the first line of the archive.
+    Start,
+    /// With the first line of this time or later.
+    Time(TimeArg),
+}
+
+impl FromStr for StartArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "start" {
+            return Ok(StartArg::Start);
+        }
+        text.parse().map(StartArg::Time).map_err(|error: TimeError| {
+            let forms = error.to_string();
+            format!("expected `start`, or else {}", forms.trim_start_matches("expected "))
+        })
+    }
+}
+
+impl StartArg {
+    /// What is meant when it is `now`.
+    pub(crate) fn resolve(this: Option<Self>, now: DateTime<Utc>) -> StartPosition {
+        match this {
+            None => StartPosition::End,
+            Some(StartArg::Start) => StartPosition::Start,
+            Some(StartArg::Time(time)) => StartPosition::Time(time.resolve(now)),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! How one stream would fare: its folder, its archive, its service and the clock.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::State;
+use crate::archive::Archive;
+use crate::config::StreamSettings;
+use crate::env::ConfigErrors;
+use crate::fetch::Fetcher;
+use crate::http::Http;
+use crate::http::retry::RetryPolicy;
+use crate::output::table::{Cell, to_the_second};
+use crate::source::Kind;
+use crate::window::Window;
+
+/// How far back one record is asked for. It matters little: a service answers with the newest one, or with none.
+const REACH: TimeDelta = TimeDelta::days(1);
+
+/// A `Date` has whole seconds, and an answer takes its time: less than this is no skew.
+const UNSURE: TimeDelta = TimeDelta::seconds(5);
+
+/// The fields are those of `trailkeeper check --json`; [`super`] says more.
+#[derive(Debug, Serialize)]
+pub(super) struct StreamCheck {
+    pub(super) stream: &'static str,
+    pub(super) state: State,
+    pub(super) problems: Vec<String>,
+    pub(super) notice: Option<&'static str>,
+    folder: Option<PathBuf>,
+    newest_file: Option<String>,
+    last_record: Option<DateTime<Utc>>,
+    address: Option<String>,
+    records: Option<usize>,
+    newest_record: Option<DateTime<Utc>>,
+    milliseconds: Option<u64>,
+    clock_skew_seconds: Option<i64>,
+}
+
+impl StreamCheck {
+    /// Checks a stream: its settings, its archive, its service and the clock.
+    pub(super) async fn run(
+        kind: &'static Kind,
+        settings: Result<StreamSettings, ConfigErrors>,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Self {
+        let mut check = Self::new(kind);
+        match settings {
+            Ok(settings) => {
+                check.folder = Some(settings.location.folder().to_owned());
+                check.notice = settings.source.notice();
+                check.archive(&settings, clock());
+                check.service(&settings, clock).await;
+            }
+            Err(errors) => check.problems.extend(errors.iter().map(ToString::to_string)),
+        }
+        check.state = State::of(check.problems.is_empty());
+        check
+    }
+
+    fn new(kind: &'static Kind) -> Self {
+        Self {
+            stream: kind.name,
+            state: State::Ok,
+            problems: Vec::new(),
+            notice: None,
+            folder: None,
+            newest_file: None,
+            last_record: None,
+            address: None,
+            records: None,
+            newest_record: None,
+            milliseconds: None,
+            clock_skew_seconds: None,
+        }
+    }
+
+    /// The newest day file and the last record. That the folder can be written to, the settings have shown.
+    fn archive(&mut self, settings: &StreamSettings, now: DateTime<Utc>) {
+        let location = &settings.location;
+        match location.day_files() {
+            Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
+            Err(error) => return self.problems.push(error.to_string()),
+        }
+        match Archive::dry_run(location.clone(), settings.kind.shape).recover(now) {
+            Ok(last) => self.last_record = last,
+            Err(error) => self.problems.push(error.to_string()),
+        }
+    }
+
+    /// One request for one record, and the clock by its answer.
+    async fn service(&mut self, settings: &StreamSettings, clock: fn() -> DateTime<Utc>) {
+        self.address = Some(settings.source.address().to_string());
+        let http = match Http::new() {
+            Ok(http) => http.with_timeout(settings.limits.request_timeout),
+            Err(error) => return self.problems.push(error.to_string()),
+        };
+        // What works at the second attempt only is worth knowing here.
+        let policy = RetryPolicy {
+            max_retries: 0,
+            delay: settings.limits.retry_delay,
+        };
+        let fetcher = Fetcher::new(settings.source.clone(), http, policy);
+        let (before, started) = (clock(), Instant::now());
+        let probe = fetcher.probe(Window::new(before - REACH, before)).await;
+        self.milliseconds = Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        match probe {
+            Ok(probe) => {
+                self.records = Some(probe.records);
+                self.newest_record = probe.newest;
+            }
+            Err(error) => self.problems.push(error.to_string()),
+        }
+        if let Some(server) = fetcher.server_time() {
+            let skew = skew(before, clock(), server);
+            self.clock_skew_seconds = Some(skew.num_seconds());
+            self.problems.extend(skew_problem(skew, settings.limits.overlap));
+        }
+    }
+
+    pub(super) fn row(&self) -> [Cell; 6] {
+        let newest = match (self.records, self.newest_record) {
+            (Some(_), Some(newest)) => to_the_second(newest),
+            (Some(_), None) => "none in a day".to_owned(),
+            (None, _) => "no answer".to_owned(),
+        };
+        let answer = self.milliseconds.filter(|_| self.records.is_some());
+        [
+            self.stream.into(),
+            self.state.cell(),
+            self.last_record.map_or_else(|| "none".to_owned(), to_the_second).into(),
+            newest.into(),
+            answer
+                .map(|milliseconds| format!("{milliseconds}ms"))
+                .unwrap_or_default()
+                .into(),
+            self.clock_skew_seconds
+                .map(|seconds| format!("{seconds:+}s"))
+                .unwrap_or_default()
+                .into(),
+        ]
+    }
+}
+
+/// How much this clock is ahead of a server that answered between these two times; nothing where the difference may as
+/// well be the answer's way and the missing fraction of a second.
+fn skew(before: DateTime<Utc>, after: DateTime<Utc>, server: DateTime<Utc>) -> TimeDelta {
+    let (least, most) = (before - server - UNSURE, after - server + UNSURE);
+    if least > TimeDelta::zero() {
+        before - server
+    } else if most < TimeDelta::zero() {
+        after - server
+    } else {
+        TimeDelta::zero()
+    }
+}
+
+/// A clock that is off by more than runs overlap lets records pass that the next run does not ask for.
+fn skew_problem(skew: TimeDelta, overlap: TimeDelta) -> Option<String> {
+    let direction = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
+    (skew.abs() > overlap).then(|| {
+        format!(
+            "this machine's clock is {} seconds {direction} the service's, more than the overlap of {} seconds: set the \
+             clock, or have NTP do it",
+            skew.abs().num_seconds(),
+            overlap.num_seconds()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn a_clock_is_off_only_by_what_the_way_of_the_answer_does_not_explain() {
+        for (before, after, server, expected) in [
+            (0, 0, 0, 0),
+            (0, 1, -4, 0),
+            (0, 30, 25, 0),
+            (0, 1, 5, 0),
+            (0, 1, 6, 0),
+            (0, 1, 7, -6),
+            (0, 1, -6, 6),
+            (0, 1, 600, -599),
+            (600, 601, 0, 600),
+        ] {
+            let found = skew(at(before), at(after), at(server)).num_seconds();
+            assert_eq!(found, expected, "{before} {after} {server}");
+        }
+    }
+
+    #[test]
+    fn a_skew_above_the_overlap_is_a_problem() {
+        let overlap = TimeDelta::minutes(2);
+        assert_eq!(skew_problem(TimeDelta::seconds(120), overlap), None);
+        assert_eq!(skew_problem(TimeDelta::seconds(-120), overlap), None);
+        let ahead = skew_problem(TimeDelta::seconds(121), overlap).unwrap();
+        assert!(
+            ahead.starts_with("this machine's clock is 121 seconds ahead of the service's"),
+            "{ahead}"
+        );
+        let behind = skew_problem(TimeDelta::seconds(-300), overlap).unwrap();
+        assert!(
+            behind.starts_with("this machine's clock is 300 seconds behind the service's"),
+            "{behind}"
+        );
+    }
+}

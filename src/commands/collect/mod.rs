@@ -1,0 +1,212 @@
+//! `trailkeeper collect`: asks the services for new records, once or again and again.
+
+mod follow;
+mod once;
+mod sampler;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::arguments::interval::Interval;
+use super::arguments::range::{EmptyRangeError, range};
+use super::arguments::sinks::Sinks;
+use super::arguments::stream_name;
+use super::arguments::time::TimeArg;
+use super::error::CommandError;
+use super::session::{Session, SessionOptions};
+use crate::metrics::Metrics;
+use crate::metrics::export::{Exporter, MetricsFileError};
+use crate::output::logging::Verbosity;
+use crate::process::exit::Exit;
+use crate::run::RunOptions;
+use crate::window::Range;
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Collect these streams only [default: all that are switched on]
+    #[arg(long = "stream", value_name = "NAME", value_delimiter = ',', value_parser = stream_name::parser())]
+    pub(crate) streams: Vec<String>,
+
+    /// Ask from this time on instead of from the last record
+    ///
+    /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age: 90s,
+    /// 15m, 36h, 7d, 2w. Only what is missing is added. A start after the last record is moved back to it, so that no
+    /// hole is left.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<TimeArg>,
+
+    /// Ask up to this time instead of up to now; same forms as --since
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<TimeArg>,
+
+    /// Fetch and count, but write nothing to the catalogs
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) sinks: Sinks,
+
+    /// Print the summary as JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) env_file: Option<PathBuf>,
+
+    /// Keep running: collect each stream again and again, until Ctrl-C or SIGTERM
+    ///
+    /// The streams do not wait for each other, and one that fails is asked less and less often, up to every 15 minutes.
+    /// --since counts until a stream was complete once.
+    #[arg(long, conflicts_with_all = ["until", "dry_run"])]
+    pub(crate) follow: bool,
+
+    /// The time between the end of a run of a stream and its next, give or take a tenth [default: 60s]
+    #[arg(long, value_name = "AGE", requires = "follow")]
+    pub(crate) interval: Option<Interval>,
+
+    /// Write the figures of the run to this file, as text for Prometheus (node_exporter's textfile collector)
+    ///
+    /// The file is replaced whole, every few seconds and at the end of each stream's run, and counters go on from what it
+    /// held before.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub(crate) metrics_file: Option<PathBuf>,
+
+    /// Serve the same figures at http://ADDRESS/metrics [default address: 127.0.0.1:9464]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires = "follow",
+        num_args = 0..=1,
+        default_missing_value = "127.0.0.1:9464"
+    )]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper collect --stream yandex-mail,yandex-disk
+  trailkeeper collect --since 36h                     add what arrived late
+  trailkeeper collect --since 2025-06-01 --until 2025-06-08
+  trailkeeper collect --dry-run --json                count, write nothing
+  trailkeeper collect --env-file /etc/trailkeeper.env -q
+  trailkeeper collect --follow --interval 5m          keep running, as a service does
+  trailkeeper collect --follow --metrics-listen       and show Prometheus how it goes";
+
+/// Collects once, or until somebody asks to end.
+pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let run_options = arguments.run_options(clock())?;
+    let options = SessionOptions {
+        env_file: arguments.env_file.as_deref(),
+        streams: &arguments.streams,
+        verbosity: arguments.verbosity,
+        run_options,
+        sinks: arguments.sinks,
+    };
+    let session = Session::start(&options, clock)?;
+    if arguments.follow {
+        follow::run(arguments, &session, run_options.range, clock).await
+    } else {
+        once::run(arguments, &session, run_options, clock).await
+    }
+}
+
+impl Arguments {
+    fn run_options(&self, now: DateTime<Utc>) -> Result<RunOptions, EmptyRangeError> {
+        Ok(RunOptions {
+            now,
+            range: self.range(now)?,
+            dry_run: self.dry_run,
+            reconcile: false,
+        })
+    }
+
+    /// What `--since` and `--until` mean when it is `now`.
+    ///
+    /// # Errors
+    /// The range would be empty: `--since` is not before `--until`, or not before now.
+    fn range(&self, now: DateTime<Utc>) -> Result<Range, EmptyRangeError> {
+        let since = self.since.map(|time| time.resolve(now));
+        let until = self.until.map(|time| time.resolve(now).min(now));
+        if let Some(since) = since {
+            range(since, until.unwrap_or(now))?;
+        }
+        Ok(Range { since, until })
+    }
+
+    /// Whether somebody sees the figures.
+    fn has_metrics(&self) -> bool {
+        self.metrics_file.is_some() || self.metrics_listen.is_some()
+    }
+}
+
+/// The figures of the run, and where they go. All streams that are switched on are known unless some were chosen by
+/// name.
+fn exporter(arguments: &Arguments, session: &Session) -> Result<Exporter, MetricsFileError> {
+    let streams = session.config.streams.iter();
+    let names: Vec<_> = streams.map(|settings| settings.kind.name).collect();
+    let only = arguments.streams.is_empty().then_some(names.as_slice());
+    let file = arguments.metrics_file.clone();
+    Exporter::start(Metrics::new(names.iter().copied()), file, only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::command_line::tests::collect;
+
+    #[test]
+    fn a_range_is_resolved_against_the_clock() {
+        let now = "2025-06-10T12:00:00Z".parse().unwrap();
+        let range = |arguments| collect(arguments).range(now);
+        let time = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(
+            range(""),
+            Ok(Range {
+                since: None,
+                until: None
+            })
+        );
+        assert_eq!(
+            range("--since 36h"),
+            Ok(Range {
+                since: time("2025-06-09T00:00:00Z"),
+                until: None
+            })
+        );
+        let until = Range {
+            since: time("2025-06-01T00:00:00Z"),
+            until: time("2025-06-10T11:00:00Z"),
+        };
+        assert_eq!(range("--since 2025-06-01 --until 1h"), Ok(until));
+        let clipped = Range {
+            since: None,
+            until: Some(now),
+        };
+        assert_eq!(range("--until 2025-07-01"), Ok(clipped));
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_wrong_usage() {
+        let now = "2025-06-10T12:00:00Z".parse().unwrap();
+        for arguments in [
+            "--since 1h --until 2h",
+            "--since 1h --until 1h",
+            "--since 2025-07-01",
+            "--since 0s",
+        ] {
+            assert!(collect(arguments).range(now).is_err(), "{arguments}");
+        }
+        let error = collect("--since 1h --until 2h").range(now).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--since 2025-06-10T11:00:00Z must be before --until 2025-06-10T10:00:00Z"
+        );
+    }
+}

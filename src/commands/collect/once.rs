@@ -1,0 +1,54 @@
+//! `trailkeeper collect` without `--follow`: one run, and its summary.
+
+use chrono::{DateTime, Utc};
+
+use super::sampler::Sampler;
+use super::{Arguments, exporter};
+use crate::commands::error::CommandError;
+use crate::commands::outcome::print_json;
+use crate::commands::session::Session;
+use crate::metrics::export::Exporter;
+use crate::output::print::print;
+use crate::process::exit::Exit;
+use crate::run::summary::{Summary, Times};
+use crate::run::{RunOptions, StartError};
+
+/// Collects once.
+pub(super) async fn run(
+    arguments: &Arguments,
+    session: &Session,
+    run_options: RunOptions,
+    clock: fn() -> DateTime<Utc>,
+) -> Result<Exit, CommandError> {
+    let mut exporter = exporter(arguments, session).map_err(CommandError::start)?;
+    let sampler = Sampler::new(arguments, session, clock);
+    let summary = run_with_samples(session, run_options, sampler, &mut exporter).await?;
+    let times = Times {
+        began: run_options.now,
+        ended: clock(),
+    };
+    exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
+    if arguments.json {
+        print_json(&summary)?;
+    } else {
+        print(&summary.text(session.with_colours));
+    }
+    Ok(summary.exit())
+}
+
+/// Runs, and exports samples meanwhile.
+async fn run_with_samples(
+    session: &Session,
+    run_options: RunOptions,
+    mut sampler: Sampler,
+    exporter: &mut Exporter,
+) -> Result<Summary, StartError> {
+    let run = session.run(run_options);
+    tokio::pin!(run);
+    loop {
+        tokio::select! {
+            ended = &mut run => return ended,
+            sample = sampler.sample() => exporter.update(|metrics| sample.show(metrics)),
+        }
+    }
+}

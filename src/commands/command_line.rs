@@ -1,0 +1,305 @@
+//! The command line: what was typed becomes a command.
+
+use std::ffi::OsString;
+
+use chrono::{DateTime, Utc};
+use clap::Parser;
+
+use super::{Command, collect};
+use crate::process::exit::Exit;
+
+/// What was typed, checked for its form.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trailkeeper",
+    bin_name = "trailkeeper",
+    version,
+    about = "Keeps SaaS audit trails: every record once, in append-only day files",
+    long_about = "Keeps SaaS audit trails: every record that a service gave, once, in append-only day files.\n\n\
+                  Without a command it collects, as `trailkeeper collect` does.",
+    after_long_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    collect: collect::Arguments,
+}
+
+impl CommandLine {
+    /// Reads what was typed.
+    ///
+    /// # Errors
+    /// Wrong usage, which exits with 2, or a request for help or the version, which exits with 0: both by
+    /// [`clap::Error::exit`].
+    pub fn read<A: Into<OsString> + Clone>(typed: impl IntoIterator<Item = A>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(typed)
+    }
+
+    /// Runs the command, tells the operator why it could not do its work, and says how the program should end.
+    pub async fn run(self, clock: fn() -> DateTime<Utc>) -> Exit {
+        let ended = self.into_command().run(clock).await;
+        ended.unwrap_or_else(|error| error.report())
+    }
+
+    fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Collect(self.collect))
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  trailkeeper demo                        see it work, without credentials
+  trailkeeper                             collect all streams that .env switches on
+  trailkeeper check                       try the settings without collecting
+  trailkeeper collect --stream tfc -v     collect one stream and say more
+  trailkeeper status                      what the archive holds, and how old it is
+  trailkeeper collect --help              everything that collect can do
+
+Exit codes:
+  0  everything complete, or as it should be
+  1  settings are wrong, or the program could not start
+  2  wrong usage
+  3  at least one stream failed, is too old (status), or holds something wrong (verify)
+  4  another run holds one of the catalogs";
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::PathBuf;
+
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+    use crate::commands::arguments::selection::Selection;
+    use crate::commands::arguments::sinks::Sinks;
+    use crate::commands::arguments::start::StartArg;
+    use crate::commands::{check, coverage, demo, sandbox, status, verify};
+    use crate::output::logging::Verbosity;
+    use crate::source::SOURCES;
+
+    fn typed(arguments: &str) -> Result<Command, clap::Error> {
+        let typed = std::iter::once("trailkeeper").chain(arguments.split_whitespace());
+        CommandLine::read(typed).map(CommandLine::into_command)
+    }
+
+    pub(crate) fn collect(arguments: &str) -> collect::Arguments {
+        match typed(arguments).unwrap() {
+            Command::Collect(collect) => collect,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn collecting_is_what_it_does_without_a_command() {
+        assert_eq!(collect(""), collect::Arguments::default());
+        assert_eq!(collect("collect"), collect::Arguments::default());
+        let flags = "--stream tfc,port --since 36h --until 2025-06-09 --dry-run --json --env-file /etc/x.env -v";
+        assert_eq!(collect(flags), collect(&format!("collect {flags}")));
+    }
+
+    #[test]
+    fn every_argument_of_collect_is_read() {
+        let expected = collect::Arguments {
+            streams: vec!["tfc".to_owned(), "port".to_owned(), "yandex-mail".to_owned()],
+            since: Some("36h".parse().unwrap()),
+            until: Some("2025-06-09".parse().unwrap()),
+            dry_run: true,
+            sinks: Sinks {
+                kafka: true,
+                http: true,
+                from: Some(StartArg::Start),
+            },
+            json: true,
+            env_file: Some(PathBuf::from("/etc/x.env")),
+            verbosity: Verbosity {
+                verbose: false,
+                quiet: true,
+            },
+            ..collect::Arguments::default()
+        };
+        let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json \
+                     --forward-kafka --forward-http --forward-from start";
+        assert_eq!(collect(&format!("collect {flags} --env-file /etc/x.env -q")), expected);
+    }
+
+    #[test]
+    fn a_beginning_without_a_sink_is_no_use() {
+        assert!(typed("collect --forward-from start").is_err());
+        for sink in ["--forward-kafka", "--forward-http"] {
+            assert!(collect(&format!("{sink} --forward-from 7d")).sinks.from.is_some());
+        }
+    }
+
+    #[test]
+    fn following_and_its_figures_are_asked_for_by_name() {
+        let follow = collect("--follow --interval 5m --metrics-file x.prom --metrics-listen 0.0.0.0:1");
+        assert!(follow.follow);
+        assert_eq!(follow.interval, Some("5m".parse().unwrap()));
+        assert_eq!(follow.metrics_file, Some(PathBuf::from("x.prom")));
+        assert_eq!(follow.metrics_listen, Some("0.0.0.0:1".parse().unwrap()));
+        let loopback = collect("collect --follow --metrics-listen").metrics_listen;
+        assert_eq!(loopback, Some("127.0.0.1:9464".parse().unwrap()));
+    }
+
+    #[test]
+    fn sandbox_and_demo_have_defaults() {
+        let sandbox = sandbox::Arguments {
+            listen: "127.0.0.1:8360".parse().unwrap(),
+            records: 2_000,
+            seed: 1,
+            latency_ms: 0,
+            record_bytes: 0,
+            gzip: false,
+            still: false,
+            verbosity: Verbosity::default(),
+        };
+        assert_eq!(typed("sandbox").unwrap(), Command::Sandbox(sandbox.clone()));
+        let other = sandbox::Arguments {
+            listen: "[::1]:0".parse().unwrap(),
+            records: 5,
+            seed: 7,
+            latency_ms: 50,
+            record_bytes: 700,
+            gzip: true,
+            still: true,
+            ..sandbox
+        };
+        assert_eq!(
+            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --record-bytes 700 --gzip --still")
+                .unwrap(),
+            Command::Sandbox(other)
+        );
+        let demo = demo::Arguments {
+            dir: PathBuf::from("./trailkeeper-demo"),
+            verbosity: Verbosity::default(),
+        };
+        assert_eq!(typed("demo").unwrap(), Command::Demo(demo.clone()));
+        assert_eq!(
+            typed("demo --dir /tmp/x").unwrap(),
+            Command::Demo(demo::Arguments {
+                dir: PathBuf::from("/tmp/x"),
+                ..demo
+            })
+        );
+    }
+
+    #[test]
+    fn the_commands_for_operators_read_their_arguments() {
+        let selection = Selection {
+            streams: vec!["tfc".to_owned()],
+            json: true,
+            env_file: Some(PathBuf::from("x.env")),
+            verbosity: Verbosity::default(),
+        };
+        let flags = "--stream tfc --json --env-file x.env";
+        let check = Command::Check(check::Arguments {
+            forward_kafka: true,
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("check --forward-kafka {flags}")).unwrap(), check);
+        let coverage = Command::Coverage(coverage::Arguments {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("coverage {flags}")).unwrap(), coverage);
+        let verify = Command::Verify(verify::Arguments {
+            selection: selection.clone(),
+        });
+        assert_eq!(typed(&format!("verify {flags}")).unwrap(), verify);
+        let status = Command::Status(status::Arguments {
+            max_age: Some("2h".parse().unwrap()),
+            selection,
+        });
+        assert_eq!(typed(&format!("status --max-age 2h {flags}")).unwrap(), status);
+        assert_eq!(typed("status --max-age 2025-06-09").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn an_unknown_stream_is_answered_with_the_known_ones() {
+        for arguments in ["--stream prot", "collect --stream tfc,prot"] {
+            let error = typed(arguments).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (ErrorKind::InvalidValue, 2));
+            let message = error.to_string();
+            assert!(SOURCES.iter().all(|kind| message.contains(kind.name)), "{message}");
+            assert!(message.contains("a similar value exists: 'port'"), "{message}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for arguments in [
+            "gather",
+            "--since",
+            "--since yesterday",
+            "--until 2025-02-30",
+            "-v -q",
+            "--stream",
+            "--stream ,",
+            "collect extra",
+            "--dry-run collect",
+            "sandbox --listen localhost",
+            "sandbox --records -1",
+            "demo --json",
+            "--interval 60s",
+            "--follow --interval 60",
+            "--follow --until 1h",
+            "--follow --dry-run",
+            "--metrics-listen",
+            "--dry-run --metrics-file x.prom",
+        ] {
+            let error = typed(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_answered_with_the_forms() {
+        let message = typed("--since yesterday").unwrap_err().to_string();
+        assert!(
+            message.contains("yesterday") && message.contains("36h") && message.contains("2025-06-09"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn help_and_version_exit_with_0() {
+        for (arguments, kind) in [
+            ("--help", ErrorKind::DisplayHelp),
+            ("-h", ErrorKind::DisplayHelp),
+            ("collect --help", ErrorKind::DisplayHelp),
+            ("sandbox --help", ErrorKind::DisplayHelp),
+            ("demo --help", ErrorKind::DisplayHelp),
+            ("--version", ErrorKind::DisplayVersion),
+        ] {
+            let error = typed(arguments).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 0), "{arguments}");
+        }
+        let version = typed("--version").unwrap_err().to_string();
+        assert_eq!(version, format!("trailkeeper {}\n", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn the_examples_in_the_help_are_accepted() {
+        let definition = CommandLine::command();
+        let commands = definition.get_subcommands().chain([&definition]);
+        let texts = commands.filter_map(|command| command.get_after_long_help());
+        let texts: Vec<_> = texts.map(ToString::to_string).collect();
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let examples: Vec<_> = lines.filter_map(|line| line.strip_prefix("  trailkeeper")).collect();
+        assert!(examples.len() > 30, "only {} examples were found", examples.len());
+        for example in examples {
+            let arguments = example.split(['|', '>']).next().unwrap_or_default();
+            let arguments = arguments.split("   ").next().unwrap_or_default();
+            if let Err(error) = typed(arguments) {
+                assert_eq!(error.exit_code(), 0, "{example}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `trailkeeper coverage`: for which time the services were asked for everything, and the gaps.
+//!
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream
+//!
+//! - `stream`; `retention_days` and whether the service documents them, `retention_is_documented`;
+//! - `covered`: `[{"from","to"}]`, the spans for which everything was asked, oldest first;
+//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","reaches_now"}]`, what lies between and after them: from
+//!   `going_at` on the service forgets it, at `gone_at` it has forgotten all of it. One that `reaches_now` is what the
+//!   next run asks for anyway;
+//! - `first_day`: the day of the oldest day file. What lies between it and the first covered span is not known;
+//! - `last_complete`: when the last run began that ended well.
+//!
+//! The journal that this is read from is documented in [`crate::coverage`].
+
+mod stream_coverage;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::archives::Archives;
+use super::arguments::selection::Selection;
+use super::error::CommandError;
+use super::outcome::print_streams;
+use crate::output::print::print;
+use crate::process::exit::Exit;
+use stream_coverage::{StreamCoverage, text};
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper coverage
+  trailkeeper coverage --stream tfc --json
+
+`collect` goes back for gaps by itself, as long as the service still has their records.";
+
+/// Shows the coverage of the chosen streams.
+pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let selection = &arguments.selection;
+    let archives = Archives::find(selection, clock)?;
+    let now = clock();
+    let streams = archives.streams.iter().map(|stream| StreamCoverage::read(stream, now));
+    let streams: Vec<_> = streams.collect::<Result<_, _>>()?;
+    if selection.json {
+        print_streams(&streams, Exit::Complete)?;
+    } else {
+        print(&text(&streams, now));
+    }
+    Ok(Exit::Complete)
+}

@@ -1,0 +1,109 @@
+//! What the demo shows of the day files and of the topics.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{DemoError, topic};
+use crate::config::StreamSettings;
+use crate::forward::kafka::MockKafka;
+use crate::output::printable::excerpt;
+
+/// Of a stream's day files, as many as are shown from each end.
+const SHOWN: usize = 2;
+
+/// Of a line, as many characters as are shown.
+const LINE_WIDTH: usize = 98;
+
+/// What each topic holds, against the day files.
+pub(super) fn topics(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<String, DemoError> {
+    let mut text = String::new();
+    let names: Vec<_> = streams.iter().map(topic).collect();
+    let mut held = kafka.consume(&names)?;
+    for (settings, name) in streams.iter().zip(names) {
+        let messages = held.remove(&name).unwrap_or_default();
+        let distinct: HashSet<_> = messages.iter().collect();
+        let mut missing = 0;
+        for path in day_files(settings)? {
+            let lines = read(&path)?;
+            missing += lines
+                .lines()
+                .filter(|line| !distinct.contains(&line.as_bytes().to_vec()))
+                .count();
+        }
+        let repeated = messages.len() - distinct.len();
+        let _ = writeln!(
+            text,
+            "{name:<12} {} messages, {repeated} of them twice, {missing} lines missing",
+            messages.len()
+        );
+    }
+    Ok(text)
+}
+
+/// Each stream's folder with its first and last day files, and a count of its lines.
+pub(super) fn tree(streams: &[StreamSettings]) -> Result<String, DemoError> {
+    let mut text = String::new();
+    for settings in streams {
+        let files = day_files(settings)?;
+        let (lines, distinct) = count_lines(&files)?;
+        let repeated = lines - distinct;
+        let _ = writeln!(
+            text,
+            "{}/  {} files, {lines} lines, {repeated} of them twice",
+            settings.kind.name,
+            files.len()
+        );
+        let hidden = files.len().saturating_sub(2 * SHOWN);
+        for (index, path) in files.iter().enumerate() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match index {
+                _ if index < SHOWN || index >= SHOWN + hidden => drop(writeln!(text, "  {name}")),
+                SHOWN => drop(writeln!(text, "  … {hidden} more")),
+                _ => {}
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// The first line of the last day file of each stream.
+pub(super) fn one_line_of_each(streams: &[StreamSettings]) -> Result<String, DemoError> {
+    let mut text = String::new();
+    for settings in streams {
+        if let Some(path) = day_files(settings)?.last() {
+            let content = read(path)?;
+            let line = content.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "{}", excerpt(line, LINE_WIDTH));
+        }
+    }
+    Ok(text)
+}
+
+fn count_lines(files: &[PathBuf]) -> Result<(usize, usize), DemoError> {
+    let (mut lines, mut distinct) = (0, HashSet::new());
+    for path in files {
+        for line in read(path)?.lines() {
+            lines += 1;
+            distinct.insert(line.to_owned());
+        }
+    }
+    Ok((lines, distinct.len()))
+}
+
+fn read(path: &Path) -> Result<String, DemoError> {
+    fs::read_to_string(path).map_err(|source| DemoError::Folder {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn day_files(settings: &StreamSettings) -> Result<Vec<PathBuf>, DemoError> {
+    Ok(settings
+        .location
+        .day_files()?
+        .into_iter()
+        .map(|file| file.path)
+        .collect())
+}

@@ -1,0 +1,96 @@
+//! Why a command did not do its work.
+
+use std::fmt::Display;
+
+use super::arguments::range::EmptyRangeError;
+use crate::env::ConfigErrors;
+use crate::fs::FileError;
+use crate::output::logging::LoggingError;
+use crate::output::print::print_error;
+use crate::process::exit::Exit;
+use crate::run::StartError;
+
+/// What the operator is told, and where.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    text: String,
+    place: Place,
+    exit: Exit,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// On stderr alone, as it is about the command line or the settings.
+    Stderr,
+    /// In the log, as it is about a run.
+    Log,
+}
+
+impl CommandError {
+    /// The command line is wrong.
+    pub(super) fn usage(text: impl Display) -> Self {
+        Self::new(text, Place::Stderr, Exit::Usage)
+    }
+
+    /// The command could not do its work.
+    pub(super) fn setup(text: impl Display) -> Self {
+        Self::new(text, Place::Stderr, Exit::Setup)
+    }
+
+    /// A run could not begin.
+    pub(super) fn start(text: impl Display) -> Self {
+        Self::new(text, Place::Log, Exit::Setup)
+    }
+
+    fn new(text: impl Display, place: Place, exit: Exit) -> Self {
+        let text = text.to_string();
+        Self { text, place, exit }
+    }
+
+    /// Tells the operator, and says how the program should end.
+    pub(super) fn report(&self) -> Exit {
+        let Self { text, place, exit } = self;
+        match place {
+            Place::Stderr => print_error(text),
+            Place::Log => tracing::error!("{text}"),
+        }
+        *exit
+    }
+}
+
+impl From<EmptyRangeError> for CommandError {
+    fn from(error: EmptyRangeError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<ConfigErrors> for CommandError {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::setup(format!("the settings cannot be used:\n{errors}"))
+    }
+}
+
+impl From<LoggingError> for CommandError {
+    fn from(error: LoggingError) -> Self {
+        Self::setup(error)
+    }
+}
+
+impl From<FileError> for CommandError {
+    fn from(error: FileError) -> Self {
+        Self::setup(error)
+    }
+}
+
+impl From<serde_json::Error> for CommandError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::setup(format!("the outcome cannot be written: {error}"))
+    }
+}
+
+impl From<StartError> for CommandError {
+    fn from(error: StartError) -> Self {
+        let exit = if error.is_held() { Exit::Locked } else { Exit::Setup };
+        Self::new(error, Place::Log, exit)
+    }
+}

@@ -1,0 +1,185 @@
+//! `trailkeeper forward`: what the archive holds goes to a sink, without asking a service.
+
+mod outcome;
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
+use tracing::Instrument;
+
+use super::arguments::range::{EmptyRangeError, range};
+use super::arguments::start::StartArg;
+use super::arguments::stream_name;
+use super::arguments::time::TimeArg;
+use super::error::CommandError;
+use super::targets::{http_target, kafka_target, log_warnings};
+use crate::config::{self, StreamPlace};
+use crate::env::{ConfigErrors, Env};
+use crate::forward::{ForwardContext, Target, Targets};
+use crate::output::logging::{self, Verbosity};
+use crate::output::progress::Progress;
+use crate::process::exit::Exit;
+use crate::process::signals;
+use crate::run::summary::ForwardSummary;
+use crate::source::SOURCES;
+use outcome::{Outcome, StreamOutcome};
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Where the lines go
+    #[arg(value_enum, value_name = "SINK")]
+    pub(crate) sink: SinkArg,
+
+    /// Forward these streams only [default: all that are switched on]
+    #[arg(long = "stream", value_name = "NAME", value_delimiter = ',', value_parser = stream_name::parser())]
+    pub(crate) streams: Vec<String>,
+
+    /// Where a stream begins that was never forwarded to this sink: `start`, or a time [default: what comes from now on]
+    #[arg(long, value_name = "start|TIME")]
+    pub(crate) forward_from: Option<StartArg>,
+
+    /// Send the records from this time on once more, without touching the cursor; same forms as for `collect`
+    #[arg(long, value_name = "TIME", conflicts_with = "forward_from")]
+    pub(crate) since: Option<TimeArg>,
+
+    /// Send again up to this time instead of up to now
+    #[arg(long, value_name = "TIME", requires = "since")]
+    pub(crate) until: Option<TimeArg>,
+
+    /// Print the summary as JSON instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) env_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+/// A sink by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SinkArg {
+    /// A Kafka topic for each stream
+    Kafka,
+    /// An HTTP listener such as Logstash or Splunk
+    Http,
+    /// Standard output
+    Stdout,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper forward kafka                            what is new since the last time
+  trailkeeper forward kafka --forward-from start       the first time: everything in the archive
+  trailkeeper forward kafka --since 2025-06-01 --until 2025-06-08 --stream port
+                                                       once more, marked by the header `replay`
+  trailkeeper forward http --json
+  trailkeeper forward stdout | jq -c .
+
+The cursor of each stream and sink is a file in .trailkeeper; it moves when the sink has confirmed the lines.
+
+Exit codes: 3 if lines are waiting, 4 if another program forwards with the same cursor or transactional id.";
+
+/// Forwards once.
+pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let now = clock();
+    let replay = arguments.replay(now)?;
+    let env = Env::load(arguments.env_file.as_deref());
+    let settings = Settings::read(&env, arguments)?;
+    let targets = Targets {
+        list: vec![settings.target],
+        start: StartArg::resolve(arguments.forward_from, now),
+        replay,
+    };
+    let progress = Progress::unless_quiet(arguments.verbosity.quiet);
+    logging::start(arguments.verbosity, Some(&settings.log_file), &progress, clock)?;
+    log_all_warnings(&env, &targets);
+    let context = ForwardContext {
+        now,
+        progress,
+        shutdown: signals::shutdown(),
+    };
+    let outcome = forward(&settings.places, &targets, &context).await;
+    Ok(outcome.show(arguments)?)
+}
+
+impl Arguments {
+    /// The time whose records are sent again, when it is `now`; `None` if this is no replay.
+    fn replay(&self, now: DateTime<Utc>) -> Result<Option<Range<DateTime<Utc>>>, EmptyRangeError> {
+        let Some(since) = self.since.map(|time| time.resolve(now)) else {
+            return Ok(None);
+        };
+        let until = self.until.map_or(now, |time| time.resolve(now));
+        range(since, until).map(Some)
+    }
+}
+
+/// What the command needs of the settings.
+struct Settings {
+    places: Vec<StreamPlace>,
+    target: Target,
+    log_file: PathBuf,
+}
+
+impl Settings {
+    /// The settings, or everything that is wrong with them: with the streams and with the sink.
+    fn read(env: &Env, arguments: &Arguments) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let places = config::places(env, SOURCES, &arguments.streams).map_err(|others| errors.append(others));
+        let log_file = config::log_file(env, &mut errors);
+        let target = match arguments.sink {
+            SinkArg::Kafka => kafka_target(env, "the lines are to go to Kafka", &mut errors),
+            SinkArg::Http => http_target(env, "the lines are to go there", &mut errors),
+            SinkArg::Stdout => Some(Target::Stdout),
+        };
+        match (places, target, log_file) {
+            (Ok(places), Some(target), Some(log_file)) if errors.is_empty() => Ok(Self {
+                places,
+                target,
+                log_file,
+            }),
+            _ => {
+                // What is missing may have been mistyped.
+                errors.append(config::unknown(env, SOURCES));
+                Err(errors)
+            }
+        }
+    }
+}
+
+fn log_all_warnings(env: &Env, targets: &Targets) {
+    for warning in env.warnings() {
+        tracing::warn!("{warning}");
+    }
+    for unknown in config::unknown(env, SOURCES).iter() {
+        tracing::warn!("{unknown}");
+    }
+    log_warnings(targets, env);
+}
+
+/// Forwards all streams side by side.
+async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardContext) -> Outcome {
+    let mut running = Vec::new();
+    for place in places {
+        // Every line that the stream logs carries its name.
+        let span = tracing::info_span!("stream", stream = place.kind.name);
+        let starting = targets.clone().start(place.clone(), context.clone());
+        let (notifier, forwarding) = starting.instrument(span.clone()).await;
+        // Nothing more will be appended by this process.
+        drop(notifier);
+        running.push((place.kind.name, forwarding, span));
+    }
+    let mut streams = Vec::new();
+    for (stream, forwarding, span) in running {
+        let forward = forwarding.finish().instrument(span).await;
+        streams.push(StreamOutcome {
+            stream,
+            forward: forward.into_iter().map(ForwardSummary::from).collect(),
+        });
+    }
+    Outcome::new(streams)
+}

@@ -1,0 +1,58 @@
+//! What came of forwarding, stream by stream.
+
+use serde::Serialize;
+
+use super::{Arguments, SinkArg};
+use crate::output::print::{print, print_to_stderr};
+use crate::process::exit::Exit;
+use crate::run::summary::ForwardSummary;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Outcome {
+    streams: Vec<StreamOutcome>,
+    #[serde(skip)]
+    exit: Exit,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct StreamOutcome {
+    pub(super) stream: &'static str,
+    pub(super) forward: Vec<ForwardSummary>,
+}
+
+impl Outcome {
+    pub(super) fn new(streams: Vec<StreamOutcome>) -> Self {
+        let all = streams.iter().flat_map(|stream| &stream.forward);
+        let exit = all.map(ForwardSummary::exit).fold(Exit::Complete, Exit::max);
+        Self {
+            streams,
+            exit,
+            exit_code: exit as u8,
+        }
+    }
+
+    /// Prints it, and says how the program should end.
+    pub(super) fn show(&self, arguments: &Arguments) -> serde_json::Result<Exit> {
+        let text = if arguments.json {
+            serde_json::to_string(self)? + "\n"
+        } else {
+            self.lines()
+        };
+        match (arguments.sink, arguments.json) {
+            // Standard output holds the lines themselves; the log says the rest.
+            (SinkArg::Stdout, true) => print_to_stderr(&text),
+            (SinkArg::Stdout, false) => {}
+            _ => print(&text),
+        }
+        Ok(self.exit)
+    }
+
+    fn lines(&self) -> String {
+        let lines = self.streams.iter().flat_map(|stream| {
+            let lines = stream.forward.iter();
+            lines.map(|forward| forward.line(stream.stream) + "\n")
+        });
+        lines.collect()
+    }
+}

@@ -1,0 +1,59 @@
+//! The targets of forwarding, from the arguments and the settings.
+
+use chrono::{DateTime, Utc};
+
+use super::arguments::sinks::Sinks;
+use super::arguments::start::StartArg;
+use crate::config::{self, HttpSettings, KafkaSettings};
+use crate::env::{ConfigErrors, Env};
+use crate::forward::{Target, Targets, kafka};
+use crate::source::SOURCES;
+
+/// What `collect` forwards to. What is wrong with the settings is added to `errors`.
+pub(super) fn targets(env: &Env, sinks: Sinks, now: DateTime<Utc>, errors: &mut ConfigErrors) -> Targets {
+    let mut list = Vec::new();
+    if sinks.kafka {
+        list.extend(kafka_target(env, "--forward-kafka is given", errors));
+    }
+    if sinks.http {
+        list.extend(http_target(env, "--forward-http is given", errors));
+    }
+    Targets {
+        list,
+        start: StartArg::resolve(sinks.from, now),
+        replay: None,
+    }
+}
+
+/// Kafka, which is needed `because` of this.
+pub(super) fn kafka_target(env: &Env, because: &str, errors: &mut ConfigErrors) -> Option<Target> {
+    let kinds: Vec<_> = SOURCES.iter().collect();
+    let mut own_errors = ConfigErrors::because(because);
+    let settings = KafkaSettings::read(env, &kinds, &mut own_errors);
+    if let Some(settings) = settings.as_ref().filter(|_| own_errors.is_empty()) {
+        kafka::check(settings, &mut own_errors);
+    }
+    errors.append(own_errors);
+    settings.map(Target::Kafka)
+}
+
+/// The HTTP listener, which is needed `because` of this.
+pub(super) fn http_target(env: &Env, because: &str, errors: &mut ConfigErrors) -> Option<Target> {
+    let mut own_errors = ConfigErrors::because(because);
+    let settings = HttpSettings::read(env, &mut own_errors);
+    errors.append(own_errors);
+    settings.map(Target::Http)
+}
+
+/// Logs what is allowed in the settings of the targets and yet not wise.
+pub(super) fn log_warnings(targets: &Targets, env: &Env) {
+    for warning in targets.list.iter().filter_map(Target::warning) {
+        tracing::warn!("{warning}");
+    }
+    if targets.is_empty() {
+        return;
+    }
+    for warning in config::exposed_forward_secrets(env) {
+        tracing::warn!("{warning}");
+    }
+}

@@ -1,0 +1,72 @@
+//! The day files that are verified, by several threads.
+
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
+
+use super::stream_report::StreamReport;
+use crate::archive::{DayFile, DayReport, Noted, verify_day};
+use crate::config::StreamPlace;
+use crate::fs::FileError;
+use crate::record::Reader;
+
+/// More threads than this wait for the disk.
+const MOST_THREADS: usize = 8;
+
+/// One day file of a stream, with the index of the stream.
+pub(super) struct Job {
+    stream: usize,
+    pub(super) file: DayFile,
+    pub(super) outcome: Option<Result<DayReport, FileError>>,
+}
+
+/// All day files, side by side, each by one thread.
+pub(super) fn verify(streams: &[StreamPlace]) -> Result<Vec<StreamReport>, FileError> {
+    let mut jobs = Vec::new();
+    for (stream, archive) in streams.iter().enumerate() {
+        let files = archive.location.day_files()?.into_iter();
+        jobs.extend(files.map(|file| Job {
+            stream,
+            file,
+            outcome: None,
+        }));
+    }
+    let noted = streams.iter().map(|stream| Noted::read(&stream.location));
+    let noted: Vec<Noted> = noted.collect::<Result<_, _>>()?;
+    let queue = Mutex::new(jobs.iter_mut());
+    thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(|| work(&queue, streams, &noted));
+        }
+    });
+    Ok(put_together(streams, &jobs))
+}
+
+fn threads() -> usize {
+    thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(MOST_THREADS)
+}
+
+/// Takes one file after the other until there is none.
+fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamPlace], noted: &[Noted]) {
+    let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
+    while let Some(job) = next() {
+        let mut reader = Reader::new(streams[job.stream].kind.shape);
+        let repaired = noted[job.stream].repaired_in(&name(&job.file));
+        job.outcome = Some(verify_day(&job.file, &mut reader, repaired));
+    }
+}
+
+pub(super) fn name(file: &DayFile) -> String {
+    file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn put_together(streams: &[StreamPlace], jobs: &[Job]) -> Vec<StreamReport> {
+    let empty = streams.iter().map(|archive| StreamReport::new(archive.kind.name));
+    let mut reports: Vec<_> = empty.collect();
+    for job in jobs {
+        reports[job.stream].add(job);
+    }
+    reports
+}

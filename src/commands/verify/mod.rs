@@ -1,0 +1,62 @@
+//! `trailkeeper verify`: every line of the day files, and what is wrong with it.
+//!
+//! A day file is sound when each of its lines is one JSON object with a time of that UTC day, no record stands there
+//! twice, no id with two contents, and the last line has its newline. Torn lines that a crash left and a later run repaired
+//! are listed and not wrong, since their records came again. Records that came late stand behind newer ones; they are
+//! counted, and not wrong either.
+//!
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream `stream`, `files`, `records`, `bytes`, `repaired`,
+//! `out_of_order`, `wrong`, and `findings`: `[{"file","line","offset","problem","text"}]`, at most
+//! [`MOST_FINDINGS`](crate::archive::MOST_FINDINGS) of each file. `problem` is one of `blank`, `not-utf8`, `not-json`,
+//! `not-a-record`, `wrong-day`, `repeated`, `same-id`, `no-newline`, `torn-line`, `unreadable` and `repaired`; only
+//! `repaired` is not wrong.
+
+mod day_files;
+mod stream_report;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::archives::Archives;
+use super::arguments::selection::Selection;
+use super::error::CommandError;
+use super::outcome::print_streams;
+use crate::output::print::print;
+use crate::output::terminal::stdout_takes_colours;
+use crate::process::exit::Exit;
+use stream_report::{StreamReport, text};
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper verify
+  trailkeeper verify --stream yandex-mail --json
+
+It takes no lock and writes nothing, and may run beside `collect`. Exit codes: 0 all is well, 3 something is wrong.";
+
+/// Verifies the chosen streams.
+pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let selection = &arguments.selection;
+    let archives = Archives::find(selection, clock)?;
+    let streams = day_files::verify(&archives.streams)?;
+    let exit = exit(&streams);
+    if selection.json {
+        print_streams(&streams, exit)?;
+    } else {
+        print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())));
+    }
+    Ok(exit)
+}
+
+fn exit(streams: &[StreamReport]) -> Exit {
+    if streams.iter().all(StreamReport::is_ok) {
+        Exit::Complete
+    } else {
+        Exit::StreamFailed
+    }
+}

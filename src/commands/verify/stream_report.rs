@@ -1,0 +1,127 @@
+//! What was found in the day files of a stream, as JSON and as a table.
+
+use serde::Serialize;
+
+use super::day_files::{Job, name};
+use crate::output::printable::printable;
+use crate::output::table::{Cell, Colour, Table, left, right, size};
+
+/// Of each stream, as many findings are listed for people.
+const SHOWN: usize = 100;
+
+/// What was found in a stream. The fields are those of `trailkeeper verify --json`; [`super`] says more.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct StreamReport {
+    stream: &'static str,
+    files: u64,
+    records: u64,
+    bytes: u64,
+    repaired: u64,
+    out_of_order: u64,
+    wrong: u64,
+    findings: Vec<ShownFinding>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownFinding {
+    file: String,
+    /// From 1; 0 where the file could not be read.
+    line: u64,
+    offset: u64,
+    problem: &'static str,
+    text: String,
+}
+
+/// The table, and below it the findings.
+pub(super) fn text(streams: &[StreamReport], with_colours: bool) -> String {
+    let mut table = Table::new([
+        left("STREAM"),
+        left("STATE"),
+        right("FILES"),
+        right("RECORDS"),
+        right("SIZE"),
+        right("WRONG"),
+        right("REPAIRED"),
+        right("CAME LATE"),
+    ])
+    .with_colours(with_colours);
+    let mut findings = String::new();
+    for stream in streams {
+        table.row(stream.row());
+        for finding in stream.findings.iter().take(SHOWN) {
+            let (file, text) = (printable(&finding.file), printable(&finding.text));
+            findings.push_str(&format!("{file}:{}: {text}\n", finding.line));
+        }
+        let listed = stream.findings.len().min(SHOWN) as u64;
+        let rest = (stream.wrong + stream.repaired).saturating_sub(listed);
+        if rest > 0 {
+            findings.push_str(&format!("{}: {rest} more; --json lists them\n", stream.stream));
+        }
+    }
+    format!("{table}{findings}")
+}
+
+impl StreamReport {
+    /// The report of a stream without day files.
+    pub(super) fn new(stream: &'static str) -> Self {
+        Self {
+            stream,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_ok(&self) -> bool {
+        self.wrong == 0
+    }
+
+    pub(super) fn add(&mut self, job: &Job) {
+        let file = name(&job.file);
+        self.files += 1;
+        let report = match &job.outcome {
+            Some(Ok(report)) => report,
+            Some(Err(error)) => return self.add_unreadable(file, error.to_string()),
+            None => return self.add_unreadable(file, "an error inside the program; please report it".to_owned()),
+        };
+        self.records += report.records;
+        self.bytes += report.bytes;
+        self.repaired += report.repaired;
+        self.out_of_order += report.out_of_order;
+        self.wrong += report.wrong;
+        self.findings.extend(report.findings.iter().map(|finding| ShownFinding {
+            file: file.clone(),
+            line: finding.line,
+            offset: finding.offset,
+            problem: finding.problem.name(),
+            text: finding.problem.to_string(),
+        }));
+    }
+
+    fn add_unreadable(&mut self, file: String, text: String) {
+        self.wrong += 1;
+        self.findings.push(ShownFinding {
+            file,
+            line: 0,
+            offset: 0,
+            problem: "unreadable",
+            text,
+        });
+    }
+
+    fn row(&self) -> [Cell; 8] {
+        let state = if self.is_ok() {
+            Cell::coloured("ok", Colour::Green)
+        } else {
+            Cell::coloured("wrong", Colour::Red)
+        };
+        [
+            self.stream.into(),
+            state,
+            self.files.to_string().into(),
+            self.records.to_string().into(),
+            size(self.bytes).into(),
+            self.wrong.to_string().into(),
+            self.repaired.to_string().into(),
+            self.out_of_order.to_string().into(),
+        ]
+    }
+}
