@@ -92,3 +92,5 @@ pub mod run;
 pub mod metrics;
 pub mod report;
 pub mod commands;
+#[cfg(test)]
+pub(crate) mod test_support;

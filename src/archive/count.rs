@@ -139,73 +139,56 @@ fn write(location: &Location, counts: &Counts) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::Catalog;
 
-    struct Catalog {
-        _folder: tempfile::TempDir,
-        location: Location,
-    }
+    const DAY: &str = "2025-06-09";
 
     impl Catalog {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let location = Location::new(folder.path(), "mail", "log").unwrap();
-            fs::create_dir(location.state_folder()).unwrap();
-            Self {
-                _folder: folder,
-                location,
-            }
-        }
-
-        fn path(&self) -> PathBuf {
-            self.location.folder().join("mail_2025-06-09.log")
-        }
-
         fn count(&self) -> (u64, u64) {
             let days = count_days(&self.location, &self.location.day_files().unwrap()).unwrap();
             (days[0].bytes, days[0].lines)
         }
 
-        fn kept(&self) -> Counted {
+        fn counted(&self) -> Counted {
             read(&self.location).files["mail_2025-06-09.log"].clone()
         }
     }
 
     #[test]
     fn a_file_that_grew_is_counted_from_where_its_last_line_ended() {
-        let catalog = Catalog::new();
-        fs::write(catalog.path(), "one\ntwo\nha").unwrap();
+        let catalog = Catalog::with_state_folder();
+        catalog.write(DAY, "one\ntwo\nha");
         assert_eq!(catalog.count(), (10, 2));
-        assert_eq!(catalog.kept().bytes, 8);
+        assert_eq!(catalog.counted().bytes, 8);
         let path = catalog.location.state_file(FILE);
         let text = fs::read_to_string(&path).unwrap().replace("\"lines\":2", "\"lines\":7");
         fs::write(&path, text).unwrap();
-        fs::write(catalog.path(), "one\ntwo\nhalf\nthree\n").unwrap();
+        catalog.write(DAY, "one\ntwo\nhalf\nthree\n");
         assert_eq!(catalog.count(), (19, 9), "what was counted was believed");
-        assert_eq!(catalog.kept().bytes, 19);
-        fs::write(catalog.path(), "one\nand\nhalf\nthree\nfour\n").unwrap();
+        assert_eq!(catalog.counted().bytes, 19);
+        catalog.write(DAY, "one\nand\nhalf\nthree\nfour\n");
         assert_eq!(catalog.count(), (24, 5), "it is not the file that was counted");
     }
 
     #[test]
     fn a_file_that_is_not_the_one_that_was_counted_is_counted_anew() {
-        let catalog = Catalog::new();
-        fs::write(catalog.path(), "a\nb\nc\nd\n").unwrap();
+        let catalog = Catalog::with_state_folder();
+        catalog.write(DAY, "a\nb\nc\nd\n");
         assert_eq!(catalog.count(), (8, 4));
         for (text, expected) in [("a\n", (2, 1)), ("longer than before", (18, 0)), ("", (0, 0))] {
-            fs::write(catalog.path(), text).unwrap();
+            catalog.write(DAY, text);
             assert_eq!(catalog.count(), expected);
         }
     }
 
     #[test]
     fn what_was_counted_is_not_read_again() {
-        let catalog = Catalog::new();
-        fs::write(catalog.path(), "a\nb\n").unwrap();
+        let catalog = Catalog::with_state_folder();
+        catalog.write(DAY, "a\nb\n");
         catalog.count();
         let path = catalog.location.state_file(FILE);
         let text = fs::read_to_string(&path).unwrap().replace("\"lines\":2", "\"lines\":7");
@@ -215,8 +198,8 @@ mod tests {
 
     #[test]
     fn damaged_counts_and_a_missing_state_folder_cost_a_new_count_alone() {
-        let catalog = Catalog::new();
-        fs::write(catalog.path(), "a\nb\n").unwrap();
+        let catalog = Catalog::with_state_folder();
+        catalog.write(DAY, "a\nb\n");
         for text in ["", "{", "[]", r#"{"version":1,"files":{}}"#, "\0\0"] {
             fs::write(catalog.location.state_file(FILE), text).unwrap();
             assert_eq!(catalog.count(), (4, 2));
@@ -229,11 +212,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_file_that_grows_by_any_pieces_has_the_lines_that_it_has(pieces in prop::collection::vec("[ab\n]{0,6}", 1..6)) {
-            let catalog = Catalog::new();
+            let catalog = Catalog::with_state_folder();
             let mut text = String::new();
             for piece in pieces {
                 text.push_str(&piece);
-                fs::write(catalog.path(), &text).unwrap();
+                catalog.write(DAY, &text);
                 prop_assert_eq!(catalog.count(), (text.len() as u64, text.matches('\n').count() as u64));
             }
         }

@@ -207,28 +207,13 @@ mod tests {
     use super::super::storage::Disk;
     use super::*;
     use crate::json;
-
-    struct Catalog {
-        folder: tempfile::TempDir,
-        location: Location,
-    }
+    use crate::test_support::Catalog;
 
     impl Catalog {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let location = Location::new(folder.path(), "mail", "log").unwrap();
-            fs::create_dir(location.state_folder()).unwrap();
-            Self { folder, location }
-        }
-
-        fn note(&self, records: &[Rejected]) -> u64 {
+        fn note_rejected(&self, records: &[Rejected]) -> u64 {
             RejectedFile::of(&self.location)
                 .note(&mut appender(), records, now())
                 .unwrap()
-        }
-
-        fn text(&self) -> String {
-            fs::read_to_string(self.folder.path().join(".trailkeeper/mail.rejected.jsonl")).unwrap()
         }
     }
 
@@ -252,19 +237,19 @@ mod tests {
 
     #[test]
     fn a_rejected_record_is_noted_once_with_its_reason() {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let record = rejected(r#"{"b":1.0, "a":"\u00e9\ud83d"}"#, "no \"time\"\nat all");
-        assert_eq!(catalog.note(std::slice::from_ref(&record)), 1);
+        assert_eq!(catalog.note_rejected(std::slice::from_ref(&record)), 1);
         let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "no \"time\"\nat all", "record": {"b": 1.0, "a": "é\ud83d"}}"#;
-        assert_eq!(catalog.text(), format!("{expected}\n"));
+        assert_eq!(catalog.rejected_notes(), format!("{expected}\n"));
         let the_same_value = rejected(r#"{"a":"é\uD83D","b":1}"#, "another reason");
-        assert_eq!(catalog.note(&[record, the_same_value]), 0);
-        assert_eq!(catalog.text(), format!("{expected}\n"));
+        assert_eq!(catalog.note_rejected(&[record, the_same_value]), 0);
+        assert_eq!(catalog.rejected_notes(), format!("{expected}\n"));
     }
 
     #[test]
     fn any_json_value_is_found_again_by_another_run() {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
         let values = [
             "null",
@@ -278,24 +263,24 @@ mod tests {
             &deep,
         ];
         let records: Vec<Rejected> = values.iter().map(|json| rejected(json, "odd")).collect();
-        assert_eq!(catalog.note(&records), 9);
-        assert_eq!(catalog.note(&records), 0);
-        assert_eq!(catalog.text().lines().count(), 9);
+        assert_eq!(catalog.note_rejected(&records), 9);
+        assert_eq!(catalog.note_rejected(&records), 0);
+        assert_eq!(catalog.rejected_notes().lines().count(), 9);
     }
 
     #[test]
     fn what_repeats_inside_one_batch_is_noted_once() {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         assert_eq!(
-            catalog.note(&[rejected("1", "a"), rejected("1.0", "b"), rejected("2", "c")]),
+            catalog.note_rejected(&[rejected("1", "a"), rejected("1.0", "b"), rejected("2", "c")]),
             2
         );
-        assert_eq!(catalog.text().lines().count(), 2);
+        assert_eq!(catalog.rejected_notes().lines().count(), 2);
     }
 
     #[test]
     fn a_torn_line_is_noted_once_for_its_place() {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let half = TornLine {
             offset: 4711,
             bytes: b"{\"a\": \"\xff\x00".to_vec(),
@@ -306,7 +291,7 @@ mod tests {
                 .unwrap();
         }
         let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "torn line, repaired", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
-        assert_eq!(catalog.text(), format!("{expected}\n"));
+        assert_eq!(catalog.rejected_notes(), format!("{expected}\n"));
         let mut file = RejectedFile::of(&catalog.location);
         let noted = file.noted(&mut appender()).unwrap();
         assert_eq!(noted.repaired_in("mail_2025-06-09.log"), Some(&HashSet::from([4711])));
@@ -315,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_long_half_line_is_noted_in_part() {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let half = TornLine {
             offset: 0,
             bytes: vec![b'x'; 10 * SHOWN_OF_HALF_LINE],
@@ -323,21 +308,24 @@ mod tests {
         RejectedFile::of(&catalog.location)
             .note_torn_line(&mut appender(), "f", &half, now())
             .unwrap();
-        assert!(catalog.text().len() < 2 * SHOWN_OF_HALF_LINE);
+        assert!(catalog.rejected_notes().len() < 2 * SHOWN_OF_HALF_LINE);
     }
 
     #[test]
     fn a_torn_note_is_terminated_and_written_again() {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let (first, second) = (rejected("{\"a\": 1}", "r"), rejected("{\"a\": 2}", "r"));
-        catalog.note(std::slice::from_ref(&first));
-        let whole = catalog.text();
-        catalog.note(std::slice::from_ref(&second));
-        let both = catalog.text();
+        catalog.note_rejected(std::slice::from_ref(&first));
+        let whole = catalog.rejected_notes();
+        catalog.note_rejected(std::slice::from_ref(&second));
+        let both = catalog.rejected_notes();
         for cut in whole.len() + 1..both.len() - 1 {
             fs::write(catalog.location.state_file("rejected.jsonl"), &both[..cut]).unwrap();
-            assert_eq!(catalog.note(&[first.clone(), second.clone()]), 1);
-            assert_eq!(catalog.text(), format!("{}\n{}", &both[..cut], &both[whole.len()..]));
+            assert_eq!(catalog.note_rejected(&[first.clone(), second.clone()]), 1);
+            assert_eq!(
+                catalog.rejected_notes(),
+                format!("{}\n{}", &both[..cut], &both[whole.len()..])
+            );
         }
     }
 }

@@ -260,14 +260,8 @@ fn read(line: &Line<'_>, reader: &mut Reader) -> Result<Identified, Problem> {
 mod tests {
     use super::super::storage::Disk;
     use super::*;
-    use crate::record::{Sameness, Shape};
+    use crate::test_support::record::{SHAPE, line};
     use std::fs;
-
-    const SHAPE: Shape = Shape {
-        time: &["at"],
-        id: &["id"],
-        sameness: Sameness::Id,
-    };
 
     fn verify(text: &[u8], repaired: &[u64]) -> DayReport {
         let folder = tempfile::tempdir().unwrap();
@@ -286,7 +280,7 @@ mod tests {
     }
 
     fn record(id: &str, time: &str) -> String {
-        format!("{{\"id\": \"{id}\", \"at\": \"2025-06-{time}Z\"}}\n")
+        line(id, &format!("2025-06-{time}Z"))
     }
 
     fn found(report: &DayReport) -> Vec<(u64, &'static str)> {

@@ -259,28 +259,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    struct Catalog {
-        folder: tempfile::TempDir,
-        location: Location,
-    }
+    use crate::test_support::Catalog;
 
     impl Catalog {
-        fn with(files: &[(&str, &str)]) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            for (day, text) in files {
-                fs::write(folder.path().join(format!("mail_{day}.log")), text).unwrap();
-            }
-            let location = Location::new(folder.path(), "mail", "log").unwrap();
-            Self { folder, location }
-        }
-
         fn cursor(&self) -> CursorFile {
             CursorFile::new(&self.location, "yandex-mail", "kafka")
         }
 
         fn state(&self, name: &str) -> PathBuf {
-            self.folder.path().join(".trailkeeper").join(name)
+            self.location.state_folder().join(name)
         }
     }
 
@@ -305,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_provisional_cursor_is_told_apart_until_it_is_stored_again() {
-        let catalog = Catalog::with(&[]);
+        let catalog = Catalog::new();
         let (cursor, one) = (catalog.cursor(), positions(&[("2025-06-09", 1)]));
         let beginning = CursorState {
             positions: one.clone(),
@@ -319,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_stored_cursor_is_loaded_and_the_file_is_readable_json() {
-        let catalog = Catalog::with(&[]);
+        let catalog = Catalog::new();
         let cursor = catalog.cursor();
         assert_eq!(cursor.load().unwrap(), Stored::Nothing);
         let stored = positions(&[("2025-06-09", 4711), ("2025-06-10", 0)]);
@@ -333,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_damaged_cursor_falls_back_to_the_one_before_it() {
-        let catalog = Catalog::with(&[]);
+        let catalog = Catalog::new();
         let cursor = catalog.cursor();
         let (one, two) = (positions(&[("2025-06-09", 1)]), positions(&[("2025-06-09", 2)]));
         cursor.store(&kept(one.clone())).unwrap();
@@ -356,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_crash_between_the_two_renames_costs_nothing() {
-        let catalog = Catalog::with(&[]);
+        let catalog = Catalog::new();
         let cursor = catalog.cursor();
         let one = positions(&[("2025-06-09", 1)]);
         cursor.store(&kept(one.clone())).unwrap();
@@ -370,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_cursor_of_a_newer_program_is_left_alone() {
-        let catalog = Catalog::with(&[]);
+        let catalog = Catalog::new();
         let cursor = catalog.cursor();
         cursor.store(&CursorState::default()).unwrap();
         fs::write(catalog.state("mail.kafka.json"), "{\"version\":2,\"rows\":[]}").unwrap();
@@ -380,7 +367,7 @@ mod tests {
     #[test]
     fn the_end_of_a_file_is_behind_its_last_newline() {
         let long = format!("{{}}\n{}", "x".repeat(200_000));
-        let catalog = Catalog::with(&[
+        let catalog = Catalog::new().with(&[
             ("2025-06-07", ""),
             ("2025-06-08", "half"),
             ("2025-06-09", "a\nb\n"),
@@ -395,7 +382,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_position_is_kept_exactly_if_it_stands_after_a_newline(text in "[a\n]{0,12}", position in 0u64..15) {
-            let catalog = Catalog::with(&[("2025-06-09", &text)]);
+            let catalog = Catalog::new().with(&[("2025-06-09", &text)]);
             let mut cursor = positions(&[("2025-06-08", 9), ("2025-06-09", position)]);
             let is_repaired = cursor.repair(&catalog.location.day_files().unwrap()).unwrap();
             let is_right = position == 0 || text.as_bytes().get(position as usize - 1) == Some(&b'\n');

@@ -136,44 +136,17 @@ impl Forwarded<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Write;
 
     use super::super::cursor::CursorState;
     use super::*;
-    use crate::record::Sameness;
-
-    const SHAPE: Shape = Shape {
-        time: &["at"],
-        id: &["id"],
-        sameness: Sameness::Id,
-    };
-
-    struct Catalog {
-        folder: tempfile::TempDir,
-        location: Location,
-    }
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
+    use crate::test_support::Catalog;
+    use crate::test_support::record::{SHAPE, line, time as at};
 
     fn record(time: &str) -> String {
-        format!("{{\"id\": \"{time}\", \"at\": \"{time}\"}}\n")
+        line(time, time)
     }
 
     impl Catalog {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let location = Location::new(folder.path(), "mail", "log").unwrap();
-            Self { folder, location }
-        }
-
-        fn append(&self, day: &str, text: &str) {
-            let path = self.folder.path().join(format!("mail_{day}.log"));
-            let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-            file.write_all(text.as_bytes()).unwrap();
-        }
-
         fn set_cursor(&self, positions: &[(&str, u64)]) {
             let positions = positions.iter().map(|(day, at)| (day.parse().unwrap(), *at)).collect();
             let state = CursorState {

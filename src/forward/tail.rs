@@ -193,42 +193,13 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::record::Sameness;
-
-    const SHAPE: Shape = Shape {
-        time: &["at"],
-        id: &["id"],
-        sameness: Sameness::Id,
-    };
-
-    fn record(day: &str, id: &str) -> String {
-        format!("{{\"id\": \"{id}\", \"at\": \"{day}T10:00:00Z\"}}\n")
-    }
-
-    struct Catalog {
-        folder: tempfile::TempDir,
-        location: Location,
-    }
+    use crate::test_support::Catalog;
+    use crate::test_support::record::{SHAPE, line_of_day as record};
 
     impl Catalog {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let location = Location::new(folder.path(), "mail", "log").unwrap();
-            Self { folder, location }
-        }
-
-        fn append(&self, day: &str, text: &str) {
-            use std::io::Write;
-            let path = self.folder.path().join(format!("mail_{day}.log"));
-            let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-            file.write_all(text.as_bytes()).unwrap();
-        }
-
         fn tail(&self) -> Tail {
             Tail::new(self.location.clone(), SHAPE, Positions::default())
         }

@@ -1,12 +1,11 @@
 //! The loop against a sink that fails where it is told to, on real files.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::batch::Batch;
 use super::cursor::{CursorFile, CursorState, Positions, Stored};
@@ -15,40 +14,15 @@ use super::message::Envelope;
 use super::sink::{BatchAck, Sink, SinkError};
 use super::stdout::Output;
 use super::undelivered::Undelivered;
-use crate::archive::Location;
-use crate::archive::faulty::{Fault, Faulty};
+use crate::archive::faulty::Fault;
 use crate::output::progress::Progress;
 use crate::process::shutdown;
-use crate::record::{Sameness, Shape};
-
-const SHAPE: Shape = Shape {
-    time: &["at"],
-    id: &["id"],
-    sameness: Sameness::Id,
-};
+use crate::test_support::Catalog;
+use crate::test_support::record::{SHAPE, line_of_day as line};
 
 const DAYS: [&str; 3] = ["2025-06-09", "2025-06-10", "2025-06-11"];
 
-struct Catalog {
-    folder: TempDir,
-    location: Location,
-    disk: Faulty,
-}
-
 impl Catalog {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Faulty::default();
-        let location = Location::new(folder.path(), "tfc", "log").unwrap().on(disk.clone());
-        Self { folder, location, disk }
-    }
-
-    fn append(&self, day: &str, text: &str) {
-        let path = self.folder.path().join(format!("tfc_{day}.log"));
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-    }
-
     fn add(&self, day: &str, id: &str) {
         self.append(day, &line(day, id));
     }
@@ -68,18 +42,18 @@ impl Catalog {
         }
     }
 
-    fn try_open(&self, begin: StartPosition, sink: impl Sink + 'static) -> Result<Forwarder, ForwardError> {
+    fn try_forwarder(&self, begin: StartPosition, sink: impl Sink + 'static) -> Result<Forwarder, ForwardError> {
         let (_, shutdown) = shutdown::channel();
         let progress = Progress::hidden().forward("tfc", "kafka");
         Forwarder::open(self.job(begin), Box::new(sink), progress, shutdown)
     }
 
-    fn open(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarder {
-        self.try_open(begin, sink).unwrap()
+    fn forwarder(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarder {
+        self.try_forwarder(begin, sink).unwrap()
     }
 
     fn forward(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarded {
-        self.open(begin, sink).run(|| false)
+        self.forwarder(begin, sink).run(|| false)
     }
 
     /// The ids that a sink which takes everything is sent.
@@ -99,10 +73,6 @@ impl Catalog {
             other => panic!("{other:?}"),
         }
     }
-}
-
-fn line(day: &str, id: &str) -> String {
-    format!("{{\"id\": \"{id}\", \"at\": \"{day}T10:00:00Z\"}}\n")
 }
 
 /// What a sink does with a batch.
@@ -244,10 +214,10 @@ fn a_damaged_cursor_never_loses_a_line() {
     assert_eq!(catalog.sent(StartPosition::Start), ["a"]);
     catalog.add(DAYS[0], "b");
     assert_eq!(catalog.sent(StartPosition::End), ["b"]);
-    let path = catalog.folder.path().join(".trailkeeper/tfc.kafka.json");
+    let path = catalog.location.state_file("kafka.json");
     fs::write(&path, "{").unwrap();
     assert_eq!(catalog.sent(StartPosition::End), ["b"], "from the cursor before");
-    let previous = catalog.folder.path().join(".trailkeeper/tfc.kafka.previous.json");
+    let previous = catalog.location.state_file("kafka.previous.json");
     fs::write(&path, "{").unwrap();
     fs::write(&previous, "").unwrap();
     assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "from the start");
@@ -272,7 +242,7 @@ fn a_beginning_is_still_one_when_the_cursor_after_it_is_damaged() {
     cursor.store(&beginning).unwrap();
     cursor.store(&CursorState::default()).unwrap();
     fs::write(cursor.path(), "{").unwrap();
-    drop(catalog.open(StartPosition::End, World::default().sink(&[])));
+    drop(catalog.forwarder(StartPosition::End, World::default().sink(&[])));
     assert_eq!(cursor.load().unwrap(), Stored::Cursor(beginning));
 }
 
@@ -324,7 +294,7 @@ fn what_was_put_aside_is_kept_with_the_reason_and_passed() {
     let forwarded = catalog.forward(StartPosition::Start, world.sink(&[Act::Undeliverable]));
     assert_eq!((forwarded.sent, forwarded.undelivered, forwarded.waiting), (1, 1, 0));
     assert_eq!(world.0.lock().unwrap().arrived.concat_ids(), ["b"]);
-    let notes = fs::read_to_string(catalog.folder.path().join(".trailkeeper/tfc.undelivered.jsonl")).unwrap();
+    let notes = fs::read_to_string(catalog.location.state_file("undelivered.jsonl")).unwrap();
     let note: serde_json::Value = serde_json::from_str(&notes).unwrap();
     assert_eq!(
         (&note["reason"], &note["record"]["id"]),
@@ -332,7 +302,7 @@ fn what_was_put_aside_is_kept_with_the_reason_and_passed() {
     );
     assert_eq!(
         (&note["file"], &note["offset"]),
-        (&"tfc_2025-06-09.log".into(), &0.into())
+        (&"mail_2025-06-09.log".into(), &0.into())
     );
 }
 
@@ -340,7 +310,7 @@ fn what_was_put_aside_is_kept_with_the_reason_and_passed() {
 fn a_second_forwarder_of_the_same_sink_is_refused_while_the_first_is_there() {
     let catalog = Catalog::new();
     let world = World::default();
-    let first = catalog.open(StartPosition::End, world.sink(&[]));
+    let first = catalog.forwarder(StartPosition::End, world.sink(&[]));
     let (_, shutdown) = shutdown::channel();
     let progress = Progress::hidden().forward("tfc", "kafka");
     let second = Forwarder::open(
@@ -377,7 +347,7 @@ fn what_is_appended_after_a_failure_waits_too() {
     let fail = Act::Fail { arrive: 0, confirm: 0 };
     let mut later = ["b", "c"].into_iter();
     let forwarded = catalog
-        .open(StartPosition::Start, World::default().sink(&[fail]))
+        .forwarder(StartPosition::Start, World::default().sink(&[fail]))
         .run(|| {
             let appended = later.next();
             appended.iter().for_each(|id| catalog.add(DAYS[1], id));
@@ -463,7 +433,7 @@ proptest! {
     /// operation.
     #[test]
     fn no_line_is_lost_the_order_is_kept_and_the_cursor_is_never_ahead(steps in steps(), batch in 1usize..3000) {
-        let (catalog, world) = (Catalog::new(), World::default());
+        let (catalog, world) = (Catalog::new().through_its_disk(), World::default());
         let mut added: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut number = 0;
         for step in steps.into_iter().chain([Step::Run(Vec::new()), Step::Run(Vec::new())]) {
@@ -481,7 +451,7 @@ proptest! {
                 Step::Break { after, fault, is_reading: true } => catalog.disk.arm_reading(after, fault),
                 Step::Break { after, fault, is_reading: false } => catalog.disk.arm(after, fault),
                 Step::Run(script) => {
-                    let opened = catalog.try_open(StartPosition::Start, world.sink(&script));
+                    let opened = catalog.try_forwarder(StartPosition::Start, world.sink(&script));
                     if let Ok(forwarder) = opened {
                         forwarder.with_batches_of(batch).run(|| false);
                     }

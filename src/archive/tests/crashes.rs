@@ -61,7 +61,7 @@ fn kept(catalog: &Catalog) -> Vec<u8> {
 
 /// The numbers of the records that are noted as rejected.
 fn noted(catalog: &Catalog) -> Vec<u8> {
-    let notes = catalog.notes();
+    let notes = catalog.rejected_notes();
     let record = |note: &str| Record::read(note.split_once("\"record\": ")?.1.strip_suffix('}')?, &SHAPE).ok();
     let mut noted: Vec<u8> = notes
         .lines()
@@ -74,7 +74,7 @@ fn noted(catalog: &Catalog) -> Vec<u8> {
 
 #[test]
 fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let records = NUMBERED[..12].to_vec();
     assert!(records.iter().all(|record| record.time < time("2025-06-10T00:00:00Z")));
     let last = records.iter().map(|record| record.time).max();
@@ -129,7 +129,7 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
             first_skipped: None,
         };
         assert_eq!(catalog.counts("2025-06-09"), counts, "cut at {cut}");
-        assert_eq!(catalog.notes().lines().count() as u64, expected.repaired);
+        assert_eq!(catalog.rejected_notes().lines().count() as u64, expected.repaired);
 
         let mut archive = catalog.open();
         assert_eq!(archive.repaired(), Repairs::default());
@@ -144,14 +144,14 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
 
 #[test]
 fn every_day_file_is_repaired_and_a_torn_line_noted_with_its_place() {
-    let catalog = Catalog::with(&[
+    let catalog = Catalog::with_state_folder().with(&[
         ("2024-01-01", "{\"id\": \"a\", \"timestamp\": \"2024-01-01T00:00:00Z\"}"),
         ("2025-06-09", "odd\n{\"id\": \"b\", \"timest"),
         ("2025-06-10", ""),
         ("2025-06-11", "odd\n"),
         ("2030-01-01", "\0\0\0"),
     ]);
-    fs::write(catalog.folder.path().join("mail_2025-06-09.log.bak"), "half").unwrap();
+    fs::write(catalog.folder().join("mail_2025-06-09.log.bak"), "half").unwrap();
     assert_eq!(
         catalog.open().repaired(),
         Repairs {
@@ -164,18 +164,22 @@ fn every_day_file_is_repaired_and_a_torn_line_noted_with_its_place() {
     assert_eq!(catalog.text("2025-06-10"), "");
     assert_eq!(catalog.text("2030-01-01"), "\0\0\0\n");
     assert_eq!(
-        fs::read(catalog.folder.path().join("mail_2025-06-09.log.bak")).unwrap(),
+        fs::read(catalog.folder().join("mail_2025-06-09.log.bak")).unwrap(),
         b"half"
     );
     let note = r#"{"noted_at": "2026-01-01T00:00:00.000Z", "reason": "torn line, repaired", "file": "mail_2025-06-09.log", "offset": 4, "fragment": "{\"id\": \"b\", \"timest"}"#;
-    assert!(catalog.notes().starts_with(&format!("{note}\n")), "{}", catalog.notes());
+    assert!(
+        catalog.rejected_notes().starts_with(&format!("{note}\n")),
+        "{}",
+        catalog.rejected_notes()
+    );
     assert_eq!(catalog.open().repaired(), Repairs::default());
-    assert_eq!(catalog.notes().lines().count(), 2);
+    assert_eq!(catalog.rejected_notes().lines().count(), 2);
 }
 
 #[test]
 fn half_a_line_is_noted_then_terminated_and_both_are_on_disk_before_anything_is_built_upon_them() {
-    let catalog = Catalog::with(&[("2025-06-09", "{\"id\": "), ("2025-06-10", "half")]);
+    let catalog = Catalog::with_state_folder().with(&[("2025-06-09", "{\"id\": "), ("2025-06-10", "half")]);
     let mut archive = catalog.open();
     archive.recover(now()).unwrap();
     let expected = [
@@ -219,14 +223,14 @@ fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
     };
     for share in [None, Some(0), Some(100), Some(255)] {
         for operation in 0.. {
-            let catalog = Catalog::new();
+            let catalog = Catalog::with_state_folder();
             file(&mut catalog.open(), first.clone());
             fs::write(catalog.path("2025-06-08"), "half a li").unwrap();
             catalog.disk.arm(operation, Fault::Killed(operation as usize * 37));
             let outcome = run(&catalog);
             catalog.disk.restart();
             if let Some(share) = share {
-                catalog.disk.cut_power(catalog.folder.path(), share);
+                catalog.disk.cut_power(catalog.folder(), share);
             }
             if outcome.is_ok() {
                 assert!(operation > 20, "the run has more operations than this");
@@ -243,7 +247,7 @@ fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
                 "killed at {operation}, left {share:?}"
             );
             let records = catalog
-                .notes()
+                .rejected_notes()
                 .lines()
                 .filter(|note| note.contains("\"odd\", \"record\": {"))
                 .count();
@@ -302,7 +306,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let archive = Some(catalog.open());
         Self {
             catalog,
@@ -390,7 +394,7 @@ impl World {
         }
         self.seen.retain(|_, bytes| !bytes.is_empty());
         self.catalog.disk.restart();
-        self.catalog.disk.cut_power(self.catalog.folder.path(), left);
+        self.catalog.disk.cut_power(self.catalog.folder(), left);
         self.reopen();
     }
 

@@ -9,70 +9,18 @@ use std::fs;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use tempfile::TempDir;
 
-use super::faulty::Faulty;
 use super::storage::Disk;
 use super::*;
 use crate::record::{Record, Sameness, Shape};
-
-/// Records with an id, as those of Terraform.
-const SHAPE: Shape = Shape {
-    time: &["timestamp"],
-    id: &["id"],
-    sameness: Sameness::Id,
-};
-
-fn time(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
+use crate::test_support::Catalog;
+use crate::test_support::record::{SHAPE, line, record, time};
 
 fn now() -> DateTime<Utc> {
     time("2026-01-01T00:00:00Z")
 }
 
-fn record(id: &str, time: &str) -> Record {
-    Record::read(&format!(r#"{{"id": "{id}", "timestamp": "{time}"}}"#), &SHAPE).unwrap()
-}
-
-/// A catalog in a folder of its own, with a disk that works until it is told otherwise.
-struct Catalog {
-    folder: TempDir,
-    location: Location,
-    disk: Faulty,
-}
-
 impl Catalog {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Faulty::default();
-        let location = Location::new(folder.path(), "mail", "log").unwrap();
-        fs::create_dir(location.state_folder()).unwrap();
-        Self { folder, location, disk }
-    }
-
-    /// A catalog with these files in it, by date.
-    fn with(files: &[(&str, &str)]) -> Self {
-        let catalog = Self::new();
-        for (date, text) in files {
-            fs::write(catalog.path(date), text).unwrap();
-        }
-        catalog
-    }
-
-    fn path(&self, date: &str) -> PathBuf {
-        self.folder.path().join(format!("mail_{date}.log"))
-    }
-
-    fn text(&self, date: &str) -> String {
-        fs::read_to_string(self.path(date)).unwrap()
-    }
-
-    fn notes(&self) -> String {
-        let bytes = fs::read(self.location.state_file("rejected.jsonl")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
     fn try_open(&self) -> Result<Archive, WriteError> {
         // What the tests look at themselves never fails: only the archive reads through the disk.
         let location = self.location.clone().on(self.disk.clone());
@@ -91,7 +39,7 @@ impl Catalog {
 
     /// What was done on the disk since it was asked last, without the opening and reading of files.
     fn log(&self) -> Vec<String> {
-        let folder = self.folder.path().file_name().unwrap().to_string_lossy();
+        let folder = self.folder().file_name().unwrap().to_string_lossy();
         let log = self
             .disk
             .log()

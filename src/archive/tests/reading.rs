@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn line(id: &str, time: &str) -> String {
-    format!("{}\n", record(id, time).line)
-}
-
 fn recovered(catalog: &Catalog) -> Option<DateTime<Utc>> {
     let last = catalog.open().recover(now()).unwrap();
     assert_eq!(catalog.dry_run().recover(now()).unwrap(), last);
@@ -14,7 +10,7 @@ fn recovered(catalog: &Catalog) -> Option<DateTime<Utc>> {
 
 #[test]
 fn an_empty_catalog_has_no_last_record() {
-    assert_eq!(recovered(&Catalog::new()), None);
+    assert_eq!(recovered(&Catalog::with_state_folder()), None);
 }
 
 #[test]
@@ -24,7 +20,7 @@ fn the_last_record_is_the_latest_of_the_newest_file_and_not_its_last_line() {
         line("d", "2025-06-10T12:00:00.120+03:00"),
         line("e", "2025-06-10T08:59:59.999Z"),
     ];
-    let catalog = Catalog::with(&[
+    let catalog = Catalog::with_state_folder().with(&[
         ("2025-06-09", &line("a", "2025-06-09T23:59:59Z")),
         ("2025-06-10", &newest.concat()),
     ]);
@@ -33,7 +29,7 @@ fn the_last_record_is_the_latest_of_the_newest_file_and_not_its_last_line() {
 
 #[test]
 fn files_without_a_record_are_passed_over() {
-    let catalog = Catalog::with(&[
+    let catalog = Catalog::with_state_folder().with(&[
         ("2025-06-08", &line("a", "2025-06-08T10:00:00Z")),
         (
             "2025-06-09",
@@ -53,7 +49,7 @@ fn records_and_files_of_the_future_do_not_count() {
         line("e", "2026-01-01T00:00:00.001Z"),
         line("f", "9999-12-31T00:00:00Z"),
     ];
-    let catalog = Catalog::with(&[
+    let catalog = Catalog::with_state_folder().with(&[
         ("2026-01-01", &newest.concat()),
         ("2026-01-02", &line("g", "2025-12-31T23:59:59.5Z")),
     ]);
@@ -64,7 +60,7 @@ fn records_and_files_of_the_future_do_not_count() {
 
 #[test]
 fn lines_that_are_not_records_do_not_hide_those_around_them() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let lines = [
         b"\xff\xfe\0\n".to_vec(),
         line("a", "2025-06-09T10:00:00Z").into_bytes(),
@@ -85,7 +81,7 @@ fn lines_that_are_not_records_do_not_hide_those_around_them() {
 
 #[test]
 fn a_record_of_many_megabytes_is_read() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let long = format!(
         r#"{{"id": "long", "text": "{}", "timestamp": "2025-06-09T10:00:00Z"}}"#,
         "é".repeat(4 << 20)
@@ -105,26 +101,26 @@ fn a_dry_run_takes_a_whole_record_without_a_newline_and_leaves_half_of_one() {
         (&whole[..whole.len() - 1], Some(time("2025-06-09T10:00:00Z"))),
         (&whole[..20], None),
     ] {
-        let catalog = Catalog::with(&[("2025-06-09", text)]);
+        let catalog = Catalog::with_state_folder().with(&[("2025-06-09", text)]);
         assert_eq!(catalog.dry_run().recover(now()).unwrap(), expected);
         assert_eq!(catalog.counts("2025-06-09").skipped, 0);
         assert_eq!(catalog.text("2025-06-09"), text);
-        assert_eq!(catalog.notes(), "");
+        assert_eq!(catalog.rejected_notes(), "");
     }
 }
 
 #[test]
 fn a_vanished_folder_is_an_error_that_names_it() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
-    fs::remove_dir_all(catalog.folder.path()).unwrap();
+    fs::remove_dir_all(catalog.folder()).unwrap();
     let error = archive.recover(now()).unwrap_err().to_string();
-    assert!(error.contains(catalog.folder.path().to_str().unwrap()), "{error}");
+    assert!(error.contains(catalog.folder().to_str().unwrap()), "{error}");
 }
 
 #[test]
 fn records_are_compared_with_the_files_of_their_own_days() {
-    let catalog = Catalog::with(&[
+    let catalog = Catalog::with_state_folder().with(&[
         ("2025-06-09", &line("a", "2025-06-09T23:59:59Z")),
         ("2025-06-10", &line("b", "2025-06-10T00:00:01Z")),
     ]);
@@ -150,7 +146,7 @@ fn records_are_compared_with_the_files_of_their_own_days() {
 
 #[test]
 fn what_repeats_in_one_batch_is_kept_once() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let twice = record("a", "2025-06-09T10:00:00Z");
     let same_value = Record::read(r#"{ "timestamp":"2025-06-09T10:00:00Z","id":"\u0061" }"#, &SHAPE).unwrap();
     let deduplicated = catalog
@@ -162,7 +158,7 @@ fn what_repeats_in_one_batch_is_kept_once() {
 
 #[test]
 fn an_id_that_is_not_unique_never_costs_a_record() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let other = |text: &str| {
         let json = format!(r#"{{"id": "a", "timestamp": "2025-06-09T10:00:00Z", "text": "{text}"}}"#);
         Record::read(&json, &SHAPE).unwrap()
@@ -193,10 +189,10 @@ fn an_id_that_is_not_unique_never_costs_a_record() {
         archive.append_all(deduplicated.new).unwrap();
     }
     assert_eq!(catalog.text("2025-06-09").lines().count(), 1);
-    assert_eq!(catalog.notes().lines().count(), 2);
+    assert_eq!(catalog.rejected_notes().lines().count(), 2);
     assert!(
         catalog
-            .notes()
+            .rejected_notes()
             .contains(r#""reason": "same id as a record already kept, with different content""#)
     );
 }
@@ -205,14 +201,14 @@ fn an_id_that_is_not_unique_never_costs_a_record() {
 fn two_kept_records_with_one_id_are_both_known() {
     let one = r#"{"id": "a", "timestamp": "2025-06-09T10:00:00Z", "n": 1}"#;
     let two = r#"{"id": "a", "timestamp": "2025-06-09T10:00:00Z", "n": 2}"#;
-    let catalog = Catalog::with(&[("2025-06-09", &format!("{one}\n{two}\n"))]);
+    let catalog = Catalog::with_state_folder().with(&[("2025-06-09", &format!("{one}\n{two}\n"))]);
     let came = [one, two].map(|json| Record::read(json, &SHAPE).unwrap()).to_vec();
     assert_eq!(catalog.open().deduplicate_all(came).unwrap().duplicates, 2);
 }
 
 #[test]
 fn a_forgotten_day_is_read_again() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     let (old, new) = (record("a", "2025-06-09T10:00:00Z"), record("b", "2025-06-10T10:00:00Z"));
     file(&mut archive, vec![old.clone(), new.clone()]);

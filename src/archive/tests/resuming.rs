@@ -59,7 +59,7 @@ impl Catalog {
 
     /// A catalog whose file of one day holds 600 minutes, and whose end is noted.
     fn with_note() -> Self {
-        let catalog = Self::new();
+        let catalog = Self::with_state_folder();
         catalog.run(minutes(0..600, Sameness::Content), Sameness::Content, overlap());
         assert!(catalog.reads_only_the_end());
         catalog
@@ -115,7 +115,7 @@ fn a_record_before_the_end_has_the_whole_file_read() {
 
 #[test]
 fn an_id_is_compared_with_the_whole_file() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     catalog.run(minutes(0..600, Sameness::Id), Sameness::Id, overlap());
     let mut archive = catalog.open_for(Sameness::Id);
     archive.recover(now()).unwrap();
@@ -220,7 +220,7 @@ fn a_note_about_another_place_is_not_believed() {
 
 #[test]
 fn just_after_midnight_the_ends_of_two_files_are_noted() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let night = || minutes(0..1441, Sameness::Content);
     catalog.run(night(), Sameness::Content, overlap());
     let mut archive = catalog.open_for(Sameness::Content);
@@ -233,7 +233,7 @@ fn just_after_midnight_the_ends_of_two_files_are_noted() {
 
 #[test]
 fn small_files_are_not_noted_nor_is_anything_in_a_dry_run() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     file(&mut archive, minutes(0..600, Sameness::Id));
     archive.note_resume_points(minute(599, Sameness::Id).time, overlap());
@@ -247,7 +247,7 @@ fn small_files_are_not_noted_nor_is_anything_in_a_dry_run() {
 
 #[test]
 fn a_note_that_cannot_be_written_harms_nothing() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open_for(Sameness::Content);
     file(&mut archive, minutes(0..600, Sameness::Content));
     catalog.disk.arm(0, Fault::Full(0));
@@ -258,7 +258,7 @@ fn a_note_that_cannot_be_written_harms_nothing() {
 
 #[test]
 fn what_another_program_wrote_during_the_run_is_not_passed_over() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open_for(Sameness::Content);
     file(&mut archive, minutes(0..300, Sameness::Content));
     catalog.append_as_another_program("{\"id\": \"x\", \"timestamp\": \"2025-06-09T20:00:00Z\"}\n");
@@ -351,7 +351,7 @@ proptest! {
         asked in prop::collection::vec((0_i64..1500, 1_i64..40), 1..4),
     ) {
         let sameness = if has_ids { Sameness::Id } else { Sameness::Content };
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let mut first_note = None;
         for event in &events {
             happen(&catalog, event, sameness, &mut first_note);

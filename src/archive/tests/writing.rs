@@ -22,7 +22,7 @@ fn ids(text: &str) -> String {
 
 #[test]
 fn each_record_goes_to_the_file_of_its_own_utc_day_in_the_order_of_time() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let appended = file(&mut catalog.open(), three_days());
     assert_eq!(ids(&catalog.text("2025-06-09")), "acb");
     assert_eq!(ids(&catalog.text("2025-06-10")), "d");
@@ -48,7 +48,7 @@ fn each_record_goes_to_the_file_of_its_own_utc_day_in_the_order_of_time() {
 
 #[test]
 fn a_day_is_on_disk_before_the_next_is_begun() {
-    let catalog = Catalog::with(&[("2025-06-10", "")]);
+    let catalog = Catalog::with_state_folder().with(&[("2025-06-10", "")]);
     let mut archive = catalog.open();
     catalog.log();
     archive.append_all(three_days()).unwrap();
@@ -67,7 +67,7 @@ fn a_day_is_on_disk_before_the_next_is_begun() {
 
 #[test]
 fn nothing_to_append_makes_no_file() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     let empty = Batch::by_day(three_days()).next().unwrap().filter(|_| None);
     assert_eq!(archive.append(&empty).unwrap(), None);
@@ -76,7 +76,7 @@ fn nothing_to_append_makes_no_file() {
 
 #[test]
 fn what_was_appended_is_known() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     file(&mut archive, three_days());
     assert_eq!(archive.deduplicate_all(three_days()).unwrap().duplicates, 6);
@@ -85,7 +85,7 @@ fn what_was_appended_is_known() {
 
 #[test]
 fn late_records_go_behind_newer_ones_and_change_nothing() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     file(&mut catalog.open(), three_days());
     let before = catalog.text("2025-06-09");
     file(&mut catalog.open(), vec![record("z", "2025-06-09T00:00:00Z")]);
@@ -99,7 +99,7 @@ fn late_records_go_behind_newer_ones_and_change_nothing() {
 
 #[test]
 fn a_dry_run_does_all_and_writes_nothing() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.dry_run();
     assert_eq!(file(&mut archive, three_days()).records, 6);
     assert_eq!(archive.deduplicate_all(three_days()).unwrap().duplicates, 6);
@@ -107,7 +107,7 @@ fn a_dry_run_does_all_and_writes_nothing() {
     assert_eq!(archive.reject(std::slice::from_ref(&rejected), now()).unwrap(), 1);
     assert_eq!(archive.reject(&[rejected], now()).unwrap(), 0);
     assert!(catalog.location.day_files().unwrap().is_empty());
-    assert_eq!(catalog.notes(), "");
+    assert_eq!(catalog.rejected_notes(), "");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn links_and_pipes_in_the_place_of_a_day_file_are_refused_and_left_alone() {
         ("not a regular file", &|path| fs::create_dir(path).unwrap()),
     ];
     for (what, plant) in plant {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         plant(catalog.path("2025-06-10"));
         let mut archive = catalog.open();
         assert_eq!(archive.recover(now()).unwrap(), None);
@@ -164,7 +164,7 @@ fn links_and_pipes_in_the_place_of_a_day_file_are_refused_and_left_alone() {
 #[test]
 fn an_error_says_what_is_kept_and_ends_all_writing() {
     for fault in [Fault::Full(70), Fault::Broken(0), Fault::Killed(1000)] {
-        let catalog = Catalog::new();
+        let catalog = Catalog::with_state_folder();
         let mut archive = catalog.open();
         // Open twice, look, write, sync, sync the folder: the fault comes at the write of the second day.
         catalog.disk.arm(6 + 3, fault);
@@ -189,7 +189,7 @@ fn an_error_says_what_is_kept_and_ends_all_writing() {
 
 #[test]
 fn what_was_not_synced_is_not_known() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     archive.deduplicate_all(three_days()).unwrap();
     catalog.disk.arm(4, Fault::Broken(0));
@@ -208,10 +208,10 @@ fn what_was_not_synced_is_not_known() {
 
 #[test]
 fn a_time_without_a_day_file_is_an_error_and_not_a_file() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::with_state_folder();
     let mut far = record("a", "2025-06-09T10:00:00Z");
     far.time = DateTime::<Utc>::MAX_UTC;
     let error = catalog.open().append_all(vec![far]).unwrap_err();
     assert!(matches!(error.cause, WriteError::NoDay { .. }));
-    assert_eq!(fs::read_dir(catalog.folder.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(catalog.folder()).unwrap().count(), 1);
 }

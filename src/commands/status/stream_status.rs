@@ -321,9 +321,12 @@ mod tests {
 
     use super::*;
     use crate::source::SOURCES;
+    use crate::test_support::Catalog;
+    use crate::test_support::record::line;
 
-    struct Catalog {
-        folder: tempfile::TempDir,
+    /// A catalog that a run holds.
+    struct Held {
+        catalog: Catalog,
         lock: Lock,
     }
 
@@ -335,20 +338,15 @@ mod tests {
         SOURCES.iter().find(|kind| kind.name == "tfc").unwrap()
     }
 
-    fn record(id: u32, time: &str) -> String {
-        format!("{{\"id\": \"{id}\", \"timestamp\": \"{time}\"}}\n")
-    }
-
-    impl Catalog {
+    impl Held {
         fn new(began: DateTime<Utc>) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let location = Location::new(folder.path(), "tfc", "log").unwrap();
-            let lock = Lock::acquire(&location, began).unwrap();
-            Self { folder, lock }
+            let catalog = Catalog::new();
+            let lock = Lock::acquire(&catalog.location, began).unwrap();
+            Self { catalog, lock }
         }
 
         fn day(&self, date: &str, text: &str) {
-            fs::write(self.folder.path().join(format!("tfc_{date}.log")), text).unwrap();
+            self.catalog.write(date, text);
         }
 
         fn journal(&self, at: DateTime<Utc>, adjust: impl FnOnce(&mut Entry)) {
@@ -367,18 +365,18 @@ mod tests {
 
     #[test]
     fn what_the_archive_holds_is_counted_by_day() {
-        let catalog = Catalog::new(now());
-        catalog.journal(now(), |_| {});
-        catalog.day(
+        let held = Held::new(now());
+        held.journal(now(), |_| {});
+        held.day(
             "2026-11-16",
-            &(record(1, "2026-11-16T00:00:00Z") + &record(2, "2026-11-16T00:00:01Z")),
+            &(line("1", "2026-11-16T00:00:00Z") + &line("2", "2026-11-16T00:00:01Z")),
         );
-        catalog.day("2026-11-18", "");
-        catalog.day("2026-11-20", &(record(3, "2026-11-20T11:30:00Z") + "{\"id\": "));
-        let status = catalog.status(None);
+        held.day("2026-11-18", "");
+        held.day("2026-11-20", &(line("3", "2026-11-20T11:30:00Z") + "{\"id\": "));
+        let status = held.status(None);
         assert_eq!(status.state, State::Ok);
         assert_eq!(status.records, Amount { today: 1, all: 3 });
-        assert_eq!(status.bytes.today, record(3, "2026-11-20T11:30:00Z").len() as u64 + 7);
+        assert_eq!(status.bytes.today, line("3", "2026-11-20T11:30:00Z").len() as u64 + 7);
         assert_eq!(
             (status.files, status.first_day, status.last_day),
             (3, "2026-11-16".parse().ok(), "2026-11-20".parse().ok())
@@ -396,50 +394,43 @@ mod tests {
 
     #[test]
     fn repaired_torn_lines_are_no_records() {
-        let catalog = Catalog::new(now());
-        catalog.day(
+        let held = Held::new(now());
+        held.day(
             "2026-11-20",
-            &("{\"id\": 1\n".to_owned() + &record(3, "2026-11-20T11:30:00Z")),
+            &("{\"id\": 1\n".to_owned() + &line("3", "2026-11-20T11:30:00Z")),
         );
-        let note = r#"{"noted_at": "2026-11-20T00:00:00Z", "reason": "torn line, repaired", "file": "tfc_2026-11-20.log", "offset": 0, "fragment": "{"}"#;
-        catalog
-            .lock
-            .location()
-            .state("rejected.jsonl")
-            .append_line(note)
-            .unwrap();
-        catalog
-            .lock
-            .location()
-            .state("rejected.jsonl")
+        let note = r#"{"noted_at": "2026-11-20T00:00:00Z", "reason": "torn line, repaired", "file": "mail_2026-11-20.log", "offset": 0, "fragment": "{"}"#;
+        let notes = held.lock.location().state("rejected.jsonl");
+        notes.append_line(note).unwrap();
+        notes
             .append_line(r#"{"noted_at": "x", "reason": "odd", "record": {}}"#)
             .unwrap();
-        let status = catalog.status(None);
+        let status = held.status(None);
         assert_eq!((status.records.all, status.repaired, status.rejected), (1, 1, 1));
     }
 
     #[test]
     fn a_stream_is_late_when_its_last_record_is_older_than_allowed() {
-        let catalog = Catalog::new(now());
-        catalog.journal(now(), |_| {});
-        catalog.day("2026-11-20", &record(1, "2026-11-20T10:00:00Z"));
-        assert_eq!(catalog.status(Some(TimeDelta::hours(2))).state, State::Ok);
-        let late = catalog.status(Some(TimeDelta::minutes(119)));
+        let held = Held::new(now());
+        held.journal(now(), |_| {});
+        held.day("2026-11-20", &line("1", "2026-11-20T10:00:00Z"));
+        assert_eq!(held.status(Some(TimeDelta::hours(2))).state, State::Ok);
+        let late = held.status(Some(TimeDelta::minutes(119)));
         assert!(late.state == State::Late && late.is_alarming());
-        fs::remove_file(catalog.folder.path().join("tfc_2026-11-20.log")).unwrap();
-        assert_eq!(catalog.status(Some(TimeDelta::days(900))).state, State::Late);
+        fs::remove_file(held.catalog.path("2026-11-20")).unwrap();
+        assert_eq!(held.status(Some(TimeDelta::days(900))).state, State::Late);
     }
 
     #[test]
     fn a_failed_run_and_an_open_gap_are_problems() {
-        let catalog = Catalog::new(now());
-        catalog.journal(now() - TimeDelta::days(3), |_| {});
-        catalog.journal(now(), |entry| {
+        let held = Held::new(now());
+        held.journal(now() - TimeDelta::days(3), |_| {});
+        held.journal(now(), |entry| {
             entry.end = End::Failed;
             entry.error = Some("the service is in trouble".into());
             entry.covered_to = Some(now() - TimeDelta::minutes(30));
         });
-        let status = catalog.status(None);
+        let status = held.status(None);
         assert_eq!(status.state, State::Failed);
         assert_eq!(
             status.problems,
@@ -453,23 +444,20 @@ mod tests {
 
     #[test]
     fn a_run_without_a_word_is_running_or_was_killed() {
-        let catalog = Catalog::new(now());
-        assert_eq!(
-            catalog.status(None).running.map(|run| run.pid),
-            Some(std::process::id())
-        );
-        assert_eq!(catalog.status(None).state, State::New);
+        let held = Held::new(now());
+        assert_eq!(held.status(None).running.map(|run| run.pid), Some(std::process::id()));
+        assert_eq!(held.status(None).state, State::New);
         // No process has the greatest id: Linux goes up to 2^22.
         let note = format!("{{\"pid\":{},\"since\":\"2026-11-20T12:00:00Z\"}}\n", i32::MAX);
-        fs::write(catalog.lock.location().state_file("lock"), note).unwrap();
-        let killed = catalog.status(None);
+        fs::write(held.lock.location().state_file("lock"), note).unwrap();
+        let killed = held.status(None);
         assert_eq!((killed.state, killed.running), (State::Failed, None));
         assert!(
             killed.problems[0].contains("2026-11-20T12:00:00Z ended without a word"),
             "{:?}",
             killed.problems
         );
-        catalog.journal(now(), |_| {});
-        assert_eq!(catalog.status(None).state, State::Ok);
+        held.journal(now(), |_| {});
+        assert_eq!(held.status(None).state, State::Ok);
     }
 }

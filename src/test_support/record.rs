@@ -1,0 +1,36 @@
+//! Records with a time and an id, as those of Terraform.
+
+use chrono::{DateTime, Utc};
+
+use crate::record::{Record, Sameness, Shape};
+
+/// Where they keep the two.
+pub(crate) const SHAPE: Shape = Shape {
+    time: &["timestamp"],
+    id: &["id"],
+    sameness: Sameness::Id,
+};
+
+/// A time in RFC 3339.
+pub(crate) fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// A record with this id and time.
+pub(crate) fn record(id: &str, time: &str) -> Record {
+    Record::read(&json(id, time), &SHAPE).unwrap()
+}
+
+/// The line of such a record, newline included.
+pub(crate) fn line(id: &str, time: &str) -> String {
+    json(id, time) + "\n"
+}
+
+/// The line of a record of ten o'clock of this day.
+pub(crate) fn line_of_day(day: &str, id: &str) -> String {
+    line(id, &format!("{day}T10:00:00Z"))
+}
+
+fn json(id: &str, time: &str) -> String {
+    format!(r#"{{"id": "{id}", "timestamp": "{time}"}}"#)
+}
