@@ -120,8 +120,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn from_its_end_a_file_has_the_lines_that_it_has_from_its_start(
             text in "[ab\n]{0,60}",

@@ -144,6 +144,7 @@ mod tests {
 
     use super::*;
     use crate::test_support::Catalog;
+    use crate::test_support::random::cases;
 
     const DAY: &str = "2025-06-09";
 
@@ -210,6 +211,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_file_that_grows_by_any_pieces_has_the_lines_that_it_has(pieces in prop::collection::vec("[ab\n]{0,6}", 1..6)) {
             let catalog = Catalog::with_state_folder();

@@ -44,6 +44,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     fn day(text: &str) -> Option<NaiveDate> {
         Some(text.parse().unwrap())
@@ -127,6 +128,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn every_name_that_is_made_is_read_back(base in "\\PC{0,12}", extension in "\\PC{0,6}", days in 730_120..=3_652_059) {
             let day = NaiveDate::from_num_days_from_ce_opt(days).unwrap();

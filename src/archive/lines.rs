@@ -138,6 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     fn all(bytes: &[u8], capacity: usize, longest: u64) -> Vec<(u64, u64, Vec<u8>, bool)> {
         let mut lines = Lines::new(BufReader::with_capacity(capacity, bytes), longest);
@@ -198,6 +199,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn lines_say_where_they_stand(bytes in "[ab\n]{0,40}", capacity in 1usize..9) {
             let bytes = bytes.as_bytes();

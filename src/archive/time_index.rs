@@ -61,12 +61,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn no_record_from_a_time_on_stands_before_its_entry(
             times in prop::collection::vec(0_i64..300, 1..80),

@@ -219,6 +219,7 @@ mod tests {
 
     use super::*;
     use crate::source::SOURCES;
+    use crate::test_support::random::cases;
 
     #[test]
     fn a_base_name_is_one_part_of_a_file_name() {
@@ -361,6 +362,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn an_accepted_name_never_leaves_its_folder(text in "[a./\\\\]{1,6}|\\PC{1,10}") {
             for name in [base_name(&text), extension(&text)].into_iter().flatten() {

@@ -68,6 +68,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000 + minute * 60, 0).unwrap()
@@ -105,6 +106,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         /// The model: which of a few minutes are covered, each by itself.
         #[test]
         fn a_minute_is_covered_or_in_a_gap_as_the_spans_that_were_added_say(

@@ -166,6 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     const TWO_WEEKS: Retention = Retention {
         days: 14,
@@ -321,6 +322,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         /// Whatever runs there were, no time counts as covered that no run asked for.
         #[test]
         fn nothing_is_covered_that_nobody_asked_for(

@@ -72,6 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     const TWO_WEEKS: Retention = Retention {
         days: 14,
@@ -116,6 +117,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn the_parts_make_up_the_whole_and_only_what_is_older_than_the_retention_is_gone(
             spans in prop::collection::vec((0_i64..2_000, 1_i64..60), 1..10),

@@ -70,6 +70,7 @@ mod tests {
 
     use super::super::variable::setting;
     use super::*;
+    use crate::test_support::random::cases;
 
     const MAIL_API_QUERY: Setting<String> = setting("MAIL_API_QUERY", None, crate::env::text);
 
@@ -124,6 +125,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn any_value_of_a_known_parameter_survives(values in prop::collection::vec("[^\u{0}-\u{1f}\u{7f}\u{fffd}]{1,9}", 1..5)) {
             let pairs: Vec<_> = values.into_iter().map(|value| ("types".to_owned(), value)).collect();

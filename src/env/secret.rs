@@ -147,6 +147,7 @@ mod tests {
 
     use super::super::{DefaultValue, Scope, Variable};
     use super::*;
+    use crate::test_support::random::cases;
 
     const PORT_API_TOKEN: Secret = Secret {
         variable: Variable {
@@ -248,6 +249,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn an_accepted_secret_is_always_a_header_value(text in "\\PC{0,8}|[ -~]{1,12}|(?s:.{1,8})") {
             let (secret, errors) = read_secret(&[("PORT_API_TOKEN", &text)]);

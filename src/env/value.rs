@@ -200,6 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     #[test]
     fn whole_numbers_keep_to_their_range() {
@@ -331,6 +332,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_hidden_refusal_never_shows_the_text(text in "[^ ]{3,40}") {
             let problem = InvalidValue::must_hidden("be other").problem(&text);

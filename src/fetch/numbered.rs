@@ -379,6 +379,7 @@ mod tests {
     use crate::http::retry::RetryPolicy;
     use crate::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step, When};
     use crate::source::SOURCES;
+    use crate::test_support::random::cases;
 
     /// However slow the machine is, blocks are as long as they can be.
     const NO_HURRY: Duration = Duration::from_secs(24 * 3600);
@@ -519,7 +520,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(cases(64))]
 
         /// New records push old ones to later pages, and retention takes old ones away, at any request of the walk.
         #[test]

@@ -180,6 +180,7 @@ mod tests {
     use crate::http::retry::RetryPolicy;
     use crate::sandbox::{Api, Event, Options, Sandbox};
     use crate::source::SOURCES;
+    use crate::test_support::random::cases;
 
     fn now() -> DateTime<Utc> {
         "2025-06-09T12:00:00Z".parse().unwrap()
@@ -242,7 +243,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(cases(24))]
 
         #[test]
         fn slices_that_are_fetched_side_by_side_come_oldest_first_and_each_complete(

@@ -260,6 +260,7 @@ mod tests {
 
     use super::*;
     use crate::test_support::Catalog;
+    use crate::test_support::random::cases;
 
     impl Catalog {
         fn cursor(&self) -> CursorFile {
@@ -380,6 +381,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_position_is_kept_exactly_if_it_stands_after_a_newline(text in "[a\n]{0,12}", position in 0u64..15) {
             let catalog = Catalog::new().with(&[("2025-06-09", &text)]);

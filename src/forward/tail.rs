@@ -197,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::test_support::Catalog;
+    use crate::test_support::random::cases;
     use crate::test_support::record::{SHAPE, line_of_day as record};
 
     impl Catalog {
@@ -281,6 +282,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn batches_of_any_size_hold_every_line_once_in_order(
             lengths in prop::collection::vec((0usize..3, 0usize..90), 0..30),

@@ -18,6 +18,7 @@ use crate::archive::faulty::Fault;
 use crate::output::progress::Progress;
 use crate::process::shutdown;
 use crate::test_support::Catalog;
+use crate::test_support::random::cases;
 use crate::test_support::record::{SHAPE, line_of_day as line};
 
 const DAYS: [&str; 3] = ["2025-06-09", "2025-06-10", "2025-06-11"];
@@ -429,6 +430,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     /// Lines are added to any day; runs fail at any line, with and without lost acknowledgements, and the disk at any
     /// operation.
     #[test]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
+use crate::test_support::random::cases;
 
 fn form(json: &str) -> String {
     let mut line = String::new();
@@ -312,7 +313,7 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn what_a_scanner_has_read_before_changes_nothing(

@@ -43,6 +43,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     #[test]
     fn plain_text_is_left_alone() {
@@ -65,6 +66,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn printable_text_is_one_line_without_control_characters(text in "(?s:.*)") {
             let shown = printable(&text);

@@ -201,6 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_numbers_stand_at_the_right() {
@@ -260,6 +261,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn no_size_is_wider_than_five_characters(bytes: u64, shift in 0_u32..64) {
             prop_assert!(size(bytes >> shift).len() <= 5);

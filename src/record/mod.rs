@@ -369,6 +369,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     const BY_ID: Shape = Shape {
         time: &["trigger", "at"],
@@ -608,6 +609,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn any_time_text_is_read_or_rejected(text in "[0-9]{0,5}[-0-9TZ:. +é\\u{2212}]{0,24}", any: String) {
             for text in [text, any] {

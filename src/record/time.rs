@@ -132,6 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     /// The parser for all forms.
     fn parsed(text: &str) -> Option<DateTime<Utc>> {
@@ -236,6 +237,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn any_text_is_read_or_not_without_a_panic(text in "[-0-9TZtz:.,+ \u{2212}]{0,32}", any: String) {
             for text in [text, any] {

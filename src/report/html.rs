@@ -83,6 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     #[test]
     fn hostile_text_stays_text() {
@@ -112,6 +113,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn no_text_brings_markup_or_leaves_an_attribute(text in "(?s:.*)|[<>&\"'a]{0,40}") {
             let mut html = Html::default();

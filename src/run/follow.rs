@@ -232,6 +232,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -248,6 +249,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn a_wait_is_within_a_tenth_of_what_is_meant(seconds in 1..=86_400_u64, failures in 0_u32.., jitter in 0.0..=1.0) {
             let interval = Duration::from_secs(seconds);

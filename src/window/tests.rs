@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::slice_plan::*;
 use super::*;
+use crate::test_support::random::cases;
 
 fn at(milliseconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_700_000_000_000 + milliseconds).unwrap()
@@ -177,6 +178,8 @@ fn reaching_back_makes_a_window_longer_and_never_shorter() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn slices_cover_the_window_without_a_hole(
         width in 0_i64..12 * 3_600_000,

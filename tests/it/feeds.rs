@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use trailkeeper::sandbox::{Action, Api, Event, LastPage, Options, Sandbox, Step};
 
+use super::support::random::cases;
 use super::support::{Catalog, run_inside};
 
 /// A feed, the habits of its service, and the settings of the collector.
@@ -216,7 +217,7 @@ fn a_moment_of_which_more_may_be_hidden_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, max_shrink_time: 60_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_time: 60_000, ..cases(60) })]
 
     #[test]
     fn every_record_of_any_feed_is_kept_exactly_once(case in case()) {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
+use super::support::random::{many, random};
+
 /// Texts that mean something to the code under test.
 const TOKENS: [&str; 27] = [
     "null",
@@ -82,13 +84,14 @@ fn mutated(random: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Runs a check on every seed and then on mutated ones, until there were `most` or the time is over.
-fn run(check: fn(&[u8]), most: usize, time: Duration) -> usize {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let (seeds, mut random, begun) = (seeds(), Rng::with_seed(seed), Instant::now());
+fn run(check: fn(&[u8]), most: u32, time: Duration) -> u32 {
+    let (seeds, mut random, begun) = (seeds(), random(), Instant::now());
     let mut done = 0;
     while done < most && begun.elapsed() < time {
-        let bytes = seeds.get(done).cloned().unwrap_or_else(|| mutated(&mut random, &seeds));
+        let bytes = seeds
+            .get(done as usize)
+            .cloned()
+            .unwrap_or_else(|| mutated(&mut random, &seeds));
         if let Err(panic) = std::panic::catch_unwind(|| check(&bytes)) {
             println!("found: {}", bytes.escape_ascii());
             std::panic::resume_unwind(panic);
@@ -103,23 +106,23 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_line_form_holds_for_any_bytes() {
-    assert!(run(checks::line, 100_000, MINUTE) > 0);
+    assert!(run(checks::line, many(100_000), many(MINUTE)) > 0);
 }
 
 #[test]
 fn the_page_readers_hold_for_any_bytes() {
-    assert!(run(checks::pages, 40_000, MINUTE) > 0);
+    assert!(run(checks::pages, many(40_000), many(MINUTE)) > 0);
 }
 
 #[test]
 fn the_reader_of_day_files_holds_for_any_bytes() {
-    assert!(run(checks::tail, 400, MINUTE) > 0);
+    assert!(run(checks::tail, many(400), many(MINUTE)) > 0);
 }
 
 #[test]
 #[ignore = "takes three minutes"]
 fn all_of_them_hold_for_a_minute_each() {
     for check in [checks::line, checks::pages, checks::tail] {
-        assert!(run(check, usize::MAX, MINUTE) > 0);
+        assert!(run(check, u32::MAX, MINUTE) > 0);
     }
 }

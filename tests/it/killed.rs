@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
 
+use super::support::random::{many, random};
 use super::support::{Catalog, Run, at, event, lines_by_file, serve};
 
 /// How often a run is killed at most, and for how long the test goes on.
-const MOST_KILLS: usize = 300;
+const MOST_KILLS: u32 = 300;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How many records each service holds at first.
@@ -118,11 +119,10 @@ fn kill_after(mut child: Child, delay: Duration) -> Option<i32> {
 
 #[test]
 fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byte_of_it_changed() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = random();
     let (begun, mut kills, mut repaired, mut archives) = (Instant::now(), 0, 0, 0);
-    while kills < MOST_KILLS && begun.elapsed() < LONGEST {
+    let (most_kills, longest) = (many(MOST_KILLS), many(LONGEST));
+    while kills < most_kills && begun.elapsed() < longest {
         let sandbox = sandbox();
         let catalog = catalog(&sandbox);
         let mut before = snapshot(&catalog);
@@ -130,7 +130,7 @@ fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byt
         loop {
             let run = catalog.start(&["collect", "-q"]);
             // Ever more time, so that there is an end however slow the machine is.
-            patience += if begun.elapsed() < LONGEST { 15 } else { 1_000 };
+            patience += if begun.elapsed() < longest { 15 } else { 1_000 };
             let code = kill_after(run, Duration::from_millis(random.u64(5..patience)));
             let after = snapshot(&catalog);
             assert_only_grew(&before, &after);

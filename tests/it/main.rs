@@ -1,4 +1,7 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
+//!
+//! Random tests take their seed from `TRAILKEEPER_TEST_SEED`, or one of their own, which a test that fails shows.
+//! `TRAILKEEPER_TEST_TIMES=10` has them try ten times as many cases, or go on for ten times as long.
 
 #![expect(
     clippy::print_stdout,

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::super::faulty::Fault;
 use super::*;
+use crate::test_support::random::cases;
 
 /// How many different records the random runs know.
 const RECORDS: u8 = 60;
@@ -433,6 +434,8 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn whatever_fails_every_record_is_kept_once_and_no_byte_changes(ops in prop::collection::vec(op(), 1..40)) {
         let mut world = World::new();

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::super::faulty::Fault;
 use super::*;
+use crate::test_support::random::cases;
 
 const DAY: &str = "2025-06-09";
 
@@ -342,7 +343,7 @@ fn happen(catalog: &Catalog, event: &Event, sameness: Sameness, first_note: &mut
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn whatever_happened_to_the_files_the_note_changes_nothing_of_what_is_found(

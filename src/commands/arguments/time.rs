@@ -80,6 +80,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     const NOW: &str = "2025-06-10T12:00:00Z";
 
@@ -162,6 +163,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn any_rfc_3339_time_is_taken_as_it_is(
             seconds in 0_i64..253_402_300_799,

@@ -191,6 +191,7 @@ mod tests {
     use super::*;
     use crate::env::{self, Setting, Variable};
     use crate::source::SOURCES;
+    use crate::test_support::random::cases;
 
     fn answered(pairs: &[(&str, &str)]) -> Answers {
         let mut answers = Answers::default();
@@ -271,6 +272,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn every_value_is_read_back_as_it_was_given(value in "[ -~]{1,20}|\\PC{1,12}|[$'\"\\\\#a ]{1,12}") {
             // Names and words around it are trimmed where they are typed.

@@ -14,6 +14,7 @@ use crate::fetch::fetched_records::TimeLimits;
 use crate::record::Identity;
 use crate::record::Record;
 use crate::source::{Next, Page, PageOrder, PageRequest, Position};
+use crate::test_support::random::cases;
 use crate::window::Window;
 use crate::window::{Load, SlicePlan};
 
@@ -243,7 +244,7 @@ fn an_answer_that_grew_no_longer_is_not_taken_for_whole_because_what_lies_before
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn every_record_of_a_slice_comes_exactly_once_or_the_walk_fails_aloud(

@@ -71,6 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::random::cases;
 
     #[test]
     fn a_whole_leap_year_of_huge_files_fits_into_the_metadata_of_an_offset() {
@@ -88,6 +89,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn what_is_encoded_is_decoded(days in prop::collection::btree_map(1u32..=730, 0u64..1 << 60, 0..40)) {
             let start = NaiveDate::from_yo_opt(2024, 1).unwrap();

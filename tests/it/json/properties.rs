@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use trailkeeper::json::{KeyPath, scan};
 
+use crate::support::random::cases;
+
 use super::model::{Choices, Value, spell, value};
 
 const PATHS: &[KeyPath] = &[&["a"], &["a", "b"], &["", ""], &["\u{1}\"/😀"]];
@@ -18,6 +20,8 @@ fn content(text: &str) -> u128 {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn the_form_keeps_the_value_and_only_the_spelling_changes(value in value(), seed: u64) {
         let spelling = spell(&value, &mut Choices(seed));

@@ -7,6 +7,8 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use trailkeeper::json::scan;
 
+use crate::support::random::cases;
+
 use super::model::{Choices, integers_only, spell, value};
 
 /// Python cannot encode a lone surrogate: it is told to escape it, as the form does.
@@ -45,8 +47,10 @@ fn python_forms(texts: &[String]) -> Option<Vec<String>> {
 #[expect(clippy::print_stderr, reason = "a test that could not be made says so")]
 #[expect(clippy::disallowed_methods, reason = "only the test asks whether it may be skipped")]
 fn the_form_is_what_python_writes() {
-    let mut runner = TestRunner::deterministic();
-    let texts: Vec<String> = (0..400)
+    let config = cases(400);
+    let count = u64::from(config.cases);
+    let mut runner = TestRunner::new(config);
+    let texts: Vec<String> = (0..count)
         .map(|seed| {
             let value = value().new_tree(&mut runner).unwrap().current();
             spell(&integers_only(&value.without_what_python_drops()), &mut Choices(seed)).text

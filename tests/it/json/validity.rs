@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use trailkeeper::json::{KeyPath, scan};
 
+use crate::support::random::cases;
+
 use super::model::{Choices, spell, value};
 
 const SAMPLE: &str = r#" {"a" : [1.50e-3, -0, {"b\u00e9\ud83d\ude00": "\ud800x\/"}, [], {}], "trigger": {"at": "ü"}, "t": true, "n":null}"#;
@@ -43,6 +45,8 @@ fn a_text_with_any_byte_changed_is_judged_as_serde_json_does() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn any_text_is_judged_as_serde_json_does(text: String) {
         check(&text);

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::broker::Broker;
 use super::outbox::{DAYS, Outbox, TOPIC};
+use crate::support::random::{many, random};
 
 /// How often the forwarder is killed in each test.
-const KILLS: usize = 120;
+const KILLS: u32 = 120;
 
 /// Kills a process as a power cut would, by the signal that nobody can catch.
 fn kill(mut process: Child) {
@@ -19,9 +20,9 @@ fn kill(mut process: Child) {
 }
 
 /// Lets files grow, late lines in old ones among them, and kills the forwarder again and again.
-fn torment(outbox: &mut Outbox, seed: u64, mut between: impl FnMut(usize)) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    for round in 0..KILLS {
+fn torment(outbox: &mut Outbox, mut between: impl FnMut(u32)) {
+    let mut random = random();
+    for round in 0..many(KILLS) {
         for _ in 0..random.usize(0..4) {
             let (day, records) = (*random.choice(&DAYS).unwrap(), random.usize(1..60));
             outbox.append(day, records, random.usize(0..400));
@@ -42,7 +43,7 @@ fn torment(outbox: &mut Outbox, seed: u64, mut between: impl FnMut(usize)) {
 fn kills_at_random_moments_lose_no_line_and_keep_the_order() {
     let broker = Broker::start();
     let mut outbox = Outbox::new(&broker).with("KAFKA_PROPERTIES", "batch.num.messages=50");
-    torment(&mut outbox, 1, |_| {});
+    torment(&mut outbox, |_| {});
     let again = outbox.assert_at_least_once(&broker.all(TOPIC));
     // Nothing that came again was confirmed to a cursor that lived: far less than everything each time.
     assert!(again < outbox.lines.values().flatten().count(), "{again}");
@@ -54,7 +55,7 @@ fn kills_at_random_moments_repeat_no_line_in_a_transaction() {
     let mut outbox = Outbox::new(&broker)
         .with("KAFKA_PROPERTIES", "batch.num.messages=50")
         .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
-    torment(&mut outbox, 2, |_| {});
+    torment(&mut outbox, |_| {});
     outbox.assert_exactly_once(&broker.committed(TOPIC));
 }
 
@@ -67,7 +68,7 @@ fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_i
             "batch.num.messages=50,reconnect.backoff.ms=10,reconnect.backoff.max.ms=50",
         )
         .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
-    torment(&mut outbox, 3, |round| {
+    torment(&mut outbox, |round| {
         broker.ask("behave");
         match round % 4 {
             0 => drop(broker.ask("lose-answers end 2")),

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod inside;
+pub(crate) mod random;
 mod service;
 mod tools;
 
