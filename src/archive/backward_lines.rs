@@ -120,6 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::bound::at_most;
     use crate::test_support::random::cases;
 
     proptest! {
@@ -141,7 +142,9 @@ mod tests {
                 offset += line.len() as u64 + 1;
             }
             let mut found = vec![lines.unended().unwrap()];
+            let mut round = at_most(end + 1);
             while let Some(line) = lines.next_line().unwrap() {
+                round();
                 found.push(line);
             }
             found.reverse();

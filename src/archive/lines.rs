@@ -138,12 +138,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_support::bound::at_most;
     use crate::test_support::random::cases;
 
     fn all(bytes: &[u8], capacity: usize, longest: u64) -> Vec<(u64, u64, Vec<u8>, bool)> {
         let mut lines = Lines::new(BufReader::with_capacity(capacity, bytes), longest);
         let mut found = Vec::new();
+        let mut round = at_most(bytes.len() + 1);
         while let Some(line) = lines.next().unwrap() {
+            round();
             found.push((line.number, line.offset, line.bytes.to_vec(), line.ended));
         }
         found

@@ -379,6 +379,7 @@ mod tests {
     use crate::http::retry::RetryPolicy;
     use crate::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step, When};
     use crate::source::SOURCES;
+    use crate::test_support::bound::{at_most, in_time};
     use crate::test_support::random::cases;
 
     /// However slow the machine is, blocks are as long as they can be.
@@ -424,7 +425,9 @@ mod tests {
         let fetcher = fetcher(&sandbox);
         let mut walk = NumberedWalk::new(window, plan);
         let mut ranges = Vec::new();
-        while let Some(fetched) = walk.next_range(&fetcher).await.unwrap() {
+        let mut round = at_most(10_000);
+        while let Some(fetched) = in_time("a range", walk.next_range(&fetcher)).await.unwrap() {
+            round();
             ranges.push(fetched.records.iter().map(|record| id_of(&record.line)).collect());
         }
         ranges
@@ -466,8 +469,10 @@ mod tests {
             time_to_disk: NO_HURRY,
         };
         let mut walk = NumberedWalk::new(window, plan);
+        let mut round = at_most(10_000);
         loop {
-            match walk.next_range(&fetcher).await {
+            round();
+            match in_time("a range", walk.next_range(&fetcher)).await {
                 Ok(range) => assert!(range.is_some(), "it took the service for an honest one"),
                 Err(error) => return error.to_string(),
             }

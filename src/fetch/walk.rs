@@ -180,6 +180,7 @@ mod tests {
     use crate::http::retry::RetryPolicy;
     use crate::sandbox::{Api, Event, Options, Sandbox};
     use crate::source::SOURCES;
+    use crate::test_support::bound::{at_most, in_time};
     use crate::test_support::random::cases;
 
     fn now() -> DateTime<Utc> {
@@ -203,7 +204,9 @@ mod tests {
         let fetcher = fetcher(&sandbox, stream, plan.concurrency);
         let mut walk = Walk::new(&fetcher, plan);
         let mut ranges = Vec::new();
-        while let Some(range) = walk.next_range().await.unwrap() {
+        let mut round = at_most(10_000);
+        while let Some(range) = in_time("a range", walk.next_range()).await.unwrap() {
+            round();
             let number = |record: &Record| {
                 let value: serde_json::Value = serde_json::from_str(&record.line).unwrap();
                 let id = ["uniqId", "identifier", "id"]

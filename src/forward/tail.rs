@@ -197,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::test_support::Catalog;
+    use crate::test_support::bound::at_most;
     use crate::test_support::random::cases;
     use crate::test_support::record::{SHAPE, line_of_day as record};
 
@@ -209,7 +210,9 @@ mod tests {
     /// The ids of one pass, batch by batch, and the lines that were skipped.
     fn pass(tail: &mut Tail) -> (Vec<Vec<String>>, u64) {
         let (mut batches, mut skipped) = (Vec::new(), 0);
+        let mut round = at_most(1_000);
         while let Some(batch) = tail.next_batch().unwrap() {
+            round();
             skipped += batch.skipped;
             batches.push(batch.lines.iter().map(|line| line.id.clone().unwrap()).collect());
         }

@@ -88,10 +88,12 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
+    use crate::test_support::bound::PATIENCE;
 
     fn received(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 1024];
-        let length = socket.recv(&mut buffer).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = socket.recv(&mut buffer).expect("waited in vain for a word");
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 

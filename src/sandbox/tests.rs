@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::*;
+use crate::test_support::bound::{PATIENCE, at_most, in_time};
 
 fn noon() -> DateTime<Utc> {
     "2025-06-10T12:00:00Z".parse().unwrap()
@@ -197,7 +198,9 @@ async fn a_walk_over_the_tokens_of_yandex_gives_the_text_of_every_record_once() 
     let client = Client::new(&sandbox);
     for (api, second) in [(Api::Mail, "100_0"), (Api::Disk, "100")] {
         let (mut token, mut texts, mut tokens) = (String::new(), Vec::new(), Vec::new());
+        let mut round = at_most(1_000);
         loop {
+            round();
             let (_, text) = client.text(api, &format!("pageSize=100&pageToken={token}")).await;
             texts.push(list_text(&text).to_owned());
             let page = parse(&text);
@@ -372,7 +375,9 @@ async fn empty_pages_can_stand_between_the_others() {
     let sandbox = Sandbox::start(options).await.unwrap();
     let client = Client::new(&sandbox);
     let (mut token, mut sizes) = (String::new(), Vec::new());
+    let mut round = at_most(1_000);
     while sizes.is_empty() || !token.is_empty() {
+        round();
         let page = client.ok(Api::Disk, &format!("pageSize=1&pageToken={token}")).await;
         sizes.push(ids(Api::Disk, &page).len());
         token = page["nextPageToken"].as_str().unwrap().to_owned();
@@ -478,7 +483,9 @@ async fn a_wrong_token_or_organization_gets_the_error_body_of_its_vendor() {
 async fn walk_unified_log(client: &Client, size: usize) -> Vec<Vec<String>> {
     let query = format!("started_at=2025-01-01T00:00:00Z&ended_at=2025-06-10T12:00:00Z&count={size}");
     let (mut key, mut pages) = (String::new(), Vec::new());
+    let mut round = at_most(1_000);
     loop {
+        round();
         let url = format!("{}/v1/auditlog/organizations/1000001/events?{query}{key}", client.url);
         let authorization = format!("OAuth {}", yandex::OAUTH_TOKEN);
         let request = client.http.get(url).header("authorization", authorization);
@@ -729,18 +736,21 @@ async fn brackets_that_are_not_percent_encoded_are_refused() {
 
 /// Sends a request over a socket and reads the start of the answer.
 async fn exchange(socket: &mut tokio::net::TcpStream, request: &str) -> String {
-    let mut sent = 0;
-    while sent < request.len() {
-        socket.writable().await.unwrap();
-        sent += socket.try_write(&request.as_bytes()[sent..]).unwrap_or(0);
-    }
-    let mut buffer = [0; 512];
-    loop {
-        socket.readable().await.unwrap();
-        if let Ok(length) = socket.try_read(&mut buffer) {
-            return String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let exchanged = async {
+        let mut sent = 0;
+        while sent < request.len() {
+            socket.writable().await.unwrap();
+            sent += socket.try_write(&request.as_bytes()[sent..]).unwrap_or(0);
         }
-    }
+        let mut buffer = [0; 512];
+        loop {
+            socket.readable().await.unwrap();
+            if let Ok(length) = socket.try_read(&mut buffer) {
+                return String::from_utf8_lossy(&buffer[..length]).into_owned();
+            }
+        }
+    };
+    in_time("an answer", exchanged).await
 }
 
 #[tokio::test]
@@ -771,7 +781,9 @@ async fn more_requests_than_the_limit_are_answered_with_429() {
     let sandbox = Sandbox::start(options).await.unwrap();
     let client = Client::new(&sandbox);
     for api in Api::ALL {
+        let mut round = at_most(1_000);
         let answer = loop {
+            round();
             let answer = client.send(api, "").await.unwrap();
             if answer.status() != 200 {
                 break answer;
@@ -1246,7 +1258,7 @@ fn every_sample_answer_is_json_that_the_readme_names() {
     reason = "a client of its own, so that nothing of the collector tests the sandbox"
 )]
 fn client() -> reqwest::Client {
-    reqwest::Client::new()
+    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::slice_plan::*;
 use super::*;
+use crate::test_support::bound::at_most;
 use crate::test_support::random::cases;
 
 fn at(milliseconds: i64) -> DateTime<Utc> {
@@ -62,7 +63,9 @@ fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
 fn overflows_of_a_day(held: impl Fn(Slice) -> (usize, DateTime<Utc>)) -> usize {
     let mut plan = plan(Window::new(at(0), at(86_400_000)));
     let mut overflows = 0;
+    let mut round = at_most(100_000);
     while let Some(slice) = plan.next_slice() {
+        round();
         let (records, oldest_read) = held(slice);
         if records > 10_000 && slice.is_divisible() {
             overflows += 1;
@@ -103,7 +106,9 @@ fn an_answer_that_takes_its_time_to_say_nothing_does_not_shorten_slices() {
 fn what_was_too_wide_once_is_hardly_tried_again() {
     let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
     let (mut refused, mut given) = (0, 0);
+    let mut round = at_most(100_000);
     while let Some(slice) = plan.next_slice() {
+        round();
         if slice.width() > TimeDelta::minutes(40) {
             refused += 1;
             plan.too_wide(slice);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Seen, Step, When};
 
-use super::support::{Catalog, Run, at, event, serve};
+use super::support::{Catalog, Run, at, event, process, serve};
 
 /// Records of several days, 10 KB each day.
 fn history(api: Api) -> Vec<Event> {
@@ -61,20 +61,21 @@ impl Mount {
     fn tmpfs(folder: &Path, options: &str) -> Option<Self> {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder);
-        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
-        is_mounted.then(|| Self(folder.to_owned()))
+        process::try_run(&mut mount)
+            .is_some_and(|run| run.code == 0)
+            .then(|| Self(folder.to_owned()))
     }
 
     fn remount(folder: &Path, options: &str) {
         let mut mount = Command::new("mount");
         mount.args(["-o", &format!("remount,{options}")]).arg(folder);
-        assert!(mount.status().unwrap().success());
+        assert_eq!(process::run(&mut mount).code, 0);
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        process::try_run(Command::new("umount").arg("-l").arg(&self.0));
     }
 }
 
@@ -191,7 +192,7 @@ fn a_folder_that_turns_read_only_during_a_run_fails_the_stream_and_a_later_run_c
         if is_root {
             command.uid(NOBODY).gid(NOBODY);
         }
-        Run::of(command.output().unwrap())
+        process::run(&mut command)
     };
     if is_root {
         for path in [catalog.root(), &folder] {

@@ -1,87 +1,38 @@
 //! `collect --follow`: runs that go on, what Prometheus and the service manager see of them, and how they end.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
 
-use super::support::{Catalog, Run, at, event, events, serve, tool};
+use super::support::{Catalog, PATIENCE, Process, at, event, events, process, serve, tool, wait_for};
 
-/// Longer than anything here takes on a slow machine; it ends a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// More rounds than any test asks for.
+const MOST_ROUNDS: usize = 100;
 
-/// A program that was started, and is killed when a test ends early.
-struct Running {
-    child: Child,
-    rounds: BufReader<ChildStdout>,
+/// Starts `collect --follow` with rounds of a second.
+fn start(catalog: &Catalog, arguments: &[&str]) -> Process {
+    catalog.start(&[&["collect", "--follow", "--interval", "1s"], arguments].concat())
 }
 
-impl Running {
-    fn start(catalog: &Catalog, arguments: &[&str]) -> Self {
-        Self::of(catalog.start(&[&["collect", "--follow", "--interval", "1s"], arguments].concat()))
-    }
-
-    fn of(mut child: Child) -> Self {
-        let rounds = BufReader::new(child.stdout.take().unwrap());
-        Self { child, rounds }
-    }
-
-    /// The rounds that it prints with `--json`, until one satisfies `is_wanted`.
-    fn rounds_until(&mut self, mut is_wanted: impl FnMut(&Value) -> bool) -> Vec<Value> {
-        let mut rounds = Vec::new();
-        loop {
-            let mut line = String::new();
-            assert_ne!(
-                self.rounds.read_line(&mut line).unwrap(),
-                0,
-                "it ended early, after {rounds:#?}"
-            );
-            let round: Value = serde_json::from_str(&line).unwrap();
-            let is_last = is_wanted(&round);
-            rounds.push(round);
-            if is_last {
-                return rounds;
-            }
+/// The rounds that it prints with `--json`, until one satisfies `is_wanted`.
+fn rounds_until(running: &mut Process, mut is_wanted: impl FnMut(&Value) -> bool) -> Vec<Value> {
+    let mut rounds = Vec::new();
+    for _ in 0..MOST_ROUNDS {
+        let Some(line) = running.next_line() else {
+            panic!("it ended early, after {rounds:#?}")
+        };
+        let round: Value = serde_json::from_str(&line).unwrap();
+        let is_last = is_wanted(&round);
+        rounds.push(round);
+        if is_last {
+            return rounds;
         }
     }
-
-    /// The first line of stderr with this text.
-    fn said(&mut self, text: &str) -> String {
-        let mut lines = BufReader::new(self.child.stderr.take().unwrap());
-        loop {
-            let mut line = String::new();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended without {text}");
-            if line.contains(text) {
-                // What follows is read and left, so that the program never waits for a full pipe.
-                std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-                return line;
-            }
-        }
-    }
-
-    fn terminate(&mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(started.elapsed() < PATIENCE, "it does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    panic!("the round that is waited for is none of {rounds:#?}");
 }
 
 fn appended(rounds: &[Value], stream: &str) -> u64 {
@@ -100,15 +51,7 @@ fn check_with_promtool(text: &str) {
     let Some(mut promtool) = tool("promtool", "prometheus") else {
         return;
     };
-    let mut promtool = promtool
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let run = Run::of(promtool.wait_with_output().unwrap());
+    let run = process::run_with_input(promtool.args(["check", "metrics"]), text.into());
     assert_eq!(
         (run.code, run.stderr.as_str(), run.stdout.as_str()),
         (0, "", ""),
@@ -118,6 +61,7 @@ fn check_with_promtool(text: &str) {
 
 fn http_get(address: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         socket,
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
@@ -139,11 +83,11 @@ fn two_streams(adjust: impl FnOnce(trailkeeper::sandbox::Options) -> trailkeeper
 fn what_arrives_later_is_appended_by_a_later_round_and_sigterm_ends_it_well() {
     let sandbox = two_streams(|options| options);
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
-    let mut running = Running::start(&catalog, &["--json"]);
-    running.rounds_until(|round| round["stream"] == "tfc");
+    let mut running = start(&catalog, &["--json"]);
+    rounds_until(&mut running, |round| round["stream"] == "tfc");
     sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "later")]);
     let mut of_tfc = 7;
-    let later = running.rounds_until(|round| {
+    let later = rounds_until(&mut running, |round| {
         of_tfc += if round["stream"] == "tfc" {
             round["appended"].as_u64().unwrap()
         } else {
@@ -152,7 +96,7 @@ fn what_arrives_later_is_appended_by_a_later_round_and_sigterm_ends_it_well() {
         of_tfc == 8
     });
     assert_eq!(appended(&later, "tfc"), 1);
-    assert_eq!(running.terminate().code(), Some(0));
+    assert_eq!(running.terminate().code, 0);
     for api in [Api::Mail, Api::Tfc] {
         catalog.assert_holds(api, &sandbox.events(api));
     }
@@ -168,13 +112,13 @@ fn a_stream_that_hangs_or_fails_does_not_hold_up_the_others() {
     for action in [hang, refuse] {
         let sandbox = two_streams(|options| options.step(Step::always(Api::Mail, action)));
         let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
-        let mut running = Running::start(&catalog, &["--json"]);
+        let mut running = start(&catalog, &["--json"]);
         let mut rounds_of_tfc = 0;
-        running.rounds_until(|round| {
+        rounds_until(&mut running, |round| {
             rounds_of_tfc += usize::from(round["stream"] == "tfc");
             rounds_of_tfc == 3
         });
-        assert_eq!(running.terminate().code(), Some(0));
+        assert_eq!(running.terminate().code, 0);
         catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
     }
 }
@@ -186,28 +130,28 @@ fn a_failing_stream_is_asked_again_and_recovers() {
         options.step(Step::at(Api::Mail, 1, refuse))
     });
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
-    let mut running = Running::start(&catalog, &["--json"]);
-    let rounds = running.rounds_until(|round| round["status"] == "complete");
+    let mut running = start(&catalog, &["--json"]);
+    let rounds = rounds_until(&mut running, |round| round["status"] == "complete");
     assert_eq!(rounds.len(), 2, "{rounds:#?}");
     assert_eq!(rounds[0]["status"], "failed");
     assert_eq!(appended(&rounds, "yandex-mail"), 5);
-    assert_eq!(running.terminate().code(), Some(0));
+    assert_eq!(running.terminate().code, 0);
 }
 
 #[test]
 fn the_catalogs_stay_locked_between_rounds() {
     let sandbox = two_streams(|options| options);
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
-    let mut running = Running::of(catalog.start(&["--follow", "--interval", "1h", "--json"]));
-    running.rounds_until(|round| round["status"] == "complete");
+    let mut running = catalog.start(&["--follow", "--interval", "1h", "--json"]);
+    rounds_until(&mut running, |round| round["status"] == "complete");
     let second = catalog.run(&["collect"]);
     assert_eq!(second.code, 4, "{}", second.stderr);
     assert!(
-        second.stderr.contains(&format!("pid {}", running.child.id())),
+        second.stderr.contains(&format!("pid {}", running.id())),
         "{}",
         second.stderr
     );
-    assert_eq!(running.terminate().code(), Some(0));
+    assert_eq!(running.terminate().code, 0);
     assert_eq!(catalog.run(&["collect"]).code, 0);
 }
 
@@ -215,8 +159,8 @@ fn the_catalogs_stay_locked_between_rounds() {
 fn a_start_that_was_asked_for_counts_until_a_stream_was_complete_once() {
     let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 3, 3600)));
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
-    let mut running = Running::start(&catalog, &["--json", "--since", "2h"]);
-    let rounds = running.rounds_until(|round| round["appended"] == 0);
+    let mut running = start(&catalog, &["--json", "--since", "2h"]);
+    let rounds = rounds_until(&mut running, |round| round["appended"] == 0);
     let from = |round: &Value| {
         round["from"]
             .as_str()
@@ -226,15 +170,15 @@ fn a_start_that_was_asked_for_counts_until_a_stream_was_complete_once() {
     };
     assert!((from(&rounds[0]) - at(7200)).num_seconds().abs() < 60, "{rounds:#?}");
     assert!((from(&rounds[1]) - at(3720)).num_seconds().abs() < 60, "{rounds:#?}");
-    assert_eq!(running.terminate().code(), Some(0));
+    assert_eq!(running.terminate().code, 0);
 }
 
 #[test]
 fn the_figures_are_served_and_promtool_takes_them() {
     let sandbox = two_streams(|options| options.step(Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}")))));
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
-    let mut running = Running::start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
-    let line = running.said("serving the figures");
+    let mut running = start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
+    let line = running.complaint_with("serving the figures");
     let address = line
         .split("http://")
         .nth(1)
@@ -244,7 +188,7 @@ fn the_figures_are_served_and_promtool_takes_them() {
         .unwrap()
         .to_owned();
     let mut seen = (false, false);
-    running.rounds_until(|round| {
+    rounds_until(&mut running, |round| {
         seen.0 |= round["stream"] == "tfc";
         seen.1 |= round["stream"] == "yandex-mail";
         seen == (true, true)
@@ -279,7 +223,7 @@ fn the_figures_are_served_and_promtool_takes_them() {
         Some(last)
     );
     assert!(http_get(&address, "/").starts_with("HTTP/1.1 404 "));
-    assert_eq!(running.terminate().code(), Some(0));
+    assert_eq!(running.terminate().code, 0);
 }
 
 #[test]
@@ -353,19 +297,14 @@ fn the_metrics_file_follows_a_run_that_takes_long_and_what_waits_for_a_sink() {
     ];
     let mut run = catalog.start(&arguments);
     let path = catalog.root().join("trailkeeper.prom");
-    let started = Instant::now();
     let lag = "trailkeeper_forwarder_lag_records{stream=\"yandex-disk\",forwarder=\"kafka\"}";
-    let text = loop {
+    let what = "the file says that forty lines wait for the sink";
+    let text = wait_for(what, PATIENCE, || {
         let text = fs::read_to_string(&path).unwrap_or_default();
-        if figure(&text, lag) == Some(40.0) {
-            break text;
-        }
-        assert!(started.elapsed() < PATIENCE, "{text}");
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    assert!(run.try_wait().unwrap().is_none(), "the run is under way still");
-    run.kill().unwrap();
-    run.wait().unwrap();
+        (figure(&text, lag) == Some(40.0)).then_some(text)
+    });
+    run.assert_running();
+    run.kill();
     check_with_promtool(&text);
     let oldest = figure(&text, &lag.replace("lag_records", "lag_seconds")).unwrap();
     assert!((600.0..6_000.0).contains(&oldest), "{oldest}");
@@ -402,23 +341,21 @@ fn the_service_manager_hears_that_it_is_ready_lives_and_ends() {
     let catalog = catalog
         .with("NOTIFY_SOCKET", path.display())
         .with("WATCHDOG_USEC", 200_000);
-    let mut running = Running::start(&catalog, &[]);
+    let running = start(&catalog, &[]);
     let heard = |wanted: &str| {
         let mut buffer = [0; 4096];
-        loop {
+        wait_for(&format!("{wanted} is heard"), PATIENCE, || {
             let length = manager
                 .recv(&mut buffer)
                 .unwrap_or_else(|error| panic!("{wanted}: {error}"));
             let text = std::str::from_utf8(&buffer[..length]).unwrap();
-            if text.contains(wanted) {
-                return text.to_owned();
-            }
-        }
+            text.contains(wanted).then(|| text.to_owned())
+        })
     };
     assert_eq!(heard("READY=1"), "READY=1\nSTATUS=following 1 streams");
     assert!(heard("STATUS=tfc").starts_with("STATUS=tfc +7 at "));
     heard("WATCHDOG=1");
     heard("WATCHDOG=1");
-    assert_eq!(running.terminate().code(), Some(0));
+    assert_eq!(running.terminate().code, 0);
     heard("STOPPING=1");
 }

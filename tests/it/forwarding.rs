@@ -5,13 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-#[cfg(unix)]
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use trailkeeper::sandbox::Api;
 
 use crate::kafka::broker::Broker;
-use crate::support::{Catalog, Run, event, events, serve};
+use crate::support::{Catalog, PATIENCE, Process, event, events, serve};
 
 /// A request as a listener got it.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +93,12 @@ fn forward(catalog: &Catalog, sink: &str, code: i32) -> Value {
     assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
     let summary: Value = serde_json::from_str(&run.stdout).unwrap();
     summary["streams"][0]["forward"][0].clone()
+}
+
+/// The rounds that `collect --follow --json` prints, as many as a test can need.
+fn rounds(child: &mut Process) -> impl Iterator<Item = Value> {
+    let lines = std::iter::from_fn(|| child.next_line()).take(100);
+    lines.map(|line| serde_json::from_str(&line).unwrap())
 }
 
 fn texts(values: &Value) -> Vec<String> {
@@ -187,9 +191,10 @@ fn a_wish_to_stop_is_heard_between_the_attempts_of_a_request() {
         .with("HTTP_FORWARD_URL", &listener.address)
         .with("RETRY_DELAY_SECONDS", 300);
     let child = catalog.start(&["forward", "http", "--json", "--forward-from", "start"]);
-    attempts.recv().unwrap();
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let run = Run::of(child.wait_with_output().unwrap());
+    attempts
+        .recv_timeout(PATIENCE)
+        .expect("waited in vain until a request was made");
+    let run = child.terminate();
     assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
     let summary: Value = serde_json::from_str(&run.stdout).unwrap();
     let expected = json!({
@@ -303,19 +308,14 @@ fn a_program_that_keeps_collecting_forwards_in_each_round_what_the_last_one_coul
         .with("MAX_RETRIES", 0);
     let arguments = "collect --follow --interval 1s --json --forward-http --forward-from start";
     let mut child = catalog.start(&arguments.split(' ').collect::<Vec<_>>());
-    let rounds = BufReader::new(child.stdout.take().unwrap()).lines();
     // On a slow machine a round may have begun before it was known what came of the one before.
-    let mut outcomes = rounds.filter_map(|line| {
-        let round: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        Some(round.get("forward")?[0].clone())
-    });
+    let mut outcomes = rounds(&mut child).filter_map(|round| Some(round.get("forward")?[0].clone()));
     for (sent, waiting) in [(0, 10), (10, 0), (0, 0)] {
         let forward = outcomes.next().unwrap();
         assert_eq!((&forward["sent"], &forward["waiting"]), (&json!(sent), &json!(waiting)));
     }
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    outcomes.for_each(drop);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(outcomes);
+    assert_eq!(child.terminate().code, 0);
     let arrays = listener
         .requests()
         .into_iter()
@@ -336,14 +336,12 @@ fn rounds_do_not_wait_for_a_listener_that_does_not_answer() {
         .with("REQUEST_TIMEOUT_SECONDS", 3600);
     let arguments = "collect --follow --interval 1s --json --forward-http --forward-from start";
     let mut child = catalog.start(&arguments.split(' ').collect::<Vec<_>>());
-    let rounds = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut rounds = rounds.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let mut rounds = rounds(&mut child);
     let first = rounds.next().unwrap();
     assert_eq!((&first["appended"], first.get("forward")), (&json!(10), None));
     assert_eq!(rounds.next().unwrap()["appended"], 0);
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    rounds.for_each(drop);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(rounds);
+    assert_eq!(child.terminate().code, 0);
     let catalog = catalog.with("REQUEST_TIMEOUT_SECONDS", 1);
     assert_eq!(forward(&catalog, "http", 3)["waiting"], 10);
 }
@@ -358,9 +356,10 @@ fn a_run_without_forwarding_says_nothing_of_it() {
 #[test]
 fn standard_output_gets_the_lines_and_a_reader_that_leaves_is_no_failure() {
     let catalog = ten_lines();
-    let mut child = catalog.start(&["forward", "stdout", "--forward-from", "start"]);
+    let mut command = catalog.command(&["forward", "stdout", "--forward-from", "start"]);
+    let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
-    let left = Run::of(child.wait_with_output().unwrap());
+    let left = Process::of(child, &command).end();
     assert_eq!(left.code, 0, "{}", left.stderr);
     let run = catalog.run(&["forward", "stdout", "--forward-from", "start"]);
     assert_eq!(run.code, 0, "{}", run.stderr);

@@ -5,21 +5,18 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use trailkeeper::sandbox::{Api, PortLogin, Sandbox};
 
-use super::support::{Catalog, events, serve};
-
-/// Longer than anything here takes on a slow machine; it ends a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::support::{Catalog, PATIENCE, Process, events, serve, wait_for};
 
 /// A program on a terminal, and what the terminal shows.
 struct Session {
-    child: Child,
+    child: Process,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
     shown: String,
@@ -39,13 +36,10 @@ impl Session {
                 .open(name.to_str().unwrap())
                 .unwrap()
         };
-        let child = catalog
-            .command(arguments)
-            .stdin(terminal())
-            .stderr(terminal())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = catalog.command(arguments);
+        let child = Process::start(command.stdin(terminal()).stderr(terminal()).stdout(Stdio::piped()));
+        // Its terminals are open as long as the command that was made of them.
+        drop(command);
         let keyboard = File::from(master);
         let mut screen_reader = keyboard.try_clone().unwrap();
         let (sender, screen) = channel();
@@ -69,15 +63,16 @@ impl Session {
 
     /// Waits until the terminal shows this text, behind what was waited for before.
     fn sees(&mut self, text: &str) {
-        loop {
+        wait_for(&format!("the terminal shows `{text}`"), PATIENCE, || {
             if let Some(at) = self.shown[self.read..].find(text) {
                 self.read += at + text.len();
-                return;
+                return Some(());
             }
             let more = self.screen.recv_timeout(PATIENCE);
             let more = more.unwrap_or_else(|error| panic!("no `{text}` ({error}) in {}", self.shown));
             self.shown.push_str(std::str::from_utf8(&more).unwrap());
-        }
+            None
+        });
     }
 
     /// Waits for a question and types the answer.
@@ -89,13 +84,12 @@ impl Session {
 
     /// The exit code, stdout, and all that the terminal showed.
     fn end(mut self) -> (i32, String, String) {
-        let mut stdout = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        let code = self.child.wait().unwrap().code().unwrap();
+        let run = self.child.end();
+        // Ends when the terminal has shown nothing for a while.
         while let Ok(more) = self.screen.recv_timeout(Duration::from_millis(200)) {
             self.shown.push_str(std::str::from_utf8(&more).unwrap());
         }
-        (code, stdout, self.shown)
+        (run.code, run.stdout, self.shown)
     }
 }
 

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use serde_json::Value;
 use trailkeeper::json;
 use trailkeeper::sandbox::{Api, samples};
 
-use super::support::{Catalog, at, event, events, serve, streams, succeed, tool};
+use super::support::{Catalog, PATIENCE, Process, at, event, events, serve, streams, succeed, tool, wait_for};
 
 fn sample(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(path)
@@ -151,26 +150,12 @@ fn filebeat_tells_every_day_file_from_every_other_by_its_first_bytes() {
     }
 }
 
-/// A process that is killed when the test ends.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Waits until a file holds as many lines as `wanted`.
 fn lines_when_complete(path: &Path, wanted: usize) -> Vec<String> {
-    let started = Instant::now();
-    loop {
+    wait_for(&format!("rsyslog has written {wanted} lines"), PATIENCE, || {
         let text = fs::read_to_string(path).unwrap_or_default();
-        if text.lines().count() >= wanted || started.elapsed() > Duration::from_secs(60) {
-            return text.lines().map(str::to_owned).collect();
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        (text.lines().count() >= wanted).then(|| text.lines().map(str::to_owned).collect())
+    })
 }
 
 #[test]
@@ -200,7 +185,7 @@ fn rsyslog_reads_a_growing_archive_without_losing_or_changing_a_line() {
     .unwrap();
     catalog.collect(0, &[]);
     rsyslogd.args(["-n", "-f"]).arg(&path).arg("-i").arg(state.join("pid"));
-    let _rsyslogd = Killed(rsyslogd.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let _rsyslogd = Process::start(rsyslogd.stdout(Stdio::null()).stderr(Stdio::null()));
     assert_eq!(lines_when_complete(&out, 301).len(), 301, "what was there at the start");
 
     for n in 0..20 {

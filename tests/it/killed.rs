@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
 
 use super::support::random::{many, random};
-use super::support::{Catalog, Run, at, event, lines_by_file, serve};
+use super::support::{Catalog, PATIENCE, Process, Run, at, event, lines_by_file, process, serve, wait_until};
 
 /// How often a run is killed at most, and for how long the test goes on.
 const MOST_KILLS: u32 = 300;
@@ -107,14 +107,9 @@ fn assert_complete(catalog: &Catalog, api: Api, events: &[Event]) -> usize {
 }
 
 /// Lets a run go on for so long and kills it; the exit code if it was faster.
-fn kill_after(mut child: Child, delay: Duration) -> Option<i32> {
+fn kill_after(mut run: Process, delay: Duration) -> Option<i32> {
     std::thread::sleep(delay);
-    let code = child.try_wait().unwrap().map(|status| status.code().unwrap());
-    if code.is_none() {
-        child.kill().unwrap();
-    }
-    child.wait().unwrap();
-    code
+    run.ended()
 }
 
 #[test]
@@ -131,6 +126,7 @@ fn killed_at_random_moments_hundreds_of_times_the_archive_is_complete_and_no_byt
             let run = catalog.start(&["collect", "-q"]);
             // Ever more time, so that there is an end however slow the machine is.
             patience += if begun.elapsed() < longest { 15 } else { 1_000 };
+            assert!(patience < 200_000, "no run gets to its end");
             let code = kill_after(run, Duration::from_millis(random.u64(5..patience)));
             let after = snapshot(&catalog);
             assert_only_grew(&before, &after);
@@ -168,9 +164,10 @@ fn killed_at_every_system_call_that_writes_the_archive_is_complete_after_the_nex
     let sandbox = serve(|options| options.give(Api::Mail, history(Api::Mail)));
     for call in ["write", "fdatasync", "fsync", "openat", "rename", "unlink", "mkdir"] {
         let mut kills = 0;
-        loop {
+        for when in 1.. {
+            assert!(when < 10_000, "a run makes no end of {call}");
             let catalog = Catalog::of(&sandbox, &[Api::Mail]).with("MAX_PAGES", 2);
-            let run = killed_by_strace(&catalog, call, kills + 1);
+            let run = killed_by_strace(&catalog, call, when);
             match run.code {
                 -1 => kills += 1,
                 0 => break,
@@ -199,7 +196,7 @@ fn killed_by_strace(catalog: &Catalog, call: &str, when: usize) -> Run {
     for (name, value) in program.get_envs() {
         strace.env(name, value.unwrap());
     }
-    Run::of(strace.output().unwrap())
+    process::run(&mut strace)
 }
 
 #[test]
@@ -212,10 +209,10 @@ fn a_second_run_exits_with_4_and_names_the_first_and_a_killed_one_holds_nothing(
     });
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
     let mut first = catalog.start(&["collect", "-q"]);
-    while sandbox.request_count(Api::Tfc) == 0 {
-        assert_eq!(first.try_wait().unwrap(), None);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the first run asks", PATIENCE, || {
+        first.assert_running();
+        sandbox.request_count(Api::Tfc) > 0
+    });
     let before = catalog.tree();
     for command in ["collect", "reconcile"] {
         let second = catalog.run(&[command]);
@@ -227,8 +224,7 @@ fn a_second_run_exits_with_4_and_names_the_first_and_a_killed_one_holds_nothing(
         assert_eq!(note["pid"], first.id());
     }
     catalog.assert_unchanged(&before);
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.kill();
     catalog.collect(0, &[]);
     catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
 }

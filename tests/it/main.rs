@@ -1,5 +1,7 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 //!
+//! Nothing waits without a bound (`support/wait.rs`, `support/process.rs`).
+//!
 //! Random tests take their seed from `TRAILKEEPER_TEST_SEED`, or one of their own, which a test that fails shows.
 //! `TRAILKEEPER_TEST_TIMES=10` has them try ten times as many cases, or go on for ten times as long.
 

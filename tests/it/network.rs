@@ -198,16 +198,21 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
     };
     let mut walk = Walk::new(&fetcher, plan);
     let (mut lines, mut received) = (BTreeSet::new(), 0);
-    let error = loop {
-        match walk.next_range().await {
-            Ok(Some(range)) => {
-                received += range.received;
-                lines.extend(range.records.iter().map(|record| record.line.to_string()));
+    let walked = async {
+        loop {
+            match walk.next_range().await {
+                Ok(Some(range)) => {
+                    received += range.received;
+                    lines.extend(range.records.iter().map(|record| record.line.to_string()));
+                }
+                Ok(None) => return None,
+                Err(error) => return Some(error),
             }
-            Ok(None) => break None,
-            Err(error) => break Some(error),
         }
     };
+    // No walk takes as long as ten requests that time out.
+    let error = tokio::time::timeout(PATIENCE * 10, walked).await;
+    let error = error.expect("the walk does not end");
     let waits = waits.lock().unwrap().clone();
     Outcome {
         lines,

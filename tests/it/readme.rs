@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use trailkeeper::sandbox::{Api, Sandbox};
 
 use super::forwarding::Listener;
 use super::kafka::broker::Broker;
-use super::support::{Catalog, Run, at, base_name, event, events, serve, tool};
+use super::support::{Catalog, PATIENCE, Run, at, base_name, event, events, process, serve, tool, wait_until};
 
 /// Pages that a newcomer reads.
 const PAGES: [&str; 3] = ["README.md", "docs/forwarding.md", "docs/settings.md"];
@@ -50,9 +48,6 @@ const INSTEAD: [(&str, &str); 6] = [
 
 /// Flags of other programs that the pages name.
 const FLAGS_OF_OTHERS: [&str; 5] = ["--lib", "--no-default-features", "--now", "--open", "--release"];
-
-/// Longer than anything here takes on a slow machine; it ends a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -170,9 +165,8 @@ impl Newcomer {
             .args(["-c", &format!("set -e; trailkeeper() {{ {binary} \"$@\"; }}; {line}")])
             .current_dir(self.catalog.root())
             .env_clear()
-            .envs(self.catalog.variables())
-            .stdin(Stdio::null());
-        let run = Run::of(shell.output().unwrap());
+            .envs(self.catalog.variables());
+        let run = process::run(&mut shell);
         assert_eq!(run.code, 0, "{line}\n{}{}", run.stdout, run.stderr);
     }
 
@@ -183,35 +177,18 @@ impl Newcomer {
             fs::read_to_string(self.catalog.folder(Api::Tfc).join(name)).map_or(0, |text| text.lines().count())
         };
         let before = journal();
-        let mut child = self.catalog.start(&words(line));
-        let mut stderr = child.stderr.take().unwrap();
-        let quiet = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            text
-        });
+        let mut running = self.catalog.start(&words(line));
         if line.contains("trailkeeper sandbox") {
-            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            let says = lines.find(|line| line.as_ref().unwrap().starts_with("TFC_ORG_TOKEN="));
-            assert!(says.is_some(), "{line}: {}", quiet.join().unwrap());
-            terminate(&mut child, line);
-            return;
+            running.lines_to("TFC_ORG_TOKEN=");
+        } else {
+            wait_until(&format!("`{line}` has collected something"), PATIENCE, || {
+                running.assert_running();
+                journal() != before
+            });
         }
-        let started = Instant::now();
-        while journal() == before {
-            assert!(child.try_wait().unwrap().is_none(), "{line}: {}", quiet.join().unwrap());
-            assert!(started.elapsed() < PATIENCE, "{line}: it collects nothing");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        terminate(&mut child, line);
+        let run = running.terminate();
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
     }
-}
-
-fn terminate(child: &mut Child, line: &str) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(0), "{line}: {status}");
 }
 
 fn words(line: &str) -> Vec<&str> {

@@ -13,7 +13,7 @@ use trailkeeper::env::Env;
 use trailkeeper::sandbox::{Action, Answer, Api, PortLogin, Sandbox, Step, When};
 use trailkeeper::source::SOURCES;
 
-use super::support::{Catalog, Run, base_name, event, events, now, serve};
+use super::support::{Catalog, PATIENCE, Process, Run, base_name, event, events, now, process, serve, wait_until};
 
 /// The tokens and secrets that a sandbox demands.
 fn secrets(sandbox: &Sandbox) -> Vec<String> {
@@ -217,7 +217,7 @@ fn whatever_stands_in_the_place_of_a_day_file_is_refused_by_name_and_left_alone(
             "symbolic link" => symlink(&target, &path).unwrap(),
             "hard link" => fs::hard_link(&target, &path).unwrap(),
             "folder" => fs::create_dir(&path).unwrap(),
-            _ => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
+            _ => assert_eq!(process::run(Command::new("mkfifo").arg(&path)).code, 0),
         }
         let failed = catalog.run(&["collect", "--json"]);
         assert_eq!(failed.code, 3, "{what}: {}", failed.stderr);
@@ -259,12 +259,12 @@ fn a_running_process_shows_no_token_and_leaves_no_core() {
         }
         command.uid(NOBODY).gid(NOBODY);
     }
-    let mut child = command.spawn().unwrap();
-    while sandbox.request_count(Api::Tfc) == 0 {
-        assert_eq!(child.try_wait().unwrap(), None);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let proc = Path::new("/proc").join(child.id().to_string());
+    let mut run = Process::start(&mut command);
+    wait_until("the run asks", PATIENCE, || {
+        run.assert_running();
+        sandbox.request_count(Api::Tfc) > 0
+    });
+    let proc = Path::new("/proc").join(run.id().to_string());
     let limits = fs::read_to_string(proc.join("limits")).unwrap();
     let core = limits
         .lines()
@@ -285,8 +285,6 @@ fn a_running_process_shows_no_token_and_leaves_no_core() {
         let text = String::from_utf8_lossy(&text);
         assert!(secrets.iter().all(|secret| !text.contains(secret)), "{name}");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// The user and group that own nothing.

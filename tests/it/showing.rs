@@ -1,7 +1,6 @@
 //! The commands that show the program: `demo` and `sandbox`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 
 use trailkeeper::sandbox::Api;
 
@@ -61,20 +60,9 @@ fn the_demo_collects_twice_repeats_nothing_and_shows_the_files() {
 #[cfg(unix)]
 #[test]
 fn the_sandbox_serves_what_it_prints_until_it_is_told_to_stop() {
-    use rustix::process::{Pid, Signal, kill_process};
-
     let mut catalog = Catalog::bare();
     let mut sandbox = catalog.start(&["sandbox", "--listen", "127.0.0.1:0", "--records", "50", "--seed", "3"]);
-    let mut lines = BufReader::new(sandbox.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    let mut text = String::new();
-    for line in lines.by_ref() {
-        text = text + &line + "\n";
-        if line.starts_with("# and make the folders:") {
-            break;
-        }
-    }
+    let text = sandbox.lines_to("# and make the folders:").join("\n");
     // As somebody would who reads it: the text is the settings file, and its last line a command.
     fs::write(catalog.root().join(".env"), &text).unwrap();
     for folder in text.trim_end().rsplit("mkdir -p ").next().unwrap().split(' ') {
@@ -84,7 +72,6 @@ fn the_sandbox_serves_what_it_prints_until_it_is_told_to_stop() {
     for (name, stream) in catalog.collect(0, &[]) {
         assert!(stream["appended"].as_u64().unwrap() >= 50, "{name}: {stream}");
     }
-    kill_process(Pid::from_child(&sandbox), Signal::TERM).unwrap();
-    assert_eq!(sandbox.wait().unwrap().code(), Some(0));
+    assert_eq!(sandbox.terminate().code, 0);
     assert_eq!(streams().len(), Api::ALL.len());
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
 
-use super::support::{Catalog, at, base_name, event, events, now, serve, streams};
+use super::support::{Catalog, PATIENCE, at, base_name, event, events, now, serve, streams, wait_until};
 
 fn status(catalog: &Catalog, code: i32, arguments: &[&str]) -> Value {
     let arguments: Vec<&str> = ["status", "--json"].iter().chain(arguments).copied().collect();
@@ -104,19 +104,19 @@ fn a_run_that_is_under_way_is_named_and_one_that_was_killed_is_a_failure() {
     let catalog = collected(&sandbox);
     let last = status(&catalog, 0, &[])["last_run"]["at"].as_str().unwrap()[..19].to_owned();
     // The lock holds whole seconds: the next run begins in another one.
-    while now().format("%Y-%m-%dT%H:%M:%S").to_string() == last {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    wait_until("another second has begun", PATIENCE, || {
+        now().format("%Y-%m-%dT%H:%M:%S").to_string() != last
+    });
     let wait = Action::Wait(std::time::Duration::from_secs(120));
     let number = sandbox.request_count(Api::Disk) + 1;
     sandbox.step(Step::at(Api::Disk, number, wait));
     let mut run = catalog.start(&[]);
-    while sandbox.request_count(Api::Disk) < number {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    wait_until("the run asks", PATIENCE, || {
+        run.assert_running();
+        sandbox.request_count(Api::Disk) >= number
+    });
     assert_eq!(status(&catalog, 0, &["--max-age", "2h"])["running"]["pid"], run.id());
-    run.kill().unwrap();
-    run.wait().unwrap();
+    run.kill();
     let killed = status(&catalog, 3, &["--max-age", "2h"]);
     assert_eq!((&killed["state"], &killed["running"]), (&"failed".into(), &Value::Null));
     assert!(

@@ -1,14 +1,12 @@
 //! Runs that are ended from outside, and runs that meet another one.
 #![cfg(unix)]
 
-use std::process::Child;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
 
-use super::support::{Catalog, Run, at, event, serve, streams};
+use super::support::{Catalog, PATIENCE, at, event, serve, streams, wait_until};
 
 /// Services that take a while for each of many answers, and one of them so long for its fifth that no run which asks for
 /// it ends by itself.
@@ -31,18 +29,6 @@ fn hangs(sandbox: &Sandbox) -> bool {
     sandbox.request_count(Api::Tfc) >= 5
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
-
 #[test]
 fn ctrl_c_and_sigterm_end_a_run_between_writes_and_the_next_one_completes_it() {
     for wish in [Signal::INT, Signal::TERM] {
@@ -51,11 +37,12 @@ fn ctrl_c_and_sigterm_end_a_run_between_writes_and_the_next_one_completes_it() {
             .with("MAX_PAGES", 2)
             .with("PORT_PAGE_LIMIT", 50);
         let child = catalog.start(&["--json"]);
-        wait_until("something is filed and one service does not answer", || {
+        let what = "something is filed and one service does not answer";
+        wait_until(what, PATIENCE, || {
             hangs(&sandbox) && streams().iter().any(|(_, api)| !catalog.day_files(*api).is_empty())
         });
-        signal(&child, wish);
-        let run = Run::of(child.wait_with_output().unwrap());
+        child.signal(wish);
+        let run = child.end();
         assert_eq!(run.code, 3, "{}", run.stderr);
         let stopped = run
             .summary()
@@ -86,7 +73,8 @@ fn a_second_run_while_one_is_under_way_is_refused_with_the_pid_of_the_first() {
     let sandbox = slow(Duration::from_millis(150));
     let catalog = Catalog::of(&sandbox, &Api::ALL).with("MAX_PAGES", 2);
     let first = catalog.start(&[]);
-    wait_until("one service does not answer the first run", || hangs(&sandbox));
+    let what = "one service does not answer the first run";
+    wait_until(what, PATIENCE, || hangs(&sandbox));
     let other =
         Catalog::of(&sandbox, &[Api::Disk]).with("DISK_LOG_CATALOG_LOCATION", catalog.folder(Api::Disk).display());
     for second in [&catalog, &other] {
@@ -95,8 +83,7 @@ fn a_second_run_while_one_is_under_way_is_refused_with_the_pid_of_the_first() {
         assert!(run.stderr.contains(&format!("pid {}", first.id())), "{}", run.stderr);
         assert!(!run.stderr.contains("collecting"), "{}", run.stderr);
     }
-    signal(&first, Signal::TERM);
-    assert_eq!(Run::of(first.wait_with_output().unwrap()).code, 3);
+    assert_eq!(first.terminate().code, 3);
     catalog.collect(0, &["--stream", "tfc"]);
 }
 
@@ -105,7 +92,7 @@ fn a_run_of_other_streams_does_not_disturb() {
     let sandbox = slow(Duration::from_millis(150));
     let catalog = Catalog::of(&sandbox, &Api::ALL).with("MAX_PAGES", 2);
     let first = catalog.start(&["--stream", "yandex-mail"]);
-    wait_until("the first run asks", || sandbox.request_count(Api::Mail) > 0);
+    wait_until("the first run asks", PATIENCE, || sandbox.request_count(Api::Mail) > 0);
     catalog.collect(0, &["--stream", "port"]);
-    assert_eq!(Run::of(first.wait_with_output().unwrap()).code, 0);
+    assert_eq!(first.end().code, 0);
 }

@@ -14,6 +14,7 @@ use crate::fetch::fetched_records::TimeLimits;
 use crate::record::Identity;
 use crate::record::Record;
 use crate::source::{Next, Page, PageOrder, PageRequest, Position};
+use crate::test_support::bound::at_most;
 use crate::test_support::random::cases;
 use crate::window::Window;
 use crate::window::{Load, SlicePlan};
@@ -329,7 +330,9 @@ proptest! {
         service.cap = Some(cap);
         let mut most_seen = 0;
         let mut rest = Some(slice(-1_000, 5_000));
+        let mut round = at_most(10_000);
         while let Some(part) = rest {
+            round();
             let (part, newer) = part.split(TimeDelta::milliseconds(width));
             rest = newer;
             let (end, walk) = walk(&service, part, 20, &mut most_seen, 20_000);
@@ -363,10 +366,12 @@ proptest! {
         let mut plan = SlicePlan::new(Window::new(slice(-1_000, 0).from, slice(0, 5_000).to), 100, Duration::ZERO);
         let mut filed = BTreeMap::new();
         let mut most_seen = 0;
+        let mut round = at_most(20_000);
         while let Some(mut part) = plan.next_slice() {
             let mut rest = part.split(TimeDelta::milliseconds(width)).1;
             part = part.split(TimeDelta::milliseconds(width)).0;
             loop {
+                round();
                 let (end, walk) = walk(&service, part, max_pages, &mut most_seen, 20_000);
                 if matches!(end, Step::Fail(FetchError::SameTime { .. })) {
                     return Ok(());

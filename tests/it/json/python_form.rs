@@ -1,13 +1,12 @@
 //! The form is byte for byte what Python's `json` writes: Python itself is asked.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use trailkeeper::json::scan;
 
+use crate::support::process::run_with_input;
 use crate::support::random::cases;
+use crate::support::tool;
 
 use super::model::{Choices, integers_only, spell, value};
 
@@ -21,20 +20,12 @@ for text in json.load(sys.stdin.buffer):
 
 /// What Python makes of each text, or `None` where there is no Python to ask.
 fn python_forms(texts: &[String]) -> Option<Vec<String>> {
-    let mut child = Command::new("python3")
-        .args(["-c", PROGRAM])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .ok()?;
-    let input = serde_json::to_vec(texts).unwrap();
-    child.stdin.take().unwrap().write_all(&input).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "python3 failed: {}", output.status);
-    let lines = String::from_utf8(output.stdout).unwrap();
+    let mut python = tool("python3", "python3")?;
+    let run = run_with_input(python.args(["-c", PROGRAM]), serde_json::to_vec(texts).unwrap());
+    assert_eq!(run.code, 0, "python3 failed: {}", run.stderr);
     // At the newline alone: a form may hold other line separators.
     Some(
-        lines
+        run.stdout
             .strip_suffix('\n')
             .unwrap()
             .split('\n')
@@ -44,7 +35,6 @@ fn python_forms(texts: &[String]) -> Option<Vec<String>> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that could not be made says so")]
 #[expect(clippy::disallowed_methods, reason = "only the test asks whether it may be skipped")]
 fn the_form_is_what_python_writes() {
     let config = cases(400);
@@ -58,7 +48,6 @@ fn the_form_is_what_python_writes() {
         .collect();
     let Some(python) = python_forms(&texts) else {
         assert!(std::env::var_os("CI").is_none(), "python3 is not installed");
-        eprintln!("skipped: python3 is not installed, so it was not asked");
         return;
     };
     assert_eq!(python.len(), texts.len());

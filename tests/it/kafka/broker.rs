@@ -3,8 +3,8 @@
 //! The process is this test binary once more, at the ignored test [`serve`]. It takes commands on stdin, a line each, and
 //! answers on stdout with lines that begin with `@`.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::Write;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::proxy;
+use crate::support::Process;
 
 /// The broker as a test sees it; the process ends when this is dropped.
 pub(crate) struct Broker {
-    process: Child,
-    pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    process: Mutex<(ChildStdin, Process)>,
     address: String,
 }
 
@@ -44,20 +44,15 @@ impl Message {
 impl Broker {
     /// Starts a broker that makes topics on first use, with one partition.
     pub(crate) fn start() -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["kafka::broker::serve", "--exact", "--ignored", "--nocapture"])
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["kafka::broker::serve", "--exact", "--ignored", "--nocapture"]);
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let pipes = (
-            process.stdin.take().unwrap(),
-            BufReader::new(process.stdout.take().unwrap()),
-        );
+            .stderr(Stdio::piped());
+        let mut process = Process::start(&mut command);
         let mut broker = Self {
-            process,
-            pipes: Mutex::new(pipes),
+            process: Mutex::new((process.stdin().unwrap(), process)),
             address: String::new(),
         };
         broker.address = broker.ask("address").remove(0);
@@ -71,18 +66,13 @@ impl Broker {
 
     /// Gives a command and reads the answer.
     pub(crate) fn ask(&self, command: &str) -> Vec<String> {
-        let mut pipes = self.pipes.lock().unwrap();
+        let mut pipes = self.process.lock().unwrap();
         writeln!(pipes.0, "{command}").unwrap();
-        let mut answer = Vec::new();
-        loop {
-            let mut line = String::new();
-            assert!(pipes.1.read_line(&mut line).unwrap() > 0, "the broker has gone away");
-            match line.trim_end().strip_prefix('@') {
-                Some("done") => return answer,
-                Some(text) => answer.push(text.to_owned()),
-                None => {} // What the test harness of the process says.
-            }
-        }
+        let mut lines = pipes.1.lines_to("@done");
+        lines.pop();
+        // The other lines are what the test harness of the process says.
+        let answer = lines.iter().filter_map(|line| line.strip_prefix('@'));
+        answer.map(str::to_owned).collect()
     }
 
     /// All records of a topic, those of aborted and open transactions included.
@@ -98,13 +88,6 @@ impl Broker {
     fn messages(&self, command: &str) -> Vec<Message> {
         let answer = self.ask(command);
         answer.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -4,14 +4,12 @@ use std::fs;
 #[cfg(unix)]
 use std::net::TcpListener;
 
-#[cfg(unix)]
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::outbox::{DAYS, Outbox, TOPIC};
 #[cfg(unix)]
-use crate::support::Run;
+use crate::support::{PATIENCE, wait_until};
 
 #[test]
 fn lines_become_messages_and_the_next_run_sends_only_what_is_new() {
@@ -115,20 +113,22 @@ fn a_broker_that_is_away_for_a_run_costs_nothing_but_time() {
 fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
     for id in ["", "logserver1"] {
         let broker = TcpListener::bind("127.0.0.1:0").unwrap();
+        broker.set_nonblocking(true).unwrap();
         let mut outbox = Outbox::without_broker()
             .with("KAFKA_SERVER", &broker.local_addr().unwrap().to_string())
             .with("KAFKA_TRANSACTIONAL_ID", id)
             .with("KAFKA_TIMEOUT_SECONDS", "3600");
         outbox.append(DAYS[0], 5, 10);
-        let process = outbox
+        let mut process = outbox
             .catalog
             .start(&["forward", "kafka", "--json", "--forward-from", "start"]);
         // Signals are heard before the cursor is made; its settings were checked by a connection of their own.
-        while !outbox.path(".trailkeeper/tfc_audit.kafka.json").exists() {
-            drop(broker.accept().unwrap());
-        }
-        kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
-        let run = Run::of(process.wait_with_output().unwrap());
+        wait_until("the cursor is made", PATIENCE, || {
+            process.assert_running();
+            drop(broker.accept());
+            outbox.path(".trailkeeper/tfc_audit.kafka.json").exists()
+        });
+        let run = process.terminate();
         assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
         let summary: Value = serde_json::from_str(&run.stdout).unwrap();
         let expected = json!({

@@ -2,22 +2,17 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use super::broker::Broker;
 use super::outbox::{DAYS, Outbox, TOPIC};
+use crate::support::process;
 use crate::support::random::{many, random};
 
 /// How often the forwarder is killed in each test.
 const KILLS: u32 = 120;
-
-/// Kills a process as a power cut would, by the signal that nobody can catch.
-fn kill(mut process: Child) {
-    process.kill().unwrap();
-    process.wait().unwrap();
-}
 
 /// Lets files grow, late lines in old ones among them, and kills the forwarder again and again.
 fn torment(outbox: &mut Outbox, mut between: impl FnMut(u32)) {
@@ -33,7 +28,7 @@ fn torment(outbox: &mut Outbox, mut between: impl FnMut(u32)) {
         thread::sleep(Duration::from_millis(random.u64(0..150)));
         outbox.append(random.choice(&DAYS).unwrap(), random.usize(1..60), 50);
         thread::sleep(Duration::from_millis(random.u64(0..150)));
-        kill(process);
+        process.kill();
         between(round);
     }
     outbox.forward(0);
@@ -88,11 +83,11 @@ const PYTHON: &str = "PYTHON_WITH_KAFKA";
 fn python_with_consumer() -> Option<OsString> {
     let named = std::env::var_os(PYTHON);
     let python = named.clone().unwrap_or_else(|| "python3".into());
-    let import = Command::new(&python).args(["-c", "import confluent_kafka"]).output();
+    let import = process::try_run(Command::new(&python).args(["-c", "import confluent_kafka"]));
     let problem = match import {
-        Ok(output) if output.status.success() => return Some(python),
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => error.to_string(),
+        Some(run) if run.code == 0 => return Some(python),
+        Some(run) => run.stderr.trim().to_owned(),
+        None => "it cannot be started".to_owned(),
     };
     assert!(
         named.is_none(),
@@ -117,15 +112,8 @@ fn an_independent_consumer_reads_every_line_once() {
     outbox.append(DAYS[0], 300, 100);
     outbox.forward(0);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/kafka/consume.py");
-    let output = Command::new(python)
-        .args([script, broker.address(), TOPIC, "300"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let values: Vec<_> = std::str::from_utf8(&output.stdout)
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect();
+    let consumer = process::run(Command::new(python).args([script, broker.address(), TOPIC, "300"]));
+    assert_eq!(consumer.code, 0, "{}", consumer.stderr);
+    let values: Vec<_> = consumer.stdout.lines().map(str::to_owned).collect();
     assert_eq!(values, outbox.lines["tfc_audit_2025-06-09.log"]);
 }

@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
 use super::outbox::{DAYS, Outbox};
+use crate::support::PATIENCE;
 
 /// The API keys of <https://kafka.apache.org/protocol.html#protocol_api_keys>.
 const SASL_HANDSHAKE: i16 = 17;
@@ -31,15 +33,23 @@ fn outbox(server: &str) -> Outbox {
 }
 
 /// Listens, and answers with what `look` saw in the first connection that it has something to say of.
-fn listen(mut look: impl FnMut(TcpStream) -> Option<String> + Send + 'static) -> (String, JoinHandle<String>) {
+fn listen(mut look: impl FnMut(TcpStream) -> Option<String> + Send + 'static) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let seen = thread::spawn(move || listener.incoming().find_map(|stream| look(stream.unwrap())).unwrap());
-    (address, seen)
+    let (seen, first) = channel();
+    thread::spawn(move || seen.send(listener.incoming().find_map(|stream| look(stream.unwrap())).unwrap()));
+    (address, first)
+}
+
+/// What the listener saw.
+fn seen(first: &Receiver<String>) -> String {
+    first
+        .recv_timeout(PATIENCE)
+        .expect("waited in vain until a client had something to say")
 }
 
 /// A listener that demands a client certificate; it tells the API key of the first request that comes through.
-fn tls_listener() -> (String, JoinHandle<String>) {
+fn tls_listener() -> (String, Receiver<String>) {
     let mut roots = RootCertStore::empty();
     chain_of("ca.pem").into_iter().for_each(|root| roots.add(root).unwrap());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -91,17 +101,14 @@ fn int16(bytes: &[u8], at: usize) -> i16 {
 
 #[test]
 fn authorities_certificate_and_key_make_a_tls_connection() {
-    let (address, seen) = tls_listener();
+    let (address, first) = tls_listener();
     let outbox = outbox(&address)
         .with("KAFKA_SSL_CA_CERT", pem("ca.pem").to_str().unwrap())
         .with("KAFKA_SSL_CLIENT_CERT", pem("client.pem").to_str().unwrap())
         .with("KAFKA_SSL_CLIENT_KEY", pem("client.key").to_str().unwrap());
     let failed = outbox.forward(3);
     assert_eq!(failed["waiting"], 1);
-    assert_eq!(
-        seen.join().unwrap(),
-        format!("request {API_VERSIONS}, our client: true")
-    );
+    assert_eq!(seen(&first), format!("request {API_VERSIONS}, our client: true"));
 }
 
 #[test]
@@ -143,7 +150,8 @@ fn a_file_that_is_no_certificate_is_a_fault_of_the_settings() {
 /// What a client says to a broker that wants SASL: the mechanism, and the first words of the exchange.
 fn sasl_exchange(mut stream: TcpStream) -> Option<String> {
     let mut mechanism = String::new();
-    loop {
+    // A login takes three or four requests.
+    for _ in 0..100 {
         let request = read_frame(&mut stream)?;
         match int16(&request, 0) {
             API_VERSIONS => {
@@ -175,6 +183,7 @@ fn sasl_exchange(mut stream: TcpStream) -> Option<String> {
             other => return Some(format!("request {other} without a login")),
         }
     }
+    Some("a hundred requests without a login".into())
 }
 
 /// The text at the end of a request, behind a length of so many bytes.
@@ -185,17 +194,18 @@ fn last_text(request: &[u8], length_bytes: usize) -> String {
 
 #[test]
 fn every_sasl_mechanism_user_and_password_reach_the_broker() {
-    for (mechanism, words) in [
+    let cases = [
         ("PLAIN", "PLAIN: |trailkeeper|pässwörd"),
         ("SCRAM-SHA-256", "SCRAM-SHA-256: n,,n=trailkeeper"),
         ("SCRAM-SHA-512", "SCRAM-SHA-512: n,,n=trailkeeper"),
-    ] {
-        let (address, seen) = listen(sasl_exchange);
+    ];
+    for (mechanism, words) in cases {
+        let (address, first) = listen(sasl_exchange);
         let outbox = outbox(&address)
             .with("KAFKA_SASL_MECHANISM", mechanism)
             .with("KAFKA_SASL_USERNAME", "trailkeeper")
             .with("KAFKA_SASL_PASSWORD", "pässwörd");
         outbox.forward(3);
-        assert_eq!(seen.join().unwrap(), words);
+        assert_eq!(seen(&first), words);
     }
 }

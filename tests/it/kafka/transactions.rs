@@ -1,15 +1,13 @@
 //! Exactly once, with a transactional id.
 
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::delivery::undelivered;
 use super::outbox::{DAYS, Outbox, TOPIC};
-use crate::support::Run;
+use crate::support::{PATIENCE, wait_until};
 
 fn outbox(broker: &Broker) -> Outbox {
     Outbox::new(broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1")
@@ -105,7 +103,10 @@ fn the_cursor_is_committed_again_at_every_run() {
 #[test]
 fn lost_answers_to_commits_repeat_no_line_even_if_the_forwarder_is_gone() {
     let broker = Broker::start();
-    let mut outbox = outbox(&broker);
+    let mut outbox = outbox(&broker).with(
+        "KAFKA_PROPERTIES",
+        "reconnect.backoff.ms=10,reconnect.backoff.max.ms=50",
+    );
     for request in ["end", "offsets", "produce"] {
         broker.ask(&format!("lose-answers {request} 2"));
         for day in DAYS {
@@ -146,14 +147,15 @@ fn the_older_of_two_programs_with_one_id_ends_with_exit_4_and_says_why() {
     older.append(DAYS[0], 20_000, 200);
     newer.append(DAYS[1], 5, 10);
     broker.ask("delay end 300");
-    let process = older
+    let mut process = older
         .catalog
         .start(&["forward", "kafka", "--json", "--forward-from", "start"]);
-    while broker.all(TOPIC).is_empty() {
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the older program has sent a line", PATIENCE, || {
+        process.assert_running();
+        !broker.all(TOPIC).is_empty()
+    });
     assert_eq!(newer.forward(0)["sent"], 5);
-    let run = Run::of(process.wait_with_output().unwrap());
+    let run = process.end();
     assert_eq!(run.code, 4, "{}{}", run.stdout, run.stderr);
     let summary: Value = serde_json::from_str(&run.stdout).unwrap();
     let error = summary["streams"][0]["forward"][0]["error"].as_str().unwrap();

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 use trailkeeper::archive::STATE_FOLDER;
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
+use super::process::{self, Process};
 use super::{lines_by_file, streams};
 
 /// A working folder with a catalog for each stream that is switched on.
@@ -132,8 +133,9 @@ impl Catalog {
     }
 
     /// Runs it to its end.
+    #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
-        Run::of(self.command(arguments).output().unwrap())
+        process::run(&mut self.command(arguments))
     }
 
     /// Runs it to its end from a shell that does something first, such as setting a limit.
@@ -149,12 +151,12 @@ impl Catalog {
             .current_dir(self.root())
             .env_clear()
             .envs(&self.variables);
-        Run::of(shell.output().unwrap())
+        process::run(&mut shell)
     }
 
     /// Starts it.
-    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).spawn().unwrap()
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        Process::start(&mut self.command(arguments))
     }
 
     /// Runs `collect` with these arguments, which has to end with `code`; the summary of each stream by its name.
@@ -282,15 +284,6 @@ impl Catalog {
 pub(crate) struct Tree(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Run {
-    /// What a process left behind.
-    pub(crate) fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
     /// What stdout says with `--json`, by the name of the stream.
     pub(crate) fn summary(&self) -> BTreeMap<String, Value> {
         let summary: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}", self.stderr));

@@ -12,7 +12,7 @@ use trailkeeper::run::{self, RunOptions};
 use trailkeeper::source::SOURCES;
 use trailkeeper::window::Range;
 
-use super::Catalog;
+use super::{Catalog, PATIENCE};
 
 /// What `collect` does with the settings of a catalog when it is `now`: its summary, by the name of the stream.
 pub(crate) async fn run_inside(catalog: &Catalog, now: DateTime<Utc>) -> BTreeMap<String, Value> {
@@ -28,8 +28,11 @@ pub(crate) async fn run_inside(catalog: &Catalog, now: DateTime<Utc>) -> BTreeMa
         reconcile: false,
     };
     let (_trigger, shutdown) = shutdown::channel();
-    let summary = run::run(&config.streams, options, &Progress::hidden(), &shutdown)
-        .await
+    let progress = Progress::hidden();
+    let run = run::run(&config.streams, options, &progress, &shutdown);
+    let summary = tokio::time::timeout(PATIENCE, run).await;
+    let summary = summary
+        .unwrap_or_else(|_| panic!("the run has not ended after {PATIENCE:?}"))
         .unwrap();
     let summary: Value = serde_json::from_str(&summary.to_json().unwrap()).unwrap();
     let streams = summary["streams"].as_array().unwrap();

@@ -2,11 +2,16 @@
 
 mod catalog;
 mod inside;
+pub(crate) mod process;
 pub(crate) mod random;
+mod rules;
 mod service;
 mod tools;
+mod wait;
 
 pub(crate) use catalog::{Catalog, Run, base_name};
 pub(crate) use inside::run_inside;
+pub(crate) use process::Process;
 pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
 pub(crate) use tools::{succeed, tool};
+pub(crate) use wait::{PATIENCE, wait_for, wait_until};

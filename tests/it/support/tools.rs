@@ -1,8 +1,9 @@
 //! Programs of others that prove what ours wrote, where they are installed.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::Run;
+use super::process;
 
 /// A program that answers `--version` or `-v`; without it the test that needs it says so and proves nothing.
 #[expect(
@@ -11,8 +12,7 @@ use super::Run;
 )]
 pub(crate) fn tool(name: &str, debian_package: &str) -> Option<Command> {
     let mut trial = Command::new(name);
-    trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if trial.arg("--version").status().is_ok() {
+    if process::try_run(trial.arg("--version")).is_some() {
         return Some(Command::new(name));
     }
     eprintln!("SKIPPED: {name} is not installed (Debian package {debian_package})");
@@ -22,7 +22,7 @@ pub(crate) fn tool(name: &str, debian_package: &str) -> Option<Command> {
 /// Runs a program to its end, which has to be a good one.
 #[track_caller]
 pub(crate) fn succeed(command: &mut Command) -> Run {
-    let run = Run::of(command.stdin(Stdio::null()).output().unwrap());
+    let run = process::run(command);
     assert_eq!(
         run.code, 0,
         "{command:?}\nstdout: {}\nstderr: {}",
