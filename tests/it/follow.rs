@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
 
-use super::support::{Catalog, PATIENCE, Process, at, event, events, process, serve, tool, wait_for};
+use super::support::{Catalog, PATIENCE, Process, at, event, events, process, serve, side_by_side, tool, wait_for};
 
 /// More rounds than any test asks for.
 const MOST_ROUNDS: usize = 100;
@@ -109,7 +109,7 @@ fn what_arrives_later_is_appended_by_a_later_round_and_sigterm_ends_it_well() {
 fn a_stream_that_hangs_or_fails_does_not_hold_up_the_others() {
     let hang = Action::Wait(PATIENCE * 2);
     let refuse = Action::Answer(Answer::json(401, "{}"));
-    for action in [hang, refuse] {
+    side_by_side([hang, refuse], |action| {
         let sandbox = two_streams(|options| options.step(Step::always(Api::Mail, action)));
         let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
         let mut running = start(&catalog, &["--json"]);
@@ -120,7 +120,7 @@ fn a_stream_that_hangs_or_fails_does_not_hold_up_the_others() {
         });
         assert_eq!(running.terminate().code, 0);
         catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
-    }
+    });
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //!
 //! The runs are those of the library, in this process, because there are many of them.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use tokio::runtime::{Builder, Runtime};
 use trailkeeper::sandbox::{Action, Answer, Api, Options, Sandbox, Step, When};
 
-use super::support::{Catalog, at, event, now, run_inside, streams};
+use super::support::{Catalog, at, event, now, run_inside, side_by_side, streams};
 
 /// A stream of each kind of paging: tokens, none at all, and page numbers.
 const KINDS: [Api; 3] = [Api::Mail, Api::Port, Api::Tfc];
@@ -136,14 +138,12 @@ fn assert_no_hole(catalog: &Catalog, sandbox: &Sandbox, api: Api, context: &str)
     );
 }
 
-fn check_all(statuses: impl Iterator<Item = u16>, failing: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    for status in statuses {
-        runtime.block_on(check(status, failing));
-    }
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn check_all(statuses: RangeInclusive<u16>, failing: usize) {
+    side_by_side(statuses, |status| runtime().block_on(check(status, failing)));
 }
 
 #[test]
@@ -178,10 +178,7 @@ fn every_server_error_fails_after_the_retries_at_a_later_request_too() {
 
 #[test]
 fn a_passing_failure_costs_a_retry_and_nothing_else() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let passing = [
         Action::Answer(Answer::html(408, "Request Timeout")),
         Action::Answer(Answer::html(429, "Too Many Requests").with("Retry-After", "0")),
@@ -218,10 +215,7 @@ fn a_passing_failure_costs_a_retry_and_nothing_else() {
 
 #[test]
 fn at_most_300_characters_of_a_servers_message_are_shown_and_none_of_them_drives_a_terminal() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let message = format!("\\u001b]0;x\\u0007{}", "ü".repeat(1_000));
     let sandbox = sandbox();
     let body = format!(r#"{{"message":"{message}","errors":[{{"title":"{message}"}}]}}"#);

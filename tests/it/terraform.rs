@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
 
-use super::support::{Catalog, at, event, lines_by_file, serve};
+use super::support::{Catalog, at, event, lines_by_file, serve, side_by_side};
 
 /// Two thousand records of some hours, some of them of one time.
 fn backlog() -> Vec<Event> {
@@ -55,25 +55,20 @@ fn more_pages_than_the_cap_come_in_ranges_from_the_oldest_on() {
 
 #[test]
 fn pages_that_shift_while_they_are_read_cost_no_record() {
-    for rhythm in [1, 2, 3, 7] {
-        for size in [1, 99, 100, 101, 250] {
-            let steps = (1..6)
-                .map(|n| {
-                    (
-                        n * rhythm,
-                        Action::Add(Api::Tfc, arrivals(&format!("{rhythm}-{size}-{n}"), size)),
-                    )
-                })
-                .collect();
-            let sandbox = feed(steps);
-            let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_PAGES", 2);
-            // What arrives behind the page that shows it is the next run's, and so on while something arrives.
-            for _ in 0..3 {
-                catalog.collect(0, &[]);
-            }
-            catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+    let sizes = [1, 99, 100, 101, 250];
+    let cases = [1, 2, 3, 7]
+        .into_iter()
+        .flat_map(|rhythm| sizes.map(|size| (rhythm, size)));
+    side_by_side(cases, |(rhythm, size)| {
+        let arriving = |n| Action::Add(Api::Tfc, arrivals(&format!("{rhythm}-{size}-{n}"), size));
+        let sandbox = feed((1..6).map(|n| (n * rhythm, arriving(n))).collect());
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_PAGES", 2);
+        // What arrives behind the page that shows it is the next run's, and so on while something arrives.
+        for _ in 0..3 {
+            catalog.collect(0, &[]);
         }
-    }
+        catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::broker::Broker;
 use super::outbox::{DAYS, Outbox, TOPIC};
 #[cfg(unix)]
-use crate::support::{PATIENCE, wait_until};
+use crate::support::{PATIENCE, side_by_side, wait_until};
 
 #[test]
 fn lines_become_messages_and_the_next_run_sends_only_what_is_new() {
@@ -111,7 +111,7 @@ fn a_broker_that_is_away_for_a_run_costs_nothing_but_time() {
 #[cfg(unix)]
 #[test]
 fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
-    for id in ["", "logserver1"] {
+    side_by_side(["", "logserver1"], |id| {
         let broker = TcpListener::bind("127.0.0.1:0").unwrap();
         broker.set_nonblocking(true).unwrap();
         let mut outbox = Outbox::without_broker()
@@ -136,7 +136,7 @@ fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
             "error": "ended before everything was sent, as was asked for",
         });
         assert_eq!(summary["streams"][0]["forward"][0], expected);
-    }
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
 use super::outbox::{DAYS, Outbox};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, side_by_side};
 
 /// The API keys of <https://kafka.apache.org/protocol.html#protocol_api_keys>.
 const SASL_HANDSHAKE: i16 = 17;
@@ -199,7 +199,7 @@ fn every_sasl_mechanism_user_and_password_reach_the_broker() {
         ("SCRAM-SHA-256", "SCRAM-SHA-256: n,,n=trailkeeper"),
         ("SCRAM-SHA-512", "SCRAM-SHA-512: n,,n=trailkeeper"),
     ];
-    for (mechanism, words) in cases {
+    side_by_side(cases, |(mechanism, words)| {
         let (address, first) = listen(sasl_exchange);
         let outbox = outbox(&address)
             .with("KAFKA_SASL_MECHANISM", mechanism)
@@ -207,5 +207,5 @@ fn every_sasl_mechanism_user_and_password_reach_the_broker() {
             .with("KAFKA_SASL_PASSWORD", "pässwörd");
         outbox.forward(3);
         assert_eq!(seen(&first), words);
-    }
+    });
 }

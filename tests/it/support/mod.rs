@@ -6,6 +6,7 @@ pub(crate) mod process;
 pub(crate) mod random;
 mod rules;
 mod service;
+mod threads;
 mod tools;
 mod wait;
 
@@ -13,5 +14,6 @@ pub(crate) use catalog::{Catalog, Run, base_name};
 pub(crate) use inside::run_inside;
 pub(crate) use process::Process;
 pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
+pub(crate) use threads::side_by_side;
 pub(crate) use tools::{succeed, tool};
 pub(crate) use wait::{PATIENCE, wait_for, wait_until};
