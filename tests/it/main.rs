@@ -1,9 +1,8 @@
 //! The program from outside: the real binary, real sockets, real files. One binary, so that it is linked once.
 //!
-//! Nothing waits without a bound (`support/wait.rs`, `support/process.rs`).
-//!
-//! Random tests take their seed from `TRAILKEEPER_TEST_SEED`, or one of their own, which a test that fails shows.
-//! `TRAILKEEPER_TEST_TIMES=10` has them try ten times as many cases, or go on for ten times as long.
+//! Nothing waits without a bound (`support/wait.rs`, `support/process.rs`). Random tests take their seed from
+//! `TRAILKEEPER_TEST_SEED`, or one of their own, which a test that fails shows; `TRAILKEEPER_TEST_TIMES=10` has them try
+//! ten times as many cases, or go on for ten times as long, as `.ci/night` does.
 
 #![expect(
     clippy::print_stdout,
