@@ -23,7 +23,7 @@ impl Archives {
     pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, CommandError> {
         let env = Env::load(selection.env_file.as_deref());
         let streams = config::places(&env, SOURCES, &selection.streams)?;
-        logging::start(selection.verbosity, None, &Progress::hidden(), clock)?;
+        logging::start_on_stderr(selection.verbosity, &Progress::hidden(), clock)?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }

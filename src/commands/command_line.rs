@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 
 use super::{Command, collect};
+use crate::output::logging::Log;
 use crate::process::exit::Exit;
 
 /// What was typed, checked for its form.
@@ -40,7 +41,9 @@ impl CommandLine {
 
     /// Runs the command, tells the operator why it could not do its work, and says how the program should end.
     pub async fn run(self, clock: fn() -> DateTime<Utc>) -> Exit {
-        let ended = self.into_command().run(clock).await;
+        // It outlives the command, whose error is told in it.
+        let log = Log::default();
+        let ended = self.into_command().run(&log, clock).await;
         ended.unwrap_or_else(|error| error.report())
     }
 

@@ -27,6 +27,7 @@ mod verify;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
+use crate::output::logging::Log;
 use crate::process::exit::Exit;
 pub use command_line::CommandLine;
 use error::CommandError;
@@ -72,18 +73,18 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    async fn run(&self, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    async fn run(&self, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
         match self {
-            Command::Collect(arguments) => collect::run(arguments, clock).await,
-            Command::Forward(arguments) => forward::run(arguments, clock).await,
-            Command::Reconcile(arguments) => reconcile::run(arguments, clock).await,
-            Command::Check(arguments) => check::run(arguments, clock).await,
+            Command::Collect(arguments) => collect::run(arguments, log, clock).await,
+            Command::Forward(arguments) => forward::run(arguments, log, clock).await,
+            Command::Reconcile(arguments) => reconcile::run(arguments, log, clock).await,
+            Command::Check(arguments) => check::run(arguments, log, clock).await,
             Command::Status(arguments) => status::run(arguments, clock),
             Command::Coverage(arguments) => coverage::run(arguments, clock),
             Command::Verify(arguments) => verify::run(arguments, clock),
             Command::Sandbox(arguments) => sandbox::run(arguments, clock).await,
             Command::Demo(arguments) => demo::run(arguments, clock).await,
-            Command::Init(arguments) => init::run(arguments, clock).await,
+            Command::Init(arguments) => init::run(arguments, log, clock).await,
             Command::Report(arguments) => report::run(arguments, clock),
             Command::Completions(arguments) => Ok(completions::run(arguments)),
             Command::Man(arguments) => man::run(arguments),

@@ -59,7 +59,7 @@ Examples:
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
-    let _ = logging::start(arguments.verbosity, None, &Progress::hidden(), clock);
+    let _ = logging::start_on_stderr(arguments.verbosity, &Progress::hidden(), clock);
     let options = options(arguments, clock);
     let sandbox = Sandbox::start(options).await.map_err(CommandError::setup)?;
     // Whoever reads that it is there may end it at once.

@@ -10,7 +10,7 @@ use super::targets;
 use crate::config::{self, Access, Choice, Config};
 use crate::env::{ConfigErrors, Env, ServiceManager};
 use crate::forward::Targets;
-use crate::output::logging::{self, Verbosity};
+use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::signals;
@@ -28,7 +28,7 @@ pub(super) struct SessionOptions<'a> {
 }
 
 /// What is ready before the first request.
-pub(super) struct Session {
+pub(super) struct Session<'a> {
     pub(super) config: Config,
     /// Where what was appended is forwarded to.
     pub(super) targets: Targets,
@@ -36,16 +36,21 @@ pub(super) struct Session {
     pub(super) manager: Option<ServiceManager>,
     pub(super) progress: Progress,
     pub(super) with_colours: bool,
+    pub(super) log: &'a Log,
 }
 
-impl Session {
+impl<'a> Session<'a> {
     /// Reads the settings and starts the log.
-    pub(super) fn start(options: &SessionOptions<'_>, clock: fn() -> DateTime<Utc>) -> Result<Self, CommandError> {
+    pub(super) fn start(
+        options: &SessionOptions<'_>,
+        log: &'a Log,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Result<Self, CommandError> {
         // The streams hold what they need of it; the tokens of others need not stay in memory.
         let env = Env::load(options.env_file);
         let (config, targets) = settings(&env, options)?;
         let progress = Progress::unless_quiet(options.verbosity.quiet);
-        logging::start(options.verbosity, Some(&config.log_file), &progress, clock)?;
+        log.start(options.verbosity, Some(&config.log_file), &progress, clock)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -56,6 +61,7 @@ impl Session {
             manager: env.service_manager(),
             progress,
             with_colours: stdout_takes_colours(env.allows_colours()),
+            log,
         })
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Metrics;
 use crate::fs::{FileError, replace};
+use crate::output::logging::LostLines;
 
 /// Others read the file: node_exporter is another user.
 const FILE_MODE: u32 = 0o644;
@@ -21,6 +22,9 @@ pub struct Exporter {
     metrics: Metrics,
     file: Option<PathBuf>,
     text: watch::Sender<String>,
+    lost_lines: LostLines,
+    /// Those that the figures hold already.
+    counted_lines: u64,
 }
 
 /// The file of `--metrics-file` cannot be used.
@@ -30,11 +34,17 @@ pub struct MetricsFileError(#[from] FileError);
 
 impl Exporter {
     /// Goes on from what the file holds, and writes it for the first time, so that a file which cannot be written is
-    /// found at the start. With `only`, figures of other streams are left behind.
+    /// found at the start. With `only`, figures of other streams are left behind. Each update adds what the log has lost
+    /// since.
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn start(mut metrics: Metrics, file: Option<PathBuf>, only: Option<&[&str]>) -> Result<Self, MetricsFileError> {
+    pub(crate) fn start(
+        mut metrics: Metrics,
+        file: Option<PathBuf>,
+        only: Option<&[&str]>,
+        lost_lines: LostLines,
+    ) -> Result<Self, MetricsFileError> {
         if let Some(path) = &file {
             metrics.resume(&read(path)?, only);
         }
@@ -42,6 +52,8 @@ impl Exporter {
             text: watch::Sender::new(metrics.render()),
             metrics,
             file,
+            lost_lines,
+            counted_lines: 0,
         };
         exporter.write()?;
         Ok(exporter)
@@ -56,10 +68,17 @@ impl Exporter {
     /// reads it.
     pub fn update(&mut self, change: impl FnOnce(&mut Metrics)) {
         change(&mut self.metrics);
+        self.count_lost_lines();
         self.text.send_replace(self.metrics.render());
         if let Err(error) = self.write() {
             tracing::error!("{error}");
         }
+    }
+
+    fn count_lost_lines(&mut self) {
+        let lost = self.lost_lines.total();
+        self.metrics.log_dropped(lost.saturating_sub(self.counted_lines));
+        self.counted_lines = self.counted_lines.max(lost);
     }
 
     fn write(&self) -> Result<(), MetricsFileError> {
@@ -90,7 +109,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trailkeeper.prom");
         for delivered in [5, 10] {
-            let mut exporter = Exporter::start(Metrics::new(["tfc"]), Some(path.clone()), None).unwrap();
+            let mut exporter =
+                Exporter::start(Metrics::new(["tfc"]), Some(path.clone()), None, LostLines::default()).unwrap();
             let newest = exporter.text();
             let forwarding = Forwarding {
                 delivered: 5,
@@ -107,7 +127,7 @@ mod tests {
     fn a_file_that_cannot_be_written_is_found_at_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gone/trailkeeper.prom");
-        let error = Exporter::start(Metrics::default(), Some(path), None)
+        let error = Exporter::start(Metrics::default(), Some(path), None, LostLines::default())
             .unwrap_err()
             .to_string();
         assert!(

@@ -21,6 +21,7 @@ pub(super) enum Name {
     Forwarded,
     ForwarderLagRecords,
     ForwarderLagSeconds,
+    LogDroppedLines,
 }
 
 /// The type that a figure has for Prometheus.
@@ -145,6 +146,11 @@ pub(super) const FAMILIES: &[Family] = &[
         "trailkeeper_forwarder_lag_seconds",
         "How long the oldest record that waits for a forwarder has waited.",
     ),
+    counter(
+        Name::LogDroppedLines,
+        "trailkeeper_log_dropped_lines_total",
+        "Lines that are missing in the log file of the program: its disk did not keep up, or did not take them.",
+    ),
 ];
 
 #[cfg(test)]
@@ -164,7 +170,7 @@ mod tests {
             );
             assert!(family.help.ends_with('.') && !family.help.contains(['\\', '\n']));
         }
-        assert_eq!(FAMILIES.len(), Name::ForwarderLagSeconds as usize + 1);
+        assert_eq!(FAMILIES.len(), Name::LogDroppedLines as usize + 1);
     }
 
     #[test]

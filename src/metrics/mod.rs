@@ -1,6 +1,6 @@
 //! What the program did, in the text format of Prometheus.
 //!
-//! Imports: fs, http, run.
+//! Imports: fs, http, output, run.
 //!
 //! Facts: <https://prometheus.io/docs/instrumenting/exposition_formats/> and `…/docs/practices/naming/`.
 
@@ -63,6 +63,7 @@ impl Metrics {
         let mut metrics = Self::default();
         let version = Labels::of("version", env!("CARGO_PKG_VERSION"));
         metrics.set(Name::BuildInfo, version, 1.0);
+        metrics.log_dropped(0);
         for stream in streams {
             let labels = || Labels::of("stream", stream);
             for result in ["complete", "failed"] {
@@ -156,6 +157,11 @@ impl Metrics {
         self.set(Name::ForwarderLagSeconds, labels(), seconds);
     }
 
+    /// Notes so many more lines that are missing in the log file of the program.
+    pub fn log_dropped(&mut self, lines: u64) {
+        self.add(Name::LogDroppedLines, Labels::none(), lines as f64);
+    }
+
     /// Goes on from the figures of an earlier process, so that counters grow over runs that a timer starts and the last
     /// success outlives a failure. With `only`, figures of other streams are left behind.
     ///
@@ -163,9 +169,8 @@ impl Metrics {
     pub fn resume(&mut self, text: &str, only: Option<&[&str]>) {
         let is_wanted = |labels: &str| {
             only.is_none_or(|streams| {
-                streams
-                    .iter()
-                    .any(|stream| labels.starts_with(Labels::of("stream", stream).as_str()))
+                let mut streams = streams.iter().map(|stream| Labels::of("stream", stream));
+                labels.is_empty() || streams.any(|stream| labels.starts_with(stream.as_str()))
             })
         };
         for (key, value) in text.lines().filter_map(text::read) {
@@ -377,6 +382,8 @@ mod tests {
     fn what_was_rendered_is_read_back() {
         let mut metrics = Metrics::new(["tfc", "port"]);
         metrics.run(&summary(None), times());
+        metrics.log_dropped(2);
+        has(&metrics, "trailkeeper_log_dropped_lines_total 2");
         metrics.forwarded(
             "tfc",
             "kafka \"a\\b\"\n}",
@@ -398,9 +405,12 @@ mod tests {
         let mut metrics = Metrics::new(["tfc", "port"]);
         metrics.run(&summary(None), times());
         metrics.under_way("tfc", 7);
+        metrics.log_dropped(3);
         let mut resumed = Metrics::new(["port"]);
         resumed.resume(&metrics.render(), Some(&["port"]));
-        assert_eq!(resumed, Metrics::new(["port"]));
+        let mut expected = Metrics::new(["port"]);
+        expected.log_dropped(3);
+        assert_eq!(resumed, expected, "what is of no stream stays");
     }
 
     #[test]

@@ -11,8 +11,12 @@ use crate::http::request_stats::BOUNDS;
 pub(super) struct Labels(String);
 
 impl Labels {
+    pub(super) fn none() -> Self {
+        Labels(String::new())
+    }
+
     pub(super) fn of(name: &str, value: &str) -> Self {
-        Labels(String::new()).and(name, value)
+        Self::none().and(name, value)
     }
 
     pub(super) fn and(mut self, name: &str, value: &str) -> Self {
@@ -50,6 +54,7 @@ pub(super) fn write<'a>(out: &mut String, family: &Family, samples: impl Iterato
     for (key, value) in samples {
         let labels = &key.labels;
         let _ = match key.part {
+            Part::Value if labels.is_empty() => writeln!(out, "{name} {value}"),
             Part::Value => writeln!(out, "{name}{{{labels}}} {value}"),
             Part::Bucket(index) => {
                 let bound = Part::bound(index);
@@ -63,8 +68,7 @@ pub(super) fn write<'a>(out: &mut String, family: &Family, samples: impl Iterato
 
 /// Reads one line that [`write()`] wrote; `None` for any other.
 pub(super) fn read(line: &str) -> Option<(Key, f64)> {
-    let (name, rest) = line.split_once('{')?;
-    let (labels, value) = rest.rsplit_once("} ")?;
+    let (name, labels, value) = parts(line)?;
     let value: f64 = value.parse().ok().filter(|value: &f64| value.is_finite())?;
     let (family, part, labels) = FAMILIES.iter().find_map(|family| {
         let suffix = name.strip_prefix(family.text)?;
@@ -77,6 +81,16 @@ pub(super) fn read(line: &str) -> Option<(Key, f64)> {
         part,
     };
     Some((key, value))
+}
+
+/// The name, the labels and the value of a line.
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let Some((name, rest)) = line.split_once('{') else {
+        let (name, value) = line.split_once(' ')?;
+        return Some((name, "", value));
+    };
+    let (labels, value) = rest.rsplit_once("} ")?;
+    Some((name, labels, value))
 }
 
 /// Which sample a name with this suffix is, and its labels without the bound.

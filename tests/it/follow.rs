@@ -14,7 +14,7 @@ use super::support::{Catalog, PATIENCE, Process, at, event, events, process, ser
 const MOST_ROUNDS: usize = 100;
 
 /// Starts `collect --follow` with rounds of a second.
-fn start(catalog: &Catalog, arguments: &[&str]) -> Process {
+pub(super) fn start(catalog: &Catalog, arguments: &[&str]) -> Process {
     catalog.start(&[&["collect", "--follow", "--interval", "1s"], arguments].concat())
 }
 
@@ -41,7 +41,7 @@ fn appended(rounds: &[Value], stream: &str) -> u64 {
 }
 
 /// A value of the exposition, by its name with labels.
-fn figure(text: &str, name: &str) -> Option<f64> {
+pub(super) fn figure(text: &str, name: &str) -> Option<f64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }

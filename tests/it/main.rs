@@ -43,6 +43,9 @@ mod late;
 #[cfg(test)]
 mod json;
 #[cfg(test)]
+#[cfg(unix)]
+mod log_disk;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod network;

@@ -34,7 +34,7 @@ use super::targets;
 use crate::config::{self, Access, Choice, Config, StreamSettings};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::Target;
-use crate::output::logging;
+use crate::output::logging::Log;
 use crate::output::print::print;
 use crate::output::progress::Progress;
 use crate::output::table::{Cell, Colour, Table, left, right};
@@ -68,7 +68,7 @@ Nothing is written, and of each service one record is asked for. Exit codes: 0 e
 type StreamOrErrors = (&'static Kind, Result<StreamSettings, ConfigErrors>);
 
 /// Checks the chosen streams.
-pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let env = Env::load(selection.env_file.as_deref());
     let choice = Choice {
@@ -77,7 +77,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     };
     let config = Config::read(&env, SOURCES, choice);
     let log_file = config.as_ref().ok().map(|config| config.log_file.as_path());
-    logging::start(selection.verbosity, log_file, &Progress::hidden(), clock)?;
+    log.start(selection.verbosity, log_file, &Progress::hidden(), clock)?;
     let streams = config::each(&env, SOURCES, choice);
     let mut problems = problems_of_all(&config, &streams);
     let (targets, errors) = kafka_targets(&env, arguments, clock());

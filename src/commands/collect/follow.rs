@@ -25,7 +25,7 @@ use crate::window::Range;
 /// Collects until Ctrl-C or SIGTERM, which is the way to end and so no failure.
 pub(super) async fn run(
     arguments: &Arguments,
-    session: &Session,
+    session: &Session<'_>,
     range: Range,
     clock: fn() -> DateTime<Utc>,
 ) -> Result<Exit, CommandError> {
@@ -52,7 +52,10 @@ pub(super) async fn run(
         shutdown,
         states: BTreeMap::new(),
     };
-    observer.observe(reports).await;
+    let mut exporter = observer.observe(reports).await;
+    // The figures tell of the lines that do not get into the log.
+    session.log.drain();
+    exporter.update(|_| {});
     if let Some(server) = server {
         // It ends by the same shutdown, and has logged what went wrong.
         let _ = server.await;
@@ -73,12 +76,12 @@ struct Observer {
 
 impl Observer {
     /// Shows each run that ended, and samples meanwhile, until the last stream has ended.
-    async fn observe(mut self, mut reports: mpsc::Receiver<RunReport>) {
+    async fn observe(mut self, mut reports: mpsc::Receiver<RunReport>) -> Exporter {
         loop {
             tokio::select! {
                 report = reports.recv() => match report {
                     Some(report) => self.show(&report),
-                    None => return,
+                    None => return self.exporter,
                 },
                 sample = self.sampler.sample() => self.exporter.update(|metrics| sample.show(metrics)),
             }

@@ -19,7 +19,7 @@ use super::error::CommandError;
 use super::session::{Session, SessionOptions};
 use crate::metrics::Metrics;
 use crate::metrics::export::{Exporter, MetricsFileError};
-use crate::output::logging::Verbosity;
+use crate::output::logging::{Log, Verbosity};
 use crate::process::exit::Exit;
 use crate::run::RunOptions;
 use crate::window::Range;
@@ -100,7 +100,7 @@ Examples:
   trailkeeper collect --follow --metrics-listen       and show Prometheus how it goes";
 
 /// Collects once, or until somebody asks to end.
-pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let run_options = arguments.run_options(clock())?;
     let options = SessionOptions {
         env_file: arguments.env_file.as_deref(),
@@ -109,7 +109,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         run_options,
         sinks: arguments.sinks,
     };
-    let session = Session::start(&options, clock)?;
+    let session = Session::start(&options, log, clock)?;
     if arguments.follow {
         follow::run(arguments, &session, run_options.range, clock).await
     } else {
@@ -153,7 +153,12 @@ fn exporter(arguments: &Arguments, session: &Session) -> Result<Exporter, Metric
     let names: Vec<_> = streams.map(|settings| settings.kind.name).collect();
     let only = arguments.streams.is_empty().then_some(names.as_slice());
     let file = arguments.metrics_file.clone();
-    Exporter::start(Metrics::new(names.iter().copied()), file, only)
+    Exporter::start(
+        Metrics::new(names.iter().copied()),
+        file,
+        only,
+        session.log.lost_lines(),
+    )
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::run::{RunOptions, StartError};
 /// Collects once.
 pub(super) async fn run(
     arguments: &Arguments,
-    session: &Session,
+    session: &Session<'_>,
     run_options: RunOptions,
     clock: fn() -> DateTime<Utc>,
 ) -> Result<Exit, CommandError> {
@@ -27,6 +27,8 @@ pub(super) async fn run(
         began: run_options.now,
         ended: clock(),
     };
+    // The figures tell of the lines that do not get into the log.
+    session.log.drain();
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
     if arguments.json {
         print_json(&summary)?;
@@ -38,7 +40,7 @@ pub(super) async fn run(
 
 /// Runs, and exports samples meanwhile.
 async fn run_with_samples(
-    session: &Session,
+    session: &Session<'_>,
     run_options: RunOptions,
     mut sampler: Sampler,
     exporter: &mut Exporter,

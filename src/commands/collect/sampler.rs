@@ -45,7 +45,7 @@ pub(super) struct Sample {
 
 impl Sampler {
     /// The sampler of a session, which is idle unless the arguments say where the figures go.
-    pub(super) fn new(arguments: &Arguments, session: &Session, clock: fn() -> DateTime<Utc>) -> Self {
+    pub(super) fn new(arguments: &Arguments, session: &Session<'_>, clock: fn() -> DateTime<Utc>) -> Self {
         let sinks: Vec<_> = session.targets.list.iter().map(|target| target.name()).collect();
         let archives = session.config.streams.iter().map(|settings| Forwarded {
             kind: settings.kind,

@@ -68,7 +68,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         quiet: !arguments.verbosity.verbose,
         ..arguments.verbosity
     };
-    let _ = logging::start(verbosity, None, &progress, clock);
+    let _ = logging::start_on_stderr(verbosity, &progress, clock);
     let with_colours = stdout_takes_colours(Env::load(None).allows_colours());
     let shown = show(&arguments.dir, clock(), &progress, with_colours).await;
     shown.map_err(CommandError::setup)

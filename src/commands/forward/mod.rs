@@ -18,7 +18,7 @@ use super::targets::{http_target, kafka_target, log_warnings};
 use crate::config::{self, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets};
-use crate::output::logging::{self, Verbosity};
+use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
 use crate::process::exit::Exit;
 use crate::process::signals;
@@ -85,7 +85,7 @@ The cursor of each stream and sink is a file in .trailkeeper; it moves when the 
 Exit codes: 3 if lines are waiting, 4 if another program forwards with the same cursor or transactional id.";
 
 /// Forwards once.
-pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let now = clock();
     let replay = arguments.replay(now)?;
     let env = Env::load(arguments.env_file.as_deref());
@@ -96,7 +96,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         replay,
     };
     let progress = Progress::unless_quiet(arguments.verbosity.quiet);
-    logging::start(arguments.verbosity, Some(&settings.log_file), &progress, clock)?;
+    log.start(arguments.verbosity, Some(&settings.log_file), &progress, clock)?;
     log_all_warnings(&env, &targets);
     let context = ForwardContext {
         now,

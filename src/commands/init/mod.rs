@@ -15,6 +15,7 @@ use super::check;
 use super::error::CommandError;
 use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use crate::env::Row;
+use crate::output::logging::Log;
 use crate::output::terminal::Terminal;
 use crate::process::exit::Exit;
 use crate::source::{Kind, SOURCES};
@@ -43,7 +44,7 @@ enum InitError {
 }
 
 /// Asks, writes, checks; the exit is that of `check`.
-pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     write(&arguments.env_file).map_err(CommandError::setup)?;
     let selection = Selection {
         env_file: Some(arguments.env_file.clone()),
@@ -53,7 +54,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         selection,
         ..check::Arguments::default()
     };
-    check::run(&arguments, clock).await
+    check::run(&arguments, log, clock).await
 }
 
 fn write(path: &Path) -> Result<(), InitError> {

@@ -13,7 +13,7 @@ use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use super::outcome::print_json;
 use super::session::{Session, SessionOptions};
-use crate::output::logging::Verbosity;
+use crate::output::logging::{Log, Verbosity};
 use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::run::RunOptions;
@@ -64,7 +64,7 @@ Examples:
   trailkeeper reconcile --dry-run --json              count, write nothing";
 
 /// Reconciles once.
-pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let run_options = arguments.run_options(clock())?;
     let options = SessionOptions {
         env_file: arguments.env_file.as_deref(),
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         run_options,
         sinks: Sinks::default(),
     };
-    let summary = Session::start(&options, clock)?.run(run_options).await?;
+    let summary = Session::start(&options, log, clock)?.run(run_options).await?;
     let report = Report::of(&summary);
     if arguments.json {
         print_json(&report)?;

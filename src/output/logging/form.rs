@@ -43,6 +43,11 @@ where
     }
 }
 
+/// A line about the log itself, which is no event.
+pub(super) fn error_line(time: DateTime<Utc>, message: &str) -> String {
+    format!("{} {}:\t{}\n", Time(time), word(Level::ERROR), printable(message))
+}
+
 /// A time as Python's logging writes it, with milliseconds. A format string would be taken apart anew for each line.
 struct Time(DateTime<Utc>);
 

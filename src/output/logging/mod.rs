@@ -2,13 +2,19 @@
 //!
 //! Both have the form `2023-10-01 12:00:00.123 INFO:`, a tab, the message and its fields, in UTC. The file holds
 //! everything from DEBUG on. Of the libraries only warnings and errors are logged.
+//!
+//! Nothing waits for the disk of the file: a line is queued or, where the queue is full, dropped and counted.
 
+mod counts;
+mod file;
 mod form;
+mod notices;
+mod queue;
 mod rotate;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -20,8 +26,10 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::output::progress::Progress;
+pub(crate) use counts::LostLines;
 use form::{Fields, Line};
-use rotate::RotatingFile;
+use notices::Notices;
+use queue::QueueGuard;
 
 /// How much is said on stderr; the log file always holds everything.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,14 +65,53 @@ pub enum LoggingError {
     Started,
 }
 
-/// Starts the log: stderr as much as was asked for, above the lines of `progress`, and everything to `file` if one is
-/// given.
+/// The log of the program. When it is dropped, it waits until the log file holds every line, though not for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    queue: OnceLock<QueueGuard>,
+}
+
+impl Log {
+    /// Starts the log: stderr as much as was asked for, above the lines of `progress`, and everything to `file` if one is
+    /// given.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or a log was started before.
+    pub(crate) fn start(
+        &self,
+        verbosity: Verbosity,
+        file: Option<&Path>,
+        progress: &Progress,
+        clock: Clock,
+    ) -> Result<(), LoggingError> {
+        let (subscriber, queue) = subscriber(verbosity, file, Stderr(progress.clone()), clock)?;
+        tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)?;
+        if let Some(queue) = queue {
+            // A second one would have been refused just now.
+            let _ = self.queue.set(queue);
+        }
+        Ok(())
+    }
+
+    /// Waits until the log file holds every line that was logged so far, or a hung disk is given up.
+    pub(crate) fn drain(&self) {
+        if let Some(queue) = self.queue.get() {
+            queue.drain();
+        }
+    }
+
+    /// The count of lines that are missing in the log file.
+    pub(crate) fn lost_lines(&self) -> LostLines {
+        self.queue.get().map(QueueGuard::lost_lines).unwrap_or_default()
+    }
+}
+
+/// Starts the log of a command that has no log file.
 ///
 /// # Errors
-/// The file cannot be opened, or a log was started before.
-pub fn start(verbosity: Verbosity, file: Option<&Path>, progress: &Progress, clock: Clock) -> Result<(), LoggingError> {
-    let subscriber = subscriber(verbosity, file, Stderr(progress.clone()), clock)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)
+/// A log was started before.
+pub(crate) fn start_on_stderr(verbosity: Verbosity, progress: &Progress, clock: Clock) -> Result<(), LoggingError> {
+    Log::default().start(verbosity, None, progress, clock)
 }
 
 fn subscriber<W>(
@@ -72,22 +119,20 @@ fn subscriber<W>(
     file: Option<&Path>,
     stderr: W,
     clock: Clock,
-) -> Result<impl Subscriber + Send + Sync, LoggingError>
+) -> Result<(impl Subscriber + Send + Sync, Option<QueueGuard>), LoggingError>
 where
-    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+    W: for<'writer> MakeWriter<'writer> + Clone + Send + Sync + 'static,
 {
     let opened = file.map(|path| {
-        RotatingFile::open(path).map_err(|source| LoggingError::File {
+        queue::open(path, Notices::new(stderr.clone(), clock)).map_err(|source| LoggingError::File {
             path: path.to_owned(),
             source,
         })
     });
-    let file = opened.transpose()?.map(|file| {
-        let writer = LogFile(Mutex::new(file));
-        layer(writer, clock).with_filter(from_us(LevelFilter::DEBUG))
-    });
+    let (file, queue) = opened.transpose()?.unzip();
+    let file = file.map(|queue| layer(queue, clock).with_filter(from_us(LevelFilter::DEBUG)));
     let stderr = layer(stderr, clock).with_filter(from_us(threshold(verbosity)));
-    Ok(tracing_subscriber::registry().with(stderr).with(file))
+    Ok((tracing_subscriber::registry().with(stderr).with(file), queue))
 }
 
 fn layer<S, W>(writer: W, clock: Clock) -> impl Layer<S>
@@ -118,32 +163,8 @@ fn from_us(level: LevelFilter) -> Targets {
         .with_target(env!("CARGO_CRATE_NAME"), level)
 }
 
-/// The log file. Each line is written at once, without a thread of its own: waking one costs more than the write, and what
-/// still waits for it is lost with the process.
-struct LogFile(Mutex<RotatingFile>);
-
-impl<'writer> MakeWriter<'writer> for LogFile {
-    type Writer = Locked<'writer>;
-
-    fn make_writer(&'writer self) -> Locked<'writer> {
-        Locked(self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The log file while one line is written.
-struct Locked<'a>(MutexGuard<'a, RotatingFile>);
-
-impl Write for Locked<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write(line)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
 /// Stderr, shared with the progress lines.
+#[derive(Clone)]
 struct Stderr(Progress);
 
 impl<'writer> MakeWriter<'writer> for Stderr {
@@ -175,6 +196,7 @@ mod tests {
 
     use tracing::{debug, error, info, info_span, trace, warn};
 
+    use super::queue::LONGEST_QUEUE;
     use super::*;
 
     const NORMAL: Verbosity = Verbosity {
@@ -214,8 +236,9 @@ mod tests {
         let path = folder.path().join("app.log");
         let captured = Captured::default();
         let stderr = captured.clone();
-        let subscriber = subscriber(verbosity, Some(&path), move || stderr.clone(), noon).unwrap();
+        let (subscriber, guard) = subscriber(verbosity, Some(&path), move || stderr.clone(), noon).unwrap();
         tracing::subscriber::with_default(subscriber, events);
+        drop(guard);
         let stderr = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
         (stderr, fs::read_to_string(path).unwrap())
     }
@@ -314,13 +337,15 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_lines_is_in_the_file_completely() {
-        let (_, file) = logged(QUIET, || (0..20_000).for_each(|number| debug!("{number}")));
-        let numbers: Vec<u32> = messages(&file)
+    fn a_burst_as_long_as_the_queue_is_in_the_file_completely() {
+        let (_, file) = logged(QUIET, || {
+            (0..LONGEST_QUEUE).for_each(|number| debug!("{number}"));
+        });
+        let numbers: Vec<usize> = messages(&file)
             .into_iter()
             .map(|message| message.parse().unwrap())
             .collect();
-        assert_eq!(numbers, (0..20_000).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..LONGEST_QUEUE).collect::<Vec<_>>());
     }
 
     #[test]
@@ -351,8 +376,9 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");
-        let subscriber = subscriber(NORMAL, Some(&path), || Broken, noon).unwrap();
+        let (subscriber, guard) = subscriber(NORMAL, Some(&path), || Broken, noon).unwrap();
         tracing::subscriber::with_default(subscriber, || info!("kept"));
+        drop(guard);
         assert_eq!(messages(&fs::read_to_string(path).unwrap()), ["kept"]);
     }
 
@@ -360,7 +386,7 @@ mod tests {
     fn without_a_file_only_stderr_is_written() {
         let captured = Captured::default();
         let stderr = captured.clone();
-        let subscriber = subscriber(NORMAL, None, move || stderr.clone(), noon).unwrap();
+        let (subscriber, _guard) = subscriber(NORMAL, None, move || stderr.clone(), noon).unwrap();
         tracing::subscriber::with_default(subscriber, || info!("shown"));
         assert_eq!(
             messages(&String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()),

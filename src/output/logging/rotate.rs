@@ -17,6 +17,7 @@ pub(super) const BACKUPS: u32 = 5;
 pub(super) struct RotatingFile {
     path: PathBuf,
     file: File,
+    rotation: io::Result<()>,
 }
 
 impl RotatingFile {
@@ -25,7 +26,13 @@ impl RotatingFile {
         Ok(Self {
             path: path.to_owned(),
             file: open(path)?,
+            rotation: Ok(()),
         })
+    }
+
+    /// What kept the file from being rotated before the last line; such a file goes on growing.
+    pub(super) fn rotation(&self) -> Result<(), &io::Error> {
+        self.rotation.as_ref().copied()
     }
 
     /// Asks the file system each time, since another program may have written to the file or rotated it.
@@ -68,7 +75,7 @@ impl RotatingFile {
 impl Write for RotatingFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         // A file that cannot be rotated grows; losing the line would be worse.
-        let _ = self.make_room(line.len());
+        self.rotation = self.make_room(line.len());
         self.file.write_all(line)?;
         Ok(line.len())
     }

@@ -1,0 +1,144 @@
+//! The log file behind the queue: opened and written by the queue's thread, and never a reason to stop.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use super::counts::{Counts, Lost};
+use super::notices::Notices;
+use super::rotate::RotatingFile;
+
+/// How long the thread lets lines gather once the queue is empty: to wake it for each one costs more than the rest of it.
+const REST: Duration = Duration::from_millis(10);
+
+/// Writes each line, or counts it as lost. It tells of its troubles itself: tracing-appender forgets errors.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: Option<RotatingFile>,
+    /// For the start, which waits for the file to be opened.
+    opened: Option<SyncSender<io::Result<()>>>,
+    counts: Arc<Counts>,
+    notices: Notices,
+    /// What the log tells of already.
+    noted: Lost,
+    refusal: Trouble,
+    rotation: Trouble,
+}
+
+/// Whether somebody was told of a trouble that goes on.
+#[derive(Debug, Default)]
+struct Trouble {
+    is_told: bool,
+}
+
+impl LogFile {
+    pub(super) fn new(
+        path: PathBuf,
+        opened: SyncSender<io::Result<()>>,
+        counts: Arc<Counts>,
+        notices: Notices,
+    ) -> Self {
+        Self {
+            path,
+            file: None,
+            opened: Some(opened),
+            counts,
+            notices,
+            noted: Lost::default(),
+            refusal: Trouble::default(),
+            rotation: Trouble::default(),
+        }
+    }
+
+    /// Opens the file, and tells the start, which may have gone on without it: then the next line meets the same error.
+    fn open(&mut self) {
+        let outcome = file(&mut self.file, &self.path).map(drop);
+        if let Some(opened) = self.opened.take() {
+            let _ = opened.send(outcome);
+        }
+    }
+
+    /// Writes a line; what keeps it from being written, or the file from being rotated, is told when it begins.
+    fn put(&mut self, line: &[u8]) -> bool {
+        let outcome = file(&mut self.file, &self.path).and_then(|file| {
+            file.write_all(line)?;
+            Ok(file.rotation())
+        });
+        let path = self.path.display();
+        match &outcome {
+            Ok(Ok(())) => self.rotation.ends(),
+            Ok(Err(error)) if self.rotation.begins() => self.notices.error(&format!(
+                "cannot rotate the log file `{path}`, which goes on growing: {error}; check its folder"
+            )),
+            Err(error) if self.refusal.begins() => self.notices.error(&format!(
+                "cannot write the log file `{path}`: {error}; its lines are lost until it can be written to"
+            )),
+            _ => {}
+        }
+        outcome.is_ok()
+    }
+
+    /// Tells in the log of the lines that are missing there.
+    fn note_lost(&mut self) {
+        let lost = Lost {
+            abandoned: 0,
+            ..self.counts.lost()
+        };
+        if lost == self.noted {
+            return;
+        }
+        let since = lost.since(self.noted);
+        let line = self.notices.line(&format!("log lines that are missing here: {since}"));
+        if self.put(line.as_bytes()) {
+            self.noted = lost;
+            self.counts.noted(lost.dropped);
+            self.refusal.ends();
+        }
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if line.is_empty() {
+            self.open();
+        } else {
+            let is_written = self.put(line);
+            self.counts.take(is_written);
+        }
+        Ok(line.len())
+    }
+
+    /// The usual one leaves out an empty line, which asks for the file to be opened.
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        self.write(line).map(drop)
+    }
+
+    /// The queue is empty.
+    fn flush(&mut self) -> io::Result<()> {
+        self.note_lost();
+        self.counts.empty(REST);
+        Ok(())
+    }
+}
+
+impl Trouble {
+    /// Whether it is new that somebody should be told of it.
+    fn begins(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
+    }
+
+    fn ends(&mut self) {
+        self.is_told = false;
+    }
+}
+
+/// The file, opened where it is not yet.
+fn file<'a>(file: &'a mut Option<RotatingFile>, path: &Path) -> io::Result<&'a mut RotatingFile> {
+    match file {
+        Some(file) => Ok(file),
+        none => Ok(none.insert(RotatingFile::open(path)?)),
+    }
+}
