@@ -56,7 +56,7 @@ impl FileError {
     }
 
     /// Whether the file or its folder is missing.
-    pub fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 }
@@ -226,7 +226,7 @@ pub(crate) fn sync_file(path: &Path) -> Result<(), FileError> {
 ///
 /// # Errors
 /// Those of the system; the old file is then still there.
-pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileError> {
+pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileError> {
     Staged::write(path, mode, bytes)?.commit()
 }
 

@@ -12,11 +12,11 @@ const CHUNK_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// How many records.
-    pub records: u64,
+    pub(crate) records: u64,
     /// How many bytes, newlines included.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// To which day file, by name.
-    pub file: String,
+    pub(crate) file: String,
 }
 
 impl Archive {

@@ -36,7 +36,7 @@ impl Batch {
     }
 
     /// The day.
-    pub fn date(&self) -> NaiveDate {
+    pub(crate) fn date(&self) -> NaiveDate {
         self.date
     }
 

@@ -26,13 +26,13 @@ const CHUNK: usize = 256 << 10;
 
 /// The size of a day file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DayCount {
+pub(crate) struct DayCount {
     /// The UTC day of its records.
-    pub date: NaiveDate,
+    pub(crate) date: NaiveDate,
     /// How many bytes it has.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// How many of its lines have an end; a torn line that is being written is none.
-    pub lines: u64,
+    pub(crate) lines: u64,
 }
 
 /// The counts as they are kept, by the name of the day file.
@@ -57,7 +57,7 @@ struct Counted {
 ///
 /// # Errors
 /// If a day file cannot be read.
-pub fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<DayCount>, FileError> {
+pub(crate) fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<DayCount>, FileError> {
     let before = read(location);
     let mut counts = Counts {
         version: VERSION,

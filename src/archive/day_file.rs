@@ -18,11 +18,11 @@ const CHUNK: usize = 256 << 10;
 
 /// A day file, on the disk of its location.
 #[derive(Clone)]
-pub struct DayFile {
+pub(crate) struct DayFile {
     /// The UTC day of its records.
-    pub date: NaiveDate,
+    pub(crate) date: NaiveDate,
     /// Where it stands.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     storage: Arc<dyn Storage>,
 }
 
@@ -54,7 +54,7 @@ impl DayFile {
     ///
     /// # Errors
     /// It is gone, or its folder cannot be read.
-    pub fn length(&self) -> Result<u64, FileError> {
+    pub(crate) fn length(&self) -> Result<u64, FileError> {
         Ok(self.metadata()?.len())
     }
 
@@ -63,7 +63,7 @@ impl DayFile {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn lines(&self, mut visit: impl FnMut(&str)) -> Result<u64, FileError> {
+    pub(crate) fn lines(&self, mut visit: impl FnMut(&str)) -> Result<u64, FileError> {
         let mut unreadable = 0;
         let mut lines = Lines::of(self.open()?);
         while let Some(line) = lines.next().map_err(|cause| self.unreadable(cause))? {
@@ -80,7 +80,11 @@ impl DayFile {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn first_behind<T>(&self, start: u64, mut read: impl FnMut(&str) -> Option<T>) -> Result<Option<T>, FileError> {
+    pub(crate) fn first_behind<T>(
+        &self,
+        start: u64,
+        mut read: impl FnMut(&str) -> Option<T>,
+    ) -> Result<Option<T>, FileError> {
         let failed = |cause| self.unreadable(cause);
         let mut lines = Lines::from_offset(self.open()?, start).map_err(failed)?;
         while let Some(line) = lines.next().map_err(failed)? {
@@ -97,7 +101,11 @@ impl DayFile {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn last_before<T>(&self, end: u64, mut read: impl FnMut(&str) -> Option<T>) -> Result<Option<T>, FileError> {
+    pub(crate) fn last_before<T>(
+        &self,
+        end: u64,
+        mut read: impl FnMut(&str) -> Option<T>,
+    ) -> Result<Option<T>, FileError> {
         let failed = |cause| self.unreadable(cause);
         let mut file = self.open()?;
         let mut lines = BackwardLines::before(file.as_mut(), end);

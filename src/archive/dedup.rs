@@ -25,7 +25,7 @@ pub struct Dedup {
     /// How many are there already, or came more than once.
     pub duplicates: u64,
     /// Those that have the id of another record; they belong into the rejected file.
-    pub conflicts: Vec<Rejected>,
+    pub(crate) conflicts: Vec<Rejected>,
 }
 
 impl DedupIndex {

@@ -23,7 +23,7 @@ const CLOCK_TICK: Duration = Duration::from_millis(10);
 impl Archive {
     /// Notes where the ends of the newest day files begin, so that the next run, which asks again from `overlap` before
     /// the last record on, need not read what lies before. Nothing rests on the note, so a failure is only logged.
-    pub fn note_resume_points(&mut self, last: DateTime<Utc>, overlap: TimeDelta) {
+    pub(crate) fn note_resume_points(&mut self, last: DateTime<Utc>, overlap: TimeDelta) {
         let from = last - overlap - MARGIN;
         let dates: BTreeSet<NaiveDate> = self
             .known

@@ -34,7 +34,7 @@ impl Eq for Location {}
 /// A base name or extension that cannot be part of a file name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} cannot be part of a file name: it must not be empty nor hold /, \\ or control characters")]
-pub struct NameError(pub String);
+pub struct NameError(pub(crate) String);
 
 impl Location {
     /// A location of day files in `folder`; `base` and `extension` (without its dot) are taken literally.
@@ -67,32 +67,33 @@ impl Location {
     }
 
     /// The catalog: the folder of the day files.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// The name before the date.
-    pub fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
     /// The name after the date, without its dot.
-    pub fn extension(&self) -> &str {
+    #[cfg(test)]
+    pub(crate) fn extension(&self) -> &str {
         &self.extension
     }
 
     /// The name of the day file of `date`; `None` outside the years 2000 to 9999.
-    pub fn day_name(&self, date: NaiveDate) -> Option<String> {
+    pub(crate) fn day_name(&self, date: NaiveDate) -> Option<String> {
         day_name::name(&self.base, date, &self.extension)
     }
 
     /// The state folder of the catalog, [`STATE_FOLDER`].
-    pub fn state_folder(&self) -> PathBuf {
+    pub(crate) fn state_folder(&self) -> PathBuf {
         self.folder.join(STATE_FOLDER)
     }
 
     /// The state file `<base>.<what>` of the stream, such as `mail.rejected.jsonl`.
-    pub fn state_file(&self, what: &str) -> PathBuf {
+    pub(crate) fn state_file(&self, what: &str) -> PathBuf {
         self.state_folder().join(format!("{}.{what}", self.base))
     }
 
@@ -102,7 +103,7 @@ impl Location {
     ///
     /// # Errors
     /// If the folder is gone or cannot be read.
-    pub fn day_files(&self) -> Result<Vec<DayFile>, FileError> {
+    pub(crate) fn day_files(&self) -> Result<Vec<DayFile>, FileError> {
         let entries = self.storage.list(&self.folder)?;
         let mut files: Vec<_> = entries.into_iter().filter_map(|entry| self.day_file(&entry)).collect();
         files.sort_unstable_by_key(|file| file.date);

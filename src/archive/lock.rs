@@ -29,9 +29,9 @@ pub struct Lock {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The process id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// When it took the lock.
-    pub since: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
 }
 
 /// Why a lock was not taken.
@@ -63,7 +63,7 @@ impl Lock {
     ///
     /// # Errors
     /// Those of [`Lock::acquire`].
-    pub fn acquire_file(location: &Location, what: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
+    pub(crate) fn acquire_file(location: &Location, what: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
         make_folder(&location.state_folder())?;
         let path = location.state_file(what);
         let options = &mut OpenOptions::new();
@@ -88,12 +88,12 @@ impl Lock {
     /// Who took the lock of a location last, by the lock file alone; whether it is still held is not known.
     ///
     /// Nothing is locked to find out, since that could turn a run away that begins at this moment.
-    pub fn last_holder(location: &Location) -> Option<Holder> {
+    pub(crate) fn last_holder(location: &Location) -> Option<Holder> {
         read_holder(&open_for_reading(&location.state_file("lock")).ok()?)
     }
 
     /// What is locked.
-    pub fn location(&self) -> &Location {
+    pub(crate) fn location(&self) -> &Location {
         &self.location
     }
 }
@@ -102,7 +102,7 @@ impl Holder {
     /// Whether a process with this id is running now; `None` where the system does not say. It may be another one by
     /// now: ids are used again.
     #[must_use]
-    pub fn is_running(&self) -> Option<bool> {
+    pub(crate) fn is_running(&self) -> Option<bool> {
         is_running(self.pid)
     }
 }

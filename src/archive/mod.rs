@@ -43,19 +43,18 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-pub use append::Appended;
 pub use batch::Batch;
-pub use count::{DayCount, count_days};
-pub use day_file::DayFile;
+pub(crate) use count::{DayCount, count_days};
+pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
-pub use dedup::Dedup;
-pub use durable_appender::WriteError;
+pub(crate) use dedup::Dedup;
+pub(crate) use durable_appender::WriteError;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
-pub use rejected::Noted;
-pub use repair::Repairs;
+pub(crate) use rejected::Noted;
+pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
-pub use verify::{DayReport, Finding, MOST_FINDINGS, Problem, verify_day};
+pub(crate) use verify::{DayReport, verify_day};
 
 use day::{Day, Part};
 use dedup::DedupIndex;
@@ -150,11 +149,6 @@ impl Archive {
         Ok(())
     }
 
-    /// Where the files stand.
-    pub fn location(&self) -> &Location {
-        &self.location
-    }
-
     /// What was mended when the archive was opened.
     pub fn repaired(&self) -> Repairs {
         self.repaired
@@ -185,7 +179,7 @@ impl Archive {
 
     /// Forgets what the day files before `date` hold, so that a walk over many days takes the memory of few. A record of
     /// such a day is deduplicated rightly all the same: its file is read again.
-    pub fn forget_before(&mut self, date: NaiveDate) {
+    pub(crate) fn forget_before(&mut self, date: NaiveDate) {
         self.known.forget_before(date);
     }
 
@@ -196,7 +190,7 @@ impl Archive {
     /// # Errors
     ///
     /// If the file cannot be read or written, or an earlier write of this archive failed.
-    pub fn reject(&mut self, records: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
+    pub(crate) fn reject(&mut self, records: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
         self.rejected.note(&mut self.appender, records, now)
     }
 

@@ -35,7 +35,7 @@ pub(super) struct RejectedFile {
 
 /// What the file holds.
 #[derive(Debug, Default)]
-pub struct Noted {
+pub(crate) struct Noted {
     records: HashSet<u128>,
     fragments: HashMap<String, HashSet<u64>>,
 }
@@ -45,17 +45,17 @@ impl Noted {
     ///
     /// # Errors
     /// If the file of notes cannot be read; a missing one holds none.
-    pub fn read(location: &Location) -> Result<Self, FileError> {
+    pub(crate) fn read(location: &Location) -> Result<Self, FileError> {
         read(&location.state(FILE))
     }
 
     /// How many records were rejected, each counted once.
-    pub fn rejected(&self) -> u64 {
+    pub(crate) fn rejected(&self) -> u64 {
         self.records.len() as u64
     }
 
     /// The offsets at which torn lines of this day file were repaired.
-    pub fn repaired_in(&self, file: &str) -> Option<&HashSet<u64>> {
+    pub(crate) fn repaired_in(&self, file: &str) -> Option<&HashSet<u64>> {
         self.fragments.get(file)
     }
 }

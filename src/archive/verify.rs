@@ -14,39 +14,39 @@ use crate::record::digests::Unhashed;
 use crate::record::{Identified, IdentifyError, Reader};
 
 /// As many findings of one file are kept; the rest is counted. A file of another kind would else fill the memory.
-pub const MOST_FINDINGS: usize = 1_000;
+pub(crate) const MOST_FINDINGS: usize = 1_000;
 
 /// What a day file holds, and what is wrong with it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct DayReport {
+pub(crate) struct DayReport {
     /// Lines that are records of the day.
-    pub records: u64,
+    pub(crate) records: u64,
     /// Bytes that were read.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Torn lines that a crash left and a later run repaired and noted.
-    pub repaired: u64,
+    pub(crate) repaired: u64,
     /// Records that are older than one before them: such that came late, and were appended when they came.
-    pub out_of_order: u64,
+    pub(crate) out_of_order: u64,
     /// What is wrong, the lines of `findings` that are only repaired not among them.
-    pub wrong: u64,
+    pub(crate) wrong: u64,
     /// The first of what was found, in the order of the file.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Something about one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The number of the line, from 1.
-    pub line: u64,
+    pub(crate) line: u64,
     /// Where its first byte stands in the file.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// What it is.
-    pub problem: Problem,
+    pub(crate) problem: Problem,
 }
 
 /// What can be said of a line that is not simply a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// It holds nothing, or more than any record.
     Blank,
     /// Its bytes are no text.
@@ -80,15 +80,9 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Whether it is wrong; what was repaired is not.
-    #[must_use]
-    pub fn is_wrong(&self) -> bool {
-        !matches!(self, Self::Repaired)
-    }
-
     /// Its name for programs.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Blank => "blank",
             Self::NotUtf8 { .. } => "not-utf8",
@@ -129,7 +123,7 @@ impl fmt::Display for Problem {
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn verify_day(
+pub(crate) fn verify_day(
     file: &DayFile,
     reader: &mut Reader,
     repaired: Option<&HashSet<u64>>,

@@ -82,26 +82,26 @@ const HTTP_FORWARD_BATCH: Setting<usize> = Setting {
 
 /// How an HTTP listener is written to.
 #[derive(Clone, Debug)]
-pub struct HttpSettings {
+pub(crate) struct HttpSettings {
     /// `HTTP_FORWARD_URL`.
-    pub url: Url,
+    pub(crate) url: Url,
     /// `HTTP_FORWARD_FORMAT`.
-    pub format: HttpFormat,
+    pub(crate) format: HttpFormat,
     /// The value of the `Authorization` header; from `HTTP_FORWARD_TOKEN`.
-    pub authorization: Option<SecretString>,
+    pub(crate) authorization: Option<SecretString>,
     /// How many lines one request holds; `HTTP_FORWARD_BATCH`.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// How often a request is tried again; `MAX_RETRIES`.
-    pub max_retries: u32,
+    pub(crate) max_retries: u32,
     /// The first wait before it is; `RETRY_DELAY_SECONDS`.
-    pub retry_delay: Duration,
+    pub(crate) retry_delay: Duration,
     /// How long a request may take; `REQUEST_TIMEOUT_SECONDS`.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// What the body of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpFormat {
+pub(crate) enum HttpFormat {
     /// One JSON array, which Logstash's http input with its json codec splits into events.
     Array,
     /// A JSON object in each line.
@@ -112,7 +112,7 @@ pub enum HttpFormat {
 
 impl HttpSettings {
     /// Reads the settings; `None` after a fault.
-    pub fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
+    pub(crate) fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
         let url = env.required(&HTTP_FORWARD_URL, errors);
         let format = env.or_default(&HTTP_FORWARD_FORMAT, errors);
         let batch = env.or_default(&HTTP_FORWARD_BATCH, errors);
@@ -144,7 +144,7 @@ impl HttpSettings {
 
     /// What deserves a word but stops nothing.
     #[must_use]
-    pub fn warning(&self) -> Option<&'static str> {
+    pub(crate) fn warning(&self) -> Option<&'static str> {
         is_in_clear(&self.url).then_some(
             "HTTP_FORWARD_URL begins with `http://`: whoever is on the way to it can read the records, which are personal \
              data; use `https://`",

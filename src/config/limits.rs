@@ -147,25 +147,25 @@ fn lookback_days(prefix: &str) -> String {
 
 /// How far and how patiently a stream asks its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// How many pages one cycle of page tokens may have; `MAX_PAGES`.
-    pub max_pages: u32,
+    pub(crate) max_pages: u32,
     /// How long before the last record a run asks again; `OVERLAP_MINUTES`.
-    pub overlap: TimeDelta,
+    pub(crate) overlap: TimeDelta,
     /// How many requests are under way at a time at most; `FETCH_CONCURRENCY`.
-    pub concurrency: usize,
+    pub(crate) concurrency: usize,
     /// How often one request is tried again; `MAX_RETRIES`.
-    pub max_retries: u32,
+    pub(crate) max_retries: u32,
     /// The first wait before a request is tried again; `RETRY_DELAY_SECONDS`.
-    pub retry_delay: Duration,
+    pub(crate) retry_delay: Duration,
     /// How long one request may take in all; `REQUEST_TIMEOUT_SECONDS`.
-    pub request_timeout: Duration,
+    pub(crate) request_timeout: Duration,
     /// How far the first run goes back; `INITIAL_LOOKBACK_DAYS`.
-    pub initial_lookback: TimeDelta,
+    pub(crate) initial_lookback: TimeDelta,
     /// How often `collect` reconciles by itself, `None` for never; `RECONCILE_EVERY_HOURS`.
-    pub reconcile_every: Option<TimeDelta>,
+    pub(crate) reconcile_every: Option<TimeDelta>,
     /// How far back that goes; `RECONCILE_HOURS`.
-    pub reconcile_reach: TimeDelta,
+    pub(crate) reconcile_reach: TimeDelta,
 }
 
 impl Limits {

@@ -17,16 +17,16 @@ use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, DefaultValue, Env, Row, Scope, Setting, Variable, text};
 use crate::source::Kind;
-pub use http::{HttpFormat, HttpSettings};
+pub(crate) use http::{HttpFormat, HttpSettings};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
     KAFKA_SSL_CLIENT_KEY,
 };
-pub use kafka::{KafkaSettings, PartitionBy, Sasl, Tls};
-pub use limits::Limits;
+pub(crate) use kafka::{KafkaSettings, PartitionBy};
+pub(crate) use limits::Limits;
 pub use place::{Access, StreamPlace};
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
-pub use stream::StreamSettings;
+pub(crate) use stream::StreamSettings;
 
 /// The log of the program itself.
 const APP_LOG_FILE: Setting<String> = Setting {
@@ -46,9 +46,9 @@ pub struct Config {
     /// The streams, at least one, in the order of the list of sources.
     pub streams: Vec<StreamSettings>,
     /// The log of the program itself; `APP_LOG_FILE`.
-    pub log_file: PathBuf,
+    pub(crate) log_file: PathBuf,
     /// What deserves a word but stops nothing, such as a file with tokens that everyone can read.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What of the settings a run is about.
@@ -95,7 +95,7 @@ impl Config {
 ///
 /// # Errors
 /// Every fault in these settings, those of the settings file included.
-pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, ConfigErrors> {
+pub(crate) fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, ConfigErrors> {
     let mut errors = env.errors().clone();
     let chosen = chosen(env, kinds, streams, &mut errors);
     let places = chosen
@@ -112,19 +112,19 @@ pub fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<V
 }
 
 /// The variables that are set, look like ours, and are read by nothing; with the name that was meant, if one is near.
-pub fn unknown(env: &Env, kinds: &[Kind]) -> ConfigErrors {
+pub(crate) fn unknown(env: &Env, kinds: &[Kind]) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
     unknown_variables::find(env, kinds, &mut errors);
     errors
 }
 
 /// Where the log of the program itself goes; `None` after a fault.
-pub fn log_file(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> {
+pub(crate) fn log_file(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> {
     env.or_default(&APP_LOG_FILE, errors).map(PathBuf::from)
 }
 
 /// Reads the settings of each chosen stream by itself, so that one which is set wrongly does not hide the others.
-pub fn each(
+pub(crate) fn each(
     env: &Env,
     kinds: &'static [Kind],
     choice: Choice<'_>,
@@ -149,7 +149,7 @@ fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
 }
 
 /// Warnings about files with the secrets of sinks that every user of this machine can read.
-pub fn exposed_forward_secrets(env: &Env) -> impl Iterator<Item = String> {
+pub(crate) fn exposed_forward_secrets(env: &Env) -> impl Iterator<Item = String> {
     let rows = http::ROWS.iter().chain(kafka::ROWS);
     rows.filter_map(|row| env.exposed_secret(*row))
 }

@@ -63,9 +63,9 @@ pub enum Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPlace {
     /// Which kind of stream it is.
-    pub kind: &'static Kind,
+    pub(crate) kind: &'static Kind,
     /// The folder of its day files, as it was set, and their names.
-    pub location: Location,
+    pub(crate) location: Location,
 }
 
 /// Whether the stream is switched on.

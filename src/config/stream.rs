@@ -26,15 +26,15 @@ pub(super) const FILE_MODE: Setting<u32> = Setting {
 #[derive(Clone)]
 pub struct StreamSettings {
     /// Which kind of stream it is.
-    pub kind: &'static Kind,
+    pub(crate) kind: &'static Kind,
     /// Its service.
     pub source: Arc<dyn Source>,
     /// Where its day files are.
-    pub location: Location,
+    pub(crate) location: Location,
     /// The permission bits of files that the program makes.
-    pub file_mode: u32,
+    pub(crate) file_mode: u32,
     /// How far and how patiently its service is asked.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 impl StreamSettings {
@@ -59,7 +59,7 @@ impl StreamSettings {
 impl StreamSettings {
     /// Where the stream is kept, for what needs nothing else of it.
     #[must_use]
-    pub fn place(&self) -> StreamPlace {
+    pub(crate) fn place(&self) -> StreamPlace {
         StreamPlace {
             kind: self.kind,
             location: self.location.clone(),

@@ -4,18 +4,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// A run that asked for everything from `from` up to the time at which it began, and got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompletedRun {
+pub(crate) struct CompletedRun {
     /// When it began.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Where its window began.
-    pub from: DateTime<Utc>,
+    pub(crate) from: DateTime<Utc>,
     /// The archive's last record when it began; an ordinary window begins the overlap before it.
-    pub last: DateTime<Utc>,
+    pub(crate) last: DateTime<Utc>,
 }
 
 /// Such runs, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CompletedRuns {
+pub(crate) struct CompletedRuns {
     runs: Vec<CompletedRun>,
 }
 
@@ -37,7 +37,7 @@ impl CompletedRuns {
     /// time in vain would have had to ask so far behind `last`, the archive's last record then.
     ///
     /// `last` is taken where there was no run since. `None` if no run is known to have covered that time.
-    pub fn least_overlap(&self, time: DateTime<Utc>, last: DateTime<Utc>) -> Option<TimeDelta> {
+    pub(crate) fn least_overlap(&self, time: DateTime<Utc>, last: DateTime<Utc>) -> Option<TimeDelta> {
         let missed = self.runs.iter().rposition(|run| run.from <= time && time <= run.at)?;
         let next_last = self.runs.get(missed + 1).map_or(last, |next| next.last);
         Some((next_last - time).max(TimeDelta::zero()))

@@ -8,13 +8,13 @@ use crate::window::Window;
 /// Spans that do not touch each other, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Window>", into = "Vec<Window>")]
-pub struct Covered {
+pub(crate) struct Covered {
     spans: Vec<Window>,
 }
 
 impl Covered {
     /// Adds a span, and makes one of all that it touches. One that ends before it begins adds nothing.
-    pub fn add(&mut self, span: Window) {
+    pub(crate) fn add(&mut self, span: Window) {
         if span.from > span.to {
             return;
         }
@@ -30,13 +30,13 @@ impl Covered {
 
     /// The spans, oldest first.
     #[must_use]
-    pub fn spans(&self) -> &[Window] {
+    pub(crate) fn spans(&self) -> &[Window] {
         &self.spans
     }
 
     /// What lies between the spans, and between the last of them and `until`, oldest first.
     #[must_use]
-    pub fn gaps(&self, until: DateTime<Utc>) -> Vec<Window> {
+    pub(crate) fn gaps(&self, until: DateTime<Utc>) -> Vec<Window> {
         let ends = self.spans.iter().map(|span| span.to);
         let starts = self.spans.iter().skip(1).map(|span| span.from).chain([until]);
         ends.zip(starts)

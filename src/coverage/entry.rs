@@ -13,36 +13,35 @@ const VERSION: u32 = 1;
 
 /// What one run did for one stream; see [`crate::coverage`] for the meaning of the fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "documented once, with the journal")]
-pub struct Entry {
-    pub version: u32,
-    pub program: String,
-    pub at: DateTime<Utc>,
-    pub seconds: f64,
-    pub from: Option<DateTime<Utc>>,
-    pub to: Option<DateTime<Utc>>,
-    pub end: End,
-    pub covered_to: Option<DateTime<Utc>>,
-    pub error: Option<String>,
-    pub closed: Vec<Closed>,
-    pub requests: u64,
-    pub retries: u64,
-    pub pages: u64,
-    pub received: u64,
-    pub duplicates: u64,
-    pub appended: u64,
-    pub rejected: u64,
-    pub last_before: Option<DateTime<Utc>>,
-    pub last_record: Option<DateTime<Utc>>,
-    pub covered: Covered,
-    pub last_complete: Option<DateTime<Utc>>,
-    pub last_reconciled: Option<DateTime<Utc>>,
+pub(crate) struct Entry {
+    pub(crate) version: u32,
+    pub(crate) program: String,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) seconds: f64,
+    pub(crate) from: Option<DateTime<Utc>>,
+    pub(crate) to: Option<DateTime<Utc>>,
+    pub(crate) end: End,
+    pub(crate) covered_to: Option<DateTime<Utc>>,
+    pub(crate) error: Option<String>,
+    pub(crate) closed: Vec<Closed>,
+    pub(crate) requests: u64,
+    pub(crate) retries: u64,
+    pub(crate) pages: u64,
+    pub(crate) received: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) appended: u64,
+    pub(crate) rejected: u64,
+    pub(crate) last_before: Option<DateTime<Utc>>,
+    pub(crate) last_record: Option<DateTime<Utc>>,
+    pub(crate) covered: Covered,
+    pub(crate) last_complete: Option<DateTime<Utc>>,
+    pub(crate) last_reconciled: Option<DateTime<Utc>>,
 }
 
 /// How a stream's part of a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum End {
+pub(crate) enum End {
     /// The service was asked for everything.
     Exhausted,
     /// Somebody ended the run.
@@ -55,21 +54,21 @@ pub enum End {
 
 /// A gap that a run went back for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Closed {
+pub(crate) struct Closed {
     /// The older end of what was asked for.
-    pub from: DateTime<Utc>,
+    pub(crate) from: DateTime<Utc>,
     /// Its newer end.
-    pub to: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
     /// Up to where everything was asked for and filed.
-    pub covered_to: Option<DateTime<Utc>>,
+    pub(crate) covered_to: Option<DateTime<Utc>>,
     /// Why it is still open.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 impl Entry {
     /// A line for a run that began at `at` and has done nothing yet; it goes on from `before`, the line before it.
     #[must_use]
-    pub fn new(at: DateTime<Utc>, before: Option<Entry>) -> Self {
+    pub(crate) fn new(at: DateTime<Utc>, before: Option<Entry>) -> Self {
         let at = floor_to_millisecond(at);
         let (covered, last_complete, last_reconciled) = before.map_or_else(Default::default, |before| {
             (before.covered, before.last_complete, before.last_reconciled)
@@ -104,7 +103,7 @@ impl Entry {
     ///
     /// Nothing counts that the service had forgotten when the run began, nor what lies after that time, which a window
     /// ends at or up to a millisecond later.
-    pub fn add_up(&mut self, retention: Retention) {
+    pub(crate) fn add_up(&mut self, retention: Retention) {
         let walked = self.closed.iter().map(|gap| (Some(gap.from), gap.covered_to));
         for (from, to) in walked.chain([(self.from, self.covered_to)]) {
             if let (Some(from), Some(to)) = (from, to) {
@@ -122,13 +121,13 @@ impl Entry {
 
     /// Whether it is time to reconcile: never done, or `every` ago, or noted by a clock that was ahead of this one.
     #[must_use]
-    pub fn is_reconciling_due(&self, now: DateTime<Utc>, every: TimeDelta) -> bool {
+    pub(crate) fn is_reconciling_due(&self, now: DateTime<Utc>, every: TimeDelta) -> bool {
         self.last_reconciled
             .is_none_or(|done| done > now || now - done >= every)
     }
 
     /// Notes that this run has reconciled, if it is complete, up to when it began, and reached back by `reach` or more.
-    pub fn note_reconciled(&mut self, reach: TimeDelta) {
+    pub(crate) fn note_reconciled(&mut self, reach: TimeDelta) {
         if self.completed_run().is_some_and(|run| run.from <= self.at - reach) {
             self.last_reconciled = Some(self.at);
         }
@@ -148,13 +147,13 @@ impl Entry {
     ///
     /// # Errors
     /// Never in practice: it holds nothing that JSON cannot.
-    pub fn to_line(&self) -> serde_json::Result<String> {
+    pub(crate) fn to_line(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
     }
 
     /// Reads a line of the journal; `None` if it is none of this form.
     #[must_use]
-    pub fn read(line: &str) -> Option<Self> {
+    pub(crate) fn read(line: &str) -> Option<Self> {
         serde_json::from_str(line)
             .ok()
             .filter(|entry: &Self| entry.version == VERSION)

@@ -9,23 +9,23 @@ use crate::window::Window;
 
 /// Time that nobody asked for; either all of it can still be asked for, or all of it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Gap {
+pub(crate) struct Gap {
     /// Its older end.
-    pub from: DateTime<Utc>,
+    pub(crate) from: DateTime<Utc>,
     /// Its newer end.
-    pub to: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
     /// When the service begins to forget it, oldest records first.
-    pub going_at: DateTime<Utc>,
+    pub(crate) going_at: DateTime<Utc>,
     /// When the service has forgotten all of it.
-    pub gone_at: DateTime<Utc>,
+    pub(crate) gone_at: DateTime<Utc>,
     /// Whether that time has come.
-    pub is_gone: bool,
+    pub(crate) is_gone: bool,
 }
 
 /// The gaps when it is `now`, in the order in which they go, which is that of time. One of which a part is gone stands
 /// there as two.
 #[must_use]
-pub fn gaps(covered: &Covered, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
+pub(crate) fn gaps(covered: &Covered, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
     let oldest = retention.oldest(now);
     let halves = covered.gaps(now).into_iter().flat_map(|gap| split(gap, oldest));
     halves.map(|span| Gap::new(span, retention, now)).collect()
@@ -58,7 +58,8 @@ impl Gap {
 
     /// The span itself.
     #[must_use]
-    pub fn span(&self) -> Window {
+    #[cfg(test)]
+    pub(crate) fn span(&self) -> Window {
         Window {
             from: self.from,
             to: self.to,

@@ -12,14 +12,14 @@ const FILE: &str = "coverage.jsonl";
 
 /// The coverage journal of a stream.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     file: StateFile,
 }
 
 impl Journal {
     /// The journal of the stream at a location, whether it exists or not.
     #[must_use]
-    pub fn of(location: &Location) -> Self {
+    pub(crate) fn of(location: &Location) -> Self {
         Self {
             file: location.state(FILE),
         }
@@ -29,7 +29,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one has no line.
-    pub fn newest(&self) -> Result<Option<Entry>, FileError> {
+    pub(crate) fn newest(&self) -> Result<Option<Entry>, FileError> {
         self.file.newest_line(Entry::read)
     }
 
@@ -37,7 +37,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one has none.
-    pub fn completed_runs(&self, since: DateTime<Utc>) -> Result<CompletedRuns, FileError> {
+    pub(crate) fn completed_runs(&self, since: DateTime<Utc>) -> Result<CompletedRuns, FileError> {
         let mut newest_first = Vec::new();
         self.file.newest_line(|line| {
             let entry = Entry::read(line)?;
@@ -54,7 +54,7 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn append(&self, entry: &Entry) -> Result<(), WriteError> {
+    pub(crate) fn append(&self, entry: &Entry) -> Result<(), WriteError> {
         match entry.to_line() {
             Ok(line) => self.file.append_line(&line),
             Err(error) => Err(FileError::io("write to", self.file.path(), error.into()).into()),

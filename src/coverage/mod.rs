@@ -43,8 +43,10 @@ mod entry;
 mod gap;
 mod journal;
 
-pub use completed_runs::{CompletedRun, CompletedRuns};
-pub use covered::Covered;
-pub use entry::{Closed, End, Entry};
-pub use gap::{Gap, gaps};
-pub use journal::Journal;
+#[cfg(test)]
+pub(crate) use completed_runs::CompletedRun;
+pub(crate) use completed_runs::CompletedRuns;
+pub(crate) use covered::Covered;
+pub(crate) use entry::{Closed, End, Entry};
+pub(crate) use gap::{Gap, gaps};
+pub(crate) use journal::Journal;

@@ -7,9 +7,9 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigError {
     /// The variable, or whatever else was set wrongly (`--env-file`, `.env line 3`).
-    pub variable: String,
+    pub(crate) variable: String,
     /// The rest of the sentence: `is required because …` or `must be …, not …`.
-    pub problem: String,
+    pub(crate) problem: String,
 }
 
 impl fmt::Display for ConfigError {
@@ -28,7 +28,7 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     /// None so far; what turns out to be missing is required for this reason: `MAIL_LOG_CATALOG_LOCATION is set`.
     #[must_use]
-    pub fn because(reason: impl Into<String>) -> Self {
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
         Self {
             list: BTreeSet::new(),
             because: Some(reason.into()),
@@ -36,7 +36,7 @@ impl ConfigErrors {
     }
 
     /// Adds a fault; `problem` is the rest of the sentence that `variable` begins.
-    pub fn add(&mut self, variable: impl Into<String>, problem: impl Into<String>) {
+    pub(crate) fn add(&mut self, variable: impl Into<String>, problem: impl Into<String>) {
         self.list.insert(ConfigError {
             variable: variable.into(),
             problem: problem.into(),
@@ -44,36 +44,36 @@ impl ConfigErrors {
     }
 
     /// Adds that a variable is required but not set.
-    pub fn missing(&mut self, variable: &str) {
+    pub(crate) fn missing(&mut self, variable: &str) {
         let problem = self.required();
         self.add(variable, problem);
     }
 
     /// Adds that a secret is required but set neither by itself nor as a file.
-    pub fn missing_secret(&mut self, variable: &str) {
+    pub(crate) fn missing_secret(&mut self, variable: &str) {
         let problem = format!("(or {variable}_FILE) {}", self.required());
         self.add(variable, problem);
     }
 
     /// Adds to `others` that a variable is required for this list's reason.
-    pub fn pass_missing(mut self, variable: &str, others: &mut ConfigErrors) {
+    pub(crate) fn pass_missing(mut self, variable: &str, others: &mut ConfigErrors) {
         self.missing(variable);
         others.append(self);
     }
 
     /// Takes over the faults of another list.
-    pub fn append(&mut self, others: ConfigErrors) {
+    pub(crate) fn append(&mut self, others: ConfigErrors) {
         self.list.extend(others.list);
     }
 
     /// Whether nothing is wrong.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// The faults in the order of their variables.
-    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.list.iter()
     }
 

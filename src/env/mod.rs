@@ -26,11 +26,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use config_error::{ConfigError, ConfigErrors};
 use dotenv::{EnvFile, Location};
-pub use query::Parameters;
-pub use secret::{Check, password, token};
-pub use service_manager::ServiceManager;
-pub use value::{InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number};
-pub use variable::{DefaultValue, Row, Scope, Secret, Setting, Variable};
+pub(crate) use query::Parameters;
+pub(crate) use secret::{password, token};
+pub(crate) use service_manager::ServiceManager;
+pub(crate) use value::{
+    InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number,
+};
+pub(crate) use variable::{DefaultValue, Row, Scope, Secret, Setting, Variable};
 
 /// The variables of this run. `Debug` shows their names alone.
 #[derive(Clone, Default)]
@@ -57,7 +59,7 @@ impl Env {
         clippy::disallowed_methods,
         reason = "this folder reads the environment for all others"
     )]
-    pub fn load(env_file: Option<&Path>) -> Self {
+    pub(crate) fn load(env_file: Option<&Path>) -> Self {
         Self::assemble(std::env::vars_os(), &Location::new(env_file))
     }
 
@@ -94,43 +96,43 @@ impl Env {
 
     /// What is wrong with the settings file itself.
     #[must_use]
-    pub fn errors(&self) -> &ConfigErrors {
+    pub(crate) fn errors(&self) -> &ConfigErrors {
         &self.errors
     }
 
     /// What deserves a word but stops nothing: a file with tokens that everyone can read, a variable set twice.
     #[must_use]
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
     /// The names of all variables that are set to something, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.variables.keys().map(String::as_str);
         names.filter(|name| self.is_name_set(name))
     }
 
     /// Whether a variable is set to something.
     #[must_use]
-    pub fn is_set(&self, row: &dyn Row) -> bool {
+    pub(crate) fn is_set(&self, row: &dyn Row) -> bool {
         self.is_name_set(&row.name())
     }
 
     /// Whether a variable is set to this text.
     #[must_use]
-    pub fn is(&self, row: &dyn Row, text: &str) -> bool {
+    pub(crate) fn is(&self, row: &dyn Row, text: &str) -> bool {
         matches!(self.variables.get(&row.name()), Some(Value::Text(value)) if value.expose_secret() == text)
     }
 
     /// A variable that may be left out; `None` if it is not set, or after a fault.
-    pub fn optional<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
+    pub(crate) fn optional<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         let name = setting.name();
         let text = self.text(&name, errors)?;
         parsed(&name, text, setting.parse, errors)
     }
 
     /// A variable without which the run cannot begin; `None` after a fault.
-    pub fn required<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
+    pub(crate) fn required<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         if !self.is_set(setting) {
             errors.missing(&setting.name());
             return None;
@@ -139,12 +141,17 @@ impl Env {
     }
 
     /// A variable that counts as set to its default when it is left out; `None` after a fault.
-    pub fn or_default<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
+    pub(crate) fn or_default<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         self.or_default_of(setting, "", errors)
     }
 
     /// A variable that a stream can have for itself: `MAIL_MAX_PAGES`, else `MAX_PAGES`, else its default.
-    pub fn per_stream<T>(&self, setting: &Setting<T>, prefix: &'static str, errors: &mut ConfigErrors) -> Option<T> {
+    pub(crate) fn per_stream<T>(
+        &self,
+        setting: &Setting<T>,
+        prefix: &'static str,
+        errors: &mut ConfigErrors,
+    ) -> Option<T> {
         let own = setting.of(prefix);
         let setting = if self.is_set(&own) { &own } else { setting };
         self.or_default_of(setting, prefix, errors)

@@ -6,11 +6,11 @@ use super::{ConfigErrors, Env, Row, Setting};
 
 /// The query parameters of an API.
 #[derive(Clone, Copy, Debug)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     /// Those that the operator may set.
-    pub allowed: &'static [&'static str],
+    pub(crate) allowed: &'static [&'static str],
     /// Those that the program sets itself, so that nobody else may.
-    pub reserved: &'static [&'static str],
+    pub(crate) reserved: &'static [&'static str],
 }
 
 impl Env {
@@ -18,7 +18,7 @@ impl Env {
     ///
     /// Empty if the variable is not set. `None` after a fault: a parameter that the API does not know or that the
     /// program sets itself, one without a value, or bytes that are not UTF-8 text.
-    pub fn query(
+    pub(crate) fn query(
         &self,
         setting: &Setting<String>,
         parameters: Parameters,

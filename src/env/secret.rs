@@ -13,12 +13,12 @@ use super::{ConfigErrors, Env, Row, Secret};
 const LARGEST_FILE: u64 = 64 << 10;
 
 /// What a secret must be like, or what it is instead, without a word of the secret itself.
-pub type Check = fn(&str) -> Result<(), &'static str>;
+pub(crate) type Check = fn(&str) -> Result<(), &'static str>;
 
 impl Env {
     /// Whether a secret is set, by itself or as a file.
     #[must_use]
-    pub fn has_secret(&self, secret: &Secret) -> bool {
+    pub(crate) fn has_secret(&self, secret: &Secret) -> bool {
         self.is_set(secret) || secret.file().is_some_and(|file| self.is_name_set(&file))
     }
 
@@ -26,7 +26,7 @@ impl Env {
     ///
     /// `None` if neither is set, or after a fault: both are set, the file cannot be read, or the text is not what a
     /// secret of its kind must be like.
-    pub fn secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
+    pub(crate) fn secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
         let (name, file_name) = (secret.name(), secret.file()?);
         match (self.is_name_set(&name), self.is_name_set(&file_name)) {
             (false, false) => None,
@@ -40,7 +40,7 @@ impl Env {
     }
 
     /// The same for a secret without which nothing works.
-    pub fn required_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
+    pub(crate) fn required_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
         if !self.has_secret(secret) {
             errors.missing_secret(&secret.name());
             return None;
@@ -50,7 +50,7 @@ impl Env {
 
     /// A word about the file that `<NAME>_FILE` names, where every user of the machine can read it.
     #[must_use]
-    pub fn exposed_secret(&self, row: &dyn Row) -> Option<String> {
+    pub(crate) fn exposed_secret(&self, row: &dyn Row) -> Option<String> {
         let path = self.text(&row.file()?, &mut ConfigErrors::default())?;
         let metadata = fs::metadata(path).ok()?;
         super::exposed(Path::new(path), super::permissions(&metadata))
@@ -113,7 +113,7 @@ fn read(path: &str) -> io::Result<Zeroizing<String>> {
 ///
 /// # Errors
 /// It cannot be one.
-pub fn token(secret: &str) -> Result<(), &'static str> {
+pub(crate) fn token(secret: &str) -> Result<(), &'static str> {
     if secret.is_empty() {
         return Err("is empty");
     }
@@ -130,7 +130,7 @@ pub fn token(secret: &str) -> Result<(), &'static str> {
 ///
 /// # Errors
 /// It cannot be one.
-pub fn password(password: &str) -> Result<(), &'static str> {
+pub(crate) fn password(password: &str) -> Result<(), &'static str> {
     match password {
         "" => Err("is empty"),
         _ if password.contains('\0') => Err("holds a NUL character"),

@@ -10,18 +10,18 @@ use super::{ConfigErrors, Env};
 
 /// The service manager that started the process and wants to hear from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceManager {
+pub(crate) struct ServiceManager {
     /// Its datagram socket: a path, or an abstract name behind `@`.
-    pub socket: String,
+    pub(crate) socket: String,
     /// It kills the service that stays silent for this long.
-    pub watchdog: Option<Duration>,
+    pub(crate) watchdog: Option<Duration>,
 }
 
 impl Env {
     /// The service manager, where there is one. A value that no service manager gives counts as none, since whether
     /// records are kept must not depend on it.
     #[must_use]
-    pub fn service_manager(&self) -> Option<ServiceManager> {
+    pub(crate) fn service_manager(&self) -> Option<ServiceManager> {
         let mut ignored = ConfigErrors::default();
         let socket = self.optional(&NOTIFY_SOCKET, &mut ignored)?;
         let watched = self.optional(&WATCHDOG_PID, &mut ignored);

@@ -13,7 +13,7 @@ use url::{Host, Url};
 /// Values are mixed up at times, a token in the place of a number, so a text that is too long for what was expected is
 /// not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidValue {
+pub(crate) struct InvalidValue {
     must: String,
     shown: usize,
 }
@@ -26,7 +26,7 @@ const LONG: usize = 400;
 impl InvalidValue {
     /// The text must … (`be a whole number`), and is shown if it is short enough to be a mistyped number or word.
     #[must_use]
-    pub fn must(expectation: impl Into<String>) -> Self {
+    pub(crate) fn must(expectation: impl Into<String>) -> Self {
         Self {
             must: expectation.into(),
             shown: SHORT,
@@ -35,7 +35,7 @@ impl InvalidValue {
 
     /// The same for a text that cannot be a secret, such as a path, and is shown whole.
     #[must_use]
-    pub fn must_shown(expectation: impl Into<String>) -> Self {
+    pub(crate) fn must_shown(expectation: impl Into<String>) -> Self {
         Self {
             must: expectation.into(),
             shown: LONG,
@@ -44,7 +44,7 @@ impl InvalidValue {
 
     /// The same for a text that may hold a secret and is never shown.
     #[must_use]
-    pub fn must_hidden(expectation: impl Into<String>) -> Self {
+    pub(crate) fn must_hidden(expectation: impl Into<String>) -> Self {
         Self {
             must: expectation.into(),
             shown: 0,
@@ -66,7 +66,7 @@ impl InvalidValue {
 ///
 /// # Errors
 /// A control character, a newline among them.
-pub fn text(text: &str) -> Result<String, InvalidValue> {
+pub(crate) fn text(text: &str) -> Result<String, InvalidValue> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::must("be text without control characters"));
     }
@@ -77,7 +77,7 @@ pub fn text(text: &str) -> Result<String, InvalidValue> {
 ///
 /// # Errors
 /// Anything else.
-pub fn whole_number<N>(text: &str, range: RangeInclusive<N>) -> Result<N, InvalidValue>
+pub(crate) fn whole_number<N>(text: &str, range: RangeInclusive<N>) -> Result<N, InvalidValue>
 where
     N: FromStr + PartialOrd + Display,
 {
@@ -89,7 +89,7 @@ where
 ///
 /// # Errors
 /// Anything else.
-pub fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, InvalidValue> {
+pub(crate) fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, InvalidValue> {
     let number = text.parse().ok().filter(|number| range.contains(number));
     number
         .and_then(|number| Duration::try_from_secs_f64(number).ok())
@@ -106,7 +106,7 @@ pub fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration, Inval
 ///
 /// # Errors
 /// Another word.
-pub fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, InvalidValue> {
+pub(crate) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, InvalidValue> {
     let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
     chosen.map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
@@ -119,7 +119,7 @@ pub fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, InvalidVa
 /// # Errors
 /// Anything but `https://` (`http://` for loopback hosts), and user information, a query or a fragment, which are not
 /// shown because they may hold a secret.
-pub fn address(text: &str) -> Result<Url, InvalidValue> {
+pub(crate) fn address(text: &str) -> Result<Url, InvalidValue> {
     let mut url = Url::parse(text).map_err(|_| InvalidValue::must("be a URL such as `https://api.example.org`"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(InvalidValue::must_hidden("be a URL without a user name and password"));
@@ -148,7 +148,7 @@ pub fn address(text: &str) -> Result<Url, InvalidValue> {
 ///
 /// # Errors
 /// Anything else, and user information, which is not shown because it may hold a secret.
-pub fn endpoint(text: &str) -> Result<Url, InvalidValue> {
+pub(crate) fn endpoint(text: &str) -> Result<Url, InvalidValue> {
     let expected = || InvalidValue::must_hidden("be a URL such as `https://logstash.example.org:8080`");
     let url = Url::parse(text).map_err(|_| expected())?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -162,7 +162,7 @@ pub fn endpoint(text: &str) -> Result<Url, InvalidValue> {
 
 /// Whether a URL leads no further than this machine.
 #[must_use]
-pub fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(host)) => host.is_loopback(),
         Some(Host::Ipv6(host)) => host.is_loopback(),
@@ -175,7 +175,7 @@ pub fn is_loopback(url: &Url) -> bool {
 ///
 /// # Errors
 /// A control character in it.
-pub fn folder(text: &str) -> Result<PathBuf, InvalidValue> {
+pub(crate) fn folder(text: &str) -> Result<PathBuf, InvalidValue> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::must_shown("be a path without control characters"));
     }
@@ -187,7 +187,7 @@ pub fn folder(text: &str) -> Result<PathBuf, InvalidValue> {
 ///
 /// # Errors
 /// Not octal, not permission bits, or a mode with which the program could not go on.
-pub fn file_mode(text: &str) -> Result<u32, InvalidValue> {
+pub(crate) fn file_mode(text: &str) -> Result<u32, InvalidValue> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let mode = u32::from_str_radix(digits, 8)
         .ok()

@@ -10,20 +10,22 @@ use super::value::InvalidValue;
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
     /// Its name, without the prefix of a stream.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// For what it can be set.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
     /// What it is where it is not set.
-    pub default: DefaultValue,
+    pub(crate) default: DefaultValue,
     /// A value to show where there is no default.
-    pub example: Option<&'static str>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
+    pub(crate) example: Option<&'static str>,
     /// What it does, for `.env.example` and the settings page: sentences, with code in backticks.
-    pub doc: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
+    pub(crate) doc: &'static str,
 }
 
 /// For what a variable can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// For the program: `FILE_MODE`.
     Program,
     /// For all streams, or with its prefix for one: `MAX_PAGES`, `MAIL_MAX_PAGES`.
@@ -36,7 +38,7 @@ pub enum Scope {
 
 /// What a variable is where it is not set.
 #[derive(Clone, Copy, Debug)]
-pub enum DefaultValue {
+pub(crate) enum DefaultValue {
     /// Nothing: it is required, or what it does is off.
     None,
     /// This text.
@@ -65,19 +67,19 @@ pub trait Row: fmt::Debug + Sync {
 }
 
 /// A variable whose value may be shown.
-pub struct Setting<T> {
+pub(crate) struct Setting<T> {
     /// What is known of it.
-    pub variable: Variable,
+    pub(crate) variable: Variable,
     /// Makes a value of the text.
-    pub parse: fn(&str) -> Result<T, InvalidValue>,
+    pub(crate) parse: fn(&str) -> Result<T, InvalidValue>,
 }
 
 /// A variable that holds a token or a password; it can be given as `<NAME>_FILE` too.
-pub struct Secret {
+pub(crate) struct Secret {
     /// What is known of it.
-    pub variable: Variable,
+    pub(crate) variable: Variable,
     /// What the text must be like.
-    pub check: Check,
+    pub(crate) check: Check,
 }
 
 impl Variable {
@@ -104,7 +106,7 @@ impl fmt::Display for Variable {
 impl<T> Setting<T> {
     /// The same variable for the stream with this prefix alone.
     #[must_use]
-    pub fn of(&self, prefix: &'static str) -> Self {
+    pub(crate) fn of(&self, prefix: &'static str) -> Self {
         Self {
             variable: Variable {
                 scope: Scope::Stream(prefix),

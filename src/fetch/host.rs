@@ -9,7 +9,7 @@ use url::{Origin, Url};
 
 /// A host, as all streams see it that ask it.
 #[derive(Debug)]
-pub struct Host {
+pub(crate) struct Host {
     permits: Semaphore,
     /// How many requests wait because it said that it is asked too much.
     backoffs: watch::Sender<usize>,
@@ -30,13 +30,13 @@ impl Drop for Backoff<'_> {
 
 /// The hosts of a run.
 #[derive(Debug, Default)]
-pub struct Hosts {
+pub(crate) struct Hosts {
     by_origin: HashMap<Origin, Arc<Host>>,
 }
 
 impl Host {
     /// A host that takes so many requests at a time, at least one.
-    pub fn new(concurrency: usize) -> Self {
+    pub(crate) fn new(concurrency: usize) -> Self {
         Self {
             permits: Semaphore::new(concurrency.max(1)),
             backoffs: watch::Sender::new(0),
@@ -67,7 +67,7 @@ impl Host {
 
 impl Hosts {
     /// The hosts of these addresses, each taking the most requests at a time that one of its addresses comes with.
-    pub fn new<'a>(addresses: impl IntoIterator<Item = (&'a Url, usize)>) -> Self {
+    pub(crate) fn new<'a>(addresses: impl IntoIterator<Item = (&'a Url, usize)>) -> Self {
         let mut concurrency: HashMap<Origin, usize> = HashMap::new();
         for (address, wanted) in addresses {
             let most = concurrency.entry(address.origin()).or_default();
@@ -82,7 +82,7 @@ impl Hosts {
     }
 
     /// The host of an address; one of its own, with one request at a time, where the address is none of those given.
-    pub fn of(&self, address: &Url) -> Arc<Host> {
+    pub(crate) fn of(&self, address: &Url) -> Arc<Host> {
         let known = self.by_origin.get(&address.origin());
         known.map_or_else(|| Arc::new(Host::new(1)), Arc::clone)
     }

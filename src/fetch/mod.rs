@@ -24,11 +24,11 @@ use rate_limiter::RateLimiter;
 
 pub(crate) mod credentials;
 mod fetched_records;
-pub mod host;
+pub(crate) mod host;
 mod numbered;
 pub mod plan;
 mod rate_limiter;
-pub mod probe;
+pub(crate) mod probe;
 mod slice;
 mod stopwatch;
 pub mod walk;
@@ -37,7 +37,7 @@ pub mod walk;
 const LONGEST_MESSAGE: usize = 300;
 
 /// Waits for so long; the runtime's timer, unless a test wants to know how long the waits are.
-pub type Pause = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type Pause = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Asks one service for pages.
 pub struct Fetcher {
@@ -70,7 +70,7 @@ pub struct RequestCounts {
     /// Requests that repeated a failed one.
     pub retries: u64,
     /// Pages that were read.
-    pub pages: u64,
+    pub(crate) pages: u64,
 }
 
 /// Why a page is not to be had.
@@ -188,7 +188,7 @@ impl Fetcher {
 
     /// The same for so many pages at a time, of a host that other streams may ask too.
     #[must_use]
-    pub fn sharing(mut self, host: Arc<Host>, concurrency: usize) -> Self {
+    pub(crate) fn sharing(mut self, host: Arc<Host>, concurrency: usize) -> Self {
         self.host = host;
         self.slots = Semaphore::new(concurrency.max(1));
         self
@@ -204,7 +204,7 @@ impl Fetcher {
     }
 
     /// How the requests ended and how long they took.
-    pub fn request_stats(&self) -> RequestStats {
+    pub(crate) fn request_stats(&self) -> RequestStats {
         self.http.request_stats()
     }
 

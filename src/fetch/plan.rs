@@ -26,7 +26,7 @@ pub struct WalkPlan {
 }
 
 /// The usual [`WalkPlan::time_to_disk`].
-pub const TIME_TO_DISK: Duration = Duration::from_secs(5);
+pub(crate) const TIME_TO_DISK: Duration = Duration::from_secs(5);
 
 impl WalkPlan {
     /// How many slices are fetched side by side: half as many again as requests, so that one which takes longer than those

@@ -8,11 +8,11 @@ use crate::window::Window;
 
 /// What a service answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// How many records it gave: none, where nothing happened in the window, or one. A service may give more than asked.
-    pub records: usize,
+    pub(crate) records: usize,
     /// The time of the newest of them.
-    pub newest: Option<DateTime<Utc>>,
+    pub(crate) newest: Option<DateTime<Utc>>,
 }
 
 impl Fetcher {
@@ -20,7 +20,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// The service did not answer, or not with records.
-    pub async fn probe(&self, window: Window) -> Result<Probe, FetchError> {
+    pub(crate) async fn probe(&self, window: Window) -> Result<Probe, FetchError> {
         let position = match self.source().paging() {
             Paging::Bounded => Position::First,
             Paging::Numbered => Position::Number(1),
@@ -37,7 +37,7 @@ impl Fetcher {
     }
 
     /// What time it was at the service when it answered last, by its own account, to the second.
-    pub fn server_time(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
         self.http.server_time()
     }
 }

@@ -23,11 +23,11 @@ pub struct CompletedRange {
     /// The records, each once.
     pub records: Vec<Record>,
     /// What cannot be filed.
-    pub rejected: Vec<Rejected>,
+    pub(crate) rejected: Vec<Rejected>,
     /// How many the service gave, repeated ones included.
     pub received: u64,
     /// Up to where the window is surely done with it; all of it is when no further range comes.
-    pub done_to: DateTime<Utc>,
+    pub(crate) done_to: DateTime<Utc>,
 }
 
 /// A window on its way.

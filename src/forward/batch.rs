@@ -9,7 +9,7 @@ use crate::record::Identity;
 
 /// A run of lines in the order of the files, and the cursor behind it.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// The bytes of all lines, newlines included, and of what was skipped between them.
     pub(super) text: Vec<u8>,
     /// The lines that are records.
@@ -22,19 +22,19 @@ pub struct Batch {
 
 /// A line that is a record.
 #[derive(Debug)]
-pub struct Line {
+pub(crate) struct Line {
     /// Where it stands in the text of its batch, without the newline.
     pub(super) range: Range<usize>,
     /// Whose file it stands in.
-    pub day: NaiveDate,
+    pub(crate) day: NaiveDate,
     /// Of its first byte in that file.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// The record's time.
-    pub time: DateTime<Utc>,
+    pub(crate) time: DateTime<Utc>,
     /// What the record is known by.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// The id that the service documents.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
 }
 
 impl Batch {
@@ -48,25 +48,19 @@ impl Batch {
 
     /// The lines that are records, in order.
     #[must_use]
-    pub fn lines(&self) -> &[Line] {
+    pub(crate) fn lines(&self) -> &[Line] {
         &self.lines
     }
 
     /// The bytes of a line of this batch, without its newline.
     #[must_use]
-    pub fn bytes(&self, line: &Line) -> &[u8] {
+    pub(crate) fn bytes(&self, line: &Line) -> &[u8] {
         &self.text[line.range.clone()]
-    }
-
-    /// The positions behind the whole batch, of the days that it touches.
-    #[must_use]
-    pub fn end(&self) -> &Positions {
-        &self.end
     }
 
     /// The positions behind the first `count` lines, of the days that they touch.
     #[must_use]
-    pub fn end_of(&self, count: usize) -> Positions {
+    pub(crate) fn end_of(&self, count: usize) -> Positions {
         if count >= self.lines.len() {
             return self.end.clone();
         }
@@ -78,7 +72,7 @@ impl Batch {
 impl Line {
     /// The position behind its newline.
     #[must_use]
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.offset + self.range.len() as u64 + 1
     }
 }

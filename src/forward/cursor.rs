@@ -18,28 +18,28 @@ const VERSION: u32 = 1;
 /// Positions in day files, in bytes from their starts; a file that is not among them is at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Positions(BTreeMap<NaiveDate, u64>);
+pub(crate) struct Positions(BTreeMap<NaiveDate, u64>);
 
 impl Positions {
     /// The position in the file of a day.
     #[must_use]
-    pub fn of(&self, day: NaiveDate) -> u64 {
+    pub(crate) fn of(&self, day: NaiveDate) -> u64 {
         self.0.get(&day).copied().unwrap_or(0)
     }
 
     /// Sets the position in the file of a day.
-    pub fn set(&mut self, day: NaiveDate, position: u64) {
+    pub(crate) fn set(&mut self, day: NaiveDate, position: u64) {
         self.0.insert(day, position);
     }
 
     /// Takes over the positions that `others` has.
-    pub fn update(&mut self, others: &Positions) {
+    pub(crate) fn update(&mut self, others: &Positions) {
         self.0.extend(&others.0);
     }
 
     /// The further of both positions, for each day.
     #[must_use]
-    pub fn furthest(&self, others: &Positions) -> Self {
+    pub(crate) fn furthest(&self, others: &Positions) -> Self {
         let mut furthest = self.clone();
         for (day, position) in others.iter() {
             furthest.set(day, self.of(day).max(position));
@@ -48,13 +48,13 @@ impl Positions {
     }
 
     /// The positions, oldest day first.
-    pub fn iter(&self) -> impl Iterator<Item = (NaiveDate, u64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NaiveDate, u64)> {
         self.0.iter().map(|(day, position)| (*day, *position))
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -62,7 +62,7 @@ impl Positions {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn at_the_ends(files: &[DayFile]) -> Result<Self, FileError> {
+    pub(crate) fn at_the_ends(files: &[DayFile]) -> Result<Self, FileError> {
         let ends = files.iter().map(|file| Ok((file.date, file.end_of_lines()?)));
         Ok(Self(ends.collect::<Result<_, FileError>>()?))
     }
@@ -74,7 +74,7 @@ impl Positions {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn repair(&mut self, files: &[DayFile]) -> Result<bool, FileError> {
+    pub(crate) fn repair(&mut self, files: &[DayFile]) -> Result<bool, FileError> {
         let mut is_repaired = false;
         for file in files {
             let position = self.of(file.date);
@@ -101,7 +101,7 @@ impl FromIterator<(NaiveDate, u64)> for Positions {
 
 /// The file `.trailkeeper/<base>.<sink>.json`.
 #[derive(Debug)]
-pub struct CursorFile {
+pub(crate) struct CursorFile {
     file: StateFile,
     previous: StateFile,
     stream: &'static str,
@@ -114,7 +114,7 @@ struct Content<P> {
     version: u32,
     stream: String,
     sink: String,
-    /// Set until the sink was asked for a cursor of its own, see [`Kept`].
+    /// Set until the sink was asked for a cursor of its own, see [`CursorState`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     provisional: bool,
     days: P,
@@ -122,16 +122,16 @@ struct Content<P> {
 
 /// A cursor as its file keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CursorState {
+pub(crate) struct CursorState {
     /// How far the stream is forwarded.
-    pub positions: Positions,
+    pub(crate) positions: Positions,
     /// It says where forwarding was to begin, and the sink, which may know of an earlier time, was not reached yet.
-    pub is_provisional: bool,
+    pub(crate) is_provisional: bool,
 }
 
 /// What was found where a cursor file should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub(crate) enum Stored {
     /// Nothing: the stream was never forwarded to this sink.
     Nothing,
     /// The cursor.
@@ -147,7 +147,7 @@ pub enum Stored {
 
 /// A cursor could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum CursorError {
+pub(crate) enum CursorError {
     /// The file, or a day file, cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -163,7 +163,7 @@ pub enum CursorError {
 
 impl CursorFile {
     /// The file of a stream's cursor for one sink.
-    pub fn new(location: &Location, stream: &'static str, sink: &'static str) -> Self {
+    pub(crate) fn new(location: &Location, stream: &'static str, sink: &'static str) -> Self {
         Self {
             file: location.state(&format!("{sink}.json")),
             previous: location.state(&format!("{sink}.previous.json")),
@@ -173,7 +173,7 @@ impl CursorFile {
     }
 
     /// Where it stands.
-    pub fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         self.file.path()
     }
 
@@ -181,7 +181,7 @@ impl CursorFile {
     ///
     /// # Errors
     /// The file cannot be read, or belongs to a newer program. A damaged one is no error.
-    pub fn load(&self) -> Result<Stored, CursorError> {
+    pub(crate) fn load(&self) -> Result<Stored, CursorError> {
         let before = |content| self.parse(content).ok().flatten();
         match (self.file.read()?, self.previous.read()?) {
             (None, None) => Ok(Stored::Nothing),
@@ -231,7 +231,7 @@ impl CursorFile {
     ///
     /// # Errors
     /// The file cannot be written; the last cursor is then still there.
-    pub fn store(&self, state: &CursorState) -> Result<(), CursorError> {
+    pub(crate) fn store(&self, state: &CursorState) -> Result<(), CursorError> {
         let content = Content {
             provisional: state.is_provisional,
             version: VERSION,

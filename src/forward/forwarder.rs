@@ -24,7 +24,7 @@ const STORE_EVERY: Duration = Duration::from_millis(250);
 
 /// Where a stream begins that was never forwarded to a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StartPosition {
+pub(crate) enum StartPosition {
     /// Behind what the archive holds when the run begins.
     #[default]
     End,
@@ -36,24 +36,24 @@ pub enum StartPosition {
 
 /// What is to be forwarded.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub(crate) struct Job {
     /// Which stream, from where.
-    pub envelope: Envelope,
+    pub(crate) envelope: Envelope,
     /// How its records are read.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// The name of the sink; that of the cursor too.
-    pub sink: &'static str,
+    pub(crate) sink: &'static str,
     /// Where it begins without a cursor.
-    pub start: StartPosition,
+    pub(crate) start: StartPosition,
     /// Only records of this time, once more, past the cursor.
-    pub replay: Option<Range<DateTime<Utc>>>,
+    pub(crate) replay: Option<Range<DateTime<Utc>>>,
     /// When the run began.
-    pub now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
 }
 
 /// Why a stream was not forwarded, or not to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum ForwardError {
+pub(crate) enum ForwardError {
     /// The sink took no more.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -77,7 +77,7 @@ pub enum ForwardError {
 impl ForwardError {
     /// Whether another program is the reason.
     #[must_use]
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         matches!(
             self,
             Self::Lock(LockError::Held { .. }) | Self::Sink(SinkError::Fenced { .. })
@@ -87,27 +87,27 @@ impl ForwardError {
 
 /// What came of forwarding a stream to a sink.
 #[derive(Debug)]
-pub struct Forwarded {
+pub(crate) struct Forwarded {
     /// The name of the sink.
-    pub sink: &'static str,
+    pub(crate) sink: &'static str,
     /// Lines that the sink has confirmed.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Lines that are still to be sent.
-    pub waiting: u64,
+    pub(crate) waiting: u64,
     /// The time of the first record among those.
-    pub oldest_waiting: Option<DateTime<Utc>>,
+    pub(crate) oldest_waiting: Option<DateTime<Utc>>,
     /// Lines that the sink will never take, and that were kept as undelivered.
-    pub undelivered: u64,
+    pub(crate) undelivered: u64,
     /// Lines that are no records, such as repaired fragments.
-    pub skipped: u64,
+    pub(crate) skipped: u64,
     /// Why lines are waiting.
-    pub failure: Option<ForwardError>,
+    pub(crate) failure: Option<ForwardError>,
 }
 
 impl Forwarded {
     /// Nothing yet.
     #[must_use]
-    pub fn nothing(sink: &'static str) -> Self {
+    pub(crate) fn nothing(sink: &'static str) -> Self {
         Self {
             sink,
             sent: 0,
@@ -121,7 +121,7 @@ impl Forwarded {
 
     /// Nothing, for this reason.
     #[must_use]
-    pub fn failed(sink: &'static str, failure: ForwardError) -> Self {
+    pub(crate) fn failed(sink: &'static str, failure: ForwardError) -> Self {
         Self {
             failure: Some(failure),
             ..Self::nothing(sink)
@@ -130,7 +130,7 @@ impl Forwarded {
 }
 
 /// Forwards one stream to one sink; it has the cursor for itself.
-pub struct Forwarder {
+pub(crate) struct Forwarder {
     tail: Tail,
     outbox: Outbox,
     shutdown: Shutdown,
@@ -156,7 +156,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// Another run has the cursor, or a file cannot be read or written.
-    pub fn open(
+    pub(crate) fn open(
         job: Job,
         sink: Box<dyn Sink>,
         progress: ForwardProgress,
@@ -203,7 +203,7 @@ impl Forwarder {
     /// Forwards what there is, and again whenever `more` returns true, until it returns false.
     ///
     /// It blocks: it belongs on a thread of its own.
-    pub fn run(mut self, mut more: impl FnMut() -> bool) -> Forwarded {
+    pub(crate) fn run(mut self, mut more: impl FnMut() -> bool) -> Forwarded {
         let mut result = self.restore();
         loop {
             if result.is_ok() && !self.shutdown.is_requested() {

@@ -36,7 +36,7 @@ impl From<AttemptError> for PostError {
 }
 
 /// Posts some lines in each request, one request after the other; a 2xx confirms all lines of its request.
-pub struct HttpSink {
+pub(crate) struct HttpSink {
     http: Http,
     settings: HttpSettings,
     envelope: Envelope,
@@ -52,7 +52,7 @@ impl HttpSink {
     ///
     /// # Errors
     /// The HTTP client cannot be set up.
-    pub fn new(settings: &HttpSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
+    pub(crate) fn new(settings: &HttpSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
         let http = Http::new().map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
             http: http.with_timeout(settings.timeout),

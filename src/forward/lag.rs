@@ -12,30 +12,30 @@ use crate::record::{Reader, Shape};
 
 /// How far a forwarder has got with a stream. The fields are those of `trailkeeper status --json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Lag {
+pub(crate) struct Lag {
     /// The sink.
-    pub sink: &'static str,
+    pub(crate) sink: &'static str,
     /// The newest day file that its cursor stands in; `None` before the first line of the archive.
-    pub file: Option<String>,
+    pub(crate) file: Option<String>,
     /// Where it stands there, in bytes from the start.
-    pub offset: Option<u64>,
+    pub(crate) offset: Option<u64>,
     /// The time of the last record before that.
-    pub up_to: Option<DateTime<Utc>>,
+    pub(crate) up_to: Option<DateTime<Utc>>,
     /// How many whole lines stand behind the cursor, in all day files.
-    pub waiting: u64,
+    pub(crate) waiting: u64,
     /// The time of the first record among those, in the oldest day file that has one.
-    pub oldest_waiting: Option<DateTime<Utc>>,
+    pub(crate) oldest_waiting: Option<DateTime<Utc>>,
     /// How long ago that is.
-    pub oldest_waiting_seconds: Option<i64>,
+    pub(crate) oldest_waiting_seconds: Option<i64>,
     /// Why nothing is known of it, or not all.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
 /// Reads how far each forwarder of a stream has got, by the cursors that there are, when it is `now`.
 ///
 /// Day files behind which nothing waits are not read, nor are cursors changed; one that cannot be read has a `problem`.
 #[must_use]
-pub fn lags(location: &Location, stream: &'static str, shape: Shape, now: DateTime<Utc>) -> Vec<Lag> {
+pub(crate) fn lags(location: &Location, stream: &'static str, shape: Shape, now: DateTime<Utc>) -> Vec<Lag> {
     let archive = Forwarded {
         location,
         stream,

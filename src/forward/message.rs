@@ -6,49 +6,49 @@ use super::batch::Line;
 use crate::archive::Location;
 
 /// The names of the headers.
-pub mod header {
+pub(crate) mod header {
     /// The stream: `yandex-mail`.
-    pub const STREAM: &str = "stream";
+    pub(crate) const STREAM: &str = "stream";
     /// The name of the day file that the line stands in.
-    pub const FILE: &str = "file";
+    pub(crate) const FILE: &str = "file";
     /// Where it stands there, in bytes from the start.
-    pub const OFFSET: &str = "offset";
+    pub(crate) const OFFSET: &str = "offset";
     /// Which record it is: the same text whenever, from wherever and by whomever the record is sent again.
-    pub const DEDUP_ID: &str = "dedup-id";
+    pub(crate) const DEDUP_ID: &str = "dedup-id";
     /// `true` on what is sent again at the wish of an operator; else there is no such header.
-    pub const REPLAY: &str = "replay";
+    pub(crate) const REPLAY: &str = "replay";
 }
 
 /// What the messages of a stream have in common.
 #[derive(Clone, Debug)]
-pub struct Envelope {
+pub(crate) struct Envelope {
     /// The stream.
-    pub stream: &'static str,
+    pub(crate) stream: &'static str,
     /// Where its day files stand.
-    pub location: Location,
+    pub(crate) location: Location,
     /// Whether this is a replay.
-    pub is_replay: bool,
+    pub(crate) is_replay: bool,
 }
 
 /// A line as a message; made for one after the other, so that nothing is allocated anew for each.
 #[derive(Debug, Default)]
-pub struct Message {
+pub(crate) struct Message {
     /// The record's id, or 32 hexadecimal digits of its identity where it has none.
-    pub key: String,
+    pub(crate) key: String,
     /// The record's time, in milliseconds since 1970.
-    pub timestamp: i64,
+    pub(crate) timestamp: i64,
     /// The day file.
-    pub file: String,
+    pub(crate) file: String,
     /// Where the line stands in it.
-    pub offset: String,
+    pub(crate) offset: String,
     /// 32 hexadecimal digits of the record's identity.
-    pub dedup_id: String,
+    pub(crate) dedup_id: String,
     day: Option<chrono::NaiveDate>,
 }
 
 impl Message {
     /// Becomes the message of a line.
-    pub fn describe(&mut self, envelope: &Envelope, line: &Line) {
+    pub(crate) fn describe(&mut self, envelope: &Envelope, line: &Line) {
         if self.day != Some(line.day) {
             self.file = envelope.location.day_name(line.day).unwrap_or_default();
             self.day = Some(line.day);
@@ -61,7 +61,7 @@ impl Message {
     }
 
     /// The headers, in the order in which they are documented.
-    pub fn headers<'a>(&'a self, envelope: &'a Envelope) -> impl Iterator<Item = (&'static str, &'a str)> {
+    pub(crate) fn headers<'a>(&'a self, envelope: &'a Envelope) -> impl Iterator<Item = (&'static str, &'a str)> {
         let always = [
             (header::STREAM, envelope.stream),
             (header::FILE, self.file.as_str()),

@@ -5,22 +5,22 @@
 //! The day files are the outbox. A sink that is away, a kill, or a run without forwarding in between loses nothing, and
 //! fetching never waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has confirmed.
 
-pub mod batch;
-pub mod cursor;
-pub mod forwarder;
-pub mod http;
-pub mod kafka;
-pub mod lag;
-pub mod message;
-pub mod sink;
-pub mod stdout;
-pub mod tail;
-pub mod target;
-pub mod undelivered;
+pub(crate) mod batch;
+pub(crate) mod cursor;
+pub(crate) mod forwarder;
+pub(crate) mod http;
+pub(crate) mod kafka;
+pub(crate) mod lag;
+pub(crate) mod message;
+pub(crate) mod sink;
+pub(crate) mod stdout;
+pub(crate) mod tail;
+pub(crate) mod target;
+pub(crate) mod undelivered;
 
 #[cfg(test)]
 mod tests;
 
-pub use forwarder::{ForwardError, Forwarded, Forwarder, Job, StartPosition};
-pub use lag::Lag;
-pub use target::{AppendNotifier, ForwardContext, Forwarding, Target, Targets};
+pub(crate) use forwarder::{Forwarded, StartPosition};
+pub(crate) use lag::Lag;
+pub(crate) use target::{AppendNotifier, ForwardContext, Target, Targets};

@@ -11,7 +11,7 @@ use crate::archive::WriteError;
 pub(super) const AFTER_STOP: Duration = Duration::from_secs(5);
 
 /// Takes batches in order and confirms them in order. It is used by one thread, which it may block.
-pub trait Sink: Send {
+pub(crate) trait Sink: Send {
     /// How many batches it works on at a time, at least 1.
     fn depth(&self) -> usize {
         1
@@ -38,21 +38,21 @@ pub trait Sink: Send {
 
 /// What became of a batch.
 #[derive(Debug)]
-pub struct BatchAck {
+pub(crate) struct BatchAck {
     /// The batch.
-    pub batch: Batch,
+    pub(crate) batch: Batch,
     /// How many of its lines, from the first on, are done: confirmed, or kept as undelivered.
-    pub done: usize,
+    pub(crate) done: usize,
     /// How many of those were kept as undelivered.
-    pub undelivered: u64,
+    pub(crate) undelivered: u64,
     /// Why it is not all of them; then the sink takes nothing more.
-    pub failure: Option<SinkError>,
+    pub(crate) failure: Option<SinkError>,
 }
 
 impl BatchAck {
     /// All of it was confirmed.
     #[must_use]
-    pub fn whole(batch: Batch, undelivered: u64) -> Self {
+    pub(crate) fn whole(batch: Batch, undelivered: u64) -> Self {
         Self {
             done: batch.lines.len(),
             batch,
@@ -64,7 +64,7 @@ impl BatchAck {
 
 /// Why lines were not forwarded. They stay in the day files, and the next run goes on with them.
 #[derive(Debug, thiserror::Error)]
-pub enum SinkError {
+pub(crate) enum SinkError {
     /// The sink refused or could not be reached; the text is its own reason.
     #[error("{0}")]
     Refused(String),

@@ -8,14 +8,14 @@ use super::undelivered::Undelivered;
 
 /// Writes whole lines; a batch is confirmed when it is flushed.
 #[derive(Debug)]
-pub struct Output<W> {
+pub(crate) struct Output<W> {
     writer: W,
     batch: Batch,
 }
 
 impl<W: Write + Send> Output<W> {
     /// A sink that writes here.
-    pub fn new(writer: W) -> Self {
+    pub(crate) fn new(writer: W) -> Self {
         Self {
             writer,
             batch: Batch::default(),

@@ -16,7 +16,7 @@ const BATCH: usize = 1 << 20;
 
 /// Reads the lines of a stream that are past a cursor, pass by pass over its day files.
 #[derive(Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     location: Location,
     reader: Reader,
     /// How far it has read, which may be further than the sink has confirmed.
@@ -34,7 +34,7 @@ pub struct Tail {
 
 impl Tail {
     /// The lines behind `from`.
-    pub fn new(location: Location, shape: Shape, from: Positions) -> Self {
+    pub(crate) fn new(location: Location, shape: Shape, from: Positions) -> Self {
         Self {
             location,
             reader: Reader::new(shape),
@@ -48,7 +48,7 @@ impl Tail {
     }
 
     /// The lines whose records are of this time, from the start of their files.
-    pub fn between(location: Location, shape: Shape, times: Range<DateTime<Utc>>) -> Self {
+    pub(crate) fn between(location: Location, shape: Shape, times: Range<DateTime<Utc>>) -> Self {
         let mut tail = Self::new(location, shape, Positions::default());
         tail.only = Some(times);
         tail
@@ -61,7 +61,7 @@ impl Tail {
     }
 
     /// Goes back, or forth, to a cursor.
-    pub fn seek(&mut self, positions: Positions) {
+    pub(crate) fn seek(&mut self, positions: Positions) {
         self.ahead = positions;
         self.pass = None;
     }
@@ -72,7 +72,7 @@ impl Tail {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn next_batch(&mut self) -> Result<Option<Batch>, FileError> {
+    pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, FileError> {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => self.files()?,
@@ -101,7 +101,7 @@ impl Tail {
     }
 
     /// Takes back a batch that is done with.
-    pub fn recycle(&mut self, mut batch: Batch) {
+    pub(crate) fn recycle(&mut self, mut batch: Batch) {
         // One that had to hold a longer line is not kept.
         if batch.text.capacity() <= 2 * BATCH {
             batch.clear();
@@ -113,7 +113,7 @@ impl Tail {
     ///
     /// # Errors
     /// Those of [`Tail::next_batch`].
-    pub fn next_batch_with_lines(&mut self) -> Result<Option<Batch>, FileError> {
+    pub(crate) fn next_batch_with_lines(&mut self) -> Result<Option<Batch>, FileError> {
         loop {
             match self.next_batch()? {
                 Some(batch) if batch.lines.is_empty() => {}
@@ -126,7 +126,7 @@ impl Tail {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn count_behind(&self, from: &Positions) -> Result<u64, FileError> {
+    pub(crate) fn count_behind(&self, from: &Positions) -> Result<u64, FileError> {
         let mut lines = 0;
         for file in self.files()? {
             let position = from.of(file.date);
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(batch.bytes(second), two.trim_end().as_bytes());
         assert_eq!(batch.end_of(1).of(first.day), first.end());
         assert_eq!(batch.end_of(0), Positions::default());
-        assert_eq!(batch.end_of(2), *batch.end());
+        assert_eq!(batch.end_of(2), batch.end);
     }
 
     #[test]

@@ -17,11 +17,11 @@ use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
 
 /// What the sinks are called, see [`Target::name`].
-pub const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
+pub(crate) const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
 
 /// One sink of a run.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// A Kafka topic for each stream.
     Kafka(KafkaSettings),
     /// An HTTP listener.
@@ -32,30 +32,30 @@ pub enum Target {
 
 /// Where a run forwards to; nowhere by default.
 #[derive(Clone, Debug, Default)]
-pub struct Targets {
+pub(crate) struct Targets {
     /// The sinks.
-    pub list: Vec<Target>,
+    pub(crate) list: Vec<Target>,
     /// Where a stream begins that was never forwarded to one of them.
-    pub start: StartPosition,
+    pub(crate) start: StartPosition,
     /// Only records of this time, once more, past the cursors.
-    pub replay: Option<Range<DateTime<Utc>>>,
+    pub(crate) replay: Option<Range<DateTime<Utc>>>,
 }
 
 /// What the forwarders of one run have in common.
 #[derive(Clone, Debug)]
-pub struct ForwardContext {
+pub(crate) struct ForwardContext {
     /// When the run began.
-    pub now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
     /// Where progress is shown.
-    pub progress: Progress,
+    pub(crate) progress: Progress,
     /// Ends the forwarders early.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Target {
     /// What it is called: in commands, in summaries, in the name of its cursor.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Target::Kafka(_) => SINKS[0],
             Target::Http(_) => SINKS[1],
@@ -65,7 +65,7 @@ impl Target {
 
     /// What about its settings deserves a word but stops nothing.
     #[must_use]
-    pub fn warning(&self) -> Option<&'static str> {
+    pub(crate) fn warning(&self) -> Option<&'static str> {
         match self {
             Target::Kafka(settings) => settings.warning(),
             Target::Http(settings) => settings.warning(),
@@ -87,24 +87,24 @@ impl Target {
 
 /// Tells the forwarders of a stream that something was appended; when it is dropped, that nothing more will be.
 #[derive(Debug)]
-pub struct AppendNotifier(watch::Sender<()>);
+pub(crate) struct AppendNotifier(watch::Sender<()>);
 
 impl AppendNotifier {
     /// A notifier that nobody listens to.
     #[must_use]
-    pub fn disconnected() -> Self {
+    pub(crate) fn disconnected() -> Self {
         Self(watch::Sender::new(()))
     }
 
     /// Something was appended.
-    pub fn notify(&self) {
+    pub(crate) fn notify(&self) {
         self.0.send_replace(());
     }
 }
 
 /// The forwarders of one stream at work.
 #[derive(Debug)]
-pub struct Forwarding {
+pub(crate) struct Forwarding {
     failed: Vec<Forwarded>,
     running: Vec<(&'static str, JoinHandle<Forwarded>)>,
 }
@@ -112,7 +112,7 @@ pub struct Forwarding {
 impl Targets {
     /// Whether there is anywhere to forward to.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
@@ -120,7 +120,7 @@ impl Targets {
     ///
     /// They forward what there is, again at each notification, and end after the notifier was dropped. One that cannot begin
     /// leaves the others, and the collecting, alone.
-    pub async fn start(self, place: StreamPlace, context: ForwardContext) -> (AppendNotifier, Forwarding) {
+    pub(crate) async fn start(self, place: StreamPlace, context: ForwardContext) -> (AppendNotifier, Forwarding) {
         let span = tracing::Span::current();
         let sinks: Vec<_> = self.list.iter().map(Target::name).collect();
         // A cursor is read, and written where there is none: not on the thread of the requests.
@@ -183,7 +183,7 @@ impl Targets {
 
 impl Forwarding {
     /// Waits until all of them have ended, which they do after the notifier was dropped, and logs what came of them.
-    pub async fn finish(self) -> Vec<Forwarded> {
+    pub(crate) async fn finish(self) -> Vec<Forwarded> {
         let mut all = self.failed;
         for (sink, task) in self.running {
             let forwarded = task.await.unwrap_or_else(|_| {

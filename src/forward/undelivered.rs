@@ -12,7 +12,7 @@ use crate::archive::{StateFile, WriteError};
 /// The file, a JSON object in each line:
 /// `{"noted_at": "…Z", "sink": "kafka", "reason": "…", "file": "…", "offset": 4711, "dedup_id": "…", "record": …}`.
 #[derive(Debug)]
-pub struct Undelivered {
+pub(crate) struct Undelivered {
     file: StateFile,
     sink: &'static str,
     envelope: Envelope,
@@ -22,7 +22,7 @@ pub struct Undelivered {
 
 impl Undelivered {
     /// The file of a stream; `now` is when the run began.
-    pub fn new(envelope: Envelope, sink: &'static str, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(envelope: Envelope, sink: &'static str, now: DateTime<Utc>) -> Self {
         Self {
             file: envelope.location.state("undelivered.jsonl"),
             sink,
@@ -36,7 +36,7 @@ impl Undelivered {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(&mut self, batch: &Batch, line: &Line, reason: &str) -> Result<(), WriteError> {
+    pub(crate) fn keep(&mut self, batch: &Batch, line: &Line, reason: &str) -> Result<(), WriteError> {
         if self.noted.contains(&(line.day, line.offset)) {
             return Ok(());
         }

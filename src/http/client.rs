@@ -84,7 +84,7 @@ impl Http {
     }
 
     /// The requests so far.
-    pub fn request_stats(&self) -> RequestStats {
+    pub(crate) fn request_stats(&self) -> RequestStats {
         self.request_stats
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -92,7 +92,7 @@ impl Http {
     }
 
     /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
-    pub fn server_time(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
         let seconds = self.server_time.load(Ordering::Relaxed);
         DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
     }
@@ -101,7 +101,7 @@ impl Http {
     ///
     /// # Errors
     /// See [`AttemptError`].
-    pub async fn get(&self, url: Url, authorization: &SecretString) -> Result<Bytes, AttemptError> {
+    pub(crate) async fn get(&self, url: Url, authorization: &SecretString) -> Result<Bytes, AttemptError> {
         let request = self.client.get(url).header(AUTHORIZATION, header(authorization)?);
         self.send(request).await
     }
@@ -110,7 +110,7 @@ impl Http {
     ///
     /// # Errors
     /// As for [`Http::get`].
-    pub async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, AttemptError> {
+    pub(crate) async fn post_json(&self, url: Url, body: &SecretString) -> Result<Zeroizing<String>, AttemptError> {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json");
         let answer = self.send(request.body(wiped_when_done(body))).await?;
         let text = String::from_utf8(Vec::from(answer)).map_err(|error| drop(Zeroizing::new(error.into_bytes())));
@@ -141,7 +141,7 @@ impl Http {
     ///
     /// # Errors
     /// [`AttemptError::Transport`] and [`AttemptError::Status`].
-    pub async fn post(
+    pub(crate) async fn post(
         &self,
         url: Url,
         content_type: &'static str,

@@ -4,7 +4,7 @@
 
 mod client;
 pub(crate) mod redaction;
-pub mod request_stats;
+pub(crate) mod request_stats;
 pub mod retry;
 
 pub(crate) use client::text;

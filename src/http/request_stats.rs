@@ -5,11 +5,11 @@ use std::time::Duration;
 
 /// The upper bounds, in seconds, of the classes that request times are counted in; one more class has no bound. The
 /// services answer in tenths of a second on a good day, and a request may take a minute before it is given up.
-pub const BOUNDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+pub(crate) const BOUNDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// What came back for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// An answer with this HTTP status, whatever was wrong with its body.
     Status(u16),
     /// None: the host could not be reached, or did not answer in time.
@@ -18,13 +18,13 @@ pub enum Answer {
 
 /// The requests of one client.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RequestStats {
+pub(crate) struct RequestStats {
     /// How many had which answer.
-    pub answers: BTreeMap<Answer, u64>,
+    pub(crate) answers: BTreeMap<Answer, u64>,
     /// How many took as long as each class of [`BOUNDS`] says, no request in two classes.
-    pub times: [u64; BOUNDS.len() + 1],
+    pub(crate) times: [u64; BOUNDS.len() + 1],
     /// How long all of them took together, in seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl RequestStats {

@@ -20,7 +20,7 @@ pub struct RetryPolicy {
 
 /// Why one attempt brought no page.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum AttemptError {
+pub(crate) enum AttemptError {
     /// No complete answer came.
     #[error("{0}")]
     Transport(String),
@@ -47,7 +47,7 @@ pub enum AttemptError {
 
 impl AttemptError {
     /// Whether the same request can succeed later.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             AttemptError::Transport(_) | AttemptError::UnreadableBody(_) => true,
             AttemptError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
@@ -56,7 +56,7 @@ impl AttemptError {
     }
 
     /// Whether the service wants fewer requests, not only another try of this one.
-    pub fn asked_too_much(&self) -> bool {
+    pub(crate) fn asked_too_much(&self) -> bool {
         matches!(
             self,
             AttemptError::Status { status: 429, .. } | AttemptError::Status { wait: Some(_), .. }
@@ -69,7 +69,7 @@ impl RetryPolicy {
     ///
     /// `jitter`, from 0 to 1, lengthens a wait that the server did not ask for by up to a half, so that collectors
     /// that failed together do not come back together.
-    pub fn wait(&self, failed: u32, failure: &AttemptError, jitter: f64) -> Option<Duration> {
+    pub(crate) fn wait(&self, failed: u32, failure: &AttemptError, jitter: f64) -> Option<Duration> {
         if failed > self.max_retries || !failure.is_transient() {
             return None;
         }
@@ -87,7 +87,7 @@ impl RetryPolicy {
 ///
 /// Points in time are taken against the same answer's `Date`, so that a clock which is wrong here does no harm. `None`
 /// when nothing usable is said, or the time is over already.
-pub fn server_wait(date: Option<&str>, retry_after: Option<&str>, reset: Option<&str>) -> Option<Duration> {
+pub(crate) fn server_wait(date: Option<&str>, retry_after: Option<&str>, reset: Option<&str>) -> Option<Duration> {
     let answered = date.and_then(|date| httpdate::parse_http_date(date).ok());
     let wait = retry_after
         .and_then(|text| read_retry_after(text.trim(), answered))

@@ -9,7 +9,7 @@ use super::{JsonError, Scanner};
 /// An answer of a service is such an object: records in a list, and a few members around it. The elements are read once,
 /// where they stand; what is left when they are taken out is small, and any JSON parser can read it.
 #[derive(Debug)]
-pub struct List<'a> {
+pub(crate) struct List<'a> {
     text: &'a str,
     /// The elements begin here, if there is such an array.
     start: usize,
@@ -24,7 +24,7 @@ impl<'a> List<'a> {
     /// The list that is the first member called `name` of the object that `text` should be.
     ///
     /// Where there is none, or the text is no JSON before it, there are no elements, and nothing is taken out.
-    pub fn find(text: &'a str, name: &str) -> Self {
+    pub(crate) fn find(text: &'a str, name: &str) -> Self {
         let input = find(text, name);
         let start = input.as_ref().map_or(text.len(), Input::at);
         Self {
@@ -42,7 +42,7 @@ impl<'a> List<'a> {
     /// # Errors
     ///
     /// What stands there is not a JSON value, or not followed by another one or the end of the list.
-    pub fn next(&mut self, scanner: &mut Scanner, line: &mut String) -> Result<Option<u128>, JsonError> {
+    pub(crate) fn next(&mut self, scanner: &mut Scanner, line: &mut String) -> Result<Option<u128>, JsonError> {
         let Some(input) = &mut self.input else { return Ok(None) };
         input.skip_space();
         match input.peek() {
@@ -56,7 +56,7 @@ impl<'a> List<'a> {
     }
 
     /// The text that it stands in.
-    pub fn text(&self) -> &'a str {
+    pub(crate) fn text(&self) -> &'a str {
         self.text
     }
 
@@ -66,7 +66,7 @@ impl<'a> List<'a> {
     }
 
     /// The text without the elements that were read: all of them, once [`List::next`] has given `None`.
-    pub fn rest(&self) -> String {
+    pub(crate) fn rest(&self) -> String {
         [&self.text[..self.start], &self.text[self.end..]].concat()
     }
 }

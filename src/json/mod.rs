@@ -50,7 +50,7 @@ use paths::SoughtPath;
 use sequence::Sequences;
 use value::{Member, Open, Value};
 
-pub use list::List;
+pub(crate) use list::List;
 
 /// A path of object keys from the top of a record, such as `["trigger", "at"]`.
 ///
@@ -65,7 +65,7 @@ pub struct JsonError {
     /// Where, in bytes from the start of the text.
     pub offset: usize,
     /// What is wrong there, for people.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
 }
 
 /// A value that stood at a sought path.
@@ -169,7 +169,7 @@ impl Scanner {
     }
 
     /// What stood at the path with this index in the text that was scanned last.
-    pub fn found(&self, path: usize) -> Option<&Found> {
+    pub(crate) fn found(&self, path: usize) -> Option<&Found> {
         self.sought.get(path).and_then(SoughtPath::found)
     }
 }

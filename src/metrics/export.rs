@@ -18,7 +18,7 @@ const LARGEST_FILE: u64 = 4 << 20;
 
 /// The figures and where they go.
 #[derive(Debug)]
-pub struct Exporter {
+pub(crate) struct Exporter {
     metrics: Metrics,
     file: Option<PathBuf>,
     text: watch::Sender<String>,
@@ -30,7 +30,7 @@ pub struct Exporter {
 /// The file of `--metrics-file` cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("--metrics-file: {0}")]
-pub struct MetricsFileError(#[from] FileError);
+pub(crate) struct MetricsFileError(#[from] FileError);
 
 impl Exporter {
     /// Goes on from what the file holds, and writes it for the first time, so that a file which cannot be written is
@@ -60,13 +60,13 @@ impl Exporter {
     }
 
     /// The newest text, always.
-    pub fn text(&self) -> watch::Receiver<String> {
+    pub(crate) fn text(&self) -> watch::Receiver<String> {
         self.text.subscribe()
     }
 
     /// Changes the figures and hands them out. That the file cannot be written stops nothing: its age tells whoever
     /// reads it.
-    pub fn update(&mut self, change: impl FnOnce(&mut Metrics)) {
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Metrics)) {
         change(&mut self.metrics);
         self.count_lost_lines();
         self.text.send_replace(self.metrics.render());

@@ -4,9 +4,9 @@
 //!
 //! Facts: <https://prometheus.io/docs/instrumenting/exposition_formats/> and `…/docs/practices/naming/`.
 
-pub mod export;
+pub(crate) mod export;
 mod family;
-pub mod serve;
+pub(crate) mod serve;
 mod text;
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use text::Labels;
 
 /// All figures, by name and labels.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     samples: BTreeMap<Key, f64>,
 }
 
@@ -47,19 +47,19 @@ enum Part {
 
 /// How far a forwarder has got with a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Forwarding {
+pub(crate) struct Forwarding {
     /// Records that it delivered since the figures before.
-    pub delivered: u64,
+    pub(crate) delivered: u64,
     /// Records of the archive that wait for it.
-    pub lag_records: u64,
+    pub(crate) lag_records: u64,
     /// How long the oldest of those has waited, in seconds.
-    pub lag_seconds: f64,
+    pub(crate) lag_seconds: f64,
 }
 
 impl Metrics {
     /// The figures of these streams, none of which has run yet: counters begin at 0, so that the first record counts
     /// as an increase.
-    pub fn new(streams: impl IntoIterator<Item = &'static str>) -> Self {
+    pub(crate) fn new(streams: impl IntoIterator<Item = &'static str>) -> Self {
         let mut metrics = Self::default();
         let version = Labels::of("version", env!("CARGO_PKG_VERSION"));
         metrics.set(Name::BuildInfo, version, 1.0);
@@ -85,7 +85,7 @@ impl Metrics {
     }
 
     /// Notes a run of a stream. One that was asked to end brought records, but says nothing of the stream's health.
-    pub fn run(&mut self, summary: &StreamSummary, times: Times) {
+    pub(crate) fn run(&mut self, summary: &StreamSummary, times: Times) {
         self.count(summary);
         self.under_way(summary.name(), 0);
         self.forwarding(summary, times.ended);
@@ -139,26 +139,26 @@ impl Metrics {
     }
 
     /// Notes what the run of a stream that is under way has appended so far; its end counts it.
-    pub fn under_way(&mut self, stream: &str, appended: u64) {
+    pub(crate) fn under_way(&mut self, stream: &str, appended: u64) {
         self.set(Name::RunAppended, Labels::of("stream", stream), appended as f64);
     }
 
     /// Notes how far a forwarder has got.
-    pub fn forwarded(&mut self, stream: &str, forwarder: &str, forwarding: Forwarding) {
+    pub(crate) fn forwarded(&mut self, stream: &str, forwarder: &str, forwarding: Forwarding) {
         let labels = Labels::of("stream", stream).and("forwarder", forwarder);
         self.add(Name::Forwarded, labels, forwarding.delivered as f64);
         self.lag(stream, forwarder, forwarding.lag_records, forwarding.lag_seconds);
     }
 
     /// Notes how many records wait for a forwarder, and since how many seconds the oldest does.
-    pub fn lag(&mut self, stream: &str, forwarder: &str, records: u64, seconds: f64) {
+    pub(crate) fn lag(&mut self, stream: &str, forwarder: &str, records: u64, seconds: f64) {
         let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
         self.set(Name::ForwarderLagRecords, labels(), records as f64);
         self.set(Name::ForwarderLagSeconds, labels(), seconds);
     }
 
     /// Notes so many more lines that are missing in the log file of the program.
-    pub fn log_dropped(&mut self, lines: u64) {
+    pub(crate) fn log_dropped(&mut self, lines: u64) {
         self.add(Name::LogDroppedLines, Labels::none(), lines as f64);
     }
 
@@ -166,7 +166,7 @@ impl Metrics {
     /// success outlives a failure. With `only`, figures of other streams are left behind.
     ///
     /// Lines that are not figures of this program are passed over.
-    pub fn resume(&mut self, text: &str, only: Option<&[&str]>) {
+    pub(crate) fn resume(&mut self, text: &str, only: Option<&[&str]>) {
         let is_wanted = |labels: &str| {
             only.is_none_or(|streams| {
                 let mut streams = streams.iter().map(|stream| Labels::of("stream", stream));
@@ -181,7 +181,7 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut out = String::new();
         for family in FAMILIES {
             let of_family = self.samples.iter().filter(|(key, _)| key.name == family.name);

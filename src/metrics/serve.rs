@@ -16,14 +16,14 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A socket that listens for Prometheus.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     socket: TcpListener,
 }
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for --metrics-listen: {source}; choose another address or end what uses it")]
-pub struct ListenError {
+pub(crate) struct ListenError {
     address: SocketAddr,
     source: io::Error,
 }
@@ -33,7 +33,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address is taken, or is not one of this machine.
-    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+    pub(crate) async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         match TcpListener::bind(address).await {
             Ok(socket) => Ok(Self { socket }),
             Err(source) => Err(ListenError { address, source }),
@@ -44,7 +44,7 @@ impl Listener {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
@@ -52,7 +52,7 @@ impl Listener {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn serve(
+    pub(crate) async fn serve(
         self,
         text: watch::Receiver<String>,
         end: impl Future<Output = ()> + Send + 'static,

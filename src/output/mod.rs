@@ -2,9 +2,9 @@
 //!
 //! Imports: window.
 
-pub mod logging;
+pub(crate) mod logging;
 pub mod print;
-pub mod printable;
+pub(crate) mod printable;
 pub mod progress;
-pub mod table;
-pub mod terminal;
+pub(crate) mod table;
+pub(crate) mod terminal;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// Control characters are escaped (`\n`, `\u{1b}`), and so are those that turn the direction of what follows or break
 /// the line (U+2028, U+202E and their like).
 #[must_use]
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     // Most text is ASCII, which can be looked at many bytes at a time.
     let is_plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     if is_plain || !text.contains(is_unprintable) {
@@ -31,7 +31,7 @@ fn is_unprintable(character: char) -> bool {
 
 /// The same, and cut to `most` characters.
 #[must_use]
-pub fn excerpt(text: &str, most: usize) -> String {
+pub(crate) fn excerpt(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => printable(&text[..end]).into_owned() + "…",
         None => printable(text).into_owned(),

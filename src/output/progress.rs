@@ -38,7 +38,7 @@ impl Counts {
 impl Progress {
     /// Draws to stderr if it is a terminal that can move its cursor, and nothing otherwise.
     #[must_use]
-    pub fn on_stderr() -> Self {
+    pub(crate) fn on_stderr() -> Self {
         // indicatif looks whether stderr is a terminal, and not a dumb one.
         Self::to(ProgressDrawTarget::stderr())
     }
@@ -64,13 +64,13 @@ impl Progress {
 
     /// How many records each stream has appended so far in the run that is under way; 0 where none is.
     #[must_use]
-    pub fn appended(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn appended(&self) -> BTreeMap<&'static str, u64> {
         self.appended.lock().clone()
     }
 
     /// Adds the line of one stream.
     #[must_use]
-    pub fn stream(&self, name: &'static str) -> StreamProgress {
+    pub(crate) fn stream(&self, name: &'static str) -> StreamProgress {
         let bar = self
             .bars
             .add(ProgressBar::no_length().with_style(style(WAITING)).with_prefix(name));
@@ -89,7 +89,7 @@ impl Progress {
 
     /// Adds the line of a stream that is forwarded to a sink; it shows once something was sent.
     #[must_use]
-    pub fn forward(&self, stream: &'static str, sink: &'static str) -> ForwardProgress {
+    pub(crate) fn forward(&self, stream: &'static str, sink: &'static str) -> ForwardProgress {
         ForwardProgress {
             bars: self.bars.clone(),
             name: format!("{stream} → {sink}"),
@@ -101,7 +101,7 @@ impl Progress {
     ///
     /// # Errors
     /// Those of writing to stderr.
-    pub fn write_lines(&self, lines: &str) -> io::Result<()> {
+    pub(crate) fn write_lines(&self, lines: &str) -> io::Result<()> {
         if self.bars.is_hidden() {
             return io::stderr().lock().write_all(lines.as_bytes());
         }
@@ -113,7 +113,7 @@ impl Progress {
 
 /// The progress line of one stream; it goes away when this is dropped.
 #[derive(Debug)]
-pub struct StreamProgress {
+pub(crate) struct StreamProgress {
     name: &'static str,
     bar: ProgressBar,
     window: Option<Window>,
@@ -123,14 +123,14 @@ pub struct StreamProgress {
 
 impl StreamProgress {
     /// The window is known: from here on the line shows how much of it is done.
-    pub fn begin(&mut self, window: Window) {
+    pub(crate) fn begin(&mut self, window: Window) {
         self.window = Some(window);
         self.bar.set_style(style(WALKING));
         self.bar.set_length(seconds(window.from, window.to).max(1));
     }
 
     /// Everything before `to` is done, and this many more records came of it.
-    pub fn advance(&mut self, to: DateTime<Utc>, records: u64) {
+    pub(crate) fn advance(&mut self, to: DateTime<Utc>, records: u64) {
         self.records += records;
         self.appended.lock().insert(self.name, self.records);
         if let Some(window) = self.window {
@@ -141,7 +141,8 @@ impl StreamProgress {
     }
 
     /// The stream is done, or has failed: its line goes away, since the summary says the rest.
-    pub fn finish(self) {
+    #[cfg(test)]
+    pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
     }
 }
@@ -154,7 +155,7 @@ impl Drop for StreamProgress {
 
 /// The progress line of a stream that is forwarded; it goes away when this is dropped.
 #[derive(Debug)]
-pub struct ForwardProgress {
+pub(crate) struct ForwardProgress {
     bars: MultiProgress,
     name: String,
     bar: Option<ProgressBar>,
@@ -162,7 +163,7 @@ pub struct ForwardProgress {
 
 impl ForwardProgress {
     /// So many lines were sent and confirmed, in all.
-    pub fn advance(&mut self, sent: u64) {
+    pub(crate) fn advance(&mut self, sent: u64) {
         if sent == 0 || self.bars.is_hidden() {
             return;
         }

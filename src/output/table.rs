@@ -9,14 +9,14 @@ const BETWEEN: &str = "  ";
 
 /// A column: its heading, and on which side its cells stand.
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
+pub(crate) struct Column {
     heading: &'static str,
     is_number: bool,
 }
 
 /// A column of text.
 #[must_use]
-pub fn left(heading: &'static str) -> Column {
+pub(crate) fn left(heading: &'static str) -> Column {
     Column {
         heading,
         is_number: false,
@@ -25,7 +25,7 @@ pub fn left(heading: &'static str) -> Column {
 
 /// A column of numbers.
 #[must_use]
-pub fn right(heading: &'static str) -> Column {
+pub(crate) fn right(heading: &'static str) -> Column {
     Column {
         heading,
         is_number: true,
@@ -34,14 +34,14 @@ pub fn right(heading: &'static str) -> Column {
 
 /// What stands in a row of a column, of characters that are one column of a terminal wide.
 #[derive(Clone, Debug, Default)]
-pub struct Cell {
+pub(crate) struct Cell {
     text: String,
     colour: Option<Colour>,
 }
 
 /// The colour of a cell, where colours are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
+pub(crate) enum Colour {
     /// As it should be.
     Green,
     /// It deserves a look.
@@ -53,7 +53,7 @@ pub enum Colour {
 impl Cell {
     /// A cell in a colour.
     #[must_use]
-    pub fn coloured(text: impl Into<String>, colour: Colour) -> Self {
+    pub(crate) fn coloured(text: impl Into<String>, colour: Colour) -> Self {
         Self {
             text: text.into(),
             colour: Some(colour),
@@ -83,7 +83,7 @@ impl Colour {
 
 /// Rows of `N` cells below a line of headings.
 #[derive(Clone, Debug)]
-pub struct Table<const N: usize> {
+pub(crate) struct Table<const N: usize> {
     columns: [Column; N],
     rows: Vec<[Cell; N]>,
     is_coloured: bool,
@@ -92,7 +92,7 @@ pub struct Table<const N: usize> {
 impl<const N: usize> Table<N> {
     /// A table without rows, without colours.
     #[must_use]
-    pub fn new(columns: [Column; N]) -> Self {
+    pub(crate) fn new(columns: [Column; N]) -> Self {
         Self {
             columns,
             rows: Vec::new(),
@@ -102,18 +102,18 @@ impl<const N: usize> Table<N> {
 
     /// The same, with colours if `is_coloured`.
     #[must_use]
-    pub fn with_colours(self, is_coloured: bool) -> Self {
+    pub(crate) fn with_colours(self, is_coloured: bool) -> Self {
         Self { is_coloured, ..self }
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: [impl Into<Cell>; N]) {
+    pub(crate) fn row(&mut self, cells: [impl Into<Cell>; N]) {
         self.rows.push(cells.map(Into::into));
     }
 
     /// Whether it has no row.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
@@ -151,19 +151,19 @@ impl<const N: usize> fmt::Display for Table<N> {
 
 /// A time as every command shows it: RFC 3339, UTC, with as many digits of a second as it has.
 #[must_use]
-pub fn rfc3339(time: DateTime<Utc>) -> String {
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// The same to the second, which is 20 characters wide.
 #[must_use]
-pub fn to_the_second(time: DateTime<Utc>) -> String {
+pub(crate) fn to_the_second(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A length of time by its largest unit, rounded down: `45s`, `12m`, `36h`, `12d`; below 0 it is `0s`.
 #[must_use]
-pub fn age(length: TimeDelta) -> String {
+pub(crate) fn age(length: TimeDelta) -> String {
     match length.num_seconds() {
         ..0 => "0s".to_owned(),
         seconds @ 0..120 => format!("{seconds}s"),
@@ -175,7 +175,7 @@ pub fn age(length: TimeDelta) -> String {
 
 /// A number of bytes in three digits and a binary unit: `999B`, `1.21K`, `45.6M`.
 #[must_use]
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1_000 {
         return format!("{bytes}B");
     }

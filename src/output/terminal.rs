@@ -14,14 +14,14 @@ pub(crate) fn stdout_takes_colours(is_allowed: bool) -> bool {
 
 /// The terminal that a person sits at: stdin and stderr.
 #[derive(Debug)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     _private: (),
 }
 
 impl Terminal {
     /// The terminal; `None` where stdin or stderr is something else.
     #[must_use]
-    pub fn of_this_process() -> Option<Self> {
+    pub(crate) fn of_this_process() -> Option<Self> {
         let both = io::stdin().is_terminal() && io::stderr().is_terminal();
         both.then_some(Self { _private: () })
     }
@@ -30,7 +30,7 @@ impl Terminal {
     ///
     /// # Errors
     /// The terminal has gone away.
-    pub fn say(&self, text: &str) -> io::Result<()> {
+    pub(crate) fn say(&self, text: &str) -> io::Result<()> {
         let mut stderr = io::stderr().lock();
         stderr.write_all(text.as_bytes())?;
         stderr.flush()
@@ -40,7 +40,7 @@ impl Terminal {
     ///
     /// # Errors
     /// The terminal has gone away, or the person ended the input with Ctrl-D.
-    pub fn ask(&self, question: &str) -> io::Result<String> {
+    pub(crate) fn ask(&self, question: &str) -> io::Result<String> {
         self.say(question)?;
         let mut line = String::new();
         if io::stdin().lock().read_line(&mut line)? == 0 {
@@ -53,7 +53,7 @@ impl Terminal {
     ///
     /// # Errors
     /// The same; Ctrl-C too ends the input, since the terminal must be as before when the program ends.
-    pub fn ask_secret(&self, question: &str) -> io::Result<Zeroizing<String>> {
+    pub(crate) fn ask_secret(&self, question: &str) -> io::Result<Zeroizing<String>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_LENGTH));
         // Silence first: whoever sees the question may type.
         let read = silently(|| {

@@ -4,6 +4,6 @@
 
 pub mod core_dump;
 pub mod exit;
-pub mod service_notifier;
+pub(crate) mod service_notifier;
 pub mod shutdown;
 pub(crate) mod signals;

@@ -10,7 +10,7 @@ const LONGEST_STATUS: usize = 200;
 
 /// Tells the service manager; without one it tells nobody.
 #[derive(Debug, Default)]
-pub struct Notifier {
+pub(crate) struct Notifier {
     #[cfg(unix)]
     socket: Option<std::os::unix::net::UnixDatagram>,
 }
@@ -18,7 +18,7 @@ pub struct Notifier {
 impl Notifier {
     /// Ready to tell `manager`, if there is one. That it cannot be told is logged and stops nothing.
     #[must_use]
-    pub fn new(manager: Option<&ServiceManager>) -> Self {
+    pub(crate) fn new(manager: Option<&ServiceManager>) -> Self {
         #[cfg(unix)]
         if let Some(manager) = manager {
             return match connect(&manager.socket) {
@@ -34,22 +34,22 @@ impl Notifier {
     }
 
     /// The start is over.
-    pub fn ready(&self, status: &str) {
+    pub(crate) fn ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={}", excerpt(status, LONGEST_STATUS)));
     }
 
     /// What it does, in one line for people.
-    pub fn status(&self, status: &str) {
+    pub(crate) fn status(&self, status: &str) {
         self.tell(&format!("STATUS={}", excerpt(status, LONGEST_STATUS)));
     }
 
     /// Still alive.
-    pub fn alive(&self) {
+    pub(crate) fn alive(&self) {
         self.tell("WATCHDOG=1");
     }
 
     /// Ending, as somebody asked.
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=ending after the write under way");
     }
 

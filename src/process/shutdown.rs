@@ -22,14 +22,14 @@ pub fn channel() -> (ShutdownTrigger, Shutdown) {
 
 impl ShutdownTrigger {
     /// Asks for the shutdown.
-    pub fn trigger(&self) {
+    pub(crate) fn trigger(&self) {
         self.requested.send_replace(true);
     }
 }
 
 impl Shutdown {
     /// Returns when a shutdown was asked for; never, where the trigger is gone.
-    pub async fn requested(&self) {
+    pub(crate) async fn requested(&self) {
         let mut requested = self.requested.clone();
         if requested.wait_for(|requested| *requested).await.is_err() {
             std::future::pending::<()>().await;
@@ -37,7 +37,7 @@ impl Shutdown {
     }
 
     /// Whether a shutdown was asked for.
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         *self.requested.borrow()
     }
 }

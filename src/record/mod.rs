@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use crate::json::{Found, JsonError, List, Scanner};
 use crate::output::printable::excerpt;
 
-pub use crate::json::KeyPath;
-pub use line::Line;
+pub(crate) use crate::json::KeyPath;
+pub(crate) use line::Line;
 
 /// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is a fault of the record, such
 /// as a clock at its epoch, and would make a day file in the far past.
@@ -32,12 +32,12 @@ pub struct Shape {
     /// The id that the service documents for a record, for messages and keys.
     pub id: KeyPath,
     /// What makes two records the same one.
-    pub sameness: Sameness,
+    pub(crate) sameness: Sameness,
 }
 
 /// What makes two records of a source the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sameness {
+pub(crate) enum Sameness {
     /// The value at [`Shape::id`], a number or a string with something in it; a record without one falls back to its
     /// whole content.
     Id,
@@ -52,7 +52,7 @@ pub enum Sameness {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Hash of what makes the record this one.
-    pub key: u128,
+    pub(crate) key: u128,
     /// Hash of the whole record as a JSON value.
     pub content: u128,
 }
@@ -74,7 +74,7 @@ pub struct Rejected {
     /// Why, for people.
     pub reason: String,
     /// Hash of its content as a JSON value.
-    pub content: u128,
+    pub(crate) content: u128,
     /// The one-line form, without the newline; any JSON value.
     pub line: Line,
 }
@@ -163,7 +163,7 @@ impl Record {
     }
 
     /// Gives it up as a record, for a reason that it does not show by itself, such as a time in the future.
-    pub fn into_rejected(self, reason: impl Into<String>) -> Rejected {
+    pub(crate) fn into_rejected(self, reason: impl Into<String>) -> Rejected {
         Rejected {
             reason: reason.into(),
             content: self.identity.content,
@@ -232,7 +232,7 @@ impl Reader {
     /// # Errors
     ///
     /// The list is not JSON up to its end.
-    pub fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, JsonError> {
+    pub(crate) fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, JsonError> {
         self.line.clear();
         // The form has a few spaces more than what services send.
         self.line.reserve(list.text().len() + list.text().len() / 8);
@@ -265,12 +265,13 @@ impl Reader {
         })
     }
 
-    /// Reads the time and the identity of a record, and its id as [`Reader::id_text`] gives it, in one pass.
+    /// Reads the time and the identity of a record, and its id as text, in one pass: a string's characters, a number as it was
+    /// written; none where it is missing, empty, or neither of them.
     ///
     /// # Errors
     ///
     /// Those of [`Reader::read`].
-    pub fn identify_with_id(&mut self, json: &str) -> Result<(Identified, Option<String>), IdentifyError> {
+    pub(crate) fn identify_with_id(&mut self, json: &str) -> Result<(Identified, Option<String>), IdentifyError> {
         let identified = self.identify(json)?;
         Ok((identified, self.scanned_id_text()))
     }
@@ -279,7 +280,8 @@ impl Reader {
     ///
     /// A string that no UTF-8 text can hold, because of a lone surrogate, stays as it stands in the line. `None` where
     /// the text is not JSON, or the id is missing, empty, or neither a string nor a number.
-    pub fn id_text(&mut self, json: &str) -> Option<String> {
+    #[cfg(test)]
+    pub(crate) fn id_text(&mut self, json: &str) -> Option<String> {
         self.scan(json).ok()?;
         self.scanned_id_text()
     }

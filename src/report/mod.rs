@@ -16,24 +16,24 @@ use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::source::Kind;
 
-pub use page::render;
-pub use survey::{Delay, Survey};
+pub(crate) use page::render;
+pub(crate) use survey::Survey;
 
 /// One stream as the page shows it.
 #[derive(Debug)]
-pub struct StreamReport {
+pub(crate) struct StreamReport {
     /// What people call the stream.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Where its day files stand.
-    pub location: Location,
+    pub(crate) location: Location,
     /// What they hold.
-    pub survey: Survey,
+    pub(crate) survey: Survey,
     /// What the newest line of the coverage journal says; `None` where no run has written one.
-    pub journal: Option<Entry>,
+    pub(crate) journal: Option<Entry>,
     /// What nobody has asked the service for, by that journal.
-    pub gaps: Vec<Gap>,
+    pub(crate) gaps: Vec<Gap>,
     /// How far each forwarder has got.
-    pub forwarders: Vec<Lag>,
+    pub(crate) forwarders: Vec<Lag>,
 }
 
 impl StreamReport {
@@ -41,7 +41,7 @@ impl StreamReport {
     ///
     /// # Errors
     /// If the folder, a day file or the journal cannot be read.
-    pub fn read(kind: &'static Kind, location: Location, now: DateTime<Utc>) -> Result<Self, FileError> {
+    pub(crate) fn read(kind: &'static Kind, location: Location, now: DateTime<Utc>) -> Result<Self, FileError> {
         let survey = Survey::read(kind, &location)?;
         let journal = Journal::of(&location).newest()?;
         let mut gaps = journal

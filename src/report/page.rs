@@ -29,7 +29,7 @@ const HEAD: &str = "<!DOCTYPE html>
 
 /// The whole page, as of `now`.
 #[must_use]
-pub fn render(streams: &[StreamReport], now: DateTime<Utc>) -> String {
+pub(crate) fn render(streams: &[StreamReport], now: DateTime<Utc>) -> String {
     let mut html = Html::default();
     html.markup(HEAD)
         .markup(include_str!("style.css"))

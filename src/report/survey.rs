@@ -24,25 +24,25 @@ const DELAYS: [(TimeDelta, &str); 6] = [
 
 /// The counts of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Survey {
+pub(crate) struct Survey {
     /// How many records each day file holds; a file without any is here too.
-    pub days: BTreeMap<NaiveDate, u64>,
+    pub(crate) days: BTreeMap<NaiveDate, u64>,
     /// How many records there are for each hour of the day, UTC.
-    pub hours: [u64; 24],
+    pub(crate) hours: [u64; 24],
     /// How often each event type occurs.
-    pub events: Texts,
+    pub(crate) events: Texts,
     /// How often each actor occurs.
-    pub actors: Texts,
+    pub(crate) actors: Texts,
     /// The times of the first and the last record.
-    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    pub(crate) span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Lines that are not records.
-    pub unreadable: u64,
+    pub(crate) unreadable: u64,
     delays: [u64; DELAYS.len()],
 }
 
 /// How often texts occur.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Texts {
+pub(crate) struct Texts {
     counts: HashMap<String, u64>,
     /// Records with a text that came after too many different ones.
     uncounted: u64,
@@ -52,11 +52,11 @@ pub struct Texts {
 
 /// Records that were written after newer ones of their day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delay {
+pub(crate) struct Delay {
     /// By how much, in words.
-    pub label: &'static str,
+    pub(crate) label: &'static str,
     /// How many.
-    pub records: u64,
+    pub(crate) records: u64,
 }
 
 impl Survey {
@@ -64,7 +64,7 @@ impl Survey {
     ///
     /// # Errors
     /// If the folder or a day file cannot be read.
-    pub fn read(kind: &Kind, location: &Location) -> Result<Self, FileError> {
+    pub(crate) fn read(kind: &Kind, location: &Location) -> Result<Self, FileError> {
         let mut survey = Self::default();
         let mut reader = Reader::new(kind);
         for file in location.day_files()? {
@@ -99,12 +99,12 @@ impl Survey {
     }
 
     /// All records.
-    pub fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.days.values().sum()
     }
 
     /// The first and the last day that has a record.
-    pub fn range(&self) -> Option<(NaiveDate, NaiveDate)> {
+    pub(crate) fn range(&self) -> Option<(NaiveDate, NaiveDate)> {
         let mut days = self
             .days
             .iter()
@@ -115,7 +115,7 @@ impl Survey {
     }
 
     /// Every day between those two, with its number of records.
-    pub fn every_day(&self) -> Vec<(NaiveDate, u64)> {
+    pub(crate) fn every_day(&self) -> Vec<(NaiveDate, u64)> {
         let Some((first, last)) = self.range() else {
             return Vec::new();
         };
@@ -125,7 +125,7 @@ impl Survey {
     }
 
     /// Stretches of days without a record between days that have one: the first, the last, and how many.
-    pub fn quiet(&self) -> Vec<(NaiveDate, NaiveDate, usize)> {
+    pub(crate) fn quiet(&self) -> Vec<(NaiveDate, NaiveDate, usize)> {
         let days = self.every_day();
         let stretches = days.chunk_by(|one, next| (one.1 == 0) == (next.1 == 0));
         let quiet = stretches.filter(|stretch| stretch[0].1 == 0);
@@ -135,7 +135,7 @@ impl Survey {
     }
 
     /// Records that stand behind newer ones in their file, so that they surely came later than those.
-    pub fn delays(&self) -> Vec<Delay> {
+    pub(crate) fn delays(&self) -> Vec<Delay> {
         let classes = DELAYS.iter().zip(self.delays);
         classes.map(|((_, label), records)| Delay { label, records }).collect()
     }
@@ -157,7 +157,7 @@ impl Texts {
     }
 
     /// The most frequent ones, and how many records have another one or none.
-    pub fn top(&self, most: usize) -> (Vec<(&str, u64)>, u64) {
+    pub(crate) fn top(&self, most: usize) -> (Vec<(&str, u64)>, u64) {
         let mut top: Vec<_> = self
             .counts
             .iter()
@@ -170,7 +170,7 @@ impl Texts {
     }
 
     /// How many different ones there are, as far as they were counted.
-    pub fn different(&self) -> usize {
+    pub(crate) fn different(&self) -> usize {
         self.counts.len()
     }
 }

@@ -15,40 +15,40 @@ use crate::window::Window;
 
 /// What came of a stream.
 #[derive(Debug, Default)]
-pub struct Collected {
+pub(crate) struct Collected {
     /// The window that was asked for, once it was known.
-    pub window: Option<Window>,
+    pub(crate) window: Option<Window>,
     /// Up to where it was asked for and filed.
-    pub covered_to: Option<DateTime<Utc>>,
+    pub(crate) covered_to: Option<DateTime<Utc>>,
     /// The gaps that the run went back for, before the window.
-    pub closed: Vec<Closed>,
+    pub(crate) closed: Vec<Closed>,
     /// What was asked of the service.
-    pub request_counts: RequestCounts,
+    pub(crate) request_counts: RequestCounts,
     /// How its requests ended and how long they took.
-    pub request_stats: RequestStats,
+    pub(crate) request_stats: RequestStats,
     /// Records that the service gave, repeated ones included.
-    pub received: u64,
+    pub(crate) received: u64,
     /// Records that were in the archive already, or came more than once.
-    pub duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Records that cannot be filed and were not noted before.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// Records that were appended and are on disk.
-    pub appended: u64,
+    pub(crate) appended: u64,
     /// The day files that they were appended to.
-    pub files: BTreeSet<String>,
+    pub(crate) files: BTreeSet<String>,
     /// Of these, the records that an ordinary run would not have brought.
-    pub late: Lateness,
+    pub(crate) late: Lateness,
     /// The time of the archive's last record.
-    pub last_record: Option<DateTime<Utc>>,
+    pub(crate) last_record: Option<DateTime<Utc>>,
     /// What came of forwarding it, for each sink of the run.
-    pub forwarded: Vec<Forwarded>,
+    pub(crate) forwarded: Vec<Forwarded>,
     /// Why it is not complete; what was appended before stays.
-    pub failure: Option<CollectError>,
+    pub(crate) failure: Option<CollectError>,
 }
 
 /// Why a stream is not complete.
 #[derive(Debug, thiserror::Error)]
-pub enum CollectError {
+pub(crate) enum CollectError {
     /// The service could not be asked for everything.
     #[error(transparent)]
     Fetch(#[from] FetchError),

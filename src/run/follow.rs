@@ -28,26 +28,26 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How to go on.
 #[derive(Clone, Copy, Debug)]
-pub struct FollowOptions {
+pub(crate) struct FollowOptions {
     /// What to ask for until a stream was complete once; afterwards it goes on from its last record.
-    pub range: Range,
+    pub(crate) range: Range,
     /// From the end of a run to the begin of the next.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// Says what time it is.
-    pub clock: fn() -> DateTime<Utc>,
+    pub(crate) clock: fn() -> DateTime<Utc>,
 }
 
 /// One run of one stream.
 #[derive(Debug)]
-pub struct RunReport {
+pub(crate) struct RunReport {
     /// What it came to.
-    pub summary: StreamSummary,
+    pub(crate) summary: StreamSummary,
     /// When it was.
-    pub times: Times,
+    pub(crate) times: Times,
     /// How many runs in a row have failed, this one included.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// How long until the next; `None` when there is none, as somebody asked.
-    pub wait: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
 }
 
 /// Collects these streams until `shutdown`, each in a task of its own; every run comes out of the receiver, which ends when
@@ -55,7 +55,7 @@ pub struct RunReport {
 ///
 /// # Errors
 /// If one of the catalogs cannot be locked; then nothing is collected.
-pub fn follow(
+pub(crate) fn follow(
     streams: &[StreamSettings],
     options: FollowOptions,
     targets: &Targets,

@@ -20,48 +20,48 @@ const CLASSES: [i64; 13] = [2, 5, 10, 20, 30, 60, 120, 180, 360, 720, 1440, 2160
 
 /// What the lateness of a run's records is measured by.
 #[derive(Clone, Copy, Debug)]
-pub struct LatenessBaseline {
+pub(crate) struct LatenessBaseline {
     /// The archive's last record before the run; without one nothing is late.
-    pub last: Option<DateTime<Utc>>,
+    pub(crate) last: Option<DateTime<Utc>>,
     /// How long before it an ordinary run asks.
-    pub overlap: TimeDelta,
+    pub(crate) overlap: TimeDelta,
 }
 
 /// The overlap that one late record, or some share of them, would have needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needed {
+pub(crate) struct Needed {
     /// Less would not have brought them.
-    pub at_least: TimeDelta,
+    pub(crate) at_least: TimeDelta,
     /// This would have.
-    pub surely: TimeDelta,
+    pub(crate) surely: TimeDelta,
 }
 
 /// The late records of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lateness {
+pub(crate) struct Lateness {
     at_least: Vec<TimeDelta>,
     surely: Vec<TimeDelta>,
 }
 
 /// How many late records needed an overlap of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Class {
+pub(crate) struct Class {
     /// The longest overlap of the class, in minutes; `None` for the last one, which has no end.
-    pub up_to_minutes: Option<i64>,
+    pub(crate) up_to_minutes: Option<i64>,
     /// How many needed at least one of this class.
-    pub at_least: u64,
+    pub(crate) at_least: u64,
     /// How many surely came with one of this class.
-    pub surely: u64,
+    pub(crate) surely: u64,
 }
 
 impl LatenessBaseline {
     /// Whether an ordinary run would not have asked for a record of this time.
-    pub fn is_late(&self, time: DateTime<Utc>) -> bool {
+    pub(crate) fn is_late(&self, time: DateTime<Utc>) -> bool {
         self.last.is_some_and(|last| last - time > self.overlap)
     }
 
     /// What overlap a record of this time needed, given the runs before; `None` if it is not late.
-    pub fn needed(&self, time: DateTime<Utc>, runs: &CompletedRuns) -> Option<Needed> {
+    pub(crate) fn needed(&self, time: DateTime<Utc>, runs: &CompletedRuns) -> Option<Needed> {
         let last = self.last.filter(|_| self.is_late(time))?;
         let surely = last - time;
         Some(Needed {
@@ -73,19 +73,19 @@ impl LatenessBaseline {
 
 impl Lateness {
     /// Counts a late record.
-    pub fn add(&mut self, needed: Needed) {
+    pub(crate) fn add(&mut self, needed: Needed) {
         self.at_least.push(needed.at_least);
         self.surely.push(needed.surely);
     }
 
     /// How many there are.
-    pub fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.surely.len() as u64
     }
 
     /// The overlap with which this many percent of them, rounded up to a whole record, would have come; `None` if there
     /// are none.
-    pub fn overlap_for(&self, percent: usize) -> Option<Needed> {
+    pub(crate) fn overlap_for(&self, percent: usize) -> Option<Needed> {
         Some(Needed {
             at_least: percentile(&self.at_least, percent)?,
             surely: percentile(&self.surely, percent)?,
@@ -93,7 +93,7 @@ impl Lateness {
     }
 
     /// How many there are of each class, from the first class that has any to the last.
-    pub fn histogram(&self) -> Vec<Class> {
+    pub(crate) fn histogram(&self) -> Vec<Class> {
         let count =
             |delays: &[TimeDelta], class| delays.iter().filter(|delay| class_of(**delay) == class).count() as u64;
         let classes = (0..=CLASSES.len()).map(|class| Class {
@@ -110,7 +110,7 @@ impl Lateness {
 }
 
 /// Whole minutes, rounded up: what `OVERLAP_MINUTES` takes.
-pub fn minutes(overlap: TimeDelta) -> i64 {
+pub(crate) fn minutes(overlap: TimeDelta) -> i64 {
     let minutes = overlap.num_minutes();
     minutes + i64::from(overlap > TimeDelta::minutes(minutes))
 }

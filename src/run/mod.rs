@@ -3,10 +3,10 @@
 //! Imports: archive, config, coverage, fetch, forward, fs, http, output, process, record, source, window.
 
 mod collected;
-pub mod follow;
-pub mod lateness;
+pub(crate) mod follow;
+pub(crate) mod lateness;
 mod stream;
-pub mod summary;
+pub(crate) mod summary;
 mod writer;
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::http::{Http, SetupError};
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
 use crate::window::Range;
-pub use collected::{CollectError, Collected};
+pub(crate) use collected::{CollectError, Collected};
 use lateness::minutes;
 use stream::{RunContext, collect};
 use summary::{StreamSummary, Summary};
@@ -60,7 +60,7 @@ pub enum StartError {
 
 impl StartError {
     /// Whether another run is the reason.
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         matches!(
             self,
             StartError::Lock {
@@ -88,7 +88,7 @@ pub async fn run(
 ///
 /// # Errors
 /// Those of [`run`].
-pub async fn run_and_forward(
+pub(crate) async fn run_and_forward(
     streams: &[StreamSettings],
     options: RunOptions,
     targets: &Targets,

@@ -23,17 +23,17 @@ pub struct Summary {
 
 /// When a run of a stream was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub(crate) struct Times {
     /// When it began.
-    pub began: DateTime<Utc>,
+    pub(crate) began: DateTime<Utc>,
     /// When it ended.
-    pub ended: DateTime<Utc>,
+    pub(crate) ended: DateTime<Utc>,
 }
 
 /// Whether a stream holds everything that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(crate) enum Status {
     /// It does.
     Complete,
     /// It does not; see the error.
@@ -42,7 +42,7 @@ pub enum Status {
 
 /// One stream of a run.
 #[derive(Debug, Serialize)]
-pub struct StreamSummary {
+pub(crate) struct StreamSummary {
     stream: &'static str,
     status: Status,
     from: Option<DateTime<Utc>>,
@@ -69,20 +69,20 @@ pub struct StreamSummary {
 
 /// What came of the records that a service gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecordCounts {
+pub(crate) struct RecordCounts {
     /// All of them, repeated ones included.
-    pub received: u64,
+    pub(crate) received: u64,
     /// Those that were in the archive already, or came more than once.
-    pub duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Those that cannot be filed and were not noted before.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// Those that were appended and are on disk.
-    pub appended: u64,
+    pub(crate) appended: u64,
 }
 
 /// What came of forwarding a stream to a sink.
 #[derive(Debug, Serialize)]
-pub struct ForwardSummary {
+pub(crate) struct ForwardSummary {
     sink: &'static str,
     sent: u64,
     waiting: u64,
@@ -114,32 +114,32 @@ impl From<Forwarded> for ForwardSummary {
 
 impl ForwardSummary {
     /// How the program should end on its account.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
     /// The name of the sink.
-    pub fn sink(&self) -> &'static str {
+    pub(crate) fn sink(&self) -> &'static str {
         self.sink
     }
 
     /// Lines that the sink has confirmed.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// Lines that are still to be sent.
-    pub fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         self.waiting
     }
 
     /// The time of the first record among those.
-    pub fn oldest_waiting(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn oldest_waiting(&self) -> Option<DateTime<Utc>> {
         self.oldest_waiting
     }
 
     /// A line about it, for people.
-    pub fn line(&self, stream: &str) -> String {
+    pub(crate) fn line(&self, stream: &str) -> String {
         let Self {
             sink,
             sent,
@@ -157,7 +157,7 @@ impl ForwardSummary {
 
 impl Summary {
     /// The summary of these streams, in this order.
-    pub fn new(streams: Vec<StreamSummary>) -> Self {
+    pub(crate) fn new(streams: Vec<StreamSummary>) -> Self {
         let collected = if streams.iter().all(|stream| stream.status == Status::Complete) {
             Exit::Complete
         } else {
@@ -176,12 +176,12 @@ impl Summary {
     }
 
     /// How the program should end.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
     /// The streams.
-    pub fn streams(&self) -> &[StreamSummary] {
+    pub(crate) fn streams(&self) -> &[StreamSummary] {
         &self.streams
     }
 
@@ -196,7 +196,7 @@ impl Summary {
 
 impl StreamSummary {
     /// The summary of one stream.
-    pub fn new(stream: &'static str, collected: Collected) -> Self {
+    pub(crate) fn new(stream: &'static str, collected: Collected) -> Self {
         let is_stopped = matches!(collected.failure, Some(CollectError::Stopped));
         let error = collected.failure.map(|failure| failure.to_string());
         Self {
@@ -226,12 +226,12 @@ impl StreamSummary {
     }
 
     /// What came of forwarding it, for each sink of the run.
-    pub fn forward(&self) -> &[ForwardSummary] {
+    pub(crate) fn forward(&self) -> &[ForwardSummary] {
         &self.forward
     }
 
     /// What came of the records that the service gave.
-    pub fn records(&self) -> RecordCounts {
+    pub(crate) fn records(&self) -> RecordCounts {
         RecordCounts {
             received: self.received,
             duplicates: self.duplicates,
@@ -241,52 +241,52 @@ impl StreamSummary {
     }
 
     /// Requests that repeated a failed one.
-    pub fn retries(&self) -> u64 {
+    pub(crate) fn retries(&self) -> u64 {
         self.retries
     }
 
     /// Whether it is not complete because somebody asked the program to end.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.is_stopped
     }
 
     /// How the requests ended and how long they took.
-    pub fn request_stats(&self) -> &RequestStats {
+    pub(crate) fn request_stats(&self) -> &RequestStats {
         &self.request_stats
     }
 
     /// The time of the archive's last record.
-    pub fn last_record(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn last_record(&self) -> Option<DateTime<Utc>> {
         self.last_record
     }
 
     /// What people call the stream.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.stream
     }
 
     /// Whether it holds everything that was asked for.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         self.status
     }
 
     /// The window that was asked for.
-    pub fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+    pub(crate) fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
         (self.from, self.to)
     }
 
     /// The appended records that had come late.
-    pub fn late(&self) -> &Lateness {
+    pub(crate) fn late(&self) -> &Lateness {
         &self.late
     }
 
     /// Records that were appended.
-    pub fn appended(&self) -> u64 {
+    pub(crate) fn appended(&self) -> u64 {
         self.appended
     }
 
     /// Why it is not complete.
-    pub fn error(&self) -> Option<&str> {
+    pub(crate) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 }
@@ -301,7 +301,7 @@ impl fmt::Display for Summary {
 impl Summary {
     /// The table, and below it what failed.
     #[must_use]
-    pub fn text(&self, with_colours: bool) -> String {
+    pub(crate) fn text(&self, with_colours: bool) -> String {
         let mut table = Table::new([
             left("STREAM"),
             left("STATUS"),

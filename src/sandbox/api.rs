@@ -42,7 +42,7 @@ impl Api {
     }
 
     /// How long the service keeps a record; for Yandex, which does not say, what clients ask for.
-    pub fn retention(self) -> TimeDelta {
+    pub(crate) fn retention(self) -> TimeDelta {
         (self.service().behavior)().retention.unwrap_or(TimeDelta::MAX)
     }
 }

@@ -12,7 +12,7 @@ pub struct StreamOptions {
     /// Where its records come from.
     pub records: Records,
     /// Older records are dropped; `None` keeps all.
-    pub retention: Option<TimeDelta>,
+    pub(crate) retention: Option<TimeDelta>,
     /// Whether the lower bound is part of the window.
     pub includes_from: bool,
     /// Whether the upper bound is part of the window (not TFC, which has none).

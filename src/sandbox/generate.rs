@@ -33,9 +33,9 @@ const MAX_LATE_SECONDS: u64 = 45;
 #[error("the sample page {file} cannot be read")]
 pub struct SampleError {
     /// Its path in the repository.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
     /// What is wrong with it.
-    pub source: serde_json::Error,
+    pub(crate) source: serde_json::Error,
 }
 
 /// Makes the records of one service.

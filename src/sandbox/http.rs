@@ -86,11 +86,11 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status, 200 to 599.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The headers, without `Content-Length`.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {

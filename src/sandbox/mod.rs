@@ -41,7 +41,7 @@ use tokio::task::JoinHandle;
 pub use api::{Api, samples};
 pub use behavior::{ARRIVALS, LastPage, PortLogin, Records, Sequence, StreamOptions};
 pub use event::Event;
-pub use generate::SampleError;
+pub(crate) use generate::SampleError;
 pub use http::Answer;
 pub use options::{Clock, Options};
 pub use script::{Action, Seen, Step, When};
@@ -87,7 +87,7 @@ impl Sandbox {
         clippy::unused_async,
         reason = "says that a runtime is needed, and that the listener belongs to it"
     )]
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    pub(crate) async fn start(options: Options) -> Result<Self, StartError> {
         let listen = options.listen;
         let (listener, addr) = bind(listen)?;
         let listener =
@@ -131,7 +131,8 @@ impl Sandbox {
     }
 
     /// The address that it listens on.
-    pub fn addr(&self) -> SocketAddr {
+    #[cfg(test)]
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
@@ -177,7 +178,8 @@ impl Sandbox {
     }
 
     /// Drops the oldest records of a stream.
-    pub fn drop_oldest(&self, api: Api, count: usize) {
+    #[cfg(test)]
+    pub(crate) fn drop_oldest(&self, api: Api, count: usize) {
         self.shared.drop_oldest(api, count);
     }
 

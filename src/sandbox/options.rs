@@ -19,25 +19,25 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// What the generated records are made from, besides the samples and the clock.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// What time it is, for arrivals, retention and the life of minted tokens.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// How long every answer is delayed.
     pub latency: Duration,
     /// How long a generated record is at least, in bytes; a shorter one is padded.
-    pub record_bytes: usize,
+    pub(crate) record_bytes: usize,
     /// Whether answers are compressed for clients that accept gzip.
-    pub gzip: bool,
+    pub(crate) gzip: bool,
     /// Which credentials [`Sandbox::variables`](super::Sandbox::variables) gives out for Port.
     pub port_login: PortLogin,
     /// How long a minted Port token is valid.
     pub port_token_life: TimeDelta,
     /// What happens at chosen requests.
-    pub script: Vec<Step>,
+    pub(crate) script: Vec<Step>,
     /// How each service behaves; `options[Api::Mail]` is that of one.
-    pub streams: [StreamOptions; Api::ALL.len()],
+    pub(crate) streams: [StreamOptions; Api::ALL.len()],
 }
 
 impl Options {
@@ -65,12 +65,12 @@ impl Options {
     }
 
     /// Generates `count` records for every stream, and new ones while the sandbox runs.
-    pub fn records(self, count: usize) -> Self {
+    pub(crate) fn records(self, count: usize) -> Self {
         self.generated(count, Some(ARRIVALS))
     }
 
     /// Generates `count` records for every stream, and none after them.
-    pub fn still(self, count: usize) -> Self {
+    pub(crate) fn still(self, count: usize) -> Self {
         self.generated(count, None)
     }
 

@@ -23,9 +23,9 @@ pub struct Seen {
     /// Its path and query.
     pub path_and_query: String,
     /// Whether it had an `Authorization` header.
-    pub authorization_present: bool,
+    pub(crate) authorization_present: bool,
     /// When it came, by the clock of the sandbox.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Something that happens before certain requests are answered.

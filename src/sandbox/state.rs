@@ -89,6 +89,7 @@ impl SharedState {
         self.state().feeds[api as usize].add(events);
     }
 
+    #[cfg(test)]
     pub(super) fn drop_oldest(&self, api: Api, count: usize) {
         self.state().feeds[api as usize].drop_oldest(count);
     }

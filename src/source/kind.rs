@@ -19,29 +19,32 @@ pub struct Kind {
     /// What people call it: `--stream`, the summary, messages. Lower case with hyphens.
     pub name: &'static str,
     /// What the documents call the vendor; the streams of one stand side by side.
-    pub vendor: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
+    pub(crate) vendor: &'static str,
     /// What it holds, for the documents: the end of a sentence that begins with its name.
-    pub about: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
+    pub(crate) about: &'static str,
     /// What its folder and its files are called in the documents: `/var/log/audit/mail`, `mail_audit`.
-    pub example: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
+    pub(crate) example: &'static str,
     /// The prefix of its variables, without the underscore: `MAIL`.
-    pub prefix: &'static str,
+    pub(crate) prefix: &'static str,
     /// Where its records keep time and identity.
     pub shape: Shape,
     /// How long the service keeps records.
-    pub retention: Retention,
+    pub(crate) retention: Retention,
     /// The prefix under which another collector knew the variables of its place, so that its settings can be taken over.
-    pub legacy_prefix: Option<&'static str>,
+    pub(crate) legacy_prefix: Option<&'static str>,
     /// How many days a first run goes back when `INITIAL_LOOKBACK_DAYS` says nothing else.
-    pub lookback_days: u32,
+    pub(crate) lookback_days: u32,
     /// The variables that say who asks, which `configure` reads.
-    pub credentials: &'static [&'static dyn Row],
+    pub(crate) credentials: &'static [&'static dyn Row],
     /// The other variables that `configure` reads.
-    pub variables: &'static [&'static dyn Row],
+    pub(crate) variables: &'static [&'static dyn Row],
     /// Where a record says what happened; what stands at these paths is put together.
-    pub event: &'static [KeyPath],
+    pub(crate) event: &'static [KeyPath],
     /// Where a record says who did it; the first of these paths with a text or a number counts.
-    pub actor: &'static [KeyPath],
+    pub(crate) actor: &'static [KeyPath],
     /// Makes the source.
     pub configure: Configure,
 }
@@ -50,21 +53,21 @@ pub struct Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// For this many days after they happened.
-    pub days: u32,
+    pub(crate) days: u32,
     /// Whether the vendor says so; else it is what clients of the service assume.
-    pub is_documented: bool,
+    pub(crate) is_documented: bool,
 }
 
 impl Retention {
     /// The oldest time whose records the service still has when it is `now`.
     #[must_use]
-    pub fn oldest(self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn oldest(self, now: DateTime<Utc>) -> DateTime<Utc> {
         now - TimeDelta::days(self.days.into())
     }
 
     /// From when on the service has no record of `time` any more.
     #[must_use]
-    pub fn gone_at(self, time: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn gone_at(self, time: DateTime<Utc>) -> DateTime<Utc> {
         time + TimeDelta::days(self.days.into())
     }
 }
@@ -87,13 +90,13 @@ impl Kind {
 
     /// A base name for its day files where nobody chose one, as in the demo: `yandex_mail_audit`.
     #[must_use]
-    pub fn usual_base_name(&self) -> String {
+    pub(crate) fn usual_base_name(&self) -> String {
         let name = self.name.replace('-', "_");
         format!("{}_audit", name.trim_end_matches("_audit"))
     }
 
     /// The rows of all variables that `configure` reads.
-    pub fn rows(&self) -> impl Iterator<Item = &'static dyn Row> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static dyn Row> {
         self.credentials.iter().chain(self.variables).copied()
     }
 

@@ -131,17 +131,17 @@ impl PageSize {
     const LARGEST: PageSize = PageSize(6);
 
     /// Twice this size; `None` at the largest.
-    pub fn doubled(self) -> Option<Self> {
+    pub(crate) fn doubled(self) -> Option<Self> {
         (self < Self::LARGEST).then_some(Self(self.0 + 1))
     }
 
     /// Half this size; `None` where a page of `usual` records is down to one.
-    pub fn halved(self, usual: u32) -> Option<Self> {
+    pub(crate) fn halved(self, usual: u32) -> Option<Self> {
         (self.of(usual) > 1).then_some(Self(self.0 - 1))
     }
 
     /// The number of records, where `usual` is the usual one.
-    pub fn of(self, usual: u32) -> u32 {
+    pub(crate) fn of(self, usual: u32) -> u32 {
         match self.0 {
             0.. => usual.saturating_mul(1 << self.0),
             _ => (usual >> self.0.unsigned_abs().min(31)).max(1),
@@ -164,9 +164,9 @@ pub enum Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// Its JSON; the list of records is an empty one, or whatever else stood there.
-    pub json: String,
+    pub(crate) json: String,
     /// How many records were taken out.
-    pub records: usize,
+    pub(crate) records: usize,
 }
 
 /// The list of an [`Envelope`]: all that stood in it was taken out, or it was no list.
@@ -180,16 +180,16 @@ pub struct Page {
     /// What the answer says of a further page.
     pub next: Next,
     /// How many pages there are, where the answer says so.
-    pub pages: Option<u32>,
+    pub(crate) pages: Option<u32>,
 }
 
 /// What an answer says of further pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageInfo {
     /// Whether and where there is a next one.
-    pub next: Next,
+    pub(crate) next: Next,
     /// How many pages there are, where the answer says so.
-    pub pages: Option<u32>,
+    pub(crate) pages: Option<u32>,
 }
 
 /// What an answer says of a further page.
@@ -216,11 +216,11 @@ pub enum Authorization {
 #[derive(Debug)]
 pub struct TokenRequest {
     /// Where to.
-    pub url: Url,
+    pub(crate) url: Url,
     /// The JSON body, which holds the client's secret.
-    pub body: SecretString,
+    pub(crate) body: SecretString,
     /// The client's secret alone, so that a service which repeats it is not quoted with it.
-    pub secret: SecretString,
+    pub(crate) secret: SecretString,
     /// Reads the answer.
     pub read: fn(&str) -> Result<MintedToken, PageParseError>,
 }
@@ -229,15 +229,15 @@ pub struct TokenRequest {
 #[derive(Debug)]
 pub struct MintedToken {
     /// The value of the `Authorization` header.
-    pub header: SecretString,
+    pub(crate) header: SecretString,
     /// How long it is good for, in seconds from the answer.
-    pub expires_in: u64,
+    pub(crate) expires_in: u64,
 }
 
 /// The body is not what this source answers; the text says what was wrong with it, without quoting records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct PageParseError(pub String);
+pub struct PageParseError(pub(crate) String);
 
 impl From<PageParseError> for AttemptError {
     fn from(PageParseError(problem): PageParseError) -> Self {

@@ -11,15 +11,15 @@ use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use range::{Asked, Range};
-pub use slice_plan::{Load, Slice, SlicePlan};
+pub(crate) use slice_plan::{Load, Slice, SlicePlan};
 
 /// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The older end.
-    pub from: DateTime<Utc>,
+    pub(crate) from: DateTime<Utc>,
     /// The newer end.
-    pub to: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
 }
 
 impl Window {
@@ -32,18 +32,18 @@ impl Window {
     }
 
     /// Whether the time lies in it, its ends included.
-    pub fn contains(&self, time: DateTime<Utc>) -> bool {
+    pub(crate) fn contains(&self, time: DateTime<Utc>) -> bool {
         self.from <= time && time <= self.to
     }
 }
 
 /// Rounds down to a whole millisecond.
-pub fn floor_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn floor_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
     time.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(time)
 }
 
 /// Rounds up to a whole millisecond.
-pub fn ceil_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn ceil_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
     let floor = floor_to_millisecond(time);
     if floor == time {
         time
@@ -53,6 +53,6 @@ pub fn ceil_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// The form in which every service takes a bound: RFC 3339, UTC, milliseconds.
-pub fn bound(time: DateTime<Utc>) -> String {
+pub(crate) fn bound(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -8,9 +8,9 @@ use super::Window;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     /// Where to begin; else before the archive's last record.
-    pub since: Option<DateTime<Utc>>,
+    pub(crate) since: Option<DateTime<Utc>>,
     /// Where to end; else now.
-    pub until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
 }
 
 /// The window of a run, and what had to be said about it.
@@ -34,7 +34,7 @@ impl Range {
     ///
     /// Unlike a start that somebody gave, this one cannot leave a hole, nor cut an empty archive's first window short.
     #[must_use]
-    pub fn reaching_back(self, since: DateTime<Utc>, last: Option<DateTime<Utc>>, overlap: TimeDelta) -> Self {
+    pub(crate) fn reaching_back(self, since: DateTime<Utc>, last: Option<DateTime<Utc>>, overlap: TimeDelta) -> Self {
         match last {
             Some(last) if since < last - overlap => Self {
                 since: Some(since),
@@ -45,7 +45,7 @@ impl Range {
     }
 
     /// The window for an archive whose last record is at `last`; without one, it begins `lookback` before `now`.
-    pub fn window(
+    pub(crate) fn window(
         &self,
         now: DateTime<Utc>,
         last: Option<DateTime<Utc>>,

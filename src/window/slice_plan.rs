@@ -35,16 +35,16 @@ pub(super) const CAUTION: i32 = 16;
 
 /// A part of a window that is fetched whole before any of it is filed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
+pub(crate) struct Slice {
     /// The older end; the slice before ends here.
-    pub from: DateTime<Utc>,
+    pub(crate) from: DateTime<Utc>,
     /// The newer end.
-    pub to: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
 }
 
 impl Slice {
     /// What to ask the service for, so that nothing at the seam of two slices is left out.
-    pub fn padded(&self) -> Window {
+    pub(crate) fn padded(&self) -> Window {
         Window {
             from: self.from - SEAM,
             to: self.to,
@@ -52,17 +52,17 @@ impl Slice {
     }
 
     /// Its length.
-    pub fn width(&self) -> TimeDelta {
+    pub(crate) fn width(&self) -> TimeDelta {
         self.to - self.from
     }
 
     /// Whether it can be divided, or is so short that it has to be fetched whole, however much it holds.
-    pub fn is_divisible(&self) -> bool {
+    pub(crate) fn is_divisible(&self) -> bool {
         self.width() > LEAST_WIDTH
     }
 
     /// Two slices in its place, the older one of about `width`; itself alone where that is the whole.
-    pub fn split(&self, width: TimeDelta) -> (Slice, Option<Slice>) {
+    pub(crate) fn split(&self, width: TimeDelta) -> (Slice, Option<Slice>) {
         let middle = floor_to_millisecond(self.from + width.max(LEAST_WIDTH));
         if middle >= self.to {
             return (*self, None);
@@ -82,17 +82,17 @@ impl Slice {
 
 /// What a slice, or the part of it that was read, turned out to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
+pub(crate) struct Load {
     /// How many records.
-    pub records: usize,
+    pub(crate) records: usize,
     /// How long they took to fetch, if that says something of how long others will take.
-    pub took: Option<Duration>,
+    pub(crate) took: Option<Duration>,
 }
 
 /// Divides a window into slices that follow each other without a hole, oldest first; how long they are follows from
 /// how many records the ones before held, and how long these took to fetch.
 #[derive(Clone, Debug)]
-pub struct SlicePlan {
+pub(crate) struct SlicePlan {
     rest: Option<Slice>,
     end: DateTime<Utc>,
     width: TimeDelta,
@@ -117,7 +117,7 @@ struct Dense {
 impl SlicePlan {
     /// A plan for the whole of `window`, of a service that gives so many records in a page; no slice should take longer
     /// than `target_time`.
-    pub fn new(window: Window, page_size: u32, target_time: Duration) -> Self {
+    pub(crate) fn new(window: Window, page_size: u32, target_time: Duration) -> Self {
         let page_size = (page_size as usize).clamp(1, MOST_TARGET_RECORDS);
         Self {
             rest: Some(Slice {
@@ -135,7 +135,7 @@ impl SlicePlan {
     }
 
     /// The slice to ask for next; `None` when the whole window was given out.
-    pub fn next_slice(&mut self) -> Option<Slice> {
+    pub(crate) fn next_slice(&mut self) -> Option<Slice> {
         let rest = self.rest?;
         let (slice, rest) = rest.split(self.width_at(rest.from));
         self.rest = rest;
@@ -156,7 +156,7 @@ impl SlicePlan {
     /// A slice came back whole: fit the length of the next ones to what it held.
     ///
     /// Several may come back before one of the new length was seen: they do not lengthen it one after the other.
-    pub fn completed(&mut self, slice: Slice, load: Load) {
+    pub(crate) fn completed(&mut self, slice: Slice, load: Load) {
         let longest = self.width.max(slice.width() * GROWTH);
         self.widest = (self.widest + self.widest / CAUTION).min(WIDEST);
         self.width = self
@@ -166,7 +166,7 @@ impl SlicePlan {
 
     /// A slice held too much: at least this load lies between its newer end and `oldest`. It is given out again, in
     /// shorter slices, and so is everything behind it.
-    pub fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, load: Load) {
+    pub(crate) fn overflowed(&mut self, slice: Slice, oldest: DateTime<Utc>, load: Load) {
         let width = self.fitting(slice.to - oldest, load).max(LEAST_WIDTH);
         // Nothing is known of what lies before it: as dense as the rest, or quiet.
         let from = floor_to_millisecond(oldest) - LEAST_WIDTH;
@@ -175,7 +175,7 @@ impl SlicePlan {
     }
 
     /// The service could not answer for a slice of this length. It is given out again, and everything behind it.
-    pub fn too_wide(&mut self, slice: Slice) {
+    pub(crate) fn too_wide(&mut self, slice: Slice) {
         self.widest = (slice.width() / 2).max(LEAST_WIDTH);
         self.again_from(slice, slice.width());
     }

@@ -7,7 +7,7 @@
 //!
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream `stream`, `files`, `records`, `bytes`, `repaired`,
 //! `out_of_order`, `wrong`, and `findings`: `[{"file","line","offset","problem","text"}]`, at most
-//! [`MOST_FINDINGS`](crate::archive::MOST_FINDINGS) of each file. `problem` is one of `blank`, `not-utf8`, `not-json`,
+//! 1000 of each file. `problem` is one of `blank`, `not-utf8`, `not-json`,
 //! `not-a-record`, `wrong-day`, `repeated`, `same-id`, `no-newline`, `torn-line`, `unreadable` and `repaired`; only
 //! `repaired` is not wrong.
 

@@ -26,58 +26,58 @@ pub(super) use variables::{PREFIX, ROWS};
 
 /// How Kafka is reached and written to.
 #[derive(Clone)]
-pub struct KafkaSettings {
+pub(crate) struct KafkaSettings {
     /// `host:port`, several with commas; `KAFKA_SERVER`.
-    pub server: String,
+    pub(crate) server: String,
     /// The topic of each stream; `<PREFIX>_KAFKA_TOPIC`, else `KAFKA_TOPIC`, else one of its own.
-    pub topics: BTreeMap<&'static str, String>,
+    pub(crate) topics: BTreeMap<&'static str, String>,
     /// TLS, if any of its variables is set.
-    pub tls: Option<Tls>,
+    pub(crate) tls: Option<Tls>,
     /// Authentication by SASL, if a mechanism is set.
-    pub sasl: Option<Sasl>,
+    pub(crate) sasl: Option<Sasl>,
     /// `none`, `gzip`, `snappy` or `lz4`; `KAFKA_COMPRESSION`.
-    pub compression: String,
+    pub(crate) compression: String,
     /// Which lines stay in order; `KAFKA_PARTITION_BY`.
-    pub partition_by: PartitionBy,
+    pub(crate) partition_by: PartitionBy,
     /// How long Kafka may confirm nothing before forwarding gives up; `KAFKA_TIMEOUT_SECONDS`.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Lines and cursor are committed together under this id; `KAFKA_TRANSACTIONAL_ID`.
-    pub transactional_id: Option<String>,
+    pub(crate) transactional_id: Option<String>,
     /// Further properties of librdkafka; `KAFKA_PROPERTIES`. They may hold secrets.
-    pub properties: Vec<(String, SecretString)>,
+    pub(crate) properties: Vec<(String, SecretString)>,
 }
 
 impl KafkaSettings {
     /// The topic of a stream.
     #[must_use]
-    pub fn topic(&self, stream: &str) -> String {
+    pub(crate) fn topic(&self, stream: &str) -> String {
         self.topics.get(stream).map_or(stream, String::as_str).to_owned()
     }
 }
 
 /// Files for TLS, in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
+pub(crate) struct Tls {
     /// The authorities that the broker's certificate is checked against; those of the system without it.
-    pub ca_cert: Option<PathBuf>,
+    pub(crate) ca_cert: Option<PathBuf>,
     /// A client certificate and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
 }
 
 /// Authentication by SASL.
 #[derive(Clone)]
-pub struct Sasl {
+pub(crate) struct Sasl {
     /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
-    pub mechanism: String,
+    pub(crate) mechanism: String,
     /// The user.
-    pub username: String,
+    pub(crate) username: String,
     /// The password; any characters.
-    pub password: SecretString,
+    pub(crate) password: SecretString,
 }
 
 /// Which lines of a stream keep their order in Kafka.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PartitionBy {
+pub(crate) enum PartitionBy {
     /// All of them: they go to the first partition of the topic.
     #[default]
     Stream,
@@ -87,7 +87,7 @@ pub enum PartitionBy {
 
 impl KafkaSettings {
     /// Reads the settings for these streams; `None` after a fault.
-    pub fn read(env: &Env, kinds: &[&'static Kind], errors: &mut ConfigErrors) -> Option<Self> {
+    pub(crate) fn read(env: &Env, kinds: &[&'static Kind], errors: &mut ConfigErrors) -> Option<Self> {
         let server = env.or_default(&KAFKA_SERVER, errors);
         let topic = |kind: &&'static Kind| Some((kind.name, env.per_stream(&KAFKA_TOPIC, kind.prefix, errors)?));
         let topics: Vec<_> = kinds.iter().map(topic).collect();
@@ -119,7 +119,7 @@ impl KafkaSettings {
 
     /// What deserves a word but stops nothing.
     #[must_use]
-    pub fn warning(&self) -> Option<&'static str> {
+    pub(crate) fn warning(&self) -> Option<&'static str> {
         let is_plain = self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "PLAIN");
         let has_protocol = self.properties.iter().any(|(name, _)| name == "security.protocol");
         let is_near = self.server.split(',').all(|address| {

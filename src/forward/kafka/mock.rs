@@ -18,14 +18,14 @@ use super::client::{FIRST_PARTITION, explain};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The broker; it ends when this is dropped. It is no good for exactly-once: it takes every commit and knows no abort.
-pub struct MockKafka {
+pub(crate) struct MockKafka {
     cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 /// The broker could not be started, or read from; the text says why.
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka broker of the demo: {0}")]
-pub struct MockError(String);
+pub(crate) struct MockError(String);
 
 impl From<KafkaError> for MockError {
     fn from(error: KafkaError) -> Self {
@@ -38,14 +38,14 @@ impl MockKafka {
     ///
     /// # Errors
     /// There is none.
-    pub fn start() -> Result<Self, MockError> {
+    pub(crate) fn start() -> Result<Self, MockError> {
         let cluster = MockCluster::new(1)?;
         Ok(Self { cluster })
     }
 
     /// Where it listens, as `KAFKA_SERVER` names it.
     #[must_use]
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.cluster.bootstrap_servers()
     }
 
@@ -53,7 +53,7 @@ impl MockKafka {
     ///
     /// # Errors
     /// Its name is none.
-    pub fn create_topic(&self, name: &str) -> Result<(), MockError> {
+    pub(crate) fn create_topic(&self, name: &str) -> Result<(), MockError> {
         Ok(self.cluster.create_topic(name, 1, 1)?)
     }
 
@@ -61,7 +61,7 @@ impl MockKafka {
     ///
     /// # Errors
     /// No message comes for ten seconds before that.
-    pub fn consume(&self, topics: &[String]) -> Result<BTreeMap<String, Vec<Vec<u8>>>, MockError> {
+    pub(crate) fn consume(&self, topics: &[String]) -> Result<BTreeMap<String, Vec<Vec<u8>>>, MockError> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.address())
             .set("group.id", "demo")

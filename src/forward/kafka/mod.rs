@@ -30,8 +30,8 @@ use client::{Session, Setup};
 use reports::{Failure, Outcome};
 use transaction::Transactional;
 
-pub use mock::{MockError, MockKafka};
-pub use probe::{Probe, TopicProbe, probe};
+pub(crate) use mock::{MockError, MockKafka};
+pub(crate) use probe::{Probe, probe};
 
 /// How many batches are out at a time: enough that the producer need not wait for the last line of one to be confirmed
 /// before it can go on with the next, few enough to stay small.
@@ -41,7 +41,7 @@ const DEPTH: usize = 8;
 const MOST_RENEWALS: u32 = 5;
 
 /// Adds to `faults` what librdkafka, or this build, cannot work with, before it is needed.
-pub fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
+pub(crate) fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
     const NOT_BUILT: &str = "cannot be used: this build was made without the feature `kafka-tls`";
     if cfg!(not(feature = "kafka-tls")) {
         if settings.tls.is_some() {
@@ -78,12 +78,12 @@ fn variable_of(problem: &str) -> String {
 
 /// The sink that commits lines and cursor in one transaction.
 #[must_use]
-pub fn transactional(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Box<dyn Sink> {
+pub(crate) fn transactional(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Box<dyn Sink> {
     Box::new(Transactional::new(settings, envelope, shutdown))
 }
 
 /// Delivers lines at least once.
-pub struct KafkaSink {
+pub(crate) struct KafkaSink {
     setup: Setup,
     envelope: Envelope,
     session: Session,
@@ -125,7 +125,7 @@ impl KafkaSink {
     ///
     /// # Errors
     /// The client cannot be set up.
-    pub fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
+    pub(crate) fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
         let setup = Setup {
             topic: settings.topic(envelope.stream),
             settings: settings.clone(),

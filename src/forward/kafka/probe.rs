@@ -25,33 +25,33 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// What a broker said.
 #[derive(Debug, Default)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// How many brokers the cluster has; 0 where none could be reached.
-    pub brokers: usize,
+    pub(crate) brokers: usize,
     /// Why lines would not be taken, in sentences.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// The topic of each stream; none where no broker could be reached.
-    pub topics: Vec<TopicProbe>,
+    pub(crate) topics: Vec<TopicProbe>,
     /// What could not be found out, as a sentence.
-    pub notice: Option<&'static str>,
+    pub(crate) notice: Option<&'static str>,
 }
 
 /// What a broker said of a stream's topic.
 #[derive(Debug)]
-pub struct TopicProbe {
+pub(crate) struct TopicProbe {
     /// The stream.
-    pub stream: &'static str,
+    pub(crate) stream: &'static str,
     /// Its topic.
-    pub topic: String,
+    pub(crate) topic: String,
     /// How many partitions it has.
-    pub partitions: usize,
+    pub(crate) partitions: usize,
     /// Why lines for it would not be taken, as a sentence.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
 /// Asks the broker. It blocks, up to the time that the settings give Kafka to confirm a line.
 #[must_use]
-pub fn probe(settings: &KafkaSettings, streams: &[&'static str]) -> Probe {
+pub(crate) fn probe(settings: &KafkaSettings, streams: &[&'static str]) -> Probe {
     match Prober::new(settings) {
         Ok(prober) => prober.run(streams),
         Err(error) => Probe::failed(format!("the Kafka client cannot be set up: {}", explain(&error))),

@@ -33,22 +33,22 @@ use queue::QueueGuard;
 
 /// How much is said on stderr; the log file always holds everything.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verbosity {
+pub(crate) struct Verbosity {
     /// Say more on stderr: each request, each file
     #[arg(short, long)]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
 
     /// Say nothing on stderr but errors, and show no progress
     #[arg(short, long, conflicts_with = "verbose")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// Says what time it is; only `main` asks the real clock.
-pub type Clock = fn() -> DateTime<Utc>;
+pub(crate) type Clock = fn() -> DateTime<Utc>;
 
 /// The log could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum LoggingError {
+pub(crate) enum LoggingError {
     /// The log file cannot be written to.
     #[error(
         "cannot open the log file `{}`, set by APP_LOG_FILE: {source}; set it to a file that can be written to",
