@@ -2,7 +2,12 @@
 
 use std::io::{self, Read, Seek};
 
-use super::lines::{MAX_LINE, read_at};
+use super::storage::read_at;
+
+/// The longest line that is kept while reading, in bytes; a longer one reads as empty and so is no record.
+///
+/// An answer is at most 64 MiB, and the line form makes at most one and a half times that of it.
+pub(super) const MAX_LINE: u64 = 128 << 20;
 
 /// How much is read first, in bytes; each further read doubles what is held of a line.
 const FIRST_READ: u64 = 16 << 10;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use super::backward_lines::{BackwardLines, end_of_last_line};
-use super::lines::{Lines, MAX_LINE};
+use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
+use super::lines::Lines;
 use super::storage::{Storage, StoredFile};
 use crate::fs::FileError;
 

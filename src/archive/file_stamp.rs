@@ -6,8 +6,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::lines::read_at;
-use super::storage::StoredFile;
+use super::storage::{StoredFile, read_at};
 
 /// How many bytes are compared at each place.
 const COMPARED: u64 = 4096;

@@ -2,13 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-use super::backward_lines::{BackwardLine, BackwardLines};
+use super::backward_lines::{BackwardLine, BackwardLines, MAX_LINE};
 use super::storage::StoredFile;
-
-/// The longest line that is kept while reading, in bytes; a longer one reads as empty and so is no record.
-///
-/// An answer is at most 64 MiB, and the line form makes at most one and a half times that of it.
-pub(super) const MAX_LINE: u64 = 128 << 20;
 
 /// How much is read from a file at once, in bytes.
 const CHUNK: usize = 256 << 10;
@@ -123,12 +118,6 @@ pub(super) fn torn_line(file: &mut (impl Read + Seek + ?Sized)) -> io::Result<Op
     let length = file.seek(SeekFrom::End(0))?;
     let BackwardLine { offset, bytes } = BackwardLines::before(file, length).unended()?;
     Ok((offset < length).then_some(TornLine { offset, bytes }))
-}
-
-/// Fills `bytes` from an offset of the file.
-pub(super) fn read_at(file: &mut (impl Read + Seek + ?Sized), offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(bytes)
 }
 
 #[cfg(test)]

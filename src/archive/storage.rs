@@ -234,6 +234,12 @@ impl Appendable for NullFile {
     }
 }
 
+/// Fills `bytes` from an offset of the file.
+pub(super) fn read_at(file: &mut (impl Read + Seek + ?Sized), offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
+}
+
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {

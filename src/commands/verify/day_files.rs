@@ -14,10 +14,10 @@ use crate::record::Reader;
 const MOST_THREADS: usize = 8;
 
 /// One day file of a stream, with the index of the stream.
-pub(super) struct Job {
+struct Job {
     stream: usize,
-    pub(super) file: DayFile,
-    pub(super) outcome: Option<Result<DayReport, FileError>>,
+    file: DayFile,
+    outcome: Option<Result<DayReport, FileError>>,
 }
 
 /// All day files, side by side, each by one thread.
@@ -58,7 +58,7 @@ fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamP
     }
 }
 
-pub(super) fn name(file: &DayFile) -> String {
+fn name(file: &DayFile) -> String {
     file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -66,7 +66,7 @@ fn put_together(streams: &[StreamPlace], jobs: &[Job]) -> Vec<StreamReport> {
     let empty = streams.iter().map(|archive| StreamReport::new(archive.kind.name));
     let mut reports: Vec<_> = empty.collect();
     for job in jobs {
-        reports[job.stream].add(job);
+        reports[job.stream].add(name(&job.file), job.outcome.as_ref());
     }
     reports
 }

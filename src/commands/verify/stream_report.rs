@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::day_files::{Job, name};
+use crate::archive::DayReport;
+use crate::fs::FileError;
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Colour, Table, left, right, size};
 
@@ -74,10 +75,9 @@ impl StreamReport {
         self.wrong == 0
     }
 
-    pub(super) fn add(&mut self, job: &Job) {
-        let file = name(&job.file);
+    pub(super) fn add(&mut self, file: String, outcome: Option<&Result<DayReport, FileError>>) {
         self.files += 1;
-        let report = match &job.outcome {
+        let report = match outcome {
             Some(Ok(report)) => report,
             Some(Err(error)) => return self.add_unreadable(file, error.to_string()),
             None => return self.add_unreadable(file, "an error inside the program; please report it".to_owned()),

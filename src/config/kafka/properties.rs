@@ -2,8 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::variables::KAFKA_PROPERTIES;
-use crate::env::{ConfigErrors, InvalidValue, Row};
+use crate::env::{ConfigErrors, InvalidValue};
 
 /// Properties of librdkafka that cannot be set freely, and why.
 const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
@@ -98,6 +97,9 @@ pub(super) fn properties(text: &str) -> Result<Vec<(String, SecretString)>, Inva
     Ok(properties.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
+/// The variable that they are set by.
+pub(super) const VARIABLE: &str = "KAFKA_PROPERTIES";
+
 /// Adds a fault where the protocol would leave out TLS or the login, although settings of theirs are there.
 pub(super) fn check_protocol(
     properties: &[(String, SecretString)],
@@ -111,7 +113,7 @@ pub(super) fn check_protocol(
             if is_set && !protocol.contains(part) {
                 let problem =
                     format!("must not set `security.protocol` to one without {part}, because {variables} is set");
-                errors.add(KAFKA_PROPERTIES.name(), problem);
+                errors.add(VARIABLE, problem);
             }
         }
     }

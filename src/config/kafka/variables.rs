@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::PartitionBy;
-use super::properties::properties;
+use super::properties;
 use crate::env::{DefaultValue, InvalidValue, Row, Scope, Secret, Setting, Variable, one_of, password, seconds, text};
 
 /// How they begin, and nothing else does.
@@ -186,14 +186,14 @@ pub(crate) const KAFKA_TRANSACTIONAL_ID: Setting<String> = Setting {
 /// What else librdkafka is told.
 pub(crate) const KAFKA_PROPERTIES: Setting<Vec<(String, SecretString)>> = Setting {
     variable: Variable {
-        name: "KAFKA_PROPERTIES",
+        name: properties::VARIABLE,
         scope: Scope::Program,
         default: DefaultValue::None,
         example: Some("linger.ms=50,client.id=trailkeeper"),
         doc: "Any other property of librdkafka (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md), \
               except those on which the promises rest.",
     },
-    parse: properties,
+    parse: properties::properties,
 };
 
 fn servers(text: &str) -> Result<String, InvalidValue> {
