@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::env::{ConfigErrors, Env, Row, Setting, is_loopback};
 use crate::source::Kind;
-use properties::check_protocol;
+use properties::protocol_problems;
 use variables::{
     KAFKA_COMPRESSION, KAFKA_PARTITION_BY, KAFKA_SASL_PASSWORD, KAFKA_SASL_USERNAME, KAFKA_TIMEOUT_SECONDS,
     KAFKA_TOPIC, KAFKA_TRANSACTIONAL_ID,
@@ -103,7 +103,9 @@ impl KafkaSettings {
             return None;
         }
         let (tls, sasl, properties) = (tls?, sasl?, properties?);
-        check_protocol(&properties, tls.is_some(), sasl.is_some(), errors);
+        for problem in protocol_problems(&properties, tls.is_some(), sasl.is_some()) {
+            errors.add(KAFKA_PROPERTIES.name(), problem);
+        }
         Some(Self {
             server: server?,
             topics: topics.into_iter().collect::<Option<_>>()?,

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::env::{ConfigErrors, InvalidValue};
+use crate::env::InvalidValue;
 
 /// Properties of librdkafka that cannot be set freely, and why.
 const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
@@ -97,26 +97,20 @@ pub(super) fn properties(text: &str) -> Result<Vec<(String, SecretString)>, Inva
     Ok(properties.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
-/// The variable that they are set by.
-pub(super) const VARIABLE: &str = "KAFKA_PROPERTIES";
-
-/// Adds a fault where the protocol would leave out TLS or the login, although settings of theirs are there.
-pub(super) fn check_protocol(
-    properties: &[(String, SecretString)],
-    has_tls: bool,
-    has_sasl: bool,
-    errors: &mut ConfigErrors,
-) {
+/// What is wrong with a protocol that leaves out TLS or the login although their settings are there.
+pub(super) fn protocol_problems(properties: &[(String, SecretString)], has_tls: bool, has_sasl: bool) -> Vec<String> {
+    let mut problems = Vec::new();
     let protocols = properties.iter().filter(|(name, _)| name == "security.protocol");
     for protocol in protocols.map(|(_, value)| value.expose_secret().to_lowercase()) {
         for (part, is_set, variables) in [("ssl", has_tls, "KAFKA_SSL_*"), ("sasl", has_sasl, "KAFKA_SASL_*")] {
             if is_set && !protocol.contains(part) {
-                let problem =
-                    format!("must not set `security.protocol` to one without {part}, because {variables} is set");
-                errors.add(VARIABLE, problem);
+                problems.push(format!(
+                    "must not set `security.protocol` to one without {part}, because {variables} is set"
+                ));
             }
         }
     }
+    problems
 }
 
 #[cfg(test)]

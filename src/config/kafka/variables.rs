@@ -186,7 +186,7 @@ pub(crate) const KAFKA_TRANSACTIONAL_ID: Setting<String> = Setting {
 /// What else librdkafka is told.
 pub(crate) const KAFKA_PROPERTIES: Setting<Vec<(String, SecretString)>> = Setting {
     variable: Variable {
-        name: properties::VARIABLE,
+        name: "KAFKA_PROPERTIES",
         scope: Scope::Program,
         default: DefaultValue::None,
         example: Some("linger.ms=50,client.id=trailkeeper"),
