@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use super::{DemoError, topic};
+use crate::archive::DayFile;
 use crate::config::StreamSettings;
 use crate::forward::kafka::MockKafka;
 use crate::output::printable::excerpt;
@@ -25,12 +24,8 @@ pub(super) fn topics(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<St
         let messages = held.remove(&name).unwrap_or_default();
         let distinct: HashSet<_> = messages.iter().collect();
         let mut missing = 0;
-        for path in day_files(settings)? {
-            let lines = read(&path)?;
-            missing += lines
-                .lines()
-                .filter(|line| !distinct.contains(&line.as_bytes().to_vec()))
-                .count();
+        for file in settings.location.day_files()? {
+            file.lines(|line| missing += usize::from(!distinct.contains(&line.as_bytes().to_vec())))?;
         }
         let repeated = messages.len() - distinct.len();
         let _ = writeln!(
@@ -46,7 +41,7 @@ pub(super) fn topics(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<St
 pub(super) fn tree(streams: &[StreamSettings]) -> Result<String, DemoError> {
     let mut text = String::new();
     for settings in streams {
-        let files = day_files(settings)?;
+        let files = settings.location.day_files()?;
         let (lines, distinct) = count_lines(&files)?;
         let repeated = lines - distinct;
         let _ = writeln!(
@@ -56,8 +51,8 @@ pub(super) fn tree(streams: &[StreamSettings]) -> Result<String, DemoError> {
             files.len()
         );
         let hidden = files.len().saturating_sub(2 * SHOWN);
-        for (index, path) in files.iter().enumerate() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for (index, file) in files.iter().enumerate() {
+            let name = file.path.file_name().unwrap_or_default().to_string_lossy();
             match index {
                 _ if index < SHOWN || index >= SHOWN + hidden => drop(writeln!(text, "  {name}")),
                 SHOWN => drop(writeln!(text, "  … {hidden} more")),
@@ -72,38 +67,21 @@ pub(super) fn tree(streams: &[StreamSettings]) -> Result<String, DemoError> {
 pub(super) fn one_line_of_each(streams: &[StreamSettings]) -> Result<String, DemoError> {
     let mut text = String::new();
     for settings in streams {
-        if let Some(path) = day_files(settings)?.last() {
-            let content = read(path)?;
-            let line = content.lines().next().unwrap_or_default();
-            let _ = writeln!(text, "{}", excerpt(line, LINE_WIDTH));
+        if let Some(file) = settings.location.day_files()?.last() {
+            let line = file.first_behind(0, |line| Some(excerpt(line, LINE_WIDTH)))?;
+            let _ = writeln!(text, "{}", line.unwrap_or_default());
         }
     }
     Ok(text)
 }
 
-fn count_lines(files: &[PathBuf]) -> Result<(usize, usize), DemoError> {
+fn count_lines(files: &[DayFile]) -> Result<(usize, usize), DemoError> {
     let (mut lines, mut distinct) = (0, HashSet::new());
-    for path in files {
-        for line in read(path)?.lines() {
+    for file in files {
+        file.lines(|line| {
             lines += 1;
             distinct.insert(line.to_owned());
-        }
+        })?;
     }
     Ok((lines, distinct.len()))
-}
-
-fn read(path: &Path) -> Result<String, DemoError> {
-    fs::read_to_string(path).map_err(|source| DemoError::Folder {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn day_files(settings: &StreamSettings) -> Result<Vec<PathBuf>, DemoError> {
-    Ok(settings
-        .location
-        .day_files()?
-        .into_iter()
-        .map(|file| file.path)
-        .collect())
 }

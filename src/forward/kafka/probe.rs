@@ -129,6 +129,7 @@ impl<'a> Prober<'a> {
                 Err(error) => tracing::debug!("no metadata yet: {}", explain(&error)),
             }
             // It returns at once as long as there is no connection.
+            #[expect(clippy::disallowed_methods, reason = "a thread that may block")]
             thread::sleep(TURN / 5);
         }
     }
@@ -182,6 +183,7 @@ impl<'a> Prober<'a> {
                     self.settings.timeout.as_secs_f64()
                 ));
             }
+            #[expect(clippy::disallowed_methods, reason = "a thread that may block")]
             thread::sleep(TURN / 5);
         }
         Ok(

@@ -372,6 +372,7 @@ fn call(
         if !is_retriable || session.reports.should_give_up(begun) {
             return Err(judge(session, id, &error));
         }
+        #[expect(clippy::disallowed_methods, reason = "the thread of the forwarder")]
         thread::sleep(PAUSE);
     }
 }

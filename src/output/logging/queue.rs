@@ -265,7 +265,10 @@ mod tests {
         let note = lines.pop().unwrap();
         let kept: Vec<usize> = lines.iter().map(|line| line.parse().unwrap()).collect();
         assert_eq!(kept.len(), 2 * LONGEST_QUEUE - dropped as usize);
-        assert!(kept[..LONGEST_QUEUE].iter().copied().eq(0..LONGEST_QUEUE), "the first are kept");
+        assert!(
+            kept[..LONGEST_QUEUE].iter().copied().eq(0..LONGEST_QUEUE),
+            "the first are kept"
+        );
         // The place of the line that the thread took is free for a later one.
         assert!(kept.is_sorted_by(|one, next| one < next), "in their order");
         let expected = "1970-01-01 00:00:00.000 ERROR:\tlog lines that are missing here: ";
