@@ -1,5 +1,4 @@
-//! Files as this program opens, makes and replaces them, whatever they hold: through no link, with the mode that was
-//! asked for, and, where a file is replaced, whole.
+//! Opens, creates and replaces files: never through a link, with the given mode, and replaced atomically.
 //!
 //! Imports: nothing.
 
@@ -13,26 +12,26 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// The mode of folders that the program makes.
+/// Mode of the folders that the program creates.
 const FOLDER_MODE: u32 = 0o750;
 
-/// What could not be done with a file or folder, and what to do about it.
+/// An operation on a file or folder that failed, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system refused.
+    /// The system returned an error.
     #[error("cannot {doing} {}: {cause}{}", path.display(), advice(cause))]
     Io {
         /// What was tried, a verb.
         doing: &'static str,
-        /// With what.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// It is none of the program's own files.
+    /// It is not a file of this program.
     #[error("{} is {what}; only regular files with one name are used: move it away", path.display())]
     NotOurs {
-        /// Where it stands.
+        /// The path.
         path: PathBuf,
         /// What it is instead.
         what: &'static str,
@@ -61,13 +60,15 @@ impl FileError {
     }
 }
 
-/// What the operator can do about an error of the system, as the end of a sentence.
+/// Advice about a system error, as the end of a sentence.
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::NotFound => "; check that the folder exists and its disk is mounted",
         io::ErrorKind::PermissionDenied => "; give the user that runs this program the right to do so",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, the next run completes the archive",
-        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable, the next run completes the archive",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space; the next run completes the archive"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable; the next run completes the archive",
         _ => "",
     }
 }
@@ -77,7 +78,7 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<File, FileError> {
     open_guarded(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file, or makes one that has exactly `mode` whatever the umask says; tells whether it made it.
+/// Opens a regular file, or creates one with exactly `mode`, whatever the umask is. Returns whether it was created.
 pub(crate) fn open_or_create(options: &mut OpenOptions, path: &Path, mode: u32) -> Result<(File, bool), FileError> {
     match open_guarded(options, path) {
         Err(error) if error.is_missing() => {}
@@ -88,12 +89,12 @@ pub(crate) fn open_or_create(options: &mut OpenOptions, path: &Path, mode: u32) 
     Ok((file, true))
 }
 
-/// Makes the folder `path`, with mode 0750 whatever the umask says, where it is missing; its parent must exist.
+/// Creates the folder `path` with mode 0750, whatever the umask is, if it is missing. Its parent must exist.
 pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     match fs::create_dir(path) {
         Ok(()) => {}
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return check_folder(path),
-        Err(cause) => return Err(FileError::io("make the folder", path, cause)),
+        Err(cause) => return Err(FileError::io("create the folder", path, cause)),
     }
     if let Ok(folder) = File::open(path) {
         set_mode(&folder, path, FOLDER_MODE);
@@ -155,9 +156,9 @@ fn with_mode(options: &mut OpenOptions, _: u32) -> &mut OpenOptions {
     options
 }
 
-/// Gives a file or folder that was made just now the mode that a umask may have narrowed.
+/// Sets the mode of a new file or folder, which the umask may have narrowed.
 ///
-/// Some file systems have no modes: that is worth a warning and not a failed stream.
+/// Some file systems have no modes; that is a warning, not a failure.
 #[cfg(unix)]
 fn set_mode(file: &File, path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
@@ -170,7 +171,7 @@ fn set_mode(file: &File, path: &Path, mode: u32) {
 #[cfg(not(unix))]
 fn set_mode(_: &File, _: &Path, _: u32) {}
 
-/// A second name would let something outside the catalog change what is written here, or the other way round.
+/// Errors if the file has a second name, through which it could be changed from outside the catalog.
 #[cfg(unix)]
 pub(crate) fn check_single_name(file: &File, path: &Path) -> Result<(), FileError> {
     use std::os::unix::fs::MetadataExt;
@@ -191,10 +192,10 @@ pub(crate) fn check_single_name(_: &File, _: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Waits until the names in a folder are on disk.
+/// Syncs the names in a folder.
 ///
 /// # Errors
-/// The system's own.
+/// If the system refuses.
 #[cfg(unix)]
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
@@ -207,10 +208,10 @@ pub(crate) fn sync_folder(_: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Waits until the data of a file, by whomever they were written, are on disk.
+/// Syncs the data of a file, whoever wrote it.
 ///
 /// # Errors
-/// It cannot be opened or synced.
+/// If the file cannot be opened or synced.
 pub(crate) fn sync_file(path: &Path) -> Result<(), FileError> {
     let mut options = OpenOptions::new();
     // Windows flushes only what is open for writing.
@@ -219,31 +220,31 @@ pub(crate) fn sync_file(path: &Path) -> Result<(), FileError> {
         .map_err(|cause| FileError::io("sync", path, cause))
 }
 
-/// Puts these bytes into a file, which is made with `mode` (cut by nobody's umask) or replaced: a reader sees the old
-/// file or the new one, never half of either. Both the bytes and the name are on disk when this returns.
+/// Creates a file with exactly `mode`, or replaces it: a reader sees the old file or the new one, whole. The bytes and
+/// the name are on disk when this returns.
 ///
-/// Agents must not tail such a file; day files are never written like this.
+/// Such a file must not be tailed; day files are never written like this.
 ///
 /// # Errors
-/// Those of the system; the old file is then still there.
+/// If the system refuses; the old file is then still there.
 pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileError> {
     Staged::write(path, mode, bytes)?.commit()
 }
 
-/// A new content of a file, written and synced beside it. It is removed where it does not take its place.
+/// New content for a file, written and synced to a temporary file. Dropping it removes the temporary file.
 pub(crate) struct Staged<'a> {
     path: &'a Path,
     beside: PathBuf,
 }
 
 impl<'a> Staged<'a> {
-    /// Writes `bytes` beside `path`.
+    /// Writes `bytes` to a temporary file beside `path`.
     ///
     /// # Errors
-    /// Those of the system; nothing has changed then.
+    /// If the system refuses; nothing has changed then.
     pub(crate) fn write(path: &'a Path, mode: u32, bytes: &[u8]) -> Result<Self, FileError> {
         let beside = beside(path)?;
-        // One that a killed process left behind; `create_new` follows no link that somebody put there.
+        // A killed process may have left one; `create_new` follows no link put there since.
         let _ = fs::remove_file(&beside);
         let failed = |cause| FileError::io("replace", path, cause);
         let mut file = guarded(with_mode(OpenOptions::new().write(true), mode).create_new(true))
@@ -255,10 +256,10 @@ impl<'a> Staged<'a> {
         Ok(staged)
     }
 
-    /// Puts it in the place of the file.
+    /// Renames the temporary file to `path` and syncs the folder.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the system refuses.
     pub(crate) fn commit(self) -> Result<(), FileError> {
         fs::rename(&self.beside, self.path).map_err(|cause| FileError::io("replace", self.path, cause))?;
         sync_folder(folder_of(self.path))
@@ -267,12 +268,12 @@ impl<'a> Staged<'a> {
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
-        // Gone where it took its place; that it cannot be removed says nothing new.
+        // Gone if it was renamed. An error here adds nothing to the one before.
         let _ = fs::remove_file(&self.beside);
     }
 }
 
-/// A hidden name in the same folder, which no other process uses.
+/// Returns a hidden name in the same folder that no other process uses.
 fn beside(path: &Path) -> Result<PathBuf, FileError> {
     let Some(name) = path.file_name() else {
         let cause = io::Error::new(io::ErrorKind::InvalidInput, "the path names no file");
@@ -282,7 +283,7 @@ fn beside(path: &Path) -> Result<PathBuf, FileError> {
     Ok(path.with_file_name(name))
 }
 
-/// The folder that a file stands in.
+/// Returns the folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_stays_and_the_attempt_leaves_nothing() {
+    fn a_failed_replace_leaves_the_old_file_and_nothing_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
@@ -375,7 +376,7 @@ mod tests {
     fn errors_name_the_path_and_say_what_to_do() {
         let error = |kind| FileError::io("write to", Path::new("/srv/mail.log"), io::Error::from(kind)).to_string();
         assert!(error(io::ErrorKind::StorageFull).starts_with("cannot write to /srv/mail.log: "));
-        assert!(error(io::ErrorKind::StorageFull).ends_with("make room, the next run completes the archive"));
+        assert!(error(io::ErrorKind::StorageFull).ends_with("free some space; the next run completes the archive"));
         assert!(error(io::ErrorKind::ReadOnlyFilesystem).contains("mount it writable"));
         assert!(error(io::ErrorKind::PermissionDenied).contains("the user that runs this program"));
     }

@@ -1,34 +1,32 @@
-//! The records of a day → its file.
+//! Appends the records of a day to its file.
 
 use super::Archive;
 use super::batch::Batch;
 use super::durable_appender::WriteError;
 use crate::record::Record;
 
-/// Lines are written so many bytes at a time: a copy of a whole batch would take as much memory again.
+/// How much is written at once, in bytes. Copying a whole batch would double its memory.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What was appended; all of it is on disk.
+/// What was appended. It is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// How many records.
     pub(crate) records: u64,
-    /// How many bytes, newlines included.
+    /// Number of bytes, newlines included.
     pub(crate) bytes: u64,
-    /// To which day file, by name.
+    /// Name of the day file.
     pub(crate) file: String,
 }
 
 impl Archive {
-    /// Appends records to the file of their day, in writes of 256 KiB and one sync. Nothing to append makes no
-    /// file.
+    /// Appends records to the file of their day, in writes of 256 KiB and one sync. An empty batch creates no file.
     ///
-    /// Days must come from the oldest on: each is on disk before the next is begun, so that nothing is ever missing behind
-    /// the newest record. The records must be [`Archive::deduplicate`]ed: nothing is compared here.
+    /// Days must come oldest first: each is on disk before the next begins, so that nothing is ever missing before the
+    /// newest record. The records must be deduplicated with [`Archive::deduplicate`]; nothing is compared here.
     ///
     /// # Errors
     ///
-    /// If a write or sync fails; then nothing more is appended until the archive is opened anew.
+    /// If a write or sync fails. Nothing more is appended until the archive is opened again.
     pub fn append(&mut self, batch: &Batch) -> Result<Option<Appended>, WriteError> {
         let records = batch.records();
         let Some(first) = records.first() else { return Ok(None) };
@@ -36,7 +34,7 @@ impl Archive {
             .location
             .day_name(batch.date())
             .ok_or(WriteError::NoDay { time: first.time })?;
-        let bytes = length(records) as u64;
+        let bytes = byte_length(records) as u64;
         let path = self.location.folder().join(&file);
         let end = self.appender.append(&path, self.file_mode, chunks(records))?;
         self.known.learn(batch.date(), records, end.saturating_sub(bytes));
@@ -48,12 +46,12 @@ impl Archive {
     }
 }
 
-/// The lines of records, a chunk at a time.
+/// Joins records into chunks of lines.
 fn chunks(mut records: &[Record]) -> impl Iterator<Item = String> {
     std::iter::from_fn(move || {
         let chunk;
-        (chunk, records) = records.split_at(fitting(records));
-        let mut lines = String::with_capacity(length(chunk));
+        (chunk, records) = records.split_at(count_in_chunk(records));
+        let mut lines = String::with_capacity(byte_length(chunk));
         for record in chunk {
             debug_assert!(!record.line.contains('\n'), "a record is one line");
             lines.push_str(&record.line);
@@ -63,8 +61,8 @@ fn chunks(mut records: &[Record]) -> impl Iterator<Item = String> {
     })
 }
 
-/// How many of the first records make a chunk: at least one, where there is one.
-fn fitting(records: &[Record]) -> usize {
+/// Returns how many records fit into the next chunk: at least one, unless there are none.
+fn count_in_chunk(records: &[Record]) -> usize {
     let ends = records.iter().scan(0, |end, record| {
         *end += record.line.len() + 1;
         Some(*end)
@@ -73,7 +71,7 @@ fn fitting(records: &[Record]) -> usize {
     count.max(1).min(records.len())
 }
 
-/// How long the lines of records are, in bytes, with their newlines.
-fn length(records: &[Record]) -> usize {
+/// Returns the length of the lines in bytes, newlines included.
+fn byte_length(records: &[Record]) -> usize {
     records.iter().map(|record| record.line.len() + 1).sum()
 }

@@ -1,40 +1,41 @@
-//! The lines of a file from its end to its start, in bounded memory: the one place that looks for a last newline.
+//! Reads the lines of a file from its end to its start in bounded memory. All searches for a last newline are done
+//! here.
 
 use std::io::{self, Read, Seek};
 
 use super::storage::read_at;
 
-/// The longest line that is kept while reading, in bytes; a longer one reads as empty and so is no record.
+/// The longest line that is read, in bytes. A longer one reads as empty and so is not a record.
 ///
-/// An answer is at most 64 MiB, and the line form makes at most one and a half times that of it.
+/// An answer is at most 64 MiB, and the line form makes it at most one and a half times as long.
 pub(super) const MAX_LINE: u64 = 128 << 20;
 
-/// How much is read first, in bytes; each further read doubles what is held of a line.
+/// Size of the first read, in bytes. Each further read doubles what is buffered of a line.
 const FIRST_READ: u64 = 16 << 10;
 
-/// Walks back through a file, line by line.
+/// Reads a file backwards, line by line.
 pub(super) struct BackwardLines<'a, F: ?Sized> {
     file: &'a mut F,
     first_read: u64,
-    /// Where in the file `held` begins.
+    /// Offset of the first byte in `buffer`.
     start: u64,
-    /// Where the walk has come to: the end of what is still to be given.
+    /// Offset of the end of what is still to be returned.
     end: u64,
-    /// The bytes from `start` to `end`, unless they are more than a line may have: then nothing is held of that line.
-    held: Vec<u8>,
+    /// The bytes from `start` to `end`, or nothing while a line longer than the limit is skipped.
+    buffer: Vec<u8>,
 }
 
-/// A line, or what stands behind the last newline.
+/// A line, or what follows the last newline.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BackwardLine {
-    /// Of its first byte in the file.
+    /// Offset of its first byte in the file.
     pub(super) offset: u64,
-    /// Without a newline; empty if it is longer than a line may be.
+    /// Without the newline; empty if the line is too long.
     pub(super) bytes: Vec<u8>,
 }
 
 impl<'a, F: Read + Seek + ?Sized> BackwardLines<'a, F> {
-    /// Walks back from `end`, in bytes from the start of the file.
+    /// Reads backwards from `end`, in bytes from the start of the file.
     pub(super) fn before(file: &'a mut F, end: u64) -> Self {
         Self::with_first_read(file, end, FIRST_READ)
     }
@@ -45,38 +46,38 @@ impl<'a, F: Read + Seek + ?Sized> BackwardLines<'a, F> {
             first_read,
             start: end,
             end,
-            held: Vec::new(),
+            buffer: Vec::new(),
         }
     }
 
-    /// What stands between the last newline and where the walk began: a line that is not complete, or nothing.
+    /// Returns what follows the last newline: an incomplete line, or nothing.
     pub(super) fn unended(&mut self) -> io::Result<BackwardLine> {
         let offset = self.line_start()?;
         Ok(self.take_from(offset))
     }
 
-    /// The line before what was given last; `None` at the start of the file.
+    /// Returns the line before the one returned last; `None` at the start of the file.
     ///
-    /// Called after [`BackwardLines::unended`], or where the walk began just behind a newline.
+    /// Call [`BackwardLines::unended`] first, unless `end` is just after a newline.
     pub(super) fn next_line(&mut self) -> io::Result<Option<BackwardLine>> {
         if self.end == 0 {
             return Ok(None);
         }
-        if self.held.is_empty() {
+        if self.buffer.is_empty() {
             self.extend()?;
         }
         // Its newline.
         self.end -= 1;
-        self.held.pop();
+        self.buffer.pop();
         let offset = self.line_start()?;
         Ok(Some(self.take_from(offset)))
     }
 
-    /// Where the last line before `end` begins: just behind the newline before it, or at the start of the file.
+    /// Returns where the last line before `end` begins: after the previous newline, or at the start of the file.
     fn line_start(&mut self) -> io::Result<u64> {
-        let mut unsearched = self.held.len();
+        let mut unsearched = self.buffer.len();
         loop {
-            if let Some(newline) = memchr::memrchr(b'\n', &self.held[..unsearched.min(self.held.len())]) {
+            if let Some(newline) = memchr::memrchr(b'\n', &self.buffer[..unsearched.min(self.buffer.len())]) {
                 return Ok(self.start + newline as u64 + 1);
             }
             if self.start == 0 {
@@ -86,25 +87,27 @@ impl<'a, F: Read + Seek + ?Sized> BackwardLines<'a, F> {
         }
     }
 
-    /// Reads more in front of what is held; gives how much that was.
+    /// Reads more in front of the buffer; returns how much.
     fn extend(&mut self) -> io::Result<usize> {
-        if self.held.len() as u64 > MAX_LINE {
-            self.held.clear();
+        if self.buffer.len() as u64 > MAX_LINE {
+            self.buffer.clear();
         }
-        let length = self.first_read.max(self.held.len() as u64).min(self.start);
+        let length = self.first_read.max(self.buffer.len() as u64).min(self.start);
         let mut bytes = vec![0; length as usize];
         self.start -= length;
         read_at(self.file, self.start, &mut bytes)?;
-        bytes.append(&mut self.held);
-        self.held = bytes;
+        bytes.append(&mut self.buffer);
+        self.buffer = bytes;
         Ok(length as usize)
     }
 
-    /// Gives what is held from an offset on, and goes there.
+    /// Returns the buffered bytes from an offset on and moves `end` there.
     fn take_from(&mut self, offset: u64) -> BackwardLine {
         let length = self.end - offset;
-        let mut bytes = self.held.split_off(self.held.len().min((offset - self.start) as usize));
-        // Of a line that is too long only a part was held.
+        let mut bytes = self
+            .buffer
+            .split_off(self.buffer.len().min((offset - self.start) as usize));
+        // Only a part of a line that is too long was buffered.
         if length > MAX_LINE || bytes.len() as u64 != length {
             bytes.clear();
         }
@@ -113,7 +116,7 @@ impl<'a, F: Read + Seek + ?Sized> BackwardLines<'a, F> {
     }
 }
 
-/// Where the last whole line before `end` ends: just behind its newline; 0 where there is none.
+/// Returns where the last whole line before `end` ends, after its newline; 0 if there is none.
 pub(super) fn end_of_last_line<F: Read + Seek + ?Sized>(file: &mut F, end: u64) -> io::Result<u64> {
     Ok(BackwardLines::before(file, end).unended()?.offset)
 }
@@ -169,7 +172,7 @@ mod tests {
         let mut lines = BackwardLines::before(&mut file, length);
         let torn = lines.unended().unwrap();
         assert_eq!((torn.offset, torn.bytes.len()), (6, 0));
-        assert!(lines.held.capacity() as u64 <= 4 * MAX_LINE);
+        assert!(lines.buffer.capacity() as u64 <= 4 * MAX_LINE);
         let whole = BackwardLine {
             offset: 0,
             bytes: b"whole".to_vec(),

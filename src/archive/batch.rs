@@ -1,10 +1,10 @@
-//! Records of one UTC day, on their way into its file.
+//! The records of one UTC day, to be written to its file.
 
 use chrono::NaiveDate;
 
 use crate::record::Record;
 
-/// Records of one UTC day, oldest first.
+/// The records of one UTC day, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     date: NaiveDate,
@@ -12,9 +12,9 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Records in any order by their days, oldest day first; those of one time stay as they came.
+    /// Groups records by day, oldest day first. Records with the same time keep their order.
     pub fn by_day(mut records: Vec<Record>) -> impl Iterator<Item = Self> {
-        // Times are moved about, not whole records.
+        // Sorts cached times, so that whole records are not moved more than once.
         records.sort_by_cached_key(|record| record.time);
         let mut rest = records.into_iter();
         std::iter::from_fn(move || {
@@ -27,7 +27,7 @@ impl Batch {
         })
     }
 
-    /// The same with those records alone that `keep` gives back.
+    /// Keeps the records that `keep` returns.
     pub(super) fn filter(self, keep: impl FnMut(Record) -> Option<Record>) -> Self {
         Self {
             records: self.records.into_iter().filter_map(keep).collect(),
@@ -35,7 +35,6 @@ impl Batch {
         }
     }
 
-    /// The day.
     pub(crate) fn date(&self) -> NaiveDate {
         self.date
     }

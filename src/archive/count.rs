@@ -1,7 +1,7 @@
-//! How many lines the day files hold, without reading those again that were counted before.
+//! Counts the lines of the day files without reading again what was counted before.
 //!
-//! The counts are kept in `.trailkeeper/<base>.lines.json`. They only save work: day files grow and never change, so a
-//! count holds for the part of a file that was counted, and a file that is not as it was left is counted anew.
+//! The counts are stored in `.trailkeeper/<base>.lines.json`. They only save work. Day files only grow, so a count
+//! holds for the part of a file that was counted; a file that was changed otherwise is counted again.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, SeekFrom};
@@ -15,13 +15,13 @@ use super::location::Location;
 use super::storage::StoredFile;
 use crate::fs::FileError;
 
-/// What the file of counts is called behind `<base>.`.
+/// Name of the counts file, after `<base>.`.
 const FILE: &str = "lines.json";
 
-/// The form of the file of counts.
+/// Version of the counts file.
 const VERSION: u32 = 2;
 
-/// How much is read from a day file at once, in bytes.
+/// Size of a read, in bytes.
 const CHUNK: usize = 256 << 10;
 
 /// The size of a day file.
@@ -29,31 +29,30 @@ const CHUNK: usize = 256 << 10;
 pub(crate) struct DayCount {
     /// The UTC day of its records.
     pub(crate) date: NaiveDate,
-    /// How many bytes it has.
     pub(crate) bytes: u64,
-    /// How many of its lines have an end; a torn line that is being written is none.
+    /// Number of lines that end with a newline; a torn line does not count.
     pub(crate) lines: u64,
 }
 
-/// The counts as they are kept, by the name of the day file.
+/// The stored counts, by day file name.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     version: u32,
     files: BTreeMap<String, Counted>,
 }
 
-/// A day file as it was when it was counted.
+/// A day file when it was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counted {
     stamp: FileStamp,
-    /// Its length up to the end of its last whole line.
+    /// Length up to the end of the last whole line.
     bytes: u64,
-    /// The hash of what stands just before that place.
+    /// Hash of the bytes just before that offset.
     before: String,
     lines: u64,
 }
 
-/// The sizes of these day files, in their order. What had to be counted is remembered, where the state folder lets it.
+/// Returns the sizes of these day files, in order. New counts are stored if the state folder can be written.
 ///
 /// # Errors
 /// If a day file cannot be read.
@@ -79,12 +78,12 @@ pub(crate) fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<D
     if counts != before
         && let Err(error) = write(location, &counts)
     {
-        tracing::debug!("the counts of lines are not kept: {error}");
+        tracing::debug!("cannot store the line counts: {error}");
     }
     Ok(days)
 }
 
-/// Counts the lines of a file from where it was counted to before.
+/// Counts the lines of a file, from where the previous count ended.
 fn count(file: &DayFile, before: Counted) -> Result<Counted, FileError> {
     let stamp = FileStamp::of(&file.metadata()?);
     if stamp == before.stamp {
@@ -123,7 +122,7 @@ fn count_on(source: &mut impl Read, counted: &mut Counted) -> io::Result<()> {
     }
 }
 
-/// The counts that were kept; damaged ones are none.
+/// Returns the stored counts; empty if they are missing or damaged.
 fn read(location: &Location) -> Counts {
     let content = location.state(FILE).read().ok().flatten().unwrap_or_default();
     let counts: Option<Counts> = serde_json::from_slice(&content).ok();
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_the_one_that_was_counted_is_counted_anew() {
+    fn a_file_that_is_not_the_one_that_was_counted_is_counted_again() {
         let catalog = Catalog::with_state_folder();
         catalog.write(DAY, "a\nb\nc\nd\n");
         assert_eq!(catalog.count(), (8, 4));
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_counts_and_a_missing_state_folder_cost_a_new_count_alone() {
+    fn damaged_counts_and_a_missing_state_folder_only_cost_a_new_count() {
         let catalog = Catalog::with_state_folder();
         catalog.write(DAY, "a\nb\n");
         for text in ["", "{", "[]", r#"{"version":1,"files":{}}"#, "\0\0"] {
@@ -214,7 +213,7 @@ mod tests {
         #![proptest_config(cases(256))]
 
         #[test]
-        fn a_file_that_grows_by_any_pieces_has_the_lines_that_it_has(pieces in prop::collection::vec("[ab\n]{0,6}", 1..6)) {
+        fn a_file_that_grows_by_any_pieces_is_counted_right(pieces in prop::collection::vec("[ab\n]{0,6}", 1..6)) {
             let catalog = Catalog::with_state_folder();
             let mut text = String::new();
             for piece in pieces {

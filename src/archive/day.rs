@@ -1,4 +1,4 @@
-//! One day file as it is read: its records, and what is not one.
+//! Reads a day file: its records, and the lines that are not records.
 
 use std::collections::HashSet;
 
@@ -12,32 +12,32 @@ use crate::fs::FileError;
 use crate::record::digests::Digests;
 use crate::record::{Identity, Reader, Record};
 
-/// The identities that a day file holds; 16 bytes for a record, 32 where records have ids.
+/// The identities in a day file: 16 bytes for each record, 32 where records have ids.
 ///
-/// It is complete for its file, or, where only the end of the file was read, from some time on.
+/// It covers the whole file, or, if only the end of the file was read, the records from some time on.
 #[derive(Default)]
 pub(super) struct Day {
     contents: Digests,
     keys: Digests,
-    /// Earlier records of the file may not be known.
+    /// Records of the file before this time may be unknown.
     since: Option<DateTime<Utc>>,
-    /// `None` after somebody else wrote to the file between this run's looks at it.
+    /// `None` if another program wrote to the file during this run.
     time_index: Option<TimeIndex>,
 }
 
-/// What is known of an identity.
+/// Whether the day file holds an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// Nothing.
+    /// It does not.
     No,
-    /// The same record is there.
+    /// It holds the same record.
     Yes,
-    /// A record with the same id is there, but it says something else.
+    /// It holds a record with the same id and different content.
     Conflict,
 }
 
 impl Day {
-    /// A day without a file.
+    /// Returns a day without a file.
     pub(super) fn empty() -> Self {
         Self {
             time_index: Some(TimeIndex::default()),
@@ -45,7 +45,7 @@ impl Day {
         }
     }
 
-    /// No records yet, and room for so many.
+    /// Returns an empty day with room for this many records.
     pub(super) fn with_room(records: usize) -> Self {
         Self {
             contents: Digests::with_capacity_and_hasher(records, Default::default()),
@@ -60,14 +60,14 @@ impl Day {
         }
     }
 
-    /// Takes in records that were appended at `offset` of the file.
+    /// Adds records that were appended at `offset` of the file.
     pub(super) fn append(&mut self, records: &[Record], mut offset: u64) {
         self.contents.reserve(records.len());
         let mut time_index = self.time_index.take().filter(|time_index| time_index.end() == offset);
         for record in records {
             self.add(record.identity);
             if let Some(time_index) = &mut time_index {
-                time_index.pass(record.time, offset);
+                time_index.add(record.time, offset);
                 offset += record.line.len() as u64 + 1;
                 time_index.set_end(offset);
             }
@@ -85,45 +85,41 @@ impl Day {
         }
     }
 
-    /// Whether what [`Day::knows`] says of a record is true of the whole file: the same record has the same time, but
-    /// another one with its id can have any.
+    /// Whether the answer of [`Day::knows`] holds for the whole file: the same record has the same time, but another
+    /// record with its id can have any.
     pub(super) fn can_judge(&self, record: &Record) -> bool {
         let Some(since) = self.since else { return true };
         let Identity { key, content } = record.identity;
         record.time >= since && (key == content || self.contents.contains(&content))
     }
 
-    /// The index entries of its file, where they are known to its end.
+    /// Returns the time index, if it reaches to the end of the file.
     pub(super) fn time_index(&self) -> Option<&TimeIndex> {
         self.time_index.as_ref()
     }
 }
 
-/// What the lines of a day file are.
+/// Counts the lines of a day file by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LineCounts {
-    /// Lines that are records.
     pub(super) records: u64,
     /// Torn lines that were repaired and noted.
     pub(super) repaired: u64,
     /// Other lines that are not records.
     pub(super) skipped: u64,
-    /// The number, from 1 where reading began, of the first of those.
+    /// Line number of the first of those, counted from 1 where reading began.
     pub(super) first_skipped: Option<u64>,
 }
 
-/// What is to be read: a day file from its start, or from an entry on.
+/// What to read: a day file from its start or from an index entry.
 pub(super) struct Part<'a> {
-    /// The day file.
     pub(super) day_file: &'a DayFile,
-    /// The same, open.
     pub(super) file: Box<dyn StoredFile>,
-    /// Where to begin, if not at its start.
+    /// Where to begin; `None` for the start.
     pub(super) from: Option<IndexEntry>,
 }
 
 impl<'a> Part<'a> {
-    /// All of a file.
     pub(super) fn whole(day_file: &'a DayFile) -> Result<Self, FileError> {
         Ok(Self {
             day_file,
@@ -133,10 +129,10 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Reads the records of a day file, in memory that one line and the identities bound; `visit` is told the times.
+/// Reads the records of a day file and passes their times to `visit`. Memory is bounded by one line and the identities.
 ///
 /// `repaired` holds the offsets of torn lines that are noted already. A last line without a newline is read if it is a
-/// record; else somebody may still be writing it, and it counts as nothing.
+/// record, else ignored: another program may still be writing it.
 pub(super) fn read(
     part: Part<'_>,
     reader: &mut Reader,
@@ -160,7 +156,7 @@ pub(super) fn read(
         if let Some(identified) = record {
             counts.records += 1;
             day.add(identified.identity);
-            time_index.pass(identified.time, line.offset);
+            time_index.add(identified.time, line.offset);
             visit(identified.time);
         } else if repaired.is_some_and(|offsets| offsets.contains(&line.offset)) {
             counts.repaired += 1;

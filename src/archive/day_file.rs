@@ -1,4 +1,4 @@
-//! A day file as others read it: line by line, a range of whole lines, or its end.
+//! Reads a day file: line by line, a range of whole lines, or its end.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -13,25 +13,24 @@ use super::lines::Lines;
 use super::storage::{Storage, StoredFile};
 use crate::fs::FileError;
 
-/// How much is read at once where lines are only counted or passed over, in bytes.
+/// Size of a read where lines are only counted or skipped, in bytes.
 const CHUNK: usize = 256 << 10;
 
-/// A day file, on the disk of its location.
+/// A day file and the storage that holds it.
 #[derive(Clone)]
 pub(crate) struct DayFile {
     /// The UTC day of its records.
     pub(crate) date: NaiveDate,
-    /// Where it stands.
     pub(crate) path: PathBuf,
     storage: Arc<dyn Storage>,
 }
 
-/// What was read of a range of a day file.
+/// What was read from a day file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadRange {
-    /// Whole lines, or none if the file ends with a torn line.
+    /// Whole lines, or nothing if only a torn line is left.
     Whole,
-    /// A line of so many bytes, newline included, that is longer than a record can be: it was not kept.
+    /// A line longer than any record, of this many bytes with its newline. It was skipped.
     TooLong(u64),
 }
 
@@ -40,26 +39,26 @@ impl DayFile {
         Self { date, path, storage }
     }
 
-    /// Opens it for reading, and refuses what is no regular file.
+    /// Opens it for reading. Errors if it is not a regular file.
     pub(super) fn open(&self) -> Result<Box<dyn StoredFile>, FileError> {
         self.storage.read(&self.path)
     }
 
-    /// What the system knows of it, without opening it.
+    /// Returns its metadata, without opening it.
     pub(super) fn metadata(&self) -> Result<Metadata, FileError> {
         self.storage.metadata(&self.path)
     }
 
-    /// How many bytes it has.
+    /// Returns its size in bytes.
     ///
     /// # Errors
-    /// It is gone, or its folder cannot be read.
+    /// If it is missing, or its folder cannot be read.
     pub(crate) fn length(&self) -> Result<u64, FileError> {
         Ok(self.metadata()?.len())
     }
 
-    /// Visits the whole lines of the file that are text, from its start; tells how many lines were not. A torn line at its
-    /// end, which somebody may be writing, counts as nothing.
+    /// Passes the whole lines that are UTF-8 to `visit` and returns how many lines were not. A torn line at the end is
+    /// ignored: another program may be writing it.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -76,7 +75,7 @@ impl DayFile {
         Ok(unreadable)
     }
 
-    /// The first of the whole lines from `start` on, where one begins, that `read` makes something of.
+    /// Returns the first result of `read` for the whole lines from `start` on. A line must begin at `start`.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -96,8 +95,8 @@ impl DayFile {
         Ok(None)
     }
 
-    /// The last of the lines before `end`, where one ends, that `read` makes something of. Only as much of the file is
-    /// read as that takes.
+    /// Returns the last result of `read` for the lines before `end`. A line must end at `end`. No more of the file is
+    /// read than needed.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -117,7 +116,7 @@ impl DayFile {
         Ok(None)
     }
 
-    /// Where its last whole line ends, in bytes: what stands behind it may still be written to.
+    /// Returns where its last whole line ends, in bytes. What follows may still be written to.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -128,19 +127,19 @@ impl DayFile {
             .map_err(|cause| self.unreadable(cause))
     }
 
-    /// Whether a line ends just before this place, which can also lie past the end of the file.
+    /// Whether a line ends just before this offset, which may be past the end of the file.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn is_line_end(&self, place: u64) -> Result<bool, FileError> {
-        if place > self.length()? {
+    pub(crate) fn is_line_end(&self, offset: u64) -> Result<bool, FileError> {
+        if offset > self.length()? {
             return Ok(false);
         }
         let mut file = self.open()?;
-        is_line_end(file.as_mut(), place).map_err(|cause| self.unreadable(cause))
+        is_line_end(file.as_mut(), offset).map_err(|cause| self.unreadable(cause))
     }
 
-    /// How many newlines stand from `start` on.
+    /// Counts the newlines from `start` on.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -159,8 +158,8 @@ impl DayFile {
         }
     }
 
-    /// Appends whole lines from `start` on to `text`: about `room` bytes, but at least one line where there is one. Gives
-    /// also how long the file was, of which everything is on disk, if that is more than `synced`.
+    /// Appends whole lines from `start` on to `text`: about `room` bytes, but at least one line if there is one. Also
+    /// returns up to which length the file is on disk; it is synced if the lines reach past `synced`.
     ///
     /// # Errors
     /// If the file cannot be read or synced.
@@ -201,9 +200,9 @@ impl fmt::Debug for DayFile {
     }
 }
 
-/// Whether a line ends just before this place of a file.
-pub(super) fn is_line_end(file: &mut (impl Read + Seek + ?Sized), place: u64) -> io::Result<bool> {
-    let Some(last) = place.checked_sub(1) else {
+/// Whether a line ends just before this offset.
+pub(super) fn is_line_end(file: &mut (impl Read + Seek + ?Sized), offset: u64) -> io::Result<bool> {
+    let Some(last) = offset.checked_sub(1) else {
         return Ok(false);
     };
     let mut byte = [0];
@@ -212,7 +211,7 @@ pub(super) fn is_line_end(file: &mut (impl Read + Seek + ?Sized), place: u64) ->
     Ok(byte == *b"\n")
 }
 
-/// One read, again where a signal interrupted it.
+/// Reads once, and again if a signal interrupted the read.
 pub(super) fn read_some(file: &mut (impl Read + ?Sized), chunk: &mut [u8]) -> io::Result<usize> {
     loop {
         match file.read(chunk) {
@@ -237,16 +236,16 @@ fn read_lines(file: &mut dyn StoredFile, text: &mut Vec<u8>, room: usize) -> io:
             return Ok(ReadRange::Whole);
         }
         if (text.len() - start) as u64 > MAX_LINE {
-            let passed = (text.len() - start) as u64;
+            let skipped = (text.len() - start) as u64;
             text.truncate(start);
-            return skip_line(file, passed);
+            return skip_line(file, skipped);
         }
         room = text.len() - start;
     }
 }
 
-/// Passes over the rest of a line, `passed` bytes of which are behind already.
-fn skip_line(file: &mut dyn StoredFile, mut passed: u64) -> io::Result<ReadRange> {
+/// Skips the rest of a line, of which `skipped` bytes are read already.
+fn skip_line(file: &mut dyn StoredFile, mut skipped: u64) -> io::Result<ReadRange> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let read = read_some(file, &mut chunk)?;
@@ -254,8 +253,8 @@ fn skip_line(file: &mut dyn StoredFile, mut passed: u64) -> io::Result<ReadRange
             return Ok(ReadRange::Whole);
         }
         if let Some(newline) = memchr::memchr(b'\n', &chunk[..read]) {
-            return Ok(ReadRange::TooLong(passed + newline as u64 + 1));
+            return Ok(ReadRange::TooLong(skipped + newline as u64 + 1));
         }
-        passed += read as u64;
+        skipped += read as u64;
     }
 }

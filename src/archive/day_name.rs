@@ -1,24 +1,24 @@
-//! The names of day files: `<base>_<YYYY-MM-DD>.<ext>` and nothing else.
+//! The names of day files, `<base>_<YYYY-MM-DD>.<ext>`.
 
 use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
 
-/// The years that a day file can be named after: four digits each, and no service is older.
+/// The years that a day file can be named after: four digits, and no service is older.
 const YEARS: RangeInclusive<i32> = 2000..=9999;
 
-/// The name of the day file of `date`; `None` outside the years 2000 to 9999.
+/// Returns the name of the day file of `date`; `None` outside the years 2000 to 9999.
 ///
-/// The date is formatted from a parsed value, so no text out of a record ever reaches a file name.
+/// The date is formatted from a parsed value, so no text from a record ever reaches a file name.
 pub(super) fn name(base: &str, date: NaiveDate, extension: &str) -> Option<String> {
     YEARS
         .contains(&date.year())
         .then(|| format!("{base}_{}.{extension}", date.format("%Y-%m-%d")))
 }
 
-/// The day that the file called `name` belongs to; `None` if it is not a day file of this base and extension.
+/// Returns the day of the file `name`; `None` if it is not a day file of this base and extension.
 ///
-/// Base and extension are taken literally, both ends are anchored, and the date must be a real one.
+/// Base and extension are taken literally, the whole name must match, and the date must exist.
 pub(super) fn date(name: &str, base: &str, extension: &str) -> Option<NaiveDate> {
     let date = name.strip_prefix(base)?.strip_prefix('_')?;
     let date = date.strip_suffix(extension)?.strip_suffix('.')?;
@@ -32,7 +32,7 @@ pub(super) fn date(name: &str, base: &str, extension: &str) -> Option<NaiveDate>
     NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)
 }
 
-/// The value of a few ASCII digits; `None` if another byte is among them.
+/// Parses ASCII digits; `None` if another byte is among them.
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, digit| {
         digit.is_ascii_digit().then(|| value * 10 + u32::from(digit - b'0'))

@@ -1,4 +1,4 @@
-//! The one hand that writes: whole lines at the end of a file, on disk before it goes on, and never again after an error.
+//! Appends whole lines and syncs them; after any error it writes nothing more.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use chrono::{DateTime, Utc};
 use super::storage::{Opened, Storage};
 use crate::fs::{FileError, folder_of};
 
-/// Why nothing, or not everything, was written.
+/// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// A file could not be opened, written or synced.
     #[error(transparent)]
     File(#[from] FileError),
-    /// An earlier write failed, so nobody knows what is on disk.
-    #[error("nothing more is written in {} after an earlier error: run again, which checks the files first", folder.display())]
+    /// An earlier write failed, so it is unknown what is on disk.
+    #[error("nothing more is written in {} after an earlier error: run again to check the files and go on", folder.display())]
     Poisoned {
-        /// The folder of the file that was not written to.
+        /// The folder of the file.
         folder: PathBuf,
     },
-    /// A record's day has no file name; sources reject such times before.
+    /// A record's day has no file name; sources reject such times earlier.
     #[error("a record's time, {time}, is outside the years 2000 to 9999")]
     NoDay {
         /// The time.
@@ -31,7 +31,7 @@ pub enum WriteError {
 /// Writes to the files of a stream through a [`Storage`].
 ///
 /// After any error it refuses to go on: a failed sync may have marked lost data as clean, and a failed write may have
-/// left a torn line. Opening the archive anew finds out what is there.
+/// left a torn line. Opening the archive again finds out what is on disk.
 pub(super) struct DurableAppender {
     storage: Arc<dyn Storage>,
     poisoned: bool,
@@ -45,10 +45,10 @@ impl DurableAppender {
         }
     }
 
-    /// Appends batches of whole lines; they, and the name of the file, are on disk when this returns. Tells where they
-    /// end, in bytes from the start of the file.
+    /// Appends batches of whole lines and returns where they end, in bytes. The lines and the name of the file are on
+    /// disk when this returns.
     ///
-    /// A file that is missing is made with `mode`; a torn line at the end is repaired first.
+    /// A missing file is created with `mode`; a torn line at the end is repaired first.
     pub(super) fn append<B: AsRef<[u8]>>(
         &mut self,
         path: &Path,
@@ -66,54 +66,54 @@ impl DurableAppender {
         })
     }
 
-    /// Completes or terminates a torn line at the end of a file that exists, by one newline in a write of its own.
+    /// Adds the missing newline at the end of an existing file, in a write of its own.
     pub(super) fn terminate(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
         self.attempt(path, |storage| write(storage.open(path, mode)?, path, [[]; 0]))?;
         Ok(())
     }
 
-    /// Puts a state file with these bytes in the place of the one before, at once or not at all.
+    /// Replaces a state file atomically.
     ///
-    /// A failure says nothing about the day files, so writing them goes on.
+    /// A failure does not concern the day files, so it does not stop writing them.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         self.storage.replace(path, bytes)
     }
 
-    /// Waits until a file that was read is on disk, before anything is built upon its lines.
+    /// Syncs a file that was read, before its lines are relied on.
     ///
-    /// A killed run may have left lines that no sync has reached. Were they taken for kept, and newer ones synced to
-    /// another file, a power cut would leave a hole behind the newest record.
+    /// A killed run may have left lines that were never synced. If they counted as archived and newer lines were synced
+    /// to another file, a power cut would leave a hole before the newest record.
     pub(super) fn sync_existing(&mut self, path: &Path) -> Result<(), FileError> {
-        let settled = self.storage.sync_file(path);
-        self.poisoned |= settled.is_err();
-        settled
+        let synced = self.storage.sync_file(path);
+        self.poisoned |= synced.is_err();
+        synced
     }
 
-    /// Waits until the names in a folder are on disk, for the same reason.
+    /// Syncs the names in a folder, for the same reason.
     pub(super) fn sync_folder(&mut self, folder: &Path) -> Result<(), FileError> {
-        let settled = self.storage.sync_folder(folder);
-        self.poisoned |= settled.is_err();
-        settled
+        let synced = self.storage.sync_folder(folder);
+        self.poisoned |= synced.is_err();
+        synced
     }
 
     fn attempt<T>(
         &mut self,
         path: &Path,
-        act: impl FnOnce(&dyn Storage) -> Result<T, FileError>,
+        write: impl FnOnce(&dyn Storage) -> Result<T, FileError>,
     ) -> Result<T, WriteError> {
         if self.poisoned {
             return Err(WriteError::Poisoned {
                 folder: folder_of(path).to_owned(),
             });
         }
-        let done = act(self.storage.as_ref());
-        self.poisoned = done.is_err();
-        Ok(done?)
+        let result = write(self.storage.as_ref());
+        self.poisoned = result.is_err();
+        Ok(result?)
     }
 }
 
-/// Seals what is at the end of an open file, then appends each batch in one write; `write_all` goes on after short ones.
-/// Tells where the file was read or written last.
+/// Terminates a torn line at the end of an open file, then appends each batch in one write. Returns where the last read
+/// or write ended.
 fn write<B: AsRef<[u8]>>(opened: Opened, path: &Path, batches: impl IntoIterator<Item = B>) -> Result<u64, FileError> {
     let writing = |cause| FileError::io("write to", path, cause);
     let syncing = |cause| FileError::io("sync", path, cause);
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_line_is_terminated_before_a_line_is_added() {
+    fn a_torn_line_is_terminated_before_a_line_is_added() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "whole\nha").unwrap();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn after_one_error_nothing_more_is_written_anywhere() {
+    fn after_an_error_nothing_more_is_written_anywhere() {
         let folder = tempfile::tempdir().unwrap();
         let mut appender = DurableAppender::new(Arc::new(Disk));
         let missing = folder.path().join("missing").join("file");

@@ -1,4 +1,4 @@
-//! Reading only the end of a day file, where a note says where it begins and the end tells all that is asked.
+//! Reads only the end of a day file, if a resume point says where it begins and the end is enough.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use super::day::{Day, Part};
 use super::resume::{self, ResumePoint};
 use crate::fs::FileError;
 
-/// How much more than the overlap a noted end holds: services are asked for a little more, and round.
+/// Added to the overlap: services are asked for a little more, and for rounded times.
 const MARGIN: TimeDelta = TimeDelta::seconds(10);
 
-/// Ends of day files that are noted: just after midnight the overlap lies in two.
+/// Number of day files with a resume point: just after midnight the overlap spans two.
 const NOTED_POINTS: usize = 2;
 
-/// The coarsest clock by which a system notes the change of a file: after so long another change has another time.
+/// The coarsest clock tick of file times: after this wait a later change has another time.
 const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 impl Archive {
     /// Notes where the ends of the newest day files begin, so that the next run, which asks again from `overlap` before
-    /// the last record on, need not read what lies before. Nothing rests on the note, so a failure is only logged.
+    /// the last record, need not read what lies before. The note is optional, so a failure is only logged.
     pub(crate) fn note_resume_points(&mut self, last: DateTime<Utc>, overlap: TimeDelta) {
         let from = last - overlap - MARGIN;
         let dates: BTreeSet<NaiveDate> = self
@@ -42,11 +42,11 @@ impl Archive {
         };
         match self.appender.replace(&path, text.as_bytes()) {
             Ok(()) => self.resume_points = resume_points,
-            Err(error) => tracing::debug!("the ends of day files are not noted: {error}"),
+            Err(error) => tracing::debug!("cannot store the resume points: {error}"),
         }
     }
 
-    /// The end of a day file that holds everything from a time on; what was noted before, for a day that was not read.
+    /// Returns the resume point of a day file for a time; the earlier one if the day was not read.
     fn resume_point(&self, date: NaiveDate, from: DateTime<Utc>) -> Option<ResumePoint> {
         let Some(day) = self.known.day(date) else {
             return self
@@ -58,12 +58,12 @@ impl Archive {
         let time_index = day.time_index()?;
         let entry = time_index
             .before(from)
-            .filter(|entry| entry.offset >= self.worthwhile)?;
+            .filter(|entry| entry.offset >= self.smallest_offset)?;
         let mut file = self.location.file_of(date)?.open().ok()?;
         ResumePoint::describe(date, file.as_mut(), entry, time_index.end()).ok()?
     }
 
-    /// Reads the end of the day's file if that tells all of these records, else all of it.
+    /// Reads the end of the day's file if that is enough for these records, else all of it.
     pub(super) fn read_as_little(&mut self, batch: &Batch) -> Result<Day, FileError> {
         if let Some(day) = self.read_from_resume_point(batch.date(), |_| {})?
             && batch.records().iter().all(|record| day.can_judge(record))
@@ -73,7 +73,7 @@ impl Archive {
         self.read_day(batch.date(), |_| {})
     }
 
-    /// Reads the day file of a date from the entry that is noted for it; `None` where the note does not fit.
+    /// Reads the day file of a date from its resume point; `None` if there is none or it does not match the file.
     fn read_from_resume_point(
         &mut self,
         date: NaiveDate,
@@ -89,9 +89,9 @@ impl Archive {
             Err(error) if error.is_missing() => return Ok(None),
             opened => opened?,
         };
-        let noted = point.entry_in(file.as_mut());
-        let Some(entry) = noted.map_err(|cause| FileError::io("read", &day_file.path, cause))? else {
-            tracing::debug!(path = %day_file.path.display(), "not as it was noted: reading all of it");
+        let entry = point.entry_in(file.as_mut());
+        let Some(entry) = entry.map_err(|cause| FileError::io("read", &day_file.path, cause))? else {
+            tracing::debug!(path = %day_file.path.display(), "the file does not match its resume point: reading all of it");
             return Ok(None);
         };
         let part = Part {
@@ -107,7 +107,7 @@ impl Archive {
         Ok((first == Some(entry.time)).then_some(day))
     }
 
-    /// Reads the end of a day file where that is known and tells all, else all of it; and the greatest time up to `now`.
+    /// Reads the end of a day file if that is enough, else all of it. Also returns the greatest time up to `now`.
     pub(super) fn read_end(
         &mut self,
         date: NaiveDate,
@@ -115,7 +115,8 @@ impl Archive {
     ) -> Result<(Day, Option<DateTime<Utc>>), FileError> {
         let mut last = None;
         let mut note = |time| last = last.max(Some(time).filter(|time| *time <= now));
-        // Every record before the end is earlier than those in it: one of these up to `now` is the last of the file.
+        // Every record before the resume point is earlier than those after it: if one of these is not after `now`, the
+        // last of them is the last of the file.
         if let Some(day) = self.read_from_resume_point(date, &mut note)?
             && last.is_some()
         {

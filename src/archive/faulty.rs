@@ -1,4 +1,4 @@
-//! A disk for tests that fails where it is told to: it writes real files and remembers what a power cut would leave.
+//! A storage for tests that fails on demand. It writes real files and tracks what a power cut would leave.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata, OpenOptions};
@@ -9,61 +9,60 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::storage::{Appendable, Disk, FolderEntry, Opened, Storage, StoredFile};
 use crate::fs::FileError;
 
-/// What goes wrong, at one operation.
+/// A fault at one operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// A write takes so many bytes, at least one, and is no error.
+    /// A write takes only this many bytes, at least one, without an error.
     Short(usize),
-    /// A write is interrupted by a signal before it took anything.
+    /// A signal interrupts a write before it took anything.
     Interrupted,
-    /// The disk is full after so many bytes.
+    /// The disk is full after this many bytes.
     Full(usize),
-    /// The disk fails, at a write after so many bytes.
+    /// A write fails after this many bytes.
     Broken(usize),
-    /// The process ends, at a write after so many bytes; nothing works before the next start.
+    /// The process is killed after a write of this many bytes; nothing works until the restart.
     Killed(usize),
-    /// The program panics.
     Panic,
 }
 
-/// The disk; clones are the same one.
+/// The storage; clones share their state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faulty(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The fault to come, and how many operations that write come before it.
+    /// The next fault, and how many writing operations come before it.
     armed: Option<(u64, Fault)>,
-    /// The same for operations that only read.
+    /// The same for reading operations.
     armed_reading: Option<(u64, Fault)>,
     killed: bool,
-    /// What was done, in order, such as `write mail_2025-06-09.log`.
+    /// The operations in order, such as `write mail_2025-06-09.log`.
     log: Vec<String>,
-    /// How much of each file no power cut can take.
+    /// How much of each file survives a power cut.
     synced: HashMap<PathBuf, u64>,
-    /// The files whose names no power cut can take.
+    /// The files whose names survive a power cut.
     named: HashSet<PathBuf>,
 }
 
-/// What the disk does at an operation.
+/// What an operation does.
 enum Verdict {
     Work,
-    /// It works for so many bytes of a write; then, if there is an error, this is it.
+    /// It works for this many bytes, then returns the error, if any.
     Partly(usize, Option<io::Error>),
 }
 
 impl Faulty {
-    /// Lets `fault` happen after this many operations that only read.
+    /// Sets a fault after this many reading operations.
     pub(crate) fn arm_reading(&self, after: u64, fault: Fault) {
         self.state().armed_reading = Some((after, fault));
     }
 
-    /// Lets `fault` happen after this many operations that write.
+    /// Sets a fault after this many writing operations.
     pub(crate) fn arm(&self, after: u64, fault: Fault) {
         self.state().armed = Some((after, fault));
     }
 
-    /// A new start of the program on a disk that works.
+    /// Starts the program again, on a disk that works.
     pub(crate) fn restart(&self) {
         let mut state = self.state();
         state.killed = false;
@@ -71,12 +70,12 @@ impl Faulty {
         state.armed_reading = None;
     }
 
-    /// What was done, in order, such as `write mail_2025-06-09.log`, since it was asked last.
+    /// Returns the operations since the last call.
     pub(super) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.state().log)
     }
 
-    /// How much of a file no power cut can take.
+    /// Returns how much of a file survives a power cut.
     pub(super) fn synced_length(&self, path: &Path) -> usize {
         let state = self.state();
         if state.named.contains(path) {
@@ -86,7 +85,7 @@ impl Faulty {
         }
     }
 
-    /// Cuts the power: of what was not synced, this share in 255ths is left, and names only if it is all of it.
+    /// Cuts the power: `left`/255 of what was not synced is left, and unsynced names only if `left` is 255.
     pub(super) fn cut_power(&self, folder: &Path, left: u8) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -108,8 +107,8 @@ impl Faulty {
                 .unwrap()
                 .set_len(kept)
                 .unwrap();
-            // What is there after the cut was on the disk.
-            self.settled(&path);
+            // What is left was on the disk.
+            self.mark_synced(&path);
         }
     }
 
@@ -117,7 +116,7 @@ impl Faulty {
         self.0.lock().unwrap()
     }
 
-    fn settled(&self, path: &Path) {
+    fn mark_synced(&self, path: &Path) {
         let length = fs::metadata(path).unwrap().len();
         let mut state = self.state();
         state.synced.insert(path.to_owned(), length);
@@ -161,7 +160,7 @@ impl Faulty {
         }
     }
 
-    /// An operation that is no write: it works, or it fails and does nothing.
+    /// Runs an operation other than a write: it works, or it fails and does nothing.
     fn operate(&self, doing: &str, path: &Path) -> io::Result<()> {
         match self.verdict(doing, path) {
             Verdict::Work | Verdict::Partly(_, None) => Ok(()),
@@ -213,7 +212,7 @@ impl Storage for Faulty {
         self.operate("replace", path)
             .map_err(|cause| FileError::io("replace", path, cause))?;
         Disk.replace(path, bytes)?;
-        self.settled(path);
+        self.mark_synced(path);
         Ok(())
     }
 
@@ -223,12 +222,12 @@ impl Storage for Faulty {
             .map_err(|cause| FileError::io("replace", path, cause))?;
         if path.exists() {
             fs::rename(path, previous).unwrap();
-            self.settled(previous);
+            self.mark_synced(previous);
         }
         self.operate("rename", path)
             .map_err(|cause| FileError::io("replace", path, cause))?;
         Disk.replace(path, bytes)?;
-        self.settled(path);
+        self.mark_synced(path);
         Ok(())
     }
 

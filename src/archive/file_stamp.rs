@@ -1,4 +1,4 @@
-//! How a file is known again that was looked at before: by what the system keeps of it, and by bytes that it held.
+//! Recognizes a file that was read before, by its metadata and by bytes that it held.
 
 use std::fs::Metadata;
 use std::io;
@@ -8,24 +8,23 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::storage::{StoredFile, read_at};
 
-/// How many bytes are compared at each place.
+/// Number of bytes compared at each offset.
 const COMPARED: u64 = 4096;
 
-/// What the system keeps of a file; every write changes it.
+/// Metadata of a file; every write changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileStamp {
-    /// Its length, in bytes.
     pub(super) length: u64,
     device: u64,
     inode: u64,
     /// Seconds and nanoseconds since 1970.
     modified: [i64; 2],
-    /// The same for the change of anything, which no program can set; `None` where the system keeps no such time.
+    /// The time of the last change of any kind, which no program can set; `None` where the system has none.
     changed: Option<[i64; 2]>,
 }
 
 impl FileStamp {
-    /// The stamp of a file.
+    /// Returns the stamp of a file.
     #[cfg(unix)]
     pub(super) fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
@@ -39,7 +38,7 @@ impl FileStamp {
         }
     }
 
-    /// The stamp of a file.
+    /// Returns the stamp of a file.
     #[cfg(not(unix))]
     pub(super) fn of(metadata: &Metadata) -> Self {
         let modified = metadata.modified().ok();
@@ -51,30 +50,30 @@ impl FileStamp {
         }
     }
 
-    /// Whether nothing can have been written to the file since an equal stamp was taken.
+    /// Whether an equal stamp later proves that nothing was written in between.
     pub(super) fn is_reliable(&self) -> bool {
         self.changed.is_some()
     }
 
-    /// Whether a later stamp can be that of the same file, grown.
+    /// Whether `later` can be the same file after it grew.
     pub(super) fn can_have_grown_to(&self, later: &Self) -> bool {
         (self.device, self.inode) == (later.device, later.inode) && self.length <= later.length
     }
 }
 
-/// The hash of what stands just before these places of a file, in hexadecimal digits.
-pub(super) fn hash_before(file: &mut dyn StoredFile, places: &[u64]) -> io::Result<String> {
+/// Hashes the bytes just before these offsets of a file, in hexadecimal digits.
+pub(super) fn hash_before(file: &mut dyn StoredFile, offsets: &[u64]) -> io::Result<String> {
     let mut bytes = Vec::new();
-    for place in places {
-        let start = place.saturating_sub(COMPARED);
-        let held = bytes.len();
-        bytes.resize(held + (place - start) as usize, 0);
-        read_at(file, start, &mut bytes[held..])?;
+    for offset in offsets {
+        let start = offset.saturating_sub(COMPARED);
+        let filled = bytes.len();
+        bytes.resize(filled + (offset - start) as usize, 0);
+        read_at(file, start, &mut bytes[filled..])?;
     }
     Ok(hash(&bytes))
 }
 
-/// The hash of some bytes, in hexadecimal digits.
+/// Returns the hash in hexadecimal digits.
 pub(super) fn hash(bytes: &[u8]) -> String {
     format!("{:032x}", xxh3_128(bytes))
 }

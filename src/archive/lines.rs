@@ -1,27 +1,27 @@
-//! The lines of a file, one after the other in bounded memory, and a torn line at its end.
+//! Reads the lines of a file in bounded memory, and the torn line at its end.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use super::backward_lines::{BackwardLine, BackwardLines, MAX_LINE};
 use super::storage::StoredFile;
 
-/// How much is read from a file at once, in bytes.
+/// Size of a read, in bytes.
 const CHUNK: usize = 256 << 10;
 
-/// A line as it stands in a file.
+/// A line of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// Counted from 1.
+    /// Line number, from 1.
     pub(super) number: u64,
-    /// Of its first byte in the file.
+    /// Offset of its first byte.
     pub(super) offset: u64,
-    /// Without the newline.
+    /// The bytes without the newline.
     pub(super) bytes: &'a [u8],
-    /// Whether there is a newline; only the last line of a file can be without.
+    /// Whether it ends with a newline; only the last line of a file can lack it.
     pub(super) ended: bool,
 }
 
-/// Reads lines; what it yields is valid until the next call.
+/// Reads lines; a line is valid until the next call.
 pub(super) struct Lines<R> {
     source: R,
     longest: u64,
@@ -31,12 +31,12 @@ pub(super) struct Lines<R> {
 }
 
 impl Lines<BufReader<Box<dyn StoredFile>>> {
-    /// The lines of a file from its start.
+    /// Reads the lines of a file from its start.
     pub(super) fn of(file: Box<dyn StoredFile>) -> Self {
         Self::new(BufReader::with_capacity(CHUNK, file), MAX_LINE)
     }
 
-    /// The lines of a file from an offset on, where one begins; their numbers count from there.
+    /// Reads the lines from an offset, where a line must begin; line numbers count from there.
     pub(super) fn from_offset(mut file: Box<dyn StoredFile>, offset: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
         let mut lines = Self::of(file);
@@ -56,7 +56,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line; `None` at the end of the file.
+    /// Returns the next line; `None` at the end of the file.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.buffer.clear();
         let offset = self.offset;
@@ -80,12 +80,12 @@ impl<R: BufRead> Lines<R> {
         }))
     }
 
-    /// How far the file was read, in bytes from its start.
+    /// Returns how far the file was read, in bytes.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Passes over the rest of a line without keeping it; tells whether it had a newline.
+    /// Skips the rest of a line; returns whether it had a newline.
     fn skip_rest(&mut self) -> io::Result<bool> {
         loop {
             let available = match self.source.fill_buf() {
@@ -94,26 +94,26 @@ impl<R: BufRead> Lines<R> {
                 Err(error) => return Err(error),
             };
             let newline = memchr::memchr(b'\n', available);
-            let passed = newline.map_or(available.len(), |at| at + 1);
-            self.source.consume(passed);
-            self.offset += passed as u64;
-            if newline.is_some() || passed == 0 {
+            let length = newline.map_or(available.len(), |at| at + 1);
+            self.source.consume(length);
+            self.offset += length as u64;
+            if newline.is_some() || length == 0 {
                 return Ok(newline.is_some());
             }
         }
     }
 }
 
-/// The last line of a file where it has no newline.
+/// A last line without a newline.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TornLine {
-    /// Of its first byte in the file.
+    /// Offset of its first byte.
     pub(super) offset: u64,
-    /// Its bytes; empty if it is longer than a record can be.
+    /// Its bytes; empty if it is longer than any record.
     pub(super) bytes: Vec<u8>,
 }
 
-/// A torn line at the end of a file; `None` if the file is empty or ends with a newline.
+/// Returns the torn line at the end of a file; `None` if the file is empty or ends with a newline.
 pub(super) fn torn_line(file: &mut (impl Read + Seek + ?Sized)) -> io::Result<Option<TornLine>> {
     let length = file.seek(SeekFrom::End(0))?;
     let BackwardLine { offset, bytes } = BackwardLines::before(file, length).unended()?;
@@ -141,14 +141,14 @@ mod tests {
         found
     }
 
-    fn half(bytes: &[u8]) -> Option<TornLine> {
+    fn torn(bytes: &[u8]) -> Option<TornLine> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         torn_line(&mut file).unwrap()
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_passed_over_and_counted() {
+    fn a_line_that_is_too_long_is_skipped_and_counted() {
         for capacity in 1..12 {
             let lines = all(b"ab\n12345\n\n1234\n123456789", capacity, 4);
             let expected: [(u64, u64, &[u8], bool); 5] = [
@@ -166,12 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_found_however_far_back_it_begins() {
-        assert_eq!(half(b""), None);
-        assert_eq!(half(b"\n"), None);
-        assert_eq!(half(b"a\n"), None);
+    fn a_torn_line_is_found_however_far_back_it_begins() {
+        assert_eq!(torn(b""), None);
+        assert_eq!(torn(b"\n"), None);
+        assert_eq!(torn(b"a\n"), None);
         assert_eq!(
-            half(b"a"),
+            torn(b"a"),
             Some(TornLine {
                 offset: 0,
                 bytes: b"a".to_vec()
@@ -180,13 +180,13 @@ mod tests {
         for length in [1, 5, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
             let bytes = vec![b'x'; length];
             assert_eq!(
-                half(&[b"one\n\ntwo\n", &*bytes].concat()),
+                torn(&[b"one\n\ntwo\n", &*bytes].concat()),
                 Some(TornLine {
                     offset: 9,
                     bytes: bytes.clone()
                 })
             );
-            assert_eq!(half(&bytes), Some(TornLine { offset: 0, bytes }));
+            assert_eq!(torn(&bytes), Some(TornLine { offset: 0, bytes }));
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
             }
             prop_assert_eq!(again, bytes);
             let last = lines.last().filter(|(_, _, _, ended)| !ended);
-            prop_assert_eq!(half(bytes), last.map(|(_, offset, line, _)| TornLine { offset: *offset, bytes: line.clone() }));
+            prop_assert_eq!(torn(bytes), last.map(|(_, offset, line, _)| TornLine { offset: *offset, bytes: line.clone() }));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the files of one stream stand.
+//! Where the files of one stream are.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::day_name;
 use super::storage::{Disk, FolderEntry, Storage};
 use crate::fs::FileError;
 
-/// The folder inside a catalog that holds everything that is not a day file: locks, rejected records, cursors.
+/// The folder inside a catalog for everything but the day files: locks, rejected records, cursors.
 pub const STATE_FOLDER: &str = ".trailkeeper";
 
-/// Where the files of one stream stand: `<folder>/<base>_<YYYY-MM-DD>.<extension>`, and the disk that holds them.
+/// Where the files of one stream are, `<folder>/<base>_<YYYY-MM-DD>.<extension>`, and the storage that holds them.
 #[derive(Clone, Debug)]
 pub struct Location {
     folder: PathBuf,
@@ -23,7 +23,7 @@ pub struct Location {
 }
 
 impl PartialEq for Location {
-    /// Locations are told apart by their names; there is one disk.
+    /// Locations differ by their names alone; outside tests there is one disk.
     fn eq(&self, other: &Self) -> bool {
         (&self.folder, &self.base, &self.extension) == (&other.folder, &other.base, &other.extension)
     }
@@ -37,7 +37,7 @@ impl Eq for Location {}
 pub struct NameError(pub(crate) String);
 
 impl Location {
-    /// A location of day files in `folder`; `base` and `extension` (without its dot) are taken literally.
+    /// Creates the location of day files in `folder`; `base` and `extension` (without its dot) are taken literally.
     ///
     /// # Errors
     /// If either of them could lead out of the folder.
@@ -54,55 +54,54 @@ impl Location {
         })
     }
 
-    /// The same on another disk.
+    /// Returns the location on another storage.
     #[cfg(test)]
     pub(crate) fn on(mut self, storage: impl Storage + 'static) -> Self {
         self.storage = Arc::new(storage);
         self
     }
 
-    /// The disk.
     pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
 
-    /// The catalog: the folder of the day files.
+    /// Returns the catalog, the folder of the day files.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The name before the date.
+    /// Returns the part of the file name before the date.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// The name after the date, without its dot.
+    /// Returns the extension, without its dot.
     #[cfg(test)]
     pub(crate) fn extension(&self) -> &str {
         &self.extension
     }
 
-    /// The name of the day file of `date`; `None` outside the years 2000 to 9999.
+    /// Returns the name of the day file of `date`; `None` outside the years 2000 to 9999.
     pub(crate) fn day_name(&self, date: NaiveDate) -> Option<String> {
         day_name::name(&self.base, date, &self.extension)
     }
 
-    /// The state folder of the catalog, [`STATE_FOLDER`].
+    /// Returns the state folder of the catalog, [`STATE_FOLDER`].
     pub(crate) fn state_folder(&self) -> PathBuf {
         self.folder.join(STATE_FOLDER)
     }
 
-    /// The state file `<base>.<what>` of the stream, such as `mail.rejected.jsonl`.
+    /// Returns the path of the state file `<base>.<what>`, such as `mail.rejected.jsonl`.
     pub(crate) fn state_file(&self, what: &str) -> PathBuf {
         self.state_folder().join(format!("{}.{what}", self.base))
     }
 
-    /// The day files that exist, oldest first.
+    /// Lists the day files that exist, oldest first.
     ///
-    /// What bears such a name but is not a regular file is left out with a warning: writing to that day is refused.
+    /// A match that is not a regular file is left out with a warning; writing to that day is refused.
     ///
     /// # Errors
-    /// If the folder is gone or cannot be read.
+    /// If the folder is missing or cannot be read.
     pub(crate) fn day_files(&self) -> Result<Vec<DayFile>, FileError> {
         let entries = self.storage.list(&self.folder)?;
         let mut files: Vec<_> = entries.into_iter().filter_map(|entry| self.day_file(&entry)).collect();
@@ -110,7 +109,7 @@ impl Location {
         Ok(files)
     }
 
-    /// The day file of a date, whether it exists or not; `None` outside the years 2000 to 9999.
+    /// Returns the day file of a date, whether it exists or not; `None` outside the years 2000 to 9999.
     pub(super) fn file_of(&self, date: NaiveDate) -> Option<DayFile> {
         let path = self.folder.join(self.day_name(date)?);
         Some(DayFile::new(date, path, Arc::clone(&self.storage)))
@@ -120,7 +119,7 @@ impl Location {
         let date = day_name::date(entry.name.to_str()?, &self.base, &self.extension)?;
         let path = self.folder.join(&entry.name);
         if !entry.is_file {
-            tracing::warn!(path = %path.display(), "not a regular file, although named like a day file: left out");
+            tracing::warn!(path = %path.display(), "skipped a day file that is not a regular file");
             return None;
         }
         Some(DayFile::new(date, path, Arc::clone(&self.storage)))

@@ -1,4 +1,4 @@
-//! The advisory lock that keeps a second run away from the day files of a stream.
+//! The advisory lock that keeps a second run from writing to a stream's day files.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -12,13 +12,13 @@ use super::location::Location;
 use super::storage::STATE_FILE_MODE;
 use crate::fs::{FileError, make_folder, open_for_reading, open_or_create};
 
-/// More than a lock file ever holds; a longer one is not read to its end.
+/// Read limit; more than a lock file ever holds.
 const MAX_LOCK_FILE: u64 = 4096;
 
-/// The right to write to the files of one location, until it is dropped or the process ends in any way.
+/// The lock on the files of one location, until it is dropped or the process ends.
 ///
-/// It rests on a kernel lock on `<folder>/.trailkeeper/<base>.lock`. The file itself stays: removing it would let two
-/// runs hold a lock on two files of that name.
+/// It is a kernel lock on `<folder>/.trailkeeper/<base>.lock`. The file is never removed: else two runs could hold
+/// locks on two files of that name.
 #[derive(Debug)]
 pub struct Lock {
     location: Location,
@@ -28,21 +28,20 @@ pub struct Lock {
 /// Who holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The process id.
     pub(crate) pid: u32,
-    /// When it took the lock.
+    /// When the lock was taken.
     pub(crate) since: DateTime<Utc>,
 }
 
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds it.
     #[error("another run{} holds {}; wait until it ends, or end it", described(holder), path.display())]
     Held {
         /// The lock file.
         path: PathBuf,
-        /// Who has it; `None` in the moment before it wrote its name.
+        /// The holder; `None` if it has not written its name yet.
         holder: Option<Holder>,
     },
     /// The lock file cannot be used.
@@ -51,15 +50,15 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock of `location` at once or not at all, and makes the state folder where it is missing.
+    /// Takes the lock of `location` without waiting, and creates the state folder if it is missing.
     ///
     /// # Errors
-    /// [`LockError::Held`] if another process has it; [`LockError::File`] if the folder is missing or not writable.
+    /// [`LockError::Held`] if another process holds it; [`LockError::File`] if the folder is missing or not writable.
     pub fn acquire(location: &Location, now: DateTime<Utc>) -> Result<Self, LockError> {
         Self::acquire_file(location, "lock", now)
     }
 
-    /// The same for the lock file `<base>.<what>`, which guards something else than the day files, such as a cursor.
+    /// Takes the lock file `<base>.<what>`, which guards something other than the day files, such as a cursor.
     ///
     /// # Errors
     /// Those of [`Lock::acquire`].
@@ -85,22 +84,22 @@ impl Lock {
         })
     }
 
-    /// Who took the lock of a location last, by the lock file alone; whether it is still held is not known.
+    /// Returns who took the lock last, by the lock file alone; it may have been released since.
     ///
-    /// Nothing is locked to find out, since that could turn a run away that begins at this moment.
+    /// This does not try the lock: that could turn away a run that starts at this moment.
     pub(crate) fn last_holder(location: &Location) -> Option<Holder> {
         read_holder(&open_for_reading(&location.state_file("lock")).ok()?)
     }
 
-    /// What is locked.
+    /// Returns the location that is locked.
     pub(crate) fn location(&self) -> &Location {
         &self.location
     }
 }
 
 impl Holder {
-    /// Whether a process with this id is running now; `None` where the system does not say. It may be another one by
-    /// now: ids are used again.
+    /// Whether a process with this id is running; `None` if the system does not say. Ids are reused, so it may be
+    /// another process.
     #[must_use]
     pub(crate) fn is_running(&self) -> Option<bool> {
         is_running(self.pid)
@@ -110,7 +109,7 @@ impl Holder {
 #[cfg(unix)]
 fn is_running(pid: u32) -> Option<bool> {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
-    // Being forbidden to signal a process says that there is one.
+    // A permission error means that the process exists.
     Some(rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
@@ -119,7 +118,7 @@ fn is_running(_pid: u32) -> Option<bool> {
     None
 }
 
-/// What a lock file holds, as JSON.
+/// The content of a lock file, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Note {
     pid: u32,

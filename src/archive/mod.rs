@@ -1,13 +1,14 @@
-//! The day files of a stream: the only code that writes them.
+//! The day files of a stream. No other code writes them.
 //!
 //! Imports: fs, json, output, record.
 //!
-//! What may be tailed is whole lines; a byte of a day file, once written, never changes and never moves; records count
-//! as kept only when they are on disk. The day files are enough to go on; `lib.rs` says what else cannot be rebuilt.
+//! A tailing agent sees only whole lines. A byte of a day file, once written, never changes and never moves. A record
+//! counts as archived only once it is on disk. The day files are enough to go on; `lib.rs` lists what cannot be rebuilt
+//! from them.
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "this folder writes the day files and what stands beside them"
+    reason = "this folder writes the day files and the state files"
 )]
 
 mod append;
@@ -69,8 +70,8 @@ use crate::record::{Reader, Rejected, Shape};
 
 /// The day files of one stream, open for a run.
 ///
-/// Calls follow each other so: `open`, `recover`, and for each slice of the window, oldest first, `deduplicate`, `append` what
-/// is new, `reject` what conflicts; at the end `note_resume_points`.
+/// The order of calls: `open`, `recover`; for each slice of the window, oldest first, `deduplicate`, `append` what is
+/// new and `reject` what conflicts; at the end `note_resume_points`.
 pub struct Archive {
     location: Location,
     reader: Reader,
@@ -79,19 +80,19 @@ pub struct Archive {
     rejected: RejectedFile,
     known: DedupIndex,
     resume_points: Vec<ResumePoint>,
-    /// An end that begins earlier than this, in bytes, is not noted.
-    worthwhile: u64,
+    /// A resume point before this offset, in bytes, is not noted.
+    smallest_offset: u64,
     repaired: Repairs,
     _lock: Option<Arc<Lock>>,
 }
 
 impl Archive {
-    /// Opens the day files that `lock` guards, and before anything else repairs those that a crash left without a
-    /// newline at their end. New day files get `file_mode`, whatever the umask says.
+    /// Opens the day files that `lock` guards and repairs those that a crash left without a final newline. New day
+    /// files get `file_mode`, whatever the umask is.
     ///
     /// # Errors
     ///
-    /// If the folder or a day file cannot be read, or a newline or note not be written.
+    /// If the folder or a day file cannot be read, or a newline or note cannot be written.
     pub fn open(
         lock: impl Into<Arc<Lock>>,
         shape: Shape,
@@ -106,8 +107,9 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Opens the day files for a dry run, without a lock: it does all that a run does and writes nothing, so what it
-    /// says was appended or noted would have been. It repairs nothing: a torn line at the end of a file counts for nothing.
+    /// Opens the day files for a dry run, without a lock. It takes every step of a run but writes nothing: what it
+    /// reports as appended or noted is what a run would have written. Nothing is repaired: a torn line at the end of a
+    /// file is ignored.
     pub fn dry_run(location: Location, shape: Shape) -> Self {
         let storage = Arc::new(DryRun(Arc::clone(location.storage())));
         Self::new(location, storage, None, shape, 0)
@@ -130,7 +132,7 @@ impl Archive {
             rejected,
             known: DedupIndex::default(),
             resume_points,
-            worthwhile: resume::WORTHWHILE,
+            smallest_offset: resume::SMALLEST_OFFSET,
             repaired: Repairs::default(),
             _lock: lock,
         }
@@ -149,43 +151,43 @@ impl Archive {
         Ok(())
     }
 
-    /// What was mended when the archive was opened.
+    /// Returns what was repaired when the archive was opened.
     pub fn repaired(&self) -> Repairs {
         self.repaired
     }
 
-    /// Sorts the records of a day out: those that its file does not hold, and the others.
+    /// Splits the records of a day into those that its file does not hold, duplicates and conflicts.
     ///
-    /// The file is read if it was not yet, and remembered; see [`Archive::forget_before`]. New records are remembered only
-    /// when they have been appended: deduplicate all that came of a day as one.
+    /// The file is read on first use and remembered until [`Archive::forget_before`]. New records are remembered only
+    /// once they are appended, so pass all records of a day in one batch.
     ///
     /// # Errors
     ///
     /// If the day file cannot be read.
     pub fn deduplicate(&mut self, batch: Batch) -> Result<Dedup, FileError> {
         let date = batch.date();
-        let can_judge = |day: &Day| batch.records().iter().all(|record| day.can_judge(record));
-        let read = match self.known.day(date) {
-            Some(day) if can_judge(day) => None,
+        let knows_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record));
+        let day = match self.known.day(date) {
+            Some(day) if knows_all(day) => None,
             Some(_) => Some(self.read_day(date, |_| {})?),
             None => Some(self.read_as_little(&batch)?),
         };
-        if let Some(day) = read {
+        if let Some(day) = day {
             self.known.put(date, day);
         }
         let nothing = Day::default();
         Ok(dedup::deduplicate(batch, self.known.day(date).unwrap_or(&nothing)))
     }
 
-    /// Forgets what the day files before `date` hold, so that a walk over many days takes the memory of few. A record of
-    /// such a day is deduplicated rightly all the same: its file is read again.
+    /// Forgets what the day files before `date` hold, so that a walk over many days needs the memory of a few. A record
+    /// of a forgotten day is still deduplicated: its file is read again.
     pub(crate) fn forget_before(&mut self, date: NaiveDate) {
         self.known.forget_before(date);
     }
 
-    /// Notes records in `<folder>/.trailkeeper/<base>.rejected.jsonl`; tells how many were not noted there before.
+    /// Notes records in `<folder>/.trailkeeper/<base>.rejected.jsonl` and returns how many were not noted there before.
     ///
-    /// They are compared by content, and on disk when this returns.
+    /// Records are compared by content. They are on disk when this returns.
     ///
     /// # Errors
     ///
@@ -194,7 +196,7 @@ impl Archive {
         self.rejected.note(&mut self.appender, records, now)
     }
 
-    /// Reads the day file of a date whole; a missing one is an empty day.
+    /// Reads all of the day file of a date; a missing file is an empty day.
     fn read_day(&mut self, date: NaiveDate, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
         let Some(day_file) = self.location.file_of(date) else {
             return Ok(Day::empty());

@@ -1,4 +1,4 @@
-//! How far the archive goes: the time of its last record, from the day files alone.
+//! Finds the time of the last record from the day files alone.
 
 use chrono::{DateTime, Utc};
 
@@ -6,11 +6,11 @@ use super::Archive;
 use crate::fs::FileError;
 
 impl Archive {
-    /// The time of the last record: the greatest in the newest day file that holds one.
+    /// Returns the time of the last record: the greatest in the newest day file that holds one.
     ///
-    /// That is not always the time of the last line. Records and files dated after `now` do not count, since one of
-    /// them would make every run after it skip what lies between. A file without a record is passed over, as an empty
-    /// one that a full disk left. `None` when there is no record at all.
+    /// This is not always the time of the last line. Records and files dated after `now` do not count: one of them
+    /// would make every later run skip what lies before it. A file without records, such as an empty one that a full
+    /// disk left, is skipped. `None` if there are no records.
     ///
     /// # Errors
     ///
@@ -19,7 +19,7 @@ impl Archive {
         let files = self.location.day_files()?;
         for file in files.iter().rev().filter(|file| file.date <= now.date_naive()) {
             let (day, last) = self.read_end(file.date, now)?;
-            // The first slice begins in this day: it is not read again.
+            // The first slice begins on this day: its file is not read again.
             self.known.put(file.date, day);
             if last.is_some() {
                 return Ok(last);

@@ -1,4 +1,4 @@
-//! The notes about what cannot stand in a day file: rejected records, and torn lines that a crash left there.
+//! The rejected file: records that no day file can hold, and torn lines that a crash left.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,14 +15,14 @@ use crate::fs::{FileError, folder_of};
 use crate::json::{Found, KeyPath, Scanner};
 use crate::record::Rejected;
 
-/// What the file is called behind `<base>.`.
+/// Name of the file, after `<base>.`.
 const FILE: &str = "rejected.jsonl";
 
-/// Why a torn line is noted.
+/// The reason noted for a torn line.
 const TORN_LINE: &str = "torn line, repaired";
 
-/// How much of a torn line is noted, in bytes; all of it stands in the day file.
-const SHOWN_OF_HALF_LINE: usize = 64 << 10;
+/// How much of a torn line is noted, in bytes; all of it is in the day file.
+const MAX_FRAGMENT: usize = 64 << 10;
 
 /// The file `.trailkeeper/<base>.rejected.jsonl`, a JSON object in each line, in the order of noting.
 ///
@@ -33,7 +33,7 @@ pub(super) struct RejectedFile {
     noted: Option<Noted>,
 }
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
     records: HashSet<u128>,
@@ -41,20 +41,20 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// What was noted about the day files of a location, for a command that only reads.
+    /// Reads the notes for a location, for a command that only reads.
     ///
     /// # Errors
-    /// If the file of notes cannot be read; a missing one holds none.
+    /// If the file cannot be read; a missing one is empty.
     pub(crate) fn read(location: &Location) -> Result<Self, FileError> {
         read(&location.state(FILE))
     }
 
-    /// How many records were rejected, each counted once.
+    /// Returns the number of rejected records, each counted once.
     pub(crate) fn rejected(&self) -> u64 {
         self.records.len() as u64
     }
 
-    /// The offsets at which torn lines of this day file were repaired.
+    /// Returns the offsets of repaired torn lines in this day file.
     pub(crate) fn repaired_in(&self, file: &str) -> Option<&HashSet<u64>> {
         self.fragments.get(file)
     }
@@ -68,17 +68,17 @@ impl RejectedFile {
         }
     }
 
-    /// What the file holds; it is read once.
+    /// Returns the content of the file, which is read once.
     pub(super) fn noted(&mut self, appender: &mut DurableAppender) -> Result<&mut Noted, FileError> {
         let noted = match self.noted.take() {
             Some(noted) => noted,
-            None => self.read_settled(appender)?,
+            None => self.read_synced(appender)?,
         };
         Ok(self.noted.insert(noted))
     }
 
-    /// Reads notes that something is built upon, which must therefore be on disk.
-    fn read_settled(&self, appender: &mut DurableAppender) -> Result<Noted, FileError> {
+    /// Reads the notes and syncs them first, since decisions depend on them.
+    fn read_synced(&self, appender: &mut DurableAppender) -> Result<Noted, FileError> {
         if self.file.open()?.is_none() {
             return Ok(Noted::default());
         }
@@ -87,7 +87,7 @@ impl RejectedFile {
         read(&self.file)
     }
 
-    /// Notes those of the records that are not noted yet, by their content; tells how many those were.
+    /// Notes the records that are not noted yet, by content; returns how many.
     pub(super) fn note(
         &mut self,
         appender: &mut DurableAppender,
@@ -116,28 +116,28 @@ impl RejectedFile {
         Ok(newly_noted)
     }
 
-    /// Notes a torn line of a day file, unless one at its place is noted already.
+    /// Notes a torn line of a day file, unless its offset is noted already.
     pub(super) fn note_torn_line(
         &mut self,
         appender: &mut DurableAppender,
         file: &str,
-        half: &TornLine,
+        torn: &TornLine,
         now: DateTime<Utc>,
     ) -> Result<(), WriteError> {
         if self
             .noted(appender)?
             .repaired_in(file)
-            .is_some_and(|offsets| offsets.contains(&half.offset))
+            .is_some_and(|offsets| offsets.contains(&torn.offset))
         {
             return Ok(());
         }
-        let shown = &half.bytes[..half.bytes.len().min(SHOWN_OF_HALF_LINE)];
+        let shown = &torn.bytes[..torn.bytes.len().min(MAX_FRAGMENT)];
         let line = format!(
             "{{\"noted_at\": {}, \"reason\": {}, \"file\": {}, \"offset\": {}, \"fragment\": {}}}\n",
             quoted(&timestamp(now)),
             quoted(TORN_LINE),
             quoted(file),
-            half.offset,
+            torn.offset,
             quoted(&String::from_utf8_lossy(shown)),
         );
         appender.append(self.file.path(), STATE_FILE_MODE, [line])?;
@@ -145,15 +145,15 @@ impl RejectedFile {
             .fragments
             .entry(file.to_owned())
             .or_default()
-            .insert(half.offset);
+            .insert(torn.offset);
         Ok(())
     }
 }
 
-/// Where a note keeps what it is found again by.
+/// The keys by which a note is recognized.
 const WANTED: [KeyPath; 3] = [&["record"], &["file"], &["offset"]];
 
-/// Reads the notes; a line that is none, such as a torn line, is passed over.
+/// Reads the notes and skips lines that are not notes, such as torn ones.
 fn read(file: &StateFile) -> Result<Noted, FileError> {
     let mut noted = Noted::default();
     let Some(open) = file.open()? else { return Ok(noted) };
@@ -194,7 +194,7 @@ fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// A text as a JSON string.
+/// Returns a text as a JSON string.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
@@ -281,13 +281,13 @@ mod tests {
     #[test]
     fn a_torn_line_is_noted_once_for_its_place() {
         let catalog = Catalog::with_state_folder();
-        let half = TornLine {
+        let torn = TornLine {
             offset: 4711,
             bytes: b"{\"a\": \"\xff\x00".to_vec(),
         };
         for _ in 0..2 {
             RejectedFile::of(&catalog.location)
-                .note_torn_line(&mut appender(), "mail_2025-06-09.log", &half, now())
+                .note_torn_line(&mut appender(), "mail_2025-06-09.log", &torn, now())
                 .unwrap();
         }
         let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "torn line, repaired", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
@@ -299,16 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_half_line_is_noted_in_part() {
+    fn a_long_torn_line_is_noted_in_part() {
         let catalog = Catalog::with_state_folder();
-        let half = TornLine {
+        let torn = TornLine {
             offset: 0,
-            bytes: vec![b'x'; 10 * SHOWN_OF_HALF_LINE],
+            bytes: vec![b'x'; 10 * MAX_FRAGMENT],
         };
         RejectedFile::of(&catalog.location)
-            .note_torn_line(&mut appender(), "f", &half, now())
+            .note_torn_line(&mut appender(), "f", &torn, now())
             .unwrap();
-        assert!(catalog.rejected_notes().len() < 2 * SHOWN_OF_HALF_LINE);
+        assert!(catalog.rejected_notes().len() < 2 * MAX_FRAGMENT);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Torn lines that a crash left at the end of day files: one newline each completes or terminates them.
+//! Repairs day files that a crash left without a final newline.
 
 use chrono::{DateTime, Utc};
 
@@ -10,16 +10,16 @@ use super::rejected::RejectedFile;
 use crate::fs::FileError;
 use crate::record::Reader;
 
-/// What was found at the end of the day files and mended by a newline.
+/// What was repaired at the end of the day files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
     /// Records that lacked only their newline.
     pub completed: u64,
-    /// Torn lines; they are noted in the rejected file, and the overlap brings their records again.
+    /// Torn lines. They are noted in the rejected file, and the overlap fetches their records again.
     pub repaired: u64,
 }
 
-/// What repairs the day files of a location.
+/// Repairs the day files of a location.
 pub(super) struct Repairer<'a> {
     pub(super) location: &'a Location,
     pub(super) appender: &'a mut DurableAppender,
@@ -32,35 +32,35 @@ pub(super) struct Repairer<'a> {
 impl Repairer<'_> {
     /// Adds the missing newline to each day file that ends without one.
     pub(super) fn repair(&mut self) -> Result<Repairs, WriteError> {
-        let mut repaired = Repairs::default();
+        let mut repairs = Repairs::default();
         let files = self.location.day_files()?;
         for file in &files {
-            if let Some(half) = torn_line_of(file)? {
-                self.mend(file, &half, &mut repaired)?;
+            if let Some(torn) = torn_line_of(file)? {
+                self.repair_line(file, &torn, &mut repairs)?;
             }
         }
         if !files.is_empty() {
             self.appender.sync_folder(self.location.folder())?;
         }
-        Ok(repaired)
+        Ok(repairs)
     }
 
-    /// A torn line is noted before it is repaired: after a crash between the two it is still at the end of its file and
-    /// found again, while one that was repaired first would look like any other damage for ever.
-    fn mend(&mut self, file: &DayFile, half: &TornLine, repaired: &mut Repairs) -> Result<(), WriteError> {
+    /// A torn line is noted before it is repaired. After a crash between the two it is found again at the end of its
+    /// file; one repaired first would look like other damage forever.
+    fn repair_line(&mut self, file: &DayFile, torn: &TornLine, repairs: &mut Repairs) -> Result<(), WriteError> {
         let path = file.path.display();
-        if self.is_record(&half.bytes) {
+        if self.is_record(&torn.bytes) {
             self.appender.terminate(&file.path, self.file_mode)?;
-            repaired.completed += 1;
-            tracing::info!(%path, offset = half.offset, "completed the last line, which lacked its newline");
+            repairs.completed += 1;
+            tracing::info!(%path, offset = torn.offset, "added the newline that the last record lacked");
             return Ok(());
         }
         if let Some(name) = self.location.day_name(file.date) {
-            self.rejected.note_torn_line(self.appender, &name, half, self.now)?;
+            self.rejected.note_torn_line(self.appender, &name, torn, self.now)?;
         }
         self.appender.terminate(&file.path, self.file_mode)?;
-        repaired.repaired += 1;
-        tracing::warn!(%path, offset = half.offset, bytes = half.bytes.len(), "repaired a torn line that a crash had left");
+        repairs.repaired += 1;
+        tracing::warn!(%path, offset = torn.offset, bytes = torn.bytes.len(), "repaired a torn line that a crash left");
         Ok(())
     }
 

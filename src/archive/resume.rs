@@ -1,11 +1,11 @@
-//! The note of where the ends of large day files begin, `.trailkeeper/<base>.resume.json`: it saves reading the rest.
+//! Resume points: where the ends of large day files begin, so that the rest need not be read.
 //!
-//! The note holds, for a day file, one [`IndexEntry`] and what the file looked like when that was true. It is believed
-//! only while the file is the same to the last detail that the system keeps of it, has the same bytes in front of the
-//! entry and at its end, and the entry's record stands in its place; anything else, also a line that another
-//! program appended, has the whole file read. The note is never needed and may be deleted at any time.
+//! `.trailkeeper/<base>.resume.json` holds, for a day file, one [`IndexEntry`] and how to recognize the file. It is
+//! used only if the metadata of the file is the same, the bytes before the entry and at the end of the file are the
+//! same, and the record of the entry is in its place. Otherwise, also after another program appended a line, the whole
+//! file is read. The note is optional and may be deleted at any time.
 //!
-//! What it cannot see: bytes in the middle of the file that another program changes while a run holds the lock.
+//! It does not detect bytes in the middle of the file that another program changes while a run holds the lock.
 
 use std::io;
 
@@ -18,30 +18,29 @@ use super::storage::StoredFile;
 use super::time_index::IndexEntry;
 use crate::fs::FileError;
 
-/// Where the end of a file begins earlier than this, in bytes, reading all of it costs next to nothing.
-pub(super) const WORTHWHILE: u64 = 256 << 10;
+/// Before this offset, in bytes, a resume point is not worth noting: reading the whole file costs next to nothing.
+pub(super) const SMALLEST_OFFSET: u64 = 256 << 10;
 
-/// The form of the note; another one is not read.
+/// Version of the note; others are ignored.
 const VERSION: u32 = 1;
 
-/// A larger note is none of this program's.
-const LARGEST_NOTE: u64 = 64 << 10;
+/// Larger notes were not written by this program.
+const MAX_NOTE: u64 = 64 << 10;
 
-/// Where the end of one day file begins, and how the file is known again.
+/// Where the end of one day file begins, and how to recognize the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ResumePoint {
-    /// The day of the file, `2025-06-09`.
+    /// Day of the file, `2025-06-09`.
     day: String,
-    /// The time of the entry, RFC 3339.
+    /// Time of the entry, RFC 3339.
     time: String,
-    /// The place of the entry, in bytes.
+    /// Offset of the entry, in bytes.
     offset: u64,
     stamp: FileStamp,
     /// Hash of the bytes before the entry and before the end of the file, in hexadecimal digits.
     bytes: String,
 }
 
-/// The whole note.
 #[derive(Serialize, Deserialize)]
 struct Note {
     version: u32,
@@ -51,7 +50,7 @@ struct Note {
 }
 
 impl ResumePoint {
-    /// Describes a file that was taken in up to `end`; `None` if that is not its end any more.
+    /// Describes a file that was read up to `end`; `None` if it has another length by now.
     pub(super) fn describe(
         day: NaiveDate,
         file: &mut dyn StoredFile,
@@ -71,12 +70,12 @@ impl ResumePoint {
         }))
     }
 
-    /// The day of the file.
+    /// Returns the day of the file.
     pub(super) fn day(&self) -> Option<NaiveDate> {
         self.day.parse().ok()
     }
 
-    /// The entry, if the file is still the one that was described.
+    /// Returns the entry if the file is still the one described.
     pub(super) fn entry_in(&self, file: &mut dyn StoredFile) -> io::Result<Option<IndexEntry>> {
         if FileStamp::of(&file.metadata()?) != self.stamp || self.offset > self.stamp.length {
             return Ok(None);
@@ -90,31 +89,30 @@ impl ResumePoint {
     }
 }
 
-/// The resume points that the note holds; none where there is no note that can be believed.
+/// Reads the resume points; none if the note is missing or not valid.
 pub(super) fn read(location: &Location) -> Vec<ResumePoint> {
     match read_note(location) {
         Ok(resume_points) => resume_points.unwrap_or_default(),
         Err(error) => {
-            tracing::debug!("the ends of day files are looked for anew: {error}");
+            tracing::debug!("cannot read the resume points, so whole day files are read: {error}");
             Vec::new()
         }
     }
 }
 
 fn read_note(location: &Location) -> Result<Option<Vec<ResumePoint>>, FileError> {
-    let Some(text) = location.state(FILE).read_text(LARGEST_NOTE)? else {
+    let Some(text) = location.state(FILE).read_text(MAX_NOTE)? else {
         return Ok(None);
     };
     let note: Option<Note> = serde_json::from_str(&text).ok();
-    let believed =
-        note.filter(|note| note.version == VERSION && check(&note.resume_points) == Some(note.check.clone()));
-    Ok(believed.map(|note| note.resume_points))
+    let valid = note.filter(|note| note.version == VERSION && check(&note.resume_points) == Some(note.check.clone()));
+    Ok(valid.map(|note| note.resume_points))
 }
 
-/// The name of the note behind the stream's base name.
+/// Name of the note, after `<base>.`.
 pub(super) const FILE: &str = "resume.json";
 
-/// The text of a note with these resume points.
+/// Returns the text of a note with these resume points.
 pub(super) fn text(resume_points: Vec<ResumePoint>) -> Option<String> {
     let note = Note {
         version: VERSION,

@@ -1,4 +1,4 @@
-//! The files beside the day files, in `.trailkeeper/`: replaced whole or appended to, and on disk when it is said.
+//! State files, in `.trailkeeper/`: replaced whole or appended to, always synced.
 
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use super::location::Location;
 use super::storage::{STATE_FILE_MODE, Storage, StoredFile};
 use crate::fs::{FileError, make_folder};
 
-/// The state file `<base>.<what>` of a stream, on the disk of its location.
+/// The state file `<base>.<what>` of a stream.
 #[derive(Clone)]
 pub(crate) struct StateFile {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct StateFile {
 }
 
 impl Location {
-    /// The state file `<base>.<what>` of the stream.
+    /// Returns the state file `<base>.<what>` of the stream.
     pub(crate) fn state(&self, what: &str) -> StateFile {
         StateFile {
             path: self.state_file(what),
@@ -29,15 +29,14 @@ impl Location {
 }
 
 impl StateFile {
-    /// Where it stands.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its content; `None` where it is missing.
+    /// Returns its content; `None` if it is missing.
     ///
     /// # Errors
-    /// It cannot be read, or is no regular file.
+    /// If it cannot be read, or is not a regular file.
     pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, FileError> {
         let Some(mut file) = self.open()? else { return Ok(None) };
         let mut content = Vec::new();
@@ -46,19 +45,19 @@ impl StateFile {
         Ok(Some(content))
     }
 
-    /// The same as text, of which no more than `most` bytes are read; what is not UTF-8 is an empty text.
+    /// Returns at most `limit` bytes of it as text; an empty text if they are not UTF-8.
     ///
     /// # Errors
     /// Those of [`StateFile::read`].
-    pub(super) fn read_text(&self, most: u64) -> Result<Option<String>, FileError> {
+    pub(super) fn read_text(&self, limit: u64) -> Result<Option<String>, FileError> {
         let Some(file) = self.open()? else { return Ok(None) };
         let mut content = Vec::new();
-        let read = file.take(most).read_to_end(&mut content);
+        let read = file.take(limit).read_to_end(&mut content);
         read.map_err(|cause| FileError::io("read", &self.path, cause))?;
         Ok(Some(String::from_utf8(content).unwrap_or_default()))
     }
 
-    /// Opens it for reading; `None` where it is missing.
+    /// Opens it for reading; `None` if it is missing.
     pub(super) fn open(&self) -> Result<Option<Box<dyn StoredFile>>, FileError> {
         match self.storage.read(&self.path) {
             Err(error) if error.is_missing() => Ok(None),
@@ -66,42 +65,42 @@ impl StateFile {
         }
     }
 
-    /// Puts `content` in its place. The state folder must exist: a command that only reads makes none.
+    /// Replaces the content. The state folder must exist: a command that only reads creates none.
     ///
     /// # Errors
-    /// It cannot be written; the old one is then still there.
+    /// If it cannot be written. The old content is then still there.
     pub(super) fn replace(&self, content: &[u8]) -> Result<(), FileError> {
         self.storage.replace(&self.path, content)
     }
 
-    /// The same, and what stood there is kept under `previous`: a crash leaves at least one of the two, whole. The state
-    /// folder is made where it is missing.
+    /// Replaces the content and keeps the old file as `previous`: after a crash at least one of the two is there,
+    /// whole. The state folder is created if it is missing.
     ///
     /// # Errors
-    /// It cannot be written; then the file, or the one under `previous`, is as it was.
+    /// If it cannot be written. The old content is then under this name or `previous`.
     pub(crate) fn replace_keeping(&self, previous: &Self, content: &[u8]) -> Result<(), FileError> {
         self.make_folder()?;
         self.storage.replace_keeping(&self.path, &previous.path, content)
     }
 
-    /// Appends a line, given without its newline; it is on disk when this returns. A torn line that a crash left at the
-    /// end of the file is terminated first.
+    /// Appends a line, given without its newline, and syncs it. A torn line at the end of the file is terminated first.
     ///
     /// # Errors
-    /// The file cannot be opened, written or synced.
+    /// If the file cannot be opened, written or synced.
     pub(crate) fn append_line(&self, line: &str) -> Result<(), WriteError> {
         debug_assert!(!line.contains('\n'), "a line is one line");
         self.make_folder()?;
-        // An appender of its own: an error with the day files must not keep what is said about it from being noted.
+        // A separate appender: after an error with the day files this line must still be written.
         let mut appender = DurableAppender::new(Arc::clone(&self.storage));
         appender.append(&self.path, STATE_FILE_MODE, [format!("{line}\n")])?;
         Ok(())
     }
 
-    /// The newest whole line that `read` makes something of. Only as much of the file is read as that takes.
+    /// Returns the result of `read` for the newest whole line for which it has one. No more of the file is read than
+    /// needed.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// If the file cannot be read.
     pub(crate) fn newest_line<T>(&self, mut read: impl FnMut(&str) -> Option<T>) -> Result<Option<T>, FileError> {
         let failed = |cause| FileError::io("read", &self.path, cause);
         let Some(mut file) = self.open()? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What the archive asks of a disk, so that tests can put a failing one under it; and the real disk.
+//! The file operations of the archive, so that tests can make them fail; and the real disk.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -9,74 +9,71 @@ use std::sync::Arc;
 
 use crate::fs::{FileError, check_single_name, open_for_reading, open_or_create};
 
-/// The mode of state files; day files have the mode that the archive was opened with.
+/// Mode of state files; day files get the mode that the archive was opened with.
 pub(crate) const STATE_FILE_MODE: u32 = 0o640;
 
-/// A disk.
+/// The file operations of the archive.
 pub(crate) trait Storage: Debug + Send + Sync {
-    /// Opens a file for append and makes it, with `mode`, where it is missing.
+    /// Opens a file for append and creates it with `mode` if it is missing.
     fn open(&self, path: &Path, mode: u32) -> Result<Opened, FileError>;
 
     /// Opens a file for reading; links are not followed.
     fn read(&self, path: &Path) -> Result<Box<dyn StoredFile>, FileError>;
 
-    /// What the system knows of a file without opening it.
+    /// Returns the metadata of a file without opening it.
     fn metadata(&self, path: &Path) -> Result<Metadata, FileError>;
 
-    /// What stands in a folder, in no order.
+    /// Lists a folder, in no order.
     fn list(&self, folder: &Path) -> Result<Vec<FolderEntry>, FileError>;
 
-    /// Puts a state file with these bytes, synced, in the place of the one before. Never a day file: those only grow.
+    /// Replaces a state file and syncs it. Never a day file: those only grow.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
 
-    /// The same, and keeps what stood there under `previous`: a crash leaves at least one of the two, whole.
+    /// Does the same and keeps the old file as `previous`: after a crash at least one of the two is there, whole.
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError>;
 
-    /// Waits until the data of a file, by whomever they were written, are on disk.
+    /// Syncs the data of a file, whoever wrote it.
     fn sync_file(&self, path: &Path) -> Result<(), FileError>;
 
-    /// Waits until the names in a folder are on disk.
+    /// Syncs the names in a folder.
     fn sync_folder(&self, folder: &Path) -> Result<(), FileError>;
 }
 
 /// A file that is open for append.
 pub(crate) struct Opened {
-    /// The file.
     pub(crate) file: Box<dyn Appendable>,
-    /// Whether it was made just now.
+    /// Whether it was just created.
     pub(crate) created: bool,
 }
 
-/// A name in a folder.
+/// An entry of a folder.
 pub(crate) struct FolderEntry {
-    /// The name.
     pub(crate) name: OsString,
-    /// Whether it is a regular file; a link is none.
+    /// Whether it is a regular file, not a link.
     pub(crate) is_file: bool,
 }
 
 /// A file that is open for reading.
 pub(crate) trait StoredFile: Read + Seek + Send {
-    /// What the system knows of it now.
+    /// Returns its current metadata.
     fn metadata(&self) -> io::Result<Metadata>;
 
-    /// Waits until everything that was written to it, by whomever, is on disk.
+    /// Syncs its data, whoever wrote it.
     fn sync_data(&self) -> io::Result<()>;
 }
 
-/// A file that only grows: every write goes to its end, short where the disk does no more.
+/// A file that only grows: every write goes to its end. A write may be short.
 pub(crate) trait Appendable: Write {
-    /// The last byte; `None` when the file is empty.
+    /// Returns the last byte; `None` if the file is empty.
     fn last_byte(&mut self) -> io::Result<Option<u8>>;
 
-    /// Where the last write ended, in bytes from the start of the file.
+    /// Returns where the last write ended, in bytes.
     fn end_of_write(&mut self) -> io::Result<u64>;
 
-    /// Waits until everything that was written is on disk.
+    /// Syncs everything that was written.
     fn sync_data(&mut self) -> io::Result<()>;
 }
 
-/// The real disk.
 #[derive(Debug)]
 pub(crate) struct Disk;
 
@@ -151,7 +148,7 @@ impl Appendable for File {
             return Ok(None);
         }
         let mut last = [0];
-        // Where the file is read does not matter to writes: they go to its end.
+        // Seeking does not affect writes: they go to the end.
         self.seek(SeekFrom::End(-1))?;
         self.read_exact(&mut last)?;
         Ok(Some(last[0]))
@@ -166,7 +163,7 @@ impl Appendable for File {
     }
 }
 
-/// The storage of a dry run: it reads what there is, goes through every step of writing, and writes nothing.
+/// The storage of a dry run: it reads, takes every step of writing, and writes nothing.
 #[derive(Debug)]
 pub(super) struct DryRun(pub(super) Arc<dyn Storage>);
 
@@ -207,7 +204,7 @@ impl Storage for DryRun {
     }
 }
 
-/// A file that takes everything and keeps nothing.
+/// A file that discards everything.
 struct NullFile;
 
 impl Write for NullFile {
@@ -234,7 +231,7 @@ impl Appendable for NullFile {
     }
 }
 
-/// Fills `bytes` from an offset of the file.
+/// Reads exactly `bytes` at an offset of the file.
 pub(super) fn read_at(file: &mut (impl Read + Seek + ?Sized), offset: u64, bytes: &mut [u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(bytes)

@@ -1,22 +1,22 @@
-//! Where in a day file its records get later: what lets the next run read only the file's end.
+//! Where the records of a day file get later, so that the next run need read only the end of the file.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The least time from one entry to the next: a day has 8640 of them at most.
+/// The least time between entries: a day has 8640 of them at most.
 const SPACING: TimeDelta = TimeDelta::seconds(10);
 
-/// A place in a day file: every record before it is earlier than `time`, and the record that stands there has it.
+/// An offset in a day file: every record before it is earlier than `time`, and the record there has that time.
 ///
-/// It stays true when lines are appended, late ones too.
+/// This stays true when lines are appended, late records included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IndexEntry {
-    /// The time of the record at this place.
+    /// Time of the record at the offset.
     pub(super) time: DateTime<Utc>,
     /// Where its line begins, in bytes.
     pub(super) offset: u64,
 }
 
-/// The entries of a day file, and up to where they were taken.
+/// The entries of a day file, and up to where the file was read.
 #[derive(Debug, Default)]
 pub(super) struct TimeIndex {
     entries: Vec<IndexEntry>,
@@ -24,7 +24,7 @@ pub(super) struct TimeIndex {
 }
 
 impl TimeIndex {
-    /// A time index that is taken up at an entry of an earlier one.
+    /// Creates a time index that continues from an entry of an earlier one.
     pub(super) fn from_entry(entry: IndexEntry) -> Self {
         Self {
             entries: vec![entry],
@@ -32,24 +32,24 @@ impl TimeIndex {
         }
     }
 
-    /// Takes in a record. Records must come in the order in which they stand in the file.
-    pub(super) fn pass(&mut self, time: DateTime<Utc>, offset: u64) {
+    /// Adds a record. Records must come in the order of the file.
+    pub(super) fn add(&mut self, time: DateTime<Utc>, offset: u64) {
         if self.entries.last().is_none_or(|last| time - last.time >= SPACING) {
             self.entries.push(IndexEntry { time, offset });
         }
     }
 
-    /// Everything before `end` was taken in.
+    /// Notes that everything before `end` was added.
     pub(super) fn set_end(&mut self, end: u64) {
         self.end = end;
     }
 
-    /// Up to where the file was taken in, in bytes.
+    /// Returns up to where the file was added, in bytes.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
 
-    /// The last entry that is not later than `time`: every record from `time` on stands there or behind it.
+    /// Returns the last entry not later than `time`: every record from `time` on is there or after it.
     pub(super) fn before(&self, time: DateTime<Utc>) -> Option<IndexEntry> {
         let count = self.entries.partition_point(|entry| entry.time <= time);
         count.checked_sub(1).map(|last| self.entries[last])
@@ -78,14 +78,14 @@ mod tests {
         ) {
             let mut time_index = TimeIndex::default();
             for (offset, time) in times.iter().enumerate() {
-                time_index.pass(at(*time), offset as u64);
+                time_index.add(at(*time), offset as u64);
             }
             // Taken up again at one of its own entries, a time index says the same of everything from there on.
             let mut outlines = vec![time_index];
             if let Some(entry) = outlines[0].before(at(resumed_at)) {
                 let mut resumed = TimeIndex::from_entry(entry);
                 for (offset, time) in times.iter().enumerate().skip(entry.offset as usize) {
-                    resumed.pass(at(*time), offset as u64);
+                    resumed.add(at(*time), offset as u64);
                 }
                 outlines.push(resumed);
             }
@@ -101,7 +101,7 @@ mod tests {
         fn a_file_in_order_is_left_out_up_to_ten_seconds_before_the_time(count in 1_i64..200, asked in 0_i64..200) {
             let mut time_index = TimeIndex::default();
             for second in 0..count {
-                time_index.pass(at(second), second as u64);
+                time_index.add(at(second), second as u64);
             }
             let offset = time_index.before(at(asked)).unwrap().offset as i64;
             prop_assert!(asked.min(count - 1) - offset < 10);

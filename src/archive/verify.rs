@@ -1,4 +1,4 @@
-//! A day file looked at line by line: is it what this program says that it is?
+//! Checks a day file line by line.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -13,74 +13,73 @@ use crate::fs::FileError;
 use crate::record::digests::Unhashed;
 use crate::record::{Identified, IdentifyError, Reader};
 
-/// As many findings of one file are kept; the rest is counted. A file of another kind would else fill the memory.
+/// Limit of the findings kept for one file; further ones are only counted, so that a foreign file does not fill the
+/// memory.
 pub(crate) const MOST_FINDINGS: usize = 1_000;
 
-/// What a day file holds, and what is wrong with it.
+/// The content of a day file, and what is wrong with it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct DayReport {
-    /// Lines that are records of the day.
+    /// Number of records.
     pub(crate) records: u64,
-    /// Bytes that were read.
     pub(crate) bytes: u64,
-    /// Torn lines that a crash left and a later run repaired and noted.
+    /// Number of torn lines that were repaired and noted.
     pub(crate) repaired: u64,
-    /// Records that are older than one before them: such that came late, and were appended when they came.
+    /// Number of records older than one before them: those that came late.
     pub(crate) out_of_order: u64,
-    /// What is wrong, the lines of `findings` that are only repaired not among them.
+    /// Number of findings that are wrong, that is, all but the repaired lines.
     pub(crate) wrong: u64,
-    /// The first of what was found, in the order of the file.
+    /// The first findings, in the order of the file.
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Something about one line.
+/// A finding about one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// The number of the line, from 1.
+    /// Line number, from 1.
     pub(crate) line: u64,
-    /// Where its first byte stands in the file.
+    /// Offset of its first byte in the file.
     pub(crate) offset: u64,
-    /// What it is.
     pub(crate) problem: Problem,
 }
 
-/// What can be said of a line that is not simply a record.
+/// What can be found about a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// It holds nothing, or more than any record.
+    /// It is empty, or longer than any record.
     Blank,
-    /// Its bytes are no text.
+    /// It is not UTF-8.
     NotUtf8 {
-        /// The first such byte, from the start of the line.
+        /// Index of the first invalid byte in the line.
         byte: usize,
     },
-    /// It is no record.
+    /// It is not a record.
     NotARecord(IdentifyError),
     /// It is a record of another day.
     WrongDay {
         /// The record's time.
         time: DateTime<Utc>,
     },
-    /// The same record stands before it.
+    /// The same record is in an earlier line.
     Repeated {
-        /// In this line.
+        /// The earlier line.
         first: u64,
     },
-    /// A record with the same id stands before it, and says something else.
+    /// A record with the same id and different content is in an earlier line.
     SameId {
-        /// In this line.
+        /// The earlier line.
         first: u64,
     },
-    /// It is the last line, whole, and lacks its newline.
+    /// It is the last line, a whole record without its newline.
     Unended,
-    /// It is the last line, and a part of one.
+    /// It is the last line, torn.
     TornLine,
-    /// It is a torn line that was repaired and noted: the record came again.
+    /// It is a torn line that was repaired and noted; its record came again.
     Repaired,
 }
 
 impl Problem {
-    /// Its name for programs.
+    /// Returns its name for programs.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -101,25 +100,25 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Blank => f.write_str("no record: the line is empty, or longer than any record"),
-            Self::NotUtf8 { byte } => write!(f, "no record: not UTF-8 at byte {byte}"),
-            Self::NotARecord(error) => write!(f, "no record: {error}"),
+            Self::Blank => f.write_str("not a record: the line is empty, or longer than any record"),
+            Self::NotUtf8 { byte } => write!(f, "not a record: not UTF-8 at byte {byte}"),
+            Self::NotARecord(error) => write!(f, "not a record: {error}"),
             Self::WrongDay { time } => write!(f, "a record of another day: {}", crate::output::table::rfc3339(*time)),
             Self::Repeated { first } => write!(f, "the same record as in line {first}"),
             Self::SameId { first } => write!(f, "the same id as in line {first}, with different content"),
             Self::Unended => f.write_str("the last line has no newline; the next run adds it"),
             Self::TornLine => {
-                f.write_str("the last line is a torn line; the next run terminates it and fetches it again")
+                f.write_str("the last line is torn; the next run terminates it and fetches the record again")
             }
             Self::Repaired => f.write_str("a torn line that a crash left, repaired and noted"),
         }
     }
 }
 
-/// Looks at every line of a day file, in memory that the number of its records bounds: 32 bytes or so for each, twice
-/// that where records have ids.
+/// Checks every line of a day file. Memory grows with the number of records: about 32 bytes for each, twice that where
+/// records have ids.
 ///
-/// `repaired` holds the offsets of torn lines that are noted. A last line that is growing while it is read is no torn line.
+/// `repaired` holds the offsets of torn lines that are noted. A last line that grows while it is read is not torn.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -128,27 +127,27 @@ pub(crate) fn verify_day(
     reader: &mut Reader,
     repaired: Option<&HashSet<u64>>,
 ) -> Result<DayReport, FileError> {
-    let mut look = Look::new(file.date, repaired);
+    let mut check = Check::new(file.date, repaired);
     let mut lines = Lines::of(file.open()?);
     while let Some(line) = lines.next().map_err(|cause| FileError::io("read", &file.path, cause))? {
-        look.at(&line, reader);
+        check.line(&line, reader);
     }
-    if look.ends_in_torn_line() && grew(file, look.report.bytes) {
-        look.take_back_last();
+    if check.ends_in_torn_line() && grew(file, check.report.bytes) {
+        check.remove_last();
     }
-    Ok(look.report)
+    Ok(check.report)
 }
 
-/// Whether somebody wrote to the file since.
+/// Whether the file has grown since.
 fn grew(file: &DayFile, bytes: u64) -> bool {
     file.length().is_ok_and(|length| length > bytes)
 }
 
-/// The numbers of the lines in which identities stand first.
+/// The line number at which each identity first appears.
 type FirstLines = HashMap<u128, u64, Unhashed>;
 
-/// A day file as far as it was looked at.
-struct Look<'a> {
+/// The check of a day file, up to the current line.
+struct Check<'a> {
     date: NaiveDate,
     repaired: Option<&'a HashSet<u64>>,
     contents: FirstLines,
@@ -157,7 +156,7 @@ struct Look<'a> {
     report: DayReport,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Check<'a> {
     fn new(date: NaiveDate, repaired: Option<&'a HashSet<u64>>) -> Self {
         Self {
             date,
@@ -169,7 +168,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn at(&mut self, line: &Line<'_>, reader: &mut Reader) {
+    fn line(&mut self, line: &Line<'_>, reader: &mut Reader) {
         self.report.bytes = line.offset + line.bytes.len() as u64 + u64::from(line.ended);
         let problem = match read(line, reader) {
             Ok(record) => self.record(line, record),
@@ -223,13 +222,13 @@ impl<'a> Look<'a> {
         last.is_some_and(|finding| matches!(finding.problem, Problem::TornLine | Problem::Unended))
     }
 
-    fn take_back_last(&mut self) {
+    fn remove_last(&mut self) {
         self.report.findings.pop();
         self.report.wrong -= 1;
     }
 }
 
-/// Where this hash stands first, unless it is here.
+/// Returns the line where this hash first appeared; `None` if it is this one.
 fn first_of(lines: &mut FirstLines, hash: u128, line: u64) -> Option<u64> {
     match lines.entry(hash) {
         Entry::Occupied(first) => Some(*first.get()),
@@ -324,14 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_its_newline_is_whole_or_half() {
+    fn a_last_line_without_its_newline_is_whole_or_torn() {
         let text = record("a", "09T00:00:00");
         let report = verify(text.trim_end().as_bytes(), &[]);
         assert_eq!((found(&report), report.records), (vec![(1, "no-newline")], 1));
     }
 
     #[test]
-    fn a_sealed_half_line_is_listed_and_not_wrong() {
+    fn a_repaired_torn_line_is_listed_and_not_wrong() {
         let text = format!("{}{{\"id\"\n{}", record("a", "09T00:00:00"), record("b", "09T00:00:01"));
         let offset = text.find("{\"id\"\n").unwrap() as u64;
         let report = verify(text.as_bytes(), &[offset]);

@@ -1,27 +1,26 @@
-//! The runs that asked for everything up to the time at which they began: since when a record is known to be late.
+//! Runs that asked for everything up to their start: they show which records came late.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A run that asked for everything from `from` up to the time at which it began, and got it.
+/// A run that asked for everything from `from` up to its start, and got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CompletedRun {
-    /// When it began.
     pub(crate) at: DateTime<Utc>,
     /// Where its window began.
     pub(crate) from: DateTime<Utc>,
-    /// The archive's last record when it began; an ordinary window begins the overlap before it.
+    /// The time of the archive's last record when it began; an ordinary window begins the overlap before it.
     pub(crate) last: DateTime<Utc>,
 }
 
-/// Such runs, oldest first.
+/// Completed runs, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CompletedRuns {
     runs: Vec<CompletedRun>,
 }
 
 impl CompletedRuns {
-    /// Of runs in the order of the journal, newest first, those whose clock went forward: one that was ahead of a later
-    /// run's says nothing that can be relied on.
+    /// Collects runs in the order of the journal, newest first. A run whose clock was ahead of a later run's is left
+    /// out: its times cannot be relied on.
     pub(crate) fn from_newest(newest_first: impl IntoIterator<Item = CompletedRun>) -> Self {
         let mut runs: Vec<CompletedRun> = Vec::new();
         for run in newest_first {
@@ -33,10 +32,10 @@ impl CompletedRuns {
         Self { runs }
     }
 
-    /// The least overlap that could have brought a record of this time: the next run after the last one that covered its
-    /// time in vain would have had to ask so far behind `last`, the archive's last record then.
+    /// Returns the least overlap that would have found a late record of this time: how far before `last` the next run
+    /// after the last one that covered its time would have had to ask.
     ///
-    /// `last` is taken where there was no run since. `None` if no run is known to have covered that time.
+    /// If there was no later run, `last` is the argument. `None` if no run is known to have covered that time.
     pub(crate) fn least_overlap(&self, time: DateTime<Utc>, last: DateTime<Utc>) -> Option<TimeDelta> {
         let missed = self.runs.iter().rposition(|run| run.from <= time && time <= run.at)?;
         let next_last = self.runs.get(missed + 1).map_or(last, |next| next.last);

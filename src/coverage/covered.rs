@@ -1,11 +1,11 @@
-//! Spans of time, put together: which of it is covered, and what lies between.
+//! The covered spans of time, and the gaps between them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::window::Window;
 
-/// Spans that do not touch each other, oldest first.
+/// Disjoint spans, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Window>", into = "Vec<Window>")]
 pub(crate) struct Covered {
@@ -13,7 +13,7 @@ pub(crate) struct Covered {
 }
 
 impl Covered {
-    /// Adds a span, and makes one of all that it touches. One that ends before it begins adds nothing.
+    /// Adds a span and merges it with those that it touches. A span that ends before it begins adds nothing.
     pub(crate) fn add(&mut self, span: Window) {
         if span.from > span.to {
             return;
@@ -28,13 +28,13 @@ impl Covered {
         self.spans.splice(first..end, [joined]);
     }
 
-    /// The spans, oldest first.
+    /// Returns the spans, oldest first.
     #[must_use]
     pub(crate) fn spans(&self) -> &[Window] {
         &self.spans
     }
 
-    /// What lies between the spans, and between the last of them and `until`, oldest first.
+    /// Returns the gaps between the spans, and between the last one and `until`, oldest first.
     #[must_use]
     pub(crate) fn gaps(&self, until: DateTime<Utc>) -> Vec<Window> {
         let ends = self.spans.iter().map(|span| span.to);
@@ -108,7 +108,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(256))]
 
-        /// The model: which of a few minutes are covered, each by itself.
+        /// The model: for each of a few minutes, whether it is covered.
         #[test]
         fn a_minute_is_covered_or_in_a_gap_as_the_spans_that_were_added_say(
             spans in prop::collection::vec((0_i64..40, -2_i64..8), 0..12),

@@ -8,10 +8,10 @@ use super::completed_runs::CompletedRun;
 use crate::source::Retention;
 use crate::window::{Window, floor_to_millisecond};
 
-/// The form of the lines that this program writes.
+/// Version of the lines.
 const VERSION: u32 = 1;
 
-/// What one run did for one stream; see [`crate::coverage`] for the meaning of the fields.
+/// What one run did for one stream; [`crate::coverage`] describes the fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) version: u32,
@@ -44,29 +44,28 @@ pub(crate) struct Entry {
 pub(crate) enum End {
     /// The service was asked for everything.
     Exhausted,
-    /// Somebody ended the run.
+    /// The run was shut down.
     Stopped,
-    /// Something went wrong.
     Failed,
     /// There was nothing to ask for.
     Nothing,
 }
 
-/// A gap that a run went back for.
+/// A gap that a run asked for again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Closed {
-    /// The older end of what was asked for.
+    /// Start of the span.
     pub(crate) from: DateTime<Utc>,
-    /// Its newer end.
+    /// End of the span.
     pub(crate) to: DateTime<Utc>,
     /// Up to where everything was asked for and filed.
     pub(crate) covered_to: Option<DateTime<Utc>>,
-    /// Why it is still open.
+    /// Why the gap is still open.
     pub(crate) error: Option<String>,
 }
 
 impl Entry {
-    /// A line for a run that began at `at` and has done nothing yet; it goes on from `before`, the line before it.
+    /// Creates the line of a run that has done nothing yet; `before` is the previous line.
     #[must_use]
     pub(crate) fn new(at: DateTime<Utc>, before: Option<Entry>) -> Self {
         let at = floor_to_millisecond(at);
@@ -99,10 +98,10 @@ impl Entry {
         }
     }
 
-    /// Adds up what is covered with this run, from its own fields and what was covered before it.
+    /// Adds what this run covered to what was covered before.
     ///
-    /// Nothing counts that the service had forgotten when the run began, nor what lies after that time, which a window
-    /// ends at or up to a millisecond later.
+    /// A span does not count where the service had forgotten it when the run began, nor after the start of the run; a
+    /// window may end up to a millisecond after that.
     pub(crate) fn add_up(&mut self, retention: Retention) {
         let walked = self.closed.iter().map(|gap| (Some(gap.from), gap.covered_to));
         for (from, to) in walked.chain([(self.from, self.covered_to)]) {
@@ -119,21 +118,21 @@ impl Entry {
         }
     }
 
-    /// Whether it is time to reconcile: never done, or `every` ago, or noted by a clock that was ahead of this one.
+    /// Whether to reconcile: it was never done, was done `every` ago, or was noted by a clock ahead of this one.
     #[must_use]
     pub(crate) fn is_reconciling_due(&self, now: DateTime<Utc>, every: TimeDelta) -> bool {
         self.last_reconciled
             .is_none_or(|done| done > now || now - done >= every)
     }
 
-    /// Notes that this run has reconciled, if it is complete, up to when it began, and reached back by `reach` or more.
+    /// Notes that this run has reconciled, if it is complete up to its start and reached back at least `reach`.
     pub(crate) fn note_reconciled(&mut self, reach: TimeDelta) {
         if self.completed_run().is_some_and(|run| run.from <= self.at - reach) {
             self.last_reconciled = Some(self.at);
         }
     }
 
-    /// The run, if it asked for everything up to when it began.
+    /// Returns the run, if it asked for everything up to its start.
     pub(super) fn completed_run(&self) -> Option<CompletedRun> {
         let from = self.from.filter(|_| self.end == End::Exhausted)?;
         (self.to? >= self.at).then(|| CompletedRun {
@@ -143,15 +142,15 @@ impl Entry {
         })
     }
 
-    /// The line, without its newline.
+    /// Returns the line, without its newline.
     ///
     /// # Errors
-    /// Never in practice: it holds nothing that JSON cannot.
+    /// Never in practice: every field can be written as JSON.
     pub(crate) fn to_line(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
     }
 
-    /// Reads a line of the journal; `None` if it is none of this form.
+    /// Parses a line of the journal; `None` if it is not one of this version.
     #[must_use]
     pub(crate) fn read(line: &str) -> Option<Self> {
         serde_json::from_str(line)
@@ -323,7 +322,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(256))]
 
-        /// Whatever runs there were, no time counts as covered that no run asked for.
+        /// Whatever the runs, no time counts as covered that no run asked for.
         #[test]
         fn nothing_is_covered_that_nobody_asked_for(
             runs in prop::collection::vec((0_i64..2_000, 0_i64..2_000, 0_i64..2_000), 1..12),

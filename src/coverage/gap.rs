@@ -1,4 +1,4 @@
-//! Time that nobody asked for: until when it can still be asked for, and what is gone already.
+//! Gaps: until when they can still be asked for, and which are gone.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -7,31 +7,30 @@ use super::Covered;
 use crate::source::Retention;
 use crate::window::Window;
 
-/// Time that nobody asked for; either all of it can still be asked for, or all of it is gone.
+/// A span that no run asked for. Either all of it can still be asked for, or all of it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Gap {
-    /// Its older end.
+    /// Start of the gap.
     pub(crate) from: DateTime<Utc>,
-    /// Its newer end.
+    /// End of the gap.
     pub(crate) to: DateTime<Utc>,
     /// When the service begins to forget it, oldest records first.
     pub(crate) going_at: DateTime<Utc>,
     /// When the service has forgotten all of it.
     pub(crate) gone_at: DateTime<Utc>,
-    /// Whether that time has come.
+    /// Whether it has forgotten all of it.
     pub(crate) is_gone: bool,
 }
 
-/// The gaps when it is `now`, in the order in which they go, which is that of time. One of which a part is gone stands
-/// there as two.
+/// Returns the gaps at `now`, oldest first. A gap that is partly gone is returned as two.
 #[must_use]
 pub(crate) fn gaps(covered: &Covered, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
     let oldest = retention.oldest(now);
-    let halves = covered.gaps(now).into_iter().flat_map(|gap| split(gap, oldest));
-    halves.map(|span| Gap::new(span, retention, now)).collect()
+    let parts = covered.gaps(now).into_iter().flat_map(|gap| split(gap, oldest));
+    parts.map(|span| Gap::new(span, retention, now)).collect()
 }
 
-/// The parts of a span before and after a time.
+/// Splits a span at a time.
 fn split(span: Window, at: DateTime<Utc>) -> impl Iterator<Item = Window> {
     let before = Window {
         to: span.to.min(at),
@@ -56,7 +55,6 @@ impl Gap {
         }
     }
 
-    /// The span itself.
     #[must_use]
     #[cfg(test)]
     pub(crate) fn span(&self) -> Window {

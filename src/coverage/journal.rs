@@ -1,4 +1,4 @@
-//! The file of the journal: its newest line, the lines behind it, and a line more.
+//! The journal file: reads the newest line or the last ones, and appends a line.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::entry::Entry;
 use crate::archive::{Location, StateFile, WriteError};
 use crate::fs::FileError;
 
-/// What the journal is called behind `<base>.`.
+/// Name of the journal, after `<base>.`.
 const FILE: &str = "coverage.jsonl";
 
 /// The coverage journal of a stream.
@@ -17,7 +17,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// The journal of the stream at a location, whether it exists or not.
+    /// Returns the journal of the stream at a location, whether it exists or not.
     #[must_use]
     pub(crate) fn of(location: &Location) -> Self {
         Self {
@@ -25,15 +25,15 @@ impl Journal {
         }
     }
 
-    /// The newest line.
+    /// Returns the newest line.
     ///
     /// # Errors
-    /// If the journal cannot be read; a missing one has no line.
+    /// If the journal cannot be read; a missing one has no lines.
     pub(crate) fn newest(&self) -> Result<Option<Entry>, FileError> {
         self.file.newest_line(Entry::read)
     }
 
-    /// The complete runs that began at `since` or later.
+    /// Returns the completed runs that began at `since` or later.
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one has none.
@@ -50,10 +50,10 @@ impl Journal {
         Ok(CompletedRuns::from_newest(newest_first))
     }
 
-    /// Appends a line; it is on disk when this returns.
+    /// Appends a line and syncs it.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the line cannot be written.
     pub(crate) fn append(&self, entry: &Entry) -> Result<(), WriteError> {
         match entry.to_line() {
             Ok(line) => self.file.append_line(&line),

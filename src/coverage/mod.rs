@@ -1,4 +1,4 @@
-//! What a service was asked for, and what nobody asked it for: the coverage journal of a stream.
+//! The coverage journal of a stream: what the service was asked for, and what is missing.
 //!
 //! Imports: archive, fs, source, window.
 //!
@@ -16,26 +16,25 @@
 //! ```
 //!
 //! - `at`: when the run began; `seconds`: how long it took for this stream.
-//! - `from`, `to`: what was asked for; `null` where the run did not get that far.
-//! - `end`: `exhausted` (the service was asked for all of it), `stopped` (somebody ended the run), `failed` (then `error`
+//! - `from`, `to`: the window; `null` if the run did not get that far.
+//! - `end`: `exhausted` (the service was asked for all of it), `stopped` (the run was shut down), `failed` (`error`
 //!   says why), `nothing` (there was nothing to ask for).
-//! - `covered_to`: up to where everything was asked for and filed; `null` where nothing was.
-//! - `closed`: the gaps that this run went back for before it went on: `{"from","to","covered_to","error"}`.
+//! - `covered_to`: up to where everything was asked for and filed; `null` if nothing was.
+//! - `closed`: the gaps that this run asked for first: `{"from","to","covered_to","error"}`.
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
-//! - `covered`: the spans for which the service was asked for everything, by this run and all before it.
-//! - `last_complete`: when the last run began that ended well, this one included; `last_reconciled`: when the last one
-//!   began that reached back `RECONCILE_HOURS` or more.
+//! - `covered`: the spans that this run and all runs before it asked for.
+//! - `last_complete`: when the last complete run began, this one included; `last_reconciled`: when the last run began
+//!   that reached back `RECONCILE_HOURS` or more.
 //!
-//! Fields may be added; a reader passes over those that it does not know. A line is written when its stream has ended
-//! and all of its records are on disk, so a run that was killed covers nothing on paper: what it archived is asked for
-//! again, once, and found to be there. The last line that can be read holds the sum of all, so a run reads one line,
-//! however long the journal is. A damaged or deleted journal makes less of the past known and nothing false.
-//!
+//! Fields may be added; readers ignore those that they do not know. A line is written when the stream has ended and all
+//! of its records are on disk. A killed run thus covers nothing: the next run asks again for what it archived and finds
+//! duplicates. The last readable line holds the sum of all, so a run reads one line, however long the journal is. If
+//! the journal is damaged or deleted, less of the past is known, but nothing false is.
 //! # What counts as covered
 //!
-//! A span counts as far as it was walked to its end and as far as the service still had it when it was asked: what was
-//! older than its retention by then does not count. Time before the first covered span is not known, and no gap: a
-//! catalog that another program began has records there that no journal speaks of.
+//! A span counts as far as it was asked for to the end, and as far as the service still had it then: what was older
+//! than its retention does not count. Time before the first covered span is unknown, not a gap: a catalog that another
+//! program began has records there that no journal mentions.
 
 mod completed_runs;
 mod covered;

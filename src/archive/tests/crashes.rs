@@ -10,10 +10,10 @@ use super::super::faulty::Fault;
 use super::*;
 use crate::test_support::random::cases;
 
-/// How many different records the random runs know.
+/// Number of different records in the random runs.
 const RECORDS: u8 = 60;
 
-/// The records of the random runs by number: three per hour, of one time, over several days, of several lengths.
+/// The records of the random runs by number: three an hour with one time, over several days, of several lengths.
 static NUMBERED: LazyLock<Vec<Record>> = LazyLock::new(|| {
     let make = |number: u8| {
         let time = time("2025-06-09T20:00:00Z") + TimeDelta::hours(i64::from(number / 3));
@@ -35,7 +35,7 @@ fn number_of(record: &Record) -> u8 {
     NUMBERED.iter().position(|numbered| numbered == record).unwrap() as u8
 }
 
-/// The contents of all day files.
+/// Returns the contents of all day files.
 fn snapshot(catalog: &Catalog) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = catalog.location.day_files().unwrap();
     files
@@ -44,23 +44,23 @@ fn snapshot(catalog: &Catalog) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-/// The numbers of the records in the day files, which must stand in the files of their days.
-fn kept(catalog: &Catalog) -> Vec<u8> {
-    let mut kept = Vec::new();
+/// Returns the numbers of the records in the day files, each of which must be in the file of its day.
+fn archived(catalog: &Catalog) -> Vec<u8> {
+    let mut archived = Vec::new();
     for file in catalog.location.day_files().unwrap() {
         for line in String::from_utf8_lossy(&fs::read(&file.path).unwrap()).split_inclusive('\n') {
             let Ok(found) = Record::read(line, &SHAPE) else {
                 continue;
             };
             assert_eq!(found.time.date_naive(), file.date);
-            kept.push(number_of(&found));
+            archived.push(number_of(&found));
         }
     }
-    kept.sort_unstable();
-    kept
+    archived.sort_unstable();
+    archived
 }
 
-/// The numbers of the records that are noted as rejected.
+/// Returns the numbers of the records that are noted as rejected.
 fn noted(catalog: &Catalog) -> Vec<u8> {
     let notes = catalog.rejected_notes();
     let record = |note: &str| Record::read(note.split_once("\"record\": ")?.1.strip_suffix('}')?, &SHAPE).ok();
@@ -94,10 +94,10 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
                 .unwrap_or(""),
             &SHAPE,
         );
-        let is_half = cut > 0 && whole[cut - 1] != b'\n';
+        let is_torn = cut > 0 && whole[cut - 1] != b'\n';
 
         let mut archive = catalog.open();
-        let expected = match (is_half, is_record.is_ok()) {
+        let expected = match (is_torn, is_record.is_ok()) {
             (false, _) => Repairs {
                 completed: 0,
                 repaired: 0,
@@ -115,11 +115,11 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
         archive.recover(now()).unwrap();
         file(&mut archive, records.clone());
 
-        let mended = fs::read(&path).unwrap();
-        assert!(mended.starts_with(&whole[..cut]), "cut at {cut}");
-        assert!(mended.ends_with(b"\n"));
+        let repaired = fs::read(&path).unwrap();
+        assert!(repaired.starts_with(&whole[..cut]), "cut at {cut}");
+        assert!(repaired.ends_with(b"\n"));
         assert_eq!(
-            kept(&catalog),
+            archived(&catalog),
             (0..records.len() as u8).collect::<Vec<_>>(),
             "cut at {cut}"
         );
@@ -139,7 +139,7 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
             archive.deduplicate_all(records.clone()).unwrap().duplicates,
             records.len() as u64
         );
-        assert_eq!(fs::read(&path).unwrap(), mended);
+        assert_eq!(fs::read(&path).unwrap(), repaired);
     }
 }
 
@@ -179,7 +179,7 @@ fn every_day_file_is_repaired_and_a_torn_line_noted_with_its_place() {
 }
 
 #[test]
-fn half_a_line_is_noted_then_terminated_and_both_are_on_disk_before_anything_is_built_upon_them() {
+fn a_torn_line_is_noted_then_terminated_and_both_are_synced_before_they_are_relied_on() {
     let catalog = Catalog::with_state_folder().with(&[("2025-06-09", "{\"id\": "), ("2025-06-10", "half")]);
     let mut archive = catalog.open();
     archive.recover(now()).unwrap();
@@ -210,7 +210,7 @@ fn half_a_line_is_noted_then_terminated_and_both_are_on_disk_before_anything_is_
 }
 
 #[test]
-fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
+fn a_kill_at_any_operation_loses_nothing_even_with_a_power_cut() {
     let (first, second) = (NUMBERED[..20].to_vec(), NUMBERED.to_vec());
     let run = |catalog: &Catalog| -> Result<(), ()> {
         let mut archive = catalog.try_open().map_err(drop)?;
@@ -238,12 +238,12 @@ fn a_kill_at_any_operation_is_survived_and_a_power_cut_with_it() {
                 break;
             }
             assert!(
-                (0..20).all(|number| kept(&catalog).contains(&number)),
+                (0..20).all(|number| archived(&catalog).contains(&number)),
                 "killed at {operation}, left {share:?}"
             );
             run(&catalog).unwrap();
             assert_eq!(
-                kept(&catalog),
+                archived(&catalog),
                 (0..RECORDS).collect::<Vec<_>>(),
                 "killed at {operation}, left {share:?}"
             );
@@ -263,9 +263,9 @@ enum Op {
     File(Vec<u8>),
     /// Reject this record.
     Reject(u8),
-    /// Something will go wrong, after so many operations of the disk.
+    /// Set a fault after this many operations.
     Arm(u64, Fault),
-    /// End the process, if it has not ended, and start it again.
+    /// End the process, if it still runs, and start it again.
     Reopen,
     /// Cut the power and start again; this share of what was not synced is left.
     PowerCut(u8),
@@ -292,20 +292,20 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A catalog under random operations, beside the little that must be true of it.
-struct World {
+/// A catalog under random operations, and the model to check it against.
+struct Model {
     catalog: Catalog,
-    /// None after an error: a run ends with its first one.
+    /// `None` after an error: a run ends with its first one.
     archive: Option<Archive>,
-    /// The records of which the archive has said that they are kept.
+    /// Records that the archive has confirmed as archived.
     confirmed: BTreeSet<u8>,
-    /// The records of which it has said that they are noted as rejected.
+    /// Records that it has confirmed as noted.
     noted: BTreeSet<u8>,
-    /// What was read in the day files last.
+    /// The day files when they were read last.
     seen: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-impl World {
+impl Model {
     fn new() -> Self {
         let catalog = Catalog::with_state_folder();
         let archive = Some(catalog.open());
@@ -326,7 +326,7 @@ impl World {
             Op::Reopen => self.reopen(),
             Op::PowerCut(left) => self.cut_power(*left),
         }
-        self.look();
+        self.check();
     }
 
     fn file(&mut self, numbers: &[u8]) {
@@ -358,9 +358,9 @@ impl World {
     fn reject(&mut self, number: u8) {
         let Some(mut archive) = self.archive.take() else { return };
         let rejected = numbered(number).into_rejected("odd");
-        if let Ok(newly) = archive.reject(&[rejected], now()) {
+        if let Ok(noted) = archive.reject(&[rejected], now()) {
             assert!(
-                newly <= 1 && !(newly == 1 && self.noted.contains(&number)),
+                noted <= 1 && !(noted == 1 && self.noted.contains(&number)),
                 "noted again"
             );
             self.noted.insert(number);
@@ -368,17 +368,17 @@ impl World {
         }
     }
 
-    /// What an append wrote before it failed is its oldest part.
+    /// What an append wrote before it failed must be its oldest part.
     fn assert_no_hole(&self, batch: &[u8]) {
-        let kept = kept(&self.catalog);
-        let is_kept: Vec<bool> = batch.iter().map(|number| kept.contains(number)).collect();
+        let archived = archived(&self.catalog);
+        let is_archived: Vec<bool> = batch.iter().map(|number| archived.contains(number)).collect();
         assert!(
-            is_kept.is_sorted_by(|older, newer| older >= newer),
-            "a hole: {is_kept:?}"
+            is_archived.is_sorted_by(|older, newer| older >= newer),
+            "a hole: {is_archived:?}"
         );
     }
 
-    /// Starts the program; a fault that comes just then ends it, and it is started again on a disk that works.
+    /// Starts the program; if a set fault ends it, starts it again on a disk that works.
     fn reopen(&mut self) {
         self.archive = None;
         let first = self.catalog.try_open();
@@ -399,8 +399,8 @@ impl World {
         self.reopen();
     }
 
-    /// No byte has changed since it was read last, and what was confirmed is there once.
-    fn look(&mut self) {
+    /// Checks that no byte has changed, and that what was confirmed is there once.
+    fn check(&mut self) {
         let found = snapshot(&self.catalog);
         for (path, before) in &self.seen {
             assert!(
@@ -410,21 +410,25 @@ impl World {
             );
         }
         self.seen = found;
-        let kept = kept(&self.catalog);
-        assert!(kept.is_sorted_by(|one, next| one < next), "repeated: {kept:?}");
-        let lost: Vec<_> = self.confirmed.iter().filter(|number| !kept.contains(number)).collect();
+        let archived = archived(&self.catalog);
+        assert!(archived.is_sorted_by(|one, next| one < next), "repeated: {archived:?}");
+        let lost: Vec<_> = self
+            .confirmed
+            .iter()
+            .filter(|number| !archived.contains(number))
+            .collect();
         assert!(lost.is_empty(), "lost: {lost:?}");
         let noted = noted(&self.catalog);
         assert!(noted.is_sorted_by(|one, next| one < next), "noted twice: {noted:?}");
         assert!(self.noted.iter().all(|number| noted.contains(number)), "a note is lost");
     }
 
-    /// In the end everything is sent again, to a disk that works.
+    /// Sends everything again, to a disk that works.
     fn finish(&mut self) {
         self.catalog.disk.restart();
         self.reopen();
         self.perform(&Op::File((0..RECORDS).rev().collect()));
-        assert_eq!(kept(&self.catalog), (0..RECORDS).collect::<Vec<_>>());
+        assert_eq!(archived(&self.catalog), (0..RECORDS).collect::<Vec<_>>());
         for day in self.catalog.location.day_files().unwrap() {
             let counts = self.catalog.counts(&day.date.to_string());
             assert_eq!(counts.skipped, 0, "every torn line is noted");
@@ -437,11 +441,11 @@ proptest! {
     #![proptest_config(cases(256))]
 
     #[test]
-    fn whatever_fails_every_record_is_kept_once_and_no_byte_changes(ops in prop::collection::vec(op(), 1..40)) {
-        let mut world = World::new();
+    fn whatever_fails_every_record_is_archived_once_and_no_byte_changes(ops in prop::collection::vec(op(), 1..40)) {
+        let mut model = Model::new();
         for op in &ops {
-            world.perform(op);
+            model.perform(op);
         }
-        world.finish();
+        model.finish();
     }
 }

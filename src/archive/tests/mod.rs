@@ -1,4 +1,4 @@
-//! The archive as its callers use it, on real files; faults and power cuts come from [`Faulty`].
+//! The archive as its callers use it, on real files. Faults and power cuts come from [`Faulty`].
 
 mod crashes;
 mod reading;
@@ -22,7 +22,7 @@ fn now() -> DateTime<Utc> {
 
 impl Catalog {
     fn try_open(&self) -> Result<Archive, WriteError> {
-        // What the tests look at themselves never fails: only the archive reads through the disk.
+        // What the tests read themselves never fails: only the archive goes through the faulty storage.
         let location = self.location.clone().on(self.disk.clone());
         let mut archive = Archive::new(location, Arc::new(self.disk.clone()), None, SHAPE, 0o640);
         archive.repair(now())?;
@@ -37,7 +37,7 @@ impl Catalog {
         Archive::dry_run(self.location.clone(), SHAPE)
     }
 
-    /// What was done on the disk since it was asked last, without the opening and reading of files.
+    /// Returns the operations since the last call, without opening and reading files.
     fn log(&self) -> Vec<String> {
         let folder = self.folder().file_name().unwrap().to_string_lossy();
         let log = self
@@ -49,7 +49,7 @@ impl Catalog {
             .collect()
     }
 
-    /// How the lines of a day file read.
+    /// Counts the lines of a day file.
     fn counts(&self, date: &str) -> day::LineCounts {
         let mut rejected = RejectedFile::of(&self.location);
         let noted = rejected.noted(&mut DurableAppender::new(Arc::new(Disk))).unwrap();
@@ -60,13 +60,13 @@ impl Catalog {
     }
 }
 
-/// Sifts and appends, as a run does with a slice.
-fn file(archive: &mut Archive, records: Vec<Record>) -> Kept {
+/// Deduplicates and appends, as a run does with a slice.
+fn file(archive: &mut Archive, records: Vec<Record>) -> AppendedAll {
     let deduplicated = archive.deduplicate_all(records).unwrap();
     archive.append_all(deduplicated.new).unwrap()
 }
 
-/// What was deduplicated of several days.
+/// The deduplicated records of several days.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct DedupAll {
     new: Vec<Record>,
@@ -74,24 +74,24 @@ struct DedupAll {
     conflicts: Vec<Rejected>,
 }
 
-/// What was appended to several days, as far as it went.
+/// What was appended to several days, up to an error.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Kept {
+struct AppendedAll {
     records: u64,
     bytes: u64,
     files: Vec<String>,
 }
 
-/// Where appending to several days stopped.
+/// An error while appending to several days.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 struct Stopped {
-    appended: Kept,
+    appended: AppendedAll,
     cause: WriteError,
 }
 
 impl Archive {
-    /// Sifts the records of several days, one day after the other.
+    /// Deduplicates the records of several days, one day after the other.
     fn deduplicate_all(&mut self, records: Vec<Record>) -> Result<DedupAll, FileError> {
         let mut all = DedupAll::default();
         for batch in Batch::by_day(records) {
@@ -104,19 +104,19 @@ impl Archive {
     }
 
     /// Appends the records of several days, one day after the other.
-    fn append_all(&mut self, records: Vec<Record>) -> Result<Kept, Stopped> {
-        let mut kept = Kept::default();
+    fn append_all(&mut self, records: Vec<Record>) -> Result<AppendedAll, Stopped> {
+        let mut all = AppendedAll::default();
         for batch in Batch::by_day(records) {
             match self.append(&batch) {
                 Ok(appended) => {
                     let appended = appended.unwrap();
-                    kept.records += appended.records;
-                    kept.bytes += appended.bytes;
-                    kept.files.push(appended.file);
+                    all.records += appended.records;
+                    all.bytes += appended.bytes;
+                    all.files.push(appended.file);
                 }
-                Err(cause) => return Err(Stopped { appended: kept, cause }),
+                Err(cause) => return Err(Stopped { appended: all, cause }),
             }
         }
-        Ok(kept)
+        Ok(all)
     }
 }

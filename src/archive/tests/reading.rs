@@ -1,4 +1,4 @@
-//! Recovery of the last record, and what is known of records that come again.
+//! Finding the last record, and recognizing records that come again.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn the_last_record_is_the_latest_of_the_newest_file_and_not_its_last_line() {
 }
 
 #[test]
-fn files_without_a_record_are_passed_over() {
+fn files_without_a_record_are_skipped() {
     let catalog = Catalog::with_state_folder().with(&[
         ("2025-06-08", &line("a", "2025-06-08T10:00:00Z")),
         (
@@ -95,7 +95,7 @@ fn a_record_of_many_megabytes_is_read() {
 }
 
 #[test]
-fn a_dry_run_takes_a_whole_record_without_a_newline_and_leaves_half_of_one() {
+fn a_dry_run_counts_a_whole_record_without_a_newline_but_no_torn_line() {
     let whole = line("a", "2025-06-09T10:00:00Z");
     for (text, expected) in [
         (&whole[..whole.len() - 1], Some(time("2025-06-09T10:00:00Z"))),
@@ -145,7 +145,7 @@ fn records_are_compared_with_the_files_of_their_own_days() {
 }
 
 #[test]
-fn what_repeats_in_one_batch_is_kept_once() {
+fn what_repeats_in_one_batch_is_new_once() {
     let catalog = Catalog::with_state_folder();
     let twice = record("a", "2025-06-09T10:00:00Z");
     let same_value = Record::read(r#"{ "timestamp":"2025-06-09T10:00:00Z","id":"\u0061" }"#, &SHAPE).unwrap();
@@ -193,12 +193,12 @@ fn an_id_that_is_not_unique_never_costs_a_record() {
     assert!(
         catalog
             .rejected_notes()
-            .contains(r#""reason": "same id as a record already kept, with different content""#)
+            .contains(r#""reason": "same id as an archived record, with different content""#)
     );
 }
 
 #[test]
-fn two_kept_records_with_one_id_are_both_known() {
+fn two_archived_records_with_one_id_are_both_known() {
     let one = r#"{"id": "a", "timestamp": "2025-06-09T10:00:00Z", "n": 1}"#;
     let two = r#"{"id": "a", "timestamp": "2025-06-09T10:00:00Z", "n": 2}"#;
     let catalog = Catalog::with_state_folder().with(&[("2025-06-09", &format!("{one}\n{two}\n"))]);

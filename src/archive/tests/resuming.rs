@@ -1,4 +1,4 @@
-//! With the note of where the ends of day files begin everything is found as without it.
+//! Resume points change nothing about what is found.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -16,7 +16,7 @@ fn overlap() -> TimeDelta {
     TimeDelta::minutes(2)
 }
 
-/// Records of one day, one a minute, with ids or without.
+/// Returns a record of one day, one for each minute.
 fn minute(number: i64, sameness: Sameness) -> Record {
     let time = time("2025-06-09T00:00:00Z") + TimeDelta::minutes(number);
     let json = format!(r#"{{"id": "{number}", "timestamp": "{}"}}"#, time.to_rfc3339());
@@ -32,7 +32,7 @@ impl Catalog {
         self.location.state_file(resume::FILE)
     }
 
-    /// An archive that notes the ends of files of any size.
+    /// Opens an archive that notes resume points for files of any size.
     fn open_for(&self, sameness: Sameness) -> Archive {
         let shape = Shape { sameness, ..SHAPE };
         let mut archive = Archive::new(
@@ -43,11 +43,11 @@ impl Catalog {
             0o640,
         );
         archive.repair(now()).unwrap();
-        archive.worthwhile = 1;
+        archive.smallest_offset = 1;
         archive
     }
 
-    /// A run that is sent these records.
+    /// Runs with these records.
     fn run(&self, records: Vec<Record>, sameness: Sameness, overlap: TimeDelta) {
         let mut archive = self.open_for(sameness);
         let last = archive.recover(now()).unwrap();
@@ -58,7 +58,7 @@ impl Catalog {
         }
     }
 
-    /// A catalog whose file of one day holds 600 minutes, and whose end is noted.
+    /// Returns a catalog with a day file of 600 minutes and its resume point.
     fn with_note() -> Self {
         let catalog = Self::with_state_folder();
         catalog.run(minutes(0..600, Sameness::Content), Sameness::Content, overlap());
@@ -66,7 +66,7 @@ impl Catalog {
         catalog
     }
 
-    /// How many of the records of the day are known when the last one is.
+    /// Returns how many records of the day are known after recovery.
     fn known_after_recovery(&self) -> usize {
         let mut archive = self.open_for(Sameness::Content);
         archive.recover(now()).unwrap();
@@ -101,7 +101,7 @@ fn only_the_end_of_the_newest_file_is_read() {
 }
 
 #[test]
-fn a_record_before_the_end_has_the_whole_file_read() {
+fn for_a_record_before_the_end_the_whole_file_is_read() {
     let catalog = Catalog::with_note();
     let mut archive = catalog.open_for(Sameness::Content);
     archive.recover(now()).unwrap();
@@ -126,7 +126,7 @@ fn an_id_is_compared_with_the_whole_file() {
 }
 
 #[test]
-fn late_records_move_nothing_and_are_known() {
+fn late_records_are_known_and_leave_the_resume_point() {
     let catalog = Catalog::with_note();
     let late = || {
         vec![
@@ -143,12 +143,12 @@ fn late_records_move_nothing_and_are_known() {
 }
 
 #[test]
-fn a_note_that_does_not_fit_the_file_has_the_whole_file_read() {
-    type Act = fn(&Catalog);
-    let acts: [(&str, Act); 7] = [
+fn with_a_note_that_does_not_match_the_file_the_whole_file_is_read() {
+    type Change = fn(&Catalog);
+    let changes: [(&str, Change); 7] = [
         ("the note is gone", |catalog| fs::remove_file(catalog.note()).unwrap()),
         ("the note is empty", |catalog| fs::write(catalog.note(), "").unwrap()),
-        ("the note lies", |catalog| {
+        ("the note is changed", |catalog| {
             let text = fs::read_to_string(catalog.note()).unwrap();
             let (before, after) = text.split_once("\"offset\":").unwrap();
             fs::write(catalog.note(), format!("{before}\"offset\":1{after}")).unwrap();
@@ -172,7 +172,7 @@ fn a_note_that_does_not_fit_the_file_has_the_whole_file_read() {
         }),
         ("a byte in the middle was changed", |catalog| {
             let text = catalog.text(DAY).replacen("T05:00:00+", "T05:00:01+", 1);
-            // In place, so that the file stays the same one.
+            // In place, so that the inode stays the same.
             OpenOptions::new()
                 .write(true)
                 .open(catalog.path(DAY))
@@ -181,15 +181,15 @@ fn a_note_that_does_not_fit_the_file_has_the_whole_file_read() {
                 .unwrap();
         }),
     ];
-    for (what, act) in acts {
+    for (what, change) in changes {
         let catalog = Catalog::with_note();
-        act(&catalog);
+        change(&catalog);
         assert!(catalog.known_after_recovery() > 590, "{what}");
     }
 }
 
 #[test]
-fn a_note_about_another_place_is_not_believed() {
+fn a_note_with_another_offset_or_time_is_not_used() {
     let catalog = Catalog::with_note();
     let mut resume_points = resume::read(&catalog.location);
     for (offset, time) in [
@@ -206,9 +206,9 @@ fn a_note_about_another_place_is_not_believed() {
         if let Some(time) = time {
             value[0]["time"] = time.into();
         }
-        // A lie that is repaired as the truth is.
-        let lie = resume::text(serde_json::from_value(value).unwrap()).unwrap();
-        fs::write(catalog.note(), lie).unwrap();
+        // Wrong, but with a valid check.
+        let wrong = resume::text(serde_json::from_value(value).unwrap()).unwrap();
+        fs::write(catalog.note(), wrong).unwrap();
         assert!(catalog.known_after_recovery() > 590, "{offset} {time:?}");
     }
     fs::write(
@@ -233,21 +233,21 @@ fn just_after_midnight_the_ends_of_two_files_are_noted() {
 }
 
 #[test]
-fn small_files_are_not_noted_nor_is_anything_in_a_dry_run() {
+fn small_files_are_not_noted_and_a_dry_run_notes_none() {
     let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     file(&mut archive, minutes(0..600, Sameness::Id));
     archive.note_resume_points(minute(599, Sameness::Id).time, overlap());
     assert!(!catalog.note().exists());
     let mut archive = catalog.dry_run();
-    archive.worthwhile = 1;
+    archive.smallest_offset = 1;
     archive.recover(now()).unwrap();
     archive.note_resume_points(minute(599, Sameness::Id).time, overlap());
     assert!(!catalog.note().exists());
 }
 
 #[test]
-fn a_note_that_cannot_be_written_harms_nothing() {
+fn a_note_that_cannot_be_written_stops_nothing() {
     let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open_for(Sameness::Content);
     file(&mut archive, minutes(0..600, Sameness::Content));
@@ -258,7 +258,7 @@ fn a_note_that_cannot_be_written_harms_nothing() {
 }
 
 #[test]
-fn what_another_program_wrote_during_the_run_is_not_passed_over() {
+fn what_another_program_wrote_during_the_run_is_not_skipped() {
     let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open_for(Sameness::Content);
     file(&mut archive, minutes(0..300, Sameness::Content));
@@ -271,15 +271,15 @@ fn what_another_program_wrote_during_the_run_is_not_passed_over() {
 /// What happens to the files between two runs.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A run that is sent these minutes, with an overlap of so many of them.
+    /// A run with these minutes, and an overlap of this many.
     Run(Vec<i64>, i64),
     /// Another program appends these minutes.
     Foreign(Vec<i64>),
-    /// Another program removes so many bytes from the end.
+    /// Another program removes this many bytes from the end.
     Cut(usize),
     /// Another program changes this byte of the file.
     Flip(usize),
-    /// The note is replaced by the first one that was there.
+    /// The note is replaced by the first one.
     OldNote,
     NoNote,
 }
@@ -297,7 +297,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn happen(catalog: &Catalog, event: &Event, sameness: Sameness, first_note: &mut Option<Vec<u8>>) {
+fn apply(catalog: &Catalog, event: &Event, sameness: Sameness, first_note: &mut Option<Vec<u8>>) {
     let path = catalog.path(DAY);
     let text = fs::read(&path).unwrap_or_default();
     match event {
@@ -346,7 +346,7 @@ proptest! {
     #![proptest_config(cases(64))]
 
     #[test]
-    fn whatever_happened_to_the_files_the_note_changes_nothing_of_what_is_found(
+    fn whatever_happened_to_the_files_the_note_does_not_change_what_is_found(
         events in prop::collection::vec(event(), 1..14),
         has_ids in any::<bool>(),
         asked in prop::collection::vec((0_i64..1500, 1_i64..40), 1..4),
@@ -355,8 +355,8 @@ proptest! {
         let catalog = Catalog::with_state_folder();
         let mut first_note = None;
         for event in &events {
-            happen(&catalog, event, sameness, &mut first_note);
-            // Both look at the same files; what the first one repairs the second one finds repaired.
+            apply(&catalog, event, sameness, &mut first_note);
+            // Both use the same files; what the first repairs, the second finds repaired.
             let mut with = catalog.open_for(sameness);
             let mut without = catalog.open_for(sameness);
             without.resume_points.clear();

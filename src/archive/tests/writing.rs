@@ -38,7 +38,7 @@ fn each_record_goes_to_the_file_of_its_own_utc_day_in_the_order_of_time() {
     let files = ["mail_2025-06-09.log", "mail_2025-06-10.log", "mail_2025-06-11.log"].map(str::to_owned);
     assert_eq!(
         appended,
-        Kept {
+        AppendedAll {
             records: 6,
             bytes: bytes as u64,
             files: files.to_vec()
@@ -162,7 +162,7 @@ fn links_and_pipes_in_the_place_of_a_day_file_are_refused_and_left_alone() {
 }
 
 #[test]
-fn an_error_says_what_is_kept_and_ends_all_writing() {
+fn an_error_says_what_was_appended_and_ends_all_writing() {
     for fault in [Fault::Full(70), Fault::Broken(0), Fault::Killed(1000)] {
         let catalog = Catalog::with_state_folder();
         let mut archive = catalog.open();
@@ -194,16 +194,16 @@ fn what_was_not_synced_is_not_known() {
     archive.deduplicate_all(three_days()).unwrap();
     catalog.disk.arm(4, Fault::Broken(0));
     let error = archive.append_all(three_days()).unwrap_err();
-    assert_eq!(error.appended, Kept::default());
+    assert_eq!(error.appended, AppendedAll::default());
     assert!(error.to_string().starts_with("cannot sync "), "{error}");
-    let kept = |day: &str| {
+    let known = |day: &str| {
         archive
             .known
             .day(day.parse().unwrap())
             .unwrap()
             .knows(three_days()[4].identity)
     };
-    assert_eq!(kept("2025-06-09"), day::Known::No);
+    assert_eq!(known("2025-06-09"), day::Known::No);
 }
 
 #[test]
