@@ -1,6 +1,6 @@
-//! How far a stream is forwarded: a position in every day file, and the file that keeps them between runs.
+//! The cursor: a position in every day file, and the file that stores them.
 //!
-//! A position stands just after a newline, and never ahead of what the sink has confirmed.
+//! A position stands just after a newline, and never ahead of what the sink has acknowledged.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::archive::{DayFile, Location, StateFile};
 use crate::fs::FileError;
 
-/// The form of the cursor file. Another form is refused, so that an older program does not repeat everything.
+/// Version of the cursor file. A newer one is refused, so that an older program does not send everything again.
 const VERSION: u32 = 1;
 
-/// Positions in day files, in bytes from their starts; a file that is not among them is at its start.
+/// Positions in day files, in bytes; a file without one is at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Positions(BTreeMap<NaiveDate, u64>);
 
 impl Positions {
-    /// The position in the file of a day.
+    /// Returns the position in the file of a day.
     #[must_use]
     pub(crate) fn of(&self, day: NaiveDate) -> u64 {
         self.0.get(&day).copied().unwrap_or(0)
@@ -32,12 +32,12 @@ impl Positions {
         self.0.insert(day, position);
     }
 
-    /// Takes over the positions that `others` has.
+    /// Overwrites the positions with those of `others`.
     pub(crate) fn update(&mut self, others: &Positions) {
         self.0.extend(&others.0);
     }
 
-    /// The further of both positions, for each day.
+    /// Returns the greater position of both for each day.
     #[must_use]
     pub(crate) fn furthest(&self, others: &Positions) -> Self {
         let mut furthest = self.clone();
@@ -47,33 +47,32 @@ impl Positions {
         furthest
     }
 
-    /// The positions, oldest day first.
+    /// Returns the positions, oldest day first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NaiveDate, u64)> {
         self.0.iter().map(|(day, position)| (*day, *position))
     }
 
-    /// Whether there is none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The ends of these files: just after the last newline of each, since a torn line may still be written to.
+    /// Returns the ends of these files, just after their last newlines: a torn line may still be written to.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// If a file cannot be read.
     pub(crate) fn at_the_ends(files: &[DayFile]) -> Result<Self, FileError> {
         let ends = files.iter().map(|file| Ok((file.date, file.end_of_lines()?)));
         Ok(Self(ends.collect::<Result<_, FileError>>()?))
     }
 
-    /// Puts every position that cannot be right back to the start of its file, and warns; tells whether there were any.
+    /// Resets every wrong position to the start of its file, with a warning. Returns whether there were any.
     ///
     /// A position past the end of its file, or not just after a newline, means that the file is not the one that was
-    /// forwarded. From its start no line can be lost. Positions in files that are gone stay: the files may come back.
+    /// forwarded. Reading from the start loses no line. Positions in missing files stay: the files may come back.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// If a file cannot be read.
     pub(crate) fn repair(&mut self, files: &[DayFile]) -> Result<bool, FileError> {
         let mut is_repaired = false;
         for file in files {
@@ -84,8 +83,8 @@ impl Positions {
                 tracing::warn!(
                     path = %file.path.display(),
                     position,
-                    "the cursor does not stand at the end of a line of this file, which is not the one that was \
-                     forwarded: its lines are sent again"
+                    "the cursor is not at the end of a line, so this is not the file that was forwarded: sending \
+                     its lines again"
                 );
             }
         }
@@ -108,61 +107,55 @@ pub(crate) struct CursorFile {
     sink: &'static str,
 }
 
-/// What a cursor file holds.
+/// The content of a cursor file.
 #[derive(Serialize, Deserialize)]
 struct Content<P> {
     version: u32,
     stream: String,
     sink: String,
-    /// Set until the sink was asked for a cursor of its own, see [`CursorState`].
+    /// Whether the sink still has to be asked for its own cursor, see [`CursorState`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     provisional: bool,
     days: P,
 }
 
-/// A cursor as its file keeps it.
+/// A cursor as stored in its file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CursorState {
     /// How far the stream is forwarded.
     pub(crate) positions: Positions,
-    /// It says where forwarding was to begin, and the sink, which may know of an earlier time, was not reached yet.
+    /// It only says where to start: the sink, which may have an earlier cursor of its own, was not reached yet.
     pub(crate) is_provisional: bool,
 }
 
-/// What was found where a cursor file should be.
+/// What was found in place of a cursor file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// Nothing: the stream was never forwarded to this sink.
+    /// No file: the stream was never forwarded to this sink.
     Nothing,
-    /// The cursor.
     Cursor(CursorState),
-    /// A damaged file; what stood there one commit before, or else the start of the archive, cannot lose a line.
+    /// A damaged file. Starting at the previous cursor, or else at the start of the archive, loses no line.
     Damaged {
         /// What is wrong with it.
         problem: String,
-        /// The cursor before the last change; `None` if it is damaged or missing too.
+        /// The previous cursor; `None` if that is damaged or missing too.
         before: Option<CursorState>,
     },
 }
 
-/// A cursor could not be read.
+/// Why a cursor could not be read or stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CursorError {
     /// The file, or a day file, cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
     /// A newer version of the program wrote it.
-    #[error("{} was written by a newer version of trailkeeper (form {version}): use that version", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its form.
-        version: u32,
-    },
+    #[error("{} was written by a newer version of trailkeeper (version {version} of its format): use that version", path.display())]
+    Newer { path: PathBuf, version: u32 },
 }
 
 impl CursorFile {
-    /// The file of a stream's cursor for one sink.
+    /// Returns the cursor file of a stream for one sink.
     pub(crate) fn new(location: &Location, stream: &'static str, sink: &'static str) -> Self {
         Self {
             file: location.state(&format!("{sink}.json")),
@@ -172,7 +165,6 @@ impl CursorFile {
         }
     }
 
-    /// Where it stands.
     pub(crate) fn path(&self) -> &std::path::Path {
         self.file.path()
     }
@@ -180,18 +172,18 @@ impl CursorFile {
     /// Reads the cursor.
     ///
     /// # Errors
-    /// The file cannot be read, or belongs to a newer program. A damaged one is no error.
+    /// If the file cannot be read, or a newer version wrote it. A damaged file is not an error.
     pub(crate) fn load(&self) -> Result<Stored, CursorError> {
         let before = |content| self.parse(content).ok().flatten();
         match (self.file.read()?, self.previous.read()?) {
             (None, None) => Ok(Stored::Nothing),
-            // A crash between the two renames of the last change.
-            (None, Some(previous)) => self.judge(&previous, || None),
-            (Some(current), previous) => self.judge(&current, || previous.as_deref().and_then(before)),
+            // The last change crashed between its two renames.
+            (None, Some(previous)) => self.check(&previous, || None),
+            (Some(current), previous) => self.check(&current, || previous.as_deref().and_then(before)),
         }
     }
 
-    fn judge(&self, content: &[u8], before: impl FnOnce() -> Option<CursorState>) -> Result<Stored, CursorError> {
+    fn check(&self, content: &[u8], before: impl FnOnce() -> Option<CursorState>) -> Result<Stored, CursorError> {
         let problem = match self.parse(content) {
             Ok(Some(state)) => return Ok(Stored::Cursor(state)),
             Ok(None) => "it is the cursor of another stream or sink".to_owned(),
@@ -209,28 +201,28 @@ impl CursorFile {
         })
     }
 
-    /// The cursor; `None` if it is that of another stream or sink.
+    /// Returns the cursor; `None` if it belongs to another stream or sink.
     fn parse(&self, content: &[u8]) -> Result<Option<CursorState>, CursorFormatError> {
         #[derive(Deserialize)]
-        struct Form {
+        struct Header {
             version: u32,
         }
-        let form: Form = serde_json::from_slice(content).map_err(CursorFormatError::Json)?;
-        if form.version > VERSION {
-            return Err(CursorFormatError::Newer(form.version));
+        let header: Header = serde_json::from_slice(content).map_err(CursorFormatError::Json)?;
+        if header.version > VERSION {
+            return Err(CursorFormatError::Newer(header.version));
         }
         let content: Content<Positions> = serde_json::from_slice(content).map_err(CursorFormatError::Json)?;
-        let is_ours = content.stream == self.stream && content.sink == self.sink;
-        Ok(is_ours.then_some(CursorState {
+        let is_own = content.stream == self.stream && content.sink == self.sink;
+        Ok(is_own.then_some(CursorState {
             positions: content.days,
             is_provisional: content.provisional,
         }))
     }
 
-    /// Puts the cursor in the place of the last one; it is on disk when this returns.
+    /// Replaces the cursor file and syncs it.
     ///
     /// # Errors
-    /// The file cannot be written; the last cursor is then still there.
+    /// If the file cannot be written; the previous cursor is then still there.
     pub(crate) fn store(&self, state: &CursorState) -> Result<(), CursorError> {
         let content = Content {
             provisional: state.is_provisional,
@@ -246,7 +238,7 @@ impl CursorFile {
     }
 }
 
-/// Why a content is no cursor.
+/// Why a content is not a cursor.
 enum CursorFormatError {
     Json(serde_json::Error),
     Newer(u32),
@@ -281,10 +273,10 @@ mod tests {
     }
 
     fn cursor_of(positions: Positions) -> Stored {
-        Stored::Cursor(kept(positions))
+        Stored::Cursor(state_of(positions))
     }
 
-    fn kept(positions: Positions) -> CursorState {
+    fn state_of(positions: Positions) -> CursorState {
         CursorState {
             positions,
             is_provisional: false,
@@ -292,16 +284,16 @@ mod tests {
     }
 
     #[test]
-    fn a_provisional_cursor_is_told_apart_until_it_is_stored_again() {
+    fn a_cursor_stays_provisional_until_it_is_stored_again() {
         let catalog = Catalog::new();
         let (cursor, one) = (catalog.cursor(), positions(&[("2025-06-09", 1)]));
-        let beginning = CursorState {
+        let provisional = CursorState {
             positions: one.clone(),
             is_provisional: true,
         };
-        cursor.store(&beginning).unwrap();
-        assert_eq!(cursor.load().unwrap(), Stored::Cursor(beginning));
-        cursor.store(&kept(one.clone())).unwrap();
+        cursor.store(&provisional).unwrap();
+        assert_eq!(cursor.load().unwrap(), Stored::Cursor(provisional));
+        cursor.store(&state_of(one.clone())).unwrap();
         assert_eq!(cursor.load().unwrap(), cursor_of(one));
     }
 
@@ -311,7 +303,7 @@ mod tests {
         let cursor = catalog.cursor();
         assert_eq!(cursor.load().unwrap(), Stored::Nothing);
         let stored = positions(&[("2025-06-09", 4711), ("2025-06-10", 0)]);
-        cursor.store(&kept(stored.clone())).unwrap();
+        cursor.store(&state_of(stored.clone())).unwrap();
         assert_eq!(cursor.load().unwrap(), cursor_of(stored));
         assert_eq!(
             fs::read_to_string(catalog.state("mail.kafka.json")).unwrap(),
@@ -324,8 +316,8 @@ mod tests {
         let catalog = Catalog::new();
         let cursor = catalog.cursor();
         let (one, two) = (positions(&[("2025-06-09", 1)]), positions(&[("2025-06-09", 2)]));
-        cursor.store(&kept(one.clone())).unwrap();
-        cursor.store(&kept(two)).unwrap();
+        cursor.store(&state_of(one.clone())).unwrap();
+        cursor.store(&state_of(two)).unwrap();
         for damage in [
             "",
             "{\"version\":1",
@@ -336,7 +328,7 @@ mod tests {
             let Stored::Damaged { before, .. } = cursor.load().unwrap() else {
                 panic!("{damage}")
             };
-            assert_eq!(before, Some(kept(one.clone())));
+            assert_eq!(before, Some(state_of(one.clone())));
         }
         fs::write(catalog.state("mail.kafka.previous.json"), "x").unwrap();
         assert!(matches!(cursor.load().unwrap(), Stored::Damaged { before: None, .. }));
@@ -347,7 +339,7 @@ mod tests {
         let catalog = Catalog::new();
         let cursor = catalog.cursor();
         let one = positions(&[("2025-06-09", 1)]);
-        cursor.store(&kept(one.clone())).unwrap();
+        cursor.store(&state_of(one.clone())).unwrap();
         fs::rename(
             catalog.state("mail.kafka.json"),
             catalog.state("mail.kafka.previous.json"),
@@ -357,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_of_a_newer_program_is_left_alone() {
+    fn the_cursor_of_a_newer_version_is_left_alone() {
         let catalog = Catalog::new();
         let cursor = catalog.cursor();
         cursor.store(&CursorState::default()).unwrap();
@@ -366,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_file_is_behind_its_last_newline() {
+    fn the_end_of_a_file_is_after_its_last_newline() {
         let long = format!("{{}}\n{}", "x".repeat(200_000));
         let catalog = Catalog::new().with(&[
             ("2025-06-07", ""),

@@ -1,4 +1,4 @@
-//! The loop: lines past the cursor go to the sink, and what the sink has confirmed moves the cursor.
+//! The forwarder: sends the lines after the cursor to the sink, and moves the cursor as the sink acknowledges them.
 
 use std::ops::Range;
 use std::sync::mpsc;
@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use super::batch::Batch;
 use super::cursor::{CursorError, CursorFile, CursorState, Positions, Stored};
 use super::message::Envelope;
+use super::reader::LineReader;
 use super::sink::{BatchAck, Sink, SinkError};
-use super::tail::Tail;
 use super::undelivered::Undelivered;
 use crate::archive::{Lock, LockError};
 use crate::fs::FileError;
@@ -18,43 +18,41 @@ use crate::output::progress::ForwardProgress;
 use crate::process::shutdown::Shutdown;
 use crate::record::Shape;
 
-/// While lines keep going out, the cursor is stored so often: a sync for each batch would take longer than to send it. A
-/// kill repeats the lines of this time at most.
+/// How often the cursor is stored while lines are sent: a sync for each batch would take longer than sending it. A kill
+/// repeats at most the lines of this time.
 const STORE_EVERY: Duration = Duration::from_millis(250);
 
-/// Where a stream begins that was never forwarded to a sink.
+/// Where forwarding starts without a cursor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum StartPosition {
-    /// Behind what the archive holds when the run begins.
+    /// At the end of the archive when the run begins.
     #[default]
     End,
-    /// With everything that the archive holds.
+    /// At the start of the archive.
     Start,
-    /// With the first line of this time or later in the file of that day.
+    /// At the first line of this time or later in the file of that day.
     Time(DateTime<Utc>),
 }
 
-/// What is to be forwarded.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    /// Which stream, from where.
+    /// The stream and its day files.
     pub(crate) envelope: Envelope,
-    /// How its records are read.
+    /// The shape of its records.
     pub(crate) shape: Shape,
-    /// The name of the sink; that of the cursor too.
+    /// Name of the sink and of the cursor.
     pub(crate) sink: &'static str,
-    /// Where it begins without a cursor.
+    /// Where to start without a cursor.
     pub(crate) start: StartPosition,
-    /// Only records of this time, once more, past the cursor.
+    /// Send only records of this time, again, and leave the cursor alone.
     pub(crate) replay: Option<Range<DateTime<Utc>>>,
     /// When the run began.
     pub(crate) now: DateTime<Utc>,
 }
 
-/// Why a stream was not forwarded, or not to its end.
+/// Why a stream was not forwarded, or not completely.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ForwardError {
-    /// The sink took no more.
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// A day file could not be read.
@@ -66,11 +64,11 @@ pub(crate) enum ForwardError {
     /// Another run forwards this stream to this sink.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// Somebody asked the program to end.
-    #[error("ended before everything was sent, as was asked for")]
+    /// A shutdown was requested.
+    #[error("stopped on request before everything was sent")]
     Stopped,
-    /// The program is at fault.
-    #[error("an error inside the program: {0}; please report it")]
+    /// A bug in this program.
+    #[error("internal error: {0}; please report it")]
     Internal(String),
 }
 
@@ -85,27 +83,26 @@ impl ForwardError {
     }
 }
 
-/// What came of forwarding a stream to a sink.
+/// The result of forwarding a stream to a sink.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
-    /// The name of the sink.
     pub(crate) sink: &'static str,
-    /// Lines that the sink has confirmed.
+    /// Number of lines that the sink acknowledged.
     pub(crate) sent: u64,
-    /// Lines that are still to be sent.
+    /// Number of lines still to be sent.
     pub(crate) waiting: u64,
-    /// The time of the first record among those.
+    /// Time of the first record among those.
     pub(crate) oldest_waiting: Option<DateTime<Utc>>,
-    /// Lines that the sink will never take, and that were kept as undelivered.
+    /// Number of lines that the sink will never take; they are in the undelivered file.
     pub(crate) undelivered: u64,
-    /// Lines that are no records, such as repaired fragments.
+    /// Number of lines that are not records, such as repaired fragments.
     pub(crate) skipped: u64,
     /// Why lines are waiting.
     pub(crate) failure: Option<ForwardError>,
 }
 
 impl Forwarded {
-    /// Nothing yet.
+    /// Returns an empty result.
     #[must_use]
     pub(crate) fn nothing(sink: &'static str) -> Self {
         Self {
@@ -119,7 +116,7 @@ impl Forwarded {
         }
     }
 
-    /// Nothing, for this reason.
+    /// Returns an empty result with this failure.
     #[must_use]
     pub(crate) fn failed(sink: &'static str, failure: ForwardError) -> Self {
         Self {
@@ -129,22 +126,22 @@ impl Forwarded {
     }
 }
 
-/// Forwards one stream to one sink; it has the cursor for itself.
+/// Forwards one stream to one sink, and holds the lock of the cursor.
 pub(crate) struct Forwarder {
-    tail: Tail,
+    reader: LineReader,
     outbox: Outbox,
     shutdown: Shutdown,
     _lock: Option<Lock>,
 }
 
-/// What was read, on its way to the sink, and how far that has come.
+/// The lines in flight, and how far the sink acknowledged them.
 struct Outbox {
     sink: Box<dyn Sink>,
     is_replay: bool,
     cursor: CursorFile,
-    /// What the sink has confirmed.
+    /// What the sink has acknowledged.
     state: CursorState,
-    /// Since when there is something confirmed that is not stored.
+    /// Since when `state` is newer than the stored cursor.
     unstored_since: Option<Instant>,
     undelivered_file: Undelivered,
     forwarded: Forwarded,
@@ -152,10 +149,10 @@ struct Outbox {
 }
 
 impl Forwarder {
-    /// Takes the cursor, or sets it where the job says to begin. To be called before anything is appended.
+    /// Locks and loads the cursor, or creates it where the job says to start. Call it before anything is appended.
     ///
     /// # Errors
-    /// Another run has the cursor, or a file cannot be read or written.
+    /// If another run holds the cursor, or a file cannot be read or written.
     pub(crate) fn open(
         job: Job,
         sink: Box<dyn Sink>,
@@ -164,16 +161,16 @@ impl Forwarder {
     ) -> Result<Self, ForwardError> {
         let location = &job.envelope.location;
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
-        let (lock, state, tail) = match job.replay.clone() {
+        let (lock, state, reader) = match job.replay.clone() {
             Some(times) => {
-                let tail = Tail::between(location.clone(), job.shape, times);
-                (None, CursorState::default(), tail)
+                let reader = LineReader::between(location.clone(), job.shape, times);
+                (None, CursorState::default(), reader)
             }
             None => {
                 let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
                 let state = start(&job, &cursor)?;
-                let tail = Tail::new(location.clone(), job.shape, state.positions.clone());
-                (Some(lock), state, tail)
+                let reader = LineReader::new(location.clone(), job.shape, state.positions.clone());
+                (Some(lock), state, reader)
             }
         };
         let outbox = Outbox {
@@ -187,7 +184,7 @@ impl Forwarder {
             progress,
         };
         Ok(Self {
-            tail,
+            reader,
             outbox,
             shutdown,
             _lock: lock,
@@ -196,20 +193,20 @@ impl Forwarder {
 
     #[cfg(test)]
     pub(super) fn with_batches_of(mut self, bytes: usize) -> Self {
-        self.tail = self.tail.with_batches_of(bytes);
+        self.reader = self.reader.with_batches_of(bytes);
         self
     }
 
-    /// Forwards what there is, and again whenever `more` returns true, until it returns false.
+    /// Forwards what there is, again each time `more` returns true, until it returns false.
     ///
-    /// It blocks: it belongs on a thread of its own.
+    /// This blocks, so call it on a thread of its own.
     pub(crate) fn run(mut self, mut more: impl FnMut() -> bool) -> Forwarded {
         let mut result = self.restore();
         loop {
             if result.is_ok() && !self.shutdown.is_requested() {
                 result = self.drain();
             }
-            // After a failure too: what is appended until the end waits as well, and is counted.
+            // After a failure too: lines appended until the end are counted as waiting.
             if !more() {
                 break;
             }
@@ -219,46 +216,52 @@ impl Forwarder {
 
     fn restore(&mut self) -> Result<(), ForwardError> {
         if let Some(positions) = self.outbox.restore()? {
-            self.tail.seek(positions);
+            self.reader.seek(positions);
         }
         Ok(())
     }
 
-    /// Forwards until a pass over all files brings nothing more, or a shutdown is asked for.
+    /// Forwards until a pass over all files finds nothing more, or a shutdown is requested.
     ///
-    /// A batch is read and taken apart while the one before it is sent.
+    /// The next batch is read and split into lines while one is sent.
     fn drain(&mut self) -> Result<(), ForwardError> {
         let Self {
-            tail, outbox, shutdown, ..
+            reader,
+            outbox,
+            shutdown,
+            ..
         } = self;
         std::thread::scope(|scope| {
             let (batches, read) = mpsc::sync_channel(1);
-            let (spare, done_with) = mpsc::channel();
+            let (spare, returned) = mpsc::channel();
             let span = tracing::Span::current();
-            scope.spawn(move || span.in_scope(|| read_ahead(tail, shutdown, &batches, &done_with)));
+            scope.spawn(move || span.in_scope(|| read_ahead(reader, shutdown, &batches, &returned)));
             outbox.send_all(&read, &spare)
         })
     }
 
     fn finish(mut self, result: Result<(), ForwardError>) -> Forwarded {
         let Self {
-            tail, outbox, shutdown, ..
+            reader,
+            outbox,
+            shutdown,
+            ..
         } = &mut self;
-        // What failed first is what is told.
+        // The first failure is the one to report.
         let stored = outbox.store();
         let result = result.and(stored);
         let forwarded = &mut outbox.forwarded;
-        let is_cut = result.is_err() || shutdown.is_requested();
-        if is_cut && !outbox.is_replay {
-            forwarded.waiting = tail.count_behind(&outbox.state.positions).unwrap_or(0);
-            tail.seek(outbox.state.positions.clone());
-            let first = tail.next_batch_with_lines().ok().flatten();
+        let is_incomplete = result.is_err() || shutdown.is_requested();
+        if is_incomplete && !outbox.is_replay {
+            forwarded.waiting = reader.count_behind(&outbox.state.positions).unwrap_or(0);
+            reader.seek(outbox.state.positions.clone());
+            let first = reader.next_batch_with_lines().ok().flatten();
             forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
         }
-        // A replay has no cursor behind which lines would wait.
-        let is_short = forwarded.waiting > 0 || outbox.is_replay && shutdown.is_requested();
+        // A replay has no cursor, so no lines wait.
+        let is_stopped = forwarded.waiting > 0 || outbox.is_replay && shutdown.is_requested();
         forwarded.failure = match result {
-            Ok(()) if is_short => Some(ForwardError::Stopped),
+            Ok(()) if is_stopped => Some(ForwardError::Stopped),
             Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,
             Err(ForwardError::Sink(SinkError::Stopped)) => Some(ForwardError::Stopped),
             Err(error) => Some(error),
@@ -267,16 +270,16 @@ impl Forwarder {
     }
 }
 
-/// Reads batch after batch until a pass brings nothing more, a shutdown is asked for, or nobody takes them.
+/// Reads batches until a pass finds nothing more, a shutdown is requested, or the receiver is gone.
 fn read_ahead(
-    tail: &mut Tail,
+    reader: &mut LineReader,
     shutdown: &Shutdown,
     batches: &mpsc::SyncSender<Result<Batch, FileError>>,
-    done_with: &mpsc::Receiver<Batch>,
+    returned: &mpsc::Receiver<Batch>,
 ) {
     while !shutdown.is_requested() {
-        done_with.try_iter().for_each(|batch| tail.recycle(batch));
-        let Some(batch) = tail.next_batch().transpose() else {
+        returned.try_iter().for_each(|batch| reader.recycle(batch));
+        let Some(batch) = reader.next_batch().transpose() else {
             break;
         };
         let has_failed = batch.is_err();
@@ -287,7 +290,7 @@ fn read_ahead(
 }
 
 impl Outbox {
-    /// Asks the sink how far it has come, where it knows better; gives the cursor if that changes it.
+    /// Asks the sink for its own cursor. Returns the positions if they differ from the stored ones.
     fn restore(&mut self) -> Result<Option<Positions>, ForwardError> {
         if self.is_replay {
             return Ok(None);
@@ -304,14 +307,14 @@ impl Outbox {
         Ok(Some(self.state.positions.clone()))
     }
 
-    /// Sends what is read, until nothing more comes and everything is settled.
+    /// Sends the batches that are read and waits until all are acknowledged.
     fn send_all(
         &mut self,
-        read: &mpsc::Receiver<Result<Batch, FileError>>,
+        batches: &mpsc::Receiver<Result<Batch, FileError>>,
         spare: &mpsc::Sender<Batch>,
     ) -> Result<(), ForwardError> {
         let mut in_flight = 0;
-        for batch in read {
+        for batch in batches {
             let batch = batch?;
             self.forwarded.skipped += batch.skipped;
             self.sink.send(batch);
@@ -335,7 +338,7 @@ impl Outbox {
             failure,
         } = self.sink.next_ack(&mut self.undelivered_file);
         self.commit(&batch, done)?;
-        // The reader may have come to its end.
+        // The reader may have ended.
         let _ = spare.send(batch);
         self.forwarded.sent += (done as u64).saturating_sub(undelivered);
         self.forwarded.undelivered += undelivered;
@@ -358,7 +361,7 @@ impl Outbox {
         }
     }
 
-    /// Stores the cursor, if there is anything new in it.
+    /// Stores the cursor if it has changed.
     fn store(&mut self) -> Result<(), ForwardError> {
         match self.unstored_since.take() {
             Some(_) => Ok(self.cursor.store(&self.state)?),
@@ -367,7 +370,7 @@ impl Outbox {
     }
 }
 
-/// The cursor as the archive keeps it, or where it begins.
+/// Loads the cursor, or creates it at the start position.
 fn start(job: &Job, file: &CursorFile) -> Result<CursorState, ForwardError> {
     let sink = job.sink;
     let mut state = match file.load()? {
@@ -375,7 +378,7 @@ fn start(job: &Job, file: &CursorFile) -> Result<CursorState, ForwardError> {
             if job.start != StartPosition::End {
                 tracing::warn!(
                     sink,
-                    "--forward-from has no effect: there is a cursor already; to send a range again, use \
+                    "--forward-from is ignored because there is a cursor already; to send a range again, use \
                      `trailkeeper forward {sink} --since … --until …`"
                 );
             }
@@ -391,7 +394,7 @@ fn start(job: &Job, file: &CursorFile) -> Result<CursorState, ForwardError> {
         }
         Stored::Damaged { problem, before } => {
             let instead = match before {
-                Some(_) => "the one before it is taken, so the last lines are sent again",
+                Some(_) => "using the previous cursor, so the last lines are sent again",
                 None => "everything in the archive is sent again",
             };
             tracing::warn!(sink, "{} is damaged: {problem}; {instead}", file.path().display());
@@ -416,7 +419,7 @@ fn start_positions(job: &Job) -> Result<Positions, ForwardError> {
     };
     files.retain(|file| file.date <= time.date_naive());
     let mut positions = Positions::at_the_ends(&files)?;
-    let mut day = Tail::between(location.clone(), job.shape, time..DateTime::<Utc>::MAX_UTC);
+    let mut day = LineReader::between(location.clone(), job.shape, time..DateTime::<Utc>::MAX_UTC);
     if let Some(batch) = day.next_batch_with_lines()?
         && let Some(first) = batch.lines().first()
         && first.day == time.date_naive()

@@ -1,4 +1,4 @@
-//! The sink that posts lines to an HTTP listener: Logstash, Splunk, or anything that takes JSON.
+//! The HTTP sink: posts lines to Logstash, Splunk, or anything else that takes JSON.
 
 use std::io::Write;
 
@@ -15,17 +15,16 @@ use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
 use crate::process::shutdown::Shutdown;
 
-/// Of a listener's answer, as much as a person reads.
-const LONGEST_ANSWER: usize = 300;
+/// How much of a listener's answer is shown, in characters.
+const MAX_ANSWER: usize = 300;
 
-/// The status of a listener that wants smaller requests (RFC 9110, section 15.5.14).
+/// The status with which a listener asks for smaller requests (RFC 9110, section 15.5.14).
 const TOO_LARGE: u16 = 413;
 
-/// Why lines were not confirmed.
+/// Why lines were not acknowledged.
 enum PostError {
     /// The listener refused them or could not be reached.
     Failed(AttemptError),
-    /// Somebody asked to stop.
     Stopped,
 }
 
@@ -35,7 +34,7 @@ impl From<AttemptError> for PostError {
     }
 }
 
-/// Posts some lines in each request, one request after the other; a 2xx confirms all lines of its request.
+/// Posts several lines in each request, one request at a time. A 2xx acknowledges all lines of its request.
 pub(crate) struct HttpSink {
     http: Http,
     settings: HttpSettings,
@@ -43,15 +42,15 @@ pub(crate) struct HttpSink {
     runtime: Handle,
     shutdown: Shutdown,
     batch: Batch,
-    /// How many lines a request holds: as many as are set, or fewer since the listener said that it was too much.
+    /// Number of lines for each request: the setting, or fewer after the listener refused that many.
     lines: usize,
 }
 
 impl HttpSink {
-    /// A sink that posts the lines of a stream; to be made inside a runtime.
+    /// Creates the sink for a stream. Call it inside a runtime.
     ///
     /// # Errors
-    /// The HTTP client cannot be set up.
+    /// If the HTTP client cannot be set up.
     pub(crate) fn new(settings: &HttpSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
         let http = Http::new().map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
@@ -65,7 +64,7 @@ impl HttpSink {
         })
     }
 
-    /// Posts lines in one request, again and again if need be.
+    /// Posts lines in one request, with retries.
     fn post(&self, lines: &[Line]) -> Result<(), PostError> {
         let policy = RetryPolicy {
             max_retries: self.settings.max_retries,
@@ -95,7 +94,7 @@ impl HttpSink {
         }
     }
 
-    /// One request; when a shutdown is asked for, it has a moment left to be confirmed.
+    /// Sends one request. After a shutdown is requested it has a moment left to be acknowledged.
     async fn post_once(&self, lines: &[Line]) -> Result<(), PostError> {
         let settings = &self.settings;
         let request = self.http.post(
@@ -114,7 +113,7 @@ impl HttpSink {
         }
     }
 
-    /// Sends the batch; `done` and `put_aside` say how far it came when it fails.
+    /// Sends the batch; `done` and `undelivered` say how far it got when it fails.
     fn send_all(
         &mut self,
         undelivered_file: &mut Undelivered,
@@ -131,7 +130,7 @@ impl HttpSink {
             let failure = match self.post(lines) {
                 Ok(()) => {
                     *done += lines.len();
-                    // What was too much may have been a few large lines.
+                    // The request may have been refused for a few large lines only.
                     self.lines = (self.lines + self.lines.div_ceil(16)).min(self.settings.batch);
                     continue;
                 }
@@ -144,7 +143,7 @@ impl HttpSink {
                     tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
                 AttemptError::Status { status: TOO_LARGE, .. } => {
-                    undelivered_file.keep(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
+                    undelivered_file.add(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
                     *done += 1;
                     *undelivered += 1;
                 }
@@ -179,7 +178,7 @@ fn content_type(format: HttpFormat) -> &'static str {
     }
 }
 
-/// The body of a request with these lines.
+/// Returns the body of a request with these lines.
 fn body(format: HttpFormat, envelope: &Envelope, batch: &Batch, lines: &[Line]) -> Vec<u8> {
     let mut body = Vec::with_capacity(lines.iter().map(|line| line.range.len() + 1).sum::<usize>() + 2);
     let mut message = Message::default();
@@ -206,7 +205,8 @@ fn body(format: HttpFormat, envelope: &Envelope, batch: &Batch, lines: &[Line]) 
     body
 }
 
-/// An event as the HTTP Event Collector takes it: <https://docs.splunk.com/Documentation/Splunk/latest/Data/FormateventsforHTTPEventCollector>.
+/// Writes an event for the HTTP Event Collector:
+/// <https://docs.splunk.com/Documentation/Splunk/latest/Data/FormateventsforHTTPEventCollector>.
 fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line: &[u8]) {
     let (seconds, milliseconds) = (message.timestamp.div_euclid(1000), message.timestamp.rem_euclid(1000));
     let source = serde_json::Value::from(message.file.as_str());
@@ -215,14 +215,14 @@ fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line:
          \"fields\":{{\"dedup_id\":\"{}\"}},\"event\":",
         envelope.stream, message.dedup_id
     );
-    // A Vec takes everything that is written to it.
+    // Writing to a Vec does not fail.
     let _ = body.write_all(head.as_bytes());
     body.extend_from_slice(line);
     body.extend_from_slice(b"}\n");
 }
 
-/// What went wrong, with the address but without its query, which may hold a token, and without the secrets that the
-/// listener may repeat.
+/// Describes a failure with the address, but without its query, which may hold a token, and without secrets that the
+/// listener repeated.
 fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
     let mut address = settings.url.clone();
     address.set_query(None);
@@ -230,10 +230,10 @@ fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
         return format!("cannot send to {address}: {failure}");
     };
     let token = settings.authorization.as_ref().map_or("", bare);
-    let said = without(&without(body.trim(), token), settings.url.query().unwrap_or_default());
-    let said = match excerpt(&said, LONGEST_ANSWER) {
-        said if said.is_empty() => said,
-        said => format!(", \"{said}\""),
+    let answer = without(&without(body.trim(), token), settings.url.query().unwrap_or_default());
+    let answer = match excerpt(&answer, MAX_ANSWER) {
+        answer if answer.is_empty() => answer,
+        answer => format!(", \"{answer}\""),
     };
     let advice = match status {
         401 | 403 => "; check HTTP_FORWARD_TOKEN",
@@ -241,7 +241,7 @@ fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
         300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
         _ => "",
     };
-    format!("{address} answered with status {status}{said}{advice}")
+    format!("{address} answered with status {status}{answer}{advice}")
 }
 
 #[cfg(test)]

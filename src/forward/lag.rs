@@ -1,10 +1,10 @@
-//! How far the forwarders of a stream have got and what waits for them, from their cursors and the day files alone.
+//! How far the forwarders of a stream have got, from their cursors and the day files alone.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::cursor::{CursorError, CursorFile, Positions, Stored};
-use super::tail::Tail;
+use super::reader::LineReader;
 use super::target::SINKS;
 use crate::archive::{DayFile, Location};
 use crate::fs::FileError;
@@ -13,48 +13,48 @@ use crate::record::{Reader, Shape};
 /// How far a forwarder has got with a stream. The fields are those of `trailkeeper status --json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Lag {
-    /// The sink.
     pub(crate) sink: &'static str,
-    /// The newest day file that its cursor stands in; `None` before the first line of the archive.
+    /// The newest day file with a position; `None` if nothing was forwarded.
     pub(crate) file: Option<String>,
-    /// Where it stands there, in bytes from the start.
+    /// The position there, in bytes.
     pub(crate) offset: Option<u64>,
-    /// The time of the last record before that.
+    /// Time of the last record before that.
     pub(crate) up_to: Option<DateTime<Utc>>,
-    /// How many whole lines stand behind the cursor, in all day files.
+    /// Number of whole lines after the cursor, in all day files.
     pub(crate) waiting: u64,
-    /// The time of the first record among those, in the oldest day file that has one.
+    /// Time of the first record among those, in the oldest day file that has one.
     pub(crate) oldest_waiting: Option<DateTime<Utc>>,
-    /// How long ago that is.
+    /// The age of that record.
     pub(crate) oldest_waiting_seconds: Option<i64>,
-    /// Why nothing is known of it, or not all.
+    /// Why the lag is unknown, or only partly known.
     pub(crate) problem: Option<String>,
 }
 
-/// Reads how far each forwarder of a stream has got, by the cursors that there are, when it is `now`.
+/// Returns how far each forwarder of a stream has got at `now`.
 ///
-/// Day files behind which nothing waits are not read, nor are cursors changed; one that cannot be read has a `problem`.
+/// Day files without waiting lines are not read, and cursors are not changed. A cursor that cannot be read has a
+/// `problem`.
 #[must_use]
 pub(crate) fn lags(location: &Location, stream: &'static str, shape: Shape, now: DateTime<Utc>) -> Vec<Lag> {
-    let archive = Forwarded {
+    let forwarded = Stream {
         location,
         stream,
         shape,
         now,
     };
-    SINKS.into_iter().filter_map(|sink| archive.lag(sink)).collect()
+    SINKS.into_iter().filter_map(|sink| forwarded.lag(sink)).collect()
 }
 
-/// A stream as its forwarders read it.
-struct Forwarded<'a> {
+/// A stream and its day files.
+struct Stream<'a> {
     location: &'a Location,
     stream: &'static str,
     shape: Shape,
     now: DateTime<Utc>,
 }
 
-impl Forwarded<'_> {
-    /// `None` where the stream was never forwarded to this sink.
+impl Stream<'_> {
+    /// Returns `None` if the stream was never forwarded to this sink.
     fn lag(&self, sink: &'static str) -> Option<Lag> {
         let lag = self.read(sink).unwrap_or_else(|error| {
             Some(Lag {
@@ -72,7 +72,7 @@ impl Forwarded<'_> {
             Stored::Cursor(state) => (state.positions, None),
             Stored::Damaged { problem, before } => {
                 let problem = format!(
-                    "{} is damaged: {problem}; the next run repairs it, and sends some lines again",
+                    "{} is damaged: {problem}; the next run repairs it and sends some lines again",
                     cursor.path().display()
                 );
                 (before.unwrap_or_default().positions, Some(problem))
@@ -85,12 +85,12 @@ impl Forwarded<'_> {
                 grown.push(file.clone());
             }
         }
-        // As the next run does: what is not the file that was forwarded is sent again from its start.
+        // As the next run does: a file that is not the one forwarded is sent again from its start.
         positions.repair(&grown)?;
         let lag = Lag {
-            waiting: self.tail().count_behind(&positions)?,
+            waiting: self.line_reader().count_behind(&positions)?,
             oldest_waiting: self.oldest_behind(&positions, &grown)?,
-            ..self.reached(&positions, &files)?
+            ..self.position(&positions, &files)?
         };
         Ok(Some(Lag {
             oldest_waiting_seconds: lag.oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
@@ -99,8 +99,8 @@ impl Forwarded<'_> {
         }))
     }
 
-    /// Where the cursor stands.
-    fn reached(&self, positions: &Positions, files: &[DayFile]) -> Result<Lag, FileError> {
+    /// Returns the newest position of the cursor.
+    fn position(&self, positions: &Positions, files: &[DayFile]) -> Result<Lag, FileError> {
         let Some(file) = files.iter().rev().find(|file| positions.of(file.date) > 0) else {
             return Ok(Lag::default());
         };
@@ -113,8 +113,8 @@ impl Forwarded<'_> {
         })
     }
 
-    fn tail(&self) -> Tail {
-        Tail::new(self.location.clone(), self.shape, Positions::default())
+    fn line_reader(&self) -> LineReader {
+        LineReader::new(self.location.clone(), self.shape, Positions::default())
     }
 
     fn oldest_behind(&self, positions: &Positions, files: &[DayFile]) -> Result<Option<DateTime<Utc>>, FileError> {
@@ -126,7 +126,7 @@ impl Forwarded<'_> {
         Ok(None)
     }
 
-    /// Reads the time of a line; `None` where it is no record.
+    /// Reads the time of a line; `None` if it is not a record.
     fn time(&self) -> impl FnMut(&str) -> Option<DateTime<Utc>> {
         let mut reader = Reader::new(self.shape);
         move |line| Some(reader.identify(line).ok()?.time)
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_lines_behind_the_cursor_wait_late_ones_too() {
+    fn whole_lines_after_the_cursor_wait_late_ones_too() {
         let catalog = Catalog::new();
         let (old, new) = (record("2025-06-09T10:00:00Z"), record("2025-06-10T11:00:00Z"));
         catalog.append("2025-06-09", &old);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_does_not_fit_its_file_counts_from_the_start_as_the_next_run_does() {
+    fn a_cursor_that_does_not_match_its_file_counts_from_the_start_as_the_next_run_does() {
         let catalog = Catalog::new();
         let line = record("2025-06-10T11:00:00Z");
         catalog.append("2025-06-10", &line.repeat(2));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_unreadable_cursor_is_told() {
+    fn a_damaged_or_unreadable_cursor_is_reported() {
         let catalog = Catalog::new();
         catalog.append("2025-06-10", &record("2025-06-10T11:00:00Z"));
         catalog.set_cursor(&[]);

@@ -1,4 +1,4 @@
-//! What a sink is given for a line besides its bytes: key, time and headers.
+//! The key, time and headers of a line.
 
 use std::fmt::Write;
 
@@ -9,37 +9,35 @@ use crate::archive::Location;
 pub(crate) mod header {
     /// The stream: `yandex-mail`.
     pub(crate) const STREAM: &str = "stream";
-    /// The name of the day file that the line stands in.
+    /// Name of the day file of the line.
     pub(crate) const FILE: &str = "file";
-    /// Where it stands there, in bytes from the start.
+    /// Its offset there, in bytes.
     pub(crate) const OFFSET: &str = "offset";
-    /// Which record it is: the same text whenever, from wherever and by whomever the record is sent again.
+    /// Identifies the record: the same text whenever and from wherever it is sent again.
     pub(crate) const DEDUP_ID: &str = "dedup-id";
-    /// `true` on what is sent again at the wish of an operator; else there is no such header.
+    /// `true` on a replay; else the header is missing.
     pub(crate) const REPLAY: &str = "replay";
 }
 
-/// What the messages of a stream have in common.
+/// What all messages of a stream share.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
-    /// The stream.
     pub(crate) stream: &'static str,
-    /// Where its day files stand.
+    /// The location of its day files.
     pub(crate) location: Location,
     /// Whether this is a replay.
     pub(crate) is_replay: bool,
 }
 
-/// A line as a message; made for one after the other, so that nothing is allocated anew for each.
+/// A line as a message. It is reused for each line, so that its memory is allocated once.
 #[derive(Debug, Default)]
 pub(crate) struct Message {
-    /// The record's id, or 32 hexadecimal digits of its identity where it has none.
+    /// Id of the record, or 32 hexadecimal digits of its identity if it has none.
     pub(crate) key: String,
-    /// The record's time, in milliseconds since 1970.
+    /// Time of the record, in milliseconds since 1970.
     pub(crate) timestamp: i64,
-    /// The day file.
     pub(crate) file: String,
-    /// Where the line stands in it.
+    /// Offset of the line in the file.
     pub(crate) offset: String,
     /// 32 hexadecimal digits of the record's identity.
     pub(crate) dedup_id: String,
@@ -47,7 +45,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Becomes the message of a line.
+    /// Sets the message for a line.
     pub(crate) fn describe(&mut self, envelope: &Envelope, line: &Line) {
         if self.day != Some(line.day) {
             self.file = envelope.location.day_name(line.day).unwrap_or_default();
@@ -60,7 +58,7 @@ impl Message {
         self.key.push_str(line.id.as_deref().unwrap_or(&self.dedup_id));
     }
 
-    /// The headers, in the order in which they are documented.
+    /// Returns the headers, in the documented order.
     pub(crate) fn headers<'a>(&'a self, envelope: &'a Envelope) -> impl Iterator<Item = (&'static str, &'a str)> {
         let always = [
             (header::STREAM, envelope.stream),
@@ -76,11 +74,11 @@ impl Message {
 
 fn rewrite(text: &mut String, value: std::fmt::Arguments<'_>) {
     text.clear();
-    // A String takes everything that is written to it.
+    // Writing to a String does not fail.
     let _ = text.write_fmt(value);
 }
 
-/// 32 digits; formatting would take several times as long, for each line.
+/// Writes 32 digits; `format!` would take several times as long for each line.
 fn rewrite_hexadecimal(text: &mut String, number: u128) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let bytes = number.to_be_bytes();

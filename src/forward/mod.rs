@@ -1,9 +1,9 @@
-//! A second reader of the archive: lines past a cursor go to a sink, and then the cursor moves.
+//! Forwards the day files: a reader sends the lines after the cursor to a sink, and acknowledgements move the cursor.
 //!
 //! Imports: archive, config, env, fs, http, output, process, record.
 //!
-//! The day files are the outbox. A sink that is away, a kill, or a run without forwarding in between loses nothing, and
-//! fetching never waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has confirmed.
+//! The day files are the outbox. A sink outage, a kill or runs without forwarding lose nothing, and fetching never
+//! waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has acknowledged.
 
 pub(crate) mod batch;
 pub(crate) mod cursor;
@@ -14,7 +14,7 @@ pub(crate) mod lag;
 pub(crate) mod message;
 pub(crate) mod sink;
 pub(crate) mod stdout;
-pub(crate) mod tail;
+pub(crate) mod reader;
 pub(crate) mod target;
 pub(crate) mod undelivered;
 

@@ -1,4 +1,4 @@
-//! Where lines go: what a sink takes, and what it says came of it.
+//! The interface of sinks: they take batches and acknowledge them.
 
 use std::time::Duration;
 
@@ -7,50 +7,49 @@ use super::cursor::{CursorError, CursorState, Positions};
 use super::undelivered::Undelivered;
 use crate::archive::WriteError;
 
-/// How long a sink may still take to confirm what is out when a shutdown is asked for.
+/// How long a sink may wait for acknowledgements after a shutdown is requested.
 pub(super) const AFTER_STOP: Duration = Duration::from_secs(5);
 
-/// Takes batches in order and confirms them in order. It is used by one thread, which it may block.
+/// Takes batches in order and acknowledges them in order. It is used by one thread, which it may block.
 pub(crate) trait Sink: Send {
-    /// How many batches it works on at a time, at least 1.
+    /// Returns how many batches may be in flight, at least 1.
     fn depth(&self) -> usize {
         1
     }
 
-    /// The cursor to go on from, given the one that the archive keeps; asked once, before any batch. A sink that keeps
-    /// one itself knows better where the archive's is provisional: then it only says where to begin. It also sees to it
-    /// that its own can be right, see [`Positions::repair`].
+    /// Returns the cursor to go on from; `local` is the stored one. Called once, before any batch. A sink with a cursor
+    /// of its own prefers that to a provisional local one, which only says where to start. It must also repair its own,
+    /// see [`Positions::repair`].
     ///
     /// # Errors
-    /// The sink cannot be reached, or does not know.
+    /// If the sink cannot be reached, or does not know.
     fn restore(&mut self, local: &CursorState) -> Result<Positions, SinkError> {
         Ok(local.positions.clone())
     }
 
-    /// Hands a batch over; what becomes of it says [`Sink::next_ack`].
+    /// Sends a batch; [`Sink::next_ack`] returns what became of it.
     fn send(&mut self, batch: Batch);
 
-    /// Waits until it is known what became of the oldest batch that was handed over.
+    /// Waits for the acknowledgement of the oldest batch in flight.
     ///
-    /// Lines that the sink will never take are kept as undelivered before it says that they are done.
+    /// Lines that the sink will never take are written to the undelivered file before they count as done.
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck;
 }
 
-/// What became of a batch.
+/// The acknowledgement of a batch.
 #[derive(Debug)]
 pub(crate) struct BatchAck {
-    /// The batch.
     pub(crate) batch: Batch,
-    /// How many of its lines, from the first on, are done: confirmed, or kept as undelivered.
+    /// Number of its first lines that are done: acknowledged, or undelivered.
     pub(crate) done: usize,
-    /// How many of those were kept as undelivered.
+    /// Number of those that are undelivered.
     pub(crate) undelivered: u64,
-    /// Why it is not all of them; then the sink takes nothing more.
+    /// Why not all lines are done; the sink then takes no more batches.
     pub(crate) failure: Option<SinkError>,
 }
 
 impl BatchAck {
-    /// All of it was confirmed.
+    /// Returns the acknowledgement of a whole batch.
     #[must_use]
     pub(crate) fn whole(batch: Batch, undelivered: u64) -> Self {
         Self {
@@ -62,32 +61,31 @@ impl BatchAck {
     }
 }
 
-/// Why lines were not forwarded. They stay in the day files, and the next run goes on with them.
+/// Why lines were not forwarded. They stay in the day files, and the next run sends them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SinkError {
-    /// The sink refused or could not be reached; the text is its own reason.
+    /// The sink refused them or could not be reached; the text is the reason.
     #[error("{0}")]
     Refused(String),
     /// Another program forwards with the same transactional id.
     #[error(
-        "another program has begun to forward with the transactional id `{id}`, so this one stopped: {reason}; \
-             let only one run at a time, or give each archive an id of its own"
+        "another program began to forward with the transactional id `{id}`, so this one stopped: {reason}; \
+             run only one at a time, or give each archive its own id"
     )]
     Fenced {
-        /// The id.
         id: String,
-        /// The broker's words.
+        /// The reason of the broker.
         reason: String,
     },
-    /// Somebody asked the program to end.
-    #[error("ended before everything was sent, as was asked for")]
+    /// A shutdown was requested.
+    #[error("stopped on request before everything was sent")]
     Stopped,
-    /// Nobody reads any more.
-    #[error("the reader has gone away")]
+    /// The reader of standard output is gone.
+    #[error("the reader closed standard output")]
     Closed,
-    /// A line could not be kept as undelivered.
+    /// A line could not be written to the undelivered file.
     #[error(transparent)]
-    Aside(#[from] WriteError),
+    Undelivered(#[from] WriteError),
     /// The cursor could not be read or written.
     #[error(transparent)]
     Cursor(#[from] CursorError),

@@ -1,4 +1,4 @@
-//! The sink that writes the lines themselves to standard output.
+//! The standard output sink: writes the lines themselves.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use super::batch::{Batch, Line};
 use super::sink::{BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 
-/// Writes whole lines; a batch is confirmed when it is flushed.
+/// Writes whole lines; a batch is acknowledged when it is flushed.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     writer: W,
@@ -14,7 +14,7 @@ pub(crate) struct Output<W> {
 }
 
 impl<W: Write + Send> Output<W> {
-    /// A sink that writes here.
+    /// Creates a sink that writes to `writer`.
     pub(crate) fn new(writer: W) -> Self {
         Self {
             writer,
@@ -22,11 +22,11 @@ impl<W: Write + Send> Output<W> {
         }
     }
 
-    /// Lines that stand one behind the other go out at once, with the newline behind each: they are never cut by those
-    /// of another stream, and a write for each line would take longer than everything else.
+    /// Writes adjacent lines at once, newlines included: they are never cut by lines of another stream, and a write for
+    /// each line would take longer than everything else.
     fn write(&mut self) -> io::Result<()> {
-        let neighbours = |one: &Line, next: &Line| one.range.end + 1 == next.range.start;
-        for lines in self.batch.lines().chunk_by(neighbours) {
+        let are_adjacent = |one: &Line, next: &Line| one.range.end + 1 == next.range.start;
+        for lines in self.batch.lines().chunk_by(are_adjacent) {
             if let [first, ..] = lines
                 && let [.., last] = lines
             {

@@ -1,4 +1,4 @@
-//! Where a run forwards to, and the forwarders of one stream, each on a thread of its own.
+//! The sinks of a run, and the forwarders of a stream, each on its own thread.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
 
-/// What the sinks are called, see [`Target::name`].
+/// The names of the sinks, see [`Target::name`].
 pub(crate) const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
 
 /// One sink of a run.
@@ -24,36 +24,31 @@ pub(crate) const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
 pub(crate) enum Target {
     /// A Kafka topic for each stream.
     Kafka(KafkaSettings),
-    /// An HTTP listener.
     Http(HttpSettings),
-    /// Standard output.
     Stdout,
 }
 
-/// Where a run forwards to; nowhere by default.
+/// The sinks of a run; none by default.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Targets {
-    /// The sinks.
     pub(crate) list: Vec<Target>,
-    /// Where a stream begins that was never forwarded to one of them.
+    /// Where a stream without a cursor starts.
     pub(crate) start: StartPosition,
-    /// Only records of this time, once more, past the cursors.
+    /// Send only records of this time, again, and leave the cursors alone.
     pub(crate) replay: Option<Range<DateTime<Utc>>>,
 }
 
-/// What the forwarders of one run have in common.
+/// What the forwarders of a run share.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardContext {
-    /// When the run began.
     pub(crate) now: DateTime<Utc>,
-    /// Where progress is shown.
     pub(crate) progress: Progress,
     /// Ends the forwarders early.
     pub(crate) shutdown: Shutdown,
 }
 
 impl Target {
-    /// What it is called: in commands, in summaries, in the name of its cursor.
+    /// Returns its name in commands, summaries and the name of its cursor file.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -63,7 +58,7 @@ impl Target {
         }
     }
 
-    /// What about its settings deserves a word but stops nothing.
+    /// Returns a warning about its settings, if there is one.
     #[must_use]
     pub(crate) fn warning(&self) -> Option<&'static str> {
         match self {
@@ -85,24 +80,24 @@ impl Target {
     }
 }
 
-/// Tells the forwarders of a stream that something was appended; when it is dropped, that nothing more will be.
+/// Notifies the forwarders of a stream of appended lines; dropping it tells them that no more will come.
 #[derive(Debug)]
 pub(crate) struct AppendNotifier(watch::Sender<()>);
 
 impl AppendNotifier {
-    /// A notifier that nobody listens to.
+    /// Creates a notifier without listeners.
     #[must_use]
     pub(crate) fn disconnected() -> Self {
         Self(watch::Sender::new(()))
     }
 
-    /// Something was appended.
+    /// Notifies the forwarders that lines were appended.
     pub(crate) fn notify(&self) {
         self.0.send_replace(());
     }
 }
 
-/// The forwarders of one stream at work.
+/// The running forwarders of one stream.
 #[derive(Debug)]
 pub(crate) struct Forwarding {
     failed: Vec<Forwarded>,
@@ -110,20 +105,20 @@ pub(crate) struct Forwarding {
 }
 
 impl Targets {
-    /// Whether there is anywhere to forward to.
+    /// Whether there are no sinks.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Starts the forwarders of a stream: they take their cursors at once, and the lines on threads of their own.
+    /// Starts the forwarders of a stream: they lock their cursors at once and send lines on threads of their own.
     ///
-    /// They forward what there is, again at each notification, and end after the notifier was dropped. One that cannot begin
-    /// leaves the others, and the collecting, alone.
+    /// They forward what there is, again at each notification, and end after the notifier is dropped. One that cannot
+    /// start does not affect the others or the collecting.
     pub(crate) async fn start(self, place: StreamPlace, context: ForwardContext) -> (AppendNotifier, Forwarding) {
         let span = tracing::Span::current();
         let sinks: Vec<_> = self.list.iter().map(Target::name).collect();
-        // A cursor is read, and written where there is none: not on the thread of the requests.
+        // The cursors are files: not to be read on the request thread.
         let started = tokio::task::spawn_blocking(move || span.in_scope(|| self.open_all(&place, &context)));
         started.await.unwrap_or_else(|_| {
             let failure = || ForwardError::Internal("the start of the forwarders panicked".into());
@@ -182,7 +177,7 @@ impl Targets {
 }
 
 impl Forwarding {
-    /// Waits until all of them have ended, which they do after the notifier was dropped, and logs what came of them.
+    /// Waits until all of them have ended, which they do after the notifier is dropped, and logs the results.
     pub(crate) async fn finish(self) -> Vec<Forwarded> {
         let mut all = self.failed;
         for (sink, task) in self.running {

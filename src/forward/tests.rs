@@ -1,4 +1,4 @@
-//! The loop against a sink that fails where it is told to, on real files.
+//! The forwarder against a sink that fails on demand, on real files.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -28,7 +28,7 @@ impl Catalog {
         self.append(day, &line(day, id));
     }
 
-    fn job(&self, begin: StartPosition) -> Job {
+    fn job(&self, start: StartPosition) -> Job {
         Job {
             envelope: Envelope {
                 stream: "tfc",
@@ -37,30 +37,30 @@ impl Catalog {
             },
             shape: SHAPE,
             sink: "kafka",
-            start: begin,
+            start,
             replay: None,
             now: "2025-06-12T00:00:00Z".parse().unwrap(),
         }
     }
 
-    fn try_forwarder(&self, begin: StartPosition, sink: impl Sink + 'static) -> Result<Forwarder, ForwardError> {
+    fn try_forwarder(&self, start: StartPosition, sink: impl Sink + 'static) -> Result<Forwarder, ForwardError> {
         let (_, shutdown) = shutdown::channel();
         let progress = Progress::hidden().forward("tfc", "kafka");
-        Forwarder::open(self.job(begin), Box::new(sink), progress, shutdown)
+        Forwarder::open(self.job(start), Box::new(sink), progress, shutdown)
     }
 
-    fn forwarder(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarder {
-        self.try_forwarder(begin, sink).unwrap()
+    fn forwarder(&self, start: StartPosition, sink: impl Sink + 'static) -> Forwarder {
+        self.try_forwarder(start, sink).unwrap()
     }
 
-    fn forward(&self, begin: StartPosition, sink: impl Sink + 'static) -> Forwarded {
-        self.forwarder(begin, sink).run(|| false)
+    fn forward(&self, start: StartPosition, sink: impl Sink + 'static) -> Forwarded {
+        self.forwarder(start, sink).run(|| false)
     }
 
-    /// The ids that a sink which takes everything is sent.
-    fn sent(&self, begin: StartPosition) -> Vec<String> {
+    /// Returns the ids sent to a sink that takes everything.
+    fn sent(&self, start: StartPosition) -> Vec<String> {
         let world = World::default();
-        let forwarded = self.forward(begin, world.sink(&[]));
+        let forwarded = self.forward(start, world.sink(&[]));
         assert!(forwarded.failure.is_none(), "{forwarded:?}");
         let ids = world.0.lock().unwrap().arrived.concat_ids();
         assert_eq!(forwarded.sent, ids.len() as u64);
@@ -80,12 +80,12 @@ impl Catalog {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Confirm,
-    /// So many lines in 256ths arrive, so many in 256ths of those are confirmed, and then it fails.
+    /// This many 256ths of the lines arrive, this many 256ths of those are acknowledged, then it fails.
     Fail {
         arrive: u8,
         confirm: u8,
     },
-    /// The first line is kept as undelivered.
+    /// The first line is undeliverable.
     Undeliverable,
 }
 
@@ -96,7 +96,7 @@ struct World(Arc<Mutex<State>>);
 struct State {
     /// What has arrived, in order: day and id.
     arrived: Vec<(String, String)>,
-    /// What the sink has confirmed.
+    /// What the sink has acknowledged.
     confirmed: Positions,
 }
 
@@ -149,7 +149,7 @@ impl Sink for Script {
         let lines = batch.lines().len();
         let (arrive, done, failure, undelivered) = match self.script.pop_front().unwrap_or(Act::Confirm) {
             Act::Undeliverable if lines > 0 => {
-                undelivered_file.keep(&batch, &batch.lines()[0], "too large").unwrap();
+                undelivered_file.add(&batch, &batch.lines()[0], "too large").unwrap();
                 (1..lines, lines, None, 1)
             }
             Act::Confirm | Act::Undeliverable => (0..lines, lines, None, 0),
@@ -171,7 +171,7 @@ impl Sink for Script {
 }
 
 #[test]
-fn on_first_use_only_what_comes_later_is_sent_also_after_a_run_without_a_line() {
+fn on_first_use_only_later_lines_are_sent_also_after_a_run_without_a_line() {
     let catalog = Catalog::new();
     catalog.add(DAYS[1], "old");
     catalog.append(DAYS[2], "half");
@@ -203,7 +203,7 @@ fn the_first_use_can_begin_at_the_start_or_at_a_time() {
             catalog.add(DAYS[day], id);
         }
         assert_eq!(catalog.sent(begin), expected, "{begin:?}");
-        // There is a cursor now: a beginning is no rewinding.
+        // There is a cursor now, so the start position is ignored.
         assert_eq!(catalog.sent(StartPosition::Start), Vec::<String>::new());
     }
 }
@@ -232,19 +232,19 @@ fn a_damaged_cursor_never_loses_a_line() {
 }
 
 #[test]
-fn a_beginning_is_still_one_when_the_cursor_after_it_is_damaged() {
+fn a_provisional_cursor_is_taken_when_the_one_after_it_is_damaged() {
     let catalog = Catalog::new();
     catalog.add(DAYS[0], "a");
     let cursor = CursorFile::new(&catalog.location, "tfc", "kafka");
-    let beginning = CursorState {
+    let provisional = CursorState {
         positions: Positions::at_the_ends(&catalog.location.day_files().unwrap()).unwrap(),
         is_provisional: true,
     };
-    cursor.store(&beginning).unwrap();
+    cursor.store(&provisional).unwrap();
     cursor.store(&CursorState::default()).unwrap();
     fs::write(cursor.path(), "{").unwrap();
     drop(catalog.forwarder(StartPosition::End, World::default().sink(&[])));
-    assert_eq!(cursor.load().unwrap(), Stored::Cursor(beginning));
+    assert_eq!(cursor.load().unwrap(), Stored::Cursor(provisional));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn a_replay_sends_a_range_again_and_leaves_the_cursor_alone() {
 }
 
 #[test]
-fn a_replay_that_was_asked_to_stop_is_not_complete() {
+fn a_replay_that_was_shut_down_is_not_complete() {
     let catalog = Catalog::new();
     catalog.add(DAYS[0], "a");
     let mut job = catalog.job(StartPosition::End);
@@ -286,7 +286,7 @@ fn a_replay_that_was_asked_to_stop_is_not_complete() {
 }
 
 #[test]
-fn what_was_put_aside_is_kept_with_the_reason_and_passed() {
+fn an_undeliverable_line_is_kept_with_the_reason_and_passed() {
     let catalog = Catalog::new();
     for id in ["a", "b"] {
         catalog.add(DAYS[0], id);
@@ -326,7 +326,7 @@ fn a_second_forwarder_of_the_same_sink_is_refused_while_the_first_is_there() {
 }
 
 #[test]
-fn a_failure_tells_how_many_lines_wait() {
+fn a_failure_says_how_many_lines_wait() {
     let catalog = Catalog::new();
     for id in ["a", "b", "c"] {
         catalog.add(DAYS[0], id);
@@ -397,7 +397,7 @@ enum Step {
         junk: bool,
     },
     Run(Vec<Act>),
-    /// The disk fails at the next operation but so many, of those that write or of those that read.
+    /// The disk fails after this many writing or reading operations.
     Break {
         after: u64,
         fault: Fault,
@@ -432,7 +432,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(cases(256))]
 
-    /// Lines are added to any day; runs fail at any line, with and without lost acknowledgements, and the disk at any
+    /// Lines are added to any day. Runs fail at any line, with and without lost acknowledgements, and the disk at any
     /// operation.
     #[test]
     fn no_line_is_lost_the_order_is_kept_and_the_cursor_is_never_ahead(steps in steps(), batch in 1usize..3000) {

@@ -1,4 +1,4 @@
-//! Lines that a sink will never take: `.trailkeeper/<base>.undelivered.jsonl`, with the reason.
+//! The undelivered file: lines that a sink will never take, with the reason.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
 use crate::archive::{StateFile, WriteError};
 
-/// The file, a JSON object in each line:
+/// The file `.trailkeeper/<base>.undelivered.jsonl`, with a JSON object in each line:
 /// `{"noted_at": "…Z", "sink": "kafka", "reason": "…", "file": "…", "offset": 4711, "dedup_id": "…", "record": …}`.
 #[derive(Debug)]
 pub(crate) struct Undelivered {
@@ -21,7 +21,7 @@ pub(crate) struct Undelivered {
 }
 
 impl Undelivered {
-    /// The file of a stream; `now` is when the run began.
+    /// Returns the undelivered file of a stream; `now` is when the run began.
     pub(crate) fn new(envelope: Envelope, sink: &'static str, now: DateTime<Utc>) -> Self {
         Self {
             file: envelope.location.state("undelivered.jsonl"),
@@ -32,18 +32,18 @@ impl Undelivered {
         }
     }
 
-    /// Keeps a line, once; it is on disk when this returns.
+    /// Writes a line to the file, once, and syncs it.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn keep(&mut self, batch: &Batch, line: &Line, reason: &str) -> Result<(), WriteError> {
+    /// If the file cannot be written.
+    pub(crate) fn add(&mut self, batch: &Batch, line: &Line, reason: &str) -> Result<(), WriteError> {
         if self.noted.contains(&(line.day, line.offset)) {
             return Ok(());
         }
         let mut message = Message::default();
         message.describe(&self.envelope, line);
         let quoted = |text: &str| Value::from(text).to_string();
-        // The line is JSON: a record was read from it.
+        // The line is valid JSON: a record was read from it.
         let record = String::from_utf8_lossy(batch.bytes(line));
         let note = format!(
             "{{\"noted_at\": {}, \"sink\": {}, \"reason\": {}, \"file\": {}, \"offset\": {}, \"dedup_id\": {}, \"record\": {record}}}",
@@ -61,7 +61,7 @@ impl Undelivered {
             file = message.file,
             offset = line.offset,
             bytes = batch.bytes(line).len(),
-            "a line cannot be delivered and was put into {}: {reason}",
+            "cannot deliver a line, so it was written to {}: {reason}",
             self.file.path().display()
         );
         Ok(())

@@ -199,7 +199,7 @@ fn a_wish_to_stop_is_heard_between_the_attempts_of_a_request() {
     let summary: Value = serde_json::from_str(&run.stdout).unwrap();
     let expected = json!({
         "sink": "http", "sent": 0, "waiting": 10, "undelivered": 0,
-        "error": "ended before everything was sent, as was asked for",
+        "error": "stopped on request before everything was sent",
     });
     assert_eq!(summary["streams"][0]["forward"][0], expected);
 }

@@ -1,4 +1,4 @@
-//! librdkafka as it is set up here: a producer that loses nothing, and what it says of itself.
+//! Configures librdkafka as a producer that loses nothing, and reads its reports.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,14 +21,14 @@ use crate::process::shutdown::Shutdown;
 /// The first partition of the topic.
 pub(super) const FIRST_PARTITION: i32 = 0;
 
-/// What every client of ours is configured with.
+/// Returns the configuration of every client.
 pub(super) fn base_config(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &settings.server)
         .set("client.id", "trailkeeper")
         .set("socket.keepalive.enable", "true")
-        // After an outage the first connection should not take ten seconds.
+        // Else the first connection after an outage takes ten seconds.
         .set("reconnect.backoff.max.ms", "2000");
     let (tls, sasl) = (&settings.tls, &settings.sasl);
     config.set(
@@ -60,7 +60,7 @@ pub(super) fn base_config(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-/// What a producer is configured with: idempotent, every line acknowledged by all replicas in sync, no gap behind a
+/// Returns the configuration of a producer: idempotent, every line acknowledged by all in-sync replicas, no gap after a
 /// line that could not be delivered.
 pub(super) fn producer_config(settings: &KafkaSettings, transactional_id: Option<&str>) -> ClientConfig {
     let mut config = base_config(settings);
@@ -68,9 +68,9 @@ pub(super) fn producer_config(settings: &KafkaSettings, transactional_id: Option
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("compression.type", &settings.compression)
-        // As Java producers hash their keys.
+        // Hashes keys as Java producers do.
         .set("partitioner", "murmur2_random")
-        // A few batches are out at a time, so this bounds a surprise, not the ordinary.
+        // Only a few batches are in flight, so this is rarely reached.
         .set("queue.buffering.max.kbytes", "32768")
         .set("topic.metadata.propagation.max.ms", millis(settings.timeout / 3));
     match transactional_id {
@@ -79,13 +79,13 @@ pub(super) fn producer_config(settings: &KafkaSettings, transactional_id: Option
             .set("transaction.timeout.ms", millis(transaction_timeout(settings))),
         None => config
             .set("enable.gapless.guarantee", "true")
-            // How long nothing may be confirmed is measured here, where a long queue does not count.
+            // The acknowledgement timeout is measured in `Reports`, where waiting in the queue does not count.
             .set("message.timeout.ms", "0"),
     };
     config
 }
 
-/// How long the coordinator lets a transaction stay open; the default of clients, or more.
+/// Returns how long the coordinator lets a transaction stay open: the default of clients, or more.
 fn transaction_timeout(settings: &KafkaSettings) -> Duration {
     (settings.timeout * 2).clamp(Duration::from_secs(60), Duration::from_secs(900))
 }
@@ -94,7 +94,7 @@ fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
-/// What librdkafka says, without the values of settings, which may be secrets.
+/// Describes an error without the values of settings, which may be secrets.
 pub(super) fn explain(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, description, key, _) => format!("property `{key}`: {description}"),
@@ -105,7 +105,7 @@ pub(super) fn explain(error: &KafkaError) -> String {
     }
 }
 
-/// Hears what a producer says.
+/// Receives the reports of a producer.
 pub(super) struct Context {
     reports: Arc<Reports>,
 }
@@ -117,7 +117,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!("librdkafka: {reason}");
-        self.reports.note_trouble(error.rdkafka_error_code(), reason);
+        self.reports.note_connection_error(error.rdkafka_error_code(), reason);
     }
 }
 
@@ -131,16 +131,16 @@ impl ProducerContext for Context {
     }
 }
 
-/// What the producers of a stream have in common.
+/// What the producers of a stream share.
 pub(super) struct Setup {
     pub(super) settings: KafkaSettings,
     pub(super) topic: String,
-    /// Without one lines are delivered at least once.
+    /// Without one, lines are delivered at least once.
     pub(super) transactional_id: Option<String>,
     pub(super) shutdown: Shutdown,
 }
 
-/// A producer from its making to its first fatal error.
+/// A producer until its first fatal error.
 pub(super) struct Session {
     pub(super) producer: ThreadedProducer<Context>,
     pub(super) reports: Arc<Reports>,
@@ -154,7 +154,6 @@ pub(super) struct Session {
 }
 
 impl Setup {
-    /// Makes a producer.
     pub(super) fn session(&self) -> Result<Session, SinkError> {
         let settings = &self.settings;
         let reports = Arc::new(Reports::new(settings.timeout, self.shutdown.clone()));
@@ -182,8 +181,8 @@ impl Setup {
 }
 
 impl Session {
-    /// Queues lines and gives the number of the first; those that are larger than the client may send are counted as
-    /// done and returned, by index.
+    /// Queues lines. Returns the number of the first, and the indexes of lines larger than the client may send, which
+    /// count as done.
     pub(super) fn send(&mut self, envelope: &Envelope, batch: &Batch, lines: &[Line]) -> (usize, Vec<usize>) {
         let first = self.next;
         self.next += lines.len();
@@ -207,7 +206,7 @@ impl Session {
         (first, too_large)
     }
 
-    /// Queues one line, and waits for room as long as the queue moves.
+    /// Queues one line; waits for room as long as the queue moves.
     fn offer(
         &mut self,
         envelope: &Envelope,
@@ -229,33 +228,33 @@ impl Session {
             .timestamp(self.message.timestamp)
             .headers(headers);
         record.partition = self.partition;
-        // The count of reports when one was last seen to have come, and when that was.
-        let mut moved: Option<(u64, Instant)> = None;
+        // The count of reports when it last changed, and the time of that.
+        let mut last_change: Option<(u64, Instant)> = None;
         loop {
-            let (error, again) = match self.producer.send(record) {
+            let (error, returned) = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
             let reported = self.reports.count();
-            let since = match moved {
+            let since = match last_change {
                 Some((count, since)) if count == reported => since,
-                _ => moved.insert((reported, Instant::now())).1,
+                _ => last_change.insert((reported, Instant::now())).1,
             };
             if code != RDKafkaErrorCode::QueueFull || self.reports.should_give_up(since) {
                 return Err(code);
             }
             self.reports.wait_a_moment();
-            record = again;
+            record = returned;
         }
     }
 
-    /// Waits for the oldest lines that are out.
+    /// Waits for the oldest lines in flight.
     pub(super) fn next_ack(&self) -> Outcome {
         self.reports.next_ack()
     }
 
-    /// The sentence for lines that were not confirmed.
+    /// Returns the error for lines that were not acknowledged.
     pub(super) fn refused(&self, code: Option<RDKafkaErrorCode>) -> SinkError {
         let error = self.reports.error();
         let error = error.map_or_else(String::new, |error| format!(": {error}"));
@@ -266,7 +265,7 @@ impl Session {
                 None if self.shutdown.is_requested() => SinkError::Stopped,
                 None => {
                     let seconds = self.ack_timeout.as_secs_f64();
-                    SinkError::Refused(format!("Kafka at {server} confirmed nothing for {seconds} s{error}"))
+                    SinkError::Refused(format!("Kafka at {server} acknowledged nothing for {seconds} s{error}"))
                 }
             };
         };
@@ -276,24 +275,24 @@ impl Session {
         ))
     }
 
-    /// Why the producer can be used no more, if that is so.
+    /// Returns the fatal error of the producer, if any.
     pub(super) fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.producer.client().fatal_error()
     }
 }
 
-/// Whether it says no more than that nothing was confirmed.
+/// Whether it only says that nothing was acknowledged.
 fn is_silence(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::QueueFull)
 }
 
-/// What the operator can do about a refusal, as the end of a sentence.
+/// Advice about a refusal, as the end of a sentence.
 fn advice(code: RDKafkaErrorCode) -> &'static str {
     match code {
         RDKafkaErrorCode::UnknownTopic
         | RDKafkaErrorCode::UnknownTopicOrPartition
         | RDKafkaErrorCode::UnknownPartition => "; create the topic, or check KAFKA_TOPIC",
-        code if is_authorization(code) => "; give the user the right to do so",
+        code if is_authorization(code) => "; grant the user the right to do so",
         _ => "",
     }
 }

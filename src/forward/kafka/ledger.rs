@@ -1,28 +1,28 @@
-//! A cursor as Kafka keeps it: positions as the metadata of committed offsets, a consumer group for each year.
+//! Encodes a cursor for Kafka: positions as the metadata of committed offsets, in a consumer group for each year.
 //!
-//! A broker takes at most 4096 bytes of metadata (`offset.metadata.max.bytes`). A year of day files fits into that up to
-//! a pebibyte a file, since a position is written to base 32 and a day only as its distance from the one before.
+//! A broker takes at most 4096 bytes of metadata (`offset.metadata.max.bytes`). A year of day files of up to a pebibyte
+//! each fits: positions are written in base 32, and a day as its distance from the one before.
 
 use chrono::{Datelike, NaiveDate};
 
 use crate::forward::cursor::Positions;
 
-/// The first character: the form of what follows.
-const FORM: char = '1';
+/// The first character: the version of the format.
+const VERSION: char = '1';
 
-/// Digits; those of the second half say that another one follows. All of them are plain ASCII.
+/// The digits. Those of the second half say that another digit follows. All are plain ASCII.
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The years that have a position.
+/// Returns the years that have a position.
 pub(super) fn years(positions: &Positions) -> Vec<i32> {
     let mut years: Vec<_> = positions.iter().map(|(day, _)| day.year()).collect();
     years.dedup();
     years
 }
 
-/// The positions of a year as text.
+/// Encodes the positions of a year.
 pub(super) fn encode(year: i32, positions: &Positions) -> String {
-    let mut text = String::from(FORM);
+    let mut text = String::from(VERSION);
     let mut last = 0;
     for (day, position) in positions.iter().filter(|(day, _)| day.year() == year) {
         write_number(&mut text, u64::from(day.ordinal() - last));
@@ -32,9 +32,9 @@ pub(super) fn encode(year: i32, positions: &Positions) -> String {
     text
 }
 
-/// The positions of a year; `None` if the text is none of ours.
+/// Decodes the positions of a year; `None` if the text has another format.
 pub(super) fn decode(year: i32, text: &str) -> Option<Positions> {
-    let mut digits = text.strip_prefix(FORM)?.bytes();
+    let mut digits = text.strip_prefix(VERSION)?.bytes();
     let mut positions = Positions::default();
     let mut day = 0;
     while digits.len() > 0 {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_wrote_is_told_apart() {
+    fn text_in_another_format_is_refused() {
         for text in ["", "2AB", "1A", "1ABé", "1 ", "1z", "{}", "1-----------------"] {
             assert_eq!(decode(2025, text), None, "{text}");
         }
@@ -108,7 +108,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_a_panic(text in "1[A-Za-z0-9_-]{0,40}") {
+        fn no_text_makes_it_panic(text in "1[A-Za-z0-9_-]{0,40}") {
             let _ = decode(2025, &text);
         }
     }

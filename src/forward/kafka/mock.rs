@@ -1,4 +1,5 @@
-//! A broker inside this process, for the demo: librdkafka's own, which keeps a few megabytes of each topic in memory.
+//! A broker inside this process for the demo: the mock of librdkafka, which keeps a few megabytes of each topic in
+//! memory.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,16 +16,16 @@ use rdkafka::topic_partition_list::Offset;
 use super::client::{FIRST_PARTITION, explain};
 
 /// How long a consumer waits for the next message.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The broker; it ends when this is dropped. It is no good for exactly-once: it takes every commit and knows no abort.
+/// The broker; dropping it ends it. It is not usable for exactly-once: it takes every commit and knows no abort.
 pub(crate) struct MockKafka {
     cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
-/// The broker could not be started, or read from; the text says why.
+/// The broker could not be started or read; the text says why.
 #[derive(Debug, thiserror::Error)]
-#[error("the Kafka broker of the demo: {0}")]
+#[error("the demo's Kafka broker: {0}")]
 pub(crate) struct MockError(String);
 
 impl From<KafkaError> for MockError {
@@ -37,30 +38,30 @@ impl MockKafka {
     /// Starts a broker on a free port of the loopback interface.
     ///
     /// # Errors
-    /// There is none.
+    /// If the broker cannot be started.
     pub(crate) fn start() -> Result<Self, MockError> {
         let cluster = MockCluster::new(1)?;
         Ok(Self { cluster })
     }
 
-    /// Where it listens, as `KAFKA_SERVER` names it.
+    /// Returns its address, for `KAFKA_SERVER`.
     #[must_use]
     pub(crate) fn address(&self) -> String {
         self.cluster.bootstrap_servers()
     }
 
-    /// Makes a topic with one partition.
+    /// Creates a topic with one partition.
     ///
     /// # Errors
-    /// Its name is none.
+    /// If the name is not valid.
     pub(crate) fn create_topic(&self, name: &str) -> Result<(), MockError> {
         Ok(self.cluster.create_topic(name, 1, 1)?)
     }
 
-    /// The values of all messages of these topics, read by a real consumer from their starts to their ends.
+    /// Returns the values of all messages of these topics, read by a real consumer.
     ///
     /// # Errors
-    /// No message comes for ten seconds before that.
+    /// If no message comes for ten seconds before the ends of the topics.
     pub(crate) fn consume(&self, topics: &[String]) -> Result<BTreeMap<String, Vec<Vec<u8>>>, MockError> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.address())
@@ -80,8 +81,8 @@ impl MockKafka {
 fn read_to_ends(consumer: &BaseConsumer, partitions: usize) -> KafkaResult<BTreeMap<String, Vec<Vec<u8>>>> {
     let mut values: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut ended = 0;
-    let mut heard = Instant::now();
-    while heard.elapsed() < PATIENCE {
+    let mut last_message = Instant::now();
+    while last_message.elapsed() < MESSAGE_TIMEOUT {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 let value = message.payload().unwrap_or_default().to_vec();
@@ -95,7 +96,7 @@ fn read_to_ends(consumer: &BaseConsumer, partitions: usize) -> KafkaResult<BTree
         if ended == partitions {
             return Ok(values);
         }
-        heard = Instant::now();
+        last_message = Instant::now();
     }
     Err(KafkaError::NoMessageReceived)
 }

@@ -1,8 +1,8 @@
-//! The sink that is a Kafka topic; this folder alone knows librdkafka.
+//! The Kafka sink. Only this folder uses librdkafka.
 //!
-//! At least once here, in the order of the files: the producer is idempotent, each line is confirmed by a delivery report
-//! of its own, and a line that cannot be delivered leaves no gap: everything behind it is held back. Exactly once, with
-//! lines and cursor in one transaction, in `transaction`.
+//! This file delivers at least once, in the order of the files: the producer is idempotent, each line is acknowledged
+//! by its own delivery report, and after a line that cannot be delivered nothing more is sent, so that no gap appears.
+//! `transaction` delivers exactly once, with lines and cursor in one transaction.
 
 mod client;
 mod ledger;
@@ -33,16 +33,16 @@ use transaction::Transactional;
 pub(crate) use mock::{MockError, MockKafka};
 pub(crate) use probe::{Probe, probe};
 
-/// How many batches are out at a time: enough that the producer need not wait for the last line of one to be confirmed
-/// before it can go on with the next, few enough to stay small.
+/// Number of batches in flight: enough that the producer need not wait for the last line of one batch before the next,
+/// few enough to stay small.
 const DEPTH: usize = 8;
 
-/// How many producers are tried one after the other without one line more being confirmed.
+/// How many new producers are tried in a row without another line being acknowledged.
 const MOST_RENEWALS: u32 = 5;
 
-/// Adds to `faults` what librdkafka, or this build, cannot work with, before it is needed.
+/// Adds to `errors` the settings that librdkafka or this build cannot use.
 pub(crate) fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
-    const NOT_BUILT: &str = "cannot be used: this build was made without the feature `kafka-tls`";
+    const NOT_BUILT: &str = "cannot be used: this program was built without the feature `kafka-tls`";
     if cfg!(not(feature = "kafka-tls")) {
         if settings.tls.is_some() {
             let files = format!("{} and {}", KAFKA_SSL_CA_CERT.name(), KAFKA_SSL_CLIENT_CERT.name());
@@ -65,18 +65,18 @@ pub(crate) fn check(settings: &KafkaSettings, errors: &mut ConfigErrors) {
     }
 }
 
-/// Which of our variables librdkafka speaks of when it names its own property.
+/// Returns the variable for the property that librdkafka names.
 fn variable_of(problem: &str) -> String {
-    let ours = [
+    let files = [
         ("ssl.ca.location", &KAFKA_SSL_CA_CERT),
         ("ssl.certificate.location", &KAFKA_SSL_CLIENT_CERT),
         ("ssl.key.location", &KAFKA_SSL_CLIENT_KEY),
     ];
-    let named = ours.into_iter().find(|(property, _)| problem.contains(property));
+    let named = files.into_iter().find(|(property, _)| problem.contains(property));
     named.map_or_else(|| KAFKA_PROPERTIES.name(), |(_, file)| file.name())
 }
 
-/// The sink that commits lines and cursor in one transaction.
+/// Creates the sink that commits lines and cursor in one transaction.
 #[must_use]
 pub(crate) fn transactional(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Box<dyn Sink> {
     Box::new(Transactional::new(settings, envelope, shutdown))
@@ -91,40 +91,39 @@ pub(crate) struct KafkaSink {
     renewals: u32,
 }
 
-/// A batch that is out.
+/// A batch in flight.
 struct InFlight {
     batch: Batch,
-    /// The lines before this one are done: confirmed, or kept as undelivered.
+    /// The lines before this one are done: acknowledged, or undelivered.
     done: usize,
-    /// The lines from this one on were sent in the present session.
+    /// The lines from this one on were sent in this session.
     sent_from: usize,
-    /// The number of that line in the session.
+    /// Number of that line in the session.
     first: usize,
-    /// Lines that the client may not send, because of their size.
+    /// Lines that are too large for the client to send.
     too_large: Vec<usize>,
-    /// How many lines were kept as undelivered.
     undelivered: u64,
 }
 
 /// What to do about lines that were not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// The broker found lines too large, the last of which has this number: find out which.
+    /// The broker refused lines as too large, of which this is the last: find out which.
     Isolate {
         /// Its number in the session.
         last: usize,
     },
-    /// The producer can be used no more: make another one.
+    /// The producer is unusable: create another.
     Renew,
-    /// Nothing helps but an operator, or time.
+    /// Only an operator, or time, can help.
     GiveUp(RDKafkaErrorCode),
 }
 
 impl KafkaSink {
-    /// A sink for the topic of a stream.
+    /// Creates the sink for the topic of a stream.
     ///
     /// # Errors
-    /// The client cannot be set up.
+    /// If the client cannot be set up.
     pub(crate) fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
         let setup = Setup {
             topic: settings.topic(envelope.stream),
@@ -141,9 +140,9 @@ impl KafkaSink {
         })
     }
 
-    /// A new producer, which is sent everything again that is not confirmed.
+    /// Creates a new producer and sends everything again that is not acknowledged.
     fn renew(&mut self) -> Result<(), SinkError> {
-        // The old one gives up what is still in its queue. What it has on its way may still arrive, as a repetition.
+        // The old one drops its queue. What it has in flight may still arrive, as a repetition.
         self.session = self.setup.session()?;
         self.send_again();
         Ok(())
@@ -155,10 +154,10 @@ impl KafkaSink {
         }
     }
 
-    /// Sends the lines of the oldest batch one by one until the one is found that the broker finds too large.
+    /// Sends the lines of the oldest batch one by one until it finds the one that is too large for the broker.
     ///
-    /// This takes two producers: the refusal of the batch was fatal to the first, since a gap is (the order of the lines
-    /// rests on that), and the refusal of the line is to the second. The third goes on with what follows.
+    /// This takes two producers: the refused batch was fatal to the first, since a gap would break the order of lines,
+    /// and the refused line is fatal to the second. The third goes on with what follows.
     fn isolate(&mut self, until: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         let Some(mut out) = self.in_flight.pop_front() else {
             return Ok(());
@@ -196,7 +195,7 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// Deals with an oldest batch that was not confirmed as a whole; an error is final.
+    /// Handles an oldest batch that was not acknowledged completely; an error is final.
     fn recover(&mut self, outcome: &Outcome, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         if outcome.done > 0 {
             self.renewals = 0;
@@ -213,7 +212,7 @@ impl KafkaSink {
             Verdict::Renew if self.renewals < MOST_RENEWALS => {
                 self.renewals += 1;
                 let reason = self.session.fatal().map_or_else(String::new, |(_, reason)| reason);
-                tracing::warn!("the Kafka producer cannot go on ({reason}): a new one sends again from the cursor");
+                tracing::warn!("the Kafka producer failed ({reason}): a new one sends again from the cursor");
                 self.renew()
             }
             Verdict::Renew => Err(self
@@ -222,7 +221,7 @@ impl KafkaSink {
         }
     }
 
-    /// Settles the oldest batch; on an error it says itself how far it came.
+    /// Waits for the oldest batch to be done; after an error its `done` says how far it got.
     fn acknowledge_oldest(&mut self, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         loop {
             let outcome = self.session.next_ack();
@@ -279,7 +278,7 @@ impl InFlight {
         self.too_large = too_large.into_iter().map(|index| self.sent_from + index).collect();
     }
 
-    /// So many lines of those that were sent in this session are done.
+    /// Marks this many of the lines sent in this session as done.
     fn advance(&mut self, done: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         let done = self.sent_from + done;
         for index in std::mem::take(&mut self.too_large) {
@@ -292,7 +291,7 @@ impl InFlight {
     }
 
     fn keep_undelivered(&mut self, index: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
-        undelivered_file.keep(&self.batch, &self.batch.lines()[index], "larger than Kafka takes")?;
+        undelivered_file.add(&self.batch, &self.batch.lines()[index], "too large for Kafka")?;
         self.undelivered += 1;
         Ok(())
     }
@@ -304,8 +303,8 @@ impl InFlight {
 
 const TOO_LARGE: RDKafkaErrorCode = RDKafkaErrorCode::MessageSizeTooLarge;
 
-/// Codes that say something of the producer and nothing of the lines.
-const OF_THE_SESSION: [RDKafkaErrorCode; 12] = [
+/// Codes about the producer, not about the lines.
+const PRODUCER_CODES: [RDKafkaErrorCode; 12] = [
     RDKafkaErrorCode::DuplicateSequenceNumber,
     RDKafkaErrorCode::Fatal,
     RDKafkaErrorCode::GaplessGuarantee,
@@ -324,7 +323,7 @@ fn verdict(failures: &[Failure]) -> Verdict {
     if let Some(failure) = failures.iter().rev().find(|failure| failure.code == TOO_LARGE) {
         return Verdict::Isolate { last: failure.number };
     }
-    match failures.iter().find(|failure| !OF_THE_SESSION.contains(&failure.code)) {
+    match failures.iter().find(|failure| !PRODUCER_CODES.contains(&failure.code)) {
         Some(failure) => Verdict::GiveUp(failure.code),
         None => Verdict::Renew,
     }
@@ -335,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_decide_before_the_producer_and_a_large_one_before_all() {
+    fn errors_of_lines_come_before_those_of_the_producer_and_a_large_line_before_all() {
         let failures = |codes: &[RDKafkaErrorCode]| -> Vec<Failure> {
             let numbered = codes.iter().enumerate();
             numbered.map(|(number, code)| Failure { number, code: *code }).collect()

@@ -1,4 +1,4 @@
-//! The delivery reports of one producer: which lines of which batch are confirmed, refused, or still out.
+//! The delivery reports of one producer: which lines of which batch are acknowledged, refused, or in flight.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::forward::sink::AFTER_STOP;
 use crate::process::shutdown::Shutdown;
 
-/// How often somebody who waits looks whether it is still worth while.
+/// How often a waiting thread checks whether to give up.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shared by the thread that sends and the thread on which librdkafka reports.
+/// Shared by the sending thread and the thread on which librdkafka reports.
 #[derive(Debug)]
 pub(super) struct Reports {
     state: Mutex<State>,
@@ -23,25 +23,25 @@ pub(super) struct Reports {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The batches that are out, oldest first.
-    batches: VecDeque<Out>,
-    /// How many reports have come in all; when it stands still, nothing is confirmed.
+    /// The batches in flight, oldest first.
+    batches: VecDeque<InFlight>,
+    /// Number of all reports; while it stands still, nothing is acknowledged.
     reported: u64,
-    /// What the client said of its connection to the brokers last.
+    /// The last error of the connection to the brokers.
     error: Option<String>,
-    /// What it said when a broker, or the client itself, would not have such a connection.
+    /// The last error that a broker or the client would report again, such as a wrong password.
     refusal: Option<String>,
-    /// Whether no broker could be reached, once.
+    /// Whether at some time no broker could be reached.
     all_down: bool,
 }
 
-/// A batch that is out. Its lines are known by consecutive numbers.
+/// A batch in flight. Its lines have consecutive numbers.
 #[derive(Debug)]
-struct Out {
+struct InFlight {
     first: usize,
     /// Which of its lines are done.
     done: Vec<bool>,
-    /// How many of its lines have no report yet.
+    /// Number of its lines without a report.
     left: usize,
     failures: Vec<Failure>,
 }
@@ -49,20 +49,18 @@ struct Out {
 /// A line that was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// Its number.
     pub(super) number: usize,
-    /// Why.
     pub(super) code: RDKafkaErrorCode,
 }
 
-/// What is known of a batch.
+/// The result of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// How many of its lines, from the first on, are done without a gap.
+    /// Number of its first lines that are done, without a gap.
     pub(super) done: usize,
-    /// The lines that were not delivered, in the order of their numbers.
+    /// The lines that were not delivered, by number.
     pub(super) failures: Vec<Failure>,
-    /// Whether it was waited for in vain.
+    /// Whether waiting for it was given up.
     pub(super) is_stalled: bool,
 }
 
@@ -74,7 +72,8 @@ impl Outcome {
 }
 
 impl Reports {
-    /// Those of a producer that may confirm nothing for as long as `ack_timeout`, or for a moment once a shutdown was asked for.
+    /// Creates the reports of a producer. Waiting is given up after `ack_timeout` without a report, or soon after a
+    /// shutdown.
     pub(super) fn new(ack_timeout: Duration, shutdown: Shutdown) -> Self {
         Self {
             state: Mutex::default(),
@@ -84,7 +83,7 @@ impl Reports {
         }
     }
 
-    /// How long nothing may be confirmed, as things are.
+    /// Returns the current timeout.
     fn ack_timeout(&self) -> Duration {
         if self.shutdown.is_requested() {
             self.ack_timeout.min(AFTER_STOP)
@@ -93,14 +92,14 @@ impl Reports {
         }
     }
 
-    /// Whether it is no use to wait any longer, when nothing was confirmed `since` then.
+    /// Whether to stop waiting if nothing was acknowledged since `since`.
     pub(super) fn should_give_up(&self, since: Instant) -> bool {
         self.refused().is_some() || since.elapsed() >= self.ack_timeout()
     }
 
-    /// `count` lines with numbers from `first` on are going out.
+    /// Adds a batch of `count` lines with numbers from `first` on.
     pub(super) fn expect(&self, first: usize, count: usize) {
-        self.state().batches.push_back(Out {
+        self.state().batches.push_back(InFlight {
             first,
             done: vec![false; count],
             left: count,
@@ -108,7 +107,7 @@ impl Reports {
         });
     }
 
-    /// A line was delivered, or is done in another way; or it was not.
+    /// Notes that a line was delivered or is done otherwise, or that it failed.
     pub(super) fn report(&self, number: usize, failure: Option<RDKafkaErrorCode>) {
         let mut state = self.state();
         state.reported += 1;
@@ -124,12 +123,12 @@ impl Reports {
         }
     }
 
-    /// The client has trouble with its connections.
-    pub(super) fn note_trouble(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
+    /// Notes an error of the connection.
+    pub(super) fn note_connection_error(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
         let mut state = self.state();
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             state.all_down = true;
-            // This says less than what was said of each broker before.
+            // The errors of each broker before say more.
             state.error.get_or_insert_with(|| reason.to_owned());
         } else {
             state.error = Some(reason.to_owned());
@@ -140,37 +139,38 @@ impl Reports {
         self.changed.notify_all();
     }
 
-    /// What it said of that last.
+    /// Returns the last error of the connection.
     pub(super) fn error(&self) -> Option<String> {
         self.state().error.clone()
     }
 
-    /// Why waiting will not help: all brokers were tried, one of them would not have us, and none was of use so far.
+    /// Returns why waiting cannot help: all brokers were tried, one refused the connection, and none has reported
+    /// anything yet.
     pub(super) fn refused(&self) -> Option<String> {
         let state = self.state();
         let is_useless = state.all_down && state.reported == 0;
         state.refusal.clone().filter(|_| is_useless)
     }
 
-    /// How many reports have come.
+    /// Returns the number of reports.
     pub(super) fn count(&self) -> u64 {
         self.state().reported
     }
 
-    /// Waits a moment for further reports, which make room in the queue.
+    /// Waits a moment for more reports, which make room in the queue.
     pub(super) fn wait_a_moment(&self) {
         let state = self.state();
         let _ = self.changed.wait_timeout(state, Duration::from_millis(5));
     }
 
-    /// Waits for the reports of the oldest batch, for as long as reports keep coming, and forgets it.
+    /// Waits for the reports of the oldest batch, as long as reports keep coming, and removes the batch.
     pub(super) fn next_ack(&self) -> Outcome {
         let mut since = Instant::now();
         let mut state = self.state();
         loop {
             let reported = state.reported;
             if state.batches.front().is_none_or(|out| out.left == 0) {
-                return state.forget(false);
+                return state.remove_oldest(false);
             }
             let waited = self.changed.wait_timeout(state, TICK.min(self.ack_timeout));
             drop(waited);
@@ -179,27 +179,27 @@ impl Reports {
             if state.reported != reported {
                 since = Instant::now();
             } else if should_give_up {
-                return state.forget(true);
+                return state.remove_oldest(true);
             }
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic while it was held cannot leave it half changed.
+        // A panic with the lock held cannot leave it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// What became of the oldest batch.
-    fn forget(&mut self, is_stalled: bool) -> Outcome {
+    /// Removes the oldest batch and returns its result.
+    fn remove_oldest(&mut self, is_stalled: bool) -> Outcome {
         let out = self.batches.pop_front();
         out.map(|out| out.outcome(is_stalled)).unwrap_or_default()
     }
 }
 
-/// Whether the same connection would be refused again: a wrong password, an unknown authority. A connection that broke
-/// off during the handshake is none of these: a broker that restarts does so.
+/// Whether the same connection would be refused again, for a wrong password or an unknown authority. A connection that
+/// broke off during the handshake does not count: a broker that restarts causes that.
 fn is_refused(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {
     match code {
         Some(RDKafkaErrorCode::Authentication) => true,
@@ -208,7 +208,7 @@ fn is_refused(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {
     }
 }
 
-impl Out {
+impl InFlight {
     fn contains(&self, number: usize) -> bool {
         (self.first..self.first + self.done.len()).contains(&number)
     }
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_without_reports_is_waited_for_in_vain() {
+    fn waiting_for_a_batch_without_reports_is_given_up() {
         let reports = reports(SHORT);
         reports.expect(0, 2);
         reports.report(0, None);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_brokers_that_refuse_the_connection() {
+    fn brokers_that_refuse_the_connection_are_not_waited_for() {
         use RDKafkaErrorCode::{AllBrokersDown, Authentication, BrokerTransportFailure, SSL};
         let unknown = "SSL handshake failed: certificate verify failed";
         for (code, reason, is_final) in [
@@ -295,9 +295,9 @@ mod tests {
         ] {
             let reports = reports(LONG);
             reports.expect(0, 1);
-            reports.note_trouble(Some(code), reason);
+            reports.note_connection_error(Some(code), reason);
             assert_eq!(reports.refused(), None, "another broker may do");
-            reports.note_trouble(Some(AllBrokersDown), "1/1 brokers are down");
+            reports.note_connection_error(Some(AllBrokersDown), "1/1 brokers are down");
             assert_eq!(reports.refused(), is_final.then(|| reason.to_owned()));
             assert_eq!(reports.error(), Some(reason.to_owned()));
             if is_final {

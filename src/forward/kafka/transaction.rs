@@ -1,7 +1,7 @@
 //! Exactly once: lines and cursor are committed in one transaction, and the cursor is read back from Kafka.
 //!
-//! A transaction's outcome can be unknown, after a crash of either side. `init_transactions` settles it and fences
-//! whoever had the id before; only then the cursor is read, and it says whether the lines are in the topic.
+//! After a crash of either side the outcome of a transaction can be unknown. `init_transactions` completes or aborts it
+//! and fences any other producer with the id. Only then is the cursor read: it says whether the lines are in the topic.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,19 +26,19 @@ use crate::forward::sink::{BatchAck, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
 use crate::process::shutdown::Shutdown;
 
-/// How long to wait before a call that can succeed later is made again.
+/// The wait before a call that can succeed later is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a call may block that can be resumed.
+/// How long a call that can be resumed may block.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// Delivers lines exactly once, to consumers that read what is committed.
+/// Delivers lines exactly once, to consumers that read committed messages.
 pub(super) struct Transactional {
     setup: Setup,
     envelope: Envelope,
-    /// What the operator set; each stream has an id of its own behind it.
+    /// The configured id; the id of the stream begins with it.
     id: String,
-    /// That of the stream.
+    /// The transactional id of the stream.
     stream_id: String,
     session: Option<Session>,
     groups: BTreeMap<i32, ConsumerGroupMetadata>,
@@ -46,16 +46,16 @@ pub(super) struct Transactional {
     batch: Batch,
 }
 
-/// Why a transaction did not come through.
+/// Why a transaction failed.
 #[derive(Debug)]
 enum TransactionError {
-    /// It must be aborted and can then be tried again.
+    /// It must be aborted and can then be retried.
     Abort(SinkError),
-    /// The producer can be used no more.
+    /// The producer is unusable.
     Renew(SinkError),
-    /// The broker found a line too large.
+    /// A line is too large for the broker.
     TooLarge,
-    /// Nothing helps but an operator, or time.
+    /// Only an operator, or time, can help.
     GiveUp(SinkError),
 }
 
@@ -86,9 +86,9 @@ impl Transactional {
         }
     }
 
-    /// A new producer: whoever had the id before is fenced, and its open transaction aborted.
+    /// Creates a new producer, which fences any other with the id and aborts its open transaction.
     fn begin_session(&mut self) -> Result<(), SinkError> {
-        // The old one first, so that it is not taken for another program.
+        // Drops the old one first, so that it does not count as another program.
         self.session = None;
         let session = self.session.insert(self.setup.session()?);
         let begun = call(session, &self.id, |producer| producer.init_transactions(SLICE));
@@ -107,14 +107,14 @@ impl Transactional {
                 None => {}
                 Some(None) => tracing::warn!(
                     group,
-                    "the metadata of this consumer group is no cursor of ours: it is not used, and replaced"
+                    "the metadata of this consumer group is not a cursor of this program: ignoring and replacing it"
                 ),
             }
         }
         Ok(positions)
     }
 
-    /// Sends lines of the batch and commits them with the cursor behind them, whatever it takes.
+    /// Sends lines of the batch and commits them with the cursor after them, with retries.
     fn deliver(&mut self, lines: Range<usize>, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
         let mut after = self.committed.clone();
         after.update(&self.batch.end_of(lines.end));
@@ -130,7 +130,7 @@ impl Transactional {
             tries += 1;
             match error {
                 TransactionError::GiveUp(error) => {
-                    // The coordinator would abort it anyway; this spares consumers the wait, where it is quickly done.
+                    // The coordinator would abort it anyway; if this is quick it spares consumers the wait.
                     if let Some(session) = &self.session {
                         let _ = session.producer.abort_transaction(SLICE);
                     }
@@ -143,23 +143,23 @@ impl Transactional {
                     self.recover(false)?;
                     return self.split(lines, undelivered_file);
                 }
-                TransactionError::Abort(error) => self.note(&error).recover(false)?,
-                TransactionError::Renew(error) => self.note(&error).recover(true)?,
+                TransactionError::Abort(error) => self.log_retry(&error).recover(false)?,
+                TransactionError::Renew(error) => self.log_retry(&error).recover(true)?,
             }
-            if self.reaches(&after) {
+            if self.has_committed(&after) {
                 return Ok(0);
             }
         }
     }
 
-    fn note(&mut self, error: &SinkError) -> &mut Self {
-        tracing::warn!("a Kafka transaction is begun again: {error}");
+    fn log_retry(&mut self, error: &SinkError) -> &mut Self {
+        tracing::warn!("retrying a Kafka transaction: {error}");
         self
     }
 
-    /// Aborts the transaction, or makes a new producer and reads from Kafka what is committed.
-    fn recover(&mut self, anew: bool) -> Result<(), SinkError> {
-        if !anew && self.abort().is_ok() {
+    /// Aborts the transaction, or creates a new producer and reads the committed cursor.
+    fn recover(&mut self, with_new_producer: bool) -> Result<(), SinkError> {
+        if !with_new_producer && self.abort().is_ok() {
             return Ok(());
         }
         self.begin_session()?;
@@ -169,12 +169,12 @@ impl Transactional {
         Ok(())
     }
 
-    /// Whether what is committed is all of this: then a transaction of unknown outcome has come through.
-    fn reaches(&self, after: &Positions) -> bool {
+    /// Whether all of this is committed: then a transaction of unknown outcome has succeeded.
+    fn has_committed(&self, after: &Positions) -> bool {
         after.iter().all(|(day, position)| self.committed.of(day) >= position)
     }
 
-    /// One transaction; gives how many lines were kept as undelivered.
+    /// Runs one transaction; returns the number of undelivered lines.
     fn attempt(
         &mut self,
         lines: Range<usize>,
@@ -200,10 +200,10 @@ impl Transactional {
             return Err(TransactionError::GiveUp(session.refused(None)));
         }
         if !outcome.is_good() {
-            return Err(judge_failures(session, &self.id, verdict(&outcome.failures)));
+            return Err(error_of_lines(session, &self.id, verdict(&outcome.failures)));
         }
         for index in &too_large {
-            let kept = undelivered_file.keep(batch, &sent[*index], "larger than Kafka takes");
+            let kept = undelivered_file.add(batch, &sent[*index], "too large for Kafka");
             kept.map_err(SinkError::from)?;
         }
         let years: Vec<_> = ledger::years(&batch.end_of(lines.end));
@@ -238,20 +238,20 @@ impl Transactional {
         }
     }
 
-    /// A broker that found a batch too large does not say which line it was: halves are tried.
+    /// A broker that refuses a batch as too large does not say which line it was: tries halves.
     fn split(&mut self, lines: Range<usize>, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
         if lines.len() > 1 {
             let middle = lines.start + lines.len() / 2;
             return Ok(self.deliver(lines.start..middle, undelivered_file)?
                 + self.deliver(middle..lines.end, undelivered_file)?);
         }
-        undelivered_file.keep(&self.batch, &self.batch.lines()[lines.start], "larger than Kafka takes")?;
-        // The cursor passes it in Kafka with the next line.
+        undelivered_file.add(&self.batch, &self.batch.lines()[lines.start], "too large for Kafka")?;
+        // Kafka's cursor passes the line with the next transaction.
         self.committed.update(&self.batch.end_of(lines.end));
         Ok(1)
     }
 
-    /// Sends the whole batch; tells how many lines are done and how many of those were kept as undelivered.
+    /// Sends the whole batch; returns the number of undelivered lines.
     fn send_all(&mut self, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
         if self.batch.lines().is_empty() {
             self.committed.update(&self.batch.end);
@@ -260,7 +260,7 @@ impl Transactional {
         self.deliver(0..self.batch.lines().len(), undelivered_file)
     }
 
-    /// How many lines of the batch are behind what is committed.
+    /// Returns the number of committed lines of the batch.
     fn done(&self) -> usize {
         let is_done = |line: &&crate::forward::batch::Line| self.committed.of(line.day) >= line.end();
         self.batch.lines().iter().take_while(is_done).count()
@@ -277,20 +277,20 @@ impl Sink for Transactional {
         years.dedup();
         let read = self.read_back(&years)?;
         let mut positions = if local.is_provisional {
-            // Ours was lost, or never was: it counts for the years alone of which Kafka knows nothing.
+            // The local cursor was lost or never existed: use it only for years that Kafka does not have.
             let known = ledger::years(&read);
             let others = local.positions.iter().filter(|(day, _)| !known.contains(&day.year()));
             let mut positions: Positions = others.collect();
             positions.update(&read);
             positions
         } else {
-            // Both were confirmed; Kafka's is ahead after a crash, ours after a while without transactions.
+            // Both were acknowledged; Kafka's is ahead after a crash, the local one after runs without transactions.
             read.furthest(&local.positions)
         };
-        // Before it is committed: what is taken for committed here is not sent again.
+        // Before the commit: what counts as committed here is not sent again.
         positions.repair(&files).map_err(CursorError::from)?;
         if !positions.is_empty() {
-            // Offsets of a group without members expire, after a week by default: commit them again.
+            // Offsets of a group without members expire, by default after a week: commit them again.
             self.begin_and_commit(&positions)?;
         }
         self.committed = positions.clone();
@@ -333,13 +333,13 @@ impl TransactionError {
     fn into_error(self) -> SinkError {
         match self {
             TransactionError::Abort(error) | TransactionError::Renew(error) | TransactionError::GiveUp(error) => error,
-            TransactionError::TooLarge => SinkError::Refused("Kafka found a line too large".into()),
+            TransactionError::TooLarge => SinkError::Refused("a line is too large for Kafka".into()),
         }
     }
 }
 
-/// What lines that were not delivered mean for their transaction.
-fn judge_failures(session: &Session, id: &str, verdict: Verdict) -> TransactionError {
+/// Returns what lines that were not delivered mean for their transaction.
+fn error_of_lines(session: &Session, id: &str, verdict: Verdict) -> TransactionError {
     if let Some((code, reason)) = session.fatal() {
         return if is_fenced(code) {
             TransactionError::GiveUp(fenced(id, reason))
@@ -354,30 +354,30 @@ fn judge_failures(session: &Session, id: &str, verdict: Verdict) -> TransactionE
     }
 }
 
-/// Makes a call of a transaction, again while it can succeed later and there is hope.
+/// Makes a call of a transaction, and repeats it while it can succeed later.
 ///
-/// One that waits takes [`SLICE`]: it goes on where it was when it is made again, so that hope can be lost in between.
+/// A call that waits returns after [`SLICE`] and goes on when repeated, so that giving up is checked in between.
 fn call(
     session: &Session,
     id: &str,
-    act: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
+    make: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
 ) -> Result<(), TransactionError> {
     let begun = Instant::now();
     loop {
-        let error = match act(&session.producer) {
+        let error = match make(&session.producer) {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         let is_retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
         if !is_retriable || session.reports.should_give_up(begun) {
-            return Err(judge(session, id, &error));
+            return Err(error_of_call(session, id, &error));
         }
         #[expect(clippy::disallowed_methods, reason = "the thread of the forwarder")]
         thread::sleep(PAUSE);
     }
 }
 
-fn judge(session: &Session, id: &str, error: &KafkaError) -> TransactionError {
+fn error_of_call(session: &Session, id: &str, error: &KafkaError) -> TransactionError {
     let fatal = session.fatal();
     let code = error.rdkafka_error_code();
     if let Some((code, reason)) = &fatal
@@ -420,7 +420,7 @@ fn fenced(id: &str, reason: String) -> SinkError {
     }
 }
 
-/// The cursor of a year as an offset to commit: its number is how many bytes are behind it.
+/// Returns the cursor of a year as an offset to commit; its number is the sum of the positions.
 fn offsets(topic: &str, year: i32, positions: &Positions) -> Result<TopicPartitionList, SinkError> {
     let failed = |error: KafkaError| SinkError::Refused(explain(&error));
     let of_year = positions.iter().filter(|(day, _)| day.year() == year);
@@ -434,7 +434,7 @@ fn offsets(topic: &str, year: i32, positions: &Positions) -> Result<TopicPartiti
     Ok(list)
 }
 
-/// The membership of nobody in a consumer group, and the metadata that is committed for it.
+/// Returns the metadata of a consumer group without members, and the cursor text committed for it.
 fn read_group(
     settings: &KafkaSettings,
     group: &str,
@@ -443,7 +443,7 @@ fn read_group(
     let failed = |error: KafkaError| {
         let server = &settings.server;
         SinkError::Refused(format!(
-            "Kafka at {server} did not tell the cursor, the offset of the consumer group `{group}`: {}",
+            "cannot read the cursor from Kafka at {server}, the offset of the consumer group `{group}`: {}",
             explain(&error)
         ))
     };

@@ -63,7 +63,7 @@ fn where_lines_would_be_taken_it_says_so_and_sends_none() {
         (&topic["state"], &topic["partitions"], &topic["problem"]),
         (&"ok".into(), &3.into(), &Value::Null)
     );
-    says(kafka["notice"].as_str().unwrap(), &["shows with the first line"]);
+    says(kafka["notice"].as_str().unwrap(), &["only the first line shows"]);
     assert_eq!(broker.all("tfc-logs").len(), 0);
     let text = catalog.run(&["check", "--forward-kafka"]).stdout;
     says(&text, &["Kafka at ", "TOPIC", "tfc-logs"]);

@@ -98,7 +98,7 @@ fn a_broker_that_is_away_for_a_run_costs_nothing_but_time() {
     assert_eq!((&failed["sent"], &failed["waiting"]), (&json!(0), &json!(5)));
     let error = failed["error"].as_str().unwrap();
     assert!(
-        error.starts_with(&format!("Kafka at {} confirmed nothing for 1 s: ", broker.address())),
+        error.starts_with(&format!("Kafka at {} acknowledged nothing for 1 s: ", broker.address())),
         "{error}"
     );
     broker.ask("restart");
@@ -133,7 +133,7 @@ fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
         let summary: Value = serde_json::from_str(&run.stdout).unwrap();
         let expected = json!({
             "sink": "kafka", "sent": 0, "waiting": 5, "undelivered": 0,
-            "error": "ended before everything was sent, as was asked for",
+            "error": "stopped on request before everything was sent",
         });
         assert_eq!(summary["streams"][0]["forward"][0], expected);
     });
@@ -148,7 +148,7 @@ fn a_missing_right_is_told_in_the_words_of_the_broker() {
     let failed = outbox.forward(3);
     let error = failed["error"].as_str().unwrap();
     assert!(error.contains("Broker: Topic authorization failed"), "{error}");
-    assert!(error.contains("give the user the right to do so"), "{error}");
+    assert!(error.contains("grant the user the right to do so"), "{error}");
     assert_eq!(failed["waiting"], 5);
     broker.ask("behave");
     assert_eq!(outbox.forward(0)["sent"], 5);
@@ -224,7 +224,7 @@ fn a_line_above_the_clients_limit_is_put_aside_and_the_rest_is_delivered() {
     assert_eq!(notes.len(), 1);
     assert_eq!(
         (&notes[0]["sink"], &notes[0]["reason"]),
-        (&json!("kafka"), &json!("larger than Kafka takes"))
+        (&json!("kafka"), &json!("too large for Kafka"))
     );
     assert_eq!(notes[0]["record"], serde_json::from_str::<Value>(&large).unwrap());
     assert_eq!(outbox.forward(0)["undelivered"], 0, "it is kept as undelivered once");

@@ -159,6 +159,6 @@ fn the_older_of_two_programs_with_one_id_ends_with_exit_4_and_says_why() {
     assert_eq!(run.code, 4, "{}{}", run.stdout, run.stderr);
     let summary: Value = serde_json::from_str(&run.stdout).unwrap();
     let error = summary["streams"][0]["forward"][0]["error"].as_str().unwrap();
-    let expected = "another program has begun to forward with the transactional id `logserver1`, so this one stopped";
+    let expected = "another program began to forward with the transactional id `logserver1`, so this one stopped";
     assert!(error.starts_with(expected), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Complete lines past a position in every day file, oldest file first.
+//! Reads the whole lines after a position in every day file, oldest file first.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,33 +11,33 @@ use crate::archive::{DayFile, Location, ReadRange};
 use crate::fs::FileError;
 use crate::record::{Reader, Shape};
 
-/// How much is read for one batch, in bytes; only a longer line makes it larger.
+/// Size of a batch, in bytes; only a longer line makes it larger.
 const BATCH: usize = 1 << 20;
 
-/// Reads the lines of a stream that are past a cursor, pass by pass over its day files.
+/// Reads the lines of a stream after a cursor, in passes over its day files.
 #[derive(Debug)]
-pub(crate) struct Tail {
+pub(crate) struct LineReader {
     location: Location,
-    reader: Reader,
-    /// How far it has read, which may be further than the sink has confirmed.
+    record_reader: Reader,
+    /// How far it has read, which may be ahead of the acknowledgements.
     ahead: Positions,
-    /// How far each file was synced since this began to read.
+    /// How far each file was synced by this reader.
     synced: Positions,
-    /// Only records of this time are read; the others are passed over.
+    /// Read only records of this time.
     only: Option<Range<DateTime<Utc>>>,
-    /// The files that this pass has still to look at; `None` between two passes.
+    /// The files left in this pass; `None` between passes.
     pass: Option<VecDeque<DayFile>>,
-    /// Batches that are done with; their memory is used again, since the system takes its time to hand out more.
+    /// Batches to reuse: the system takes its time to hand out memory.
     spare: Vec<Batch>,
     batch_bytes: usize,
 }
 
-impl Tail {
-    /// The lines behind `from`.
+impl LineReader {
+    /// Reads the lines after `from`.
     pub(crate) fn new(location: Location, shape: Shape, from: Positions) -> Self {
         Self {
             location,
-            reader: Reader::new(shape),
+            record_reader: Reader::new(shape),
             ahead: from,
             synced: Positions::default(),
             only: None,
@@ -47,11 +47,11 @@ impl Tail {
         }
     }
 
-    /// The lines whose records are of this time, from the start of their files.
+    /// Reads the lines with records of this time, from the start of their files.
     pub(crate) fn between(location: Location, shape: Shape, times: Range<DateTime<Utc>>) -> Self {
-        let mut tail = Self::new(location, shape, Positions::default());
-        tail.only = Some(times);
-        tail
+        let mut reader = Self::new(location, shape, Positions::default());
+        reader.only = Some(times);
+        reader
     }
 
     #[cfg(test)]
@@ -60,18 +60,18 @@ impl Tail {
         self
     }
 
-    /// Goes back, or forth, to a cursor.
+    /// Moves to a cursor.
     pub(crate) fn seek(&mut self, positions: Positions) {
         self.ahead = positions;
         self.pass = None;
     }
 
-    /// The next lines; `None` at the end of a pass over all files, after which the next call begins another.
+    /// Returns the next lines; `None` at the end of a pass over all files. The next call begins another pass.
     ///
-    /// What it gives is on disk. A torn line at the end of a file is left for later.
+    /// The lines are on disk. A torn line at the end of a file is left for later.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// If a file cannot be read.
     pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, FileError> {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
@@ -100,19 +100,19 @@ impl Tail {
         Ok(Some(batch))
     }
 
-    /// Takes back a batch that is done with.
+    /// Takes back a batch for reuse.
     pub(crate) fn recycle(&mut self, mut batch: Batch) {
-        // One that had to hold a longer line is not kept.
+        // A batch that held a very long line is dropped.
         if batch.text.capacity() <= 2 * BATCH {
             batch.clear();
             self.spare.push(batch);
         }
     }
 
-    /// The next batch that has a line in it.
+    /// Returns the next batch that has a line.
     ///
     /// # Errors
-    /// Those of [`Tail::next_batch`].
+    /// Those of [`LineReader::next_batch`].
     pub(crate) fn next_batch_with_lines(&mut self) -> Result<Option<Batch>, FileError> {
         loop {
             match self.next_batch()? {
@@ -122,15 +122,15 @@ impl Tail {
         }
     }
 
-    /// How many complete lines stand behind `from`, records or not.
+    /// Counts the whole lines after `from`, records or not.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// If a file cannot be read.
     pub(crate) fn count_behind(&self, from: &Positions) -> Result<u64, FileError> {
         let mut lines = 0;
         for file in self.files()? {
             let position = from.of(file.date);
-            // Hundreds of old files behind which nothing waits need not be opened.
+            // Avoids opening hundreds of old files without waiting lines.
             if file.length()? <= position {
                 continue;
             }
@@ -148,16 +148,16 @@ impl Tail {
         Ok(files)
     }
 
-    /// Reads complete lines of a file into the batch; gives the position behind them.
+    /// Reads whole lines of a file into the batch; returns the position after them.
     fn read(&mut self, file: &DayFile, from: u64, room: usize, batch: &mut Batch) -> Result<u64, FileError> {
         let start = batch.text.len();
-        // A cursor must not pass what a power cut can still take back.
+        // A cursor must not pass lines that a power cut can still take back.
         let synced = self.synced.of(file.date);
         let (read, synced) = file.read_whole_lines(from, room, synced, &mut batch.text)?;
         self.synced.set(file.date, synced);
         match read {
             ReadRange::Whole => {
-                self.take_apart(file.date, from, start, batch);
+                self.split_into_lines(file.date, from, start, batch);
                 Ok(from + (batch.text.len() - start) as u64)
             }
             ReadRange::TooLong(bytes) => {
@@ -167,13 +167,13 @@ impl Tail {
         }
     }
 
-    fn take_apart(&mut self, day: NaiveDate, from: u64, start: usize, batch: &mut Batch) {
+    fn split_into_lines(&mut self, day: NaiveDate, from: u64, start: usize, batch: &mut Batch) {
         let mut begin = start;
         for newline in memchr::memchr_iter(b'\n', &batch.text[start..]) {
             let range = begin..start + newline;
             begin = range.end + 1;
             let text = std::str::from_utf8(&batch.text[range.clone()]).ok();
-            let Some((record, id)) = text.and_then(|text| self.reader.identify_with_id(text).ok()) else {
+            let Some((record, id)) = text.and_then(|text| self.record_reader.identify_with_id(text).ok()) else {
                 batch.skipped += 1;
                 continue;
             };
@@ -202,16 +202,16 @@ mod tests {
     use crate::test_support::record::{SHAPE, line_of_day as record};
 
     impl Catalog {
-        fn tail(&self) -> Tail {
-            Tail::new(self.location.clone(), SHAPE, Positions::default())
+        fn reader(&self) -> LineReader {
+            LineReader::new(self.location.clone(), SHAPE, Positions::default())
         }
     }
 
-    /// The ids of one pass, batch by batch, and the lines that were skipped.
-    fn pass(tail: &mut Tail) -> (Vec<Vec<String>>, u64) {
+    /// Returns the ids of one pass, batch by batch, and the number of skipped lines.
+    fn pass(reader: &mut LineReader) -> (Vec<Vec<String>>, u64) {
         let (mut batches, mut skipped) = (Vec::new(), 0);
         let mut round = at_most(1_000);
-        while let Some(batch) = tail.next_batch().unwrap() {
+        while let Some(batch) = reader.next_batch().unwrap() {
             round();
             skipped += batch.skipped;
             batches.push(batch.lines.iter().map(|line| line.id.clone().unwrap()).collect());
@@ -224,33 +224,33 @@ mod tests {
         let catalog = Catalog::new();
         catalog.append("2025-06-10", &(record("2025-06-10", "c") + &record("2025-06-10", "d")));
         catalog.append("2025-06-09", &record("2025-06-09", "a"));
-        let mut tail = catalog.tail();
-        assert_eq!(pass(&mut tail).0.concat(), ["a", "c", "d"]);
-        assert_eq!(pass(&mut tail).0.concat(), Vec::<String>::new());
+        let mut reader = catalog.reader();
+        assert_eq!(pass(&mut reader).0.concat(), ["a", "c", "d"]);
+        assert_eq!(pass(&mut reader).0.concat(), Vec::<String>::new());
         catalog.append("2025-06-11", &record("2025-06-11", "e"));
         catalog.append("2025-06-09", &record("2025-06-09", "b"));
-        assert_eq!(pass(&mut tail).0.concat(), ["b", "e"]);
+        assert_eq!(pass(&mut reader).0.concat(), ["b", "e"]);
     }
 
     #[test]
-    fn half_a_line_waits_and_what_is_no_record_is_skipped_and_counted() {
+    fn a_torn_line_waits_and_what_is_not_a_record_is_skipped_and_counted() {
         let catalog = Catalog::new();
         let whole = record("2025-06-09", "a");
         catalog.append("2025-06-09", &format!("{}\n\nnull\n{whole}", &whole[..9]));
         catalog.append("2025-06-09", &whole[..9]);
-        let mut tail = catalog.tail();
-        assert_eq!(pass(&mut tail), (vec![vec!["a".to_owned()]], 3));
-        assert_eq!(pass(&mut tail), (vec![], 0));
+        let mut reader = catalog.reader();
+        assert_eq!(pass(&mut reader), (vec![vec!["a".to_owned()]], 3));
+        assert_eq!(pass(&mut reader), (vec![], 0));
         catalog.append("2025-06-09", &whole[9..]);
-        assert_eq!(pass(&mut tail), (vec![vec!["a".to_owned()]], 0));
+        assert_eq!(pass(&mut reader), (vec![vec!["a".to_owned()]], 0));
     }
 
     #[test]
-    fn a_line_knows_where_it_stands_and_where_it_ends() {
+    fn a_line_knows_where_it_begins_and_ends() {
         let catalog = Catalog::new();
         let (one, two) = (record("2025-06-09", "a"), record("2025-06-09", "bb"));
         catalog.append("2025-06-09", &format!("junk\n{one}{two}"));
-        let batch = catalog.tail().next_batch().unwrap().unwrap();
+        let batch = catalog.reader().next_batch().unwrap().unwrap();
         let [first, second] = &batch.lines[..] else { panic!() };
         assert_eq!((first.offset, first.end()), (5, 5 + one.len() as u64));
         assert_eq!(second.offset, first.end());
@@ -261,19 +261,19 @@ mod tests {
     }
 
     #[test]
-    fn a_time_range_is_read_from_its_own_files_alone() {
+    fn a_time_range_is_read_from_its_own_files_only() {
         let catalog = Catalog::new();
         for day in ["2025-06-08", "2025-06-09", "2025-06-10", "2025-06-11"] {
             catalog.append(day, &record(day, &day[8..]));
         }
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let times = at("2025-06-09T10:00:00Z")..at("2025-06-11T10:00:00Z");
-        let mut tail = Tail::between(catalog.location.clone(), SHAPE, times);
-        assert_eq!(pass(&mut tail).0.concat(), ["09", "10"]);
+        let mut reader = LineReader::between(catalog.location.clone(), SHAPE, times);
+        assert_eq!(pass(&mut reader).0.concat(), ["09", "10"]);
     }
 
     #[test]
-    fn lines_behind_a_cursor_are_counted() {
+    fn lines_after_a_cursor_are_counted() {
         let catalog = Catalog::new();
         let one = record("2025-06-09", "a");
         catalog.append("2025-06-09", &format!("{one}{one}half"));
@@ -281,7 +281,7 @@ mod tests {
         let from = [("2025-06-09".parse().unwrap(), one.len() as u64)]
             .into_iter()
             .collect();
-        assert_eq!(catalog.tail().count_behind(&from).unwrap(), 2);
+        assert_eq!(catalog.reader().count_behind(&from).unwrap(), 2);
     }
 
     proptest! {
@@ -300,8 +300,8 @@ mod tests {
                 catalog.append(days[*day], &record(days[*day], &id));
                 expected[*day].push(id);
             }
-            let mut tail = catalog.tail().with_batches_of(batch_bytes);
-            prop_assert_eq!(pass(&mut tail).0.concat(), expected.concat());
+            let mut reader = catalog.reader().with_batches_of(batch_bytes);
+            prop_assert_eq!(pass(&mut reader).0.concat(), expected.concat());
         }
     }
 }
