@@ -1,4 +1,4 @@
-//! Where the figures go: a file that node_exporter reads, and whoever serves the newest text.
+//! Exports the metrics: to a file for node_exporter, and as text for the HTTP server.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,20 +10,20 @@ use super::Metrics;
 use crate::fs::{FileError, replace};
 use crate::output::logging::LostLines;
 
-/// Others read the file: node_exporter is another user.
+/// Others read the file: node_exporter runs as another user.
 const FILE_MODE: u32 = 0o644;
 
-/// Of a file that is there already, more than the figures ever take.
-const LARGEST_FILE: u64 = 4 << 20;
+/// Read limit for an existing file; more than the metrics ever need.
+const MAX_FILE: u64 = 4 << 20;
 
-/// The figures and where they go.
+/// The metrics and where they go.
 #[derive(Debug)]
 pub(crate) struct Exporter {
     metrics: Metrics,
     file: Option<PathBuf>,
     text: watch::Sender<String>,
     lost_lines: LostLines,
-    /// Those that the figures hold already.
+    /// The lost lines that the metrics already count.
     counted_lines: u64,
 }
 
@@ -33,12 +33,11 @@ pub(crate) struct Exporter {
 pub(crate) struct MetricsFileError(#[from] FileError);
 
 impl Exporter {
-    /// Goes on from what the file holds, and writes it for the first time, so that a file which cannot be written is
-    /// found at the start. With `only`, figures of other streams are left behind. Each update adds what the log has lost
-    /// since.
+    /// Continues the metrics in the file, and writes it, so that a file which cannot be written is found at the start.
+    /// With `only`, metrics of other streams are dropped. Each update adds the log lines lost since.
     ///
     /// # Errors
-    /// The file cannot be read or written.
+    /// If the file cannot be read or written.
     pub(crate) fn start(
         mut metrics: Metrics,
         file: Option<PathBuf>,
@@ -59,13 +58,12 @@ impl Exporter {
         Ok(exporter)
     }
 
-    /// The newest text, always.
+    /// Returns a receiver of the newest text.
     pub(crate) fn text(&self) -> watch::Receiver<String> {
         self.text.subscribe()
     }
 
-    /// Changes the figures and hands them out. That the file cannot be written stops nothing: its age tells whoever
-    /// reads it.
+    /// Changes the metrics and exports them. A file that cannot be written is only logged: its age shows in Prometheus.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Metrics)) {
         change(&mut self.metrics);
         self.count_lost_lines();
@@ -87,10 +85,10 @@ impl Exporter {
     }
 }
 
-/// What the file holds; nothing if it is not there yet.
+/// Reads the file; an empty text if it is missing.
 fn read(path: &Path) -> Result<String, MetricsFileError> {
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes)) {
+    match File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)) {
         Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(cause) => Err(FileError::io("read", path, cause).into()),

@@ -1,6 +1,6 @@
-//! The list of what is exported; a new figure is a name and a row here.
+//! The list of metrics. A new one is a name and a row here.
 
-/// What a figure is called inside the program.
+/// The name of a metric inside the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
     BuildInfo,
@@ -24,7 +24,7 @@ pub(super) enum Name {
     LogDroppedLines,
 }
 
-/// The type that a figure has for Prometheus.
+/// The Prometheus type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Counter,
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// A figure as it is exported.
+/// A metric as it is exported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Family {
     pub(super) name: Name,
@@ -61,14 +61,14 @@ const fn gauge(name: Name, text: &'static str, help: &'static str) -> Family {
     Family { name, text, kind, help }
 }
 
-/// Every figure, in the order in which they are written.
+/// Every metric, in the order of the export.
 pub(super) const FAMILIES: &[Family] = &[
     gauge(Name::BuildInfo, "trailkeeper_build_info", "The version of the program."),
     counter(Name::Runs, "trailkeeper_runs_total", "Runs of a stream, by result."),
     counter(
         Name::Received,
         "trailkeeper_received_records_total",
-        "Records that the service gave, repeated ones included.",
+        "Records that the service returned, repeated ones included.",
     ),
     counter(
         Name::Duplicates,
@@ -78,7 +78,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         Name::Rejected,
         "trailkeeper_rejected_records_total",
-        "Records that cannot be filed under a day and were put into the rejected file.",
+        "Records that no day file can hold and that were written to the rejected file.",
     ),
     counter(
         Name::Appended,
@@ -88,7 +88,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         Name::Requests,
         "trailkeeper_requests_total",
-        "Requests to the service by HTTP status; none where no answer came.",
+        "Requests to the service by HTTP status; none if no answer came.",
     ),
     counter(
         Name::Retries,
@@ -139,7 +139,7 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge(
         Name::ForwarderLagRecords,
         "trailkeeper_forwarder_lag_records",
-        "Records of the archive that wait for a forwarder.",
+        "Records in the archive that wait for a forwarder.",
     ),
     gauge(
         Name::ForwarderLagSeconds,
@@ -149,7 +149,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         Name::LogDroppedLines,
         "trailkeeper_log_dropped_lines_total",
-        "Lines that are missing in the log file of the program: its disk did not keep up, or did not take them.",
+        "Lines missing in the program's log file because its disk did not keep up or did not take them.",
     ),
 ];
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_samples_ask_for_figures_that_exist() {
+    fn the_samples_use_metrics_that_exist() {
         let alerts = include_str!("../../samples/prometheus/alerts.yml");
         let dashboard = include_str!("../../samples/prometheus/grafana-dashboard.json");
         let is_part = |character: char| character.is_ascii_lowercase() || character == '_';

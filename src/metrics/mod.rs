@@ -18,13 +18,13 @@ use crate::run::summary::{StreamSummary, Times};
 use family::{FAMILIES, Name};
 use text::Labels;
 
-/// All figures, by name and labels.
+/// All metrics, by name and labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Metrics {
     samples: BTreeMap<Key, f64>,
 }
 
-/// One figure: samples of one name stand together, those of one histogram in the order of their bounds.
+/// A sample. Samples of one name stay together, those of one histogram in the order of their bounds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     name: Name,
@@ -32,23 +32,23 @@ struct Key {
     part: Part,
 }
 
-/// Which sample of its name and labels.
+/// Which sample of its name and labels it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     /// The only one.
     Value,
-    /// Of a histogram, those up to the bound with this index; the one behind the last bound has no limit.
+    /// The bucket of a histogram with the bound at this index; the index after the last bound means no limit.
     Bucket(usize),
-    /// Of a histogram, the sum.
+    /// The sum of a histogram.
     Sum,
-    /// Of a histogram, the number of observations.
+    /// The number of observations of a histogram.
     Count,
 }
 
 /// How far a forwarder has got with a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Forwarding {
-    /// Records that it delivered since the figures before.
+    /// Records that it has delivered since the last update.
     pub(crate) delivered: u64,
     /// Records of the archive that wait for it.
     pub(crate) lag_records: u64,
@@ -57,8 +57,8 @@ pub(crate) struct Forwarding {
 }
 
 impl Metrics {
-    /// The figures of these streams, none of which has run yet: counters begin at 0, so that the first record counts
-    /// as an increase.
+    /// Creates the metrics of streams that have not run yet. Counters start at 0, so that the first record counts as an
+    /// increase.
     pub(crate) fn new(streams: impl IntoIterator<Item = &'static str>) -> Self {
         let mut metrics = Self::default();
         let version = Labels::of("version", env!("CARGO_PKG_VERSION"));
@@ -84,7 +84,7 @@ impl Metrics {
         metrics
     }
 
-    /// Notes a run of a stream. One that was asked to end brought records, but says nothing of the stream's health.
+    /// Adds a run of a stream. A run that was shut down has records, but says nothing about the stream's health.
     pub(crate) fn run(&mut self, summary: &StreamSummary, times: Times) {
         self.count(summary);
         self.under_way(summary.name(), 0);
@@ -108,7 +108,7 @@ impl Metrics {
         }
     }
 
-    /// Notes what came of forwarding in a run that ended now.
+    /// Adds the forwarding of a run that ended now.
     fn forwarding(&mut self, summary: &StreamSummary, ended: DateTime<Utc>) {
         for forward in summary.forward() {
             let waited = forward.oldest_waiting().map(|oldest| seconds_between(oldest, ended));
@@ -138,34 +138,34 @@ impl Metrics {
         }
     }
 
-    /// Notes what the run of a stream that is under way has appended so far; its end counts it.
+    /// Sets how much the current run of a stream has appended so far; the end of the run counts it.
     pub(crate) fn under_way(&mut self, stream: &str, appended: u64) {
         self.set(Name::RunAppended, Labels::of("stream", stream), appended as f64);
     }
 
-    /// Notes how far a forwarder has got.
+    /// Sets how far a forwarder has got.
     pub(crate) fn forwarded(&mut self, stream: &str, forwarder: &str, forwarding: Forwarding) {
         let labels = Labels::of("stream", stream).and("forwarder", forwarder);
         self.add(Name::Forwarded, labels, forwarding.delivered as f64);
         self.lag(stream, forwarder, forwarding.lag_records, forwarding.lag_seconds);
     }
 
-    /// Notes how many records wait for a forwarder, and since how many seconds the oldest does.
+    /// Sets how many records wait for a forwarder, and the age of the oldest in seconds.
     pub(crate) fn lag(&mut self, stream: &str, forwarder: &str, records: u64, seconds: f64) {
         let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
         self.set(Name::ForwarderLagRecords, labels(), records as f64);
         self.set(Name::ForwarderLagSeconds, labels(), seconds);
     }
 
-    /// Notes so many more lines that are missing in the log file of the program.
+    /// Adds lines missing in the log file of the program.
     pub(crate) fn log_dropped(&mut self, lines: u64) {
         self.add(Name::LogDroppedLines, Labels::none(), lines as f64);
     }
 
-    /// Goes on from the figures of an earlier process, so that counters grow over runs that a timer starts and the last
-    /// success outlives a failure. With `only`, figures of other streams are left behind.
+    /// Continues the metrics of an earlier process, so that counters grow over runs that a timer starts, and the last
+    /// success outlives a failure. With `only`, metrics of other streams are dropped.
     ///
-    /// Lines that are not figures of this program are passed over.
+    /// Lines that are not metrics of this program are ignored.
     pub(crate) fn resume(&mut self, text: &str, only: Option<&[&str]>) {
         let is_wanted = |labels: &str| {
             only.is_none_or(|streams| {
@@ -180,7 +180,7 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads.
+    /// Returns the text that Prometheus reads.
     pub(crate) fn render(&self) -> String {
         let mut out = String::new();
         for family in FAMILIES {
@@ -237,7 +237,7 @@ impl Key {
 }
 
 impl Part {
-    /// The bound of a bucket as its label says it.
+    /// Returns the bound of a bucket as in its label.
     fn bound(index: usize) -> String {
         BOUNDS.get(index).map_or_else(|| "+Inf".to_owned(), f64::to_string)
     }
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_asked_to_end_is_neither_complete_nor_failed() {
+    fn a_run_that_was_shut_down_is_neither_complete_nor_failed() {
         let mut metrics = Metrics::new(["tfc"]);
         metrics.run(&summary(Some(CollectError::Stopped)), times());
         has(&metrics, "trailkeeper_appended_records_total{stream=\"tfc\"} 6");
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_of_streams_that_are_gone_are_left_behind() {
+    fn metrics_of_removed_streams_are_dropped() {
         let mut metrics = Metrics::new(["tfc", "port"]);
         metrics.run(&summary(None), times());
         metrics.under_way("tfc", 7);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_of_ours_changes_nothing() {
+    fn a_foreign_file_changes_nothing() {
         let mut metrics = Metrics::new(["tfc"]);
         metrics.resume(
             "# HELP x y\nnode_load1 0.5\ntrailkeeper_unknown{a=\"b\"} 1\ntrailkeeper_appended_records_total{ 7\n\

@@ -1,4 +1,4 @@
-//! `/metrics` over HTTP, for a Prometheus that asks by itself.
+//! Serves `/metrics` over HTTP.
 
 use std::future::Future;
 use std::io;
@@ -11,7 +11,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// The text format's own media type.
+/// The media type of the text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A socket that listens for Prometheus.
@@ -22,7 +22,9 @@ pub(crate) struct Listener {
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for --metrics-listen: {source}; choose another address or end what uses it")]
+#[error(
+    "cannot listen on {address} for --metrics-listen: {source}; choose another address, or end the program that uses it"
+)]
 pub(crate) struct ListenError {
     address: SocketAddr,
     source: io::Error,
@@ -32,7 +34,7 @@ impl Listener {
     /// Listens; nothing is answered until [`Listener::serve`].
     ///
     /// # Errors
-    /// The address is taken, or is not one of this machine.
+    /// If the address is in use, or is not one of this machine.
     pub(crate) async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         match TcpListener::bind(address).await {
             Ok(socket) => Ok(Self { socket }),
@@ -40,10 +42,10 @@ impl Listener {
         }
     }
 
-    /// The address that it listens on, with the port that was free where port 0 was asked for.
+    /// Returns the address that it listens on, with the free port if port 0 was asked for.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the system refuses.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -51,7 +53,7 @@ impl Listener {
     /// Answers `GET /metrics` with the newest text until `end`.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// If the socket fails.
     pub(crate) async fn serve(
         self,
         text: watch::Receiver<String>,

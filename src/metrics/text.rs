@@ -1,4 +1,4 @@
-//! Figures ↔ the text format of Prometheus, version 0.0.4.
+//! Writes and reads the text format of Prometheus, version 0.0.4.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::family::{FAMILIES, Family, Kind};
 use super::{Key, Part};
 use crate::http::request_stats::BOUNDS;
 
-/// Labels as they stand between the braces.
+/// Labels as written between the braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Labels(String);
 
@@ -37,7 +37,7 @@ impl From<Labels> for String {
     }
 }
 
-/// Writes the samples of one family below its help and type; nothing if there are none.
+/// Writes the samples of one family after its help and type; nothing if there are none.
 pub(super) fn write<'a>(out: &mut String, family: &Family, samples: impl Iterator<Item = (&'a Key, &'a f64)>) {
     let name = family.text;
     let mut samples = samples.peekable();
@@ -83,7 +83,7 @@ pub(super) fn read(line: &str) -> Option<(Key, f64)> {
     Some((key, value))
 }
 
-/// The name, the labels and the value of a line.
+/// Splits a line into name, labels and value.
 fn parts(line: &str) -> Option<(&str, &str, &str)> {
     let Some((name, rest)) = line.split_once('{') else {
         let (name, value) = line.split_once(' ')?;
@@ -93,7 +93,7 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
     Some((name, labels, value))
 }
 
-/// Which sample a name with this suffix is, and its labels without the bound.
+/// Returns which sample a name with this suffix is, and its labels without the bound.
 fn part<'a>(kind: Kind, suffix: &str, labels: &'a str) -> Option<(Part, &'a str)> {
     match (kind, suffix) {
         (Kind::Counter | Kind::Gauge, "") => Some((Part::Value, labels)),

@@ -1,26 +1,26 @@
-//! The calendar: a square for each day, the darker the more records it has.
+//! The calendar: a square for each day, darker for more records.
 
 use chrono::{Datelike, NaiveDate};
 
 use super::html::{Html, grouped};
 
-/// A square and the space to the next, in units of the picture.
+/// A square and the gap after it, in units of the picture.
 const STEP: i64 = 14;
 
-/// Room for the names of weekdays at the left and of months at the top.
+/// Space for the weekdays at the left and the months at the top.
 const LEFT: i64 = 34;
 const TOP: i64 = 18;
 
-/// Shades apart from that of a day without records.
+/// Number of shades, without the one for days without records.
 const SHADES: usize = 5;
 
-/// The shades: the greatest number of records that each lighter one stands for.
+/// The shades: the greatest number of records for each, lightest first.
 pub(super) struct Scale {
     bounds: Vec<u64>,
 }
 
 impl Scale {
-    /// Shades of which each has about as many days with records.
+    /// Returns shades that each have about as many days with records.
     pub(super) fn of(days: &[(NaiveDate, u64)]) -> Self {
         let mut counts: Vec<u64> = days
             .iter()
@@ -36,17 +36,17 @@ impl Scale {
         Self { bounds }
     }
 
-    /// The shade of a day: 0 for one without records, `SHADES` for the fullest.
+    /// Returns the shade of a day: 0 for one without records, `SHADES` for the fullest.
     fn shade(&self, records: u64) -> usize {
         if records == 0 {
             return 0;
         }
         let below = self.bounds.partition_point(|bound| *bound < records);
-        // Where there are fewer shades than usual the darkest are used.
+        // With fewer shades than usual the darkest are used.
         (below + 1 + SHADES - self.bounds.len()).min(SHADES)
     }
 
-    /// What the shades stand for.
+    /// Returns the legend of the shades.
     pub(super) fn legend(&self) -> Html {
         let mut html = Html::default();
         html.markup("<p class=\"legend\"><span class=\"swatch s0\"></span>none");
@@ -67,7 +67,7 @@ impl Scale {
     }
 }
 
-/// The pictures of all years in which there are records.
+/// Draws a picture for each year with records.
 pub(super) fn pictures(stream: &'static str, days: &[(NaiveDate, u64)], scale: &Scale) -> Html {
     let mut html = Html::default();
     for year in days.chunk_by(|one, next| one.0.year() == next.0.year()) {
@@ -76,7 +76,7 @@ pub(super) fn pictures(stream: &'static str, days: &[(NaiveDate, u64)], scale: &
     html
 }
 
-/// One year: a column for each week, a row for each weekday from Monday.
+/// Draws one year: a column for each week, a row for each weekday from Monday.
 fn picture(stream: &'static str, days: &[(NaiveDate, u64)], scale: &Scale) -> Html {
     let mut html = Html::default();
     let Some((first, _)) = days.first() else { return html };
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_the_darker_the_more_records_it_has() {
+    fn a_day_with_more_records_is_darker() {
         assert_eq!(shades(&[0, 1, 2, 3, 4, 5]), [0, 1, 2, 3, 4, 5]);
         assert_eq!(shades(&[1_000_000, 1, 0, 2, 2, 3, 4]), [5, 2, 0, 2, 2, 3, 4]);
     }

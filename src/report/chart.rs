@@ -1,4 +1,4 @@
-//! Bars: records per day, and per hour of the day.
+//! Bar charts: records per day, and per hour of the day.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -8,19 +8,18 @@ use super::html::{Html, grouped};
 const WIDTH: f64 = 776.0;
 const HEIGHT: f64 = 132.0;
 
-/// Room for the names below the bars and for the greatest number above them.
+/// Space for the names below the bars and the greatest number above them.
 const BELOW: f64 = 18.0;
 const ABOVE: f64 = 14.0;
 
-/// One bar.
 struct Bar {
     value: u64,
     title: String,
-    /// What stands below it, if anything.
+    /// The label below it, if any.
     name: Option<String>,
 }
 
-/// A bar for each day, the months named.
+/// Draws a bar for each day, with the months named.
 pub(super) fn days(stream: &'static str, days: &[(NaiveDate, u64)]) -> Html {
     let bars: Vec<Bar> = days
         .iter()
@@ -34,7 +33,7 @@ pub(super) fn days(stream: &'static str, days: &[(NaiveDate, u64)]) -> Html {
     picture(&format!("{stream}: records per day"), &bars)
 }
 
-/// A bar for each hour of the day.
+/// Draws a bar for each hour of the day.
 pub(super) fn hours(stream: &'static str, hours: &[u64; 24]) -> Html {
     let bars: Vec<Bar> = hours
         .iter()
@@ -48,7 +47,7 @@ pub(super) fn hours(stream: &'static str, hours: &[u64; 24]) -> Html {
     picture(&format!("{stream}: records per hour of the day, UTC"), &bars)
 }
 
-/// The first bar, and then the first of each month, or each week where there are few days; each name has room to stand.
+/// Returns the label of a day: every day, each Monday or each first of a month, so that labels do not overlap.
 fn name(index: usize, date: NaiveDate, days: usize) -> Option<String> {
     if days <= 16 {
         return Some(date.format("%-d %b").to_string());
@@ -87,7 +86,7 @@ fn picture(label: &str, bars: &[Bar]) -> Html {
     for (index, bar) in bars.iter().enumerate() {
         let left = index as f64 * step;
         let height = bar.value as f64 / most as f64 * (floor - ABOVE);
-        // A bar that would be too low to see is drawn as high as a line.
+        // A bar too low to see is drawn as a line.
         let height = if bar.value > 0 { height.max(1.0) } else { 0.0 };
         html.markup("<g><title>").value(&bar.title).markup("</title>");
         html.markup("<rect class=\"room\" y=\"0\"")
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_value_fills_the_height_and_the_least_is_seen() {
+    fn the_greatest_value_fills_the_height_and_the_least_is_visible() {
         let mut hours = [0; 24];
         (hours[3], hours[4]) = (1_000_000, 1);
         let html = super::hours("tfc", &hours).into_string();
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_where_they_have_room() {
+    fn names_do_not_overlap() {
         for (count, most) in [(1, 1), (16, 16), (17, 3), (70, 10), (71, 3), (365, 12), (1_100, 37)] {
             let html = days("tfc", &dates(count)).into_string();
             let names = html.matches("class=\"name\"").count();
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_drawn_as_an_empty_picture() {
+    fn without_records_the_picture_is_empty() {
         assert!(days("tfc", &[]).into_string().contains("<svg"));
     }
 }

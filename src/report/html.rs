@@ -1,18 +1,18 @@
-//! Text → HTML, escaped by construction: whatever a record says is text in a page and nothing else.
+//! Writes HTML that is escaped by construction: text from a record can never become markup.
 
 use std::fmt::{self, Write};
 
 use crate::output::printable::excerpt;
 
-/// Of a text out of a record, as much as a page shows.
-const LONGEST_TEXT: usize = 120;
+/// How much of a text is shown, in characters.
+const MAX_TEXT: usize = 120;
 
-/// A page, or a part of one, that is being written.
+/// A page, or a part of one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Html(String);
 
 impl Html {
-    /// Adds markup; it is fixed in the program, so nothing that is read can become markup.
+    /// Adds markup. It is a constant, so nothing that is read can become markup.
     pub(super) fn markup(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
@@ -20,7 +20,7 @@ impl Html {
 
     /// Adds text of any origin.
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        for character in excerpt(text, LONGEST_TEXT).chars() {
+        for character in excerpt(text, MAX_TEXT).chars() {
             match character {
                 '&' => self.0.push_str("&amp;"),
                 '<' => self.0.push_str("&lt;"),
@@ -38,7 +38,7 @@ impl Html {
         self.text(&value.to_string())
     }
 
-    /// Adds a count with its thousands apart.
+    /// Adds a count with its thousands grouped.
     pub(super) fn count(&mut self, count: u64) -> &mut Self {
         self.value(grouped(count))
     }
@@ -48,7 +48,6 @@ impl Html {
         self.markup(" ").markup(name).markup("=\"").value(value).markup("\"")
     }
 
-    /// Adds another part.
     pub(super) fn part(&mut self, part: &Html) -> &mut Self {
         self.0.push_str(&part.0);
         self
@@ -64,7 +63,7 @@ impl Html {
     }
 }
 
-/// A number with a narrow space between its thousands.
+/// Formats a number with a narrow space between its thousands.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
@@ -97,11 +96,11 @@ mod tests {
     fn long_text_is_cut() {
         let mut html = Html::default();
         html.text(&"<".repeat(1_000));
-        assert_eq!(html.into_string(), "&lt;".repeat(LONGEST_TEXT) + "…");
+        assert_eq!(html.into_string(), "&lt;".repeat(MAX_TEXT) + "…");
     }
 
     #[test]
-    fn thousands_stand_apart() {
+    fn thousands_are_grouped() {
         for (number, expected) in [
             (0, "0"),
             (999, "999"),
@@ -116,7 +115,7 @@ mod tests {
         #![proptest_config(cases(256))]
 
         #[test]
-        fn no_text_brings_markup_or_leaves_an_attribute(text in "(?s:.*)|[<>&\"'a]{0,40}") {
+        fn no_text_adds_markup_or_leaves_an_attribute(text in "(?s:.*)|[<>&\"'a]{0,40}") {
             let mut html = Html::default();
             html.attribute("title", &text);
             let html = html.into_string();

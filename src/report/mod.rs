@@ -1,4 +1,4 @@
-//! An archive as a page that a browser shows by itself: what is in it, day by day, and what is missing.
+//! Renders an archive as an HTML page without external files: what is in it, day by day, and what is missing.
 //!
 //! Imports: archive, coverage, forward, fs, json, output, source.
 
@@ -19,18 +19,16 @@ use crate::source::Kind;
 pub(crate) use page::render;
 pub(crate) use survey::Survey;
 
-/// One stream as the page shows it.
+/// One stream of the page.
 #[derive(Debug)]
 pub(crate) struct StreamReport {
-    /// What people call the stream.
     pub(crate) name: &'static str,
-    /// Where its day files stand.
+    /// The location of its day files.
     pub(crate) location: Location,
-    /// What they hold.
     pub(crate) survey: Survey,
-    /// What the newest line of the coverage journal says; `None` where no run has written one.
+    /// The newest line of the coverage journal; `None` if there is none.
     pub(crate) journal: Option<Entry>,
-    /// What nobody has asked the service for, by that journal.
+    /// The gaps by that journal.
     pub(crate) gaps: Vec<Gap>,
     /// How far each forwarder has got.
     pub(crate) forwarders: Vec<Lag>,
@@ -48,7 +46,7 @@ impl StreamReport {
             .as_ref()
             .map(|entry| coverage::gaps(&entry.covered, kind.retention, now))
             .unwrap_or_default();
-        // What came since the last run is no gap: the next one asks for it.
+        // What came since the last run is not a gap: the next run asks for it.
         gaps.retain(|gap| journal.as_ref().is_some_and(|entry| gap.from < entry.at));
         Ok(Self {
             name: kind.name,

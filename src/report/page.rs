@@ -1,4 +1,4 @@
-//! The page: one section for each stream, a table behind each picture, nothing from elsewhere.
+//! The page: a section for each stream, a table for each picture, nothing loaded from elsewhere.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -9,13 +9,13 @@ use crate::coverage::{End, Gap};
 use crate::forward::Lag;
 use crate::output::table;
 
-/// Rows of a list of event types or users.
+/// Number of rows in a list of event types or users.
 const TOP: usize = 20;
 
-/// Days that the chart of days shows; the calendar and the table show all.
+/// Number of days in the chart; the calendar and the table show all.
 const CHARTED_DAYS: usize = 366;
 
-/// Nothing may be loaded or run: not even a record that found a way to become markup could do harm.
+/// The policy forbids to load or run anything, so that even markup from a record could do no harm.
 const HEAD: &str = "<!DOCTYPE html>
 <html lang=\"en\">
 <head>
@@ -27,7 +27,7 @@ const HEAD: &str = "<!DOCTYPE html>
 <style>
 ";
 
-/// The whole page, as of `now`.
+/// Renders the whole page, as of `now`.
 #[must_use]
 pub(crate) fn render(streams: &[StreamReport], now: DateTime<Utc>) -> String {
     let mut html = Html::default();
@@ -36,7 +36,7 @@ pub(crate) fn render(streams: &[StreamReport], now: DateTime<Utc>) -> String {
         .markup("</style>\n</head>\n<body>\n");
     html.markup("<header><h1>Audit trails</h1><p class=\"soft\">As of ")
         .value(time(now));
-    html.markup(". Days and hours are those of UTC.</p><nav>");
+    html.markup(". Days and hours are in UTC.</p><nav>");
     for stream in streams {
         html.markup("<a href=\"#")
             .text(stream.name)
@@ -50,7 +50,7 @@ pub(crate) fn render(streams: &[StreamReport], now: DateTime<Utc>) -> String {
     }
     html.markup("</main>\n<footer><p>Made by trailkeeper ")
         .text(env!("CARGO_PKG_VERSION"));
-    html.markup(". It holds personal data: names of users as the records give them.</p></footer>\n</body>\n</html>\n");
+    html.markup(". It holds personal data: names of users from the records.</p></footer>\n</body>\n</html>\n");
     html.into_string()
 }
 
@@ -88,7 +88,7 @@ fn facts(html: &mut Html, stream: &StreamReport, now: DateTime<Utc>) {
     let quiet: usize = survey.quiet().iter().map(|(_, _, days)| days).sum();
     fact(html, "Days without a record", &grouped(quiet as u64));
     if survey.unreadable > 0 {
-        fact(html, "Lines that are no records", &grouped(survey.unreadable));
+        fact(html, "Lines that are not records", &grouped(survey.unreadable));
     }
     fact(html, "Folder", &stream.location.folder().display().to_string());
     html.markup("</dl>");
@@ -117,7 +117,7 @@ fn days(html: &mut Html, stream: &StreamReport) {
         .iter()
         .rev()
         .map(|(date, records)| [date.to_string(), grouped(*records)]);
-    behind(html, ["Day", "Records"], rows);
+    table_of_picture(html, ["Day", "Records"], rows);
 }
 
 fn hours(html: &mut Html, stream: &StreamReport) {
@@ -125,11 +125,11 @@ fn hours(html: &mut Html, stream: &StreamReport) {
     html.part(&chart::hours(stream.name, &stream.survey.hours));
     let rows = stream.survey.hours.iter().enumerate();
     let rows = rows.map(|(hour, records)| [format!("{hour:02}:00"), grouped(*records)]);
-    behind(html, ["Hour (UTC)", "Records"], rows);
+    table_of_picture(html, ["Hour (UTC)", "Records"], rows);
 }
 
-/// The table behind a picture: a name and a number in each row.
-fn behind(html: &mut Html, headings: [&str; 2], rows: impl Iterator<Item = [String; 2]>) {
+/// Writes the table for a picture: a name and a number in each row.
+fn table_of_picture(html: &mut Html, headings: [&str; 2], rows: impl Iterator<Item = [String; 2]>) {
     html.markup("<details><summary>As a table</summary>");
     table(html, &headings, Last::Number, rows);
     html.markup("</details>");
@@ -169,7 +169,7 @@ fn table<const N: usize>(html: &mut Html, headings: &[&str; N], last: Last, rows
     html.markup("</tbody></table>");
 }
 
-/// The most frequent texts, each with its share as a bar.
+/// Writes the most frequent texts, each with its share as a bar.
 fn top(html: &mut Html, title: &'static str, texts: &Texts) {
     let (top, rest) = texts.top(TOP);
     let most = top.first().map_or(1, |(_, count)| *count);
@@ -184,14 +184,14 @@ fn top(html: &mut Html, title: &'static str, texts: &Texts) {
             .markup("</td></tr>");
     }
     if rest > 0 {
-        html.markup("<tr><td class=\"soft\">all others, and none</td><td></td><td class=\"number\">");
+        html.markup("<tr><td class=\"soft\">others, and records without one</td><td></td><td class=\"number\">");
         html.count(rest).markup("</td></tr>");
     }
     html.markup("</tbody></table>");
     if texts.different() > top.len() {
         html.markup("<p class=\"soft\">")
             .count(texts.different() as u64)
-            .markup(" different ones in all.</p>");
+            .markup(" different values in all.</p>");
     }
     html.markup("</div>");
 }
@@ -210,7 +210,7 @@ fn quiet(html: &mut Html, stream: &StreamReport) {
     if is_long {
         html.markup("<details><summary>")
             .value(quiet.len())
-            .markup(" stretches of days, as a table</summary>");
+            .markup(" periods, as a table</summary>");
     }
     table(html, &["From", "To", "Days"], Last::Number, rows);
     if is_long {
@@ -222,12 +222,12 @@ fn lateness(html: &mut Html, stream: &StreamReport) {
     let delays = stream.survey.delays();
     html.markup("<h3>Records that came after newer ones</h3>");
     if delays.iter().all(|delay| delay.records == 0) {
-        html.markup("<p>None: every line of a day file is as new as those before it, or newer.</p>");
+        html.markup("<p>None: no record in a day file is older than one before it.</p>");
         return;
     }
     html.markup(
-        "<p class=\"soft\">They stand behind a newer record in their day file, so they came at least this much later \
-                 than it. Where another collector wrote newest first, its lines count too.</p>",
+        "<p class=\"soft\">In their day file they are after a newer record, so they came at least this much later than \
+                 it. If another collector wrote newest first, its lines count too.</p>",
     );
     let rows = delays
         .iter()
@@ -253,7 +253,7 @@ fn coverage(html: &mut Html, stream: &StreamReport) {
     };
     html.markup("</p>");
     if stream.gaps.is_empty() {
-        html.markup("<p>There is no gap in what was asked for.</p>");
+        html.markup("<p>There are no gaps.</p>");
     } else {
         let rows = stream.gaps.iter().map(gap);
         table(html, &["Never asked for, from", "To", "State"], Last::Text, rows);
@@ -270,14 +270,14 @@ fn coverage(html: &mut Html, stream: &StreamReport) {
 
 fn gap(gap: &Gap) -> [String; 3] {
     let state = if gap.is_gone {
-        "gone: the service keeps it no longer".to_owned()
+        "gone: the service no longer keeps it".to_owned()
     } else {
         format!("can be asked for until {}", gap.going_at.date_naive())
     };
     [time(gap.from), time(gap.to), state]
 }
 
-/// How far each forwarder has got: what waits in numbers, and what is done as a bar.
+/// Writes how far each forwarder has got: what waits as a number, what is done as a bar.
 fn forwarders(html: &mut Html, stream: &StreamReport) {
     if stream.forwarders.is_empty() {
         return;
@@ -287,7 +287,7 @@ fn forwarders(html: &mut Html, stream: &StreamReport) {
         html.markup(heading).markup("</th>");
     }
     html.markup(
-        "<th class=\"number\">Records that wait</th><th class=\"number\">Oldest, its age</th></tr></thead><tbody>",
+        "<th class=\"number\">Waiting records</th><th class=\"number\">Age of the oldest</th></tr></thead><tbody>",
     );
     for lag in &stream.forwarders {
         forwarder(html, lag, stream.survey.records());
@@ -317,7 +317,7 @@ fn forwarder(html: &mut Html, lag: &Lag, records: u64) {
     html.element("<td class=\"number\">", &oldest, "</td></tr>");
 }
 
-/// A bar of this length, from 0 to 1.
+/// Draws a bar of this length, from 0 to 1.
 fn share(html: &mut Html, share: f64) {
     html.markup("<svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
     html.markup("<rect class=\"bar\" height=\"8\"")
@@ -329,7 +329,7 @@ fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// How long ago, in the largest unit that fits.
+/// Formats an age in the largest unit that fits.
 fn age(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let minutes = (now - then).num_minutes().max(0);
     match minutes {
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_records_bring_no_markup_into_the_page() {
+    fn hostile_records_add_no_markup_to_the_page() {
         let line = "{\"eventType\": \"</style><script>alert(1)</script>\", \"date\": \"2025-06-09T10:00:00Z\", \
                     \"userLogin\": \"\\\" onload=alert(2) <img src=x onerror=alert(3)>\\u202e\"}\n";
         let page = render(&[report(line)], now());

@@ -1,4 +1,4 @@
-//! What the day files of a stream hold, counted in one pass.
+//! Counts what the day files of a stream hold, in one pass.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,10 +9,10 @@ use crate::fs::FileError;
 use crate::json::{Found, KeyPath, Scanner};
 use crate::source::Kind;
 
-/// Different texts that are counted apart; a bound on memory, since records can say what they like.
-const MOST_TEXTS: usize = 50_000;
+/// How many different texts are counted; this bounds the memory, since records can hold anything.
+const MAX_TEXTS: usize = 50_000;
 
-/// How much newer a record can be that stands before another, for counting together; the last class has no end.
+/// The classes of delays: how much newer a record before it is. The last class is unbounded.
 const DELAYS: [(TimeDelta, &str); 6] = [
     (TimeDelta::minutes(1), "up to a minute"),
     (TimeDelta::minutes(10), "up to 10 minutes"),
@@ -25,9 +25,9 @@ const DELAYS: [(TimeDelta, &str); 6] = [
 /// The counts of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
-    /// How many records each day file holds; a file without any is here too.
+    /// Number of records in each day file, also of empty ones.
     pub(crate) days: BTreeMap<NaiveDate, u64>,
-    /// How many records there are for each hour of the day, UTC.
+    /// Number of records in each hour of the day, UTC.
     pub(crate) hours: [u64; 24],
     /// How often each event type occurs.
     pub(crate) events: Texts,
@@ -35,27 +35,25 @@ pub(crate) struct Survey {
     pub(crate) actors: Texts,
     /// The times of the first and the last record.
     pub(crate) span: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Lines that are not records.
+    /// Number of lines that are not records.
     pub(crate) unreadable: u64,
     delays: [u64; DELAYS.len()],
 }
 
-/// How often texts occur.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Texts {
     counts: HashMap<String, u64>,
-    /// Records with a text that came after too many different ones.
+    /// Records whose text came after the limit of different texts.
     uncounted: u64,
-    /// Records without one.
+    /// Records without a text.
     none: u64,
 }
 
-/// Records that were written after newer ones of their day.
+/// Records after newer ones in their day file, by delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delay {
-    /// By how much, in words.
+    /// The delay, in words.
     pub(crate) label: &'static str,
-    /// How many.
     pub(crate) records: u64,
 }
 
@@ -98,12 +96,12 @@ impl Survey {
         *newest = (*newest).max(Some(time));
     }
 
-    /// All records.
+    /// Returns the number of records.
     pub(crate) fn records(&self) -> u64 {
         self.days.values().sum()
     }
 
-    /// The first and the last day that has a record.
+    /// Returns the first and the last day with records.
     pub(crate) fn range(&self) -> Option<(NaiveDate, NaiveDate)> {
         let mut days = self
             .days
@@ -114,7 +112,7 @@ impl Survey {
         Some((first, days.next_back().unwrap_or(first)))
     }
 
-    /// Every day between those two, with its number of records.
+    /// Returns every day between those two, with its number of records.
     pub(crate) fn every_day(&self) -> Vec<(NaiveDate, u64)> {
         let Some((first, last)) = self.range() else {
             return Vec::new();
@@ -124,7 +122,7 @@ impl Survey {
             .collect()
     }
 
-    /// Stretches of days without a record between days that have one: the first, the last, and how many.
+    /// Returns the periods without records between days with some: the first day, the last day, and the number of days.
     pub(crate) fn quiet(&self) -> Vec<(NaiveDate, NaiveDate, usize)> {
         let days = self.every_day();
         let stretches = days.chunk_by(|one, next| (one.1 == 0) == (next.1 == 0));
@@ -134,7 +132,7 @@ impl Survey {
             .collect()
     }
 
-    /// Records that stand behind newer ones in their file, so that they surely came later than those.
+    /// Returns the number of records after newer ones in their file, which surely came later than those.
     pub(crate) fn delays(&self) -> Vec<Delay> {
         let classes = DELAYS.iter().zip(self.delays);
         classes.map(|((_, label), records)| Delay { label, records }).collect()
@@ -149,14 +147,14 @@ impl Texts {
         };
         if let Some(count) = self.counts.get_mut(&text) {
             *count += 1;
-        } else if self.counts.len() < MOST_TEXTS {
+        } else if self.counts.len() < MAX_TEXTS {
             self.counts.insert(text, 1);
         } else {
             self.uncounted += 1;
         }
     }
 
-    /// The most frequent ones, and how many records have another one or none.
+    /// Returns the most frequent texts, and how many records have another one or none.
     pub(crate) fn top(&self, most: usize) -> (Vec<(&str, u64)>, u64) {
         let mut top: Vec<_> = self
             .counts
@@ -169,13 +167,13 @@ impl Texts {
         (top, rest + self.uncounted + self.none)
     }
 
-    /// How many different ones there are, as far as they were counted.
+    /// Returns the number of different texts, up to the limit.
     pub(crate) fn different(&self) -> usize {
         self.counts.len()
     }
 }
 
-/// What a line says.
+/// What is read of a line.
 struct Read {
     time: DateTime<Utc>,
     event: Option<String>,
@@ -205,7 +203,7 @@ impl Reader {
         }
     }
 
-    /// `None` where the line is no record.
+    /// Reads a line; `None` if it is not a record.
     fn read(&mut self, line: &str) -> Option<Read> {
         self.form.clear();
         self.scanner.scan(line, &mut self.form).ok()?;
@@ -216,7 +214,7 @@ impl Reader {
         Some(Read { time, event, actor })
     }
 
-    /// The text or number at a path; `None` for anything else, and for an empty text.
+    /// Returns the text or number at a path; `None` for anything else, and for an empty text.
     fn text(&self, path: usize) -> Option<String> {
         let Found { range, .. } = self.scanner.found(path)?;
         let written = &self.form[range.clone()];
@@ -228,7 +226,7 @@ impl Reader {
         if inner.is_empty() {
             return None;
         }
-        // A lone surrogate stays as it is written: no text can hold it.
+        // A lone surrogate stays as written: no `String` can hold it.
         Some(serde_json::from_str(written).unwrap_or_else(|_| inner.to_owned()))
     }
 }
@@ -254,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stream_says_what_happened_and_who_did_it() {
+    fn every_stream_has_an_event_type_and_an_actor() {
         use crate::sandbox::{Api, samples};
 
         for (kind, api) in SOURCES.iter().zip(Api::ALL) {
@@ -299,14 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_no_records_and_torn_lines_are_told_apart() {
+    fn lines_that_are_not_records_count_but_torn_lines_do_not() {
         let text = mail("2025-06-09T10:00:00Z", "x", "a") + "{\"half\": \"a line\n[]\n{}\n{\"being\": \"writ";
         let survey = survey(&[("2025-06-09", &text)]);
         assert_eq!((survey.records(), survey.unreadable), (1, 3));
     }
 
     #[test]
-    fn a_record_behind_a_newer_one_came_later_than_that() {
+    fn a_record_after_a_newer_one_came_later_than_that() {
         let times = ["10:00:00", "10:00:30", "10:00:00", "09:00:31", "03:00:00", "10:00:31"];
         let lines = times.map(|time| mail(&format!("2025-06-09T{time}Z"), "x", "a"));
         let delays: Vec<_> = survey(&[("2025-06-09", &lines.concat())]).delays();
@@ -315,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_archive_is_no_trouble() {
+    fn an_empty_archive_can_be_surveyed() {
         let survey = survey(&[]);
         assert_eq!(survey, Survey::default());
         assert_eq!(
@@ -327,13 +325,13 @@ mod tests {
     #[test]
     fn texts_beyond_the_bound_are_counted_together() {
         let mut texts = Texts::default();
-        for n in 0..MOST_TEXTS + 5 {
+        for n in 0..MAX_TEXTS + 5 {
             texts.add(Some(n.to_string()));
         }
         texts.add(None);
         texts.add(Some("7".to_owned()));
         let (top, rest) = texts.top(1);
         assert_eq!(top, [("7", 2)]);
-        assert_eq!(rest, (MOST_TEXTS - 1 + 5 + 1) as u64);
+        assert_eq!(rest, (MAX_TEXTS - 1 + 5 + 1) as u64);
     }
 }

@@ -36,19 +36,19 @@ impl Api {
         }
     }
 
-    /// The name of the stream that is collected from it.
+    /// Returns the name of the stream that is collected from it.
     pub fn name(self) -> &'static str {
         self.service().name
     }
 
-    /// How long the service keeps a record; for Yandex, which does not say, what clients ask for.
+    /// Returns how long the service keeps a record; for Yandex, which does not document it, what clients ask for.
     pub(crate) fn retention(self) -> TimeDelta {
         (self.service().behavior)().retention.unwrap_or(TimeDelta::MAX)
     }
 }
 
 impl Event {
-    /// The smallest record that this service can have.
+    /// Creates the smallest record that this service can have.
     pub fn minimal(api: Api, time: DateTime<Utc>, id: impl Into<String>) -> Self {
         let id = id.into();
         let text = (api.service().minimal)(time, &id);
@@ -56,11 +56,11 @@ impl Event {
     }
 }
 
-/// The records of the sample pages of a service as events, in the order of the pages, each with its own time and text.
+/// Returns the records of the sample pages of a service, in order, each with its own time and text.
 ///
 /// # Errors
 ///
-/// When a page is not JSON of the right shape.
+/// If a page is not JSON of the right shape.
 pub fn samples(api: Api) -> Result<Vec<Event>, SampleError> {
     generate::samples(&api.service().recipe)
 }

@@ -17,9 +17,9 @@ pub struct StreamOptions {
     pub includes_from: bool,
     /// Whether the upper bound is part of the window (not TFC, which has none).
     pub includes_to: bool,
-    /// The largest page. Yandex refuses to be asked for more, Port and TFC answer with less.
+    /// The largest page. Yandex refuses larger requests, Port and TFC return less.
     pub page_cap: Option<usize>,
-    /// In which order the pages come (the unified log of Yandex, which does not document it).
+    /// The order of the records (unified log of Yandex, which does not document it).
     pub sequence: Sequence,
     /// Shuffles the records inside each page.
     pub unsorted: bool,
@@ -33,12 +33,12 @@ pub struct StreamOptions {
     pub empty_pages: bool,
     /// How the end of the feed is marked (Yandex).
     pub last_page: LastPage,
-    /// Requests per second; those above it are answered with 429.
+    /// Requests per second; further ones are answered with 429.
     pub rate_limit: Option<u32>,
 }
 
 impl StreamOptions {
-    /// A service with this retention, 1000 generated records and nothing unusual.
+    /// Returns a service with this retention, 1000 generated records and nothing unusual.
     pub(super) fn with_retention(retention: TimeDelta) -> Self {
         Self {
             records: Records::Generated {
@@ -67,7 +67,7 @@ pub const ARRIVALS: Duration = Duration::from_secs(4);
 /// Where the records of a stream come from.
 #[derive(Clone, Debug)]
 pub enum Records {
-    /// Made from the sample pages and the seed, spread over the retention.
+    /// Generated from the sample pages and the seed, spread over the retention.
     Generated {
         /// How many there are when the sandbox starts.
         count: usize,
@@ -78,14 +78,14 @@ pub enum Records {
     Given(Vec<Event>),
 }
 
-/// In which order the records of a window come, over all of its pages.
+/// The order of the records of a window, over all of its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sequence {
     /// The newest first.
     NewestFirst,
     /// The oldest first.
     OldestFirst,
-    /// In an arbitrary order, the same one as long as the records are the same.
+    /// In an arbitrary order that stays the same while the records do.
     Shuffled,
 }
 

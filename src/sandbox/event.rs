@@ -14,7 +14,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// A record with this JSON text.
+    /// Creates a record with this JSON text.
     pub fn new(time: DateTime<Utc>, id: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             time,

@@ -1,4 +1,4 @@
-//! The records that a service holds, sorted by time, and the window of them that a request asks for.
+//! The records of a service, sorted by time, and the window that a request selects.
 
 use std::borrow::Cow;
 use std::ops::{Bound, Range};
@@ -16,7 +16,7 @@ use super::random::SplitMix;
 #[derive(Clone)]
 enum Text {
     Given(Arc<Event>),
-    /// Made from its number when it is needed: a million records take 32 MB instead of a gigabyte.
+    /// Generated from its number when needed: a million records take 32 MB instead of a gigabyte.
     Made(u64),
 }
 
@@ -28,7 +28,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Looks random, and does not change when other records come or go.
+    /// Returns a key that looks random and does not change when other records come or go.
     fn shuffle_key(&self) -> u64 {
         let id = match &self.text {
             Text::Given(event) => event
@@ -48,7 +48,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// A feed of exactly these records.
+    /// Creates a feed of exactly these records.
     pub(super) fn given(events: Vec<Event>) -> Self {
         let mut feed = Self {
             entries: Vec::new(),
@@ -58,7 +58,7 @@ impl Feed {
         feed
     }
 
-    /// A feed of `count` generated records up to `now`.
+    /// Creates a feed of `count` generated records up to `now`.
     pub(super) fn generated(mut generator: Generator, count: usize, now: DateTime<Utc>) -> Self {
         let made = generator.history(count, now);
         let mut entries: Vec<_> = made
@@ -90,7 +90,7 @@ impl Feed {
         }
     }
 
-    /// Adds records of any time; of equal times the one added later counts as newer.
+    /// Adds records of any time; of two with one time the later added counts as newer.
     pub(super) fn add(&mut self, events: Vec<Event>) {
         self.entries.extend(events.into_iter().map(|event| Entry {
             time: event.time,
@@ -104,12 +104,12 @@ impl Feed {
         self.entries.drain(..count.min(self.entries.len()));
     }
 
-    /// Every record, oldest first.
+    /// Returns every record, oldest first.
     pub(super) fn events(&self) -> Vec<Event> {
         self.entries.iter().map(|entry| self.event(entry)).collect()
     }
 
-    /// The records between two bounds.
+    /// Returns the records between two bounds.
     pub(super) fn window(&self, from: Bound<DateTime<Utc>>, to: Bound<DateTime<Utc>>) -> Selection<'_> {
         let start = match from {
             Bound::Included(from) => self.entries.partition_point(|entry| entry.time < from),
@@ -147,7 +147,6 @@ impl Feed {
 pub(super) struct View<'a> {
     /// The records, expired ones included.
     pub(super) feed: &'a Feed,
-    /// How the service behaves.
     pub(super) options: &'a StreamOptions,
     /// The token that it has minted, if any.
     pub(super) minted: &'a MintedToken,
@@ -156,7 +155,8 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The records between two bounds that are not past retention; the options say whether each bound is included.
+    /// Returns the records between two bounds that are not past retention; the options say whether each bound is
+    /// included.
     pub(super) fn select(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Selection<'_> {
         let bound = |included| if included { Bound::Included } else { Bound::Excluded };
         let asked = from.map_or(Bound::Unbounded, bound(self.options.includes_from));
@@ -192,7 +192,7 @@ pub(super) struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// Keeps only those whose text passes.
+    /// Keeps only the records whose text passes.
     pub(super) fn filter(mut self, passes: impl Fn(&str) -> bool) -> Self {
         let Rows::All(range) = &self.rows else { return self };
         let picked = range
@@ -202,7 +202,7 @@ impl Selection<'_> {
         self
     }
 
-    /// How many there are.
+    /// Returns the number of records.
     pub(super) fn len(&self) -> usize {
         match &self.rows {
             Rows::All(range) => range.len(),
@@ -210,7 +210,7 @@ impl Selection<'_> {
         }
     }
 
-    /// At most `take` records after the `skip` newest ones, newest first.
+    /// Returns at most `take` records after the `skip` newest ones, newest first.
     pub(super) fn newest(&self, skip: usize, take: usize) -> Vec<Cow<'_, str>> {
         let end = self.len().saturating_sub(skip);
         let start = end.saturating_sub(take);
@@ -220,7 +220,7 @@ impl Selection<'_> {
             .collect()
     }
 
-    /// At most `take` records after the first `skip` ones, in this sequence.
+    /// Returns at most `take` records after the first `skip` ones, in this sequence.
     pub(super) fn page(&self, sequence: Sequence, skip: usize, take: usize) -> Vec<Cow<'_, str>> {
         let mut indexes: Vec<usize> = (0..self.len()).collect();
         match sequence {
@@ -242,7 +242,7 @@ impl Selection<'_> {
     }
 }
 
-/// The inside of a JSON array of these records, in this order or shuffled, without white space.
+/// Returns the inside of a JSON array of these records, in this order or shuffled, without white space.
 pub(super) fn array(mut records: Vec<Cow<'_, str>>, unsorted: bool) -> String {
     if unsorted {
         let mut random = SplitMix::new(records.len() as u64);

@@ -1,4 +1,4 @@
-//! Records made from the sample pages and a seed: the same seed and clock give the same records.
+//! Generates records from the sample pages and a seed: the same seed and clock give the same records.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use super::event::Event;
 use super::random::SplitMix;
 
-/// What the records of a service are made from.
+/// What the records of a service are generated from.
 pub(super) struct Recipe {
     /// The sample pages: the path in the repository, and the text.
     pub(super) pages: &'static [(&'static str, &'static str)],
-    /// What is filled in for this key and value, if anything.
+    /// What to fill in for this key and value, if anything.
     pub(super) slot: fn(&str, &str) -> Option<Slot>,
     /// The precision of a time in microseconds; chosen by a random number below 64.
     pub(super) precision: fn(u64) -> i64,
@@ -22,7 +22,7 @@ pub(super) struct Recipe {
 /// How far inside the retention the oldest record is, so that the first collection still finds it.
 const RETENTION_MARGIN: TimeDelta = TimeDelta::hours(1);
 
-/// With this many records or more, there is always a burst of dozens.
+/// With this many records or more there is always a burst of dozens.
 const BURST_FROM: usize = 100;
 
 /// How late a record can appear after its own time.
@@ -54,7 +54,7 @@ pub(super) struct Generator {
 }
 
 impl Generator {
-    /// A generator whose records are spread over the retention, and whose new ones, if any, appear after `now` with
+    /// Creates a generator whose records are spread over the retention; new ones, if any, appear after `now` with
     /// `mean` between them.
     pub(super) fn new(
         recipe: &Recipe,
@@ -84,14 +84,14 @@ impl Generator {
         Ok(generator)
     }
 
-    /// The same, with records of at least this many bytes.
+    /// Sets the least length of a record, in bytes.
     pub(super) fn with_record_bytes(mut self, bytes: usize) -> Self {
         self.record_bytes = bytes;
         self
     }
 
-    /// The times and numbers of `count` records up to `now`: more in recent days, often several with one time, sometimes
-    /// dozens.
+    /// Returns the times and numbers of `count` records up to `now`: more in recent days, often several with one time,
+    /// sometimes dozens.
     pub(super) fn history(&mut self, count: usize, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, u64)> {
         let span = self.span.as_seconds_f64();
         let mut records = Vec::with_capacity(count);
@@ -107,7 +107,7 @@ impl Generator {
         records
     }
 
-    /// The next record that is due by `now`, if there is one.
+    /// Returns the next record that is due by `now`, if there is one.
     pub(super) fn arrival(&mut self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, u64)> {
         let arrivals = self.arrivals.as_mut().filter(|arrivals| arrivals.due <= now)?;
         let due = arrivals.due;
@@ -130,7 +130,7 @@ impl Generator {
         Some((time, self.number()))
     }
 
-    /// The record with this number, as it was at this time.
+    /// Returns the record with this number and time.
     pub(super) fn event(&self, time: DateTime<Utc>, number: u64) -> Event {
         let mut random = SplitMix::new(self.base.wrapping_add(number));
         // The first number is different for every record, so the ids made from it are unique.
@@ -147,7 +147,7 @@ impl Generator {
         arrivals.due += arrivals.mean.mul_f64(0.25 + 1.5 * self.random.fraction());
     }
 
-    /// How many records have one time.
+    /// Returns how many records get one time.
     fn burst(&mut self) -> usize {
         match self.random.below(512) {
             0 => 12 + self.random.below(48) as usize,
@@ -156,7 +156,7 @@ impl Generator {
         }
     }
 
-    /// A time with the precision that the service writes.
+    /// Rounds a time to the precision that the service writes.
     fn rounded(&mut self, time: DateTime<Utc>) -> DateTime<Utc> {
         let micros = (self.precision)(self.random.below(64));
         let whole = time.timestamp_micros().div_euclid(micros) * micros;
@@ -190,7 +190,7 @@ struct Arrivals {
     burst: Option<(DateTime<Utc>, usize)>,
 }
 
-/// The records of the sample pages as events, in the order of the pages, each with its own time and text.
+/// Returns the records of the sample pages, in order, each with its own time and text.
 pub(super) fn samples(recipe: &Recipe) -> Result<Vec<Event>, SampleError> {
     let templates = templates(recipe)?;
     let originals = templates
@@ -206,7 +206,7 @@ struct SamplePage {
     items: Vec<Box<RawValue>>,
 }
 
-/// Each sample record as a template, and its text.
+/// Returns each sample record as a template, and its text.
 fn templates(recipe: &Recipe) -> Result<Vec<(Template, Box<RawValue>)>, SampleError> {
     let mut templates = Vec::new();
     for (file, text) in recipe.pages {
@@ -217,7 +217,7 @@ fn templates(recipe: &Recipe) -> Result<Vec<(Template, Box<RawValue>)>, SampleEr
     Ok(templates)
 }
 
-/// A sample record, split where something is filled in; the text in between is never changed.
+/// A sample record, split where values are filled in; the text between them never changes.
 struct Template {
     parts: Vec<Part>,
 }
@@ -322,7 +322,7 @@ impl Template {
         Event::new(time, id.unwrap_or_default(), text)
     }
 
-    /// The sample itself; `None` without a time.
+    /// Returns the sample itself; `None` without a time.
     fn original(&self, text: &str) -> Option<Event> {
         let mut slots = self.parts.iter().filter_map(|part| match part {
             Part::Slot { slot, sample } => Some((slot, sample)),
@@ -360,13 +360,13 @@ impl Slot {
     }
 }
 
-/// A time to fill in, with the offset of the sample; `None` if the sample is not a time.
+/// Returns a time slot with the offset of the sample; `None` if the sample is not a time.
 pub(super) fn time_like(sample: &str, digits: Digits) -> Option<Slot> {
     let sample = DateTime::parse_from_rfc3339(sample).ok()?;
     Some(Slot::Time(*sample.offset(), digits))
 }
 
-/// The content of the first JSON string at or after `from`, which is outside of strings.
+/// Returns the range of the first JSON string at or after `from`, which must be outside of strings.
 fn next_string(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
     let start = from + text[from..].find('"')? + 1;
     let mut is_escaped = false;
@@ -381,7 +381,7 @@ fn next_string(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
     None
 }
 
-/// A number in base 62, lowest digit first; 11 digits hold all 64 bits.
+/// Writes a number in base 62, lowest digit first; 11 digits hold all 64 bits.
 fn letters(mut number: u64, count: usize) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut text = String::with_capacity(count);

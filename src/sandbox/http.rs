@@ -1,4 +1,4 @@
-//! A request as the services read it, and an answer as they send it.
+//! Requests as the services read them, and answers as they send them.
 
 use std::io::Write;
 
@@ -16,16 +16,14 @@ pub(super) struct ServiceRequest {
     pub(super) raw_query: String,
     /// The query, decoded.
     pub(super) query: Vec<(String, String)>,
-    /// The `Authorization` header.
     pub(super) authorization: Option<String>,
     /// Whether the method is POST; every other counts as GET.
     pub(super) is_post: bool,
-    /// The body.
     pub(super) body: Bytes,
 }
 
 impl ServiceRequest {
-    /// A request with this path and query and nothing else.
+    /// Creates a request with this path and query and nothing else.
     pub(super) fn new(path: &str, raw_query: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -37,7 +35,7 @@ impl ServiceRequest {
         }
     }
 
-    /// The value of a parameter, if it is given.
+    /// Returns the value of a parameter, if given.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.query
             .iter()
@@ -45,7 +43,7 @@ impl ServiceRequest {
             .map(|(_, value)| value.as_str())
     }
 
-    /// All values of a repeated parameter.
+    /// Returns all values of a repeated parameter.
     pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.query
             .iter()
@@ -53,13 +51,13 @@ impl ServiceRequest {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The time in a parameter, if it is given; an error that names it if it is not a time.
+    /// Returns the time in a parameter, if given; the error names a parameter that is not a time.
     pub(super) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, String> {
         let Some(value) = self.value(name) else { return Ok(None) };
         parse_time(value).map(Some).ok_or_else(|| format!("invalid {name}"))
     }
 
-    /// The number in a parameter, if it is given; an error that names it if it is not a number from 1.
+    /// Returns the number in a parameter, if given; the error names a parameter that is not a number from 1.
     pub(super) fn number(&self, name: &str) -> Result<Option<usize>, String> {
         let Some(value) = self.value(name) else { return Ok(None) };
         value
@@ -89,12 +87,11 @@ pub struct Answer {
     pub(crate) status: u16,
     /// The headers, without `Content-Length`.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body.
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    /// An answer of JSON.
+    /// Creates an answer of JSON.
     pub fn json(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
@@ -103,7 +100,7 @@ impl Answer {
         }
     }
 
-    /// An answer of HTML, as from a gateway in front of the service.
+    /// Creates an answer of HTML, as from a gateway in front of the service.
     pub fn html(status: u16, title: &str) -> Self {
         let body = format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>{title}</body>\r\n</html>\r\n");
         Self {
@@ -113,7 +110,7 @@ impl Answer {
         }
     }
 
-    /// The same with its body compressed; unchanged if that fails.
+    /// Compresses the body; unchanged if that fails.
     pub(super) fn gzipped(self) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         match encoder.write_all(&self.body).and_then(|()| encoder.finish()) {
@@ -122,7 +119,7 @@ impl Answer {
         }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self

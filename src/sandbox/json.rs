@@ -1,21 +1,21 @@
 //! Reads values from the text of a record without changing it.
 //!
-//! A parsed value cannot hold half of a surrogate pair or `1e400`, which real records contain.
+//! A parsed value cannot hold a lone surrogate or `1e400`, which real records contain.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The fields of a JSON object in their order, each value as it is written.
+/// The fields of a JSON object in order, each value as written.
 pub(super) struct Fields<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
-/// The string at this path of keys, if there is one.
+/// Returns the string at this path of keys, if there is one.
 pub(super) fn string_at(record: &str, path: &[&str]) -> Option<String> {
     serde_json::from_str(text_at(record, path)?).ok()
 }
 
-/// The value at this path of keys, as it is written.
+/// Returns the value at this path of keys, as written.
 pub(super) fn text_at<'a>(record: &'a str, path: &[&str]) -> Option<&'a str> {
     let Some((key, rest)) = path.split_first() else {
         return Some(record);

@@ -10,7 +10,7 @@ pub(super) struct MintedToken {
 }
 
 impl MintedToken {
-    /// Mints a token, or returns the same one until it expires; with it how long it is valid.
+    /// Mints a token, or returns the current one until it expires, and how long it is still valid.
     pub(super) fn mint(&mut self, now: DateTime<Utc>, life: TimeDelta) -> (String, TimeDelta) {
         let ends = match self.ends.filter(|&ends| ends > now) {
             Some(ends) => ends,
@@ -28,7 +28,7 @@ impl MintedToken {
         self.ends = None;
     }
 
-    /// Whether this is the token that is valid now.
+    /// Whether this is the valid token.
     pub(super) fn accepts(&self, token: &str, now: DateTime<Utc>) -> bool {
         self.ends.is_some_and(|ends| ends > now) && token == self.token()
     }

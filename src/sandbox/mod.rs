@@ -58,7 +58,7 @@ pub enum StartError {
     Listen {
         /// The address that was asked for.
         listen: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// A sample page that records are made from cannot be read.
@@ -78,11 +78,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Listens, and serves on the runtime that this is called on.
+    /// Starts on the runtime of the caller.
     ///
     /// # Errors
     ///
-    /// When the address cannot be listened on.
+    /// If the address cannot be listened on.
     #[expect(
         clippy::unused_async,
         reason = "says that a runtime is needed, and that the listener belongs to it"
@@ -103,11 +103,11 @@ impl Sandbox {
         })
     }
 
-    /// Listens, and serves on a thread of its own: for a caller that has no runtime, or that blocks.
+    /// Starts on a thread of its own, for a caller without a runtime or that blocks.
     ///
     /// # Errors
     ///
-    /// When the address cannot be listened on, or no thread can be started.
+    /// If the address cannot be listened on, or no thread can be started.
     pub fn start_on_thread(options: Options) -> Result<Self, StartError> {
         let (listener, addr) = bind(options.listen)?;
         let shared = Arc::new(SharedState::new(options)?);
@@ -130,18 +130,18 @@ impl Sandbox {
         })
     }
 
-    /// The address that it listens on.
+    /// Returns the address that it listens on.
     #[cfg(test)]
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The base address of all services, without a slash at its end.
+    /// Returns the base URL of all services, without a slash at its end.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// The environment variables that point the collector at it, with the tokens that it demands.
+    /// Returns the environment variables that point the collector at it, with the credentials.
     pub fn variables(&self) -> Vec<(String, String)> {
         let (url, login) = (self.url(), self.shared.options().port_login);
         let mut variables: Vec<(String, String)> = Vec::new();
@@ -157,17 +157,17 @@ impl Sandbox {
         variables
     }
 
-    /// Every request so far, in order.
+    /// Returns every request so far, in order.
     pub fn requests(&self) -> Vec<Seen> {
         self.shared.seen()
     }
 
-    /// How many requests for the audit log of an API there were, without those that mint tokens.
+    /// Returns the number of requests for the audit log of an API, without those that mint tokens.
     pub fn request_count(&self, api: Api) -> usize {
         self.shared.count(api)
     }
 
-    /// Every record of a stream that has appeared and was not dropped, oldest first; also those past retention.
+    /// Returns every record of a stream that has appeared and was not dropped, oldest first, also those past retention.
     pub fn events(&self, api: Api) -> Vec<Event> {
         self.shared.events(api)
     }
@@ -188,7 +188,7 @@ impl Sandbox {
         self.shared.step(step);
     }
 
-    /// Stops listening, lets answers that are being sent end, and returns once the port is free.
+    /// Stops listening, finishes the answers being sent, and returns once the port is free.
     pub async fn stop(mut self) {
         self.stop.take();
         if let Some(mut task) = self.task.take()

@@ -1,4 +1,4 @@
-//! How a sandbox is set up: its streams and how they behave, its clock, its script.
+//! How a sandbox is set up: its streams and their behavior, its clock, its script.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Index, IndexMut};
@@ -20,28 +20,28 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 pub struct Options {
     /// Where it listens; port 0 takes a free one.
     pub(crate) listen: SocketAddr,
-    /// What the generated records are made from, besides the samples and the clock.
+    /// The seed of the generated records.
     pub(crate) seed: u64,
-    /// What time it is, for arrivals, retention and the life of minted tokens.
+    /// The clock, for arrivals, retention and the life of minted tokens.
     pub(crate) clock: Clock,
     /// How long every answer is delayed.
     pub latency: Duration,
-    /// How long a generated record is at least, in bytes; a shorter one is padded.
+    /// The least length of a generated record, in bytes; a shorter one is padded.
     pub(crate) record_bytes: usize,
     /// Whether answers are compressed for clients that accept gzip.
     pub(crate) gzip: bool,
-    /// Which credentials [`Sandbox::variables`](super::Sandbox::variables) gives out for Port.
+    /// The credentials that [`Sandbox::variables`](super::Sandbox::variables) returns for Port.
     pub port_login: PortLogin,
     /// How long a minted Port token is valid.
     pub port_token_life: TimeDelta,
     /// What happens at chosen requests.
     pub(crate) script: Vec<Step>,
-    /// How each service behaves; `options[Api::Mail]` is that of one.
+    /// How each service behaves; index it by service, such as `options[Api::Mail]`.
     pub(crate) streams: [StreamOptions; Api::ALL.len()],
 }
 
 impl Options {
-    /// A free port of the loopback interface, 1000 generated records per stream, and a new one every few seconds.
+    /// Returns options with a free loopback port, 1000 generated records per stream, and a new one every few seconds.
     pub fn new(clock: Clock) -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -57,7 +57,7 @@ impl Options {
         }
     }
 
-    /// No records and no retention: a start for tests that give their own records.
+    /// Returns options without records and retention, for tests that give their own records.
     pub fn empty(clock: Clock) -> Self {
         Api::ALL
             .into_iter()

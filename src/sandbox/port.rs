@@ -15,7 +15,6 @@ use super::minted_token::MintedToken;
 use super::rate_limit::Quota;
 use super::service::{Mint, RequestError, Service, whole_seconds};
 
-/// Port.
 pub(super) const PORT: Service = Service {
     name: "port",
     path: &["v1", "audit-log"],
@@ -99,7 +98,7 @@ fn error_answer(problem: RequestError) -> Answer {
     }
 }
 
-/// The limit, and when it resets, in seconds since the epoch.
+/// Adds the limit, and when it resets, in seconds since the epoch.
 fn rate_limit_headers(answer: Answer, quota: Quota) -> Answer {
     answer
         .with("x-ratelimit-limit", quota.limit)
@@ -143,7 +142,7 @@ fn answer(view: &View<'_>, request: &ServiceRequest) -> Answer {
     audits(view, request).unwrap_or_else(|error| error)
 }
 
-/// The error body of this vendor.
+/// Returns the error body of this vendor.
 fn error(status: u16, error: &str, message: &str) -> Answer {
     Answer::json(
         status,
@@ -151,7 +150,7 @@ fn error(status: u16, error: &str, message: &str) -> Answer {
     )
 }
 
-/// The newest records of the window, or the error.
+/// Returns the newest records of the window, or the error.
 fn audits(view: &View<'_>, request: &ServiceRequest) -> Result<Answer, Answer> {
     let invalid_parameter = |message: String| error(400, "invalid_request", &message);
     let is_known = |name: &str| name == "limit" || PARAMETERS.contains(&plain(name));
@@ -205,7 +204,7 @@ fn filtered<'a>(selection: Selection<'a>, request: &ServiceRequest) -> Selection
     })
 }
 
-/// The field of a record that a filter compares, under either of its two names.
+/// Returns the field of a record that a filter compares, under either of its two names.
 fn field(record: &str, filter: &str) -> Option<String> {
     let (parent, names): (Option<&str>, &[&str]) = match filter {
         "entity" => (Some("context"), &["entity", "entityIdentifier"]),
@@ -226,7 +225,7 @@ fn field(record: &str, filter: &str) -> Option<String> {
         .find_map(|name| string_at(record, &parent.into_iter().chain([*name]).collect::<Vec<_>>()))
 }
 
-/// All values of a parameter, written with or without `[]`.
+/// Returns all values of a parameter, written with or without `[]`.
 fn list<'a>(request: &'a ServiceRequest, name: &str) -> Vec<&'a str> {
     request
         .query
@@ -240,7 +239,7 @@ fn plain(name: &str) -> &str {
     name.strip_suffix("[]").unwrap_or(name)
 }
 
-/// The record with these fields alone, each as it is written.
+/// Returns the record with only these fields, each as written.
 fn restrict(record: &str, included: &[&str]) -> String {
     let Ok(Fields(fields)) = serde_json::from_str(record) else {
         return record.to_owned();

@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same for the same seed.
+//! Pseudorandom numbers that are the same for the same seed.
 
-/// A small generator of numbers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+/// A small generator: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 pub(super) struct SplitMix(u64);
 
 impl SplitMix {
@@ -8,7 +8,6 @@ impl SplitMix {
         Self(seed)
     }
 
-    /// The next number.
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -17,12 +16,12 @@ impl SplitMix {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`; 0 if `end` is 0.
+    /// Returns a number below `end`; 0 if `end` is 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
-    /// A number from 0 to just below 1.
+    /// Returns a number from 0 to just below 1.
     pub(super) fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }

@@ -15,7 +15,6 @@ pub(super) struct RateCounter {
 /// How much of a rate limit is left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quota {
-    /// Requests per second.
     pub(super) limit: u32,
     /// How many of them are left in this second.
     pub(super) left: u32,
@@ -28,7 +27,7 @@ pub(super) struct Quota {
 impl RateCounter {
     const PERIOD: Duration = Duration::from_secs(1);
 
-    /// Counts a request; how many more this second allows, or `None` if not even this one.
+    /// Counts a request; returns how many more this second allows, or `None` if this one is too many.
     pub(super) fn admit(&mut self, limit: u32) -> Option<u32> {
         if self.reset().is_zero() {
             self.start = Some(Instant::now());
@@ -38,7 +37,7 @@ impl RateCounter {
         limit.checked_sub(self.used)
     }
 
-    /// How long until the next second starts.
+    /// Returns how long until the next second starts.
     pub(super) fn reset(&self) -> Duration {
         self.start
             .map_or(Duration::ZERO, |start| Self::PERIOD.saturating_sub(start.elapsed()))

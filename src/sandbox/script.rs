@@ -1,4 +1,4 @@
-//! What a test lets happen at chosen requests: new records, lost records, faults.
+//! What happens at chosen requests: new records, lost records, faults.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -14,9 +14,9 @@ use super::http::Answer;
 /// A request that the sandbox has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Which service it was for; `None` for an address that none of them has.
+    /// The service; `None` for a path that none of them has.
     pub api: Option<Api>,
-    /// Whether it was to mint a Port token.
+    /// Whether it asked to mint a Port token.
     pub is_mint: bool,
     /// Its number among those of its API, from 1; requests that mint tokens are counted separately.
     pub number: usize,
@@ -36,23 +36,23 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step at these requests.
+    /// Creates a step at these requests.
     pub fn new(when: When, action: Action) -> Self {
         Self { when, action }
     }
 
-    /// A step at one request for the audit log of an API, counted from 1.
+    /// Creates a step at one request for the audit log of an API, counted from 1.
     pub fn at(api: Api, number: usize, action: Action) -> Self {
         Self::new(When::Requests(api, number..=number), action)
     }
 
-    /// A step at every request for the audit log of an API.
+    /// Creates a step at every request for the audit log of an API.
     pub fn always(api: Api, action: Action) -> Self {
         Self::new(When::Requests(api, 1..=usize::MAX), action)
     }
 }
 
-/// Which requests a step is about.
+/// The requests of a step.
 #[derive(Clone)]
 pub enum When {
     /// Those for the audit log of an API with these numbers, from 1.
@@ -83,14 +83,14 @@ impl fmt::Debug for When {
     }
 }
 
-/// What happens. Several steps can apply to one request; of several answers the first one is sent.
+/// What happens. Several steps can apply to one request; the first of several answers is sent.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// These records arrive, of any time.
     Add(Api, Vec<Event>),
-    /// The oldest records of a feed are gone.
+    /// This many of the oldest records of a feed are dropped.
     DropOldest(Api, usize),
-    /// The minted Port token ends before its time.
+    /// The minted Port token expires early.
     EndPortToken,
     /// This answer is sent instead.
     Answer(Answer),

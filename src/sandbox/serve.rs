@@ -1,4 +1,4 @@
-//! The sockets: receives requests and sends the answers, whole or broken as the script says.
+//! Receives requests over sockets and sends the answers, whole or broken as the script says.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,9 +26,9 @@ use super::http::ServiceRequest;
 use super::state::{Delivery, Reply, SharedState};
 
 /// The largest request body that is read.
-const LARGEST_REQUEST: usize = 1 << 16;
+const MAX_REQUEST: usize = 1 << 16;
 
-/// The time that the bytes before a cut have to reach the client.
+/// How long the bytes before a cut have to reach the client.
 const CUT_DELAY: Duration = Duration::from_millis(20);
 
 /// Serves until `stop` is sent or dropped.
@@ -73,7 +73,7 @@ async fn parse(request: Request) -> ServiceRequest {
     let authorization = parts.headers.get(AUTHORIZATION);
     parsed.authorization = authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     parsed.is_post = parts.method == Method::POST;
-    parsed.body = axum::body::to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
+    parsed.body = axum::body::to_bytes(body, MAX_REQUEST).await.unwrap_or_default();
     parsed
 }
 
@@ -139,7 +139,7 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
         let (stream, addr) = axum::serve::Listener::accept(&mut self.0).await;
-        // For speed: without it a small answer can wait for the client's acknowledgement.
+        // Else a small answer can wait for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
         (
             CuttableStream {
@@ -155,12 +155,12 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// With this a handler can cut its connection.
+/// Lets a handler cut its connection.
 #[derive(Clone, Default)]
 struct ConnectionHandle(Arc<AtomicBool>);
 
 impl ConnectionHandle {
-    /// Lets the next write fail, which closes the connection.
+    /// Makes the next write fail, which closes the connection.
     fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }

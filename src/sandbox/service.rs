@@ -1,4 +1,4 @@
-//! What a service of the sandbox consists of; the file of each service fills this in.
+//! The description of a service; the file of each service fills this in.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use super::http::{Answer, ServiceRequest};
 use super::minted_token::MintedToken;
 use super::rate_limit::Quota;
 
-/// A service.
 pub(super) struct Service {
     /// The name of the stream that is collected from it.
     pub(super) name: &'static str,
@@ -21,15 +20,15 @@ pub(super) struct Service {
     pub(super) mint: Option<Mint>,
     /// How it behaves unless a test says otherwise.
     pub(super) behavior: fn() -> StreamOptions,
-    /// What its records are made from.
+    /// What its records are generated from.
     pub(super) recipe: Recipe,
-    /// The smallest record that it can have, of this time and with this id.
+    /// Creates the smallest record that it can have, with this time and id.
     pub(super) minimal: fn(DateTime<Utc>, &str) -> String,
-    /// The variables that point the collector at this address, with the credentials that it demands.
+    /// Returns the variables that point the collector at this address, with the credentials.
     pub(super) variables: fn(&str, PortLogin) -> Vec<(&'static str, String)>,
     /// Answers a request for its audit log.
     pub(super) answer: fn(&View<'_>, &ServiceRequest) -> Answer,
-    /// The error body for a request that does not get as far as the audit log.
+    /// Returns the error body for a request that does not reach the audit log.
     pub(super) error_answer: fn(RequestError) -> Answer,
     /// Writes its rate limit into the headers of an answer.
     pub(super) rate_limit_headers: fn(Answer, Quota) -> Answer,
@@ -43,7 +42,7 @@ pub(super) struct Mint {
     pub(super) answer: fn(&ServiceRequest, &mut MintedToken, DateTime<Utc>, TimeDelta) -> Answer,
 }
 
-/// Why a request does not get as far as the audit log.
+/// Why a request does not reach the audit log.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RequestError {
     /// The method is not the documented one.
@@ -52,7 +51,7 @@ pub(super) enum RequestError {
     TooManyRequests(Duration),
 }
 
-/// A wait for `Retry-After`: rounded up, at least one second.
+/// Returns a wait for `Retry-After`: rounded up, at least one second.
 pub(super) fn whole_seconds(wait: Duration) -> f64 {
     wait.as_secs_f64().ceil().max(1.0)
 }

@@ -68,7 +68,7 @@ impl SharedState {
         })
     }
 
-    /// What the sandbox was started with, but for the records and the script, which the state took.
+    /// Returns the options, without the records and the script, which the state took.
     pub(super) fn options(&self) -> &Options {
         &self.options
     }
@@ -94,7 +94,7 @@ impl SharedState {
         self.state().feeds[api as usize].drop_oldest(count);
     }
 
-    /// How many requests for the audit log of an API there were.
+    /// Returns the number of requests for the audit log of an API.
     pub(super) fn count(&self, api: Api) -> usize {
         self.state()
             .counts
@@ -124,7 +124,7 @@ impl SharedState {
         effects.into_reply(answer, self.options.latency)
     }
 
-    /// The usual answer of a service, within its rate limit.
+    /// Returns the usual answer of a service, within its rate limit.
     fn answer(
         &self,
         state: &mut State,
@@ -185,7 +185,7 @@ impl SharedState {
     }
 }
 
-/// Makes the feed of a service from its records, which are taken out of the options.
+/// Creates the feed of a service from its records, which are taken out of the options.
 fn take_feed(options: &mut Options, api: Api) -> Result<Feed, SampleError> {
     let now = (options.clock)();
     // A different seed for each service.
@@ -210,7 +210,6 @@ fn take_feed(options: &mut Options, api: Api) -> Result<Feed, SampleError> {
 }
 
 impl State {
-    /// Logs a request.
     fn note(&mut self, api: Option<Api>, is_mint: bool, request: &ServiceRequest, now: DateTime<Utc>) -> Seen {
         let number = self.counts.entry((api, is_mint)).or_default();
         *number += 1;
@@ -231,7 +230,7 @@ impl State {
         seen
     }
 
-    /// What the script lets happen at a request.
+    /// Applies the script to a request.
     fn due(&self, seen: &Seen) -> Vec<Action> {
         self.script
             .iter()
@@ -241,7 +240,7 @@ impl State {
     }
 }
 
-/// Which service a path belongs to, and whether it mints a token.
+/// Returns the service of a path, and whether it mints a token.
 fn route(address: &str) -> (Option<Api>, bool) {
     for api in Api::ALL {
         let service = api.service();

@@ -9,7 +9,6 @@ use super::http::{Answer, ServiceRequest};
 use super::rate_limit::Quota;
 use super::service::{RequestError, Service};
 
-/// HCP Terraform.
 pub(super) const TERRAFORM: Service = Service {
     name: "tfc",
     path: &["api", "v2", "organization", "audit-trail"],
@@ -54,7 +53,7 @@ fn slot(key: &str, value: &str) -> Option<Slot> {
     }
 }
 
-/// The limit, and how long until it resets, in seconds with a fraction.
+/// Adds the limit, and how long until it resets, in seconds with a fraction.
 fn rate_limit_headers(answer: Answer, quota: Quota) -> Answer {
     answer
         .with("X-RateLimit-Limit", quota.limit)
@@ -89,7 +88,7 @@ fn answer(view: &View<'_>, request: &ServiceRequest) -> Answer {
     )
 }
 
-/// The error body of this vendor, where a status is a string.
+/// Returns the error body of this vendor, where a status is a string.
 fn error(status: u16, title: &str) -> Answer {
     Answer::json(
         status,
@@ -104,7 +103,7 @@ fn error_answer(problem: RequestError) -> Answer {
     }
 }
 
-/// The answer to too many requests, where the status is a number.
+/// Returns the answer to too many requests, where the status is a number.
 fn too_many_requests() -> Answer {
     let detail = "You have exceeded the API's rate limit.";
     Answer::json(
@@ -113,7 +112,7 @@ fn too_many_requests() -> Answer {
     )
 }
 
-/// The numbers of a page and its neighbours; a page after the last one has none.
+/// Returns the numbers of a page and its neighbours; a page after the last one has none.
 fn pagination(total: usize, size: usize, number: usize) -> String {
     let pages = total.div_ceil(size).max(1);
     let page = |number: Option<usize>| number.map_or("null".to_owned(), |number| number.to_string());

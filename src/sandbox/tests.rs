@@ -28,7 +28,7 @@ fn settable_clock() -> (Arc<AtomicI64>, Clock) {
     )
 }
 
-/// A time as a query has it.
+/// Returns a time as in a query.
 fn stamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
@@ -37,7 +37,7 @@ fn minutes_ago(minutes: i64) -> String {
     stamp(noon() - TimeDelta::minutes(minutes))
 }
 
-/// Records of an API, a minute apart, the last one a minute before noon.
+/// Returns records of an API, a minute apart, the last one a minute before noon.
 fn minutes(api: Api, count: i64) -> Vec<Event> {
     (1..=count)
         .rev()
@@ -45,7 +45,7 @@ fn minutes(api: Api, count: i64) -> Vec<Event> {
         .collect()
 }
 
-/// Where an API puts its records, and the id of one.
+/// Returns where an API puts its records, and the id of one.
 fn names(api: Api) -> (&'static str, &'static str) {
     match api {
         Api::Mail | Api::Disk => ("events", "/uniqId"),
@@ -55,7 +55,7 @@ fn names(api: Api) -> (&'static str, &'static str) {
     }
 }
 
-/// A query without which a service refuses to answer, to which others can be added.
+/// Returns the query that a service requires, to which more can be added.
 fn required(api: Api) -> &'static str {
     match api {
         Api::Audit => "started_at=2000-01-01T00:00:00Z&ended_at=2100-01-01T00:00:00Z&count=100&",
@@ -63,7 +63,7 @@ fn required(api: Api) -> &'static str {
     }
 }
 
-/// The ids in an answer, in its order.
+/// Returns the ids in an answer, in order.
 fn ids(api: Api, answer: &Value) -> Vec<String> {
     let (list, id) = names(api);
     answer[list]
@@ -74,7 +74,7 @@ fn ids(api: Api, answer: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What [`minutes`] calls the records of these ages.
+/// Returns the ids that [`minutes`] gives the records of these ages.
 fn aged(ages: impl IntoIterator<Item = i64>) -> Vec<String> {
     ages.into_iter().map(|age| format!("id-{age}")).collect()
 }
@@ -84,7 +84,7 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(&text.replace(r#"\ud83d""#, r#"""#).replace("1e400", "0")).unwrap()
 }
 
-/// The text between the brackets of the list that an answer holds.
+/// Returns the text between the brackets of the list in an answer.
 fn list_text(answer: &str) -> &str {
     let start = answer.find('[').unwrap() + 1;
     let end = answer
@@ -95,7 +95,7 @@ fn list_text(answer: &str) -> &str {
     &answer[start..end]
 }
 
-/// The texts of these events as one answer would have them.
+/// Returns the texts of these events as in one answer.
 fn joined<'a>(newest_first: impl IntoIterator<Item = &'a Event>) -> String {
     newest_first
         .into_iter()
@@ -104,7 +104,7 @@ fn joined<'a>(newest_first: impl IntoIterator<Item = &'a Event>) -> String {
         .join(",")
 }
 
-/// A client, and the header that each API wants.
+/// A client, and the header for each API.
 struct Client {
     http: reqwest::Client,
     url: String,
@@ -242,7 +242,7 @@ async fn the_pages_of_terraform_give_the_text_of_every_record_once() {
 }
 
 #[tokio::test]
-async fn port_cuts_an_answer_off_at_its_old_end_without_a_sign() {
+async fn port_silently_leaves_the_oldest_records_out_of_an_answer() {
     let sandbox = Sandbox::start(options().give(Api::Port, minutes(Api::Port, 30)))
         .await
         .unwrap();
@@ -263,7 +263,7 @@ async fn port_cuts_an_answer_off_at_its_old_end_without_a_sign() {
 }
 
 #[tokio::test]
-async fn a_cap_of_the_service_beats_the_limit_that_is_asked_for() {
+async fn the_cap_of_the_service_limits_the_page_that_is_asked_for() {
     let mut options = options();
     for api in [Api::Port, Api::Tfc] {
         options = options.give(api, minutes(api, 30));
@@ -276,7 +276,7 @@ async fn a_cap_of_the_service_beats_the_limit_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn bounds_count_in_or_out_as_the_options_say() {
+async fn bounds_are_included_as_the_options_say() {
     for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {
         let mut options = options();
         for api in [Api::Mail, Api::Port] {
@@ -479,7 +479,7 @@ async fn a_wrong_token_or_organization_gets_the_error_body_of_its_vendor() {
     }
 }
 
-/// The ids of every page of the unified log, walked by its keys.
+/// Returns the ids of every page of the unified log, walked by its keys.
 async fn walk_unified_log(client: &Client, size: usize) -> Vec<Vec<String>> {
     let query = format!("started_at=2025-01-01T00:00:00Z&ended_at=2025-06-10T12:00:00Z&count={size}");
     let (mut key, mut pages) = (String::new(), Vec::new());
@@ -502,7 +502,7 @@ async fn walk_unified_log(client: &Client, size: usize) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn the_unified_log_comes_in_any_order_and_every_record_of_it_once() {
+async fn the_unified_log_comes_in_any_order_with_every_record_once() {
     for sequence in [Sequence::NewestFirst, Sequence::OldestFirst, Sequence::Shuffled] {
         for last_page in [
             LastPage::NullToken,
@@ -708,7 +708,7 @@ async fn a_port_token_can_be_refused_or_end_early() {
 }
 
 #[tokio::test]
-async fn terraform_ignores_a_plain_page_and_answers_behind_the_last_one() {
+async fn terraform_ignores_a_plain_page_and_answers_after_the_last_one() {
     let sandbox = Sandbox::start(options().give(Api::Tfc, minutes(Api::Tfc, 38)))
         .await
         .unwrap();
@@ -909,7 +909,7 @@ async fn a_connection_can_be_closed_before_the_answer_and_inside_it() {
 }
 
 #[tokio::test]
-async fn the_log_of_requests_tells_what_was_asked() {
+async fn the_log_of_requests_holds_what_was_asked() {
     let sandbox = Sandbox::start(options()).await.unwrap();
     let client = Client::new(&sandbox);
     client.text(Api::Port, "limit=5").await;
@@ -1018,7 +1018,7 @@ async fn generated_records_are_spread_over_the_retention_with_bursts_and_unique_
 }
 
 #[tokio::test]
-async fn generated_records_hold_the_odd_things_of_the_samples() {
+async fn generated_records_hold_the_oddities_of_the_samples() {
     let sandbox = Sandbox::start(Options::new(Arc::new(noon)).records(500)).await.unwrap();
     for (api, oddities) in [
         (
@@ -1161,7 +1161,7 @@ async fn its_variables_name_every_address_and_credential() {
     );
 }
 
-/// The path of a sample.
+/// Returns the path of a sample.
 fn sample(name: &str) -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("samples")

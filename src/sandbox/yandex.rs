@@ -9,7 +9,6 @@ use super::http::{Answer, ServiceRequest};
 use super::json::string_at;
 use super::service::{ANY_PART, RequestError, Service, whole_seconds};
 
-/// The mail log.
 pub(super) const MAIL: Service = Service {
     name: "yandex-mail",
     path: &["security", "v1", "org", ANY_PART, "audit_log", "mail"],
@@ -44,7 +43,6 @@ pub(super) const MAIL: Service = Service {
     rate_limit_headers: |answer, _| answer,
 };
 
-/// The disk log.
 pub(super) const DISK: Service = Service {
     name: "yandex-disk",
     path: &["security", "v1", "org", ANY_PART, "audit_log", "disk"],
@@ -74,7 +72,7 @@ pub(super) const DISK: Service = Service {
     rate_limit_headers: |answer, _| answer,
 };
 
-/// How long records are kept: the vendor does not say; clients ask for this much.
+/// How long records are kept: the vendor does not document it; clients ask for this much.
 pub(super) const RETENTION: TimeDelta = TimeDelta::days(184);
 
 /// The organization that the sandbox knows.
@@ -114,7 +112,7 @@ fn variables(url: &str) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// The variables for the token and the organization, which all services of this vendor share.
+/// Returns the variables for the token and the organization, which all services of this vendor share.
 pub(super) fn credentials() -> [(&'static str, String); 2] {
     [
         ("OAUTH_TOKEN_ARG", OAUTH_TOKEN.to_owned()),
@@ -133,7 +131,7 @@ fn answer(log: Log, view: &View<'_>, request: &ServiceRequest) -> Answer {
     page(log, view, request).unwrap_or_else(|error| error)
 }
 
-/// The error body of this vendor; its codes are those of gRPC.
+/// Returns the error body of this vendor; its codes are those of gRPC.
 fn error(status: u16, message: &str) -> Answer {
     let code = match status {
         400 => 3,
@@ -160,7 +158,7 @@ fn error_answer(problem: RequestError) -> Answer {
     }
 }
 
-/// The page that is asked for, or the error.
+/// Returns the page that is asked for, or the error.
 fn page(log: Log, view: &View<'_>, request: &ServiceRequest) -> Result<Answer, Answer> {
     let invalid_parameter = |message: String| error(400, &message);
     if let Some(name) = unknown_parameter(log, request) {
@@ -244,7 +242,7 @@ fn filtered<'a>(selection: Selection<'a>, request: &ServiceRequest) -> Selection
     })
 }
 
-/// The name of a parameter that this API does not have.
+/// Returns the name of a parameter that this API does not have.
 fn unknown_parameter(log: Log, request: &ServiceRequest) -> Option<&str> {
     let known = [
         "afterDate",
@@ -265,9 +263,9 @@ fn unknown_parameter(log: Log, request: &ServiceRequest) -> Option<&str> {
 /// Where a page starts.
 #[derive(Clone, Copy)]
 struct PageStart {
-    /// How many newer records of the window come before it.
+    /// Number of newer records of the window before it.
     offset: usize,
-    /// Whether the page is an empty one between two others.
+    /// Whether it is an empty page between two others.
     is_empty_page: bool,
 }
 
@@ -277,11 +275,11 @@ impl PageStart {
         is_empty_page: false,
     };
 
-    /// `100_0` for mail and `100` for disk; an empty page has a `g` in front.
+    /// Returns `100_0` for mail and `100` for disk; an empty page has a `g` in front.
     fn token(self, log: Log) -> String {
         let prefix = if self.is_empty_page { "g" } else { "" };
-        let tail = if log == Log::Mail { "_0" } else { "" };
-        format!("{prefix}{}{tail}", self.offset)
+        let suffix = if log == Log::Mail { "_0" } else { "" };
+        format!("{prefix}{}{suffix}", self.offset)
     }
 
     fn parse(token: &str) -> Option<Self> {

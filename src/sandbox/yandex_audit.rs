@@ -11,7 +11,6 @@ use super::json::{string_at, text_at};
 use super::service::{ANY_PART, RequestError, Service, whole_seconds};
 use super::yandex::{OAUTH_TOKEN, ORGANIZATION, RETENTION, credentials};
 
-/// The unified audit log.
 pub(super) const AUDIT: Service = Service {
     name: "yandex-audit",
     path: &["v1", "auditlog", "organizations", ANY_PART, "events"],
@@ -70,8 +69,8 @@ const OPTIONAL: [&str; 6] = [
     "service",
 ];
 
-/// Ends every key, so that a client that does not percent-encode it is found out.
-const KEY_TAIL: &str = "+/=";
+/// Ends every key, so that a client that does not percent-encode it fails.
+const KEY_SUFFIX: &str = "+/=";
 
 fn slot(key: &str, value: &str) -> Option<Slot> {
     match key {
@@ -101,7 +100,7 @@ fn answer(view: &View<'_>, request: &ServiceRequest) -> Answer {
     page(view, request).unwrap_or_else(|error| error)
 }
 
-/// The error body of this host: a message in Russian, the same in English, and a name.
+/// Returns the error body of this host: a message in Russian, the same in English, and a name.
 fn error(status: u16, message: &str, description: &str, name: &str) -> Answer {
     Answer::json(
         status,
@@ -132,7 +131,7 @@ fn error_answer(problem: RequestError) -> Answer {
     }
 }
 
-/// The page that is asked for, or the error.
+/// Returns the page that is asked for, or the error.
 fn page(view: &View<'_>, request: &ServiceRequest) -> Result<Answer, Answer> {
     let invalid_parameter = |message: String| invalid(&message);
     let known = |name: &str| REQUIRED.contains(&name) || OPTIONAL.contains(&name);
@@ -221,9 +220,9 @@ fn filtered<'a>(selection: Selection<'a>, request: &ServiceRequest) -> Result<Se
 /// Where a page starts.
 #[derive(Clone, Copy)]
 struct PageStart {
-    /// How many records of the window come before it.
+    /// Number of records of the window before it.
     offset: usize,
-    /// Whether the page is an empty one between two others.
+    /// Whether it is an empty page between two others.
     is_empty_page: bool,
 }
 
@@ -235,11 +234,11 @@ impl PageStart {
 
     fn key(self) -> String {
         let prefix = if self.is_empty_page { "g" } else { "" };
-        format!("{prefix}{}{KEY_TAIL}", self.offset)
+        format!("{prefix}{}{KEY_SUFFIX}", self.offset)
     }
 
     fn parse(key: &str) -> Option<Self> {
-        let rest = key.strip_suffix(KEY_TAIL)?;
+        let rest = key.strip_suffix(KEY_SUFFIX)?;
         let (is_empty_page, rest) = rest.strip_prefix('g').map_or((false, rest), |rest| (true, rest));
         let offset = rest.parse().ok()?;
         Some(Self { offset, is_empty_page })
