@@ -1,4 +1,4 @@
-//! The header that proves who asks: fixed, or minted and renewed before it ends.
+//! The authorization header: fixed, or minted and renewed before it expires.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::http::redaction::{bare, without};
 use crate::http::retry::AttemptError;
 use crate::source::{Authorization, TokenRequest};
 
-/// A minted token is renewed this long before it ends, so that no request is under way when it does.
+/// A minted token is renewed this long before it expires, so that it does not expire during a request.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(30);
 
-/// The token in use of a source that mints one.
+/// The current token of a source that mints one.
 #[derive(Debug, Default)]
 pub(super) struct Credentials {
     minted: Mutex<Option<Minted>>,
@@ -28,18 +28,15 @@ struct Minted {
     renew_at: Instant,
 }
 
-/// What minting a token takes.
+/// What minting a token needs.
 pub(super) struct Minting<'a> {
-    /// Sends the request.
     pub(super) http: &'a Http,
-    /// Allows it.
     pub(super) host: &'a Host,
-    /// Counts it.
     pub(super) requests: &'a AtomicU64,
 }
 
 impl Credentials {
-    /// The header to send; mints a token where there is none or it ends soon.
+    /// Returns the header to send; mints a token if there is none or it expires soon.
     pub(super) async fn header(
         &self,
         authorization: &Authorization,
@@ -61,7 +58,7 @@ impl Credentials {
         Ok(value)
     }
 
-    /// A text of the service without the secrets that it was sent, should it repeat them.
+    /// Removes the secrets that were sent to the service from a text of it, in case it repeats them.
     pub(super) async fn conceal(&self, authorization: &Authorization, text: &str) -> String {
         match authorization {
             Authorization::Fixed(header) => without(text, bare(header)),
@@ -75,7 +72,7 @@ impl Credentials {
         }
     }
 
-    /// Forgets a token that was refused, so that the next request mints one; unless another request has seen to that.
+    /// Forgets a refused token, so that the next request mints one, unless another request has replaced it already.
     pub(super) async fn forget(&self, refused: &SecretString) {
         let mut minted = self.minted.lock().await;
         minted.take_if(|token| token.header.expose_secret() == refused.expose_secret());
@@ -88,7 +85,7 @@ async fn mint(minting: Minting<'_>, request: &TokenRequest) -> Result<Minted, At
     let answer = minting.http.post_json(request.url.clone(), &request.body).await?;
     let token = (request.read)(&answer)?;
     let lifetime = Duration::from_secs(token.expires_in);
-    // The service hands out the same token again until it ends, so its rest may be shorter than the margin.
+    // The service returns the same token until it expires, so the rest of its life may be shorter than the margin.
     let margin = RENEWAL_MARGIN.min(lifetime / 4);
     Ok(Minted {
         header: token.header,

@@ -1,4 +1,4 @@
-//! What the pages of one fetch brought, each record once, and which of it may be filed.
+//! The records of one fetch, each once, and which of them may be filed.
 
 use chrono::{DateTime, Utc};
 
@@ -6,62 +6,58 @@ use crate::record::digests::Digests;
 use crate::record::{Record, Rejected};
 use crate::window::{Window, bound};
 
-/// This many pages in a row without a new record: the service is going in a circle.
+/// After this many pages in a row without a new record, the service is going in a circle.
 pub(crate) const MOST_IDLE_PAGES: u32 = 1_000;
 
-/// More than this is held of no service: one that gives records without end must not take the memory of the machine.
+/// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
 const MOST_BYTES: usize = 1 << 30;
 
-/// Which records a fetch may hand on.
+/// Which records a fetch may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeLimits {
-    /// A later record belongs to a part of the window that was not asked for yet: filing it would move the archive's
-    /// last record past a hole.
+    /// Later records belong to a part of the window that was not fetched yet: filing them would move the watermark past
+    /// a gap.
     pub(crate) filed_to: DateTime<Utc>,
-    /// A record later than this is not possible yet, and rejected.
+    /// Later records are in the future, and rejected.
     pub(crate) possible_to: DateTime<Utc>,
 }
 
-/// For so many records there is room from the beginning: as many as a slice usually brings.
+/// The capacity at the start: as many records as a slice usually brings.
 const USUALLY_HELD: usize = 1_792;
 
-/// The records of one fetch.
 #[derive(Debug)]
 pub(crate) struct FetchedRecords {
     time_limits: TimeLimits,
-    /// The contents of all records that came; their keys are in them.
+    /// The content hashes of all records; their keys are in them.
     seen: Digests,
     seen_rejected: Digests,
-    /// Those that can be filed.
+    /// Records that can be filed.
     pub(crate) records: Vec<Record>,
-    /// Those that cannot.
+    /// Records that cannot.
     pub(crate) rejected: Vec<Rejected>,
-    /// How many the service gave, repeated ones included, those of a later part of the window left out.
+    /// How many the service returned, including repeated ones, without those of a later part of the window.
     pub(crate) received: u64,
-    /// The size of what is held, about.
+    /// The approximate size in memory.
     pub(crate) bytes: usize,
 }
 
 /// What one page added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Added {
-    /// Records that no earlier page of the fetch had.
+    /// Records that no earlier page had.
     pub(crate) new: usize,
-    /// When they happened.
     pub(crate) times: Option<Times>,
 }
 
-/// The times of those of a page's records that lie in the window asked for: a stray one elsewhere says nothing of how
+/// The times of the records of a page that are in the requested window: a stray record elsewhere says nothing about how
 /// far the page reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// The least.
     pub(crate) oldest: DateTime<Utc>,
-    /// The one that half of the records are not newer than.
+    /// Half of the records are not newer than this.
     pub(crate) median: DateTime<Utc>,
-    /// The greatest.
     pub(crate) newest: DateTime<Utc>,
-    /// Whether they stand newest first.
+    /// Whether they come newest first.
     pub(crate) in_order: bool,
 }
 
@@ -78,12 +74,12 @@ impl FetchedRecords {
         }
     }
 
-    /// Whether it holds more than any honest service has at one time.
+    /// Returns whether it holds more than an honest service returns at one time.
     pub(crate) fn is_too_large(&self) -> bool {
         self.bytes > MOST_BYTES
     }
 
-    /// Takes in a page of what `window` was asked for.
+    /// Adds a page of the request for `window`.
     pub(crate) fn add(&mut self, window: Window, page: Vec<Result<Record, Rejected>>) -> Added {
         let mut times = Vec::with_capacity(page.len());
         let mut new = 0;
@@ -147,7 +143,7 @@ impl Times {
         })
     }
 
-    /// Whether all of them lie within one millisecond, the finest bound that every service takes.
+    /// Returns whether all of them are within one millisecond, the finest bound that every service supports.
     pub(crate) fn share_a_millisecond(&self) -> bool {
         self.oldest.timestamp_millis() == self.newest.timestamp_millis()
     }

@@ -1,4 +1,4 @@
-//! What all streams together may ask of one host: so many requests at a time, and none while it wants to be left alone.
+//! What all streams together may send to one host: a bounded number of requests, and none during a backoff.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use url::{Origin, Url};
 
-/// A host, as all streams see it that ask it.
+/// A host, shared by all streams that use it.
 #[derive(Debug)]
 pub(crate) struct Host {
     permits: Semaphore,
-    /// How many requests wait because it said that it is asked too much.
+    /// How many requests are waiting because of a rate limit.
     backoffs: watch::Sender<usize>,
-    /// How often one of them began or ended to wait.
+    /// How often such a wait began or ended.
     backoff_epoch: AtomicU64,
 }
 
-/// While this lives the host is left alone.
+/// While this lives, no request is sent to the host.
 #[derive(Debug)]
 pub(super) struct Backoff<'a>(&'a Host);
 
@@ -35,7 +35,7 @@ pub(crate) struct Hosts {
 }
 
 impl Host {
-    /// A host that takes so many requests at a time, at least one.
+    /// Creates a host that takes `concurrency` requests at a time, at least one.
     pub(crate) fn new(concurrency: usize) -> Self {
         Self {
             permits: Semaphore::new(concurrency.max(1)),
@@ -44,7 +44,7 @@ impl Host {
         }
     }
 
-    /// Returns when a request may be sent; it counts as under way until the permit is dropped.
+    /// Waits until a request may be sent; the request counts as in flight until the permit is dropped.
     pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         // Neither is ever closed.
         let permit = self.permits.acquire().await.ok();
@@ -52,21 +52,21 @@ impl Host {
         permit
     }
 
-    /// Leaves the host alone, because it said that it is asked too much, until what is returned is dropped.
+    /// Stops all requests to the host, after a rate limit, until the returned value is dropped.
     pub(super) fn back_off(&self) -> Backoff<'_> {
         self.backoff_epoch.fetch_add(1, Ordering::Relaxed);
         self.backoffs.send_modify(|backoffs| *backoffs += 1);
         Backoff(self)
     }
 
-    /// A number that changes whenever the host begins or ends to be left alone.
+    /// Returns a number that changes whenever a backoff begins or ends.
     pub(super) fn backoff_epoch(&self) -> u64 {
         self.backoff_epoch.load(Ordering::Relaxed)
     }
 }
 
 impl Hosts {
-    /// The hosts of these addresses, each taking the most requests at a time that one of its addresses comes with.
+    /// Creates the hosts of these addresses; each takes the highest concurrency of its addresses.
     pub(crate) fn new<'a>(addresses: impl IntoIterator<Item = (&'a Url, usize)>) -> Self {
         let mut concurrency: HashMap<Origin, usize> = HashMap::new();
         for (address, wanted) in addresses {
@@ -81,7 +81,7 @@ impl Hosts {
         }
     }
 
-    /// The host of an address; one of its own, with one request at a time, where the address is none of those given.
+    /// Returns the host of an address; for an unknown address a new one, with one request at a time.
     pub(crate) fn of(&self, address: &Url) -> Arc<Host> {
         let known = self.by_origin.get(&address.origin());
         known.map_or_else(|| Arc::new(Host::new(1)), Arc::clone)

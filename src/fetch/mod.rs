@@ -33,13 +33,13 @@ mod slice;
 mod stopwatch;
 pub mod walk;
 
-/// Of a server's message, as much as a person reads.
+/// How much of a server's message is shown.
 const LONGEST_MESSAGE: usize = 300;
 
-/// Waits for so long; the runtime's timer, unless a test wants to know how long the waits are.
+/// Waits for a duration; the runtime's timer, except in tests that record the waits.
 pub(crate) type Pause = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Asks one service for pages.
+/// Fetches pages from one service.
 pub struct Fetcher {
     source: Arc<dyn Source>,
     http: Http,
@@ -54,7 +54,6 @@ pub struct Fetcher {
     pause: Pause,
 }
 
-/// What was asked so far.
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
@@ -62,93 +61,93 @@ struct Counters {
     pages: AtomicU64,
 }
 
-/// How much was asked of a service.
+/// How many requests a service was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounts {
-    /// Requests that were sent, repeated ones and those for a token included.
+    /// Requests sent, including retries and requests for tokens.
     pub requests: u64,
-    /// Requests that repeated a failed one.
+    /// Retries.
     pub retries: u64,
-    /// Pages that were read.
+    /// Pages read.
     pub(crate) pages: u64,
 }
 
-/// Why a page is not to be had.
+/// Why a page could not be fetched.
 #[derive(Debug)]
 pub(crate) enum PageError {
     /// The service cannot answer for a window of this width.
     TooWide(FetchError),
-    /// The answer is larger than is taken of any server; a smaller page may do.
+    /// The answer exceeds the size limit; a smaller page may fit.
     TooLarge(FetchError),
-    /// The end of this stream's run.
+    /// The stream's run ends.
     Fatal(FetchError),
 }
 
-/// Why a service could not be asked for everything. What was complete before stays.
+/// Why a window could not be fetched completely. Ranges completed before stay valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum FetchError {
     /// The service refused the request.
     #[error("{address} answered {status}{said}{attempts}: {advice}")]
     Status {
-        /// What was asked, without the query.
+        /// The request's address, without the query.
         address: String,
         /// The HTTP status.
         status: u16,
-        /// The service's words, in quotes, with a comma before them; or nothing.
+        /// The service's message, in quotes, with a comma before them; or nothing.
         said: String,
-        /// How often it was tried, when more than once.
+        /// How many attempts were made, if more than one.
         attempts: Attempts,
         /// What to check.
         advice: &'static str,
     },
-    /// No complete answer came.
+    /// No complete answer arrived.
     #[error("{address} could not be reached{attempts} ({reason}): check the address, the network and any proxy")]
     Unreachable {
-        /// What was asked, without the query.
+        /// The request's address, without the query.
         address: String,
-        /// The transport's words.
+        /// The transport's message.
         reason: String,
-        /// How often it was tried, when more than once.
+        /// How many attempts were made, if more than one.
         attempts: Attempts,
     },
-    /// Answers came, and none could be read.
-    #[error("{address} gave no answer that can be read{attempts} ({problem}): check the address and any proxy")]
+    /// Answers arrived, but none could be parsed.
+    #[error("the answer of {address} cannot be read{attempts} ({problem}): check the address and any proxy")]
     Unreadable {
-        /// What was asked, without the query.
+        /// The request's address, without the query.
         address: String,
         /// What was wrong with the last body.
         problem: String,
-        /// How often it was tried, when more than once.
+        /// How many attempts were made, if more than one.
         attempts: Attempts,
     },
-    /// One record alone is more than is taken of any server.
-    #[error("{address} gave an answer that is too large even for one record ({problem})")]
+    /// A single record exceeds the size limit.
+    #[error("the answer of {address} is too large even for one record ({problem})")]
     TooLarge {
-        /// What was asked, without the query.
+        /// The request's address, without the query.
         address: String,
         /// The limit.
         problem: String,
     },
-    /// More records share one time than the service gives in an answer.
+    /// More records share one time than the service returns in one answer.
     #[error(
-        "{count} records share the time {time} and the service gives no more of them: nothing newer is kept until it \
+        "{count} records share the time {time} and the service returns no more of them: nothing newer is kept until it \
          does; raise the page limit if the service allows it, or ask its support"
     )]
     SameTime {
         /// The time, RFC 3339.
         time: String,
-        /// How many came.
+        /// How many arrived.
         count: usize,
     },
-    /// The service keeps naming further pages, without new records or with more than can be held.
-    #[error("the service gives pages without end ({pages} of them so far): it may be in trouble")]
+    /// The service keeps naming further pages, without new records or with more than fit in memory.
+    #[error("the service returns pages without end ({pages} so far): it may be in trouble")]
     Endless {
-        /// How many pages.
+        /// How many pages were read.
         pages: u32,
     },
 }
 
-/// How often a request was tried, for a message.
+/// How many attempts a request took, for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempts(u32);
 
@@ -162,7 +161,7 @@ impl std::fmt::Display for Attempts {
 }
 
 impl Fetcher {
-    /// A fetcher that asks `source` through `http`, for one page at a time.
+    /// Creates a fetcher that asks `source` through `http`, one page at a time.
     pub fn new(source: Arc<dyn Source>, http: Http, policy: RetryPolicy) -> Self {
         Self {
             rate_limiter: RateLimiter::new(source.requests_per_second()),
@@ -179,14 +178,14 @@ impl Fetcher {
         }
     }
 
-    /// The same with another way to wait before a request is repeated.
+    /// Replaces the wait before a retry.
     #[must_use]
     pub fn with_pause(mut self, pause: Pause) -> Self {
         self.pause = pause;
         self
     }
 
-    /// The same for so many pages at a time, of a host that other streams may ask too.
+    /// Allows `concurrency` pages at a time, from a host that other streams may use too.
     #[must_use]
     pub(crate) fn sharing(mut self, host: Arc<Host>, concurrency: usize) -> Self {
         self.host = host;
@@ -194,7 +193,7 @@ impl Fetcher {
         self
     }
 
-    /// What was asked so far.
+    /// Returns the counts so far.
     pub fn request_counts(&self) -> RequestCounts {
         RequestCounts {
             requests: self.counters.requests.load(Ordering::Relaxed),
@@ -203,7 +202,7 @@ impl Fetcher {
         }
     }
 
-    /// How the requests ended and how long they took.
+    /// Returns how the requests ended and how long they took.
     pub(crate) fn request_stats(&self) -> RequestStats {
         self.http.request_stats()
     }
@@ -212,14 +211,14 @@ impl Fetcher {
         &*self.source
     }
 
-    /// Notes how many records an answer held and returns the most that one held before it.
+    /// Notes how many records an answer held and returns the largest number before it.
     fn note_answer(&self, records: usize) -> usize {
         self.largest_answer.fetch_max(records, Ordering::Relaxed)
     }
 
-    /// One page, asked for again as the policy says.
+    /// Fetches one page, with the retries of the policy.
     ///
-    /// Where `can_narrow`, a status that says "too wide" is not repeated: a narrower window is asked for instead.
+    /// If `can_narrow`, a status that means "too wide" is not retried: the caller asks for a narrower window instead.
     pub(crate) async fn page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
         let mut failed = 0;
         loop {
@@ -228,8 +227,8 @@ impl Fetcher {
                 Err(failure) => failure,
             };
             failed += 1;
-            let asked_too_much = failure.asked_too_much();
-            if can_narrow && self.says_too_wide(&failure) {
+            let is_rate_limited = failure.is_rate_limited();
+            if can_narrow && self.is_too_wide(&failure) {
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
@@ -247,13 +246,13 @@ impl Fetcher {
                 self.explain(failure, failed).await
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            let _backoff = asked_too_much.then(|| self.host.back_off());
+            let _backoff = is_rate_limited.then(|| self.host.back_off());
             (self.pause)(wait).await;
         }
     }
 
-    /// One attempt; a minted token that was refused is minted anew, once. A fresh one too: the service hands out the same
-    /// token until it ends, so it may have had a moment left to live.
+    /// Makes one attempt. If a minted token is refused, mints one and tries once more. That holds for a fresh one too:
+    /// the service returns the same token until it expires, so it may have had only a moment left.
     async fn attempt(&self, request: &PageRequest) -> Result<Page, AttemptError> {
         let header = self.header().await?;
         let result = self.get(request, &header).await;
@@ -285,19 +284,19 @@ impl Fetcher {
                 Ok(page)
             }
             Err(failure) => {
-                tracing::debug!(%url, "asked in vain");
+                tracing::debug!(%url, "a request failed");
                 Err(failure)
             }
         }
     }
 
-    /// The page that an answer holds. One reader for all of a service's pages: they are alike, and it learns.
+    /// Parses a page. All pages of a service share one reader, which learns their shape.
     fn read(&self, request: &PageRequest, body: &str) -> Result<Page, PageParseError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         source::read_page(&*self.source, &mut reader, request, body)
     }
 
-    /// The body of an answer, asked for when the host and the pace allow it.
+    /// Sends a request, when the host and the rate limiter allow it, and returns the body of the answer.
     async fn body(&self, url: Url, header: &SecretString) -> Result<Bytes, AttemptError> {
         // It is never closed.
         let _slot = self.slots.acquire().await;
@@ -307,13 +306,13 @@ impl Fetcher {
         self.http.get(url, header).await
     }
 
-    /// A server's text as a message can hold it: short, harmless, and without the secrets that it was sent.
+    /// Makes a server's text fit for a message: short, printable, and without the secrets that were sent.
     async fn said(&self, text: &str) -> String {
         let told = self.credentials.conceal(self.source.authorization(), text).await;
         excerpt(&told, LONGEST_MESSAGE)
     }
 
-    fn says_too_wide(&self, failure: &AttemptError) -> bool {
+    fn is_too_wide(&self, failure: &AttemptError) -> bool {
         matches!(failure, AttemptError::Status { status, .. } if self.source.is_too_wide(*status))
     }
 
@@ -356,7 +355,7 @@ impl Fetcher {
     }
 }
 
-/// The address of a source without its query, which holds nothing that helps.
+/// Returns the address of a source without its query, which does not help in a message.
 fn address(source: &Arc<dyn Source>) -> String {
     let mut url: Url = source.address().clone();
     url.set_query(None);

@@ -1,16 +1,16 @@
 //! A newest-first feed without an upper bound, read by page number.
 //!
-//! New records push the old ones to later pages while they are read. Reading from page 1 on only repeats records then,
-//! but nothing could be filed before the last page is in. So a feed of more pages than the cap is read in blocks from its
-//! far end: each block is read forwards, towards older records, until it meets what the block before it brought. Meeting
-//! it is the proof that nothing lies between them; records that were pushed over the edge of a block are read again.
+//! While it is read, new records push old ones to later pages. Reading from page 1 on then only repeats records, but
+//! nothing could be filed before the last page is in. So a feed of more pages than the cap is read in blocks from its
+//! far end: each block is read forwards, towards older records, until it meets the block before it. Meeting it proves
+//! that nothing lies between them; records that were pushed over the edge of a block are read again.
 //!
-//! Pages one after the other, from newer to older ones, can only repeat records: what is pushed goes to where the reading
-//! has not been yet. Side by side they can miss some, where an older page is answered before a newer one and records are
-//! pushed from the older page to the newer one's place in between. So pages are read side by side only between two looks
-//! at one page behind them, their fingerprint: whatever comes in among or before them pushes the fingerprint's records too. If
-//! it has not moved, all pages show the feed as it was at one moment, and join without a gap; else they are thrown away
-//! and the block is read page by page.
+//! Reading pages one by one, from newer to older, can only repeat records: they are pushed to where the reading has not
+//! been yet. Reading them concurrently can miss some: if an older page is answered before a newer one, records can move
+//! from the older page to the newer one's place in between. So pages are read concurrently only between two reads of
+//! the page behind them, whose records are its fingerprint: anything that arrives among or before those pages moves
+//! these records too. If they have not moved, all pages show the feed at one moment and join without a gap; otherwise
+//! they are discarded and the block is read page by page.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -26,25 +26,25 @@ use crate::record::{Identity, Record, Rejected};
 use crate::source::{Next, Page, PageRequest, PageSize, Position};
 use crate::window::Window;
 
-/// Pages of a block: the one that meets the block before comes on top, so that a short block reads many pages twice, and
-/// a long one takes much memory. Of slow pages it has as many as can be read in time.
+/// Pages of a block, plus the one that meets the block before: short blocks read many pages twice, long ones take much
+/// memory. If pages are slow, a block has as many as can be read in time.
 const BLOCK_PAGES: RangeInclusive<u32> = 2..=8;
 
-/// Of so many pages the last ones of a feed are read side by side: of fewer, the two looks at the fingerprint take as long
-/// as reading one by one, and more take too much memory before anything is known to be good.
-const WORTHWHILE: RangeInclusive<u32> = 5..=64;
+/// The last pages of a feed are read concurrently if there are this many. With fewer, the two reads of the fingerprint
+/// take as long as reading one by one; more take too much memory before anything is known to be good.
+const CONCURRENT_PAGES: RangeInclusive<u32> = 5..=64;
 
-/// No feed has more pages: 14 days of it would be a record every 12 milliseconds.
+/// The most pages that a feed can have: over 14 days, a record every 12 milliseconds.
 const MOST_PAGES: u32 = 100_000;
 
-/// The feed of one window, in ranges, oldest first.
+/// Reads the feed of one window in ranges, oldest first.
 #[derive(Debug)]
 pub(super) struct NumberedWalk {
     window: Window,
     time_limits: TimeLimits,
     max_pages: u32,
     concurrency: usize,
-    /// Half as long as a block may take at most.
+    /// Half the time that a block may take.
     target_time: Duration,
     block_pages: u32,
     size: PageSize,
@@ -55,24 +55,26 @@ pub(super) struct NumberedWalk {
 enum State {
     /// Nothing was read.
     Start,
-    /// What lies before page `first_page` is still to be read, up to where it meets that page as it was read.
-    Blocks { first_page: u32, frontier: PageFingerprint },
-    /// Everything was read.
+    /// Everything before page `first_page` is still to be read, until a block meets that page as it was read.
+    Blocks {
+        first_page: u32,
+        frontier: PageFingerprint,
+    },
     Done,
 }
 
-/// A block as far as it was read.
+/// The part of a block that was read.
 struct Block {
     fetched: FetchedRecords,
-    /// What its first page held: the block after it has to meet this.
+    /// The records of its first page: the next block has to meet them.
     newest: PageFingerprint,
 }
 
-/// A page as it was read once, to be known again; empty where there is none.
+/// The records of a page, to recognize it later; empty if there is no page.
 #[derive(Debug, Default)]
 struct PageFingerprint {
     identities: HashSet<Identity>,
-    /// The contents of all that it held, in its order.
+    /// The content hashes of its records, in order.
     contents: Vec<u128>,
 }
 
@@ -88,13 +90,13 @@ impl PageFingerprint {
         self.contents.is_empty()
     }
 
-    /// Whether one of its records is in the page.
+    /// Returns whether one of its records is in the page.
     fn is_met_by(&self, page: &Page) -> bool {
         identities(&page.records).any(|identity| self.identities.contains(&identity))
     }
 
-    /// Whether the page, read again, proves that nothing has come in before or inside it. Its end may be gone, by
-    /// retention. Where it holds the same content twice it could be shifted and look alike.
+    /// Returns whether the page, read again, proves that nothing has arrived before or inside it. Retention may have
+    /// removed its end. A page with the same content twice proves nothing: shifted, it could look alike.
     fn has_not_moved(&self, page: &Page) -> bool {
         let now: Vec<u128> = contents(&page.records).collect();
         let distinct: HashSet<&u128> = now.iter().collect();
@@ -103,7 +105,7 @@ impl PageFingerprint {
 }
 
 impl NumberedWalk {
-    /// A walk over `window`, which may be a little wider than the plan's.
+    /// Creates a walk over `window`, which may be a little wider than the plan's.
     pub(super) fn new(window: Window, plan: WalkPlan) -> Self {
         Self {
             window,
@@ -117,7 +119,7 @@ impl NumberedWalk {
         }
     }
 
-    /// The next range, complete up to where it ends; `None` when the feed is done.
+    /// Fetches the next range, complete up to where it ends; `None` at the end of the feed.
     pub(super) async fn next_range(&mut self, fetcher: &Fetcher) -> Result<Option<FetchedRecords>, FetchError> {
         loop {
             let result = match std::mem::replace(&mut self.state, State::Done) {
@@ -133,7 +135,7 @@ impl NumberedWalk {
         }
     }
 
-    /// Begins again in smaller pages; what was filed already is known by then.
+    /// Starts again with smaller pages; what was filed already is then recognized.
     fn start_smaller(&mut self, fetcher: &Fetcher, error: FetchError) -> Result<(), FetchError> {
         self.size = self.size.halved(fetcher.source().page_size()).ok_or(error)?;
         self.state = State::Start;
@@ -147,11 +149,11 @@ impl NumberedWalk {
         let pages = self.count_pages(fetcher, &first).await?;
         let is_slow = took.is_some_and(|took| took * pages > self.target_time);
         if pages > self.max_pages || is_slow {
-            tracing::info!(pages, "more pages than are read in one go: reading from the oldest on");
-            self.begin_with_blocks_for(took);
+            tracing::info!(pages, "more pages than fit in one block: reading from the oldest on");
+            self.size_first_block(took);
             return self.next_block(fetcher, pages + 1, PageFingerprint::default()).await;
         }
-        if let Some(block) = self.read_last_side_by_side(fetcher, 1, pages).await? {
+        if let Some(block) = self.read_last_concurrently(fetcher, 1, pages).await? {
             return Ok(block.fetched);
         }
         let block = self
@@ -160,7 +162,7 @@ impl NumberedWalk {
         Ok(block.fetched)
     }
 
-    /// The number of pages: as the answer says, or found by following them to the end.
+    /// Returns the number of pages, from the answer or by following them to the end.
     async fn count_pages(&self, fetcher: &Fetcher, first: &Page) -> Result<u32, PageError> {
         if let Some(pages) = first.pages {
             return checked(pages);
@@ -174,7 +176,7 @@ impl NumberedWalk {
         Ok(pages)
     }
 
-    /// The block that ends where `end_page` began when the feed's pages were last counted.
+    /// Reads the block that ends where `end_page` began when the pages were last counted.
     async fn next_block(
         &mut self,
         fetcher: &Fetcher,
@@ -183,19 +185,19 @@ impl NumberedWalk {
     ) -> Result<FetchedRecords, PageError> {
         let watch = Stopwatch::start(fetcher);
         let first_page = end_page.saturating_sub(self.block_pages.min(self.max_pages)).max(1);
-        let side_by_side = if frontier.is_empty() {
-            self.read_last_side_by_side(fetcher, first_page, end_page - 1).await?
+        let block = if frontier.is_empty() {
+            self.read_last_concurrently(fetcher, first_page, end_page - 1).await?
         } else {
-            self.read_side_by_side(fetcher, first_page, end_page, &frontier).await?
+            self.read_concurrently(fetcher, first_page, end_page, &frontier).await?
         };
-        let block = match side_by_side {
+        let block = match block {
             Some(block) => block,
             None => self.read_block(fetcher, first_page, None, &frontier).await?,
         };
-        self.fit_blocks_to(watch.elapsed());
+        self.resize_blocks(watch.elapsed());
         self.state = match first_page {
             1 => State::Done,
-            // Retention can take the last pages away; an empty block met nothing and leaves the frontier as it was.
+            // Retention can remove the last pages; an empty block met nothing and leaves the frontier as it was.
             _ if block.newest.is_empty() => State::Blocks { first_page, frontier },
             _ => State::Blocks {
                 first_page,
@@ -205,16 +207,16 @@ impl NumberedWalk {
         Ok(block.fetched)
     }
 
-    /// The first block has as many pages as come in time one after the other, if one takes so long.
-    fn begin_with_blocks_for(&mut self, page_took: Option<Duration>) {
+    /// Sizes the first block by the time that one page took.
+    fn size_first_block(&mut self, page_took: Option<Duration>) {
         let Some(took) = page_took else { return };
         let in_time = self.target_time.as_secs_f64() / took.as_secs_f64();
         self.set_block_pages(in_time as u32);
     }
 
-    /// A block took so long: the next one is made longer or shorter. How many pages come in time is not known from it: side
-    /// by side several take no longer than one.
-    fn fit_blocks_to(&mut self, block_took: Option<Duration>) {
+    /// Makes the next block longer or shorter, by the time that this one took. That does not give the number of pages
+    /// that fit in the time: read concurrently, several take no longer than one.
+    fn resize_blocks(&mut self, block_took: Option<Duration>) {
         match block_took {
             Some(took) if took <= self.target_time => self.set_block_pages(self.block_pages * 2),
             Some(took) if took > self.target_time * 2 => self.set_block_pages(self.block_pages / 2),
@@ -226,15 +228,16 @@ impl NumberedWalk {
         self.block_pages = pages.clamp(*BLOCK_PAGES.start(), *BLOCK_PAGES.end());
     }
 
-    /// Reads the last pages of the feed side by side; `None` where they cannot be shown to join, or it is not worth it.
-    async fn read_last_side_by_side(
+    /// Reads the last pages of the feed concurrently; `None` if they cannot be shown to join, or there are too few or
+    /// too many.
+    async fn read_last_concurrently(
         &self,
         fetcher: &Fetcher,
         first_page: u32,
         last_page: u32,
     ) -> Result<Option<Block>, PageError> {
         let pages = last_page.saturating_sub(first_page) + 1;
-        if self.concurrency < 2 || !WORTHWHILE.contains(&pages) {
+        if self.concurrency < 2 || !CONCURRENT_PAGES.contains(&pages) {
             return Ok(None);
         }
         let last = self.page(fetcher, last_page).await?;
@@ -243,7 +246,7 @@ impl NumberedWalk {
         }
         let fingerprint = PageFingerprint::of(&last);
         let block = self
-            .read_side_by_side(fetcher, first_page, last_page, &fingerprint)
+            .read_concurrently(fetcher, first_page, last_page, &fingerprint)
             .await?;
         Ok(block.map(|mut block| {
             block.fetched.add(self.window, last.records);
@@ -251,9 +254,9 @@ impl NumberedWalk {
         }))
     }
 
-    /// Reads the pages before `fingerprint_page` side by side; `None` where they cannot be shown to join each other and the
-    /// fingerprint, which was read before.
-    async fn read_side_by_side(
+    /// Reads the pages before `fingerprint_page` concurrently; `None` if they cannot be shown to join each other and
+    /// the fingerprint, which was read before.
+    async fn read_concurrently(
         &self,
         fetcher: &Fetcher,
         first_page: u32,
@@ -275,7 +278,7 @@ impl NumberedWalk {
         if !all_go_on || !fingerprint.has_not_moved(&fingerprint_again) {
             tracing::debug!(
                 first_page,
-                "records came in while pages were read: reading them one by one"
+                "new records arrived while pages were read: reading them one by one"
             );
             return Ok(None);
         }
@@ -289,7 +292,7 @@ impl NumberedWalk {
         Ok(Some(block))
     }
 
-    /// Reads forwards from `first_page`, to the frontier or the end of the feed.
+    /// Reads forwards from `first_page` to the frontier or the end of the feed.
     async fn read_block(
         &self,
         fetcher: &Fetcher,
@@ -331,7 +334,7 @@ impl NumberedWalk {
     }
 }
 
-/// The number of a further page, which must be one that comes after this one.
+/// Returns the number of the next page; errors if it does not come after this one.
 fn following(number: u32, next: u32) -> Result<u32, PageError> {
     if next > number {
         checked(next)
@@ -382,10 +385,10 @@ mod tests {
     use crate::test_support::bound::{at_most, in_time};
     use crate::test_support::random::cases;
 
-    /// However slow the machine is, blocks are as long as they can be.
+    /// So long that blocks have their full length on the slowest machine.
     const NO_HURRY: Duration = Duration::from_secs(24 * 3600);
 
-    /// The most requests under way at a time.
+    /// The most requests in flight.
     const CONCURRENCY: usize = 6;
 
     fn now() -> DateTime<Utc> {
@@ -410,7 +413,7 @@ mod tests {
         fetcher
     }
 
-    /// The ids of each range, oldest range first.
+    /// Returns the ids of each range, oldest range first.
     async fn ranges(options: Options, max_pages: u32, concurrency: usize) -> Vec<Vec<String>> {
         let sandbox = Sandbox::start(options).await.unwrap();
         let window = Window::new(now() - TimeDelta::days(14), now());
@@ -445,7 +448,7 @@ mod tests {
         options
     }
 
-    /// What a walk says of a service that gives these answers for ever.
+    /// Returns the error of a walk over a service that gives these answers forever.
     async fn failure(answer: impl Fn(usize) -> String) -> String {
         let mut options = options(Vec::new(), 10);
         for number in 1..=2 {
@@ -527,7 +530,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(64))]
 
-        /// New records push old ones to later pages, and retention takes old ones away, at any request of the walk.
+        /// New records push old ones to later pages, and retention removes old ones, at any request of the walk.
         #[test]
         fn a_feed_that_shifts_while_it_is_read_loses_nothing_and_leaves_no_hole(
             count in 0_i64..120,
@@ -551,12 +554,12 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let ranges = runtime.block_on(ranges(options, max_pages, concurrency));
             let have: BTreeSet<_> = ranges.iter().flatten().cloned().collect();
-            // Which of the records of one time are lost is not said, so those of a whole time count.
+            // Which of the records of one time are lost is not known, so all records of that time count.
             let kept = (count - (total_lost as i64).min(count)) / burst * burst;
             for n in 0..kept {
                 prop_assert!(have.contains(&format!("old-{n}")), "old-{} is missing", n);
             }
-            // A completed range may be filed before the next one: what it brings first leaves nothing older to come.
+            // A completed range may be filed before the next one: after the first, nothing older may follow.
             let mut oldest_filed = count;
             for range in &ranges {
                 let old = range.iter().filter_map(|id| id.strip_prefix("old-")?.parse::<i64>().ok());

@@ -1,4 +1,4 @@
-//! What a walk is asked to do, and which records each part of it may hand on.
+//! What a walk fetches, and which records each part of it may return.
 
 use std::time::Duration;
 
@@ -7,31 +7,30 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::fetched_records::TimeLimits;
 use crate::window::{Slice, Window};
 
-/// What is asked for in a run, and how.
+/// What a run fetches from a stream, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct WalkPlan {
-    /// The span.
+    /// The span to fetch.
     pub window: Window,
     /// When the run began; together with `grace`, the latest time that a record can have.
     pub now: DateTime<Utc>,
-    /// How much later than `now` a record may be, for clocks that differ.
+    /// How much later than `now` a record may be, since clocks differ.
     pub grace: TimeDelta,
     /// How many pages of one cycle of tokens, or of a numbered feed, are read in a row.
     pub max_pages: u32,
-    /// How many requests are worth having under way at a time.
+    /// The most requests in flight.
     pub concurrency: usize,
-    /// How long a record may take from the service to the disk, where the service gives a page or two in this time: what
-    /// is fetched whole before any of it is filed is made so small.
+    /// How long a record may take from the service to the disk, if the service returns a page or two in this time: it
+    /// limits the size of the parts that are fetched whole before they are filed.
     pub time_to_disk: Duration,
 }
 
-/// The usual [`WalkPlan::time_to_disk`].
+/// The default of [`WalkPlan::time_to_disk`].
 pub(crate) const TIME_TO_DISK: Duration = Duration::from_secs(5);
 
 impl WalkPlan {
-    /// How many slices are fetched side by side: half as many again as requests, so that one which takes longer than those
-    /// after it does not leave requests unused; each is held in memory. The host sees to it that no more requests are sent
-    /// than are wanted.
+    /// Returns how many slices are fetched concurrently: half as many again as requests, so that a slow slice does not
+    /// leave requests unused; each is held in memory. The host limits the requests that are sent.
     pub(super) fn slices_in_flight(&self) -> usize {
         match self.concurrency {
             0 | 1 => 1,
@@ -39,13 +38,13 @@ impl WalkPlan {
         }
     }
 
-    /// How long the parts that are fetched whole should take: half of the time, since not all come as fast as the one
-    /// before, and all wait for the oldest of those that are fetched beside them.
+    /// Returns how long the parts that are fetched whole should take: half of the time, since speed varies and all wait
+    /// for the oldest of those in flight.
     pub(super) fn target_time(&self) -> Duration {
         self.time_to_disk / 2
     }
 
-    /// What a slice may hand on: nothing of the slices after it.
+    /// Returns the limits of a slice: it hands on nothing of the slices after it.
     pub(super) fn time_limits(&self, slice: Slice) -> TimeLimits {
         if slice.to >= self.window.to {
             return self.last_time_limits();
@@ -56,7 +55,8 @@ impl WalkPlan {
         }
     }
 
-    /// The last part of a window that reaches up to now takes what clocks that differ put a little later.
+    /// Returns the limits of the last part of a window: if it reaches up to now, it includes slightly later records,
+    /// since clocks differ.
     pub(super) fn last_time_limits(&self) -> TimeLimits {
         let possible_to = self.now + self.grace;
         let filed_to = if self.window.to >= self.now {

@@ -1,4 +1,4 @@
-//! One request for one record: does the service answer?
+//! A request for one record: does the service answer?
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,7 @@ use crate::window::Window;
 /// What a service answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
-    /// How many records it gave: none, where nothing happened in the window, or one. A service may give more than asked.
+    /// How many records it returned: none if nothing happened in the window, otherwise one. Some services return more.
     pub(crate) records: usize,
     /// The time of the newest of them.
     pub(crate) newest: Option<DateTime<Utc>>,
@@ -19,7 +19,7 @@ impl Fetcher {
     /// Asks for the newest record of a window.
     ///
     /// # Errors
-    /// The service did not answer, or not with records.
+    /// The service did not answer, or the answer could not be parsed.
     pub(crate) async fn probe(&self, window: Window) -> Result<Probe, FetchError> {
         let position = match self.source().paging() {
             Paging::Bounded => Position::First,
@@ -36,13 +36,13 @@ impl Fetcher {
         })
     }
 
-    /// What time it was at the service when it answered last, by its own account, to the second.
+    /// Returns the service's time at its last answer, by its own clock, to the second.
     pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
         self.http.server_time()
     }
 }
 
-/// A page of one record.
+/// Returns the size of a page of one record.
 fn least(usual: u32) -> PageSize {
     let mut size = PageSize::default();
     while let Some(smaller) = size.halved(usual) {

@@ -1,4 +1,4 @@
-//! Keeping a limit that a service publishes, in requests per second, instead of running into it.
+//! Keeps to the rate limit that a service publishes, in requests per second, instead of hitting it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// A little more than the second of the limit, since requests do not all take equally long on their way.
+/// Slightly more than the second of the limit, since requests do not all take equally long to arrive.
 const PERIOD: Duration = Duration::from_millis(1_050);
 
-/// Lets requests through, so many in a second; in a burst, as long as the limit allows.
+/// Limits requests per second; short bursts pass up to the limit.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     limit: Option<u32>,
-    /// When the last requests were let through, as many as the limit.
+    /// When the last requests were sent, at most as many as the limit.
     sent: Mutex<VecDeque<Instant>>,
 }
 
 impl RateLimiter {
-    /// A pace of so many requests a second, at least one; `None` is as fast as one likes.
+    /// Creates a limiter for `limit` requests per second, at least one; `None` does not limit.
     pub(super) fn new(limit: Option<u32>) -> Self {
         Self {
             limit: limit.map(|limit| limit.max(1)),
@@ -26,13 +26,13 @@ impl RateLimiter {
         }
     }
 
-    /// Returns when the next request may be sent.
+    /// Waits until the next request may be sent.
     pub(super) async fn acquire(&self) {
         let Some(limit) = self.limit else { return };
         sleep_until(self.reserve(limit as usize)).await;
     }
 
-    /// Takes the next free moment.
+    /// Reserves the next free moment.
     fn reserve(&self, limit: usize) -> Instant {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -1,11 +1,11 @@
-//! How long something takes at the pace of a service that answers.
+//! Measures how fast a service answers when nothing is wrong.
 
 use std::time::{Duration, Instant};
 
 use super::Fetcher;
 
-/// A time that counts only while no request is repeated and the host is not left alone: waits that a service in trouble asks
-/// for say nothing of how long its pages take.
+/// Measures a time that counts only if no request was retried and the host was not in backoff: waits that a service in
+/// trouble asks for say nothing about how long its pages take.
 pub(super) struct Stopwatch<'a> {
     fetcher: &'a Fetcher,
     started: Instant,
@@ -21,13 +21,14 @@ impl<'a> Stopwatch<'a> {
         }
     }
 
-    /// The time since the start; `None` where it does not count.
+    /// Returns the time since the start; `None` if it does not count.
     pub(super) fn elapsed(&self) -> Option<Duration> {
         (disturbances(self.fetcher) == self.disturbances).then(|| self.started.elapsed())
     }
 }
 
-/// A host that is left alone from before the start is so until a first answer can come, so that counts too.
+/// Counts retries and changes of the backoff. A backoff from before the start lasts until a first answer can arrive, so
+/// it counts too.
 fn disturbances(fetcher: &Fetcher) -> u64 {
     fetcher.request_counts().retries + fetcher.host.backoff_epoch()
 }

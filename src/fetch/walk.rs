@@ -1,4 +1,4 @@
-//! A window as a series of ranges, oldest first, each complete up to where it ends: what a completed range brings may be filed at
+//! Splits a window into ranges, oldest first, each complete up to where it ends: a completed range can be filed at
 //! once, because nothing older is still to come.
 
 use std::time::Duration;
@@ -17,20 +17,20 @@ use crate::record::{Record, Rejected};
 use crate::source::Paging;
 use crate::window::{Load, Slice, SlicePlan, Window};
 
-/// Everything that the service gave for a part of the window, of which all older parts were handed out before.
+/// Everything that the service returned for a part of the window; all older parts were handed out before.
 #[derive(Debug)]
 pub struct CompletedRange {
     /// The records, each once.
     pub records: Vec<Record>,
-    /// What cannot be filed.
+    /// Records that cannot be filed.
     pub(crate) rejected: Vec<Rejected>,
-    /// How many the service gave, repeated ones included.
+    /// How many the service returned, including repeated ones.
     pub received: u64,
-    /// Up to where the window is surely done with it; all of it is when no further range comes.
+    /// The time up to which the window is complete with this range; all of it if no further range follows.
     pub(crate) done_to: DateTime<Utc>,
 }
 
-/// A window on its way.
+/// A window that is being fetched.
 pub struct Walk<'a> {
     fetcher: &'a Fetcher,
     plan: WalkPlan,
@@ -41,8 +41,8 @@ enum State<'a> {
     Slices {
         slices: SlicePlan,
         in_flight: FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
-        /// Whether a slice of the present length came back whole: until then one goes alone, so that what is wrong with
-        /// the settings, or with the length, costs one request and not many.
+        /// Whether a slice of the current length was completed: until then only one is in flight, so that wrong
+        /// settings, or a wrong length, cost one request and not many.
         is_proven: bool,
     },
     Numbered(NumberedWalk),
@@ -55,7 +55,7 @@ struct FetchedSlice {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk over the plan's window.
+    /// Creates a walk over the plan's window.
     pub fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
         let state = match fetcher.source().paging() {
             Paging::Bounded => State::Slices {
@@ -75,12 +75,12 @@ impl<'a> Walk<'a> {
         Self { fetcher, plan, state }
     }
 
-    /// The next range; `None` when the window is done.
+    /// Fetches the next range; `None` at the end of the window.
     ///
-    /// Dropping the future loses nothing but requests under way.
+    /// Dropping the future loses only requests in flight.
     ///
     /// # Errors
-    /// The service could not be asked for everything in it; the ranges before stay good.
+    /// The service could not be asked for everything in the range; earlier ranges stay valid.
     pub async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
         let (fetcher, plan) = (self.fetcher, self.plan);
         match &mut self.state {
@@ -100,8 +100,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// How far a block of a numbered feed surely reaches: what lies between its newest record and the end of the window, or
-/// shares that record's time, may be in the blocks that follow.
+/// Returns how far a block of a numbered feed surely reaches: what is between its newest record and the end of the
+/// window, or shares that record's time, may be in later blocks.
 fn newest_of(fetched: &FetchedRecords, window: Window) -> DateTime<Utc> {
     let newest = fetched.records.iter().map(|record| record.time).max();
     newest.map_or(window.from, |newest| newest.clamp(window.from, window.to))
@@ -123,8 +123,8 @@ async fn next_slice<'a>(
         })
     };
     loop {
-        let side_by_side = if *is_proven { plan.slices_in_flight() } else { 1 };
-        while in_flight.len() < side_by_side {
+        let most_in_flight = if *is_proven { plan.slices_in_flight() } else { 1 };
+        while in_flight.len() < most_in_flight {
             let Some(slice) = slices.next_slice() else { break };
             in_flight.push_back(fetch(slice));
         }
@@ -141,7 +141,7 @@ async fn next_slice<'a>(
             SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, Load { records, took }),
             SliceEnd::TooWide => slices.too_wide(slice),
         }
-        // What lies behind it is as long as it was, and comes again in slices of the new length.
+        // The slices behind it have the old length; they are fetched again with the new one.
         in_flight.clear();
         *is_proven = false;
     }
@@ -198,7 +198,8 @@ mod tests {
         Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(concurrency)), concurrency)
     }
 
-    /// The numbers of the records of each range, by time, and up to where the window is done with it.
+    /// Returns the numbers of the records of each range, by time, and the time up to which the window is complete with
+    /// it.
     async fn ranges(options: Options, stream: &str, plan: WalkPlan) -> Vec<(Vec<(DateTime<Utc>, u32)>, DateTime<Utc>)> {
         let sandbox = Sandbox::start(options).await.unwrap();
         let fetcher = fetcher(&sandbox, stream, plan.concurrency);
@@ -222,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_slow_pages_no_more_are_read_before_the_first_is_handed_on_than_time_allows() {
-        // A page is a hundred records of mail, ten of the feed, and takes 10 ms at least.
+        // A page is a hundred records of mail, ten of the feed, and takes at least 10 ms.
         for (api, stream, most) in [(Api::Mail, "yandex-mail", 700), (Api::Tfc, "tfc", 80)] {
             for concurrency in [1, 4] {
                 let events = (0..3_000).map(|n| Event::minimal(api, now() - TimeDelta::seconds(n), n.to_string()));
@@ -249,7 +250,7 @@ mod tests {
         #![proptest_config(cases(24))]
 
         #[test]
-        fn slices_that_are_fetched_side_by_side_come_oldest_first_and_each_complete(
+        fn slices_that_are_fetched_concurrently_come_oldest_first_and_each_complete(
             ages in prop::collection::vec((0_i64..14 * 86_400, 1_usize..20), 1..60),
             dense in prop::option::of((0_i64..14 * 86_400, 100_usize..3_000)),
             concurrency in 1_usize..9,
@@ -258,7 +259,7 @@ mod tests {
         ) {
             let (api, stream) = if is_port { (Api::Port, "port") } else { (Api::Mail, "yandex-mail") };
             let bursts = ages.into_iter().flat_map(|(age, count)| vec![age * 1000; count]);
-            // A busy hour, so that slices overflow while those after them are under way.
+            // A busy hour, so that slices overflow while later ones are in flight.
             let busy = dense.into_iter().flat_map(|(age, count)| (0..count as i64).map(move |n| age * 1000 + n * 1200));
             let events: Vec<Event> = bursts
                 .chain(busy)

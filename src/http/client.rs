@@ -1,4 +1,4 @@
-//! The one place that knows reqwest: a request goes out, a whole answer of bounded size comes back.
+//! The HTTP client: sends a request and returns the whole answer, of bounded size. The only file that knows reqwest.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,27 +15,27 @@ use zeroize::Zeroizing;
 use super::request_stats::{Answer, RequestStats};
 use super::retry::{AttemptError, server_wait};
 
-/// No answer may be larger, after decompression: a page of these services holds a few megabytes at most.
+/// The largest answer, after decompression: a page of these services has a few megabytes at most.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
-/// Of an error's body, enough for any message.
+/// How much of an error's body is read: enough for any message.
 const LARGEST_ERROR_BODY: usize = 64 * 1024;
 
-/// A host that does not take the connection in this time is down, whatever the time-out of a whole request is.
+/// A host that does not accept the connection in this time is down, whatever the timeout of the whole request is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a request may take where nothing else is said.
+/// The default timeout of a request.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The client for one stream. Copies share their connections and the root certificates, which take a while to read, and
-/// count their requests together; see [`Http::with_timeout`].
+/// The client of one stream. Clones share the connections, the root certificates, which take a while to load, and the
+/// request counts; see [`Http::with_timeout`].
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
     request_stats: Arc<Mutex<RequestStats>>,
-    /// The `Date` of the last answer, in seconds since 1970; 0 while there is none.
+    /// The `Date` of the last answer, in seconds since 1970; 0 if there is none.
     server_time: Arc<AtomicI64>,
     timeout: Duration,
 }
@@ -46,15 +46,15 @@ pub struct Http {
 pub struct SetupError(String);
 
 impl Http {
-    /// A client that gives up on a request, from connecting to the last byte of the body, after a minute.
+    /// Creates a client that gives up on a request, from connecting to the last byte of the body, after a minute.
     ///
-    /// Redirects are not followed and no referrer is sent, so that a token goes to the configured host alone.
+    /// It follows no redirects and sends no referrer, so that a token goes only to the configured host.
     ///
     /// # Errors
     /// The system's root certificates or proxy settings cannot be used.
     #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
     pub fn new() -> Result<Self, SetupError> {
-        // An error only says that a provider is installed already.
+        // The error only says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
@@ -71,8 +71,8 @@ impl Http {
         })
     }
 
-    /// A client for another stream, with a limit of its own for a whole request: it shares the connections, and counts
-    /// for itself.
+    /// Creates a client for another stream, with its own timeout for a whole request: it shares the connections, but
+    /// has its own counts.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Http {
         }
     }
 
-    /// The requests so far.
+    /// Returns the counts of the requests so far.
     pub(crate) fn request_stats(&self) -> RequestStats {
         self.request_stats
             .lock()
@@ -91,13 +91,13 @@ impl Http {
             .clone()
     }
 
-    /// What time it was at the server when it answered last, by the `Date` of the answer (RFC 9110, section 6.6.1).
+    /// Returns the server's time at its last answer, from the `Date` header (RFC 9110, section 6.6.1).
     pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
         let seconds = self.server_time.load(Ordering::Relaxed);
         DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
     }
 
-    /// The body of a successful answer to `GET`.
+    /// Sends a `GET` request and returns the body of the answer.
     ///
     /// # Errors
     /// See [`AttemptError`].
@@ -106,7 +106,7 @@ impl Http {
         self.send(request).await
     }
 
-    /// The body of a successful answer to `POST` with a JSON body; both hold secrets.
+    /// Sends a `POST` request with a JSON body and returns the body of the answer; both hold secrets.
     ///
     /// # Errors
     /// As for [`Http::get`].
@@ -127,7 +127,7 @@ impl Http {
         result
     }
 
-    /// One exchange; `answer` tells what came, whatever the result is.
+    /// Makes one exchange; sets `answer` to what arrived, whatever the result is.
     async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Bytes, AttemptError> {
         let response = request.timeout(self.timeout).send().await.map_err(transport)?;
         *answer = Answer::Status(response.status().as_u16());
@@ -137,7 +137,7 @@ impl Http {
         read_body(accepted(response).await?).await
     }
 
-    /// Sends a body by `POST`; any success is enough, whatever the answer says.
+    /// Sends a body by `POST`; any success status is enough, the answer is not read.
     ///
     /// # Errors
     /// [`AttemptError::Transport`] and [`AttemptError::Status`].
@@ -164,7 +164,7 @@ fn header(secret: &SecretString) -> Result<HeaderValue, AttemptError> {
     Ok(value)
 }
 
-/// A copy of a secret for a request, which is wiped when the last part of the client that needs it lets it go.
+/// Copies a secret for a request; the copy is wiped when the last part of the client drops it.
 fn wiped_when_done(secret: &SecretString) -> Bytes {
     Bytes::from_owner(Zeroizing::new(secret.expose_secret().as_bytes().to_vec()))
 }
@@ -174,7 +174,7 @@ fn date(headers: &HeaderMap) -> Option<i64> {
     Some(DateTime::<Utc>::from(date).timestamp())
 }
 
-/// The text of a body; the services answer in UTF-8 alone.
+/// Returns the text of a body; the services only use UTF-8.
 ///
 /// # Errors
 /// [`AttemptError::UnreadableBody`] for anything else.
@@ -186,7 +186,7 @@ fn not_text() -> AttemptError {
     AttemptError::UnreadableBody("the body is not UTF-8".into())
 }
 
-/// The answer, if it is a success.
+/// Returns the response if it is a success.
 async fn accepted(response: Response) -> Result<Response, AttemptError> {
     let status = response.status();
     if status.is_success() {
@@ -206,17 +206,17 @@ fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
     server_wait(text(DATE), text(RETRY_AFTER), text(RATE_LIMIT_RESET))
 }
 
-/// The whole body; its bytes are counted as they come out of the decompressor, because a small answer can be a huge body.
+/// Reads the whole body. Its bytes are counted after decompression, because a small answer can be a huge body.
 async fn read_body(mut response: Response) -> Result<Bytes, AttemptError> {
     let announced = response.content_length();
     let Some(first) = next_chunk(&mut response, 0).await? else {
         return Ok(Bytes::new());
     };
     if announced == Some(first.len() as u64) {
-        // Most pages come in one piece, which need not be copied.
+        // Most pages arrive in one chunk, which need not be copied.
         return Ok(first);
     }
-    // What an answer announces is not yet there: a lie about gigabytes must cost no memory.
+    // Do not trust the announced length: a lie about gigabytes must cost no memory.
     let expected = announced.unwrap_or(0).min(1024 * 1024) as usize;
     let mut body = Vec::with_capacity(expected.max(first.len()));
     body.extend_from_slice(&first);
@@ -226,7 +226,7 @@ async fn read_body(mut response: Response) -> Result<Bytes, AttemptError> {
     Ok(body.into())
 }
 
-/// The next bytes of a body of which so many have come.
+/// Reads the next chunk of a body of which `come` bytes have arrived.
 async fn next_chunk(response: &mut Response, come: usize) -> Result<Option<Bytes>, AttemptError> {
     match response.chunk().await.map_err(transport)? {
         Some(chunk) if come + chunk.len() > LARGEST_BODY => Err(AttemptError::TooLarge { limit: LARGEST_BODY }),
@@ -234,7 +234,7 @@ async fn next_chunk(response: &mut Response, come: usize) -> Result<Option<Bytes
     }
 }
 
-/// The first bytes of an error's body; a fault while it is read must not hide the status.
+/// Reads the first bytes of an error's body; an error while reading must not hide the status.
 async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -250,7 +250,7 @@ fn transport(error: reqwest::Error) -> AttemptError {
     AttemptError::Transport(describe(&error.without_url()))
 }
 
-/// The error with its causes; reqwest's own text names only the outermost.
+/// Formats an error with its causes; reqwest's own text has only the outermost.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

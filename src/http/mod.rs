@@ -1,4 +1,4 @@
-//! HTTP for sources and sinks: the client, when a request is repeated, and what was counted.
+//! HTTP for sources and sinks: the client, its retry decisions and its counts.
 //!
 //! Imports: nothing.
 

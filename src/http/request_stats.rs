@@ -3,27 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The upper bounds, in seconds, of the classes that request times are counted in; one more class has no bound. The
-/// services answer in tenths of a second on a good day, and a request may take a minute before it is given up.
+/// The upper bounds, in seconds, of the histogram of request times; a last class has no bound. The services answer in
+/// tenths of a second on a good day, and a request times out after a minute.
 pub(crate) const BOUNDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// What came back for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Answer {
-    /// An answer with this HTTP status, whatever was wrong with its body.
+    /// An answer with this HTTP status, even if its body is unusable.
     Status(u16),
-    /// None: the host could not be reached, or did not answer in time.
+    /// No answer: the host could not be reached, or did not answer in time.
     Nothing,
 }
 
-/// The requests of one client.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestStats {
-    /// How many had which answer.
+    /// The number of requests for each answer.
     pub(crate) answers: BTreeMap<Answer, u64>,
-    /// How many took as long as each class of [`BOUNDS`] says, no request in two classes.
+    /// The number of requests in each class of [`BOUNDS`], not cumulative.
     pub(crate) times: [u64; BOUNDS.len() + 1],
-    /// How long all of them took together, in seconds.
+    /// The total time of all requests, in seconds.
     pub(crate) seconds: f64,
 }
 

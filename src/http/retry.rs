@@ -1,27 +1,26 @@
-//! What is tried again, and after how long: the decision, apart from the loop that acts on it.
+//! Which errors are retried, and after how long: the decisions, without the loop that acts on them.
 
 use std::time::{Duration, SystemTime};
 
-/// No server may hold a run up longer than this at a time; a scheduled run comes again anyway.
+/// The longest wait, whatever a server asks for; a scheduled run comes again anyway.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// Reset times at or above this are seconds since 1970, below it seconds from now: Port sends the former, HCP Terraform
-/// the latter.
+/// Reset times at or above this are seconds since 1970 (Port), below it seconds from now (HCP Terraform).
 const FIRST_EPOCH_SECOND: f64 = 1e9;
 
-/// How often, and how patiently, a request is repeated.
+/// How often a request is retried, and after how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// How many times a request is repeated after its first failure.
+    /// How many times a request is retried after its first failure.
     pub max_retries: u32,
-    /// The wait before the first repetition; it doubles with each one.
+    /// The wait before the first retry; it doubles with each one.
     pub delay: Duration,
 }
 
-/// Why one attempt brought no page.
+/// Why one attempt failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum AttemptError {
-    /// No complete answer came.
+    /// No complete answer arrived.
     #[error("{0}")]
     Transport(String),
     /// The answer has a status other than success.
@@ -34,10 +33,10 @@ pub(crate) enum AttemptError {
         /// How long the server asks to wait.
         wait: Option<Duration>,
     },
-    /// The answer is a success, and its body is not what the source answers.
+    /// The answer is a success, but its body could not be parsed.
     #[error("{0}")]
     UnreadableBody(String),
-    /// The body is larger than what is taken of any server.
+    /// The body exceeds the size limit.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes after decompression.
@@ -46,7 +45,7 @@ pub(crate) enum AttemptError {
 }
 
 impl AttemptError {
-    /// Whether the same request can succeed later.
+    /// Returns whether the same request can succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             AttemptError::Transport(_) | AttemptError::UnreadableBody(_) => true,
@@ -55,8 +54,8 @@ impl AttemptError {
         }
     }
 
-    /// Whether the service wants fewer requests, not only another try of this one.
-    pub(crate) fn asked_too_much(&self) -> bool {
+    /// Returns whether the service asks for fewer requests, not only for a retry of this one.
+    pub(crate) fn is_rate_limited(&self) -> bool {
         matches!(
             self,
             AttemptError::Status { status: 429, .. } | AttemptError::Status { wait: Some(_), .. }
@@ -65,10 +64,10 @@ impl AttemptError {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the attempt after `failed` failed ones (at least 1); `None` when it is time to give up.
+    /// Returns how long to wait before the next attempt after `failed` failed ones (at least 1); `None` to give up.
     ///
-    /// `jitter`, from 0 to 1, lengthens a wait that the server did not ask for by up to a half, so that collectors
-    /// that failed together do not come back together.
+    /// `jitter`, from 0 to 1, lengthens a wait that the server did not ask for by up to a half, so that collectors that
+    /// failed together do not retry together.
     pub(crate) fn wait(&self, failed: u32, failure: &AttemptError, jitter: f64) -> Option<Duration> {
         if failed > self.max_retries || !failure.is_transient() {
             return None;
@@ -82,11 +81,11 @@ impl RetryPolicy {
     }
 }
 
-/// How long a server asks to wait, by its headers `Retry-After` (RFC 9110, section 10.2.3: seconds or an HTTP date) and
-/// `X-RateLimit-Reset` (a count of seconds, or seconds since 1970).
+/// Returns how long a server asks to wait, from its headers `Retry-After` (RFC 9110, section 10.2.3: seconds or an HTTP
+/// date) and `X-RateLimit-Reset` (a count of seconds, or seconds since 1970).
 ///
-/// Points in time are taken against the same answer's `Date`, so that a clock which is wrong here does no harm. `None`
-/// when nothing usable is said, or the time is over already.
+/// Points in time are compared with the same answer's `Date`, so that a wrong local clock does no harm. `None` if the
+/// headers are unusable, or the time has passed.
 pub(crate) fn server_wait(date: Option<&str>, retry_after: Option<&str>, reset: Option<&str>) -> Option<Duration> {
     let answered = date.and_then(|date| httpdate::parse_http_date(date).ok());
     let wait = retry_after
@@ -139,15 +138,15 @@ mod tests {
 
     #[test]
     fn a_service_that_says_how_long_to_wait_says_it_to_all() {
-        assert!(status(429).asked_too_much());
-        assert!(!status(503).asked_too_much());
-        assert!(!AttemptError::Transport("reset".into()).asked_too_much());
+        assert!(status(429).is_rate_limited());
+        assert!(!status(503).is_rate_limited());
+        assert!(!AttemptError::Transport("reset".into()).is_rate_limited());
         let busy = AttemptError::Status {
             status: 503,
             body: String::new(),
             wait: Some(Duration::from_secs(1)),
         };
-        assert!(busy.asked_too_much());
+        assert!(busy.is_rate_limited());
     }
 
     #[test]

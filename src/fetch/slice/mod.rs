@@ -1,13 +1,12 @@
-//! A slice of a feed, page by page, until everything in it was asked for.
+//! A slice of a feed, fetched page by page until all of it was read.
 //!
-//! [`SliceWalk`] decides without I/O what to ask for after each page; [`fetch_slice`] acts on it. Three things can end a
-//! series of pages before the slice is whole, and none of them may be taken for its end: the page cap, after which a new
-//! cycle of tokens starts below what was read; an answer that was cut at its old end, of which the service says nothing
-//! ([`truncation`]); and more records at one time than an answer holds.
+//! [`SliceWalk`] decides without I/O what to ask for after each page; [`fetch_slice`] does it. Three things can end a
+//! series of pages before the slice is complete, and must not be taken for its end: the page cap, after which a new
+//! cycle of tokens starts below what was read; an answer that was cut at its old end without a sign ([`truncation`]);
+//! and more records at one time than an answer holds.
 //!
-//! All that holds for pages that come newest first. Where their order is not known, what was read says nothing of what
-//! lies below it: then tokens are followed to their end, whatever the cap, and an answer that may be cut divides the
-//! slice.
+//! This holds for pages that come newest first. If their order is unknown, a page says nothing about what lies below
+//! it: then tokens are followed to their end, whatever the cap, and an answer that may have been cut divides the slice.
 
 mod paging;
 #[cfg(test)]
@@ -23,10 +22,10 @@ use super::{FetchError, Fetcher, PageError};
 use crate::window::Slice;
 use paging::{SliceWalk, Step};
 
-/// How a slice came back.
+/// How a slice ended.
 #[derive(Debug)]
 pub(crate) enum SliceEnd {
-    /// The service was asked for all of it.
+    /// All of it was read.
     Complete(FetchedRecords),
     /// It holds more than is kept in memory.
     Overflow {
@@ -39,7 +38,7 @@ pub(crate) enum SliceEnd {
     TooWide,
 }
 
-/// Fetches a slice whole, or finds that it has to be divided.
+/// Fetches a whole slice, or finds that it has to be divided.
 pub(super) async fn fetch_slice(
     fetcher: &Fetcher,
     slice: Slice,

@@ -1,4 +1,4 @@
-//! The pages of one slice: what to ask for after each, and when the slice is whole. It decides without I/O.
+//! The pages of one slice: what to ask for after each, and when the slice is complete. It does no I/O.
 
 use chrono::{DateTime, Utc};
 
@@ -10,13 +10,12 @@ use crate::record::{Record, Rejected};
 use crate::source::{Next, Page, PageOrder, PageRequest, PageSize, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 
-/// A slice with more records than this is divided, so that memory stays bounded.
+/// A slice with more records than this is divided, to bound memory.
 const MOST_RECORDS: usize = 10_000;
 
-/// The same for the bytes of their lines.
+/// A slice with more bytes of lines than this is divided too.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// What to do after a page.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     Fetch,
@@ -25,7 +24,6 @@ pub(super) enum Step {
     Fail(FetchError),
 }
 
-/// The pages of one slice.
 #[derive(Debug)]
 pub(super) struct SliceWalk {
     slice: Slice,
@@ -42,7 +40,7 @@ pub(super) struct SliceWalk {
     page_before: Option<Times>,
     oldest: DateTime<Utc>,
     pub(super) probe: Option<TruncationProbe>,
-    /// An answer that may have been cut, for all that the service can show.
+    /// An answer that may have been cut; the service cannot show it.
     pub(super) unconfirmed: Option<TruncationCandidate>,
 }
 
@@ -72,7 +70,7 @@ impl SliceWalk {
         }
     }
 
-    /// The page to ask for now.
+    /// Returns the page to ask for.
     pub(super) fn request(&self) -> PageRequest {
         let usual = Window {
             from: self.slice.padded().from,
@@ -85,7 +83,7 @@ impl SliceWalk {
         }
     }
 
-    /// Takes a page in and decides. `most_seen` is the largest answer of this service before it, in records.
+    /// Takes a page and returns what to do next. `most_seen` is the largest earlier answer of this service, in records.
     pub(super) fn take(&mut self, page: Page, most_seen: usize) -> Step {
         let found = page.records.len();
         let newest = self.newest_of(&page);
@@ -112,7 +110,7 @@ impl SliceWalk {
         let received = self.fetched.received;
         let added = self.fetched.add(self.request().window, records);
         if self.probe.is_some_and(TruncationProbe::asks_again) {
-            // Asked for on purpose once more, they did not come twice.
+            // Records requested again on purpose count once.
             self.fetched.received = received + added.new as u64;
         }
         self.pages_in_cycle += 1;
@@ -133,7 +131,7 @@ impl SliceWalk {
         (is_over && self.slice.is_divisible()).then_some(Step::Overflow)
     }
 
-    /// Whether it holds so many pages that shorter slices would surely come back sooner.
+    /// Returns whether it has so many pages that shorter slices would be faster.
     pub(super) fn has_pages_to_spare(&self) -> bool {
         self.slice.is_divisible() && self.fetched.records.len() > 2 * self.usual_size as usize
     }
@@ -145,7 +143,7 @@ impl SliceWalk {
         }
     }
 
-    /// The service named a further page: go there, or, past the page cap, start a new cycle below what was read.
+    /// Goes to the next page that the service named, or, past the page cap, starts a new cycle below what was read.
     fn follow(&mut self, position: Position, times: Option<Times>) -> Step {
         let is_capped = self.pages_in_cycle >= self.max_pages;
         let follows_in_order = match (self.page_before, times) {
@@ -155,7 +153,7 @@ impl SliceWalk {
         };
         self.page_before = times.or(self.page_before);
         if let (true, Some(times)) = (is_capped, times) {
-            // On a page out of order one stray old record must not make the walk jump over what lies between.
+            // If a page is out of order, one stray old record must not make the walk skip what is in between.
             let read_to = if follows_in_order { times.oldest } else { times.newest };
             if self.start_cycle_at(read_to) {
                 return Step::Fetch;
@@ -169,7 +167,8 @@ impl SliceWalk {
         Step::Fetch
     }
 
-    /// The service says neither whether there is more nor where: only a slice that needs no second page is whole.
+    /// Handles a service that says neither whether there is more nor where: only a slice without a second page is
+    /// complete.
     fn divide(&self, count: usize) -> Step {
         if count == 0 {
             Step::Complete
@@ -180,7 +179,8 @@ impl SliceWalk {
         }
     }
 
-    /// The service does not say whether there is more: go on below what was read, until nothing lies there.
+    /// Handles a service that does not say whether there is more: continues below what was read, until nothing is
+    /// there.
     fn go_below(&mut self, count: usize, times: Option<Times>, most_seen: usize) -> Step {
         let Some(times) = times else {
             return self.probe_millisecond(count, None, most_seen);
@@ -191,21 +191,23 @@ impl SliceWalk {
             } else {
                 [times.median, times.oldest]
             };
-            if candidates.into_iter().any(|read_to| self.start_cycle_at(read_to)) || self.part_from(times.oldest) {
+            if candidates.into_iter().any(|read_to| self.start_cycle_at(read_to)) || self.split_at(times.oldest) {
                 return Step::Fetch;
             }
         }
         self.probe_millisecond(count, Some(times.oldest), most_seen)
     }
 
-    /// Starts a new cycle of pages that still includes `read_to`; `false` where that would bring the same again.
+    /// Starts a new cycle of pages that still includes `read_to`; returns `false` if that would repeat the same
+    /// request.
     fn start_cycle_at(&mut self, read_to: DateTime<Utc>) -> bool {
         self.start_cycle_below(ceil_to_millisecond(read_to) + TICK)
     }
 
-    /// Starts a new cycle with the oldest of what was read as its bound. Only a service that includes the bound gets here
-    /// with records of two milliseconds, and then the bound parts them: what is older, or as old, has the page for itself.
-    fn part_from(&mut self, oldest: DateTime<Utc>) -> bool {
+    /// Starts a new cycle with the oldest time that was read as its bound. Only a service with an inclusive bound gets
+    /// here with records of two milliseconds, and then the bound separates them: records as old or older get the page
+    /// to themselves.
+    fn split_at(&mut self, oldest: DateTime<Utc>) -> bool {
         self.start_cycle_below(ceil_to_millisecond(oldest))
     }
 
@@ -226,22 +228,22 @@ impl SliceWalk {
         self.probe = None;
     }
 
-    /// An answer of `count` records brought the walk no further down: were there more at its time than it shows?
+    /// Finds out whether there are more records at one time than an answer of `count` records shows.
     fn probe_millisecond(&mut self, count: usize, oldest: Option<DateTime<Utc>>, most_seen: usize) -> Step {
         let is_full = count >= self.size.of(self.usual_size) as usize;
-        let was_in_vain = matches!(self.probe, Some(TruncationProbe::Larger { count: before }) if count <= before);
+        let was_enlarged = matches!(self.probe, Some(TruncationProbe::Larger { count: before }) if count <= before);
         let time = oldest.map_or(self.upper, floor_to_millisecond);
-        if is_full && !was_in_vain {
+        if is_full && !was_enlarged {
             return self.enlarge(time, count);
         }
-        // The service is known to give more than this in one answer, so it was not cut.
-        if count < most_seen && !was_in_vain {
+        // The service has returned more than this in one answer, so it was not cut.
+        if count < most_seen && !was_enlarged {
             return Step::Complete;
         }
         let candidate = TruncationCandidate {
             time,
             count,
-            was_enlarged: was_in_vain,
+            was_enlarged,
         };
         let has_room_below = oldest.is_some() && time > self.slice.padded().from;
         self.follow_up(Some(if has_room_below {
@@ -251,16 +253,16 @@ impl SliceWalk {
         }))
     }
 
-    /// What a probe has shown decides what is done; nothing shown, the same is asked for again.
+    /// Acts on the finding of a probe; without one, repeats the request.
     fn follow_up(&mut self, finding: Option<Finding>) -> Step {
         match finding {
             None => Step::Fetch,
             Some(Finding::Whole) => Step::Complete,
             Some(Finding::Ask(probe)) => self.start_probe(probe),
-            // A larger page may hold all of it, unless one was asked for in vain.
+            // A larger page may hold all of it, unless one was tried already.
             Some(Finding::Cut(candidate)) if !candidate.was_enlarged => self.enlarge(candidate.time, candidate.count),
-            // One that did not become longer although a longer one was asked for is suspicious enough to stop at. Of others
-            // most are whole; to fail would stop a quiet stream for good.
+            // If a larger page was requested and the answer did not grow, it is suspicious enough to stop. Most others
+            // are complete; failing would stop a quiet stream for good.
             Some(Finding::Unknown(candidate)) if !candidate.was_enlarged => {
                 self.unconfirmed = Some(candidate);
                 Step::Complete
@@ -269,25 +271,25 @@ impl SliceWalk {
         }
     }
 
-    /// The newest record of a page; where none has a time, the start of the window that was asked for.
+    /// Returns the time of the newest record of a page; if none has a time, the start of the requested window.
     fn newest_of(&self, page: &Page) -> DateTime<Utc> {
         let newest = page.records.iter().flatten().map(|record| record.time).max();
         newest.unwrap_or_else(|| self.request().window.from)
     }
 
-    /// Warns of an answer that may have been cut, for all that the service can show.
+    /// Warns of an answer that may have been cut.
     pub(super) fn warn_of_unconfirmed(&self) {
         if let Some(candidate) = self.unconfirmed {
             candidate.warn();
         }
     }
 
-    /// Whether more than the slice is asked for, to find out whether an answer was cut.
+    /// Returns whether a probe asks for more than the slice.
     pub(super) fn is_probing_widely(&self) -> bool {
         self.probe.is_some_and(TruncationProbe::is_wide)
     }
 
-    /// The service cannot answer for as much as the probe asks for.
+    /// Narrows a probe for which the service cannot answer.
     pub(super) fn narrow_probe(&mut self) -> Step {
         let finding = self.probe.and_then(TruncationProbe::narrowed);
         self.follow_up(finding)
@@ -307,7 +309,7 @@ impl SliceWalk {
         Step::Fetch
     }
 
-    /// A page was too large to take: the same in smaller pages, unless it is the larger one that a probe asked for.
+    /// Asks for smaller pages because one was too large, unless a probe had asked for a larger one.
     pub(super) fn shrink_page(&mut self, error: FetchError) -> Step {
         match self.probe {
             Some(TruncationProbe::Larger { count }) => return same_time(self.upper, count),

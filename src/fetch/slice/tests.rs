@@ -1,4 +1,4 @@
-//! A slice walked against services that are drawn at random, and against those that are known to be odd.
+//! Walks over slices, against services drawn at random and against known odd ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::window::{Load, SlicePlan};
 
 const START: i64 = 1_700_000_000_000;
 
-/// A service whose habits are drawn at random.
+/// A service whose behavior is drawn at random.
 #[derive(Clone, Debug)]
 struct Service {
     /// Milliseconds after `START`, one for each record.
@@ -33,7 +33,7 @@ struct Service {
     cap: Option<usize>,
     includes_from: bool,
     includes_to: bool,
-    /// Whether a page is in order within itself.
+    /// Whether the records of a page are in order.
     sorts_pages: bool,
     /// Whether every second token leads to an empty page first.
     gives_empty_pages: bool,
@@ -42,7 +42,7 @@ struct Service {
     sequence: Sequence,
 }
 
-/// In which order a service gives the records of a window.
+/// In which order a service returns the records of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sequence {
     NewestFirst,
@@ -126,9 +126,15 @@ fn time_limits(slice: Slice) -> TimeLimits {
     }
 }
 
-/// Walks a slice to its end; the walk must not need more pages than `patience`.
-fn walk(service: &Service, slice: Slice, max_pages: u32, most_seen: &mut usize, patience: usize) -> (Step, SliceWalk) {
-    walk_in(PageOrder::NewestFirst, service, slice, max_pages, most_seen, patience)
+/// Walks a slice to its end, in at most `most_pages` pages.
+fn walk(
+    service: &Service,
+    slice: Slice,
+    max_pages: u32,
+    most_seen: &mut usize,
+    most_pages: usize,
+) -> (Step, SliceWalk) {
+    walk_in(PageOrder::NewestFirst, service, slice, max_pages, most_seen, most_pages)
 }
 
 fn walk_in(
@@ -137,10 +143,10 @@ fn walk_in(
     slice: Slice,
     max_pages: u32,
     most_seen: &mut usize,
-    patience: usize,
+    most_pages: usize,
 ) -> (Step, SliceWalk) {
     let mut walk = SliceWalk::new(slice, time_limits(slice), max_pages, service.page_size as u32, order);
-    for _ in 0..patience {
+    for _ in 0..most_pages {
         let page = service.answer(&walk.request());
         let before = *most_seen;
         *most_seen = before.max(page.records.len());
@@ -149,7 +155,7 @@ fn walk_in(
             end => return (end, walk),
         }
     }
-    panic!("no end after {patience} pages: {walk:?}");
+    panic!("no end after {most_pages} pages: {walk:?}");
 }
 
 fn services() -> impl Strategy<Value = Service> {
@@ -170,7 +176,7 @@ fn services() -> impl Strategy<Value = Service> {
     })
 }
 
-/// Services that page by tokens in an order that the walk is not told.
+/// Services that page by tokens in an order that the walk does not know.
 fn services_in_any_order() -> impl Strategy<Value = Service> {
     let sequences = vec![Sequence::NewestFirst, Sequence::OldestFirst, Sequence::Shuffled];
     (services(), prop::sample::select(sequences)).prop_map(|(service, sequence)| Service {
@@ -257,9 +263,9 @@ proptest! {
         match end {
             Step::Complete => prop_assert_eq!(ids(&walk.fetched.records), all_ids(&service)),
             Step::Fail(FetchError::SameTime { .. }) => {
-                // Only where the oldest records of all lie so close that bounds cannot part them, and fill a page
-                // to the last place: no answer can show then whether the service would give more. Or where so
-                // many lie so close that the largest page does not hold them.
+                // Only where the oldest records of all are so close that bounds cannot separate them, and fill a page
+                // exactly: no answer can show whether the service has more. Or where so many are so close that the
+                // largest page does not hold them.
                 let close_to = |time: i64| {
                     let near = move |other: &&i64| (time..=time + 2).contains(*other);
                     service.feed.iter().filter(near).count()
@@ -310,7 +316,7 @@ proptest! {
         match end {
             Step::Complete => {
                 let missing = all_ids(&service).len() - walk.fetched.records.len();
-                // The one case that no answer can show: nothing older exists, and exactly the cap came.
+                // The one case that no answer can show: nothing older exists, and exactly the cap arrived.
                 let oldest = service.feed.iter().min().copied();
                 let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
                 prop_assert!(missing == 0 || at_oldest > cap, "{} records are missing", missing);
@@ -349,7 +355,7 @@ proptest! {
                 .map(|(id, _)| id)
                 .collect();
             let have = ids(&walk.fetched.records);
-            // The one case that no answer can show: nothing older exists, and exactly the cap came.
+            // The one case that no answer can show: nothing older exists, and exactly the cap arrived.
             let oldest = service.feed.iter().min().copied();
             let at_oldest = service.feed.iter().filter(|time| Some(**time) == oldest).count();
             let missing = due.iter().filter(|id| !have.contains(id)).count();
@@ -414,7 +420,7 @@ fn a_burst_that_is_cut_silently_is_found_out_although_nothing_older_is_in_its_sl
         matches!(end, Step::Fail(FetchError::SameTime { count: 40, .. })),
         "{end:?}"
     );
-    // One that is not cut is no reason to fail, whether or not there is anything before it.
+    // An answer that is not cut must not fail, whether or not there is anything before it.
     for (cap, has_older) in [(None, true), (None, false), (Some(70), true)] {
         let mut service = Service { cap, ..service.clone() };
         if !has_older {

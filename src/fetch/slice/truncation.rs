@@ -1,75 +1,75 @@
-//! Whether an answer was cut, where the service says nothing of it: the questions that find out, and what follows.
+//! Whether an answer was truncated, if the service does not say: the probes that find out, and what follows from them.
 //!
-//! A service may cut an answer at its old end without a word. Where the walk cannot go on below an answer, because all
-//! of it lies in one millisecond, it asks here whether more of that millisecond is left. Nothing in this file asks a
-//! service: it says what to ask, and draws conclusions from what came.
+//! A service may cut an answer at its old end without saying so. Where the walk cannot continue below an answer,
+//! because all of it is in one millisecond, the probes find out whether more of that millisecond is left. This file
+//! does no I/O: it says what to ask for, and draws conclusions from the answers.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::window::{Window, bound, floor_to_millisecond};
 
-/// Bounds are whole milliseconds and may be exclusive, so a bound that must include a time stands this far behind it.
+/// Bounds are whole milliseconds and may be exclusive, so a bound that must include a time is this far behind it.
 pub(super) const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
-/// A service that gave no more than this in an answer would be of no use to anybody: fewer records were not cut.
+/// The least cap that is plausible for a service: answers with fewer records were not cut.
 const LEAST_CAP: usize = 10;
 
-/// How far an answer is widened to see whether the service can give more records than it did.
+/// How far the window is widened to see whether the service can return more records than it did.
 const WIDE_PROBE: TimeDelta = TimeDelta::days(30);
 
-/// A service that cannot answer even for this much more will not tell.
+/// The shortest widening: if the service cannot answer for this either, it cannot show anything.
 const LEAST_PROBE: TimeDelta = TimeDelta::minutes(1);
 
-/// An answer that lies in one millisecond whole, and may have been cut there.
+/// An answer whose records are all in one millisecond, and which may have been cut there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TruncationCandidate {
     /// The start of the millisecond.
     pub(super) time: DateTime<Utc>,
     /// How many records came.
     pub(super) count: usize,
-    /// Whether no more came when a larger page was asked for.
+    /// Whether a larger page was requested and brought no more.
     pub(super) was_enlarged: bool,
 }
 
-/// What is asked to find out whether all records of a millisecond were read.
+/// A request that finds out whether all records of a millisecond were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TruncationProbe {
-    /// The same in a larger page; the smaller one held `count`.
+    /// The same window in a larger page; the smaller one held `count`.
     Larger { count: usize },
-    /// What lies strictly before the candidate: if there is anything, it was cut. The bound `to` is a tick before its time
-    /// first, as for a service that includes bounds, and then the time itself, for one that does not.
+    /// What is strictly before the candidate: if there is anything, it was cut. First the bound `to` is a tick before
+    /// its time, as for a service that includes bounds, then the time itself, for one that does not.
     Below {
         candidate: TruncationCandidate,
         to: DateTime<Utc>,
     },
-    /// What lies before the candidate and before the slice: only if there is anything can a longer answer tell whether it
+    /// What is before the candidate and before the slice: only if there is anything can a longer answer show whether it
     /// was cut.
     FurtherBack {
         candidate: TruncationCandidate,
         reach: TimeDelta,
     },
-    /// The same together with what was found further back: if more records come than before, it was not cut.
+    /// The candidate together with what was found further back: if more records arrive than before, it was not cut.
     Wide {
         candidate: TruncationCandidate,
         from: DateTime<Utc>,
     },
 }
 
-/// What a probe has shown.
+/// What a probe showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// Nothing was cut.
     Whole,
     /// The candidate was cut.
     Cut(TruncationCandidate),
-    /// The service cannot show whether it was.
+    /// The service cannot show whether it was cut.
     Unknown(TruncationCandidate),
-    /// Nothing yet: this is to be asked next.
+    /// Nothing yet; the next probe to send.
     Ask(TruncationProbe),
 }
 
 impl TruncationCandidate {
-    /// The first question: is there anything strictly before it?
+    /// Returns the first probe: is there anything strictly before it?
     pub(super) fn ask_below(self) -> Finding {
         Finding::Ask(TruncationProbe::Below {
             candidate: self,
@@ -77,7 +77,7 @@ impl TruncationCandidate {
         })
     }
 
-    /// The question where nothing older is left to ask for in the slice: is there anything further back?
+    /// Returns the probe for when nothing older is left in the slice: is there anything further back?
     pub(super) fn ask_further_back(self) -> Finding {
         Finding::Ask(TruncationProbe::FurtherBack {
             candidate: self,
@@ -85,13 +85,13 @@ impl TruncationCandidate {
         })
     }
 
-    /// Tells the operator of a moment of which the service cannot show whether it gave everything.
+    /// Warns of a moment for which the service cannot show whether it returned everything.
     pub(super) fn warn(self) {
         if self.count >= LEAST_CAP {
             tracing::warn!(
                 time = bound(self.time),
                 count = self.count,
-                "many records came of one moment, and the service cannot show whether it has more of it: compare with \
+                "many records share one moment, and the service cannot show whether it has more of them: compare with \
                  its own view of that moment"
             );
         }
@@ -99,7 +99,7 @@ impl TruncationCandidate {
 }
 
 impl TruncationProbe {
-    /// What is asked for, where the slice is asked for in `usual`.
+    /// Returns the window to ask for; `usual` is the window of the slice.
     pub(super) fn window(self, usual: Window) -> Window {
         match self {
             Self::Larger { .. } => usual,
@@ -115,17 +115,17 @@ impl TruncationProbe {
         }
     }
 
-    /// Whether it asks for more than the slice.
+    /// Returns whether it asks for more than the slice.
     pub(super) fn is_wide(self) -> bool {
         matches!(self, Self::FurtherBack { .. } | Self::Wide { .. })
     }
 
-    /// Whether it asks for records of the candidate again, on purpose.
+    /// Returns whether it asks for records of the candidate again, on purpose.
     pub(super) fn asks_again(self) -> bool {
         matches!(self, Self::Below { candidate, to } if to == candidate.time)
     }
 
-    /// What follows from an answer of `found` records, the oldest and the newest of which have these times.
+    /// Returns what follows from an answer of `found` records with these oldest and newest times.
     ///
     /// `None` for a larger page, which is read like any other.
     pub(super) fn conclude(
@@ -157,8 +157,8 @@ impl TruncationProbe {
         }
     }
 
-    /// What follows where the service cannot answer for as much as a wide probe asks for; dividing the slice would not
-    /// change that.
+    /// Returns what follows if the service cannot answer for the width of a wide probe; dividing the slice would not
+    /// help.
     pub(super) fn narrowed(self) -> Option<Finding> {
         match self {
             Self::FurtherBack { candidate, reach } if reach > LEAST_PROBE => Some(Finding::Ask(Self::FurtherBack {
