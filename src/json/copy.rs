@@ -1,10 +1,10 @@
-//! Copies of short strings. Where most are shorter than a block, a whole block is copied and what was too much is cut off:
-//! to branch on each length costs more, since a processor guesses every other one wrong.
+//! Copies short strings. If most are shorter than a block, it is cheaper to copy a whole block and cut off the excess:
+//! a branch on each length is mispredicted half of the time.
 
-/// So many bytes are copied at once.
+/// How many bytes are copied at once.
 const BLOCK: usize = 32;
 
-/// Appends the first bytes of a text, up to the end of a character.
+/// Appends the first bytes of a text, up to a character boundary.
 #[inline]
 pub(super) fn push_start(line: &mut String, text: &str, length: usize) {
     match text.get(..BLOCK) {

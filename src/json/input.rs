@@ -1,4 +1,4 @@
-//! A place in a JSON text.
+//! A position in a JSON text.
 
 use super::JsonError;
 
@@ -14,51 +14,51 @@ impl<'a> Input<'a> {
         Self { text, at: 0 }
     }
 
-    /// How many bytes have been read.
+    /// Returns how many bytes have been read.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// The next byte.
+    /// Returns the next byte.
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// All text from the next byte on, which must begin a character.
+    /// Returns the text from the next byte on, which must begin a character.
     pub(super) fn text(&self) -> &'a str {
         &self.text[self.at..]
     }
 
-    /// All bytes from the next one on.
+    /// Returns the bytes from the next one on.
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.text.as_bytes()[self.at..]
     }
 
-    /// What was read since this place; both must stand between characters.
+    /// Returns what was read since this position; both must be character boundaries.
     pub(super) fn since(&self, start: usize) -> &'a str {
         &self.text[start..self.at]
     }
 
-    /// Goes on by bytes that were looked at, up to the end of a character, and gives them.
+    /// Advances by `bytes`, to a character boundary, and returns that text.
     pub(super) fn take(&mut self, bytes: usize) -> &'a str {
         let start = self.at;
         self.at += bytes;
         self.since(start)
     }
 
-    /// Goes on by bytes that were looked at.
+    /// Advances by `bytes`.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.at += bytes;
     }
 
-    /// Goes on to the first byte that JSON does not take for white space.
+    /// Advances past JSON white space.
     pub(super) fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
-    /// Goes on to the first byte that is no decimal digit, and gives the digits.
+    /// Advances past decimal digits and returns them.
     pub(super) fn digits(&mut self) -> &'a [u8] {
         let rest = self.rest();
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -66,7 +66,7 @@ impl<'a> Input<'a> {
         &rest[..count]
     }
 
-    /// What is wrong with the next byte.
+    /// Returns an error at the next byte.
     pub(super) fn malformed(&self, what: &'static str) -> JsonError {
         JsonError { offset: self.at, what }
     }

@@ -1,4 +1,4 @@
-//! A long list in an answer: its elements one after the other, and the answer without them.
+//! A long list in an answer: its elements one by one, and the answer without them.
 
 use super::input::Input;
 use super::text;
@@ -6,24 +6,23 @@ use super::{JsonError, Scanner};
 
 /// An array that is a member of a JSON object, read element by element.
 ///
-/// An answer of a service is such an object: records in a list, and a few members around it. The elements are read once,
-/// where they stand; what is left when they are taken out is small, and any JSON parser can read it.
+/// An answer of a service is such an object: records in a list, and a few members around it. The elements are read
+/// once, in place; what is left without them is small, and any JSON parser can read it.
 #[derive(Debug)]
 pub(crate) struct List<'a> {
     text: &'a str,
-    /// The elements begin here, if there is such an array.
+    /// Where the elements begin, if there is such an array.
     start: usize,
-    /// How far they were read; `None` behind the last one, and where there are none.
+    /// How far they were read; `None` after the last one, or if there are none.
     input: Option<Input<'a>>,
     is_begun: bool,
-    /// Where they end.
     end: usize,
 }
 
 impl<'a> List<'a> {
-    /// The list that is the first member called `name` of the object that `text` should be.
+    /// Finds the first member `name` of the object in `text`, if it is a list.
     ///
-    /// Where there is none, or the text is no JSON before it, there are no elements, and nothing is taken out.
+    /// If there is none, or the text is not JSON up to there, the list has no elements, and nothing is taken out.
     pub(crate) fn find(text: &'a str, name: &str) -> Self {
         let input = find(text, name);
         let start = input.as_ref().map_or(text.len(), Input::at);
@@ -36,12 +35,12 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Reads the next element, appends its form to `line`, and gives its hash, as [`Scanner::scan`] does; `None` behind
-    /// the last one.
+    /// Reads the next element, appends its form to `line`, and returns its hash, as [`Scanner::scan`] does; `None`
+    /// after the last one.
     ///
     /// # Errors
     ///
-    /// What stands there is not a JSON value, or not followed by another one or the end of the list.
+    /// There is no JSON value here, or it is not followed by another one or the end of the list.
     pub(crate) fn next(&mut self, scanner: &mut Scanner, line: &mut String) -> Result<Option<u128>, JsonError> {
         let Some(input) = &mut self.input else { return Ok(None) };
         input.skip_space();
@@ -55,7 +54,7 @@ impl<'a> List<'a> {
         scanner.scan_value(input, line).map(Some)
     }
 
-    /// The text that it stands in.
+    /// Returns the whole text.
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }
@@ -65,13 +64,13 @@ impl<'a> List<'a> {
         None
     }
 
-    /// The text without the elements that were read: all of them, once [`List::next`] has given `None`.
+    /// Returns the text without the elements that were read: all of them, once [`List::next`] has returned `None`.
     pub(crate) fn rest(&self) -> String {
         [&self.text[..self.start], &self.text[self.end..]].concat()
     }
 }
 
-/// The place behind the opening bracket of the list.
+/// Returns the position after the opening bracket of the list.
 fn find<'a>(text: &'a str, name: &str) -> Option<Input<'a>> {
     let mut sought = String::new();
     text::push_string(name, &mut sought);
@@ -98,7 +97,7 @@ fn find<'a>(text: &'a str, name: &str) -> Option<Input<'a>> {
     }
 }
 
-/// Goes on behind this byte, if it comes next.
+/// Advances past this byte, if it comes next.
 fn take(input: &mut Input<'_>, byte: u8) -> Option<()> {
     input.skip_space();
     (input.peek() == Some(byte)).then(|| input.advance(1))
@@ -109,7 +108,7 @@ mod tests {
     use super::*;
     use crate::test_support::bound::at_most;
 
-    /// The forms of the elements of `list`, and what is left.
+    /// Returns the forms of the elements of `list`, and what is left.
     fn read(text: &str) -> Result<(Vec<String>, String), JsonError> {
         let mut list = List::find(text, "list");
         let mut scanner = Scanner::new(&[]);

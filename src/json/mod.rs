@@ -68,37 +68,37 @@ pub struct JsonError {
     pub(crate) what: &'static str,
 }
 
-/// A value that stood at a sought path.
+/// A value at a sought path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where it stands in the buffer that the line was appended to.
+    /// Where it is in the buffer that the line was appended to.
     pub range: Range<usize>,
     value: Value,
 }
 
 impl Found {
-    /// The hash of the value, which stands in this buffer.
+    /// Returns the hash of the value, which is in this buffer.
     pub fn hash(&self, buffer: &str) -> u128 {
         self.value.hash(buffer)
     }
 }
 
-/// What one pass over a JSON text told.
+/// The result of one pass over a JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     /// The hash of the whole value.
     pub content: u128,
-    /// What stood at each sought path, in the order of the paths.
+    /// The value at each sought path, in the order of the paths.
     pub found: Vec<Option<Found>>,
 }
 
 /// Reads one JSON text and appends its one-line form to `line`, without a newline.
 ///
-/// For many texts a [`Scanner`] does the same without allocating.
+/// For many texts, a [`Scanner`] does the same without allocating.
 ///
 /// # Errors
 ///
-/// The text is not exactly one JSON value; `line` is then as it was.
+/// The text is not exactly one JSON value; `line` is then unchanged.
 pub fn scan(json: &str, sought: &[KeyPath], line: &mut String) -> Result<Scan, JsonError> {
     let mut scanner = Scanner::new(sought);
     let content = scanner.scan(json, line)?;
@@ -108,9 +108,9 @@ pub fn scan(json: &str, sought: &[KeyPath], line: &mut String) -> Result<Scan, J
     })
 }
 
-/// Reads JSON texts, one after the other, and looks in each for the values at the same paths.
+/// Reads JSON texts, one after the other, and looks for the values at the same paths in each.
 ///
-/// Nesting is limited by memory alone: each open array or object takes 32 bytes, each member of an open object 48.
+/// Nesting is limited only by memory: each open array or object takes 32 bytes, each member of an open object 48.
 #[derive(Debug)]
 pub struct Scanner {
     sought: Vec<SoughtPath>,
@@ -121,7 +121,7 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner that looks for the values at these paths.
+    /// Creates a scanner that looks for the values at these paths.
     pub fn new(sought: &[KeyPath]) -> Self {
         Self {
             sought: sought.iter().map(|path| SoughtPath::new(path)).collect(),
@@ -132,11 +132,11 @@ impl Scanner {
         }
     }
 
-    /// Reads one JSON text, appends its one-line form to `line` without a newline, and gives the hash of its value.
+    /// Reads one JSON text, appends its one-line form to `line` without a newline, and returns the hash of its value.
     ///
     /// # Errors
     ///
-    /// The text is not exactly one JSON value; `line` is then as it was.
+    /// The text is not exactly one JSON value; `line` is then unchanged.
     pub fn scan(&mut self, json: &str, line: &mut String) -> Result<u128, JsonError> {
         let line_start = line.len();
         let mut input = Input::new(json);
@@ -149,7 +149,7 @@ impl Scanner {
         Ok(content)
     }
 
-    /// The same for a value that something may follow.
+    /// Scans a value that something may follow.
     fn scan_value(&mut self, input: &mut Input<'_>, line: &mut String) -> Result<u128, JsonError> {
         self.open.clear();
         self.members.clear();
@@ -168,7 +168,7 @@ impl Scanner {
         content
     }
 
-    /// What stood at the path with this index in the text that was scanned last.
+    /// Returns the value at the path with this index in the last scanned text.
     pub(crate) fn found(&self, path: usize) -> Option<&Found> {
         self.sought.get(path).and_then(SoughtPath::found)
     }

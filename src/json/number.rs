@@ -1,5 +1,5 @@
-//! JSON numbers: their grammar, and the one text that stands for all ways to write a number (the parent module defines
-//! it), exact however long the number or its exponent.
+//! JSON numbers: their grammar, and the canonical text of a number (the parent module defines it), exact for any length
+//! of number and exponent.
 
 use super::JsonError;
 use super::input::Input;
@@ -48,12 +48,12 @@ impl<'a> Number<'a> {
         })
     }
 
-    /// The number as it was written.
+    /// Returns the number as it was written.
     pub(super) fn text(&self) -> &'a str {
         self.text
     }
 
-    /// Whether it is surely written in its canonical way; most numbers are.
+    /// Returns whether it is surely written canonically; most numbers are.
     pub(super) fn is_canonical(&self) -> bool {
         let is_integer = self.integer.len() == self.text.len() - usize::from(self.is_negative());
         is_integer && (!self.integer.ends_with(b"0") || self.text == "0")
@@ -72,7 +72,7 @@ impl<'a> Number<'a> {
             out.push(b'-');
         }
         out.extend(digits.take(significant).skip_while(|digit| **digit == b'0'));
-        // Both are lengths in memory, far inside an i128.
+        // Both are lengths in memory, far below the limits of an i128.
         let power = self.integer.len() as i128 - significant as i128;
         match &self.exponent {
             Some(exponent) => exponent.write_sum(power, out),
@@ -86,7 +86,7 @@ impl<'a> Number<'a> {
 }
 
 impl<'a> Exponent<'a> {
-    /// Digits up to which an exponent and a power are added as `i128`.
+    /// Exponents of up to this many digits are added as `i128`.
     const SMALL: usize = 30;
 
     fn read(input: &mut Input<'a>) -> Result<Option<Self>, JsonError> {
@@ -132,7 +132,7 @@ fn write_power(power: i128, out: &mut Vec<u8>) {
     }
 }
 
-/// The decimal sum of digits and an addend that is nearer to 0 than they are; zeros may stand in front.
+/// Returns the decimal sum of digits and an addend that is nearer to 0; leading zeros are possible.
 fn sum(digits: &[u8], addend: i128) -> Vec<u8> {
     let mut sum = [b"0", digits].concat();
     let mut carry = addend;

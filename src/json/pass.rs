@@ -1,4 +1,4 @@
-//! One pass over a JSON text: its one-line form is written, its values hashed, and those at sought paths noted.
+//! One pass over a JSON text: writes its one-line form, hashes its values and notes those at sought paths.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -12,11 +12,11 @@ use super::{JsonError, Scanner, text};
 enum After {
     /// Another value.
     Value,
-    /// The end of the array or object that it is in, which has this hash.
+    /// The end of the array or object, which has this hash.
     End(u128),
 }
 
-/// How far an object was read in which everything came as expected.
+/// How far the expected text of an object was read.
 enum Taken {
     Nothing,
     /// Up to the end of a member.
@@ -32,7 +32,6 @@ struct Start {
     line: usize,
 }
 
-/// One scan under way.
 pub(super) struct Pass<'a, 'text> {
     pub(super) input: &'a mut Input<'text>,
     pub(super) line: &'a mut String,
@@ -50,8 +49,7 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Reads a value whole and gives it, or, where an array or object has something in it, reads up to the first value
-    /// inside.
+    /// Reads a whole value and returns it; of a non-empty array or object, reads up to the first value inside.
     fn start_value(&mut self) -> Result<Option<Value>, JsonError> {
         self.input.skip_space();
         match self.input.peek() {
@@ -62,12 +60,12 @@ impl Pass<'_, '_> {
             Some(b't') => Ok(Some(Value::Hash(self.literal("true")?))),
             Some(b'f') => Ok(Some(Value::Hash(self.literal("false")?))),
             Some(b'n') => Ok(Some(Value::Hash(self.literal("null")?))),
-            Some(_) => Err(self.input.malformed("no value starts like this")),
-            None => Err(self.input.malformed("the text ends where a value should stand")),
+            Some(_) => Err(self.input.malformed("not a JSON value")),
+            None => Err(self.input.malformed("the text ends where a value is expected")),
         }
     }
 
-    /// Hands a value to what it is in, which may end with it, and so on outwards; gives the hash of the whole text's
+    /// Adds a value to its parent, which may end with it, and so on outwards; returns the hash of the whole text's
     /// value once it has ended.
     fn end_value(&mut self, mut value: Value) -> Result<Option<u128>, JsonError> {
         while !self.scanner.open.is_empty() {
@@ -80,7 +78,7 @@ impl Pass<'_, '_> {
         Ok(Some(value.hash(self.line)))
     }
 
-    /// Gives a value to the innermost open array or object, and to the paths that end here.
+    /// Adds a value to the innermost open array or object, and to the paths that end here.
     fn hand_over(&mut self, value: Value) {
         let Scanner {
             sought,
@@ -104,7 +102,7 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Reads what stands between a value and the next one, or the end of what both are in.
+    /// Reads what is between a value and the next one, or the end of their parent.
     fn after_value(&mut self) -> Result<After, JsonError> {
         if let Taken::Key = self.take_expected()? {
             return Ok(After::Value);
@@ -162,8 +160,8 @@ impl Pass<'_, '_> {
         (self.input.peek() == Some(b']')).then(|| self.close(']'))
     }
 
-    /// Reads members for as long as what stands before their values is what stood there in an object read before, and
-    /// their values are strings.
+    /// Reads members as long as what is before their values is the same as in an earlier object, and their values are
+    /// strings.
     fn take_expected(&mut self) -> Result<Taken, JsonError> {
         let Scanner {
             sought,
@@ -202,18 +200,18 @@ impl Pass<'_, '_> {
         Ok(taken)
     }
 
-    /// Reads a key and its colon; what stands between the last value, or the bracket, and the key began at `start`.
+    /// Reads a key and its colon; what is between the last value, or the bracket, and the key began at `start`.
     fn read_key(&mut self, start: Start) -> Result<(), JsonError> {
         self.input.skip_space();
         if self.input.peek() != Some(b'"') {
-            return Err(self.input.malformed("no key where one should stand"));
+            return Err(self.input.malformed("a key is expected"));
         }
         let key_start = self.line.len();
         text::copy_string(self.input, self.line)?;
         let key = xxh3_128(&self.line.as_bytes()[key_start..]);
         self.input.skip_space();
         if self.input.peek() != Some(b':') {
-            return Err(self.input.malformed("no colon after a key"));
+            return Err(self.input.malformed("a colon is expected after a key"));
         }
         self.input.advance(1);
         self.input.skip_space();
@@ -245,12 +243,12 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Whether the next value is that of a member.
+    /// Returns whether the next value is that of a member.
     fn in_object(&self) -> bool {
         matches!(self.scanner.open.last(), Some(Open::Object { .. }))
     }
 
-    /// Ends the innermost array or object and gives its hash.
+    /// Ends the innermost array or object and returns its hash.
     fn close(&mut self, bracket: char) -> u128 {
         self.input.advance(1);
         self.line.push(bracket);
@@ -294,7 +292,7 @@ impl Pass<'_, '_> {
 
     fn literal(&mut self, word: &str) -> Result<u128, JsonError> {
         if !self.input.rest().starts_with(word.as_bytes()) {
-            return Err(self.input.malformed("no value starts like this"));
+            return Err(self.input.malformed("not a JSON value"));
         }
         self.input.advance(word.len());
         self.line.push_str(word);

@@ -1,15 +1,15 @@
-//! Following a key path through nested objects while they are read.
+//! Follows a key path through nested objects while they are read.
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Found, Value, text};
 
-/// A path, how far the objects that are open now follow it, and the value that stood at its end.
+/// A path, how far the open objects follow it, and the value found at its end.
 #[derive(Debug)]
 pub(super) struct SoughtPath {
     /// The hash of each key's form.
     keys: Vec<u128>,
-    /// How many keys of the path lead to the value that is being read.
+    /// How many keys of the path lead to the current value.
     matched: usize,
     /// Where the value of the last matched key starts in the line.
     start: usize,
@@ -26,19 +26,19 @@ impl SoughtPath {
         }
     }
 
-    /// Forgets the text that was read before.
+    /// Resets it for the next text.
     pub(super) fn reset(&mut self) {
         self.matched = 0;
         self.found = None;
     }
 
-    /// Whether the key is one of the path.
+    /// Returns whether the key is one of the path.
     pub(super) fn has(&self, key: u128) -> bool {
         self.keys.contains(&key)
     }
 
-    /// A value starts under this key, in an object inside `depth` others. A key that comes again takes all back that
-    /// stood under the one before.
+    /// Notes that a value starts under this key, in an object inside `depth` others. A repeated key replaces what its
+    /// earlier value held.
     pub(super) fn enter(&mut self, depth: usize, key: u128, value_start: usize) {
         if self.matched == depth && self.keys.get(depth).is_some_and(|sought| *sought == key) {
             self.matched = depth + 1;
@@ -47,7 +47,7 @@ impl SoughtPath {
         }
     }
 
-    /// The value of a member ends at `end`, in an object inside `depth` others.
+    /// Notes that the value of a member ends at `end`, in an object inside `depth` others.
     pub(super) fn leave(&mut self, depth: usize, value: Value, end: usize) {
         if self.matched <= depth {
             return;

@@ -1,20 +1,20 @@
-//! The keys of objects in the sequences in which they come: a service writes those of each kind of record in one way, so
-//! what was read once need only be compared when it comes again.
+//! The sequences of keys in objects: a service writes each kind of record in the same way, so a sequence that was read
+//! once only needs to be compared the next time.
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Member;
 
-/// So many places are remembered: a service has few kinds of records.
+/// How many places are remembered: a service has few kinds of records.
 const MOST_PLACES: usize = 1_024;
 
-/// So many steps are remembered from one place; where more come, their keys are no names but data.
+/// How many steps are remembered from one place; if there are more, the keys are data and not names.
 const MOST_STEPS: usize = 8;
 
-/// So many bytes are remembered in all.
+/// How many bytes are remembered in all.
 const MOST_TEXT: usize = 64 * 1024;
 
-/// The keys that were read of an object, one after the other; or that they are not remembered.
+/// The keys that were read of an object, in order; `None` if they are not remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place(Option<usize>);
 
@@ -23,10 +23,10 @@ impl Place {
     pub(super) const START: Self = Self(Some(0));
 }
 
-/// What stands between the end of a member, or the opening bracket, and the value of the next member.
+/// The text between the end of a member, or the opening bracket, and the value of the next member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step<'a> {
-    /// As it was written: a comma, unless it is the first, a key, a colon, and any white space.
+    /// As written: a comma, unless it is the first, a key, a colon, and any white space.
     pub(super) written: &'a str,
     /// Its form.
     pub(super) form: &'a str,
@@ -36,13 +36,13 @@ pub(super) struct Step<'a> {
     pub(super) is_sought: bool,
 }
 
-/// A tree of all places that are remembered, the one before all keys first.
+/// A tree of all places that are remembered, from the one before all keys.
 #[derive(Debug)]
 pub(super) struct Sequences {
     nodes: Vec<Node>,
-    /// How long their texts are in all.
+    /// The total length of their texts.
     text: usize,
-    /// The order of the object that came last of those that are not remembered.
+    /// The order of the last object that is not remembered.
     order: KeyOrder,
 }
 
@@ -61,7 +61,7 @@ struct Node {
     order: Option<KeyOrder>,
 }
 
-/// The order in which an object's members are hashed: that of their keys' hashes, those of one key as they came.
+/// The order in which an object's members are hashed: by the hashes of their keys, equal keys as they came.
 #[derive(Debug, Default)]
 pub(super) struct KeyOrder {
     /// The members' places in the object.
@@ -88,7 +88,7 @@ impl Sequences {
         }
     }
 
-    /// The step from this place with which the text goes on, if one is known, and where it leads.
+    /// Returns the known step from this place that matches the text, and where it leads.
     #[inline]
     pub(super) fn expect(&mut self, place: Place, text: &[u8]) -> Option<(Step<'_>, Place)> {
         let here = &self.nodes[place.0?];
@@ -111,7 +111,7 @@ impl Sequences {
         Some((step, Place(Some(to))))
     }
 
-    /// Remembers a step that was not expected, if there is room, and tells where it leads.
+    /// Remembers an unexpected step, if there is room, and returns where it leads.
     pub(super) fn learn(&mut self, from: Place, step: Step<'_>) -> Place {
         let to = self.nodes.len();
         let text = self.text + step.written.len() + step.form.len();
@@ -134,7 +134,7 @@ impl Sequences {
         Place(Some(to))
     }
 
-    /// The order of an object that ends at this place.
+    /// Returns the order of an object that ends at this place.
     pub(super) fn order(&mut self, place: Place, members: &[Member]) -> &KeyOrder {
         match place.0 {
             Some(place) => self.nodes[place].order.get_or_insert_with(|| KeyOrder::of(members)),

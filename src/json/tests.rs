@@ -1,4 +1,4 @@
-//! The form, the identity and the sought values, by examples; `tests/it/json` has the random ones.
+//! The form, the identity and the sought values, by example; `tests/it/json` has the random ones.
 
 use proptest::prelude::*;
 
@@ -194,7 +194,7 @@ fn the_identity_is_the_same_in_every_version() {
     let record = format!(
         r#"{{"id": "ae66", "size": 1.50, "tags": ["a", null, {{}}], "by": {{"login": "user@example.org"}}, "long": "{long}"}}"#
     );
-    // Computed apart from this program, with another implementation of XXH3.
+    // Computed with another implementation of XXH3.
     assert_eq!(content(&record), 134_449_121_876_591_113_034_224_205_855_653_434_950);
 }
 
@@ -278,17 +278,17 @@ fn a_scanner_forgets_what_it_read_before() {
     assert!(scanner.found(0).is_none() && scanner.found(1).is_none());
 }
 
-/// What one scan gave: the hash, the form, and what stood at the sought paths.
-type Told = (Result<u128, JsonError>, String, Vec<Option<Found>>);
+/// The result of one scan: the hash, the form, and the values at the sought paths.
+type Scanned = (Result<u128, JsonError>, String, Vec<Option<Found>>);
 
-fn tell(scanner: &mut Scanner, json: &str) -> Told {
+fn scanned(scanner: &mut Scanner, json: &str) -> Scanned {
     let mut line = String::new();
     let content = scanner.scan(json, &mut line);
     let found = [0, 1].map(|path| scanner.found(path).cloned()).to_vec();
     (content, line, if content.is_ok() { found } else { Vec::new() })
 }
 
-/// JSON of few keys in several spellings, so that one text often goes on as another one did.
+/// JSON with few keys in several spellings, so that texts often continue like an earlier one.
 fn texts() -> impl Strategy<Value = String> {
     let space = || prop::sample::select(vec!["", "", "", " ", "\n\t"]);
     let leaf = prop::sample::select(vec![
@@ -324,7 +324,7 @@ proptest! {
         for (text, cut) in texts.iter().chain(&texts) {
             let cut = cut.map_or(text.len(), |cut| cut.index(text.len() + 1));
             let text = &text[..cut];
-            prop_assert_eq!(tell(&mut experienced, text), tell(&mut Scanner::new(&WANTED), text), "{}", text);
+            prop_assert_eq!(scanned(&mut experienced, text), scanned(&mut Scanner::new(&WANTED), text), "{}", text);
         }
     }
 }

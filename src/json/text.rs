@@ -1,4 +1,4 @@
-//! JSON strings → their form: every character as itself where it may stand so.
+//! JSON strings → their form: unescaped wherever possible.
 
 use wide::u8x16;
 
@@ -19,7 +19,7 @@ pub(super) fn copy_string(input: &mut Input<'_>, line: &mut String) -> Result<()
     Ok(())
 }
 
-/// The same for a string that has escapes, or something wrong in it.
+/// Appends a string that has escapes, or is malformed.
 #[cold]
 fn copy_odd_string(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
     line.push('"');
@@ -38,14 +38,14 @@ fn copy_odd_string(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonE
     Ok(())
 }
 
-/// Appends a string's form made from its characters, with its quotes.
+/// Appends the form of a string with these characters, with its quotes.
 pub(super) fn push_string(text: &str, line: &mut String) {
     line.push('"');
     text.chars().for_each(|character| push_char(character, line));
     line.push('"');
 }
 
-/// How many bytes come before a quote, a backslash or a control character.
+/// Returns how many bytes come before a quote, a backslash or a control character.
 #[inline]
 fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
@@ -68,9 +68,9 @@ fn special_bytes(block: [u8; 16]) -> u32 {
     (is_control | block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'))).to_bitmask()
 }
 
-/// Appends the form of one escape, or of two that are one character; the next byte is the backslash.
+/// Appends the form of one escape, or of a surrogate pair; the next byte is the backslash.
 fn copy_escape(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
-    const UNKNOWN: &str = "an escape that JSON does not have";
+    const UNKNOWN: &str = "an invalid escape";
     match input.rest().get(1) {
         Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => line.push_str(input.take(2)),
         Some(b'/') => {
@@ -87,7 +87,8 @@ fn copy_escape(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError
     Ok(())
 }
 
-/// Appends the character of an escape that has been read, with the escape behind it where the two are a surrogate pair.
+/// Appends the character of an escape that has been read, together with the next escape if the two are a surrogate
+/// pair.
 fn copy_utf16(unit: u16, input: &mut Input<'_>, line: &mut String) {
     if let Some(character) = char::from_u32(u32::from(unit)) {
         return push_char(character, line);
@@ -102,7 +103,7 @@ fn copy_utf16(unit: u16, input: &mut Input<'_>, line: &mut String) {
     }
 }
 
-/// The UTF-16 unit of a `\uXXXX` that the bytes start with.
+/// Returns the UTF-16 unit of a `\uXXXX` at the start of the bytes.
 fn utf16_escape(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(br"\u")?.first_chunk::<4>()?;
     digits.iter().try_fold(0, |unit, digit| {

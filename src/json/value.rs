@@ -1,11 +1,11 @@
-//! Values as they count in the hash of what they are in, and that hash.
+//! Values as they enter the hash of their parent, and that hash.
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::copy::extend_from_start;
 use super::sequence::{KeyOrder, Place};
 
-/// An array or object whose end has not been reached.
+/// An array or object that has not ended.
 #[derive(Debug)]
 pub(super) enum Open {
     /// The hash of the elements so far.
@@ -13,12 +13,11 @@ pub(super) enum Open {
     Object {
         /// Where its members start among those of all open objects.
         first_member: usize,
-        /// The keys that were read of it.
+        /// The keys read so far.
         place: Place,
     },
 }
 
-/// A member of an open object.
 #[derive(Debug)]
 pub(super) struct Member {
     /// The hash of its key's form.
@@ -36,10 +35,10 @@ impl Member {
     }
 }
 
-/// A value as it counts in the hash of what it is in.
+/// A value as it enters the hash of its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// A short string: where its form stands in the line.
+    /// A short string: where its form is in the line.
     Form { start: usize, end: usize },
     /// Any other value: its hash.
     Hash(u128),
@@ -49,7 +48,7 @@ pub(super) enum Value {
 const LONGEST_FORM: usize = 256;
 
 impl Value {
-    /// A string, whose form starts here and ends the line.
+    /// Creates a string whose form starts here and ends the line.
     #[inline]
     pub(super) fn string(start: usize, line: &str) -> Self {
         let end = line.len();
@@ -60,7 +59,6 @@ impl Value {
         }
     }
 
-    /// The hash of the value.
     pub(super) fn hash(self, line: &str) -> u128 {
         match self {
             Self::Form { start, end } => xxh3_128(&line.as_bytes()[start..end]),
@@ -69,7 +67,7 @@ impl Value {
     }
 }
 
-/// The hash of an array up to and with this element.
+/// Returns the hash of an array up to and including this element.
 pub(super) fn link(chain: u128, element: u128, scratch: &mut Vec<u8>) -> u128 {
     scratch.clear();
     scratch.push(b'[');
