@@ -86,7 +86,7 @@ impl Problem {
             Self::Blank => "blank",
             Self::NotUtf8 { .. } => "not-utf8",
             Self::NotARecord(IdentifyError::JsonError(_)) => "not-json",
-            Self::NotARecord(IdentifyError::UnfitError(_)) => "not-a-record",
+            Self::NotARecord(IdentifyError::InvalidRecordError(_)) => "not-a-record",
             Self::WrongDay { .. } => "wrong-day",
             Self::Repeated { .. } => "repeated",
             Self::SameId { .. } => "same-id",

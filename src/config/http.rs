@@ -1,4 +1,4 @@
-//! The settings of forwarding to an HTTP listener. They are read only when that is asked for.
+//! The settings of forwarding to an HTTP listener, read only when it is used.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::env::{
     whole_number,
 };
 
-/// How the variables begin, and nothing else does.
+/// The prefix of these variables; no others have it.
 pub(super) const PREFIX: &str = "HTTP_FORWARD_";
 
 /// The variables, in the order of the documents.
@@ -22,7 +22,6 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &HTTP_FORWARD_BATCH,
 ];
 
-/// Where the listener is.
 const HTTP_FORWARD_URL: Setting<Url> = Setting {
     variable: Variable {
         name: "HTTP_FORWARD_URL",
@@ -35,7 +34,6 @@ const HTTP_FORWARD_URL: Setting<Url> = Setting {
     parse: endpoint,
 };
 
-/// What the body of a request is.
 const HTTP_FORWARD_FORMAT: Setting<HttpFormat> = Setting {
     variable: Variable {
         name: "HTTP_FORWARD_FORMAT",
@@ -54,7 +52,6 @@ const HTTP_FORWARD_FORMAT: Setting<HttpFormat> = Setting {
     },
 };
 
-/// What proves who sends.
 const HTTP_FORWARD_TOKEN: Secret = Secret {
     variable: Variable {
         name: "HTTP_FORWARD_TOKEN",
@@ -62,25 +59,24 @@ const HTTP_FORWARD_TOKEN: Secret = Secret {
         default: DefaultValue::None,
         example: None,
         doc: "Sent as \"Authorization: Bearer ...\" (splunk-hec: \"Splunk ...\"), or as it is if it names a scheme itself; \
-              over `https://` alone, or to this machine.",
+              only over `https://`, or to this machine.",
     },
     check: token,
 };
 
-/// How many lines a request holds.
 const HTTP_FORWARD_BATCH: Setting<usize> = Setting {
     variable: Variable {
         name: "HTTP_FORWARD_BATCH",
         scope: Scope::Program,
         default: DefaultValue::Text("500"),
         example: None,
-        doc: "How many lines one request holds; 1 to 100000. It is halved where the listener says that it is too much (status \
-              413).",
+        doc: "How many lines one request holds; 1 to 100000. It is halved if the listener says that it is too much \
+              (status 413).",
     },
     parse: |text| whole_number(text, 1..=100_000),
 };
 
-/// How an HTTP listener is written to.
+/// How to write to an HTTP listener.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpSettings {
     /// `HTTP_FORWARD_URL`.
@@ -91,27 +87,26 @@ pub(crate) struct HttpSettings {
     pub(crate) authorization: Option<SecretString>,
     /// How many lines one request holds; `HTTP_FORWARD_BATCH`.
     pub(crate) batch: usize,
-    /// How often a request is tried again; `MAX_RETRIES`.
+    /// How often a request is retried; `MAX_RETRIES`.
     pub(crate) max_retries: u32,
-    /// The first wait before it is; `RETRY_DELAY_SECONDS`.
+    /// The wait before the first retry; `RETRY_DELAY_SECONDS`.
     pub(crate) retry_delay: Duration,
     /// How long a request may take; `REQUEST_TIMEOUT_SECONDS`.
     pub(crate) timeout: Duration,
 }
 
-/// What the body of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HttpFormat {
     /// One JSON array, which Logstash's http input with its json codec splits into events.
     Array,
     /// A JSON object in each line.
     Ndjson,
-    /// Events for the HTTP Event Collector of Splunk.
+    /// Events for Splunk's HTTP Event Collector.
     SplunkHec,
 }
 
 impl HttpSettings {
-    /// Reads the settings; `None` after a fault.
+    /// Reads the settings; `None` after an error.
     pub(crate) fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
         let url = env.required(&HTTP_FORWARD_URL, errors);
         let format = env.or_default(&HTTP_FORWARD_FORMAT, errors);
@@ -142,23 +137,23 @@ impl HttpSettings {
         })
     }
 
-    /// What deserves a word but stops nothing.
+    /// Returns a warning, if there is one.
     #[must_use]
     pub(crate) fn warning(&self) -> Option<&'static str> {
         is_in_clear(&self.url).then_some(
-            "HTTP_FORWARD_URL begins with `http://`: whoever is on the way to it can read the records, which are personal \
+            "HTTP_FORWARD_URL begins with `http://`: anyone on the network path can read the records, which are personal \
              data; use `https://`",
         )
     }
 }
 
-/// Whether everybody on the way could read what is sent there.
+/// Returns whether records would be sent unencrypted to another host.
 fn is_in_clear(url: &Url) -> bool {
     url.scheme() == "http" && !is_loopback(url)
 }
 
 impl HttpFormat {
-    /// The header for a token: with the scheme that the listener expects, unless the token names one itself.
+    /// Returns the header for a token: with the scheme that the listener expects, unless the token names one itself.
     fn authorization(self, token: &SecretString) -> SecretString {
         let text = token.expose_secret();
         let scheme = match self {

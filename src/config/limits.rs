@@ -1,4 +1,4 @@
-//! How far and how patiently a stream asks its service; for all streams, or for one with its prefix.
+//! How far and how often a stream asks its service; for all streams, or for one with its prefix.
 
 use std::time::Duration;
 
@@ -20,143 +20,134 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &REQUEST_TIMEOUT_SECONDS,
 ];
 
-/// The longest wait between two tries, and so the longest first one.
+/// The longest wait between two attempts, and so the longest first one.
 const LONGEST_RETRY_DELAY_SECONDS: f64 = 300.0;
 
-/// How far before the last record a run asks again.
 const OVERLAP_MINUTES: Setting<i64> = Setting {
     variable: Variable {
         name: "OVERLAP_MINUTES",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("2"),
         example: None,
-        doc: "How many minutes before the last record each run asks again, for records that arrive late; 0 to 10080.",
+        doc: "How many minutes before the last record each run starts, for records that arrive late; 0 to 10080.",
     },
     parse: |text| whole_number(text, 0..=10_080),
 };
 
-/// How often `collect` reconciles by itself.
 const RECONCILE_EVERY_HOURS: Setting<i64> = Setting {
     variable: Variable {
         name: "RECONCILE_EVERY_HOURS",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("0"),
         example: None,
-        doc: "How often, in hours, a run reconciles by itself: asks once more for the last `RECONCILE_HOURS` hours and adds what \
-              arrived too late for the overlap, as `trailkeeper reconcile` does; 0 to 8760, 0 is never. Once a day is a good start \
-              (24); what is found tells how many `OVERLAP_MINUTES` would have caught it.",
+        doc: "How often, in hours, a run reconciles by itself: fetches the last `RECONCILE_HOURS` hours again and adds what \
+              arrived too late for the overlap, as `trailkeeper reconcile` does; 0 to 8760, 0 is never. Once a day (24) is a good \
+              start; the result shows how many `OVERLAP_MINUTES` would have been enough.",
     },
     parse: |text| whole_number(text, 0..=8_760),
 };
 
-/// How far back that goes.
 const RECONCILE_HOURS: Setting<i64> = Setting {
     variable: Variable {
         name: "RECONCILE_HOURS",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("36"),
         example: None,
-        doc: "How many hours it goes back when it reconciles; 1 to 8760.",
+        doc: "How many hours a run goes back when it reconciles; 1 to 8760.",
     },
     parse: |text| whole_number(text, 1..=8_760),
 };
 
-/// How far the first run goes back.
 const INITIAL_LOOKBACK_DAYS: Setting<i64> = Setting {
     variable: Variable {
         name: "INITIAL_LOOKBACK_DAYS",
         scope: Scope::AllStreams,
         default: DefaultValue::OfStream(lookback_days),
         example: None,
-        doc: "How many days the first run goes back, when there is no record yet; 1 to 3650. The default is what the service keeps, \
-              as far as it is known.",
+        doc: "How many days the first run goes back, when there is no record yet; 1 to 3650. The default is how long the service keeps records, \
+              as far as known.",
     },
     parse: |text| whole_number(text, 1..=3_650),
 };
 
-/// How many pages a cycle of page tokens may have.
 const MAX_PAGES: Setting<u32> = Setting {
     variable: Variable {
         name: "MAX_PAGES",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("20"),
         example: None,
-        doc: "How many pages are read by page tokens before the reading starts again below the oldest record; 1 to 1000. It bounds \
-              how deep one cycle goes, not how much is read. The tokens of yandex-audit are always followed to the end: its order \
-              is not known.",
+        doc: "How many pages are read by page tokens before a new cycle starts below the oldest record; 1 to 1000. It limits \
+              one cycle, not how much is read. The tokens of yandex-audit are always followed to the end, because its order is \
+              unknown.",
     },
     parse: |text| whole_number(text, 1..=1_000),
 };
 
-/// How many requests are under way at a time.
 const FETCH_CONCURRENCY: Setting<usize> = Setting {
     variable: Variable {
         name: "FETCH_CONCURRENCY",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("4"),
         example: None,
-        doc: "How many requests to one host may be under way at a time; 1 to 64. Streams on one host share the largest of their \
-              values, and each keeps to its own. A limit that a service publishes is kept in any case.",
+        doc: "How many requests to one host may be in flight at a time; 1 to 64. Streams on one host share the largest of their \
+              values, and each keeps to its own. The published rate limit of a service always applies.",
     },
     parse: |text| whole_number(text, 1..=64),
 };
 
-/// How often a request is tried again.
 pub(super) const MAX_RETRIES: Setting<u32> = Setting {
     variable: Variable {
         name: "MAX_RETRIES",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("3"),
         example: None,
-        doc: "How often a failed request is tried again; 0 to 100. Tried again are network errors, the statuses 408, 429 and 5xx, \
-              and answers that are not JSON.",
+        doc: "How often a failed request is retried; 0 to 100. Network errors, the statuses 408, 429 and 5xx, and answers that \
+              are not JSON are retried.",
     },
     parse: |text| whole_number(text, 0..=100),
 };
 
-/// The first wait before it is.
 pub(super) const RETRY_DELAY_SECONDS: Setting<Duration> = Setting {
     variable: Variable {
         name: "RETRY_DELAY_SECONDS",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("2"),
         example: None,
-        doc: "How many seconds to wait before the first of these tries, with a fraction if you like; 0 to 300. The wait doubles from \
-              try to try, and what the server asks for counts more.",
+        doc: "How many seconds to wait before the first retry, with or without a fraction; 0 to 300. The wait doubles with each \
+              retry; a wait that the server asks for takes precedence.",
     },
     parse: |text| seconds(text, 0.0..=LONGEST_RETRY_DELAY_SECONDS),
 };
 
-/// How long a request may take.
 pub(super) const REQUEST_TIMEOUT_SECONDS: Setting<Duration> = Setting {
     variable: Variable {
         name: "REQUEST_TIMEOUT_SECONDS",
         scope: Scope::AllStreams,
         default: DefaultValue::Text("60"),
         example: None,
-        doc: "How many seconds one request may take in all, from connecting to the last byte; 0.1 to 3600.",
+        doc: "How many seconds one request may take, from connecting to the last byte; 0.1 to 3600.",
     },
     parse: |text| seconds(text, 0.1..=3600.0),
 };
 
-/// How far the first run of the stream with this prefix goes back where nothing else is set.
+/// Returns how far the first run of the stream with this prefix goes back by default.
 fn lookback_days(prefix: &str) -> String {
     let kind = SOURCES.iter().find(|kind| kind.prefix == prefix);
     kind.map_or_else(String::new, |kind| kind.lookback_days.to_string())
 }
 
-/// How far and how patiently a stream asks its service.
+/// How far and how often a stream asks its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// How many pages one cycle of page tokens may have; `MAX_PAGES`.
     pub(crate) max_pages: u32,
-    /// How long before the last record a run asks again; `OVERLAP_MINUTES`.
+    /// How long before the last record a run starts; `OVERLAP_MINUTES`.
     pub(crate) overlap: TimeDelta,
-    /// How many requests are under way at a time at most; `FETCH_CONCURRENCY`.
+    /// How many requests are in flight at most; `FETCH_CONCURRENCY`.
     pub(crate) concurrency: usize,
-    /// How often one request is tried again; `MAX_RETRIES`.
+    /// How often a request is retried; `MAX_RETRIES`.
     pub(crate) max_retries: u32,
-    /// The first wait before a request is tried again; `RETRY_DELAY_SECONDS`.
+    /// The wait before the first retry; `RETRY_DELAY_SECONDS`.
     pub(crate) retry_delay: Duration,
     /// How long one request may take in all; `REQUEST_TIMEOUT_SECONDS`.
     pub(crate) request_timeout: Duration,
@@ -169,7 +160,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Reads the limits of one kind of stream; `None` after a fault.
+    /// Reads the limits of one kind of stream; `None` after an error.
     pub(super) fn read(env: &Env, kind: &Kind, errors: &mut ConfigErrors) -> Option<Self> {
         let prefix = kind.prefix;
         let max_pages = env.per_stream(&MAX_PAGES, prefix, errors);

@@ -1,8 +1,8 @@
-//! Settings become the streams of this run, or every fault in them at once.
+//! Settings → the streams of this run, or all errors in them at once.
 //!
 //! Imports: archive, env, source.
 //!
-//! A stream is on when `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
+//! A stream is on if `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
 mod http;
 mod kafka;
@@ -28,7 +28,6 @@ pub use place::{Access, StreamPlace};
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stream::StreamSettings;
 
-/// The log of the program itself.
 const APP_LOG_FILE: Setting<String> = Setting {
     variable: Variable {
         name: "APP_LOG_FILE",
@@ -45,28 +44,28 @@ const APP_LOG_FILE: Setting<String> = Setting {
 pub struct Config {
     /// The streams, at least one, in the order of the list of sources.
     pub streams: Vec<StreamSettings>,
-    /// The log of the program itself; `APP_LOG_FILE`.
+    /// The program's own log; `APP_LOG_FILE`.
     pub(crate) log_file: PathBuf,
-    /// What deserves a word but stops nothing, such as a file with tokens that everyone can read.
+    /// Warnings, such as a file with tokens that everyone can read.
     pub(crate) warnings: Vec<String>,
 }
 
-/// What of the settings a run is about.
+/// Which settings a run needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'a> {
-    /// The streams that were asked for by name; none means all that are switched on.
+    /// The streams asked for by name; empty means all that are switched on.
     pub streams: &'a [String],
-    /// What the run does to their folders.
+    /// What the run does with their folders.
     pub access: Access,
 }
 
 impl Config {
     /// Reads the settings of the chosen streams.
     ///
-    /// Streams that are not chosen may be set wrongly, as long as they do not claim the files of a chosen one.
+    /// Other streams may be set wrongly, as long as they do not share files with a chosen one.
     ///
     /// # Errors
-    /// Every fault in the settings of the chosen streams, those of the settings file included.
+    /// Every error in the settings of the chosen streams, including those of the settings file.
     pub fn read(env: &Env, kinds: &'static [Kind], choice: Choice<'_>) -> Result<Self, ConfigErrors> {
         let mut errors = env.errors().clone();
         let chosen = chosen(env, kinds, choice.streams, &mut errors);
@@ -91,10 +90,10 @@ impl Config {
     }
 }
 
-/// Reads where the chosen streams are kept, and nothing else of their settings: their tokens may be missing.
+/// Reads only where the chosen streams are kept: their tokens may be missing.
 ///
 /// # Errors
-/// Every fault in these settings, those of the settings file included.
+/// Every error in these settings, including those of the settings file.
 pub(crate) fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, ConfigErrors> {
     let mut errors = env.errors().clone();
     let chosen = chosen(env, kinds, streams, &mut errors);
@@ -111,19 +110,19 @@ pub(crate) fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> R
     }
 }
 
-/// The variables that are set, look like ours, and are read by nothing; with the name that was meant, if one is near.
+/// Returns an error for each variable that looks like ours but is read by nothing, with the nearest known name.
 pub(crate) fn unknown(env: &Env, kinds: &[Kind]) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
     unknown_variables::find(env, kinds, &mut errors);
     errors
 }
 
-/// Where the log of the program itself goes; `None` after a fault.
+/// Reads the path of the program's own log; `None` after an error.
 pub(crate) fn log_file(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> {
     env.or_default(&APP_LOG_FILE, errors).map(PathBuf::from)
 }
 
-/// Reads the settings of each chosen stream by itself, so that one which is set wrongly does not hide the others.
+/// Reads the settings of each chosen stream by itself, so that errors in one do not hide the others.
 pub(crate) fn each(
     env: &Env,
     kinds: &'static [Kind],
@@ -148,18 +147,18 @@ fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
     warnings
 }
 
-/// Warnings about files with the secrets of sinks that every user of this machine can read.
+/// Returns warnings about files with the secrets of sinks that every user of this machine can read.
 pub(crate) fn exposed_forward_secrets(env: &Env) -> impl Iterator<Item = String> {
     let rows = http::ROWS.iter().chain(kafka::ROWS);
     rows.filter_map(|row| env.exposed_secret(*row))
 }
 
-/// The kinds that were asked for and are switched on, or all that are switched on.
+/// Returns the kinds that were asked for and are switched on, or all that are switched on.
 fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], errors: &mut ConfigErrors) -> Vec<&'static Kind> {
     let on = kinds.iter().filter(|kind| place::is_on(env, kind));
     if wanted.is_empty() {
         let on: Vec<_> = on.collect();
-        // A settings file that could not be read is the reason, not another fault.
+        // A settings file that could not be read is the cause, so it is the only error.
         if on.is_empty() && env.errors().is_empty() {
             none_is_on(kinds, errors);
         }
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_every_stream_is_reported_at_once_and_no_secret_is_shown() {
+    fn every_error_of_every_stream_is_reported_at_once_and_no_secret_is_shown() {
         let errors = read(
             &[
                 ("MAIL_LOG_CATALOG_LOCATION", "/nowhere/mail"),
@@ -367,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_settings_file_that_cannot_be_read_is_the_only_fault() {
+    fn a_settings_file_that_cannot_be_read_is_the_only_error() {
         let env = Env::load(Some(Path::new("/nowhere/settings.env")));
         let errors = Config::read(&env, SOURCES, ALL).unwrap_err();
         assert_eq!(

@@ -23,7 +23,6 @@ pub(crate) const LOG_CATALOG_LOCATION: Setting<PathBuf> = Setting {
     parse: folder,
 };
 
-/// The first part of the names of a stream's day files.
 pub(crate) const LOG_FILE_BASE_NAME: Setting<String> = Setting {
     variable: Variable {
         name: "LOG_FILE_BASE_NAME",
@@ -35,7 +34,6 @@ pub(crate) const LOG_FILE_BASE_NAME: Setting<String> = Setting {
     parse: base_name,
 };
 
-/// The last part of the names of all day files.
 pub(super) const LOG_FILE_EXTENSION: Setting<String> = Setting {
     variable: Variable {
         name: "LOG_FILE_EXTENSION",
@@ -50,7 +48,7 @@ pub(super) const LOG_FILE_EXTENSION: Setting<String> = Setting {
 /// The longest part of a file name, so that the whole name stays below the 255 bytes of most file systems.
 const LONGEST_PART: usize = 100;
 
-/// What a run does to the folders, and so what it must be allowed to.
+/// What a run does with the folders, and so which permissions it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// It reads and writes.
@@ -59,21 +57,21 @@ pub enum Access {
     Read,
 }
 
-/// A stream that is switched on, and where its day files are.
+/// A stream that is switched on, and the location of its day files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPlace {
     /// Which kind of stream it is.
     pub(crate) kind: &'static Kind,
-    /// The folder of its day files, as it was set, and their names.
+    /// The folder of its day files, as configured, and their names.
     pub(crate) location: Location,
 }
 
-/// Whether the stream is switched on.
+/// Returns whether the stream is switched on.
 pub(super) fn is_on(env: &Env, kind: &Kind) -> bool {
     env.is_set(&variable(env, kind, &LOG_CATALOG_LOCATION))
 }
 
-/// The variable that gives a part of a stream's place: its own, or the one of another collector where that alone is set.
+/// Returns the variable of a stream's place: its own, or the one of another collector if only that is set.
 pub(super) fn variable<T>(env: &Env, kind: &Kind, setting: &Setting<T>) -> Setting<T> {
     let own = setting.of(kind.prefix);
     match kind.legacy_prefix.map(|prefix| setting.of(prefix)) {
@@ -83,9 +81,10 @@ pub(super) fn variable<T>(env: &Env, kind: &Kind, setting: &Setting<T>) -> Setti
 }
 
 impl StreamPlace {
-    /// Reads where a stream is kept; `None` after a fault. What is missing is required because the stream is switched on.
+    /// Reads where a stream is kept; `None` after an error. What is missing is required because the stream is switched
+    /// on.
     ///
-    /// That the folder is missing, or that the run may not do there what it has to, is a fault too.
+    /// A missing folder, or one without the permissions that the run needs, is an error too.
     pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
         let mut own_errors = required_by(env, kind);
         let place = Self::read_parts(env, kind, access, &mut own_errors);
@@ -113,13 +112,13 @@ impl StreamPlace {
         }
     }
 
-    /// The same for two places that keep the same files, however their folders are written.
+    /// Returns the same value for two places that keep the same files, however their folders are written.
     fn files(&self) -> Option<(PathBuf, &str)> {
         Some((fs::canonicalize(self.location.folder()).ok()?, self.location.base()))
     }
 }
 
-/// Adds a fault where a variable is set under both of its names: nobody can say which one counts.
+/// Adds an error if a variable is set under both of its names: it would be unclear which one counts.
 fn refuse_both<T>(env: &Env, kind: &Kind, setting: &Setting<T>, errors: &mut ConfigErrors) {
     let own = setting.of(kind.prefix);
     if let Some(legacy) = kind.legacy_prefix.map(|prefix| setting.of(prefix))
@@ -133,9 +132,9 @@ fn refuse_both<T>(env: &Env, kind: &Kind, setting: &Setting<T>, errors: &mut Con
     }
 }
 
-/// Adds a fault for each chosen stream whose files another stream that is switched on keeps too.
+/// Adds an error for each chosen stream that shares its files with another stream that is switched on.
 pub(super) fn check_distinct(env: &Env, kinds: &'static [Kind], chosen: &[&Kind], errors: &mut ConfigErrors) {
-    // What is wrong with the place of a chosen stream was said when its settings were read.
+    // Errors in the place of a chosen stream were reported when its settings were read.
     let quiet = |kind| StreamPlace::read(env, kind, Access::Read, &mut ConfigErrors::default());
     let places: Vec<_> = kinds.iter().filter_map(|kind| Some((kind, quiet(kind)?))).collect();
     for (index, (kind, place)) in places.iter().enumerate() {
@@ -162,14 +161,14 @@ fn usable(folder: &Path, access: Access) -> Result<(), String> {
         _ => format!("must be a folder that can be read, not `{shown}`: {error}"),
     })?;
     if !metadata.is_dir() {
-        return Err(format!("must be a folder, not `{shown}`, which is something else"));
+        return Err(format!("must be a folder, and `{shown}` is not one"));
     }
     let read = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
     let (needed, what) = match access {
         Access::Write => (read | rustix::fs::Access::WRITE_OK, "read and written to"),
         Access::Read => (read, "read"),
     };
-    // Asking the system leaves no trace in a folder that agents watch, unlike a file made to try it.
+    // Asking the system leaves no trace in a folder that agents watch, unlike creating a test file.
     rustix::fs::access(folder, needed).map_err(|error| {
         format!(
             "must be a folder that can be {what}, not `{shown}`: {}",
@@ -178,7 +177,7 @@ fn usable(folder: &Path, access: Access) -> Result<(), String> {
     })
 }
 
-/// Errors of the settings that a stream needs because it is switched on.
+/// Creates the list of errors for settings that a stream needs because it is switched on.
 pub(super) fn required_by(env: &Env, kind: &Kind) -> ConfigErrors {
     ConfigErrors::because(format!("{} is set", variable(env, kind, &LOG_CATALOG_LOCATION).name()))
 }
@@ -259,7 +258,7 @@ mod tests {
                 absent.display()
             );
             assert_eq!(usable(&absent, access), Err(expected));
-            let expected = format!("must be a folder, not `{}`, which is something else", file.display());
+            let expected = format!("must be a folder, and `{}` is not one", file.display());
             assert_eq!(usable(&file, access), Err(expected));
             let expected = format!(
                 "must be a folder that can be read, not `{}/x`: Not a directory",

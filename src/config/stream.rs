@@ -9,14 +9,13 @@ use crate::archive::Location;
 use crate::env::{ConfigErrors, DefaultValue, Env, Scope, Setting, Variable, file_mode};
 use crate::source::{Kind, Source};
 
-/// The permissions of what the program writes.
 pub(super) const FILE_MODE: Setting<u32> = Setting {
     variable: Variable {
         name: "FILE_MODE",
         scope: Scope::Program,
         default: DefaultValue::Text("0640"),
         example: None,
-        doc: "The permissions of the files that trailkeeper makes, in octal; 0600 to 0777. The default lets a log agent in the same \
+        doc: "The permissions of the files that trailkeeper creates, in octal; 0600 to 0777. The default lets a log agent in the same \
               group read them.",
     },
     parse: file_mode,
@@ -31,14 +30,14 @@ pub struct StreamSettings {
     pub source: Arc<dyn Source>,
     /// Where its day files are.
     pub(crate) location: Location,
-    /// The permission bits of files that the program makes.
+    /// The permission bits of new files.
     pub(crate) file_mode: u32,
-    /// How far and how patiently its service is asked.
+    /// How far and how often its service is asked.
     pub(crate) limits: Limits,
 }
 
 impl StreamSettings {
-    /// Reads the settings of a stream that is switched on; `None` after a fault.
+    /// Reads the settings of a stream that is switched on; `None` after an error.
     pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
         let place = StreamPlace::read(env, kind, access, errors);
         let mut own_errors = place::required_by(env, kind);
@@ -57,7 +56,7 @@ impl StreamSettings {
 }
 
 impl StreamSettings {
-    /// Where the stream is kept, for what needs nothing else of it.
+    /// Returns where the stream is kept.
     #[must_use]
     pub(crate) fn place(&self) -> StreamPlace {
         StreamPlace {

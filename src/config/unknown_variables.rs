@@ -1,4 +1,4 @@
-//! Variables that nothing reads: mistyped ones above all.
+//! Variables that nothing reads, usually mistyped ones.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,17 @@ use super::variables::{has_our_prefix, names};
 use crate::env::{ConfigErrors, Env};
 use crate::source::Kind;
 
-/// A name without a prefix of ours is somebody else's, unless it is a long one of ours with so many slips in it.
+/// A name without one of our prefixes belongs to another program, unless a few edits make it one of our longer names.
 const LARGEST_EDIT_DISTANCE: usize = 2;
 const LONG_NAME: usize = 8;
 
-/// A name with one of our prefixes is taken for another where no more than one in so many letters differs, or no more
-/// than a short word is missing.
+/// A name with one of our prefixes is taken for a known one if at most one letter in this many differs, or only a short
+/// word is missing.
 const LETTERS_PER_EDIT: usize = 3;
 const SHORT_WORD: usize = 4;
 
-/// Adds what is set and read by nothing, with the name that was meant, if there is a near one: every variable with a
-/// prefix of ours, and of all others those that are ours but for a slip or two.
+/// Adds an error for each variable that nothing reads, with the nearest known name, if there is one: every variable
+/// with one of our prefixes, and any other that is an edit or two away from a known one.
 pub(super) fn find(env: &Env, kinds: &[Kind], errors: &mut ConfigErrors) {
     let known = names(kinds);
     for name in env.names().filter(|name| !known.contains(*name)) {
@@ -46,9 +46,9 @@ fn suggestion(nearest: &str) -> String {
     format!("is not a variable of this program, so it changes nothing; did you mean {nearest}?")
 }
 
-/// The known name that so many slips or fewer make this one, and the fewest.
+/// Returns the known name with the fewest edits, if that is at most `edit_distance`.
 fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, edit_distance: usize) -> Option<&'a str> {
-    // Each letter more or less is a slip, and most names differ in length by more; the distance takes far longer.
+    // Each letter more or less is an edit, and most names differ in length by more; the distance takes far longer.
     let similar = known
         .iter()
         .filter(|other| other.len().abs_diff(name.len()) <= edit_distance);

@@ -1,12 +1,12 @@
-//! What is wrong with the settings: every fault at once, by the name of its variable, never with a secret's value.
+//! What is wrong with the settings: every error at once, by the name of its variable, never with a secret's value.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// One thing that is wrong, as a sentence: the variable and what is the matter with it.
+/// One error, as a sentence: the variable and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigError {
-    /// The variable, or whatever else was set wrongly (`--env-file`, `.env line 3`).
+    /// The variable, or what else was set wrongly (`--env-file`, `.env line 3`).
     pub(crate) variable: String,
     /// The rest of the sentence: `is required because …` or `must be …, not …`.
     pub(crate) problem: String,
@@ -18,7 +18,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Faults in the order of their variables, each once, and the reason why the variables are being read.
+/// Errors sorted by variable, each once, and the reason why the variables are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors {
     list: BTreeSet<ConfigError>,
@@ -26,7 +26,7 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// None so far; what turns out to be missing is required for this reason: `MAIL_LOG_CATALOG_LOCATION is set`.
+    /// Creates an empty list; missing variables are required for this reason: `MAIL_LOG_CATALOG_LOCATION is set`.
     #[must_use]
     pub(crate) fn because(reason: impl Into<String>) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl ConfigErrors {
         }
     }
 
-    /// Adds a fault; `problem` is the rest of the sentence that `variable` begins.
+    /// Adds an error; `problem` is the rest of the sentence that `variable` begins.
     pub(crate) fn add(&mut self, variable: impl Into<String>, problem: impl Into<String>) {
         self.list.insert(ConfigError {
             variable: variable.into(),
@@ -49,7 +49,7 @@ impl ConfigErrors {
         self.add(variable, problem);
     }
 
-    /// Adds that a secret is required but set neither by itself nor as a file.
+    /// Adds that a secret is required but set neither directly nor as a file.
     pub(crate) fn missing_secret(&mut self, variable: &str) {
         let problem = format!("(or {variable}_FILE) {}", self.required());
         self.add(variable, problem);
@@ -61,18 +61,18 @@ impl ConfigErrors {
         others.append(self);
     }
 
-    /// Takes over the faults of another list.
+    /// Adds the errors of another list.
     pub(crate) fn append(&mut self, others: ConfigErrors) {
         self.list.extend(others.list);
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether there are no errors.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The faults in the order of their variables.
+    /// Returns the errors, sorted by variable.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.list.iter()
     }
@@ -86,7 +86,7 @@ impl ConfigErrors {
 }
 
 impl fmt::Display for ConfigErrors {
-    /// One fault per line, without a newline at the end.
+    /// One error per line, without a newline at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.list.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_printed_together_sorted_and_once() {
+    fn errors_are_printed_together_sorted_and_once() {
         let mut errors = ConfigErrors::because("TFC_LOG_CATALOG_LOCATION is set");
         errors.missing("TFC_LOG_FILE_BASE_NAME");
         errors.missing_secret("TFC_ORG_TOKEN");

@@ -1,4 +1,4 @@
-//! The `.env` file: read into a value, the environment of the process stays as it is.
+//! The `.env` file, read into a value; the environment of the process does not change.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::config_error::ConfigErrors;
 /// More than any settings file needs; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// What a settings file holds.
+/// The content of a settings file.
 #[derive(Debug, Default)]
 pub(super) struct EnvFile {
     pub(super) variables: BTreeMap<String, SecretString>,
@@ -27,7 +27,7 @@ pub(super) struct EnvFile {
 pub(super) enum Location {
     /// `.env` in the working folder, if there is one.
     Usual(PathBuf),
-    /// The one that was asked for, which must exist.
+    /// The given one, which must exist.
     Named(PathBuf),
 }
 
@@ -40,7 +40,7 @@ impl Location {
     }
 }
 
-/// Reads the file; a line that cannot be read is a fault that names its number but not its content.
+/// Reads the file; a malformed line is an error that names its number but not its content.
 pub(super) fn read(location: &Location, errors: &mut ConfigErrors) -> EnvFile {
     let (path, label) = match location {
         Location::Usual(path) => (path, ".env"),
@@ -79,7 +79,7 @@ fn parse(text: &str, path: &Path, errors: &mut ConfigErrors) -> EnvFile {
     for item in dotenvy::Iter::new(LineByLine::new(text, Rc::clone(&lines))) {
         match item {
             Ok((name, value)) => {
-                // Turning the text itself into a secret may move it and leave a copy behind.
+                // Making the text itself a secret may move it and leave a copy behind.
                 let value = SecretString::from(Zeroizing::new(value).as_str());
                 if file.variables.insert(name.clone(), value).is_some() {
                     let line = lines.get();
@@ -103,17 +103,18 @@ fn parse(text: &str, path: &Path, errors: &mut ConfigErrors) -> EnvFile {
 const EXPECTED: &str =
     "must be NAME=value, with the value in single quotes if it holds spaces, quotes, `\\`, `#` or `$`";
 
-/// Where a value begins that spans several lines and ends on this one: an open quote runs to the end of the file.
+/// Returns the line on which a multi-line value begins that ends on line `last`: an open quote runs to the end of the
+/// file.
 fn first_line(last: usize, text: &str) -> usize {
     let text = text.strip_suffix('\n').unwrap_or(text);
     last.saturating_sub(text.matches('\n').count())
 }
 
-/// Hands out a text one line per read, so that a buffered reader is never more than one line ahead, and counts them.
+/// Returns a text one line per read, so that a buffered reader is never more than one line ahead, and counts them.
 struct LineByLine<'a> {
     rest: &'a [u8],
     lines: Rc<Cell<usize>>,
-    /// The parser takes white space before the end of the file for an open quote, so a last newline is made up.
+    /// The parser takes white space before the end of the file for an open quote, so a last newline is added.
     ended: bool,
 }
 
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fault_shows_what_the_line_holds() {
+    fn no_error_shows_what_the_line_holds() {
         let mut errors = ConfigErrors::default();
         parse(
             "TOKEN=hunter2 hunter2\nhunter2\n'hunter2\n",
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_text_or_a_folder_is_a_fault_wherever_it_was_found() {
+    fn a_file_that_is_no_text_or_a_folder_is_an_error_wherever_it_was_found() {
         let folder = tempfile::tempdir().unwrap();
         let binary = folder.path().join("binary");
         fs::write(&binary, b"A=\xff\xfe\n").unwrap();

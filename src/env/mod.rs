@@ -1,11 +1,11 @@
-//! The environment and `.env`, read once into a value; the only place in the program that reads either.
+//! The environment and `.env`, read once into a value; only this folder reads either.
 //!
 //! Imports: nothing.
 //!
-//! The environment of the process wins over the file. A variable that is set to nothing counts as not set, so a stream
-//! that `.env` switches on can be switched off for one run: `PORT_LOG_CATALOG_LOCATION= trailkeeper`.
+//! The process's environment wins over the file. A variable set to nothing counts as not set, so a stream that `.env`
+//! switches on can be switched off for one run: `PORT_LOG_CATALOG_LOCATION= trailkeeper`.
 //!
-//! Readers collect faults and go on, so that everything that is wrong is reported at once.
+//! Readers collect errors and go on, so that everything that is wrong is reported at once.
 
 mod dotenv;
 mod config_error;
@@ -34,7 +34,7 @@ pub(crate) use value::{
 };
 pub(crate) use variable::{DefaultValue, Row, Scope, Secret, Setting, Variable};
 
-/// The variables of this run. `Debug` shows their names alone.
+/// The variables of this run. `Debug` shows only their names.
 #[derive(Clone, Default)]
 pub struct Env {
     variables: BTreeMap<String, Value>,
@@ -42,7 +42,7 @@ pub struct Env {
     warnings: Vec<String>,
 }
 
-/// Every value is kept as a secret, since which ones are is only known when they are read.
+/// Every value is kept as a secret, since which ones are secret is only known when they are read.
 #[derive(Clone)]
 enum Value {
     Text(SecretString),
@@ -51,9 +51,9 @@ enum Value {
 }
 
 impl Env {
-    /// Reads the environment of the process, and `.env` in the working folder or the file that was asked for.
+    /// Reads the process's environment, and `.env` in the working folder or the given file.
     ///
-    /// What is wrong with the file is among [`Env::errors`].
+    /// Errors in the file are in [`Env::errors`].
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -63,7 +63,7 @@ impl Env {
         Self::assemble(std::env::vars_os(), &Location::new(env_file))
     }
 
-    /// An environment of these variables and no others, for the demo and tests.
+    /// Creates an environment of only these variables, for the demo and tests.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let variables = pairs
             .into_iter()
@@ -94,44 +94,44 @@ impl Env {
         }
     }
 
-    /// What is wrong with the settings file itself.
+    /// Returns what is wrong with the settings file itself.
     #[must_use]
     pub(crate) fn errors(&self) -> &ConfigErrors {
         &self.errors
     }
 
-    /// What deserves a word but stops nothing: a file with tokens that everyone can read, a variable set twice.
+    /// Returns warnings: a file with tokens that everyone can read, a variable set twice.
     #[must_use]
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The names of all variables that are set to something, in order.
+    /// Returns the names of all variables that are set to something, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.variables.keys().map(String::as_str);
         names.filter(|name| self.is_name_set(name))
     }
 
-    /// Whether a variable is set to something.
+    /// Returns whether a variable is set to something.
     #[must_use]
     pub(crate) fn is_set(&self, row: &dyn Row) -> bool {
         self.is_name_set(&row.name())
     }
 
-    /// Whether a variable is set to this text.
+    /// Returns whether a variable is set to this text.
     #[must_use]
     pub(crate) fn is(&self, row: &dyn Row, text: &str) -> bool {
         matches!(self.variables.get(&row.name()), Some(Value::Text(value)) if value.expose_secret() == text)
     }
 
-    /// A variable that may be left out; `None` if it is not set, or after a fault.
+    /// Reads an optional variable; `None` if it is not set, or after an error.
     pub(crate) fn optional<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         let name = setting.name();
         let text = self.text(&name, errors)?;
         parsed(&name, text, setting.parse, errors)
     }
 
-    /// A variable without which the run cannot begin; `None` after a fault.
+    /// Reads a required variable; `None` after an error.
     pub(crate) fn required<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         if !self.is_set(setting) {
             errors.missing(&setting.name());
@@ -140,12 +140,12 @@ impl Env {
         self.optional(setting, errors)
     }
 
-    /// A variable that counts as set to its default when it is left out; `None` after a fault.
+    /// Reads a variable that has a default; `None` after an error.
     pub(crate) fn or_default<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         self.or_default_of(setting, "", errors)
     }
 
-    /// A variable that a stream can have for itself: `MAIL_MAX_PAGES`, else `MAX_PAGES`, else its default.
+    /// Reads a variable that a stream can override: `MAIL_MAX_PAGES`, then `MAX_PAGES`, then its default.
     pub(crate) fn per_stream<T>(
         &self,
         setting: &Setting<T>,
@@ -173,7 +173,7 @@ impl Env {
         }
     }
 
-    /// The text of a variable; `None` if it is not set, or is not UTF-8, which is a fault.
+    /// Returns the text of a variable; `None` if it is not set, or after an error because it is not UTF-8.
     fn text(&self, name: &str, errors: &mut ConfigErrors) -> Option<&str> {
         match self.variables.get(name)? {
             Value::Text(text) => Some(text.expose_secret()).filter(|text| !text.is_empty()),
@@ -204,7 +204,7 @@ impl fmt::Debug for Env {
     }
 }
 
-/// A file with tokens that every user of the machine can read deserves a word.
+/// Returns a warning if a file that may hold tokens can be read by every user of the machine.
 fn exposed(path: &Path, mode: u32) -> Option<String> {
     let path = path.display();
     (mode & 0o004 != 0).then(|| {
@@ -214,7 +214,7 @@ fn exposed(path: &Path, mode: u32) -> Option<String> {
     })
 }
 
-/// The permission bits of a file; none where the system has no such bits.
+/// Returns the permission bits of a file; none on systems without them.
 fn permissions(metadata: &Metadata) -> u32 {
     #[cfg(unix)]
     {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_collected() {
+    fn every_error_is_collected() {
         let env = Env::from_pairs([("RETRY_DELAY_SECONDS", "-1"), ("YANDEX_API_URL", "http://example.org")]);
         let mut errors = ConfigErrors::because("MAIL_LOG_CATALOG_LOCATION is set");
         let organization = setting("ORGANIZATION_ID_ARG", None, |text| whole_number(text, 1..=u64::MAX));
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_settings_file_is_among_the_faults() {
+    fn a_broken_settings_file_is_among_the_errors() {
         let env = assembled(&[], "A=1\nhunter2 hunter2\n");
         let errors = env.errors().to_string();
         assert!(errors.contains(".env line 2 must be NAME=value"), "{errors}");
@@ -360,7 +360,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_value_that_is_not_text_is_a_fault_where_it_is_read() {
+    fn a_value_that_is_not_text_is_an_error_where_it_is_read() {
         use std::os::unix::ffi::OsStringExt;
 
         let process = [(OsString::from("MAX_PAGES"), OsString::from_vec(vec![0xff]))];

@@ -9,15 +9,15 @@ use super::{ConfigErrors, Env, Row, Setting};
 pub(crate) struct Parameters {
     /// Those that the operator may set.
     pub(crate) allowed: &'static [&'static str],
-    /// Those that the program sets itself, so that nobody else may.
+    /// Those that only the program sets.
     pub(crate) reserved: &'static [&'static str],
 }
 
 impl Env {
-    /// Reads `a=b&c=d`, percent-encoded as in a URL; the order stays, a name may come again.
+    /// Reads `a=b&c=d`, percent-encoded as in a URL; the order stays, names may repeat.
     ///
-    /// Empty if the variable is not set. `None` after a fault: a parameter that the API does not know or that the
-    /// program sets itself, one without a value, or bytes that are not UTF-8 text.
+    /// Empty if the variable is not set. `None` after an error: a parameter that the API does not know or that the
+    /// program sets itself, one without a value, or bytes that are not UTF-8.
     pub(crate) fn query(
         &self,
         setting: &Setting<String>,
@@ -57,7 +57,7 @@ fn problem(parameter: &str, value: &str, parameters: Parameters) -> Option<Strin
     if value.is_empty() {
         return Some(format!("must give `{shown}` a value, as in `{shown}=…`"));
     }
-    // The decoder puts U+FFFD in the place of bytes that are not UTF-8.
+    // The decoder replaces bytes that are not UTF-8 by U+FFFD.
     if value.contains('\u{fffd}') {
         return Some(format!("must give `{shown}` a value in percent-encoded UTF-8"));
     }

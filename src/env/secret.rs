@@ -9,23 +9,23 @@ use zeroize::Zeroizing;
 
 use super::{ConfigErrors, Env, Row, Secret};
 
-/// More than any token; keeps a wrong path (`/dev/zero`) from filling the memory.
+/// More than any token has; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 64 << 10;
 
-/// What a secret must be like, or what it is instead, without a word of the secret itself.
+/// Checks a secret; the error says what is wrong without quoting it.
 pub(crate) type Check = fn(&str) -> Result<(), &'static str>;
 
 impl Env {
-    /// Whether a secret is set, by itself or as a file.
+    /// Returns whether a secret is set, directly or as a file.
     #[must_use]
     pub(crate) fn has_secret(&self, secret: &Secret) -> bool {
         self.is_set(secret) || secret.file().is_some_and(|file| self.is_name_set(&file))
     }
 
-    /// The secret, or the content of the file that `<NAME>_FILE` names, without the newline at its end.
+    /// Returns the secret, or the content of the file that `<NAME>_FILE` names, without the newline at its end.
     ///
-    /// `None` if neither is set, or after a fault: both are set, the file cannot be read, or the text is not what a
-    /// secret of its kind must be like.
+    /// `None` if neither is set, or after an error: both are set, the file cannot be read, or the text is not valid for
+    /// this secret.
     pub(crate) fn secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
         let (name, file_name) = (secret.name(), secret.file()?);
         match (self.is_name_set(&name), self.is_name_set(&file_name)) {
@@ -39,7 +39,7 @@ impl Env {
         }
     }
 
-    /// The same for a secret without which nothing works.
+    /// Returns a required secret; see [`Env::secret`].
     pub(crate) fn required_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
         if !self.has_secret(secret) {
             errors.missing_secret(&secret.name());
@@ -48,7 +48,7 @@ impl Env {
         self.secret(secret, errors)
     }
 
-    /// A word about the file that `<NAME>_FILE` names, where every user of the machine can read it.
+    /// Returns a warning if every user of the machine can read the file that `<NAME>_FILE` names.
     #[must_use]
     pub(crate) fn exposed_secret(&self, row: &dyn Row) -> Option<String> {
         let path = self.text(&row.file()?, &mut ConfigErrors::default())?;
@@ -94,7 +94,7 @@ impl Env {
     }
 }
 
-/// The path for a message; not what looks like the token itself, set in the place of its file.
+/// Returns the path for a message, but hides what looks like the token itself instead of its file.
 fn shown(path: &str) -> String {
     if path.len() > 20 && !path.contains(['/', '\\']) {
         return format!("a name of {} characters", path.chars().count());
@@ -108,11 +108,11 @@ fn read(path: &str) -> io::Result<Zeroizing<String>> {
     Ok(content)
 }
 
-/// Checks a token, which becomes the value of an HTTP header: visible ASCII characters and inner spaces (RFC 9110, section
-/// 5.5).
+/// Checks a token, which becomes the value of an HTTP header: visible ASCII characters and inner spaces (RFC 9110,
+/// section 5.5).
 ///
 /// # Errors
-/// It cannot be one.
+/// The text cannot be a header value.
 pub(crate) fn token(secret: &str) -> Result<(), &'static str> {
     if secret.is_empty() {
         return Err("is empty");
@@ -129,7 +129,7 @@ pub(crate) fn token(secret: &str) -> Result<(), &'static str> {
 /// Checks a password that goes into no header: any characters but NUL.
 ///
 /// # Errors
-/// It cannot be one.
+/// It is empty or has a NUL character.
 pub(crate) fn password(password: &str) -> Result<(), &'static str> {
     match password {
         "" => Err("is empty"),
@@ -189,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_set_nowhere_is_a_fault_that_names_both_variables() {
+    fn a_secret_that_is_set_nowhere_is_an_error_that_names_both_variables() {
         let expected = "PORT_API_TOKEN (or PORT_API_TOKEN_FILE) is required because PORT_LOG_CATALOG_LOCATION is set";
         assert_eq!(read_secret(&[("PORT_API_TOKEN", "")]), (None, expected.to_owned()));
     }
 
     #[test]
-    fn a_secret_that_is_set_twice_is_a_fault() {
+    fn a_secret_that_is_set_twice_is_an_error() {
         let (secret, errors) = read_secret(&[("PORT_API_TOKEN", "hunter2"), ("PORT_API_TOKEN_FILE", "/run/token")]);
         assert_eq!(secret, None);
         assert_eq!(
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_a_fault_that_names_its_path() {
+    fn a_file_that_cannot_be_read_is_an_error_that_names_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let absent = folder.path().join("absent");
         for path in [absent.as_path(), folder.path()] {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_usable_text_is_a_fault_that_does_not_show_it() {
+    fn a_file_without_a_usable_text_is_an_error_that_does_not_show_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         for content in [

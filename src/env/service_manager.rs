@@ -1,4 +1,4 @@
-//! What systemd tells a service that it starts: where to report to, and how often to show that it is alive.
+//! What systemd tells a service at its start: where to report to, and how often to show that it is alive.
 //!
 //! Facts: sd_notify(3), sd_watchdog_enabled(3).
 
@@ -8,18 +8,18 @@ use std::time::Duration;
 use super::system::{NOTIFY_SOCKET, WATCHDOG_PID, WATCHDOG_USEC};
 use super::{ConfigErrors, Env};
 
-/// The service manager that started the process and wants to hear from it.
+/// The service manager that started the process and expects reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServiceManager {
-    /// Its datagram socket: a path, or an abstract name behind `@`.
+    /// Its datagram socket: a path, or an abstract name after `@`.
     pub(crate) socket: String,
-    /// It kills the service that stays silent for this long.
+    /// It kills the service after this much silence.
     pub(crate) watchdog: Option<Duration>,
 }
 
 impl Env {
-    /// The service manager, where there is one. A value that no service manager gives counts as none, since whether
-    /// records are kept must not depend on it.
+    /// Returns the service manager, if there is one. An invalid value counts as none, since collecting must not depend
+    /// on it.
     #[must_use]
     pub(crate) fn service_manager(&self) -> Option<ServiceManager> {
         let mut ignored = ConfigErrors::default();

@@ -1,4 +1,4 @@
-//! Variables of the system that the program heeds. They are no settings of its own: they stand in no `.env`, and no name
+//! System variables that the program respects. They are not its own settings: they are not in `.env`, and no name
 //! counts as a misspelling of theirs.
 
 use super::{DefaultValue, Env, Scope, Setting, Variable, text, whole_number};
@@ -34,7 +34,7 @@ pub(crate) const NOTIFY_SOCKET: Setting<String> = Setting {
         scope: Scope::Program,
         default: DefaultValue::None,
         example: None,
-        doc: "Where systemd wants to hear that the service is ready, and what it did last; set by systemd.",
+        doc: "Where the service reports to systemd that it is ready, and what it did last; set by systemd.",
     },
     parse: text,
 };
@@ -58,13 +58,13 @@ pub(crate) const WATCHDOG_USEC: Setting<u64> = Setting {
         scope: Scope::Program,
         default: DefaultValue::None,
         example: None,
-        doc: "After how many microseconds without a sign of life systemd kills the service (`WatchdogSec=`); set by systemd.",
+        doc: "After how many microseconds of silence systemd kills the service (`WatchdogSec=`); set by systemd.",
     },
     parse: |text| whole_number(text, 1..=u64::MAX),
 };
 
 impl Env {
-    /// Whether tables may be coloured: not with `NO_COLOR` or `TERM=dumb`.
+    /// Returns whether tables may be coloured: not with `NO_COLOR` or `TERM=dumb`.
     pub(crate) fn allows_colours(&self) -> bool {
         !self.is_set(&NO_COLOR) && !self.is(&TERM, "dumb")
     }

@@ -1,4 +1,4 @@
-//! How the text of a variable becomes a value, and what it should have been.
+//! How the text of a variable is parsed, and what is wrong with it.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-/// A text that cannot be taken: what it must be, and how much of it may be shown.
+/// An invalid text: what it must be, and how much of it may be shown.
 ///
-/// Values are mixed up at times, a token in the place of a number, so a text that is too long for what was expected is
+/// Values get mixed up, such as a token in the place of a number, so a text that is too long for what was expected is
 /// not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidValue {
@@ -18,9 +18,9 @@ pub(crate) struct InvalidValue {
     shown: usize,
 }
 
-/// The most characters that are shown of a text that should have been a number.
+/// The most characters shown of a text that should have been a number.
 const SHORT: usize = 20;
-/// The most characters that are shown of a path or an address.
+/// The most characters shown of a path or an address.
 const LONG: usize = 400;
 
 impl InvalidValue {
@@ -33,7 +33,7 @@ impl InvalidValue {
         }
     }
 
-    /// The same for a text that cannot be a secret, such as a path, and is shown whole.
+    /// The same for a text that cannot be a secret, such as a path; it is shown whole.
     #[must_use]
     pub(crate) fn must_shown(expectation: impl Into<String>) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl InvalidValue {
         }
     }
 
-    /// The same for a text that may hold a secret and is never shown.
+    /// The same for a text that may hold a secret; it is never shown.
     #[must_use]
     pub(crate) fn must_hidden(expectation: impl Into<String>) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl InvalidValue {
         }
     }
 
-    /// The end of a sentence that begins with the variable: ``must be a whole number, not `abc` ``.
+    /// Returns the end of a sentence that begins with the variable: ``must be a whole number, not `abc` ``.
     pub(super) fn problem(&self, text: &str) -> String {
         let must = &self.must;
         match text.chars().count() {
@@ -62,10 +62,10 @@ impl InvalidValue {
     }
 }
 
-/// Any text without control characters.
+/// Accepts any text without control characters.
 ///
 /// # Errors
-/// A control character, a newline among them.
+/// A control character, such as a newline.
 pub(crate) fn text(text: &str) -> Result<String, InvalidValue> {
     if text.chars().any(char::is_control) {
         return Err(InvalidValue::must("be text without control characters"));
@@ -73,7 +73,7 @@ pub(crate) fn text(text: &str) -> Result<String, InvalidValue> {
     Ok(text.to_owned())
 }
 
-/// A whole number in a range.
+/// Parses a whole number in a range.
 ///
 /// # Errors
 /// Anything else.
@@ -85,7 +85,7 @@ where
     number.ok_or_else(|| InvalidValue::must(format!("be a whole number from {} to {}", range.start(), range.end())))
 }
 
-/// A number of seconds in a range, with a fraction or without.
+/// Parses a number of seconds in a range, with or without a fraction.
 ///
 /// # Errors
 /// Anything else.
@@ -102,7 +102,7 @@ pub(crate) fn seconds(text: &str, range: RangeInclusive<f64>) -> Result<Duration
         })
 }
 
-/// What one of these words stands for; it may be written in capitals.
+/// Returns the value of one of these words, in any case.
 ///
 /// # Errors
 /// Another word.
@@ -114,7 +114,7 @@ pub(crate) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, In
     })
 }
 
-/// The base address of a service, its path without a slash at the end.
+/// Parses the base address of a service; removes the slash at the end of its path.
 ///
 /// # Errors
 /// Anything but `https://` (`http://` for loopback hosts), and user information, a query or a fragment, which are not
@@ -144,7 +144,7 @@ pub(crate) fn address(text: &str) -> Result<Url, InvalidValue> {
     Ok(url)
 }
 
-/// The address that something is sent to: `https://` or `http://`, with a query or without.
+/// Parses the address that something is sent to: `https://` or `http://`, with or without a query.
 ///
 /// # Errors
 /// Anything else, and user information, which is not shown because it may hold a secret.
@@ -160,7 +160,7 @@ pub(crate) fn endpoint(text: &str) -> Result<Url, InvalidValue> {
     Ok(url)
 }
 
-/// Whether a URL leads no further than this machine.
+/// Returns whether a URL stays on this machine.
 #[must_use]
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -171,7 +171,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The path of a folder, without `/` or `\` at the end; whether it exists is for others to see.
+/// Parses the path of a folder; removes `/` or `\` at the end. Does not check whether it exists.
 ///
 /// # Errors
 /// A control character in it.
@@ -183,10 +183,10 @@ pub(crate) fn folder(text: &str) -> Result<PathBuf, InvalidValue> {
     Ok(PathBuf::from(if trimmed.is_empty() { "/" } else { trimmed }))
 }
 
-/// The permission bits of a file in octal: `0640`; the owner must be able to read and write.
+/// Parses the permission bits of a file in octal: `0640`; the owner must be able to read and write.
 ///
 /// # Errors
-/// Not octal, not permission bits, or a mode with which the program could not go on.
+/// Not octal, not permission bits, or a mode with which the program could not work.
 pub(crate) fn file_mode(text: &str) -> Result<u32, InvalidValue> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let mode = u32::from_str_radix(digits, 8)

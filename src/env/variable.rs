@@ -1,21 +1,19 @@
-//! A row of the table of variables. What reads the environment takes rows and no names, so a variable that has no row
-//! cannot be read.
+//! A row of the table of variables. Code that reads the environment takes rows instead of names, so a variable without
+//! a row cannot be read.
 
 use std::fmt;
 
 use super::secret::Check;
 use super::value::InvalidValue;
 
-/// What is known of a variable.
+/// What is known about a variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
     /// Its name, without the prefix of a stream.
     pub(crate) name: &'static str,
-    /// For what it can be set.
     pub(crate) scope: Scope,
-    /// What it is where it is not set.
     pub(crate) default: DefaultValue,
-    /// A value to show where there is no default.
+    /// A value to show if there is no default.
     #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
     pub(crate) example: Option<&'static str>,
     /// What it does, for `.env.example` and the settings page: sentences, with code in backticks.
@@ -23,7 +21,7 @@ pub struct Variable {
     pub(crate) doc: &'static str,
 }
 
-/// For what a variable can be set.
+/// What a variable can be set for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// For the program: `FILE_MODE`.
@@ -36,31 +34,32 @@ pub(crate) enum Scope {
     Stream(&'static str),
 }
 
-/// What a variable is where it is not set.
+/// The value of a variable that is not set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DefaultValue {
-    /// Nothing: it is required, or what it does is off.
+    /// None: it is required, or what it does is off.
     None,
     /// This text.
     Text(&'static str),
-    /// For each stream its own, by the prefix of the stream.
+    /// One for each stream, by its prefix.
     OfStream(fn(&str) -> String),
 }
 
 /// A row of the table: a [`Setting`] or a [`Secret`].
 pub trait Row: fmt::Debug + Sync {
-    /// What is known of it.
+    /// Returns what is known about it.
     fn variable(&self) -> &Variable;
 
-    /// What is wrong with a value, as the end of a sentence that begins with the variable; `None` if it can be taken.
+    /// Returns what is wrong with a value, as the end of a sentence that begins with the variable; `None` if it is
+    /// valid.
     fn problem(&self, text: &str) -> Option<String>;
 
-    /// The variable that can name a file with the value instead, for secrets: `<NAME>_FILE`.
+    /// Returns the variable that can name a file with the value instead, for secrets: `<NAME>_FILE`.
     fn file(&self) -> Option<String> {
         None
     }
 
-    /// The whole name.
+    /// Returns the whole name.
     fn name(&self) -> String {
         self.variable().to_string()
     }
@@ -68,22 +67,20 @@ pub trait Row: fmt::Debug + Sync {
 
 /// A variable whose value may be shown.
 pub(crate) struct Setting<T> {
-    /// What is known of it.
     pub(crate) variable: Variable,
-    /// Makes a value of the text.
+    /// Parses the text.
     pub(crate) parse: fn(&str) -> Result<T, InvalidValue>,
 }
 
-/// A variable that holds a token or a password; it can be given as `<NAME>_FILE` too.
+/// A variable that holds a token or a password; it can be set as `<NAME>_FILE` too.
 pub(crate) struct Secret {
-    /// What is known of it.
     pub(crate) variable: Variable,
-    /// What the text must be like.
+    /// Checks the text.
     pub(crate) check: Check,
 }
 
 impl Variable {
-    /// What the variable is where it is not set, for the stream with this prefix.
+    /// Returns the default, for the stream with this prefix.
     pub(super) fn default_text(&self, prefix: &str) -> String {
         match self.default {
             DefaultValue::None => String::new(),
@@ -104,7 +101,7 @@ impl fmt::Display for Variable {
 }
 
 impl<T> Setting<T> {
-    /// The same variable for the stream with this prefix alone.
+    /// Returns the same variable, for the stream with this prefix only.
     #[must_use]
     pub(crate) fn of(&self, prefix: &'static str) -> Self {
         Self {
@@ -154,7 +151,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A row for tests of what reads rows.
+/// Returns a row for tests.
 #[cfg(test)]
 pub(super) const fn setting<T>(
     name: &'static str,

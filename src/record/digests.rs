@@ -1,4 +1,4 @@
-//! Sets of digests: a hash is not hashed again to be found.
+//! Sets of digests, which need no further hashing.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -6,13 +6,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A set of 128-bit hashes.
 pub(crate) type Digests = HashSet<u128, Unhashed>;
 
-/// For maps and sets whose keys are 128-bit hashes already.
+/// For maps and sets whose keys are already 128-bit hashes.
 ///
-/// The standard hasher withstands keys that somebody chose to collide; whoever could choose the hash of a record would have
-/// to know the ids and times that the service puts into it.
+/// The standard hasher resists keys that are chosen to collide. To choose the hash of a record, one would have to know
+/// the ids and times that the service puts into it.
 pub(crate) type Unhashed = BuildHasherDefault<LowHalf>;
 
-/// Takes the lower half of a 128-bit hash for its hash.
+/// Uses the lower half of a 128-bit hash as its hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LowHalf(u64);
 

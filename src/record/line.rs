@@ -1,4 +1,4 @@
-//! The lines of records: those of one page stand in one buffer.
+//! The lines of records; those of one page share a buffer.
 
 use std::fmt;
 use std::ops::{Deref, Range};
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 /// The one-line form of a record, without the newline.
 ///
-/// A page's records share a buffer, which lives as long as one of them: a buffer for each would cost more time than making
-/// the line does.
+/// The records of a page share a buffer, which lives as long as one of them: a buffer for each would cost more time
+/// than writing the line.
 #[derive(Clone)]
 pub struct Line {
     page: Arc<String>,
@@ -15,7 +15,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The part of a page's lines that this range covers; both ends must stand between characters.
+    /// Returns the line in this range of a page's buffer; both ends must be character boundaries.
     pub(super) fn of(page: &Arc<String>, range: Range<usize>) -> Self {
         Self {
             page: Arc::clone(page),
@@ -53,7 +53,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// Shows how long it is: records are personal data.
+/// Shows only the length: records are personal data.
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.len())

@@ -1,4 +1,4 @@
-//! One audit record as it was received: its time, its identity and its line.
+//! An audit record as it was received: its time, its identity and its line.
 //!
 //! Imports: json, output.
 
@@ -17,58 +17,57 @@ use crate::output::printable::excerpt;
 pub(crate) use crate::json::KeyPath;
 pub(crate) use line::Line;
 
-/// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is a fault of the record, such
-/// as a clock at its epoch, and would make a day file in the far past.
+/// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is an error in the record, such
+/// as a clock at its epoch, and would create a day file in the far past.
 const EARLIEST_UNIX_SECONDS: i64 = 946_684_800;
 
 /// How many characters of an unreadable time are shown.
 const SHOWN_CHARS: usize = 60;
 
-/// Where the records of a source keep what the archive must know of them.
+/// Where the records of a source have what the archive needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// The record's time, an RFC 3339 string.
     pub time: KeyPath,
-    /// The id that the service documents for a record, for messages and keys.
+    /// The documented id of a record, for messages and keys.
     pub id: KeyPath,
-    /// What makes two records the same one.
-    pub(crate) sameness: Sameness,
+    /// What makes two records the same.
+    pub(crate) identity_rule: IdentityRule,
 }
 
-/// What makes two records of a source the same one.
+/// What makes two records of a source the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sameness {
-    /// The value at [`Shape::id`], a number or a string with something in it; a record without one falls back to its
-    /// whole content.
+pub(crate) enum IdentityRule {
+    /// The value at [`Shape::id`], a number or a non-empty string; without one, the whole content.
     Id,
     /// The whole record, compared as a JSON value.
     Content,
 }
 
-/// Two hashes that stand for a record when duplicates are looked for; [`crate::json`] defines them.
+/// Two hashes by which duplicates are found; [`crate::json`] defines them.
 ///
-/// `key` says which record it is, `content` what it says. For [`Sameness::Content`] both are the same hash; for
-/// [`Sameness::Id`] a record with a known key and another content is a conflict, which must not cost the record.
+/// `key` identifies the record, `content` what it says. For [`IdentityRule::Content`] both are the same hash; for
+/// [`IdentityRule::Id`] a record with a known key and another content is a conflict, and must not be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Hash of what makes the record this one.
+    /// Hash of what identifies the record.
     pub(crate) key: u128,
     /// Hash of the whole record as a JSON value.
     pub content: u128,
 }
 
-/// A record that can be filed: it is a JSON object and has a time.
+/// A record that can be filed: a JSON object with a time.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// When it happened, by its own account.
+    /// When it happened, according to the record.
     pub time: DateTime<Utc>,
-    /// What it is compared by.
+    /// Its hashes, for finding duplicates.
     pub identity: Identity,
     /// The one-line form, without the newline.
     pub line: Line,
 }
 
-/// A record that cannot be filed under a day, and why.
+/// A record that has no day file, and why.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Why, for people.
@@ -81,26 +80,26 @@ pub struct Rejected {
 
 /// Why a JSON value cannot be filed under a day.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnfitError {
+pub enum InvalidRecordError {
     /// It is a string, a number, an array, `true`, `false` or `null`.
     #[error("not a JSON object")]
     NotAnObject,
-    /// Nothing stands where the time should.
+    /// There is no value at the time's path.
     #[error("no time at `{}`", path.join("."))]
     NoTime {
-        /// Where it should stand.
+        /// The path of the time.
         path: KeyPath,
     },
-    /// What stands where the time should is neither a string nor a number.
+    /// The value at the time's path is neither a string nor a number.
     #[error("the time at `{}` is neither a string nor a number", path.join("."))]
     TimeOfWrongType {
-        /// Where it stands.
+        /// The path of the time.
         path: KeyPath,
     },
-    /// The time is in no form that is understood.
+    /// The time has an unknown format.
     #[error("the time at `{}` cannot be read: \"{shown}\"", path.join("."))]
     TimeUnreadable {
-        /// Where it stands.
+        /// The path of the time.
         path: KeyPath,
         /// Its first 60 characters, control characters escaped.
         shown: String,
@@ -108,17 +107,17 @@ pub enum UnfitError {
     /// The time is before the year 2000.
     #[error("the time at `{}`, {time:?}, is before the year 2000", path.join("."))]
     TimeTooEarly {
-        /// Where it stands.
+        /// The path of the time.
         path: KeyPath,
-        /// What it says.
+        /// The time.
         time: DateTime<Utc>,
     },
 }
 
-/// A text was not read as a record.
+/// Why a text could not be read as a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// It is not JSON: a fragment of a line, or something else altogether.
+    /// It is not JSON: part of a line, or something else.
     #[error(transparent)]
     JsonError(#[from] JsonError),
     /// It is a JSON value that cannot be filed under a day.
@@ -132,28 +131,28 @@ impl From<Rejected> for ReadError {
     }
 }
 
-/// A text holds no record.
+/// Why a text has no time and identity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifyError {
-    /// It is not JSON: a fragment of a line, or something else altogether.
+    /// It is not JSON: part of a line, or something else.
     #[error(transparent)]
     JsonError(#[from] JsonError),
     /// It is a JSON value that cannot be filed under a day.
     #[error(transparent)]
-    UnfitError(#[from] UnfitError),
+    InvalidRecordError(#[from] InvalidRecordError),
 }
 
-/// The time and the identity of a record whose line is not kept.
+/// The time and the identity of a record, without its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identified {
-    /// When it happened, by its own account.
+    /// When it happened, according to the record.
     pub time: DateTime<Utc>,
-    /// What it is compared by.
+    /// Its hashes, for finding duplicates.
     pub identity: Identity,
 }
 
 impl Record {
-    /// Reads one record; for many a [`Reader`] does the same at less cost.
+    /// Reads one record; for many, a [`Reader`] is cheaper.
     ///
     /// # Errors
     ///
@@ -162,7 +161,7 @@ impl Record {
         Reader::new(*shape).read(json)
     }
 
-    /// Gives it up as a record, for a reason that it does not show by itself, such as a time in the future.
+    /// Turns it into a rejected record, for a reason that the record alone does not show, such as a time in the future.
     pub(crate) fn into_rejected(self, reason: impl Into<String>) -> Rejected {
         Rejected {
             reason: reason.into(),
@@ -172,7 +171,7 @@ impl Record {
     }
 }
 
-/// Shows neither the line nor the identity: records are personal data.
+/// Hides the line and the identity: records are personal data.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
@@ -182,7 +181,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// Shows neither the line nor the reason, which may quote it: records are personal data.
+/// Hides the line, and the reason, which may quote it: records are personal data.
 impl fmt::Debug for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejected")
@@ -191,13 +190,13 @@ impl fmt::Debug for Rejected {
     }
 }
 
-/// Reads the records of one source, those that it answers and those that the archive holds, by the same rules.
+/// Reads the records of one source, from its answers and from the archive, by the same rules.
 #[derive(Debug)]
 pub struct Reader {
     shape: Shape,
     scanner: Scanner,
     line: String,
-    /// Where the record that was scanned last starts in `line`.
+    /// Where the last scanned record starts in `line`.
     start: usize,
 }
 
@@ -205,7 +204,7 @@ impl Reader {
     const TIME: usize = 0;
     const ID: usize = 1;
 
-    /// A reader for records of this shape.
+    /// Creates a reader for records of this shape.
     pub fn new(shape: Shape) -> Self {
         Self {
             shape,
@@ -215,16 +214,16 @@ impl Reader {
         }
     }
 
-    /// Reads a record and keeps its line.
+    /// Reads a record with its line.
     ///
     /// # Errors
     ///
     /// The text is not JSON, or a JSON value that cannot be filed: not an object, or without a readable time from the
-    /// year 2000 on. Whether a time is too late is for the caller to judge; see [`Record::into_rejected`].
+    /// year 2000 on. The caller decides whether a time is too late; see [`Record::into_rejected`].
     pub fn read(&mut self, json: &str) -> Result<Record, ReadError> {
         let content = self.scan(json)?;
-        let fit = self.time().map(|time| (time, self.identity(content)));
-        Ok(record(Line::from(self.line.clone()), content, fit)?)
+        let checked = self.time().map(|time| (time, self.identity(content)));
+        Ok(record(Line::from(self.line.clone()), content, checked)?)
     }
 
     /// Reads the rest of a list; the lines of its records share a buffer.
@@ -234,7 +233,7 @@ impl Reader {
     /// The list is not JSON up to its end.
     pub(crate) fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, JsonError> {
         self.line.clear();
-        // The form has a few spaces more than what services send.
+        // The form has a few more spaces than what services send.
         self.line.reserve(list.text().len() + list.text().len() / 8);
         let mut read = Vec::new();
         loop {
@@ -242,17 +241,17 @@ impl Reader {
             let Some(content) = list.next(&mut self.scanner, &mut self.line)? else {
                 break;
             };
-            let fit = self.time().map(|time| (time, self.identity(content)));
-            read.push((self.start..self.line.len(), content, fit));
+            let checked = self.time().map(|time| (time, self.identity(content)));
+            read.push((self.start..self.line.len(), content, checked));
         }
         let page = Arc::new(std::mem::take(&mut self.line));
         let records = read
             .into_iter()
-            .map(|(range, content, fit)| record(Line::of(&page, range), content, fit));
+            .map(|(range, content, checked)| record(Line::of(&page, range), content, checked));
         Ok(records.collect())
     }
 
-    /// Reads the time and the identity of a record, and keeps nothing else.
+    /// Reads only the time and the identity of a record.
     ///
     /// # Errors
     ///
@@ -265,8 +264,7 @@ impl Reader {
         })
     }
 
-    /// Reads the time and the identity of a record, and its id as text, in one pass: a string's characters, a number as it was
-    /// written; none where it is missing, empty, or neither of them.
+    /// Reads the time, the identity and the id of a record in one pass; the id as in [`Reader::id_text`].
     ///
     /// # Errors
     ///
@@ -276,10 +274,10 @@ impl Reader {
         Ok((identified, self.scanned_id_text()))
     }
 
-    /// The id that the service documents for a record, as text: a string's characters, a number as it was written.
+    /// Returns the documented id of a record as text: a string's characters, or a number as it was written.
     ///
-    /// A string that no UTF-8 text can hold, because of a lone surrogate, stays as it stands in the line. `None` where
-    /// the text is not JSON, or the id is missing, empty, or neither a string nor a number.
+    /// A string with a lone surrogate, which UTF-8 cannot hold, stays as it is in the line. `None` if the text is not
+    /// JSON, or the id is missing, empty, or neither a string nor a number.
     #[cfg(test)]
     pub(crate) fn id_text(&mut self, json: &str) -> Option<String> {
         self.scan(json).ok()?;
@@ -297,36 +295,39 @@ impl Reader {
         self.scanner.scan(json, &mut self.line)
     }
 
-    /// The time of the record that was scanned last.
-    fn time(&self) -> Result<DateTime<Utc>, UnfitError> {
+    /// Returns the time of the last scanned record.
+    fn time(&self) -> Result<DateTime<Utc>, InvalidRecordError> {
         let path = self.shape.time;
         if !self.line[self.start..].starts_with('{') {
-            return Err(UnfitError::NotAnObject);
+            return Err(InvalidRecordError::NotAnObject);
         }
-        let found = self.scanner.found(Self::TIME).ok_or(UnfitError::NoTime { path })?;
+        let found = self
+            .scanner
+            .found(Self::TIME)
+            .ok_or(InvalidRecordError::NoTime { path })?;
         let written = &self.line[found.range.clone()];
         let time = match string_form(written) {
             Some(text) => time::read(text),
             None if is_number(written) => time::read_number(written),
-            None => return Err(UnfitError::TimeOfWrongType { path }),
+            None => return Err(InvalidRecordError::TimeOfWrongType { path }),
         };
         let Some(time) = time else {
-            return Err(UnfitError::TimeUnreadable {
+            return Err(InvalidRecordError::TimeUnreadable {
                 path,
                 shown: excerpt(string_form(written).unwrap_or(written), SHOWN_CHARS),
             });
         };
         if time.timestamp() < EARLIEST_UNIX_SECONDS {
-            return Err(UnfitError::TimeTooEarly { path, time });
+            return Err(InvalidRecordError::TimeTooEarly { path, time });
         }
         Ok(time)
     }
 
-    /// The identity of the record that was scanned last.
+    /// Returns the identity of the last scanned record.
     fn identity(&self, content: u128) -> Identity {
-        let id = match self.shape.sameness {
-            Sameness::Id => self.id().map(|found| found.hash(&self.line)),
-            Sameness::Content => None,
+        let id = match self.shape.identity_rule {
+            IdentityRule::Id => self.id().map(|found| found.hash(&self.line)),
+            IdentityRule::Content => None,
         };
         Identity {
             key: id.unwrap_or(content),
@@ -334,7 +335,7 @@ impl Reader {
         }
     }
 
-    /// Where the record that was scanned last has an id that says something.
+    /// Returns the non-empty id of the last scanned record.
     fn id(&self) -> Option<&Found> {
         let found = self.scanner.found(Self::ID)?;
         let written = &self.line[found.range.clone()];
@@ -343,25 +344,29 @@ impl Reader {
     }
 }
 
-/// A record that was scanned, with its line, or why it cannot be filed.
-fn record(line: Line, content: u128, fit: Result<(DateTime<Utc>, Identity), UnfitError>) -> Result<Record, Rejected> {
-    match fit {
+/// Builds a record from its line, or a rejected one if it cannot be filed.
+fn record(
+    line: Line,
+    content: u128,
+    checked: Result<(DateTime<Utc>, Identity), InvalidRecordError>,
+) -> Result<Record, Rejected> {
+    match checked {
         Ok((time, identity)) => Ok(Record { time, identity, line }),
-        Err(unfit) => Err(Rejected {
-            reason: unfit.to_string(),
+        Err(error) => Err(Rejected {
+            reason: error.to_string(),
             content,
             line,
         }),
     }
 }
 
-/// What stands between the quotes of a string's form, where the form is that of a string. A time has no character that
-/// is escaped there, so a readable one needs no decoding.
+/// Returns what is between the quotes of a string's form; `None` for another value. A time has no character that is
+/// escaped there, so it needs no decoding.
 fn string_form(written: &str) -> Option<&str> {
     written.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// Whether the form of a value is that of a number.
+/// Returns whether the form of a value is that of a number.
 fn is_number(written: &str) -> bool {
     written.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
@@ -376,10 +381,10 @@ mod tests {
     const BY_ID: Shape = Shape {
         time: &["trigger", "at"],
         id: &["id"],
-        sameness: Sameness::Id,
+        identity_rule: IdentityRule::Id,
     };
     const BY_CONTENT: Shape = Shape {
-        sameness: Sameness::Content,
+        identity_rule: IdentityRule::Content,
         ..BY_ID
     };
 

@@ -1,17 +1,17 @@
-//! The time of a record: the forms of ISO 8601 that services write, and seconds or milliseconds since 1970 → UTC.
+//! The time of a record → UTC: the ISO 8601 formats that services write, and seconds or milliseconds since 1970.
 
 use std::ops::Range;
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-/// A number of seconds since 1970 from here on is one of milliseconds: it would lie in the year 5138.
+/// Numbers from here on are milliseconds since 1970: as seconds they would be in the year 5138.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
-/// The time that a text says, if it says one. Digits beyond nanoseconds are dropped.
+/// Parses a time; digits beyond nanoseconds are dropped.
 ///
-/// Understood are RFC 3339 and what services drift into from there: an offset without its colon or minutes (`+0300`,
-/// `+03`), or none at all, which is UTC; a comma before the fraction; no seconds; `24:00:00` for the midnight that ends a
-/// day; a space in the place of the `T`; and a number, see [`read_number`].
+/// Accepts RFC 3339 and what services write instead: an offset without its colon or minutes (`+0300`, `+03`), or none,
+/// which is UTC; a comma before the fraction; no seconds; `24:00:00` for the midnight at the end of a day; a space
+/// instead of the `T`; and a number, see [`read_number`].
 pub(super) fn read(text: &str) -> Option<DateTime<Utc>> {
     read_usual(text.as_bytes())
         .or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
@@ -19,8 +19,8 @@ pub(super) fn read(text: &str) -> Option<DateTime<Utc>> {
         .or_else(|| read_number(text))
 }
 
-/// The time that a number says: seconds since 1970, or milliseconds where seconds would lie beyond the year 5138, with a
-/// fraction or without. A number with an exponent is none: no service writes its times like that.
+/// Parses a number: seconds since 1970, or milliseconds if seconds would be beyond the year 5138, with or without a
+/// fraction. Rejects exponents: no service writes its times like that.
 pub(super) fn read_number(text: &str) -> Option<DateTime<Utc>> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -37,7 +37,7 @@ pub(super) fn read_number(text: &str) -> Option<DateTime<Utc>> {
     DateTime::UNIX_EPOCH.checked_add_signed(since_1970)
 }
 
-/// A time in a form near RFC 3339; see [`read`].
+/// Parses a format near RFC 3339; see [`read`].
 fn read_drifted(text: &str) -> Option<DateTime<Utc>> {
     let (date, rest) = text.split_at_checked("2025-06-09".len())?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;
@@ -56,7 +56,7 @@ fn read_date(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(number(year)? as i32, number(&[*m1, *m2])?, number(&[*d1, *d2])?)
 }
 
-/// `10:11`, `10:11:12`, `10:11:12,345` and `24:00:00` as the time since midnight.
+/// Parses `10:11`, `10:11:12`, `10:11:12,345` and `24:00:00` as the time since midnight.
 fn read_clock(text: &str) -> Option<TimeDelta> {
     let (to_second, fraction) = text.split_once(['.', ',']).unwrap_or((text, "0"));
     let mut parts = to_second.split(':').map(|part| match part.as_bytes() {
@@ -78,7 +78,7 @@ fn read_clock(text: &str) -> Option<TimeDelta> {
     Some(time.signed_duration_since(NaiveTime::MIN))
 }
 
-/// `Z`, `+03:00`, `+0300`, `+03`, or nothing, which is UTC.
+/// Parses `Z`, `+03:00`, `+0300`, `+03`, or nothing, which is UTC.
 fn read_zone(text: &str) -> Option<FixedOffset> {
     if matches!(text, "" | "Z" | "z") {
         return FixedOffset::east_opt(0);
@@ -98,9 +98,9 @@ fn read_zone(text: &str) -> Option<FixedOffset> {
     FixedOffset::east_opt(if is_west { -seconds } else { seconds })
 }
 
-/// A time as services write it, `2025-06-09T10:11:12.345Z`; `None` for every other form, and for leap seconds.
+/// Parses the usual format of services, `2025-06-09T10:11:12.345Z`; `None` for every other, and for leap seconds.
 ///
-/// One is read with each record, and a parser for all forms takes several times as long.
+/// Each record has a time, and a parser for all formats takes several times as long.
 fn read_usual(text: &[u8]) -> Option<DateTime<Utc>> {
     let (to_second, rest) = text.split_at_checked("2025-06-09T10:11:12".len())?;
     let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
@@ -120,7 +120,7 @@ fn read_usual(text: &[u8]) -> Option<DateTime<Utc>> {
     Some(date.and_time(time).and_utc())
 }
 
-/// The number that up to nine digits say.
+/// Parses up to nine digits.
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| {
         digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::test_support::random::cases;
 
-    /// The parser for all forms.
+    /// Parses all formats.
     fn parsed(text: &str) -> Option<DateTime<Utc>> {
         Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
     }
@@ -257,7 +257,7 @@ mod tests {
             if is_spoilt && place < text.len() {
                 text.replace_range(place..=place, &byte);
             }
-            // The others may be forms that services drift into.
+            // The others may be formats near RFC 3339.
             if let Some(time) = parsed(&text) {
                 prop_assert_eq!(read(&text), Some(time));
             }

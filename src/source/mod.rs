@@ -1,8 +1,8 @@
-//! The services: where a record keeps its time and identity, how a page is asked for, how its body is read.
+//! The services: where a record has its time and identity, how a page is requested, how its body is parsed.
 //!
 //! Imports: env, http, json, record, window.
 //!
-//! A source is pure: it does no I/O and knows no clock. Adding one is a file beside these, a row in [`SOURCES`] and its
+//! A source is pure: it does no I/O and reads no clock. To add one, add a file here, a row in [`SOURCES`] and its
 //! samples.
 
 use secrecy::SecretString;
@@ -36,57 +36,57 @@ pub const SOURCES: &[Kind] = &[
     terraform::TERRAFORM,
 ];
 
-/// A service as one stream sees it.
+/// A service, for one stream.
 pub trait Source: Send + Sync {
-    /// Its row in [`SOURCES`].
+    /// Returns its row in [`SOURCES`].
     fn kind(&self) -> &'static Kind;
 
-    /// How its pages follow each other.
+    /// Returns how its pages follow each other.
     fn paging(&self) -> Paging;
 
-    /// In which order they come.
+    /// Returns the order of its pages.
     fn order(&self) -> PageOrder {
         PageOrder::NewestFirst
     }
 
-    /// The number of records that a page usually holds at most.
+    /// Returns how many records a page usually holds at most.
     fn page_size(&self) -> u32;
 
-    /// The limit that the service publishes, if any.
+    /// Returns the rate limit that the service publishes, if any.
     fn requests_per_second(&self) -> Option<u32> {
         None
     }
 
-    /// How a request proves who asks.
+    /// Returns how its requests are authorized.
     fn authorization(&self) -> &Authorization;
 
-    /// Where it is asked, without a query.
+    /// Returns its address, without a query.
     fn address(&self) -> &Url;
 
-    /// The address of one page.
+    /// Returns the address of one page.
     fn page_url(&self, request: &PageRequest) -> Url;
 
-    /// The member of an answer that holds the records; see [`read_page`].
+    /// Returns the member of an answer that holds the records; see [`read_page`].
     fn list(&self) -> &'static str;
 
-    /// Reads an answer with status 200, without its records.
+    /// Parses an answer with status 200, without its records.
     ///
     /// # Errors
-    /// The body is not what the service documents; the answer may have been cut, so asking again can help.
+    /// The body has another form than documented; it may have been cut off, so a retry can help.
     fn read_envelope(&self, request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError>;
 
-    /// The service's own words in the body of an error answer.
+    /// Returns the service's own message in the body of an error answer.
     fn error_message(&self, body: &str) -> Option<String>;
 
-    /// What the operator should check after this status.
+    /// Returns what the operator should check after this status.
     fn advice(&self, status: u16) -> &'static str;
 
-    /// What the operator should know about this service although everything works; fits a line of 100 columns.
+    /// Returns what the operator should know about this service even if everything works; fits a line of 100 columns.
     fn notice(&self) -> Option<&'static str> {
         None
     }
 
-    /// Whether this status says that the window was too wide, rather than that the service is in trouble.
+    /// Returns whether this status means that the window was too wide, and not that the service is in trouble.
     fn is_too_wide(&self, _status: u16) -> bool {
         false
     }
@@ -95,34 +95,34 @@ pub trait Source: Send + Sync {
 /// How the pages of a source follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
-    /// Asked for between two bounds; pages follow by token, where there are tokens.
+    /// Requested between two bounds; pages follow by token, if there are tokens.
     Bounded,
-    /// Asked for from a lower bound only, by page number; page 1 holds the newest.
+    /// Requested from a lower bound only, by page number; page 1 holds the newest.
     Numbered,
 }
 
 /// In which order the pages of a window come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageOrder {
-    /// The newest records first, so that what lies below a page is older than it; not strict inside a page.
+    /// Newest records first, so that later pages are older; not strict inside a page.
     NewestFirst,
-    /// Not known: a page says nothing of what the pages behind it hold, and only the last one ends a window.
+    /// Unknown: a page says nothing about later pages, and only the last one ends a window.
     Unknown,
 }
 
-/// What is asked of a source: one page of a window.
+/// A request for one page of a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// The span; a source without an upper bound uses its older end alone.
+    /// The span; a source without an upper bound uses only its older end.
     pub window: Window,
     /// Which page of it.
     pub position: Position,
-    /// How large a page.
+    /// The size of the page.
     pub size: PageSize,
 }
 
-/// The size of a page against the usual one, as a power of two: larger where more records than a page share one time,
-/// smaller where a page is too large to read.
+/// The size of a page relative to the usual one, as a power of two: larger if more records than a page holds share one
+/// time, smaller if a page is too large to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PageSize(i8);
 
@@ -130,17 +130,17 @@ impl PageSize {
     /// The largest, 64 times the usual size.
     const LARGEST: PageSize = PageSize(6);
 
-    /// Twice this size; `None` at the largest.
+    /// Returns twice this size; `None` at the largest.
     pub(crate) fn doubled(self) -> Option<Self> {
         (self < Self::LARGEST).then_some(Self(self.0 + 1))
     }
 
-    /// Half this size; `None` where a page of `usual` records is down to one.
+    /// Returns half this size; `None` if a page of `usual` records is down to one.
     pub(crate) fn halved(self, usual: u32) -> Option<Self> {
         (self.of(usual) > 1).then_some(Self(self.0 - 1))
     }
 
-    /// The number of records, where `usual` is the usual one.
+    /// Returns the number of records; `usual` is the usual one.
     pub(crate) fn of(self, usual: u32) -> u32 {
         match self.0 {
             0.. => usual.saturating_mul(1 << self.0),
@@ -154,48 +154,48 @@ impl PageSize {
 pub enum Position {
     /// The newest.
     First,
-    /// The one behind this token.
+    /// The one after this token.
     Token(String),
     /// The one with this number, from 1.
     Number(u32),
 }
 
-/// An answer without the records that it held.
+/// An answer without its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// Its JSON; the list of records is an empty one, or whatever else stood there.
+    /// Its JSON; the list of records is empty, or whatever else was in its place.
     pub(crate) json: String,
     /// How many records were taken out.
     pub(crate) records: usize,
 }
 
-/// The list of an [`Envelope`]: all that stood in it was taken out, or it was no list.
-type Emptied = [IgnoredAny; 0];
+/// The list of an [`Envelope`]: empty, because its records were taken out, or not a list at all.
+type EmptyList = [IgnoredAny; 0];
 
-/// One page as it was read.
+/// One parsed page.
 #[derive(Debug)]
 pub struct Page {
     /// The records, in the order of the answer.
     pub records: Vec<Result<Record, Rejected>>,
-    /// What the answer says of a further page.
+    /// Whether there is a next page.
     pub next: Next,
-    /// How many pages there are, where the answer says so.
+    /// How many pages there are, if the answer says so.
     pub(crate) pages: Option<u32>,
 }
 
-/// What an answer says of further pages.
+/// What an answer says about further pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageInfo {
-    /// Whether and where there is a next one.
+    /// Whether and where there is a next page.
     pub(crate) next: Next,
-    /// How many pages there are, where the answer says so.
+    /// How many pages there are, if the answer says so.
     pub(crate) pages: Option<u32>,
 }
 
-/// What an answer says of a further page.
+/// What an answer says about the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// There is one, here.
+    /// It is here.
     At(Position),
     /// This was the last.
     Last,
@@ -203,25 +203,25 @@ pub enum Next {
     Unknown,
 }
 
-/// How a request proves who asks.
+/// How a request is authorized.
 #[derive(Debug)]
 pub enum Authorization {
     /// The value of the `Authorization` header.
     Fixed(SecretString),
-    /// A token that the service mints for a while.
+    /// A token that the service mints for a limited time.
     Minted(TokenRequest),
 }
 
-/// How a token is minted: `POST` the JSON body, read the answer.
+/// How to mint a token: `POST` the JSON body, parse the answer.
 #[derive(Debug)]
 pub struct TokenRequest {
-    /// Where to.
+    /// The address.
     pub(crate) url: Url,
     /// The JSON body, which holds the client's secret.
     pub(crate) body: SecretString,
-    /// The client's secret alone, so that a service which repeats it is not quoted with it.
+    /// The client's secret alone, to redact it from a service's messages.
     pub(crate) secret: SecretString,
-    /// Reads the answer.
+    /// Parses the answer.
     pub read: fn(&str) -> Result<MintedToken, PageParseError>,
 }
 
@@ -230,11 +230,11 @@ pub struct TokenRequest {
 pub struct MintedToken {
     /// The value of the `Authorization` header.
     pub(crate) header: SecretString,
-    /// How long it is good for, in seconds from the answer.
+    /// How long it is valid, in seconds from the answer.
     pub(crate) expires_in: u64,
 }
 
-/// The body is not what this source answers; the text says what was wrong with it, without quoting records.
+/// The body has another form than this source documents; the text says what is wrong, without quoting records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PageParseError(pub(crate) String);
@@ -246,7 +246,7 @@ impl From<PageParseError> for AttemptError {
 }
 
 impl From<serde_json::Error> for PageParseError {
-    /// Keeps the kind and place of the fault and leaves out serde's quotations from the body.
+    /// Keeps the kind and place of the error, without serde's quotes from the body.
     fn from(error: serde_json::Error) -> Self {
         let what = match error.classify() {
             serde_json::error::Category::Eof => "ends too early",
@@ -261,10 +261,10 @@ impl From<serde_json::Error> for PageParseError {
     }
 }
 
-/// Reads the body of an answer with status 200: the records where they stand, in one pass, and then what is left.
+/// Parses the body of an answer with status 200: the records in place, in one pass, then the rest.
 ///
 /// # Errors
-/// The body is not what the service documents; the answer may have been cut, so asking again can help.
+/// The body has another form than documented; it may have been cut off, so a retry can help.
 pub fn read_page(
     source: &dyn Source,
     reader: &mut Reader,
@@ -282,9 +282,9 @@ pub fn read_page(
     Ok(Page { records, next, pages })
 }
 
-/// The header `<scheme> <token>`, whether or not the token was written with its scheme.
+/// Returns the header `<scheme> <token>`, whether or not the token was written with its scheme.
 ///
-/// It is made in one piece: a text that grows, or shrinks to fit, leaves copies behind in memory.
+/// It is allocated once: a text that grows, or shrinks to fit, leaves copies behind in memory.
 fn header(scheme: &str, token: &str) -> SecretString {
     let token = token.trim();
     let without = token.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(' '));
@@ -296,12 +296,12 @@ fn header(scheme: &str, token: &str) -> SecretString {
     SecretString::from(value)
 }
 
-/// Reads a field that has to be there: serde takes a missing one for `null`, and so an error object for an empty page.
+/// Deserializes a required field: serde takes a missing one for `null`, and so an error object for an empty page.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<T, D::Error> {
     T::deserialize(value)
 }
 
-/// The address of a method: the base that the operator gives, and the method's path below it.
+/// Returns the address of a method: its path below the base that the operator configured.
 fn method(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));

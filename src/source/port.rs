@@ -11,14 +11,13 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Authorization, Emptied, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
+    Authorization, EmptyList, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
     Retention, Source, TokenRequest, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
-use crate::record::{Sameness, Shape};
+use crate::record::{IdentityRule, Shape};
 use crate::window::bound;
 
-/// The row of Port.
 pub(super) const PORT: Kind = Kind {
     name: "port",
     vendor: "Port",
@@ -43,19 +42,18 @@ pub(super) const PORT: Kind = Kind {
     configure,
 };
 
-/// Who mints tokens.
 pub(crate) const PORT_CLIENT_ID: Setting<String> = Setting {
     variable: Variable {
         name: "PORT_CLIENT_ID",
         scope: Scope::Program,
         default: DefaultValue::None,
         example: None,
-        doc: "The client ID (Port, \"...\", Credentials); with it and its secret a new token is made whenever one ends.",
+        doc: "The client ID (Port, \"...\", Credentials); with it and its secret, a new token is fetched whenever one expires.",
     },
     parse: env::text,
 };
 
-/// The secret that goes with it.
+/// The secret of `PORT_CLIENT_ID`.
 pub(crate) const PORT_CLIENT_SECRET: Secret = Secret {
     variable: Variable {
         name: "PORT_CLIENT_SECRET",
@@ -67,19 +65,19 @@ pub(crate) const PORT_CLIENT_SECRET: Secret = Secret {
     check: env::token,
 };
 
-/// A token that was given.
+/// A fixed token, instead of a client.
 const PORT_API_TOKEN: Secret = Secret {
     variable: Variable {
         name: "PORT_API_TOKEN",
         scope: Scope::Program,
         default: DefaultValue::None,
         example: None,
-        doc: "In place of the client: a token, which ends after three hours; with or without \"Bearer \" in front.",
+        doc: "Instead of the client: a token, which expires after three hours; with or without \"Bearer \" in front.",
     },
     check: env::token,
 };
 
-/// Query parameters of the operator.
+/// The operator's query parameters.
 const PORT_API_QUERY: Setting<String> = Setting {
     variable: Variable {
         name: "PORT_API_QUERY",
@@ -91,7 +89,6 @@ const PORT_API_QUERY: Setting<String> = Setting {
     parse: env::text,
 };
 
-/// The size of a page.
 const PORT_PAGE_LIMIT: Setting<u32> = Setting {
     variable: Variable {
         name: "PORT_PAGE_LIMIT",
@@ -103,7 +100,6 @@ const PORT_PAGE_LIMIT: Setting<u32> = Setting {
     parse: |text| env::whole_number(text, 1..=100_000),
 };
 
-/// Where the API is.
 pub(crate) const PORT_API_URL: Setting<Url> = Setting {
     variable: Variable {
         name: "PORT_API_URL",
@@ -115,11 +111,11 @@ pub(crate) const PORT_API_URL: Setting<Url> = Setting {
     parse: env::address,
 };
 
-/// A record without an `identifier` has been seen.
+/// Records without an `identifier` have been seen.
 const SHAPE: Shape = Shape {
     time: &["trigger", "at"],
     id: &["identifier"],
-    sameness: Sameness::Content,
+    identity_rule: IdentityRule::Content,
 };
 
 /// Lists are documented with brackets and used without.
@@ -144,7 +140,6 @@ const PARAMETERS: Parameters = Parameters {
     reserved: &["from", "to", "limit"],
 };
 
-/// The audit log of a Port organization.
 #[derive(Debug)]
 struct Port {
     address: Url,
@@ -166,7 +161,7 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
     }))
 }
 
-/// A token that was given, or what mints one.
+/// Reads the fixed token, or the client that mints one.
 fn authorization(base: Option<&Url>, env: &Env, errors: &mut ConfigErrors) -> Option<Authorization> {
     let mints = env.is_set(&PORT_CLIENT_ID) || env.has_secret(&PORT_CLIENT_SECRET);
     if !mints {
@@ -196,7 +191,8 @@ fn authorization(base: Option<&Url>, env: &Env, errors: &mut ConfigErrors) -> Op
     }))
 }
 
-/// The body that mints a token. It is written where it has room at once, so that no copy of the secret is left behind.
+/// Returns the body that mints a token. It is allocated with its full size, so that no copy of the secret is left
+/// behind.
 fn login(id: &str, secret: &SecretString) -> Option<SecretString> {
     let secret = secret.expose_secret();
     let login = Login {
@@ -208,7 +204,7 @@ fn login(id: &str, secret: &SecretString) -> Option<SecretString> {
     std::str::from_utf8(&body).ok().map(SecretString::from)
 }
 
-/// The base without the version that people write behind it.
+/// Removes the version that people write at the end of the base.
 fn without_version(mut base: Url) -> Url {
     let path = base.path().trim_end_matches('/');
     let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
@@ -220,7 +216,7 @@ fn without_version(mut base: Url) -> Url {
 struct Answer {
     ok: bool,
     #[serde(default)]
-    audits: Option<Emptied>,
+    audits: Option<EmptyList>,
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
@@ -243,7 +239,7 @@ struct Login<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TokenBody<'a> {
-    // A slice of the body, which is wiped; a copy only in the odd case that it is written with escapes.
+    // A slice of the body, which is wiped; a copy only in the rare case that it has escapes.
     #[serde(borrow)]
     access_token: Cow<'a, str>,
     expires_in: u64,
@@ -297,7 +293,7 @@ impl Source for Port {
         if answer.audits.is_none() {
             return Err(PageParseError("the body has no \"audits\"".into()));
         }
-        // However few there are: the service may cap an answer below the limit that was asked for.
+        // Even if there are few: the service may cap an answer below the requested limit.
         let next = match envelope.records {
             0 => Next::Last,
             _ => Next::Unknown,
@@ -325,7 +321,7 @@ impl Source for Port {
     }
 }
 
-/// Reads the answer of `POST /v1/auth/access_token`.
+/// Parses the answer of `POST /v1/auth/access_token`.
 fn read_token(body: &str) -> Result<MintedToken, PageParseError> {
     let token: TokenBody<'_> = serde_json::from_str(body)?;
     Ok(MintedToken {

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
+    Authorization, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
     Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Secret, Setting, Variable};
-use crate::record::{Sameness, Shape};
+use crate::record::{IdentityRule, Shape};
 use crate::window::bound;
 
 /// The documented default.
@@ -22,7 +22,6 @@ const PAGE_SIZE: u32 = 1000;
 /// The documented limit of the API, <https://developer.hashicorp.com/terraform/cloud-docs/api-docs#rate-limiting>.
 const REQUESTS_PER_SECOND: u32 = 30;
 
-/// The row of HCP Terraform.
 pub(super) const TERRAFORM: Kind = Kind {
     name: "tfc",
     vendor: "HCP Terraform",
@@ -43,7 +42,6 @@ pub(super) const TERRAFORM: Kind = Kind {
     configure,
 };
 
-/// Who asks.
 pub(crate) const TFC_ORG_TOKEN: Secret = Secret {
     variable: Variable {
         name: "TFC_ORG_TOKEN",
@@ -56,20 +54,19 @@ pub(crate) const TFC_ORG_TOKEN: Secret = Secret {
     check: env::token,
 };
 
-/// Query parameters of the operator.
+/// The operator's query parameters.
 const TFC_API_QUERY: Setting<String> = Setting {
     variable: Variable {
         name: "TFC_API_QUERY",
         scope: Scope::Program,
         default: DefaultValue::None,
         example: None,
-        doc: "Nothing can be set here: this API knows no query parameters but those that the program sets, so any value is \
-              refused.",
+        doc: "Nothing can be set here: this API has no query parameters except those that the program sets, so any value is \
+              an error.",
     },
     parse: env::text,
 };
 
-/// Where the API is.
 pub(crate) const TFC_API_URL: Setting<Url> = Setting {
     variable: Variable {
         name: "TFC_API_URL",
@@ -85,16 +82,15 @@ pub(crate) const TFC_API_URL: Setting<Url> = Setting {
 const SHAPE: Shape = Shape {
     time: &["timestamp"],
     id: &["id"],
-    sameness: Sameness::Id,
+    identity_rule: IdentityRule::Id,
 };
 
-/// The service knows no parameters but those that the program sets.
+/// The service accepts no parameters but those that the program sets.
 const PARAMETERS: Parameters = Parameters {
     allowed: &[],
     reserved: &["since", "page[number]", "page[size]"],
 };
 
-/// The audit trail of an HCP Terraform organization.
 #[derive(Debug)]
 struct Terraform {
     address: Url,
@@ -104,7 +100,7 @@ struct Terraform {
 fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
     let base = env.or_default(&TFC_API_URL, errors);
     let token = env.required_secret(&TFC_ORG_TOKEN, errors);
-    // Read for its faults alone: nothing is allowed in it.
+    // Only read for its errors: no parameter is allowed.
     env.query(&TFC_API_QUERY, PARAMETERS, errors)?;
     let token = token?;
     Some(Arc::new(Terraform {
@@ -116,7 +112,7 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
 #[derive(Deserialize)]
 struct Answer {
     #[serde(rename = "data")]
-    _data: Emptied,
+    _data: EmptyList,
     pagination: Pagination,
 }
 
@@ -172,7 +168,7 @@ impl Source for Terraform {
             Position::Number(number) => number,
             Position::First | Position::Token(_) => 1,
         };
-        // `query_pairs_mut` percent-encodes the brackets, as the service demands.
+        // `query_pairs_mut` percent-encodes the brackets, as the service requires.
         url.query_pairs_mut()
             .append_pair("since", &bound(request.window.from))
             .append_pair("page[number]", &number.to_string())

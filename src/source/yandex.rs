@@ -1,14 +1,13 @@
-//! What the audit logs of Yandex 360 have in common: who asks, and for which organization.
+//! What the audit logs of Yandex 360 have in common: the token and the organization.
 
 use crate::env::{self, DefaultValue, Row, Scope, Secret, Setting, Variable};
 
-/// What the documents call the vendor.
+/// The vendor's name in the documents.
 pub(super) const VENDOR: &str = "Yandex 360";
 
-/// Who asks; every log of the vendor needs both.
+/// The credentials; every log of the vendor needs both.
 pub(super) const CREDENTIALS: &[&dyn Row] = &[&OAUTH_TOKEN_ARG, &ORGANIZATION_ID_ARG];
 
-/// The token of an administrator.
 pub(crate) const OAUTH_TOKEN_ARG: Secret = Secret {
     variable: Variable {
         name: "OAUTH_TOKEN_ARG",
@@ -24,7 +23,6 @@ pub(crate) const OAUTH_TOKEN_ARG: Secret = Secret {
     check: env::token,
 };
 
-/// The organization.
 pub(crate) const ORGANIZATION_ID_ARG: Setting<u64> = Setting {
     variable: Variable {
         name: "ORGANIZATION_ID_ARG",

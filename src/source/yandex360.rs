@@ -10,17 +10,17 @@ use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
+    Authorization, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
     Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
-use crate::record::{Sameness, Shape};
+use crate::record::{IdentityRule, Shape};
 use crate::window::bound;
 
 /// The documented maximum.
 const PAGE_SIZE: u32 = 100;
 
-/// How long the service is thought to keep records.
+/// How long the service is assumed to keep records.
 const LOOKBACK_DAYS: u32 = 184;
 
 /// The service does not document it; its clients use 90 to 184 days.
@@ -29,14 +29,13 @@ const RETENTION: Retention = Retention {
     is_documented: false,
 };
 
-/// The records of both logs; `uniqId` is documented as unique, and not relied on.
+/// The records of both logs; `uniqId` is documented as unique, but that is not relied on.
 const SHAPE: Shape = Shape {
     time: &["date"],
     id: &["uniqId"],
-    sameness: Sameness::Content,
+    identity_rule: IdentityRule::Content,
 };
 
-/// The row of the mail log.
 pub(super) const MAIL: Kind = Kind {
     name: "yandex-mail",
     vendor: VENDOR,
@@ -54,7 +53,6 @@ pub(super) const MAIL: Kind = Kind {
     configure: |env, errors| configure(Log::Mail, env, errors),
 };
 
-/// The row of the disk log.
 pub(super) const DISK: Kind = Kind {
     name: "yandex-disk",
     vendor: VENDOR,
@@ -72,7 +70,7 @@ pub(super) const DISK: Kind = Kind {
     configure: |env, errors| configure(Log::Disk, env, errors),
 };
 
-/// Query parameters of the operator for mail.
+/// The operator's query parameters for mail.
 const MAIL_API_QUERY: Setting<String> = Setting {
     variable: Variable {
         name: "MAIL_API_QUERY",
@@ -85,7 +83,7 @@ const MAIL_API_QUERY: Setting<String> = Setting {
     parse: env::text,
 };
 
-/// The same for disk.
+/// The operator's query parameters for disk.
 const DISK_API_QUERY: Setting<String> = Setting {
     variable: Variable {
         name: "DISK_API_QUERY",
@@ -97,7 +95,6 @@ const DISK_API_QUERY: Setting<String> = Setting {
     parse: env::text,
 };
 
-/// Where the API is.
 const YANDEX_API_URL: Setting<Url> = Setting {
     variable: Variable {
         name: "YANDEX_API_URL",
@@ -121,7 +118,6 @@ struct Yandex360 {
     authorization: Authorization,
 }
 
-/// Which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Log {
     Mail,
@@ -173,7 +169,7 @@ fn configure(log: Log, env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn S
 struct Answer {
     // Required; `null` is an empty page.
     #[serde(rename = "events", deserialize_with = "super::present")]
-    _events: Option<Emptied>,
+    _events: Option<EmptyList>,
     #[serde(rename = "nextPageToken", default)]
     next_page_token: Option<String>,
 }
@@ -230,7 +226,7 @@ impl Source for Yandex360 {
         let next = match answer.next_page_token {
             Some(token) if !token.is_empty() => Next::At(Position::Token(token)),
             Some(_) => Next::Last,
-            // A full page that does not say whether it is the last one may not be.
+            // A full page that does not say that it is the last one may not be.
             None if envelope.records >= page_size(request) as usize => Next::Unknown,
             None => Next::Last,
         };

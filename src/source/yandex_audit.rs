@@ -12,17 +12,17 @@ use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, Emptied, Envelope, Kind, Next, PageInfo, PageOrder, PageParseError, PageRequest, Paging, Position,
+    Authorization, EmptyList, Envelope, Kind, Next, PageInfo, PageOrder, PageParseError, PageRequest, Paging, Position,
     Retention, Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
-use crate::record::{Sameness, Shape};
+use crate::record::{IdentityRule, Shape};
 use crate::window::bound;
 
 /// The documented maximum.
 const PAGE_SIZE: u32 = 100;
 
-/// The row of the unified audit log; how long the service keeps records is not documented.
+/// How long the service keeps records is not documented.
 pub(super) const AUDIT: Kind = Kind {
     name: "yandex-audit",
     vendor: VENDOR,
@@ -43,7 +43,7 @@ pub(super) const AUDIT: Kind = Kind {
     configure,
 };
 
-/// Query parameters of the operator.
+/// The operator's query parameters.
 const AUDIT_API_QUERY: Setting<String> = Setting {
     variable: Variable {
         name: "AUDIT_API_QUERY",
@@ -56,23 +56,22 @@ const AUDIT_API_QUERY: Setting<String> = Setting {
     parse: env::text,
 };
 
-/// Where the API is.
 const YANDEX_CLOUD_API_URL: Setting<Url> = Setting {
     variable: Variable {
         name: "YANDEX_CLOUD_API_URL",
         scope: Scope::Program,
         default: DefaultValue::Text("https://cloud-api.yandex.net"),
         example: None,
-        doc: "The address of the API of yandex-audit, which another host serves.",
+        doc: "The address of the API of yandex-audit, on another host.",
     },
     parse: env::address,
 };
 
-/// The whole item is the record: what the event is, and who its user was.
+/// The whole item is the record: the event, and its user.
 const SHAPE: Shape = Shape {
     time: &["event", "occurred_at"],
     id: &["event", "idempotency_id"],
-    sameness: Sameness::Content,
+    identity_rule: IdentityRule::Content,
 };
 
 const PARAMETERS: Parameters = Parameters {
@@ -80,7 +79,6 @@ const PARAMETERS: Parameters = Parameters {
     reserved: &["started_at", "ended_at", "count", "iteration_key"],
 };
 
-/// The unified audit log of an organization.
 #[derive(Debug)]
 struct YandexAudit {
     address: Url,
@@ -100,7 +98,7 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
     }))
 }
 
-/// The service takes a list as one parameter with commas, unlike the logs of mail and disk, which repeat it.
+/// Joins lists: the service takes one parameter with commas, unlike the logs of mail and disk, which repeat it.
 fn joined(query: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut joined: Vec<(String, String)> = Vec::new();
     for (name, value) in query {
@@ -116,7 +114,7 @@ fn joined(query: Vec<(String, String)>) -> Vec<(String, String)> {
 struct Answer {
     // Required; `null` is an empty page.
     #[serde(rename = "items", deserialize_with = "super::present")]
-    _items: Option<Emptied>,
+    _items: Option<EmptyList>,
     #[serde(default)]
     iteration_key: Option<String>,
 }
@@ -175,7 +173,7 @@ impl Source for YandexAudit {
 
     fn read_envelope(&self, _request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
         let answer: Answer = serde_json::from_str(&envelope.json)?;
-        // Null, empty or absent: each is the documented end, also behind a full page.
+        // Null, empty or absent: each is the documented end, also after a full page.
         let key = answer.iteration_key.filter(|key| !key.is_empty());
         Ok(PageInfo {
             next: key.map_or(Next::Last, |key| Next::At(Position::Token(key))),

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::record::{Record, Sameness, Shape};
+use crate::record::{IdentityRule, Record, Shape};
 
 /// Where they keep the two.
 pub(crate) const SHAPE: Shape = Shape {
     time: &["timestamp"],
     id: &["id"],
-    sameness: Sameness::Id,
+    identity_rule: IdentityRule::Id,
 };
 
 /// A time in RFC 3339.

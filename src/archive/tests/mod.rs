@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::storage::Disk;
 use super::*;
-use crate::record::{Record, Sameness, Shape};
+use crate::record::{IdentityRule, Record, Shape};
 use crate::test_support::Catalog;
 use crate::test_support::record::{SHAPE, line, record, time};
 

@@ -17,14 +17,17 @@ fn overlap() -> TimeDelta {
 }
 
 /// Returns a record of one day, one for each minute.
-fn minute(number: i64, sameness: Sameness) -> Record {
+fn minute(number: i64, identity_rule: IdentityRule) -> Record {
     let time = time("2025-06-09T00:00:00Z") + TimeDelta::minutes(number);
     let json = format!(r#"{{"id": "{number}", "timestamp": "{}"}}"#, time.to_rfc3339());
-    Record::read(&json, &Shape { sameness, ..SHAPE }).unwrap()
+    Record::read(&json, &Shape { identity_rule, ..SHAPE }).unwrap()
 }
 
-fn minutes(numbers: impl IntoIterator<Item = i64>, sameness: Sameness) -> Vec<Record> {
-    numbers.into_iter().map(|number| minute(number, sameness)).collect()
+fn minutes(numbers: impl IntoIterator<Item = i64>, identity_rule: IdentityRule) -> Vec<Record> {
+    numbers
+        .into_iter()
+        .map(|number| minute(number, identity_rule))
+        .collect()
 }
 
 impl Catalog {
@@ -33,8 +36,8 @@ impl Catalog {
     }
 
     /// Opens an archive that notes resume points for files of any size.
-    fn open_for(&self, sameness: Sameness) -> Archive {
-        let shape = Shape { sameness, ..SHAPE };
+    fn open_for(&self, identity_rule: IdentityRule) -> Archive {
+        let shape = Shape { identity_rule, ..SHAPE };
         let mut archive = Archive::new(
             self.location.clone().on(self.disk.clone()),
             Arc::new(self.disk.clone()),
@@ -48,8 +51,8 @@ impl Catalog {
     }
 
     /// Runs with these records.
-    fn run(&self, records: Vec<Record>, sameness: Sameness, overlap: TimeDelta) {
-        let mut archive = self.open_for(sameness);
+    fn run(&self, records: Vec<Record>, identity_rule: IdentityRule, overlap: TimeDelta) {
+        let mut archive = self.open_for(identity_rule);
         let last = archive.recover(now()).unwrap();
         let newest = records.iter().map(|record| record.time).max();
         file(&mut archive, records);
@@ -61,17 +64,17 @@ impl Catalog {
     /// Returns a catalog with a day file of 600 minutes and its resume point.
     fn with_note() -> Self {
         let catalog = Self::with_state_folder();
-        catalog.run(minutes(0..600, Sameness::Content), Sameness::Content, overlap());
+        catalog.run(minutes(0..600, IdentityRule::Content), IdentityRule::Content, overlap());
         assert!(catalog.reads_only_the_end());
         catalog
     }
 
     /// Returns how many records of the day are known after recovery.
     fn known_after_recovery(&self) -> usize {
-        let mut archive = self.open_for(Sameness::Content);
+        let mut archive = self.open_for(IdentityRule::Content);
         archive.recover(now()).unwrap();
         let day = archive.known.day(DAY.parse().unwrap());
-        let records = minutes(0..700, Sameness::Content);
+        let records = minutes(0..700, IdentityRule::Content);
         let is_known = |record: &&Record| day.is_some_and(|day| day.knows(record.identity) == day::Known::Yes);
         records.iter().filter(is_known).count()
     }
@@ -91,23 +94,25 @@ fn only_the_end_of_the_newest_file_is_read() {
     let catalog = Catalog::with_note();
     // The overlap, its margin, and up to one record before it.
     assert_eq!(catalog.known_after_recovery(), 4);
-    let mut archive = catalog.open_for(Sameness::Content);
+    let mut archive = catalog.open_for(IdentityRule::Content);
     assert_eq!(
         archive.recover(now()).unwrap(),
-        Some(minute(599, Sameness::Content).time)
+        Some(minute(599, IdentityRule::Content).time)
     );
-    let deduplicated = archive.deduplicate_all(minutes(597..602, Sameness::Content)).unwrap();
+    let deduplicated = archive
+        .deduplicate_all(minutes(597..602, IdentityRule::Content))
+        .unwrap();
     assert_eq!((deduplicated.new.len(), deduplicated.duplicates), (2, 3));
 }
 
 #[test]
 fn for_a_record_before_the_end_the_whole_file_is_read() {
     let catalog = Catalog::with_note();
-    let mut archive = catalog.open_for(Sameness::Content);
+    let mut archive = catalog.open_for(IdentityRule::Content);
     archive.recover(now()).unwrap();
     assert_eq!(
         archive
-            .deduplicate_all(minutes([3, 599], Sameness::Content))
+            .deduplicate_all(minutes([3, 599], IdentityRule::Content))
             .unwrap()
             .duplicates,
         2
@@ -117,8 +122,8 @@ fn for_a_record_before_the_end_the_whole_file_is_read() {
 #[test]
 fn an_id_is_compared_with_the_whole_file() {
     let catalog = Catalog::with_state_folder();
-    catalog.run(minutes(0..600, Sameness::Id), Sameness::Id, overlap());
-    let mut archive = catalog.open_for(Sameness::Id);
+    catalog.run(minutes(0..600, IdentityRule::Id), IdentityRule::Id, overlap());
+    let mut archive = catalog.open_for(IdentityRule::Id);
     archive.recover(now()).unwrap();
     let same_id = record("3", "2025-06-09T09:59:30Z");
     let deduplicated = archive.deduplicate_all(vec![same_id]).unwrap();
@@ -134,10 +139,10 @@ fn late_records_are_known_and_leave_the_resume_point() {
             record("new", "2025-06-09T10:00:00Z"),
         ]
     };
-    catalog.run(late(), Sameness::Content, overlap());
+    catalog.run(late(), IdentityRule::Content, overlap());
     assert!(catalog.text(DAY).contains("late"));
     assert!(catalog.reads_only_the_end());
-    let mut archive = catalog.open_for(Sameness::Content);
+    let mut archive = catalog.open_for(IdentityRule::Content);
     assert_eq!(archive.recover(now()).unwrap(), Some(time("2025-06-09T10:00:00Z")));
     assert_eq!(archive.deduplicate_all(late()).unwrap().duplicates, 2);
 }
@@ -222,49 +227,52 @@ fn a_note_with_another_offset_or_time_is_not_used() {
 #[test]
 fn just_after_midnight_the_ends_of_two_files_are_noted() {
     let catalog = Catalog::with_state_folder();
-    let night = || minutes(0..1441, Sameness::Content);
-    catalog.run(night(), Sameness::Content, overlap());
-    let mut archive = catalog.open_for(Sameness::Content);
+    let night = || minutes(0..1441, IdentityRule::Content);
+    catalog.run(night(), IdentityRule::Content, overlap());
+    let mut archive = catalog.open_for(IdentityRule::Content);
     archive.recover(now()).unwrap();
     let last_three = night().split_off(1438);
     assert_eq!(archive.deduplicate_all(last_three).unwrap().duplicates, 3);
     let yesterday = archive.known.day(DAY.parse().unwrap()).unwrap();
-    assert_eq!(yesterday.knows(minute(3, Sameness::Content).identity), day::Known::No);
+    assert_eq!(
+        yesterday.knows(minute(3, IdentityRule::Content).identity),
+        day::Known::No
+    );
 }
 
 #[test]
 fn small_files_are_not_noted_and_a_dry_run_notes_none() {
     let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
-    file(&mut archive, minutes(0..600, Sameness::Id));
-    archive.note_resume_points(minute(599, Sameness::Id).time, overlap());
+    file(&mut archive, minutes(0..600, IdentityRule::Id));
+    archive.note_resume_points(minute(599, IdentityRule::Id).time, overlap());
     assert!(!catalog.note().exists());
     let mut archive = catalog.dry_run();
     archive.smallest_offset = 1;
     archive.recover(now()).unwrap();
-    archive.note_resume_points(minute(599, Sameness::Id).time, overlap());
+    archive.note_resume_points(minute(599, IdentityRule::Id).time, overlap());
     assert!(!catalog.note().exists());
 }
 
 #[test]
 fn a_note_that_cannot_be_written_stops_nothing() {
     let catalog = Catalog::with_state_folder();
-    let mut archive = catalog.open_for(Sameness::Content);
-    file(&mut archive, minutes(0..600, Sameness::Content));
+    let mut archive = catalog.open_for(IdentityRule::Content);
+    file(&mut archive, minutes(0..600, IdentityRule::Content));
     catalog.disk.arm(0, Fault::Full(0));
-    archive.note_resume_points(minute(599, Sameness::Content).time, overlap());
+    archive.note_resume_points(minute(599, IdentityRule::Content).time, overlap());
     assert!(!catalog.note().exists());
-    assert_eq!(file(&mut archive, minutes([600], Sameness::Content)).records, 1);
+    assert_eq!(file(&mut archive, minutes([600], IdentityRule::Content)).records, 1);
 }
 
 #[test]
 fn what_another_program_wrote_during_the_run_is_not_skipped() {
     let catalog = Catalog::with_state_folder();
-    let mut archive = catalog.open_for(Sameness::Content);
-    file(&mut archive, minutes(0..300, Sameness::Content));
+    let mut archive = catalog.open_for(IdentityRule::Content);
+    file(&mut archive, minutes(0..300, IdentityRule::Content));
     catalog.append_as_another_program("{\"id\": \"x\", \"timestamp\": \"2025-06-09T20:00:00Z\"}\n");
-    file(&mut archive, minutes(300..600, Sameness::Content));
-    archive.note_resume_points(minute(599, Sameness::Content).time, overlap());
+    file(&mut archive, minutes(300..600, IdentityRule::Content));
+    archive.note_resume_points(minute(599, IdentityRule::Content).time, overlap());
     assert!(!catalog.note().exists());
 }
 
@@ -297,14 +305,14 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn apply(catalog: &Catalog, event: &Event, sameness: Sameness, first_note: &mut Option<Vec<u8>>) {
+fn apply(catalog: &Catalog, event: &Event, identity_rule: IdentityRule, first_note: &mut Option<Vec<u8>>) {
     let path = catalog.path(DAY);
     let text = fs::read(&path).unwrap_or_default();
     match event {
         Event::Run(numbers, overlap) => {
             catalog.run(
-                minutes(numbers.clone(), sameness),
-                sameness,
+                minutes(numbers.clone(), identity_rule),
+                identity_rule,
                 TimeDelta::minutes(*overlap),
             );
             if first_note.is_none() {
@@ -312,7 +320,7 @@ fn apply(catalog: &Catalog, event: &Event, sameness: Sameness, first_note: &mut 
             }
         }
         Event::Foreign(numbers) if !text.is_empty() => {
-            let lines = minutes(numbers.clone(), sameness)
+            let lines = minutes(numbers.clone(), identity_rule)
                 .into_iter()
                 .map(|record| format!("{}\n", record.line));
             catalog.append_as_another_program(&lines.collect::<String>());
@@ -351,18 +359,18 @@ proptest! {
         has_ids in any::<bool>(),
         asked in prop::collection::vec((0_i64..1500, 1_i64..40), 1..4),
     ) {
-        let sameness = if has_ids { Sameness::Id } else { Sameness::Content };
+        let identity_rule = if has_ids { IdentityRule::Id } else { IdentityRule::Content };
         let catalog = Catalog::with_state_folder();
         let mut first_note = None;
         for event in &events {
-            apply(&catalog, event, sameness, &mut first_note);
+            apply(&catalog, event, identity_rule, &mut first_note);
             // Both use the same files; what the first repairs, the second finds repaired.
-            let mut with = catalog.open_for(sameness);
-            let mut without = catalog.open_for(sameness);
+            let mut with = catalog.open_for(identity_rule);
+            let mut without = catalog.open_for(identity_rule);
             without.resume_points.clear();
             prop_assert_eq!(with.recover(now()).unwrap(), without.recover(now()).unwrap());
             for (first, count) in &asked {
-                let records = minutes(*first..first + count, sameness);
+                let records = minutes(*first..first + count, identity_rule);
                 prop_assert_eq!(with.deduplicate_all(records.clone()).unwrap(), without.deduplicate_all(records).unwrap());
             }
         }

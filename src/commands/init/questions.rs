@@ -1,4 +1,4 @@
-//! The settings that `init` asks for, and the `.env` that it makes of the answers.
+//! The settings that `init` asks for, and the `.env` built from the answers.
 
 use zeroize::Zeroizing;
 
@@ -8,18 +8,18 @@ use crate::source::{
     TFC_ORG_TOKEN,
 };
 
-/// A setting without which some stream cannot be collected, or that people often have to change.
+/// A setting that some stream requires, or that people often have to change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question {
-    /// Its row; an empty answer means the default, and where there is none there has to be an answer.
+    /// Its row; an empty answer means the default, and without one an answer is required.
     pub(super) row: &'static dyn Row,
-    /// What is asked.
+    /// The question.
     pub(super) text: &'static str,
-    /// Where the answer is to be found, for the question and the file.
+    /// Where to find the answer, for the question and the file.
     pub(super) help: &'static str,
 }
 
-/// Every question, in the order in which they are asked. A stream is asked those whose variable it reads.
+/// Every question, in order. A stream is asked those whose variable it reads.
 pub(super) const QUESTIONS: &[Question] = &[
     Question {
         row: &OAUTH_TOKEN_ARG,
@@ -61,13 +61,11 @@ pub(super) const QUESTIONS: &[Question] = &[
 /// A setting with its value, which may be a secret.
 #[derive(Clone)]
 pub(super) struct Setting {
-    /// The variable.
     pub(super) variable: String,
-    /// Its value.
     pub(super) value: Zeroizing<String>,
 }
 
-/// The answers so far, in the order in which they stand in the file.
+/// The answers so far, in the order of the file.
 #[derive(Clone, Default)]
 pub(super) struct Answers {
     settings: Vec<Setting>,
@@ -75,17 +73,17 @@ pub(super) struct Answers {
 }
 
 impl Question {
-    /// Whether a stream needs the answer.
+    /// Returns whether a stream needs the answer.
     pub(super) fn is_for(&self, kind: &Kind) -> bool {
         kind.rows().any(|row| row.name() == self.row.name())
     }
 
-    /// Whether the answer is a secret, which is not shown.
+    /// Returns whether the answer is a secret, which is not shown.
     pub(super) fn is_secret(&self) -> bool {
         self.row.file().is_some()
     }
 
-    /// What an empty answer means; `None` where there has to be one.
+    /// Returns the meaning of an empty answer; `None` if an answer is required.
     pub(super) fn default(&self) -> Option<&'static str> {
         match self.row.variable().default {
             DefaultValue::Text(text) => Some(text),
@@ -95,12 +93,11 @@ impl Question {
 }
 
 impl Answers {
-    /// Whether a variable has a value already: streams of one service share their credentials.
+    /// Returns whether a variable has a value already: streams of one service share their credentials.
     pub(super) fn has(&self, variable: &str) -> bool {
         self.settings.iter().any(|setting| setting.variable == variable)
     }
 
-    /// Adds a setting.
     pub(super) fn set(&mut self, variable: impl Into<String>, value: Zeroizing<String>) {
         self.settings.push(Setting {
             variable: variable.into(),
@@ -108,44 +105,42 @@ impl Answers {
         });
     }
 
-    /// Adds a comment before the setting that comes next.
+    /// Adds a comment before the next setting.
     pub(super) fn comment(&mut self, text: &str) {
         self.comments.push((self.settings.len(), text.to_owned()));
     }
 
-    /// Takes back what was added since there were this many settings.
+    /// Removes all settings after the first `settings` ones.
     pub(super) fn take_back(&mut self, settings: usize) {
         self.settings.truncate(settings);
         self.comments.retain(|(before, _)| *before < settings);
     }
 
-    /// How many settings there are.
     pub(super) fn len(&self) -> usize {
         self.settings.len()
     }
 
-    /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.settings.is_empty()
     }
 
-    /// What is wrong with the answers, as the source of this stream sees them.
+    /// Returns what is wrong with the answers for the source of this stream.
     pub(super) fn errors(&self, kind: &Kind) -> ConfigErrors {
         let pairs = self
             .settings
             .iter()
             .map(|setting| (&*setting.variable, &**setting.value));
         let mut errors = ConfigErrors::default();
-        // What is made of them is not needed here.
+        // The source itself is not needed here.
         drop((kind.configure)(&Env::from_pairs(pairs), &mut errors));
         errors
     }
 
-    /// The text of the file.
+    /// Returns the text of the file.
     pub(super) fn env_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(4096));
         text.push_str(
-            "# Settings of trailkeeper, made by `trailkeeper init`. .env.example explains all there are.\n\
+            "# Settings of trailkeeper, written by `trailkeeper init`. .env.example explains all settings.\n\
              # This file holds tokens: keep it private (chmod 600).\n",
         );
         for (index, setting) in self.settings.iter().enumerate() {
@@ -163,7 +158,7 @@ impl Answers {
     }
 }
 
-/// A value as the file needs it: in single quotes, or in double quotes where it has a single one or a backslash, before
+/// Quotes a value for the file: in single quotes, or in double quotes if it has a single one or a backslash, before
 /// which the parser looks for an escape even inside single quotes.
 fn push_quoted(value: &str, text: &mut String) {
     let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/' | b':' | b'@' | b'+' | b',');
@@ -201,7 +196,7 @@ mod tests {
         answers
     }
 
-    /// The value of a variable in the file that these answers become.
+    /// Returns the value of a variable in the file built from these answers.
     fn read_back(answers: &Answers, name: &'static str) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
@@ -240,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_no_source_takes_is_a_fault_that_does_not_show_a_secret() {
+    fn an_answer_that_no_source_takes_is_an_error_that_does_not_show_a_secret() {
         let answers = answered(&[("OAUTH_TOKEN_ARG", "hunter2\u{7}"), ("ORGANIZATION_ID_ARG", "mine")]);
         let errors = answers.errors(&SOURCES[0]).to_string();
         assert!(
@@ -276,7 +271,7 @@ mod tests {
 
         #[test]
         fn every_value_is_read_back_as_it_was_given(value in "[ -~]{1,20}|\\PC{1,12}|[$'\"\\\\#a ]{1,12}") {
-            // Names and words around it are trimmed where they are typed.
+            // The white space around names and values is trimmed where they are typed.
             prop_assume!(env::text(&value).is_ok());
             let answers = answered(&[("TFC_ORG_TOKEN", &value), ("AFTER", "1")]);
             prop_assert_eq!(read_back(&answers, "TFC_ORG_TOKEN"), Some(value));

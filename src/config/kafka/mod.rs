@@ -1,4 +1,4 @@
-//! The settings of forwarding to Kafka. They are read only when that is asked for.
+//! The settings of forwarding to Kafka, read only when it is used.
 
 mod properties;
 mod variables;
@@ -24,12 +24,12 @@ pub(crate) use variables::{
 };
 pub(super) use variables::{PREFIX, ROWS};
 
-/// How Kafka is reached and written to.
+/// How to connect and write to Kafka.
 #[derive(Clone)]
 pub(crate) struct KafkaSettings {
     /// `host:port`, several with commas; `KAFKA_SERVER`.
     pub(crate) server: String,
-    /// The topic of each stream; `<PREFIX>_KAFKA_TOPIC`, else `KAFKA_TOPIC`, else one of its own.
+    /// The topic of each stream; `<PREFIX>_KAFKA_TOPIC`, then `KAFKA_TOPIC`, then a default of its own.
     pub(crate) topics: BTreeMap<&'static str, String>,
     /// TLS, if any of its variables is set.
     pub(crate) tls: Option<Tls>,
@@ -48,7 +48,7 @@ pub(crate) struct KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// The topic of a stream.
+    /// Returns the topic of a stream.
     #[must_use]
     pub(crate) fn topic(&self, stream: &str) -> String {
         self.topics.get(stream).map_or(stream, String::as_str).to_owned()
@@ -58,7 +58,7 @@ impl KafkaSettings {
 /// Files for TLS, in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
-    /// The authorities that the broker's certificate is checked against; those of the system without it.
+    /// The authorities that the broker's certificate is checked against; by default those of the system.
     pub(crate) ca_cert: Option<PathBuf>,
     /// A client certificate and its key.
     pub(crate) client: Option<(PathBuf, PathBuf)>,
@@ -69,7 +69,6 @@ pub(crate) struct Tls {
 pub(crate) struct Sasl {
     /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
     pub(crate) mechanism: String,
-    /// The user.
     pub(crate) username: String,
     /// The password; any characters.
     pub(crate) password: SecretString,
@@ -86,7 +85,7 @@ pub(crate) enum PartitionBy {
 }
 
 impl KafkaSettings {
-    /// Reads the settings for these streams; `None` after a fault.
+    /// Reads the settings for these streams; `None` after an error.
     pub(crate) fn read(env: &Env, kinds: &[&'static Kind], errors: &mut ConfigErrors) -> Option<Self> {
         let server = env.or_default(&KAFKA_SERVER, errors);
         let topic = |kind: &&'static Kind| Some((kind.name, env.per_stream(&KAFKA_TOPIC, kind.prefix, errors)?));
@@ -119,7 +118,7 @@ impl KafkaSettings {
         })
     }
 
-    /// What deserves a word but stops nothing.
+    /// Returns a warning, if there is one.
     #[must_use]
     pub(crate) fn warning(&self) -> Option<&'static str> {
         let is_plain = self.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "PLAIN");
@@ -129,7 +128,7 @@ impl KafkaSettings {
             url.is_ok_and(|url| is_loopback(&url))
         });
         (is_plain && self.tls.is_none() && !has_protocol && !is_near).then_some(
-            "KAFKA_SASL_MECHANISM is PLAIN without TLS: whoever is on the way to Kafka can read the password; use SCRAM, or \
+            "KAFKA_SASL_MECHANISM is PLAIN without TLS: anyone on the network path can read the password; use SCRAM, or \
              TLS (KAFKA_SSL_CA_CERT, or KAFKA_PROPERTIES=security.protocol=sasl_ssl)",
         )
     }
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once_and_no_secret_is_shown() {
+    fn every_error_is_named_at_once_and_no_secret_is_shown() {
         let errors = kafka(&[
             ("KAFKA_SERVER", "kafka.example.org"),
             ("TFC_KAFKA_TOPIC", "a topic"),
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_a_mechanism_is_a_fault() {
+    fn a_user_without_a_mechanism_is_an_error() {
         assert_eq!(
             kafka(&[("KAFKA_SASL_USERNAME", "trailkeeper")]).unwrap_err(),
             "KAFKA_SASL_MECHANISM is required because a user or password for Kafka is set"

@@ -1,4 +1,4 @@
-//! `KAFKA_PROPERTIES`: what of librdkafka can be set besides the variables, and what cannot, and why.
+//! `KAFKA_PROPERTIES`: which properties of librdkafka can be set, which cannot, and why.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -71,7 +71,7 @@ const KEPT_PROPERTIES: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// `key=value,key=value`; a part without a key goes on with the value before it, as in `debug=broker,topic`.
+/// Parses `key=value,key=value`; a part without a key continues the value before it, as in `debug=broker,topic`.
 pub(super) fn properties(text: &str) -> Result<Vec<(String, SecretString)>, InvalidValue> {
     let mut properties: Vec<(String, String)> = Vec::new();
     for part in text.split(',').filter(|part| !part.trim().is_empty()) {
@@ -97,7 +97,7 @@ pub(super) fn properties(text: &str) -> Result<Vec<(String, SecretString)>, Inva
     Ok(properties.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
-/// What is wrong with a protocol that leaves out TLS or the login although their settings are there.
+/// Returns the errors of a protocol that would leave out TLS or the login although they are configured.
 pub(super) fn protocol_problems(properties: &[(String, SecretString)], has_tls: bool, has_sasl: bool) -> Vec<String> {
     let mut problems = Vec::new();
     let protocols = properties.iter().filter(|(name, _)| name == "security.protocol");
@@ -146,10 +146,10 @@ mod tests {
             ("KAFKA_SASL_USERNAME", "trailkeeper"),
             ("KAFKA_SASL_PASSWORD", "abc"),
         ];
-        for (protocol, is_fault) in [("SASL_SSL", false), ("ssl", true), ("plaintext", true)] {
+        for (protocol, is_error) in [("SASL_SSL", false), ("ssl", true), ("plaintext", true)] {
             let properties = format!("security.protocol={protocol}");
             let result = kafka(&[&login[..], &[("KAFKA_PROPERTIES", properties.as_str())]].concat());
-            assert_eq!(result.is_err(), is_fault, "{protocol}");
+            assert_eq!(result.is_err(), is_error, "{protocol}");
         }
     }
 }

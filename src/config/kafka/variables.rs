@@ -10,7 +10,7 @@ use super::PartitionBy;
 use super::properties;
 use crate::env::{DefaultValue, InvalidValue, Row, Scope, Secret, Setting, Variable, one_of, password, seconds, text};
 
-/// How they begin, and nothing else does.
+/// The prefix of these variables; no others have it.
 pub(in crate::config) const PREFIX: &str = "KAFKA_";
 
 /// All of them, in the order of the documents.
@@ -30,7 +30,6 @@ pub(in crate::config) const ROWS: &[&dyn Row] = &[
     &KAFKA_PROPERTIES,
 ];
 
-/// Where Kafka is.
 pub(crate) const KAFKA_SERVER: Setting<String> = Setting {
     variable: Variable {
         name: "KAFKA_SERVER",
@@ -42,7 +41,6 @@ pub(crate) const KAFKA_SERVER: Setting<String> = Setting {
     parse: servers,
 };
 
-/// Which topic a stream goes to.
 pub(crate) const KAFKA_TOPIC: Setting<String> = Setting {
     variable: Variable {
         name: "KAFKA_TOPIC",
@@ -54,7 +52,6 @@ pub(crate) const KAFKA_TOPIC: Setting<String> = Setting {
     parse: topic,
 };
 
-/// Which lines stay in order.
 pub(crate) const KAFKA_PARTITION_BY: Setting<PartitionBy> = Setting {
     variable: Variable {
         name: "KAFKA_PARTITION_BY",
@@ -67,7 +64,6 @@ pub(crate) const KAFKA_PARTITION_BY: Setting<PartitionBy> = Setting {
     parse: |text| one_of(text, &[("stream", PartitionBy::Stream), ("key", PartitionBy::Key)]),
 };
 
-/// The authorities.
 pub(crate) const KAFKA_SSL_CA_CERT: Setting<PathBuf> = Setting {
     variable: Variable {
         name: "KAFKA_SSL_CA_CERT",
@@ -80,19 +76,17 @@ pub(crate) const KAFKA_SSL_CA_CERT: Setting<PathBuf> = Setting {
     parse: pem_file,
 };
 
-/// The certificate of the client.
 pub(crate) const KAFKA_SSL_CLIENT_CERT: Setting<PathBuf> = Setting {
     variable: Variable {
         name: "KAFKA_SSL_CLIENT_CERT",
         scope: Scope::Program,
         default: DefaultValue::None,
         example: Some("/etc/trailkeeper/kafka-client.pem"),
-        doc: "TLS: a client certificate where the broker asks for one, a PEM file.",
+        doc: "TLS: a client certificate if the broker asks for one, a PEM file.",
     },
     parse: pem_file,
 };
 
-/// Its key.
 pub(crate) const KAFKA_SSL_CLIENT_KEY: Setting<PathBuf> = Setting {
     variable: Variable {
         name: "KAFKA_SSL_CLIENT_KEY",
@@ -104,7 +98,6 @@ pub(crate) const KAFKA_SSL_CLIENT_KEY: Setting<PathBuf> = Setting {
     parse: pem_file,
 };
 
-/// How to log in.
 pub(crate) const KAFKA_SASL_MECHANISM: Setting<&'static str> = Setting {
     variable: Variable {
         name: "KAFKA_SASL_MECHANISM",
@@ -121,7 +114,6 @@ pub(crate) const KAFKA_SASL_MECHANISM: Setting<&'static str> = Setting {
     },
 };
 
-/// The user.
 pub(crate) const KAFKA_SASL_USERNAME: Setting<String> = Setting {
     variable: Variable {
         name: "KAFKA_SASL_USERNAME",
@@ -133,7 +125,6 @@ pub(crate) const KAFKA_SASL_USERNAME: Setting<String> = Setting {
     parse: text,
 };
 
-/// The password.
 pub(crate) const KAFKA_SASL_PASSWORD: Secret = Secret {
     variable: Variable {
         name: "KAFKA_SASL_PASSWORD",
@@ -145,7 +136,6 @@ pub(crate) const KAFKA_SASL_PASSWORD: Secret = Secret {
     check: password,
 };
 
-/// How lines are compressed.
 pub(crate) const KAFKA_COMPRESSION: Setting<&'static str> = Setting {
     variable: Variable {
         name: "KAFKA_COMPRESSION",
@@ -157,7 +147,6 @@ pub(crate) const KAFKA_COMPRESSION: Setting<&'static str> = Setting {
     parse: |text| one_of(text, &["lz4", "none", "gzip", "snappy"].map(|word| (word, word))),
 };
 
-/// How long Kafka may confirm nothing.
 pub(crate) const KAFKA_TIMEOUT_SECONDS: Setting<Duration> = Setting {
     variable: Variable {
         name: "KAFKA_TIMEOUT_SECONDS",
@@ -170,7 +159,6 @@ pub(crate) const KAFKA_TIMEOUT_SECONDS: Setting<Duration> = Setting {
     parse: |text| seconds(text, 1.0..=3600.0),
 };
 
-/// Under which id lines and cursor are committed together.
 pub(crate) const KAFKA_TRANSACTIONAL_ID: Setting<String> = Setting {
     variable: Variable {
         name: "KAFKA_TRANSACTIONAL_ID",
@@ -178,12 +166,11 @@ pub(crate) const KAFKA_TRANSACTIONAL_ID: Setting<String> = Setting {
         default: DefaultValue::None,
         example: Some("trailkeeper-logserver1"),
         doc: "Exactly once: lines and cursor are committed in one transaction, and consumers with \
-              `isolation.level=read_committed` see every line once. Give each archive an id of its own.",
+              `isolation.level=read_committed` see every line once. Use a different id for each archive.",
     },
     parse: text,
 };
 
-/// What else librdkafka is told.
 pub(crate) const KAFKA_PROPERTIES: Setting<Vec<(String, SecretString)>> = Setting {
     variable: Variable {
         name: "KAFKA_PROPERTIES",
@@ -191,7 +178,7 @@ pub(crate) const KAFKA_PROPERTIES: Setting<Vec<(String, SecretString)>> = Settin
         default: DefaultValue::None,
         example: Some("linger.ms=50,client.id=trailkeeper"),
         doc: "Any other property of librdkafka (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md), \
-              except those on which the promises rest.",
+              except those that trailkeeper must control.",
     },
     parse: properties::properties,
 };
@@ -211,7 +198,8 @@ fn servers(text: &str) -> Result<String, InvalidValue> {
     }
 }
 
-/// A legal topic name: <https://kafka.apache.org/documentation/#brokerconfigs_auto.create.topics.enable>, `Topic.java`.
+/// Parses a topic name: <https://kafka.apache.org/documentation/#brokerconfigs_auto.create.topics.enable>,
+/// `Topic.java`.
 fn topic(text: &str) -> Result<String, InvalidValue> {
     let is_legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
     if text.chars().all(is_legal) && (1..=249).contains(&text.len()) && !matches!(text, "." | "..") {

@@ -1,5 +1,5 @@
-//! The documents that are made of the table: `.env.example` and `docs/settings.md`. A test compares the files with the
-//! table; `UPDATE_GENERATED=1 cargo test --lib documents` writes them anew.
+//! The documents generated from the table: `.env.example` and `docs/settings.md`. A test compares the files with the
+//! table; `UPDATE_GENERATED=1 cargo test --lib documents` rewrites them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,20 +10,20 @@ use crate::env::system::{NO_COLOR, NOTIFY_SOCKET, TERM, WATCHDOG_PID, WATCHDOG_U
 use crate::env::{DefaultValue, Row, Scope};
 use crate::source::{Kind, SOURCES};
 
-/// The width of `.env.example`, as far as no word is longer.
+/// The width of `.env.example`, if no word is longer.
 const WIDTH: usize = 118;
 
-/// What holds for all variables.
+/// Notes on all variables.
 const NOTES: &[&str] = &[
-    "The same names in the environment of the process win over the file.",
+    "The environment of the process wins over the file.",
     "A variable that is set to nothing counts as not set.",
     r"Put a value in single quotes if it holds spaces, quotes, `\`, `#` or `$`: `TFC_ORG_TOKEN='abc$def'`",
-    "Each secret can stand in a file of its own instead: name the file with `<NAME>_FILE`, and leave `<NAME>` out.",
+    "Each secret can be in its own file instead: name the file with `<NAME>_FILE`, and leave `<NAME>` out.",
     "The addresses of the services (`..._API_URL`) can be those of another region, of a proxy or of the sandbox. They begin \
      with `https://`; `http://` is for loopback hosts only.",
 ];
 
-/// What is heeded and set by others: on the page, and in no `.env`.
+/// Variables that others set: on the page, but not in `.env`.
 pub(super) const SYSTEM: Section = Section {
     title: "Variables of the system",
     intro: "These are not for `.env`. Requests also go through the proxies that `HTTPS_PROXY` names, except to the hosts in \
@@ -32,12 +32,12 @@ pub(super) const SYSTEM: Section = Section {
     rows: &[&NO_COLOR, &TERM, &NOTIFY_SOCKET, &WATCHDOG_PID, &WATCHDOG_USEC],
 };
 
-/// The streams of each vendor.
+/// Returns the streams of each vendor.
 fn vendors() -> impl Iterator<Item = &'static [Kind]> {
     SOURCES.chunk_by(|one, next| one.vendor == next.vendor)
 }
 
-/// The rows of the streams of one vendor, each once: the first of every stream, then the second ones.
+/// Returns the rows of the streams of one vendor, each once: the first of every stream, then the second ones.
 fn rows(kinds: &[Kind], rows_of: fn(&Kind) -> &'static [&'static dyn Row]) -> Vec<&'static dyn Row> {
     let longest = kinds.iter().map(|kind| rows_of(kind).len()).max().unwrap_or(0);
     let mut rows: Vec<&'static dyn Row> = Vec::new();
@@ -49,7 +49,7 @@ fn rows(kinds: &[Kind], rows_of: fn(&Kind) -> &'static [&'static dyn Row]) -> Ve
     rows
 }
 
-/// An introduction with the prefixes of the streams: `MAIL_`, `DISK_` or `TFC_`.
+/// Returns an introduction with the prefixes of the streams: `MAIL_`, `DISK_` or `TFC_`.
 fn intro(section: &Section) -> String {
     let prefixes: Vec<_> = SOURCES.iter().map(|kind| format!("`{}_`", kind.prefix)).collect();
     let (last, others) = prefixes.split_last().unwrap();
@@ -57,18 +57,18 @@ fn intro(section: &Section) -> String {
     section.intro.replace("{prefixes}", &prefixes)
 }
 
-/// The text of `.env.example`.
+/// Returns the text of `.env.example`.
 fn example_settings() -> String {
     let mut text = comment(
         "Settings of trailkeeper. Copy this file to .env in the working folder, or pass its path with --env-file, make it \
-         private (chmod 600 .env), and take the # off the lines that you need.",
+         private (chmod 600 .env), and uncomment the lines that you need.",
     );
     text += "#\n";
     for note in NOTES {
         text += &wrapped(note, "# - ", "#   ");
     }
     text += &wrapped(
-        "A commented-out line with a value shows the default, or an example where \"for example\" stands above it.",
+        "A commented-out line with a value shows the default, or an example if \"for example\" is above it.",
         "# - ",
         "#   ",
     );
@@ -103,8 +103,7 @@ fn example_of_vendor(kinds: &[Kind]) -> String {
         text += &format!("\n{about}");
         text += &example_of_place(kind.prefix, kind.example);
         if let Some(prefix) = kind.legacy_prefix {
-            text +=
-                "\n# The same two by the names that another collector gave them; set one of each pair; for example:\n";
+            text += "\n# The same two, under the names of another collector; set one of each pair; for example:\n";
             text += &example_of_place(prefix, kind.example);
         }
     }
@@ -120,7 +119,7 @@ fn example_of_place(prefix: &'static str, example: &str) -> String {
     format!("#{folder}=/var/log/audit/{example}\n#{base}={example}_audit\n")
 }
 
-/// What a variable does, and the line that sets it.
+/// Returns what a variable does, and the line that sets it.
 fn example_of_row(row: &dyn Row) -> String {
     let variable = row.variable();
     let mut text = format!("\n{}", comment(variable.doc));
@@ -144,12 +143,12 @@ fn example_of_row(row: &dyn Row) -> String {
     text
 }
 
-/// A paragraph of `.env.example`.
+/// Returns a paragraph of `.env.example`.
 fn comment(text: &str) -> String {
     wrapped(text, "# ", "# ")
 }
 
-/// A text without its backticks, in lines that are no wider than they may be; nothing for an empty one.
+/// Wraps a text without its backticks; returns nothing for an empty one.
 fn wrapped(text: &str, first: &str, next: &str) -> String {
     let plain = text.replace('`', "");
     let mut lines: Vec<String> = Vec::new();
@@ -163,10 +162,10 @@ fn wrapped(text: &str, first: &str, next: &str) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// The text of `docs/settings.md`.
+/// Returns the text of `docs/settings.md`.
 fn settings_page() -> String {
     let mut text = "# Settings\n\n\
-        <!-- Made of the table in src/config/variables: UPDATE_GENERATED=1 cargo test --lib documents -->\n\n\
+        <!-- Generated from the table in src/config/variables: UPDATE_GENERATED=1 cargo test --lib documents -->\n\n\
         Settings are variables of the environment, or of `.env` in the working folder, or of the file that `--env-file`\n\
         names. [`.env.example`](../.env.example) has them all, to be copied.\n\n"
         .to_owned();
@@ -219,7 +218,7 @@ fn page_of_section(title: &str, intro: &str, rows: &[&dyn Row]) -> String {
     text
 }
 
-/// The names under which a variable is set; the limits of single streams are told of in the introduction.
+/// Returns the names under which a variable is set; the introduction explains the limits of single streams.
 fn page_names(row: &dyn Row) -> Vec<String> {
     match row.variable().scope {
         Scope::EachStream => super::names_of(row, SOURCES),
@@ -242,7 +241,7 @@ fn page_default(default: DefaultValue) -> String {
     }
 }
 
-/// Asserts that a file of the repository holds this text, or makes it so.
+/// Asserts that a file of the repository holds this text, or rewrites it.
 #[expect(
     clippy::disallowed_methods,
     reason = "whether files are written is asked of the environment of the test"
@@ -259,7 +258,7 @@ fn assert_up_to_date(name: &str, expected: &str) {
         .find(|(found, expected)| found != expected);
     assert!(
         found == expected,
-        "{name} is not what the table of variables makes of it; UPDATE_GENERATED=1 cargo test --lib documents writes it \
+        "{name} differs from the table of variables; UPDATE_GENERATED=1 cargo test --lib documents rewrites it \
          anew. First difference: {differs:?}"
     );
 }

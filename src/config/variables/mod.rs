@@ -1,5 +1,5 @@
-//! The table of variables: every variable of the program, in the order of the documents. A row stands beside what reads
-//! it; here the rows are put together, so that mistyped names are found and the documents are made.
+//! The table of variables: all of them, in the order of the documents. A row is declared beside the code that reads it;
+//! here the rows are collected, to find mistyped names and to write the documents.
 
 #[cfg(test)]
 mod documents;
@@ -10,7 +10,7 @@ use super::{APP_LOG_FILE, http, kafka, limits, place, stream};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
-/// A part of the table, under a heading of its own.
+/// A part of the table, under its own heading.
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "headings are for the documents, which a test makes")
@@ -19,12 +19,12 @@ struct Section {
     title: &'static str,
     /// What holds for all of it; `{prefixes}` stands for those of the streams.
     intro: &'static str,
-    /// How its variables begin, where nothing else begins so.
+    /// The prefix of its variables, if only they have it.
     prefix: Option<&'static str>,
     rows: &'static [&'static dyn Row],
 }
 
-/// The part that comes before the services.
+/// The section before the services.
 const STREAMS: Section = Section {
     title: "Streams",
     intro: "A stream is on when its `..._LOG_CATALOG_LOCATION` is set; then its base name and its credentials are required. \
@@ -33,7 +33,7 @@ const STREAMS: Section = Section {
     rows: place::ROWS,
 };
 
-/// The parts that come after the services.
+/// The sections after the services.
 const SECTIONS: &[Section] = &[
     Section {
         title: "Files",
@@ -62,19 +62,19 @@ const SECTIONS: &[Section] = &[
     },
 ];
 
-/// The names of all variables: those for single streams and those that name the file of a secret too.
+/// Returns the names of all variables, including those for single streams and those that name the file of a secret.
 pub(super) fn names(kinds: &[Kind]) -> BTreeSet<String> {
     rows(kinds).flat_map(|row| names_of(row, kinds)).collect()
 }
 
-/// The rows of the table; one that streams share comes with each of them.
+/// Returns the rows of the table; one that streams share comes with each of them.
 fn rows(kinds: &[Kind]) -> impl Iterator<Item = &'static dyn Row> {
     let of_services = kinds.iter().flat_map(Kind::rows);
     let others = SECTIONS.iter().flat_map(|section| section.rows);
     STREAMS.rows.iter().copied().chain(of_services).chain(others.copied())
 }
 
-/// The names that one row stands for.
+/// Returns the names of one row.
 fn names_of(row: &dyn Row, kinds: &[Kind]) -> Vec<String> {
     let with = |prefix: &str| format!("{prefix}_{}", row.name());
     let own = kinds.iter().map(|kind| with(kind.prefix));
@@ -87,7 +87,7 @@ fn names_of(row: &dyn Row, kinds: &[Kind]) -> Vec<String> {
     }
 }
 
-/// Whether a name begins like those of a stream (`MAIL_`), of a service (`YANDEX_`) or of a sink (`KAFKA_`).
+/// Returns whether a name has the prefix of a stream (`MAIL_`), a service (`YANDEX_`) or a sink (`KAFKA_`).
 pub(super) fn has_our_prefix(name: &str, kinds: &[Kind]) -> bool {
     let first_word = |name: &str| name.split_once('_').map(|(word, _)| word.to_owned());
     let Some(word) = first_word(name) else {
@@ -118,7 +118,7 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR"))
     }
 
-    /// Each `NAME=value` at the start of a line, commented out or not.
+    /// Returns each `NAME=value` at the start of a line, commented out or not.
     fn assignments(example: &str) -> impl Iterator<Item = (&str, &str)> {
         example.lines().filter_map(|line| {
             let (name, value) = line.trim_start_matches('#').split_once('=')?;
@@ -170,7 +170,7 @@ mod tests {
                 DefaultValue::OfStream(of) => SOURCES.iter().map(|kind| of(kind.prefix)).collect(),
                 DefaultValue::None => Vec::new(),
             };
-            // The files of the examples are on nobody's machine.
+            // The files of the examples do not exist.
             let example = variable.example.filter(|example| !example.starts_with("/etc/"));
             for value in values.into_iter().chain(example.map(str::to_owned)) {
                 assert_eq!(row.problem(&value), None, "{row:?}");
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(declared, names);
     }
 
-    /// The names of the rows in a file: `name: "MAX_PAGES"`.
+    /// Returns the names of the rows in a file: `name: "MAX_PAGES"`.
     fn declared_in(code: &str) -> impl Iterator<Item = String> {
         let quoted = code.split("name: \"").skip(1).filter_map(|rest| rest.split_once('"'));
         let names = quoted.map(|(name, _)| name);
