@@ -1,4 +1,4 @@
-//! Collecting again and again: each stream at its own pace, under locks that are held over the whole time.
+//! Collecting repeatedly: each stream at its own interval, with all locks held from start to end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,38 +23,38 @@ use crate::run::writer::Access;
 use crate::run::{StartError, hosts_of, lock_all};
 use crate::window::{Range, bound};
 
-/// A stream that fails again and again is asked this often at least; a longer interval stays as it is.
+/// The longest wait between runs of a failing stream; a longer configured interval stays as it is.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// How to go on.
+/// How to continue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FollowOptions {
-    /// What to ask for until a stream was complete once; afterwards it goes on from its last record.
+    /// The range until a stream was complete once; afterwards it continues from its last record.
     pub(crate) range: Range,
-    /// From the end of a run to the begin of the next.
+    /// The wait between the end of a run and the start of the next.
     pub(crate) interval: Duration,
-    /// Says what time it is.
+    /// Returns the current time.
     pub(crate) clock: fn() -> DateTime<Utc>,
 }
 
 /// One run of one stream.
 #[derive(Debug)]
 pub(crate) struct RunReport {
-    /// What it came to.
+    /// Its result.
     pub(crate) summary: StreamSummary,
-    /// When it was.
+    /// When it began and ended.
     pub(crate) times: Times,
-    /// How many runs in a row have failed, this one included.
+    /// How many runs in a row have failed, including this one.
     pub(crate) failures: u32,
-    /// How long until the next; `None` when there is none, as somebody asked.
+    /// The wait until the next run; `None` after a shutdown.
     pub(crate) wait: Option<Duration>,
 }
 
-/// Collects these streams until `shutdown`, each in a task of its own; every run comes out of the receiver, which ends when
+/// Collects these streams until `shutdown`, each in its own task. Every run is sent to the receiver, which ends when
 /// the last stream has ended.
 ///
 /// # Errors
-/// If one of the catalogs cannot be locked; then nothing is collected.
+/// One of the catalogs cannot be locked; then nothing is collected.
 pub(crate) fn follow(
     streams: &[StreamSettings],
     options: FollowOptions,
@@ -77,7 +77,7 @@ pub(crate) fn follow(
             progress: progress.clone(),
             shutdown: shutdown.clone(),
         };
-        // Every line that the stream logs carries its name.
+        // Adds the stream's name to each of its log lines.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
     }
@@ -127,7 +127,7 @@ impl Stream {
                 wait: (!self.shutdown.is_requested()).then(|| next.saturating_duration_since(Instant::now())),
             };
             log(&report);
-            // Without anybody to tell there is nobody to stop for either.
+            // If the receiver is gone, nobody needs the runs.
             if reports.send(report).await.is_err() {
                 return;
             }
@@ -137,14 +137,14 @@ impl Stream {
             }
         }
         if let Some(forwarding) = forwarding {
-            // What came of it was logged there.
+            // Its result was logged there.
             let _ = forwarding.await;
         }
     }
 
-    /// One run, in a task of its own: a panic in it is a failed run, and the next one follows.
+    /// Makes one run, in its own task: a panic is a failed run, and the next one follows.
     ///
-    /// Forwarders of an earlier run that are still at work keep their cursors; others are started.
+    /// Forwarders of an earlier run that have not ended keep their cursors; others are started.
     async fn collect(&self, context: RunContext, forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>) -> Collected {
         let settings = Arc::clone(&self.settings);
         let access = Access::Write(Arc::clone(&self.lock));
@@ -160,16 +160,17 @@ impl Stream {
             (notifier, started) = self.targets.clone().start(settings.place(), forward_context).await;
             *forwarding = Some(tokio::spawn(started.finish().in_current_span()));
         }
-        // The forwarders end after the notifier was dropped, however this ends.
+        // The forwarders end after the notifier is dropped, however this ends.
         let work = async move { collect(settings, access, &context, bar, notifier).await.collected };
         let run = tokio::spawn(work.in_current_span());
         run.await.unwrap_or_else(|error| {
-            tracing::error!("a run ended by an error inside the program: {error}");
+            tracing::error!("a run failed with an internal error: {error}; please report it");
             Collected::internal("its task panicked")
         })
     }
 
-    /// What came of forwarding, if that is known by `next`: the fetching waits for no sink. At the end it is waited for.
+    /// Returns the results of forwarding, if they are known by `next`: fetching waits for no sink. At the end it does
+    /// wait.
     async fn forwarded_until(
         &self,
         next: Instant,
@@ -188,20 +189,20 @@ impl Stream {
             forwarded = &mut running => return forwarded.unwrap_or_default(),
             () = due => {}
         }
-        tracing::info!("a sink takes longer than until the next run, which does not wait for it");
+        tracing::info!("forwarding is not done yet; the next run does not wait for it");
         *forwarding = Some(running);
         Vec::new()
     }
 }
 
-/// How long to wait after a run: the interval, doubled with each failure after the first. `jitter`, from 0 to 1, makes
-/// it up to a tenth shorter or longer, so that many collectors do not ask at the same moment for ever.
+/// Returns the wait after a run: the interval, doubled with each failure after the first. `jitter`, from 0 to 1, makes
+/// it up to a tenth shorter or longer, so that many collectors do not stay in step.
 fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
     let doubled = interval.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
     doubled.min(LONGEST_WAIT.max(interval)).mul_f64(0.9 + 0.2 * jitter)
 }
 
-/// The one line of a run.
+/// Logs a run in one line.
 fn log(report: &RunReport) {
     let summary = &report.summary;
     let records = summary.records();
@@ -216,7 +217,7 @@ fn log(report: &RunReport) {
             "complete"
         ),
         Some(_) if summary.is_stopped() => {
-            tracing::info!(appended = records.appended, "ended, as was asked for")
+            tracing::info!(appended = records.appended, "stopped by a shutdown")
         }
         Some(error) => tracing::error!(
             appended = records.appended,

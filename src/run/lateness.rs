@@ -1,33 +1,34 @@
-//! How late records were that an ordinary run would not have brought, and what overlap would have brought them.
+//! How late records were that an ordinary run would have missed, and which overlap would have caught them.
 //!
-//! When a service shows a record first is not known; only which runs looked and did not see it. So each late record has
-//! two bounds, both counted from the archive's last record back to the record's own time, as `OVERLAP_MINUTES` is:
+//! When a service first shows a record is unknown, except for the runs that looked and did not see it. So each late
+//! record has two bounds, both counted from the archive's last record back to the record's own time, as
+//! `OVERLAP_MINUTES` is:
 //!
-//! - *surely*: with this overlap an ordinary run in the place of this one would have brought it. This run is the proof.
-//! - *at least*: the last run that covered its time did not see it, so the first chance was the run after that one, and it
-//!   would have needed this overlap. Whether the record was there by then is not known. Zero where no run is known that
+//! - *surely*: with this overlap, an ordinary run in place of this one would have brought it. This run proves it.
+//! - *at least*: the last run that covered its time did not see it, so the run after that one was the first chance, and
+//!   would have needed this overlap. Whether the record was there by then is unknown. Zero if no run is known that
 //!   covered its time.
 //!
-//! The two lie as far apart as the reconciliations do: the oftener one runs, the closer the truth.
+//! The more often one reconciles, the closer the two bounds are.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::coverage::CompletedRuns;
 
-/// The overlaps up to which late records are counted together, in minutes; the last class has no end.
+/// The upper bounds of the histogram of overlaps, in minutes; a last class has no end.
 const CLASSES: [i64; 13] = [2, 5, 10, 20, 30, 60, 120, 180, 360, 720, 1440, 2160, 10_080];
 
 /// What the lateness of a run's records is measured by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LatenessBaseline {
-    /// The archive's last record before the run; without one nothing is late.
+    /// The archive's last record before the run; without one, nothing is late.
     pub(crate) last: Option<DateTime<Utc>>,
     /// How long before it an ordinary run asks.
     pub(crate) overlap: TimeDelta,
 }
 
-/// The overlap that one late record, or some share of them, would have needed.
+/// The overlap that one late record, or a percentage of them, would have needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needed {
     /// Less would not have brought them.
@@ -48,19 +49,19 @@ pub(crate) struct Lateness {
 pub(crate) struct Class {
     /// The longest overlap of the class, in minutes; `None` for the last one, which has no end.
     pub(crate) up_to_minutes: Option<i64>,
-    /// How many needed at least one of this class.
+    /// How many have their lower bound in this class.
     pub(crate) at_least: u64,
-    /// How many surely came with one of this class.
+    /// How many have their upper bound in this class.
     pub(crate) surely: u64,
 }
 
 impl LatenessBaseline {
-    /// Whether an ordinary run would not have asked for a record of this time.
+    /// Returns whether an ordinary run would not have asked for a record of this time.
     pub(crate) fn is_late(&self, time: DateTime<Utc>) -> bool {
         self.last.is_some_and(|last| last - time > self.overlap)
     }
 
-    /// What overlap a record of this time needed, given the runs before; `None` if it is not late.
+    /// Returns the overlap that a record of this time needed, given the runs before; `None` if it is not late.
     pub(crate) fn needed(&self, time: DateTime<Utc>, runs: &CompletedRuns) -> Option<Needed> {
         let last = self.last.filter(|_| self.is_late(time))?;
         let surely = last - time;
@@ -72,19 +73,17 @@ impl LatenessBaseline {
 }
 
 impl Lateness {
-    /// Counts a late record.
     pub(crate) fn add(&mut self, needed: Needed) {
         self.at_least.push(needed.at_least);
         self.surely.push(needed.surely);
     }
 
-    /// How many there are.
     pub(crate) fn records(&self) -> u64 {
         self.surely.len() as u64
     }
 
-    /// The overlap with which this many percent of them, rounded up to a whole record, would have come; `None` if there
-    /// are none.
+    /// Returns the overlap that would have brought this many percent of them, rounded up to a whole record; `None` if
+    /// there are none.
     pub(crate) fn overlap_for(&self, percent: usize) -> Option<Needed> {
         Some(Needed {
             at_least: percentile(&self.at_least, percent)?,
@@ -92,7 +91,7 @@ impl Lateness {
         })
     }
 
-    /// How many there are of each class, from the first class that has any to the last.
+    /// Returns the histogram, from the first class that is not empty to the last.
     pub(crate) fn histogram(&self) -> Vec<Class> {
         let count =
             |delays: &[TimeDelta], class| delays.iter().filter(|delay| class_of(**delay) == class).count() as u64;
@@ -109,7 +108,7 @@ impl Lateness {
     }
 }
 
-/// Whole minutes, rounded up: what `OVERLAP_MINUTES` takes.
+/// Rounds up to whole minutes, the unit of `OVERLAP_MINUTES`.
 pub(crate) fn minutes(overlap: TimeDelta) -> i64 {
     let minutes = overlap.num_minutes();
     minutes + i64::from(overlap > TimeDelta::minutes(minutes))

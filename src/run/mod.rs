@@ -1,4 +1,4 @@
-//! A run: the locks of all streams first, then the streams side by side, then the summary.
+//! A run: first the locks of all streams, then the streams concurrently, then the summary.
 //!
 //! Imports: archive, config, coverage, fetch, forward, fs, http, output, process, record, source, window.
 
@@ -32,25 +32,25 @@ use writer::{Access, Finished};
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
-    /// The time at which it begins.
+    /// When it begins.
     pub now: DateTime<Utc>,
-    /// What to ask for.
+    /// Which span to ask for.
     pub range: Range,
-    /// Fetch and count, write nothing.
+    /// Fetch and count, but write nothing.
     pub dry_run: bool,
-    /// Ask at least from the range's start on, or as far back as the settings say.
+    /// Ask at least from the range's start on, or as far back as configured.
     pub reconcile: bool,
 }
 
-/// Why nothing was collected at all.
+/// Why nothing was collected.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A lock was not to be had.
+    /// A catalog could not be locked.
     #[error("{stream}: {cause}")]
     Lock {
-        /// The stream.
+        /// Its stream.
         stream: &'static str,
-        /// Why.
+        /// The reason.
         cause: LockError,
     },
     /// The client could not be set up.
@@ -59,7 +59,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether another run is the reason.
+    /// Returns whether another run is the reason.
     pub(crate) fn is_held(&self) -> bool {
         matches!(
             self,
@@ -71,10 +71,10 @@ impl StartError {
     }
 }
 
-/// Collects all of these streams; a failed one leaves the others alone.
+/// Collects all of these streams; one that fails does not stop the others.
 ///
 /// # Errors
-/// If one of the catalogs cannot be locked; then nothing is collected.
+/// One of the catalogs cannot be locked; then nothing is collected.
 pub async fn run(
     streams: &[StreamSettings],
     options: RunOptions,
@@ -84,7 +84,7 @@ pub async fn run(
     run_and_forward(streams, options, &Targets::default(), progress, shutdown).await
 }
 
-/// The same, while what is appended is forwarded; a sink that fails leaves the collecting alone.
+/// Collects like [`run`] and forwards what is appended; a sink that fails does not stop the collecting.
 ///
 /// # Errors
 /// Those of [`run`].
@@ -109,7 +109,7 @@ pub(crate) async fn run_and_forward(
         progress: progress.clone(),
         shutdown: shutdown.clone(),
     };
-    // A dry run appends nothing, and what it says must not depend on a sink.
+    // A dry run appends nothing, and its result must not depend on a sink.
     let nowhere = Targets::default();
     let targets = if options.dry_run { &nowhere } else { targets };
     let mut tasks = JoinSet::new();
@@ -117,10 +117,10 @@ pub(crate) async fn run_and_forward(
         let settings = Arc::new(settings.clone());
         let bar = progress.stream(settings.kind.name);
         let (context, forward_context, targets) = (context.clone(), forward_context.clone(), targets.clone());
-        // Every line that the stream logs carries its name.
+        // Adds the stream's name to each of its log lines.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
         let work = async move {
-            // Before anything is appended: a first cursor stands where the archive ends when the run begins.
+            // Before anything is appended: a new cursor starts where the archive ends now.
             let (notifier, forwarding) = targets.start(settings.place(), forward_context).await;
             let Finished {
                 mut collected,
@@ -138,7 +138,7 @@ pub(crate) async fn run_and_forward(
             Ok((index, collected)) => {
                 results[index] = Some(collected);
             }
-            Err(error) => tracing::error!("a stream ended by an error inside the program: {error}"),
+            Err(error) => tracing::error!("a stream failed with an internal error: {error}; please report it"),
         }
     }
     let streams = streams.iter().zip(results).map(|(settings, collected)| {
@@ -150,7 +150,7 @@ pub(crate) async fn run_and_forward(
     Ok(Summary::new(streams.collect()))
 }
 
-/// Where each stream may write, or only read in a dry run.
+/// Locks the catalogs, except in a dry run.
 fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Access>, StartError> {
     if options.dry_run {
         return Ok(streams.iter().map(|_| Access::DryRun).collect());
@@ -159,7 +159,7 @@ fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Acces
     Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
 }
 
-/// All locks or none: a run that finds one catalog in use must not have begun with another.
+/// Takes all locks or none: a run that finds one catalog in use must not have begun with another.
 pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
     let lock = |settings: &StreamSettings| {
         let stream = settings.kind.name;
@@ -168,7 +168,7 @@ pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result
     streams.iter().map(lock).collect()
 }
 
-/// The hosts of these streams' services.
+/// Returns the hosts of these streams' services.
 pub(crate) fn hosts_of(streams: &[StreamSettings]) -> Arc<Hosts> {
     let addresses = streams
         .iter()
@@ -191,13 +191,13 @@ fn log_end(collected: &Collected) {
             late = collected.late.records(),
             overlap_minutes_at_least = minutes(needed.at_least),
             overlap_minutes_surely = minutes(needed.surely),
-            "added records that had come late"
+            "appended late records"
         );
     }
     if collected.rejected > 0 {
         tracing::warn!(
             rejected = collected.rejected,
-            "records that cannot be filed were put into the rejected file, with the reason"
+            "records that cannot be filed were written to the rejected file, with the reason"
         );
     }
 }

@@ -1,5 +1,5 @@
 //! One stream of a run: what to ask for, given how far the archive goes, and the walks over it, whose completed ranges
-//! the writer files.
+//! go to the writer.
 
 use std::sync::Arc;
 
@@ -21,20 +21,20 @@ use crate::http::retry::RetryPolicy;
 use crate::output::progress::StreamProgress;
 use crate::process::shutdown::Shutdown;
 use crate::source::Retention;
-use crate::window::{Asked, Range, Window, bound};
+use crate::window::{Range, ResolvedRange, Window, bound};
 
 /// What the streams of a run have in common.
 #[derive(Clone, Debug)]
 pub(super) struct RunContext {
     /// When the run began: the end of every window.
     pub(super) now: DateTime<Utc>,
-    /// What to ask for.
+    /// Which span to ask for.
     pub(super) range: Range,
-    /// Whether to reconcile: to ask at least from the range's start on, or as far back as the settings say.
+    /// Whether to reconcile: to ask at least from the range's start on, or as far back as configured.
     pub(super) reconcile: bool,
     /// The client that all streams share.
     pub(super) http: Http,
-    /// The hosts that they ask.
+    /// The hosts of their services.
     pub(super) hosts: Arc<Hosts>,
     /// Ends the run early, between two writes.
     pub(super) shutdown: Shutdown,
@@ -63,7 +63,7 @@ pub(super) async fn collect(
     writer.finish(ending).await
 }
 
-/// Asks for everything, as far as the writer takes it.
+/// Fetches everything, as long as the writer accepts it.
 async fn fetch(settings: &StreamSettings, context: &RunContext, steps: StepSender, recovered: &Recovered) -> Ending {
     let limits = &settings.limits;
     let range = context.range(limits, recovered);
@@ -98,7 +98,7 @@ async fn fetch(settings: &StreamSettings, context: &RunContext, steps: StepSende
     }
 }
 
-/// What a window and the gaps before it are fetched with.
+/// What is needed to fetch a window and the gaps before it.
 struct Fetching<'a> {
     fetcher: Arc<Fetcher>,
     plan: WalkPlan,
@@ -106,16 +106,16 @@ struct Fetching<'a> {
     steps: StepSender,
 }
 
-/// Why a walk did not come to its end.
+/// Why a walk did not reach its end.
 #[derive(Debug)]
 enum WalkError {
-    /// The service could not be asked for everything.
+    /// The span could not be fetched completely.
     Fetch(FetchError),
-    /// The writer takes no more, and says why itself.
+    /// The writer takes no more steps; its result says why.
     Writer(WriterStopped),
-    /// A shutdown was asked for.
+    /// A shutdown was requested.
     Shutdown,
-    /// The program is at fault.
+    /// A bug in the program.
     Panic,
 }
 
@@ -126,8 +126,8 @@ impl From<WriterStopped> for WalkError {
 }
 
 impl Fetching<'_> {
-    /// Goes back for the gaps, oldest first, and then walks the window. A gap that the service does not give is told to
-    /// the writer, and holds up nothing newer.
+    /// Walks the gaps, oldest first, and then the window. A gap that the service cannot fill is reported to the writer,
+    /// and does not hold up newer records.
     async fn walk_all(&self, gaps: &[Window]) -> Result<(), WalkError> {
         let window = self.plan.window;
         self.steps.send(Step::Plan(window)).await?;
@@ -135,7 +135,7 @@ impl Fetching<'_> {
             tracing::info!(
                 from = bound(gap.from),
                 to = bound(gap.to),
-                "going back for a time that no run has asked for"
+                "fetching a gap that no run has fetched yet"
             );
             let (span, is_gap) = (*gap, true);
             self.steps.send(Step::Begin { span, is_gap }).await?;
@@ -153,13 +153,13 @@ impl Fetching<'_> {
         Ok(())
     }
 
-    /// Walks a span and hands its completed ranges to the writer, until a shutdown is asked for.
+    /// Walks a span and hands its completed ranges to the writer, until a shutdown.
     async fn walk(&self, span: Window) -> Result<(), WalkError> {
         let plan = WalkPlan {
             window: span,
             ..self.plan
         };
-        // A task of its own: requests go on while a range is written. What is left of it ends when the set is dropped.
+        // A task of its own: requests go on while a range is written. Dropping the set ends it.
         let mut walking = JoinSet::new();
         walking.spawn(hand_over(Arc::clone(&self.fetcher), plan, self.steps.clone()).in_current_span());
         tokio::select! {
@@ -177,7 +177,7 @@ impl Fetching<'_> {
 async fn hand_over(fetcher: Arc<Fetcher>, plan: WalkPlan, steps: StepSender) -> Result<(), WalkError> {
     let mut walk = Walk::new(&fetcher, plan);
     loop {
-        // Room first, so that no range waits for it. Nobody makes room after a write has failed.
+        // Room first, so that no range waits for it. After a failed write there is never room.
         let room = steps.room().await?;
         match walk.next_range().await {
             Ok(Some(range)) => room.send(Step::File(range)),
@@ -188,7 +188,7 @@ async fn hand_over(fetcher: Arc<Fetcher>, plan: WalkPlan, steps: StepSender) -> 
 }
 
 impl RunContext {
-    /// What asks the service of a stream.
+    /// Creates the fetcher of a stream.
     fn fetcher(&self, settings: &StreamSettings) -> Fetcher {
         let limits = &settings.limits;
         let policy = RetryPolicy {
@@ -200,7 +200,7 @@ impl RunContext {
         Fetcher::new(settings.source.clone(), http, policy).sharing(host, limits.concurrency)
     }
 
-    /// The range to ask for: further back than usual when this is to reconcile, or it is time to.
+    /// Returns the range to ask for: further back than usual if this run reconciles, or if it is time to.
     fn range(&self, limits: &Limits, recovered: &Recovered) -> Range {
         let (last, reach) = (recovered.last, self.now - limits.reconcile_reach);
         if self.reconcile {
@@ -221,7 +221,7 @@ impl RunContext {
         self.range
     }
 
-    /// What to go back for before the window.
+    /// Returns the gaps before the window.
     fn gaps(&self, window: Window, settings: &StreamSettings, recovered: &Recovered) -> Vec<Window> {
         let journal = recovered.journal.as_ref().filter(|_| self.asks_for_what_is_new());
         journal.map_or_else(Vec::new, |newest| {
@@ -235,14 +235,14 @@ impl RunContext {
         })
     }
 
-    /// Whether nobody gave a range.
+    /// Returns whether no range was given.
     fn asks_for_what_is_new(&self) -> bool {
         self.range == Range::default() && !self.reconcile
     }
 }
 
-/// Time before `window`, oldest first, that no run has asked for and the service still has, with `overlap` at both ends, as
-/// bounds may be inclusive or not.
+/// Returns the spans before `window`, oldest first, that no run has fetched and the service still has, with `overlap`
+/// at both ends, as bounds may be inclusive or not.
 fn gaps_before(
     window: Window,
     newest: &Entry,
@@ -257,23 +257,23 @@ fn gaps_before(
         .collect()
 }
 
-/// Says what is asked for, and whether it differs from what the operator typed.
-fn announce(asked: Asked, last: Option<DateTime<Utc>>) -> Option<Window> {
+/// Logs the range if it differs from what the operator asked for, and returns its window.
+fn announce(asked: ResolvedRange, last: Option<DateTime<Utc>>) -> Option<Window> {
     let last = last.map_or_else(|| "none".to_owned(), bound);
     let window = match asked {
-        Asked::Window(window) => window,
-        Asked::MovedBack(window) => {
+        ResolvedRange::Window(window) => window,
+        ResolvedRange::StartMoved(window) => {
             tracing::warn!(
                 last_record = last,
-                "--since is later than the last record, which would leave a hole: asking from before that record"
+                "--since is later than the last record, which would leave a gap: starting before that record"
             );
             window
         }
-        Asked::Nothing { from, to } => {
+        ResolvedRange::Empty { from, to } => {
             tracing::warn!(
                 from = bound(from),
                 to = bound(to),
-                "the range ends before it begins: nothing to ask for; give --since to ask for an older one"
+                "the range ends before it begins, so there is nothing to fetch; for an older range, add --since"
             );
             return None;
         }

@@ -1,4 +1,4 @@
-//! What a run came to: a table for people, JSON for programs, and the exit code.
+//! The result of a run: a table for people, JSON for programs, and the exit code.
 
 use std::fmt;
 
@@ -21,22 +21,20 @@ pub struct Summary {
     exit_code: u8,
 }
 
-/// When a run of a stream was.
+/// When a run of a stream began and ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// When it began.
     pub(crate) began: DateTime<Utc>,
-    /// When it ended.
     pub(crate) ended: DateTime<Utc>,
 }
 
-/// Whether a stream holds everything that was asked for.
+/// Whether a stream has everything that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
-    /// It does.
+    /// It has.
     Complete,
-    /// It does not; see the error.
+    /// It has not; see the error.
     Failed,
 }
 
@@ -67,12 +65,12 @@ pub(crate) struct StreamSummary {
     is_stopped: bool,
 }
 
-/// What came of the records that a service gave.
+/// What happened to the records that a service returned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecordCounts {
-    /// All of them, repeated ones included.
+    /// All of them, including repeated ones.
     pub(crate) received: u64,
-    /// Those that were in the archive already, or came more than once.
+    /// Those that were archived already, or came more than once.
     pub(crate) duplicates: u64,
     /// Those that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
@@ -80,7 +78,7 @@ pub(crate) struct RecordCounts {
     pub(crate) appended: u64,
 }
 
-/// What came of forwarding a stream to a sink.
+/// The result of forwarding a stream to a sink.
 #[derive(Debug, Serialize)]
 pub(crate) struct ForwardSummary {
     sink: &'static str,
@@ -113,32 +111,32 @@ impl From<Forwarded> for ForwardSummary {
 }
 
 impl ForwardSummary {
-    /// How the program should end on its account.
+    /// Returns the exit code for this stream and sink.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// The name of the sink.
+    /// Returns the name of the sink.
     pub(crate) fn sink(&self) -> &'static str {
         self.sink
     }
 
-    /// Lines that the sink has confirmed.
+    /// Returns how many lines the sink has acknowledged.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Lines that are still to be sent.
+    /// Returns how many lines are still to be sent.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting
     }
 
-    /// The time of the first record among those.
+    /// Returns the time of the first record to be sent.
     pub(crate) fn oldest_waiting(&self) -> Option<DateTime<Utc>> {
         self.oldest_waiting
     }
 
-    /// A line about it, for people.
+    /// Returns a line for people.
     pub(crate) fn line(&self, stream: &str) -> String {
         let Self {
             sink,
@@ -156,7 +154,7 @@ impl ForwardSummary {
 }
 
 impl Summary {
-    /// The summary of these streams, in this order.
+    /// Creates the summary of these streams, in this order.
     pub(crate) fn new(streams: Vec<StreamSummary>) -> Self {
         let collected = if streams.iter().all(|stream| stream.status == Status::Complete) {
             Exit::Complete
@@ -175,27 +173,26 @@ impl Summary {
         }
     }
 
-    /// How the program should end.
+    /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// The streams.
     pub(crate) fn streams(&self) -> &[StreamSummary] {
         &self.streams
     }
 
-    /// The JSON form, on one line.
+    /// Returns the JSON form, on one line.
     ///
     /// # Errors
-    /// Never in practice: the summary holds nothing that JSON cannot.
+    /// Never in practice: the summary has nothing that JSON cannot represent.
     pub fn to_json(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
     }
 }
 
 impl StreamSummary {
-    /// The summary of one stream.
+    /// Creates the summary of one stream.
     pub(crate) fn new(stream: &'static str, collected: Collected) -> Self {
         let is_stopped = matches!(collected.failure, Some(CollectError::Stopped));
         let error = collected.failure.map(|failure| failure.to_string());
@@ -225,12 +222,12 @@ impl StreamSummary {
         }
     }
 
-    /// What came of forwarding it, for each sink of the run.
+    /// Returns the result of forwarding, for each sink of the run.
     pub(crate) fn forward(&self) -> &[ForwardSummary] {
         &self.forward
     }
 
-    /// What came of the records that the service gave.
+    /// Returns what happened to the records that the service returned.
     pub(crate) fn records(&self) -> RecordCounts {
         RecordCounts {
             received: self.received,
@@ -240,58 +237,58 @@ impl StreamSummary {
         }
     }
 
-    /// Requests that repeated a failed one.
+    /// Returns the number of retries.
     pub(crate) fn retries(&self) -> u64 {
         self.retries
     }
 
-    /// Whether it is not complete because somebody asked the program to end.
+    /// Returns whether it is incomplete because of a shutdown.
     pub(crate) fn is_stopped(&self) -> bool {
         self.is_stopped
     }
 
-    /// How the requests ended and how long they took.
+    /// Returns how the requests ended and how long they took.
     pub(crate) fn request_stats(&self) -> &RequestStats {
         &self.request_stats
     }
 
-    /// The time of the archive's last record.
+    /// Returns the time of the archive's last record.
     pub(crate) fn last_record(&self) -> Option<DateTime<Utc>> {
         self.last_record
     }
 
-    /// What people call the stream.
+    /// Returns the name of the stream.
     pub(crate) fn name(&self) -> &'static str {
         self.stream
     }
 
-    /// Whether it holds everything that was asked for.
+    /// Returns whether the stream has everything that was asked for.
     pub(crate) fn status(&self) -> Status {
         self.status
     }
 
-    /// The window that was asked for.
+    /// Returns the requested window.
     pub(crate) fn window(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
         (self.from, self.to)
     }
 
-    /// The appended records that had come late.
+    /// Returns the appended records that were late.
     pub(crate) fn late(&self) -> &Lateness {
         &self.late
     }
 
-    /// Records that were appended.
+    /// Returns the number of appended records.
     pub(crate) fn appended(&self) -> u64 {
         self.appended
     }
 
-    /// Why it is not complete.
+    /// Returns why it is not complete.
     pub(crate) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 }
 
-/// The table, and below it what failed, without colours.
+/// The table, and below it the errors, without colours.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text(false))
@@ -299,7 +296,7 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    /// The table, and below it what failed.
+    /// Returns the table, and below it the errors.
     #[must_use]
     pub(crate) fn text(&self, with_colours: bool) -> String {
         let mut table = Table::new([

@@ -1,7 +1,7 @@
 //! The writer of a stream: one thread that owns its archive, its counts and its journal, and files what was fetched.
 //!
 //! Everything that reads, writes, syncs or waits for a disk during a run happens here, so that no request of any stream
-//! waits for it. What is on disk stays counted whatever goes wrong, a panic included.
+//! waits for it. What is on disk is counted whatever goes wrong, even a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::output::progress::StreamProgress;
 use crate::record::Rejected;
 use crate::window::{Window, bound};
 
-/// How many steps may wait for the one that is under way: completed ranges are held in memory.
+/// How many steps may wait for the current one: completed ranges are held in memory.
 const WAITING_STEPS: usize = 1;
 
 /// Whether a stream's files are written to.
@@ -33,18 +33,18 @@ const WAITING_STEPS: usize = 1;
 pub(super) enum Access {
     /// Under this lock, which can outlive the run.
     Write(Arc<Lock>),
-    /// Not at all: what would be written is counted alone.
+    /// No: what would be written is only counted.
     DryRun,
 }
 
-/// What a writer is started with.
+/// What a writer needs to start.
 pub(super) struct WriterJob {
     pub(super) settings: Arc<StreamSettings>,
     pub(super) access: Access,
     /// When the run began.
     pub(super) now: DateTime<Utc>,
     pub(super) progress: StreamProgress,
-    /// Told after each append; the forwarders end when it is dropped, which is when the writer ends.
+    /// Notified after each append; the forwarders end when it is dropped, which is when the writer ends.
     pub(super) appended: AppendNotifier,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Recovered {
     pub(super) journal: Option<Entry>,
 }
 
-/// What the writer is told, in this order: the window, then each gap and the window itself from its begin to its end.
+/// A step of the writer, in this order: the window, then each gap and the window itself from begin to end.
 #[derive(Debug)]
 pub(super) enum Step {
     /// The window of the run is known.
@@ -66,38 +66,38 @@ pub(super) enum Step {
     Begin { span: Window, is_gap: bool },
     /// A completed range of the walk.
     File(CompletedRange),
-    /// The walk is over: its span was asked for to its end, or the gap could not be had.
+    /// The walk is over: its span was fetched to its end, or the gap could not be closed.
     End(Result<(), FetchError>),
 }
 
-/// How the asking ended.
+/// How the fetching ended.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
-    /// Why not everything was asked for.
+    /// Why not everything was fetched.
     pub(super) failure: Option<CollectError>,
     pub(super) request_counts: RequestCounts,
     pub(super) request_stats: RequestStats,
 }
 
-/// The writer as whoever fetches sees it.
+/// A writer, for the code that fetches.
 pub(super) struct WriterHandle {
     steps: StepSender,
     ending: oneshot::Sender<Ending>,
     thread: JoinHandle<Finished>,
 }
 
-/// What a writer leaves.
+/// The result of a writer.
 pub(super) struct Finished {
     pub(super) collected: Collected,
     /// The progress line stays until this is dropped.
     pub(super) progress: Option<StreamProgress>,
 }
 
-/// The writer takes no further step; why, it says at its end.
+/// The writer takes no further steps; its result says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WriterStopped;
 
-/// Where the writer's steps are sent to.
+/// Sends steps to the writer.
 #[derive(Clone, Debug)]
 pub(super) struct StepSender(mpsc::Sender<Step>);
 
@@ -126,15 +126,15 @@ impl WriterHandle {
         (handle, answer.await.map_err(|_| WriterStopped))
     }
 
-    /// Where its steps are sent to; it works until the last of these is dropped.
+    /// Returns a sender of steps; the writer works until the last of these is dropped.
     pub(super) fn steps(&self) -> StepSender {
         self.steps.clone()
     }
 
-    /// Ends the writer after the steps that it has; what it says is on disk then.
+    /// Ends the writer after the steps that it has; its result is on disk then.
     pub(super) async fn finish(self, ending: Ending) -> Finished {
         drop(self.steps);
-        // A writer that ended before its time says why itself.
+        // If the writer has ended early, its result says why.
         let _ = self.ending.send(ending);
         self.thread.await.unwrap_or_else(|_| Finished {
             collected: Collected::internal("the writer panicked"),
@@ -143,7 +143,7 @@ impl WriterHandle {
     }
 }
 
-/// The whole life of a writer, on a thread of its own.
+/// Runs a writer, on its own thread.
 fn run(
     job: WriterJob,
     recovered: oneshot::Sender<Recovered>,
@@ -154,10 +154,10 @@ fn run(
     let (settings, now, access) = (Arc::clone(&job.settings), job.now, job.access.clone());
     let journal = Journal::of(&settings.location);
     let before = journal.newest().unwrap_or_else(|error| {
-        tracing::warn!("{error}; gaps in what was asked for stay unknown");
+        tracing::warn!("{error}; gaps in the coverage stay unknown");
         None
     });
-    let opened = guarded("the recovery of the archive", || open(&job));
+    let opened = guarded("opening the archive", || open(&job));
     let last_before = opened.as_ref().ok().and_then(|(_, last)| *last);
     let worked = opened.map(|(archive, last)| {
         let _ = recovered.send(Recovered {
@@ -168,7 +168,7 @@ fn run(
         writer.work(&mut steps);
         writer
     });
-    // Whoever waits for room, or for what was recovered, waits no more.
+    // Wakes whoever waits for room, or for what was recovered.
     drop(steps);
     let ending = ending.blocking_recv().unwrap_or_else(|_| Ending::panicked());
     let (mut collected, progress) = match worked {
@@ -179,7 +179,7 @@ fn run(
         let mut entry = entry(&settings, now, started, before, &collected);
         entry.last_before = last_before;
         entry.note_reconciled(settings.limits.reconcile_reach);
-        if let Err(error) = guarded("the noting of a run", || Ok(journal.append(&entry)?)) {
+        if let Err(error) = guarded("writing the journal", || Ok(journal.append(&entry)?)) {
             collected.failure.get_or_insert(error);
         }
     }
@@ -187,16 +187,16 @@ fn run(
 }
 
 impl Ending {
-    /// Whoever fetched is gone, and has said nothing.
+    /// The fetching task is gone without sending an ending.
     fn panicked() -> Self {
         Self {
-            failure: Some(CollectError::Internal("the fetching of a stream panicked".into())),
+            failure: Some(CollectError::Internal("fetching a stream panicked".into())),
             ..Self::default()
         }
     }
 }
 
-/// Does something that may panic; a panic is an error then, and what was done before stays.
+/// Does something that may panic; a panic becomes an error, and what was done before stays.
 fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Result<T, CollectError> {
     let done = catch_unwind(AssertUnwindSafe(act));
     done.unwrap_or_else(|_| Err(CollectError::Internal(format!("{what} panicked"))))
@@ -261,7 +261,7 @@ impl Writer {
                 Step::Plan(window) => self.collected.window = Some(window),
                 Step::Begin { span, is_gap } => self.begin(span, is_gap),
                 Step::File(range) => {
-                    let filed = guarded("the filing of a range", || self.file(range));
+                    let filed = guarded("filing a range", || self.file(range));
                     // Also after an error, for what was appended before it.
                     self.appended.notify();
                     if let Err(error) = filed {
@@ -290,7 +290,7 @@ impl Writer {
         for batch in Batch::by_day(range.records) {
             let date = batch.date();
             self.file_day(batch)?;
-            // What comes next is newer, but for a little at the seam.
+            // What comes next is newer, except for a little overlap.
             self.archive.forget_before(date.pred_opt().unwrap_or(date));
         }
         if let Some(walk) = &mut self.walk {
@@ -346,12 +346,12 @@ impl Writer {
         self.runs = Some(runs);
     }
 
-    /// The runs that can have covered the time of a record of this run.
+    /// Reads the runs that can have covered the time of a record of this run.
     fn read_runs(&self) -> CompletedRuns {
         let oldest = self.walk.as_ref().map_or(self.now, |walk| walk.span.from);
         let oldest = self.collected.window.map_or(oldest, |window| window.from.min(oldest));
         self.journal.completed_runs(oldest).unwrap_or_else(|error| {
-            tracing::warn!("{error}: how late records are is known less closely");
+            tracing::warn!("{error}: the lateness of records is less exact");
             CompletedRuns::default()
         })
     }
@@ -365,9 +365,10 @@ impl Writer {
             }
             Err(cause) => {
                 let (from, to) = (bound(walk.span.from), bound(walk.span.to));
-                tracing::error!(from, to, "it is still missing: {cause}");
+                tracing::error!(from, to, "a gap is still missing: {cause}");
                 self.note_walk(walk, Some(cause.to_string()));
-                // It stays in the journal for the next run, so it holds up nothing newer; but the run is not complete.
+                // It stays in the journal for the next run, so it does not hold up newer records; but the run is not
+                // complete.
                 self.collected
                     .failure
                     .get_or_insert(CollectError::Gap { from, to, cause });
@@ -389,11 +390,11 @@ impl Writer {
         }
     }
 
-    /// Puts together what came of it. A walk that was broken off has covered what was filed of it.
+    /// Returns the result. An interrupted walk has covered what was filed of it.
     fn end(mut self, ending: Ending) -> (Collected, Option<StreamProgress>) {
         self.collected.request_counts = ending.request_counts;
         self.collected.request_stats = ending.request_stats;
-        // A failure of this side is the reason for one of the other, or weighs more: so a gap gives way to it.
+        // A failure here is the cause of one there, or weighs more: so it replaces a gap.
         if let (None | Some(CollectError::Gap { .. }), Some(failure)) = (&self.collected.failure, ending.failure) {
             self.collected.failure = Some(failure);
         }
@@ -403,7 +404,7 @@ impl Writer {
         }
         if let Some(last) = self.collected.last_record {
             let overlap = self.settings.limits.overlap;
-            let noted = guarded("the noting of resume points", || {
+            let noted = guarded("writing the resume points", || {
                 self.archive.note_resume_points(last, overlap);
                 Ok(())
             });
@@ -465,7 +466,7 @@ mod tests {
     use crate::source::SOURCES;
     use crate::window::ceil_to_millisecond;
 
-    /// A catalog of one stream, on a disk that fails where it is told to.
+    /// A catalog of one stream, on a disk that fails where the test says.
     struct Stream {
         folder: tempfile::TempDir,
         settings: Arc<StreamSettings>,
@@ -505,7 +506,7 @@ mod tests {
             }
         }
 
-        /// The lines of all day files.
+        /// Returns the number of lines in all day files.
         fn lines(&self) -> usize {
             let files = self.settings.location.day_files().unwrap();
             let text = files.iter().map(|file| fs::read_to_string(&file.path).unwrap());
@@ -525,7 +526,7 @@ mod tests {
         Window::new(now() - chrono::TimeDelta::days(3), now())
     }
 
-    /// A range with one record on each of two days.
+    /// Returns a range with one record on each of two days.
     fn range(number: u32) -> CompletedRange {
         let record = |day: u32| {
             let text = format!(r#"{{"id": "{day}-{number}", "timestamp": "2026-01-0{day}T00:00:{number:02}Z"}}"#);
@@ -593,17 +594,17 @@ mod tests {
                     assert_eq!(appended, 6, "{fault:?} after {after}");
                     continue;
                 }
-                // A line may have been written of which nobody knows whether it reached the disk.
+                // A line may have been written although it is unknown whether it reached the disk.
                 let lines = stream.lines() as u64;
                 assert!(
                     appended <= lines && lines <= appended + 1,
                     "{fault:?} after {after}: {appended} of {lines}"
                 );
                 seen.insert(appended);
-                // Where the journal itself cannot be written, the failure says so.
+                // If the journal itself cannot be written, the failure says so.
                 if let Some(entry) = Journal::of(&stream.settings.location).newest().unwrap() {
                     assert_eq!(entry.appended, appended, "{fault:?} after {after}");
-                    // The fault can also be that of the line itself, after it was written.
+                    // The error can also be in the line itself, after it was written.
                     assert!(entry.end == End::Failed || appended == 6, "{fault:?} after {after}");
                 }
             }

@@ -1,4 +1,4 @@
-//! Spans of time: the window of a run, and the slices in which it is walked from the past to now.
+//! Spans of time: the window of a run, and the slices in which it is fetched, oldest first.
 //!
 //! Imports: nothing.
 
@@ -10,10 +10,10 @@ mod tests;
 use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use range::{Asked, Range};
+pub use range::{Range, ResolvedRange};
 pub(crate) use slice_plan::{Load, Slice, SlicePlan};
 
-/// A span of time that a service is asked for; `from` is not after `to`, both in whole milliseconds.
+/// A span of time to ask a service for; `from` is not after `to`, both in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The older end.
@@ -23,7 +23,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window that holds both times: its ends are rounded outwards to whole milliseconds, which every service reads.
+    /// Creates a window that holds both times: its ends are rounded outwards to whole milliseconds, which every service
+    /// accepts.
     pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
         Self {
             from: floor_to_millisecond(from),
@@ -31,7 +32,7 @@ impl Window {
         }
     }
 
-    /// Whether the time lies in it, its ends included.
+    /// Returns whether the time is in it, ends included.
     pub(crate) fn contains(&self, time: DateTime<Utc>) -> bool {
         self.from <= time && time <= self.to
     }
@@ -52,7 +53,7 @@ pub(crate) fn ceil_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-/// The form in which every service takes a bound: RFC 3339, UTC, milliseconds.
+/// Formats a bound the way every service accepts it: RFC 3339, UTC, milliseconds.
 pub(crate) fn bound(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

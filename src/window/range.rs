@@ -1,38 +1,39 @@
-//! Which span of time a run asks for: what is new, or a range that somebody gave.
+//! Which span of time a run asks for: what is new, or a range given by the user.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Window;
 
-/// Which span of time a run asks for: what is new, or a range that somebody gave.
+/// Which span of time a run asks for: what is new, or a range given by the user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Where to begin; else before the archive's last record.
+    /// Where to begin; by default before the archive's last record.
     pub(crate) since: Option<DateTime<Utc>>,
-    /// Where to end; else now.
+    /// Where to end; by default now.
     pub(crate) until: Option<DateTime<Utc>>,
 }
 
-/// The window of a run, and what had to be said about it.
+/// The window that a [`Range`] comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// This window, as it was asked for.
+pub enum ResolvedRange {
+    /// As requested.
     Window(Window),
-    /// This window; the start that was asked for would have left a hole behind the last record.
-    MovedBack(Window),
+    /// The requested start would have left a gap after the last record, so the window starts earlier.
+    StartMoved(Window),
     /// Nothing: the range ends before it begins.
-    Nothing {
-        /// Where it would have begun.
+    Empty {
+        /// Where the range would begin.
         from: DateTime<Utc>,
-        /// Where it ends.
+        /// Where the range ends.
         to: DateTime<Utc>,
     },
 }
 
 impl Range {
-    /// The same range from `since` on, where that is before the ordinary window; else as it is.
+    /// Moves the start back to `since`, if that is before the ordinary window.
     ///
-    /// Unlike a start that somebody gave, this one cannot leave a hole, nor cut an empty archive's first window short.
+    /// Unlike a start given by the user, this one can neither leave a gap nor shorten the first window of an empty
+    /// archive.
     #[must_use]
     pub(crate) fn reaching_back(self, since: DateTime<Utc>, last: Option<DateTime<Utc>>, overlap: TimeDelta) -> Self {
         match last {
@@ -44,14 +45,15 @@ impl Range {
         }
     }
 
-    /// The window for an archive whose last record is at `last`; without one, it begins `lookback` before `now`.
+    /// Returns the window for an archive whose last record is at `last`; without one, it begins `lookback` before
+    /// `now`.
     pub(crate) fn window(
         &self,
         now: DateTime<Utc>,
         last: Option<DateTime<Utc>>,
         overlap: TimeDelta,
         lookback: TimeDelta,
-    ) -> Asked {
+    ) -> ResolvedRange {
         let to = self.until.map_or(now, |until| until.min(now));
         let next = last.map_or(now - lookback, |last| last - overlap);
         let leaves_a_hole = matches!((self.since, last), (Some(since), Some(last)) if since > last);
@@ -61,9 +63,9 @@ impl Range {
             self.since.unwrap_or(next)
         };
         match (from <= to, leaves_a_hole) {
-            (true, false) => Asked::Window(Window::new(from, to)),
-            (true, true) => Asked::MovedBack(Window::new(from, to)),
-            (false, _) => Asked::Nothing { from, to },
+            (true, false) => ResolvedRange::Window(Window::new(from, to)),
+            (true, true) => ResolvedRange::StartMoved(Window::new(from, to)),
+            (false, _) => ResolvedRange::Empty { from, to },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Windows, ranges and slices by examples, and slices against random loads.
+//! Windows, ranges and slices by example, and slices against random loads.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn plan(window: Window) -> SlicePlan {
     SlicePlan::new(window, 200, Duration::from_millis(2_500))
 }
 
-/// So many records, of which nobody knows how long they took.
+/// A load of this many records, with unknown time.
 fn load(records: usize) -> Load {
     Load { records, took: None }
 }
@@ -59,7 +59,7 @@ fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
     panic!("no slice ends where much begins");
 }
 
-/// How many of a day's slices are read in vain, because they turn out to hold more than 10 000 records.
+/// Returns how many of a day's slices are read in vain, because they hold more than 10 000 records.
 fn overflows_of_a_day(held: impl Fn(Slice) -> (usize, DateTime<Utc>)) -> usize {
     let mut plan = plan(Window::new(at(0), at(86_400_000)));
     let mut overflows = 0;
@@ -129,7 +129,7 @@ fn little_is_read_in_vain_however_the_records_lie_and_in_whatever_order_they_com
         let in_another_order = |slice: Slice| (count(slice), slice.from);
         assert!(overflows_of_a_day(in_another_order) <= 6, "{per_second} a second");
     }
-    // A quiet day with so many records in one second that it has to be fetched by itself.
+    // A quiet day with so many records in one second that it needs a slice of its own.
     for burst in [at(1), at(6 * 3_600_000 - 1), at(50_000_123), at(86_400_000 - 1)] {
         let held = |slice: Slice| {
             if slice.from < burst && burst <= slice.to {
@@ -148,7 +148,7 @@ fn the_window_of_a_run_never_leaves_a_hole_behind_the_last_record() {
     let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
     let (now, last) = (at(0), at(-3_600_000));
     let window = |since, until, last| Range { since, until }.window(now, last, minute * 2, day);
-    let asked = |from, to| Asked::Window(Window { from, to });
+    let asked = |from, to| ResolvedRange::Window(Window { from, to });
     assert_eq!(window(None, None, Some(last)), asked(last - minute * 2, now));
     assert_eq!(window(None, None, None), asked(now - day, now));
     assert_eq!(
@@ -156,7 +156,7 @@ fn the_window_of_a_run_never_leaves_a_hole_behind_the_last_record() {
         asked(now - day * 9, last)
     );
     assert_eq!(window(Some(now - minute), None, None), asked(now - minute, now));
-    let moved = Asked::MovedBack(Window {
+    let moved = ResolvedRange::StartMoved(Window {
         from: last - minute * 2,
         to: now,
     });
@@ -164,7 +164,7 @@ fn the_window_of_a_run_never_leaves_a_hole_behind_the_last_record() {
     assert_eq!(window(None, Some(now + day), Some(last)), asked(last - minute * 2, now));
     assert!(matches!(
         window(None, Some(last - day), Some(last)),
-        Asked::Nothing { .. }
+        ResolvedRange::Empty { .. }
     ));
 }
 
@@ -176,7 +176,7 @@ fn reaching_back_makes_a_window_longer_and_never_shorter() {
         let range = Range::default().reaching_back(since, last, minute * 2);
         range.window(now, last, minute * 2, day)
     };
-    let asked = |from| Asked::Window(Window { from, to: now });
+    let asked = |from| ResolvedRange::Window(Window { from, to: now });
     assert_eq!(window(now - day, Some(last)), asked(now - day));
     assert_eq!(window(now - minute, Some(last)), asked(last - minute * 2));
     assert_eq!(window(now - minute, None), asked(now - day));

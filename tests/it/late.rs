@@ -179,7 +179,7 @@ fn collect_reconciles_by_itself_when_it_is_time_and_a_damaged_state_only_means_t
     let reconciled = catalog.collect_one(0, &[]);
     assert_eq!(reconciled["appended"], 1, "{reconciled}");
     assert!(
-        catalog.app_log().contains("added records that had come late late=1"),
+        catalog.app_log().contains("appended late records late=1"),
         "{}",
         catalog.app_log()
     );
