@@ -1,4 +1,4 @@
-//! What people see: text on stdout and stderr, made printable, tables, progress lines, the log, the terminal.
+//! Output for people: text on stdout and stderr, made printable, tables, progress lines, the log, the terminal.
 //!
 //! Imports: window.
 

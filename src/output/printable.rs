@@ -1,14 +1,14 @@
-//! Text of others, made harmless before it reaches a log or a terminal.
+//! Makes untrusted text harmless before it reaches a log or a terminal.
 
 use std::borrow::Cow;
 
-/// A text that does nothing to a terminal and stays on its line, whoever wrote it.
+/// Makes a text that cannot control a terminal and stays on its line.
 ///
-/// Control characters are escaped (`\n`, `\u{1b}`), and so are those that turn the direction of what follows or break
-/// the line (U+2028, U+202E and their like).
+/// Control characters are escaped (`\n`, `\u{1b}`), and so are those that change the text direction or break the line
+/// (U+2028, U+202E and similar).
 #[must_use]
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    // Most text is ASCII, which can be looked at many bytes at a time.
+    // Most text is ASCII, which can be checked many bytes at a time.
     let is_plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     if is_plain || !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
@@ -29,7 +29,7 @@ fn is_unprintable(character: char) -> bool {
     character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// The same, and cut to `most` characters.
+/// Makes a text printable and cuts it to `most` characters.
 #[must_use]
 pub(crate) fn excerpt(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {

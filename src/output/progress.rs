@@ -10,11 +10,11 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::window::Window;
 
-/// What a line shows before and after its window is known.
+/// The template of a line without a known window.
 const WAITING: &str = "{spinner} {prefix:12} {msg}";
 const WALKING: &str = "{spinner} {prefix:12} [{wide_bar}] {percent:>3}% {msg}";
 
-/// How often the spinner turns, so that a wait for a slow answer does not look like a standstill.
+/// How often the spinner turns, so that a wait for a slow answer does not look like a hang.
 const TURN: Duration = Duration::from_millis(125);
 
 /// The progress lines of a run; clones draw to the same terminal.
@@ -24,7 +24,7 @@ pub struct Progress {
     appended: Counts,
 }
 
-/// How many records each stream has appended so far in the run that is under way, or none between two runs.
+/// How many records each stream has appended in the current run, or none between two runs.
 #[derive(Clone, Debug, Default)]
 struct Counts(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
@@ -36,14 +36,14 @@ impl Counts {
 }
 
 impl Progress {
-    /// Draws to stderr if it is a terminal that can move its cursor, and nothing otherwise.
+    /// Draws to stderr if it is a terminal that can move its cursor, otherwise nowhere.
     #[must_use]
     pub(crate) fn on_stderr() -> Self {
-        // indicatif looks whether stderr is a terminal, and not a dumb one.
+        // indicatif checks whether stderr is a terminal, and not a dumb one.
         Self::to(ProgressDrawTarget::stderr())
     }
 
-    /// Draws to stderr, but nothing where only errors are wanted there.
+    /// Draws to stderr, unless `quiet`.
     #[must_use]
     pub(crate) fn unless_quiet(quiet: bool) -> Self {
         if quiet { Self::hidden() } else { Self::on_stderr() }
@@ -62,7 +62,7 @@ impl Progress {
         }
     }
 
-    /// How many records each stream has appended so far in the run that is under way; 0 where none is.
+    /// Returns how many records each stream has appended in the current run; 0 if there is none.
     #[must_use]
     pub(crate) fn appended(&self) -> BTreeMap<&'static str, u64> {
         self.appended.lock().clone()
@@ -87,7 +87,7 @@ impl Progress {
         }
     }
 
-    /// Adds the line of a stream that is forwarded to a sink; it shows once something was sent.
+    /// Adds the line of a stream that is forwarded to a sink; it appears once something was sent.
     #[must_use]
     pub(crate) fn forward(&self, stream: &'static str, sink: &'static str) -> ForwardProgress {
         ForwardProgress {
@@ -100,7 +100,7 @@ impl Progress {
     /// Writes whole lines to stderr, above the progress lines if there are any.
     ///
     /// # Errors
-    /// Those of writing to stderr.
+    /// Writing to stderr failed.
     pub(crate) fn write_lines(&self, lines: &str) -> io::Result<()> {
         if self.bars.is_hidden() {
             return io::stderr().lock().write_all(lines.as_bytes());
@@ -111,7 +111,7 @@ impl Progress {
     }
 }
 
-/// The progress line of one stream; it goes away when this is dropped.
+/// The progress line of one stream; dropping this removes it.
 #[derive(Debug)]
 pub(crate) struct StreamProgress {
     name: &'static str,
@@ -122,14 +122,14 @@ pub(crate) struct StreamProgress {
 }
 
 impl StreamProgress {
-    /// The window is known: from here on the line shows how much of it is done.
+    /// Sets the window: from here on the line shows how much of it is done.
     pub(crate) fn begin(&mut self, window: Window) {
         self.window = Some(window);
         self.bar.set_style(style(WALKING));
         self.bar.set_length(seconds(window.from, window.to).max(1));
     }
 
-    /// Everything before `to` is done, and this many more records came of it.
+    /// Notes that everything before `to` is done, with this many more records.
     pub(crate) fn advance(&mut self, to: DateTime<Utc>, records: u64) {
         self.records += records;
         self.appended.lock().insert(self.name, self.records);
@@ -140,7 +140,7 @@ impl StreamProgress {
             .set_message(format!("{} {} records", to.format("%Y-%m-%d %H:%M"), self.records));
     }
 
-    /// The stream is done, or has failed: its line goes away, since the summary says the rest.
+    /// Removes the line: the stream is done or has failed, and the summary says the rest.
     #[cfg(test)]
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
@@ -153,7 +153,7 @@ impl Drop for StreamProgress {
     }
 }
 
-/// The progress line of a stream that is forwarded; it goes away when this is dropped.
+/// The progress line of a stream that is forwarded; dropping this removes it.
 #[derive(Debug)]
 pub(crate) struct ForwardProgress {
     bars: MultiProgress,
@@ -162,7 +162,7 @@ pub(crate) struct ForwardProgress {
 }
 
 impl ForwardProgress {
-    /// So many lines were sent and confirmed, in all.
+    /// Notes how many lines were sent and acknowledged in all.
     pub(crate) fn advance(&mut self, sent: u64) {
         if sent == 0 || self.bars.is_hidden() {
             return;
@@ -190,8 +190,8 @@ fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
     u64::try_from((to - from).num_seconds()).unwrap_or(0)
 }
 
-/// Tabs as the spaces that a terminal shows for them: indicatif fills each line to the width of the terminal and counts
-/// a tab as nothing, so what follows a line with a tab would begin too far to the right.
+/// Expands tabs as a terminal does: indicatif fills each line to the width of the terminal and counts a tab as nothing,
+/// so the text after a tab would be too far to the right.
 fn expand_tabs(lines: &str) -> String {
     let mut expanded = String::with_capacity(lines.len() + 8);
     let mut column = 0;
@@ -206,7 +206,7 @@ fn expand_tabs(lines: &str) -> String {
     expanded
 }
 
-/// The style of a template; the tests see to it that both templates are sound.
+/// Returns the style of a template; the tests check both templates.
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("=> ")
@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that notes what is written to it, or fails at each write.
+    /// A terminal that records what is written to it, or fails at each write.
     #[derive(Clone, Debug, Default)]
     struct Terminal {
         written: Arc<Mutex<String>>,
@@ -290,7 +290,7 @@ mod tests {
         }
     }
 
-    /// Draws now, whatever the limit on redraws says.
+    /// Draws now, despite the limit on redraws.
     fn drawn(terminal: &Terminal, stream: &StreamProgress) -> String {
         terminal.take();
         stream.bar.force_draw();

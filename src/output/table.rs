@@ -1,20 +1,20 @@
-//! Tables for people: columns as wide as what stands in them, numbers at the right, and the forms of what stands there.
+//! Tables for people: columns as wide as their content, numbers aligned right, and the formats of their values.
 
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-/// What stands between two columns.
+/// What separates two columns.
 const BETWEEN: &str = "  ";
 
-/// A column: its heading, and on which side its cells stand.
+/// A column: its heading, and how its cells are aligned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     heading: &'static str,
     is_number: bool,
 }
 
-/// A column of text.
+/// Creates a column of text.
 #[must_use]
 pub(crate) fn left(heading: &'static str) -> Column {
     Column {
@@ -23,7 +23,7 @@ pub(crate) fn left(heading: &'static str) -> Column {
     }
 }
 
-/// A column of numbers.
+/// Creates a column of numbers.
 #[must_use]
 pub(crate) fn right(heading: &'static str) -> Column {
     Column {
@@ -32,26 +32,26 @@ pub(crate) fn right(heading: &'static str) -> Column {
     }
 }
 
-/// What stands in a row of a column, of characters that are one column of a terminal wide.
+/// The content of a cell; each character is one terminal column wide.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     text: String,
     colour: Option<Colour>,
 }
 
-/// The colour of a cell, where colours are shown.
+/// The colour of a cell, if colours are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {
     /// As it should be.
     Green,
-    /// It deserves a look.
+    /// Needs attention.
     Yellow,
     /// It is wrong.
     Red,
 }
 
 impl Cell {
-    /// A cell in a colour.
+    /// Creates a coloured cell.
     #[must_use]
     pub(crate) fn coloured(text: impl Into<String>, colour: Colour) -> Self {
         Self {
@@ -90,7 +90,7 @@ pub(crate) struct Table<const N: usize> {
 }
 
 impl<const N: usize> Table<N> {
-    /// A table without rows, without colours.
+    /// Creates a table without rows or colours.
     #[must_use]
     pub(crate) fn new(columns: [Column; N]) -> Self {
         Self {
@@ -100,18 +100,17 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// The same, with colours if `is_coloured`.
+    /// Turns colours on or off.
     #[must_use]
     pub(crate) fn with_colours(self, is_coloured: bool) -> Self {
         Self { is_coloured, ..self }
     }
 
-    /// Adds a row.
     pub(crate) fn row(&mut self, cells: [impl Into<Cell>; N]) {
         self.rows.push(cells.map(Into::into));
     }
 
-    /// Whether it has no row.
+    /// Returns whether it has no rows.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -136,7 +135,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// The headings and the rows, a line each, without white space at their ends.
+/// The headings and the rows, one line each, without trailing white space.
 impl<const N: usize> fmt::Display for Table<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headings = self.columns.map(|column| Cell::from(column.heading));
@@ -149,19 +148,19 @@ impl<const N: usize> fmt::Display for Table<N> {
     }
 }
 
-/// A time as every command shows it: RFC 3339, UTC, with as many digits of a second as it has.
+/// Formats a time as every command shows it: RFC 3339, UTC, with as many digits of a second as it has.
 #[must_use]
 pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// The same to the second, which is 20 characters wide.
+/// Formats a time to the second, in 20 characters.
 #[must_use]
 pub(crate) fn to_the_second(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A length of time by its largest unit, rounded down: `45s`, `12m`, `36h`, `12d`; below 0 it is `0s`.
+/// Formats a duration by its largest unit, rounded down: `45s`, `12m`, `36h`, `12d`; below 0 it is `0s`.
 #[must_use]
 pub(crate) fn age(length: TimeDelta) -> String {
     match length.num_seconds() {
@@ -173,7 +172,7 @@ pub(crate) fn age(length: TimeDelta) -> String {
     }
 }
 
-/// A number of bytes in three digits and a binary unit: `999B`, `1.21K`, `45.6M`.
+/// Formats a number of bytes in three digits and a binary unit: `999B`, `1.21K`, `45.6M`.
 #[must_use]
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1_000 {

@@ -1,32 +1,32 @@
-//! The terminal: questions and answers, with an echo or without one, and whether it takes colours.
+//! The terminal: questions and answers, with or without echo, and whether it takes colours.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
-/// Room for an answer, so that a secret does not leave copies behind as it grows.
+/// Room for an answer, so that a growing secret leaves no copies behind.
 const USUAL_LENGTH: usize = 4096;
 
-/// Whether tables on stdout are coloured: on a terminal they are, where that `is_allowed`.
+/// Returns whether tables on stdout are coloured: on a terminal, if `is_allowed`.
 pub(crate) fn stdout_takes_colours(is_allowed: bool) -> bool {
     is_allowed && io::stdout().is_terminal()
 }
 
-/// The terminal that a person sits at: stdin and stderr.
+/// The terminal of a person: stdin and stderr.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     _private: (),
 }
 
 impl Terminal {
-    /// The terminal; `None` where stdin or stderr is something else.
+    /// Returns the terminal; `None` if stdin or stderr is something else.
     #[must_use]
     pub(crate) fn of_this_process() -> Option<Self> {
         let both = io::stdin().is_terminal() && io::stderr().is_terminal();
         both.then_some(Self { _private: () })
     }
 
-    /// Says something.
+    /// Prints a text.
     ///
     /// # Errors
     /// The terminal has gone away.
@@ -39,7 +39,7 @@ impl Terminal {
     /// Asks for a line, without the white space around it.
     ///
     /// # Errors
-    /// The terminal has gone away, or the person ended the input with Ctrl-D.
+    /// The terminal has gone away, or the input ended with Ctrl-D.
     pub(crate) fn ask(&self, question: &str) -> io::Result<String> {
         self.say(question)?;
         let mut line = String::new();
@@ -52,17 +52,18 @@ impl Terminal {
     /// Asks for a line that is not shown as it is typed.
     ///
     /// # Errors
-    /// The same; Ctrl-C too ends the input, since the terminal must be as before when the program ends.
+    /// As for [`Terminal::ask`]; Ctrl-C ends the input too, since the terminal must be restored before the program
+    /// ends.
     pub(crate) fn ask_secret(&self, question: &str) -> io::Result<Zeroizing<String>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(USUAL_LENGTH));
-        // Silence first: whoever sees the question may type.
+        // Turn echo off first: the person may type as soon as the question is shown.
         let read = silently(|| {
             self.say(question)?;
             read_keys(&mut bytes)
         });
         self.say("\n")?;
         read?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("what was typed is not UTF-8 text"))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::other("the input is not UTF-8"))?;
         Ok(Zeroizing::new(text.trim().to_owned()))
     }
 }
@@ -76,7 +77,7 @@ fn read_keys(line: &mut Vec<u8>) -> io::Result<()> {
             3 | 4 => return Err(ended()),
             // Backspace, as terminals send it; a letter outside ASCII goes byte by byte.
             8 | 127 => drop(line.pop()),
-            // Ctrl-U: begin again.
+            // Ctrl-U: start over.
             21 => line.clear(),
             other => line.push(other),
         }
@@ -88,7 +89,7 @@ fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the input was ended")
 }
 
-/// Does something while the terminal shows no key and gives every key at once; it is as before afterwards.
+/// Runs `work` while the terminal echoes nothing and returns each key at once; restores it afterwards.
 #[cfg(unix)]
 fn silently(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -102,7 +103,7 @@ fn silently(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     result
 }
 
-/// There is no such switch here: better no secret than one on the screen.
+/// Echo cannot be turned off here: no secret is better than one on the screen.
 #[cfg(not(unix))]
 fn silently(_work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     Err(io::Error::new(

@@ -120,7 +120,7 @@ fn what_a_hung_log_disk_did_not_take_is_said_on_stderr_and_counted() {
     assert_eq!(run.stdout.lines().count(), 1, "{}", run.stdout);
     let dropped = dropped_lines(&catalog);
     assert!(dropped >= 3.0, "{dropped}");
-    let said = format!("`{}`: {dropped} that waited still at the end", disk.path.display());
+    let said = format!("`{}`: {dropped} still queued at the end", disk.path.display());
     assert!(run.stderr.contains(&said), "{said} is not in {}", run.stderr);
 
     // The next process counts on.
@@ -141,7 +141,7 @@ fn a_queue_that_is_full_at_the_end_costs_lines_and_prints_nothing_to_stdout() {
     let told: Vec<_> = run.stderr.lines().collect();
     assert_eq!(told.len(), 2, "{}", run.stderr);
     assert!(told[0].contains("ERROR:\tlog lines are dropped"), "{}", told[0]);
-    for why in [" dropped because ", " that waited still at the end;"] {
+    for why in [" dropped because ", " still queued at the end;"] {
         assert!(told[1].contains(why), "{}", told[1]);
     }
     assert!(dropped_lines(&catalog) > 9_000.0);

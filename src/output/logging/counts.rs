@@ -1,4 +1,4 @@
-//! What became of the lines that were logged: written, or lost in one of three ways.
+//! What happened to the lines that were logged: written, or lost in one of three ways.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,33 +10,32 @@ use tracing_appender::non_blocking::ErrorCounter;
 /// The counts, shared by the threads that log, the one that writes and the one that ends the program.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// Lines that were logged.
     logged: AtomicU64,
     /// Of these, those that found the queue full.
     dropped: OnceLock<ErrorCounter>,
-    /// Those that the thread has dealt with.
+    /// Lines that the thread has handled.
     taken: AtomicU64,
-    /// Of those that it took, the ones that could not be written.
+    /// Of these, those that could not be written.
     refused: AtomicU64,
-    /// Those that waited still when the end gave up waiting.
+    /// Lines still queued when the end gave up waiting.
     abandoned: AtomicU64,
     waits: Mutex<Waits>,
-    /// The queue is empty.
+    /// Signals that the queue is empty.
     is_empty: Condvar,
-    /// Somebody waits for that.
+    /// Signals that a thread waits for that.
     is_awaited: Condvar,
-    /// Dropped lines that the log tells of.
+    /// Dropped lines that the log mentions.
     noted: AtomicU64,
-    /// Whether stderr tells of those that were dropped since.
+    /// Whether stderr has mentioned the lines dropped since.
     is_told: AtomicBool,
     is_closed: AtomicBool,
     gave_up: AtomicBool,
 }
 
-/// What the thread and those that drain the queue wait for.
+/// The state behind the two condition variables.
 #[derive(Debug, Default)]
 struct Waits {
-    /// How many lines were taken when the queue was empty for the last time.
+    /// How many lines had been handled when the queue was last empty.
     emptied: u64,
     is_awaited: bool,
 }
@@ -52,11 +51,11 @@ pub(super) struct Lost {
 impl Counts {
     /// Counts what this queue drops.
     pub(super) fn watch(&self, dropped: ErrorCounter) {
-        // There is one queue.
+        // There is only one queue.
         let _ = self.dropped.set(dropped);
     }
 
-    /// Counts a line that is logged; `false` where the end has come and no line is taken any more.
+    /// Counts a logged line; returns `false` if the log has ended and takes no more lines.
     pub(super) fn log(&self) -> bool {
         let is_open = !self.is_closed.load(Relaxed);
         if is_open {
@@ -69,24 +68,24 @@ impl Counts {
         self.is_closed.store(true, Relaxed);
     }
 
-    /// Whether lines were dropped of which neither the log nor stderr tells; from now on stderr does.
+    /// Returns whether lines were dropped that neither the log nor stderr mentions; from now on stderr does.
     pub(super) fn begins_to_drop(&self) -> bool {
         self.dropped() > self.noted.load(Relaxed) && !self.is_told.swap(true, Relaxed)
     }
 
-    /// The log tells of so many dropped lines.
+    /// Sets how many dropped lines the log mentions.
     pub(super) fn noted(&self, dropped: u64) {
         self.noted.store(dropped, Relaxed);
         self.is_told.store(false, Relaxed);
     }
 
-    /// The thread has dealt with one more line.
+    /// Counts a line that the thread has handled.
     pub(super) fn take(&self, is_written: bool) {
         self.refused.fetch_add(u64::from(!is_written), Relaxed);
         self.taken.fetch_add(1, Relaxed);
     }
 
-    /// The queue is empty, and the log tells of what is missing. Returns after this time, or when somebody waits for lines.
+    /// Notes that the queue is empty. Returns after this time, or when a thread waits for lines.
     pub(super) fn empty(&self, rest: Duration) {
         let mut waits = self.lock();
         waits.emptied = self.taken.load(Relaxed);
@@ -95,19 +94,18 @@ impl Counts {
         drop(self.is_awaited.wait_timeout_while(waits, rest, is_free));
     }
 
-    /// Waits until the queue is empty. Where that takes longer, what waits still is abandoned; later calls do not wait
-    /// again.
-    pub(super) fn drain(&self, patience: Duration) -> bool {
-        let patience = if self.gave_up.load(Relaxed) {
+    /// Waits until the queue is empty. If that takes too long, the rest is abandoned; later calls do not wait again.
+    pub(super) fn drain(&self, timeout: Duration) -> bool {
+        let timeout = if self.gave_up.load(Relaxed) {
             Duration::ZERO
         } else {
-            patience
+            timeout
         };
         let mut waits = self.lock();
         waits.is_awaited = true;
         self.is_awaited.notify_all();
         let is_waiting = |waits: &mut Waits| self.queued() > waits.emptied;
-        let outcome = self.is_empty.wait_timeout_while(waits, patience, is_waiting);
+        let outcome = self.is_empty.wait_timeout_while(waits, timeout, is_waiting);
         let (mut waits, _) = outcome.unwrap_or_else(PoisonError::into_inner);
         waits.is_awaited = false;
         let is_drained = self.queued() <= waits.emptied;
@@ -129,7 +127,7 @@ impl Counts {
         self.dropped.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
     }
 
-    /// Lines that the queue took.
+    /// Returns how many lines the queue took.
     fn queued(&self) -> u64 {
         self.logged.load(Relaxed).saturating_sub(self.dropped())
     }
@@ -159,7 +157,7 @@ impl fmt::Display for Lost {
         let ways = [
             (self.dropped, "dropped because the log disk did not keep up"),
             (self.refused, "that could not be written"),
-            (self.abandoned, "that waited still at the end"),
+            (self.abandoned, "still queued at the end"),
         ];
         let mut comma = "";
         for (lines, way) in ways.into_iter().filter(|(lines, _)| *lines > 0) {
@@ -170,7 +168,7 @@ impl fmt::Display for Lost {
     }
 }
 
-/// How many lines are missing in the log file; none where there is no such file.
+/// Counts the lines missing in the log file; none if there is no such file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LostLines(Option<Arc<Counts>>);
 
@@ -179,7 +177,7 @@ impl LostLines {
         Self(Some(Arc::clone(counts)))
     }
 
-    /// Since the start of the program.
+    /// Returns the number since the start of the program.
     pub(crate) fn total(&self) -> u64 {
         self.0.as_ref().map_or(0, |counts| counts.lost().total())
     }

@@ -1,4 +1,4 @@
-//! The log file behind the queue: opened and written by the queue's thread, and never a reason to stop.
+//! The log file behind the queue: opened and written by the queue's thread; its errors stop nothing.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,25 +10,26 @@ use super::counts::{Counts, Lost};
 use super::notices::Notices;
 use super::rotate::RotatingFile;
 
-/// How long the thread lets lines gather once the queue is empty: to wake it for each one costs more than the rest of it.
+/// How long the thread lets lines gather once the queue is empty: waking it for each line costs more than everything
+/// else.
 const REST: Duration = Duration::from_millis(10);
 
-/// Writes each line, or counts it as lost. It tells of its troubles itself: tracing-appender forgets errors.
+/// Writes each line, or counts it as lost. It reports its own errors, because tracing-appender drops them.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
     file: Option<RotatingFile>,
-    /// For the start, which waits for the file to be opened.
+    /// Tells the start that the file was opened.
     opened: Option<SyncSender<io::Result<()>>>,
     counts: Arc<Counts>,
     notices: Notices,
-    /// What the log tells of already.
+    /// The lost lines that the log mentions already.
     noted: Lost,
     refusal: Trouble,
     rotation: Trouble,
 }
 
-/// Whether somebody was told of a trouble that goes on.
+/// Whether an error that continues was reported.
 #[derive(Debug, Default)]
 struct Trouble {
     is_told: bool,
@@ -61,7 +62,7 @@ impl LogFile {
         }
     }
 
-    /// Writes a line; what keeps it from being written, or the file from being rotated, is told when it begins.
+    /// Writes a line; reports an error of writing or rotating once, when it begins.
     fn put(&mut self, line: &[u8]) -> bool {
         let outcome = file(&mut self.file, &self.path).and_then(|file| {
             file.write_all(line)?;
@@ -71,7 +72,7 @@ impl LogFile {
         match &outcome {
             Ok(Ok(())) => self.rotation.ends(),
             Ok(Err(error)) if self.rotation.begins() => self.notices.error(&format!(
-                "cannot rotate the log file `{path}`, which goes on growing: {error}; check its folder"
+                "cannot rotate the log file `{path}`, so it keeps growing: {error}; check its folder"
             )),
             Err(error) if self.refusal.begins() => self.notices.error(&format!(
                 "cannot write the log file `{path}`: {error}; its lines are lost until it can be written to"
@@ -81,7 +82,7 @@ impl LogFile {
         outcome.is_ok()
     }
 
-    /// Tells in the log of the lines that are missing there.
+    /// Notes in the log which lines are missing there.
     fn note_lost(&mut self) {
         let lost = Lost {
             abandoned: 0,
@@ -91,7 +92,7 @@ impl LogFile {
             return;
         }
         let since = lost.since(self.noted);
-        let line = self.notices.line(&format!("log lines that are missing here: {since}"));
+        let line = self.notices.line(&format!("log lines missing here: {since}"));
         if self.put(line.as_bytes()) {
             self.noted = lost;
             self.counts.noted(lost.dropped);
@@ -111,12 +112,12 @@ impl Write for LogFile {
         Ok(line.len())
     }
 
-    /// The usual one leaves out an empty line, which asks for the file to be opened.
+    /// The default skips empty writes, but an empty line asks for the file to be opened.
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
         self.write(line).map(drop)
     }
 
-    /// The queue is empty.
+    /// Called when the queue is empty.
     fn flush(&mut self) -> io::Result<()> {
         self.note_lost();
         self.counts.empty(REST);
@@ -125,7 +126,7 @@ impl Write for LogFile {
 }
 
 impl Trouble {
-    /// Whether it is new that somebody should be told of it.
+    /// Returns whether the error is new and should be reported.
     fn begins(&mut self) -> bool {
         !std::mem::replace(&mut self.is_told, true)
     }
@@ -135,7 +136,7 @@ impl Trouble {
     }
 }
 
-/// The file, opened where it is not yet.
+/// Returns the file; opens it if necessary.
 fn file<'a>(file: &'a mut Option<RotatingFile>, path: &Path) -> io::Result<&'a mut RotatingFile> {
     match file {
         Some(file) => Ok(file),

@@ -43,12 +43,12 @@ where
     }
 }
 
-/// A line about the log itself, which is no event.
+/// Formats a line about the log itself, which is not an event.
 pub(super) fn error_line(time: DateTime<Utc>, message: &str) -> String {
     format!("{} {}:\t{}\n", Time(time), word(Level::ERROR), printable(message))
 }
 
-/// A time as Python's logging writes it, with milliseconds. A format string would be taken apart anew for each line.
+/// A time as Python's logging writes it, with milliseconds. A format string would be parsed again for each line.
 struct Time(DateTime<Utc>);
 
 impl fmt::Display for Time {
@@ -64,7 +64,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Writes the fields of a span in the form that they have in a line.
+/// Writes the fields of a span as they appear in a line.
 pub(super) struct Fields;
 
 impl<'writer> FormatFields<'writer> for Fields {
@@ -75,7 +75,7 @@ impl<'writer> FormatFields<'writer> for Fields {
     }
 }
 
-/// The names that Python's logging gives to the levels, by which these files have been read so far.
+/// Returns the name of a level in Python's logging, which readers of these files expect.
 fn word(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
@@ -85,7 +85,7 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// The message of an event, and its other fields with a space before each.
+/// The message of an event, and its other fields, each after a space.
 #[derive(Default)]
 struct Text {
     message: String,

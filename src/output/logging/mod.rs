@@ -1,9 +1,9 @@
-//! The log of the program itself: to stderr for people, to a file for later.
+//! The program's own log: to stderr for people, to a file for later.
 //!
-//! Both have the form `2023-10-01 12:00:00.123 INFO:`, a tab, the message and its fields, in UTC. The file holds
+//! Both have the form `2023-10-01 12:00:00.123 INFO:`, a tab, the message and its fields, in UTC. The file has
 //! everything from DEBUG on. Of the libraries only warnings and errors are logged.
 //!
-//! Nothing waits for the disk of the file: a line is queued or, where the queue is full, dropped and counted.
+//! Nothing waits for the disk of the file: a line is queued or, if the queue is full, dropped and counted.
 
 mod counts;
 mod file;
@@ -31,19 +31,19 @@ use form::{Fields, Line};
 use notices::Notices;
 use queue::QueueGuard;
 
-/// How much is said on stderr; the log file always holds everything.
+/// How much is printed on stderr; the log file always has everything.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verbosity {
-    /// Say more on stderr: each request, each file
+    /// Print more on stderr: each request, each file
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Say nothing on stderr but errors, and show no progress
+    /// Print only errors on stderr, and no progress
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }
 
-/// Says what time it is; only `main` asks the real clock.
+/// Returns the current time; only `main` reads the real clock.
 pub(crate) type Clock = fn() -> DateTime<Utc>;
 
 /// The log could not be started.
@@ -54,26 +54,21 @@ pub(crate) enum LoggingError {
         "cannot open the log file `{}`, set by APP_LOG_FILE: {source}; set it to a file that can be written to",
         path.display()
     )]
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// Somebody started a log before.
+    File { path: PathBuf, source: io::Error },
+    /// A log was started before.
     #[error("a log was started already")]
     Started,
 }
 
-/// The log of the program. When it is dropped, it waits until the log file holds every line, though not for ever.
+/// The program's log. When dropped, it waits until the log file has every line, but not forever.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     queue: OnceLock<QueueGuard>,
 }
 
 impl Log {
-    /// Starts the log: stderr as much as was asked for, above the lines of `progress`, and everything to `file` if one is
-    /// given.
+    /// Starts the log: stderr at this verbosity, above the lines of `progress`, and everything to `file` if there is
+    /// one.
     ///
     /// # Errors
     /// The file cannot be opened, or a log was started before.
@@ -93,20 +88,20 @@ impl Log {
         Ok(())
     }
 
-    /// Waits until the log file holds every line that was logged so far, or a hung disk is given up.
+    /// Waits until the log file has every line logged so far, or gives up on a hung disk.
     pub(crate) fn drain(&self) {
         if let Some(queue) = self.queue.get() {
             queue.drain();
         }
     }
 
-    /// The count of lines that are missing in the log file.
+    /// Returns the count of lines missing in the log file.
     pub(crate) fn lost_lines(&self) -> LostLines {
         self.queue.get().map(QueueGuard::lost_lines).unwrap_or_default()
     }
 }
 
-/// Starts the log of a command that has no log file.
+/// Starts the log of a command without a log file.
 ///
 /// # Errors
 /// A log was started before.
@@ -230,7 +225,7 @@ mod tests {
         }
     }
 
-    /// What stderr and the log file hold after some events.
+    /// Returns what stderr and the log file hold after some events.
     fn logged(verbosity: Verbosity, events: impl FnOnce()) -> (String, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");

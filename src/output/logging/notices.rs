@@ -1,4 +1,4 @@
-//! What the log has to say of itself: on stderr, since the log file is what it is about.
+//! Messages about the log itself: on stderr, since they concern the log file.
 
 use std::fmt;
 use std::io::Write;
@@ -22,7 +22,7 @@ impl Notices {
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
         let write = move |line: &str| {
-            // Nobody is left to tell when stderr is gone.
+            // If stderr is gone, there is nowhere left to report it.
             let _ = stderr.make_writer().write_all(line.as_bytes());
         };
         Self {
@@ -31,12 +31,12 @@ impl Notices {
         }
     }
 
-    /// Says on stderr that something is wrong.
+    /// Reports an error on stderr.
     pub(super) fn error(&self, message: &str) {
         (self.stderr)(&self.line(message));
     }
 
-    /// The line that says so.
+    /// Formats the line of an error.
     pub(super) fn line(&self, message: &str) -> String {
         error_line((self.clock)(), message)
     }

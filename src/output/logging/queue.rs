@@ -1,7 +1,8 @@
-//! The queue before the log file: a line that is logged is put there, and a thread of its own writes it.
+//! The queue before the log file: a logged line is queued, and a separate thread writes it.
 //!
-//! tracing-appender has the queue and the thread. This adds what it lacks: lines that are lost are counted and told, and the
-//! end waits for what is queued. Its own guard waits a tenth of a second for room in the queue, and then prints to stdout.
+//! tracing-appender has the queue and the thread. This adds what it lacks: lost lines are counted and reported, and the
+//! end waits for queued lines. tracing-appender's own guard waits a tenth of a second for room in the queue, and then
+//! prints to stdout.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,15 +17,15 @@ use super::counts::{Counts, LostLines};
 use super::file::LogFile;
 use super::notices::Notices;
 
-/// How many lines wait for the log disk at most: minutes of a run that reads 40 pages a second and logs a line for each. Full
-/// it takes 2 MiB, with lines of 230 bytes; empty 256 KiB, which each start pays for.
+/// The most lines that wait for the log disk: minutes of a run that reads 40 pages a second and logs a line for each. A
+/// full queue takes 2 MiB, with lines of 230 bytes; an empty one 256 KiB, which each start pays for.
 pub(super) const LONGEST_QUEUE: usize = 8_192;
 
-/// How long the start waits for the log file to be opened, and the end for the lines that are queued. A healthy disk takes
-/// milliseconds, and service managers wait longer than this for an end.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the start waits for the log file to open, and the end for the queued lines. A healthy disk takes
+/// milliseconds, and service managers wait longer than this for a process to end.
+pub(super) const DISK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes lines and never waits.
+/// Takes lines without ever waiting.
 #[derive(Debug)]
 pub(super) struct Queue {
     lines: NonBlocking,
@@ -35,7 +36,7 @@ pub(super) struct Queue {
 /// Opens the log file, and the queue before it.
 ///
 /// # Errors
-/// The file cannot be opened. One that takes too long to open is waited for by its own thread.
+/// The file cannot be opened. If opening takes too long, the thread keeps waiting for it.
 pub(super) fn open(path: &Path, notices: Notices) -> io::Result<(Queue, QueueGuard)> {
     let counts = Arc::new(Counts::default());
     let (opened, outcome) = mpsc::sync_channel(1);
@@ -56,14 +57,14 @@ pub(super) fn open(path: &Path, notices: Notices) -> io::Result<(Queue, QueueGua
         counts,
         notices,
     };
-    // The thread opens the file when it gets this, as its disk may hang.
+    // The thread opens the file when it gets this, because its disk may hang.
     let _ = queue.lines.clone().write(b"");
-    match outcome.recv_timeout(PATIENCE) {
+    match outcome.recv_timeout(DISK_TIMEOUT) {
         Ok(outcome) => outcome?,
         Err(_) => guard.notices.error(&format!(
-            "opening the log file `{}` takes longer than {} s: going on without it; check its disk",
+            "opening the log file `{}` takes longer than {} s: continuing without it; check its disk",
             path.display(),
-            PATIENCE.as_secs()
+            DISK_TIMEOUT.as_secs()
         )),
     }
     Ok((queue, guard))
@@ -74,7 +75,7 @@ impl Queue {
         if !self.counts.log() {
             return;
         }
-        // It is lossy: a line that finds no room is counted, which is no error.
+        // A lossy queue: a line that finds no room is counted, and is not an error.
         let _ = self.lines.clone().write(line);
         if self.counts.begins_to_drop() {
             self.notices
@@ -113,9 +114,9 @@ pub(super) struct QueueGuard {
 }
 
 impl QueueGuard {
-    /// Waits until every line is written; lines that a hung disk keeps waiting count as lost.
+    /// Waits until every line is written; lines that a hung disk does not take count as lost.
     pub(super) fn drain(&self) -> bool {
-        self.counts.drain(PATIENCE)
+        self.counts.drain(DISK_TIMEOUT)
     }
 
     pub(super) fn lost_lines(&self) -> LostLines {
@@ -127,13 +128,13 @@ impl Drop for QueueGuard {
     fn drop(&mut self) {
         self.counts.close();
         if !self.drain() {
-            // Dropped, it would wait once more, and print to stdout.
+            // Dropping it would wait once more, and print to stdout.
             std::mem::forget(self.worker.take());
         }
         let lost = self.counts.lost();
         if lost.total() > 0 {
             self.notices.error(&format!(
-                "log lines that are not in `{}`: {lost}; check its disk",
+                "log lines missing in `{}`: {lost}; check its disk",
                 self.path.display()
             ));
         }
@@ -158,10 +159,10 @@ mod tests {
     /// More than a test waits for anything but a queue that is given up.
     const SOON: Duration = Duration::from_secs(2);
 
-    /// What the pipe of a hung disk is full of; in no line.
+    /// Fills the pipe of a hung disk; in no line.
     const FILLING: u8 = b'~';
 
-    /// What stderr holds.
+    /// Captured stderr.
     #[derive(Clone, Default)]
     struct Stderr(Arc<Mutex<String>>);
 
@@ -171,7 +172,7 @@ mod tests {
             Notices::new(move || stderr.clone(), || DateTime::from_timestamp_millis(0).unwrap())
         }
 
-        /// The messages that it got since.
+        /// Returns the messages since the last call.
         fn take(&self) -> Vec<String> {
             let text = std::mem::take(&mut *self.0.lock().unwrap());
             let messages = text
@@ -220,7 +221,7 @@ mod tests {
             }
         }
 
-        /// The disk works again, and takes lines until this one.
+        /// Lets the disk work again, and reads lines until the last one.
         fn lines_until(&mut self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
             let (started, mut read) = (Instant::now(), Vec::new());
             loop {
@@ -254,7 +255,7 @@ mod tests {
         log(&queue, 0..2 * LONGEST_QUEUE);
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
         let dropped = guard.counts.lost().dropped;
-        // The thread may hold one more in its hands.
+        // The thread may hold one more.
         assert!(
             [LONGEST_QUEUE, LONGEST_QUEUE - 1].contains(&(dropped as usize)),
             "{dropped}"
@@ -271,7 +272,7 @@ mod tests {
         );
         // The place of the line that the thread took is free for a later one.
         assert!(kept.is_sorted_by(|one, next| one < next), "in their order");
-        let expected = "1970-01-01 00:00:00.000 ERROR:\tlog lines that are missing here: ";
+        let expected = "1970-01-01 00:00:00.000 ERROR:\tlog lines missing here: ";
         let why = "dropped because the log disk did not keep up";
         assert_eq!(note, format!("{expected}{dropped} {why}"));
 
@@ -309,12 +310,12 @@ mod tests {
         assert!(!guard.drain(), "this one does not wait");
         drop(guard);
         assert!(
-            (PATIENCE..PATIENCE + SOON).contains(&started.elapsed()),
+            (DISK_TIMEOUT..DISK_TIMEOUT + SOON).contains(&started.elapsed()),
             "{:?}",
             started.elapsed()
         );
         let path = disk.path.display();
-        let expected = format!("log lines that are not in `{path}`: 3 that waited still at the end; check its disk");
+        let expected = format!("log lines missing in `{path}`: 3 still queued at the end; check its disk");
         assert_eq!(stderr.take(), [expected]);
         log(&queue, 0..2 * LONGEST_QUEUE);
         assert!(stderr.take().is_empty(), "nobody is told of lines after the end");
@@ -324,7 +325,7 @@ mod tests {
     fn a_log_file_that_takes_long_to_open_is_gone_on_without() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");
-        // Nobody reads it, so that it cannot be opened.
+        // Nobody reads the pipe, so opening it blocks.
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let stderr = Stderr::default();
         let (queue, guard) = open(&path, stderr.notices()).unwrap();

@@ -1,13 +1,13 @@
-//! A log file that starts anew when it has grown large, keeping some older ones beside it.
+//! A log file that is rotated when it has grown large, keeping some older ones beside it.
 //!
-//! Written here because file-rotate 0.8 panics when two programs rotate the same file, as two runs for different streams
-//! do, and either splits lines or lets the file grow past its limit.
+//! Written here because file-rotate 0.8 panics when two programs rotate the same file, as two runs for different
+//! streams do, and either splits lines or lets the file grow past its limit.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A file is rotated before a line would take it past this size.
+/// A file is rotated before a line would make it larger than this.
 pub(super) const LARGEST: u64 = 1 << 20;
 /// How many older files are kept, `.1` (the newest) to `.5`.
 pub(super) const BACKUPS: u32 = 5;
@@ -21,7 +21,7 @@ pub(super) struct RotatingFile {
 }
 
 impl RotatingFile {
-    /// Opens the file to append to it, and makes it (mode 0640) if it is not there.
+    /// Opens the file to append to it; creates it (mode 0640) if it does not exist.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
@@ -30,12 +30,12 @@ impl RotatingFile {
         })
     }
 
-    /// What kept the file from being rotated before the last line; such a file goes on growing.
+    /// Returns the error that kept the file from being rotated before the last line; such a file keeps growing.
     pub(super) fn rotation(&self) -> Result<(), &io::Error> {
         self.rotation.as_ref().copied()
     }
 
-    /// Asks the file system each time, since another program may have written to the file or rotated it.
+    /// Checks the file system each time, since another program may have written to the file or rotated it.
     fn make_room(&mut self, more: usize) -> io::Result<()> {
         let size = self.file.metadata()?.len();
         if size == 0 || size.saturating_add(more as u64) <= LARGEST {
@@ -48,7 +48,7 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Whether our file still has its name.
+    /// Returns whether our file still has its name.
     fn is_in_place(&self) -> io::Result<bool> {
         match fs::metadata(&self.path) {
             Ok(found) => Ok(same_file(&found, &self.file.metadata()?)),
@@ -57,7 +57,7 @@ impl RotatingFile {
         }
     }
 
-    /// Each file takes the next number; the last one goes.
+    /// Gives each file the next number; the last one is removed.
     fn shift(&self) -> io::Result<()> {
         for number in (1..BACKUPS).rev() {
             rename(&self.backup(number), &self.backup(number + 1))?;
@@ -74,7 +74,7 @@ impl RotatingFile {
 
 impl Write for RotatingFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // A file that cannot be rotated grows; losing the line would be worse.
+        // If it cannot be rotated, the file grows; losing the line would be worse.
         self.rotation = self.make_room(line.len());
         self.file.write_all(line)?;
         Ok(line.len())
@@ -94,7 +94,7 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Renames a file that may not be there.
+/// Renames a file if it exists.
 #[expect(clippy::disallowed_methods, reason = "the log file")]
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
@@ -126,7 +126,7 @@ mod tests {
         line
     }
 
-    /// The number of the first and the last line of a file, and how many there are.
+    /// Returns the numbers of the first and the last line of a file, and how many there are.
     fn content(path: &Path) -> (usize, usize, usize) {
         let text = fs::read_to_string(path).unwrap();
         let numbers: Vec<usize> = text.lines().map(|line| line.trim_end().parse().unwrap()).collect();
