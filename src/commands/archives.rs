@@ -10,7 +10,7 @@ use crate::output::logging;
 use crate::output::progress::Progress;
 use crate::source::SOURCES;
 
-/// The archives that were chosen.
+/// The archives of the chosen streams.
 pub(super) struct Archives {
     /// The settings they come from.
     pub(super) env: Env,

@@ -1,4 +1,4 @@
-//! The command line: what was typed becomes a command.
+//! Parses the command line into a command.
 
 use std::ffi::OsString;
 
@@ -9,14 +9,14 @@ use super::{Command, collect};
 use crate::output::logging::Log;
 use crate::process::exit::Exit;
 
-/// What was typed, checked for its form.
+/// The parsed command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "trailkeeper",
     bin_name = "trailkeeper",
     version,
     about = "Keeps SaaS audit trails: every record once, in append-only day files",
-    long_about = "Keeps SaaS audit trails: every record that a service gave, once, in append-only day files.\n\n\
+    long_about = "Keeps SaaS audit trails: every record that a service returns, once, in append-only day files.\n\n\
                   Without a command it collects, as `trailkeeper collect` does.",
     after_long_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
@@ -30,7 +30,7 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Reads what was typed.
+    /// Parses the arguments.
     ///
     /// # Errors
     /// Wrong usage, which exits with 2, or a request for help or the version, which exits with 0: both by
@@ -39,9 +39,9 @@ impl CommandLine {
         Self::try_parse_from(typed)
     }
 
-    /// Runs the command, tells the operator why it could not do its work, and says how the program should end.
+    /// Runs the command, reports its error, and returns the exit code.
     pub async fn run(self, clock: fn() -> DateTime<Utc>) -> Exit {
-        // It outlives the command, whose error is told in it.
+        // It outlives the command, whose error is logged in it.
         let log = Log::default();
         let ended = self.into_command().run(&log, clock).await;
         ended.unwrap_or_else(|error| error.report())

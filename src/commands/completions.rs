@@ -9,7 +9,7 @@ use crate::process::exit::Exit;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// The shell that the completions are for
+    /// The shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
 }
@@ -20,7 +20,7 @@ Examples:
   trailkeeper completions zsh > /usr/share/zsh/vendor-completions/_trailkeeper
   trailkeeper completions fish > ~/.config/fish/completions/trailkeeper.fish";
 
-/// Prints them.
+/// Prints the completions.
 pub(crate) fn run(arguments: &Arguments) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut CommandLine::command(), "trailkeeper", &mut text);

@@ -1,4 +1,4 @@
-//! Why a command did not do its work.
+//! Why a command failed.
 
 use std::fmt::Display;
 
@@ -10,7 +10,7 @@ use crate::output::print::print_error;
 use crate::process::exit::Exit;
 use crate::run::StartError;
 
-/// What the operator is told, and where.
+/// The message, and where it goes.
 #[derive(Debug)]
 pub(crate) struct CommandError {
     text: String,
@@ -20,24 +20,24 @@ pub(crate) struct CommandError {
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// On stderr alone, as it is about the command line or the settings.
+    /// Only on stderr: it is about the command line or the settings.
     Stderr,
-    /// In the log, as it is about a run.
+    /// In the log: it is about a run.
     Log,
 }
 
 impl CommandError {
-    /// The command line is wrong.
+    /// Creates an error about the command line.
     pub(super) fn usage(text: impl Display) -> Self {
         Self::new(text, Place::Stderr, Exit::Usage)
     }
 
-    /// The command could not do its work.
+    /// Creates an error of a command that could not do its work.
     pub(super) fn setup(text: impl Display) -> Self {
         Self::new(text, Place::Stderr, Exit::Setup)
     }
 
-    /// A run could not begin.
+    /// Creates an error of a run that could not begin.
     pub(super) fn start(text: impl Display) -> Self {
         Self::new(text, Place::Log, Exit::Setup)
     }
@@ -47,7 +47,7 @@ impl CommandError {
         Self { text, place, exit }
     }
 
-    /// Tells the operator, and says how the program should end.
+    /// Prints or logs the error, and returns the exit code.
     pub(super) fn report(&self) -> Exit {
         let Self { text, place, exit } = self;
         match place {
@@ -66,7 +66,7 @@ impl From<EmptyRangeError> for CommandError {
 
 impl From<ConfigErrors> for CommandError {
     fn from(errors: ConfigErrors) -> Self {
-        Self::setup(format!("the settings cannot be used:\n{errors}"))
+        Self::setup(format!("the settings are invalid:\n{errors}"))
     }
 }
 
@@ -84,7 +84,7 @@ impl From<FileError> for CommandError {
 
 impl From<serde_json::Error> for CommandError {
     fn from(error: serde_json::Error) -> Self {
-        Self::setup(format!("the outcome cannot be written: {error}"))
+        Self::setup(format!("cannot write the result: {error}"))
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, CommandError> {
                 "cannot write manual pages to {dir}: {error}; check that the folder exists and can be written to"
             ))
         })?,
-        None => print_page().map_err(|error| CommandError::setup(format!("cannot make the manual page: {error}")))?,
+        None => print_page().map_err(|error| CommandError::setup(format!("cannot create the manual page: {error}")))?,
     }
     Ok(Exit::Complete)
 }

@@ -1,4 +1,4 @@
-//! The program: its commands, a file or folder each, with its arguments, its work and what it shows.
+//! The commands, a file or folder each: its arguments, its work and its output.
 //!
 //! Imports: archive, config, coverage, env, fetch, forward, fs, http, metrics, output, process, record,
 //! report, run, sandbox, source, window.
@@ -32,38 +32,38 @@ use crate::process::exit::Exit;
 pub use command_line::CommandLine;
 use error::CommandError;
 
-/// What the program is asked to do.
+/// A command with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Command {
-    /// Ask the services for new records and append them to the day files (the default)
+    /// Fetch new records and append them to the day files (the default)
     #[command(after_long_help = collect::EXAMPLES)]
     Collect(collect::Arguments),
-    /// Send what the day files hold to Kafka, an HTTP listener or standard output, from where the last time ended
+    /// Send the lines of the day files to Kafka, an HTTP listener or standard output, from where the last run ended
     #[command(after_long_help = forward::EXAMPLES)]
     Forward(forward::Arguments),
-    /// Ask again for the last hours, add what arrived late, and say how late it was
+    /// Fetch the last hours again, add what arrived late, and say how late it was
     #[command(after_long_help = reconcile::EXAMPLES)]
     Reconcile(reconcile::Arguments),
-    /// Try the settings: folders, tokens, services, clock; one request of one record per stream
+    /// Try the settings: folders, tokens, services, clock; one request for one record per stream
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::Arguments),
-    /// Show what the archive holds, how old it is, and what the last run said; asks nobody
+    /// Show what the archive holds, how old it is, and how the last run ended, without asking a service
     #[command(after_long_help = status::EXAMPLES)]
     Status(status::Arguments),
-    /// Show for which time the services were asked for everything, and the gaps
+    /// Show which spans were fetched completely, and the gaps
     #[command(after_long_help = coverage::EXAMPLES)]
     Coverage(coverage::Arguments),
     /// Read every line of the day files and report what is wrong
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::Arguments),
-    /// Serve a stand-in for the services, with invented records
+    /// Imitate the services, with invented records
     #[command(after_long_help = sandbox::EXAMPLES)]
     Sandbox(sandbox::Arguments),
-    /// Show the whole way on invented records: no credentials, no network
+    /// Show everything with invented records: no credentials, no network
     Demo(demo::Arguments),
     /// Ask for the settings on a terminal and write .env
     Init(init::Arguments),
-    /// Write a page that shows the archive: records per day and hour, event types, users, gaps
+    /// Write a page about the archive: records per day and hour, event types, users, gaps
     Report(report::Arguments),
     /// Print completions for a shell
     #[command(after_long_help = completions::EXAMPLES)]

@@ -1,24 +1,24 @@
-//! The JSON form of what came of a command.
+//! The JSON form of a command's result.
 
 use serde::Serialize;
 
 use crate::output::print::print;
 use crate::process::exit::Exit;
 
-/// Prints what came of a command as one line of JSON.
+/// Prints a command's result as one line of JSON.
 pub(super) fn print_json<T: Serialize>(outcome: &T) -> serde_json::Result<()> {
     print(&(serde_json::to_string(outcome)? + "\n"));
     Ok(())
 }
 
-/// What a command says of each stream.
+/// A command's result for each stream.
 #[derive(Debug, Serialize)]
 struct Listing<'a, T> {
     streams: &'a [T],
     exit_code: u8,
 }
 
-/// Prints what a command says of each stream as one line of JSON: `{"streams": […], "exit_code": 0}`.
+/// Prints a command's result for each stream as one line of JSON: `{"streams": […], "exit_code": 0}`.
 pub(super) fn print_streams<T: Serialize>(streams: &[T], exit: Exit) -> serde_json::Result<()> {
     print_json(&Listing {
         streams,

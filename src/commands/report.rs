@@ -1,7 +1,7 @@
-//! `trailkeeper report`: the archive as a page for a browser. No request is made and nothing in a catalog is changed.
+//! `trailkeeper report`: the archive as a page for a browser. It sends no requests and changes nothing in a catalog.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream `stream` and `records`, how many its day files
-//! hold.
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream `stream` and `records`, the number in its day
+//! files.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use crate::report::{StreamReport, render};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Write the page to this file; one that is there is replaced
+    /// Write the page to this file, replacing an existing one
     #[arg(long, value_name = "FILE")]
     pub(crate) html: PathBuf,
 
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 /// The page names users: its owner and group can read it, as they can read the records.
 const FILE_MODE: u32 = 0o640;
 
-/// Why there is no page.
+/// Why no page was written.
 #[derive(Debug, thiserror::Error)]
 enum ReportError {
     #[error("{stream}: {cause}")]

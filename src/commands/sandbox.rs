@@ -1,4 +1,4 @@
-//! `trailkeeper sandbox`: a stand-in for the services, until it is told to stop.
+//! `trailkeeper sandbox`: imitates the services until it is stopped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,27 +24,27 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8360")]
     pub(crate) listen: SocketAddr,
 
-    /// Begin with this many records in each stream
+    /// Start with this many records in each stream
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     pub(crate) records: u32,
 
-    /// Invent the records from this number; the same number gives the same records
+    /// The seed of the invented records; the same seed gives the same records
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// Hold every answer back for this many milliseconds
+    /// Delay every answer by this many milliseconds
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) latency_ms: u64,
 
-    /// Pad records that are shorter to this many bytes of JSON
+    /// Pad shorter records to this many bytes of JSON
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) record_bytes: u32,
 
-    /// Compress answers for clients that take them so
+    /// Compress answers for clients that accept it
     #[arg(long)]
     pub(crate) gzip: bool,
 
-    /// Let no new records appear as time goes by
+    /// Add no new records as time goes by
     #[arg(long)]
     pub(crate) still: bool,
 
@@ -62,7 +62,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     let _ = logging::start_on_stderr(arguments.verbosity, &Progress::hidden(), clock);
     let options = options(arguments, clock);
     let sandbox = Sandbox::start(options).await.map_err(CommandError::setup)?;
-    // Whoever reads that it is there may end it at once.
+    // Before the address is printed: whoever reads it may stop the sandbox at once.
     let signal = signals::received();
     print(&settings(&sandbox));
     signal.await;
@@ -86,7 +86,7 @@ fn options(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Options {
     options
 }
 
-/// What to put into `.env`: everything that a collector needs but the folders.
+/// Returns the settings for `.env`: everything that a collector needs except the folders.
 fn settings(sandbox: &Sandbox) -> String {
     let mut text = format!("# The sandbox listens on {}; put this into .env:\n", sandbox.url());
     for (name, value) in sandbox.variables() {
@@ -102,5 +102,5 @@ fn settings(sandbox: &Sandbox) -> String {
         ));
     }
     let folders: Vec<_> = SOURCES.iter().map(|kind| kind.name).collect();
-    text + &format!("# and make the folders: mkdir -p {}\n", folders.join(" "))
+    text + &format!("# and create the folders: mkdir -p {}\n", folders.join(" "))
 }

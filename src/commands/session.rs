@@ -18,7 +18,7 @@ use crate::run::summary::Summary;
 use crate::run::{self, RunOptions, StartError};
 use crate::source::SOURCES;
 
-/// Where the settings are, and what is done with them.
+/// Which settings to read, and for what.
 pub(super) struct SessionOptions<'a> {
     pub(super) env_file: Option<&'a Path>,
     pub(super) streams: &'a [String],
@@ -27,12 +27,12 @@ pub(super) struct SessionOptions<'a> {
     pub(super) sinks: Sinks,
 }
 
-/// What is ready before the first request.
+/// Everything that is ready before the first request.
 pub(super) struct Session<'a> {
     pub(super) config: Config,
-    /// Where what was appended is forwarded to.
+    /// Where appended lines are forwarded to.
     pub(super) targets: Targets,
-    /// The service manager that started the process, if it wants to hear of it.
+    /// The service manager that started the process, if it expects reports.
     pub(super) manager: Option<ServiceManager>,
     pub(super) progress: Progress,
     pub(super) with_colours: bool,
@@ -46,7 +46,7 @@ impl<'a> Session<'a> {
         log: &'a Log,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
-        // The streams hold what they need of it; the tokens of others need not stay in memory.
+        // The streams have what they need of it; the tokens of others need not stay in memory.
         let env = Env::load(options.env_file);
         let (config, targets) = settings(&env, options)?;
         let progress = Progress::unless_quiet(options.verbosity.quiet);
@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Runs once, until it is complete or somebody asks to end.
+    /// Runs once, until it is complete or a shutdown is requested.
     pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, StartError> {
         let shutdown = signals::shutdown();
         let streams = &self.config.streams;
@@ -73,7 +73,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The settings of the streams and of the sinks, or all that is wrong with them.
+/// Reads the settings of the streams and of the sinks, or returns all errors in them.
 fn settings(env: &Env, options: &SessionOptions<'_>) -> Result<(Config, Targets), ConfigErrors> {
     let access = if options.run_options.dry_run {
         Access::Read

@@ -9,7 +9,7 @@ use crate::env::{ConfigErrors, Env};
 use crate::forward::{Target, Targets, kafka};
 use crate::source::SOURCES;
 
-/// What `collect` forwards to. What is wrong with the settings is added to `errors`.
+/// Returns what `collect` forwards to. Adds errors in the settings to `errors`.
 pub(super) fn targets(env: &Env, sinks: Sinks, now: DateTime<Utc>, errors: &mut ConfigErrors) -> Targets {
     let mut list = Vec::new();
     if sinks.kafka {
@@ -25,7 +25,7 @@ pub(super) fn targets(env: &Env, sinks: Sinks, now: DateTime<Utc>, errors: &mut 
     }
 }
 
-/// Kafka, which is needed `because` of this.
+/// Reads the settings of Kafka; `because` says why they are required.
 pub(super) fn kafka_target(env: &Env, because: &str, errors: &mut ConfigErrors) -> Option<Target> {
     let kinds: Vec<_> = SOURCES.iter().collect();
     let mut own_errors = ConfigErrors::because(because);
@@ -37,7 +37,7 @@ pub(super) fn kafka_target(env: &Env, because: &str, errors: &mut ConfigErrors) 
     settings.map(Target::Kafka)
 }
 
-/// The HTTP listener, which is needed `because` of this.
+/// Reads the settings of the HTTP listener; `because` says why they are required.
 pub(super) fn http_target(env: &Env, because: &str, errors: &mut ConfigErrors) -> Option<Target> {
     let mut own_errors = ConfigErrors::because(because);
     let settings = HttpSettings::read(env, &mut own_errors);
@@ -45,7 +45,7 @@ pub(super) fn http_target(env: &Env, because: &str, errors: &mut ConfigErrors) -
     settings.map(Target::Http)
 }
 
-/// Logs what is allowed in the settings of the targets and yet not wise.
+/// Logs warnings about the settings of the targets.
 pub(super) fn log_warnings(targets: &Targets, env: &Env) {
     for warning in targets.list.iter().filter_map(Target::warning) {
         tracing::warn!("{warning}");

@@ -1,4 +1,4 @@
-//! No core dumps: what is in memory, tokens above all, stays there when the process crashes.
+//! Disables core dumps, so that memory, tokens above all, is not written out when the process crashes.
 
 use std::io;
 

@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-/// How the program ended, for whoever started it.
+/// How the program ended, for its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// All streams are complete.
     Complete = 0,
-    /// The settings are wrong, the program could not start, or `check` found something that does not work.
+    /// The settings are wrong, the program could not start, or `check` found a problem.
     Setup = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// At least one stream is not complete, is older than `status --max-age` allows, or holds what `verify` calls wrong.
+    /// At least one stream is not complete, is older than `status --max-age` allows, or has findings of `verify`.
     StreamFailed = 3,
     /// Another run holds one of the catalogs.
     Locked = 4,

@@ -1,4 +1,4 @@
-//! The process and the system that runs it: shutdown, signals, the exit code, core files, the service manager.
+//! The process and the system that runs it: shutdown, signals, the exit code, core dumps, the service manager.
 //!
 //! Imports: env, output.
 

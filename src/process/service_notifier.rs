@@ -1,14 +1,14 @@
-//! Word to the service manager that started the process: ready, what it does, still alive, ending.
+//! Notifies the service manager that started the process: ready, status, still alive, stopping.
 //!
 //! The protocol of sd_notify(3): lines `NAME=value` in one datagram.
 
 use crate::env::ServiceManager;
 use crate::output::printable::excerpt;
 
-/// Of a status, as much as `systemctl status` shows well.
+/// How much of a status `systemctl status` shows well.
 const LONGEST_STATUS: usize = 200;
 
-/// Tells the service manager; without one it tells nobody.
+/// Notifies the service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     #[cfg(unix)]
@@ -16,7 +16,7 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// Ready to tell `manager`, if there is one. That it cannot be told is logged and stops nothing.
+    /// Connects to `manager`, if there is one. An error is logged and stops nothing.
     #[must_use]
     pub(crate) fn new(manager: Option<&ServiceManager>) -> Self {
         #[cfg(unix)]
@@ -24,7 +24,7 @@ impl Notifier {
             return match connect(&manager.socket) {
                 Ok(socket) => Self { socket: Some(socket) },
                 Err(error) => {
-                    tracing::warn!("the service manager cannot be told anything: {error}");
+                    tracing::warn!("cannot connect to the service manager: {error}");
                     Self::default()
                 }
             };
@@ -33,32 +33,32 @@ impl Notifier {
         Self::default()
     }
 
-    /// The start is over.
+    /// Reports that the start is over.
     pub(crate) fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={}", excerpt(status, LONGEST_STATUS)));
+        self.notify(&format!("READY=1\nSTATUS={}", excerpt(status, LONGEST_STATUS)));
     }
 
-    /// What it does, in one line for people.
+    /// Reports what the service does, in one line for people.
     pub(crate) fn status(&self, status: &str) {
-        self.tell(&format!("STATUS={}", excerpt(status, LONGEST_STATUS)));
+        self.notify(&format!("STATUS={}", excerpt(status, LONGEST_STATUS)));
     }
 
-    /// Still alive.
+    /// Reports that the service is still alive.
     pub(crate) fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.notify("WATCHDOG=1");
     }
 
-    /// Ending, as somebody asked.
+    /// Reports a shutdown.
     pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=ending after the write under way");
+        self.notify("STOPPING=1\nSTATUS=shutting down after the current write");
     }
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         #[cfg(unix)]
         if let Some(socket) = &self.socket {
-            // A manager that went away is no reason to stop, and the log would fill with it.
+            // A manager that went away must not stop the service or fill the log.
             if let Err(error) = socket.send(message.as_bytes()) {
-                tracing::debug!("the service manager could not be told: {error}");
+                tracing::debug!("cannot notify the service manager: {error}");
             }
         }
         #[cfg(not(unix))]
@@ -93,7 +93,7 @@ mod tests {
     fn received(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 1024];
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let length = socket.recv(&mut buffer).expect("waited in vain for a word");
+        let length = socket.recv(&mut buffer).expect("no message arrived");
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manager_hears_every_word_on_a_socket_with_a_path() {
+    fn the_manager_gets_every_message_on_a_socket_with_a_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
@@ -122,7 +122,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_manager_hears_every_word_on_an_abstract_socket() {
+    fn the_manager_gets_every_message_on_an_abstract_socket() {
         use std::os::linux::net::SocketAddrExt;
 
         let name = format!("trailkeeper-test-{}", std::process::id());
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_manager_that_is_missing_or_goes_away_stops_nothing() {
         notifier("/nowhere/notify").alive();
-        Notifier::new(None).ready("nobody hears it");
+        Notifier::new(None).ready("no manager");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();

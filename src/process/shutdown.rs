@@ -1,34 +1,34 @@
-//! Shutdown: asked for by Ctrl-C or SIGTERM, and observed wherever a run can end between two writes.
+//! Shutdown: requested by Ctrl-C or SIGTERM, and observed wherever a run can end between two writes.
 
 use tokio::sync::watch;
 
-/// Observes whether a shutdown was asked for.
+/// Observes whether a shutdown was requested.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     requested: watch::Receiver<bool>,
 }
 
-/// Asks for a shutdown.
+/// Requests a shutdown.
 #[derive(Debug)]
 pub struct ShutdownTrigger {
     requested: watch::Sender<bool>,
 }
 
-/// A trigger, and what observes it.
+/// Creates a trigger and its observer.
 pub fn channel() -> (ShutdownTrigger, Shutdown) {
     let (sender, receiver) = watch::channel(false);
     (ShutdownTrigger { requested: sender }, Shutdown { requested: receiver })
 }
 
 impl ShutdownTrigger {
-    /// Asks for the shutdown.
+    /// Requests the shutdown.
     pub(crate) fn trigger(&self) {
         self.requested.send_replace(true);
     }
 }
 
 impl Shutdown {
-    /// Returns when a shutdown was asked for; never, where the trigger is gone.
+    /// Returns when a shutdown was requested; never if the trigger is gone.
     pub(crate) async fn requested(&self) {
         let mut requested = self.requested.clone();
         if requested.wait_for(|requested| *requested).await.is_err() {
@@ -36,7 +36,7 @@ impl Shutdown {
         }
     }
 
-    /// Whether a shutdown was asked for.
+    /// Returns whether a shutdown was requested.
     pub(crate) fn is_requested(&self) -> bool {
         *self.requested.borrow()
     }

@@ -1,20 +1,20 @@
-//! Ctrl-C and SIGTERM, which ask the process to end.
+//! Ctrl-C and SIGTERM, which request a shutdown.
 
 use super::shutdown::{self, Shutdown};
 
-/// The shutdown that the signals trigger from now on.
+/// Returns a shutdown that the signals trigger from now on.
 pub(crate) fn shutdown() -> Shutdown {
     let (trigger, shutdown) = shutdown::channel();
     let signal = received();
     tokio::spawn(async move {
         signal.await;
-        tracing::warn!("asked to stop: ending after the write under way");
+        tracing::warn!("shutting down after the current write");
         trigger.trigger();
     });
     shutdown
 }
 
-/// Returns at the first signal. Those that come after the call and before it is awaited count.
+/// Returns at the first signal. Signals between the call and the first poll count.
 #[cfg(unix)]
 pub(crate) fn received() -> impl Future<Output = ()> {
     use tokio::signal::unix::{Signal, SignalKind, signal};

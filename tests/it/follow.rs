@@ -178,7 +178,7 @@ fn the_figures_are_served_and_promtool_takes_them() {
     let sandbox = two_streams(|options| options.step(Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}")))));
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
     let mut running = start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
-    let line = running.complaint_with("serving the figures");
+    let line = running.complaint_with("serving metrics");
     let address = line
         .split("http://")
         .nth(1)

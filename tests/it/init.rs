@@ -128,12 +128,12 @@ fn the_answers_become_private_settings_that_work() {
     );
     session.answers("Number of the organization", &variable(&sandbox, "ORGANIZATION_ID_ARG"));
     session.answers("Folder for the day files", "logs/mail");
-    session.answers("Make it?", "");
+    session.answers("Create it?", "");
     session.answers("First part of the file names", "");
     // The credentials are those of the stream before.
     session.answers("Collect yandex-disk?", "yes");
     session.answers("Folder for the day files", "");
-    session.answers("Make it?", "y");
+    session.answers("Create it?", "y");
     session.answers("First part of the file names", "disk");
     session.answers("Collect yandex-audit?", "");
     session.answers("Collect port?", "n");
@@ -166,7 +166,7 @@ fn settings_that_are_there_are_never_overwritten() {
     fs::write(catalog.root().join(".env"), "MINE=1\n").unwrap();
     let (code, _, shown) = Session::start(&catalog, &["init"]).end();
     assert_eq!(code, 1);
-    assert!(shown.contains(".env is there already"), "{shown}");
+    assert!(shown.contains(".env exists already"), "{shown}");
     assert_eq!(fs::read_to_string(catalog.root().join(".env")).unwrap(), "MINE=1\n");
     std::os::unix::fs::symlink("nowhere", catalog.root().join("link.env")).unwrap();
     let (code, _, shown) = Session::start(&catalog, &["init", "--env-file", "link.env"]).end();

@@ -120,7 +120,10 @@ fn a_run_that_is_under_way_is_named_and_one_that_was_killed_is_a_failure() {
     let killed = status(&catalog, 3, &["--max-age", "2h"]);
     assert_eq!((&killed["state"], &killed["running"]), (&"failed".into(), &Value::Null));
     assert!(
-        killed["problems"][0].as_str().unwrap().contains("ended without a word"),
+        killed["problems"][0]
+            .as_str()
+            .unwrap()
+            .contains("ended without a result"),
         "{killed}"
     );
 }

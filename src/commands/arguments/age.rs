@@ -1,10 +1,10 @@
-//! A length of time as people type it.
+//! A duration as people type it.
 
 use std::str::FromStr;
 
 use chrono::TimeDelta;
 
-/// The longest age: whoever asks for more than a century mistyped it.
+/// The longest age: more than a century is a typing error.
 const LONGEST: TimeDelta = TimeDelta::days(36_525);
 
 /// A whole number with one unit: `90s`, `15m`, `36h`, `7d`, `2w`.

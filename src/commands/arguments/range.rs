@@ -1,4 +1,4 @@
-//! What `--since` and `--until` say together.
+//! The range of `--since` and `--until`.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ pub(crate) struct EmptyRangeError {
     until: DateTime<Utc>,
 }
 
-/// The range from the one to the other.
+/// Returns the range between the two.
 ///
 /// # Errors
 /// It would be empty.

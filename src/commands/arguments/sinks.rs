@@ -15,7 +15,7 @@ pub(crate) struct Sinks {
     #[arg(long = "forward-http", group = "forward sinks")]
     pub(crate) http: bool,
 
-    /// Where a stream begins that was never forwarded: `start`, or a time [default: what comes from now on]
+    /// Where to start a stream that was never forwarded: `start`, or a time [default: what comes from now on]
     #[arg(long = "forward-from", value_name = "start|TIME", requires = "forward sinks")]
     pub(crate) from: Option<StartArg>,
 }

@@ -1,4 +1,4 @@
-//! Where forwarding begins, as people type it.
+//! Where forwarding starts, as people type it.
 
 use std::str::FromStr;
 
@@ -9,9 +9,9 @@ use crate::forward::StartPosition;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartArg {
-    /// With the first line of the archive.
+    /// At the first line of the archive.
     Start,
-    /// With the first line of this time or later.
+    /// At the first line of this time or later.
     Time(TimeArg),
 }
 
@@ -30,7 +30,7 @@ impl FromStr for StartArg {
 }
 
 impl StartArg {
-    /// What is meant when it is `now`.
+    /// Resolves it at the time `now`.
     pub(crate) fn resolve(this: Option<Self>, now: DateTime<Utc>) -> StartPosition {
         match this {
             None => StartPosition::End,

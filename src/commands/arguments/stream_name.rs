@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::source::SOURCES;
 
-/// Takes the names of all streams, and answers another one with these.
+/// Accepts the names of all streams, and lists them in its error.
 pub(crate) fn parser() -> PossibleValuesParser {
     PossibleValuesParser::new(SOURCES.iter().map(|kind| kind.name))
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use super::age::Age;
 
-/// One of these:
+/// An absolute time or an age:
 ///
 /// - RFC 3339: `2025-06-09T10:00:00+03:00`;
 /// - the same without an offset, which is UTC, or without seconds: `2025-06-09 10:00:00.5`, `2025-06-09T10:00`;
@@ -20,7 +20,7 @@ pub(crate) enum TimeArg {
 }
 
 impl TimeArg {
-    /// What is meant when it is `now`.
+    /// Resolves it at the time `now`.
     pub(crate) fn resolve(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             TimeArg::At(time) => time,
@@ -40,7 +40,7 @@ impl FromStr for TimeArg {
         if let Ok(Age(age)) = text.parse() {
             return Ok(TimeArg::Ago(age));
         }
-        // chrono also takes numbers with fewer digits, with signs and after spaces; nobody means a time by them.
+        // chrono also accepts fewer digits, signs and leading spaces; nobody means a time by them.
         if !has_shape(text) {
             return Err(TimeError);
         }
@@ -48,7 +48,7 @@ impl FromStr for TimeArg {
     }
 }
 
-/// `YYYY-MM-DD`, alone or followed by `T` or a space and `HH:MM…`.
+/// Returns whether it is `YYYY-MM-DD`, alone or followed by `T` or a space and `HH:MM…`.
 fn has_shape(text: &str) -> bool {
     let shape = b"dddd-dd-ddTdd:dd";
     let fits = |(byte, shape): (&u8, &u8)| match shape {
@@ -173,7 +173,7 @@ mod tests {
         ) {
             let time = DateTime::from_timestamp(seconds, nanos).unwrap();
             let local = time.with_timezone(&FixedOffset::east_opt(offset / 60 * 60).unwrap());
-            // RFC 3339 has years of four digits only.
+            // RFC 3339 has only years of four digits.
             prop_assume!(chrono::Datelike::year(&local) <= 9999);
             let parsed: TimeArg = local.to_rfc3339_opts(SecondsFormat::AutoSi, true).parse().unwrap();
             prop_assert_eq!(parsed, TimeArg::At(time));

@@ -1,4 +1,4 @@
-//! What `check --forward-kafka` finds: the broker, each stream's topic, and what is known of the right to write.
+//! `check --forward-kafka`: the broker, each stream's topic, and what is known about the right to write.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::config::KafkaSettings;
 use crate::forward::kafka::{Probe, probe};
 use crate::output::table::{Cell, Table, left, right};
 
-/// How forwarding to Kafka would fare.
+/// The check of Kafka.
 #[derive(Debug, Serialize)]
 pub(super) struct KafkaCheck {
     sink: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct KafkaCheck {
     topics: Vec<TopicCheck>,
 }
 
-/// How the lines of one stream would fare.
+/// The check of one stream's topic.
 #[derive(Debug, Serialize)]
 struct TopicCheck {
     stream: &'static str,
@@ -39,7 +39,7 @@ impl KafkaCheck {
         let started = Instant::now();
         let asked = tokio::task::spawn_blocking(move || probe(&settings, &streams));
         let probe = asked.await.unwrap_or_else(|_| Probe {
-            problems: vec!["an error inside the program: asking Kafka panicked; please report it".to_owned()],
+            problems: vec!["an internal error: the check of Kafka panicked; please report it".to_owned()],
             ..Probe::default()
         });
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -72,7 +72,7 @@ impl KafkaCheck {
         self.state == State::Ok
     }
 
-    /// A row for each topic, and sentences below them.
+    /// Returns a row for each topic, and sentences below them.
     pub(super) fn text(&self, with_colours: bool) -> String {
         let mut table =
             Table::new([left("STREAM"), left("STATE"), left("TOPIC"), right("PARTITIONS")]).with_colours(with_colours);

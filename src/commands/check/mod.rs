@@ -1,22 +1,23 @@
-//! `trailkeeper check`: the settings as `collect` would read them, and of each stream its folder, its archive, its
-//! service and the clock. Nothing is written but the program's own log, and each service is asked for one record, once.
+//! `trailkeeper check`: checks the settings as `collect` would read them, and for each stream its folder, its archive,
+//! its service and the clock. It writes only the program's own log, and asks each service for one record, once.
 //!
-//! With `--json`: `{"problems": […], "streams": […], "forwarders": […], "exit_code": 0}`. `problems` are what is wrong
-//! with the settings and not with one stream alone. Of each stream:
+//! With `--json`: `{"problems": […], "streams": […], "forwarders": […], "exit_code": 0}`. `problems` are errors in the
+//! settings that do not concern one stream alone. For each stream:
 //!
-//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do; `notice`: what is worth
-//!   knowing although it works, or null;
+//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do; `notice`: what is
+//!   worth knowing although it works, or null;
 //! - `folder`; `newest_file`, the name of the newest day file; `last_record`, its time;
-//! - `address`: what was asked; `records`: how many records came, 0 or 1; `newest_record`: the time of it; `milliseconds`:
-//!   how long the answer took;
-//! - `clock_skew_seconds`: how much this machine's clock is ahead of the service's (below 0: behind), by the `Date` of its
-//!   answer, which has whole seconds.
+//! - `address`: the address of the request; `records`: how many came, 0 or 1; `newest_record`: its time;
+//!   `milliseconds`: how long the answer took;
+//! - `clock_skew_seconds`: how much this machine's clock is ahead of the service's (below 0: behind), by the `Date` of
+//!   its answer, which has whole seconds.
 //!
-//! `forwarders` is empty without `--forward-kafka`, else it has `sink`, `kafka`; `state`, `problems` and `notice` as above;
-//! `server`, as it is set; `brokers`: how many the cluster has; `milliseconds`: how long all of it took; and `topics`, one for
-//! each stream: `stream`, `state`, `problem` (a sentence or null), `topic`, and how many `partitions` it has.
+//! `forwarders` is empty without `--forward-kafka`, otherwise it has `sink`, `kafka`; `state`, `problems` and `notice`
+//! as above; `server`, as configured; `brokers`: how many the cluster has; `milliseconds`: how long everything took;
+//! and `topics`, one for each stream: `stream`, `state`, `problem` (a sentence or null), `topic`, and how many
+//! `partitions` it has.
 //!
-//! Exit codes: 0 where everything works, else 1.
+//! Exit codes: 0 if everything works, otherwise 1.
 
 mod kafka;
 mod stream_check;
@@ -46,9 +47,9 @@ use stream_check::StreamCheck;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Also ask Kafka: the broker, the topic of each stream, and whether the user may begin to write
+    /// Also check Kafka: the broker, the topic of each stream, and whether the user may start to write
     ///
-    /// No line is sent and no topic is made, so that the user may write to each topic shows with its first line only.
+    /// It sends no line and creates no topic, so only the first line shows whether the user may write to a topic.
     #[arg(long)]
     pub(crate) forward_kafka: bool,
 
@@ -64,7 +65,7 @@ Examples:
 
 Nothing is written, and of each service one record is asked for. Exit codes: 0 everything works, 1 something does not.";
 
-/// A stream with its settings, or with what is wrong with them.
+/// A stream with its settings, or with the errors in them.
 type StreamOrErrors = (&'static Kind, Result<StreamSettings, ConfigErrors>);
 
 /// Checks the chosen streams.
@@ -94,7 +95,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     Ok(outcome.exit)
 }
 
-/// Asks the services and Kafka, all at the same time.
+/// Checks the services and Kafka, all at the same time.
 async fn check(
     problems: Vec<String>,
     streams: Vec<StreamOrErrors>,
@@ -103,7 +104,7 @@ async fn check(
 ) -> Outcome {
     let names: Vec<_> = streams.iter().map(|(kind, _)| kind.name).collect();
     let forwarders = targets.into_iter().filter_map(|target| match target {
-        // That no stream is on is said already.
+        // If no stream is on, that was reported already.
         Target::Kafka(settings) if !names.is_empty() => Some(KafkaCheck::run(settings, names.clone())),
         _ => None,
     });
@@ -145,7 +146,7 @@ impl State {
     }
 }
 
-/// Kafka as `collect` would forward to it, or what is wrong with its settings; nothing, where it is not to be asked.
+/// Returns Kafka as `collect` would forward to it, or the errors in its settings; nothing if it is not to be checked.
 fn kafka_targets(env: &Env, arguments: &Arguments, now: DateTime<Utc>) -> (Vec<Target>, ConfigErrors) {
     let sinks = Sinks {
         kafka: arguments.forward_kafka,
@@ -160,7 +161,7 @@ fn kafka_targets(env: &Env, arguments: &Arguments, now: DateTime<Utc>) -> (Vec<T
     }
 }
 
-/// What is wrong with the settings and not with one stream alone.
+/// Returns the errors in the settings that do not concern one stream alone.
 fn problems_of_all(config: &Result<Config, ConfigErrors>, streams: &[StreamOrErrors]) -> Vec<String> {
     let of_streams: Vec<_> = streams
         .iter()

@@ -1,4 +1,4 @@
-//! How one stream would fare: its folder, its archive, its service and the clock.
+//! Checks one stream: its folder, its archive, its service and the clock.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,10 +17,10 @@ use crate::output::table::{Cell, to_the_second};
 use crate::source::Kind;
 use crate::window::Window;
 
-/// How far back one record is asked for. It matters little: a service answers with the newest one, or with none.
+/// How far back one record is asked for. It matters little: a service returns the newest one, or none.
 const REACH: TimeDelta = TimeDelta::days(1);
 
-/// A `Date` has whole seconds, and an answer takes its time: less than this is no skew.
+/// The precision of the clock check: a `Date` has whole seconds, and an answer takes time.
 const UNSURE: TimeDelta = TimeDelta::seconds(5);
 
 /// The fields are those of `trailkeeper check --json`; [`super`] says more.
@@ -78,7 +78,7 @@ impl StreamCheck {
         }
     }
 
-    /// The newest day file and the last record. That the folder can be written to, the settings have shown.
+    /// Checks the newest day file and the last record. The settings have shown whether the folder is writable.
     fn archive(&mut self, settings: &StreamSettings, now: DateTime<Utc>) {
         let location = &settings.location;
         match location.day_files() {
@@ -91,14 +91,14 @@ impl StreamCheck {
         }
     }
 
-    /// One request for one record, and the clock by its answer.
+    /// Sends one request for one record, and checks the clock by its answer.
     async fn service(&mut self, settings: &StreamSettings, clock: fn() -> DateTime<Utc>) {
         self.address = Some(settings.source.address().to_string());
         let http = match Http::new() {
             Ok(http) => http.with_timeout(settings.limits.request_timeout),
             Err(error) => return self.problems.push(error.to_string()),
         };
-        // What works at the second attempt only is worth knowing here.
+        // No retries: if only the second attempt works, that is worth knowing here.
         let policy = RetryPolicy {
             max_retries: 0,
             delay: settings.limits.retry_delay,
@@ -145,8 +145,8 @@ impl StreamCheck {
     }
 }
 
-/// How much this clock is ahead of a server that answered between these two times; nothing where the difference may as
-/// well be the answer's way and the missing fraction of a second.
+/// Returns how much this clock is ahead of a server that answered between these two times; zero if the difference may
+/// be the travel time of the answer and the missing fraction of a second.
 fn skew(before: DateTime<Utc>, after: DateTime<Utc>, server: DateTime<Utc>) -> TimeDelta {
     let (least, most) = (before - server - UNSURE, after - server + UNSURE);
     if least > TimeDelta::zero() {
@@ -158,7 +158,7 @@ fn skew(before: DateTime<Utc>, after: DateTime<Utc>, server: DateTime<Utc>) -> T
     }
 }
 
-/// A clock that is off by more than runs overlap lets records pass that the next run does not ask for.
+/// Returns the problem if the clock is off by more than the overlap: the next run would then miss records.
 fn skew_problem(skew: TimeDelta, overlap: TimeDelta) -> Option<String> {
     let direction = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
     (skew.abs() > overlap).then(|| {

@@ -1,4 +1,4 @@
-//! `trailkeeper collect --follow`: runs until somebody asks to end, and what the service manager and others see of them.
+//! `trailkeeper collect --follow`: runs until a shutdown, and reports to the service manager and others meanwhile.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::process::signals;
 use crate::run::follow::{FollowOptions, RunReport, follow};
 use crate::window::Range;
 
-/// Collects until Ctrl-C or SIGTERM, which is the way to end and so no failure.
+/// Collects until Ctrl-C or SIGTERM, which is the normal way to stop and not a failure.
 pub(super) async fn run(
     arguments: &Arguments,
     session: &Session<'_>,
@@ -53,17 +53,17 @@ pub(super) async fn run(
         states: BTreeMap::new(),
     };
     let mut exporter = observer.observe(reports).await;
-    // The figures tell of the lines that do not get into the log.
+    // The metrics count the lines that are missing in the log.
     session.log.drain();
     exporter.update(|_| {});
     if let Some(server) = server {
-        // It ends by the same shutdown, and has logged what went wrong.
+        // It ends by the same shutdown, and has logged its errors.
         let _ = server.await;
     }
     Ok(Exit::Complete)
 }
 
-/// Shows the runs of all streams to those who look.
+/// Reports the runs of all streams.
 struct Observer {
     as_json: bool,
     exporter: Exporter,
@@ -75,7 +75,7 @@ struct Observer {
 }
 
 impl Observer {
-    /// Shows each run that ended, and samples meanwhile, until the last stream has ended.
+    /// Reports each run that ended, and samples meanwhile, until the last stream has ended.
     async fn observe(mut self, mut reports: mpsc::Receiver<RunReport>) -> Exporter {
         loop {
             tokio::select! {
@@ -94,7 +94,7 @@ impl Observer {
         if self.as_json
             && let Err(error) = print_json(summary)
         {
-            tracing::error!("the summary cannot be written: {error}");
+            tracing::error!("cannot write the summary: {error}");
         }
         self.states.insert(summary.name(), state(report));
         if !self.shutdown.is_requested() {
@@ -104,7 +104,7 @@ impl Observer {
     }
 }
 
-/// The listener of `--metrics-listen`, if that is given.
+/// Opens the listener of `--metrics-listen`, if that is given.
 async fn bind(address: Option<SocketAddr>) -> Result<Option<Listener>, ListenError> {
     match address {
         Some(address) => listen(address).await.map(Some),
@@ -116,20 +116,20 @@ async fn listen(address: SocketAddr) -> Result<Listener, ListenError> {
     let listener = Listener::bind(address).await?;
     let address = listener.address().unwrap_or(address);
     if !address.ip().is_loopback() {
-        tracing::warn!("--metrics-listen: everybody who reaches {address} can read the figures");
+        tracing::warn!("--metrics-listen: everyone who can reach {address} can read the metrics");
     }
-    tracing::info!("serving the figures at http://{address}/metrics");
+    tracing::info!("serving metrics at http://{address}/metrics");
     Ok(listener)
 }
 
 async fn serve(listener: Listener, text: watch::Receiver<String>, shutdown: Shutdown) {
     let end = async move { shutdown.requested().await };
     if let Err(error) = listener.serve(text, end).await {
-        tracing::error!("the figures are not served any more: {error}");
+        tracing::error!("metrics are no longer served: {error}");
     }
 }
 
-/// Shows the service manager that tasks still run, twice as often as it wants to see it, and tells it of the end.
+/// Tells the service manager that tasks still run, twice as often as it requires, and that a shutdown began.
 async fn stay_in_touch(notifier: Arc<Notifier>, watchdog: Option<Duration>, shutdown: Shutdown) {
     let Some(period) = watchdog.map(|watchdog| (watchdog / 2).max(Duration::from_millis(1))) else {
         shutdown.requested().await;
@@ -148,7 +148,7 @@ async fn stay_in_touch(notifier: Arc<Notifier>, watchdog: Option<Duration>, shut
     }
 }
 
-/// A stream in a few words, for `systemctl status`.
+/// Describes a stream in a few words, for `systemctl status`.
 fn state(report: &RunReport) -> String {
     let summary = &report.summary;
     let time = report.times.ended.format("%H:%M:%SZ");

@@ -1,4 +1,4 @@
-//! `trailkeeper collect`: asks the services for new records, once or again and again.
+//! `trailkeeper collect`: fetches new records, once or repeatedly.
 
 mod follow;
 mod once;
@@ -26,19 +26,19 @@ use crate::window::Range;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Collect these streams only [default: all that are switched on]
+    /// Collect only these streams [default: all that are switched on]
     #[arg(long = "stream", value_name = "NAME", value_delimiter = ',', value_parser = stream_name::parser())]
     pub(crate) streams: Vec<String>,
 
-    /// Ask from this time on instead of from the last record
+    /// Start at this time instead of the last record
     ///
-    /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age: 90s,
-    /// 15m, 36h, 7d, 2w. Only what is missing is added. A start after the last record is moved back to it, so that no
-    /// hole is left.
+    /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age:
+    /// 90s, 15m, 36h, 7d, 2w. Only missing records are added. A start after the last record is moved back to it, so
+    /// that it leaves no gap.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<TimeArg>,
 
-    /// Ask up to this time instead of up to now; same forms as --since
+    /// Stop at this time instead of now; same forms as --since
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<TimeArg>,
 
@@ -64,18 +64,18 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["until", "dry_run"])]
     pub(crate) follow: bool,
 
-    /// The time between the end of a run of a stream and its next, give or take a tenth [default: 60s]
+    /// The time between the end of a stream's run and its next one, give or take a tenth [default: 60s]
     #[arg(long, value_name = "AGE", requires = "follow")]
     pub(crate) interval: Option<Interval>,
 
-    /// Write the figures of the run to this file, as text for Prometheus (node_exporter's textfile collector)
+    /// Write metrics to this file, as text for Prometheus (node_exporter's textfile collector)
     ///
-    /// The file is replaced whole, every few seconds and at the end of each stream's run, and counters go on from what it
-    /// held before.
+    /// The file is replaced as a whole, every few seconds and at the end of each stream's run, and counters continue
+    /// from what it held before.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(crate) metrics_file: Option<PathBuf>,
 
-    /// Serve the same figures at http://ADDRESS/metrics [default address: 127.0.0.1:9464]
+    /// Serve the same metrics at http://ADDRESS/metrics [default address: 127.0.0.1:9464]
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -97,9 +97,9 @@ Examples:
   trailkeeper collect --dry-run --json                count, write nothing
   trailkeeper collect --env-file /etc/trailkeeper.env -q
   trailkeeper collect --follow --interval 5m          keep running, as a service does
-  trailkeeper collect --follow --metrics-listen       and show Prometheus how it goes";
+  trailkeeper collect --follow --metrics-listen       with metrics for Prometheus";
 
-/// Collects once, or until somebody asks to end.
+/// Collects once, or until a shutdown.
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let run_options = arguments.run_options(clock())?;
     let options = SessionOptions {
@@ -127,7 +127,7 @@ impl Arguments {
         })
     }
 
-    /// What `--since` and `--until` mean when it is `now`.
+    /// Resolves `--since` and `--until` at the time `now`.
     ///
     /// # Errors
     /// The range would be empty: `--since` is not before `--until`, or not before now.
@@ -140,14 +140,13 @@ impl Arguments {
         Ok(Range { since, until })
     }
 
-    /// Whether somebody sees the figures.
+    /// Returns whether metrics are exported.
     fn has_metrics(&self) -> bool {
         self.metrics_file.is_some() || self.metrics_listen.is_some()
     }
 }
 
-/// The figures of the run, and where they go. All streams that are switched on are known unless some were chosen by
-/// name.
+/// Creates the exporter. It knows all streams that are switched on, unless some were chosen by name.
 fn exporter(arguments: &Arguments, session: &Session) -> Result<Exporter, MetricsFileError> {
     let streams = session.config.streams.iter();
     let names: Vec<_> = streams.map(|settings| settings.kind.name).collect();

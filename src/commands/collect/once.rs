@@ -27,7 +27,7 @@ pub(super) async fn run(
         began: run_options.now,
         ended: clock(),
     };
-    // The figures tell of the lines that do not get into the log.
+    // The metrics count the lines that are missing in the log.
     session.log.drain();
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
     if arguments.json {

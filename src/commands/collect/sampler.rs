@@ -1,4 +1,4 @@
-//! Figures while runs are under way: what they have appended so far, and how far the forwarders are behind.
+//! Metrics during runs: what they have appended so far, and how far the forwarders are behind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::metrics::Metrics;
 use crate::output::progress::Progress;
 use crate::source::Kind;
 
-/// How often the figures are taken.
+/// How often samples are taken.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// Taking them costs at most one part in this many of the time, as the lines of a long queue are counted each time.
+/// Sampling takes at most one part in this many of the time, since it counts the lines of a long queue each time.
 const SHARE: u32 = 20;
 
-/// Takes figures every few seconds, if somebody looks at them.
+/// Takes a sample every few seconds, if the metrics are exported.
 pub(super) struct Sampler {
-    /// `None` where nobody looks.
+    /// `None` if they are not.
     archives: Option<Vec<Forwarded>>,
     progress: Progress,
     clock: fn() -> DateTime<Utc>,
@@ -37,14 +37,14 @@ struct Forwarded {
     sinks: Vec<&'static str>,
 }
 
-/// The figures of a moment.
+/// The metrics of one moment.
 pub(super) struct Sample {
     appended: BTreeMap<&'static str, u64>,
     lags: Vec<(&'static str, Lag)>,
 }
 
 impl Sampler {
-    /// The sampler of a session, which is idle unless the arguments say where the figures go.
+    /// Creates the sampler of a session, which is idle unless the arguments ask for metrics.
     pub(super) fn new(arguments: &Arguments, session: &Session<'_>, clock: fn() -> DateTime<Utc>) -> Self {
         let sinks: Vec<_> = session.targets.list.iter().map(|target| target.name()).collect();
         let archives = session.config.streams.iter().map(|settings| Forwarded {
@@ -60,7 +60,7 @@ impl Sampler {
         }
     }
 
-    /// Waits for the next sample. A wait that is broken off shortens the next one.
+    /// Waits for the next sample. A cancelled wait shortens the next one.
     pub(super) async fn sample(&mut self) -> Sample {
         let Some(archives) = self.archives.clone() else {
             return std::future::pending().await;
@@ -71,7 +71,7 @@ impl Sampler {
             let of_all = archives.iter().flat_map(|archive| archive.lags(now));
             of_all.collect()
         });
-        // What cannot be measured is left as it was.
+        // What cannot be measured is left unchanged.
         let lags = measured.await.unwrap_or_default();
         self.next = Instant::now() + PERIOD.max(started.elapsed() * SHARE);
         Sample {
@@ -82,7 +82,7 @@ impl Sampler {
 }
 
 impl Forwarded {
-    /// Of a sink that is not forwarded to any more, what waits says nothing.
+    /// Measures the lag of each sink that is still forwarded to; for others it means nothing.
     fn lags(&self, now: DateTime<Utc>) -> Vec<(&'static str, Lag)> {
         if self.sinks.is_empty() {
             return Vec::new();
@@ -95,7 +95,7 @@ impl Forwarded {
 }
 
 impl Sample {
-    /// Puts the figures where they are seen.
+    /// Copies the sample into the metrics.
     pub(super) fn show(&self, metrics: &mut Metrics) {
         for (stream, appended) in &self.appended {
             metrics.under_way(stream, *appended);

@@ -1,16 +1,16 @@
-//! `trailkeeper coverage`: for which time the services were asked for everything, and the gaps.
+//! `trailkeeper coverage`: the spans that were fetched completely, and the gaps.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream
 //!
 //! - `stream`; `retention_days` and whether the service documents them, `retention_is_documented`;
-//! - `covered`: `[{"from","to"}]`, the spans for which everything was asked, oldest first;
-//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","reaches_now"}]`, what lies between and after them: from
-//!   `going_at` on the service forgets it, at `gone_at` it has forgotten all of it. One that `reaches_now` is what the
-//!   next run asks for anyway;
-//! - `first_day`: the day of the oldest day file. What lies between it and the first covered span is not known;
-//! - `last_complete`: when the last run began that ended well.
+//! - `covered`: `[{"from","to"}]`, the spans that were fetched completely, oldest first;
+//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","reaches_now"}]`, the spans between and after them: from
+//!   `going_at` on the service drops its records, at `gone_at` it has dropped all of them. One that `reaches_now` is
+//!   what the next run fetches anyway;
+//! - `first_day`: the day of the oldest day file. The coverage between it and the first covered span is unknown;
+//! - `last_complete`: when the last successful run began.
 //!
-//! The journal that this is read from is documented in [`crate::coverage`].
+//! [`crate::coverage`] documents the journal.
 
 mod stream_coverage;
 

@@ -1,4 +1,4 @@
-//! What was asked for of a stream and what was not, from its journal, as JSON and as a table.
+//! The coverage of a stream and its gaps, from its journal, as JSON and as a table.
 
 use std::fmt::Write;
 
@@ -10,10 +10,10 @@ use crate::coverage::{self, Covered, Gap, Journal};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
-/// Time up to now that is no longer than this is the usual pause between two runs.
+/// The usual pause between two runs: a shorter one up to now is not shown.
 const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
 
-/// What was asked for of a stream. The fields are those of `trailkeeper coverage --json`; [`super`] says more.
+/// The coverage of a stream. The fields are those of `trailkeeper coverage --json`; [`super`] says more.
 #[derive(Debug, Serialize)]
 pub(super) struct StreamCoverage {
     stream: &'static str,
@@ -32,7 +32,7 @@ struct ShownGap {
     reaches_now: bool,
 }
 
-/// The table, and below it the gaps.
+/// Returns the table, and below it the gaps.
 pub(super) fn text(streams: &[StreamCoverage], now: DateTime<Utc>) -> String {
     let mut table = Table::new([
         left("STREAM"),
@@ -54,7 +54,7 @@ pub(super) fn text(streams: &[StreamCoverage], now: DateTime<Utc>) -> String {
 }
 
 impl StreamCoverage {
-    /// Reads what was asked for of a stream, when it is `now`.
+    /// Reads the coverage of a stream at the time `now`.
     pub(super) fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<Self, FileError> {
         let retention = stream.kind.retention;
         let newest = Journal::of(&stream.location).newest()?;
@@ -91,7 +91,7 @@ impl StreamCoverage {
         ]
     }
 
-    /// The gaps but for the usual pause after the last run.
+    /// Returns the gaps, except the usual pause after the last run.
     fn worth_a_line(&self, now: DateTime<Utc>) -> impl Iterator<Item = &ShownGap> {
         let is_pause = move |gap: &ShownGap| gap.reaches_now && now - gap.gap.from <= USUAL_PAUSE;
         self.gaps.iter().filter(move |gap| !is_pause(gap))
@@ -105,7 +105,7 @@ impl StreamCoverage {
         let Some(first) = self.covered.spans().first() else {
             let _ = writeln!(
                 notes,
-                "{stream}: no run has kept a journal yet, so what was asked for is not known"
+                "{stream}: no run has written a journal yet, so the coverage is unknown"
             );
             return;
         };
@@ -113,7 +113,7 @@ impl StreamCoverage {
             let from = rfc3339(first.from);
             let _ = writeln!(
                 notes,
-                "{stream}: the archive begins on {day}; what was asked for before {from} is not known"
+                "{stream}: the archive begins on {day}; the coverage before {from} is unknown"
             );
         }
     }
@@ -216,12 +216,11 @@ mod tests {
     fn what_no_journal_speaks_of_is_said_to_be_unknown() {
         let now = time("2026-11-12");
         let later = text(&[coverage(&[("2026-11-01", "2026-11-12")], now)], now);
-        let expected =
-            "tfc: the archive begins on 2026-10-01; what was asked for before 2026-11-01T00:00:00Z is not known\n";
+        let expected = "tfc: the archive begins on 2026-10-01; the coverage before 2026-11-01T00:00:00Z is unknown\n";
         assert!(later.ends_with(expected), "{later}");
         let none = text(&[coverage(&[], now)], now);
         assert!(
-            none.ends_with("tfc: no run has kept a journal yet, so what was asked for is not known\n"),
+            none.ends_with("tfc: no run has written a journal yet, so the coverage is unknown\n"),
             "{none}"
         );
     }

@@ -1,4 +1,4 @@
-//! `trailkeeper demo`: the whole way from the services to day files, without credentials and without a network.
+//! `trailkeeper demo`: everything from the services to day files, without credentials and without a network.
 
 mod pictures;
 
@@ -32,7 +32,7 @@ use pictures::{one_line_of_each, topics, tree};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Put the day files here
+    /// The folder for the day files
     #[arg(long, value_name = "DIR", default_value = "./trailkeeper-demo")]
     pub(crate) dir: PathBuf,
 
@@ -40,10 +40,10 @@ pub(crate) struct Arguments {
     pub(crate) verbosity: Verbosity,
 }
 
-/// Records that each service of the demo holds.
+/// How many records each service of the demo holds.
 const RECORDS: usize = 1_000;
 
-/// Why the demo could not be shown.
+/// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("cannot make or read {}: {source}", path.display())]
@@ -63,7 +63,7 @@ enum DemoError {
 /// Runs the demo.
 pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let progress = Progress::unless_quiet(arguments.verbosity.quiet);
-    // The pictures say what the log would.
+    // The printed text says what the log would.
     let verbosity = Verbosity {
         quiet: !arguments.verbosity.verbose,
         ..arguments.verbosity
@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
 
 async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours: bool) -> Result<Exit, DemoError> {
     let shutdown = signals::shutdown();
-    // A clock that stands still: what the first run leaves to the second is then exactly nothing.
+    // A clock that stands still: the first run leaves exactly nothing to the second.
     let sandbox = Sandbox::start(Options::new(Arc::new(move || now)).records(RECORDS)).await?;
     let streams = settings(dir, &sandbox)?;
     let kafka = MockKafka::start()?;
@@ -117,7 +117,7 @@ fn show_what_is_kept(dir: &Path, kafka: &MockKafka, streams: &[StreamSettings]) 
     Ok(())
 }
 
-/// The streams of the sandbox, a folder each.
+/// Returns the settings of the sandbox's streams, with a folder each.
 #[expect(clippy::disallowed_methods, reason = "the folders of the demo")]
 fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoError> {
     let mut variables = sandbox.variables();
@@ -141,7 +141,7 @@ fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoEr
     Ok(config.streams)
 }
 
-/// The Kafka of the demo; what an earlier demo has sent went to another one, so its cursors are of no use.
+/// Starts forwarding to the demo's Kafka. An earlier demo has sent to another one, so its cursors are removed.
 #[expect(clippy::disallowed_methods, reason = "the cursors of an earlier demo")]
 fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Targets, DemoError> {
     for settings in streams {

@@ -1,4 +1,4 @@
-//! What the demo shows of the day files and of the topics.
+//! What the demo prints of the day files and of the topics.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -9,13 +9,13 @@ use crate::config::StreamSettings;
 use crate::forward::kafka::MockKafka;
 use crate::output::printable::excerpt;
 
-/// Of a stream's day files, as many as are shown from each end.
+/// How many day files of a stream are shown from each end.
 const SHOWN: usize = 2;
 
-/// Of a line, as many characters as are shown.
+/// How many characters of a line are shown.
 const LINE_WIDTH: usize = 98;
 
-/// What each topic holds, against the day files.
+/// Describes what each topic holds, compared with the day files.
 pub(super) fn topics(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<String, DemoError> {
     let mut text = String::new();
     let names: Vec<_> = streams.iter().map(topic).collect();
@@ -37,7 +37,7 @@ pub(super) fn topics(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<St
     Ok(text)
 }
 
-/// Each stream's folder with its first and last day files, and a count of its lines.
+/// Describes each stream's folder: its first and last day files, and the number of lines.
 pub(super) fn tree(streams: &[StreamSettings]) -> Result<String, DemoError> {
     let mut text = String::new();
     for settings in streams {
@@ -63,7 +63,7 @@ pub(super) fn tree(streams: &[StreamSettings]) -> Result<String, DemoError> {
     Ok(text)
 }
 
-/// The first line of the last day file of each stream.
+/// Returns the first line of the last day file of each stream.
 pub(super) fn one_line_of_each(streams: &[StreamSettings]) -> Result<String, DemoError> {
     let mut text = String::new();
     for settings in streams {

@@ -1,4 +1,4 @@
-//! `trailkeeper forward`: what the archive holds goes to a sink, without asking a service.
+//! `trailkeeper forward`: sends the lines of the archive to a sink, without asking a service.
 
 mod outcome;
 
@@ -32,19 +32,20 @@ pub(crate) struct Arguments {
     #[arg(value_enum, value_name = "SINK")]
     pub(crate) sink: SinkArg,
 
-    /// Forward these streams only [default: all that are switched on]
+    /// Forward only these streams [default: all that are switched on]
     #[arg(long = "stream", value_name = "NAME", value_delimiter = ',', value_parser = stream_name::parser())]
     pub(crate) streams: Vec<String>,
 
-    /// Where a stream begins that was never forwarded to this sink: `start`, or a time [default: what comes from now on]
+    /// Where to start a stream that was never forwarded to this sink: `start`, or a time [default: what comes from now
+    /// on]
     #[arg(long, value_name = "start|TIME")]
     pub(crate) forward_from: Option<StartArg>,
 
-    /// Send the records from this time on once more, without touching the cursor; same forms as for `collect`
+    /// Send the records from this time on again, without moving the cursor; same forms as for `collect`
     #[arg(long, value_name = "TIME", conflicts_with = "forward_from")]
     pub(crate) since: Option<TimeArg>,
 
-    /// Send again up to this time instead of up to now
+    /// Send again up to this time instead of now
     #[arg(long, value_name = "TIME", requires = "since")]
     pub(crate) until: Option<TimeArg>,
 
@@ -108,7 +109,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
 }
 
 impl Arguments {
-    /// The time whose records are sent again, when it is `now`; `None` if this is no replay.
+    /// Returns the range to send again, at the time `now`; `None` if this is not a replay.
     fn replay(&self, now: DateTime<Utc>) -> Result<Option<Range<DateTime<Utc>>>, EmptyRangeError> {
         let Some(since) = self.since.map(|time| time.resolve(now)) else {
             return Ok(None);
@@ -118,7 +119,7 @@ impl Arguments {
     }
 }
 
-/// What the command needs of the settings.
+/// The settings that the command needs.
 struct Settings {
     places: Vec<StreamPlace>,
     target: Target,
@@ -126,7 +127,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// The settings, or everything that is wrong with them: with the streams and with the sink.
+    /// Reads the settings, or returns all errors in them: those of the streams and those of the sink.
     fn read(env: &Env, arguments: &Arguments) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let places = config::places(env, SOURCES, &arguments.streams).map_err(|others| errors.append(others));
@@ -161,15 +162,15 @@ fn log_all_warnings(env: &Env, targets: &Targets) {
     log_warnings(targets, env);
 }
 
-/// Forwards all streams side by side.
+/// Forwards all streams concurrently.
 async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardContext) -> Outcome {
     let mut running = Vec::new();
     for place in places {
-        // Every line that the stream logs carries its name.
+        // Adds the stream's name to each of its log lines.
         let span = tracing::info_span!("stream", stream = place.kind.name);
         let starting = targets.clone().start(place.clone(), context.clone());
         let (notifier, forwarding) = starting.instrument(span.clone()).await;
-        // Nothing more will be appended by this process.
+        // This process appends nothing more.
         drop(notifier);
         running.push((place.kind.name, forwarding, span));
     }

@@ -1,4 +1,4 @@
-//! What came of forwarding, stream by stream.
+//! The result of forwarding, stream by stream.
 
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ impl Outcome {
         }
     }
 
-    /// Prints it, and says how the program should end.
+    /// Prints it, and returns the exit code.
     pub(super) fn show(&self, arguments: &Arguments) -> serde_json::Result<Exit> {
         let text = if arguments.json {
             serde_json::to_string(self)? + "\n"
@@ -40,7 +40,7 @@ impl Outcome {
             self.lines()
         };
         match (arguments.sink, arguments.json) {
-            // Standard output holds the lines themselves; the log says the rest.
+            // Standard output has the lines themselves; the log says the rest.
             (SinkArg::Stdout, true) => print_to_stderr(&text),
             (SinkArg::Stdout, false) => {}
             _ => print(&text),

@@ -23,17 +23,17 @@ use questions::{Answers, QUESTIONS, Question};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Write the settings to this file, which must not be there yet
+    /// Write the settings to this file, which must not exist yet
     #[arg(long, value_name = "PATH", default_value = ".env")]
     pub(crate) env_file: PathBuf,
 }
 
-/// Why there are no settings.
+/// Why no settings were written.
 #[derive(Debug, thiserror::Error)]
 enum InitError {
-    #[error("init asks questions and so needs a terminal; without one copy .env.example to .env and fill it in")]
+    #[error("init asks questions and needs a terminal; without one, copy .env.example to .env and fill it in")]
     NoTerminal,
-    #[error("{} is there already, and settings are never overwritten; edit it, or name another file with --env-file", .0.display())]
+    #[error("{} exists already and is never overwritten; edit it, or name another file with --env-file", .0.display())]
     Exists(PathBuf),
     #[error("no stream was chosen, so nothing was written; run `trailkeeper init` again")]
     NoStream,
@@ -43,7 +43,7 @@ enum InitError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Asks, writes, checks; the exit is that of `check`.
+/// Asks, writes and checks; the exit code is that of `check`.
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     write(&arguments.env_file).map_err(CommandError::setup)?;
     let selection = Selection {
@@ -58,14 +58,14 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
 }
 
 fn write(path: &Path) -> Result<(), InitError> {
-    // A link that leads nowhere is there too.
+    // Also if it is a dangling link.
     if path.symlink_metadata().is_ok() {
         return Err(InitError::Exists(path.to_owned()));
     }
     let terminal = Terminal::of_this_process().ok_or(InitError::NoTerminal)?;
     terminal.say(&format!(
-        "This asks for the streams, their credentials and folders, and writes {}.\n\
-         Tokens are not shown as you type. Ctrl-C ends it, and nothing is written.\n",
+        "This asks for streams, credentials and folders, and writes {}.\n\
+         Tokens are not shown as you type. Ctrl-C quits without writing anything.\n",
         path.display()
     ))?;
     let mut answers = Answers::default();
@@ -91,11 +91,11 @@ fn ask_for(kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<()
             }
         }
         let errors = answers.errors(kind);
-        // Where nothing was asked nothing can be answered better; `check` says what is wrong.
+        // If nothing was asked, asking again does not help; `check` says what is wrong.
         if errors.is_empty() || answers.len() == before {
             break;
         }
-        terminal.say(&format!("{errors}\nOnce more:\n"))?;
+        terminal.say(&format!("{errors}\nTry again:\n"))?;
         answers.take_back(before);
     }
     let folder = ask_for_folder(kind, terminal)?;
@@ -112,7 +112,7 @@ fn ask_for(kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<()
     Ok(())
 }
 
-/// Asks one question; a default stays out of the file, so that a later version can change it.
+/// Asks one question; a default is not written to the file, so that a later version can change it.
 fn ask(question: &Question, terminal: &Terminal, answers: &mut Answers) -> Result<(), InitError> {
     let default = question.default();
     let shown = match default {
@@ -126,7 +126,7 @@ fn ask(question: &Question, terminal: &Terminal, answers: &mut Answers) -> Resul
             Zeroizing::new(terminal.ask(&shown)?)
         };
         match (answer.is_empty(), default) {
-            (true, None) => terminal.say("  It cannot be left out.\n")?,
+            (true, None) => terminal.say("  A value is required.\n")?,
             (true, Some(_)) => return Ok(()),
             (false, _) if default == Some(answer.as_str()) => return Ok(()),
             (false, _) => {
@@ -138,7 +138,7 @@ fn ask(question: &Question, terminal: &Terminal, answers: &mut Answers) -> Resul
     }
 }
 
-/// A folder that exists, since it is made where it does not.
+/// Asks for a folder; creates it if it does not exist.
 fn ask_for_folder(kind: &Kind, terminal: &Terminal) -> Result<PathBuf, InitError> {
     loop {
         let answer = ask_with_default(terminal, "  Folder for the day files", &format!("./{}", kind.name))?;
@@ -148,11 +148,11 @@ fn ask_for_folder(kind: &Kind, terminal: &Terminal) -> Result<PathBuf, InitError
         }
         let shown = folder.display();
         if folder.symlink_metadata().is_ok() {
-            terminal.say(&format!("  {shown} is no folder.\n"))?;
-        } else if confirmed(terminal, &format!("  {shown} does not exist. Make it?"), true)? {
+            terminal.say(&format!("  {shown} is not a folder.\n"))?;
+        } else if confirmed(terminal, &format!("  {shown} does not exist. Create it?"), true)? {
             match make_folder(&folder) {
                 Ok(()) => return Ok(folder),
-                Err(error) => terminal.say(&format!("  It cannot be made: {error}.\n"))?,
+                Err(error) => terminal.say(&format!("  Cannot create it: {error}.\n"))?,
             }
         }
     }
@@ -175,7 +175,7 @@ fn confirmed(terminal: &Terminal, question: &str, default: bool) -> Result<bool,
     }
 }
 
-/// Makes a folder with those above it; log agents in the group can read it, others cannot.
+/// Creates a folder and its parents; log agents in the group can read it, others cannot.
 #[expect(clippy::disallowed_methods, reason = "the catalogs that `init` offers to make")]
 fn make_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
@@ -185,7 +185,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Makes the file for its owner alone; one that came to be there in the meantime is left as it is.
+/// Creates the file, readable only by its owner; errors if it exists by now.
 #[expect(clippy::disallowed_methods, reason = "the `.env` that `init` writes")]
 fn create(path: &Path, text: &[u8]) -> Result<(), InitError> {
     let mut options = OpenOptions::new();

@@ -1,4 +1,4 @@
-//! `trailkeeper reconcile`: asks once more for what was asked for before, adds what arrived late, and says how late.
+//! `trailkeeper reconcile`: fetches recent days again, adds what arrived late, and says how late.
 
 mod report;
 
@@ -22,14 +22,14 @@ use report::Report;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Reconcile these streams only [default: all that are switched on]
+    /// Reconcile only these streams [default: all that are switched on]
     #[arg(long = "stream", value_name = "NAME", value_delimiter = ',', value_parser = stream_name::parser())]
     pub(crate) streams: Vec<String>,
 
-    /// Ask again from this time on [default: 36h, or RECONCILE_HOURS]
+    /// Start at this time [default: 36h, or RECONCILE_HOURS]
     ///
-    /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age: 90s,
-    /// 15m, 36h, 7d, 2w. The range always reaches up to now, and back at least as far as `collect` would ask.
+    /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age:
+    /// 90s, 15m, 36h, 7d, 2w. The range always reaches up to now, and back at least as far as `collect` would ask.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<TimeArg>,
 

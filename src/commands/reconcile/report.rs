@@ -1,4 +1,4 @@
-//! What reconciling found, as JSON and as text for people.
+//! The result of reconciling, as JSON and as text for people.
 
 use std::fmt::{self, Write};
 
@@ -8,10 +8,10 @@ use crate::run::lateness::{Class, Lateness, Needed, minutes};
 use crate::run::summary::{Status, StreamSummary, Summary};
 use crate::window::bound;
 
-/// How wide a bar of the histogram is at most, in characters.
+/// The longest bar of the histogram, in characters.
 const BAR: u64 = 28;
 
-/// What reconciling found.
+/// The result of reconciling.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     streams: Vec<StreamReport<'a>>,
@@ -26,7 +26,7 @@ struct StreamReport<'a> {
     to: Option<String>,
     /// Records that were not there before.
     appended: u64,
-    /// Of these, those that an ordinary run would not have brought.
+    /// Of these, those that an ordinary run would have missed.
     late: u64,
     /// `OVERLAP_MINUTES` that would have caught them.
     overlap_minutes: Option<Overlaps>,
@@ -90,7 +90,7 @@ impl Bounds {
     }
 }
 
-/// For people: a paragraph for each stream, none of its lines longer than 100 characters but errors.
+/// For people: a paragraph for each stream, with lines of at most 100 characters, except errors.
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for stream in &self.streams {
@@ -135,7 +135,7 @@ impl fmt::Display for Bounds {
     }
 }
 
-/// `up to 10 min       12 ######                        3 ##`.
+/// Formats `up to 10 min       12 ######                        3 ##`.
 fn row(class: &Class, most: u64) -> String {
     let mut row = format!("  {:<14}{:>8} ", label(class.up_to_minutes), class.at_least);
     let _ = write!(
@@ -149,7 +149,7 @@ fn row(class: &Class, most: u64) -> String {
     row
 }
 
-/// At least one character for any number but zero.
+/// Draws at least one character for any number but zero.
 fn bar(count: u64, most: u64) -> String {
     "#".repeat((count * BAR).div_ceil(most.max(1)) as usize)
 }

@@ -1,25 +1,25 @@
-//! `trailkeeper status`: how the streams stand, from the archive alone. No service is asked, and no token is needed.
+//! `trailkeeper status`: the status of the streams, from the archive alone. It asks no service and needs no token.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and of each stream
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream
 //!
-//! - `stream`, `folder`; `state`: `ok`, `new` (no run has kept a journal yet), `late` (older than `--max-age`), or `failed`
-//!   (its last run failed, was stopped or killed); `problems`: sentences for people;
-//! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last run began that ended well;
-//! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected"}` as in
-//!   the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run under way, or `null`;
-//! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day files;
-//!   `days_without_records`: the days between the first and the last that have none;
+//! - `stream`, `folder`; `state`: `ok`, `new` (no run has written a journal yet), `late` (older than `--max-age`), or
+//!   `failed` (its last run failed, was stopped or killed); `problems`: sentences for people;
+//! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last successful run began;
+//! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected"}`
+//!   as in the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run in progress, or `null`;
+//! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day
+//!   files; `days_without_records`: the days between the first and the last that have none;
 //! - `rejected`: records that could not be filed; `repaired`: torn lines that a crash left;
 //! - `days`: `[{"date","records"}]`, the last 30 days;
-//! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day file
-//!   that its cursor stands in and where, and `up_to`, the time of the last record before that; `waiting`: how many lines
-//!   stand behind the cursor, in all day files; `oldest_waiting`, the time of the first record among those, and
-//!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence where its cursor cannot be read, or null.
+//! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day
+//!   file of its cursor and the offset in it, and `up_to`, the time of the last record before that; `waiting`: how many
+//!   lines are after the cursor, in all day files; `oldest_waiting`, the time of the first of these records, and
+//!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence if its cursor cannot be read, or null.
 //!
-//! Exit codes: 0; with `--max-age` 3 where a stream is late or its last run did not end well; 1 where the settings or the
+//! Exit codes: 0; with `--max-age` 3 if a stream is late or its last run did not succeed; 1 if the settings or the
 //! archive cannot be read.
 //!
-//! Lines are counted once for each day file; the counts are kept beside it where the state folder can be written to.
+//! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
 
 mod stream_status;
 
@@ -41,7 +41,7 @@ use stream_status::{DayRecords, State, StreamStatus};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Exit with 3 where the last record is older than this (90s, 15m, 36h, 7d, 2w), or the last run failed
+    /// Exit with 3 if the last record is older than this (90s, 15m, 36h, 7d, 2w), or the last run failed
     #[arg(long, value_name = "AGE")]
     pub(crate) max_age: Option<Age>,
 
@@ -57,7 +57,7 @@ Examples:
 
 Only the folders of the streams have to be set; no token is needed, and nobody is asked.";
 
-/// Shows how the chosen streams stand.
+/// Shows the status of the chosen streams.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
@@ -93,7 +93,7 @@ fn text(streams: &[StreamStatus], with_colours: bool) -> String {
     format!("{newness}\n{day_files}{forwarders}{notes}")
 }
 
-/// How new the records are.
+/// Returns the table of records and their age.
 fn newness(streams: &[StreamStatus], with_colours: bool) -> Table<8> {
     let mut table = Table::new([
         left("STREAM"),
@@ -125,7 +125,7 @@ fn day_files(streams: &[StreamStatus]) -> Table<8> {
     table
 }
 
-/// The problems of each stream, and the run that is under way.
+/// Returns the problems of each stream, and the run in progress.
 fn notes(streams: &[StreamStatus]) -> String {
     let mut notes = String::new();
     for stream in streams {
@@ -135,13 +135,13 @@ fn notes(streams: &[StreamStatus]) -> String {
         }
         if let Some(run) = stream.running {
             let (since, pid) = (to_the_second(run.since), run.pid);
-            notes.push_str(&format!("{name}: a run is under way since {since} (process {pid})\n"));
+            notes.push_str(&format!("{name}: a run is in progress since {since} (process {pid})\n"));
         }
     }
     notes
 }
 
-/// How far the streams are forwarded; empty where none ever was.
+/// Returns the table of forwarders; empty if there are none.
 fn forwarders(streams: &[StreamStatus], with_colours: bool) -> String {
     let mut table = Table::new([
         left("STREAM"),
@@ -225,7 +225,7 @@ fn day_files_row(stream: &StreamStatus) -> [String; 8] {
 /// Eighths of a character's height.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// One character for each day, as high as its records against those of the busiest one; a dot for a day without any.
+/// Draws one character for each day, its height relative to the busiest day; a dot for a day without records.
 fn bar(days: &[DayRecords]) -> String {
     let most = days.iter().map(|day| day.records).max().unwrap_or(0);
     let block = |day: &DayRecords| match day.records {
@@ -235,7 +235,7 @@ fn bar(days: &[DayRecords]) -> String {
     days.iter().map(block).collect()
 }
 
-/// From 0 for the least to 7 for `most`.
+/// Returns from 0 for the least to 7 for `most`.
 fn eighth(records: u64, most: u64) -> usize {
     let share = records as f64 / most as f64;
     ((share * 8.0).ceil() as usize).clamp(1, 8) - 1

@@ -1,4 +1,4 @@
-//! How a stream stands, from its archive alone: what it holds, how old it is, what its last run said, how far it is
+//! The status of a stream, from its archive alone: what it holds, how old it is, how its last run ended, how far it is
 //! forwarded.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::source::Kind;
 /// How many days a bar shows.
 pub(super) const DAYS_SHOWN: u64 = 30;
 
-/// How a stream stands. The fields are those of `trailkeeper status --json`; [`super`] says more.
+/// The status of a stream. The fields are those of `trailkeeper status --json`; [`super`] says more.
 #[derive(Debug, Serialize)]
 pub(super) struct StreamStatus {
     pub(super) stream: &'static str,
@@ -41,39 +41,34 @@ pub(super) struct StreamStatus {
     pub(super) forwarders: Vec<Lag>,
 }
 
-/// What is to be said of a stream in one word.
+/// The status in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
-    /// Its last run ended well.
+    /// Its last run succeeded.
     Ok,
-    /// No run has kept a journal yet.
+    /// No run has written a journal yet.
     New,
-    /// Its last record is older than was allowed.
+    /// Its last record is older than allowed.
     Late,
     /// Its last run failed, was stopped, or was killed.
     Failed,
 }
 
-/// A number for the day that it is, in UTC, and for all days.
+/// A number for the current UTC day, and for all days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Amount {
-    /// Of today.
     pub(super) today: u64,
-    /// In all.
     pub(super) all: u64,
 }
 
-/// The records of one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct DayRecords {
-    /// The UTC day.
     pub(super) date: NaiveDate,
-    /// How many it has.
     pub(super) records: u64,
 }
 
-/// What the last run said; the fields are those of the journal.
+/// How the last run ended; the fields are those of the journal.
 #[derive(Debug, Serialize)]
 pub(super) struct LastRun {
     pub(super) at: DateTime<Utc>,
@@ -89,20 +84,19 @@ pub(super) struct LastRun {
     pub(super) rejected: u64,
 }
 
-/// A run that is under way.
+/// A run in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Running {
-    /// Its process.
+    /// Its process id.
     pub(super) pid: u32,
-    /// When it began.
     pub(super) since: DateTime<Utc>,
 }
 
 impl StreamStatus {
-    /// Reads how a stream stands when it is `now`. A last record older than `max_age` makes it late.
+    /// Reads the status of a stream at the time `now`. A last record older than `max_age` makes it late.
     ///
     /// # Errors
-    /// If the folder, a day file or a state file cannot be read.
+    /// The folder, a day file or a state file cannot be read.
     pub(super) fn read(
         kind: &'static Kind,
         location: &Location,
@@ -141,7 +135,7 @@ impl StreamStatus {
         })
     }
 
-    /// Whether an alarm is due: it is late, or its last run did not end well.
+    /// Returns whether an alarm is due: it is late, or its last run did not succeed.
     pub(super) fn is_alarming(&self) -> bool {
         matches!(self.state, State::Late | State::Failed)
     }
@@ -165,7 +159,7 @@ impl From<Entry> for LastRun {
     }
 }
 
-/// A run that took the lock after the journal's last line: it is still running, or ended without a word.
+/// A run that took the lock after the journal's last line: it is still running, or ended without a journal line.
 #[derive(Debug, Default)]
 struct Liveness {
     running: Option<Running>,
@@ -174,9 +168,9 @@ struct Liveness {
 
 impl Liveness {
     fn of(holder: Option<Holder>, newest: Option<&Entry>) -> Self {
-        // The lock file holds whole seconds.
-        let told = newest.map(|entry| entry.at.trunc_subsecs(0));
-        let Some(holder) = holder.filter(|holder| told.is_none_or(|told| holder.since > told)) else {
+        // The lock file has whole seconds.
+        let last = newest.map(|entry| entry.at.trunc_subsecs(0));
+        let Some(holder) = holder.filter(|holder| last.is_none_or(|last| holder.since > last)) else {
             return Self::default();
         };
         match holder.is_running() {
@@ -201,7 +195,7 @@ fn state(newest: Option<&Entry>, unheard: &Liveness, age: Option<TimeDelta>, max
     if went_wrong || unheard.silent_since.is_some() {
         return State::Failed;
     }
-    // Without any record the stream is as old as can be.
+    // Without any record the stream counts as late.
     if max_age.is_some_and(|most| age.is_none_or(|age| age > most)) {
         return State::Late;
     }
@@ -212,7 +206,7 @@ fn problems(kind: &Kind, newest: Option<&Entry>, unheard: &Liveness, now: DateTi
     let mut problems = Vec::new();
     if let Some(since) = unheard.silent_since {
         problems.push(format!(
-            "the run of {} ended without a word: it was killed, or another run held one of the catalogs; run collect",
+            "the run of {} ended without a result: it was killed, or another run held one of the catalogs; run collect",
             rfc3339(since)
         ));
     }
@@ -228,7 +222,7 @@ fn problems(kind: &Kind, newest: Option<&Entry>, unheard: &Liveness, now: DateTi
     let open = gaps.iter().filter(|gap| !gap.is_gone && gap.to < now);
     problems.extend(open.map(|gap| {
         let (from, to, day) = (rfc3339(gap.from), rfc3339(gap.to), gap.gone_at.date_naive());
-        format!("nobody has asked for {from} to {to}, which is gone on {day}; run collect")
+        format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect")
     }));
     problems
 }
@@ -241,7 +235,7 @@ fn ended(end: End) -> &'static str {
     }
 }
 
-/// What the day files hold, by day.
+/// The records of the day files, by day.
 struct Calendar {
     days: BTreeMap<NaiveDate, Day>,
     repaired: u64,
@@ -254,7 +248,7 @@ struct Day {
 }
 
 impl Calendar {
-    /// A line is a record, unless it is half of one that was repaired.
+    /// Counts lines; each is a record, except repaired torn lines.
     fn new(location: &Location, counts: &[DayCount], noted: &Noted) -> Self {
         let mut calendar = Self {
             days: BTreeMap::new(),
@@ -292,7 +286,7 @@ impl Calendar {
         }
     }
 
-    /// The days from the first file to the last that have no record.
+    /// Returns the days from the first file to the last without records.
     fn without_records(&self) -> Vec<NaiveDate> {
         let (Some(first), Some(last)) = (self.first(), self.last()) else {
             return Vec::new();
@@ -301,7 +295,7 @@ impl Calendar {
         range.filter(|date| self.records(*date) == 0).collect()
     }
 
-    /// The last days up to this one.
+    /// Returns the last days up to this one.
     fn until(&self, today: NaiveDate) -> Vec<DayRecords> {
         let dates = (0..DAYS_SHOWN)
             .rev()
@@ -436,7 +430,7 @@ mod tests {
             status.problems,
             [
                 "the run of 2026-11-20T12:00:00Z failed: the service is in trouble",
-                "nobody has asked for 2026-11-17T12:00:00Z to 2026-11-20T11:00:00Z, which is gone on 2026-12-04; run collect",
+                "no run has fetched 2026-11-17T12:00:00Z to 2026-11-20T11:00:00Z, and the service drops it on 2026-12-04; run collect",
             ]
         );
         assert_eq!(status.last_complete, Some(now() - TimeDelta::days(3)));
@@ -453,7 +447,7 @@ mod tests {
         let killed = held.status(None);
         assert_eq!((killed.state, killed.running), (State::Failed, None));
         assert!(
-            killed.problems[0].contains("2026-11-20T12:00:00Z ended without a word"),
+            killed.problems[0].contains("2026-11-20T12:00:00Z ended without a result"),
             "{:?}",
             killed.problems
         );

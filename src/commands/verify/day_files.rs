@@ -1,4 +1,4 @@
-//! The day files that are verified, by several threads.
+//! Verifies day files, in several threads.
 
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use crate::config::StreamPlace;
 use crate::fs::FileError;
 use crate::record::Reader;
 
-/// More threads than this wait for the disk.
+/// More threads than this would wait for the disk.
 const MOST_THREADS: usize = 8;
 
 /// One day file of a stream, with the index of the stream.
@@ -20,7 +20,7 @@ struct Job {
     outcome: Option<Result<DayReport, FileError>>,
 }
 
-/// All day files, side by side, each by one thread.
+/// Verifies all day files concurrently, each in one thread.
 pub(super) fn verify(streams: &[StreamPlace]) -> Result<Vec<StreamReport>, FileError> {
     let mut jobs = Vec::new();
     for (stream, archive) in streams.iter().enumerate() {
@@ -48,7 +48,7 @@ fn threads() -> usize {
         .min(MOST_THREADS)
 }
 
-/// Takes one file after the other until there is none.
+/// Takes one file after the other until there are no more.
 fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamPlace], noted: &[Noted]) {
     let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
     while let Some(job) = next() {

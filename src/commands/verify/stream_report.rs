@@ -1,4 +1,4 @@
-//! What was found in the day files of a stream, as JSON and as a table.
+//! The findings in the day files of a stream, as JSON and as a table.
 
 use serde::Serialize;
 
@@ -7,10 +7,10 @@ use crate::fs::FileError;
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Colour, Table, left, right, size};
 
-/// Of each stream, as many findings are listed for people.
+/// How many findings of a stream the table lists.
 const SHOWN: usize = 100;
 
-/// What was found in a stream. The fields are those of `trailkeeper verify --json`; [`super`] says more.
+/// The findings in a stream. The fields are those of `trailkeeper verify --json`; [`super`] says more.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct StreamReport {
     stream: &'static str,
@@ -26,14 +26,14 @@ pub(super) struct StreamReport {
 #[derive(Debug, Serialize)]
 struct ShownFinding {
     file: String,
-    /// From 1; 0 where the file could not be read.
+    /// From 1; 0 if the file could not be read.
     line: u64,
     offset: u64,
     problem: &'static str,
     text: String,
 }
 
-/// The table, and below it the findings.
+/// Returns the table, and below it the findings.
 pub(super) fn text(streams: &[StreamReport], with_colours: bool) -> String {
     let mut table = Table::new([
         left("STREAM"),
@@ -63,7 +63,7 @@ pub(super) fn text(streams: &[StreamReport], with_colours: bool) -> String {
 }
 
 impl StreamReport {
-    /// The report of a stream without day files.
+    /// Creates the report of a stream without day files.
     pub(super) fn new(stream: &'static str) -> Self {
         Self {
             stream,
@@ -80,7 +80,7 @@ impl StreamReport {
         let report = match outcome {
             Some(Ok(report)) => report,
             Some(Err(error)) => return self.add_unreadable(file, error.to_string()),
-            None => return self.add_unreadable(file, "an error inside the program; please report it".to_owned()),
+            None => return self.add_unreadable(file, "an internal error; please report it".to_owned()),
         };
         self.records += report.records;
         self.bytes += report.bytes;
