@@ -1,6 +1,7 @@
 //! A run of the library in this process, for tests of many runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,7 +9,7 @@ use trailkeeper::config::{Access, Choice, Config};
 use trailkeeper::env::Env;
 use trailkeeper::output::progress::Progress;
 use trailkeeper::process::shutdown;
-use trailkeeper::run::{self, RunOptions};
+use trailkeeper::run::{self, RunOptions, StartError};
 use trailkeeper::source::SOURCES;
 use trailkeeper::window::Range;
 
@@ -29,11 +30,18 @@ pub(crate) async fn run_inside(catalog: &Catalog, now: DateTime<Utc>) -> BTreeMa
     };
     let (_trigger, shutdown) = shutdown::channel();
     let progress = Progress::hidden();
-    let run = run::run(&config.streams, options, &progress, &shutdown);
+    let run = async {
+        loop {
+            match run::run(&config.streams, options, &progress, &shutdown).await {
+                // A process that another test starts holds the lock of the run before, with all open files, until it runs
+                // a program of its own.
+                Err(StartError::Lock { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                ended => return ended.unwrap(),
+            }
+        }
+    };
     let summary = tokio::time::timeout(PATIENCE, run).await;
-    let summary = summary
-        .unwrap_or_else(|_| panic!("the run has not ended after {PATIENCE:?}"))
-        .unwrap();
+    let summary = summary.unwrap_or_else(|_| panic!("the run has not ended, or begun, after {PATIENCE:?}"));
     let summary: Value = serde_json::from_str(&summary.to_json().unwrap()).unwrap();
     let streams = summary["streams"].as_array().unwrap();
     let name = |stream: &Value| stream["stream"].as_str().unwrap().to_owned();
