@@ -20,7 +20,7 @@ use crate::config::StreamSettings;
 use crate::fetch::host::Hosts;
 use crate::forward::{ForwardContext, Targets};
 use crate::http::{Http, SetupError};
-use crate::output::progress::Progress;
+use crate::output::progress::{Progress, StreamProgress};
 use crate::process::shutdown::Shutdown;
 use crate::window::Range;
 pub(crate) use collected::{CollectError, Collected};
@@ -110,44 +110,66 @@ pub(crate) async fn run_and_forward(
         shutdown: shutdown.clone(),
     };
     // A dry run appends nothing, and its result must not depend on a sink.
-    let nowhere = Targets::default();
-    let targets = if options.dry_run { &nowhere } else { targets };
+    let targets = if options.dry_run {
+        Targets::default()
+    } else {
+        targets.clone()
+    };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
-        let settings = Arc::new(settings.clone());
-        let bar = progress.stream(settings.kind.name);
-        let (context, forward_context, targets) = (context.clone(), forward_context.clone(), targets.clone());
+        let run = StreamRun {
+            settings: Arc::new(settings.clone()),
+            access,
+            context: context.clone(),
+            targets: targets.clone(),
+            forward_context: forward_context.clone(),
+            progress: progress.stream(settings.kind.name),
+        };
         // Adds the stream's name to each of its log lines.
         let span = tracing::info_span!("stream", stream = settings.kind.name);
-        let work = async move {
-            // Before anything is appended: a new cursor starts where the archive ends now.
-            let (notifier, forwarding) = targets.start(settings.place(), forward_context).await;
-            let Finished {
-                mut collected,
-                progress: _shown,
-            } = collect(settings, access, &context, bar, notifier).await;
-            log_end(&collected);
-            collected.forwarded = forwarding.finish().await;
-            (index, collected)
-        };
-        tasks.spawn(work.instrument(span));
+        tasks.spawn(async move { (index, run.collect_and_forward().await) }.instrument(span));
     }
-    let mut results: Vec<Option<Collected>> = streams.iter().map(|_| None).collect();
+    let collected = join_all(tasks, streams.len()).await;
+    let summaries = streams.iter().zip(collected);
+    let summaries = summaries.map(|(settings, collected)| StreamSummary::new(settings.kind.name, collected));
+    Ok(Summary::new(summaries.collect()))
+}
+
+/// One stream of a run, and where its lines are forwarded to.
+struct StreamRun {
+    settings: Arc<StreamSettings>,
+    access: Access,
+    context: RunContext,
+    targets: Targets,
+    forward_context: ForwardContext,
+    progress: StreamProgress,
+}
+
+impl StreamRun {
+    async fn collect_and_forward(self) -> Collected {
+        // Before anything is appended: a new cursor starts where the archive ends now.
+        let starting = self.targets.start(self.settings.place(), self.forward_context);
+        let (notifier, forwarding) = starting.await;
+        let Finished {
+            mut collected,
+            progress: _shown,
+        } = collect(self.settings, self.access, &self.context, self.progress, notifier).await;
+        log_end(&collected);
+        collected.forwarded = forwarding.finish().await;
+        collected
+    }
+}
+
+/// Waits for all streams; returns what came of each, in their order.
+async fn join_all(mut tasks: JoinSet<(usize, Collected)>, streams: usize) -> Vec<Collected> {
+    let mut all: Vec<_> = (0..streams).map(|_| Collected::internal("its task panicked")).collect();
     while let Some(joined) = tasks.join_next().await {
         match joined {
-            Ok((index, collected)) => {
-                results[index] = Some(collected);
-            }
+            Ok((index, collected)) => all[index] = collected,
             Err(error) => tracing::error!("a stream failed with an internal error: {error}; please report it"),
         }
     }
-    let streams = streams.iter().zip(results).map(|(settings, collected)| {
-        StreamSummary::new(
-            settings.kind.name,
-            collected.unwrap_or_else(|| Collected::internal("its task panicked")),
-        )
-    });
-    Ok(Summary::new(streams.collect()))
+    all
 }
 
 /// Locks the catalogs, except in a dry run.
