@@ -166,9 +166,9 @@ impl Archive {
     /// If the day file cannot be read.
     pub fn deduplicate(&mut self, batch: Batch) -> Result<Dedup, FileError> {
         let date = batch.date();
-        let knows_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record));
+        let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record));
         let day = match self.known.day(date) {
-            Some(day) if knows_all(day) => None,
+            Some(day) if can_judge_all(day) => None,
             Some(_) => Some(self.read_day(date, |_| {})?),
             None => Some(self.read_as_little(&batch)?),
         };

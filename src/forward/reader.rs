@@ -33,7 +33,7 @@ pub(crate) struct LineReader {
 }
 
 impl LineReader {
-    /// Reads the lines after `from`.
+    /// Creates a reader of the lines after `from`.
     pub(crate) fn new(location: Location, shape: Shape, from: Positions) -> Self {
         Self {
             location,
@@ -47,7 +47,7 @@ impl LineReader {
         }
     }
 
-    /// Reads the lines with records of this time, from the start of their files.
+    /// Creates a reader of the lines with records of this time, from the start of their files.
     pub(crate) fn between(location: Location, shape: Shape, times: Range<DateTime<Utc>>) -> Self {
         let mut reader = Self::new(location, shape, Positions::default());
         reader.only = Some(times);
