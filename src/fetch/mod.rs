@@ -242,7 +242,7 @@ impl Fetcher {
             };
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
-                "{}; asking again",
+                "{}; retrying",
                 self.explain(failure, failed).await
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
@@ -308,8 +308,8 @@ impl Fetcher {
 
     /// Makes a server's text fit for a message: short, printable, and without the secrets that were sent.
     async fn said(&self, text: &str) -> String {
-        let told = self.credentials.conceal(self.source.authorization(), text).await;
-        excerpt(&told, LONGEST_MESSAGE)
+        let text = self.credentials.conceal(self.source.authorization(), text).await;
+        excerpt(&text, LONGEST_MESSAGE)
     }
 
     fn is_too_wide(&self, failure: &AttemptError) -> bool {

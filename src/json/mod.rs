@@ -16,11 +16,11 @@
 //! number is written (`1.10`, `11e-1`) do not count; the order of equal keys does. It is stable: it may be stored and
 //! compared by another version of this program.
 //!
-//! - The hash is XXH3-128 with seed 0 (<https://github.com/Cyan4973/xxHash>). It is no defence against somebody who
-//!   can choose two whole records freely; the ids and times that a service adds are out of such hands.
+//! - The hash is XXH3-128 with seed 0 (<https://github.com/Cyan4973/xxHash>). It does not resist attackers who choose
+//!   two whole records freely, but they cannot choose the ids and times that a service adds.
 //! - A string, `true`, `false` and `null` have the hash of their form.
-//! - A number has the hash of the one text that stands for all ways to write it: `-` where it is negative, the digits
-//!   without zeros at either end, then `e` and the power of ten where that is not 0; `12e2` for `1200`, `11e-1` for
+//! - A number has the hash of the one text that stands for all ways to write it: `-` if it is negative, the digits
+//!   without zeros at either end, then `e` and the power of ten if that is not 0; `12e2` for `1200`, `11e-1` for
 //!   `1.10`, `0` for `-0.0`. Nothing is rounded.
 //! - An array is a chain: it starts with the hash of `[`, and each element makes it the hash of `[`, chain, element.
 //! - An object has the hash of `{`, of its keys' hash, and of its members' values in the order of their keys' hashes as
@@ -54,7 +54,7 @@ pub(crate) use list::List;
 
 /// A path of object keys from the top of a record, such as `["trigger", "at"]`.
 ///
-/// Keys are compared decoded. Where an object has a key twice the last one counts, as it does for JSON parsers. An
+/// Keys are compared decoded. If an object has a key twice, the last one counts, as it does for JSON parsers. An
 /// empty path names no value.
 pub type KeyPath = &'static [&'static str];
 

@@ -68,7 +68,7 @@ pub(crate) enum CollectError {
         cause: FetchError,
     },
     /// A shutdown was requested.
-    #[error("ended before it was complete, as was asked for; the next run goes on from here")]
+    #[error("stopped by a shutdown before it was complete; the next run continues from here")]
     Stopped,
     /// A bug in the program.
     #[error("an internal error: {0}; please report it")]

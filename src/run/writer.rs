@@ -168,7 +168,7 @@ fn run(
         writer.work(&mut steps);
         writer
     });
-    // Wakes whoever waits for room, or for what was recovered.
+    // Wakes senders that wait for room, or for what was recovered.
     drop(steps);
     let ending = ending.blocking_recv().unwrap_or_else(|_| Ending::panicked());
     let (mut collected, progress) = match worked {

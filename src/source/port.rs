@@ -312,7 +312,7 @@ impl Source for Port {
             401 => "check PORT_API_TOKEN (it ends after three hours), or PORT_CLIENT_ID and PORT_CLIENT_SECRET",
             403 => "check that the token's user or client may read the audit log",
             404 => "check PORT_API_URL: it is https://api.getport.io, or https://api.us.getport.io for the US region",
-            _ => "the service may be in trouble; the next run goes on from here",
+            _ => "the service may be in trouble; the next run continues from here",
         }
     }
 

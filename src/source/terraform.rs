@@ -210,7 +210,7 @@ impl Source for Terraform {
                 "check that the organization's plan has audit trails and that TFC_ORG_TOKEN is an organization or \
                  audit-trails token: user and team tokens are refused"
             }
-            _ => "the service may be in trouble; the next run goes on from here",
+            _ => "the service may be in trouble; the next run continues from here",
         }
     }
 }

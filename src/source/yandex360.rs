@@ -248,7 +248,7 @@ impl Source for Yandex360 {
                  if it is gone, collect the stream yandex-audit in its place (set AUDIT_LOG_CATALOG_LOCATION)"
             }
             (404, Log::Mail) => "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set",
-            _ => "the service may be in trouble; the next run goes on from here",
+            _ => "the service may be in trouble; the next run continues from here",
         }
     }
 

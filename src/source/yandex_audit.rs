@@ -195,7 +195,7 @@ impl Source for YandexAudit {
             401 => "check that OAUTH_TOKEN_ARG holds a valid token that has not expired",
             403 => "check that the token's application has the scope ya360_security:read_auditlog",
             404 => "check ORGANIZATION_ID_ARG, and YANDEX_CLOUD_API_URL if it is set",
-            _ => "the service may be in trouble; the next run goes on from here",
+            _ => "the service may be in trouble; the next run continues from here",
         }
     }
 }

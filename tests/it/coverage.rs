@@ -267,7 +267,7 @@ fn a_journal_that_a_crash_cut_or_somebody_damaged_stops_nothing_and_claims_nothi
     }
     let text = catalog.run(&["coverage"]).stdout;
     assert!(
-        text.contains("the archive begins on ") && text.contains(" is not known"),
+        text.contains("the archive begins on ") && text.contains(" is unknown"),
         "{text}"
     );
 }

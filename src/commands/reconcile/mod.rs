@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
 }
 
 pub(super) const EXAMPLES: &str = "\
-Only what is missing is added, to the day files where it belongs; nothing that stands there changes.
+Only missing records are added, to the day files of their dates; existing lines do not change.
 
 A record is late if an ordinary run would not have brought it any more. The report says what OVERLAP_MINUTES would
 have caught 99 % and all of them, with two bounds, because only the runs that looked and did not see it are known:

@@ -55,7 +55,7 @@ Examples:
   trailkeeper status --max-age 2h -q                  as a check of Nagios or systemd: exits with 3 when it is late
   trailkeeper status --stream tfc --json
 
-Only the folders of the streams have to be set; no token is needed, and nobody is asked.";
+Only the folders of the streams must be set; no token is needed, and no service is asked.";
 
 /// Shows the status of the chosen streams.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
