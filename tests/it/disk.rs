@@ -125,7 +125,7 @@ fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_co
     let summary = failed.summary();
     let error = summary["yandex-mail"]["error"].as_str().unwrap();
     assert!(
-        error.contains(folder.to_str().unwrap()) && error.contains("make room"),
+        error.contains(folder.to_str().unwrap()) && error.contains("free some space"),
         "{error}"
     );
     assert_eq!(

@@ -214,7 +214,7 @@ fn a_moment_of_which_more_may_be_hidden_is_told() {
         .with("INITIAL_LOOKBACK_DAYS", 60);
     let outcome = catalog.run(&["collect", "--since", "2025-06-09", "--until", "2025-06-10T00:39:50Z"]);
     assert!(
-        outcome.stderr.contains("cannot show whether it has more of it"),
+        outcome.stderr.contains("cannot show whether it has more of them"),
         "{}",
         outcome.stderr
     );
