@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -18,6 +19,7 @@ use crate::archive::faulty::Fault;
 use crate::output::progress::Progress;
 use crate::process::shutdown;
 use crate::test_support::Catalog;
+use crate::test_support::bound::PATIENCE;
 use crate::test_support::random::cases;
 use crate::test_support::record::{SHAPE, line_of_day as line};
 
@@ -47,6 +49,24 @@ impl Catalog {
         let (_, shutdown) = shutdown::channel();
         let progress = Progress::hidden().forward("tfc", "kafka");
         Forwarder::open(self.job(start), Box::new(sink), progress, shutdown)
+    }
+
+    /// Waits for a lock that a process which another test starts holds, with all open files, until it runs a program of
+    /// its own.
+    fn try_forwarder_in_time(
+        &self,
+        start: StartPosition,
+        sink: impl Fn() -> Script,
+    ) -> Result<Forwarder, ForwardError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.try_forwarder(start, sink()) {
+                Err(error) if error.is_held() && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => return opened,
+            }
+        }
     }
 
     fn forwarder(&self, start: StartPosition, sink: impl Sink + 'static) -> Forwarder {
@@ -454,7 +474,7 @@ proptest! {
                 Step::Break { after, fault, is_reading: true } => catalog.disk.arm_reading(after, fault),
                 Step::Break { after, fault, is_reading: false } => catalog.disk.arm(after, fault),
                 Step::Run(script) => {
-                    let opened = catalog.try_forwarder(StartPosition::Start, world.sink(&script));
+                    let opened = catalog.try_forwarder_in_time(StartPosition::Start, || world.sink(&script));
                     if let Ok(forwarder) = opened {
                         forwarder.with_batches_of(batch).run(|| false);
                     }
