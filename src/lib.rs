@@ -2,7 +2,8 @@
 //!
 //! # The map
 //!
-//! Data flows one way. A module imports only from those above it in the list below; its first lines say which.
+//! Data flows one way. A module imports only from those above it in the list of modules at the end of
+//! this file; its first lines say which.
 //!
 //! - settings: `env` reads the variables, `config` builds the streams and sinks from them
 //! - window: the span of time that a run asks for, and its slices

@@ -30,6 +30,7 @@
 //! of its records are on disk. A killed run thus covers nothing: the next run asks again for what it archived and finds
 //! duplicates. The last readable line holds the sum of all, so a run reads one line, however long the journal is. If
 //! the journal is damaged or deleted, less of the past is known, but nothing false is.
+//!
 //! # What counts as covered
 //!
 //! A span counts as far as it was asked for to the end, and as far as the service still had it then: what was older

@@ -77,8 +77,8 @@ pub(crate) fn follow(
             progress: progress.clone(),
             shutdown: shutdown.clone(),
         };
-        // Adds the stream's name to each of its log lines.
-        let span = tracing::info_span!("stream", stream = settings.kind.name);
+        // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
+        let span = tracing::error_span!("stream", stream = settings.kind.name);
         tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
     }
     Ok(reports)

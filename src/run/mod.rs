@@ -125,8 +125,8 @@ pub(crate) async fn run_and_forward(
             forward_context: forward_context.clone(),
             progress: progress.stream(settings.kind.name),
         };
-        // Adds the stream's name to each of its log lines.
-        let span = tracing::info_span!("stream", stream = settings.kind.name);
+        // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
+        let span = tracing::error_span!("stream", stream = settings.kind.name);
         tasks.spawn(async move { (index, run.collect_and_forward().await) }.instrument(span));
     }
     let collected = join_all(tasks, streams.len()).await;

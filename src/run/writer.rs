@@ -180,6 +180,8 @@ fn run(
         entry.last_before = last_before;
         entry.note_reconciled(settings.limits.reconcile_reach);
         if let Err(error) = guarded("writing the journal", || Ok(journal.append(&entry)?)) {
+            // Logged here, since an earlier failure hides it from the summary.
+            tracing::error!("{error}");
             collected.failure.get_or_insert(error);
         }
     }
@@ -409,6 +411,7 @@ impl Writer {
                 Ok(())
             });
             if let Err(error) = noted {
+                tracing::error!("{error}");
                 self.collected.failure.get_or_insert(error);
             }
         }

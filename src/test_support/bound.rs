@@ -11,7 +11,7 @@ pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
     outcome.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {what}"))
 }
 
-/// To be called in each round of a loop, which must end after so many of them.
+/// To be called in each round of a loop, which must end within the number of rounds that it was made with.
 pub(crate) fn at_most(most: usize) -> impl FnMut() {
     let mut rounds = 0;
     move || {

@@ -12,7 +12,7 @@ const TIMES: &str = "TRAILKEEPER_TEST_TIMES";
 
 static SEED_OF_THIS_RUN: LazyLock<u64> = LazyLock::new(|| variable(SEED).unwrap_or_else(|| fastrand::u64(..)));
 
-/// The settings of a random test that usually tries so many cases.
+/// The settings of a random test with the usual number of its cases.
 pub(crate) fn cases(usual: u32) -> Config {
     Config {
         cases: many(usual),

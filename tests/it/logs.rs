@@ -63,6 +63,17 @@ fn the_log_has_its_form_on_stderr_and_in_the_file() {
 }
 
 #[test]
+fn an_error_names_its_stream_even_when_only_errors_are_logged() {
+    let refuse = Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}")));
+    let sandbox = serve(|options| options.step(refuse));
+    let run = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]).run(&["collect", "-q"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let errors: Vec<_> = run.stderr.lines().filter(|line| line.contains("401")).collect();
+    assert!(!errors.is_empty(), "{}", run.stderr);
+    assert!(errors.iter().all(|line| line.contains("yandex-mail")), "{}", run.stderr);
+}
+
+#[test]
 fn the_log_file_is_rotated_at_one_mebibyte_with_five_backups() {
     let sandbox = serve(|options| options.give(Api::Disk, events(Api::Disk, 3, 60)));
     let catalog = Catalog::of(&sandbox, &[Api::Disk]);

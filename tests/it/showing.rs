@@ -62,7 +62,7 @@ fn the_demo_collects_twice_repeats_nothing_and_shows_the_files() {
 fn the_sandbox_serves_what_it_prints_until_it_is_told_to_stop() {
     let mut catalog = Catalog::bare();
     let mut sandbox = catalog.start(&["sandbox", "--listen", "127.0.0.1:0", "--records", "50", "--seed", "3"]);
-    let text = sandbox.lines_to("# and make the folders:").join("\n");
+    let text = sandbox.lines_to("# and create the folders:").join("\n");
     // As somebody would who reads it: the text is the settings file, and its last line a command.
     fs::write(catalog.root().join(".env"), &text).unwrap();
     for folder in text.trim_end().rsplit("mkdir -p ").next().unwrap().split(' ') {

@@ -166,8 +166,8 @@ fn log_all_warnings(env: &Env, targets: &Targets) {
 async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardContext) -> Outcome {
     let mut running = Vec::new();
     for place in places {
-        // Adds the stream's name to each of its log lines.
-        let span = tracing::info_span!("stream", stream = place.kind.name);
+        // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
+        let span = tracing::error_span!("stream", stream = place.kind.name);
         let starting = targets.clone().start(place.clone(), context.clone());
         let (notifier, forwarding) = starting.instrument(span.clone()).await;
         // This process appends nothing more.

@@ -108,20 +108,20 @@ impl StreamStatus {
         let days = Calendar::new(location, &count_days(location, &files)?, &noted);
         let last_record = Archive::dry_run(location.clone(), kind.shape).recover(now)?;
         let newest = Journal::of(location).newest()?;
-        let unheard = Liveness::of(Lock::last_holder(location), newest.as_ref());
-        let problems = problems(kind, newest.as_ref(), &unheard, now);
+        let liveness = Liveness::of(Lock::last_holder(location), newest.as_ref());
+        let problems = problems(kind, newest.as_ref(), &liveness, now);
         let age = last_record.map(|last| now - last);
         let today = now.date_naive();
         Ok(Self {
             stream: kind.name,
             folder: location.folder().to_owned(),
-            state: state(newest.as_ref(), &unheard, age, max_age),
+            state: state(newest.as_ref(), &liveness, age, max_age),
             problems,
             last_record,
             age_seconds: age.map(|age| age.num_seconds()),
             last_complete: newest.as_ref().and_then(|entry| entry.last_complete),
             last_run: newest.map(LastRun::from),
-            running: unheard.running,
+            running: liveness.running,
             records: days.amount(today, |day| day.records),
             bytes: days.amount(today, |day| day.bytes),
             first_day: days.first(),
@@ -190,9 +190,9 @@ impl Liveness {
     }
 }
 
-fn state(newest: Option<&Entry>, unheard: &Liveness, age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> State {
+fn state(newest: Option<&Entry>, liveness: &Liveness, age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> State {
     let went_wrong = newest.is_some_and(|entry| matches!(entry.end, End::Failed | End::Stopped));
-    if went_wrong || unheard.silent_since.is_some() {
+    if went_wrong || liveness.silent_since.is_some() {
         return State::Failed;
     }
     // Without any record the stream counts as late.
@@ -202,9 +202,9 @@ fn state(newest: Option<&Entry>, unheard: &Liveness, age: Option<TimeDelta>, max
     if newest.is_none() { State::New } else { State::Ok }
 }
 
-fn problems(kind: &Kind, newest: Option<&Entry>, unheard: &Liveness, now: DateTime<Utc>) -> Vec<String> {
+fn problems(kind: &Kind, newest: Option<&Entry>, liveness: &Liveness, now: DateTime<Utc>) -> Vec<String> {
     let mut problems = Vec::new();
-    if let Some(since) = unheard.silent_since {
+    if let Some(since) = liveness.silent_since {
         problems.push(format!(
             "the run of {} ended without a result: it was killed, or another run held one of the catalogs; run collect",
             rfc3339(since)

@@ -131,7 +131,7 @@ impl SliceWalk {
         (is_over && self.slice.is_divisible()).then_some(Step::Overflow)
     }
 
-    /// Returns whether it has so many pages that shorter slices would be faster.
+    /// Returns whether it has more pages than make shorter slices faster.
     pub(super) fn has_pages_to_spare(&self) -> bool {
         self.slice.is_divisible() && self.fetched.records.len() > 2 * self.usual_size as usize
     }

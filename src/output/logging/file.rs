@@ -25,7 +25,7 @@ pub(super) struct LogFile {
     notices: Notices,
     /// The lost lines that the log mentions already.
     noted: Lost,
-    refusal: Trouble,
+    trouble: Trouble,
     rotation: Trouble,
 }
 
@@ -49,7 +49,7 @@ impl LogFile {
             counts,
             notices,
             noted: Lost::default(),
-            refusal: Trouble::default(),
+            trouble: Trouble::default(),
             rotation: Trouble::default(),
         }
     }
@@ -74,7 +74,7 @@ impl LogFile {
             Ok(Err(error)) if self.rotation.begins() => self.notices.error(&format!(
                 "cannot rotate the log file `{path}`, so it keeps growing: {error}; check its folder"
             )),
-            Err(error) if self.refusal.begins() => self.notices.error(&format!(
+            Err(error) if self.trouble.begins() => self.notices.error(&format!(
                 "cannot write the log file `{path}`: {error}; its lines are lost until it can be written to"
             )),
             _ => {}
@@ -96,7 +96,7 @@ impl LogFile {
         if self.put(line.as_bytes()) {
             self.noted = lost;
             self.counts.noted(lost.dropped);
-            self.refusal.ends();
+            self.trouble.ends();
         }
     }
 }
