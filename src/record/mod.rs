@@ -264,7 +264,8 @@ impl Reader {
         })
     }
 
-    /// Reads the time, the identity and the id of a record in one pass; the id as in [`Reader::id_text`].
+    /// Reads the time, the identity and the id of a record in one pass; the id as text, or `None` if it
+    /// has none that says something.
     ///
     /// # Errors
     ///
@@ -274,16 +275,16 @@ impl Reader {
         Ok((identified, self.scanned_id_text()))
     }
 
-    /// Returns the documented id of a record as text: a string's characters, or a number as it was written.
-    ///
-    /// A string with a lone surrogate, which UTF-8 cannot hold, stays as it is in the line. `None` if the text is not
-    /// JSON, or the id is missing, empty, or neither a string nor a number.
     #[cfg(test)]
     pub(crate) fn id_text(&mut self, json: &str) -> Option<String> {
         self.scan(json).ok()?;
         self.scanned_id_text()
     }
 
+    /// Returns the documented id of the scanned record as text: a string's characters, or a number as it was written.
+    ///
+    /// A string with a lone surrogate, which UTF-8 cannot hold, stays as it is in the line. `None` if the id is missing,
+    /// empty, or neither a string nor a number.
     fn scanned_id_text(&self) -> Option<String> {
         let written = &self.line[self.id()?.range.clone()];
         Some(serde_json::from_str(written).unwrap_or_else(|_| string_form(written).unwrap_or(written).to_owned()))
