@@ -48,6 +48,8 @@ mod log_disk;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod network;
 #[cfg(test)]
 mod port;

@@ -1,0 +1,56 @@
+//! Cost: how many requests a walk needs when the service is well, and how many it may take.
+
+use super::case::Case;
+use super::service::{Asking, Service};
+use super::vendor::Paging;
+
+/// The requests that a run needs: pages that bring records, and one that joins each to the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) pages: usize,
+    pub(crate) joins: usize,
+}
+
+/// How many times as many requests as it needs a walk may take.
+const TIMES: usize = 4;
+
+/// How many requests each answer with a fault explains: four looks, in case that two more of them have one.
+const PER_FAULT: usize = 4;
+
+/// What is not counted one by one: looks for a first page that is small enough, spans without records, a last look.
+const FREE: usize = 24;
+
+/// What a run needs that asked for this.
+pub(crate) fn need(case: &Case, service: &Service, asking: &Asking) -> Need {
+    let Some(oldest) = asking.oldest else {
+        return Need { pages: 0, joins: 0 };
+    };
+    let size = match service.vendor.paging() {
+        Paging::Tokens => 100,
+        Paging::None => case.settings.port_limit,
+        Paging::Numbers => 1_000,
+    };
+    let asked_for = service
+        .records
+        .iter()
+        .filter(|record| record.filed_at + 1_000 >= oldest);
+    let (count, bytes) = asked_for.fold((0, 0), |(count, bytes), record| {
+        (count + 1, bytes + 400 + record.padding)
+    });
+    let length = bytes.checked_div(count).unwrap_or_default();
+    let pages = count.div_ceil(service.cap.typical(size, length));
+    Need { pages, joins: pages }
+}
+
+/// The most requests that a run may take without being a storm.
+pub(crate) fn bound(need: Need, asking: &Asking) -> usize {
+    TIMES * (need.pages + need.joins) + PER_FAULT * asking.faults + FREE
+}
+
+/// The most requests that a run of an ordinary service may take, which is about what it takes today: every page, one more
+/// for each cycle of pages, and a few that find out how much there is.
+pub(crate) fn ordinary_bound(case: &Case, need: Need, is_first_run: bool) -> usize {
+    let cycles = need.pages.div_ceil(case.settings.max_pages as usize);
+    let finding = if is_first_run { 18 } else { 4 };
+    need.pages + need.pages / 10 + cycles + finding
+}
