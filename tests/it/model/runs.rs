@@ -2,26 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 use tokio::runtime::Runtime;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use trailkeeper::config::{Access, Choice, Config};
-use trailkeeper::env::Env;
-use trailkeeper::output::progress::Progress;
-use trailkeeper::process::shutdown;
-use trailkeeper::run::{self, RunOptions};
-use trailkeeper::source::SOURCES;
-use trailkeeper::window::Range;
 
-use super::super::support::Catalog;
+use super::super::support::{Catalog, run_inside_within};
 use super::case::Case;
 use super::feed::{BETWEEN_RUNS, RUNS};
 use super::service::{Asking, Model};
@@ -89,18 +80,13 @@ impl Reader {
                 let mut outcomes = Vec::new();
                 for run in 0..RUNS {
                     model.begin_run(run);
-                    let error = self.within_patience(collect(&catalog, now(case, model, run))).await;
+                    let error = collect(&catalog, now(case, model, run)).await;
                     let warnings = std::mem::take(&mut *self.log.0.lock().unwrap());
                     outcomes.push(Outcome { error, warnings });
                 }
                 Reading::of(case, model, &catalog, outcomes)
             })
         })
-    }
-
-    async fn within_patience(&self, run: impl Future<Output = Option<String>>) -> Option<String> {
-        let ended = tokio::time::timeout(PATIENCE, run).await;
-        ended.unwrap_or_else(|_| Some(NO_END.to_owned()))
     }
 }
 
@@ -132,25 +118,10 @@ pub(crate) fn catalog(case: &Case, address: &str) -> Catalog {
 
 /// One run inside this process; why it is not complete.
 async fn collect(catalog: &Catalog, now: DateTime<Utc>) -> Option<String> {
-    let choice = Choice {
-        streams: &[],
-        access: Access::Write,
+    let Some(streams) = run_inside_within(PATIENCE, catalog, now).await else {
+        return Some(NO_END.to_owned());
     };
-    let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, choice).unwrap();
-    let options = RunOptions {
-        now,
-        range: Range::default(),
-        dry_run: false,
-        reconcile: false,
-    };
-    let (_trigger, shutdown) = shutdown::channel();
-    let summary = match run::run(&config.streams, options, &Progress::hidden(), &shutdown).await {
-        Ok(summary) => summary,
-        Err(error) => return Some(error.to_string()),
-    };
-    // As whoever reads the summary has it.
-    let summary: Value = serde_json::from_str(&summary.to_json().unwrap()).unwrap();
-    let stream = &summary["streams"][0];
+    let stream = streams.values().next().unwrap();
     let error = stream["error"].as_str().map(str::to_owned);
     assert_eq!(error.is_none(), stream["status"] == "complete", "{stream}");
     error

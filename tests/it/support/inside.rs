@@ -17,6 +17,16 @@ use super::{Catalog, PATIENCE};
 
 /// What `collect` does with the settings of a catalog when it is `now`: its summary, by the name of the stream.
 pub(crate) async fn run_inside(catalog: &Catalog, now: DateTime<Utc>) -> BTreeMap<String, Value> {
+    let streams = run_inside_within(PATIENCE, catalog, now).await;
+    streams.unwrap_or_else(|| panic!("the run has not ended, or begun, after {PATIENCE:?}"))
+}
+
+/// The same for a run that may have no end; `None` if it has not ended after so long.
+pub(crate) async fn run_inside_within(
+    patience: Duration,
+    catalog: &Catalog,
+    now: DateTime<Utc>,
+) -> Option<BTreeMap<String, Value>> {
     let choice = Choice {
         streams: &[],
         access: Access::Write,
@@ -40,10 +50,9 @@ pub(crate) async fn run_inside(catalog: &Catalog, now: DateTime<Utc>) -> BTreeMa
             }
         }
     };
-    let summary = tokio::time::timeout(PATIENCE, run).await;
-    let summary = summary.unwrap_or_else(|_| panic!("the run has not ended, or begun, after {PATIENCE:?}"));
+    let summary = tokio::time::timeout(patience, run).await.ok()?;
     let summary: Value = serde_json::from_str(&summary.to_json().unwrap()).unwrap();
     let streams = summary["streams"].as_array().unwrap();
     let name = |stream: &Value| stream["stream"].as_str().unwrap().to_owned();
-    streams.iter().map(|stream| (name(stream), stream.clone())).collect()
+    Some(streams.iter().map(|stream| (name(stream), stream.clone())).collect())
 }

@@ -11,7 +11,7 @@ mod tools;
 mod wait;
 
 pub(crate) use catalog::{Catalog, Run, base_name};
-pub(crate) use inside::run_inside;
+pub(crate) use inside::{run_inside, run_inside_within};
 pub(crate) use process::Process;
 pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
 pub(crate) use threads::side_by_side;
