@@ -13,7 +13,7 @@ use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::json::Scanner;
 use trailkeeper::record::Reader;
 use trailkeeper::sandbox::{Api, samples};
-use trailkeeper::source::{PageRequest, PageSize, Position, SOURCES, Source, read_page};
+use trailkeeper::source::{PageRequest, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
 
 /// Records of a page.
@@ -51,7 +51,7 @@ fn parts(criterion: &mut Criterion) {
     let request = PageRequest {
         window: Window::new(now(), now()),
         position: Position::First,
-        size: PageSize::default(),
+        size: 100,
     };
     let mut group = criterion.benchmark_group("a page of 100 mail records");
     group.throughput(Throughput::Bytes(body.len() as u64));

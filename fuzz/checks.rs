@@ -12,7 +12,7 @@ use trailkeeper::archive::{Archive, Batch, Location, Lock};
 use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::json::scan;
 use trailkeeper::record::{Reader, Record, Rejected};
-use trailkeeper::source::{Authorization, Next, PageRequest, PageSize, Position, SOURCES, Source, read_page};
+use trailkeeper::source::{Authorization, Next, PageRequest, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
 
 /// A text has a line form exactly where it is JSON; the form is one line, stays itself, and keeps the identity.
@@ -57,7 +57,7 @@ pub(crate) fn pages(bytes: &[u8]) {
         let mut request = PageRequest {
             window,
             position: Position::First,
-            size: PageSize::default(),
+            size: source.page_size(),
         };
         let _ = source.error_message(body);
         if let Authorization::Minted(request) = source.authorization() {
@@ -115,7 +115,8 @@ pub(crate) fn tail(bytes: &[u8]) {
 
     let mut archive = open();
     assert_eq!(archive.repaired(), Default::default(), "repaired twice");
-    let last = archive.recover(now).expect("a readable archive");
+    let recovery = archive.recover(now, TimeDelta::minutes(2)).expect("a readable archive");
+    let last = recovery.last;
     assert!(last.is_none_or(|last| last <= now));
     let record = Record::read(r#"{"date":"2025-06-09T12:00:00Z","uniqId":"\u0000 new"}"#, &shape).expect("a record");
     let batch = Batch::by_day(vec![record.clone()]).next().expect("a day");

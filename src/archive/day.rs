@@ -10,7 +10,7 @@ use super::storage::StoredFile;
 use super::time_index::{IndexEntry, TimeIndex};
 use crate::fs::FileError;
 use crate::record::digests::Digests;
-use crate::record::{Identity, Reader, Record};
+use crate::record::{Identified, Identity, Reader, Record};
 
 /// The identities in a day file: 16 bytes for each record, 32 where records have ids.
 ///
@@ -89,7 +89,7 @@ impl Day {
     /// record with its id can have any.
     pub(super) fn can_judge(&self, record: &Record) -> bool {
         let Some(since) = self.since else { return true };
-        let Identity { key, content } = record.identity;
+        let Identity { key, content, .. } = record.identity;
         record.time >= since && (key == content || self.contents.contains(&content))
     }
 
@@ -129,7 +129,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Reads the records of a day file and passes their times to `visit`. Memory is bounded by one line and the identities.
+/// Reads the records of a day file and passes each to `visit`. Memory is bounded by one line and the identities.
 ///
 /// `repaired` holds the offsets of torn lines that are noted already. A last line without a newline is read if it is a
 /// record, else ignored: another program may still be writing it.
@@ -137,7 +137,7 @@ pub(super) fn read(
     part: Part<'_>,
     reader: &mut Reader,
     repaired: Option<&HashSet<u64>>,
-    mut visit: impl FnMut(DateTime<Utc>),
+    mut visit: impl FnMut(Identified),
 ) -> Result<(Day, LineCounts), FileError> {
     let Part { day_file, file, from } = part;
     let path = day_file.path.as_path();
@@ -157,7 +157,7 @@ pub(super) fn read(
             counts.records += 1;
             day.add(identified.identity);
             time_index.add(identified.time, line.offset);
-            visit(identified.time);
+            visit(identified);
         } else if repaired.is_some_and(|offsets| offsets.contains(&line.offset)) {
             counts.repaired += 1;
         } else if line.ended {

@@ -8,8 +8,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use super::Archive;
 use super::batch::Batch;
 use super::day::{Day, Part};
+use super::newest_records::NewestRecords;
 use super::resume::{self, ResumePoint};
 use crate::fs::FileError;
+use crate::record::Identified;
 
 /// Added to the overlap: services are asked for a little more, and for rounded times.
 const MARGIN: TimeDelta = TimeDelta::seconds(10);
@@ -77,7 +79,7 @@ impl Archive {
     fn read_from_resume_point(
         &mut self,
         date: NaiveDate,
-        mut visit: impl FnMut(DateTime<Utc>),
+        mut visit: impl FnMut(Identified),
     ) -> Result<Option<Day>, FileError> {
         let Some(point) = self.resume_points.iter().find(|point| point.day() == Some(date)) else {
             return Ok(None);
@@ -100,29 +102,29 @@ impl Archive {
             from: Some(entry),
         };
         let mut first = None;
-        let day = self.read_part(part, |time| {
-            first.get_or_insert(time);
-            visit(time);
+        let day = self.read_part(part, |identified| {
+            first.get_or_insert(identified.time);
+            visit(identified);
         })?;
         Ok((first == Some(entry.time)).then_some(day))
     }
 
-    /// Reads the end of a day file if that is enough, else all of it. Also returns the greatest time up to `now`.
+    /// Reads the end of a day file if that is enough, else all of it. Also returns what its records end with.
     pub(super) fn read_end(
         &mut self,
         date: NaiveDate,
         now: DateTime<Utc>,
-    ) -> Result<(Day, Option<DateTime<Utc>>), FileError> {
-        let mut last = None;
-        let mut note = |time| last = last.max(Some(time).filter(|time| *time <= now));
+        overlap: TimeDelta,
+    ) -> Result<(Day, NewestRecords), FileError> {
+        let mut newest = NewestRecords::new(now, overlap);
         // Every record before the resume point is earlier than those after it: if one of these is not after `now`, the
         // last of them is the last of the file.
-        if let Some(day) = self.read_from_resume_point(date, &mut note)?
-            && last.is_some()
+        if let Some(day) = self.read_from_resume_point(date, |identified| newest.add(identified))?
+            && newest.last().is_some()
         {
-            return Ok((day, last));
+            return Ok((day, newest));
         }
-        let mut note = |time| last = last.max(Some(time).filter(|time| *time <= now));
-        Ok((self.read_day(date, &mut note)?, last))
+        let mut newest = NewestRecords::new(now, overlap);
+        Ok((self.read_day(date, |identified| newest.add(identified))?, newest))
     }
 }

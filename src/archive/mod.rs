@@ -30,6 +30,7 @@ mod location;
 mod lock;
 mod time_index;
 mod durable_appender;
+mod newest_records;
 mod recover;
 mod rejected;
 mod state_file;
@@ -52,6 +53,7 @@ pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::WriteError;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
+pub use recover::Recovery;
 pub(crate) use rejected::Noted;
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
@@ -66,7 +68,7 @@ use resume::ResumePoint;
 use storage::{DryRun, Storage};
 
 use crate::fs::FileError;
-use crate::record::{Reader, Rejected, Shape};
+use crate::record::{Identified, Reader, Rejected, Shape};
 
 /// The day files of one stream, open for a run.
 ///
@@ -197,7 +199,7 @@ impl Archive {
     }
 
     /// Reads all of the day file of a date; a missing file is an empty day.
-    fn read_day(&mut self, date: NaiveDate, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
+    fn read_day(&mut self, date: NaiveDate, visit: impl FnMut(Identified)) -> Result<Day, FileError> {
         let Some(day_file) = self.location.file_of(date) else {
             return Ok(Day::empty());
         };
@@ -207,7 +209,7 @@ impl Archive {
         }
     }
 
-    fn read_part(&mut self, part: Part<'_>, visit: impl FnMut(DateTime<Utc>)) -> Result<Day, FileError> {
+    fn read_part(&mut self, part: Part<'_>, visit: impl FnMut(Identified)) -> Result<Day, FileError> {
         let day_file = part.day_file;
         let name = self.location.day_name(day_file.date).unwrap_or_default();
         let repaired = self.rejected.noted(&mut self.appender)?.repaired_in(&name);

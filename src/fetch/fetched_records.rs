@@ -1,41 +1,29 @@
-//! The records of one fetch, each once, and which of them may be filed.
+//! The records of one fetch, each once.
 
 use chrono::{DateTime, Utc};
 
 use crate::record::digests::Digests;
-use crate::record::{Record, Rejected};
-use crate::window::{Window, bound};
-
-/// After this many pages in a row without a new record, the service is going in a circle.
-pub(crate) const MOST_IDLE_PAGES: u32 = 1_000;
+use crate::record::{Anchor, Record, Rejected};
+use crate::window::bound;
 
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
 const MOST_BYTES: usize = 1 << 30;
-
-/// Which records a fetch may return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimeLimits {
-    /// Later records belong to a part of the window that was not fetched yet: filing them would move the watermark past
-    /// a gap.
-    pub(crate) filed_to: DateTime<Utc>,
-    /// Later records are in the future, and rejected.
-    pub(crate) possible_to: DateTime<Utc>,
-}
 
 /// The capacity at the start: as many records as a slice usually brings.
 const USUALLY_HELD: usize = 1_792;
 
 #[derive(Debug)]
 pub(crate) struct FetchedRecords {
-    time_limits: TimeLimits,
-    /// The content hashes of all records; their keys are in them.
+    /// Later records are in the future, and rejected.
+    possible_to: DateTime<Utc>,
+    /// The content hashes of all records.
     seen: Digests,
     seen_rejected: Digests,
     /// Records that can be filed.
     pub(crate) records: Vec<Record>,
     /// Records that cannot.
     pub(crate) rejected: Vec<Rejected>,
-    /// How many the service returned, including repeated ones, without those of a later part of the window.
+    /// How many the service returned: one that several answers hold, because they overlap, counts once.
     pub(crate) received: u64,
     /// The approximate size in memory.
     pub(crate) bytes: usize,
@@ -46,25 +34,14 @@ pub(crate) struct FetchedRecords {
 pub(crate) struct Added {
     /// Records that no earlier page had.
     pub(crate) new: usize,
-    pub(crate) times: Option<Times>,
-}
-
-/// The times of the records of a page that are in the requested window: a stray record elsewhere says nothing about how
-/// far the page reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Times {
-    pub(crate) oldest: DateTime<Utc>,
-    /// Half of the records are not newer than this.
-    pub(crate) median: DateTime<Utc>,
-    pub(crate) newest: DateTime<Utc>,
-    /// Whether they come newest first.
-    pub(crate) in_order: bool,
+    /// The time of the newest of them.
+    pub(crate) newest: Option<DateTime<Utc>>,
 }
 
 impl FetchedRecords {
-    pub(crate) fn new(time_limits: TimeLimits) -> Self {
+    pub(crate) fn new(possible_to: DateTime<Utc>) -> Self {
         Self {
-            time_limits,
+            possible_to,
             seen: Digests::with_capacity_and_hasher(USUALLY_HELD, Default::default()),
             seen_rejected: Digests::default(),
             records: Vec::new(),
@@ -79,47 +56,42 @@ impl FetchedRecords {
         self.bytes > MOST_BYTES
     }
 
-    /// Adds a page of the request for `window`.
-    pub(crate) fn add(&mut self, window: Window, page: Vec<Result<Record, Rejected>>) -> Added {
-        let mut times = Vec::with_capacity(page.len());
-        let mut new = 0;
+    /// Returns whether it holds one of these.
+    pub(crate) fn holds_any(&self, anchors: &[Anchor]) -> bool {
+        self.records.iter().any(|record| anchors.contains(&Anchor::of(record)))
+    }
+
+    /// Adds a page.
+    pub(crate) fn add(&mut self, page: Vec<Result<Record, Rejected>>) -> Added {
+        let mut added = Added::default();
         for item in page {
-            let is_new = match item {
-                Ok(record) => {
-                    if window.contains(record.time) {
-                        times.push(record.time);
-                    }
-                    self.add_record(record)
-                }
-                Err(rejected) => self.add_rejected(rejected),
+            let (time, is_new) = match item {
+                Ok(record) => (Some(record.time), self.add_record(record)),
+                Err(rejected) => (None, self.add_rejected(rejected)),
             };
-            new += usize::from(is_new);
+            if is_new {
+                added.new += 1;
+                added.newest = added.newest.max(time);
+            }
         }
-        Added {
-            new,
-            times: Times::of(times),
-        }
+        self.received += added.new as u64;
+        added
     }
 
     fn add_record(&mut self, record: Record) -> bool {
-        if record.time > self.time_limits.possible_to {
-            let possible_to = bound(self.time_limits.possible_to);
+        if record.time > self.possible_to {
+            let possible_to = bound(self.possible_to);
             return self.add_rejected(record.into_rejected(format!("its time is in the future, after {possible_to}")));
         }
         let is_new = self.seen.insert(record.identity.content);
-        self.bytes += if is_new { size_of::<u128>() } else { 0 };
-        if record.time <= self.time_limits.filed_to {
-            self.received += 1;
-            if is_new {
-                self.bytes += record.line.len();
-                self.records.push(record);
-            }
+        if is_new {
+            self.bytes += record.line.len() + size_of::<u128>();
+            self.records.push(record);
         }
         is_new
     }
 
     fn add_rejected(&mut self, rejected: Rejected) -> bool {
-        self.received += 1;
         let is_new = self.seen_rejected.insert(rejected.content);
         if is_new {
             self.bytes += rejected.line.len();
@@ -127,24 +99,26 @@ impl FetchedRecords {
         }
         is_new
     }
-}
 
-impl Times {
-    fn of(mut times: Vec<DateTime<Utc>>) -> Option<Self> {
-        let in_order = times.is_sorted_by(|earlier, later| earlier >= later);
-        let (oldest, newest) = (*times.iter().min()?, *times.iter().max()?);
-        let half = times.len() / 2;
-        let (_, median, _) = times.select_nth_unstable(half);
-        Some(Self {
-            oldest,
-            median: *median,
-            newest,
-            in_order,
-        })
+    /// Takes out the records that are later than `time`: they belong to what comes next.
+    pub(crate) fn split_after(&mut self, time: DateTime<Utc>) -> Vec<Record> {
+        let (kept, later) = std::mem::take(&mut self.records)
+            .into_iter()
+            .partition(|record| record.time <= time);
+        self.records = kept;
+        self.received -= Vec::len(&later) as u64;
+        later
     }
 
-    /// Returns whether all of them are within one millisecond, the finest bound that every service supports.
-    pub(crate) fn share_a_millisecond(&self) -> bool {
-        self.oldest.timestamp_millis() == self.newest.timestamp_millis()
+    /// Drops the records that `known` holds.
+    pub(crate) fn drop_known(&mut self, known: &Digests) {
+        let before = self.records.len();
+        self.records.retain(|record| !known.contains(&record.identity.content));
+        self.received -= (before - self.records.len()) as u64;
+    }
+
+    /// Returns the content hashes of all records that it was given.
+    pub(crate) fn into_seen(self) -> Digests {
+        self.seen
     }
 }

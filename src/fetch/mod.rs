@@ -2,7 +2,7 @@
 //!
 //! Imports: http, output, record, source, window.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,14 +17,19 @@ use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::http::{self, Http};
 use crate::output::printable::excerpt;
 use crate::record::Reader;
-use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Source};
+use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Position, Source};
 use credentials::{Credentials, Minting};
 use host::Host;
+use learned::Learned;
 use rate_limiter::RateLimiter;
 
 pub(crate) mod credentials;
+mod answer;
+mod bounded;
 mod fetched_records;
+mod frontier;
 pub(crate) mod host;
+mod learned;
 mod numbered;
 pub mod plan;
 mod rate_limiter;
@@ -32,6 +37,15 @@ pub(crate) mod probe;
 mod slice;
 mod stopwatch;
 pub mod walk;
+
+/// How often a status that can mean "too wide" comes until it is taken for that.
+const TOO_WIDE: u32 = 2;
+
+/// So many requests a walk may make for each answer that brings something new, for each retry, and besides: four times
+/// what it needs with a join for each answer.
+const MOST_FOR_A_PAGE: u64 = 8;
+const MOST_FOR_A_RETRY: u64 = 4;
+const MOST_FREE: u64 = 24;
 
 /// How much of a server's message is shown.
 const LONGEST_MESSAGE: usize = 300;
@@ -50,7 +64,7 @@ pub struct Fetcher {
     rate_limiter: RateLimiter,
     reader: Mutex<Reader>,
     counters: Counters,
-    largest_answer: AtomicUsize,
+    learned: Mutex<Learned>,
     pause: Pause,
 }
 
@@ -79,6 +93,9 @@ pub(crate) enum PageError {
     TooWide(FetchError),
     /// The answer exceeds the size limit; a smaller page may fit.
     TooLarge(FetchError),
+    /// The page behind a token did not arrive, or the token was refused: it is not sent again, since a service may count
+    /// the page as given.
+    Lost(FetchError),
     /// The stream's run ends.
     Fatal(FetchError),
 }
@@ -139,6 +156,45 @@ pub enum FetchError {
         /// How many arrived.
         count: usize,
     },
+    /// Answers contradict each other, and keep doing so.
+    #[error(
+        "the answers contradict each other: a record of {lacks} was given and is missing in the answer for {from} to \
+         {to}, in {looks} looks: nothing newer is kept until it is there again; the service may be in trouble"
+    )]
+    Contradiction {
+        /// The time of a record that an answer lacks, RFC 3339.
+        lacks: String,
+        /// Where the slice begins that was asked for.
+        from: String,
+        /// Where the last request ended.
+        to: String,
+        /// How often it was asked for.
+        looks: u32,
+    },
+    /// The walk has asked for more than it can need.
+    #[error(
+        "{address} was asked {requests} times and brought something new {useful} times: that is more than a walk needs, so \
+         it ends here; the service may be in trouble, and the next run continues from here"
+    )]
+    Effort {
+        /// The request's address, without the query.
+        address: String,
+        /// How often it was asked.
+        requests: u64,
+        /// How many answers brought something new.
+        useful: u64,
+    },
+    /// The service counts more records than it gives.
+    #[error(
+        "the service counts {total} records and gives {given}, also when it is asked again: those that it gave are \
+         kept; ask its support what the others are"
+    )]
+    Miscounted {
+        /// How many it counts.
+        total: u64,
+        /// How many it gave.
+        given: u64,
+    },
     /// The service keeps naming further pages, without new records or with more than fit in memory.
     #[error("the service returns pages without end ({pages} so far): it may be in trouble")]
     Endless {
@@ -173,7 +229,7 @@ impl Fetcher {
             host: Arc::new(Host::new(1)),
             slots: Semaphore::new(1),
             counters: Counters::default(),
-            largest_answer: AtomicUsize::new(0),
+            learned: Mutex::default(),
             pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
     }
@@ -211,15 +267,30 @@ impl Fetcher {
         &*self.source
     }
 
-    /// Notes how many records an answer held and returns the largest number before it.
-    fn note_answer(&self, records: usize) -> usize {
-        self.largest_answer.fetch_max(records, Ordering::Relaxed)
+    /// Returns what the answers so far have shown of the service.
+    fn learned(&self) -> Learned {
+        *self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with what was learned of the service, which it may change.
+    fn learn<T>(&self, act: impl FnOnce(&mut Learned) -> T) -> T {
+        act(&mut self.learned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits before an answer that contradicts others is asked for again: not the first time, as the bound may be the
+    /// reason.
+    async fn pause_before_look(&self, looks: u32) {
+        self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        if looks > 1 {
+            (self.pause)(self.policy.backoff(looks - 1, fastrand::f64())).await;
+        }
     }
 
     /// Fetches one page, with the retries of the policy.
     ///
-    /// If `can_narrow`, a status that means "too wide" is not retried: the caller asks for a narrower window instead.
+    /// If `can_narrow`, a status that can mean "too wide" is retried once: then the caller asks for a narrower window.
     pub(crate) async fn page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
+        self.check_effort()?;
         let mut failed = 0;
         loop {
             let failure = match self.attempt(request).await {
@@ -228,8 +299,11 @@ impl Fetcher {
             };
             failed += 1;
             let is_rate_limited = failure.is_rate_limited();
-            if can_narrow && self.is_too_wide(&failure) {
+            if can_narrow && failed >= TOO_WIDE && self.is_too_wide(&failure) {
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
+            }
+            if matches!(request.position, Position::Token(_)) && !is_rate_limited && may_be_lost(&failure) {
+                return Err(PageError::Lost(self.explain(failure, failed).await));
             }
             let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
                 let is_too_large = matches!(failure, AttemptError::TooLarge { .. });
@@ -249,6 +323,20 @@ impl Fetcher {
             let _backoff = is_rate_limited.then(|| self.host.back_off());
             (self.pause)(wait).await;
         }
+    }
+
+    /// Ends a walk that asks for more than it can need: a service in trouble is not helped by a storm of requests.
+    fn check_effort(&self) -> Result<(), PageError> {
+        let counts = self.request_counts();
+        let useful = self.learned().useful_pages;
+        if counts.requests <= MOST_FREE + MOST_FOR_A_PAGE * useful + MOST_FOR_A_RETRY * counts.retries {
+            return Ok(());
+        }
+        Err(PageError::Fatal(FetchError::Effort {
+            address: address(&self.source),
+            requests: counts.requests,
+            useful,
+        }))
     }
 
     /// Makes one attempt. If a minted token is refused, mints one and tries once more. That holds for a fresh one too:
@@ -352,6 +440,15 @@ impl Fetcher {
                 }
             }
         }
+    }
+}
+
+/// Returns whether the page behind a token may count as given, or will never be.
+fn may_be_lost(failure: &AttemptError) -> bool {
+    match failure {
+        AttemptError::Status { status, .. } => !matches!(status, 401 | 403),
+        AttemptError::Transport(_) | AttemptError::UnreadableBody(_) => true,
+        AttemptError::TooLarge { .. } => false,
     }
 }
 

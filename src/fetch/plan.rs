@@ -1,11 +1,10 @@
-//! What a walk fetches, and which records each part of it may return.
+//! What a walk fetches, and how.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::fetched_records::TimeLimits;
-use crate::window::{Slice, Window};
+use crate::window::Window;
 
 /// What a run fetches from a stream, and how.
 #[derive(Clone, Copy, Debug)]
@@ -44,26 +43,8 @@ impl WalkPlan {
         self.time_to_disk / 2
     }
 
-    /// Returns the limits of a slice: it hands on nothing of the slices after it.
-    pub(super) fn time_limits(&self, slice: Slice) -> TimeLimits {
-        if slice.to >= self.window.to {
-            return self.last_time_limits();
-        }
-        TimeLimits {
-            filed_to: slice.to,
-            possible_to: self.now + self.grace,
-        }
-    }
-
-    /// Returns the limits of the last part of a window: if it reaches up to now, it includes slightly later records,
-    /// since clocks differ.
-    pub(super) fn last_time_limits(&self) -> TimeLimits {
-        let possible_to = self.now + self.grace;
-        let filed_to = if self.window.to >= self.now {
-            possible_to
-        } else {
-            self.window.to
-        };
-        TimeLimits { filed_to, possible_to }
+    /// Returns the latest time that a record can have.
+    pub(super) fn possible_to(&self) -> DateTime<Utc> {
+        self.now + self.grace
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{FetchError, Fetcher, PageError};
-use crate::source::{PageRequest, PageSize, Paging, Position};
+use crate::source::{PageRequest, Paging, Position};
 use crate::window::Window;
 
 /// What a service answered.
@@ -25,10 +25,16 @@ impl Fetcher {
             Paging::Bounded => Position::First,
             Paging::Numbered => Position::Number(1),
         };
-        let size = least(self.source().page_size());
-        let request = PageRequest { window, position, size };
+        let request = PageRequest {
+            window,
+            position,
+            size: 1,
+        };
         let page = self.page(&request, false).await.map_err(|error| match error {
-            PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Fatal(error) => error,
+            PageError::TooWide(error)
+            | PageError::TooLarge(error)
+            | PageError::Lost(error)
+            | PageError::Fatal(error) => error,
         })?;
         Ok(Probe {
             records: page.records.len(),
@@ -39,26 +45,5 @@ impl Fetcher {
     /// Returns the service's time at its last answer, by its own clock, to the second.
     pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
         self.http.server_time()
-    }
-}
-
-/// Returns the size of a page of one record.
-fn least(usual: u32) -> PageSize {
-    let mut size = PageSize::default();
-    while let Some(smaller) = size.halved(usual) {
-        size = smaller;
-    }
-    size
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_least_page_holds_one_record() {
-        for usual in [1, 2, 100, 1_000, 99_999] {
-            assert_eq!(least(usual).of(usual), 1);
-        }
     }
 }

@@ -1,21 +1,14 @@
 //! Splits a window into ranges, oldest first, each complete up to where it ends: a completed range can be filed at
 //! once, because nothing older is still to come.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use futures::future::BoxFuture;
-use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::fetched_records::FetchedRecords;
+use super::bounded::BoundedWalk;
 use super::numbered::NumberedWalk;
 use super::plan::WalkPlan;
-use super::slice::{SliceEnd, fetch_slice};
-use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher};
-use crate::record::{Record, Rejected};
+use crate::record::{Anchor, Record, Rejected};
 use crate::source::Paging;
-use crate::window::{Load, Slice, SlicePlan, Window};
 
 /// Everything that the service returned for a part of the window; all older parts were handed out before.
 #[derive(Debug)]
@@ -24,7 +17,7 @@ pub struct CompletedRange {
     pub records: Vec<Record>,
     /// Records that cannot be filed.
     pub(crate) rejected: Vec<Rejected>,
-    /// How many the service returned, including repeated ones.
+    /// How many the service returned.
     pub received: u64,
     /// The time up to which the window is complete with this range; all of it if no further range follows.
     pub(crate) done_to: DateTime<Utc>,
@@ -33,46 +26,31 @@ pub struct CompletedRange {
 /// A window that is being fetched.
 pub struct Walk<'a> {
     fetcher: &'a Fetcher,
-    plan: WalkPlan,
     state: State<'a>,
 }
 
 enum State<'a> {
-    Slices {
-        slices: SlicePlan,
-        in_flight: FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
-        /// Whether a slice of the current length was completed: until then only one is in flight, so that wrong
-        /// settings, or a wrong length, cost one request and not many.
-        is_proven: bool,
-    },
-    Numbered(NumberedWalk),
-}
-
-struct FetchedSlice {
-    slice: Slice,
-    end: Result<SliceEnd, FetchError>,
-    took: Option<Duration>,
+    Bounded(Box<BoundedWalk<'a>>),
+    Numbered(Box<NumberedWalk>),
 }
 
 impl<'a> Walk<'a> {
     /// Creates a walk over the plan's window.
     pub fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
+        Self::above(fetcher, plan, Vec::new())
+    }
+
+    /// Creates a walk over the plan's window that should come upon one of these records of the archive at its older end.
+    pub(crate) fn above(fetcher: &'a Fetcher, plan: WalkPlan, archived: Vec<Anchor>) -> Self {
         let state = match fetcher.source().paging() {
-            Paging::Bounded => State::Slices {
-                slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
-                in_flight: FuturesOrdered::new(),
-                is_proven: false,
-            },
-            Paging::Numbered => {
-                // Its lower bound may be exclusive too.
-                let whole = Slice {
-                    from: plan.window.from,
-                    to: plan.window.to,
-                };
-                State::Numbered(NumberedWalk::new(whole.padded(), plan))
-            }
+            Paging::Bounded => State::Bounded(Box::new(BoundedWalk::new(fetcher, plan, archived))),
+            Paging::Numbered => State::Numbered(Box::new(NumberedWalk::new(
+                plan,
+                fetcher.source().page_size(),
+                archived,
+            ))),
         };
-        Self { fetcher, plan, state }
+        Self { fetcher, state }
     }
 
     /// Fetches the next range; `None` at the end of the window.
@@ -82,84 +60,9 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// The service could not be asked for everything in the range; earlier ranges stay valid.
     pub async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
-        let (fetcher, plan) = (self.fetcher, self.plan);
         match &mut self.state {
-            State::Numbered(walk) => {
-                let fetched = walk.next_range(fetcher).await?;
-                Ok(fetched.map(|fetched| {
-                    let done_to = newest_of(&fetched, plan.window);
-                    CompletedRange::of(fetched, done_to)
-                }))
-            }
-            State::Slices {
-                slices,
-                in_flight,
-                is_proven,
-            } => next_slice(fetcher, plan, slices, in_flight, is_proven).await,
-        }
-    }
-}
-
-/// Returns how far a block of a numbered feed surely reaches: what is between its newest record and the end of the
-/// window, or shares that record's time, may be in later blocks.
-fn newest_of(fetched: &FetchedRecords, window: Window) -> DateTime<Utc> {
-    let newest = fetched.records.iter().map(|record| record.time).max();
-    newest.map_or(window.from, |newest| newest.clamp(window.from, window.to))
-}
-
-async fn next_slice<'a>(
-    fetcher: &'a Fetcher,
-    plan: WalkPlan,
-    slices: &mut SlicePlan,
-    in_flight: &mut FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
-    is_proven: &mut bool,
-) -> Result<Option<CompletedRange>, FetchError> {
-    let fetch = |slice: Slice| -> BoxFuture<'a, FetchedSlice> {
-        Box::pin(async move {
-            let watch = Stopwatch::start(fetcher);
-            let end = fetch_slice(fetcher, slice, plan, &watch).await;
-            let took = watch.elapsed();
-            FetchedSlice { slice, end, took }
-        })
-    };
-    loop {
-        let most_in_flight = if *is_proven { plan.slices_in_flight() } else { 1 };
-        while in_flight.len() < most_in_flight {
-            let Some(slice) = slices.next_slice() else { break };
-            in_flight.push_back(fetch(slice));
-        }
-        let Some(FetchedSlice { slice, end, took }) = in_flight.next().await else {
-            return Ok(None);
-        };
-        match end? {
-            SliceEnd::Complete(fetched) => {
-                let records = fetched.records.len();
-                slices.completed(slice, Load { records, took });
-                *is_proven = true;
-                return Ok(Some(CompletedRange::of(fetched, slice.to)));
-            }
-            SliceEnd::Overflow { records, oldest } => slices.overflowed(slice, oldest, Load { records, took }),
-            SliceEnd::TooWide => slices.too_wide(slice),
-        }
-        // The slices behind it have the old length; they are fetched again with the new one.
-        in_flight.clear();
-        *is_proven = false;
-    }
-}
-
-impl CompletedRange {
-    fn of(fetched: FetchedRecords, done_to: DateTime<Utc>) -> Self {
-        let FetchedRecords {
-            records,
-            rejected,
-            received,
-            ..
-        } = fetched;
-        Self {
-            records,
-            rejected,
-            received,
-            done_to,
+            State::Bounded(walk) => walk.next_range().await,
+            State::Numbered(walk) => walk.next_range(self.fetcher).await,
         }
     }
 }
@@ -169,6 +72,7 @@ mod tests {
     use chrono::TimeDelta;
     use std::collections::BTreeMap;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -182,6 +86,7 @@ mod tests {
     use crate::source::SOURCES;
     use crate::test_support::bound::{at_most, in_time};
     use crate::test_support::random::cases;
+    use crate::window::Window;
 
     fn now() -> DateTime<Utc> {
         "2025-06-09T12:00:00Z".parse().unwrap()

@@ -101,6 +101,7 @@ mod tests {
             identity: Identity {
                 key: 0xab,
                 content: 0xcd,
+                mark: 0xab,
             },
             id: id.map(str::to_owned),
         }

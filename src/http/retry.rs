@@ -75,9 +75,15 @@ impl RetryPolicy {
         if let AttemptError::Status { wait: Some(wait), .. } = failure {
             return Some((*wait).min(LONGEST_WAIT));
         }
+        Some(self.backoff(failed, jitter))
+    }
+
+    /// Returns how long to wait after `failed` failed attempts (at least 1), if the server does not say it; see
+    /// [`RetryPolicy::wait`].
+    pub(crate) fn backoff(&self, failed: u32, jitter: f64) -> Duration {
         let doubled = self.delay.as_secs_f64() * 2_f64.powi(failed.saturating_sub(1).min(32) as i32);
         let seconds = (doubled * (1.0 + jitter / 2.0)).min(LONGEST_WAIT.as_secs_f64());
-        Some(Duration::from_secs_f64(seconds))
+        Duration::from_secs_f64(seconds)
     }
 }
 

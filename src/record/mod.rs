@@ -2,6 +2,7 @@
 //!
 //! Imports: json, output.
 
+mod anchor;
 pub(crate) mod digests;
 mod line;
 mod time;
@@ -15,6 +16,7 @@ use crate::json::{Found, JsonError, List, Scanner};
 use crate::output::printable::excerpt;
 
 pub(crate) use crate::json::KeyPath;
+pub(crate) use anchor::Anchor;
 pub(crate) use line::Line;
 
 /// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is an error in the record, such
@@ -54,6 +56,9 @@ pub struct Identity {
     pub(crate) key: u128,
     /// Hash of the whole record as a JSON value.
     pub content: u128,
+    /// Hash of the documented id, or of the content where there is none: with the time, it tells a record again although
+    /// a part of it was filled in later.
+    pub(crate) mark: u128,
 }
 
 /// A record that can be filed: a JSON object with a time.
@@ -326,14 +331,12 @@ impl Reader {
 
     /// Returns the identity of the last scanned record.
     fn identity(&self, content: u128) -> Identity {
-        let id = match self.shape.identity_rule {
-            IdentityRule::Id => self.id().map(|found| found.hash(&self.line)),
-            IdentityRule::Content => None,
+        let mark = self.id().map_or(content, |found| found.hash(&self.line));
+        let key = match self.shape.identity_rule {
+            IdentityRule::Id => mark,
+            IdentityRule::Content => content,
         };
-        Identity {
-            key: id.unwrap_or(content),
-            content,
-        }
+        Identity { key, content, mark }
     }
 
     /// Returns the non-empty id of the last scanned record.

@@ -20,8 +20,12 @@ use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::progress::StreamProgress;
 use crate::process::shutdown::Shutdown;
+use crate::record::Anchor;
 use crate::source::Retention;
 use crate::window::{Range, ResolvedRange, Window, bound};
+
+/// Windows are rounded to this.
+const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
 /// What the streams of a run have in common.
 #[derive(Clone, Debug)]
@@ -72,6 +76,7 @@ async fn fetch(settings: &StreamSettings, context: &RunContext, steps: StepSende
         return Ending::default();
     };
     let gaps = context.gaps(window, settings, recovered);
+    let archived = context.anchors(window, settings, recovered);
     let fetching = Fetching {
         fetcher: Arc::new(context.fetcher(settings)),
         plan: WalkPlan {
@@ -85,7 +90,7 @@ async fn fetch(settings: &StreamSettings, context: &RunContext, steps: StepSende
         shutdown: &context.shutdown,
         steps,
     };
-    let failure = match fetching.walk_all(&gaps).await {
+    let failure = match fetching.walk_all(&gaps, archived).await {
         Ok(()) | Err(WalkError::Writer(WriterStopped)) => None,
         Err(WalkError::Fetch(error)) => Some(error.into()),
         Err(WalkError::Shutdown) => Some(CollectError::Stopped),
@@ -128,7 +133,7 @@ impl From<WriterStopped> for WalkError {
 impl Fetching<'_> {
     /// Walks the gaps, oldest first, and then the window. A gap that the service cannot fill is reported to the writer,
     /// and does not hold up newer records.
-    async fn walk_all(&self, gaps: &[Window]) -> Result<(), WalkError> {
+    async fn walk_all(&self, gaps: &[Window], archived: Vec<Anchor>) -> Result<(), WalkError> {
         let window = self.plan.window;
         self.steps.send(Step::Plan(window)).await?;
         for gap in gaps {
@@ -139,7 +144,7 @@ impl Fetching<'_> {
             );
             let (span, is_gap) = (*gap, true);
             self.steps.send(Step::Begin { span, is_gap }).await?;
-            let walked = match self.walk(span).await {
+            let walked = match self.walk(span, Vec::new()).await {
                 Ok(()) => Ok(()),
                 Err(WalkError::Fetch(error)) => Err(error),
                 Err(error) => return Err(error),
@@ -148,20 +153,21 @@ impl Fetching<'_> {
         }
         let (span, is_gap) = (window, false);
         self.steps.send(Step::Begin { span, is_gap }).await?;
-        self.walk(span).await?;
+        self.walk(span, archived).await?;
         self.steps.send(Step::End(Ok(()))).await?;
         Ok(())
     }
 
-    /// Walks a span and hands its completed ranges to the writer, until a shutdown.
-    async fn walk(&self, span: Window) -> Result<(), WalkError> {
+    /// Walks a span above these records of the archive and hands its completed ranges to the writer, until a shutdown.
+    async fn walk(&self, span: Window, archived: Vec<Anchor>) -> Result<(), WalkError> {
         let plan = WalkPlan {
             window: span,
             ..self.plan
         };
         // A task of its own: requests go on while a range is written. Dropping the set ends it.
         let mut walking = JoinSet::new();
-        walking.spawn(hand_over(Arc::clone(&self.fetcher), plan, self.steps.clone()).in_current_span());
+        let walk = hand_over(Arc::clone(&self.fetcher), plan, archived, self.steps.clone());
+        walking.spawn(walk.in_current_span());
         tokio::select! {
             biased;
             () = self.shutdown.requested() => Err(WalkError::Shutdown),
@@ -174,8 +180,13 @@ impl Fetching<'_> {
 }
 
 /// Walks, and hands each completed range to the writer.
-async fn hand_over(fetcher: Arc<Fetcher>, plan: WalkPlan, steps: StepSender) -> Result<(), WalkError> {
-    let mut walk = Walk::new(&fetcher, plan);
+async fn hand_over(
+    fetcher: Arc<Fetcher>,
+    plan: WalkPlan,
+    archived: Vec<Anchor>,
+    steps: StepSender,
+) -> Result<(), WalkError> {
+    let mut walk = Walk::above(&fetcher, plan, archived);
     loop {
         // Room first, so that no range waits for it. After a failed write there is never room.
         let room = steps.room().await?;
@@ -233,6 +244,20 @@ impl RunContext {
                 self.now,
             )
         })
+    }
+
+    /// Returns the records of the archive that the window should come upon at its older end, if it begins where the
+    /// archive ends, and as far as the service still has them.
+    fn anchors(&self, window: Window, settings: &StreamSettings, recovered: &Recovered) -> Vec<Anchor> {
+        let oldest = settings.kind.retention.oldest(self.now) + TimeDelta::days(1);
+        let begins_there = recovered
+            .last
+            .is_some_and(|last| window.from >= last - settings.limits.overlap - TICK);
+        let anchors = recovered
+            .below
+            .iter()
+            .filter(|anchor| begins_there && anchor.time > oldest);
+        anchors.copied().collect()
     }
 
     /// Returns whether no range was given.

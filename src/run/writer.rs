@@ -14,7 +14,7 @@ use tracing::Span;
 
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
-use crate::archive::{Archive, Batch, Dedup, Lock};
+use crate::archive::{Archive, Batch, Dedup, Lock, Recovery};
 use crate::config::StreamSettings;
 use crate::coverage::{Closed, CompletedRuns, End, Entry, Journal};
 use crate::fetch::walk::CompletedRange;
@@ -22,7 +22,7 @@ use crate::fetch::{FetchError, RequestCounts};
 use crate::forward::AppendNotifier;
 use crate::http::request_stats::RequestStats;
 use crate::output::progress::StreamProgress;
-use crate::record::Rejected;
+use crate::record::{Anchor, Rejected};
 use crate::window::{Window, bound};
 
 /// How many steps may wait for the current one: completed ranges are held in memory.
@@ -53,6 +53,8 @@ pub(super) struct WriterJob {
 pub(super) struct Recovered {
     /// The time of the archive's last record.
     pub(super) last: Option<DateTime<Utc>>,
+    /// Records from before the overlap; see [`Recovery::below`].
+    pub(super) below: Vec<Anchor>,
     /// The newest line of the journal.
     pub(super) journal: Option<Entry>,
 }
@@ -158,10 +160,11 @@ fn run(
         None
     });
     let opened = guarded("opening the archive", || open(&job));
-    let last_before = opened.as_ref().ok().and_then(|(_, last)| *last);
-    let worked = opened.map(|(archive, last)| {
+    let last_before = opened.as_ref().ok().and_then(|(_, recovery)| recovery.last);
+    let worked = opened.map(|(archive, Recovery { last, below })| {
         let _ = recovered.send(Recovered {
             last,
+            below,
             journal: before.clone(),
         });
         let mut writer = Writer::new(job, archive, last, journal.clone());
@@ -204,14 +207,14 @@ fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Resu
     done.unwrap_or_else(|_| Err(CollectError::Internal(format!("{what} panicked"))))
 }
 
-fn open(job: &WriterJob) -> Result<(Archive, Option<DateTime<Utc>>), CollectError> {
+fn open(job: &WriterJob) -> Result<(Archive, Recovery), CollectError> {
     let shape = job.settings.kind.shape;
     let mut archive = match &job.access {
         Access::Write(lock) => Archive::open(Arc::clone(lock), shape, job.settings.file_mode, job.now)?,
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
-    let last = archive.recover(job.now)?;
-    Ok((archive, last))
+    let recovery = archive.recover(job.now, job.settings.limits.overlap)?;
+    Ok((archive, recovery))
 }
 
 struct Writer {

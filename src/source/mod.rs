@@ -44,13 +44,13 @@ pub trait Source: Send + Sync {
     /// Returns how its pages follow each other.
     fn paging(&self) -> Paging;
 
-    /// Returns the order of its pages.
-    fn order(&self) -> PageOrder {
-        PageOrder::NewestFirst
-    }
-
     /// Returns how many records a page usually holds at most.
     fn page_size(&self) -> u32;
+
+    /// Returns how many records it can be asked for at most in one page.
+    fn largest_page(&self) -> u32 {
+        self.page_size()
+    }
 
     /// Returns the rate limit that the service publishes, if any.
     fn requests_per_second(&self) -> Option<u32> {
@@ -101,15 +101,6 @@ pub enum Paging {
     Numbered,
 }
 
-/// In which order the pages of a window come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageOrder {
-    /// Newest records first, so that later pages are older; not strict inside a page.
-    NewestFirst,
-    /// Unknown: a page says nothing about later pages, and only the last one ends a window.
-    Unknown,
-}
-
 /// A request for one page of a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
@@ -117,36 +108,8 @@ pub struct PageRequest {
     pub window: Window,
     /// Which page of it.
     pub position: Position,
-    /// The size of the page.
-    pub size: PageSize,
-}
-
-/// The size of a page relative to the usual one, as a power of two: larger if more records than a page holds share one
-/// time, smaller if a page is too large to read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PageSize(i8);
-
-impl PageSize {
-    /// The largest, 64 times the usual size.
-    const LARGEST: PageSize = PageSize(6);
-
-    /// Returns twice this size; `None` at the largest.
-    pub(crate) fn doubled(self) -> Option<Self> {
-        (self < Self::LARGEST).then_some(Self(self.0 + 1))
-    }
-
-    /// Returns half this size; `None` if a page of `usual` records is down to one.
-    pub(crate) fn halved(self, usual: u32) -> Option<Self> {
-        (self.of(usual) > 1).then_some(Self(self.0 - 1))
-    }
-
-    /// Returns the number of records; `usual` is the usual one.
-    pub(crate) fn of(self, usual: u32) -> u32 {
-        match self.0 {
-            0.. => usual.saturating_mul(1 << self.0),
-            _ => (usual >> self.0.unsigned_abs().min(31)).max(1),
-        }
-    }
+    /// How many records it may hold: at least 1, and no more than [`Source::largest_page`].
+    pub size: u32,
 }
 
 /// Which page of a window.
@@ -179,8 +142,8 @@ pub struct Page {
     pub records: Vec<Result<Record, Rejected>>,
     /// Whether there is a next page.
     pub next: Next,
-    /// How many pages there are, if the answer says so.
-    pub(crate) pages: Option<u32>,
+    /// What the answer says about all pages.
+    pub(crate) counts: Counts,
 }
 
 /// What an answer says about further pages.
@@ -188,8 +151,19 @@ pub struct Page {
 pub struct PageInfo {
     /// Whether and where there is a next page.
     pub(crate) next: Next,
-    /// How many pages there are, if the answer says so.
+    /// What the answer says about all pages.
+    pub(crate) counts: Counts,
+}
+
+/// What an answer says about all pages of a window, as far as it says anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The number of this page, from 1.
+    pub(crate) page: Option<u32>,
+    /// How many pages there are.
     pub(crate) pages: Option<u32>,
+    /// How many records there are.
+    pub(crate) records: Option<u64>,
 }
 
 /// What an answer says about the next page.
@@ -278,8 +252,8 @@ pub fn read_page(
         json: list.rest(),
         records: records.len(),
     };
-    let PageInfo { next, pages } = source.read_envelope(request, &envelope)?;
-    Ok(Page { records, next, pages })
+    let PageInfo { next, counts } = source.read_envelope(request, &envelope)?;
+    Ok(Page { records, next, counts })
 }
 
 /// Returns the header `<scheme> <token>`, whether or not the token was written with its scheme.

@@ -11,7 +11,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Authorization, EmptyList, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
+    Authorization, Counts, EmptyList, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
     Retention, Source, TokenRequest, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
@@ -110,6 +110,9 @@ pub(crate) const PORT_API_URL: Setting<Url> = Setting {
     },
     parse: env::address,
 };
+
+/// How many times the usual number of records is asked for at most, where one moment holds more than a page.
+const LARGEST_PAGE: u32 = 64;
 
 /// Records without an `identifier` have been seen.
 const SHAPE: Shape = Shape {
@@ -258,6 +261,10 @@ impl Source for Port {
         self.limit
     }
 
+    fn largest_page(&self) -> u32 {
+        self.limit.saturating_mul(LARGEST_PAGE)
+    }
+
     fn authorization(&self) -> &Authorization {
         &self.authorization
     }
@@ -268,11 +275,10 @@ impl Source for Port {
 
     fn page_url(&self, request: &PageRequest) -> Url {
         let mut url = self.address.clone();
-        let limit = request.size.of(self.limit);
         url.query_pairs_mut()
             .append_pair("from", &bound(request.window.from))
             .append_pair("to", &bound(request.window.to))
-            .append_pair("limit", &limit.to_string())
+            .append_pair("limit", &request.size.to_string())
             .extend_pairs(&self.query);
         url
     }
@@ -298,7 +304,10 @@ impl Source for Port {
             0 => Next::Last,
             _ => Next::Unknown,
         };
-        Ok(PageInfo { next, pages: None })
+        Ok(PageInfo {
+            next,
+            counts: Counts::default(),
+        })
     }
 
     fn error_message(&self, body: &str) -> Option<String> {

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Authorization, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
-    Source, header, method,
+    Authorization, Counts, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position,
+    Retention, Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Secret, Setting, Variable};
 use crate::record::{IdentityRule, Shape};
@@ -121,7 +121,11 @@ struct Pagination {
     #[serde(default)]
     next_page: Option<u32>,
     #[serde(default)]
+    current_page: Option<u32>,
+    #[serde(default)]
     total_pages: Option<u32>,
+    #[serde(default)]
+    total_count: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -172,7 +176,7 @@ impl Source for Terraform {
         url.query_pairs_mut()
             .append_pair("since", &bound(request.window.from))
             .append_pair("page[number]", &number.to_string())
-            .append_pair("page[size]", &request.size.of(PAGE_SIZE).min(PAGE_SIZE).to_string());
+            .append_pair("page[size]", &request.size.to_string());
         url
     }
 
@@ -187,7 +191,11 @@ impl Source for Terraform {
             .map_or(Next::Last, |number| Next::At(Position::Number(number)));
         Ok(PageInfo {
             next,
-            pages: pagination.total_pages,
+            counts: Counts {
+                page: pagination.current_page,
+                pages: pagination.total_pages,
+                records: pagination.total_count,
+            },
         })
     }
 

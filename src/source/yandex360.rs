@@ -10,8 +10,8 @@ use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position, Retention,
-    Source, header, method,
+    Authorization, Counts, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position,
+    Retention, Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::{IdentityRule, Shape};
@@ -208,7 +208,7 @@ impl Source for Yandex360 {
         let mut query = url.query_pairs_mut();
         query.append_pair("afterDate", &bound(request.window.from));
         query.append_pair("beforeDate", &bound(request.window.to));
-        query.append_pair("pageSize", &page_size(request).to_string());
+        query.append_pair("pageSize", &request.size.to_string());
         if let Position::Token(token) = &request.position {
             query.append_pair("pageToken", token);
         }
@@ -227,10 +227,13 @@ impl Source for Yandex360 {
             Some(token) if !token.is_empty() => Next::At(Position::Token(token)),
             Some(_) => Next::Last,
             // A full page that does not say that it is the last one may not be.
-            None if envelope.records >= page_size(request) as usize => Next::Unknown,
+            None if envelope.records >= request.size as usize => Next::Unknown,
             None => Next::Last,
         };
-        Ok(PageInfo { next, pages: None })
+        Ok(PageInfo {
+            next,
+            counts: Counts::default(),
+        })
     }
 
     fn error_message(&self, body: &str) -> Option<String> {
@@ -256,8 +259,4 @@ impl Source for Yandex360 {
         let notice = "the vendor calls this method superseded: yandex-audit has the disk's events too";
         (self.log == Log::Disk).then_some(notice)
     }
-}
-
-fn page_size(request: &PageRequest) -> u32 {
-    request.size.of(PAGE_SIZE).min(PAGE_SIZE)
 }

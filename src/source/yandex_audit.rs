@@ -12,7 +12,7 @@ use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, EmptyList, Envelope, Kind, Next, PageInfo, PageOrder, PageParseError, PageRequest, Paging, Position,
+    Authorization, Counts, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position,
     Retention, Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
@@ -136,10 +136,6 @@ impl Source for YandexAudit {
         Paging::Bounded
     }
 
-    fn order(&self) -> PageOrder {
-        PageOrder::Unknown
-    }
-
     fn page_size(&self) -> u32 {
         PAGE_SIZE
     }
@@ -154,11 +150,10 @@ impl Source for YandexAudit {
 
     fn page_url(&self, request: &PageRequest) -> Url {
         let mut url = self.address.clone();
-        let count = request.size.of(PAGE_SIZE).min(PAGE_SIZE);
         let mut query = url.query_pairs_mut();
         query.append_pair("started_at", &bound(request.window.from));
         query.append_pair("ended_at", &bound(request.window.to));
-        query.append_pair("count", &count.to_string());
+        query.append_pair("count", &request.size.to_string());
         if let Position::Token(key) = &request.position {
             query.append_pair("iteration_key", key);
         }
@@ -177,7 +172,7 @@ impl Source for YandexAudit {
         let key = answer.iteration_key.filter(|key| !key.is_empty());
         Ok(PageInfo {
             next: key.map_or(Next::Last, |key| Next::At(Position::Token(key))),
-            pages: None,
+            counts: Counts::default(),
         })
     }
 
@@ -204,7 +199,7 @@ impl Source for YandexAudit {
 mod tests {
     use super::*;
     use crate::record::Reader;
-    use crate::source::{PageSize, read_page};
+    use crate::source::read_page;
     use crate::window::Window;
 
     const SETTINGS: [(&str, &str); 2] = [
@@ -222,7 +217,7 @@ mod tests {
         PageRequest {
             window: Window::new(at("2025-06-09T00:00:00Z"), at("2025-06-10T12:00:00.123Z")),
             position,
-            size: PageSize::default(),
+            size: PAGE_SIZE,
         }
     }
 

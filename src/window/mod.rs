@@ -31,11 +31,6 @@ impl Window {
             to: ceil_to_millisecond(to),
         }
     }
-
-    /// Returns whether the time is in it, ends included.
-    pub(crate) fn contains(&self, time: DateTime<Utc>) -> bool {
-        self.from <= time && time <= self.to
-    }
 }
 
 /// Rounds down to a whole millisecond.

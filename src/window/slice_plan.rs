@@ -7,11 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Window, floor_to_millisecond};
 
-/// Services round bounds, and their ends may be inclusive or exclusive, so each slice overlaps the one before by this
-/// much.
-const SEAM: TimeDelta = TimeDelta::seconds(1);
-
-/// The first slice; if it holds little, longer ones follow at once.
+/// The first slice of a window that one answer does not hold; if it holds little, longer ones follow at once.
 pub(super) const FIRST_WIDTH: TimeDelta = TimeDelta::hours(6);
 
 /// The longest slice, however quiet the service is.
@@ -30,9 +26,11 @@ pub(super) const TARGET_PAGES: usize = 10;
 /// How much longer a slice may be than the one before, so that one quiet night does not make the morning overflow.
 pub(super) const GROWTH: i32 = 8;
 
-/// A service takes its time to say that a slice was too wide. After that, slices grow beyond half of its length only by
-/// this part at a time.
-pub(super) const CAUTION: i32 = 16;
+/// A slice that was too wide is divided by this: each attempt costs time.
+pub(super) const DIVISION: i32 = 8;
+
+/// After so many refusals, the wait gets no longer.
+const MOST_REFUSALS: u32 = 8;
 
 /// A part of a window that is fetched whole before any of it is filed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +42,13 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// Returns the window to ask the service for, so that nothing is left out between two slices.
-    pub(crate) fn padded(&self) -> Window {
-        Window {
-            from: self.from - SEAM,
-            to: self.to,
-        }
-    }
-
     pub(crate) fn width(&self) -> TimeDelta {
         self.to - self.from
+    }
+
+    /// Returns whether it is long enough to look at first how much there is.
+    pub(crate) fn is_long(&self) -> bool {
+        self.width() > FIRST_WIDTH
     }
 
     /// Returns whether it can be divided; a shorter one has to be fetched whole, however much it holds.
@@ -102,6 +97,11 @@ pub(crate) struct SlicePlan {
     dense: Vec<Dense>,
     /// No slice is longer, because the service could not answer for one.
     widest: TimeDelta,
+    /// How often in a row that was so, and for which length the last time.
+    refusals: u32,
+    refused: TimeDelta,
+    /// How many slices were completed since.
+    since_refusal: u32,
 }
 
 /// A part that holds much, because a slice with it overflowed.
@@ -114,21 +114,40 @@ struct Dense {
 
 impl SlicePlan {
     /// Creates a plan for the whole of `window`, with `page_size` records in a page; no slice should take longer than
-    /// `target_time`.
+    /// `target_time`. The first slice is all of it.
     pub(crate) fn new(window: Window, page_size: u32, target_time: Duration) -> Self {
         let page_size = (page_size as usize).clamp(1, MOST_TARGET_RECORDS);
+        let target_records = (page_size * TARGET_PAGES).min(MOST_TARGET_RECORDS);
+        Self::with_target(window, page_size, target_records, target_time)
+    }
+
+    /// Returns how long a time holds this many records, if it is as dense as a completed slice.
+    pub(crate) fn span_of(slice: Slice, load: Load, records: i32) -> TimeDelta {
+        slice.width() / i32::try_from(load.records.max(1)).unwrap_or(i32::MAX) * records
+    }
+
+    /// Creates a plan whose slices should fit into one answer.
+    pub(crate) fn of_single_pages(window: Window, page_size: u32, target_time: Duration) -> Self {
+        let page_size = (page_size as usize / 2).clamp(1, MOST_TARGET_RECORDS);
+        Self::with_target(window, page_size, page_size, target_time)
+    }
+
+    fn with_target(window: Window, page_size: usize, target_records: usize, target_time: Duration) -> Self {
         Self {
             rest: Some(Slice {
                 from: window.from,
                 to: window.to,
             }),
             end: window.to,
-            width: FIRST_WIDTH,
+            width: WIDEST,
             page_size,
-            target_records: (page_size * TARGET_PAGES).min(MOST_TARGET_RECORDS),
+            target_records,
             target_time,
             dense: Vec::new(),
             widest: WIDEST,
+            refusals: 0,
+            refused: WIDEST,
+            since_refusal: 0,
         }
     }
 
@@ -156,7 +175,7 @@ impl SlicePlan {
     /// Several may complete before one of the new length: they do not each lengthen it.
     pub(crate) fn completed(&mut self, slice: Slice, load: Load) {
         let longest = self.width.max(slice.width() * GROWTH);
-        self.widest = (self.widest + self.widest / CAUTION).min(WIDEST);
+        self.widen(slice.width());
         self.width = self
             .width_for(slice.width(), load)
             .clamp(LEAST_WIDTH, longest.min(self.widest));
@@ -172,10 +191,33 @@ impl SlicePlan {
         self.again_from(slice, width);
     }
 
+    /// Handles the first slice, all of the window, of which only the newest records were read: this load, down to
+    /// `oldest`. It is returned again in shorter slices.
+    pub(crate) fn surveyed(&mut self, slice: Slice, oldest: DateTime<Utc>, load: Load) {
+        self.overflowed(slice, oldest, load);
+        self.width = self.width.max(FIRST_WIDTH).min(slice.width() / 2).max(LEAST_WIDTH);
+    }
+
     /// Handles a slice for which the service could not answer. It is returned again, and everything after it.
     pub(crate) fn too_wide(&mut self, slice: Slice) {
-        self.widest = (slice.width() / 2).max(LEAST_WIDTH);
-        self.again_from(slice, slice.width());
+        self.widest = (slice.width() / DIVISION).max(LEAST_WIDTH);
+        self.refusals = (self.refusals + 1).min(MOST_REFUSALS);
+        self.refused = slice.width();
+        self.since_refusal = 0;
+        self.again_from(slice, self.widest);
+    }
+
+    /// Lets slices grow back as quickly as they shrank, once the service has answered for this width. As long as it refuses
+    /// the same width again and again, each attempt waits twice as long as the one before.
+    fn widen(&mut self, width: TimeDelta) {
+        if width >= self.refused {
+            self.refusals = 0;
+        }
+        self.since_refusal += 1;
+        if self.since_refusal > 1 << self.refusals || self.refusals <= 1 {
+            self.since_refusal = 0;
+            self.widest = (self.widest * DIVISION).min(WIDEST);
+        }
     }
 
     fn again_from(&mut self, slice: Slice, width: TimeDelta) {

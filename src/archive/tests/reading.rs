@@ -3,8 +3,19 @@
 use super::*;
 
 fn recovered(catalog: &Catalog) -> Option<DateTime<Utc>> {
-    let last = catalog.open().recover(now()).unwrap();
-    assert_eq!(catalog.dry_run().recover(now()).unwrap(), last);
+    let last = catalog
+        .open()
+        .recover(now(), chrono::TimeDelta::minutes(2))
+        .unwrap()
+        .last;
+    assert_eq!(
+        catalog
+            .dry_run()
+            .recover(now(), chrono::TimeDelta::minutes(2))
+            .unwrap()
+            .last,
+        last
+    );
     last
 }
 
@@ -102,7 +113,14 @@ fn a_dry_run_counts_a_whole_record_without_a_newline_but_no_torn_line() {
         (&whole[..20], None),
     ] {
         let catalog = Catalog::with_state_folder().with(&[("2025-06-09", text)]);
-        assert_eq!(catalog.dry_run().recover(now()).unwrap(), expected);
+        assert_eq!(
+            catalog
+                .dry_run()
+                .recover(now(), chrono::TimeDelta::minutes(2))
+                .unwrap()
+                .last,
+            expected
+        );
         assert_eq!(catalog.counts("2025-06-09").skipped, 0);
         assert_eq!(catalog.text("2025-06-09"), text);
         assert_eq!(catalog.rejected_notes(), "");
@@ -114,7 +132,10 @@ fn a_vanished_folder_is_an_error_that_names_it() {
     let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     fs::remove_dir_all(catalog.folder()).unwrap();
-    let error = archive.recover(now()).unwrap_err().to_string();
+    let error = archive
+        .recover(now(), chrono::TimeDelta::minutes(2))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(catalog.folder().to_str().unwrap()), "{error}");
 }
 
@@ -125,7 +146,7 @@ fn records_are_compared_with_the_files_of_their_own_days() {
         ("2025-06-10", &line("b", "2025-06-10T00:00:01Z")),
     ]);
     let mut archive = catalog.open();
-    archive.recover(now()).unwrap();
+    archive.recover(now(), chrono::TimeDelta::minutes(2)).unwrap().last;
     let came = vec![
         record("b", "2025-06-10T00:00:01Z"),
         record("c", "2025-06-10T00:00:01Z"),

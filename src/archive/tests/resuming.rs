@@ -53,7 +53,7 @@ impl Catalog {
     /// Runs with these records.
     fn run(&self, records: Vec<Record>, identity_rule: IdentityRule, overlap: TimeDelta) {
         let mut archive = self.open_for(identity_rule);
-        let last = archive.recover(now()).unwrap();
+        let last = archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
         let newest = records.iter().map(|record| record.time).max();
         file(&mut archive, records);
         if let Some(last) = last.max(newest) {
@@ -72,7 +72,7 @@ impl Catalog {
     /// Returns how many records of the day are known after recovery.
     fn known_after_recovery(&self) -> usize {
         let mut archive = self.open_for(IdentityRule::Content);
-        archive.recover(now()).unwrap();
+        archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
         let day = archive.known.day(DAY.parse().unwrap());
         let records = minutes(0..700, IdentityRule::Content);
         let is_known = |record: &&Record| day.is_some_and(|day| day.knows(record.identity) == day::Known::Yes);
@@ -96,7 +96,7 @@ fn only_the_end_of_the_newest_file_is_read() {
     assert_eq!(catalog.known_after_recovery(), 4);
     let mut archive = catalog.open_for(IdentityRule::Content);
     assert_eq!(
-        archive.recover(now()).unwrap(),
+        archive.recover(now(), TimeDelta::minutes(2)).unwrap().last,
         Some(minute(599, IdentityRule::Content).time)
     );
     let deduplicated = archive
@@ -109,7 +109,7 @@ fn only_the_end_of_the_newest_file_is_read() {
 fn for_a_record_before_the_end_the_whole_file_is_read() {
     let catalog = Catalog::with_note();
     let mut archive = catalog.open_for(IdentityRule::Content);
-    archive.recover(now()).unwrap();
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
     assert_eq!(
         archive
             .deduplicate_all(minutes([3, 599], IdentityRule::Content))
@@ -124,7 +124,7 @@ fn an_id_is_compared_with_the_whole_file() {
     let catalog = Catalog::with_state_folder();
     catalog.run(minutes(0..600, IdentityRule::Id), IdentityRule::Id, overlap());
     let mut archive = catalog.open_for(IdentityRule::Id);
-    archive.recover(now()).unwrap();
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
     let same_id = record("3", "2025-06-09T09:59:30Z");
     let deduplicated = archive.deduplicate_all(vec![same_id]).unwrap();
     assert_eq!((deduplicated.new.len(), deduplicated.conflicts.len()), (0, 1));
@@ -143,7 +143,10 @@ fn late_records_are_known_and_leave_the_resume_point() {
     assert!(catalog.text(DAY).contains("late"));
     assert!(catalog.reads_only_the_end());
     let mut archive = catalog.open_for(IdentityRule::Content);
-    assert_eq!(archive.recover(now()).unwrap(), Some(time("2025-06-09T10:00:00Z")));
+    assert_eq!(
+        archive.recover(now(), TimeDelta::minutes(2)).unwrap().last,
+        Some(time("2025-06-09T10:00:00Z"))
+    );
     assert_eq!(archive.deduplicate_all(late()).unwrap().duplicates, 2);
 }
 
@@ -230,7 +233,7 @@ fn just_after_midnight_the_ends_of_two_files_are_noted() {
     let night = || minutes(0..1441, IdentityRule::Content);
     catalog.run(night(), IdentityRule::Content, overlap());
     let mut archive = catalog.open_for(IdentityRule::Content);
-    archive.recover(now()).unwrap();
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
     let last_three = night().split_off(1438);
     assert_eq!(archive.deduplicate_all(last_three).unwrap().duplicates, 3);
     let yesterday = archive.known.day(DAY.parse().unwrap()).unwrap();
@@ -249,7 +252,7 @@ fn small_files_are_not_noted_and_a_dry_run_notes_none() {
     assert!(!catalog.note().exists());
     let mut archive = catalog.dry_run();
     archive.smallest_offset = 1;
-    archive.recover(now()).unwrap();
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
     archive.note_resume_points(minute(599, IdentityRule::Id).time, overlap());
     assert!(!catalog.note().exists());
 }
@@ -368,7 +371,7 @@ proptest! {
             let mut with = catalog.open_for(identity_rule);
             let mut without = catalog.open_for(identity_rule);
             without.resume_points.clear();
-            prop_assert_eq!(with.recover(now()).unwrap(), without.recover(now()).unwrap());
+            prop_assert_eq!(with.recover(now(), TimeDelta::minutes(2)).unwrap().last, without.recover(now(), TimeDelta::minutes(2)).unwrap().last);
             for (first, count) in &asked {
                 let records = minutes(*first..first + count, identity_rule);
                 prop_assert_eq!(with.deduplicate_all(records.clone()).unwrap(), without.deduplicate_all(records).unwrap());

@@ -85,8 +85,8 @@ impl StreamCheck {
             Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
             Err(error) => return self.problems.push(error.to_string()),
         }
-        match Archive::dry_run(location.clone(), settings.kind.shape).recover(now) {
-            Ok(last) => self.last_record = last,
+        match Archive::dry_run(location.clone(), settings.kind.shape).recover(now, settings.limits.overlap) {
+            Ok(recovery) => self.last_record = recovery.last,
             Err(error) => self.problems.push(error.to_string()),
         }
     }

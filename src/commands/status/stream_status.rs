@@ -106,7 +106,10 @@ impl StreamStatus {
         let files = location.day_files()?;
         let noted = Noted::read(location)?;
         let days = Calendar::new(location, &count_days(location, &files)?, &noted);
-        let last_record = Archive::dry_run(location.clone(), kind.shape).recover(now)?;
+        let overlap = chrono::TimeDelta::zero();
+        let last_record = Archive::dry_run(location.clone(), kind.shape)
+            .recover(now, overlap)?
+            .last;
         let newest = Journal::of(location).newest()?;
         let liveness = Liveness::of(Lock::last_holder(location), newest.as_ref());
         let problems = problems(kind, newest.as_ref(), &liveness, now);

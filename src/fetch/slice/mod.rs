@@ -1,32 +1,32 @@
-//! A slice of a feed, fetched page by page until all of it was read.
+//! A slice of a feed between two bounds, fetched until the answers prove that all of it was read.
 //!
-//! [`SliceWalk`] decides without I/O what to ask for after each page; [`fetch_slice`] does it. Three things can end a
-//! series of pages before the slice is complete, and must not be taken for its end: the page cap, after which a new
-//! cycle of tokens starts below what was read; an answer that was cut at its old end without a sign ([`truncation`]);
-//! and more records at one time than an answer holds.
-//!
-//! This holds for pages that come newest first. If their order is unknown, a page says nothing about what lies below
-//! it: then tokens are followed to their end, whatever the cap, and an answer that may have been cut divides the slice.
+//! [`descent`] reads it newest first, [`ascent`] oldest first, [`moment`] what no bound divides, and [`scattered`] a service without an order.
 
-mod paging;
-#[cfg(test)]
-mod tests;
-mod truncation;
+mod ascent;
+mod descent;
+mod floor;
+mod moment;
+mod scattered;
 
 use chrono::{DateTime, Utc};
 
-use super::fetched_records::FetchedRecords;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError};
-use crate::window::Slice;
-use paging::{SliceWalk, Step};
+use crate::source::{Page, PageRequest};
+pub(super) use ascent::Ascent;
+pub(super) use descent::Descent;
+use descent::Step;
+pub(super) use floor::Floor;
+pub(super) use scattered::Gathering;
 
-/// How a slice ended.
+/// How the reading of a slice ended.
 #[derive(Debug)]
 pub(crate) enum SliceEnd {
     /// All of it was read.
-    Complete(FetchedRecords),
+    Complete,
+    /// All was read that can be without knowing what is below.
+    Paused,
     /// It holds more than is kept in memory.
     Overflow {
         /// How many records were read.
@@ -36,41 +36,85 @@ pub(crate) enum SliceEnd {
     },
     /// The service cannot answer for a slice of this width.
     TooWide,
+    /// The service answers oldest first.
+    Ascending,
+    /// The service answers in no order.
+    Scattered,
 }
 
-/// Fetches a whole slice, or finds that it has to be divided.
-pub(super) async fn fetch_slice(
+/// Reads a slice newest first, from where it stands, until its end, or until it has to be divided.
+pub(super) async fn descend(
     fetcher: &Fetcher,
-    slice: Slice,
+    descent: &mut Descent,
     plan: WalkPlan,
     watch: &Stopwatch<'_>,
 ) -> Result<SliceEnd, FetchError> {
-    let source = fetcher.source();
-    let time_limits = plan.time_limits(slice);
-    let mut walk = SliceWalk::new(slice, time_limits, plan.max_pages, source.page_size(), source.order());
+    let mut step = Step::Ask;
     loop {
-        let can_narrow = slice.is_divisible() || walk.is_probing_widely();
-        let step = match fetcher.page(&walk.request(), can_narrow).await {
-            Ok(page) => {
-                let most_seen = fetcher.note_answer(page.records.len());
-                walk.take(page, most_seen)
-            }
-            Err(PageError::TooWide(_)) if walk.is_probing_widely() => walk.narrow_probe(),
-            Err(PageError::TooWide(_)) => return Ok(SliceEnd::TooWide),
-            Err(PageError::TooLarge(error)) => walk.shrink_page(error),
-            Err(PageError::Fatal(error)) => Step::Fail(error),
-        };
-        let is_late = || watch.elapsed().is_some_and(|elapsed| elapsed > plan.time_to_disk);
-        let is_overdue = || walk.has_pages_to_spare() && is_late();
-        match step {
-            Step::Fetch if is_overdue() => return Ok(walk.overflow()),
-            Step::Fetch => {}
-            Step::Complete => {
-                walk.warn_of_unconfirmed();
-                return Ok(SliceEnd::Complete(walk.fetched));
-            }
-            Step::Overflow => return Ok(walk.overflow()),
-            Step::Fail(error) => return Err(error),
+        if std::env::var("WALKDBG").is_ok() {
+            eprintln!(
+                "STEP {step:?} upper {:?} floor? {:?}",
+                descent.upper,
+                descent.request(&fetcher.learned())
+            );
         }
+        step = match step {
+            Step::Ask | Step::AskAgain(_) if is_overdue(descent, plan, watch) => return Ok(descent.overflow()),
+            Step::Ask => ask(fetcher, descent).await,
+            Step::AskAgain(times) => {
+                fetcher.pause_before_look(times).await;
+                ask(fetcher, descent).await
+            }
+            Step::TestOrder => test_order(fetcher, descent).await,
+            Step::Stuck(answer) => moment::read(fetcher, descent, *answer).await,
+            Step::TooWide => return Ok(SliceEnd::TooWide),
+            Step::Complete => return Ok(SliceEnd::Complete),
+            Step::Pause => return Ok(SliceEnd::Paused),
+            Step::Overflow => return Ok(descent.overflow()),
+            Step::Ascending => return Ok(SliceEnd::Ascending),
+            Step::Scattered => return Ok(SliceEnd::Scattered),
+            Step::Fail(error) => return Err(error),
+        };
     }
+}
+
+/// Returns whether so much time has passed that what was read should be on disk, and shorter slices would help.
+fn is_overdue(descent: &Descent, plan: WalkPlan, watch: &Stopwatch<'_>) -> bool {
+    descent.has_pages_to_spare() && watch.elapsed().is_some_and(|elapsed| elapsed > plan.time_to_disk)
+}
+
+async fn ask(fetcher: &Fetcher, descent: &mut Descent) -> Step {
+    let request = descent.request(&fetcher.learned());
+    match page(fetcher, descent, &request).await {
+        Ok(page) => fetcher.learn(|learned| descent.take(page, learned)),
+        Err(step) => step,
+    }
+}
+
+async fn test_order(fetcher: &Fetcher, descent: &mut Descent) -> Step {
+    let Some(request) = descent.order_request(&fetcher.learned()) else {
+        return Step::Ask;
+    };
+    match page(fetcher, descent, &request).await {
+        Ok(half) => fetcher.learn(|learned| descent.take_test(&half, learned)),
+        Err(step) => step,
+    }
+}
+
+/// Returns the error of a page; none if it only means that the window was too wide.
+fn page_error(error: PageError) -> Result<(), FetchError> {
+    match error {
+        PageError::TooWide(_) => Ok(()),
+        PageError::TooLarge(error) | PageError::Lost(error) | PageError::Fatal(error) => Err(error),
+    }
+}
+
+/// Fetches a page of the slice, or says what follows without one.
+async fn page(fetcher: &Fetcher, descent: &mut Descent, request: &PageRequest) -> Result<Page, Step> {
+    let can_narrow = descent.slice().is_divisible();
+    fetcher.page(request, can_narrow).await.map_err(|error| match error {
+        PageError::TooWide(_) => Step::TooWide,
+        PageError::TooLarge(error) => descent.shrink_page(error),
+        PageError::Lost(error) | PageError::Fatal(error) => Step::Fail(error),
+    })
 }

@@ -1,5 +1,7 @@
 //! Cost: how many requests a walk needs when the service is well, and how many it may take.
 
+use std::collections::HashMap;
+
 use super::case::Case;
 use super::service::{Asking, Service};
 use super::vendor::Paging;
@@ -9,6 +11,8 @@ use super::vendor::Paging;
 pub(crate) struct Need {
     pub(crate) pages: usize,
     pub(crate) joins: usize,
+    /// Pages that are read twice: of a moment that fills more than one, behind tokens.
+    pub(crate) twice: usize,
 }
 
 /// How many times as many requests as it needs a walk may take.
@@ -23,7 +27,11 @@ const FREE: usize = 24;
 /// What a run needs that asked for this.
 pub(crate) fn need(case: &Case, service: &Service, asking: &Asking) -> Need {
     let Some(oldest) = asking.oldest else {
-        return Need { pages: 0, joins: 0 };
+        return Need {
+            pages: 0,
+            joins: 0,
+            twice: 0,
+        };
     };
     let size = match service.vendor.paging() {
         Paging::Tokens => 100,
@@ -37,14 +45,38 @@ pub(crate) fn need(case: &Case, service: &Service, asking: &Asking) -> Need {
     let (count, bytes) = asked_for.fold((0, 0), |(count, bytes), record| {
         (count + 1, bytes + 400 + record.padding)
     });
+    let twice = if service.vendor.paging() == Paging::Tokens {
+        read_twice(service, oldest, size)
+    } else {
+        0
+    };
     let length = bytes.checked_div(count).unwrap_or_default();
     let pages = count.div_ceil(service.cap.typical(size, length));
-    Need { pages, joins: pages }
+    Need {
+        pages,
+        joins: pages,
+        twice,
+    }
+}
+
+/// The pages of moments with more records than a page, and one more for each, since no bound divides them: pages behind
+/// tokens share nothing, so only a second look with other borders shows that none of them was missed.
+fn read_twice(service: &Service, oldest: i64, size: usize) -> usize {
+    let mut moments: HashMap<i64, usize> = HashMap::new();
+    for record in service
+        .records
+        .iter()
+        .filter(|record| record.filed_at + 1_000 >= oldest)
+    {
+        *moments.entry(record.filed_at).or_default() += 1;
+    }
+    let full = moments.into_values().filter(|count| *count >= size);
+    full.map(|count| count.div_ceil(size) + 1).sum()
 }
 
 /// The most requests that a run may take without being a storm.
 pub(crate) fn bound(need: Need, asking: &Asking) -> usize {
-    TIMES * (need.pages + need.joins) + PER_FAULT * asking.faults + FREE
+    TIMES * (need.pages + need.joins + need.twice) + PER_FAULT * asking.faults + FREE
 }
 
 /// The most requests that a run of an ordinary service may take, which is about what it takes today: every page, one more
@@ -52,5 +84,5 @@ pub(crate) fn bound(need: Need, asking: &Asking) -> usize {
 pub(crate) fn ordinary_bound(case: &Case, need: Need, is_first_run: bool) -> usize {
     let cycles = need.pages.div_ceil(case.settings.max_pages as usize);
     let finding = if is_first_run { 18 } else { 4 };
-    need.pages + need.pages / 10 + cycles + finding
+    need.pages + need.pages / 10 + need.twice + cycles + finding
 }

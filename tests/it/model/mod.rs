@@ -37,7 +37,7 @@ use runs::Reader;
 
 /// How many ordinary and how many odd services are tried.
 const ORDINARY: u32 = 300;
-const ODD: u32 = 2_000;
+const ODD: u32 = 300;
 
 /// How many are read by runs of the real binary that are killed.
 const KILLED: u32 = 15;
@@ -71,7 +71,11 @@ fn try_all(kind: Kind, count: u32, is_bad: impl Fn(&Case, Verdict) -> bool + Syn
             }
             let seed = first.wrapping_add(index);
             let case = drawn(kind, seed);
+            let begun = std::time::Instant::now();
             let judgement = try_case(&reader, &case);
+            if std::env::var("MODELRAW").is_ok() && begun.elapsed().as_secs() > 10 {
+                println!("SLOW {seed} {:?} {}", begun.elapsed(), judgement.verdict);
+            }
             let (table, failures) = &mut *found.lock().unwrap();
             *table.entry((case.is_endless(), judgement.verdict)).or_default() += 1;
             if is_bad(&case, judgement.verdict) {
@@ -95,6 +99,16 @@ fn show(kind: Kind, table: &Table, failures: &[Failure]) {
     let reader = Reader::new();
     let mut shown: BTreeMap<Verdict, usize> = BTreeMap::new();
     for failure in failures {
+        if std::env::var("MODELRAW").is_ok() {
+            println!(
+                "RAW {} {}: {}\n    {}",
+                failure.seed,
+                failure.judgement.verdict,
+                drawn(kind, failure.seed),
+                failure.judgement.reasons.join("\n    ")
+            );
+            continue;
+        }
         let shown = shown.entry(failure.judgement.verdict).or_default();
         *shown += 1;
         if *shown <= MOST_SHOWN {

@@ -1,0 +1,118 @@
+//! What one answer shows: the times of its records, their order, and whether more may lie behind it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::record::Anchor;
+use crate::source::{Next, Page, PageRequest, Position};
+
+/// Services cut and round bounds, so a record up to this far outside of the window counts as inside.
+const ROUNDING: TimeDelta = TimeDelta::seconds(1);
+
+/// What an answer shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Its records, as the service put them.
+    anchors: Vec<Anchor>,
+    /// The times of those that are not older than what was asked for, oldest first. A stray older record says nothing
+    /// about how far the answer reaches.
+    times: Vec<DateTime<Utc>>,
+    /// How many records it has, unreadable ones included.
+    pub(super) count: usize,
+    /// Whether it has as many records as were asked for.
+    pub(super) is_full: bool,
+    /// The next page, if it names one.
+    pub(super) next: Option<Position>,
+    /// Whether it says that it is the last; not every service says anything.
+    pub(super) says_last: bool,
+    /// By how much a record is newer than an older one before it, at most.
+    pub(super) disorder: TimeDelta,
+    /// How far its newest record is above what was asked for.
+    pub(super) overshoot: TimeDelta,
+    /// Whether its oldest records come first, and not all have the same time.
+    pub(super) ascends: bool,
+}
+
+impl Answer {
+    pub(super) fn of(page: &Page, request: &PageRequest) -> Self {
+        let anchors: Vec<Anchor> = page.records.iter().flatten().map(Anchor::of).collect();
+        let oldest_asked = request.window.from - ROUNDING;
+        let mut times: Vec<DateTime<Utc>> = anchors.iter().map(|anchor| anchor.time).collect();
+        times.retain(|time| *time >= oldest_asked);
+        let disorder = disorder(&times);
+        let ascends = times.is_sorted() && times.first() < times.last();
+        times.sort_unstable();
+        Self {
+            anchors,
+            count: page.records.len(),
+            is_full: page.records.len() >= request.size as usize,
+            next: match &page.next {
+                Next::At(position) => Some(position.clone()),
+                Next::Last | Next::Unknown => None,
+            },
+            says_last: page.next == Next::Last,
+            disorder,
+            overshoot: times
+                .last()
+                .map_or(TimeDelta::zero(), |newest| *newest - request.window.to),
+            ascends,
+            times,
+        }
+    }
+
+    /// Returns its records, as the service put them.
+    pub(super) fn anchors(&self) -> &[Anchor] {
+        &self.anchors
+    }
+
+    pub(super) fn oldest(&self) -> Option<DateTime<Utc>> {
+        self.times.first().copied()
+    }
+
+    pub(super) fn newest(&self) -> Option<DateTime<Utc>> {
+        self.times.last().copied()
+    }
+
+    pub(super) fn median(&self) -> Option<DateTime<Utc>> {
+        self.times.get(self.times.len() / 2).copied()
+    }
+
+    /// Returns the time of the record that this many others are older than, or the newest.
+    pub(super) fn nth_oldest(&self, others: usize) -> Option<DateTime<Utc>> {
+        self.times.get(others).copied().or_else(|| self.newest())
+    }
+
+    /// Returns how much time its records span.
+    pub(super) fn span(&self) -> TimeDelta {
+        match (self.oldest(), self.newest()) {
+            (Some(oldest), Some(newest)) => newest - oldest,
+            _ => TimeDelta::zero(),
+        }
+    }
+
+    /// Returns whether it has several records, all of one millisecond.
+    pub(super) fn is_of_one_moment(&self) -> bool {
+        self.count > 1 && self.span().num_milliseconds() == 0
+    }
+
+    /// Returns whether it may go on: it is full, or names a next page. Nothing else proves anything: a service may cap
+    /// an answer as it likes.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.is_full || self.next.is_some()
+    }
+
+    pub(super) fn holds_any(&self, anchors: &[Anchor]) -> bool {
+        self.anchors.iter().any(|anchor| anchors.contains(anchor))
+    }
+}
+
+/// Returns by how much one of these times is later than an earlier one before it, at most.
+fn disorder(times: &[DateTime<Utc>]) -> TimeDelta {
+    let mut oldest: Option<DateTime<Utc>> = None;
+    let mut disorder = TimeDelta::zero();
+    for time in times {
+        let before = *oldest.get_or_insert(*time);
+        disorder = disorder.max(*time - before);
+        oldest = Some(before.min(*time));
+    }
+    disorder
+}

@@ -1,0 +1,258 @@
+//! A window of a service with bounds, read in slices, oldest first; several are in flight at a time.
+//!
+//! Each slice is joined to the one before by the newest records of that one. Where these are not known yet, a slice is
+//! read as far as it goes without them, and joined when the slice before is in.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesOrdered, StreamExt};
+
+use super::fetched_records::FetchedRecords;
+use super::frontier::Frontier;
+use super::learned::Order;
+use super::plan::WalkPlan;
+use super::slice::{Ascent, Descent, Floor, Gathering, SliceEnd, descend};
+use super::stopwatch::Stopwatch;
+use super::walk::CompletedRange;
+use super::{FetchError, Fetcher};
+use crate::record::Anchor;
+use crate::window::{Load, Slice, SlicePlan};
+
+/// How many records of the slice before a slice in flight should come upon.
+const PAD_RECORDS: i32 = 3;
+
+/// The least that a slice reaches below its older end: services cut bounds to whole seconds.
+const LEAST_PAD: TimeDelta = TimeDelta::seconds(1);
+
+pub(super) struct BoundedWalk<'a> {
+    fetcher: &'a Fetcher,
+    plan: WalkPlan,
+    slices: SlicePlan,
+    in_flight: FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
+    /// Whether a slice of the current length was completed: until then only one is in flight, so that wrong settings,
+    /// or a wrong length, cost one request and not many.
+    is_proven: bool,
+    /// Whether no slice was read yet.
+    is_first: bool,
+    archived: Vec<Anchor>,
+    frontier: Frontier,
+    pad: TimeDelta,
+    /// The reading of a service that answers oldest first, in place of slices.
+    ascent: Option<Ascent>,
+}
+
+struct FetchedSlice {
+    reading: Reading,
+    end: Result<SliceEnd, FetchError>,
+    took: Option<Duration>,
+}
+
+/// A slice that is being read, one way or the other.
+enum Reading {
+    Descent(Box<Descent>),
+    Gathering(Box<Gathering>),
+}
+
+impl<'a> BoundedWalk<'a> {
+    pub(super) fn new(fetcher: &'a Fetcher, plan: WalkPlan, archived: Vec<Anchor>) -> Self {
+        let mut walk = Self {
+            fetcher,
+            plan,
+            slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
+            in_flight: FuturesOrdered::new(),
+            is_proven: false,
+            is_first: true,
+            archived,
+            frontier: Frontier::default(),
+            pad: LEAST_PAD,
+            ascent: None,
+        };
+        walk.begin_again();
+        walk
+    }
+
+    fn is_ordered(&self) -> bool {
+        self.fetcher.learned().order != Order::Unknown
+    }
+
+    /// Fetches the next slice; `None` at the end of the window.
+    pub(super) async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
+        loop {
+            if let Some(ascent) = &mut self.ascent {
+                let part = ascent.next_part(self.fetcher).await?;
+                return Ok(part.map(|(fetched, done_to)| self.frontier.advance(fetched, None, done_to)));
+            }
+            self.fill();
+            let Some(FetchedSlice { reading, end, took }) = self.in_flight.next().await else {
+                return Ok(None);
+            };
+            let slice = reading.slice();
+            match end? {
+                SliceEnd::Complete => return Ok(Some(self.complete(reading, took))),
+                // What is below is asked for again with the next slice, and that proves that this one is empty.
+                SliceEnd::Paused if reading.is_empty() && slice.to < self.plan.window.to => {
+                    self.slices.completed(slice, Load { records: 0, took });
+                    continue;
+                }
+                SliceEnd::Paused => match self.join(reading, took) {
+                    Some(range) => return Ok(Some(range)),
+                    None => continue,
+                },
+                SliceEnd::Overflow { records, oldest } => {
+                    let load = Load { records, took };
+                    if std::mem::take(&mut self.is_first) && slice.is_long() {
+                        self.slices.surveyed(slice, oldest, load);
+                    } else {
+                        self.slices.overflowed(slice, oldest, load);
+                    }
+                }
+                SliceEnd::TooWide => self.slices.too_wide(slice),
+                SliceEnd::Ascending => self.change_order(Order::OldestFirst),
+                SliceEnd::Scattered => self.change_order(Order::Unknown),
+            }
+            // The slices behind it have the old length; they are fetched again with the new one.
+            self.in_flight.clear();
+            self.is_proven = false;
+        }
+    }
+
+    /// Reads the whole window again in another order: what was filed already is then recognized.
+    fn change_order(&mut self, order: Order) {
+        self.fetcher.learn(|learned| learned.order = order);
+        self.frontier = Frontier::default();
+        self.begin_again();
+    }
+
+    fn begin_again(&mut self) {
+        let usual_size = self.fetcher.source().page_size();
+        match self.fetcher.learned().order {
+            Order::NewestFirst | Order::NewestPageFirst => {}
+            Order::OldestFirst => {
+                let (window, possible_to) = (self.plan.window, self.plan.possible_to());
+                self.ascent = Some(Ascent::new(window, self.archived.clone(), possible_to, usual_size));
+            }
+            Order::Unknown => {
+                self.slices = SlicePlan::of_single_pages(self.plan.window, usual_size, self.plan.target_time());
+                self.is_first = false;
+            }
+        }
+    }
+
+    /// Sends out as many slices as may be in flight.
+    fn fill(&mut self) {
+        let has_floor = self.is_proven && !self.frontier.anchors.is_empty();
+        let most_in_flight = if has_floor && self.is_ordered() {
+            self.plan.slices_in_flight()
+        } else {
+            1
+        };
+        while self.in_flight.len() < most_in_flight {
+            let Some(slice) = self.slices.next_slice() else { break };
+            let reading = self.begin(slice);
+            self.in_flight.push_back(fetch(self.fetcher, self.plan, reading));
+        }
+    }
+
+    fn begin(&self, slice: Slice) -> Reading {
+        let floor = if self.in_flight.is_empty() {
+            self.floor(slice)
+        } else {
+            Floor::Awaited
+        };
+        // While nothing was found, what is below is asked for again.
+        let from = if floor.is_open() {
+            self.plan.window.from
+        } else {
+            slice.from
+        };
+        let slice = Slice { from, ..slice };
+        let fetched = FetchedRecords::new(self.plan.possible_to());
+        if !self.is_ordered() {
+            return Reading::Gathering(Box::new(Gathering::new(slice, floor, fetched)));
+        }
+        let is_survey = self.is_first && slice.is_long();
+        let usual_size = self.fetcher.source().page_size();
+        Reading::Descent(Box::new(Descent::new(
+            slice, floor, fetched, usual_size, self.pad, is_survey,
+        )))
+    }
+
+    /// Returns what is known below the next slice to be completed.
+    fn floor(&self, slice: Slice) -> Floor {
+        let is_last = slice.to >= self.plan.window.to;
+        if self.frontier.anchors.is_empty() {
+            Floor::of(self.archived.clone(), true, is_last)
+        } else {
+            Floor::of(self.frontier.anchors.clone(), false, is_last)
+        }
+    }
+
+    /// Joins a slice to the one before; it may have to be read further for that.
+    fn join(&mut self, mut reading: Reading, took: Option<Duration>) -> Option<CompletedRange> {
+        let floor = self.floor(reading.slice());
+        if let Reading::Descent(descent) = &mut reading
+            && descent.join(floor)
+        {
+            return Some(self.complete(reading, took));
+        }
+        self.in_flight.push_front(fetch(self.fetcher, self.plan, reading));
+        None
+    }
+
+    fn complete(&mut self, reading: Reading, took: Option<Duration>) -> CompletedRange {
+        self.is_first = false;
+        self.fetcher.learn(|learned| learned.note_use(1));
+        let slice = reading.slice();
+        let records = reading.fetched().records.len();
+        let load = Load { records, took };
+        self.slices.completed(slice, load);
+        self.is_proven = true;
+        if records > 0 {
+            self.pad = SlicePlan::span_of(slice, load, PAD_RECORDS).max(LEAST_PAD);
+        }
+        let limit = (slice.to < self.plan.window.to).then_some(slice.to);
+        self.frontier.advance(reading.into_fetched(), limit, slice.to)
+    }
+}
+
+/// Reads a slice until it is complete, or cannot go on as it is.
+fn fetch(fetcher: &Fetcher, plan: WalkPlan, mut reading: Reading) -> BoxFuture<'_, FetchedSlice> {
+    Box::pin(async move {
+        let watch = Stopwatch::start(fetcher);
+        let end = match &mut reading {
+            Reading::Descent(descent) => descend(fetcher, descent, plan, &watch).await,
+            Reading::Gathering(gathering) => gathering.read(fetcher).await,
+        };
+        let took = watch.elapsed();
+        FetchedSlice { reading, end, took }
+    })
+}
+
+impl Reading {
+    fn slice(&self) -> Slice {
+        match self {
+            Reading::Descent(descent) => descent.slice(),
+            Reading::Gathering(gathering) => gathering.slice(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.fetched().records.is_empty()
+    }
+
+    fn fetched(&self) -> &FetchedRecords {
+        match self {
+            Reading::Descent(descent) => &descent.fetched,
+            Reading::Gathering(gathering) => &gathering.fetched,
+        }
+    }
+
+    fn into_fetched(self) -> FetchedRecords {
+        match self {
+            Reading::Descent(descent) => descent.fetched,
+            Reading::Gathering(gathering) => gathering.fetched,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! How far a walk has come: what the next part is joined to, and what is kept for it.
+
+use chrono::{DateTime, Utc};
+
+use super::fetched_records::FetchedRecords;
+use super::walk::CompletedRange;
+use crate::record::digests::Digests;
+use crate::record::{Anchor, Record};
+
+/// How many records of a part the next one has to come upon; one of them is enough.
+const ANCHORS: usize = 8;
+
+/// The newer end of what was completed.
+#[derive(Debug, Default)]
+pub(super) struct Frontier {
+    /// The newest records, newest first.
+    pub(super) anchors: Vec<Anchor>,
+    /// The content hashes of what was handed out of the last part: the next one holds some of it again.
+    seen: Digests,
+    /// Records that came with an older part than the one where they belong.
+    later: Vec<Record>,
+}
+
+impl Frontier {
+    /// Completes a part, and returns what of it was not handed out before. What is later than `limit` is kept for the
+    /// next part: filed now, it would move the watermark past a gap.
+    pub(super) fn advance(
+        &mut self,
+        mut fetched: FetchedRecords,
+        limit: Option<DateTime<Utc>>,
+        done_to: DateTime<Utc>,
+    ) -> CompletedRange {
+        fetched.add(std::mem::take(&mut self.later).into_iter().map(Ok).collect());
+        fetched.drop_known(&self.seen);
+        if let Some(limit) = limit {
+            self.later = fetched.split_after(limit);
+        }
+        let records = std::mem::take(&mut fetched.records);
+        self.keep_newest(&records);
+        let rejected = std::mem::take(&mut fetched.rejected);
+        let received = fetched.received;
+        self.seen = fetched.into_seen();
+        for record in &self.later {
+            self.seen.remove(&record.identity.content);
+        }
+        CompletedRange {
+            records,
+            rejected,
+            received,
+            done_to,
+        }
+    }
+
+    fn keep_newest(&mut self, records: &[Record]) {
+        self.anchors.extend(records.iter().map(Anchor::of));
+        self.anchors.sort_unstable_by(|one, other| other.cmp(one));
+        self.anchors.dedup();
+        self.anchors.truncate(ANCHORS);
+    }
+}

@@ -1,0 +1,125 @@
+//! What the answers have shown of a service: how far its bounds reach, and in which order it answers.
+//!
+//! A walk begins with what is most likely, and every answer tests it. What was refuted stays refuted for the run.
+
+use chrono::TimeDelta;
+
+use super::answer::Answer;
+
+/// How far a request reaches beyond a record that its answer has to hold: services exclude bounds, cut them to whole
+/// seconds, or filter by another time than the one that they show.
+const REACHES: [TimeDelta; 6] = [
+    TimeDelta::zero(),
+    TimeDelta::milliseconds(1),
+    TimeDelta::seconds(1),
+    TimeDelta::seconds(10),
+    TimeDelta::minutes(1),
+    TimeDelta::minutes(10),
+];
+
+/// Records that are out of order by no more than this part of the span of their answer are neighbors that changed places.
+const NEIGHBORS: i32 = 4;
+
+/// Records that are out of order by no more than this are neighbors too: answers overlap by twice as much.
+const SMALL_DISORDER: TimeDelta = TimeDelta::seconds(30);
+
+/// With fewer records, an answer that ascends shows no order.
+const FEWEST: usize = 4;
+
+/// What the answers of a service have shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Learned {
+    /// How far a request reaches above the newest record that it has to bring.
+    pub(super) above: Reach,
+    /// How far a request reaches below the oldest record that it has to bring.
+    pub(super) below: Reach,
+    /// By how much records are out of order, at most.
+    pub(super) disorder: TimeDelta,
+    /// How far answers reach above the bound that was asked for, at most: services round bounds up, or filter by an
+    /// earlier time than the one that they show.
+    pub(super) overshoot: TimeDelta,
+    pub(super) order: Order,
+    /// The most records of an answer.
+    most_records: usize,
+    /// How many answers brought something new.
+    pub(super) useful_pages: u64,
+}
+
+/// How far a request reaches beyond a record; one of [`REACHES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reach(usize);
+
+impl Reach {
+    pub(super) fn time(self) -> TimeDelta {
+        REACHES[self.0]
+    }
+
+    /// Returns the next longer one.
+    pub(super) fn longer(self) -> Option<Self> {
+        (self.0 + 1 < REACHES.len()).then_some(Self(self.0 + 1))
+    }
+}
+
+/// In which order a service answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Newest first, as far as was seen: no answer was out of order.
+    #[default]
+    NewestFirst,
+    /// Oldest first: the records of several answers ascended.
+    OldestFirst,
+    /// Newest page first: the records of one answer come in any order.
+    NewestPageFirst,
+    /// None that could be found: an answer says nothing about what is behind it.
+    Unknown,
+}
+
+/// What an answer says about the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It is as expected.
+    Expected,
+    /// It is out of order: whether newer pages come first has to be asked.
+    OutOfOrder,
+    /// Its oldest records come first.
+    Ascending,
+}
+
+impl Learned {
+    /// Takes an answer into account.
+    pub(super) fn note(&mut self, answer: &Answer) -> Seen {
+        self.overshoot = self.overshoot.max(answer.overshoot);
+        self.most_records = self.most_records.max(answer.count);
+        if self.order != Order::NewestFirst || answer.disorder <= self.disorder {
+            return Seen::Expected;
+        }
+        if answer.ascends && answer.count >= FEWEST {
+            return Seen::Ascending;
+        }
+        if answer.disorder <= SMALL_DISORDER || answer.disorder * NEIGHBORS <= answer.span() {
+            self.disorder = answer.disorder;
+            return Seen::Expected;
+        }
+        Seen::OutOfOrder
+    }
+
+    /// Counts an answer that brought so many new records.
+    pub(super) fn note_use(&mut self, new: usize) {
+        self.useful_pages += u64::from(new > 0);
+    }
+
+    /// Takes into account that a record came this much later than where it belongs.
+    pub(super) fn note_disorder(&mut self, disorder: TimeDelta) {
+        self.disorder = self.disorder.max(disorder);
+    }
+
+    /// Returns how far two answers overlap because of the disorder.
+    pub(super) fn depth(&self) -> TimeDelta {
+        self.disorder * 2
+    }
+
+    /// Returns whether an answer had more records than this.
+    pub(super) fn has_given_more_than(&self, records: usize) -> bool {
+        self.most_records > records
+    }
+}

@@ -1,0 +1,55 @@
+//! What is known below a slice: an answer that holds it has reached down to the end of the slice.
+
+use chrono::{DateTime, Utc};
+
+use crate::record::Anchor;
+
+/// What is known of the records below a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::fetch) enum Floor {
+    /// Nothing: that no more is left has to be seen several times.
+    Open {
+        /// Whether the slice is the last of its window: before that, a slice without records proves nothing and costs
+        /// one request, since all of it is asked for again with the next one.
+        is_last: bool,
+    },
+    /// Nothing yet: the slice before is still being fetched.
+    Awaited,
+    /// These records, newest first: an answer that reaches down holds one of them.
+    Known {
+        anchors: Vec<Anchor>,
+        /// Whether they are from the archive: the service may have dropped or changed them.
+        is_archived: bool,
+    },
+}
+
+impl Floor {
+    /// Returns a floor of these records; of none, an open one.
+    pub(in crate::fetch) fn of(mut anchors: Vec<Anchor>, is_archived: bool, is_last: bool) -> Self {
+        if anchors.is_empty() {
+            return Floor::Open { is_last };
+        }
+        anchors.sort_unstable_by(|one, other| other.cmp(one));
+        Floor::Known { anchors, is_archived }
+    }
+
+    pub(in crate::fetch) fn is_open(&self) -> bool {
+        matches!(self, Floor::Open { .. })
+    }
+
+    /// Returns its records.
+    pub(super) fn anchors(&self) -> &[Anchor] {
+        match self {
+            Floor::Known { anchors, .. } => anchors,
+            Floor::Open { .. } | Floor::Awaited => &[],
+        }
+    }
+
+    pub(super) fn newest(&self) -> Option<DateTime<Utc>> {
+        self.anchors().first().map(|anchor| anchor.time)
+    }
+
+    pub(super) fn oldest(&self) -> Option<DateTime<Utc>> {
+        self.anchors().last().map(|anchor| anchor.time)
+    }
+}

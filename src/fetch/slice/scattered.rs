@@ -1,0 +1,213 @@
+//! A slice of a service that answers in no order that could be found.
+//!
+//! Then an answer says nothing about what is behind it. Where the service names next pages, all of them are read, twice,
+//! with different page borders. Otherwise the slice is made so short that one answer holds all of it, and asked for again
+//! in two parts, which show more if the answer was cut. Every look has to bring what is known to be there.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::SliceEnd;
+use super::floor::Floor;
+use super::moment::{MOST_PAGES, other_border};
+use crate::fetch::answer::Answer;
+use crate::fetch::fetched_records::FetchedRecords;
+use crate::fetch::{FetchError, Fetcher, PageError};
+use crate::record::Anchor;
+use crate::source::{PageRequest, Position};
+use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
+
+/// How often a part is asked for until its answers agree.
+const MOST_LOOKS: u32 = 10;
+
+/// Services cut bounds to whole seconds, so what is so close to a bound may be missing.
+const MARGIN: TimeDelta = TimeDelta::seconds(1);
+
+/// A slice with more records than this is divided, to bound memory.
+const MOST_RECORDS: usize = 10_000;
+
+/// How often in a row nothing new has to come.
+const LOOKS: u32 = 2;
+
+/// A slice that is read in parts.
+pub(in crate::fetch) struct Gathering {
+    slice: Slice,
+    floor: Floor,
+    pub(in crate::fetch) fetched: FetchedRecords,
+    /// Every record that an answer gave, with those below that are known.
+    known: HashSet<Anchor>,
+    /// Whether the service names next pages.
+    has_pages: bool,
+}
+
+/// What an answer for a part came to.
+enum Part {
+    /// Nothing new.
+    Same,
+    /// More than was known.
+    New,
+    /// It may go on.
+    Cut(Answer),
+    /// It lacks a record that is known to be there.
+    Lacking(Anchor),
+    /// A page was lost, or refused.
+    Lost,
+    TooWide,
+}
+
+impl Gathering {
+    pub(in crate::fetch) fn new(slice: Slice, floor: Floor, fetched: FetchedRecords) -> Self {
+        let known = floor.anchors().iter().copied().collect();
+        Self {
+            slice,
+            floor,
+            fetched,
+            known,
+            has_pages: false,
+        }
+    }
+
+    pub(in crate::fetch) fn slice(&self) -> Slice {
+        self.slice
+    }
+
+    /// Reads the slice, or finds that it has to be divided.
+    pub(in crate::fetch) async fn read(&mut self, fetcher: &Fetcher) -> Result<SliceEnd, FetchError> {
+        let (mut agreed, mut looks) = (0, 0);
+        let mut lacking = None;
+        while agreed <= LOOKS {
+            looks += 1;
+            if looks > MOST_LOOKS {
+                return self.give_up(lacking);
+            }
+            match self.look(fetcher, agreed, looks).await? {
+                Part::Same => agreed += 1,
+                // The first answer is the one that the others are compared with.
+                Part::New if agreed == 0 && looks == 1 => agreed = 1,
+                Part::New if self.slice.is_divisible() && !self.has_pages => return Ok(self.overflow()),
+                Part::New => agreed = 1,
+                Part::Cut(_) if self.slice.is_divisible() => return Ok(self.overflow()),
+                Part::Cut(answer) => {
+                    return Err(FetchError::SameTime {
+                        time: bound(self.slice.to),
+                        count: answer.count,
+                    });
+                }
+                Part::Lacking(anchor) => {
+                    lacking = Some(anchor);
+                    fetcher.pause_before_look(looks).await;
+                }
+                Part::Lost => agreed = agreed.min(1),
+                Part::TooWide => return Ok(SliceEnd::TooWide),
+            }
+        }
+        Ok(SliceEnd::Complete)
+    }
+
+    fn give_up(&self, lacking: Option<Anchor>) -> Result<SliceEnd, FetchError> {
+        if self.slice.is_divisible() {
+            return Ok(self.overflow());
+        }
+        Err(FetchError::Contradiction {
+            lacks: bound(lacking.map_or(self.slice.to, |anchor| anchor.time)),
+            from: bound(self.slice.from),
+            to: bound(self.slice.to),
+            looks: MOST_LOOKS,
+        })
+    }
+
+    /// Returns the part to ask for: first all of the slice, then its older and its newer half.
+    fn part(&self, number: u32) -> Window {
+        let margin = MARGIN * 2;
+        let from = self
+            .floor
+            .newest()
+            .map_or(self.slice.from, |newest| newest.min(self.slice.from));
+        let whole = Window {
+            from: floor_to_millisecond(from - margin),
+            to: self.slice.to,
+        };
+        let Some(middle) = self.middle() else { return whole };
+        match number {
+            0 => whole,
+            1 => Window {
+                to: ceil_to_millisecond(middle + margin).min(whole.to),
+                ..whole
+            },
+            _ => Window {
+                from: floor_to_millisecond(middle - margin).max(whole.from),
+                ..whole
+            },
+        }
+    }
+
+    /// Returns the median time of what was read.
+    fn middle(&self) -> Option<DateTime<Utc>> {
+        let mut times: Vec<DateTime<Utc>> = self.fetched.records.iter().map(|record| record.time).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
+    /// Looks at a part once: at all pages of it, if there are several.
+    async fn look(&mut self, fetcher: &Fetcher, agreed: u32, number: u32) -> Result<Part, FetchError> {
+        let mut request = PageRequest {
+            window: if self.has_pages {
+                self.part(0)
+            } else {
+                self.part(agreed)
+            },
+            position: Position::First,
+            size: other_border(fetcher.source().page_size(), if self.has_pages { number } else { 0 }),
+        };
+        let (mut new, mut given) = (0, HashSet::new());
+        for _ in 0..MOST_PAGES {
+            let page = match fetcher.page(&request, self.slice.is_divisible()).await {
+                Ok(page) => page,
+                Err(PageError::TooWide(_)) => return Ok(Part::TooWide),
+                Err(PageError::Lost(_)) => return Ok(Part::Lost),
+                Err(PageError::TooLarge(error) | PageError::Fatal(error)) => return Err(error),
+            };
+            let answer = Answer::of(&page, &request);
+            let added = self.fetched.add(page.records).new;
+            fetcher.learn(|learned| learned.note_use(added));
+            new += added;
+            given.extend(answer.anchors().iter().copied());
+            if self.fetched.records.len() > MOST_RECORDS {
+                return Ok(Part::Cut(answer));
+            }
+            match answer.next.clone() {
+                Some(position) if position != request.position => {
+                    self.has_pages = true;
+                    request.position = position;
+                }
+                None if answer.is_full && !answer.says_last => return Ok(Part::Cut(answer)),
+                _ => break,
+            }
+        }
+        Ok(self.conclude(request.window, new, given))
+    }
+
+    fn conclude(&mut self, window: Window, new: usize, given: HashSet<Anchor>) -> Part {
+        let surely = |anchor: &&Anchor| window.from + MARGIN < anchor.time && anchor.time + MARGIN < window.to;
+        let lacks = self
+            .known
+            .iter()
+            .filter(surely)
+            .find(|anchor| !given.contains(anchor))
+            .copied();
+        self.known.extend(given);
+        match lacks {
+            Some(anchor) => Part::Lacking(anchor),
+            None if new > 0 => Part::New,
+            None => Part::Same,
+        }
+    }
+
+    fn overflow(&self) -> SliceEnd {
+        SliceEnd::Overflow {
+            records: self.fetched.records.len().max(1),
+            oldest: self.slice.from,
+        }
+    }
+}
