@@ -19,11 +19,13 @@ use crate::output::printable::excerpt;
 use crate::record::Reader;
 use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Source};
 use credentials::{Credentials, Minting};
+use form::check_form;
 use host::Host;
 use rate_limiter::RateLimiter;
 
 pub(crate) mod credentials;
 mod fetched_records;
+mod form;
 pub(crate) mod host;
 mod numbered;
 pub mod plan;
@@ -117,6 +119,24 @@ pub enum FetchError {
         address: String,
         /// What was wrong with the last body.
         problem: String,
+        /// How many attempts were made, if more than one.
+        attempts: Attempts,
+    },
+    /// Answers arrived, but most of their records cannot be filed.
+    #[error(
+        "{unfit} of {records} records in an answer of {address} cannot be filed{attempts} (the first: {reason}): the form \
+         of the records, or of their times, has changed; nothing is lost, and nothing newer is kept: the service still \
+         has them, and the next run asks again; update trailkeeper, or tell its maintainers"
+    )]
+    OtherForm {
+        /// The request's address, without the query.
+        address: String,
+        /// How many records cannot be filed.
+        unfit: usize,
+        /// How many the last answer had.
+        records: usize,
+        /// Why the first of them cannot be filed.
+        reason: String,
         /// How many attempts were made, if more than one.
         attempts: Attempts,
     },
@@ -276,7 +296,11 @@ impl Fetcher {
     async fn get(&self, request: &PageRequest, header: &SecretString) -> Result<Page, AttemptError> {
         let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
-        let result = result.and_then(|body| Ok((self.read(request, http::text(&body)?)?, body.len())));
+        let result = result.and_then(|body| {
+            let page = self.read(request, http::text(&body)?)?;
+            check_form(&page.records)?;
+            Ok((page, body.len()))
+        });
         match result {
             Ok((page, bytes)) => {
                 tracing::debug!(%url, bytes, records = page.records.len(), "read a page");
@@ -328,6 +352,13 @@ impl Fetcher {
             AttemptError::UnreadableBody(problem) => FetchError::Unreadable {
                 address,
                 problem: self.said(&problem).await,
+                attempts,
+            },
+            AttemptError::OtherForm { unfit, records, first } => FetchError::OtherForm {
+                address,
+                unfit,
+                records,
+                reason: self.said(&first).await,
                 attempts,
             },
             AttemptError::TooLarge { .. } => FetchError::TooLarge {

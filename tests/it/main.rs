@@ -61,6 +61,8 @@ mod readme;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod rejections;
+#[cfg(test)]
 mod report;
 #[cfg(test)]
 mod runs;
