@@ -173,6 +173,23 @@ impl Summary {
         }
     }
 
+    /// Makes a rejected record as bad as a failed stream, for the exit code.
+    #[must_use]
+    pub(crate) fn strict(self) -> Self {
+        let has_rejected = self.streams.iter().any(|stream| stream.rejected > 0);
+        let least = if has_rejected {
+            Exit::StreamFailed
+        } else {
+            Exit::Complete
+        };
+        let exit = self.exit.max(least);
+        Self {
+            exit,
+            exit_code: exit as u8,
+            ..self
+        }
+    }
+
     /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -338,6 +355,10 @@ impl StreamSummary {
             self.requests,
         ];
         let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
+        let rejected = match self.rejected {
+            0 => Cell::from(rejected),
+            _ => Cell::coloured(rejected, Colour::Yellow),
+        };
         let last = self.last_record.map_or_else(|| "none".to_owned(), to_the_second);
         [
             self.stream.into(),
@@ -345,7 +366,7 @@ impl StreamSummary {
             appended.into(),
             received.into(),
             duplicates.into(),
-            rejected.into(),
+            rejected,
             requests.into(),
             last.into(),
         ]

@@ -1,6 +1,6 @@
 //! Records that cannot be filed show: one by one in every result, most of an answer as a failure.
 
-use trailkeeper::sandbox::{Api, Event, Options};
+use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
 
 use super::support::{Catalog, at, event, serve, streams};
 
@@ -67,4 +67,60 @@ fn a_single_record_without_a_time_is_no_other_form() {
             "{name}"
         );
     }
+}
+
+/// Records of HCP Terraform, four of nine without a time, in a catalog of its own.
+fn some_rejected() -> (Sandbox, Catalog) {
+    let sandbox = serve(|options| options.give(Api::Tfc, mixed(Api::Tfc, 5, 4)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    (sandbox, catalog)
+}
+
+#[test]
+fn with_strict_a_run_that_rejects_a_record_exits_with_3_and_is_complete_all_the_same() {
+    let (sandbox, catalog) = some_rejected();
+    for command in ["collect", "reconcile"] {
+        let strict = catalog.run(&[command, "--strict", "--dry-run", "--json"]);
+        assert_eq!(strict.code, 3, "{command}: {}", strict.stderr);
+        assert_eq!(strict.summary()["tfc"]["status"], "complete", "{}", strict.stdout);
+        assert_eq!(strict.summary()["tfc"]["rejected"], 4, "{}", strict.stdout);
+        assert!(
+            strict.stdout.trim_end().ends_with("\"exit_code\":3}"),
+            "{}",
+            strict.stdout
+        );
+        assert_eq!(catalog.run(&[command, "--dry-run"]).code, 0, "{command}");
+    }
+    catalog.collect(3, &["--strict"]);
+    // They are noted now, and nothing is rejected that was not before.
+    catalog.collect(0, &["--strict"]);
+    sandbox.add(Api::Tfc, vec![unreadable(Api::Tfc, 30)]);
+    assert_eq!(catalog.collect(3, &["--strict"])["tfc"]["rejected"], 1);
+    assert_eq!(catalog.run(&["collect", "--follow", "--strict"]).code, 2);
+}
+
+#[test]
+fn what_was_rejected_shows_in_the_tables_and_in_status() {
+    let (sandbox, catalog) = some_rejected();
+    let reconciled = catalog.run(&["reconcile", "--dry-run"]);
+    assert!(
+        reconciled.stdout.contains(": 5 added, 0 of them late, 4 rejected\n"),
+        "{}",
+        reconciled.stdout
+    );
+    catalog.collect(0, &[]);
+    let status = catalog.run(&["status"]).stdout;
+    let told = "tfc: 4 rejected by the last run, 4 in the rejected file with their reasons\n";
+    assert!(status.contains(told), "{status}");
+    sandbox.add(Api::Tfc, vec![unreadable(Api::Tfc, 30)]);
+    catalog.collect(0, &[]);
+    catalog.collect(0, &[]);
+    let status = catalog.run(&["status"]).stdout;
+    let told = "tfc: 0 rejected by the last run, 5 in the rejected file with their reasons\n";
+    assert!(status.contains(told), "{status}");
+    let status = catalog.run(&["status", "--json"]).summary();
+    assert_eq!(
+        (&status["tfc"]["rejected"], &status["tfc"]["last_run"]["rejected"]),
+        (&5.into(), &0.into())
+    );
 }
