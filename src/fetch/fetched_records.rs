@@ -1,6 +1,6 @@
 //! The records of one fetch, each once, and which of them may be filed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::digests::Digests;
 use crate::record::{Record, Rejected};
@@ -12,18 +12,29 @@ pub(crate) const MOST_IDLE_PAGES: u32 = 1_000;
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
 const MOST_BYTES: usize = 1 << 30;
 
+/// Runs come at least this often. A record that is further ahead of the clocks has a wrong time.
+const SOON: TimeDelta = TimeDelta::days(1);
+
 /// Which records a fetch may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeLimits {
     /// Later records belong to a part of the window that was not fetched yet: filing them would move the watermark past
     /// a gap.
     pub(crate) filed_to: DateTime<Utc>,
-    /// Later records are in the future, and rejected.
+    /// Later records are newer than the run: they are left for the next one, which asks for them again. Those that no
+    /// run of the next [`SOON`] would file are in the future, and rejected: else nobody would ever see them.
     pub(crate) possible_to: DateTime<Utc>,
 }
 
 /// The capacity at the start: as many records as a slice usually brings.
 const USUALLY_HELD: usize = 1_792;
+
+impl TimeLimits {
+    /// Returns whether no other part of the window takes what is newer.
+    fn leaves_the_rest(&self) -> bool {
+        self.filed_to >= self.possible_to
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct FetchedRecords {
@@ -37,6 +48,8 @@ pub(crate) struct FetchedRecords {
     pub(crate) rejected: Vec<Rejected>,
     /// How many the service returned, including repeated ones, without those of a later part of the window.
     pub(crate) received: u64,
+    /// How many are newer than the run, each counted once.
+    pub(crate) left_for_next_run: u64,
     /// The approximate size in memory.
     pub(crate) bytes: usize,
 }
@@ -70,6 +83,7 @@ impl FetchedRecords {
             records: Vec::new(),
             rejected: Vec::new(),
             received: 0,
+            left_for_next_run: 0,
             bytes: 0,
         }
     }
@@ -102,9 +116,10 @@ impl FetchedRecords {
     }
 
     fn add_record(&mut self, record: Record) -> bool {
-        if record.time > self.time_limits.possible_to {
-            let possible_to = bound(self.time_limits.possible_to);
-            return self.add_rejected(record.into_rejected(format!("its time is in the future, after {possible_to}")));
+        let future = self.time_limits.possible_to + SOON;
+        if record.time > future {
+            let reason = format!("its time is in the future, after {}", bound(future));
+            return self.add_rejected(record.into_rejected(reason));
         }
         let is_new = self.seen.insert(record.identity.content);
         self.bytes += if is_new { size_of::<u128>() } else { 0 };
@@ -114,6 +129,8 @@ impl FetchedRecords {
                 self.bytes += record.line.len();
                 self.records.push(record);
             }
+        } else if is_new && self.time_limits.leaves_the_rest() {
+            self.left_for_next_run += 1;
         }
         is_new
     }

@@ -32,6 +32,8 @@ pub(crate) struct Collected {
     pub(crate) duplicates: u64,
     /// Records that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
+    /// Records that are newer than the run; the next one asks for them again.
+    pub(crate) left_for_next_run: u64,
     /// Records that were appended and are on disk.
     pub(crate) appended: u64,
     /// The day files that they were appended to.

@@ -51,6 +51,7 @@ pub(crate) struct StreamSummary {
     received: u64,
     duplicates: u64,
     rejected: u64,
+    left_for_next_run: u64,
     appended: u64,
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
@@ -228,6 +229,7 @@ impl StreamSummary {
             received: collected.received,
             duplicates: collected.duplicates,
             rejected: collected.rejected,
+            left_for_next_run: collected.left_for_next_run,
             appended: collected.appended,
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
@@ -333,8 +335,8 @@ impl Summary {
             for forward in &stream.forward {
                 text.push_str(&(forward.line(stream.stream) + "\n"));
             }
-            if let Some(error) = &stream.error {
-                text.push_str(&format!("{}: {error}\n", stream.stream));
+            for said in stream.notes().iter().chain(&stream.error) {
+                text.push_str(&format!("{}: {said}\n", stream.stream));
             }
         }
         text
@@ -342,6 +344,13 @@ impl Summary {
 }
 
 impl StreamSummary {
+    /// Returns what is to be known of a stream although it is no failure.
+    fn notes(&self) -> Vec<String> {
+        let left = self.left_for_next_run;
+        let note = || format!("{left} newer than this run, left for the next one, which asks for them again");
+        (left > 0).then(note).into_iter().collect()
+    }
+
     fn row(&self) -> [Cell; 8] {
         let status = match self.status {
             Status::Complete => Cell::coloured("complete", Colour::Green),

@@ -288,6 +288,7 @@ impl Writer {
     fn file(&mut self, range: CompletedRange) -> Result<(), CollectError> {
         let (done_to, appended_before) = (range.done_to, self.collected.appended);
         self.collected.received += range.received;
+        self.collected.left_for_next_run += range.left_for_next_run;
         self.reject(&range.rejected)?;
         for batch in Batch::by_day(range.records) {
             let date = batch.date();
@@ -541,6 +542,7 @@ mod tests {
             records,
             rejected: Vec::new(),
             received: 2,
+            left_for_next_run: 0,
         }
     }
 

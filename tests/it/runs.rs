@@ -155,6 +155,7 @@ fn documented(summary: &Value) -> String {
         "received",
         "duplicates",
         "rejected",
+        "left_for_next_run",
         "appended",
         "files",
         "last_record",
