@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::http::clock::ServiceClock;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::http::{self, Http};
@@ -225,6 +226,11 @@ impl Fetcher {
     /// Returns how the requests ended and how long they took.
     pub(crate) fn request_stats(&self) -> RequestStats {
         self.http.request_stats()
+    }
+
+    /// Returns what the answers so far say of the service's clock.
+    pub(crate) fn service_clock(&self) -> ServiceClock {
+        self.http.service_clock()
     }
 
     pub(crate) fn source(&self) -> &dyn Source {
