@@ -19,7 +19,8 @@
 //! - `from`, `to`: the window; `null` if the run did not get that far.
 //! - `end`: `exhausted` (the service was asked for all of it), `stopped` (the run was shut down), `failed` (`error`
 //!   says why), `nothing` (there was nothing to ask for).
-//! - `covered_to`: up to where everything was asked for and filed; `null` if nothing was.
+//! - `covered_to`: up to where everything was asked for and filed, and not later than the service's own time as far as
+//!   its answers showed it; `null` if nothing was.
 //! - `closed`: the gaps that this run asked for first: `{"from","to","covered_to","error"}`.
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `covered`: the spans that this run and all runs before it asked for.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::lateness::Lateness;
 use crate::archive::WriteError;
@@ -24,6 +24,10 @@ pub(crate) struct Collected {
     pub(crate) closed: Vec<Closed>,
     /// How many requests were sent.
     pub(crate) request_counts: RequestCounts,
+    /// By how much the service's clock was ahead of ours, or behind it if negative; `None` if its answers did not show it.
+    pub(crate) clock_offset: Option<TimeDelta>,
+    /// What is to be known although it is no failure.
+    pub(crate) warnings: Vec<String>,
     /// How its requests ended and how long they took.
     pub(crate) request_stats: RequestStats,
     /// Records returned by the service, including repeated ones.
@@ -78,6 +82,14 @@ pub(crate) enum CollectError {
 }
 
 impl Collected {
+    /// Claims to have covered no time after this one, which had not come yet for the service.
+    pub(super) fn claim_nothing_after(&mut self, time: DateTime<Utc>) {
+        let claims = self.closed.iter_mut().map(|gap| &mut gap.covered_to);
+        for covered_to in claims.chain([&mut self.covered_to]).flatten() {
+            *covered_to = time.min(*covered_to);
+        }
+    }
+
     /// Returns an empty result with this failure.
     pub(super) fn failed(failure: CollectError) -> Self {
         Self {

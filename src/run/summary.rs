@@ -55,6 +55,8 @@ pub(crate) struct StreamSummary {
     appended: u64,
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
+    clock_offset_seconds: Option<i64>,
+    warnings: Vec<String>,
     error: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     forward: Vec<ForwardSummary>,
@@ -233,6 +235,8 @@ impl StreamSummary {
             appended: collected.appended,
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
+            clock_offset_seconds: collected.clock_offset.map(|offset| offset.num_seconds()),
+            warnings: collected.warnings,
             error,
             forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
             late: collected.late,
@@ -254,6 +258,16 @@ impl StreamSummary {
             rejected: self.rejected,
             appended: self.appended,
         }
+    }
+
+    /// Returns by how much the service's clock was ahead of ours, in seconds, if it is known.
+    pub(crate) fn clock_offset_seconds(&self) -> Option<i64> {
+        self.clock_offset_seconds
+    }
+
+    /// Returns what is to be known although it is no failure.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns the number of retries.
@@ -348,7 +362,7 @@ impl StreamSummary {
     fn notes(&self) -> Vec<String> {
         let left = self.left_for_next_run;
         let note = || format!("{left} newer than this run, left for the next one, which asks for them again");
-        (left > 0).then(note).into_iter().collect()
+        self.warnings.iter().cloned().chain((left > 0).then(note)).collect()
     }
 
     fn row(&self) -> [Cell; 8] {

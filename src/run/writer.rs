@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Span;
@@ -77,6 +77,11 @@ pub(super) struct Ending {
     pub(super) failure: Option<CollectError>,
     pub(super) request_counts: RequestCounts,
     pub(super) request_stats: RequestStats,
+    /// By how much the service's clock was ahead of ours, if it is known.
+    pub(super) clock_offset: Option<TimeDelta>,
+    /// The service's own time at the end, if it is known.
+    pub(super) service_time: Option<DateTime<Utc>>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// A writer, for the code that fetches.
@@ -397,6 +402,8 @@ impl Writer {
     fn end(mut self, ending: Ending) -> (Collected, Option<StreamProgress>) {
         self.collected.request_counts = ending.request_counts;
         self.collected.request_stats = ending.request_stats;
+        self.collected.clock_offset = ending.clock_offset;
+        self.collected.warnings = ending.warnings;
         // A failure here is the cause of one there, or weighs more: so it replaces a gap.
         if let (None | Some(CollectError::Gap { .. }), Some(failure)) = (&self.collected.failure, ending.failure) {
             self.collected.failure = Some(failure);
@@ -404,6 +411,9 @@ impl Writer {
         if let Some(walk) = self.walk.take() {
             let error = self.collected.failure.as_ref().map(ToString::to_string);
             self.note_walk(walk, error);
+        }
+        if let Some(time) = ending.service_time {
+            self.collected.claim_nothing_after(time);
         }
         if let Some(last) = self.collected.last_record {
             let overlap = self.settings.limits.overlap;

@@ -159,6 +159,8 @@ fn documented(summary: &Value) -> String {
         "appended",
         "files",
         "last_record",
+        "clock_offset_seconds",
+        "warnings",
         "error",
     ];
     let streams: Vec<String> = summary["streams"]

@@ -14,6 +14,7 @@ use crate::fetch::Fetcher;
 use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::table::{Cell, to_the_second};
+use crate::run::clocks::apart_warning;
 use crate::source::Kind;
 use crate::window::Window;
 
@@ -112,9 +113,9 @@ impl StreamCheck {
             Err(error) => self.problems.push(error.to_string()),
         }
         if let Some(service) = fetcher.service_clock().at(started) {
-            let skew = -service.ahead_of(before);
-            self.clock_skew_seconds = Some(skew.num_seconds());
-            self.problems.extend(skew_problem(skew, settings.limits.overlap));
+            let ahead = service.ahead_of(before);
+            self.clock_skew_seconds = Some(-ahead.num_seconds());
+            self.problems.extend(apart_warning(ahead, settings.limits.overlap));
         }
     }
 
@@ -139,40 +140,5 @@ impl StreamCheck {
                 .unwrap_or_default()
                 .into(),
         ]
-    }
-}
-
-/// Returns the problem if the clock is off by more than the overlap: the next run would then miss records.
-fn skew_problem(skew: TimeDelta, overlap: TimeDelta) -> Option<String> {
-    let direction = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
-    (skew.abs() > overlap).then(|| {
-        format!(
-            "this machine's clock is {} seconds {direction} the service's, more than the overlap of {} seconds: set the \
-             clock, or have NTP do it",
-            skew.abs().num_seconds(),
-            overlap.num_seconds()
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_skew_above_the_overlap_is_a_problem() {
-        let overlap = TimeDelta::minutes(2);
-        assert_eq!(skew_problem(TimeDelta::seconds(120), overlap), None);
-        assert_eq!(skew_problem(TimeDelta::seconds(-120), overlap), None);
-        let ahead = skew_problem(TimeDelta::seconds(121), overlap).unwrap();
-        assert!(
-            ahead.starts_with("this machine's clock is 121 seconds ahead of the service's"),
-            "{ahead}"
-        );
-        let behind = skew_problem(TimeDelta::seconds(-300), overlap).unwrap();
-        assert!(
-            behind.starts_with("this machine's clock is 300 seconds behind the service's"),
-            "{behind}"
-        );
     }
 }

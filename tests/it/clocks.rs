@@ -1,0 +1,116 @@
+//! Clocks that are apart: this machine's and a service's.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step};
+
+use super::support::{Catalog, now, streams};
+
+use std::sync::Arc;
+
+/// The service's clock is so far ahead of this machine's.
+fn service_now(ahead: TimeDelta) -> DateTime<Utc> {
+    DateTime::from_timestamp(now().timestamp(), 0).unwrap() + ahead
+}
+
+/// So many records a minute apart, the newest a minute before the service's own now.
+fn events(api: Api, count: i64, ahead: TimeDelta) -> Vec<Event> {
+    let time = |n| service_now(ahead) - TimeDelta::minutes(1 + n);
+    (0..count)
+        .map(|n| Event::minimal(api, time(n), format!("{n}")))
+        .collect()
+}
+
+/// All services, with a clock that is so far ahead and 150 records each.
+fn serve(ahead: TimeDelta) -> Sandbox {
+    let options = Options::empty(Arc::new(move || now() + ahead));
+    let options = Api::ALL
+        .into_iter()
+        .fold(options, |options, api| options.give(api, events(api, 150, ahead)));
+    Sandbox::start_on_thread(options).unwrap()
+}
+
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap_or_else(|| panic!("{value}")).parse().unwrap()
+}
+
+/// The newest line of the journal.
+fn journal(catalog: &Catalog, api: Api) -> Value {
+    let files = std::fs::read_dir(catalog.folder(api).join(".trailkeeper")).unwrap();
+    let mut paths = files.map(|file| file.unwrap().path());
+    let journal = paths
+        .find(|path| path.to_string_lossy().ends_with(".coverage.jsonl"))
+        .unwrap();
+    let text = std::fs::read_to_string(journal).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn whatever_the_clocks_say_every_record_is_filed_and_no_time_is_claimed_that_has_not_come() {
+    for seconds in [-400 * 86_400, -90_000, -900, 900, 90_000, 400 * 86_400_i64] {
+        let ahead = TimeDelta::seconds(seconds);
+        let sandbox = serve(ahead);
+        let catalog = Catalog::of(&sandbox, &Api::ALL);
+        for expected in [150, 151] {
+            for (name, stream) in catalog.collect(0, &[]) {
+                let api = streams().into_iter().find(|(kind, _)| kind.name == name).unwrap().1;
+                assert_eq!(stream["rejected"], 0, "{seconds}: {stream}");
+                let offset = stream["clock_offset_seconds"].as_i64().unwrap();
+                assert!((offset - seconds).abs() < 30, "{seconds}: {stream}");
+                let warning = stream["warnings"][0].as_str().unwrap();
+                let way = if seconds > 0 {
+                    "behind the service's"
+                } else {
+                    "ahead of the service's"
+                };
+                assert!(warning.contains(way) && warning.contains("NTP"), "{warning}");
+                catalog.assert_holds(api, &sandbox.events(api));
+                assert_eq!(sandbox.events(api).len(), expected);
+                // Neither clock has come further.
+                let claimed = journal(&catalog, api)["covered"].as_array().unwrap().clone();
+                let least = service_now(ahead).min(now()) + TimeDelta::seconds(2);
+                assert!(
+                    claimed.iter().all(|span| time(&span["to"]) <= least),
+                    "{seconds}: {claimed:?}"
+                );
+            }
+            for api in Api::ALL {
+                sandbox.add(api, vec![Event::minimal(api, service_now(ahead), "new")]);
+            }
+        }
+    }
+}
+
+#[test]
+fn clocks_that_are_not_apart_cost_no_request_and_no_word() {
+    let sandbox = serve(TimeDelta::seconds(60));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc, Api::Mail]);
+    let run = catalog.run(&["collect", "--json"]);
+    for (name, stream) in run.summary() {
+        assert_eq!(stream["warnings"], Value::Array(Vec::new()), "{name}");
+        assert!(
+            (50..=60).contains(&stream["clock_offset_seconds"].as_i64().unwrap()),
+            "{stream}"
+        );
+    }
+    assert!(!run.stderr.contains("WARNING"), "{}", run.stderr);
+    assert_eq!(run.summary()["tfc"]["requests"], 1);
+    let entry = journal(&catalog, Api::Tfc);
+    assert_eq!(entry["covered_to"], entry["to"]);
+}
+
+#[test]
+fn a_date_that_a_cache_kept_is_no_clock() {
+    let body = r#"{"data":[],"pagination":{"next_page":null,"total_pages":1}}"#;
+    let kept = Answer::json(200, body)
+        .with("date", "Mon, 09 Jun 2025 10:00:00 GMT")
+        .with("age", 7);
+    let options = Options::empty(Arc::new(now)).step(Step::always(Api::Tfc, Action::Answer(kept)));
+    let sandbox = Sandbox::start_on_thread(options).unwrap();
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let stream = &catalog.collect(0, &[])["tfc"];
+    assert_eq!(stream["clock_offset_seconds"], Value::Null, "{stream}");
+    assert_eq!(stream["warnings"], Value::Array(Vec::new()), "{stream}");
+    let entry = journal(&catalog, Api::Tfc);
+    assert_eq!(entry["covered_to"], entry["to"]);
+}
