@@ -6,6 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::http::clock::ServiceTime;
 use crate::window::bound;
 
+/// Clocks that are closer count as the same even if the overlap is shorter: between the time that a run takes for its
+/// own and its first request lie the settings and the locks.
+const LEAST: TimeDelta = TimeDelta::seconds(10);
+
 /// When a run began, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Clocks {
@@ -25,7 +29,7 @@ impl Clocks {
 
     /// Returns the clocks if they are surely further apart than the overlap between runs.
     pub(super) fn apart(ours: DateTime<Utc>, service: ServiceTime, overlap: TimeDelta) -> Option<Self> {
-        (service.ahead_of(ours).abs() > overlap).then_some(Self { ours, service })
+        (service.ahead_of(ours).abs() > overlap.max(LEAST)).then_some(Self { ours, service })
     }
 
     pub(super) fn are_apart(self) -> bool {
@@ -55,7 +59,7 @@ pub(crate) fn apart_warning(ahead: TimeDelta, overlap: TimeDelta) -> Option<Stri
     } else {
         "behind"
     };
-    (ahead.abs() > overlap).then(|| {
+    (ahead.abs() > overlap.max(LEAST)).then(|| {
         format!(
             "this machine's clock is {} seconds {direction} the service's, more than the overlap of {} seconds: set the \
              clock, or have NTP do it",
@@ -102,6 +106,17 @@ mod tests {
         assert_eq!((behind.service(), behind.later()), (at(-500), at(0)));
         assert_eq!(behind.distance(), TimeDelta::seconds(500));
         assert!(behind.are_apart() && !Clocks::same(at(0)).are_apart());
+    }
+
+    #[test]
+    fn without_an_overlap_a_few_seconds_are_nothing() {
+        let (earliest, latest) = (at(9), at(9));
+        assert_eq!(
+            Clocks::apart(at(0), ServiceTime { earliest, latest }, TimeDelta::zero()),
+            None
+        );
+        assert_eq!(apart_warning(TimeDelta::seconds(10), TimeDelta::zero()), None);
+        assert!(apart_warning(TimeDelta::seconds(11), TimeDelta::zero()).is_some());
     }
 
     #[test]

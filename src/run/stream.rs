@@ -67,8 +67,8 @@ pub(super) async fn collect(
     writer.finish(ending).await
 }
 
-/// Fetches everything, as long as the writer accepts it. If the first answers show that the clocks are apart, nothing
-/// of them is used, and everything is asked for again by both clocks.
+/// Fetches everything, as long as the writer accepts it. When answers show that the clocks are apart, which the first one
+/// does or none, they are not used, and everything is asked for again by both clocks.
 async fn fetch(settings: &StreamSettings, context: &RunContext, steps: StepSender, recovered: &Recovered) -> Ending {
     let fetching = Fetching {
         settings,

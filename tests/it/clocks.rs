@@ -1,12 +1,13 @@
 //! Clocks that are apart: this machine's and a service's.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step};
 
-use super::support::{Catalog, now, streams};
-
-use std::sync::Arc;
+use super::support::{Catalog, base_name, now, streams};
 
 /// The service's clock is so far ahead of this machine's.
 fn service_now(ahead: TimeDelta) -> DateTime<Utc> {
@@ -34,14 +35,14 @@ fn time(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap_or_else(|| panic!("{value}")).parse().unwrap()
 }
 
+fn journal_path(catalog: &Catalog, api: Api) -> PathBuf {
+    let name = format!(".trailkeeper/{}.coverage.jsonl", base_name(api));
+    catalog.folder(api).join(name)
+}
+
 /// The newest line of the journal.
 fn journal(catalog: &Catalog, api: Api) -> Value {
-    let files = std::fs::read_dir(catalog.folder(api).join(".trailkeeper")).unwrap();
-    let mut paths = files.map(|file| file.unwrap().path());
-    let journal = paths
-        .find(|path| path.to_string_lossy().ends_with(".coverage.jsonl"))
-        .unwrap();
-    let text = std::fs::read_to_string(journal).unwrap();
+    let text = std::fs::read_to_string(journal_path(catalog, api)).unwrap();
     serde_json::from_str(text.lines().last().unwrap()).unwrap()
 }
 
@@ -99,18 +100,43 @@ fn clocks_that_are_not_apart_cost_no_request_and_no_word() {
     assert_eq!(entry["covered_to"], entry["to"]);
 }
 
-#[test]
-fn a_date_that_a_cache_kept_is_no_clock() {
+/// HCP Terraform with answers that tell no time.
+fn timeless() -> Sandbox {
     let body = r#"{"data":[],"pagination":{"next_page":null,"total_pages":1}}"#;
     let kept = Answer::json(200, body)
         .with("date", "Mon, 09 Jun 2025 10:00:00 GMT")
         .with("age", 7);
     let options = Options::empty(Arc::new(now)).step(Step::always(Api::Tfc, Action::Answer(kept)));
-    let sandbox = Sandbox::start_on_thread(options).unwrap();
+    Sandbox::start_on_thread(options).unwrap()
+}
+
+#[test]
+fn a_date_that_a_cache_kept_is_no_clock() {
+    let sandbox = timeless();
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
     let stream = &catalog.collect(0, &[])["tfc"];
     assert_eq!(stream["clock_offset_seconds"], Value::Null, "{stream}");
     assert_eq!(stream["warnings"], Value::Array(Vec::new()), "{stream}");
     let entry = journal(&catalog, Api::Tfc);
     assert_eq!(entry["covered_to"], entry["to"]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_is_told_although_the_service_tells_no_time() {
+    let sandbox = timeless();
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    let (mut entry, tomorrow) = (journal(&catalog, Api::Tfc), now() + TimeDelta::days(1));
+    let covered = entry["covered"].as_array_mut().unwrap();
+    covered.last_mut().unwrap()["to"] = tomorrow.to_rfc3339().into();
+    std::fs::write(journal_path(&catalog, Api::Tfc), format!("{entry}\n")).unwrap();
+    for _ in 0..2 {
+        let run = catalog.run(&["collect", "--json"]);
+        let warning = run.summary()["tfc"]["warnings"][0].as_str().unwrap().to_owned();
+        assert!(warning.contains("was set back"), "{warning}");
+        assert!(run.stderr.contains("was set back"), "{}", run.stderr);
+        assert!(time(&journal(&catalog, Api::Tfc)["covered_to"]) <= now());
+    }
+    let table = catalog.run(&["collect"]).stdout;
+    assert!(table.contains("\ntfc: earlier runs have covered time up to"), "{table}");
 }
