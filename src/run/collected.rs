@@ -11,7 +11,7 @@ use crate::fetch::{FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
 use crate::http::request_stats::RequestStats;
-use crate::window::Window;
+use crate::window::{Window, floor_to_millisecond};
 
 /// The result of one stream.
 #[derive(Debug, Default)]
@@ -84,6 +84,7 @@ pub(crate) enum CollectError {
 impl Collected {
     /// Claims to have covered no time after this one, which had not come yet for the service.
     pub(super) fn claim_nothing_after(&mut self, time: DateTime<Utc>) {
+        let time = floor_to_millisecond(time);
         let claims = self.closed.iter_mut().map(|gap| &mut gap.covered_to);
         for covered_to in claims.chain([&mut self.covered_to]).flatten() {
             *covered_to = time.min(*covered_to);

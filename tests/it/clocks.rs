@@ -70,6 +70,8 @@ fn whatever_the_clocks_say_every_record_is_filed_and_no_time_is_claimed_that_has
                 // Neither clock has come further.
                 let claimed = journal(&catalog, api)["covered"].as_array().unwrap().clone();
                 let least = service_now(ahead).min(now()) + TimeDelta::seconds(2);
+                let written = journal(&catalog, api)["covered_to"].as_str().unwrap().len();
+                assert!(written <= "2026-11-20T10:00:00.000Z".len(), "whole milliseconds");
                 assert!(
                     claimed.iter().all(|span| time(&span["to"]) <= least),
                     "{seconds}: {claimed:?}"
