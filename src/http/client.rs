@@ -90,6 +90,12 @@ impl Http {
             .clone()
     }
 
+    /// Takes this date of answers for none, since it was that of an answer some seconds ago.
+    pub(crate) fn distrust_date(&self, stale: DateTime<Utc>) {
+        let mut clock = self.service_clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.distrust(stale);
+    }
+
     /// Returns what the answers so far say of the service's clock.
     pub(crate) fn service_clock(&self) -> ServiceClock {
         *self.service_clock.lock().unwrap_or_else(PoisonError::into_inner)

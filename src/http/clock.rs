@@ -2,7 +2,8 @@
 //!
 //! A `Date` names a second, and lies between the moment when the request was sent and that when the answer arrived. So
 //! each answer bounds the service's time from both sides, and several bound it more narrowly. Bounds that contradict
-//! each other come from no clock: a `Date` that does not go on while seconds pass, or servers that do not agree.
+//! each other come from no clock: a `Date` that does not go on while seconds pass, or servers that do not agree. One
+//! that has not gone on since an earlier run is none either.
 
 use std::time::Instant;
 
@@ -20,6 +21,10 @@ pub(crate) struct ServiceClock {
     /// A moment; the bounds are of the service's time then.
     origin: Instant,
     bounds: Option<ServiceTime>,
+    /// A date that an earlier run was answered with: a clock has left it behind.
+    stale: Option<DateTime<Utc>>,
+    /// The date of the last answer.
+    date: Option<DateTime<Utc>>,
 }
 
 /// The service's time at a moment: not before one time, and not after another.
@@ -35,11 +40,27 @@ impl ServiceClock {
         Self {
             origin: Instant::now(),
             bounds: None,
+            stale: None,
+            date: None,
         }
+    }
+
+    /// Takes this date for none, since it was that of an answer some seconds ago.
+    pub(super) fn distrust(&mut self, stale: DateTime<Utc>) {
+        self.stale = Some(stale);
+    }
+
+    /// Returns the date of the last answer, to the second, whatever it is worth.
+    pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
+        self.date
     }
 
     /// Notes the `Date` of an answer that arrived at one moment, to a request that was sent at another.
     pub(super) fn note(&mut self, date: DateTime<Utc>, sent: Instant, arrived: Instant) {
+        self.date = Some(date);
+        if self.stale == self.date {
+            return;
+        }
         let earliest = date - between(self.origin, arrived);
         let latest = date + RESOLUTION - between(self.origin, sent);
         let bounds = self.bounds.unwrap_or(ServiceTime { earliest, latest });
@@ -148,6 +169,16 @@ mod tests {
         assert_eq!(ahead(&stuck(6)), None);
         // It is no clock either when it jumps for once.
         assert_eq!(ahead(&[(0, 0, 0), (40, 0, 0)]), None);
+    }
+
+    #[test]
+    fn a_date_of_an_earlier_run_says_nothing() {
+        let mut clock = ServiceClock::unknown();
+        clock.distrust(date(0));
+        clock.note(date(0), clock.origin, clock.origin);
+        assert_eq!((clock.at(clock.origin), clock.date()), (None, Some(date(0))));
+        clock.note(date(7), clock.origin, clock.origin);
+        assert_eq!(clock.at(clock.origin).unwrap().earliest, date(7));
     }
 
     #[test]

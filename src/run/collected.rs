@@ -26,6 +26,8 @@ pub(crate) struct Collected {
     pub(crate) request_counts: RequestCounts,
     /// By how much the service's clock was ahead of ours, or behind it if negative; `None` if its answers did not show it.
     pub(crate) clock_offset: Option<TimeDelta>,
+    /// The date of the service's last answer.
+    pub(crate) service_date: Option<DateTime<Utc>>,
     /// What is to be known although it is no failure.
     pub(crate) warnings: Vec<String>,
     /// How its requests ended and how long they took.

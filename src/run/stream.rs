@@ -74,7 +74,7 @@ async fn fetch(settings: &StreamSettings, context: &RunContext, steps: StepSende
         settings,
         context,
         recovered,
-        fetcher: Arc::new(context.fetcher(settings)),
+        fetcher: Arc::new(context.fetcher(settings, recovered)),
         steps,
     };
     let mut clocks = Clocks::same(context.now);
@@ -215,6 +215,7 @@ impl Fetching<'_> {
             request_counts: self.fetcher.request_counts(),
             request_stats: self.fetcher.request_stats(),
             clock_offset: ahead,
+            service_date: clock.date(),
             service_time: clock.at(Instant::now()).map(|time| time.latest),
             warnings,
         }
@@ -257,13 +258,17 @@ impl Handover {
 
 impl RunContext {
     /// Creates the fetcher of a stream.
-    fn fetcher(&self, settings: &StreamSettings) -> Fetcher {
+    fn fetcher(&self, settings: &StreamSettings, recovered: &Recovered) -> Fetcher {
         let limits = &settings.limits;
         let policy = RetryPolicy {
             max_retries: limits.max_retries,
             delay: limits.retry_delay,
         };
         let http = self.http.with_timeout(limits.request_timeout);
+        let newest = recovered.journal.as_ref();
+        if let Some(stale) = newest.and_then(|newest| newest.stale_date(self.now)) {
+            http.distrust_date(stale);
+        }
         let host = self.hosts.of(settings.source.address());
         Fetcher::new(settings.source.clone(), http, policy).sharing(host, limits.concurrency)
     }

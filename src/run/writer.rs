@@ -81,6 +81,8 @@ pub(super) struct Ending {
     pub(super) clock_offset: Option<TimeDelta>,
     /// The service's own time at the end, if it is known.
     pub(super) service_time: Option<DateTime<Utc>>,
+    /// The date of the last answer.
+    pub(super) service_date: Option<DateTime<Utc>>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -403,6 +405,7 @@ impl Writer {
         self.collected.request_counts = ending.request_counts;
         self.collected.request_stats = ending.request_stats;
         self.collected.clock_offset = ending.clock_offset;
+        self.collected.service_date = ending.service_date;
         self.collected.warnings = ending.warnings;
         // A failure here is the cause of one there, or weighs more: so it replaces a gap.
         if let (None | Some(CollectError::Gap { .. }), Some(failure)) = (&self.collected.failure, ending.failure) {
@@ -453,6 +456,7 @@ fn entry(
     entry.appended = collected.appended;
     entry.rejected = collected.rejected;
     entry.last_record = collected.last_record;
+    entry.service_date = collected.service_date;
     entry.add_up(settings.kind.retention);
     entry
 }

@@ -142,3 +142,25 @@ fn a_clock_that_was_set_back_is_told_although_the_service_tells_no_time() {
     let table = catalog.run(&["collect"]).stdout;
     assert!(table.contains("\ntfc: earlier runs have covered time up to"), "{table}");
 }
+
+#[test]
+fn a_date_that_stands_still_from_one_run_to_the_next_is_no_clock() {
+    let body = r#"{"data":[],"pagination":{"next_page":null,"total_pages":1}}"#;
+    let same = Answer::json(200, body).with("date", "Mon, 09 Jun 2025 10:00:00 GMT");
+    let options = Options::empty(Arc::new(now)).step(Step::always(Api::Tfc, Action::Answer(same)));
+    let sandbox = Sandbox::start_on_thread(options).unwrap();
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    // The first run cannot know.
+    assert!(catalog.collect(0, &[])["tfc"]["clock_offset_seconds"].as_i64() < Some(-86_400));
+    for _ in 0..2 {
+        let mut entry = journal(&catalog, Api::Tfc);
+        entry["at"] = (time(&entry["at"]) - TimeDelta::minutes(1)).to_rfc3339().into();
+        std::fs::write(journal_path(&catalog, Api::Tfc), format!("{entry}\n")).unwrap();
+        let stream = &catalog.collect(0, &[])["tfc"];
+        assert_eq!(stream["clock_offset_seconds"], Value::Null, "{stream}");
+        assert_eq!(stream["warnings"], Value::Array(Vec::new()), "{stream}");
+        assert_eq!(stream["requests"], 1, "{stream}");
+        let entry = journal(&catalog, Api::Tfc);
+        assert_eq!(entry["covered_to"], entry["to"]);
+    }
+}
