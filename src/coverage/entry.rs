@@ -8,6 +8,9 @@ use super::completed_runs::CompletedRun;
 use crate::source::Retention;
 use crate::window::{Window, floor_to_millisecond};
 
+/// In this time every clock goes on by a second or more.
+const A_WHILE: TimeDelta = TimeDelta::seconds(5);
+
 /// Version of the lines.
 const VERSION: u32 = 1;
 
@@ -36,6 +39,7 @@ pub(crate) struct Entry {
     pub(crate) covered: Covered,
     pub(crate) last_complete: Option<DateTime<Utc>>,
     pub(crate) last_reconciled: Option<DateTime<Utc>>,
+    pub(crate) service_date: Option<DateTime<Utc>>,
 }
 
 /// How a stream's part of a run ended.
@@ -95,6 +99,7 @@ impl Entry {
             covered,
             last_complete,
             last_reconciled,
+            service_date: None,
         }
     }
 
@@ -123,6 +128,12 @@ impl Entry {
     pub(crate) fn is_reconciling_due(&self, now: DateTime<Utc>, every: TimeDelta) -> bool {
         self.last_reconciled
             .is_none_or(|done| done > now || now - done >= every)
+    }
+
+    /// Returns the date that a clock has left behind by now: that of this run's last answer, if the run was a while ago.
+    pub(crate) fn stale_date(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let while_ago = TimeDelta::milliseconds((self.seconds * 1_000.0) as i64) + A_WHILE;
+        self.service_date.filter(|_| (now - self.at).abs() > while_ago)
     }
 
     /// Notes that this run has reconciled, if it is complete up to its start and reached back at least `reach`.
@@ -282,13 +293,17 @@ mod tests {
             r#""error":"port answered 500","closed":[{"from":"2026-11-19T00:00:00Z","to":"2026-11-19T01:00:00Z","#,
             r#""covered_to":null,"error":null}],"requests":0,"retries":0,"pages":0,"received":0,"duplicates":0,"#,
             r#""appended":0,"rejected":0,"last_before":null,"last_record":null,"covered":[],"last_complete":null,"#,
-            r#""last_reconciled":null}"#
+            r#""last_reconciled":null,"service_date":null}"#
         );
         assert_eq!(line, expected);
         assert_eq!(Entry::read(&line), Some(entry));
         assert_eq!(Entry::read(&line.replace(r#""version":1"#, r#""version":2"#)), None);
         assert_eq!(Entry::read(&line[..line.len() - 1]), None);
         assert!(Entry::read(&line.replacen('{', r#"{"new":[1],"#, 1)).is_some());
+        assert!(
+            Entry::read(&line.replace(r#","service_date":null"#, "")).is_some(),
+            "as older versions wrote it"
+        );
     }
 
     #[test]

@@ -12,19 +12,21 @@
 //!  "error":null,"closed":[],"requests":1,"retries":0,"pages":1,"received":12,"duplicates":2,"appended":10,"rejected":0,
 //!  "last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
 //!  "covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
-//!  "last_complete":"2026-11-20T10:00:00Z","last_reconciled":null}
+//!  "last_complete":"2026-11-20T10:00:00Z","last_reconciled":null,"service_date":"2026-11-20T10:00:01Z"}
 //! ```
 //!
 //! - `at`: when the run began; `seconds`: how long it took for this stream.
 //! - `from`, `to`: the window; `null` if the run did not get that far.
 //! - `end`: `exhausted` (the service was asked for all of it), `stopped` (the run was shut down), `failed` (`error`
 //!   says why), `nothing` (there was nothing to ask for).
-//! - `covered_to`: up to where everything was asked for and filed; `null` if nothing was.
+//! - `covered_to`: up to where everything was asked for and filed, and not later than the service's own time as far as
+//!   its answers showed it; `null` if nothing was.
 //! - `closed`: the gaps that this run asked for first: `{"from","to","covered_to","error"}`.
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `covered`: the spans that this run and all runs before it asked for.
 //! - `last_complete`: when the last complete run began, this one included; `last_reconciled`: when the last run began
 //!   that reached back `RECONCILE_HOURS` or more.
+//! - `service_date`: the `Date` of the last answer; if the next run is answered with the same, it is no clock's.
 //!
 //! Fields may be added; readers ignore those that they do not know. A line is written when the stream has ended and all
 //! of its records are on disk. A killed run thus covers nothing: the next run asks again for what it archived and finds

@@ -1,6 +1,6 @@
 //! The records of one fetch, each once.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::digests::Digests;
 use crate::record::{Anchor, Record, Rejected};
@@ -9,12 +9,16 @@ use crate::window::bound;
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
 const MOST_BYTES: usize = 1 << 30;
 
+/// Runs come at least this often. A record that is further ahead of the clocks has a wrong time.
+const SOON: TimeDelta = TimeDelta::days(1);
+
 /// The capacity at the start: as many records as a slice usually brings.
 const USUALLY_HELD: usize = 1_792;
 
 #[derive(Debug)]
 pub(crate) struct FetchedRecords {
-    /// Later records are in the future, and rejected.
+    /// Later records are newer than the run: they are left for the next one, which asks for them again. Those that no
+    /// run of the next [`SOON`] would file are in the future, and rejected: else nobody would ever see them.
     possible_to: DateTime<Utc>,
     /// The content hashes of all records.
     seen: Digests,
@@ -25,6 +29,8 @@ pub(crate) struct FetchedRecords {
     pub(crate) rejected: Vec<Rejected>,
     /// How many the service returned: one that several answers hold, because they overlap, counts once.
     pub(crate) received: u64,
+    /// How many are newer than the run, each counted once.
+    pub(crate) left_for_next_run: u64,
     /// The approximate size in memory.
     pub(crate) bytes: usize,
 }
@@ -47,6 +53,7 @@ impl FetchedRecords {
             records: Vec::new(),
             rejected: Vec::new(),
             received: 0,
+            left_for_next_run: 0,
             bytes: 0,
         }
     }
@@ -64,6 +71,7 @@ impl FetchedRecords {
     /// Adds a page.
     pub(crate) fn add(&mut self, page: Vec<Result<Record, Rejected>>) -> Added {
         let mut added = Added::default();
+        let left_before = self.left_for_next_run;
         for item in page {
             let (time, is_new) = match item {
                 Ok(record) => (Some(record.time), self.add_record(record)),
@@ -74,17 +82,21 @@ impl FetchedRecords {
                 added.newest = added.newest.max(time);
             }
         }
-        self.received += added.new as u64;
+        self.received += (added.new as u64).saturating_sub(self.left_for_next_run - left_before);
         added
     }
 
     fn add_record(&mut self, record: Record) -> bool {
-        if record.time > self.possible_to {
-            let possible_to = bound(self.possible_to);
-            return self.add_rejected(record.into_rejected(format!("its time is in the future, after {possible_to}")));
+        let future = self.possible_to + SOON;
+        if record.time > future {
+            let reason = format!("its time is in the future, after {}", bound(future));
+            return self.add_rejected(record.into_rejected(reason));
         }
         let is_new = self.seen.insert(record.identity.content);
-        if is_new {
+        if is_new && record.time > self.possible_to {
+            self.left_for_next_run += 1;
+            self.bytes += size_of::<u128>();
+        } else if is_new {
             self.bytes += record.line.len() + size_of::<u128>();
             self.records.push(record);
         }

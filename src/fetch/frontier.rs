@@ -38,7 +38,7 @@ impl Frontier {
         let records = std::mem::take(&mut fetched.records);
         self.keep_newest(&records);
         let rejected = std::mem::take(&mut fetched.rejected);
-        let received = fetched.received;
+        let (received, left_for_next_run) = (fetched.received, fetched.left_for_next_run);
         self.seen = fetched.into_seen();
         for record in &self.later {
             self.seen.remove(&record.identity.content);
@@ -47,6 +47,7 @@ impl Frontier {
             records,
             rejected,
             received,
+            left_for_next_run,
             done_to,
         }
     }

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::http::clock::ServiceClock;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::http::{self, Http};
@@ -19,6 +20,7 @@ use crate::output::printable::excerpt;
 use crate::record::Reader;
 use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Position, Source};
 use credentials::{Credentials, Minting};
+use form::check_form;
 use host::Host;
 use learned::Learned;
 use rate_limiter::RateLimiter;
@@ -27,6 +29,7 @@ pub(crate) mod credentials;
 mod answer;
 mod bounded;
 mod fetched_records;
+mod form;
 mod frontier;
 pub(crate) mod host;
 mod learned;
@@ -134,6 +137,24 @@ pub enum FetchError {
         address: String,
         /// What was wrong with the last body.
         problem: String,
+        /// How many attempts were made, if more than one.
+        attempts: Attempts,
+    },
+    /// Answers arrived, but most of their records cannot be filed.
+    #[error(
+        "{unfit} of {records} records in an answer of {address} cannot be filed{attempts} (the first: {reason}): the form \
+         of the records, or of their times, has changed; nothing is lost, and nothing newer is kept: the service still \
+         has them, and the next run asks again; update trailkeeper, or tell its maintainers"
+    )]
+    OtherForm {
+        /// The request's address, without the query.
+        address: String,
+        /// How many records cannot be filed.
+        unfit: usize,
+        /// How many the last answer had.
+        records: usize,
+        /// Why the first of them cannot be filed.
+        reason: String,
         /// How many attempts were made, if more than one.
         attempts: Attempts,
     },
@@ -263,6 +284,11 @@ impl Fetcher {
         self.http.request_stats()
     }
 
+    /// Returns what the answers so far say of the service's clock.
+    pub(crate) fn service_clock(&self) -> ServiceClock {
+        self.http.service_clock()
+    }
+
     pub(crate) fn source(&self) -> &dyn Source {
         &*self.source
     }
@@ -364,7 +390,11 @@ impl Fetcher {
     async fn get(&self, request: &PageRequest, header: &SecretString) -> Result<Page, AttemptError> {
         let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
-        let result = result.and_then(|body| Ok((self.read(request, http::text(&body)?)?, body.len())));
+        let result = result.and_then(|body| {
+            let page = self.read(request, http::text(&body)?)?;
+            check_form(&page.records)?;
+            Ok((page, body.len()))
+        });
         match result {
             Ok((page, bytes)) => {
                 tracing::debug!(%url, bytes, records = page.records.len(), "read a page");
@@ -418,6 +448,13 @@ impl Fetcher {
                 problem: self.said(&problem).await,
                 attempts,
             },
+            AttemptError::OtherForm { unfit, records, first } => FetchError::OtherForm {
+                address,
+                unfit,
+                records,
+                reason: self.said(&first).await,
+                attempts,
+            },
             AttemptError::TooLarge { .. } => FetchError::TooLarge {
                 address,
                 problem: failure.to_string(),
@@ -447,7 +484,7 @@ impl Fetcher {
 fn may_be_lost(failure: &AttemptError) -> bool {
     match failure {
         AttemptError::Status { status, .. } => !matches!(status, 401 | 403),
-        AttemptError::Transport(_) | AttemptError::UnreadableBody(_) => true,
+        AttemptError::Transport(_) | AttemptError::UnreadableBody(_) | AttemptError::OtherForm { .. } => true,
         AttemptError::TooLarge { .. } => false,
     }
 }

@@ -11,7 +11,8 @@ use crate::window::Window;
 pub struct WalkPlan {
     /// The span to fetch.
     pub window: Window,
-    /// When the run began; together with `grace`, the latest time that a record can have.
+    /// When the run began, by the later clock if the service's is known to be apart from ours; together with `grace`, the
+    /// latest time that a record can have.
     pub now: DateTime<Utc>,
     /// How much later than `now` a record may be, since clocks differ.
     pub grace: TimeDelta,

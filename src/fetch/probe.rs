@@ -41,9 +41,4 @@ impl Fetcher {
             newest: page.records.iter().flatten().map(|record| record.time).max(),
         })
     }
-
-    /// Returns the service's time at its last answer, by its own clock, to the second.
-    pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
-        self.http.server_time()
-    }
 }

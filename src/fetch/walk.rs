@@ -19,6 +19,8 @@ pub struct CompletedRange {
     pub(crate) rejected: Vec<Rejected>,
     /// How many the service returned.
     pub received: u64,
+    /// How many are newer than the run, and not among these.
+    pub(crate) left_for_next_run: u64,
     /// The time up to which the window is complete with this range; all of it if no further range follows.
     pub(crate) done_to: DateTime<Utc>,
 }

@@ -1,17 +1,17 @@
 //! The HTTP client: sends a request and returns the whole answer, of bounded size. The only file that knows reqwest.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::clock::ServiceClock;
 use super::request_stats::{Answer, RequestStats};
 use super::retry::{AttemptError, server_wait};
 
@@ -30,13 +30,12 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The client of one stream. Clones share the connections, the root certificates, which take a while to load, and the
-/// request counts; see [`Http::with_timeout`].
+/// request counts and what is known of the service's clock; see [`Http::with_timeout`].
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
     request_stats: Arc<Mutex<RequestStats>>,
-    /// The `Date` of the last answer, in seconds since 1970; 0 if there is none.
-    server_time: Arc<AtomicI64>,
+    service_clock: Arc<Mutex<ServiceClock>>,
     timeout: Duration,
 }
 
@@ -67,19 +66,19 @@ impl Http {
             client,
             timeout: USUAL_TIMEOUT,
             request_stats: Arc::default(),
-            server_time: Arc::default(),
+            service_clock: unknown_clock(),
         })
     }
 
     /// Creates a client for another stream, with its own timeout for a whole request: it shares the connections, but
-    /// has its own counts.
+    /// has its own counts and its own clock.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self {
             client: self.client.clone(),
             timeout,
             request_stats: Arc::default(),
-            server_time: Arc::default(),
+            service_clock: unknown_clock(),
         }
     }
 
@@ -91,10 +90,15 @@ impl Http {
             .clone()
     }
 
-    /// Returns the server's time at its last answer, from the `Date` header (RFC 9110, section 6.6.1).
-    pub(crate) fn server_time(&self) -> Option<DateTime<Utc>> {
-        let seconds = self.server_time.load(Ordering::Relaxed);
-        DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
+    /// Takes this date of answers for none, since it was that of an answer some seconds ago.
+    pub(crate) fn distrust_date(&self, stale: DateTime<Utc>) {
+        let mut clock = self.service_clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.distrust(stale);
+    }
+
+    /// Returns what the answers so far say of the service's clock.
+    pub(crate) fn service_clock(&self) -> ServiceClock {
+        *self.service_clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a `GET` request and returns the body of the answer.
@@ -129,10 +133,12 @@ impl Http {
 
     /// Makes one exchange; sets `answer` to what arrived, whatever the result is.
     async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Bytes, AttemptError> {
+        let sent = Instant::now();
         let response = request.timeout(self.timeout).send().await.map_err(transport)?;
         *answer = Answer::Status(response.status().as_u16());
-        if let Some(seconds) = date(response.headers()) {
-            self.server_time.store(seconds, Ordering::Relaxed);
+        if let Some(date) = date(response.headers()) {
+            let mut clock = self.service_clock.lock().unwrap_or_else(PoisonError::into_inner);
+            clock.note(date, sent, Instant::now());
         }
         read_body(accepted(response).await?).await
     }
@@ -169,9 +175,17 @@ fn wiped_when_done(secret: &SecretString) -> Bytes {
     Bytes::from_owner(Zeroizing::new(secret.expose_secret().as_bytes().to_vec()))
 }
 
-fn date(headers: &HeaderMap) -> Option<i64> {
-    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    Some(DateTime::<Utc>::from(date).timestamp())
+fn unknown_clock() -> Arc<Mutex<ServiceClock>> {
+    Arc::new(Mutex::new(ServiceClock::unknown()))
+}
+
+/// Returns when the service made its answer; `None` if a cache kept it (RFC 9111, section 5.1).
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    if headers.contains_key(AGE) {
+        return None;
+    }
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?);
+    date.ok().map(DateTime::from)
 }
 
 /// Returns the text of a body; the services only use UTF-8.

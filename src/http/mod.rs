@@ -1,8 +1,9 @@
-//! HTTP for sources and sinks: the client, its retry decisions and its counts.
+//! HTTP for sources and sinks: the client, its retry decisions, its counts, and the services' clocks.
 //!
 //! Imports: nothing.
 
 mod client;
+pub(crate) mod clock;
 pub(crate) mod redaction;
 pub(crate) mod request_stats;
 pub mod retry;

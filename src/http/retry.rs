@@ -36,6 +36,16 @@ pub(crate) enum AttemptError {
     /// The answer is a success, but its body could not be parsed.
     #[error("{0}")]
     UnreadableBody(String),
+    /// The answer was read, but most of its records do not have the form of records.
+    #[error("{unfit} of {records} records cannot be filed, the first because {first}")]
+    OtherForm {
+        /// How many cannot be filed.
+        unfit: usize,
+        /// How many the answer has.
+        records: usize,
+        /// Why the first of them cannot.
+        first: String,
+    },
     /// The body exceeds the size limit.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
@@ -48,7 +58,7 @@ impl AttemptError {
     /// Returns whether the same request can succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            AttemptError::Transport(_) | AttemptError::UnreadableBody(_) => true,
+            AttemptError::Transport(_) | AttemptError::UnreadableBody(_) | AttemptError::OtherForm { .. } => true,
             AttemptError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
             AttemptError::TooLarge { .. } => false,
         }

@@ -17,6 +17,7 @@ pub(super) enum Name {
     LastRun,
     LastRunDuration,
     LastRunSuccess,
+    ClockOffset,
     RunAppended,
     Forwarded,
     ForwarderLagRecords,
@@ -125,6 +126,11 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::LastRunSuccess,
         "trailkeeper_last_run_success",
         "Whether the last run was complete: 1, or 0.",
+    ),
+    gauge(
+        Name::ClockOffset,
+        "trailkeeper_clock_offset_seconds",
+        "How far the service's clock was ahead of this machine's in the last run that could tell; negative if behind.",
     ),
     gauge(
         Name::RunAppended,

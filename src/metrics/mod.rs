@@ -106,6 +106,9 @@ impl Metrics {
         if let Some(last) = summary.last_record() {
             self.set(Name::LastRecord, labels(), timestamp(last));
         }
+        if let Some(offset) = summary.clock_offset_seconds() {
+            self.set(Name::ClockOffset, labels(), offset as f64);
+        }
     }
 
     /// Adds the forwarding of a run that ended now.
@@ -271,6 +274,7 @@ mod tests {
             rejected: 1,
             appended: 6,
             last_record: Some("2025-06-09T09:59:00.250Z".parse().unwrap()),
+            clock_offset: Some(chrono::TimeDelta::seconds(-600)),
             failure,
             ..Collected::default()
         };
@@ -320,6 +324,7 @@ mod tests {
             "trailkeeper_request_duration_seconds_sum{stream=\"tfc\"} 123",
             "trailkeeper_request_duration_seconds_count{stream=\"tfc\"} 10",
             "trailkeeper_last_record_timestamp_seconds{stream=\"tfc\"} 1749463140.25",
+            "trailkeeper_clock_offset_seconds{stream=\"tfc\"} -600",
             "trailkeeper_last_success_timestamp_seconds{stream=\"tfc\"} 1749463201.5",
             "trailkeeper_last_run_duration_seconds{stream=\"tfc\"} 1.5",
             "trailkeeper_last_run_success{stream=\"tfc\"} 1",

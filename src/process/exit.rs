@@ -12,7 +12,8 @@ pub enum Exit {
     Setup = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// At least one stream is not complete, is older than `status --max-age` allows, or has findings of `verify`.
+    /// At least one stream is not complete, is older than `status --max-age` allows, has findings of `verify`, or has
+    /// rejected a record under `--strict`.
     StreamFailed = 3,
     /// Another run holds one of the catalogs.
     Locked = 4,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::lateness::Lateness;
 use crate::archive::WriteError;
@@ -11,7 +11,7 @@ use crate::fetch::{FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
 use crate::http::request_stats::RequestStats;
-use crate::window::Window;
+use crate::window::{Window, floor_to_millisecond};
 
 /// The result of one stream.
 #[derive(Debug, Default)]
@@ -24,6 +24,12 @@ pub(crate) struct Collected {
     pub(crate) closed: Vec<Closed>,
     /// How many requests were sent.
     pub(crate) request_counts: RequestCounts,
+    /// By how much the service's clock was ahead of ours, or behind it if negative; `None` if its answers did not show it.
+    pub(crate) clock_offset: Option<TimeDelta>,
+    /// The date of the service's last answer.
+    pub(crate) service_date: Option<DateTime<Utc>>,
+    /// What is to be known although it is no failure.
+    pub(crate) warnings: Vec<String>,
     /// How its requests ended and how long they took.
     pub(crate) request_stats: RequestStats,
     /// Records returned by the service, including repeated ones.
@@ -32,6 +38,8 @@ pub(crate) struct Collected {
     pub(crate) duplicates: u64,
     /// Records that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
+    /// Records that are newer than the run; the next one asks for them again.
+    pub(crate) left_for_next_run: u64,
     /// Records that were appended and are on disk.
     pub(crate) appended: u64,
     /// The day files that they were appended to.
@@ -76,6 +84,15 @@ pub(crate) enum CollectError {
 }
 
 impl Collected {
+    /// Claims to have covered no time after this one, which had not come yet for the service.
+    pub(super) fn claim_nothing_after(&mut self, time: DateTime<Utc>) {
+        let time = floor_to_millisecond(time);
+        let claims = self.closed.iter_mut().map(|gap| &mut gap.covered_to);
+        for covered_to in claims.chain([&mut self.covered_to]).flatten() {
+            *covered_to = time.min(*covered_to);
+        }
+    }
+
     /// Returns an empty result with this failure.
     pub(super) fn failed(failure: CollectError) -> Self {
         Self {

@@ -104,6 +104,7 @@ impl Stream {
             let began = (self.options.clock)();
             let context = RunContext {
                 now: began,
+                began: std::time::Instant::now(),
                 range,
                 reconcile: false,
                 http: self.http.clone(),

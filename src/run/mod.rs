@@ -2,6 +2,7 @@
 //!
 //! Imports: archive, config, coverage, fetch, forward, fs, http, output, process, record, source, window.
 
+pub(crate) mod clocks;
 mod collected;
 pub(crate) mod follow;
 pub(crate) mod lateness;
@@ -10,6 +11,7 @@ pub(crate) mod summary;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
@@ -98,6 +100,7 @@ pub(crate) async fn run_and_forward(
     let accesses = open_all(streams, options)?;
     let context = RunContext {
         now: options.now,
+        began: Instant::now(),
         range: options.range,
         reconcile: options.reconcile,
         http: Http::new()?,

@@ -51,9 +51,12 @@ pub(crate) struct StreamSummary {
     received: u64,
     duplicates: u64,
     rejected: u64,
+    left_for_next_run: u64,
     appended: u64,
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
+    clock_offset_seconds: Option<i64>,
+    warnings: Vec<String>,
     error: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     forward: Vec<ForwardSummary>,
@@ -173,6 +176,23 @@ impl Summary {
         }
     }
 
+    /// Makes a rejected record as bad as a failed stream, for the exit code.
+    #[must_use]
+    pub(crate) fn strict(self) -> Self {
+        let has_rejected = self.streams.iter().any(|stream| stream.rejected > 0);
+        let least = if has_rejected {
+            Exit::StreamFailed
+        } else {
+            Exit::Complete
+        };
+        let exit = self.exit.max(least);
+        Self {
+            exit,
+            exit_code: exit as u8,
+            ..self
+        }
+    }
+
     /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -211,9 +231,12 @@ impl StreamSummary {
             received: collected.received,
             duplicates: collected.duplicates,
             rejected: collected.rejected,
+            left_for_next_run: collected.left_for_next_run,
             appended: collected.appended,
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
+            clock_offset_seconds: collected.clock_offset.map(|offset| offset.num_seconds()),
+            warnings: collected.warnings,
             error,
             forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
             late: collected.late,
@@ -235,6 +258,16 @@ impl StreamSummary {
             rejected: self.rejected,
             appended: self.appended,
         }
+    }
+
+    /// Returns by how much the service's clock was ahead of ours, in seconds, if it is known.
+    pub(crate) fn clock_offset_seconds(&self) -> Option<i64> {
+        self.clock_offset_seconds
+    }
+
+    /// Returns what is to be known although it is no failure.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns the number of retries.
@@ -316,8 +349,8 @@ impl Summary {
             for forward in &stream.forward {
                 text.push_str(&(forward.line(stream.stream) + "\n"));
             }
-            if let Some(error) = &stream.error {
-                text.push_str(&format!("{}: {error}\n", stream.stream));
+            for said in stream.notes().iter().chain(&stream.error) {
+                text.push_str(&format!("{}: {said}\n", stream.stream));
             }
         }
         text
@@ -325,6 +358,13 @@ impl Summary {
 }
 
 impl StreamSummary {
+    /// Returns what is to be known of a stream although it is no failure.
+    fn notes(&self) -> Vec<String> {
+        let left = self.left_for_next_run;
+        let note = || format!("{left} newer than this run, left for the next one, which asks for them again");
+        self.warnings.iter().cloned().chain((left > 0).then(note)).collect()
+    }
+
     fn row(&self) -> [Cell; 8] {
         let status = match self.status {
             Status::Complete => Cell::coloured("complete", Colour::Green),
@@ -338,6 +378,10 @@ impl StreamSummary {
             self.requests,
         ];
         let [appended, received, duplicates, rejected, requests] = numbers.map(|number| number.to_string());
+        let rejected = match self.rejected {
+            0 => Cell::from(rejected),
+            _ => Cell::coloured(rejected, Colour::Yellow),
+        };
         let last = self.last_record.map_or_else(|| "none".to_owned(), to_the_second);
         [
             self.stream.into(),
@@ -345,7 +389,7 @@ impl StreamSummary {
             appended.into(),
             received.into(),
             duplicates.into(),
-            rejected.into(),
+            rejected,
             requests.into(),
             last.into(),
         ]

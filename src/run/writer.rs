@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Span;
@@ -79,6 +79,13 @@ pub(super) struct Ending {
     pub(super) failure: Option<CollectError>,
     pub(super) request_counts: RequestCounts,
     pub(super) request_stats: RequestStats,
+    /// By how much the service's clock was ahead of ours, if it is known.
+    pub(super) clock_offset: Option<TimeDelta>,
+    /// The service's own time at the end, if it is known.
+    pub(super) service_time: Option<DateTime<Utc>>,
+    /// The date of the last answer.
+    pub(super) service_date: Option<DateTime<Utc>>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// A writer, for the code that fetches.
@@ -291,6 +298,7 @@ impl Writer {
     fn file(&mut self, range: CompletedRange) -> Result<(), CollectError> {
         let (done_to, appended_before) = (range.done_to, self.collected.appended);
         self.collected.received += range.received;
+        self.collected.left_for_next_run += range.left_for_next_run;
         self.reject(&range.rejected)?;
         for batch in Batch::by_day(range.records) {
             let date = batch.date();
@@ -399,6 +407,9 @@ impl Writer {
     fn end(mut self, ending: Ending) -> (Collected, Option<StreamProgress>) {
         self.collected.request_counts = ending.request_counts;
         self.collected.request_stats = ending.request_stats;
+        self.collected.clock_offset = ending.clock_offset;
+        self.collected.service_date = ending.service_date;
+        self.collected.warnings = ending.warnings;
         // A failure here is the cause of one there, or weighs more: so it replaces a gap.
         if let (None | Some(CollectError::Gap { .. }), Some(failure)) = (&self.collected.failure, ending.failure) {
             self.collected.failure = Some(failure);
@@ -406,6 +417,9 @@ impl Writer {
         if let Some(walk) = self.walk.take() {
             let error = self.collected.failure.as_ref().map(ToString::to_string);
             self.note_walk(walk, error);
+        }
+        if let Some(time) = ending.service_time {
+            self.collected.claim_nothing_after(time);
         }
         if let Some(last) = self.collected.last_record {
             let overlap = self.settings.limits.overlap;
@@ -445,6 +459,7 @@ fn entry(
     entry.appended = collected.appended;
     entry.rejected = collected.rejected;
     entry.last_record = collected.last_record;
+    entry.service_date = collected.service_date;
     entry.add_up(settings.kind.retention);
     entry
 }
@@ -544,6 +559,7 @@ mod tests {
             records,
             rejected: Vec::new(),
             received: 2,
+            left_for_next_run: 0,
         }
     }
 

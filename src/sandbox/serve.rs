@@ -13,8 +13,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
-use axum::http::{Method, StatusCode};
+use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, DATE};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::serve::IncomingStream;
 use futures::{StreamExt, stream};
@@ -63,7 +63,15 @@ async fn handle(
     if !reply.wait.is_zero() {
         tokio::time::sleep(reply.wait).await;
     }
-    respond(reply, &connection)
+    let mut response = respond(reply, &connection);
+    // The date of its own clock, unless the script says another.
+    let date = (shared.options().clock)()
+        .format("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().entry(DATE).or_insert(date);
+    }
+    response
 }
 
 /// Parses a request; a body that cannot be read counts as empty.

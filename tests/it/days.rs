@@ -87,10 +87,11 @@ fn odd(api: Api) -> Vec<Event> {
 
 #[test]
 fn what_cannot_be_filed_is_noted_once_with_its_reason_and_stops_nothing() {
-    let good = |api| vec![event(api, at(100), "good"), event(api, at(50), "better")];
+    // As many as the odd ones, which would be another form if they were the most.
+    let good = |api| (0..odd(api).len() as i64).map(move |n: i64| event(api, at(60), &format!("good-{n}")));
     let sandbox = serve(|options| {
         streams().into_iter().fold(options, |all, (_, api)| {
-            all.give(api, good(api).into_iter().chain(odd(api)).collect())
+            all.give(api, good(api).chain(odd(api)).collect())
         })
     });
     let catalog = Catalog::of(&sandbox, &Api::ALL);
@@ -138,7 +139,7 @@ fn what_cannot_be_filed_is_noted_once_with_its_reason_and_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_record_dated_in_the_future_is_rejected_and_filed_when_its_time_has_come() {
+async fn a_record_newer_than_the_run_is_left_for_the_next_one_and_is_not_rejected() {
     let begun = at(0);
     let ahead = begun + TimeDelta::seconds(120 + 60);
     // The services select it by another time than it shows, as one whose clocks differ would.
@@ -149,15 +150,15 @@ async fn a_record_dated_in_the_future_is_rejected_and_filed_when_its_time_has_co
         })
     });
     let catalog = Catalog::of(&sandbox, &Api::ALL);
-    for (seconds, rejected, appended) in [(0, 1, 1), (30, 0, 0), (59, 0, 0), (60, 0, 1), (61, 0, 0)] {
+    for (seconds, left, appended) in [(0, 1, 1), (30, 1, 0), (59, 1, 0), (60, 0, 1), (61, 0, 0)] {
         let now = begun + TimeDelta::seconds(seconds);
         let summary = run_inside(&catalog, now).await;
         for (kind, api) in streams() {
             let stream = &summary[kind.name];
-            let counts = (&stream["rejected"], &stream["appended"]);
+            let counts = (&stream["rejected"], &stream["left_for_next_run"], &stream["appended"]);
             assert_eq!(
                 counts,
-                (&rejected.into(), &appended.into()),
+                (&0.into(), &left.into(), &appended.into()),
                 "after {seconds} s: {stream}"
             );
             // It is filed, and yet nothing is taken to be complete up to it.
@@ -167,6 +168,7 @@ async fn a_record_dated_in_the_future_is_rejected_and_filed_when_its_time_has_co
             held[1].time = ahead;
             held.truncate(if seconds < 60 { 1 } else { 2 });
             catalog.assert_holds(api, &held);
+            assert_eq!(catalog.rejected(api), [Value::Null; 0]);
         }
     }
     for (_, api) in streams() {
@@ -175,6 +177,33 @@ async fn a_record_dated_in_the_future_is_rejected_and_filed_when_its_time_has_co
     let summary = run_inside(&catalog, begun + TimeDelta::seconds(62)).await;
     for (kind, _) in streams() {
         assert_eq!(summary[kind.name]["appended"], 1, "{}", summary[kind.name]);
+    }
+}
+
+#[tokio::test]
+async fn a_record_more_than_a_day_ahead_is_rejected_once_and_filed_when_its_time_has_come() {
+    let begun = at(0);
+    let ahead = begun + TimeDelta::seconds(86_400 + 120 + 60);
+    let sandbox = serve(|options| {
+        let future = Event::new(at(30), "ahead", event(Api::Tfc, ahead, "ahead").text);
+        options.give(Api::Tfc, vec![event(Api::Tfc, at(40), "past"), future])
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let expected = [
+        (0, 1, 0, 1),
+        (59, 0, 0, 0),
+        (60, 0, 1, 0),
+        (86_400 + 59, 0, 1, 0),
+        (86_400 + 60, 0, 0, 1),
+    ];
+    for (seconds, rejected, left, appended) in expected {
+        let stream = &run_inside(&catalog, begun + TimeDelta::seconds(seconds)).await["tfc"];
+        let counts = (&stream["rejected"], &stream["left_for_next_run"], &stream["appended"]);
+        assert_eq!(
+            counts,
+            (&rejected.into(), &left.into(), &appended.into()),
+            "after {seconds} s: {stream}"
+        );
     }
 }
 

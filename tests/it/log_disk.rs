@@ -12,7 +12,7 @@ use serde_json::Value;
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
 use super::follow::{self, figure};
-use super::support::{Catalog, PATIENCE, at, events, serve, side_by_side, succeed, wait_for, wait_until};
+use super::support::{Catalog, PATIENCE, at, event, events, serve, side_by_side, succeed, wait_for, wait_until};
 
 /// A log file on a disk that hangs: a pipe that is full.
 struct HungDisk {
@@ -130,9 +130,10 @@ fn what_a_hung_log_disk_did_not_take_is_said_on_stderr_and_counted() {
 
 #[test]
 fn a_queue_that_is_full_at_the_end_costs_lines_and_prints_nothing_to_stdout() {
-    // Each record without a time is a line of the log.
-    let timeless = (0..9_000).map(|n| Event::new(at(60 + n), n.to_string(), format!(r#"{{"id":"{n}"}}"#)));
-    let sandbox = serve(|options| options.give(Api::Tfc, timeless.collect()));
+    // Each record without a time is a line of the log; half of an answer may be such.
+    let timeless = |n: i64| Event::new(at(60 + n), n.to_string(), format!(r#"{{"id":"{n}"}}"#));
+    let pairs = (0..9_000).flat_map(|n| [event(Api::Tfc, at(60 + n), &format!("good-{n}")), timeless(n)]);
+    let sandbox = serve(|options| options.give(Api::Tfc, pairs.collect()));
     let (catalog, _disk) = on_a_hung_disk(&sandbox);
     let run = catalog.run(&["collect", "-q", "--json", "--metrics-file", "figures.prom"]);
     assert_eq!(run.code, 0, "{}", run.stderr);

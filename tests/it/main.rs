@@ -13,6 +13,8 @@
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod coverage;
 #[cfg(test)]
 mod days;
@@ -60,6 +62,8 @@ mod ranges;
 mod readme;
 #[cfg(test)]
 mod records;
+#[cfg(test)]
+mod rejections;
 #[cfg(test)]
 mod report;
 #[cfg(test)]

@@ -155,9 +155,12 @@ fn documented(summary: &Value) -> String {
         "received",
         "duplicates",
         "rejected",
+        "left_for_next_run",
         "appended",
         "files",
         "last_record",
+        "clock_offset_seconds",
+        "warnings",
         "error",
     ];
     let streams: Vec<String> = summary["streams"]

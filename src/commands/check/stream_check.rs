@@ -14,14 +14,12 @@ use crate::fetch::Fetcher;
 use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::table::{Cell, to_the_second};
+use crate::run::clocks::apart_warning;
 use crate::source::Kind;
 use crate::window::Window;
 
 /// How far back one record is asked for. It matters little: a service returns the newest one, or none.
 const REACH: TimeDelta = TimeDelta::days(1);
-
-/// The precision of the clock check: a `Date` has whole seconds, and an answer takes time.
-const UNSURE: TimeDelta = TimeDelta::seconds(5);
 
 /// The fields are those of `trailkeeper check --json`; [`super`] says more.
 #[derive(Debug, Serialize)]
@@ -114,10 +112,10 @@ impl StreamCheck {
             }
             Err(error) => self.problems.push(error.to_string()),
         }
-        if let Some(server) = fetcher.server_time() {
-            let skew = skew(before, clock(), server);
-            self.clock_skew_seconds = Some(skew.num_seconds());
-            self.problems.extend(skew_problem(skew, settings.limits.overlap));
+        if let Some(service) = fetcher.service_clock().at(started) {
+            let ahead = service.ahead_of(before);
+            self.clock_skew_seconds = Some(-ahead.num_seconds());
+            self.problems.extend(apart_warning(ahead, settings.limits.overlap));
         }
     }
 
@@ -142,75 +140,5 @@ impl StreamCheck {
                 .unwrap_or_default()
                 .into(),
         ]
-    }
-}
-
-/// Returns how much this clock is ahead of a server that answered between these two times; zero if the difference may
-/// be the travel time of the answer and the missing fraction of a second.
-fn skew(before: DateTime<Utc>, after: DateTime<Utc>, server: DateTime<Utc>) -> TimeDelta {
-    let (least, most) = (before - server - UNSURE, after - server + UNSURE);
-    if least > TimeDelta::zero() {
-        before - server
-    } else if most < TimeDelta::zero() {
-        after - server
-    } else {
-        TimeDelta::zero()
-    }
-}
-
-/// Returns the problem if the clock is off by more than the overlap: the next run would then miss records.
-fn skew_problem(skew: TimeDelta, overlap: TimeDelta) -> Option<String> {
-    let direction = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
-    (skew.abs() > overlap).then(|| {
-        format!(
-            "this machine's clock is {} seconds {direction} the service's, more than the overlap of {} seconds: set the \
-             clock, or have NTP do it",
-            skew.abs().num_seconds(),
-            overlap.num_seconds()
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
-    }
-
-    #[test]
-    fn a_clock_is_off_only_by_what_the_way_of_the_answer_does_not_explain() {
-        for (before, after, server, expected) in [
-            (0, 0, 0, 0),
-            (0, 1, -4, 0),
-            (0, 30, 25, 0),
-            (0, 1, 5, 0),
-            (0, 1, 6, 0),
-            (0, 1, 7, -6),
-            (0, 1, -6, 6),
-            (0, 1, 600, -599),
-            (600, 601, 0, 600),
-        ] {
-            let found = skew(at(before), at(after), at(server)).num_seconds();
-            assert_eq!(found, expected, "{before} {after} {server}");
-        }
-    }
-
-    #[test]
-    fn a_skew_above_the_overlap_is_a_problem() {
-        let overlap = TimeDelta::minutes(2);
-        assert_eq!(skew_problem(TimeDelta::seconds(120), overlap), None);
-        assert_eq!(skew_problem(TimeDelta::seconds(-120), overlap), None);
-        let ahead = skew_problem(TimeDelta::seconds(121), overlap).unwrap();
-        assert!(
-            ahead.starts_with("this machine's clock is 121 seconds ahead of the service's"),
-            "{ahead}"
-        );
-        let behind = skew_problem(TimeDelta::seconds(-300), overlap).unwrap();
-        assert!(
-            behind.starts_with("this machine's clock is 300 seconds behind the service's"),
-            "{behind}"
-        );
     }
 }

@@ -46,6 +46,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Exit with 3 if a record was rejected, although every stream is complete
+    ///
+    /// A record is rejected if no day file can hold it; it is kept in the rejected file, with the reason, and counts once.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) strict: bool,
+
     #[command(flatten)]
     pub(crate) sinks: Sinks,
 

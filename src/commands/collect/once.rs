@@ -22,7 +22,10 @@ pub(super) async fn run(
 ) -> Result<Exit, CommandError> {
     let mut exporter = exporter(arguments, session).map_err(CommandError::start)?;
     let sampler = Sampler::new(arguments, session, clock);
-    let summary = run_with_samples(session, run_options, sampler, &mut exporter).await?;
+    let mut summary = run_with_samples(session, run_options, sampler, &mut exporter).await?;
+    if arguments.strict {
+        summary = summary.strict();
+    }
     let times = Times {
         began: run_options.now,
         ended: clock(),

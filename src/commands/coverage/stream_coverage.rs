@@ -105,7 +105,7 @@ impl StreamCoverage {
         let Some(first) = self.covered.spans().first() else {
             let _ = writeln!(
                 notes,
-                "{stream}: no run has written a journal yet, so the coverage is unknown"
+                "{stream}: no run has covered any time yet, so the coverage is unknown"
             );
             return;
         };
@@ -220,7 +220,7 @@ mod tests {
         assert!(later.ends_with(expected), "{later}");
         let none = text(&[coverage(&[], now)], now);
         assert!(
-            none.ends_with("tfc: no run has written a journal yet, so the coverage is unknown\n"),
+            none.ends_with("tfc: no run has covered any time yet, so the coverage is unknown\n"),
             "{none}"
         );
     }

@@ -37,6 +37,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Exit with 3 if a record was rejected, although every stream is complete
+    ///
+    /// A record is rejected if no day file can hold it; it is kept in the rejected file, with the reason, and counts once.
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// Print the report as JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
@@ -73,7 +79,10 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         run_options,
         sinks: Sinks::default(),
     };
-    let summary = Session::start(&options, log, clock)?.run(run_options).await?;
+    let mut summary = Session::start(&options, log, clock)?.run(run_options).await?;
+    if arguments.strict {
+        summary = summary.strict();
+    }
     let report = Report::of(&summary);
     if arguments.json {
         print_json(&report)?;

@@ -28,9 +28,12 @@ struct StreamReport<'a> {
     appended: u64,
     /// Of these, those that an ordinary run would have missed.
     late: u64,
+    /// Records that cannot be filed and were not noted before.
+    rejected: u64,
     /// `OVERLAP_MINUTES` that would have caught them.
     overlap_minutes: Option<Overlaps>,
     histogram: Vec<Class>,
+    warnings: &'a [String],
     error: Option<&'a str>,
 }
 
@@ -65,8 +68,10 @@ impl<'a> StreamReport<'a> {
             to: to.map(bound),
             appended: summary.appended(),
             late: summary.late().records(),
+            rejected: summary.records().rejected,
             overlap_minutes: Overlaps::of(summary.late()),
             histogram: summary.late().histogram(),
+            warnings: summary.warnings(),
             error: summary.error(),
         }
     }
@@ -90,7 +95,7 @@ impl Bounds {
     }
 }
 
-/// For people: a paragraph for each stream, with lines of at most 100 characters, except errors.
+/// For people: a paragraph for each stream, with lines of at most 100 characters, except warnings and errors.
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for stream in &self.streams {
@@ -103,9 +108,13 @@ impl fmt::Display for Report<'_> {
 impl fmt::Display for StreamReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = self.from.as_deref().unwrap_or("-");
+        let rejected = match self.rejected {
+            0 => String::new(),
+            rejected => format!(", {rejected} rejected"),
+        };
         writeln!(
             f,
-            "{}: since {from}: {} added, {} of them late",
+            "{}: since {from}: {} added, {} of them late{rejected}",
             self.stream, self.appended, self.late
         )?;
         if let Some(overlaps) = self.overlap_minutes {
@@ -121,6 +130,9 @@ impl fmt::Display for StreamReport<'_> {
             writeln!(f, "  OVERLAP_MINUTES that would have caught")?;
             writeln!(f, "    99 % of them: {}", overlaps.p99)?;
             writeln!(f, "    all of them:  {}", overlaps.all)?;
+        }
+        for warning in self.warnings {
+            writeln!(f, "  {warning}")?;
         }
         match self.error {
             Some(error) => writeln!(f, "  failed: {error}"),
@@ -221,11 +233,11 @@ mod tests {
         let found = summary(&[(4, 1300)]);
         assert_eq!(
             serde_json::to_string(&Report::of(&found)).unwrap(),
-            r#"{"streams":[{"stream":"yandex-mail","status":"complete","from":null,"to":null,"appended":7000000000,"late":1,"overlap_minutes":{"p99":{"at_least":4,"surely":1300},"all":{"at_least":4,"surely":1300}},"histogram":[{"up_to_minutes":5,"at_least":1,"surely":0},{"up_to_minutes":10,"at_least":0,"surely":0},{"up_to_minutes":20,"at_least":0,"surely":0},{"up_to_minutes":30,"at_least":0,"surely":0},{"up_to_minutes":60,"at_least":0,"surely":0},{"up_to_minutes":120,"at_least":0,"surely":0},{"up_to_minutes":180,"at_least":0,"surely":0},{"up_to_minutes":360,"at_least":0,"surely":0},{"up_to_minutes":720,"at_least":0,"surely":0},{"up_to_minutes":1440,"at_least":0,"surely":1}],"error":null}],"exit_code":0}"#
+            r#"{"streams":[{"stream":"yandex-mail","status":"complete","from":null,"to":null,"appended":7000000000,"late":1,"rejected":0,"overlap_minutes":{"p99":{"at_least":4,"surely":1300},"all":{"at_least":4,"surely":1300}},"histogram":[{"up_to_minutes":5,"at_least":1,"surely":0},{"up_to_minutes":10,"at_least":0,"surely":0},{"up_to_minutes":20,"at_least":0,"surely":0},{"up_to_minutes":30,"at_least":0,"surely":0},{"up_to_minutes":60,"at_least":0,"surely":0},{"up_to_minutes":120,"at_least":0,"surely":0},{"up_to_minutes":180,"at_least":0,"surely":0},{"up_to_minutes":360,"at_least":0,"surely":0},{"up_to_minutes":720,"at_least":0,"surely":0},{"up_to_minutes":1440,"at_least":0,"surely":1}],"warnings":[],"error":null}],"exit_code":0}"#
         );
         let none = serde_json::to_string(&Report::of(&summary(&[]))).unwrap();
         assert!(
-            none.contains(r#""late":0,"overlap_minutes":null,"histogram":[],"#),
+            none.contains(r#""late":0,"rejected":0,"overlap_minutes":null,"histogram":[],"#),
             "{none}"
         );
     }

@@ -9,7 +9,7 @@
 //!   as in the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run in progress, or `null`;
 //! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day
 //!   files; `days_without_records`: the days between the first and the last that have none;
-//! - `rejected`: records that could not be filed; `repaired`: torn lines that a crash left;
+//! - `rejected`: records in the rejected file, each counted once; `repaired`: torn lines that a crash left;
 //! - `days`: `[{"date","records"}]`, the last 30 days;
 //! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day
 //!   file of its cursor and the offset in it, and `up_to`, the time of the last record before that; `waiting`: how many
@@ -125,13 +125,20 @@ fn day_files(streams: &[StreamStatus]) -> Table<8> {
     table
 }
 
-/// Returns the problems of each stream, and the run in progress.
+/// Returns the problems of each stream, what it rejected, and the run in progress.
 fn notes(streams: &[StreamStatus]) -> String {
     let mut notes = String::new();
     for stream in streams {
         let name = stream.stream;
         for problem in &stream.problems {
             notes.push_str(&format!("{name}: {problem}\n"));
+        }
+        if stream.rejected > 0 {
+            let by_last_run = stream.last_run.as_ref().map_or(0, |run| run.rejected);
+            let noted = stream.rejected;
+            notes.push_str(&format!(
+                "{name}: {by_last_run} rejected by the last run, {noted} in the rejected file with their reasons\n"
+            ));
         }
         if let Some(run) = stream.running {
             let (since, pid) = (to_the_second(run.since), run.pid);

@@ -30,7 +30,7 @@ impl Background {
     fn start(model: &Arc<Model>) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-        let served = runtime.block_on(Served::start(Arc::clone(model)));
+        let served = runtime.block_on(Served::start(Arc::clone(model), |_| now()));
         Self {
             served: Some(served),
             runtime: Some(runtime),
@@ -47,7 +47,7 @@ impl Drop for Background {
 
 /// Reads the service of a case with the real binary, killed by chance where there is `chance`, and judges what came of it.
 pub(crate) fn try_binary(case: &Case, chance: Option<Rng>, adjust: impl FnOnce(&mut Service)) -> Judgement {
-    // All that happens during the runs has happened by the real clock.
+    // All that happens during the runs has happened by the real clock, which is the service's too.
     // In whole seconds, so that the times of a case have the same fractions each time.
     let begun = (now() - TimeDelta::milliseconds(RUNS as i64 * BETWEEN_RUNS)).trunc_subsecs(0);
     let model = Arc::new(case.model(begun, adjust));

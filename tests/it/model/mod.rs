@@ -8,6 +8,7 @@ mod bounds;
 mod cap;
 mod case;
 mod chance;
+mod clocks;
 mod cost;
 mod draw;
 mod faults;

@@ -75,7 +75,7 @@ impl Reader {
     pub(crate) fn read(&self, case: &Case, model: &Arc<Model>) -> Reading {
         tracing::dispatcher::with_default(&self.dispatch, || {
             self.runtime.block_on(async {
-                let served = Served::start(Arc::clone(model)).await;
+                let served = Served::start(Arc::clone(model), Model::clock).await;
                 let catalog = catalog(case, &served.address);
                 let mut outcomes = Vec::new();
                 for run in 0..RUNS {

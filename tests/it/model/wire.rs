@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -18,16 +19,19 @@ pub(crate) struct Served {
 /// The end of the head of a request.
 const END: &[u8] = b"\r\n\r\n";
 
+/// What the answers say of the time.
+pub(crate) type Clock = fn(&Model) -> DateTime<Utc>;
+
 impl Served {
-    /// Serves a model on the runtime of the caller.
-    pub(crate) async fn start(model: Arc<Model>) -> Self {
+    /// Serves a model on the runtime of the caller, with the `Date` of this clock.
+    pub(crate) async fn start(model: Arc<Model>, clock: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let model = Arc::clone(&model);
                 // A reader may hang up at any time.
-                tokio::spawn(async move { talk(stream, &model).await.ok() });
+                tokio::spawn(async move { talk(stream, &model, clock).await.ok() });
             }
         });
         Self { address, accepting }
@@ -41,12 +45,12 @@ impl Drop for Served {
 }
 
 /// Answers one request after the other, until either side ends it.
-async fn talk(mut stream: TcpStream, model: &Model) -> io::Result<()> {
+async fn talk(mut stream: TcpStream, model: &Model, clock: Clock) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut heard = Vec::new();
     while let Some(target) = next_target(&mut stream, &mut heard).await? {
         let answer = model.answer(&target);
-        let date = model.clock().format("%a, %d %b %Y %H:%M:%S GMT");
+        let date = clock(model).format("%a, %d %b %Y %H:%M:%S GMT");
         let (status, body) = match &answer {
             Answer::Page(body) | Answer::Cut(body) => (200, body),
             Answer::Error(status, body) => (*status, body),

@@ -1,0 +1,67 @@
+//! Whether an answer shows that the form of the records has changed.
+
+use crate::http::retry::AttemptError;
+use crate::record::{Record, Rejected};
+
+/// With fewer records that cannot be filed, an answer says nothing about the others: any service has an odd one.
+const FEWEST: usize = 5;
+
+/// Checks that at least half of the records of an answer can be filed, as far as they tell themselves: else it is not
+/// them that are odd, but what is expected of them.
+///
+/// # Errors
+/// [`AttemptError::OtherForm`]: the answer counts as one that cannot be read, and nothing of it is used.
+pub(super) fn check_form(records: &[Result<Record, Rejected>]) -> Result<(), AttemptError> {
+    let mut unfit = records.iter().filter_map(|record| record.as_ref().err());
+    let count = unfit.clone().count();
+    match unfit.next() {
+        Some(first) if count >= FEWEST && count > records.len() / 2 => Err(AttemptError::OtherForm {
+            unfit: count,
+            records: records.len(),
+            first: first.reason.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ReadError;
+    use crate::source::SOURCES;
+
+    fn record(text: &str) -> Result<Record, Rejected> {
+        match Record::read(text, &SOURCES[0].shape) {
+            Ok(record) => Ok(record),
+            Err(ReadError::Rejected(rejected)) => Err(rejected),
+            Err(ReadError::JsonError(error)) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn two_records_or_more_and_more_than_half_of_an_answer_are_another_form() {
+        let good = || record(r#"{"date":"2026-01-05T00:00:00Z"}"#);
+        let bad = || record(r#"{"date":"yesterday"}"#);
+        for good_records in 0..7 {
+            for bad_records in 0..7 {
+                let mut answer: Vec<_> = (0..good_records).map(|_| good()).collect();
+                answer.extend((0..bad_records).map(|_| bad()));
+                let expected = bad_records >= 2 && bad_records > good_records;
+                let checked = check_form(&answer);
+                assert_eq!(checked.is_err(), expected, "{good_records} good, {bad_records} bad");
+                if let Err(error) = checked {
+                    let reason = "the time at `date` cannot be read: \"yesterday\"".to_owned();
+                    let (unfit, records) = (bad_records, good_records + bad_records);
+                    assert_eq!(
+                        error,
+                        AttemptError::OtherForm {
+                            unfit,
+                            records,
+                            first: reason
+                        }
+                    );
+                }
+            }
+        }
+    }
+}
