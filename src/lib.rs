@@ -29,6 +29,8 @@
 //! - identity: the hashes that identify a record, of its content and of its id
 //! - duplicate: a record that is archived already; conflict: a record with the id of another one and other content
 //! - rejected: a record that no day file can hold; it is kept in the rejected file, with the reason
+//! - original: a record that was not UTF-8, as it came, in the rejected file; it was filed with U+FFFD. It counts as
+//!   repaired, as does a record that is not JSON and was rejected
 //! - watermark: the time of the last record in the archive, shown as `LAST RECORD`
 //! - overlap: how far before the watermark a run starts; late: a record older than that when it arrived
 //! - reconcile: to fetch days again, to find late records

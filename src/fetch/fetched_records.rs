@@ -31,10 +31,13 @@ pub(crate) struct FetchedRecords {
     /// The content hashes of all records; their keys are in them.
     seen: Digests,
     seen_rejected: Digests,
+    seen_originals: Digests,
     /// Records that can be filed.
     pub(crate) records: Vec<Record>,
     /// Records that cannot.
     pub(crate) rejected: Vec<Rejected>,
+    /// Records that were repaired, as they came.
+    pub(crate) originals: Vec<Rejected>,
     /// How many the service returned, including repeated ones, without those of a later part of the window.
     pub(crate) received: u64,
     /// The approximate size in memory.
@@ -67,8 +70,10 @@ impl FetchedRecords {
             time_limits,
             seen: Digests::with_capacity_and_hasher(USUALLY_HELD, Default::default()),
             seen_rejected: Digests::default(),
+            seen_originals: Digests::default(),
             records: Vec::new(),
             rejected: Vec::new(),
+            originals: Vec::new(),
             received: 0,
             bytes: 0,
         }
@@ -79,11 +84,16 @@ impl FetchedRecords {
         self.bytes > MOST_BYTES
     }
 
-    /// Adds a page of the request for `window`.
-    pub(crate) fn add(&mut self, window: Window, page: Vec<Result<Record, Rejected>>) -> Added {
-        let mut times = Vec::with_capacity(page.len());
+    /// Adds the records of a page of the request for `window`, and the originals of those that were repaired.
+    pub(crate) fn add(
+        &mut self,
+        window: Window,
+        records: Vec<Result<Record, Rejected>>,
+        originals: Vec<Rejected>,
+    ) -> Added {
+        let mut times = Vec::with_capacity(records.len());
         let mut new = 0;
-        for item in page {
+        for item in records {
             let is_new = match item {
                 Ok(record) => {
                     if window.contains(record.time) {
@@ -95,6 +105,7 @@ impl FetchedRecords {
             };
             new += usize::from(is_new);
         }
+        originals.into_iter().for_each(|original| self.add_original(original));
         Added {
             new,
             times: Times::of(times),
@@ -126,6 +137,13 @@ impl FetchedRecords {
             self.rejected.push(rejected);
         }
         is_new
+    }
+
+    fn add_original(&mut self, original: Rejected) {
+        if self.seen_originals.insert(original.content) {
+            self.bytes += original.line.len();
+            self.originals.push(original);
+        }
     }
 }
 

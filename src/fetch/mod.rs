@@ -12,9 +12,9 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::http::Http;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
-use crate::http::{self, Http};
 use crate::output::printable::excerpt;
 use crate::record::Reader;
 use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Source};
@@ -276,7 +276,7 @@ impl Fetcher {
     async fn get(&self, request: &PageRequest, header: &SecretString) -> Result<Page, AttemptError> {
         let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
-        let result = result.and_then(|body| Ok((self.read(request, http::text(&body)?)?, body.len())));
+        let result = result.and_then(|body| Ok((self.read(request, &body)?, body.len())));
         match result {
             Ok((page, bytes)) => {
                 tracing::debug!(%url, bytes, records = page.records.len(), "read a page");
@@ -291,7 +291,7 @@ impl Fetcher {
     }
 
     /// Parses a page. All pages of a service share one reader, which learns their shape.
-    fn read(&self, request: &PageRequest, body: &str) -> Result<Page, PageParseError> {
+    fn read(&self, request: &PageRequest, body: &[u8]) -> Result<Page, PageParseError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         source::read_page(&*self.source, &mut reader, request, body)
     }

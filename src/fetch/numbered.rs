@@ -249,7 +249,7 @@ impl NumberedWalk {
             .read_concurrently(fetcher, first_page, last_page, &fingerprint)
             .await?;
         Ok(block.map(|mut block| {
-            block.fetched.add(self.window, last.records);
+            block.fetched.add(self.window, last.records, last.originals);
             block
         }))
     }
@@ -287,7 +287,7 @@ impl NumberedWalk {
             fetched: FetchedRecords::new(self.time_limits),
         };
         for page in pages {
-            block.fetched.add(self.window, page.records);
+            block.fetched.add(self.window, page.records, page.originals);
         }
         Ok(Some(block))
     }
@@ -311,7 +311,7 @@ impl NumberedWalk {
         let (mut number, mut idle_pages) = (first_page, 0);
         loop {
             let meets_frontier = frontier.is_met_by(&page);
-            let added = block.fetched.add(self.window, page.records);
+            let added = block.fetched.add(self.window, page.records, page.originals);
             idle_pages = if added.new == 0 { idle_pages + 1 } else { 0 };
             number = match page.next {
                 Next::At(Position::Number(next)) if !meets_frontier => following(number, next)?,

@@ -24,6 +24,8 @@ pub struct CompletedRange {
     pub records: Vec<Record>,
     /// Records that cannot be filed.
     pub(crate) rejected: Vec<Rejected>,
+    /// Records that were repaired, as they came.
+    pub(crate) originals: Vec<Rejected>,
     /// How many the service returned, including repeated ones.
     pub received: u64,
     /// The time up to which the window is complete with this range; all of it if no further range follows.
@@ -152,12 +154,14 @@ impl CompletedRange {
         let FetchedRecords {
             records,
             rejected,
+            originals,
             received,
             ..
         } = fetched;
         Self {
             records,
             rejected,
+            originals,
             received,
             done_to,
         }

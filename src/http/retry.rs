@@ -36,11 +36,13 @@ pub(crate) enum AttemptError {
     /// The answer is a success, but its body could not be parsed.
     #[error("{0}")]
     UnreadableBody(String),
-    /// The body exceeds the size limit.
-    #[error("the body is larger than {limit} bytes")]
+    /// The body exceeds a limit.
+    #[error("the body has more than {limit} {unit}")]
     TooLarge {
-        /// The limit, in bytes after decompression.
+        /// The limit, after decompression.
         limit: usize,
+        /// What it counts.
+        unit: &'static str,
     },
 }
 

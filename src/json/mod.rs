@@ -10,6 +10,12 @@
 //! with lower-case digits. Unlike in Python, numbers are copied digit for digit. Key order and repeated keys stay. A
 //! form has no line break in it, and the form of a form is itself.
 //!
+//! # Bytes that are not JSON
+//!
+//! They are kept as a string in this form: the characters as such, and each byte that is not part of a UTF-8 character as
+//! the lone surrogate U+DC00 plus the byte, `\udcff` for 0xff. No UTF-8 text can hold a surrogate, so the bytes can be told
+//! from the string: in Python they are `json.loads(string).encode("utf-8", "surrogateescape")` (PEP 383).
+//!
 //! # The identity
 //!
 //! A 128-bit hash of the JSON *value*: white space, the order of different keys, the choice of escapes and the way a
@@ -31,6 +37,7 @@
 //! The first byte tells every kind of value from every other.
 
 mod copy;
+mod extent;
 mod input;
 mod list;
 mod number;
@@ -50,7 +57,8 @@ use paths::SoughtPath;
 use sequence::Sequences;
 use value::{Member, Open, Value};
 
-pub(crate) use list::List;
+pub(crate) use list::{Element, List, ListError};
+pub(crate) use text::push_bytes;
 
 /// A path of object keys from the top of a record, such as `["trigger", "at"]`.
 ///
@@ -66,6 +74,16 @@ pub struct JsonError {
     pub offset: usize,
     /// What is wrong there, for people.
     pub(crate) what: &'static str,
+}
+
+impl JsonError {
+    /// Returns the error in a text that has so many bytes more in front.
+    fn after(self, bytes: usize) -> Self {
+        Self {
+            offset: self.offset + bytes,
+            ..self
+        }
+    }
 }
 
 /// A value at a sought path.

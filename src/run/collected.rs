@@ -32,6 +32,8 @@ pub(crate) struct Collected {
     pub(crate) duplicates: u64,
     /// Records that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
+    /// Records that did not come as JSON in UTF-8, and were not noted before. They are among the others.
+    pub(crate) repaired: u64,
     /// Records that were appended and are on disk.
     pub(crate) appended: u64,
     /// The day files that they were appended to.

@@ -51,6 +51,7 @@ pub(crate) struct StreamSummary {
     received: u64,
     duplicates: u64,
     rejected: u64,
+    repaired: u64,
     appended: u64,
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
@@ -74,6 +75,8 @@ pub(crate) struct RecordCounts {
     pub(crate) duplicates: u64,
     /// Those that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
+    /// Those, among all others, that did not come as JSON in UTF-8 and were not noted before.
+    pub(crate) repaired: u64,
     /// Those that were appended and are on disk.
     pub(crate) appended: u64,
 }
@@ -211,6 +214,7 @@ impl StreamSummary {
             received: collected.received,
             duplicates: collected.duplicates,
             rejected: collected.rejected,
+            repaired: collected.repaired,
             appended: collected.appended,
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
@@ -233,6 +237,7 @@ impl StreamSummary {
             received: self.received,
             duplicates: self.duplicates,
             rejected: self.rejected,
+            repaired: self.repaired,
             appended: self.appended,
         }
     }
@@ -316,6 +321,9 @@ impl Summary {
             for forward in &stream.forward {
                 text.push_str(&(forward.line(stream.stream) + "\n"));
             }
+            if stream.repaired > 0 {
+                text.push_str(&stream.repaired_line());
+            }
             if let Some(error) = &stream.error {
                 text.push_str(&format!("{}: {error}\n", stream.stream));
             }
@@ -325,6 +333,12 @@ impl Summary {
 }
 
 impl StreamSummary {
+    /// Tells that the service sent what is not JSON.
+    fn repaired_line(&self) -> String {
+        let Self { stream, repaired, .. } = self;
+        format!("{stream}: {repaired} repaired: not JSON in UTF-8, kept as they came in the rejected file\n")
+    }
+
     fn row(&self) -> [Cell; 8] {
         let status = match self.status {
             Status::Complete => Cell::coloured("complete", Colour::Green),

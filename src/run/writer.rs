@@ -14,7 +14,7 @@ use tracing::Span;
 
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
-use crate::archive::{Archive, Batch, Dedup, Lock};
+use crate::archive::{Archive, Batch, Dedup, Lock, NewlyNoted};
 use crate::config::StreamSettings;
 use crate::coverage::{Closed, CompletedRuns, End, Entry, Journal};
 use crate::fetch::walk::CompletedRange;
@@ -289,6 +289,7 @@ impl Writer {
         let (done_to, appended_before) = (range.done_to, self.collected.appended);
         self.collected.received += range.received;
         self.reject(&range.rejected)?;
+        self.reject(&range.originals)?;
         for batch in Batch::by_day(range.records) {
             let date = batch.date();
             self.file_day(batch)?;
@@ -327,9 +328,11 @@ impl Writer {
     }
 
     fn reject(&mut self, records: &[Rejected]) -> Result<(), CollectError> {
-        self.collected.rejected += self.archive.reject(records, self.now)?;
+        let NewlyNoted { rejected, repaired } = self.archive.reject(records, self.now)?;
+        self.collected.rejected += rejected;
+        self.collected.repaired += repaired;
         for record in records {
-            tracing::debug!(reason = record.reason, "a record cannot be filed");
+            tracing::debug!(reason = record.reason, "a record was noted in the rejected file");
         }
         Ok(())
     }
@@ -441,6 +444,7 @@ fn entry(
     entry.duplicates = collected.duplicates;
     entry.appended = collected.appended;
     entry.rejected = collected.rejected;
+    entry.repaired = collected.repaired;
     entry.last_record = collected.last_record;
     entry.add_up(settings.kind.retention);
     entry
@@ -465,7 +469,7 @@ mod tests {
     use crate::config::{self, Choice, Config};
     use crate::env::Env;
     use crate::output::progress::Progress;
-    use crate::record::Record;
+    use crate::record::{Form, Record};
     use crate::source::SOURCES;
     use crate::window::ceil_to_millisecond;
 
@@ -540,6 +544,7 @@ mod tests {
             done_to: ceil_to_millisecond(records[1].time),
             records,
             rejected: Vec::new(),
+            originals: Vec::new(),
             received: 2,
         }
     }
@@ -581,6 +586,32 @@ mod tests {
         assert_eq!(collected.covered_to, Some(window().to));
         let entry = stream.entry();
         assert_eq!((entry.appended, entry.requests, entry.end), (6, 7, End::Exhausted));
+    }
+
+    #[tokio::test]
+    async fn an_original_is_noted_and_counted_as_repaired_and_not_as_rejected() {
+        let stream = Stream::new();
+        let (writer, _) = WriterHandle::start(stream.job()).await;
+        let steps = writer.steps();
+        for _ in 0..2 {
+            let mut range = range(1);
+            let mut original = range.records[0].clone().into_rejected("not UTF-8");
+            original.form = Form::Original;
+            range.originals.push(original);
+            steps.send(Step::File(range)).await.unwrap();
+        }
+        drop(steps);
+        let collected = writer.finish(Ending::default()).await.collected;
+        let Collected {
+            received,
+            appended,
+            duplicates,
+            rejected,
+            repaired,
+            ..
+        } = collected;
+        assert_eq!((received, appended, duplicates, rejected, repaired), (4, 2, 2, 0, 1));
+        assert_eq!(stream.entry().repaired, 1);
     }
 
     #[tokio::test]

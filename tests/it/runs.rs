@@ -155,6 +155,7 @@ fn documented(summary: &Value) -> String {
         "received",
         "duplicates",
         "rejected",
+        "repaired",
         "appended",
         "files",
         "last_record",

@@ -90,7 +90,7 @@ impl SliceWalk {
         if let Some(probe) = self.probe.filter(|probe| probe.is_wide()) {
             return self.follow_up(probe.conclude(found, None, newest));
         }
-        let added = self.note(page.records);
+        let added = self.note(page.records, page.originals);
         let oldest = added.times.map(|times| times.oldest);
         if let Some(finding) = self.probe.and_then(|probe| probe.conclude(found, oldest, newest)) {
             return self.follow_up(Some(finding));
@@ -106,9 +106,9 @@ impl SliceWalk {
         }
     }
 
-    fn note(&mut self, records: Vec<Result<Record, Rejected>>) -> Added {
+    fn note(&mut self, records: Vec<Result<Record, Rejected>>, originals: Vec<Rejected>) -> Added {
         let received = self.fetched.received;
-        let added = self.fetched.add(self.request().window, records);
+        let added = self.fetched.add(self.request().window, records, originals);
         if self.probe.is_some_and(TruncationProbe::asks_again) {
             // Records requested again on purpose count once.
             self.fetched.received = received + added.new as u64;

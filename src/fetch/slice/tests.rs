@@ -96,6 +96,7 @@ impl Service {
         let records = records.into_iter().map(|(time, id)| Ok(record(time, id))).collect();
         Page {
             records,
+            originals: Vec::new(),
             next,
             pages: None,
         }
@@ -458,6 +459,7 @@ fn a_burst_of_large_records_fails_aloud_instead_of_asking_for_ever() {
     assert_eq!(walk.shrink_page(too_large()), Step::Fetch);
     let full = Page {
         records: vec![Ok(record(5, 1)), Ok(record(5, 2))],
+        originals: Vec::new(),
         next: Next::Unknown,
         pages: None,
     };
