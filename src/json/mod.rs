@@ -66,7 +66,11 @@ pub(crate) use text::push_bytes;
 /// empty path names no value.
 pub type KeyPath = &'static [&'static str];
 
-/// A text is not one JSON value (RFC 8259).
+/// How many arrays and objects may be open, inside each other, and how many members of open objects there may be: an
+/// open array takes 32 bytes for one of text, a member 48 and as much again when its object ends. No record has as many.
+const MOST_OPEN: usize = 1 << 17;
+
+/// A text is not one JSON value (RFC 8259), or nested deeper, or with more members of one object, than any record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON: {what} at byte {offset}")]
 pub struct JsonError {
@@ -128,7 +132,7 @@ pub fn scan(json: &str, sought: &[KeyPath], line: &mut String) -> Result<Scan, J
 
 /// Reads JSON texts, one after the other, and looks for the values at the same paths in each.
 ///
-/// Nesting is limited only by memory: each open array or object takes 32 bytes, each member of an open object 48.
+/// At most 131,072 arrays and objects may be open inside each other, and have as many members: that bounds the memory.
 #[derive(Debug)]
 pub struct Scanner {
     sought: Vec<SoughtPath>,

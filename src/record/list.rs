@@ -61,8 +61,12 @@ impl Reader {
         self.line.reserve(list.body_length() + list.body_length() / 8);
         let (mut entries, mut originals) = (Vec::new(), Vec::new());
         let read = self.read_entries(list, &mut entries, &mut originals);
-        let page = Arc::new(std::mem::take(&mut self.line));
+        let mut page = std::mem::take(&mut self.line);
         read?;
+        if page.len() < page.capacity() / 4 * 3 {
+            page.shrink_to_fit();
+        }
+        let page = Arc::new(page);
         let is_not_json = |entry: &Entry| matches!(entry.checked, Err(IdentifyError::JsonError(_)));
         Ok(Listed {
             first_not_json: entries.iter().position(is_not_json),

@@ -15,7 +15,7 @@ use crate::json::{Found, JsonError, Scanner};
 use crate::output::printable::excerpt;
 
 pub(crate) use crate::json::KeyPath;
-pub(crate) use line::Line;
+pub(crate) use line::{Line, hold};
 pub(crate) use list::{Listed, ListedError};
 
 /// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is an error in the record, such
