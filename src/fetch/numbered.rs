@@ -255,7 +255,7 @@ impl NumberedWalk {
     }
 
     /// Reads the pages before `fingerprint_page` concurrently; `None` if they cannot be shown to join each other and
-    /// the fingerprint, which was read before.
+    /// the fingerprint, which was read before, or are more than is held at a time.
     async fn read_concurrently(
         &self,
         fetcher: &Fetcher,
@@ -266,28 +266,31 @@ impl NumberedWalk {
         if self.concurrency < 2 {
             return Ok(None);
         }
-        let pages: Vec<Page> = stream::iter(first_page..fingerprint_page)
-            .map(|number| self.page(fetcher, number))
-            .buffered(self.concurrency)
-            .try_collect()
-            .await?;
+        let mut block = Block {
+            newest: PageFingerprint::default(),
+            fetched: FetchedRecords::new(self.time_limits),
+        };
+        let mut all_go_on = true;
+        let mut pages = stream::iter(first_page..fingerprint_page)
+            .map(|number| async move { self.page(fetcher, number).await.map(|page| (number, page)) })
+            .buffered(self.concurrency);
+        while let Some((number, page)) = pages.try_next().await? {
+            all_go_on &= page.next == Next::At(Position::Number(number + 1));
+            if number == first_page {
+                block.newest = PageFingerprint::of(&page);
+            }
+            block.fetched.add(self.window, page.records, page.originals);
+            if block.fetched.is_too_large() {
+                return Ok(None);
+            }
+        }
         let fingerprint_again = self.page(fetcher, fingerprint_page).await?;
-        let all_go_on = (first_page..)
-            .zip(&pages)
-            .all(|(number, page)| page.next == Next::At(Position::Number(number + 1)));
         if !all_go_on || !fingerprint.has_not_moved(&fingerprint_again) {
             tracing::debug!(
                 first_page,
                 "new records arrived while pages were read: reading them one by one"
             );
             return Ok(None);
-        }
-        let mut block = Block {
-            newest: pages.first().map(PageFingerprint::of).unwrap_or_default(),
-            fetched: FetchedRecords::new(self.time_limits),
-        };
-        for page in pages {
-            block.fetched.add(self.window, page.records, page.originals);
         }
         Ok(Some(block))
     }
