@@ -57,7 +57,9 @@ fn parts(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("read", |bencher| {
         let mut reader = Reader::new(source.kind().shape);
-        bencher.iter(|| read_page(&*source, &mut reader, &request, black_box(&body)).map(|page| page.records.len()));
+        bencher.iter(|| {
+            read_page(&*source, &mut reader, &request, black_box(body.as_bytes())).map(|page| page.records.len())
+        });
     });
     group.bench_function("line form and hashes", |bencher| {
         let mut scanner = Scanner::new(&[&["date"], &["uniqId"]]);

@@ -51,7 +51,7 @@ static CONFIGURED: LazyLock<Vec<Arc<dyn Source>>> = LazyLock::new(|| {
 /// Whatever a service answers, its page is read or refused, and its records are filed or rejected: no panic, no record
 /// that its own line would not give again, and no next page that cannot be asked for.
 pub(crate) fn pages(bytes: &[u8]) {
-    let Ok(body) = std::str::from_utf8(bytes) else { return };
+    let text = String::from_utf8_lossy(bytes);
     let window = Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
     for source in CONFIGURED.iter() {
         let mut request = PageRequest {
@@ -59,20 +59,20 @@ pub(crate) fn pages(bytes: &[u8]) {
             position: Position::First,
             size: source.page_size(),
         };
-        let _ = source.error_message(body);
+        let _ = source.error_message(&text);
         if let Authorization::Minted(request) = source.authorization() {
-            let _ = (request.read)(body);
+            let _ = (request.read)(&text);
         }
-        let Ok(page) = read_page(&**source, &mut Reader::new(source.kind().shape), &request, body) else {
+        let Ok(page) = read_page(&**source, &mut Reader::new(source.kind().shape), &request, bytes) else {
             continue;
         };
         // No record stays behind in the envelope.
-        if let Ok(parsed) = serde_json::from_str::<Value>(body) {
+        if let Ok(parsed) = serde_json::from_slice::<Value>(bytes) {
             let listed = parsed[source.list()].as_array().map_or(0, Vec::len);
-            assert_eq!(page.records.len(), listed, "{body:?}");
+            assert_eq!(page.records.len(), listed, "{text:?}");
         }
         let mut reader = Reader::new(source.kind().shape);
-        for record in page.records {
+        for record in page.records.into_iter().chain(page.originals.into_iter().map(Err)) {
             check_record(&mut reader, record);
         }
         if let Next::At(position) = page.next {

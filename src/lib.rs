@@ -30,6 +30,8 @@
 //! - duplicate: a record that is archived already; conflict: a record with the id of another one and other content
 //! - rejected: a record that no day file can hold; it is kept in the rejected file, with the reason
 //! - left for the next run: a record that is newer than the run; it is neither filed nor rejected
+//! - original: a record that was not UTF-8, as it came, in the rejected file; it was filed with U+FFFD. It counts as
+//!   repaired, as does a record that is not JSON and was rejected
 //! - watermark: the time of the last record in the archive, shown as `LAST RECORD`
 //! - overlap: how far before the watermark a run starts; late: a record older than that when it arrived
 //! - reconcile: to fetch days again, to find late records

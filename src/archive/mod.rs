@@ -54,7 +54,7 @@ pub(crate) use durable_appender::WriteError;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub use recover::Recovery;
-pub(crate) use rejected::Noted;
+pub(crate) use rejected::{NewlyNoted, Noted};
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
 pub(crate) use verify::{DayReport, verify_day};
@@ -194,7 +194,7 @@ impl Archive {
     /// # Errors
     ///
     /// If the file cannot be read or written, or an earlier write of this archive failed.
-    pub(crate) fn reject(&mut self, records: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
+    pub(crate) fn reject(&mut self, records: &[Rejected], now: DateTime<Utc>) -> Result<NewlyNoted, WriteError> {
         self.rejected.note(&mut self.appender, records, now)
     }
 

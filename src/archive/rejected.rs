@@ -1,4 +1,5 @@
-//! The rejected file: records that no day file can hold, and torn lines that a crash left.
+//! The rejected file: records that no day file can hold, records as they came before they were repaired, and torn lines
+//! that a crash left.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +14,8 @@ use super::state_file::StateFile;
 use super::storage::STATE_FILE_MODE;
 use crate::fs::{FileError, folder_of};
 use crate::json::{Found, KeyPath, Scanner};
-use crate::record::Rejected;
+use crate::record::digests::Digests;
+use crate::record::{Form, Rejected};
 
 /// Name of the file, after `<base>.`.
 const FILE: &str = "rejected.jsonl";
@@ -24,10 +26,16 @@ const TORN_LINE: &str = "torn line, repaired";
 /// How much of a torn line is noted, in bytes; all of it is in the day file.
 const MAX_FRAGMENT: usize = 64 << 10;
 
+/// How much is written at once, in bytes; a longer note is written alone.
+const CHUNK_BYTES: usize = 256 << 10;
+
 /// The file `.trailkeeper/<base>.rejected.jsonl`, a JSON object in each line, in the order of noting.
 ///
-/// `{"noted_at": "…Z", "reason": "…", "record": …}` for a rejected record, and for a torn line
-/// `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}`.
+/// - `{"noted_at": "…Z", "reason": "…", "record": …}` for a rejected record; one that is not JSON is a string, with the
+///   escapes that [`crate::json`] defines for bytes
+/// - `{"noted_at": "…Z", "reason": "…", "original": "…"}` for a record that is not UTF-8, as such a string; it was repaired
+///   and is elsewhere
+/// - `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}` for a torn line
 pub(super) struct RejectedFile {
     file: StateFile,
     noted: Option<Noted>,
@@ -36,7 +44,8 @@ pub(super) struct RejectedFile {
 /// The content of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
-    records: HashSet<u128>,
+    records: Digests,
+    originals: Digests,
     fragments: HashMap<String, HashSet<u64>>,
 }
 
@@ -57,6 +66,22 @@ impl Noted {
     /// Returns the offsets of repaired torn lines in this day file.
     pub(crate) fn repaired_in(&self, file: &str) -> Option<&HashSet<u64>> {
         self.fragments.get(file)
+    }
+}
+
+/// How many records were noted that were not noted before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NewlyNoted {
+    /// Those that no day file can hold.
+    pub(crate) rejected: u64,
+    /// Those that did not come as JSON in UTF-8, rejected or not.
+    pub(crate) repaired: u64,
+}
+
+impl NewlyNoted {
+    fn add(&mut self, form: Form) {
+        self.rejected += u64::from(form != Form::Original);
+        self.repaired += u64::from(form != Form::Record);
     }
 }
 
@@ -93,26 +118,24 @@ impl RejectedFile {
         appender: &mut DurableAppender,
         records: &[Rejected],
         now: DateTime<Utc>,
-    ) -> Result<u64, WriteError> {
+    ) -> Result<NewlyNoted, WriteError> {
         let noted = self.noted(appender)?;
-        let mut fresh = HashSet::new();
-        let mut lines = String::new();
-        for record in records {
-            if !noted.records.contains(&record.content) && fresh.insert(record.content) {
-                lines.push_str(&format!(
-                    "{{\"noted_at\": {}, \"reason\": {}, \"record\": {}}}\n",
-                    quoted(&timestamp(now)),
-                    quoted(&record.reason),
-                    record.line
-                ));
-            }
-        }
+        let mut seen = Noted::default();
+        let is_fresh = |record: &&Rejected| {
+            let of_form = (noted.of_form(record.form), seen.of_form(record.form));
+            !of_form.0.contains(&record.content) && of_form.1.insert(record.content)
+        };
+        let fresh: Vec<&Rejected> = records.iter().filter(is_fresh).collect();
+        let mut newly_noted = NewlyNoted::default();
         if fresh.is_empty() {
-            return Ok(0);
+            return Ok(newly_noted);
         }
-        appender.append(self.file.path(), STATE_FILE_MODE, [lines])?;
-        let newly_noted = fresh.len() as u64;
-        self.noted(appender)?.records.extend(fresh);
+        appender.append(self.file.path(), STATE_FILE_MODE, chunks(&fresh, now))?;
+        let noted = self.noted(appender)?;
+        for record in fresh {
+            noted.of_form(record.form).insert(record.content);
+            newly_noted.add(record.form);
+        }
         Ok(newly_noted)
     }
 
@@ -150,8 +173,35 @@ impl RejectedFile {
     }
 }
 
+/// Joins notes into chunks of lines.
+fn chunks<'a>(records: &'a [&'a Rejected], now: DateTime<Utc>) -> impl Iterator<Item = String> + 'a {
+    let mut rest = records.iter();
+    std::iter::from_fn(move || {
+        let mut lines = String::new();
+        while lines.len() < CHUNK_BYTES
+            && let Some(record) = rest.next()
+        {
+            push_note(&mut lines, record, now);
+        }
+        (!lines.is_empty()).then_some(lines)
+    })
+}
+
+fn push_note(lines: &mut String, record: &Rejected, now: DateTime<Utc>) {
+    let key = match record.form {
+        Form::Record | Form::Bytes => "record",
+        Form::Original => "original",
+    };
+    let (noted_at, reason) = (quoted(&timestamp(now)), quoted(&record.reason));
+    lines.push_str(&format!(
+        "{{\"noted_at\": {noted_at}, \"reason\": {reason}, \"{key}\": "
+    ));
+    lines.push_str(&record.line);
+    lines.push_str("}\n");
+}
+
 /// The keys by which a note is recognized.
-const WANTED: [KeyPath; 3] = [&["record"], &["file"], &["offset"]];
+const WANTED: [KeyPath; 4] = [&["record"], &["original"], &["file"], &["offset"]];
 
 /// Reads the notes and skips lines that are not notes, such as torn ones.
 fn read(file: &StateFile) -> Result<Noted, FileError> {
@@ -169,16 +219,26 @@ fn read(file: &StateFile) -> Result<Noted, FileError> {
             continue;
         };
         if scanner.scan(text, &mut form).is_ok() {
-            noted.add([0, 1, 2].map(|wanted| scanner.found(wanted)), &form);
+            noted.add([0, 1, 2, 3].map(|wanted| scanner.found(wanted)), &form);
         }
     }
     Ok(noted)
 }
 
 impl Noted {
-    fn add(&mut self, [record, file, offset]: [Option<&Found>; 3], form: &str) {
+    /// Returns what is noted of this form.
+    fn of_form(&mut self, form: Form) -> &mut Digests {
+        match form {
+            Form::Record | Form::Bytes => &mut self.records,
+            Form::Original => &mut self.originals,
+        }
+    }
+
+    fn add(&mut self, [record, original, file, offset]: [Option<&Found>; 4], form: &str) {
         if let Some(record) = record {
             self.records.insert(record.hash(form));
+        } else if let Some(original) = original {
+            self.originals.insert(original.hash(form));
         } else if let (Some(file), Some(offset)) = (file, offset)
             && let (Ok(file), Ok(offset)) = (
                 serde_json::from_str(&form[file.range.clone()]),
@@ -210,10 +270,15 @@ mod tests {
     use crate::test_support::Catalog;
 
     impl Catalog {
+        fn newly_noted(&self, records: &[Rejected]) -> NewlyNoted {
+            let mut file = RejectedFile::of(&self.location);
+            file.note(&mut appender(), records, now()).unwrap()
+        }
+
         fn note_rejected(&self, records: &[Rejected]) -> u64 {
-            RejectedFile::of(&self.location)
-                .note(&mut appender(), records, now())
-                .unwrap()
+            let NewlyNoted { rejected, repaired } = self.newly_noted(records);
+            assert_eq!(repaired, 0);
+            rejected
         }
     }
 
@@ -232,6 +297,7 @@ mod tests {
             reason: reason.to_owned(),
             content,
             line: form.into(),
+            form: Form::Record,
         }
     }
 
@@ -245,6 +311,41 @@ mod tests {
         let the_same_value = rejected(r#"{"a":"é\uD83D","b":1}"#, "another reason");
         assert_eq!(catalog.note_rejected(&[record, the_same_value]), 0);
         assert_eq!(catalog.rejected_notes(), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn what_did_not_come_as_json_is_noted_once_and_an_original_is_no_rejected_record() {
+        let catalog = Catalog::with_state_folder();
+        let of = |json, form| Rejected {
+            form,
+            ..rejected(json, "r")
+        };
+        let text = r#""{\"a\": \udcff}""#;
+        let records = [
+            of(text, Form::Bytes),
+            of(text, Form::Original),
+            of(text, Form::Original),
+            of("{}", Form::Record),
+        ];
+        let (rejected, repaired) = (2, 2);
+        assert_eq!(catalog.newly_noted(&records), NewlyNoted { rejected, repaired });
+        assert_eq!(catalog.newly_noted(&records), NewlyNoted::default());
+        let notes = catalog.rejected_notes();
+        assert_eq!(notes.lines().count(), 3);
+        assert!(
+            notes.contains(r#""reason": "r", "original": "{\"a\": \udcff}"}"#),
+            "{notes}"
+        );
+        assert_eq!(Noted::read(&catalog.location).unwrap().rejected(), 2);
+    }
+
+    #[test]
+    fn many_notes_are_written_in_parts() {
+        let records: Vec<Rejected> = (0..9_000).map(|n| rejected(&n.to_string(), "r")).collect();
+        let records: Vec<&Rejected> = records.iter().collect();
+        let chunks: Vec<String> = chunks(&records, now()).collect();
+        assert!(chunks.len() > 1 && chunks.iter().all(|chunk| chunk.ends_with('\n')));
+        assert_eq!(chunks.concat().lines().count(), 9_000);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) duplicates: u64,
     pub(crate) appended: u64,
     pub(crate) rejected: u64,
+    #[serde(default)]
+    pub(crate) repaired: u64,
     pub(crate) last_before: Option<DateTime<Utc>>,
     pub(crate) last_record: Option<DateTime<Utc>>,
     pub(crate) covered: Covered,
@@ -94,6 +96,7 @@ impl Entry {
             duplicates: 0,
             appended: 0,
             rejected: 0,
+            repaired: 0,
             last_before: None,
             last_record: None,
             covered,
@@ -292,7 +295,7 @@ mod tests {
             r#""from":"2026-11-20T09:48:00.500Z","to":"2026-11-20T10:00:00Z","end":"failed","covered_to":null,"#,
             r#""error":"port answered 500","closed":[{"from":"2026-11-19T00:00:00Z","to":"2026-11-19T01:00:00Z","#,
             r#""covered_to":null,"error":null}],"requests":0,"retries":0,"pages":0,"received":0,"duplicates":0,"#,
-            r#""appended":0,"rejected":0,"last_before":null,"last_record":null,"covered":[],"last_complete":null,"#,
+            r#""appended":0,"rejected":0,"repaired":0,"last_before":null,"last_record":null,"covered":[],"last_complete":null,"#,
             r#""last_reconciled":null,"service_date":null}"#
         );
         assert_eq!(line, expected);
@@ -301,7 +304,12 @@ mod tests {
         assert_eq!(Entry::read(&line[..line.len() - 1]), None);
         assert!(Entry::read(&line.replacen('{', r#"{"new":[1],"#, 1)).is_some());
         assert!(
-            Entry::read(&line.replace(r#","service_date":null"#, "")).is_some(),
+            Entry::read(
+                &line
+                    .replace(r#","service_date":null"#, "")
+                    .replace(r#""repaired":0,"#, "")
+            )
+            .is_some(),
             "as older versions wrote it"
         );
     }

@@ -10,7 +10,7 @@
 //! {"version":1,"program":"0.1.0","at":"2026-11-20T10:00:00Z","seconds":1.25,
 //!  "from":"2026-11-20T09:48:00Z","to":"2026-11-20T10:00:00Z","end":"exhausted","covered_to":"2026-11-20T10:00:00Z",
 //!  "error":null,"closed":[],"requests":1,"retries":0,"pages":1,"received":12,"duplicates":2,"appended":10,"rejected":0,
-//!  "last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
+//!  "repaired":0,"last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
 //!  "covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
 //!  "last_complete":"2026-11-20T10:00:00Z","last_reconciled":null,"service_date":"2026-11-20T10:00:01Z"}
 //! ```
@@ -22,6 +22,7 @@
 //! - `covered_to`: up to where everything was asked for and filed, and not later than the service's own time as far as
 //!   its answers showed it; `null` if nothing was.
 //! - `closed`: the gaps that this run asked for first: `{"from","to","covered_to","error"}`.
+//! - `received` is the sum of `duplicates`, `appended` and `rejected`; `repaired` of them did not come as JSON in UTF-8.
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `covered`: the spans that this run and all runs before it asked for.
 //! - `last_complete`: when the last complete run began, this one included; `last_reconciled`: when the last run began

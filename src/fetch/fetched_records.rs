@@ -3,11 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::digests::Digests;
-use crate::record::{Anchor, Record, Rejected};
+use crate::record::{Anchor, Line, Record, Rejected, hold};
 use crate::window::bound;
 
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
-const MOST_BYTES: usize = 1 << 30;
+const MOST_BYTES: usize = 128 << 20;
+
+/// What a set takes for a hash, up to twice its size.
+const HASH_BYTES: usize = 2 * size_of::<u128>();
 
 /// Runs come at least this often. A record that is further ahead of the clocks has a wrong time.
 const SOON: TimeDelta = TimeDelta::days(1);
@@ -23,15 +26,18 @@ pub(crate) struct FetchedRecords {
     /// The content hashes of all records.
     seen: Digests,
     seen_rejected: Digests,
+    seen_originals: Digests,
     /// Records that can be filed.
     pub(crate) records: Vec<Record>,
     /// Records that cannot.
     pub(crate) rejected: Vec<Rejected>,
+    /// Records that were repaired, as they came.
+    pub(crate) originals: Vec<Rejected>,
     /// How many the service returned: one that several answers hold, because they overlap, counts once.
     pub(crate) received: u64,
     /// How many are newer than the run, each counted once.
     pub(crate) left_for_next_run: u64,
-    /// The approximate size in memory.
+    /// What all of that takes in memory, with the buffers that the lines are in.
     pub(crate) bytes: usize,
 }
 
@@ -50,8 +56,10 @@ impl FetchedRecords {
             possible_to,
             seen: Digests::with_capacity_and_hasher(USUALLY_HELD, Default::default()),
             seen_rejected: Digests::default(),
+            seen_originals: Digests::default(),
             records: Vec::new(),
             rejected: Vec::new(),
+            originals: Vec::new(),
             received: 0,
             left_for_next_run: 0,
             bytes: 0,
@@ -68,11 +76,12 @@ impl FetchedRecords {
         self.records.iter().any(|record| anchors.contains(&Anchor::of(record)))
     }
 
-    /// Adds a page.
-    pub(crate) fn add(&mut self, page: Vec<Result<Record, Rejected>>) -> Added {
+    /// Adds the records of a page, and the originals of those that were repaired.
+    pub(crate) fn add(&mut self, records: Vec<Result<Record, Rejected>>, originals: Vec<Rejected>) -> Added {
+        let before = (self.records.len(), self.rejected.len(), self.originals.len());
         let mut added = Added::default();
         let left_before = self.left_for_next_run;
-        for item in page {
+        for item in records {
             let (time, is_new) = match item {
                 Ok(record) => (Some(record.time), self.add_record(record)),
                 Err(rejected) => (None, self.add_rejected(rejected)),
@@ -82,6 +91,8 @@ impl FetchedRecords {
                 added.newest = added.newest.max(time);
             }
         }
+        originals.into_iter().for_each(|original| self.add_original(original));
+        self.bytes += self.hold_lines(before);
         self.received += (added.new as u64).saturating_sub(self.left_for_next_run - left_before);
         added
     }
@@ -95,9 +106,9 @@ impl FetchedRecords {
         let is_new = self.seen.insert(record.identity.content);
         if is_new && record.time > self.possible_to {
             self.left_for_next_run += 1;
-            self.bytes += size_of::<u128>();
+            self.bytes += HASH_BYTES;
         } else if is_new {
-            self.bytes += record.line.len() + size_of::<u128>();
+            self.bytes += HASH_BYTES + size_of::<Record>();
             self.records.push(record);
         }
         is_new
@@ -106,10 +117,28 @@ impl FetchedRecords {
     fn add_rejected(&mut self, rejected: Rejected) -> bool {
         let is_new = self.seen_rejected.insert(rejected.content);
         if is_new {
-            self.bytes += rejected.line.len();
+            self.bytes += HASH_BYTES + size_of::<Rejected>() + rejected.reason.len();
             self.rejected.push(rejected);
         }
         is_new
+    }
+
+    fn add_original(&mut self, original: Rejected) {
+        if self.seen_originals.insert(original.content) {
+            self.bytes += HASH_BYTES + size_of::<Rejected>() + original.reason.len();
+            self.originals.push(original);
+        }
+    }
+
+    /// Lets go of the rest of a page, whose lines come after so many others; returns how many bytes its lines hold.
+    fn hold_lines(&mut self, (records, rejected, originals): (usize, usize, usize)) -> usize {
+        let records = self.records[records..].iter_mut().map(|record| &mut record.line);
+        let rejected = self.rejected[rejected..].iter_mut().map(|rejected| &mut rejected.line);
+        let originals = self.originals[originals..]
+            .iter_mut()
+            .map(|original| &mut original.line);
+        let mut lines: Vec<&mut Line> = records.chain(rejected).chain(originals).collect();
+        hold(&mut lines)
     }
 
     /// Takes out the records that are later than `time`: they belong to what comes next.
@@ -132,5 +161,44 @@ impl FetchedRecords {
     /// Returns the content hashes of all records that it was given.
     pub(crate) fn into_seen(self) -> Digests {
         self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::List;
+    use crate::record::Reader;
+    use crate::test_support::record::{SHAPE, line};
+
+    fn add(fetched: &mut FetchedRecords, records: &[String]) {
+        let body = format!("{{\"list\":[{}]}}", records.join(","));
+        let listed = Reader::new(SHAPE).read_list(&mut List::find(body.as_bytes(), "list"));
+        let listed = listed.unwrap();
+        fetched.add(listed.records, listed.originals);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_page_is_counted_with_its_buffer_and_does_not_hold_the_rest() {
+        let limit = "2030-01-01T00:00:00Z".parse().unwrap();
+        let mut fetched = FetchedRecords::new(limit);
+        let record = |id: &str| line(id, "2025-06-09T10:00:00Z");
+        let large = record(&"x".repeat(100_000));
+        add(&mut fetched, &[large.clone(), record("a"), "[1]".into()]);
+        let all = fetched.bytes;
+        assert!((100_000..150_000).contains(&all), "{all}");
+        for n in 0..10 {
+            add(
+                &mut fetched,
+                &[large.clone(), record(&n.to_string()), format!("[\"{n}\"]")],
+            );
+        }
+        let more = fetched.bytes - all;
+        assert_eq!(
+            (fetched.records.len(), fetched.rejected.len(), fetched.received),
+            (12, 11, 33)
+        );
+        assert!((1_000..10_000).contains(&more), "{more}");
+        assert!(fetched.records.iter().all(|record| record.line.contains("10:00:00")));
     }
 }

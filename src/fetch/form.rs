@@ -39,14 +39,14 @@ mod tests {
     }
 
     #[test]
-    fn two_records_or_more_and_more_than_half_of_an_answer_are_another_form() {
+    fn five_records_or_more_and_more_than_half_of_an_answer_are_another_form() {
         let good = || record(r#"{"date":"2026-01-05T00:00:00Z"}"#);
         let bad = || record(r#"{"date":"yesterday"}"#);
         for good_records in 0..7 {
-            for bad_records in 0..7 {
+            for bad_records in 0..10 {
                 let mut answer: Vec<_> = (0..good_records).map(|_| good()).collect();
                 answer.extend((0..bad_records).map(|_| bad()));
-                let expected = bad_records >= 2 && bad_records > good_records;
+                let expected = bad_records >= FEWEST && bad_records > good_records;
                 let checked = check_form(&answer);
                 assert_eq!(checked.is_err(), expected, "{good_records} good, {bad_records} bad");
                 if let Err(error) = checked {

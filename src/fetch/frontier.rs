@@ -30,7 +30,8 @@ impl Frontier {
         limit: Option<DateTime<Utc>>,
         done_to: DateTime<Utc>,
     ) -> CompletedRange {
-        fetched.add(std::mem::take(&mut self.later).into_iter().map(Ok).collect());
+        let later = std::mem::take(&mut self.later).into_iter().map(Ok);
+        fetched.add(later.collect(), Vec::new());
         fetched.drop_known(&self.seen);
         if let Some(limit) = limit {
             self.later = fetched.split_after(limit);
@@ -38,6 +39,7 @@ impl Frontier {
         let records = std::mem::take(&mut fetched.records);
         self.keep_newest(&records);
         let rejected = std::mem::take(&mut fetched.rejected);
+        let originals = std::mem::take(&mut fetched.originals);
         let (received, left_for_next_run) = (fetched.received, fetched.left_for_next_run);
         self.seen = fetched.into_seen();
         for record in &self.later {
@@ -46,6 +48,7 @@ impl Frontier {
         CompletedRange {
             records,
             rejected,
+            originals,
             received,
             left_for_next_run,
             done_to,

@@ -12,10 +12,10 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::http::Http;
 use crate::http::clock::ServiceClock;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
-use crate::http::{self, Http};
 use crate::output::printable::excerpt;
 use crate::record::Reader;
 use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Position, Source};
@@ -391,7 +391,7 @@ impl Fetcher {
         let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
         let result = result.and_then(|body| {
-            let page = self.read(request, http::text(&body)?)?;
+            let page = self.read(request, &body)?;
             check_form(&page.records)?;
             Ok((page, body.len()))
         });
@@ -409,7 +409,7 @@ impl Fetcher {
     }
 
     /// Parses a page. All pages of a service share one reader, which learns their shape.
-    fn read(&self, request: &PageRequest, body: &str) -> Result<Page, PageParseError> {
+    fn read(&self, request: &PageRequest, body: &[u8]) -> Result<Page, PageParseError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         source::read_page(&*self.source, &mut reader, request, body)
     }

@@ -398,7 +398,7 @@ impl Block {
     fn take(&mut self, page: Page, answer: &Answer, asked: PageOf) -> usize {
         self.end = self.end.max(asked.start() + answer.count as u64);
         self.is_ordered &= is_ordered(answer);
-        let added = self.fetched.add(page.records).new;
+        let added = self.fetched.add(page.records, page.originals).new;
         if answer.count > 0 {
             self.edge = answer.anchors().to_vec();
             self.first.get_or_insert_with(|| answer.clone());

@@ -17,6 +17,8 @@ pub struct CompletedRange {
     pub records: Vec<Record>,
     /// Records that cannot be filed.
     pub(crate) rejected: Vec<Rejected>,
+    /// Records that were repaired, as they came.
+    pub(crate) originals: Vec<Rejected>,
     /// How many the service returned.
     pub received: u64,
     /// How many are newer than the run, and not among these.

@@ -188,14 +188,6 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     date.ok().map(DateTime::from)
 }
 
-/// Returns the text of a body; the services only use UTF-8.
-///
-/// # Errors
-/// [`AttemptError::UnreadableBody`] for anything else.
-pub(crate) fn text(body: &[u8]) -> Result<&str, AttemptError> {
-    simdutf8::basic::from_utf8(body).map_err(|_| not_text())
-}
-
 fn not_text() -> AttemptError {
     AttemptError::UnreadableBody("the body is not UTF-8".into())
 }
@@ -243,7 +235,10 @@ async fn read_body(mut response: Response) -> Result<Bytes, AttemptError> {
 /// Reads the next chunk of a body of which `come` bytes have arrived.
 async fn next_chunk(response: &mut Response, come: usize) -> Result<Option<Bytes>, AttemptError> {
     match response.chunk().await.map_err(transport)? {
-        Some(chunk) if come + chunk.len() > LARGEST_BODY => Err(AttemptError::TooLarge { limit: LARGEST_BODY }),
+        Some(chunk) if come + chunk.len() > LARGEST_BODY => Err(AttemptError::TooLarge {
+            limit: LARGEST_BODY,
+            unit: "bytes",
+        }),
         chunk => Ok(chunk),
     }
 }

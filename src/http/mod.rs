@@ -8,5 +8,4 @@ pub(crate) mod redaction;
 pub(crate) mod request_stats;
 pub mod retry;
 
-pub(crate) use client::text;
 pub use client::{Http, SetupError};

@@ -46,11 +46,13 @@ pub(crate) enum AttemptError {
         /// Why the first of them cannot.
         first: String,
     },
-    /// The body exceeds the size limit.
-    #[error("the body is larger than {limit} bytes")]
+    /// The body exceeds a limit.
+    #[error("the body has more than {limit} {unit}")]
     TooLarge {
-        /// The limit, in bytes after decompression.
+        /// The limit, after decompression.
         limit: usize,
+        /// What it counts.
+        unit: &'static str,
     },
 }
 

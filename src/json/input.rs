@@ -46,6 +46,11 @@ impl<'a> Input<'a> {
         self.since(start)
     }
 
+    /// Goes to this position, a character boundary; `None` if it is behind the text.
+    pub(super) fn go_to(&mut self, at: usize) -> Option<()> {
+        (at <= self.text.len()).then(|| self.at = at)
+    }
+
     /// Advances by `bytes`.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.at += bytes;

@@ -10,6 +10,12 @@
 //! with lower-case digits. Unlike in Python, numbers are copied digit for digit. Key order and repeated keys stay. A
 //! form has no line break in it, and the form of a form is itself.
 //!
+//! # Bytes that are not JSON
+//!
+//! They are kept as a string in this form: the characters as such, and each byte that is not part of a UTF-8 character as
+//! the lone surrogate U+DC00 plus the byte, `\udcff` for 0xff. No UTF-8 text can hold a surrogate, so the bytes can be told
+//! from the string: in Python they are `json.loads(string).encode("utf-8", "surrogateescape")` (PEP 383).
+//!
 //! # The identity
 //!
 //! A 128-bit hash of the JSON *value*: white space, the order of different keys, the choice of escapes and the way a
@@ -31,6 +37,7 @@
 //! The first byte tells every kind of value from every other.
 
 mod copy;
+mod extent;
 mod input;
 mod list;
 mod number;
@@ -50,7 +57,8 @@ use paths::SoughtPath;
 use sequence::Sequences;
 use value::{Member, Open, Value};
 
-pub(crate) use list::List;
+pub(crate) use list::{Element, List, ListError};
+pub(crate) use text::push_bytes;
 
 /// A path of object keys from the top of a record, such as `["trigger", "at"]`.
 ///
@@ -58,7 +66,11 @@ pub(crate) use list::List;
 /// empty path names no value.
 pub type KeyPath = &'static [&'static str];
 
-/// A text is not one JSON value (RFC 8259).
+/// How many arrays and objects may be open, inside each other, and how many members of open objects there may be: an
+/// open array takes 32 bytes for one of text, a member 48 and as much again when its object ends. No record has as many.
+const MOST_OPEN: usize = 1 << 17;
+
+/// A text is not one JSON value (RFC 8259), or nested deeper, or with more members of one object, than any record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON: {what} at byte {offset}")]
 pub struct JsonError {
@@ -66,6 +78,16 @@ pub struct JsonError {
     pub offset: usize,
     /// What is wrong there, for people.
     pub(crate) what: &'static str,
+}
+
+impl JsonError {
+    /// Returns the error in a text that has so many bytes more in front.
+    fn after(self, bytes: usize) -> Self {
+        Self {
+            offset: self.offset + bytes,
+            ..self
+        }
+    }
 }
 
 /// A value at a sought path.
@@ -110,7 +132,7 @@ pub fn scan(json: &str, sought: &[KeyPath], line: &mut String) -> Result<Scan, J
 
 /// Reads JSON texts, one after the other, and looks for the values at the same paths in each.
 ///
-/// Nesting is limited only by memory: each open array or object takes 32 bytes, each member of an open object 48.
+/// At most 131,072 arrays and objects may be open inside each other, and have as many members: that bounds the memory.
 #[derive(Debug)]
 pub struct Scanner {
     sought: Vec<SoughtPath>,

@@ -6,7 +6,7 @@ use super::input::Input;
 use super::number::Number;
 use super::sequence::{Place, Step};
 use super::value::{Member, Open, Value, link, object_hash};
-use super::{JsonError, Scanner, text};
+use super::{JsonError, MOST_OPEN, Scanner, text};
 
 /// What follows a value.
 enum After {
@@ -55,7 +55,7 @@ impl Pass<'_, '_> {
         match self.input.peek() {
             Some(b'"') => self.string().map(Some),
             Some(b'{') => Ok(self.start_object()?.map(Value::Hash)),
-            Some(b'[') => Ok(self.start_array().map(Value::Hash)),
+            Some(b'[') => Ok(self.start_array()?.map(Value::Hash)),
             Some(b'-' | b'0'..=b'9') => Ok(Some(Value::Hash(self.number()?))),
             Some(b't') => Ok(Some(Value::Hash(self.literal("true")?))),
             Some(b'f') => Ok(Some(Value::Hash(self.literal("false")?))),
@@ -128,6 +128,7 @@ impl Pass<'_, '_> {
     }
 
     fn start_object(&mut self) -> Result<Option<u128>, JsonError> {
+        self.check_room()?;
         self.input.advance(1);
         self.line.push('{');
         let first_member = self.scanner.members.len();
@@ -152,12 +153,25 @@ impl Pass<'_, '_> {
         Ok(None)
     }
 
-    fn start_array(&mut self) -> Option<u128> {
+    fn start_array(&mut self) -> Result<Option<u128>, JsonError> {
+        self.check_room()?;
         self.input.advance(1);
         self.line.push('[');
         self.scanner.open.push(Open::Array { chain: xxh3_128(b"[") });
         self.input.skip_space();
-        (self.input.peek() == Some(b']')).then(|| self.close(']'))
+        Ok((self.input.peek() == Some(b']')).then(|| self.close(']')))
+    }
+
+    /// Checks that what is open stays within [`MOST_OPEN`]. Members that are read as those of an earlier object are not
+    /// checked one by one: a sequence of keys is short.
+    fn check_room(&self) -> Result<(), JsonError> {
+        let Scanner { open, members, .. } = &*self.scanner;
+        if open.len() >= MOST_OPEN || members.len() >= MOST_OPEN {
+            return Err(self
+                .input
+                .malformed("more nesting, or more members of one object, than any record has"));
+        }
+        Ok(())
     }
 
     /// Reads members as long as what is before their values is the same as in an earlier object, and their values are
@@ -202,6 +216,7 @@ impl Pass<'_, '_> {
 
     /// Reads a key and its colon; what is between the last value, or the bracket, and the key began at `start`.
     fn read_key(&mut self, start: Start) -> Result<(), JsonError> {
+        self.check_room()?;
         self.input.skip_space();
         if self.input.peek() != Some(b'"') {
             return Err(self.input.malformed("a key is expected"));

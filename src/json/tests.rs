@@ -250,7 +250,7 @@ fn a_found_value_has_the_hash_that_it_has_alone() {
 
 #[test]
 fn depth_is_no_danger() {
-    const DEPTH: usize = 100_000;
+    const DEPTH: usize = MOST_OPEN / 2;
     let arrays = "[".repeat(DEPTH) + &"]".repeat(DEPTH);
     assert_eq!(form(&arrays), arrays);
     assert_ne!(content(&arrays), content(&arrays[1..arrays.len() - 1]));
@@ -263,6 +263,31 @@ fn depth_is_no_danger() {
             torn.len()
         );
     }
+}
+
+#[test]
+fn what_takes_much_more_memory_than_it_is_long_is_refused() {
+    let member = |n: usize| format!("\"{n}\":0");
+    let members = |count: usize| format!("{{{}}}", (0..count).map(member).collect::<Vec<_>>().join(","));
+    let arrays = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    // Read once, the sequence of its keys is expected.
+    let known = "{\"a\":1,\"b\":".repeat(MOST_OPEN) + "0" + &"}".repeat(MOST_OPEN);
+    let mut scanner = Scanner::new(&[]);
+    let mut line = String::new();
+    for fits in [arrays(MOST_OPEN), members(MOST_OPEN)] {
+        assert!(scanner.scan(&fits, &mut line).is_ok());
+    }
+    line.clear();
+    for large in [
+        arrays(MOST_OPEN + 1),
+        members(MOST_OPEN + 1),
+        known,
+        "{\"\":".repeat(1 << 20),
+    ] {
+        assert!(scanner.scan(&large, &mut line).is_err());
+        assert!(scanner.open.len() <= MOST_OPEN && scanner.members.len() <= MOST_OPEN + 1_024);
+    }
+    assert_eq!(line, "");
 }
 
 #[test]

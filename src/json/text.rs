@@ -1,6 +1,7 @@
 //! JSON strings → their form: unescaped wherever possible.
 
 use wide::u8x16;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::JsonError;
 use super::copy::push_start;
@@ -44,6 +45,30 @@ pub(super) fn push_string(text: &str, line: &mut String) {
     text.chars().for_each(|character| push_char(character, line));
     line.push('"');
 }
+
+/// Appends the string that stands for these bytes, as the parent module defines it, and returns its hash; `None` once the
+/// line is longer than `longest`.
+pub(crate) fn push_bytes(bytes: &[u8], line: &mut String, longest: usize) -> Option<u128> {
+    let start = line.len();
+    line.push('"');
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            push_char(character, line);
+            if line.len() > longest {
+                return None;
+            }
+        }
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|byte| push_hex(BROKEN_BYTE | u16::from(*byte), line));
+    }
+    line.push('"');
+    (line.len() <= longest).then(|| xxh3_128(&line.as_bytes()[start..]))
+}
+
+/// The escape of a byte that is not UTF-8, without the byte.
+const BROKEN_BYTE: u16 = 0xdc00;
 
 /// Returns how many bytes come before a quote, a backslash or a control character.
 #[inline]

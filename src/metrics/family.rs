@@ -8,6 +8,7 @@ pub(super) enum Name {
     Received,
     Duplicates,
     Rejected,
+    Repaired,
     Appended,
     Requests,
     Retries,
@@ -80,6 +81,11 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::Rejected,
         "trailkeeper_rejected_records_total",
         "Records that no day file can hold and that were written to the rejected file.",
+    ),
+    counter(
+        Name::Repaired,
+        "trailkeeper_repaired_records_total",
+        "Records that did not come as JSON in UTF-8 and were written to the rejected file as they came.",
     ),
     counter(
         Name::Appended,

@@ -73,6 +73,7 @@ impl Metrics {
                 Name::Received,
                 Name::Duplicates,
                 Name::Rejected,
+                Name::Repaired,
                 Name::Appended,
                 Name::Retries,
             ] {
@@ -100,6 +101,7 @@ impl Metrics {
         self.add(Name::Received, labels(), records.received as f64);
         self.add(Name::Duplicates, labels(), records.duplicates as f64);
         self.add(Name::Rejected, labels(), records.rejected as f64);
+        self.add(Name::Repaired, labels(), records.repaired as f64);
         self.add(Name::Appended, labels(), records.appended as f64);
         self.add(Name::Retries, labels(), summary.retries() as f64);
         self.observe(&labels(), summary.request_stats());
@@ -272,6 +274,7 @@ mod tests {
             received: 10,
             duplicates: 3,
             rejected: 1,
+            repaired: 2,
             appended: 6,
             last_record: Some("2025-06-09T09:59:00.250Z".parse().unwrap()),
             clock_offset: Some(chrono::TimeDelta::seconds(-600)),
@@ -313,6 +316,7 @@ mod tests {
             "trailkeeper_appended_records_total{stream=\"tfc\"} 12",
             "trailkeeper_duplicate_records_total{stream=\"tfc\"} 6",
             "trailkeeper_rejected_records_total{stream=\"tfc\"} 2",
+            "trailkeeper_repaired_records_total{stream=\"tfc\"} 4",
             "trailkeeper_received_records_total{stream=\"tfc\"} 20",
             "trailkeeper_retries_total{stream=\"tfc\"} 4",
             "trailkeeper_requests_total{stream=\"tfc\",status=\"200\"} 8",

@@ -5,19 +5,20 @@
 mod anchor;
 pub(crate) mod digests;
 mod line;
+mod list;
 mod time;
 
 use std::fmt;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::json::{Found, JsonError, List, Scanner};
+use crate::json::{Found, JsonError, Scanner};
 use crate::output::printable::excerpt;
 
 pub(crate) use crate::json::KeyPath;
 pub(crate) use anchor::Anchor;
-pub(crate) use line::Line;
+pub(crate) use line::{Line, hold};
+pub(crate) use list::{Listed, ListedError};
 
 /// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is an error in the record, such
 /// as a clock at its epoch, and would create a day file in the far past.
@@ -77,10 +78,23 @@ pub struct Record {
 pub struct Rejected {
     /// Why, for people.
     pub reason: String,
-    /// Hash of its content as a JSON value.
+    /// Hash of its line as a JSON value.
     pub(crate) content: u128,
     /// The one-line form, without the newline; any JSON value.
     pub line: Line,
+    /// What the line is.
+    pub(crate) form: Form,
+}
+
+/// What the line of a rejected record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The record, which is JSON.
+    Record,
+    /// The bytes of a record that is not JSON, as a string; see [`crate::json`] for its escapes.
+    Bytes,
+    /// The bytes, as such a string, of a record that is not UTF-8. It was repaired, and is filed or rejected itself.
+    Original,
 }
 
 /// Why a JSON value cannot be filed under a day.
@@ -172,6 +186,7 @@ impl Record {
             reason: reason.into(),
             content: self.identity.content,
             line: self.line,
+            form: Form::Record,
         }
     }
 }
@@ -229,31 +244,6 @@ impl Reader {
         let content = self.scan(json)?;
         let checked = self.time().map(|time| (time, self.identity(content)));
         Ok(record(Line::from(self.line.clone()), content, checked)?)
-    }
-
-    /// Reads the rest of a list; the lines of its records share a buffer.
-    ///
-    /// # Errors
-    ///
-    /// The list is not JSON up to its end.
-    pub(crate) fn read_all(&mut self, list: &mut List<'_>) -> Result<Vec<Result<Record, Rejected>>, JsonError> {
-        self.line.clear();
-        // The form has a few more spaces than what services send.
-        self.line.reserve(list.text().len() + list.text().len() / 8);
-        let mut read = Vec::new();
-        loop {
-            self.start = self.line.len();
-            let Some(content) = list.next(&mut self.scanner, &mut self.line)? else {
-                break;
-            };
-            let checked = self.time().map(|time| (time, self.identity(content)));
-            read.push((self.start..self.line.len(), content, checked));
-        }
-        let page = Arc::new(std::mem::take(&mut self.line));
-        let records = read
-            .into_iter()
-            .map(|(range, content, checked)| record(Line::of(&page, range), content, checked));
-        Ok(records.collect())
     }
 
     /// Reads only the time and the identity of a record.
@@ -360,6 +350,7 @@ fn record(
             reason: error.to_string(),
             content,
             line,
+            form: Form::Record,
         }),
     }
 }

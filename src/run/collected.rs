@@ -40,6 +40,8 @@ pub(crate) struct Collected {
     pub(crate) rejected: u64,
     /// Records that are newer than the run; the next one asks for them again.
     pub(crate) left_for_next_run: u64,
+    /// Records that did not come as JSON in UTF-8, and were not noted before. They are among the others.
+    pub(crate) repaired: u64,
     /// Records that were appended and are on disk.
     pub(crate) appended: u64,
     /// The day files that they were appended to.

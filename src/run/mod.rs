@@ -225,4 +225,10 @@ fn log_end(collected: &Collected) {
             "records that cannot be filed were written to the rejected file, with the reason"
         );
     }
+    if collected.repaired > 0 {
+        tracing::warn!(
+            repaired = collected.repaired,
+            "records were not JSON in UTF-8; they were written to the rejected file as they came"
+        );
+    }
 }

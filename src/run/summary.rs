@@ -52,6 +52,7 @@ pub(crate) struct StreamSummary {
     duplicates: u64,
     rejected: u64,
     left_for_next_run: u64,
+    repaired: u64,
     appended: u64,
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
@@ -77,6 +78,8 @@ pub(crate) struct RecordCounts {
     pub(crate) duplicates: u64,
     /// Those that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
+    /// Those, among all others, that did not come as JSON in UTF-8 and were not noted before.
+    pub(crate) repaired: u64,
     /// Those that were appended and are on disk.
     pub(crate) appended: u64,
 }
@@ -232,6 +235,7 @@ impl StreamSummary {
             duplicates: collected.duplicates,
             rejected: collected.rejected,
             left_for_next_run: collected.left_for_next_run,
+            repaired: collected.repaired,
             appended: collected.appended,
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
@@ -256,6 +260,7 @@ impl StreamSummary {
             received: self.received,
             duplicates: self.duplicates,
             rejected: self.rejected,
+            repaired: self.repaired,
             appended: self.appended,
         }
     }
@@ -349,6 +354,9 @@ impl Summary {
             for forward in &stream.forward {
                 text.push_str(&(forward.line(stream.stream) + "\n"));
             }
+            if stream.repaired > 0 {
+                text.push_str(&stream.repaired_line());
+            }
             for said in stream.notes().iter().chain(&stream.error) {
                 text.push_str(&format!("{}: {said}\n", stream.stream));
             }
@@ -363,6 +371,12 @@ impl StreamSummary {
         let left = self.left_for_next_run;
         let note = || format!("{left} newer than this run, left for the next one, which asks for them again");
         self.warnings.iter().cloned().chain((left > 0).then(note)).collect()
+    }
+
+    /// Tells that the service sent what is not JSON.
+    fn repaired_line(&self) -> String {
+        let Self { stream, repaired, .. } = self;
+        format!("{stream}: {repaired} repaired: not JSON in UTF-8, kept as they came in the rejected file\n")
     }
 
     fn row(&self) -> [Cell; 8] {

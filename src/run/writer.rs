@@ -14,7 +14,7 @@ use tracing::Span;
 
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
-use crate::archive::{Archive, Batch, Dedup, Lock, Recovery};
+use crate::archive::{Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
 use crate::coverage::{Closed, CompletedRuns, End, Entry, Journal};
 use crate::fetch::walk::CompletedRange;
@@ -300,6 +300,7 @@ impl Writer {
         self.collected.received += range.received;
         self.collected.left_for_next_run += range.left_for_next_run;
         self.reject(&range.rejected)?;
+        self.reject(&range.originals)?;
         for batch in Batch::by_day(range.records) {
             let date = batch.date();
             self.file_day(batch)?;
@@ -338,9 +339,11 @@ impl Writer {
     }
 
     fn reject(&mut self, records: &[Rejected]) -> Result<(), CollectError> {
-        self.collected.rejected += self.archive.reject(records, self.now)?;
+        let NewlyNoted { rejected, repaired } = self.archive.reject(records, self.now)?;
+        self.collected.rejected += rejected;
+        self.collected.repaired += repaired;
         for record in records {
-            tracing::debug!(reason = record.reason, "a record cannot be filed");
+            tracing::debug!(reason = record.reason, "a record was noted in the rejected file");
         }
         Ok(())
     }
@@ -458,6 +461,7 @@ fn entry(
     entry.duplicates = collected.duplicates;
     entry.appended = collected.appended;
     entry.rejected = collected.rejected;
+    entry.repaired = collected.repaired;
     entry.last_record = collected.last_record;
     entry.service_date = collected.service_date;
     entry.add_up(settings.kind.retention);
@@ -483,7 +487,7 @@ mod tests {
     use crate::config::{self, Choice, Config};
     use crate::env::Env;
     use crate::output::progress::Progress;
-    use crate::record::Record;
+    use crate::record::{Form, Record};
     use crate::source::SOURCES;
     use crate::window::ceil_to_millisecond;
 
@@ -558,6 +562,7 @@ mod tests {
             done_to: ceil_to_millisecond(records[1].time),
             records,
             rejected: Vec::new(),
+            originals: Vec::new(),
             received: 2,
             left_for_next_run: 0,
         }
@@ -600,6 +605,32 @@ mod tests {
         assert_eq!(collected.covered_to, Some(window().to));
         let entry = stream.entry();
         assert_eq!((entry.appended, entry.requests, entry.end), (6, 7, End::Exhausted));
+    }
+
+    #[tokio::test]
+    async fn an_original_is_noted_and_counted_as_repaired_and_not_as_rejected() {
+        let stream = Stream::new();
+        let (writer, _) = WriterHandle::start(stream.job()).await;
+        let steps = writer.steps();
+        for _ in 0..2 {
+            let mut range = range(1);
+            let mut original = range.records[0].clone().into_rejected("not UTF-8");
+            original.form = Form::Original;
+            range.originals.push(original);
+            steps.send(Step::File(range)).await.unwrap();
+        }
+        drop(steps);
+        let collected = writer.finish(Ending::default()).await.collected;
+        let Collected {
+            received,
+            appended,
+            duplicates,
+            rejected,
+            repaired,
+            ..
+        } = collected;
+        assert_eq!((received, appended, duplicates, rejected, repaired), (4, 2, 2, 0, 1));
+        assert_eq!(stream.entry().repaired, 1);
     }
 
     #[tokio::test]

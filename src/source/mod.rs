@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::http::retry::AttemptError;
-use crate::json::List;
-use crate::record::{Reader, Record, Rejected};
+use crate::json::{self, JsonError, List};
+use crate::record::{Listed, ListedError, Reader, Record, Rejected};
 use crate::window::Window;
 
 mod kind;
@@ -140,6 +140,8 @@ type EmptyList = [IgnoredAny; 0];
 pub struct Page {
     /// The records, in the order of the answer.
     pub records: Vec<Result<Record, Rejected>>,
+    /// Those that are not UTF-8, as they came; they are among the records with U+FFFD in the place of what is broken.
+    pub originals: Vec<Rejected>,
     /// Whether there is a next page.
     pub next: Next,
     /// What the answer says about all pages.
@@ -208,14 +210,37 @@ pub struct MintedToken {
     pub(crate) expires_in: u64,
 }
 
-/// The body has another form than this source documents; the text says what is wrong, without quoting records.
+/// Why an answer cannot be read; the texts say what is wrong, without quoting records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PageParseError(pub(crate) String);
+pub enum PageParseError {
+    /// The body has another form than this source documents, or was cut off: a retry can help.
+    #[error("{0}")]
+    Unreadable(String),
+    /// One record is not JSON in such a way that the records behind it cannot be told apart from it: an answer without
+    /// it can be read, and so can one that holds nothing but it.
+    #[error("record {index} of its list is broken, and where it ends cannot be told: {problem}")]
+    BrokenRecord {
+        /// Its place among the records of the answer, from 0.
+        index: usize,
+        /// What is wrong with it, and where in the body.
+        problem: JsonError,
+    },
+    /// It holds more than is taken of one page: a smaller one may fit.
+    #[error("the body has more than {limit} {unit}")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+        /// What it counts.
+        unit: &'static str,
+    },
+}
 
 impl From<PageParseError> for AttemptError {
-    fn from(PageParseError(problem): PageParseError) -> Self {
-        Self::UnreadableBody(problem)
+    fn from(error: PageParseError) -> Self {
+        match error {
+            PageParseError::TooLarge { limit, unit } => Self::TooLarge { limit, unit },
+            unreadable => Self::UnreadableBody(unreadable.to_string()),
+        }
     }
 }
 
@@ -227,7 +252,7 @@ impl From<serde_json::Error> for PageParseError {
             serde_json::error::Category::Syntax => "is not JSON",
             serde_json::error::Category::Data | serde_json::error::Category::Io => "has another form than documented",
         };
-        PageParseError(format!(
+        PageParseError::Unreadable(format!(
             "the body {what} (line {}, column {})",
             error.line(),
             error.column()
@@ -237,23 +262,54 @@ impl From<serde_json::Error> for PageParseError {
 
 /// Parses the body of an answer with status 200: the records in place, in one pass, then the rest.
 ///
+/// A record that is not JSON is rejected, and one that is not UTF-8 repaired, as long as its end can be told.
+///
 /// # Errors
-/// The body has another form than documented; it may have been cut off, so a retry can help.
+/// See [`PageParseError`].
 pub fn read_page(
     source: &dyn Source,
     reader: &mut Reader,
     request: &PageRequest,
-    body: &str,
+    body: &[u8],
 ) -> Result<Page, PageParseError> {
     let mut list = List::find(body, source.list());
-    let records = reader.read_all(&mut list);
-    let records = records.map_err(|malformed| PageParseError(format!("its list of records: {malformed}")))?;
+    let listed = reader.read_list(&mut list)?;
     let envelope = Envelope {
-        json: list.rest(),
-        records: records.len(),
+        json: list.rest().ok_or_else(not_text)?,
+        records: listed.records.len(),
     };
-    let PageInfo { next, counts } = source.read_envelope(request, &envelope)?;
-    Ok(Page { records, next, counts })
+    match source.read_envelope(request, &envelope) {
+        Ok(PageInfo { next, counts }) => Ok(Page {
+            records: listed.records,
+            originals: listed.originals,
+            next,
+            counts,
+        }),
+        Err(error) if list.is_whole() => Err(broken(&listed, &envelope).unwrap_or(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the error of an answer that is not JSON around its records either: one of them has taken its list for ended,
+/// or has ended elsewhere itself.
+fn broken(listed: &Listed, envelope: &Envelope) -> Option<PageParseError> {
+    let problem = json::scan(&envelope.json, &[], &mut String::new()).err()?;
+    let index = listed.first_not_json.unwrap_or(envelope.records.saturating_sub(1));
+    Some(PageParseError::BrokenRecord { index, problem })
+}
+
+fn not_text() -> PageParseError {
+    PageParseError::Unreadable("the body is not UTF-8, not only in its records".into())
+}
+
+impl From<ListedError> for PageParseError {
+    fn from(error: ListedError) -> Self {
+        match error {
+            ListedError::CutOff(problem) => Self::Unreadable(format!("its list of records: {problem}")),
+            ListedError::Broken { index, problem } => Self::BrokenRecord { index, problem },
+            ListedError::TooLarge { limit, unit } => Self::TooLarge { limit, unit },
+        }
+    }
 }
 
 /// Returns the header `<scheme> <token>`, whether or not the token was written with its scheme.

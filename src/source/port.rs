@@ -294,10 +294,12 @@ impl Source for Port {
                 .message
                 .or(answer.error)
                 .unwrap_or_else(|| "no reason given".into());
-            return Err(PageParseError(format!("the service answered \"ok\":false: {said}")));
+            return Err(PageParseError::Unreadable(format!(
+                "the service answered \"ok\":false: {said}"
+            )));
         }
         if answer.audits.is_none() {
-            return Err(PageParseError("the body has no \"audits\"".into()));
+            return Err(PageParseError::Unreadable("the body has no \"audits\"".into()));
         }
         // Even if there are few: the service may cap an answer below the requested limit.
         let next = match envelope.records {

@@ -227,7 +227,7 @@ mod tests {
             &*source,
             &mut Reader::new(source.kind().shape),
             &request(Position::First),
-            body,
+            body.as_bytes(),
         )
         .unwrap()
         .next
@@ -283,7 +283,13 @@ mod tests {
         let request = request(Position::First);
         for body in [r#"{"code":7,"message":"no"}"#, "{}", "[]", "<html>"] {
             assert!(
-                read_page(&*source, &mut Reader::new(source.kind().shape), &request, body).is_err(),
+                read_page(
+                    &*source,
+                    &mut Reader::new(source.kind().shape),
+                    &request,
+                    body.as_bytes()
+                )
+                .is_err(),
                 "{body}"
             );
         }

@@ -85,6 +85,7 @@ fn every_run_leaves_a_line_that_says_what_it_asked_and_how_it_ended() {
                 "duplicates",
                 "appended",
                 "rejected",
+                "repaired",
             ] {
                 assert_eq!(line[field], summary[field], "{field} of {}", kind.name);
             }

@@ -50,6 +50,9 @@ mod log_disk;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod memory;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod network;

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use serde_json::Value;
 use trailkeeper::sandbox::{Api, Event};
 
-use super::support::{Catalog, at, base_name, event, serve, streams};
+use super::support::{Catalog, at, base_name, event, events, serve, streams};
 
 /// Fields of a record, as a service may write them: what is kept digit for digit and letter for letter, and what is not.
 const GIVEN: &str = concat!(
@@ -115,4 +116,39 @@ fn what_a_run_adds_stands_in_the_order_of_time() {
 fn number_in(line: &str) -> String {
     let is_number = |part: &&str| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit());
     line.split('"').find(is_number).unwrap().to_owned()
+}
+
+#[test]
+fn a_record_that_is_not_json_is_set_aside_once_as_it_came_and_the_others_are_filed() {
+    let api = Api::Mail;
+    let when = at(60);
+    let broken = "{\"date\":\"2025-06-09T10:00:00Z\",\"uniqId\":NaN,\"subject\":\"tab\there \\x \"}";
+    let others = events(api, 20, 30);
+    let sandbox = serve(|options| {
+        let given = others.iter().cloned().chain([Event::new(when, "broken", broken)]);
+        options.give(api, given.collect())
+    });
+    let catalog = Catalog::of(&sandbox, &[api]);
+    let first = catalog.collect_one(0, &[]);
+    let second = catalog.collect_one(0, &["--since", "1h"]);
+    let counts = |summary: &Value| {
+        ["received", "appended", "duplicates", "rejected", "repaired"].map(|name| summary[name].as_u64().unwrap())
+    };
+    assert_eq!(counts(&first), [21, 20, 0, 1, 1]);
+    assert_eq!(counts(&second), [21, 0, 21, 0, 0]);
+    catalog.assert_holds(api, &others);
+    let notes = catalog.rejected(api);
+    assert_eq!((notes.len(), &notes[0]["record"]), (1, &broken.into()));
+    let reason = notes[0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("not JSON: "), "{reason}");
+    assert_eq!(catalog.run(&["verify"]).code, 0);
+    for (catalog, expected) in [(Catalog::of(&sandbox, &[api]), true), (catalog, false)] {
+        let run = catalog.run(&["collect"]);
+        assert_eq!(
+            run.stdout.contains("yandex-mail: 1 repaired: not JSON"),
+            expected,
+            "{}",
+            run.stdout
+        );
+    }
 }

@@ -156,6 +156,7 @@ fn documented(summary: &Value) -> String {
         "duplicates",
         "rejected",
         "left_for_next_run",
+        "repaired",
         "appended",
         "files",
         "last_record",

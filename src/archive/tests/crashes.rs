@@ -358,7 +358,8 @@ impl Model {
     fn reject(&mut self, number: u8) {
         let Some(mut archive) = self.archive.take() else { return };
         let rejected = numbered(number).into_rejected("odd");
-        if let Ok(noted) = archive.reject(&[rejected], now()) {
+        if let Ok(newly_noted) = archive.reject(&[rejected], now()) {
+            let noted = newly_noted.rejected;
             assert!(
                 noted <= 1 && !(noted == 1 && self.noted.contains(&number)),
                 "noted again"

@@ -204,7 +204,7 @@ fn an_id_that_is_not_unique_never_costs_a_record() {
             );
         }
         assert_eq!(
-            archive.reject(&deduplicated.conflicts, now()).unwrap(),
+            archive.reject(&deduplicated.conflicts, now()).unwrap().rejected,
             if run == 0 { 2 } else { 0 }
         );
         archive.append_all(deduplicated.new).unwrap();

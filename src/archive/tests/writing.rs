@@ -108,8 +108,11 @@ fn a_dry_run_does_all_and_writes_nothing() {
     assert_eq!(file(&mut archive, three_days()).records, 6);
     assert_eq!(archive.deduplicate_all(three_days()).unwrap().duplicates, 6);
     let rejected = record("x", "2025-06-09T00:00:00Z").into_rejected("odd");
-    assert_eq!(archive.reject(std::slice::from_ref(&rejected), now()).unwrap(), 1);
-    assert_eq!(archive.reject(&[rejected], now()).unwrap(), 0);
+    assert_eq!(
+        archive.reject(std::slice::from_ref(&rejected), now()).unwrap().rejected,
+        1
+    );
+    assert_eq!(archive.reject(&[rejected], now()).unwrap().rejected, 0);
     assert!(catalog.location.day_files().unwrap().is_empty());
     assert_eq!(catalog.rejected_notes(), "");
 }

@@ -97,7 +97,7 @@ impl Ascent {
         }
         self.usual_reach = self.usual_reach.max(self.reach);
         self.failed_looks = 0;
-        let added = fetched.add(page.records);
+        let added = fetched.add(page.records, page.originals);
         fetcher.learn(|learned| learned.note_use(added.new));
         if fetched.is_too_large() {
             return Err(FetchError::Endless { pages: 0 });

@@ -195,7 +195,7 @@ impl Descent {
 
     fn take_tested(&mut self, page: Page, answer: Answer, learned: &mut Learned) -> Step {
         self.keep_reach(learned);
-        let added = self.fetched.add(page.records);
+        let added = self.fetched.add(page.records, page.originals);
         learned.note_use(added.new);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
         if let Some(step) = self.limits(&answer, learned) {

@@ -107,7 +107,7 @@ async fn look(
             Err(PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Fatal(error)) => return Err(error),
         };
         let answer = Answer::of(&page, &request);
-        let new = descent.fetched.add(page.records).new;
+        let new = descent.fetched.add(page.records, page.originals).new;
         fetcher.learn(|learned| learned.note_use(new));
         anchors.extend(answer.anchors().iter().filter(|anchor| anchor.time >= moment));
         if answer

@@ -169,7 +169,7 @@ impl Gathering {
                 Err(PageError::TooLarge(error) | PageError::Fatal(error)) => return Err(error),
             };
             let answer = Answer::of(&page, &request);
-            let added = self.fetched.add(page.records).new;
+            let added = self.fetched.add(page.records, page.originals).new;
             fetcher.learn(|learned| learned.note_use(added));
             new += added;
             given.extend(answer.anchors().iter().copied());

@@ -1,0 +1,166 @@
+//! Pages of which one record is damaged: all others are read as if nothing were wrong with it, or it is named.
+
+use std::sync::{Arc, LazyLock};
+
+use chrono::{DateTime, TimeDelta};
+use proptest::prelude::*;
+use trailkeeper::env::{ConfigErrors, Env};
+use trailkeeper::json::scan;
+use trailkeeper::record::Reader;
+use trailkeeper::source::{Page, PageParseError, PageRequest, Position, SOURCES, Source, read_page};
+use trailkeeper::window::Window;
+
+use super::model::{Choices, Spelling, spell, value};
+use crate::support::random::cases;
+
+static SERVICE: LazyLock<Arc<dyn Source>> = LazyLock::new(|| {
+    let variables = [("OAUTH_TOKEN_ARG", "invented"), ("ORGANIZATION_ID_ARG", "1")];
+    let mut errors = ConfigErrors::default();
+    (SOURCES[0].configure)(&Env::from_pairs(variables), &mut errors).unwrap()
+});
+
+fn read(body: &[u8]) -> Result<Page, PageParseError> {
+    let request = PageRequest {
+        window: Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000)),
+        position: Position::First,
+        size: 100,
+    };
+    read_page(&**SERVICE, &mut Reader::new(SERVICE.kind().shape), &request, body)
+}
+
+/// A page with these records.
+fn page(records: &[Vec<u8>], has_more_after: bool) -> Vec<u8> {
+    let records = records.join(&b","[..]);
+    let after: &[u8] = if has_more_after {
+        b",\"nextPageToken\":\"\""
+    } else {
+        b""
+    };
+    [&b"{\"before\":[{}],\"events\":["[..], &records, b"]", after, b"}"].concat()
+}
+
+fn lines(page: &Page) -> Vec<String> {
+    let line = |record: &Result<trailkeeper::record::Record, trailkeeper::record::Rejected>| match record {
+        Ok(record) => record.line.to_string(),
+        Err(rejected) => rejected.line.to_string(),
+    };
+    page.records.iter().map(line).collect()
+}
+
+/// The bytes that a string of the rejected file stands for.
+fn unescaped(line: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = &line[1..line.len() - 1];
+    while let Some((before, after)) = rest.split_once('\\') {
+        bytes.extend(before.bytes());
+        let length = if after.starts_with('u') { 5 } else { 1 };
+        let (escape, after) = after.split_at(length);
+        match escape.strip_prefix("udc") {
+            Some(byte) => bytes.push(u8::from_str_radix(byte, 16).unwrap()),
+            None => bytes.extend(
+                serde_json::from_str::<String>(&format!("\"\\{escape}\""))
+                    .unwrap()
+                    .bytes(),
+            ),
+        }
+        rest = after;
+    }
+    bytes.extend(rest.bytes());
+    bytes
+}
+
+/// What is put in the place of something.
+fn damage() -> impl Strategy<Value = Vec<u8>> {
+    let odd = [
+        "", "\"", "\\", "\n", "\0", "NaN", ",", ":", "[", "]", "{", "}", "\\x", "\\u12", "\"}", "]}", "},{", "1", " ",
+    ];
+    prop_oneof![
+        3 => prop::sample::select(odd.to_vec()).prop_map(|text| text.as_bytes().to_vec()),
+        2 => prop::sample::select(vec![&b"\xff"[..], b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"a\xf0\x9f\x98"])
+            .prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..5),
+    ]
+}
+
+fn spellings() -> impl Strategy<Value = Vec<Spelling>> {
+    let values = prop::collection::vec((value(), any::<u64>()), 1..6);
+    values.prop_map(|values| {
+        let spell = |(value, seed)| spell(&value, &mut Choices(seed));
+        values.into_iter().map(spell).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    #[test]
+    fn a_valid_page_is_read_as_it_is(spellings in spellings(), has_more_after: bool) {
+        let records: Vec<Vec<u8>> = spellings.iter().map(|spelling| spelling.text.clone().into_bytes()).collect();
+        let page = read(&page(&records, has_more_after)).unwrap();
+        let forms: Vec<&str> = spellings.iter().map(|spelling| spelling.form.as_str()).collect();
+        prop_assert_eq!(lines(&page), forms);
+        prop_assert!(page.originals.is_empty());
+    }
+
+    #[test]
+    fn one_damaged_record_changes_no_other_or_is_named(
+        spellings in spellings(),
+        has_more_after: bool,
+        which: prop::sample::Index,
+        from: prop::sample::Index,
+        length in prop_oneof![3 => Just(0_usize), 3 => Just(1), 1 => 2..12_usize],
+        damage in damage(),
+    ) {
+        let mut records: Vec<Vec<u8>> = spellings.iter().map(|spelling| spelling.text.clone().into_bytes()).collect();
+        let which = which.index(records.len());
+        let record = &mut records[which];
+        let from = from.index(record.len());
+        let to = (from + length).min(record.len());
+        record.splice(from..to, damage);
+        let damaged = record.clone();
+        let body = page(&records, has_more_after);
+        let shown = || body.escape_ascii().to_string();
+        let page = match read(&body) {
+            Ok(page) => page,
+            Err(error) => {
+                prop_assert!(matches!(error, PageParseError::BrokenRecord { .. }), "{}: {:?}", shown(), error);
+                return Ok(());
+            }
+        };
+        let lines = lines(&page);
+        let others: Vec<&str> = spellings.iter().map(|spelling| spelling.form.as_str()).collect();
+        let after = &others[which + 1..];
+        prop_assert!(lines.len() >= which + after.len(), "{}", shown());
+        prop_assert_eq!(&lines[..which], &others[..which], "{}", shown());
+        prop_assert_eq!(&lines[lines.len() - after.len()..], after, "{}", shown());
+        if lines.len() != others.len() {
+            return Ok(());
+        }
+        let kept = match (scan(&String::from_utf8_lossy(&damaged), &[], &mut String::new()), page.originals.as_slice()) {
+            (Ok(_), []) => {
+                prop_assert!(str::from_utf8(&damaged).is_ok(), "{}", shown());
+                return Ok(());
+            }
+            (Ok(_), [original]) => original.line.to_string(),
+            _ => lines[which].clone(),
+        };
+        let kept = unescaped(&kept);
+        prop_assert_eq!(kept.trim_ascii(), damaged.trim_ascii(), "{}", shown());
+    }
+
+    #[test]
+    fn a_page_that_is_cut_off_is_no_broken_record_unless_a_string_ends_like_a_page(
+        spellings in spellings(),
+        cut: prop::sample::Index,
+    ) {
+        let records: Vec<Vec<u8>> = spellings.iter().map(|spelling| spelling.text.clone().into_bytes()).collect();
+        let mut body = page(&records, true);
+        body.truncate(cut.index(body.len()));
+        let is_like_a_page = body.trim_ascii_end().ends_with(b"}");
+        match read(&body) {
+            Err(PageParseError::BrokenRecord { .. }) => prop_assert!(is_like_a_page),
+            Err(PageParseError::Unreadable(_)) => {}
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
