@@ -114,7 +114,10 @@ fn recovery(criterion: &mut Criterion) {
     group.sample_size(20);
     group.throughput(Throughput::Bytes(lines.len() as u64));
     group.bench_function("from a whole day file", |bencher| {
-        bencher.iter(|| Archive::dry_run(location.clone(), source.kind().shape).recover(DateTime::<Utc>::MAX_UTC));
+        bencher.iter(|| {
+            Archive::dry_run(location.clone(), source.kind().shape)
+                .recover(DateTime::<Utc>::MAX_UTC, TimeDelta::minutes(2))
+        });
     });
     group.finish();
 }

@@ -25,6 +25,9 @@
 //! - source: a service; organization: the owner of the trail; stream: one trail of a source, and its catalog
 //! - run: one pass over the streams; window: the span of time that it asks for
 //! - page: one answer of a service; slice: a span fetched page by page; walk: all slices of a window
+//! - anchor: a known record that an answer has to hold, which joins it to what is known; look: one request of several for
+//!   the same
+//! - contradiction: answers that cannot all be true, such as one without its anchor
 //! - completed range: a span whose every record the service has returned, so that it may be filed
 //! - identity: the hashes that identify a record, of its content and of its id
 //! - duplicate: a record that is archived already; conflict: a record with the id of another one and other content

@@ -76,9 +76,8 @@ const MAX_PAGES: Setting<u32> = Setting {
         scope: Scope::AllStreams,
         default: DefaultValue::Text("20"),
         example: None,
-        doc: "How many pages are read by page tokens before a new cycle starts below the oldest record; 1 to 1000. It limits \
-              one cycle, not how much is read. The tokens of yandex-audit are always followed to the end, because its order is \
-              unknown.",
+        doc: "How many pages of a feed with page numbers (tfc) are read before any of it is filed; 1 to 1000. A longer feed is \
+              read in parts from its far end. It does not limit how much is read. The other streams are read by time.",
     },
     parse: |text| whole_number(text, 1..=1_000),
 };

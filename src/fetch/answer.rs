@@ -8,13 +8,22 @@ use crate::source::{Next, Page, PageRequest, Position};
 /// Services cut and round bounds, so a record up to this far outside of the window counts as inside.
 const ROUNDING: TimeDelta = TimeDelta::seconds(1);
 
+/// Services filter by another time than the one that they show, but a record this far above the window has a wrong time.
+const MOST_ABOVE: TimeDelta = TimeDelta::hours(1);
+
+/// Records that are further from where they belong are strays, if they are few: such a time says nothing of the order.
+const MOST_OF_NEIGHBORS: TimeDelta = TimeDelta::seconds(30);
+
+/// At most one record in so many is a stray.
+const STRAYS: usize = 16;
+
 /// What an answer shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// Its records, as the service put them.
     anchors: Vec<Anchor>,
-    /// The times of those that are not older than what was asked for, oldest first. A stray older record says nothing
-    /// about how far the answer reaches.
+    /// The times of those that are where they belong, in the window that was asked for or little above it, oldest first: a stray record
+    /// says nothing about how far the answer reaches.
     times: Vec<DateTime<Utc>>,
     /// How many records it has, unreadable ones included.
     pub(super) count: usize,
@@ -37,8 +46,19 @@ impl Answer {
         let anchors: Vec<Anchor> = page.records.iter().flatten().map(Anchor::of).collect();
         let oldest_asked = request.window.from - ROUNDING;
         let mut times: Vec<DateTime<Utc>> = anchors.iter().map(|anchor| anchor.time).collect();
-        times.retain(|time| *time >= oldest_asked);
-        let disorder = disorder(&times);
+        let newest_asked = request.window.to + MOST_ABOVE;
+        times.retain(|time| oldest_asked <= *time && *time <= newest_asked);
+        let mut disorder = disorder_of(&times);
+        if disorder > MOST_OF_NEIGHBORS {
+            let in_order = longest_descent(&times);
+            let strays = times.len() - in_order.len();
+            // Many different times in order are no accident, as a few in a jumbled answer can be.
+            let is_telling = in_order.chunk_by(|one, other| one == other).count() * 2 >= times.len();
+            if is_telling && strays * STRAYS <= times.len() {
+                times = in_order;
+                disorder = disorder_of(&times);
+            }
+        }
         let ascends = times.is_sorted() && times.first() < times.last();
         times.sort_unstable();
         Self {
@@ -56,6 +76,15 @@ impl Answer {
                 .map_or(TimeDelta::zero(), |newest| *newest - request.window.to),
             ascends,
             times,
+        }
+    }
+
+    /// Returns it as the last one.
+    pub(super) fn into_last(self) -> Self {
+        Self {
+            next: None,
+            says_last: true,
+            ..self
         }
     }
 
@@ -79,6 +108,20 @@ impl Answer {
     /// Returns the time of the record that this many others are older than, or the newest.
     pub(super) fn nth_oldest(&self, others: usize) -> Option<DateTime<Utc>> {
         self.times.get(others).copied().or_else(|| self.newest())
+    }
+
+    /// Returns whether its first records are those of a smaller answer, but for records that are new there.
+    pub(super) fn begins_with(&self, part: &Answer) -> bool {
+        let first = &self.anchors[..part.count.min(self.anchors.len())];
+        part.anchors
+            .iter()
+            .all(|anchor| first.contains(anchor) || !self.anchors.contains(anchor))
+    }
+
+    /// Returns whether none of its records that a smaller answer lacks is newer than one of that.
+    pub(super) fn is_older_behind(&self, part: &Answer) -> bool {
+        let rest = self.anchors.iter().filter(|anchor| !part.anchors.contains(anchor));
+        rest.map(|anchor| anchor.time).max() <= part.oldest()
     }
 
     /// Returns how much time its records span.
@@ -105,8 +148,32 @@ impl Answer {
     }
 }
 
+/// Returns the longest part of these times, in their order, that does not ascend.
+fn longest_descent(times: &[DateTime<Utc>]) -> Vec<DateTime<Utc>> {
+    // The index of the last time of the best part of each length, and of the time before each.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(times.len());
+    for (index, time) in times.iter().enumerate() {
+        let length = ends.partition_point(|end| times[*end] >= *time);
+        before.push(length.checked_sub(1).map(|shorter| ends[shorter]));
+        if length == ends.len() {
+            ends.push(index);
+        } else {
+            ends[length] = index;
+        }
+    }
+    let mut longest = Vec::with_capacity(ends.len());
+    let mut next = ends.last().copied();
+    while let Some(index) = next {
+        longest.push(times[index]);
+        next = before[index];
+    }
+    longest.reverse();
+    longest
+}
+
 /// Returns by how much one of these times is later than an earlier one before it, at most.
-fn disorder(times: &[DateTime<Utc>]) -> TimeDelta {
+fn disorder_of(times: &[DateTime<Utc>]) -> TimeDelta {
     let mut oldest: Option<DateTime<Utc>> = None;
     let mut disorder = TimeDelta::zero();
     for time in times {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
@@ -39,6 +39,8 @@ pub(super) struct BoundedWalk<'a> {
     archived: Vec<Anchor>,
     frontier: Frontier,
     pad: TimeDelta,
+    /// The narrowest window for which the service did not answer.
+    refused: Option<TimeDelta>,
     /// The reading of a service that answers oldest first, in place of slices.
     ascent: Option<Ascent>,
 }
@@ -67,6 +69,7 @@ impl<'a> BoundedWalk<'a> {
             archived,
             frontier: Frontier::default(),
             pad: LEAST_PAD,
+            refused: None,
             ascent: None,
         };
         walk.begin_again();
@@ -82,7 +85,8 @@ impl<'a> BoundedWalk<'a> {
         loop {
             if let Some(ascent) = &mut self.ascent {
                 let part = ascent.next_part(self.fetcher).await?;
-                return Ok(part.map(|(fetched, done_to)| self.frontier.advance(fetched, None, done_to)));
+                let limit = self.plan.filed_to();
+                return Ok(part.map(|(fetched, done_to)| self.frontier.advance(fetched, limit, done_to)));
             }
             self.fill();
             let Some(FetchedSlice { reading, end, took }) = self.in_flight.next().await else {
@@ -102,13 +106,14 @@ impl<'a> BoundedWalk<'a> {
                 },
                 SliceEnd::Overflow { records, oldest } => {
                     let load = Load { records, took };
+                    self.fetcher.effort().note_failure();
                     if std::mem::take(&mut self.is_first) && slice.is_long() {
                         self.slices.surveyed(slice, oldest, load);
                     } else {
                         self.slices.overflowed(slice, oldest, load);
                     }
                 }
-                SliceEnd::TooWide => self.slices.too_wide(slice),
+                SliceEnd::TooWide => self.narrow(&reading),
                 SliceEnd::Ascending => self.change_order(Order::OldestFirst),
                 SliceEnd::Scattered => self.change_order(Order::Unknown),
             }
@@ -134,7 +139,14 @@ impl<'a> BoundedWalk<'a> {
                 self.ascent = Some(Ascent::new(window, self.archived.clone(), possible_to, usual_size));
             }
             Order::Unknown => {
-                self.slices = SlicePlan::of_single_pages(self.plan.window, usual_size, self.plan.target_time());
+                // Next pages are read too, where the service names them.
+                let has_pages = usual_size == self.fetcher.source().largest_page();
+                let (window, target_time) = (self.plan.window, self.plan.target_time());
+                self.slices = if has_pages {
+                    SlicePlan::new(window, usual_size, target_time)
+                } else {
+                    SlicePlan::of_single_pages(window, usual_size, target_time)
+                };
                 self.is_first = false;
             }
         }
@@ -161,31 +173,54 @@ impl<'a> BoundedWalk<'a> {
         } else {
             Floor::Awaited
         };
-        // While nothing was found, what is below is asked for again.
-        let from = if floor.is_open() {
+        // While nothing was found, what is below is asked for again, unless the service refuses windows so wide.
+        let open_from = if self.frontier.anchors.is_empty() && self.refused.is_none() {
             self.plan.window.from
         } else {
             slice.from
         };
-        let slice = Slice { from, ..slice };
         let fetched = FetchedRecords::new(self.plan.possible_to());
         if !self.is_ordered() {
-            return Reading::Gathering(Box::new(Gathering::new(slice, floor, fetched)));
+            return Reading::Gathering(Box::new(Gathering::new(slice, open_from, floor, fetched)));
         }
         let is_survey = self.is_first && slice.is_long();
-        let usual_size = self.fetcher.source().page_size();
+        let usual_size = self.fetcher.usual_size();
+        let pad = self.pad.min(slice.width()).max(LEAST_PAD);
         Reading::Descent(Box::new(Descent::new(
-            slice, floor, fetched, usual_size, self.pad, is_survey,
+            slice, open_from, floor, fetched, usual_size, pad, is_survey,
         )))
     }
 
     /// Returns what is known below the next slice to be completed.
     fn floor(&self, slice: Slice) -> Floor {
         let is_last = slice.to >= self.plan.window.to;
-        if self.frontier.anchors.is_empty() {
+        let floor = if self.frontier.anchors.is_empty() {
             Floor::of(self.archived.clone(), true, is_last)
         } else {
             Floor::of(self.frontier.anchors.clone(), false, is_last)
+        };
+        let is_out_of_reach = match (floor.newest(), self.refused) {
+            (Some(newest), Some(refused)) => slice.to - newest >= refused,
+            _ => false,
+        };
+        if is_out_of_reach {
+            Floor::Open { is_last }
+        } else {
+            floor
+        }
+    }
+
+    /// Handles a slice for which the service does not answer: it is asked for again in shorter ones, or without reaching
+    /// down to what is known below, if that is what makes it so wide.
+    fn narrow(&mut self, reading: &Reading) {
+        let slice = reading.slice();
+        let (asked_from, reaches_far) = reading.reach();
+        let asked = slice.to - asked_from;
+        self.refused = Some(self.refused.map_or(asked, |refused| refused.min(asked)));
+        if reaches_far {
+            self.slices.again(slice);
+        } else {
+            self.slices.too_wide(slice);
         }
     }
 
@@ -203,16 +238,26 @@ impl<'a> BoundedWalk<'a> {
 
     fn complete(&mut self, reading: Reading, took: Option<Duration>) -> CompletedRange {
         self.is_first = false;
-        self.fetcher.learn(|learned| learned.note_use(1));
+        if self.slices.is_refused() {
+            self.fetcher.effort().note_short_slice();
+        }
         let slice = reading.slice();
         let records = reading.fetched().records.len();
         let load = Load { records, took };
         self.slices.completed(slice, load);
         self.is_proven = true;
+        let (asked_from, _) = reading.reach();
+        // It was in trouble only for a while.
+        self.refused = self.refused.filter(|refused| slice.to - asked_from < *refused);
         if records > 0 {
-            self.pad = SlicePlan::span_of(slice, load, PAD_RECORDS).max(LEAST_PAD);
+            // Where the records of an answer come in any order, only a full one shows that none is missing.
+            let is_jumbled = self.fetcher.learned().order == Order::NewestPageFirst;
+            let page = i32::try_from(self.fetcher.source().page_size()).unwrap_or(i32::MAX);
+            let wanted = if is_jumbled { page } else { PAD_RECORDS };
+            self.pad = SlicePlan::span_of(slice, load, wanted).max(LEAST_PAD);
         }
-        let limit = (slice.to < self.plan.window.to).then_some(slice.to);
+        let is_last = slice.to >= self.plan.window.to;
+        let limit = if is_last { self.plan.filed_to() } else { Some(slice.to) };
         self.frontier.advance(reading.into_fetched(), limit, slice.to)
     }
 }
@@ -231,6 +276,14 @@ fn fetch(fetcher: &Fetcher, plan: WalkPlan, mut reading: Reading) -> BoxFuture<'
 }
 
 impl Reading {
+    /// Returns from when on it has to be asked for, and whether that is far below the slice.
+    fn reach(&self) -> (DateTime<Utc>, bool) {
+        match self {
+            Reading::Descent(descent) => (descent.asked_from(), descent.reaches_far()),
+            Reading::Gathering(gathering) => (gathering.asked_from(), gathering.reaches_far()),
+        }
+    }
+
     fn slice(&self) -> Slice {
         match self {
             Reading::Descent(descent) => descent.slice(),

@@ -196,7 +196,7 @@ mod tests {
         let more = fetched.bytes - all;
         assert_eq!(
             (fetched.records.len(), fetched.rejected.len(), fetched.received),
-            (12, 11, 33)
+            (12, 11, 23)
         );
         assert!((1_000..10_000).contains(&more), "{more}");
         assert!(fetched.records.iter().all(|record| record.line.contains("10:00:00")));

@@ -55,6 +55,11 @@ impl Frontier {
         }
     }
 
+    /// Returns how many records are kept for the next part.
+    pub(super) fn later(&self) -> u64 {
+        self.later.len() as u64
+    }
+
     fn keep_newest(&mut self, records: &[Record]) {
         self.anchors.extend(records.iter().map(Anchor::of));
         self.anchors.sort_unstable_by(|one, other| other.cmp(one));

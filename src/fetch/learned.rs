@@ -17,11 +17,17 @@ const REACHES: [TimeDelta; 6] = [
     TimeDelta::minutes(10),
 ];
 
-/// Records that are out of order by no more than this part of the span of their answer are neighbors that changed places.
-const NEIGHBORS: i32 = 4;
+/// Records that are further apart are no neighbors.
+const MOST_DISORDER: TimeDelta = TimeDelta::minutes(10);
 
 /// Records that are out of order by no more than this are neighbors too: answers overlap by twice as much.
 const SMALL_DISORDER: TimeDelta = TimeDelta::seconds(30);
+
+/// Records that are out of order by no more than this part of the span of their answer are neighbors that changed places.
+const NEIGHBORS: i32 = 4;
+
+/// A record that is further above the bound that was asked for has a wrong time, and says nothing of the bound.
+const MOST_OVERSHOOT: TimeDelta = TimeDelta::seconds(30);
 
 /// With fewer records, an answer that ascends shows no order.
 const FEWEST: usize = 4;
@@ -41,8 +47,8 @@ pub(super) struct Learned {
     pub(super) order: Order,
     /// The most records of an answer.
     most_records: usize,
-    /// How many answers brought something new.
-    pub(super) useful_pages: u64,
+    /// How many records are asked for at most, since more made an answer too large.
+    pub(super) page_limit: Option<u32>,
 }
 
 /// How far a request reaches beyond a record; one of [`REACHES`].
@@ -85,10 +91,17 @@ pub(super) enum Seen {
     Ascending,
 }
 
+/// Returns whether only neighbors have changed places in an answer.
+fn is_among_neighbors(answer: &Answer) -> bool {
+    answer.disorder <= MOST_DISORDER && answer.disorder * NEIGHBORS <= answer.span()
+}
+
 impl Learned {
     /// Takes an answer into account.
     pub(super) fn note(&mut self, answer: &Answer) -> Seen {
-        self.overshoot = self.overshoot.max(answer.overshoot);
+        if answer.overshoot <= MOST_OVERSHOOT {
+            self.overshoot = self.overshoot.max(answer.overshoot);
+        }
         self.most_records = self.most_records.max(answer.count);
         if self.order != Order::NewestFirst || answer.disorder <= self.disorder {
             return Seen::Expected;
@@ -96,16 +109,32 @@ impl Learned {
         if answer.ascends && answer.count >= FEWEST {
             return Seen::Ascending;
         }
-        if answer.disorder <= SMALL_DISORDER || answer.disorder * NEIGHBORS <= answer.span() {
+        if is_among_neighbors(answer) {
             self.disorder = answer.disorder;
             return Seen::Expected;
         }
-        Seen::OutOfOrder
+        // The order of the last page says nothing about others.
+        let is_last = answer.says_last && !answer.is_full;
+        if is_last { Seen::Expected } else { Seen::OutOfOrder }
     }
 
-    /// Counts an answer that brought so many new records.
-    pub(super) fn note_use(&mut self, new: usize) {
-        self.useful_pages += u64::from(new > 0);
+    /// Takes a test of the order into account: `part` is what a smaller page of the same window held. If that is how the
+    /// answer begins, the answer is in the order of the service; if it is the newest of it, the records of each page are
+    /// jumbled, and newer pages come first.
+    pub(super) fn note_test(&mut self, answer: &Answer, part: &Answer) {
+        if answer.begins_with(part) {
+            if answer.disorder <= SMALL_DISORDER || is_among_neighbors(answer) {
+                self.note_disorder(answer.disorder);
+            } else {
+                self.order = Order::Unknown;
+            }
+        } else if answer.is_older_behind(part) {
+            self.order = Order::NewestPageFirst;
+            // What seemed to be neighbors that changed places was the order inside an answer.
+            self.disorder = TimeDelta::zero();
+        } else {
+            self.order = Order::Unknown;
+        }
     }
 
     /// Takes into account that a record came this much later than where it belongs.

@@ -3,10 +3,11 @@
 //! Imports: http, output, record, source, window.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -17,9 +18,11 @@ use crate::http::clock::ServiceClock;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
-use crate::record::Reader;
-use crate::source::{self, Authorization, Page, PageParseError, PageRequest, Position, Source};
+use crate::record::{Anchor, Reader};
+use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
+use crate::window::bound;
 use credentials::{Credentials, Minting};
+use effort::Effort;
 use form::check_form;
 use host::Host;
 use learned::Learned;
@@ -27,6 +30,7 @@ use rate_limiter::RateLimiter;
 
 pub(crate) mod credentials;
 mod answer;
+mod effort;
 mod bounded;
 mod fetched_records;
 mod form;
@@ -43,12 +47,6 @@ pub mod walk;
 
 /// How often a status that can mean "too wide" comes until it is taken for that.
 const TOO_WIDE: u32 = 2;
-
-/// So many requests a walk may make for each answer that brings something new, for each retry, and besides: four times
-/// what it needs with a join for each answer.
-const MOST_FOR_A_PAGE: u64 = 8;
-const MOST_FOR_A_RETRY: u64 = 4;
-const MOST_FREE: u64 = 24;
 
 /// How much of a server's message is shown.
 const LONGEST_MESSAGE: usize = 300;
@@ -68,6 +66,7 @@ pub struct Fetcher {
     reader: Mutex<Reader>,
     counters: Counters,
     learned: Mutex<Learned>,
+    effort: Mutex<Effort>,
     pause: Pause,
 }
 
@@ -75,6 +74,8 @@ pub struct Fetcher {
 struct Counters {
     requests: AtomicU64,
     retries: AtomicU64,
+    /// Answers that contradicted others.
+    looks: AtomicU64,
     pages: AtomicU64,
 }
 
@@ -83,7 +84,7 @@ struct Counters {
 pub struct RequestCounts {
     /// Requests sent, including retries and requests for tokens.
     pub requests: u64,
-    /// Retries.
+    /// Retries, and requests that were sent again because their answers contradicted others.
     pub retries: u64,
     /// Pages read.
     pub(crate) pages: u64,
@@ -179,16 +180,14 @@ pub enum FetchError {
     },
     /// Answers contradict each other, and keep doing so.
     #[error(
-        "the answers contradict each other: a record of {lacks} was given and is missing in the answer for {from} to \
-         {to}, in {looks} looks: nothing newer is kept until it is there again; the service may be in trouble"
+        "the answers contradict each other: a record of {lacks} was given and is missing in the answer for {span}, in \
+         {looks} looks: nothing newer is kept until it is there again; the service may be in trouble"
     )]
     Contradiction {
         /// The time of a record that an answer lacks, RFC 3339.
         lacks: String,
-        /// Where the slice begins that was asked for.
-        from: String,
-        /// Where the last request ended.
-        to: String,
+        /// The span that the last request was for.
+        span: String,
         /// How often it was asked for.
         looks: u32,
     },
@@ -243,6 +242,7 @@ impl Fetcher {
         Self {
             rate_limiter: RateLimiter::new(source.requests_per_second()),
             reader: Mutex::new(Reader::new(source.kind().shape)),
+            effort: Mutex::new(Effort::new(source.page_size())),
             source,
             http,
             policy,
@@ -274,9 +274,13 @@ impl Fetcher {
     pub fn request_counts(&self) -> RequestCounts {
         RequestCounts {
             requests: self.counters.requests.load(Ordering::Relaxed),
-            retries: self.counters.retries.load(Ordering::Relaxed),
+            retries: self.retries() + self.counters.looks.load(Ordering::Relaxed),
             pages: self.counters.pages.load(Ordering::Relaxed),
         }
+    }
+
+    fn retries(&self) -> u64 {
+        self.counters.retries.load(Ordering::Relaxed)
     }
 
     /// Returns how the requests ended and how long they took.
@@ -295,7 +299,13 @@ impl Fetcher {
 
     /// Returns what the answers so far have shown of the service.
     fn learned(&self) -> Learned {
-        *self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.learn(|learned| *learned)
+    }
+
+    /// Returns how many records are asked for in one page.
+    fn usual_size(&self) -> u32 {
+        let usual = self.source.page_size();
+        self.learned().page_limit.map_or(usual, |limit| limit.min(usual))
     }
 
     /// Does something with what was learned of the service, which it may change.
@@ -303,12 +313,16 @@ impl Fetcher {
         act(&mut self.learned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn effort(&self) -> MutexGuard<'_, Effort> {
+        self.effort.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits before an answer that contradicts others is asked for again: not the first time, as the bound may be the
     /// reason.
     async fn pause_before_look(&self, looks: u32) {
-        self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        self.counters.looks.fetch_add(1, Ordering::Relaxed);
         if looks > 1 {
-            (self.pause)(self.policy.backoff(looks - 1, fastrand::f64())).await;
+            (self.pause)(self.policy.backoff((looks - 1).min(2), fastrand::f64())).await;
         }
     }
 
@@ -320,19 +334,24 @@ impl Fetcher {
         let mut failed = 0;
         loop {
             let failure = match self.attempt(request).await {
-                Ok(page) => return Ok(page),
+                Ok(page) => {
+                    self.effort().note_answer(&page.records);
+                    return Ok(page);
+                }
                 Err(failure) => failure,
             };
             failed += 1;
             let is_rate_limited = failure.is_rate_limited();
-            if can_narrow && failed >= TOO_WIDE && self.is_too_wide(&failure) {
+            let wait = self.policy.wait(failed, &failure, fastrand::f64());
+            if can_narrow && self.is_too_wide(&failure) && (failed >= TOO_WIDE || wait.is_none()) {
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             if matches!(request.position, Position::Token(_)) && !is_rate_limited && may_be_lost(&failure) {
                 return Err(PageError::Lost(self.explain(failure, failed).await));
             }
-            let Some(wait) = self.policy.wait(failed, &failure, fastrand::f64()) else {
+            let Some(wait) = wait else {
                 let is_too_large = matches!(failure, AttemptError::TooLarge { .. });
+                self.effort().note_failure();
                 let error = self.explain(failure, failed).await;
                 return Err(if is_too_large {
                     PageError::TooLarge(error)
@@ -351,13 +370,28 @@ impl Fetcher {
         }
     }
 
+    /// Fetches the first page of a window that has records: a service may name a next page on one that is empty.
+    pub(crate) async fn first_page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
+        let mut request = request.clone();
+        loop {
+            let page = self.page(&request, can_narrow).await?;
+            match &page.next {
+                Next::At(position) if page.records.is_empty() && *position != request.position => {
+                    request.position = position.clone();
+                }
+                _ => return Ok(page),
+            }
+        }
+    }
+
     /// Ends a walk that asks for more than it can need: a service in trouble is not helped by a storm of requests.
     fn check_effort(&self) -> Result<(), PageError> {
         let counts = self.request_counts();
-        let useful = self.learned().useful_pages;
-        if counts.requests <= MOST_FREE + MOST_FOR_A_PAGE * useful + MOST_FOR_A_RETRY * counts.retries {
+        let effort = self.effort();
+        if effort.allows(counts.requests, self.retries()) {
             return Ok(());
         }
+        let useful = effort.needed();
         Err(PageError::Fatal(FetchError::Effort {
             address: address(&self.source),
             requests: counts.requests,
@@ -392,7 +426,7 @@ impl Fetcher {
         let result = self.body(url.clone(), header).await;
         let result = result.and_then(|body| {
             let page = self.read(request, &body)?;
-            check_form(&page.records)?;
+            check_form(&page.records, |content| self.effort().has_seen(content))?;
             Ok((page, body.len()))
         });
         match result {
@@ -480,6 +514,15 @@ impl Fetcher {
     }
 }
 
+/// Warns of records of the archive that the service does not give, however often it is asked.
+fn warn_of_lost(anchors: &[Anchor]) {
+    tracing::warn!(
+        known = anchors.len(),
+        newest = anchors.iter().map(|anchor| anchor.time).max().map(bound),
+        "known records are no longer given: the service may have dropped or changed them"
+    );
+}
+
 /// Returns whether the page behind a token may count as given, or will never be.
 fn may_be_lost(failure: &AttemptError) -> bool {
     match failure {
@@ -487,6 +530,11 @@ fn may_be_lost(failure: &AttemptError) -> bool {
         AttemptError::Transport(_) | AttemptError::UnreadableBody(_) | AttemptError::OtherForm { .. } => true,
         AttemptError::TooLarge { .. } => false,
     }
+}
+
+/// Formats a span for a message.
+fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    format!("{} to {}", bound(from), bound(to))
 }
 
 /// Returns the address of a source without its query, which does not help in a message.

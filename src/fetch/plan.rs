@@ -44,6 +44,12 @@ impl WalkPlan {
         self.time_to_disk / 2
     }
 
+    /// Returns the latest time that the records of the window can have, if it does not reach up to now: later ones are
+    /// for the run that asks for what follows, and would move the watermark past a gap.
+    pub(super) fn filed_to(&self) -> Option<DateTime<Utc>> {
+        (self.window.to < self.now).then_some(self.window.to)
+    }
+
     /// Returns the latest time that a record can have.
     pub(super) fn possible_to(&self) -> DateTime<Utc> {
         self.now + self.grace

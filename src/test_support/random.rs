@@ -27,6 +27,15 @@ pub(crate) fn many<T: std::ops::Mul<u32, Output = T>>(usual: T) -> T {
     usual * variable(TIMES).unwrap_or(1)
 }
 
+/// The seed that the variable names, or this one; printed as [`seed`] is.
+#[expect(clippy::print_stdout, reason = "what repeats a test stands beside its failure")]
+#[allow(dead_code, reason = "used by the tests of the whole program")]
+pub(crate) fn seed_or(usual: u64) -> u64 {
+    let seed = variable(SEED).unwrap_or(usual);
+    println!("{SEED}={seed}");
+    seed
+}
+
 /// The seed of this run, which is printed: the harness shows it when the test fails.
 #[expect(clippy::print_stdout, reason = "what repeats a test stands beside its failure")]
 pub(crate) fn seed() -> u64 {

@@ -151,6 +151,13 @@ impl SlicePlan {
         }
     }
 
+    /// Begins as after a look at the whole window.
+    #[cfg(test)]
+    pub(super) fn with_first_width(self) -> Self {
+        let width = FIRST_WIDTH;
+        Self { width, ..self }
+    }
+
     /// Returns the slice to ask for next; `None` at the end of the window.
     pub(crate) fn next_slice(&mut self) -> Option<Slice> {
         let rest = self.rest?;
@@ -198,6 +205,19 @@ impl SlicePlan {
         self.width = self.width.max(FIRST_WIDTH).min(slice.width() / 2).max(LEAST_WIDTH);
     }
 
+    /// Returns whether slices are as short as they are because the service could not answer for longer ones.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusals > 0
+    }
+
+    /// Returns a slice again, and everything after it.
+    pub(crate) fn again(&mut self, slice: Slice) {
+        self.rest = Some(Slice {
+            from: slice.from,
+            to: self.end,
+        });
+    }
+
     /// Handles a slice for which the service could not answer. It is returned again, and everything after it.
     pub(crate) fn too_wide(&mut self, slice: Slice) {
         self.widest = (slice.width() / DIVISION).max(LEAST_WIDTH);
@@ -207,16 +227,18 @@ impl SlicePlan {
         self.again_from(slice, self.widest);
     }
 
-    /// Lets slices grow back as quickly as they shrank, once the service has answered for this width. As long as it refuses
-    /// the same width again and again, each attempt waits twice as long as the one before.
+    /// Lets slices grow back as quickly as they shrank. If the service refuses a width again and again, slices stay below
+    /// it, and each attempt to go beyond waits twice as long as the one before.
     fn widen(&mut self, width: TimeDelta) {
         if width >= self.refused {
             self.refusals = 0;
         }
         self.since_refusal += 1;
-        if self.since_refusal > 1 << self.refusals || self.refusals <= 1 {
+        if self.refusals <= 1 || self.since_refusal > 1 << self.refusals {
             self.since_refusal = 0;
             self.widest = (self.widest * DIVISION).min(WIDEST);
+        } else if self.widest * 2 < self.refused {
+            self.widest = self.widest * 2;
         }
     }
 

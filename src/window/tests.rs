@@ -14,7 +14,7 @@ fn at(milliseconds: i64) -> DateTime<Utc> {
 }
 
 fn plan(window: Window) -> SlicePlan {
-    SlicePlan::new(window, 200, Duration::from_millis(2_500))
+    SlicePlan::new(window, 200, Duration::from_millis(2_500)).with_first_width()
 }
 
 /// A load of this many records, with unknown time.

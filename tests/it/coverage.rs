@@ -169,8 +169,10 @@ fn a_gap_that_the_service_refuses_holds_up_nothing_newer_and_is_closed_later() {
 #[test]
 fn a_failed_run_covers_as_far_as_it_came_and_the_next_one_goes_on_from_there() {
     let sandbox = daily(40);
-    let catalog = Catalog::of(&sandbox, &[Api::Port]).with("MAX_RETRIES", 0);
-    let refuse = When::Picked(Arc::new(|seen| seen.api == Some(Api::Port) && seen.number == 4));
+    let catalog = Catalog::of(&sandbox, &[Api::Port])
+        .with("MAX_RETRIES", 0)
+        .with("PORT_PAGE_LIMIT", 10);
+    let refuse = When::Picked(Arc::new(|seen| seen.api == Some(Api::Port) && seen.number == 9));
     sandbox.step(Step::new(refuse, Action::Answer(Answer::json(503, "{}"))));
     catalog.collect_one(3, &[]);
     let line = journal(&catalog, Api::Port).pop().unwrap();

@@ -112,17 +112,15 @@ fn more_records_in_one_millisecond_than_the_service_ever_gives_fail_the_stream_a
 }
 
 #[test]
-fn a_504_for_a_wide_window_halves_the_slice() {
+fn a_504_for_a_wide_window_is_repeated_once_and_then_divides_the_slice() {
     let sandbox = serve(|options| {
         let mut options = options.give(Api::Port, feed(40));
         options[Api::Port].widest_window = Some(TimeDelta::minutes(20));
         options
     });
     let summary = assert_complete(&sandbox, &catalog(&sandbox).with("MAX_RETRIES", 1));
-    assert_eq!(
-        summary["retries"], 0,
-        "the same window is not asked for again: {summary}"
-    );
+    let count = |name: &str| summary[name].as_u64().unwrap();
+    assert!(count("retries") * 10 < count("requests"), "{summary}");
 }
 
 #[test]
@@ -135,7 +133,9 @@ fn a_504_for_every_window_fails_the_stream_after_the_retries() {
     });
     let summary = catalog(&sandbox).collect_one(3, &[]);
     assert!(summary["error"].as_str().unwrap().contains("504"), "{summary}");
-    assert_eq!(summary["retries"], 3);
+    // Once for each width, and then by the policy.
+    let retries = summary["retries"].as_u64().unwrap();
+    assert!((3..=15).contains(&retries), "{summary}");
 }
 
 #[test]

@@ -87,9 +87,9 @@ async fn check(status: u16, failing: usize) {
             assert!(error.contains(part), "{part:?} is not in {context}");
         }
         let retries = summary[kind.name]["retries"].as_u64().unwrap();
-        assert_eq!(retries, if is_retried { 2 } else { 0 }, "{context}");
-        // Port's 504 says that the window was too wide: narrower ones are asked for first.
+        // Port's 504 can say that the window was too wide: narrower ones are asked for first.
         if (api, status) != (Api::Port, 504) {
+            assert_eq!(retries, if is_retried { 2 } else { 0 }, "{context}");
             assert_eq!(sandbox.request_count(api) as u64, failing as u64 + retries, "{context}");
         }
         assert_no_hole(&catalog, &sandbox, api, &context);

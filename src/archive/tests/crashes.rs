@@ -112,7 +112,7 @@ fn a_day_file_cut_at_any_byte_is_completed_without_a_change() {
             },
         };
         assert_eq!(archive.repaired(), expected, "cut at {cut}");
-        archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
+        archive.recover(now(), TimeDelta::minutes(2)).unwrap();
         file(&mut archive, records.clone());
 
         let repaired = fs::read(&path).unwrap();
@@ -182,7 +182,7 @@ fn every_day_file_is_repaired_and_a_torn_line_noted_with_its_place() {
 fn a_torn_line_is_noted_then_terminated_and_both_are_synced_before_they_are_relied_on() {
     let catalog = Catalog::with_state_folder().with(&[("2025-06-09", "{\"id\": "), ("2025-06-10", "half")]);
     let mut archive = catalog.open();
-    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap();
     let expected = [
         "write mail.rejected.jsonl",
         "sync mail.rejected.jsonl",
@@ -198,7 +198,7 @@ fn a_torn_line_is_noted_then_terminated_and_both_are_synced_before_they_are_reli
         "sync_existing mail_2025-06-09.log",
     ];
     assert_eq!(catalog.log(), expected);
-    catalog.open().recover(now(), TimeDelta::minutes(2)).unwrap().last;
+    catalog.open().recover(now(), TimeDelta::minutes(2)).unwrap();
     let expected = [
         "sync names in catalog",
         "sync_existing mail.rejected.jsonl",

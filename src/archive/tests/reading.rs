@@ -146,7 +146,7 @@ fn records_are_compared_with_the_files_of_their_own_days() {
         ("2025-06-10", &line("b", "2025-06-10T00:00:01Z")),
     ]);
     let mut archive = catalog.open();
-    archive.recover(now(), chrono::TimeDelta::minutes(2)).unwrap().last;
+    archive.recover(now(), chrono::TimeDelta::minutes(2)).unwrap();
     let came = vec![
         record("b", "2025-06-10T00:00:01Z"),
         record("c", "2025-06-10T00:00:01Z"),

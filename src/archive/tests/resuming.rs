@@ -72,7 +72,7 @@ impl Catalog {
     /// Returns how many records of the day are known after recovery.
     fn known_after_recovery(&self) -> usize {
         let mut archive = self.open_for(IdentityRule::Content);
-        archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
+        archive.recover(now(), TimeDelta::minutes(2)).unwrap();
         let day = archive.known.day(DAY.parse().unwrap());
         let records = minutes(0..700, IdentityRule::Content);
         let is_known = |record: &&Record| day.is_some_and(|day| day.knows(record.identity) == day::Known::Yes);
@@ -109,7 +109,7 @@ fn only_the_end_of_the_newest_file_is_read() {
 fn for_a_record_before_the_end_the_whole_file_is_read() {
     let catalog = Catalog::with_note();
     let mut archive = catalog.open_for(IdentityRule::Content);
-    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap();
     assert_eq!(
         archive
             .deduplicate_all(minutes([3, 599], IdentityRule::Content))
@@ -124,7 +124,7 @@ fn an_id_is_compared_with_the_whole_file() {
     let catalog = Catalog::with_state_folder();
     catalog.run(minutes(0..600, IdentityRule::Id), IdentityRule::Id, overlap());
     let mut archive = catalog.open_for(IdentityRule::Id);
-    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap();
     let same_id = record("3", "2025-06-09T09:59:30Z");
     let deduplicated = archive.deduplicate_all(vec![same_id]).unwrap();
     assert_eq!((deduplicated.new.len(), deduplicated.conflicts.len()), (0, 1));
@@ -233,7 +233,7 @@ fn just_after_midnight_the_ends_of_two_files_are_noted() {
     let night = || minutes(0..1441, IdentityRule::Content);
     catalog.run(night(), IdentityRule::Content, overlap());
     let mut archive = catalog.open_for(IdentityRule::Content);
-    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap();
     let last_three = night().split_off(1438);
     assert_eq!(archive.deduplicate_all(last_three).unwrap().duplicates, 3);
     let yesterday = archive.known.day(DAY.parse().unwrap()).unwrap();
@@ -252,7 +252,7 @@ fn small_files_are_not_noted_and_a_dry_run_notes_none() {
     assert!(!catalog.note().exists());
     let mut archive = catalog.dry_run();
     archive.smallest_offset = 1;
-    archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
+    archive.recover(now(), TimeDelta::minutes(2)).unwrap();
     archive.note_resume_points(minute(599, IdentityRule::Id).time, overlap());
     assert!(!catalog.note().exists());
 }

@@ -8,11 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SliceEnd;
 use super::floor::Floor;
-use crate::fetch::FetchError;
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::learned::{Learned, Order, Reach, Seen};
-use crate::record::Anchor;
+use crate::fetch::{FetchError, span, warn_of_lost};
+use crate::record::{Anchor, Record};
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 
@@ -26,7 +26,16 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 pub(super) const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
 /// How often the end of a feed is looked at again, once an answer has shown nothing older.
-pub(super) const END_LOOKS: u32 = 2;
+pub(super) const END_LOOKS: u32 = 3;
+
+/// How often it is looked for known records of the archive, which the service may have dropped or changed.
+const ARCHIVED_LOOKS: u32 = 4;
+
+/// How often it is looked strictly below that end.
+const STRICT_LOOKS: u32 = 2;
+
+/// How often a short answer is asked for again.
+const SHORT_LOOKS: u32 = 2;
 
 /// One record in so many is asked for again at each join, and one in any case.
 const OVERLAP: usize = 50;
@@ -75,6 +84,8 @@ struct End {
 #[derive(Debug)]
 pub(in crate::fetch) struct Descent {
     slice: Slice,
+    /// Where the slice begins while nothing is known below: what was read without finding anything is asked for again.
+    open_from: DateTime<Utc>,
     floor: Floor,
     usual_size: u32,
     /// How far below the slice is asked for while nothing is known there.
@@ -98,7 +109,11 @@ pub(in crate::fetch) struct Descent {
     failed_looks: u32,
     /// Answers in a row that showed nothing older.
     end_looks: u32,
+    /// Whether the end is asked for in another way, so that an answer that is cut is cut elsewhere.
+    is_varied: bool,
     strays: u32,
+    /// How often a short answer is still to be asked for again.
+    short_looks: u32,
     /// Whether the current request looks at a border again, because of the disorder there.
     is_recheck: bool,
     /// The request that showed the end of the feed, while it is looked whether something is below after all.
@@ -107,13 +122,12 @@ pub(in crate::fetch) struct Descent {
     below_end: Option<Box<Answer>>,
     /// An answer whose order is being tested.
     untested: Option<Page>,
-    /// Known records that the service no longer gives, to be told.
-    pub(in crate::fetch) has_lost_archived: bool,
 }
 
 impl Descent {
     pub(in crate::fetch) fn new(
         slice: Slice,
+        open_from: DateTime<Utc>,
         floor: Floor,
         fetched: FetchedRecords,
         usual_size: u32,
@@ -122,6 +136,7 @@ impl Descent {
     ) -> Self {
         Self {
             slice,
+            open_from,
             floor,
             usual_size,
             pad,
@@ -137,12 +152,13 @@ impl Descent {
             oldest: slice.to,
             failed_looks: 0,
             end_looks: 0,
+            is_varied: false,
             strays: 0,
+            short_looks: 0,
             is_recheck: false,
             end: None,
             below_end: None,
             untested: None,
-            has_lost_archived: false,
         }
     }
 
@@ -150,12 +166,29 @@ impl Descent {
         self.slice
     }
 
+    /// Returns from when on it has to be asked for, by what is known below.
+    pub(in crate::fetch) fn asked_from(&self) -> DateTime<Utc> {
+        self.floor
+            .newest()
+            .map_or_else(|| self.open_end(), |newest| newest.min(self.slice.from))
+    }
+
+    /// Returns whether what is below makes what is asked for much wider than the slice.
+    pub(in crate::fetch) fn reaches_far(&self) -> bool {
+        self.slice.to - self.asked_from() > self.slice.width() * 2
+    }
+
+    /// Returns whether less can be asked for: of the slice, or of what is below it.
+    pub(super) fn can_narrow(&self) -> bool {
+        self.slice.is_divisible() || self.reaches_far()
+    }
+
     /// Returns the page to ask for.
     pub(super) fn request(&self, learned: &Learned) -> PageRequest {
         PageRequest {
             window: Window {
                 from: self.lower(learned),
-                to: self.upper,
+                to: self.upper.max(self.lower(learned)),
             },
             position: Position::First,
             size: self.size,
@@ -166,8 +199,16 @@ impl Descent {
         let below = self.below.max(learned.below);
         match self.floor.newest() {
             Some(newest) => floor_to_millisecond(newest.min(self.slice.from) - below.time() - learned.depth()),
-            // A service that cuts each answer differently is asked differently each time.
-            None => self.slice.from - self.pad - learned.depth() - TICK * self.end_looks as i32,
+            None => self.open_end() - self.pad - learned.depth() - TICK * i32::from(self.is_varied),
+        }
+    }
+
+    /// Returns where the slice begins, as long as nothing is known below.
+    fn open_end(&self) -> DateTime<Utc> {
+        if self.floor.is_open() {
+            self.open_from.min(self.slice.from)
+        } else {
+            self.slice.from
         }
     }
 
@@ -196,7 +237,6 @@ impl Descent {
     fn take_tested(&mut self, page: Page, answer: Answer, learned: &mut Learned) -> Step {
         self.keep_reach(learned);
         let added = self.fetched.add(page.records, page.originals);
-        learned.note_use(added.new);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
         if let Some(step) = self.limits(&answer, learned) {
             return step;
@@ -210,13 +250,16 @@ impl Descent {
                 return step;
             }
         }
+        if self.needs_another_look(&answer, added.new, learned) {
+            return Step::Ask;
+        }
         if self.reaches_floor(&answer, learned) {
             learned.below = learned.below.max(self.below);
             return self.end(learned);
         }
         let is_recheck = std::mem::take(&mut self.is_recheck);
         match added.new {
-            0 if !is_recheck => self.look_for_the_end(answer, learned),
+            0 if !is_recheck || !answer.may_go_on() => self.look_for_the_end(answer, learned),
             _ if self.floor == Floor::Awaited && !answer.may_go_on() => Step::Pause,
             _ => self.go_below(answer, learned),
         }
@@ -234,7 +277,8 @@ impl Descent {
         if self.fetched.is_too_large() {
             return Some(Step::Fail(FetchError::Endless { pages: 0 }));
         }
-        let is_over = self.fetched.records.len() > MOST_RECORDS || self.fetched.bytes > MOST_BYTES;
+        let held = self.fetched.records.len();
+        let is_over = held > MOST_RECORDS || held > 1 && self.fetched.bytes > MOST_BYTES;
         let has_surveyed = self.is_survey && answer.may_go_on() && !self.reaches_floor(answer, learned);
         ((is_over || has_surveyed) && self.slice.is_divisible()).then_some(Step::Overflow)
     }
@@ -244,10 +288,23 @@ impl Descent {
         let depth = learned.depth();
         let Some(oldest) = answer.oldest() else { return false };
         let Some(floor) = self.floor.oldest() else {
-            return oldest < self.slice.from - depth;
+            return oldest < self.open_end() - depth;
         };
         let is_deep = depth.is_zero() || answer.says_last || oldest < floor - depth;
         is_deep && answer.holds_any(self.floor.anchors()) || oldest < floor - depth
+    }
+
+    /// Returns whether the answer has to be asked for again, until nothing new comes: if its records are in any order, a
+    /// short one may lack some of them anywhere.
+    fn needs_another_look(&mut self, answer: &Answer, new: usize, learned: &Learned) -> bool {
+        let is_jumbled = answer.disorder > learned.disorder;
+        if new > 0 && is_jumbled && !answer.is_full {
+            self.short_looks = SHORT_LOOKS;
+        } else {
+            self.short_looks = self.short_looks.saturating_sub(1);
+        }
+        self.is_recheck |= self.short_looks > 0;
+        self.short_looks > 0
     }
 
     /// Handles an answer that reaches down to the end of the slice.
@@ -270,9 +327,11 @@ impl Descent {
         newest: Option<DateTime<Utc>>,
         learned: &mut Learned,
     ) -> Option<Step> {
+        // A newer record than the answer reaches to is a stray.
+        let newest = newest.filter(|newest| answer.newest() >= Some(*newest));
         let (border, newest) = (self.border?, newest?);
         let disorder = newest - border;
-        if disorder <= TimeDelta::zero() {
+        if disorder <= learned.disorder {
             return None;
         }
         self.strays += 1;
@@ -316,7 +375,8 @@ impl Descent {
         }
         if !answer.may_go_on() {
             // The bound is as low as it can be: it is asked for again as it is.
-            self.look_for_the_end(answer, learned)
+            self.expected = anchors_up_to(&answer, self.upper);
+            Step::Ask
         } else {
             Step::Stuck(Box::new(answer))
         }
@@ -345,13 +405,15 @@ impl Descent {
 
     /// Handles tokens that ended within a moment: nothing may be below it.
     pub(super) fn end_within(&mut self, moment: DateTime<Utc>, learned: &mut Learned) -> Step {
+        if self.fetched.holds_any(self.floor.anchors()) {
+            return self.end(learned);
+        }
         match self.floor {
             Floor::Awaited => Step::Pause,
-            Floor::Known { is_archived, .. } => self.look_for_the_floor(is_archived, learned),
+            Floor::Known { is_archived, .. } => self.look_for_the_floor(None, is_archived, learned),
             Floor::Open { .. } => {
                 self.end_looks = 0;
-                self.look_strictly_below(moment, learned);
-                Step::Ask
+                self.look_strictly_below(moment, learned)
             }
         }
     }
@@ -371,10 +433,16 @@ impl Descent {
     }
 
     fn contradiction(&self) -> Step {
+        let moment = floor_to_millisecond(self.oldest);
+        let of_moment = |record: &&Record| floor_to_millisecond(record.time) == moment;
+        let count = self.fetched.records.iter().filter(of_moment).count();
+        if count >= SUSPICIOUS {
+            // The service gives no more of a moment than an answer holds.
+            return same_time(moment, count);
+        }
         Step::Fail(FetchError::Contradiction {
             lacks: bound(self.expected.first().map_or(self.base, |anchor| anchor.time)),
-            from: bound(self.slice.from),
-            to: bound(self.upper),
+            span: span(self.slice.from, self.upper),
             looks: self.failed_looks.max(self.end_looks),
         })
     }
@@ -393,7 +461,7 @@ impl Descent {
             Floor::Open { .. } => self.look_below(&answer, learned),
             Floor::Known { is_archived, .. } => {
                 let is_archived = *is_archived;
-                self.look_for_the_floor(is_archived, learned)
+                self.look_for_the_floor(Some(&answer), is_archived, learned)
             }
         }
     }
@@ -402,12 +470,21 @@ impl Descent {
     fn look_below(&mut self, answer: &Answer, learned: &mut Learned) -> Step {
         self.end_looks += 1;
         match (&mut self.end, answer.oldest()) {
-            (None, Some(oldest)) => {
-                self.warn_of_a_moment(answer, learned);
-                self.look_strictly_below(floor_to_millisecond(oldest), learned);
+            // The same request until it has surely been answered well, and once another one: a service may cut each answer
+            // differently.
+            (None, Some(_)) if self.end_looks < END_LOOKS => Step::Ask,
+            (None, Some(_)) if !self.is_varied && answer.is_of_one_moment() => {
+                self.is_varied = true;
                 Step::Ask
             }
-            (_, None) if self.end_looks > END_LOOKS => Step::Complete,
+            (None, Some(oldest)) => {
+                self.end_looks = 0;
+                self.is_varied = false;
+                self.warn_of_a_moment(answer, learned);
+                self.look_strictly_below(floor_to_millisecond(oldest), learned)
+            }
+            (Some(_), None) if self.end_looks >= STRICT_LOOKS => Step::Complete,
+            (None, None) if self.end_looks >= END_LOOKS => Step::Complete,
             (_, None) => Step::Ask,
             // The answer still holds the end: the request has to begin further below.
             (Some(end), Some(_)) => {
@@ -416,13 +493,13 @@ impl Descent {
                 };
                 end.reach = longer;
                 self.upper = end.time - TICK - longer.time();
-                self.end_looks = 1;
-                Step::Ask
+                self.end_looks = 0;
+                self.ask_if_there_is_room(learned)
             }
         }
     }
 
-    fn look_strictly_below(&mut self, time: DateTime<Utc>, learned: &Learned) {
+    fn look_strictly_below(&mut self, time: DateTime<Utc>, learned: &Learned) -> Step {
         self.end = Some(End {
             time,
             reach: Reach::default(),
@@ -432,6 +509,16 @@ impl Descent {
         self.upper = time - TICK - learned.overshoot;
         self.base = self.upper;
         self.border = None;
+        self.ask_if_there_is_room(learned)
+    }
+
+    /// Returns that nothing is left to be asked for, where the end is the end of the slice too.
+    fn ask_if_there_is_room(&self, learned: &Learned) -> Step {
+        if self.upper > self.lower(learned) {
+            Step::Ask
+        } else {
+            Step::Complete
+        }
     }
 
     /// Asks again for the end of which an answer shows that it was none: the answers have to meet.
@@ -445,16 +532,24 @@ impl Descent {
     }
 
     /// Looks again, and further below, for known records that have to be there.
-    fn look_for_the_floor(&mut self, is_archived: bool, learned: &mut Learned) -> Step {
+    fn look_for_the_floor(&mut self, answer: Option<&Answer>, is_archived: bool, learned: &mut Learned) -> Step {
         self.end_looks += 1;
+        let is_lost = is_archived && self.end_looks > ARCHIVED_LOOKS;
         if self.end_looks % 2 == 1 {
-            match self.below.max(learned.below).longer() {
+            match self.below.max(learned.below).longer().filter(|_| !is_lost) {
                 Some(longer) => self.below = longer,
                 None if is_archived => {
-                    self.has_lost_archived = true;
-                    return Step::Complete;
+                    warn_of_lost(self.floor.anchors());
+                    self.floor = Floor::Open { is_last: true };
+                    self.end_looks = 0;
+                    return Step::Ask;
                 }
-                None => return self.contradiction(),
+                None => {
+                    // The service gives no more of a moment than an answer holds.
+                    let moment = answer.filter(|answer| answer.is_of_one_moment());
+                    let time = moment.and_then(Answer::oldest).zip(moment.map(|answer| answer.count));
+                    return time.map_or_else(|| self.contradiction(), |(time, count)| same_time(time, count));
+                }
             }
         }
         Step::AskAgain(self.end_looks)
@@ -500,17 +595,10 @@ impl Descent {
             }
             return Step::AskAgain(self.failed_looks);
         }
-        let rest = whole.anchors().iter().filter(|anchor| !half.anchors().contains(anchor));
-        let newest_of_rest = rest.map(|anchor| anchor.time).max();
-        let disorder = match (newest_of_rest, half.oldest()) {
-            (Some(newest), Some(oldest)) => newest - oldest,
-            _ => TimeDelta::zero(),
-        };
-        if disorder * 4 > whole.span() {
+        learned.note_test(&whole, &half);
+        if learned.order == Order::Unknown {
             return Step::Scattered;
         }
-        learned.order = Order::NewestPageFirst;
-        learned.note_disorder(disorder);
         self.take_tested(page, whole, learned)
     }
 
@@ -527,11 +615,14 @@ impl Descent {
     }
 
     /// Asks for smaller pages because one was too large.
+    ///
+    /// Smaller ones are asked for from then on.
     pub(super) fn shrink_page(&mut self, error: FetchError) -> Step {
         if self.size > self.usual_size || self.size <= 1 {
             return Step::Fail(error);
         }
         self.size = (self.size / 2).max(1);
+        self.usual_size = self.size;
         Step::Ask
     }
 }

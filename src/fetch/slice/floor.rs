@@ -45,7 +45,7 @@ impl Floor {
         }
     }
 
-    pub(super) fn newest(&self) -> Option<DateTime<Utc>> {
+    pub(in crate::fetch) fn newest(&self) -> Option<DateTime<Utc>> {
         self.anchors().first().map(|anchor| anchor.time)
     }
 

@@ -51,13 +51,6 @@ pub(super) async fn descend(
 ) -> Result<SliceEnd, FetchError> {
     let mut step = Step::Ask;
     loop {
-        if std::env::var("WALKDBG").is_ok() {
-            eprintln!(
-                "STEP {step:?} upper {:?} floor? {:?}",
-                descent.upper,
-                descent.request(&fetcher.learned())
-            );
-        }
         step = match step {
             Step::Ask | Step::AskAgain(_) if is_overdue(descent, plan, watch) => return Ok(descent.overflow()),
             Step::Ask => ask(fetcher, descent).await,
@@ -111,10 +104,17 @@ fn page_error(error: PageError) -> Result<(), FetchError> {
 
 /// Fetches a page of the slice, or says what follows without one.
 async fn page(fetcher: &Fetcher, descent: &mut Descent, request: &PageRequest) -> Result<Page, Step> {
-    let can_narrow = descent.slice().is_divisible();
-    fetcher.page(request, can_narrow).await.map_err(|error| match error {
-        PageError::TooWide(_) => Step::TooWide,
-        PageError::TooLarge(error) => descent.shrink_page(error),
-        PageError::Lost(error) | PageError::Fatal(error) => Step::Fail(error),
-    })
+    let can_narrow = descent.can_narrow();
+    fetcher
+        .first_page(request, can_narrow)
+        .await
+        .map_err(|error| match error {
+            PageError::TooWide(_) => Step::TooWide,
+            PageError::TooLarge(error) => {
+                let step = descent.shrink_page(error);
+                fetcher.learn(|learned| learned.page_limit = Some(descent.size));
+                step
+            }
+            PageError::Lost(error) | PageError::Fatal(error) => Step::Fail(error),
+        })
 }

@@ -1,7 +1,7 @@
 //! A moment that holds more records than an answer, where no bound divides what is left.
 //!
 //! A larger page may hold all of it. Where the service names next pages, these are followed; since pages behind tokens
-//! share nothing, the moment is read until two looks with different page borders agree.
+//! share nothing, the moment is read until two looks with different page borders agree, or three where pages were short.
 
 use std::collections::HashSet;
 
@@ -11,25 +11,31 @@ use super::descent::{Descent, Step, same_time};
 use crate::fetch::answer::Answer;
 use crate::fetch::{FetchError, Fetcher, PageError};
 use crate::record::Anchor;
-use crate::source::PageRequest;
+use crate::source::{Next, PageRequest};
 use crate::window::floor_to_millisecond;
 
-/// How often a moment is read at most; two looks that agree are enough.
+/// How often a moment is read at most; a few looks that agree are enough.
 const MOST_LOOKS: u32 = 8;
 
 /// The most pages of one look.
 pub(super) const MOST_PAGES: u32 = 100_000;
 
 /// What one look at a moment brought.
+#[derive(Default)]
 struct Look {
     /// The records of the moment.
     anchors: HashSet<Anchor>,
     /// The answer with an older record; none if the pages ended before.
     below: Option<Answer>,
+    /// Whether a page had fewer records than were asked for: then one more look has to agree.
+    has_short_pages: bool,
 }
 
 /// Reads the moment at which the answer ends, and what follows from it.
 pub(super) async fn read(fetcher: &Fetcher, descent: &mut Descent, answer: Answer) -> Step {
+    if let Some(answer) = last_page(fetcher, descent, &answer).await {
+        return fetcher.learn(|learned| descent.look_for_the_end(answer, learned));
+    }
     let (usual, largest) = (fetcher.source().page_size(), fetcher.source().largest_page());
     if answer.next.is_some() || usual == largest {
         return by_tokens(fetcher, descent, &answer).await;
@@ -41,11 +47,25 @@ pub(super) async fn read(fetcher: &Fetcher, descent: &mut Descent, answer: Answe
     same_time(answer.oldest().unwrap_or(descent.upper), answer.count)
 }
 
+/// Returns an answer that names a next page, and is not full, as the last one, if that page is empty and the last.
+async fn last_page(fetcher: &Fetcher, descent: &Descent, answer: &Answer) -> Option<Answer> {
+    let position = answer.next.clone().filter(|_| !answer.is_full)?;
+    let request = PageRequest {
+        position,
+        ..descent.request(&fetcher.learned())
+    };
+    let next = fetcher.page(&request, false).await.ok()?;
+    let is_end = next.records.is_empty() && !matches!(next.next, Next::At(_));
+    is_end.then(|| answer.clone().into_last())
+}
+
 async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer) -> Step {
     // Where answers reach above their bound, the next one has to begin so much further below.
     let overshoot = fetcher.learned().overshoot;
     let moment = floor_to_millisecond(answer.oldest().unwrap_or(descent.upper) - overshoot);
-    let mut known: Option<HashSet<Anchor>> = None;
+    let mut known = HashSet::new();
+    // How many looks in a row brought all that is known.
+    let mut agreed = 0;
     for number in 0..MOST_LOOKS {
         if number > 1 {
             fetcher.pause_before_look(number).await;
@@ -56,13 +76,18 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer) ->
             Ok(None) => continue,
             Err(error) => return Step::Fail(error),
         };
-        let is_agreed = known.as_ref() == Some(&look.anchors);
-        known.get_or_insert_default().extend(look.anchors);
-        if is_agreed {
+        let before = known.len();
+        known.extend(look.anchors.iter().copied());
+        agreed = match (known.len() == before, known.len() == look.anchors.len()) {
+            (true, true) => agreed + 1,
+            (false, true) => 1,
+            (_, false) => 0,
+        };
+        if agreed >= if look.has_short_pages { 3 } else { 2 } {
             return behind(fetcher, descent, moment, look.below);
         }
     }
-    same_time(moment, known.map_or(answer.count, |known| known.len()))
+    same_time(moment, known.len())
 }
 
 /// Returns a page size that puts the borders of pages elsewhere in each of a few looks.
@@ -79,8 +104,7 @@ fn behind(fetcher: &Fetcher, descent: &mut Descent, moment: DateTime<Utc>, below
 }
 
 /// Follows the tokens once, from the start or behind the answer that has `begun`, to the first page with a record from
-/// before the moment. `None` if a page was lost or refused:
-/// its token is not sent again, since it may have moved on.
+/// before the moment. `None` if a page was lost or refused: its token is not sent again, since it may have moved on.
 async fn look(
     fetcher: &Fetcher,
     descent: &mut Descent,
@@ -92,12 +116,12 @@ async fn look(
         size: other_border(fetcher.source().page_size(), number),
         ..descent.request(&fetcher.learned())
     };
-    let mut anchors = HashSet::new();
+    let mut look = Look::default();
     if let Some(answer) = begun {
-        anchors.extend(answer.anchors().iter().filter(|anchor| anchor.time >= moment));
+        look.take(answer, moment);
         match &answer.next {
             Some(position) => request.position = position.clone(),
-            None => return Ok(Some(Look { anchors, below: None })),
+            None => return Ok(Some(look)),
         }
     }
     for _ in 0..MOST_PAGES {
@@ -107,15 +131,14 @@ async fn look(
             Err(PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Fatal(error)) => return Err(error),
         };
         let answer = Answer::of(&page, &request);
-        let new = descent.fetched.add(page.records, page.originals).new;
-        fetcher.learn(|learned| learned.note_use(new));
-        anchors.extend(answer.anchors().iter().filter(|anchor| anchor.time >= moment));
+        descent.fetched.add(page.records, page.originals);
+        look.take(&answer, moment);
         if answer
             .oldest()
             .is_some_and(|oldest| oldest < moment - fetcher.learned().depth())
         {
-            let below = Some(answer);
-            return Ok(Some(Look { anchors, below }));
+            look.below = Some(answer);
+            break;
         }
         match answer.next {
             Some(position) if position != request.position && !descent.fetched.is_too_large() => {
@@ -124,5 +147,13 @@ async fn look(
             _ => break,
         }
     }
-    Ok(Some(Look { anchors, below: None }))
+    Ok(Some(look))
+}
+
+impl Look {
+    fn take(&mut self, answer: &Answer, moment: DateTime<Utc>) {
+        let of_moment = answer.anchors().iter().filter(|anchor| anchor.time >= moment);
+        self.anchors.extend(of_moment);
+        self.has_short_pages |= !answer.is_full;
+    }
 }

@@ -13,7 +13,7 @@ use super::floor::Floor;
 use super::moment::{MOST_PAGES, other_border};
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
-use crate::fetch::{FetchError, Fetcher, PageError};
+use crate::fetch::{FetchError, Fetcher, PageError, span};
 use crate::record::Anchor;
 use crate::source::{PageRequest, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
@@ -33,6 +33,8 @@ const LOOKS: u32 = 2;
 /// A slice that is read in parts.
 pub(in crate::fetch) struct Gathering {
     slice: Slice,
+    /// Where it begins, as long as nothing is known below.
+    open_from: DateTime<Utc>,
     floor: Floor,
     pub(in crate::fetch) fetched: FetchedRecords,
     /// Every record that an answer gave, with those below that are known.
@@ -57,10 +59,11 @@ enum Part {
 }
 
 impl Gathering {
-    pub(in crate::fetch) fn new(slice: Slice, floor: Floor, fetched: FetchedRecords) -> Self {
+    pub(in crate::fetch) fn new(slice: Slice, open_from: DateTime<Utc>, floor: Floor, fetched: FetchedRecords) -> Self {
         let known = floor.anchors().iter().copied().collect();
         Self {
             slice,
+            open_from,
             floor,
             fetched,
             known,
@@ -70,6 +73,16 @@ impl Gathering {
 
     pub(in crate::fetch) fn slice(&self) -> Slice {
         self.slice
+    }
+
+    /// Returns from when on it has to be asked for, by what is known below.
+    pub(in crate::fetch) fn asked_from(&self) -> DateTime<Utc> {
+        self.floor.newest().unwrap_or(self.open_from).min(self.slice.from)
+    }
+
+    /// Returns whether what is below makes what is asked for much wider than the slice.
+    pub(in crate::fetch) fn reaches_far(&self) -> bool {
+        self.slice.to - self.asked_from() > self.slice.width() * 2
     }
 
     /// Reads the slice, or finds that it has to be divided.
@@ -96,6 +109,7 @@ impl Gathering {
                 }
                 Part::Lacking(anchor) => {
                     lacking = Some(anchor);
+                    agreed = agreed.min(1);
                     fetcher.pause_before_look(looks).await;
                 }
                 Part::Lost => agreed = agreed.min(1),
@@ -111,8 +125,7 @@ impl Gathering {
         }
         Err(FetchError::Contradiction {
             lacks: bound(lacking.map_or(self.slice.to, |anchor| anchor.time)),
-            from: bound(self.slice.from),
-            to: bound(self.slice.to),
+            span: span(self.slice.from, self.slice.to),
             looks: MOST_LOOKS,
         })
     }
@@ -120,10 +133,7 @@ impl Gathering {
     /// Returns the part to ask for: first all of the slice, then its older and its newer half.
     fn part(&self, number: u32) -> Window {
         let margin = MARGIN * 2;
-        let from = self
-            .floor
-            .newest()
-            .map_or(self.slice.from, |newest| newest.min(self.slice.from));
+        let from = self.asked_from();
         let whole = Window {
             from: floor_to_millisecond(from - margin),
             to: self.slice.to,
@@ -162,7 +172,10 @@ impl Gathering {
         };
         let (mut new, mut given) = (0, HashSet::new());
         for _ in 0..MOST_PAGES {
-            let page = match fetcher.page(&request, self.slice.is_divisible()).await {
+            let page = match fetcher
+                .page(&request, self.slice.is_divisible() || self.reaches_far())
+                .await
+            {
                 Ok(page) => page,
                 Err(PageError::TooWide(_)) => return Ok(Part::TooWide),
                 Err(PageError::Lost(_)) => return Ok(Part::Lost),
@@ -170,7 +183,6 @@ impl Gathering {
             };
             let answer = Answer::of(&page, &request);
             let added = self.fetched.add(page.records, page.originals).new;
-            fetcher.learn(|learned| learned.note_use(added));
             new += added;
             given.extend(answer.anchors().iter().copied());
             if self.fetched.records.len() > MOST_RECORDS {

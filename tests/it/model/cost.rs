@@ -60,7 +60,8 @@ pub(crate) fn need(case: &Case, service: &Service, asking: &Asking) -> Need {
 }
 
 /// The pages of moments with more records than a page, and one more for each, since no bound divides them: pages behind
-/// tokens share nothing, so only a second look with other borders shows that none of them was missed.
+/// tokens share nothing, so only other looks with other borders show that none of them was missed: one, or two where a
+/// page was not full.
 fn read_twice(service: &Service, oldest: i64, size: usize) -> usize {
     let mut moments: HashMap<i64, usize> = HashMap::new();
     for record in service
@@ -71,7 +72,7 @@ fn read_twice(service: &Service, oldest: i64, size: usize) -> usize {
         *moments.entry(record.filed_at).or_default() += 1;
     }
     let full = moments.into_values().filter(|count| *count >= size);
-    full.map(|count| count.div_ceil(size) + 1).sum()
+    full.map(|count| 2 * (count.div_ceil(size) + 1)).sum()
 }
 
 /// The most requests that a run may take without being a storm.
@@ -83,6 +84,7 @@ pub(crate) fn bound(need: Need, asking: &Asking) -> usize {
 /// for each cycle of pages, and a few that find out how much there is.
 pub(crate) fn ordinary_bound(case: &Case, need: Need, is_first_run: bool) -> usize {
     let cycles = need.pages.div_ceil(case.settings.max_pages as usize);
-    let finding = if is_first_run { 18 } else { 4 };
+    // Where nothing older is known, the end of the feed is looked at five times, and short pages of jumbled records twice more.
+    let finding = if is_first_run { 18 } else { 12 };
     need.pages + need.pages / 10 + need.twice + cycles + finding
 }

@@ -41,12 +41,18 @@ fn case(kind: Kind, vendor: Vendor) -> BoxedStrategy<Case> {
         Kind::Odd => prop::collection::vec(oddity(vendor), 1..4).boxed(),
     };
     let drawn = (oddities, feed(), settings(kind), any::<u64>());
-    let case = drawn.prop_map(move |(oddities, feed, settings, chance)| Case {
-        vendor,
-        feed,
-        settings,
-        oddities,
-        seed: roll(chance, &"service"),
+    let case = drawn.prop_map(move |(oddities, mut feed, settings, chance)| {
+        // Of records that all share one moment no answer can show whether there are more, and that is told.
+        if kind == Kind::Ordinary && feed.bursts.iter().skip(1).all(|(gap, _)| *gap == 0) {
+            feed.bursts.push((60_000, 1));
+        }
+        Case {
+            vendor,
+            feed,
+            settings,
+            oddities,
+            seed: roll(chance, &"service"),
+        }
     });
     case.boxed()
 }

@@ -5,7 +5,7 @@ use fastrand::Rng;
 #[path = "../../../src/test_support/random.rs"]
 mod shared;
 
-pub(crate) use shared::{cases, many, seed};
+pub(crate) use shared::{cases, many, seed, seed_or};
 
 /// A generator with the seed of this run.
 pub(crate) fn random() -> Rng {

@@ -21,14 +21,14 @@ use super::learned::Reach;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::walk::CompletedRange;
-use super::{FetchError, Fetcher, PageError};
+use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
 use crate::record::Anchor;
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Window, bound, floor_to_millisecond};
 
 mod pages;
 
-use pages::PagePlan;
+use pages::{PageOf, PagePlan};
 
 /// Pages of a block: short blocks read many pages twice, long ones take much memory.
 const BLOCK_PAGES: std::ops::RangeInclusive<u64> = 2..=8;
@@ -60,6 +60,10 @@ pub(super) struct NumberedWalk {
     counted: u64,
     /// How many there are, by the last answer that says so.
     total: Option<u64>,
+    /// The least of these in the last block: what came while it was read is for the next run.
+    least_total: Option<u64>,
+    /// Whether the far end was found by records of the archive.
+    ends_at_archive: bool,
     state: State,
 }
 
@@ -83,6 +87,14 @@ struct Block {
     /// Up to which offset it was read.
     end: u64,
     is_ordered: bool,
+    /// Pages that were read ahead.
+    ahead: VecDeque<(PageOf, Page)>,
+    /// How many answers in a row lacked what they have to hold.
+    failed: u32,
+    /// How many answers in a row had nothing new.
+    idle: u32,
+    /// How far below the window is asked for, to come upon the records of the archive.
+    reach: Reach,
 }
 
 /// What ends a block.
@@ -105,6 +117,8 @@ impl NumberedWalk {
             frontier: Frontier::default(),
             counted: 0,
             total: None,
+            least_total: None,
+            ends_at_archive: false,
             state: State::Start,
         }
     }
@@ -138,7 +152,7 @@ impl NumberedWalk {
 
     /// Says so if the service counts more records than it gives.
     fn check_count(&self) -> Result<(), FetchError> {
-        match self.total {
+        match self.least_total.filter(|_| !self.ends_at_archive) {
             Some(total) if total > self.counted => Err(FetchError::Miscounted {
                 total,
                 given: self.counted,
@@ -179,6 +193,7 @@ impl NumberedWalk {
         newest: Vec<Anchor>,
     ) -> Result<CompletedRange, PageError> {
         let watch = Stopwatch::start(fetcher);
+        self.least_total = None;
         let block_pages = self.block_pages.min(self.plan.max_pages.into()).max(1);
         let start = end.saturating_sub(block_pages * self.pages.size());
         let until = if newest.is_empty() {
@@ -200,7 +215,7 @@ impl NumberedWalk {
     /// Completes a block; what may be newer than records of later blocks is kept for these.
     fn complete(&mut self, block: Block, is_last: bool) -> CompletedRange {
         let limit = if is_last {
-            None
+            self.plan.filed_to()
         } else if block.is_ordered {
             Some(
                 block
@@ -215,7 +230,10 @@ impl NumberedWalk {
         let window = self.plan.window;
         let done_to = limit.map_or(window.to, |limit| limit.clamp(window.from, window.to));
         let range = self.frontier.advance(block.fetched, limit, done_to);
-        self.counted += range.received;
+        self.counted += range.received + range.left_for_next_run;
+        if is_last {
+            self.counted += self.frontier.later();
+        }
         range
     }
 
@@ -248,78 +266,106 @@ impl NumberedWalk {
         first: Option<Page>,
         until: Until<'_>,
     ) -> Result<Block, PageError> {
-        let mut ahead = VecDeque::new();
-        let mut block = Block {
-            fetched: FetchedRecords::new(self.plan.possible_to()),
-            first: None,
-            edge: Vec::new(),
-            end: start,
-            is_ordered: true,
-        };
-        let (mut failed, mut idle) = (0, 0);
-        let mut reach = Reach::default();
-        if let Some(page) = first {
-            ahead.push_back((self.pages.first(), page));
-        }
+        let mut block = Block::new(start, FetchedRecords::new(self.plan.possible_to()));
+        block.ahead.extend(first.map(|page| (self.pages.first(), page)));
         loop {
-            if ahead.is_empty() && failed == 0 && idle == 0 {
-                ahead = self.read_ahead(fetcher, &block, until).await?;
-            }
-            let (asked, page) = match ahead.pop_front() {
-                Some(read) => read,
-                None => {
-                    fetcher.pause_before_look(failed + idle).await;
-                    let asked = self.pages.after(&block, failed);
-                    (asked, self.page(fetcher, asked, reach).await?)
+            let (asked, page) = self.next_page(fetcher, &mut block, until).await?;
+            let answer = Answer::of(&page, &self.request(asked, block.reach));
+            if block.edge.is_empty() || answer.holds_any(&block.edge) {
+                if self.take(&mut block, page, &answer, asked, until)? {
+                    return Ok(block);
                 }
-            };
-            let answer = Answer::of(&page, &self.request(asked, reach));
-            if !block.edge.is_empty() && !answer.holds_any(&block.edge) {
-                ahead.clear();
-                failed += 1;
-                if failed > MOST_LOOKS {
-                    return Err(PageError::Fatal(self.contradiction(&block, failed)));
+            } else if answer.oldest() > block.edge.iter().map(|anchor| anchor.time).max() {
+                // More has come than a page holds: what was read is further behind.
+                block.ahead.clear();
+                block.end += answer.count as u64;
+            } else {
+                block.look_again();
+                if block.failed > MOST_LOOKS {
+                    return Err(self.contradiction(&block));
                 }
-                continue;
             }
-            failed = 0;
-            let goes_on = self
-                .total
-                .is_some_and(|total| total > block.end.max(asked.start() + answer.count as u64));
-            if answer.next.is_some() && goes_on {
-                self.pages.learn(&page, asked);
+        }
+    }
+
+    /// Returns the page that follows a block, which may have been read ahead.
+    async fn next_page(
+        &mut self,
+        fetcher: &Fetcher,
+        block: &mut Block,
+        until: Until<'_>,
+    ) -> Result<(PageOf, Page), PageError> {
+        if block.ahead.is_empty() && block.failed == 0 && block.idle == 0 {
+            block.ahead = self.read_ahead(fetcher, block, until).await?;
+        }
+        if let Some(read) = block.ahead.pop_front() {
+            return Ok(read);
+        }
+        let looks = block.failed + block.idle;
+        if looks > 0 {
+            fetcher.pause_before_look(looks).await;
+        }
+        let asked = self.pages.after(block, block.failed);
+        let page = self.page(fetcher, asked, block.reach).await?;
+        Ok((asked, page))
+    }
+
+    /// Takes a page that is joined to a block; returns whether it ends the block.
+    fn take(
+        &mut self,
+        block: &mut Block,
+        page: Page,
+        answer: &Answer,
+        asked: PageOf,
+        until: Until<'_>,
+    ) -> Result<bool, PageError> {
+        let total = self.total.unwrap_or_default();
+        if answer.next.is_some() && total > block.end.max(asked.start() + answer.count as u64) {
+            self.pages.learn(&page, asked);
+        }
+        let new = block.take(page, answer, asked);
+        let is_met = match until {
+            Until::Met(anchors) => answer.holds_any(anchors),
+            Until::End => answer.holds_any(&self.archived),
+        };
+        if is_met {
+            if matches!(until, Until::End) {
+                // What is below the archive's records is counted, and not read.
+                self.ends_at_archive = true;
             }
-            let added = block.take(page, &answer, asked);
-            fetcher.learn(|learned| learned.note_use(added));
-            let is_met = match until {
-                Until::Met(anchors) => answer.holds_any(anchors),
-                Until::End => answer.holds_any(&self.archived),
-            };
-            if is_met {
-                return Ok(block);
+            return Ok(true);
+        }
+        if block.fetched.is_too_large() || block.end > MOST_RECORDS {
+            return Err(PageError::Fatal(FetchError::Endless { pages: asked.number }));
+        }
+        let goes_on = answer.may_go_on() || total > block.end;
+        block.idle = if new == 0 || !goes_on { block.idle + 1 } else { 0 };
+        if block.idle == 0 {
+            return Ok(false);
+        }
+        block.ahead.clear();
+        let is_as_counted = !goes_on && new > 0 && self.total.is_some();
+        let is_open = matches!(until, Until::End) && self.archived.is_empty();
+        Ok(is_open && is_as_counted || self.is_end(block, until)?)
+    }
+
+    /// Returns whether the end of the feed was looked at often enough, when nothing new comes.
+    fn is_end(&self, block: &mut Block, until: Until<'_>) -> Result<bool, PageError> {
+        if block.idle <= END_LOOKS {
+            return Ok(false);
+        }
+        match (until, block.reach.longer()) {
+            (Until::Met(_), _) => Err(self.contradiction(block)),
+            (Until::End, Some(longer)) if !self.archived.is_empty() && longer.time() <= ROUNDING => {
+                block.reach = longer;
+                block.idle = 1;
+                Ok(false)
             }
-            if block.fetched.is_too_large() || block.end > MOST_RECORDS {
-                return Err(PageError::Fatal(FetchError::Endless { pages: 0 }));
-            }
-            let goes_on = answer.may_go_on() || self.total.is_some_and(|total| total > block.end);
-            idle = if added == 0 || !goes_on { idle + 1 } else { 0 };
-            if idle > 0 {
-                ahead.clear();
-            }
-            if !goes_on && added > 0 && matches!(until, Until::End) && self.archived.is_empty() && self.total.is_some()
-            {
-                // As many as the service counts.
-                return Ok(block);
-            }
-            if idle > END_LOOKS {
-                match (until, reach.longer()) {
-                    (Until::Met(_), _) => return Err(PageError::Fatal(self.contradiction(&block, idle))),
-                    (Until::End, Some(longer)) if !self.archived.is_empty() => {
-                        reach = longer;
-                        idle = 1;
-                    }
-                    (Until::End, _) => return Ok(block),
+            (Until::End, _) => {
+                if !self.archived.is_empty() {
+                    warn_of_lost(&self.archived);
                 }
+                Ok(true)
             }
         }
     }
@@ -363,6 +409,10 @@ impl NumberedWalk {
 
     fn note_total(&mut self, page: &Page) {
         self.total = page.counts.records.or(self.total);
+        self.least_total = match (self.least_total, page.counts.records) {
+            (Some(least), Some(total)) => Some(least.min(total)),
+            (least, total) => least.or(total),
+        };
     }
 
     fn request(&self, asked: PageOf, reach: Reach) -> PageRequest {
@@ -378,24 +428,40 @@ impl NumberedWalk {
         }
     }
 
-    fn contradiction(&self, block: &Block, looks: u32) -> FetchError {
-        FetchError::Contradiction {
-            lacks: block
-                .edge
-                .first()
-                .map_or_else(|| bound(self.plan.window.from), |anchor| bound(anchor.time)),
-            from: bound(self.plan.window.from),
-            to: bound(self.plan.window.to),
-            looks,
-        }
+    fn contradiction(&self, block: &Block) -> PageError {
+        let from = self.plan.window.from;
+        PageError::Fatal(FetchError::Contradiction {
+            lacks: bound(block.edge.first().map_or(from, |anchor| anchor.time)),
+            span: span(from, self.plan.window.to),
+            looks: block.failed + block.idle,
+        })
     }
 }
 
-use pages::PageOf;
-
 impl Block {
+    fn new(start: u64, fetched: FetchedRecords) -> Self {
+        Self {
+            fetched,
+            first: None,
+            edge: Vec::new(),
+            end: start,
+            is_ordered: true,
+            ahead: VecDeque::new(),
+            failed: 0,
+            idle: 0,
+            reach: Reach::default(),
+        }
+    }
+
+    /// Handles a page that is not joined: it is asked for again, and from further before.
+    fn look_again(&mut self) {
+        self.ahead.clear();
+        self.failed += 1;
+    }
+
     /// Takes a page that is joined to it, and returns how many new records it had.
     fn take(&mut self, page: Page, answer: &Answer, asked: PageOf) -> usize {
+        self.failed = 0;
         self.end = self.end.max(asked.start() + answer.count as u64);
         self.is_ordered &= is_ordered(answer);
         let added = self.fetched.add(page.records, page.originals).new;

@@ -1,0 +1,82 @@
+//! How many requests a walk needs, so that one that asks for much more is ended: a service in trouble is not helped by a
+//! storm of requests.
+
+use crate::record::digests::Digests;
+use crate::record::{Record, Rejected};
+
+/// So many requests a walk may make for each answer that it needs, for each retry, and besides: four times what it needs
+/// with a join for each answer.
+const FOR_AN_ANSWER: u64 = 8;
+const FOR_A_RETRY: u64 = 4;
+const BESIDES: u64 = 24;
+
+/// So many records are remembered, to know those that are read again.
+const MOST_RECENT: usize = 50_000;
+
+/// What answers have brought.
+#[derive(Debug, Default)]
+pub(super) struct Effort {
+    /// How many answers brought something new, how much in all, and the most records of one, up to the usual size.
+    useful: u64,
+    records: u64,
+    most_records: u64,
+    usual_size: u64,
+    /// Answers that did not come or were too large, and slices that held too much.
+    failures: u64,
+    /// How many slices were read that are as short as they are because the service refused longer ones.
+    short_slices: u64,
+    /// The content hashes of the last records: what is read again brings nothing new.
+    recent: Digests,
+}
+
+impl Effort {
+    /// Nothing so far, from a service whose pages usually have so many records.
+    pub(super) fn new(usual_size: u32) -> Self {
+        Self {
+            usual_size: usual_size.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Counts the records of an answer that no other had of late.
+    pub(super) fn note_answer(&mut self, records: &[Result<Record, Rejected>]) {
+        if self.recent.len() > MOST_RECENT {
+            self.recent.clear();
+        }
+        let contents = records.iter().map(|item| match item {
+            Ok(record) => record.identity.content,
+            Err(rejected) => rejected.content,
+        });
+        let new = contents.filter(|content| self.recent.insert(*content)).count() as u64;
+        self.useful += u64::from(new > 0);
+        self.records += new;
+        self.most_records = self.most_records.max(self.usual_size.min(records.len() as u64));
+    }
+
+    /// Returns whether an answer had a record of this content of late.
+    pub(super) fn has_seen(&self, content: u128) -> bool {
+        self.recent.contains(&content)
+    }
+
+    /// Counts a request that was given up.
+    pub(super) fn note_failure(&mut self) {
+        self.failures += 1;
+    }
+
+    /// Counts a slice that is as short as it is because the service refused a longer one.
+    pub(super) fn note_short_slice(&mut self) {
+        self.short_slices += 1;
+    }
+
+    /// Returns how many answers a walk needs for what was read: those that brought something new, but no more than twice
+    /// as many as would be if all were as large as the largest.
+    pub(super) fn needed(&self) -> u64 {
+        let at_least = self.records.div_ceil(self.most_records.max(1));
+        self.useful.min(2 * at_least) + self.short_slices
+    }
+
+    /// Returns whether one more request is within what a walk may need.
+    pub(super) fn allows(&self, requests: u64, retries: u64) -> bool {
+        requests < BESIDES + FOR_AN_ANSWER * self.needed() + FOR_A_RETRY * (retries + self.failures)
+    }
+}
