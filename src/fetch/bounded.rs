@@ -9,13 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
+use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
 use super::learned::Order;
 use super::plan::WalkPlan;
 use super::slice::{Ascent, Descent, Floor, Gathering, SliceEnd, descend};
 use super::stopwatch::Stopwatch;
-use super::walk::CompletedRange;
 use super::{FetchError, Fetcher};
 use crate::record::Anchor;
 use crate::window::{Load, Slice, SlicePlan};

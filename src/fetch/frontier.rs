@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
-use super::walk::CompletedRange;
 use crate::record::digests::Digests;
 use crate::record::{Anchor, Record};
 

@@ -32,6 +32,7 @@ pub(crate) mod credentials;
 mod answer;
 mod effort;
 mod bounded;
+mod completed_range;
 mod fetched_records;
 mod form;
 mod frontier;

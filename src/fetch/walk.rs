@@ -1,31 +1,13 @@
 //! Splits a window into ranges, oldest first, each complete up to where it ends: a completed range can be filed at
 //! once, because nothing older is still to come.
 
-use chrono::{DateTime, Utc};
-
 use super::bounded::BoundedWalk;
+pub use super::completed_range::CompletedRange;
 use super::numbered::NumberedWalk;
 use super::plan::WalkPlan;
 use super::{FetchError, Fetcher};
-use crate::record::{Anchor, Record, Rejected};
+use crate::record::Anchor;
 use crate::source::Paging;
-
-/// Everything that the service returned for a part of the window; all older parts were handed out before.
-#[derive(Debug)]
-pub struct CompletedRange {
-    /// The records, each once.
-    pub records: Vec<Record>,
-    /// Records that cannot be filed.
-    pub(crate) rejected: Vec<Rejected>,
-    /// Records that were repaired, as they came.
-    pub(crate) originals: Vec<Rejected>,
-    /// How many the service returned.
-    pub received: u64,
-    /// How many are newer than the run, and not among these.
-    pub(crate) left_for_next_run: u64,
-    /// The time up to which the window is complete with this range; all of it if no further range follows.
-    pub(crate) done_to: DateTime<Utc>,
-}
 
 /// A window that is being fetched.
 pub struct Walk<'a> {
@@ -73,7 +55,7 @@ impl<'a> Walk<'a> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
+    use chrono::{DateTime, TimeDelta, Utc};
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Duration;
@@ -86,6 +68,7 @@ mod tests {
     use crate::fetch::plan::TIME_TO_DISK;
     use crate::http::Http;
     use crate::http::retry::RetryPolicy;
+    use crate::record::Record;
     use crate::sandbox::{Api, Event, Options, Sandbox};
     use crate::source::SOURCES;
     use crate::test_support::bound::{at_most, in_time};

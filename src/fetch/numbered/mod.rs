@@ -15,12 +15,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::answer::Answer;
+use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
 use super::learned::Reach;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
-use super::walk::CompletedRange;
 use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
 use crate::record::Anchor;
 use crate::source::{Page, PageRequest, Position};
