@@ -199,7 +199,7 @@ impl Sandbox {
         let mut settings = String::new();
         for line in BufReader::new(stdout).lines() {
             let line = line?;
-            if line.starts_with("# and make") {
+            if line.starts_with("# and ") {
                 break;
             }
             if !line.contains("_LOG_CATALOG_LOCATION=") {
