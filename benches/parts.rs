@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use trailkeeper::archive::{Archive, Location};
 use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::json::Scanner;
-use trailkeeper::record::Reader;
+use trailkeeper::record::{Broken, Reader};
 use trailkeeper::sandbox::{Api, samples};
 use trailkeeper::source::{PageRequest, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
@@ -58,7 +58,14 @@ fn parts(criterion: &mut Criterion) {
     group.bench_function("read", |bencher| {
         let mut reader = Reader::new(source.kind().shape);
         bencher.iter(|| {
-            read_page(&*source, &mut reader, &request, black_box(body.as_bytes())).map(|page| page.records.len())
+            read_page(
+                &*source,
+                &mut reader,
+                &request,
+                black_box(body.as_bytes()),
+                Broken::Refuse,
+            )
+            .map(|page| page.records.len())
         });
     });
     group.bench_function("line form and hashes", |bencher| {

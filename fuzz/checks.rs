@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, Value};
 use trailkeeper::archive::{Archive, Batch, Location, Lock};
 use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::json::scan;
-use trailkeeper::record::{Reader, Record, Rejected};
+use trailkeeper::record::{Broken, Reader, Record, Rejected};
 use trailkeeper::source::{Authorization, Next, PageRequest, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
 
@@ -63,7 +63,16 @@ pub(crate) fn pages(bytes: &[u8]) {
         if let Authorization::Minted(request) = source.authorization() {
             let _ = (request.read)(&text);
         }
-        let Ok(page) = read_page(&**source, &mut Reader::new(source.kind().shape), &request, bytes) else {
+        let read = |broken| {
+            read_page(
+                &**source,
+                &mut Reader::new(source.kind().shape),
+                &request,
+                bytes,
+                broken,
+            )
+        };
+        let Ok(page) = read(Broken::Refuse).or_else(|_| read(Broken::SetAside)) else {
             continue;
         };
         // No record stays behind in the envelope.

@@ -39,6 +39,8 @@ pub(super) struct Answer {
     pub(super) overshoot: TimeDelta,
     /// Whether its oldest records come first, and not all have the same time.
     pub(super) ascends: bool,
+    /// Whether its newest records come first, and not all have the same time.
+    pub(super) descends: bool,
 }
 
 impl Answer {
@@ -60,6 +62,7 @@ impl Answer {
             }
         }
         let ascends = times.is_sorted() && times.first() < times.last();
+        let descends = times.is_sorted_by(|one, other| one >= other) && times.first() > times.last();
         times.sort_unstable();
         Self {
             anchors,
@@ -75,6 +78,7 @@ impl Answer {
                 .last()
                 .map_or(TimeDelta::zero(), |newest| *newest - request.window.to),
             ascends,
+            descends,
             times,
         }
     }
@@ -108,6 +112,17 @@ impl Answer {
     /// Returns the time of the record that this many others are older than, or the newest.
     pub(super) fn nth_oldest(&self, others: usize) -> Option<DateTime<Utc>> {
         self.times.get(others).copied().or_else(|| self.newest())
+    }
+
+    /// Returns whether no more than half of its records are in another answer.
+    pub(super) fn shares_little_with(&self, other: &Answer) -> bool {
+        let shared = self.anchors.iter().filter(|anchor| other.anchors.contains(anchor));
+        shared.count() * 2 <= self.anchors.len()
+    }
+
+    /// Returns whether it holds these records and no others.
+    pub(super) fn is_same_as(&self, anchors: &[Anchor]) -> bool {
+        self.anchors.len() == anchors.len() && anchors.iter().all(|anchor| self.anchors.contains(anchor))
     }
 
     /// Returns whether its first records are those of a smaller answer, but for records that are new there.

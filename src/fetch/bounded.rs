@@ -14,10 +14,10 @@ use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
 use super::learned::Order;
 use super::plan::WalkPlan;
-use super::slice::{Ascent, Descent, Floor, Gathering, SliceEnd, descend};
+use super::slice::{Ascent, AscentEnd, Descent, Floor, Gathering, SliceEnd, descend};
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher};
-use crate::record::Anchor;
+use crate::record::{Anchor, Record};
 use crate::window::{Load, Slice, SlicePlan};
 
 /// How many records of the slice before a slice in flight should come upon.
@@ -84,9 +84,13 @@ impl<'a> BoundedWalk<'a> {
     pub(super) async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
         loop {
             if let Some(ascent) = &mut self.ascent {
-                let part = ascent.next_part(self.fetcher).await?;
-                let limit = self.plan.filed_to();
-                return Ok(part.map(|(fetched, done_to)| self.frontier.advance(fetched, limit, done_to)));
+                match ascent.next_part(self.fetcher).await? {
+                    AscentEnd::Part(fetched, done_to) => {
+                        return self.frontier.advance(*fetched, self.plan.filed_to(), done_to).map(Some);
+                    }
+                    AscentEnd::Done => return Ok(None),
+                    AscentEnd::Scattered(fetched) => self.change_order(Order::Unknown, fetched.records),
+                }
             }
             self.fill();
             let Some(FetchedSlice { reading, end, took }) = self.in_flight.next().await else {
@@ -94,19 +98,18 @@ impl<'a> BoundedWalk<'a> {
             };
             let slice = reading.slice();
             match end? {
-                SliceEnd::Complete => return Ok(Some(self.complete(reading, took))),
+                SliceEnd::Complete => return self.complete(reading, took).map(Some),
                 // What is below is asked for again with the next slice, and that proves that this one is empty.
                 SliceEnd::Paused if reading.is_empty() && slice.to < self.plan.window.to => {
                     self.slices.completed(slice, Load { records: 0, took });
                     continue;
                 }
                 SliceEnd::Paused => match self.join(reading, took) {
-                    Some(range) => return Ok(Some(range)),
+                    Some(range) => return range.map(Some),
                     None => continue,
                 },
                 SliceEnd::Overflow { records, oldest } => {
                     let load = Load { records, took };
-                    self.fetcher.effort().note_failure();
                     if std::mem::take(&mut self.is_first) && slice.is_long() {
                         self.slices.surveyed(slice, oldest, load);
                     } else {
@@ -114,8 +117,8 @@ impl<'a> BoundedWalk<'a> {
                     }
                 }
                 SliceEnd::TooWide => self.narrow(&reading),
-                SliceEnd::Ascending => self.change_order(Order::OldestFirst),
-                SliceEnd::Scattered => self.change_order(Order::Unknown),
+                SliceEnd::Ascending => self.change_order(Order::OldestFirst, reading.into_fetched().records),
+                SliceEnd::Scattered => self.change_order(Order::Unknown, reading.into_fetched().records),
             }
             // The slices behind it have the old length; they are fetched again with the new one.
             self.in_flight.clear();
@@ -123,15 +126,17 @@ impl<'a> BoundedWalk<'a> {
         }
     }
 
-    /// Reads the whole window again in another order: what was filed already is then recognized.
-    fn change_order(&mut self, order: Order) {
+    /// Reads the whole window again in another order: what was filed already is then recognized, and what was given and
+    /// not filed is kept, since the service may drop it meanwhile.
+    fn change_order(&mut self, order: Order, given: Vec<Record>) {
         self.fetcher.learn(|learned| learned.order = order);
         self.frontier = Frontier::default();
+        self.frontier.keep(given);
         self.begin_again();
     }
 
     fn begin_again(&mut self) {
-        let usual_size = self.fetcher.source().page_size();
+        let usual_size = self.fetcher.usual_size();
         match self.fetcher.learned().order {
             Order::NewestFirst | Order::NewestPageFirst => {}
             Order::OldestFirst => {
@@ -139,13 +144,12 @@ impl<'a> BoundedWalk<'a> {
                 self.ascent = Some(Ascent::new(window, self.archived.clone(), possible_to, usual_size));
             }
             Order::Unknown => {
-                // Next pages are read too, where the service names them.
-                let has_pages = usual_size == self.fetcher.source().largest_page();
+                self.ascent = None;
                 let (window, target_time) = (self.plan.window, self.plan.target_time());
-                self.slices = if has_pages {
+                self.slices = if self.fetcher.learned().names_next_pages {
                     SlicePlan::new(window, usual_size, target_time)
                 } else {
-                    SlicePlan::of_single_pages(window, usual_size, target_time)
+                    SlicePlan::of_single_pages(window, self.fetcher.source().largest_page(), target_time)
                 };
                 self.is_first = false;
             }
@@ -173,22 +177,29 @@ impl<'a> BoundedWalk<'a> {
         } else {
             Floor::Awaited
         };
-        // While nothing was found, what is below is asked for again, unless the service refuses windows so wide.
-        let open_from = if self.frontier.anchors.is_empty() && self.refused.is_none() {
-            self.plan.window.from
-        } else {
-            slice.from
-        };
+        let open_from = self.open_from(slice);
         let fetched = FetchedRecords::new(self.plan.possible_to());
+        let usual_size = self.fetcher.usual_size();
         if !self.is_ordered() {
-            return Reading::Gathering(Box::new(Gathering::new(slice, open_from, floor, fetched)));
+            return Reading::Gathering(Box::new(Gathering::new(slice, open_from, floor, fetched, usual_size)));
         }
         let is_survey = self.is_first && slice.is_long();
-        let usual_size = self.fetcher.usual_size();
         let pad = self.pad.min(slice.width()).max(LEAST_PAD);
         Reading::Descent(Box::new(Descent::new(
             slice, open_from, floor, fetched, usual_size, pad, is_survey,
         )))
+    }
+
+    /// Returns from when on a slice is asked for, as long as nothing is known below: what was read without finding anything
+    /// is asked for again, as far as the service answers for windows so wide.
+    fn open_from(&self, slice: Slice) -> DateTime<Utc> {
+        let newest = self.frontier.anchors.first().map(|anchor| anchor.time);
+        let lowest = match (newest, self.refused) {
+            (None, None) => self.plan.window.from,
+            (Some(_), None) => slice.from,
+            (newest, Some(refused)) => newest.unwrap_or(self.plan.window.from).max(slice.to - refused * 3 / 4),
+        };
+        lowest.min(slice.from)
     }
 
     /// Returns what is known below the next slice to be completed.
@@ -225,7 +236,7 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Joins a slice to the one before; it may have to be read further for that.
-    fn join(&mut self, mut reading: Reading, took: Option<Duration>) -> Option<CompletedRange> {
+    fn join(&mut self, mut reading: Reading, took: Option<Duration>) -> Option<Result<CompletedRange, FetchError>> {
         let floor = self.floor(reading.slice());
         if let Reading::Descent(descent) = &mut reading
             && descent.join(floor)
@@ -236,7 +247,7 @@ impl<'a> BoundedWalk<'a> {
         None
     }
 
-    fn complete(&mut self, reading: Reading, took: Option<Duration>) -> CompletedRange {
+    fn complete(&mut self, reading: Reading, took: Option<Duration>) -> Result<CompletedRange, FetchError> {
         self.is_first = false;
         if self.slices.is_refused() {
             self.fetcher.effort().note_short_slice();

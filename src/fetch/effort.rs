@@ -7,7 +7,7 @@ use crate::record::{Record, Rejected};
 /// So many requests a walk may make for each answer that it needs, for each retry, and besides: four times what it needs
 /// with a join for each answer.
 const FOR_AN_ANSWER: u64 = 8;
-const FOR_A_RETRY: u64 = 4;
+const FOR_A_RETRY: u64 = 1;
 const BESIDES: u64 = 24;
 
 /// So many records are remembered, to know those that are read again.
@@ -21,19 +21,24 @@ pub(super) struct Effort {
     records: u64,
     most_records: u64,
     usual_size: u64,
-    /// Answers that did not come or were too large, and slices that held too much.
+    /// Answers that did not come or were too large.
     failures: u64,
     /// How many slices were read that are as short as they are because the service refused longer ones.
     short_slices: u64,
+    /// How many requests and retries there were before the walk.
+    requests_before: u64,
+    retries_before: u64,
     /// The content hashes of the last records: what is read again brings nothing new.
     recent: Digests,
 }
 
 impl Effort {
-    /// Nothing so far, from a service whose pages usually have so many records.
-    pub(super) fn new(usual_size: u32) -> Self {
+    /// Nothing so far, from a service whose pages usually have so many records, after so many requests and retries.
+    pub(super) fn new(usual_size: u32, requests_before: u64, retries_before: u64) -> Self {
         Self {
             usual_size: usual_size.into(),
+            requests_before,
+            retries_before,
             ..Self::default()
         }
     }
@@ -75,8 +80,14 @@ impl Effort {
         self.useful.min(2 * at_least) + self.short_slices
     }
 
-    /// Returns whether one more request is within what a walk may need.
+    /// Returns how many requests the walk has made, of so many in all.
+    pub(super) fn requests(&self, in_all: u64) -> u64 {
+        in_all.saturating_sub(self.requests_before)
+    }
+
+    /// Returns whether one more request is within what a walk may need, after so many requests and retries in all.
     pub(super) fn allows(&self, requests: u64, retries: u64) -> bool {
-        requests < BESIDES + FOR_AN_ANSWER * self.needed() + FOR_A_RETRY * (retries + self.failures)
+        let retries = retries.saturating_sub(self.retries_before);
+        self.requests(requests) < BESIDES + FOR_AN_ANSWER * self.needed() + FOR_A_RETRY * (retries + self.failures)
     }
 }

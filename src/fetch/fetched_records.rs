@@ -151,16 +151,22 @@ impl FetchedRecords {
         later
     }
 
-    /// Drops the records that `known` holds.
-    pub(crate) fn drop_known(&mut self, known: &Digests) {
-        let before = self.records.len();
+    /// Drops the records that `known` holds, and the rejected ones that `rejected` holds.
+    pub(crate) fn drop_known(&mut self, known: &Digests, rejected: &Digests) {
+        let before = self.records.len() + self.rejected.len();
         self.records.retain(|record| !known.contains(&record.identity.content));
-        self.received -= (before - self.records.len()) as u64;
+        self.rejected.retain(|record| !rejected.contains(&record.content));
+        self.received -= (before - self.records.len() - self.rejected.len()) as u64;
     }
 
-    /// Returns the content hashes of all records that it was given.
-    pub(crate) fn into_seen(self) -> Digests {
-        self.seen
+    /// Adds the content hashes of all records that it was given.
+    pub(crate) fn note_contents(&self, to: &mut Digests) {
+        to.extend(self.seen.iter().chain(&self.seen_rejected));
+    }
+
+    /// Returns the content hashes of all records that it was given, and of those that cannot be filed.
+    pub(crate) fn into_seen(self) -> (Digests, Digests) {
+        (self.seen, self.seen_rejected)
     }
 }
 
@@ -168,12 +174,12 @@ impl FetchedRecords {
 mod tests {
     use super::*;
     use crate::json::List;
-    use crate::record::Reader;
+    use crate::record::{Broken, Reader};
     use crate::test_support::record::{SHAPE, line};
 
     fn add(fetched: &mut FetchedRecords, records: &[String]) {
         let body = format!("{{\"list\":[{}]}}", records.join(","));
-        let listed = Reader::new(SHAPE).read_list(&mut List::find(body.as_bytes(), "list"));
+        let listed = Reader::new(SHAPE).read_list(&mut List::find(body.as_bytes(), "list"), Broken::Refuse);
         let listed = listed.unwrap();
         fetched.add(listed.records, listed.originals);
     }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::FetchError;
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use crate::record::digests::Digests;
@@ -17,6 +18,7 @@ pub(super) struct Frontier {
     pub(super) anchors: Vec<Anchor>,
     /// The content hashes of what was handed out of the last part: the next one holds some of it again.
     seen: Digests,
+    seen_rejected: Digests,
     /// Records that came with an older part than the one where they belong.
     later: Vec<Record>,
 }
@@ -29,10 +31,13 @@ impl Frontier {
         mut fetched: FetchedRecords,
         limit: Option<DateTime<Utc>>,
         done_to: DateTime<Utc>,
-    ) -> CompletedRange {
+    ) -> Result<CompletedRange, FetchError> {
         let later = std::mem::take(&mut self.later).into_iter().map(Ok);
         fetched.add(later.collect(), Vec::new());
-        fetched.drop_known(&self.seen);
+        if fetched.is_too_large() {
+            return Err(FetchError::Endless);
+        }
+        fetched.drop_known(&self.seen, &self.seen_rejected);
         if let Some(limit) = limit {
             self.later = fetched.split_after(limit);
         }
@@ -41,23 +46,23 @@ impl Frontier {
         let rejected = std::mem::take(&mut fetched.rejected);
         let originals = std::mem::take(&mut fetched.originals);
         let (received, left_for_next_run) = (fetched.received, fetched.left_for_next_run);
-        self.seen = fetched.into_seen();
+        (self.seen, self.seen_rejected) = fetched.into_seen();
         for record in &self.later {
             self.seen.remove(&record.identity.content);
         }
-        CompletedRange {
+        Ok(CompletedRange {
             records,
             rejected,
             originals,
             received,
             left_for_next_run,
             done_to,
-        }
+        })
     }
 
-    /// Returns how many records are kept for the next part.
-    pub(super) fn later(&self) -> u64 {
-        self.later.len() as u64
+    /// Keeps records that were given and belong to what is still to be read.
+    pub(super) fn keep(&mut self, records: Vec<Record>) {
+        self.later.extend(records);
     }
 
     fn keep_newest(&mut self, records: &[Record]) {

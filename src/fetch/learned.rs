@@ -2,7 +2,7 @@
 //!
 //! A walk begins with what is most likely, and every answer tests it. What was refuted stays refuted for the run.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::answer::Answer;
 
@@ -29,8 +29,8 @@ const NEIGHBORS: i32 = 4;
 /// A record that is further above the bound that was asked for has a wrong time, and says nothing of the bound.
 const MOST_OVERSHOOT: TimeDelta = TimeDelta::seconds(30);
 
-/// With fewer records, an answer that ascends shows no order.
-const FEWEST: usize = 4;
+/// With fewer records, an answer shows no order: by chance they may ascend, or descend.
+const FEWEST: usize = 6;
 
 /// What the answers of a service have shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +45,10 @@ pub(super) struct Learned {
     /// earlier time than the one that they show.
     pub(super) overshoot: TimeDelta,
     pub(super) order: Order,
+    /// Whether an answer has shown that newer records come first. Until then it is only what is most likely.
+    is_order_shown: bool,
+    /// Whether an answer has named a next page.
+    pub(super) names_next_pages: bool,
     /// The most records of an answer.
     most_records: usize,
     /// How many records are asked for at most, since more made an answer too large.
@@ -58,6 +62,15 @@ pub(super) struct Reach(usize);
 impl Reach {
     pub(super) fn time(self) -> TimeDelta {
         REACHES[self.0]
+    }
+
+    /// Returns the shortest one that is neither shorter than it nor than this time.
+    pub(super) fn at_least(self, time: TimeDelta) -> Self {
+        let long = REACHES
+            .iter()
+            .position(|reach| *reach >= time)
+            .unwrap_or(REACHES.len() - 1);
+        Self(self.0.max(long))
     }
 
     /// Returns the next longer one.
@@ -87,8 +100,6 @@ pub(super) enum Seen {
     Expected,
     /// It is out of order: whether newer pages come first has to be asked.
     OutOfOrder,
-    /// Its oldest records come first.
-    Ascending,
 }
 
 /// Returns whether only neighbors have changed places in an answer.
@@ -103,11 +114,13 @@ impl Learned {
             self.overshoot = self.overshoot.max(answer.overshoot);
         }
         self.most_records = self.most_records.max(answer.count);
+        self.names_next_pages |= answer.next.is_some();
+        self.is_order_shown |= answer.descends && answer.count >= FEWEST;
         if self.order != Order::NewestFirst || answer.disorder <= self.disorder {
             return Seen::Expected;
         }
         if answer.ascends && answer.count >= FEWEST {
-            return Seen::Ascending;
+            return Seen::OutOfOrder;
         }
         if is_among_neighbors(answer) {
             self.disorder = answer.disorder;
@@ -118,22 +131,54 @@ impl Learned {
         if is_last { Seen::Expected } else { Seen::OutOfOrder }
     }
 
+    /// Returns whether an answer says too little of the order to believe that nothing newer is behind it.
+    pub(super) fn leaves_order_open(&self, answer: &Answer) -> bool {
+        let is_open = self.order == Order::NewestFirst && !self.is_order_shown && answer.newest().is_some();
+        let is_jumbled = !answer.ascends && !answer.descends;
+        is_open && (answer.count < FEWEST || answer.is_of_one_moment() || is_jumbled && !answer.may_go_on())
+    }
+
+    /// Takes into account that a service has nothing newer than an answer that it cut.
+    pub(super) fn note_newest_first(&mut self) {
+        self.is_order_shown = true;
+    }
+
     /// Takes a test of the order into account: `part` is what a smaller page of the same window held. If that is how the
     /// answer begins, the answer is in the order of the service; if it is the newest of it, the records of each page are
     /// jumbled, and newer pages come first.
-    pub(super) fn note_test(&mut self, answer: &Answer, part: &Answer) {
+    ///
+    /// Returns the order that it shows, if it shows one.
+    pub(super) fn note_test(&mut self, answer: &Answer, part: &Answer) -> Option<Order> {
         if answer.begins_with(part) {
-            if answer.disorder <= SMALL_DISORDER || is_among_neighbors(answer) {
-                self.note_disorder(answer.disorder);
-            } else {
-                self.order = Order::Unknown;
+            if answer.ascends && answer.count >= FEWEST {
+                return Some(Order::OldestFirst);
             }
-        } else if answer.is_older_behind(part) {
-            self.order = Order::NewestPageFirst;
-            // What seemed to be neighbors that changed places was the order inside an answer.
-            self.disorder = TimeDelta::zero();
-        } else {
-            self.order = Order::Unknown;
+            let is_ordered = answer.disorder <= SMALL_DISORDER || is_among_neighbors(answer);
+            if is_ordered {
+                self.note_disorder(answer.disorder);
+            }
+            return is_ordered.then_some(Order::NewestFirst);
+        }
+        if !answer.is_older_behind(part) {
+            return None;
+        }
+        self.order = Order::NewestPageFirst;
+        // What seemed to be neighbors that changed places was the order inside an answer.
+        self.disorder = TimeDelta::zero();
+        Some(Order::NewestPageFirst)
+    }
+
+    /// Takes a page behind another one into account, which ended with a record of `border`: neighbors can have changed
+    /// places in it, and over that border.
+    pub(super) fn note_page(&mut self, answer: &Answer, border: Option<DateTime<Utc>>) {
+        let over_border = answer.newest().zip(border).map(|(newest, border)| newest - border);
+        let seen = [Some(answer.disorder), over_border];
+        let small = seen
+            .into_iter()
+            .flatten()
+            .filter(|disorder| *disorder <= SMALL_DISORDER);
+        if let Some(disorder) = small.max().filter(|_| self.order == Order::NewestFirst) {
+            self.note_disorder(disorder);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Fetching: one page with its retries here, the pages of a slice in `slice`, the ranges of a window in `walk`.
+//! Fetching: one page with its retries here, the ranges of a window in `walk`: between bounds in `bounded` and `slice`, by page
+//! number in `numbered`.
 //!
 //! Imports: http, output, record, source, window.
 
@@ -18,7 +19,7 @@ use crate::http::clock::ServiceClock;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
-use crate::record::{Anchor, Reader};
+use crate::record::{Anchor, Broken, Reader};
 use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
 use crate::window::bound;
 use credentials::{Credentials, Minting};
@@ -48,6 +49,9 @@ pub mod walk;
 
 /// How often a status that can mean "too wide" comes until it is taken for that.
 const TOO_WIDE: u32 = 2;
+
+/// How many empty pages may come before the first one with records.
+const MOST_EMPTY_PAGES: u32 = 1_000;
 
 /// How much of a server's message is shown.
 const LONGEST_MESSAGE: usize = 300;
@@ -216,12 +220,9 @@ pub enum FetchError {
         /// How many it gave.
         given: u64,
     },
-    /// The service keeps naming further pages, without new records or with more than fit in memory.
-    #[error("the service returns pages without end ({pages} so far): it may be in trouble")]
-    Endless {
-        /// How many pages were read.
-        pages: u32,
-    },
+    /// The service keeps naming further pages, or gives more than fits in memory.
+    #[error("the service returns pages without end, or more than fits in memory: it may be in trouble")]
+    Endless,
 }
 
 /// How many attempts a request took, for a message.
@@ -243,7 +244,7 @@ impl Fetcher {
         Self {
             rate_limiter: RateLimiter::new(source.requests_per_second()),
             reader: Mutex::new(Reader::new(source.kind().shape)),
-            effort: Mutex::new(Effort::new(source.page_size())),
+            effort: Mutex::new(Effort::new(source.page_size(), 0, 0)),
             source,
             http,
             policy,
@@ -333,8 +334,15 @@ impl Fetcher {
     pub(crate) async fn page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
         self.check_effort()?;
         let mut failed = 0;
+        // A broken record may come whole when it is asked for again, if it is.
+        let mut can_come_whole = self.policy.max_retries > 0 && !matches!(request.position, Position::Token(_));
         loop {
-            let failure = match self.attempt(request).await {
+            let broken = if can_come_whole {
+                Broken::Refuse
+            } else {
+                Broken::SetAside
+            };
+            let failure = match self.attempt(request, broken).await {
                 Ok(page) => {
                     self.effort().note_answer(&page.records);
                     return Ok(page);
@@ -342,6 +350,7 @@ impl Fetcher {
                 Err(failure) => failure,
             };
             failed += 1;
+            can_come_whole &= !matches!(failure, AttemptError::UnreadableBody(_)) && failed < self.policy.max_retries;
             let is_rate_limited = failure.is_rate_limited();
             let wait = self.policy.wait(failed, &failure, fastrand::f64());
             if can_narrow && self.is_too_wide(&failure) && (failed >= TOO_WIDE || wait.is_none()) {
@@ -374,7 +383,7 @@ impl Fetcher {
     /// Fetches the first page of a window that has records: a service may name a next page on one that is empty.
     pub(crate) async fn first_page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
         let mut request = request.clone();
-        loop {
+        for _ in 0..MOST_EMPTY_PAGES {
             let page = self.page(&request, can_narrow).await?;
             match &page.next {
                 Next::At(position) if page.records.is_empty() && *position != request.position => {
@@ -383,34 +392,40 @@ impl Fetcher {
                 _ => return Ok(page),
             }
         }
+        Err(PageError::Fatal(FetchError::Endless))
+    }
+
+    /// Begins to count the effort of another walk.
+    fn begin_walk(&self) {
+        let (sent, retries) = (self.request_counts().requests, self.retries());
+        *self.effort() = Effort::new(self.source.page_size(), sent, retries);
     }
 
     /// Ends a walk that asks for more than it can need: a service in trouble is not helped by a storm of requests.
     fn check_effort(&self) -> Result<(), PageError> {
-        let counts = self.request_counts();
+        let (sent, retries) = (self.request_counts().requests, self.retries());
         let effort = self.effort();
-        if effort.allows(counts.requests, self.retries()) {
+        if effort.allows(sent, retries) {
             return Ok(());
         }
-        let useful = effort.needed();
         Err(PageError::Fatal(FetchError::Effort {
             address: address(&self.source),
-            requests: counts.requests,
-            useful,
+            requests: effort.requests(sent),
+            useful: effort.needed(),
         }))
     }
 
     /// Makes one attempt. If a minted token is refused, mints one and tries once more. That holds for a fresh one too:
     /// the service returns the same token until it expires, so it may have had only a moment left.
-    async fn attempt(&self, request: &PageRequest) -> Result<Page, AttemptError> {
+    async fn attempt(&self, request: &PageRequest, broken: Broken) -> Result<Page, AttemptError> {
         let header = self.header().await?;
-        let result = self.get(request, &header).await;
+        let result = self.get(request, broken, &header).await;
         let is_minted = matches!(self.source.authorization(), Authorization::Minted(_));
         if !is_minted || !matches!(result, Err(AttemptError::Status { status: 401, .. })) {
             return result;
         }
         self.credentials.forget(&header).await;
-        self.get(request, &self.header().await?).await
+        self.get(request, broken, &self.header().await?).await
     }
 
     async fn header(&self) -> Result<SecretString, AttemptError> {
@@ -422,11 +437,11 @@ impl Fetcher {
         self.credentials.header(self.source.authorization(), minting).await
     }
 
-    async fn get(&self, request: &PageRequest, header: &SecretString) -> Result<Page, AttemptError> {
+    async fn get(&self, request: &PageRequest, broken: Broken, header: &SecretString) -> Result<Page, AttemptError> {
         let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
         let result = result.and_then(|body| {
-            let page = self.read(request, &body)?;
+            let page = self.read(request, &body, broken)?;
             check_form(&page.records, |content| self.effort().has_seen(content))?;
             Ok((page, body.len()))
         });
@@ -444,9 +459,9 @@ impl Fetcher {
     }
 
     /// Parses a page. All pages of a service share one reader, which learns their shape.
-    fn read(&self, request: &PageRequest, body: &[u8]) -> Result<Page, PageParseError> {
+    fn read(&self, request: &PageRequest, body: &[u8], broken: Broken) -> Result<Page, PageParseError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        source::read_page(&*self.source, &mut reader, request, body)
+        source::read_page(&*self.source, &mut reader, request, body, broken)
     }
 
     /// Sends a request, when the host and the rate limiter allow it, and returns the body of the answer.

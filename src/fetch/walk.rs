@@ -28,6 +28,7 @@ impl<'a> Walk<'a> {
 
     /// Creates a walk over the plan's window that should come upon one of these records of the archive at its older end.
     pub(crate) fn above(fetcher: &'a Fetcher, plan: WalkPlan, archived: Vec<Anchor>) -> Self {
+        fetcher.begin_walk();
         let state = match fetcher.source().paging() {
             Paging::Bounded => State::Bounded(Box::new(BoundedWalk::new(fetcher, plan, archived))),
             Paging::Numbered => State::Numbered(Box::new(NumberedWalk::new(
@@ -41,7 +42,7 @@ impl<'a> Walk<'a> {
 
     /// Fetches the next range; `None` at the end of the window.
     ///
-    /// Dropping the future loses only requests in flight.
+    /// After its future was dropped, a walk is not to be used again.
     ///
     /// # Errors
     /// The service could not be asked for everything in the range; earlier ranges stay valid.

@@ -25,7 +25,13 @@ pub(crate) struct List<'a> {
     start: usize,
     end: usize,
     has_more: bool,
+    /// Where the element begins whose end could not be told.
+    broken: Option<usize>,
 }
+
+/// How often it is looked for what follows a broken element, and in how many times the bytes of the body.
+const MOST_BOUNDARIES: usize = 10_000;
+const MOST_PASSES: usize = 8;
 
 /// An element of a list; the first two have their form in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +75,7 @@ impl<'a> List<'a> {
             start,
             end,
             has_more,
+            broken: None,
         }
     }
 
@@ -137,6 +144,7 @@ impl<'a> List<'a> {
         line: &mut String,
     ) -> Result<Element<'a>, ListError> {
         let (from, in_body) = (self.base + start, malformed.after(self.base));
+        self.broken = Some(from);
         let end = self.end_of_odd(from, in_body)?;
         self.go_to(end);
         self.pass_separator().map_err(|_| ListError::BrokenElement(in_body))?;
@@ -154,6 +162,66 @@ impl<'a> List<'a> {
             },
         };
         Ok(Element::NotJson(not_json, bytes))
+    }
+
+    /// Goes on behind the element whose end could not be told: where the next one begins that is JSON and of which
+    /// `is_record` holds, or else where the rest of the body does. Returns all that is before that, as it came; `None` if
+    /// neither is found.
+    #[cold]
+    pub(crate) fn pass_broken(
+        &mut self,
+        scanner: &mut Scanner,
+        line: &mut String,
+        is_record: impl Fn(&Scanner, &str) -> bool,
+    ) -> Option<&'a [u8]> {
+        let from = self.broken.take()?;
+        let line_start = line.len();
+        let mut bytes = 0;
+        let mut place = from + 1;
+        for _ in 0..MOST_BOUNDARIES {
+            let Some((end, next)) = next_boundary(self.body, place) else {
+                break;
+            };
+            place = next;
+            self.go_to(next);
+            let at = self.input.at();
+            let is_json = scanner.scan_value(&mut self.input, line).is_ok();
+            let is_next = is_json && is_record(scanner, line) && self.is_separated();
+            line.truncate(line_start);
+            bytes += self.input.at() - at;
+            if is_next {
+                self.go_to(next);
+                return Some(&self.body[from..end]);
+            }
+            if bytes > self.body.len() * MOST_PASSES {
+                return None;
+            }
+        }
+        self.end_of_list(from)
+    }
+
+    /// Returns whether what comes next follows an element.
+    fn is_separated(&mut self) -> bool {
+        self.input.skip_space();
+        matches!(self.input.peek(), Some(b',' | b']'))
+    }
+
+    /// Goes to the bracket behind the last element, which begins at `from`: the first one without which the body is JSON
+    /// around its elements. Returns the element.
+    fn end_of_list(&mut self, from: usize) -> Option<&'a [u8]> {
+        let before = str::from_utf8(&self.body[..self.start]).ok()?;
+        let places = self.body[from..].iter().enumerate().filter(|(_, byte)| **byte == b']');
+        for (length, _) in places.take(MOST_BOUNDARIES / 100) {
+            let end = from + length;
+            let Ok(after) = str::from_utf8(&self.body[end..]) else {
+                continue;
+            };
+            if super::scan(&[before, after].concat(), &[], &mut String::new()).is_ok() {
+                (self.end, self.has_more) = (end, false);
+                return Some(self.body[from..end].trim_ascii_end());
+            }
+        }
+        None
     }
 
     /// Finds where an element ends that begins at `from` and is malformed; both are counted in the body.
@@ -176,6 +244,18 @@ impl<'a> List<'a> {
             }
         }
     }
+}
+
+/// Returns where an object may end behind this place and another one begin: the first end behind `place` of which that is
+/// so.
+fn next_boundary(body: &[u8], place: usize) -> Option<(usize, usize)> {
+    let ends = body[place..].iter().enumerate().filter(|(_, byte)| **byte == b'}');
+    let mut boundaries = ends.filter_map(|(index, _)| {
+        let end = place + index + 1;
+        let after = body[end..].trim_ascii_start().strip_prefix(b",")?.trim_ascii_start();
+        after.starts_with(b"{").then(|| (end, body.len() - after.len()))
+    });
+    boundaries.next()
 }
 
 /// Returns how long an element is with U+FFFD in the place of what is broken.

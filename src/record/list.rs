@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Form, IdentifyError, Identity, Line, Reader, Record, Rejected};
-use crate::json::{Element, JsonError, List, ListError, push_bytes};
+use super::{Form, IdentifyError, Identity, Line, Reader, Record, Rejected, time_of};
+use crate::json::{Element, JsonError, List, ListError, Scanner, push_bytes};
 
 /// How many bytes of lines and originals are taken of one page. The largest answer, 64 MiB, has no longer line form.
 const MOST_BYTES: usize = 96 << 20;
@@ -16,6 +16,15 @@ const MOST_RECORDS: usize = 1 << 18;
 
 /// Why there is an original beside a record.
 const REPAIRED: &str = "not UTF-8: the record was filed with U+FFFD in the place of what is broken";
+
+/// What becomes of a record that is not JSON and whose end cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The list cannot be read: it may come whole when it is asked for again.
+    Refuse,
+    /// It is set aside as it came, with all that is before the next record.
+    SetAside,
+}
 
 /// The records of a list, and what else has to be kept of it.
 #[derive(Debug, Default)]
@@ -55,12 +64,12 @@ impl Reader {
     /// # Errors
     ///
     /// The list cannot be read up to its end, or holds more than is taken of one page.
-    pub(crate) fn read_list(&mut self, list: &mut List<'_>) -> Result<Listed, ListedError> {
+    pub(crate) fn read_list(&mut self, list: &mut List<'_>, broken: Broken) -> Result<Listed, ListedError> {
         self.line.clear();
         // The form has a few more spaces than what services send.
         self.line.reserve(list.body_length() + list.body_length() / 8);
         let (mut entries, mut originals) = (Vec::new(), Vec::new());
-        let read = self.read_entries(list, &mut entries, &mut originals);
+        let read = self.read_entries(list, broken, &mut entries, &mut originals);
         let mut page = std::mem::take(&mut self.line);
         read?;
         if page.len() < page.capacity() / 4 * 3 {
@@ -81,12 +90,18 @@ impl Reader {
     fn read_entries(
         &mut self,
         list: &mut List<'_>,
+        broken: Broken,
         entries: &mut Vec<Entry>,
         originals: &mut Vec<(Range<usize>, u128)>,
     ) -> Result<(), ListedError> {
         loop {
             self.start = self.line.len();
-            let element = list.next(&mut self.scanner, &mut self.line);
+            let element = match list.next(&mut self.scanner, &mut self.line) {
+                Err(ListError::BrokenElement(malformed)) if broken == Broken::SetAside => self
+                    .pass_broken(list, malformed)
+                    .ok_or(ListError::BrokenElement(malformed)),
+                read => read,
+            };
             let element = element.map_err(|error| ListedError::of(error, entries.len()))?;
             let original = match element {
                 None => return Ok(()),
@@ -116,6 +131,22 @@ impl Reader {
                 return Err(TOO_MANY_BYTES);
             }
         }
+    }
+
+    /// Passes an element whose end cannot be told, up to the next one that is a record, or to the end of the list.
+    #[cold]
+    fn pass_broken<'a>(&mut self, list: &mut List<'a>, malformed: JsonError) -> Option<Option<Element<'a>>> {
+        let Self {
+            scanner,
+            line,
+            shape,
+            start,
+            ..
+        } = self;
+        line.truncate(*start);
+        let is_record = |scanner: &Scanner, line: &str| time_of(shape, scanner, line, *start).is_ok();
+        let bytes = list.pass_broken(scanner, line, is_record);
+        bytes.map(|bytes| Some(Element::NotJson(malformed, bytes)))
     }
 
     /// Returns the record that was just scanned.

@@ -18,6 +18,7 @@ use crate::output::printable::excerpt;
 pub(crate) use crate::json::KeyPath;
 pub(crate) use anchor::Anchor;
 pub(crate) use line::{Line, hold};
+pub use list::Broken;
 pub(crate) use list::{Listed, ListedError};
 
 /// Midnight UTC of 2000-01-01, in Unix seconds. No source is that old: an earlier time is an error in the record, such
@@ -293,30 +294,7 @@ impl Reader {
 
     /// Returns the time of the last scanned record.
     fn time(&self) -> Result<DateTime<Utc>, InvalidRecordError> {
-        let path = self.shape.time;
-        if !self.line[self.start..].starts_with('{') {
-            return Err(InvalidRecordError::NotAnObject);
-        }
-        let found = self
-            .scanner
-            .found(Self::TIME)
-            .ok_or(InvalidRecordError::NoTime { path })?;
-        let written = &self.line[found.range.clone()];
-        let time = match string_form(written) {
-            Some(text) => time::read(text),
-            None if is_number(written) => time::read_number(written),
-            None => return Err(InvalidRecordError::TimeOfWrongType { path }),
-        };
-        let Some(time) = time else {
-            return Err(InvalidRecordError::TimeUnreadable {
-                path,
-                shown: excerpt(string_form(written).unwrap_or(written), SHOWN_CHARS),
-            });
-        };
-        if time.timestamp() < EARLIEST_UNIX_SECONDS {
-            return Err(InvalidRecordError::TimeTooEarly { path, time });
-        }
-        Ok(time)
+        time_of(&self.shape, &self.scanner, &self.line, self.start)
     }
 
     /// Returns the identity of the last scanned record.
@@ -364,6 +342,31 @@ fn string_form(written: &str) -> Option<&str> {
 /// Returns whether the form of a value is that of a number.
 fn is_number(written: &str) -> bool {
     written.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// Returns the time of the record that the scanner read last, into the line from `start` on.
+fn time_of(shape: &Shape, scanner: &Scanner, line: &str, start: usize) -> Result<DateTime<Utc>, InvalidRecordError> {
+    let path = shape.time;
+    if !line[start..].starts_with('{') {
+        return Err(InvalidRecordError::NotAnObject);
+    }
+    let found = scanner.found(Reader::TIME).ok_or(InvalidRecordError::NoTime { path })?;
+    let written = &line[found.range.clone()];
+    let time = match string_form(written) {
+        Some(text) => time::read(text),
+        None if is_number(written) => time::read_number(written),
+        None => return Err(InvalidRecordError::TimeOfWrongType { path }),
+    };
+    let Some(time) = time else {
+        return Err(InvalidRecordError::TimeUnreadable {
+            path,
+            shown: excerpt(string_form(written).unwrap_or(written), SHOWN_CHARS),
+        });
+    };
+    if time.timestamp() < EARLIEST_UNIX_SECONDS {
+        return Err(InvalidRecordError::TimeTooEarly { path, time });
+    }
+    Ok(time)
 }
 
 #[cfg(test)]

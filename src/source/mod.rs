@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::http::retry::AttemptError;
 use crate::json::{self, JsonError, List};
-use crate::record::{Listed, ListedError, Reader, Record, Rejected};
+use crate::record::{Broken, Listed, ListedError, Reader, Record, Rejected};
 use crate::window::Window;
 
 mod kind;
@@ -262,7 +262,8 @@ impl From<serde_json::Error> for PageParseError {
 
 /// Parses the body of an answer with status 200: the records in place, in one pass, then the rest.
 ///
-/// A record that is not JSON is rejected, and one that is not UTF-8 repaired, as long as its end can be told.
+/// A record that is not JSON is rejected, and one that is not UTF-8 repaired. Where the end of one cannot be told, `broken`
+/// says what becomes of it.
 ///
 /// # Errors
 /// See [`PageParseError`].
@@ -271,9 +272,10 @@ pub fn read_page(
     reader: &mut Reader,
     request: &PageRequest,
     body: &[u8],
+    broken: Broken,
 ) -> Result<Page, PageParseError> {
     let mut list = List::find(body, source.list());
-    let listed = reader.read_list(&mut list)?;
+    let listed = reader.read_list(&mut list, broken)?;
     let envelope = Envelope {
         json: list.rest().ok_or_else(not_text)?,
         records: listed.records.len(),
@@ -285,14 +287,14 @@ pub fn read_page(
             next,
             counts,
         }),
-        Err(error) if list.is_whole() => Err(broken(&listed, &envelope).unwrap_or(error)),
+        Err(error) if list.is_whole() => Err(broken_record(&listed, &envelope).unwrap_or(error)),
         Err(error) => Err(error),
     }
 }
 
 /// Returns the error of an answer that is not JSON around its records either: one of them has taken its list for ended,
 /// or has ended elsewhere itself.
-fn broken(listed: &Listed, envelope: &Envelope) -> Option<PageParseError> {
+fn broken_record(listed: &Listed, envelope: &Envelope) -> Option<PageParseError> {
     let problem = json::scan(&envelope.json, &[], &mut String::new()).err()?;
     let index = listed.first_not_json.unwrap_or(envelope.records.saturating_sub(1));
     Some(PageParseError::BrokenRecord { index, problem })

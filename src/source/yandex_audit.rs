@@ -198,7 +198,7 @@ impl Source for YandexAudit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Reader;
+    use crate::record::{Broken, Reader};
     use crate::source::read_page;
     use crate::window::Window;
 
@@ -228,6 +228,7 @@ mod tests {
             &mut Reader::new(source.kind().shape),
             &request(Position::First),
             body.as_bytes(),
+            Broken::Refuse,
         )
         .unwrap()
         .next
@@ -287,7 +288,8 @@ mod tests {
                     &*source,
                     &mut Reader::new(source.kind().shape),
                     &request,
-                    body.as_bytes()
+                    body.as_bytes(),
+                    Broken::Refuse
                 )
                 .is_err(),
                 "{body}"

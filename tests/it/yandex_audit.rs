@@ -57,7 +57,6 @@ fn check(sequence: Sequence, adjust: impl FnOnce(&mut StreamOptions)) {
 }
 
 #[test]
-#[ignore = "open: oldest first, jumbled inside pages, and with empty pages in between"]
 fn a_page_cap_of_two_costs_no_record_in_whatever_order_they_come() {
     for sequence in SEQUENCES {
         check(sequence, |_| {});
@@ -75,7 +74,6 @@ fn bounds_that_are_not_part_of_the_window_cost_no_record() {
 }
 
 #[test]
-#[ignore = "open: oldest first, jumbled inside pages, and with empty pages in between"]
 fn a_walk_ends_at_a_key_that_is_null_empty_or_absent_and_not_at_an_empty_page() {
     for last_page in [LastPage::EmptyToken, LastPage::NoToken, LastPage::TokenThenEmpty] {
         check(Sequence::OldestFirst, |stream| {

@@ -18,16 +18,18 @@ use super::answer::Answer;
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
-use super::learned::Reach;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
 use crate::record::Anchor;
+use crate::record::digests::Digests;
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Window, bound, floor_to_millisecond};
 
+mod block;
 mod pages;
 
+use block::Block;
 use pages::{PageOf, PagePlan};
 
 /// Pages of a block: short blocks read many pages twice, long ones take much memory.
@@ -36,17 +38,22 @@ const BLOCK_PAGES: std::ops::RangeInclusive<u64> = 2..=8;
 /// The most records that a feed can have: over 14 days, one every 12 milliseconds.
 const MOST_RECORDS: u64 = 100_000_000;
 
+/// Of so many records it is remembered that they were given, to compare with the service's count.
+const MOST_COUNTED: usize = 2_000_000;
+
 /// How often in a row an answer may lack what it has to hold.
 const MOST_LOOKS: u32 = 8;
 
-/// The service may exclude its lower bound, or cut it to whole seconds.
+/// How often in a row the feed may have moved away under a request.
+const MOST_MOVES: u32 = 64;
+
+/// The service may exclude its lower bound, cut it to whole seconds, or filter by another time than the one that it shows,
+/// which keeps it from giving records of the archive that are close to the bound.
 const ROUNDING: TimeDelta = TimeDelta::seconds(1);
+const BELOW_ARCHIVE: TimeDelta = TimeDelta::seconds(10);
 
 /// How often the end is looked at again.
 const END_LOOKS: u32 = 2;
-
-/// Records out of order by no more than this part of the span of their answer are neighbors that changed places.
-const NEIGHBORS: i32 = 4;
 
 /// Reads the feed of one window in ranges, oldest first.
 #[derive(Debug)]
@@ -56,12 +63,16 @@ pub(super) struct NumberedWalk {
     pages: PagePlan,
     block_pages: u64,
     frontier: Frontier,
-    /// How many records were given, each counted once.
-    counted: u64,
+    /// The content hashes of the records that were given.
+    given: Digests,
+    /// Whether the feed is being read again, because the service counts more than it gave.
+    is_again: bool,
     /// How many there are, by the last answer that says so.
     total: Option<u64>,
-    /// The least of these in the last block: what came while it was read is for the next run.
+    /// The least of these: what came while the feed was read is for the next run.
     least_total: Option<u64>,
+    /// Up to when what was handed out is complete.
+    done_to: DateTime<Utc>,
     /// Whether the far end was found by records of the archive.
     ends_at_archive: bool,
     state: State,
@@ -75,26 +86,6 @@ enum State {
     Blocks { end: u64, newest: Vec<Anchor> },
     /// All was read.
     Done,
-}
-
-/// Pages that are joined to each other.
-struct Block {
-    fetched: FetchedRecords,
-    /// Its first page.
-    first: Option<Answer>,
-    /// The records of its last page: the next one has to hold one of them.
-    edge: Vec<Anchor>,
-    /// Up to which offset it was read.
-    end: u64,
-    is_ordered: bool,
-    /// Pages that were read ahead.
-    ahead: VecDeque<(PageOf, Page)>,
-    /// How many answers in a row lacked what they have to hold.
-    failed: u32,
-    /// How many answers in a row had nothing new.
-    idle: u32,
-    /// How far below the window is asked for, to come upon the records of the archive.
-    reach: Reach,
 }
 
 /// What ends a block.
@@ -115,9 +106,11 @@ impl NumberedWalk {
             pages: PagePlan::new(page_size),
             block_pages: *BLOCK_PAGES.end(),
             frontier: Frontier::default(),
-            counted: 0,
+            given: Digests::default(),
+            is_again: false,
             total: None,
             least_total: None,
+            done_to: plan.window.from,
             ends_at_archive: false,
             state: State::Start,
         }
@@ -127,6 +120,11 @@ impl NumberedWalk {
     pub(super) async fn next_range(&mut self, fetcher: &Fetcher) -> Result<Option<CompletedRange>, FetchError> {
         loop {
             let result = match std::mem::replace(&mut self.state, State::Done) {
+                State::Done if self.check_count().is_err() && !self.is_again => {
+                    self.is_again = true;
+                    self.start_again(fetcher);
+                    continue;
+                }
                 State::Done => return self.check_count().map(|()| None),
                 State::Start => self.start(fetcher).await,
                 State::Blocks { end, newest } => self.next_block(fetcher, end, newest).await,
@@ -144,18 +142,31 @@ impl NumberedWalk {
         if !self.pages.halve() {
             return Err(error);
         }
-        self.counted = 0;
         self.frontier = Frontier::default();
         self.state = State::Start;
         Ok(())
     }
 
+    /// Reads the feed once more; what was filed already is then recognized.
+    fn start_again(&mut self, fetcher: &Fetcher) {
+        fetcher.begin_walk();
+        self.frontier = Frontier::default();
+        self.total = None;
+        self.least_total = None;
+        self.state = State::Start;
+    }
+
+    fn counted(&self) -> u64 {
+        self.given.len() as u64
+    }
+
     /// Says so if the service counts more records than it gives.
     fn check_count(&self) -> Result<(), FetchError> {
-        match self.least_total.filter(|_| !self.ends_at_archive) {
-            Some(total) if total > self.counted => Err(FetchError::Miscounted {
+        let is_counted = !self.ends_at_archive && self.given.len() <= MOST_COUNTED;
+        match self.least_total.filter(|_| is_counted) {
+            Some(total) if total > self.counted() => Err(FetchError::Miscounted {
                 total,
-                given: self.counted,
+                given: self.counted(),
             }),
             _ => Ok(()),
         }
@@ -163,7 +174,7 @@ impl NumberedWalk {
 
     async fn start(&mut self, fetcher: &Fetcher) -> Result<CompletedRange, PageError> {
         let watch = Stopwatch::start(fetcher);
-        let first = self.page(fetcher, self.pages.first(), Reach::default()).await?;
+        let first = self.page(fetcher, self.pages.first()).await?;
         let took = watch.elapsed();
         let pages = if PagePlan::is_consistent(&first) {
             first.counts.pages.unwrap_or(1)
@@ -171,18 +182,17 @@ impl NumberedWalk {
             1
         };
         if pages > 1 {
-            self.pages.learn(&first, self.pages.first());
+            self.pages.learn(&first, self.pages.first(), true);
         }
         let is_slow = took.is_some_and(|took| took * pages > self.plan.target_time());
-        let is_ordered = is_ordered(&Answer::of(&first, &self.request(self.pages.first(), Reach::default())));
-        if is_ordered && (pages > self.plan.max_pages || is_slow && pages > 1) {
+        if pages > self.plan.max_pages || is_slow && pages > 1 {
             tracing::info!(pages, "more pages than fit in one block: reading from the oldest on");
             self.size_first_block(took);
             let end = self.total.unwrap_or_default();
             return self.next_block(fetcher, end, Vec::new()).await;
         }
         let block = self.read_block(fetcher, 0, Some(first), Until::End).await?;
-        Ok(self.complete(block, true))
+        self.complete(block, true)
     }
 
     /// Reads the block that ends at this offset, or a little behind it, as the feed has moved.
@@ -193,7 +203,6 @@ impl NumberedWalk {
         newest: Vec<Anchor>,
     ) -> Result<CompletedRange, PageError> {
         let watch = Stopwatch::start(fetcher);
-        self.least_total = None;
         let block_pages = self.block_pages.min(self.plan.max_pages.into()).max(1);
         let start = end.saturating_sub(block_pages * self.pages.size());
         let until = if newest.is_empty() {
@@ -203,38 +212,36 @@ impl NumberedWalk {
         };
         let block = self.read_block(fetcher, start, None, until).await?;
         self.resize_blocks(watch.elapsed());
+        let start = block.start;
         if start > 0 {
             let first = block.first.as_ref().map(|answer| answer.anchors().to_vec());
             // Retention can remove the last pages; an empty block met nothing and leaves the frontier as it was.
             let newest = first.filter(|anchors| !anchors.is_empty()).unwrap_or(newest);
             self.state = State::Blocks { end: start, newest };
         }
-        Ok(self.complete(block, start == 0))
+        self.complete(block, start == 0)
     }
 
     /// Completes a block; what may be newer than records of later blocks is kept for these.
-    fn complete(&mut self, block: Block, is_last: bool) -> CompletedRange {
+    fn complete(&mut self, block: Block, is_last: bool) -> Result<CompletedRange, PageError> {
         let limit = if is_last {
             self.plan.filed_to()
-        } else if block.is_ordered {
-            Some(
-                block
-                    .first
-                    .as_ref()
-                    .and_then(Answer::median)
-                    .unwrap_or(self.plan.window.from),
-            )
         } else {
-            Some(DateTime::<Utc>::MIN_UTC)
+            Some(block.limit().unwrap_or(DateTime::<Utc>::MIN_UTC))
         };
         let window = self.plan.window;
         let done_to = limit.map_or(window.to, |limit| limit.clamp(window.from, window.to));
-        let range = self.frontier.advance(block.fetched, limit, done_to);
-        self.counted += range.received + range.left_for_next_run;
-        if is_last {
-            self.counted += self.frontier.later();
+        if self.given.len() <= MOST_COUNTED {
+            block.fetched.note_contents(&mut self.given);
         }
-        range
+        let range = self.frontier.advance(block.fetched, limit, done_to);
+        let mut range = range.map_err(PageError::Fatal)?;
+        if is_last && self.check_count().is_err() {
+            // What is missing may be anywhere.
+            range.done_to = self.done_to;
+        }
+        self.done_to = self.done_to.max(range.done_to);
+        Ok(range)
     }
 
     /// Sizes the first block by the time that one page took.
@@ -270,22 +277,68 @@ impl NumberedWalk {
         block.ahead.extend(first.map(|page| (self.pages.first(), page)));
         loop {
             let (asked, page) = self.next_page(fetcher, &mut block, until).await?;
-            let answer = Answer::of(&page, &self.request(asked, block.reach));
-            if block.edge.is_empty() || answer.holds_any(&block.edge) {
+            let answer = Answer::of(&page, &self.request(asked));
+            if block.edge.is_empty() && self.has_shrunk(&mut block, &page, asked) {
+                continue;
+            }
+            if self.is_joined(fetcher, &mut block, &answer, asked).await? {
                 if self.take(&mut block, page, &answer, asked, until)? {
                     return Ok(block);
                 }
-            } else if answer.oldest() > block.edge.iter().map(|anchor| anchor.time).max() {
-                // More has come than a page holds: what was read is further behind.
-                block.ahead.clear();
-                block.end += answer.count as u64;
-            } else {
-                block.look_again();
-                if block.failed > MOST_LOOKS {
-                    return Err(self.contradiction(&block));
+                continue;
+            }
+            if self.ends_before(&block, &page, &answer, asked) {
+                // All that is older was removed since.
+                block.idle += 1;
+                if block.idle > END_LOOKS {
+                    return Ok(block);
                 }
+                continue;
+            }
+            block.relocate(&answer, trusted_total(&page), asked);
+            if block.failed > MOST_LOOKS || block.moved > MOST_MOVES {
+                return Err(self.contradiction(&block));
             }
         }
+    }
+
+    /// Goes further back where the far end of the feed was removed before its first page was read.
+    fn has_shrunk(&self, block: &mut Block, page: &Page, asked: PageOf) -> bool {
+        let total = trusted_total(page).filter(|total| page.records.is_empty() && *total <= asked.start());
+        let Some(total) = total.filter(|_| block.moved <= MOST_MOVES) else {
+            return false;
+        };
+        block.moved += 1;
+        block.ahead.clear();
+        block.end = total.saturating_sub(self.block_pages * self.pages.size());
+        true
+    }
+
+    /// Returns whether an answer shows that the feed now ends with newer records than those at the end of a block.
+    fn ends_before(&self, block: &Block, page: &Page, answer: &Answer, asked: PageOf) -> bool {
+        let end = asked.start() + answer.count as u64;
+        let is_last = !answer.may_go_on() && trusted_total(page).is_some_and(|total| total <= end);
+        is_last && block.is_older_than(answer)
+    }
+
+    /// Returns whether an answer goes on where a block ends. One that begins exactly there does if the page before is the
+    /// same before and after it.
+    async fn is_joined(
+        &mut self,
+        fetcher: &Fetcher,
+        block: &mut Block,
+        answer: &Answer,
+        asked: PageOf,
+    ) -> Result<bool, PageError> {
+        let Some(last) = block.last.filter(|_| asked.start() == block.end && answer.count > 0) else {
+            return Ok(block.is_joined(answer, asked));
+        };
+        if block.is_joined(answer, asked) {
+            return Ok(true);
+        }
+        let page = self.page(fetcher, last).await?;
+        let before = Answer::of(&page, &self.request(last));
+        Ok(last.start() + before.count as u64 == block.end && before.is_same_as(&block.edge))
     }
 
     /// Returns the page that follows a block, which may have been read ahead.
@@ -295,18 +348,18 @@ impl NumberedWalk {
         block: &mut Block,
         until: Until<'_>,
     ) -> Result<(PageOf, Page), PageError> {
-        if block.ahead.is_empty() && block.failed == 0 && block.idle == 0 {
+        let looks = block.failed + block.idle + u32::from(block.is_repeated);
+        if block.ahead.is_empty() && looks == 0 && block.moved == 0 {
             block.ahead = self.read_ahead(fetcher, block, until).await?;
         }
         if let Some(read) = block.ahead.pop_front() {
             return Ok(read);
         }
-        let looks = block.failed + block.idle;
         if looks > 0 {
             fetcher.pause_before_look(looks).await;
         }
         let asked = self.pages.after(block, block.failed);
-        let page = self.page(fetcher, asked, block.reach).await?;
+        let page = self.page(fetcher, asked).await?;
         Ok((asked, page))
     }
 
@@ -320,13 +373,19 @@ impl NumberedWalk {
         until: Until<'_>,
     ) -> Result<bool, PageError> {
         let total = self.total.unwrap_or_default();
-        if answer.next.is_some() && total > block.end.max(asked.start() + answer.count as u64) {
-            self.pages.learn(&page, asked);
+        if answer.next.is_some() {
+            self.pages.learn(&page, asked, false);
         }
+        let before = block.end;
         let new = block.take(page, answer, asked);
+        let is_further = new > 0 || block.end > before;
+        // A service that counts fewer records than it gave may have more of them.
+        let goes_on = answer.may_go_on() || total > block.end || total < block.known() && self.total.is_some();
+        // Where newer records do not come first, those of the archive say nothing of what is behind them.
+        let is_told = answer.descends || !goes_on;
         let is_met = match until {
             Until::Met(anchors) => answer.holds_any(anchors),
-            Until::End => answer.holds_any(&self.archived),
+            Until::End => is_told && answer.holds_any(&self.archived),
         };
         if is_met {
             if matches!(until, Until::End) {
@@ -336,10 +395,9 @@ impl NumberedWalk {
             return Ok(true);
         }
         if block.fetched.is_too_large() || block.end > MOST_RECORDS {
-            return Err(PageError::Fatal(FetchError::Endless { pages: asked.number }));
+            return Err(PageError::Fatal(FetchError::Endless));
         }
-        let goes_on = answer.may_go_on() || total > block.end;
-        block.idle = if new == 0 || !goes_on { block.idle + 1 } else { 0 };
+        block.idle = if is_further && goes_on { 0 } else { block.idle + 1 };
         if block.idle == 0 {
             return Ok(false);
         }
@@ -350,24 +408,18 @@ impl NumberedWalk {
     }
 
     /// Returns whether the end of the feed was looked at often enough, when nothing new comes.
-    fn is_end(&self, block: &mut Block, until: Until<'_>) -> Result<bool, PageError> {
+    fn is_end(&self, block: &Block, until: Until<'_>) -> Result<bool, PageError> {
         if block.idle <= END_LOOKS {
             return Ok(false);
         }
-        match (until, block.reach.longer()) {
-            (Until::Met(_), _) => Err(self.contradiction(block)),
-            (Until::End, Some(longer)) if !self.archived.is_empty() && longer.time() <= ROUNDING => {
-                block.reach = longer;
-                block.idle = 1;
-                Ok(false)
-            }
-            (Until::End, _) => {
-                if !self.archived.is_empty() {
-                    warn_of_lost(&self.archived);
-                }
-                Ok(true)
-            }
+        match until {
+            // All that the block before had may have been removed since.
+            Until::Met(_) if self.total.is_some_and(|total| total <= block.end) => {}
+            Until::Met(_) => return Err(self.contradiction(block)),
+            Until::End if self.archived.is_empty() => {}
+            Until::End => warn_of_lost(&self.archived),
         }
+        Ok(true)
     }
 
     /// Reads the pages that surely follow, several at a time.
@@ -377,9 +429,9 @@ impl NumberedWalk {
         block: &Block,
         until: Until<'_>,
     ) -> Result<VecDeque<(PageOf, Page)>, PageError> {
-        let end = match (until, &self.state) {
-            (Until::End, _) => self.total.unwrap_or_default(),
-            (Until::Met(_), _) => block.end + self.block_pages * self.pages.size(),
+        let end = match until {
+            Until::End => self.total.unwrap_or_default(),
+            Until::Met(_) => block.end + self.block_pages * self.pages.size(),
         };
         if self.plan.concurrency < 2 || !block.fetched.records.is_empty() && end <= block.end {
             return Ok(VecDeque::new());
@@ -387,7 +439,7 @@ impl NumberedWalk {
         let asked = self.pages.until(block, end, u64::from(self.plan.max_pages));
         let this = &*self;
         let read: Vec<(PageOf, Page)> = stream::iter(asked)
-            .map(|asked| async move { Ok((asked, this.ask(fetcher, asked, Reach::default()).await?)) })
+            .map(|asked| async move { Ok((asked, this.ask(fetcher, asked).await?)) })
             .buffered(self.plan.concurrency)
             .try_collect()
             .await?;
@@ -397,30 +449,36 @@ impl NumberedWalk {
         Ok(read.into())
     }
 
-    async fn page(&mut self, fetcher: &Fetcher, asked: PageOf, reach: Reach) -> Result<Page, PageError> {
-        let page = self.ask(fetcher, asked, reach).await?;
+    async fn page(&mut self, fetcher: &Fetcher, asked: PageOf) -> Result<Page, PageError> {
+        let page = self.ask(fetcher, asked).await?;
         self.note_total(&page);
         Ok(page)
     }
 
-    async fn ask(&self, fetcher: &Fetcher, asked: PageOf, reach: Reach) -> Result<Page, PageError> {
-        fetcher.page(&self.request(asked, reach), false).await
+    async fn ask(&self, fetcher: &Fetcher, asked: PageOf) -> Result<Page, PageError> {
+        fetcher.page(&self.request(asked), false).await
     }
 
     fn note_total(&mut self, page: &Page) {
-        self.total = page.counts.records.or(self.total);
-        self.least_total = match (self.least_total, page.counts.records) {
+        let total = if self.total.is_none() {
+            page.counts.records
+        } else {
+            trusted_total(page)
+        };
+        self.total = total.or(self.total);
+        self.least_total = match (self.least_total, trusted_total(page)) {
             (Some(least), Some(total)) => Some(least.min(total)),
             (least, total) => least.or(total),
         };
     }
 
-    fn request(&self, asked: PageOf, reach: Reach) -> PageRequest {
-        let known = self.archived.iter().map(|anchor| anchor.time).max();
-        let from = known.map_or(self.plan.window.from, |known| known.min(self.plan.window.from));
+    fn request(&self, asked: PageOf) -> PageRequest {
+        let known = self.archived.iter().map(|anchor| anchor.time - BELOW_ARCHIVE).max();
+        let from = self.plan.window.from - ROUNDING;
+        let from = known.map_or(from, |known| known.min(from));
         PageRequest {
             window: Window {
-                from: floor_to_millisecond(from - ROUNDING - reach.time()),
+                from: floor_to_millisecond(from),
                 to: self.plan.window.to,
             },
             position: Position::Number(asked.number),
@@ -438,41 +496,9 @@ impl NumberedWalk {
     }
 }
 
-impl Block {
-    fn new(start: u64, fetched: FetchedRecords) -> Self {
-        Self {
-            fetched,
-            first: None,
-            edge: Vec::new(),
-            end: start,
-            is_ordered: true,
-            ahead: VecDeque::new(),
-            failed: 0,
-            idle: 0,
-            reach: Reach::default(),
-        }
-    }
-
-    /// Handles a page that is not joined: it is asked for again, and from further before.
-    fn look_again(&mut self) {
-        self.ahead.clear();
-        self.failed += 1;
-    }
-
-    /// Takes a page that is joined to it, and returns how many new records it had.
-    fn take(&mut self, page: Page, answer: &Answer, asked: PageOf) -> usize {
-        self.failed = 0;
-        self.end = self.end.max(asked.start() + answer.count as u64);
-        self.is_ordered &= is_ordered(answer);
-        let added = self.fetched.add(page.records, page.originals).new;
-        if answer.count > 0 {
-            self.edge = answer.anchors().to_vec();
-            self.first.get_or_insert_with(|| answer.clone());
-        }
-        added
-    }
-}
-
-fn is_ordered(answer: &Answer) -> bool {
-    answer.disorder * NEIGHBORS <= answer.span()
+/// Returns how many records the service has, by this page: an empty one may be a fault, and says that there are none.
+fn trusted_total(page: &Page) -> Option<u64> {
+    page.counts
+        .records
+        .filter(|total| !page.records.is_empty() || *total > 0)
 }

@@ -16,6 +16,15 @@ impl PageOf {
         u64::from(self.number - 1) * u64::from(self.size)
     }
 
+    /// Returns the page of this size that holds the record at this offset.
+    fn holding(offset: u64, size: u32) -> Self {
+        let before = u32::try_from(offset / u64::from(size)).unwrap_or(u32::MAX - 1);
+        Self {
+            number: before.saturating_add(1),
+            size,
+        }
+    }
+
     fn end(self) -> u64 {
         self.start() + u64::from(self.size)
     }
@@ -25,11 +34,13 @@ impl PageOf {
 #[derive(Debug)]
 pub(super) struct PagePlan {
     size: u32,
+    /// How many records the last page held that was short.
+    short: Option<u32>,
 }
 
 impl PagePlan {
     pub(super) fn new(size: u32) -> Self {
-        Self { size }
+        Self { size, short: None }
     }
 
     /// Returns how many records a page holds.
@@ -44,12 +55,15 @@ impl PagePlan {
         can_halve
     }
 
-    /// Takes a page into account that is not the last: a service may put fewer records on a page than were asked for.
-    pub(super) fn learn(&mut self, page: &Page, asked: PageOf) {
+    /// Takes a page into account that is not the last: a service may put fewer records on a page than were asked for. Where
+    /// no count makes it certain, two pages in a row have to show it, since one may have been cut.
+    pub(super) fn learn(&mut self, page: &Page, asked: PageOf, is_certain: bool) {
         let held = u32::try_from(page.records.len()).unwrap_or(u32::MAX);
-        if 0 < held && held < asked.size {
+        let is_short = 0 < held && held < asked.size;
+        if is_short && (is_certain || self.short == Some(held)) {
             self.size = self.size.min(held);
         }
+        self.short = is_short.then_some(held);
     }
 
     /// Returns whether the counts of the first page agree with what it holds.
@@ -73,22 +87,21 @@ impl PagePlan {
     /// ends, and further before it the more often that has failed.
     pub(super) fn after(&self, block: &Block, failed: u32) -> PageOf {
         let overlap = 10_u64.saturating_pow(failed / 2).min(self.size() / 2).max(1);
-        let is_begun = !block.edge.is_empty();
-        self.covering(if is_begun {
-            block.end.saturating_sub(overlap)
+        if block.edge.is_empty() {
+            self.covering(block.end, block.end)
         } else {
-            block.end
-        })
+            self.covering(block.end.saturating_sub(overlap), block.end)
+        }
     }
 
-    /// Returns a page that holds the record at this offset and as many as possible behind it.
-    fn covering(&self, offset: u64) -> PageOf {
-        let smallest = self.size.div_ceil(2).max(1);
-        let choices = (smallest..=self.size).map(|size| PageOf {
-            number: u32::try_from(offset / u64::from(size)).map_or(u32::MAX, |before| before.saturating_add(1)),
-            size,
-        });
-        choices.max_by_key(|page| page.end()).unwrap_or_else(|| self.first())
+    /// Returns a page that holds the record at this offset and as many as possible behind `end`; or the page that begins
+    /// there, if pages of every size end there.
+    fn covering(&self, offset: u64, end: u64) -> PageOf {
+        let choices = (1..=self.size).map(|size| PageOf::holding(offset, size));
+        let farthest = choices
+            .max_by_key(|page| (page.end(), page.size))
+            .filter(|page| page.end() > end);
+        farthest.unwrap_or_else(|| PageOf::holding(end, self.size))
     }
 
     /// Returns the pages that follow a block up to this offset, if each is as full as it should be.
@@ -97,10 +110,33 @@ impl PagePlan {
         let mut reached = block.end;
         while (reached < end || pages.is_empty()) && (pages.len() as u64) < most {
             let is_begun = !block.edge.is_empty() || !pages.is_empty();
-            let page = self.covering(reached.saturating_sub(u64::from(is_begun)));
+            let page = self.covering(reached.saturating_sub(u64::from(is_begun)), reached);
+            if is_begun && page.start() >= reached {
+                // It overlaps nothing, so it takes more than one request to join it.
+                break;
+            }
             reached = page.end();
             pages.push(page);
         }
         pages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_overlaps_the_one_before_and_goes_on_behind_it_unless_all_sizes_end_there() {
+        for size in 1..40_u32 {
+            let plan = PagePlan::new(size);
+            for end in 1..2_000_u64 {
+                let page = plan.covering(end - 1, end);
+                assert!(page.end() > end, "{size} {end} {page:?}");
+                let can_overlap = (1..=size).any(|size| !end.is_multiple_of(u64::from(size)));
+                assert_eq!(page.start() < end, can_overlap, "{size} {end} {page:?}");
+                assert!(page.start() <= end && page.size <= size);
+            }
+        }
     }
 }

@@ -3,14 +3,14 @@
 //! It is read from its older end on. Each answer begins a little below where the one before ended, and has to hold a
 //! record of it. What was read so far is complete at any time, so it is handed out in parts.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::descent::{END_LOOKS, TICK};
+use super::descent::{ARCHIVED_LOOKS, END_LOOKS, TICK};
 use super::page_error;
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::learned::Reach;
-use crate::fetch::{FetchError, Fetcher, span};
+use crate::fetch::{FetchError, Fetcher, span, warn_of_lost};
 use crate::record::Anchor;
 use crate::source::{PageRequest, Position};
 use crate::window::{Window, bound, floor_to_millisecond};
@@ -20,6 +20,9 @@ const PART: usize = 2_000;
 
 /// How often it is looked whether an end is one.
 const MOST_END_LOOKS: u32 = 20;
+
+/// How often an answer may lack what is strictly above it.
+const MOST_CUT_LOOKS: u32 = 2;
 
 /// The most anchors that are remembered.
 const MOST_ANCHORS: usize = 128;
@@ -36,15 +39,36 @@ pub(in crate::fetch) struct Ascent {
     usual_reach: Reach,
     /// The next answer has to hold one of these.
     expected: Vec<Anchor>,
-    disorder: TimeDelta,
+    /// Whether these are from the archive: the service may have dropped or changed them.
+    is_archived: bool,
     size: u32,
     failed_looks: u32,
     end_looks: u32,
     /// How far above the newest record it is looked whether there is more.
-    above: Option<Reach>,
-    /// Whether nothing is known below the window and its older end was not looked at again.
-    is_open: bool,
+    above: Option<Above>,
+    /// How often in a row something was there, but not in the answer that begins at the newest record.
+    cut_looks: u32,
+    /// How often it still has to be looked whether something is below the oldest record, where nothing is known there.
+    looks_below: u32,
     is_done: bool,
+}
+
+/// How far above the newest record it is looked whether there is more, and how often nothing was there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Above {
+    reach: Reach,
+    empty: u32,
+}
+
+/// How the reading of a part ended.
+#[derive(Debug)]
+pub(in crate::fetch) enum AscentEnd {
+    /// It is complete up to this time.
+    Part(Box<FetchedRecords>, DateTime<Utc>),
+    /// Nothing is left.
+    Done,
+    /// The service does not answer oldest first after all; what it gave.
+    Scattered(Box<FetchedRecords>),
 }
 
 impl Ascent {
@@ -57,60 +81,99 @@ impl Ascent {
             base: newest.map_or(window.from, |newest| newest.min(window.from)),
             reach: Reach::default(),
             usual_reach: Reach::default(),
-            is_open: floor.is_empty(),
+            looks_below: if floor.is_empty() { END_LOOKS } else { 0 },
+            is_archived: !floor.is_empty(),
             expected: floor,
-            disorder: TimeDelta::zero(),
             size,
             failed_looks: 0,
             end_looks: 0,
             above: None,
+            cut_looks: 0,
             is_done: false,
         }
     }
 
-    /// Reads the next part; `None` after the last one. Also returns up to when it is complete.
-    pub(in crate::fetch) async fn next_part(
-        &mut self,
-        fetcher: &Fetcher,
-    ) -> Result<Option<(FetchedRecords, DateTime<Utc>)>, FetchError> {
+    /// Reads the next part.
+    pub(in crate::fetch) async fn next_part(&mut self, fetcher: &Fetcher) -> Result<AscentEnd, FetchError> {
         if self.is_done {
-            return Ok(None);
+            return Ok(AscentEnd::Done);
         }
         let mut fetched = FetchedRecords::new(self.possible_to);
         while !self.is_done && fetched.records.len() < PART {
-            self.ask(fetcher, &mut fetched).await?;
+            if !self.ask(fetcher, &mut fetched).await? {
+                return Ok(AscentEnd::Scattered(Box::new(fetched)));
+            }
         }
         let done_to = if self.is_done { self.window.to } else { self.base };
-        Ok(Some((fetched, done_to.clamp(self.window.from, self.window.to))))
+        let done_to = done_to.clamp(self.window.from, self.window.to);
+        Ok(AscentEnd::Part(Box::new(fetched), done_to))
     }
 
-    async fn ask(&mut self, fetcher: &Fetcher, fetched: &mut FetchedRecords) -> Result<(), FetchError> {
+    /// Asks once; returns whether the answer is still one of a service that answers oldest first.
+    async fn ask(&mut self, fetcher: &Fetcher, fetched: &mut FetchedRecords) -> Result<bool, FetchError> {
         let request = self.request();
         let page = match fetcher.first_page(&request, false).await {
             Ok(page) => page,
-            Err(error) => return page_error(error),
+            Err(error) => return page_error(error).map(|()| true),
         };
         let answer = Answer::of(&page, &request);
         if let Some(above) = self.above {
-            self.look_above(above, &answer);
-            return Ok(());
+            return self.look_above(above, &answer).map(|()| true);
         }
-        if !self.expected.is_empty() && !answer.holds_any(&self.expected) {
-            return self.look_again(fetcher).await;
+        let is_missing = !self.expected.is_empty() && !answer.holds_any(&self.expected);
+        if is_missing && self.is_archived && self.failed_looks >= ARCHIVED_LOOKS {
+            warn_of_lost(&self.expected);
+            self.expected.clear();
+            self.looks_below = END_LOOKS;
+        } else if is_missing {
+            return self.look_again(fetcher).await.map(|()| true);
+        }
+        if !answer.ascends && !answer.span().is_zero() {
+            return Ok(false);
         }
         self.usual_reach = self.usual_reach.max(self.reach);
+        self.is_archived = false;
         self.failed_looks = 0;
         let added = fetched.add(page.records, page.originals);
         if fetched.is_too_large() {
-            return Err(FetchError::Endless { pages: 0 });
+            return Err(FetchError::Endless);
+        }
+        if !self.look_below(fetcher, &answer).await? {
+            return Ok(false);
         }
         self.go_on(fetcher, &answer, added.new)
     }
 
+    /// Looks whether something is below the first answer: then older records do not come first.
+    async fn look_below(&mut self, fetcher: &Fetcher, first: &Answer) -> Result<bool, FetchError> {
+        let Some(oldest) = first.oldest().map(floor_to_millisecond) else {
+            return Ok(true);
+        };
+        let to = oldest - TICK;
+        let request = PageRequest {
+            window: Window { to, ..self.window },
+            position: Position::First,
+            size: self.size,
+        };
+        for _ in 0..std::mem::take(&mut self.looks_below) {
+            if to <= self.window.from {
+                break;
+            }
+            let page = match fetcher.first_page(&request, false).await {
+                Ok(page) => page,
+                Err(error) => return page_error(error).map(|()| false),
+            };
+            if Answer::of(&page, &request).oldest().is_some_and(|below| below < oldest) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn request(&self) -> PageRequest {
         let from = match self.above {
-            Some(above) => self.base + TICK + above.time(),
-            None => self.base - self.reach.time() - self.disorder * 2,
+            Some(above) => self.base + TICK + above.reach.time(),
+            None => self.base - self.reach.time(),
         };
         PageRequest {
             window: Window {
@@ -123,24 +186,15 @@ impl Ascent {
     }
 
     /// Decides what to ask for after an answer that is joined to the one before and brought so many new records.
-    fn go_on(&mut self, fetcher: &Fetcher, answer: &Answer, new: usize) -> Result<(), FetchError> {
-        if self.is_open && answer.count > 0 {
-            if self.end_looks + 1 < END_LOOKS {
-                // Its older end is looked at again: nothing else shows that the first answer began there.
-                self.end_looks += 1;
-                return Ok(());
-            }
-            self.is_open = false;
-            self.end_looks = 0;
-        }
+    fn go_on(&mut self, fetcher: &Fetcher, answer: &Answer, new: usize) -> Result<bool, FetchError> {
         match answer.newest() {
             Some(newest) if new > 0 || newest > self.base => {
                 self.end_looks = 0;
                 self.go_above(answer, newest);
-                Ok(())
+                Ok(true)
             }
             Some(_) if answer.may_go_on() => self.enlarge(fetcher, answer),
-            _ => self.look_for_the_end(answer),
+            _ => self.look_for_the_end(answer).map(|()| true),
         }
     }
 
@@ -148,37 +202,52 @@ impl Ascent {
     fn look_for_the_end(&mut self, answer: &Answer) -> Result<(), FetchError> {
         self.end_looks += 1;
         if self.end_looks > MOST_END_LOOKS {
-            return Err(FetchError::SameTime {
-                time: bound(self.base),
-                count: answer.count,
-            });
+            return Err(self.same_time(answer));
         }
         if answer.count == 0 {
             self.is_done = self.end_looks >= END_LOOKS;
         } else {
             // The answer may have been cut within a moment: then something is above it.
-            self.above = Some(Reach::default());
+            self.above = Some(Above::default());
         }
         Ok(())
     }
 
     /// Takes an answer for what is strictly above the newest record: nothing, if that was the end.
-    fn look_above(&mut self, above: Reach, answer: &Answer) {
-        self.end_looks += 1;
-        match answer.newest() {
-            None => self.is_done = self.end_looks > END_LOOKS,
-            Some(newest) if newest > self.base => self.above = None,
+    fn look_above(&mut self, mut above: Above, answer: &Answer) -> Result<(), FetchError> {
+        let is_cut = answer.newest().is_some_and(|newest| newest > self.base);
+        if answer.newest().is_none() {
+            above.empty += 1;
+        } else if !is_cut {
             // The answer still holds the end: the request has to begin further above.
-            Some(_) => self.above = above.longer(),
+            match above.reach.longer() {
+                Some(longer) => above.reach = longer,
+                None => return Err(self.same_time(answer)),
+            }
+        }
+        self.is_done = above.empty >= END_LOOKS;
+        self.above = (!is_cut).then_some(above);
+        self.cut_looks += u32::from(is_cut);
+        if self.cut_looks > MOST_CUT_LOOKS {
+            // The service gives no more of a moment than an answer holds.
+            return Err(self.same_time(answer));
+        }
+        Ok(())
+    }
+
+    fn same_time(&self, answer: &Answer) -> FetchError {
+        FetchError::SameTime {
+            time: bound(self.base),
+            count: answer.count,
         }
     }
 
     /// Goes on above an answer, with an overlap.
     fn go_above(&mut self, answer: &Answer, newest: DateTime<Utc>) {
         self.base = newest;
+        self.cut_looks = 0;
         self.reach = self.usual_reach;
-        let from = newest - self.disorder * 2;
-        let anchors = answer.anchors().iter().rev().filter(|anchor| anchor.time >= from);
+        let anchors = answer.anchors().iter().rev().filter(|anchor| anchor.time >= newest);
         self.expected = anchors.copied().take(MOST_ANCHORS).collect();
     }
 
@@ -195,16 +264,17 @@ impl Ascent {
         Ok(())
     }
 
-    /// Asks for more records, because one moment fills the answer.
-    fn enlarge(&mut self, fetcher: &Fetcher, answer: &Answer) -> Result<(), FetchError> {
+    /// Asks for more records, because one moment fills the answer; returns whether that is possible. Where the service
+    /// names next pages it is not needed: those are read where no order helps.
+    fn enlarge(&mut self, fetcher: &Fetcher, answer: &Answer) -> Result<bool, FetchError> {
         let largest = fetcher.source().largest_page();
+        if answer.next.is_some() {
+            return Ok(false);
+        }
         if self.size >= largest {
-            return Err(FetchError::SameTime {
-                time: bound(self.base),
-                count: answer.count,
-            });
+            return Err(self.same_time(answer));
         }
         self.size = self.size.saturating_mul(2).min(largest);
-        Ok(())
+        Ok(true)
     }
 }

@@ -10,7 +10,7 @@ pub(in crate::fetch) enum Floor {
     /// Nothing: that no more is left has to be seen several times.
     Open {
         /// Whether the slice is the last of its window: before that, a slice without records proves nothing and costs
-        /// one request, since all of it is asked for again with the next one.
+        /// one request, since it is asked for again with the next ones.
         is_last: bool,
     },
     /// Nothing yet: the slice before is still being fetched.

@@ -2,6 +2,7 @@
 //!
 //! [`descent`] reads it newest first, [`ascent`] oldest first, [`moment`] what no bound divides, and [`scattered`] a service without an order.
 
+mod above_look;
 mod ascent;
 mod descent;
 mod floor;
@@ -10,11 +11,12 @@ mod scattered;
 
 use chrono::{DateTime, Utc};
 
+use super::answer::Answer;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError};
 use crate::source::{Page, PageRequest};
-pub(super) use ascent::Ascent;
+pub(super) use ascent::{Ascent, AscentEnd};
 pub(super) use descent::Descent;
 use descent::Step;
 pub(super) use floor::Floor;
@@ -59,6 +61,7 @@ pub(super) async fn descend(
                 ask(fetcher, descent).await
             }
             Step::TestOrder => test_order(fetcher, descent).await,
+            Step::LookAbove => look_above(fetcher, descent).await,
             Step::Stuck(answer) => moment::read(fetcher, descent, *answer).await,
             Step::TooWide => return Ok(SliceEnd::TooWide),
             Step::Complete => return Ok(SliceEnd::Complete),
@@ -90,6 +93,22 @@ async fn test_order(fetcher: &Fetcher, descent: &mut Descent) -> Step {
     };
     match page(fetcher, descent, &request).await {
         Ok(half) => fetcher.learn(|learned| descent.take_test(&half, learned)),
+        Err(step) => step,
+    }
+}
+
+async fn look_above(fetcher: &Fetcher, descent: &mut Descent) -> Step {
+    let Some(request) = descent.above_request(&fetcher.learned()) else {
+        return fetcher.learn(|learned| descent.take_above(None, learned));
+    };
+    if descent.above_look.failed > 0 {
+        fetcher.pause_before_look(descent.above_look.failed).await;
+    }
+    match page(fetcher, descent, &request).await {
+        Ok(page) => {
+            let above = Answer::of(&page, &request);
+            fetcher.learn(|learned| descent.take_above(Some(&above), learned))
+        }
         Err(step) => step,
     }
 }

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::descent::{Descent, Step, same_time};
+use super::descent::{Descent, Step, TICK, same_time};
 use crate::fetch::answer::Answer;
 use crate::fetch::{FetchError, Fetcher, PageError};
 use crate::record::Anchor;
 use crate::source::{Next, PageRequest};
-use crate::window::floor_to_millisecond;
+use crate::window::{Window, floor_to_millisecond};
 
 /// How often a moment is read at most; a few looks that agree are enough.
 const MOST_LOOKS: u32 = 8;
@@ -27,18 +27,25 @@ struct Look {
     anchors: HashSet<Anchor>,
     /// The answer with an older record; none if the pages ended before.
     below: Option<Answer>,
+    /// The oldest record of the last page.
+    border: Option<DateTime<Utc>>,
     /// Whether a page had fewer records than were asked for: then one more look has to agree.
     has_short_pages: bool,
 }
 
 /// Reads the moment at which the answer ends, and what follows from it.
 pub(super) async fn read(fetcher: &Fetcher, descent: &mut Descent, answer: Answer) -> Step {
-    if let Some(answer) = last_page(fetcher, descent, &answer).await {
-        return fetcher.learn(|learned| descent.look_for_the_end(answer, learned));
+    // A token that was sent is not sent again.
+    let mut begun = Some(&answer);
+    if !answer.is_full && answer.next.is_some() {
+        if is_last(fetcher, descent, &answer).await {
+            return fetcher.learn(|learned| descent.look_for_the_end(answer.into_last(), learned));
+        }
+        begun = None;
     }
     let (usual, largest) = (fetcher.source().page_size(), fetcher.source().largest_page());
     if answer.next.is_some() || usual == largest {
-        return by_tokens(fetcher, descent, &answer).await;
+        return by_tokens(fetcher, descent, &answer, begun).await;
     }
     if descent.size < largest && answer.is_full {
         descent.size = descent.size.saturating_mul(2).min(largest);
@@ -47,19 +54,20 @@ pub(super) async fn read(fetcher: &Fetcher, descent: &mut Descent, answer: Answe
     same_time(answer.oldest().unwrap_or(descent.upper), answer.count)
 }
 
-/// Returns an answer that names a next page, and is not full, as the last one, if that page is empty and the last.
-async fn last_page(fetcher: &Fetcher, descent: &Descent, answer: &Answer) -> Option<Answer> {
-    let position = answer.next.clone().filter(|_| !answer.is_full)?;
+/// Returns whether the page that an answer names is empty, and the last.
+async fn is_last(fetcher: &Fetcher, descent: &Descent, answer: &Answer) -> bool {
+    let Some(position) = answer.next.clone() else {
+        return false;
+    };
     let request = PageRequest {
         position,
         ..descent.request(&fetcher.learned())
     };
-    let next = fetcher.page(&request, false).await.ok()?;
-    let is_end = next.records.is_empty() && !matches!(next.next, Next::At(_));
-    is_end.then(|| answer.clone().into_last())
+    let next = fetcher.page(&request, false).await;
+    next.is_ok_and(|next| next.records.is_empty() && !matches!(next.next, Next::At(_)))
 }
 
-async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer) -> Step {
+async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mut begun: Option<&Answer>) -> Step {
     // Where answers reach above their bound, the next one has to begin so much further below.
     let overshoot = fetcher.learned().overshoot;
     let moment = floor_to_millisecond(answer.oldest().unwrap_or(descent.upper) - overshoot);
@@ -70,8 +78,7 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer) ->
         if number > 1 {
             fetcher.pause_before_look(number).await;
         }
-        let begun = (number == 0).then_some(answer);
-        let look = match look(fetcher, descent, moment, number, begun).await {
+        let look = match look(fetcher, descent, moment, number, begun.take()).await {
             Ok(Some(look)) => look,
             Ok(None) => continue,
             Err(error) => return Step::Fail(error),
@@ -84,23 +91,64 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer) ->
             (_, false) => 0,
         };
         if agreed >= if look.has_short_pages { 3 } else { 2 } {
-            return behind(fetcher, descent, moment, look.below);
+            return behind(fetcher, descent, moment, look.below).await;
         }
     }
     same_time(moment, known.len())
 }
 
-/// Returns a page size that puts the borders of pages elsewhere in each of a few looks.
+/// How much smaller the pages of a few looks are, in parts of 24 of the usual size.
+const SMALLER: [u32; 5] = [0, 4, 2, 3, 1];
+
+/// Returns a page size that puts the borders of pages elsewhere in each of a few looks; it is not much smaller, since
+/// each page costs a request.
 pub(super) fn other_border(usual: u32, look: u32) -> u32 {
-    (usual - usual / 6 * (look % 5)).max(1)
+    let smaller = SMALLER[look as usize % SMALLER.len()];
+    (usual - (usual * smaller).div_ceil(24)).max(1)
 }
 
 /// Goes on below a moment that was read.
-fn behind(fetcher: &Fetcher, descent: &mut Descent, moment: DateTime<Utc>, below: Option<Answer>) -> Step {
-    match below {
-        Some(answer) => fetcher.learn(|learned| descent.go_on_behind(answer, learned)),
-        None => fetcher.learn(|learned| descent.end_within(moment, learned)),
+async fn behind(fetcher: &Fetcher, descent: &mut Descent, moment: DateTime<Utc>, below: Option<Answer>) -> Step {
+    let Some(answer) = below else {
+        return fetcher.learn(|learned| descent.end_within(moment, learned));
+    };
+    match has_skipped(fetcher, descent, moment, &answer).await {
+        Ok(false) => fetcher.learn(|learned| descent.go_on_behind(answer, learned)),
+        Ok(true) => same_time(moment, answer.count),
+        Err(
+            PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Lost(error) | PageError::Fatal(error),
+        ) => Step::Fail(error),
     }
+}
+
+/// Returns whether a request for what is below the moment brings records that the tokens have passed over, down to where
+/// their last answer ends: then they may have passed over some of the moment too.
+async fn has_skipped(
+    fetcher: &Fetcher,
+    descent: &Descent,
+    moment: DateTime<Utc>,
+    last: &Answer,
+) -> Result<bool, PageError> {
+    let learned = fetcher.learned();
+    let request = descent.request(&learned);
+    let to = moment - TICK;
+    let Some(end) = last.oldest().filter(|_| request.window.from < to) else {
+        return Ok(false);
+    };
+    let request = PageRequest {
+        window: Window { to, ..request.window },
+        size: fetcher.source().page_size(),
+        ..request
+    };
+    let page = fetcher.first_page(&request, false).await?;
+    let known: HashSet<Anchor> = descent.fetched.records.iter().map(Anchor::of).collect();
+    let answer = Answer::of(&page, &request);
+    let is_passed = |anchor: &&Anchor| anchor.time > end + learned.depth() && anchor.time < moment;
+    Ok(answer
+        .anchors()
+        .iter()
+        .filter(is_passed)
+        .any(|anchor| !known.contains(anchor)))
 }
 
 /// Follows the tokens once, from the start or behind the answer that has `begun`, to the first page with a record from
@@ -131,6 +179,7 @@ async fn look(
             Err(PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Fatal(error)) => return Err(error),
         };
         let answer = Answer::of(&page, &request);
+        fetcher.learn(|learned| learned.note_page(&answer, look.border));
         descent.fetched.add(page.records, page.originals);
         look.take(&answer, moment);
         if answer
@@ -154,6 +203,7 @@ impl Look {
     fn take(&mut self, answer: &Answer, moment: DateTime<Utc>) {
         let of_moment = answer.anchors().iter().filter(|anchor| anchor.time >= moment);
         self.anchors.extend(of_moment);
+        self.border = answer.oldest().or(self.border);
         self.has_short_pages |= !answer.is_full;
     }
 }

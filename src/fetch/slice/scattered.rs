@@ -1,8 +1,8 @@
 //! A slice of a service that answers in no order that could be found.
 //!
-//! Then an answer says nothing about what is behind it. Where the service names next pages, all of them are read, twice,
-//! with different page borders. Otherwise the slice is made so short that one answer holds all of it, and asked for again
-//! in two parts, which show more if the answer was cut. Every look has to bring what is known to be there.
+//! Then an answer says nothing about what is behind it. The slice is read, with all pages that the service names, and asked
+//! for again in two parts with other page borders, which show more if an answer was cut; then the slice is divided. Every
+//! look has to bring what is known to be there.
 
 use std::collections::HashSet;
 
@@ -18,14 +18,18 @@ use crate::record::Anchor;
 use crate::source::{PageRequest, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 
-/// How often a part is asked for until its answers agree.
+/// How often a part is asked for until its answers agree; less often if it can be divided.
 const MOST_LOOKS: u32 = 10;
+const FEW_LOOKS: u32 = 6;
 
 /// Services cut bounds to whole seconds, so what is so close to a bound may be missing.
 const MARGIN: TimeDelta = TimeDelta::seconds(1);
 
 /// A slice with more records than this is divided, to bound memory.
 const MOST_RECORDS: usize = 10_000;
+
+/// A slice with more bytes of lines than this is divided too.
+const MOST_BYTES: usize = 32 << 20;
 
 /// How often in a row nothing new has to come.
 const LOOKS: u32 = 2;
@@ -41,6 +45,10 @@ pub(in crate::fetch) struct Gathering {
     known: HashSet<Anchor>,
     /// Whether the service names next pages.
     has_pages: bool,
+    /// Whether a page of several had fewer records than were asked for: then one more look has to agree.
+    has_short_pages: bool,
+    /// How many records are asked for: more than usual if that spares dividing the slice.
+    size: u32,
 }
 
 /// What an answer for a part came to.
@@ -59,8 +67,16 @@ enum Part {
 }
 
 impl Gathering {
-    pub(in crate::fetch) fn new(slice: Slice, open_from: DateTime<Utc>, floor: Floor, fetched: FetchedRecords) -> Self {
-        let known = floor.anchors().iter().copied().collect();
+    pub(in crate::fetch) fn new(
+        slice: Slice,
+        open_from: DateTime<Utc>,
+        floor: Floor,
+        fetched: FetchedRecords,
+        size: u32,
+    ) -> Self {
+        // The service may have dropped or changed what the archive has.
+        let is_hard = matches!(floor, Floor::Known { is_archived: false, .. });
+        let known = floor.anchors().iter().filter(|_| is_hard).copied().collect();
         Self {
             slice,
             open_from,
@@ -68,6 +84,8 @@ impl Gathering {
             fetched,
             known,
             has_pages: false,
+            has_short_pages: false,
+            size,
         }
     }
 
@@ -89,17 +107,23 @@ impl Gathering {
     pub(in crate::fetch) async fn read(&mut self, fetcher: &Fetcher) -> Result<SliceEnd, FetchError> {
         let (mut agreed, mut looks) = (0, 0);
         let mut lacking = None;
-        while agreed <= LOOKS {
+        let most_looks = if self.slice.is_divisible() {
+            FEW_LOOKS
+        } else {
+            MOST_LOOKS
+        };
+        while agreed <= LOOKS + u32::from(self.has_short_pages) {
             looks += 1;
-            if looks > MOST_LOOKS {
+            if looks > most_looks {
                 return self.give_up(lacking);
             }
             match self.look(fetcher, agreed, looks).await? {
                 Part::Same => agreed += 1,
                 // The first answer is the one that the others are compared with.
-                Part::New if agreed == 0 && looks == 1 => agreed = 1,
-                Part::New if self.slice.is_divisible() && !self.has_pages => return Ok(self.overflow()),
+                Part::New if agreed == 0 => agreed = 1,
+                Part::New if self.slice.is_divisible() => return Ok(self.overflow()),
                 Part::New => agreed = 1,
+                Part::Cut(_) if self.enlarge(fetcher) => {}
                 Part::Cut(_) if self.slice.is_divisible() => return Ok(self.overflow()),
                 Part::Cut(answer) => {
                     return Err(FetchError::SameTime {
@@ -119,6 +143,22 @@ impl Gathering {
         Ok(SliceEnd::Complete)
     }
 
+    /// Asks for as many records as the service gives at most; returns whether that is more.
+    fn enlarge(&mut self, fetcher: &Fetcher) -> bool {
+        let largest = fetcher.learned().page_limit.unwrap_or(fetcher.source().largest_page());
+        let is_more = !self.has_pages && self.size < largest;
+        self.size = self.size.max(largest);
+        is_more
+    }
+
+    /// Asks for half as many records, because more made an answer too large; returns whether that is possible.
+    fn shrink(&mut self, fetcher: &Fetcher) -> bool {
+        let can_shrink = self.size > 1 && !self.has_pages;
+        self.size = (self.size / 2).max(1);
+        fetcher.learn(|learned| learned.page_limit = Some(self.size));
+        can_shrink
+    }
+
     fn give_up(&self, lacking: Option<Anchor>) -> Result<SliceEnd, FetchError> {
         if self.slice.is_divisible() {
             return Ok(self.overflow());
@@ -130,25 +170,24 @@ impl Gathering {
         })
     }
 
-    /// Returns the part to ask for: first all of the slice, then its older and its newer half.
+    /// Returns the part to ask for: first all of the slice, then its older and its newer half, which show more if the first
+    /// answer was cut; for that they need not overlap.
     fn part(&self, number: u32) -> Window {
-        let margin = MARGIN * 2;
-        let from = self.asked_from();
         let whole = Window {
-            from: floor_to_millisecond(from - margin),
+            from: floor_to_millisecond(self.asked_from() - MARGIN * 2),
             to: self.slice.to,
         };
         let Some(middle) = self.middle() else { return whole };
         match number {
-            0 => whole,
             1 => Window {
-                to: ceil_to_millisecond(middle + margin).min(whole.to),
+                to: ceil_to_millisecond(middle).min(whole.to),
                 ..whole
             },
-            _ => Window {
-                from: floor_to_millisecond(middle - margin).max(whole.from),
+            2 => Window {
+                from: floor_to_millisecond(middle).max(whole.from),
                 ..whole
             },
+            _ => whole,
         }
     }
 
@@ -162,13 +201,9 @@ impl Gathering {
     /// Looks at a part once: at all pages of it, if there are several.
     async fn look(&mut self, fetcher: &Fetcher, agreed: u32, number: u32) -> Result<Part, FetchError> {
         let mut request = PageRequest {
-            window: if self.has_pages {
-                self.part(0)
-            } else {
-                self.part(agreed)
-            },
+            window: self.part(agreed),
             position: Position::First,
-            size: other_border(fetcher.source().page_size(), if self.has_pages { number } else { 0 }),
+            size: other_border(self.size, if self.has_pages { number - 1 } else { 0 }),
         };
         let (mut new, mut given) = (0, HashSet::new());
         for _ in 0..MOST_PAGES {
@@ -179,13 +214,22 @@ impl Gathering {
                 Ok(page) => page,
                 Err(PageError::TooWide(_)) => return Ok(Part::TooWide),
                 Err(PageError::Lost(_)) => return Ok(Part::Lost),
+                Err(PageError::TooLarge(_)) if self.shrink(fetcher) => {
+                    request.size = self.size;
+                    continue;
+                }
                 Err(PageError::TooLarge(error) | PageError::Fatal(error)) => return Err(error),
             };
             let answer = Answer::of(&page, &request);
+            self.has_short_pages |= self.has_pages && !answer.is_full;
             let added = self.fetched.add(page.records, page.originals).new;
             new += added;
             given.extend(answer.anchors().iter().copied());
-            if self.fetched.records.len() > MOST_RECORDS {
+            if self.fetched.is_too_large() {
+                return Err(FetchError::Endless);
+            }
+            if self.fetched.records.len() > MOST_RECORDS || self.fetched.bytes > MOST_BYTES && self.slice.is_divisible()
+            {
                 return Ok(Part::Cut(answer));
             }
             match answer.next.clone() {
@@ -193,8 +237,10 @@ impl Gathering {
                     self.has_pages = true;
                     request.position = position;
                 }
+                // Sent again, a token leads nowhere.
+                Some(_) => return Ok(Part::Cut(answer)),
                 None if answer.is_full && !answer.says_last => return Ok(Part::Cut(answer)),
-                _ => break,
+                None => break,
             }
         }
         Ok(self.conclude(request.window, new, given))

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::json::scan;
-use trailkeeper::record::Reader;
+use trailkeeper::record::{Broken, Reader};
 use trailkeeper::source::{Page, PageParseError, PageRequest, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
 
@@ -20,12 +20,22 @@ static SERVICE: LazyLock<Arc<dyn Source>> = LazyLock::new(|| {
 });
 
 fn read(body: &[u8]) -> Result<Page, PageParseError> {
+    read_with(body, Broken::Refuse)
+}
+
+fn read_with(body: &[u8], broken: Broken) -> Result<Page, PageParseError> {
     let request = PageRequest {
         window: Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000)),
         position: Position::First,
         size: 100,
     };
-    read_page(&**SERVICE, &mut Reader::new(SERVICE.kind().shape), &request, body)
+    read_page(
+        &**SERVICE,
+        &mut Reader::new(SERVICE.kind().shape),
+        &request,
+        body,
+        broken,
+    )
 }
 
 /// A page with these records.
@@ -123,7 +133,9 @@ proptest! {
         let page = match read(&body) {
             Ok(page) => page,
             Err(error) => {
-                prop_assert!(matches!(error, PageParseError::BrokenRecord { .. }), "{}: {:?}", shown(), error);
+                // A bracket before what is not UTF-8 ends the list there.
+                let is_named = matches!(error, PageParseError::BrokenRecord { .. }) || str::from_utf8(&damaged).is_err();
+                prop_assert!(is_named, "{}: {:?}", shown(), error);
                 return Ok(());
             }
         };
@@ -146,6 +158,46 @@ proptest! {
         };
         let kept = unescaped(&kept);
         prop_assert_eq!(kept.trim_ascii(), damaged.trim_ascii(), "{}", shown());
+    }
+
+    #[test]
+    fn a_record_whose_end_cannot_be_told_takes_no_more_than_its_neighbor_with_it(
+        spellings in spellings(),
+        has_more_after: bool,
+        which: prop::sample::Index,
+        from: prop::sample::Index,
+        length in 0..3_usize,
+        damage in damage(),
+    ) {
+        let record = |(number, spelling): (usize, &Spelling)| {
+            let text = &spelling.text;
+            format!(r#"{{"uniqId":"n{number}","date":"2025-06-09T10:00:00Z","more":{text}}}"#).into_bytes()
+        };
+        let mut records: Vec<Vec<u8>> = spellings.iter().enumerate().map(record).collect();
+        let which = which.index(records.len());
+        let from = from.index(records[which].len());
+        let to = (from + length).min(records[which].len());
+        records[which].splice(from..to, damage);
+        let body = page(&records, has_more_after);
+        let shown = || body.escape_ascii().to_string();
+        let page = match read(&body) {
+            Err(PageParseError::BrokenRecord { .. }) => read_with(&body, Broken::SetAside),
+            read => read,
+        };
+        // What follows the list may have become part of it.
+        let Ok(page) = page else { return Ok(()) };
+        let lines = lines(&page);
+        let missing: Vec<usize> = (0..records.len())
+            .filter(|number| *number != which)
+            .filter(|number| !lines.iter().any(|line| line.starts_with(&format!(r#"{{"uniqId": "n{number}","#))))
+            .collect();
+        prop_assert!(missing.iter().all(|number| number.abs_diff(which) == 1), "{missing:?}: {}", shown());
+        let kept = lines.iter().filter(|line| line.starts_with('"'));
+        let kept: Vec<u8> = kept.flat_map(|line| unescaped(line)).collect();
+        for number in missing {
+            let record = &records[number];
+            prop_assert!(kept.windows(record.len()).any(|part| part == record.as_slice()), "{number}: {}", shown());
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(crate) fn odd_cap() -> impl Strategy<Value = Cap> {
         (5..80_usize).prop_map(Cap::Records),
         (2_000..40_000_usize).prop_map(Cap::Bytes),
         (1..30_usize, 5..60_usize).prop_map(|(least, more)| Cap::Varying(least, least + more)),
+        (1..4_usize, 0..4_usize).prop_map(|(least, more)| Cap::Varying(least, least + more)),
     ]
 }
 

@@ -103,7 +103,9 @@ fn happening() -> impl Strategy<Value = Oddity> {
     let damage = prop_oneof![
         Just(Damage::BrokenUtf8),
         Just(Damage::ControlCharacter),
-        Just(Damage::NotANumber)
+        Just(Damage::NotANumber),
+        Just(Damage::BareQuote),
+        Just(Damage::WrongBracket)
     ];
     let form = prop_oneof![
         Just(TimeForm::NoColon),

@@ -61,6 +61,10 @@ pub(crate) enum Damage {
     BrokenUtf8,
     ControlCharacter,
     NotANumber,
+    /// A quote that is not escaped: where the record ends cannot be told.
+    BareQuote,
+    /// A bracket that does not fit: the same.
+    WrongBracket,
 }
 
 impl Moment {

@@ -41,7 +41,7 @@ const ORDINARY: u32 = 300;
 const ODD: u32 = 300;
 
 /// Where the services begin that every change is tried with.
-const USUAL_SEED: u64 = 20_261_126;
+pub(crate) const USUAL_SEED: u64 = 20_261_126;
 
 /// How many are read by runs of the real binary that are killed.
 const KILLED: u32 = 15;

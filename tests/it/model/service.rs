@@ -175,7 +175,10 @@ impl Service {
             return Err(RefusedError);
         }
         let page = position.page + 1;
-        let is_emptied = matches!(self.tokens, Some(TokenOddity::EmptyPageEvery(every)) if page % every == 0);
+        let is_emptied = match self.tokens {
+            Some(TokenOddity::EmptyPageEvery(every, is_first)) => page % every == usize::from(is_first),
+            _ => false,
+        };
         let rest = span.get(position.offset..).unwrap_or_default();
         let salt = roll(self.seed, &(asked.from, asked.to, position.offset));
         let records = if is_emptied {

@@ -181,7 +181,13 @@ fn a_504_at_every_third_request_makes_no_storm() {
 
 #[test]
 fn one_record_that_is_no_json_stops_nothing() {
-    for damage in [Damage::BrokenUtf8, Damage::ControlCharacter, Damage::NotANumber] {
+    for damage in [
+        Damage::BrokenUtf8,
+        Damage::ControlCharacter,
+        Damage::NotANumber,
+        Damage::BareQuote,
+        Damage::WrongBracket,
+    ] {
         for vendor in Vendor::ALL {
             is_right(&of(vendor, 300, 9_000, &[Oddity::Damage(damage, 300)]));
         }

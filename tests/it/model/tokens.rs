@@ -17,8 +17,8 @@ pub(crate) enum TokenOddity {
     RefusedPast(usize),
     /// Each use moves a position that the service keeps, also when the answer is lost.
     MoveAScroll,
-    /// Every so many pages one is empty and has a token.
-    EmptyPageEvery(usize),
+    /// Of every so many pages one is empty and has a token: the last of them, or the first.
+    EmptyPageEvery(usize, bool),
     /// The last page has a token that leads to an empty one.
     LeadToAnEmptyPage,
 }
@@ -85,7 +85,7 @@ pub(crate) fn odd_tokens() -> impl Strategy<Value = TokenOddity> {
         1 => (1..6_usize).prop_map(TokenOddity::ExpireAfter),
         1 => (100..400_usize).prop_map(TokenOddity::RefusedPast),
         1 => Just(TokenOddity::MoveAScroll),
-        1 => (2..4_usize).prop_map(TokenOddity::EmptyPageEvery),
+        1 => (2..4_usize, any::<bool>()).prop_map(|(every, is_first)| TokenOddity::EmptyPageEvery(every, is_first)),
         1 => Just(TokenOddity::LeadToAnEmptyPage),
     ]
 }
@@ -106,8 +106,12 @@ impl fmt::Display for TokenOddity {
             TokenOddity::ExpireAfter(requests) => write!(f, "refuses a token {requests} requests later (400)"),
             TokenOddity::RefusedPast(offset) => write!(f, "refuses tokens behind {offset} records (400)"),
             TokenOddity::MoveAScroll => write!(f, "moves on each time that it is sent a token, the same one too"),
-            TokenOddity::EmptyPageEvery(pages) => {
-                write!(f, "gives an empty page with a token in place of every {pages}th")
+            TokenOddity::EmptyPageEvery(pages, is_first) => {
+                let which = if *is_first { "first" } else { "last" };
+                write!(
+                    f,
+                    "gives an empty page with a token in place of the {which} of every {pages}"
+                )
             }
             TokenOddity::LeadToAnEmptyPage => write!(f, "gives a token on the last page that leads to an empty one"),
         }

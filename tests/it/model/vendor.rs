@@ -296,6 +296,8 @@ fn damaged(mut text: String, damage: Option<Damage>) -> Vec<u8> {
         Some(Damage::BrokenUtf8) => b",\"odd\":\"a\xffb\"}",
         Some(Damage::ControlCharacter) => b",\"odd\":\"a\x01b\"}",
         Some(Damage::NotANumber) => b",\"odd\":NaN}",
+        Some(Damage::BareQuote) => b",\"odd\":\"a\"b\"}",
+        Some(Damage::WrongBracket) => b",\"odd\":[1}",
     };
     text.pop();
     [text.as_bytes(), odd].concat()

@@ -2,19 +2,26 @@
 //!
 //! Each answer begins a little above where the one before ended, and has to hold a record of it: so nothing between two
 //! answers is missed, whatever the service makes of bounds, however much an answer holds, and whichever replica gives
-//! it. The slice is complete when an answer holds a record from below it.
+//! it. The slice is complete when an answer holds a record from below it. Where that is not to be had, see [`end`]; where
+//! an answer shows another order, or none, [`order`].
+
+mod end;
+mod order;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SliceEnd;
+use super::above_look::AboveLook;
 use super::floor::Floor;
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
-use crate::fetch::learned::{Learned, Order, Reach, Seen};
-use crate::fetch::{FetchError, span, warn_of_lost};
+use crate::fetch::learned::{Learned, Reach, Seen};
+use crate::fetch::{FetchError, span};
 use crate::record::{Anchor, Record};
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
+use end::End;
+pub(super) use end::{ARCHIVED_LOOKS, END_LOOKS};
 
 /// A slice with more records than this is divided, to bound memory.
 const MOST_RECORDS: usize = 10_000;
@@ -25,14 +32,11 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// The finest step of bounds: every service accepts milliseconds.
 pub(super) const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
-/// How often the end of a feed is looked at again, once an answer has shown nothing older.
-pub(super) const END_LOOKS: u32 = 3;
+/// How often an answer may lack what it has to hold, when nothing further above is left to be asked for.
+const MOST_FAILED_LOOKS: u32 = 5;
 
-/// How often it is looked for known records of the archive, which the service may have dropped or changed.
-const ARCHIVED_LOOKS: u32 = 4;
-
-/// How often it is looked strictly below that end.
-const STRICT_LOOKS: u32 = 2;
+/// How often it is asked again for an answer that is the one before.
+const MOST_REPEATED: u32 = 2;
 
 /// How often a short answer is asked for again.
 const SHORT_LOOKS: u32 = 2;
@@ -59,6 +63,8 @@ pub(super) enum Step {
     Overflow,
     /// To ask whether newer pages come first: [`Descent::order_request`].
     TestOrder,
+    /// To ask whether the service has newer records than the answer: [`Descent::above_request`].
+    LookAbove,
     /// No bound divides what is left of the answer: see [`super::moment`].
     Stuck(Box<Answer>),
     /// The service answers oldest first.
@@ -68,17 +74,6 @@ pub(super) enum Step {
     /// The service cannot answer for a slice of this width.
     TooWide,
     Fail(FetchError),
-}
-
-/// A request that showed the end of the feed.
-#[derive(Debug)]
-struct End {
-    /// Where the end seems to be.
-    time: DateTime<Utc>,
-    /// How far below it is looked whether there is more.
-    reach: Reach,
-    upper: DateTime<Utc>,
-    expected: Vec<Anchor>,
 }
 
 #[derive(Debug)]
@@ -120,8 +115,14 @@ pub(in crate::fetch) struct Descent {
     end: Option<End>,
     /// An answer from below such an end: that has to be joined first.
     below_end: Option<Box<Answer>>,
+    /// The answer before, and the bound that it was asked for with.
+    before: Option<(DateTime<Utc>, Vec<Anchor>)>,
+    /// How often in a row it came again.
+    repeated: u32,
     /// An answer whose order is being tested.
     untested: Option<Page>,
+    /// How it is looked whether something is above the first answer.
+    pub(super) above_look: AboveLook,
 }
 
 impl Descent {
@@ -158,7 +159,10 @@ impl Descent {
             is_recheck: false,
             end: None,
             below_end: None,
+            before: None,
+            repeated: 0,
             untested: None,
+            above_look: AboveLook::default(),
         }
     }
 
@@ -215,18 +219,25 @@ impl Descent {
     /// Makes what is below known, now that the slice before is in; whether that completes this one.
     pub(in crate::fetch) fn join(&mut self, floor: Floor) -> bool {
         self.floor = floor;
-        self.fetched.holds_any(self.floor.anchors())
+        self.oldest <= self.floor.newest().unwrap_or(self.oldest) && self.fetched.holds_any(self.floor.anchors())
     }
 
     /// Takes an answer and returns what follows.
     pub(super) fn take(&mut self, page: Page, learned: &mut Learned) -> Step {
         let answer = Answer::of(&page, &self.request(learned));
-        if !self.expected.is_empty() && !answer.holds_any(&self.expected) {
-            return self.look_again();
+        if !self.expected.is_empty() && !answer.holds_any(&self.expected) || self.lacks_the_floor(&answer, learned) {
+            return self.look_again(&answer);
         }
+        if self.has_to_look_above(&answer, learned) {
+            self.untested = Some(page);
+            return Step::LookAbove;
+        }
+        self.take_in_order(page, answer, learned)
+    }
+
+    fn take_in_order(&mut self, page: Page, answer: Answer, learned: &mut Learned) -> Step {
         match learned.note(&answer) {
             Seen::Expected => self.take_tested(page, answer, learned),
-            Seen::Ascending => Step::Ascending,
             Seen::OutOfOrder => {
                 self.untested = Some(page);
                 Step::TestOrder
@@ -235,6 +246,9 @@ impl Descent {
     }
 
     fn take_tested(&mut self, page: Page, answer: Answer, learned: &mut Learned) -> Step {
+        if self.is_the_answer_before(&answer) {
+            return Step::AskAgain(self.repeated);
+        }
         self.keep_reach(learned);
         let added = self.fetched.add(page.records, page.originals);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
@@ -244,6 +258,10 @@ impl Descent {
         if added.new > 0 {
             self.end_looks = 0;
             if let Some(end) = self.end.take() {
+                if end.is_told {
+                    // What it said is wrong, so that moment may have more records too.
+                    return self.same_moment(end.time);
+                }
                 return self.join_below(end, answer);
             }
             if let Some(step) = self.look_at_border(&answer, added.newest, learned) {
@@ -273,9 +291,23 @@ impl Descent {
         self.failed_looks = 0;
     }
 
+    /// Returns whether an answer is the one before once more, although something else was asked for.
+    fn is_the_answer_before(&mut self, answer: &Answer) -> bool {
+        let before = self.before.replace((self.upper, answer.anchors().to_vec()));
+        let is_same =
+            |(upper, anchors): (DateTime<Utc>, Vec<Anchor>)| upper != self.upper && anchors == answer.anchors();
+        let is_repeated = answer.count > 1 && !answer.is_of_one_moment() && before.clone().is_some_and(is_same);
+        self.repeated = if is_repeated { self.repeated + 1 } else { 0 };
+        let has_to_ask = is_repeated && self.repeated <= MOST_REPEATED;
+        if has_to_ask {
+            self.before = before;
+        }
+        has_to_ask
+    }
+
     fn limits(&self, answer: &Answer, learned: &Learned) -> Option<Step> {
         if self.fetched.is_too_large() {
-            return Some(Step::Fail(FetchError::Endless { pages: 0 }));
+            return Some(Step::Fail(FetchError::Endless));
         }
         let held = self.fetched.records.len();
         let is_over = held > MOST_RECORDS || held > 1 && self.fetched.bytes > MOST_BYTES;
@@ -287,11 +319,25 @@ impl Descent {
     fn reaches_floor(&self, answer: &Answer, learned: &Learned) -> bool {
         let depth = learned.depth();
         let Some(oldest) = answer.oldest() else { return false };
-        let Some(floor) = self.floor.oldest() else {
+        let (Some(floor), Some(newest)) = (self.floor.oldest(), self.floor.newest()) else {
+            // One record alone may have come late.
+            let oldest = if answer.may_go_on() {
+                answer.nth_oldest(1).unwrap_or(oldest)
+            } else {
+                oldest
+            };
             return oldest < self.open_end() - depth;
         };
         let is_deep = depth.is_zero() || answer.says_last || oldest < floor - depth;
-        is_deep && answer.holds_any(self.floor.anchors()) || oldest < floor - depth
+        is_deep && oldest <= newest + depth && answer.holds_any(self.floor.anchors()) || oldest < floor - depth
+    }
+
+    /// Returns whether an answer goes on below records of this walk and lacks them.
+    fn lacks_the_floor(&self, answer: &Answer, learned: &Learned) -> bool {
+        let is_hard = matches!(self.floor, Floor::Known { is_archived: false, .. });
+        let is_below = answer.oldest().zip(self.floor.oldest());
+        let is_below = is_below.is_some_and(|(oldest, floor)| oldest < floor - learned.depth());
+        is_hard && self.below_end.is_none() && is_below && !answer.holds_any(self.floor.anchors())
     }
 
     /// Returns whether the answer has to be asked for again, until nothing new comes: if its records are in any order, a
@@ -353,7 +399,12 @@ impl Descent {
     /// Goes on below an answer, with an overlap.
     pub(super) fn go_below(&mut self, answer: Answer, learned: &mut Learned) -> Step {
         let (Some(oldest), Some(next)) = (answer.oldest(), answer.nth_oldest((answer.count / OVERLAP).max(1))) else {
-            return Step::Stuck(Box::new(answer));
+            // Nothing of it has a time that can be read.
+            return if answer.may_go_on() {
+                Step::Stuck(Box::new(answer))
+            } else {
+                Step::Ask
+            };
         };
         let depth = learned.depth();
         let mut choices = vec![(next + depth, learned.above), (oldest + depth, learned.above)];
@@ -403,203 +454,44 @@ impl Descent {
         self.go_below(answer, learned)
     }
 
-    /// Handles tokens that ended within a moment: nothing may be below it.
-    pub(super) fn end_within(&mut self, moment: DateTime<Utc>, learned: &mut Learned) -> Step {
-        if self.fetched.holds_any(self.floor.anchors()) {
-            return self.end(learned);
-        }
-        match self.floor {
-            Floor::Awaited => Step::Pause,
-            Floor::Known { is_archived, .. } => self.look_for_the_floor(None, is_archived, learned),
-            Floor::Open { .. } => {
-                self.end_looks = 0;
-                self.look_strictly_below(moment, learned)
-            }
-        }
-    }
-
     /// Handles an answer that lacks what it has to hold: asks again, and further above.
-    fn look_again(&mut self) -> Step {
+    fn look_again(&mut self, answer: &Answer) -> Step {
         self.failed_looks += 1;
-        // The first time, the bound is the likely reason; then a replica, which another look may not meet.
-        if self.failed_looks % 2 == 1 {
+        // The first time, the bound is the likely reason; then a replica, which another look may not meet. Of an answer
+        // without records, a fault is the likely reason.
+        let is_odd = self.failed_looks % 2 == 1;
+        if is_odd != (answer.count == 0) {
             match self.above.longer() {
                 Some(longer) => self.above = longer,
-                None => return self.contradiction(),
+                None if self.failed_looks > MOST_FAILED_LOOKS => return self.contradiction(),
+                None => {}
             }
         }
         self.upper = ceil_to_millisecond(self.base + self.above.time()).min(self.slice.to.max(self.upper));
         Step::AskAgain(self.failed_looks)
     }
 
+    fn count_of(&self, time: DateTime<Utc>) -> usize {
+        let moment = floor_to_millisecond(time);
+        let of_moment = |record: &&Record| floor_to_millisecond(record.time) == moment;
+        self.fetched.records.iter().filter(of_moment).count()
+    }
+
+    fn same_moment(&self, moment: DateTime<Utc>) -> Step {
+        same_time(moment, self.count_of(moment))
+    }
+
     fn contradiction(&self) -> Step {
         let moment = floor_to_millisecond(self.oldest);
-        let of_moment = |record: &&Record| floor_to_millisecond(record.time) == moment;
-        let count = self.fetched.records.iter().filter(of_moment).count();
-        if count >= SUSPICIOUS {
+        if self.count_of(moment) >= SUSPICIOUS {
             // The service gives no more of a moment than an answer holds.
-            return same_time(moment, count);
+            return self.same_moment(moment);
         }
         Step::Fail(FetchError::Contradiction {
             lacks: bound(self.expected.first().map_or(self.base, |anchor| anchor.time)),
             span: span(self.slice.from, self.upper),
             looks: self.failed_looks.max(self.end_looks),
         })
-    }
-
-    /// Handles an answer that has nothing new.
-    pub(super) fn look_for_the_end(&mut self, answer: Answer, learned: &mut Learned) -> Step {
-        if answer.may_go_on() && answer.count > 0 {
-            return Step::Stuck(Box::new(answer));
-        }
-        if answer.holds_any(self.floor.anchors()) {
-            return self.end(learned);
-        }
-        match &self.floor {
-            Floor::Awaited => Step::Pause,
-            Floor::Open { is_last: false } if self.fetched.records.is_empty() => Step::Complete,
-            Floor::Open { .. } => self.look_below(&answer, learned),
-            Floor::Known { is_archived, .. } => {
-                let is_archived = *is_archived;
-                self.look_for_the_floor(Some(&answer), is_archived, learned)
-            }
-        }
-    }
-
-    /// Looks whether something is below the end that an answer shows: strictly below, since it may have been cut there.
-    fn look_below(&mut self, answer: &Answer, learned: &mut Learned) -> Step {
-        self.end_looks += 1;
-        match (&mut self.end, answer.oldest()) {
-            // The same request until it has surely been answered well, and once another one: a service may cut each answer
-            // differently.
-            (None, Some(_)) if self.end_looks < END_LOOKS => Step::Ask,
-            (None, Some(_)) if !self.is_varied && answer.is_of_one_moment() => {
-                self.is_varied = true;
-                Step::Ask
-            }
-            (None, Some(oldest)) => {
-                self.end_looks = 0;
-                self.is_varied = false;
-                self.warn_of_a_moment(answer, learned);
-                self.look_strictly_below(floor_to_millisecond(oldest), learned)
-            }
-            (Some(_), None) if self.end_looks >= STRICT_LOOKS => Step::Complete,
-            (None, None) if self.end_looks >= END_LOOKS => Step::Complete,
-            (_, None) => Step::Ask,
-            // The answer still holds the end: the request has to begin further below.
-            (Some(end), Some(_)) => {
-                let Some(longer) = end.reach.longer() else {
-                    return same_time(end.time, answer.count);
-                };
-                end.reach = longer;
-                self.upper = end.time - TICK - longer.time();
-                self.end_looks = 0;
-                self.ask_if_there_is_room(learned)
-            }
-        }
-    }
-
-    fn look_strictly_below(&mut self, time: DateTime<Utc>, learned: &Learned) -> Step {
-        self.end = Some(End {
-            time,
-            reach: Reach::default(),
-            upper: self.upper,
-            expected: std::mem::take(&mut self.expected),
-        });
-        self.upper = time - TICK - learned.overshoot;
-        self.base = self.upper;
-        self.border = None;
-        self.ask_if_there_is_room(learned)
-    }
-
-    /// Returns that nothing is left to be asked for, where the end is the end of the slice too.
-    fn ask_if_there_is_room(&self, learned: &Learned) -> Step {
-        if self.upper > self.lower(learned) {
-            Step::Ask
-        } else {
-            Step::Complete
-        }
-    }
-
-    /// Asks again for the end of which an answer shows that it was none: the answers have to meet.
-    fn join_below(&mut self, end: End, answer: Answer) -> Step {
-        self.floor = Floor::of(answer.anchors().to_vec(), false, true);
-        self.below_end = Some(Box::new(answer));
-        self.upper = end.upper;
-        self.base = end.upper;
-        self.expected = end.expected;
-        Step::Ask
-    }
-
-    /// Looks again, and further below, for known records that have to be there.
-    fn look_for_the_floor(&mut self, answer: Option<&Answer>, is_archived: bool, learned: &mut Learned) -> Step {
-        self.end_looks += 1;
-        let is_lost = is_archived && self.end_looks > ARCHIVED_LOOKS;
-        if self.end_looks % 2 == 1 {
-            match self.below.max(learned.below).longer().filter(|_| !is_lost) {
-                Some(longer) => self.below = longer,
-                None if is_archived => {
-                    warn_of_lost(self.floor.anchors());
-                    self.floor = Floor::Open { is_last: true };
-                    self.end_looks = 0;
-                    return Step::Ask;
-                }
-                None => {
-                    // The service gives no more of a moment than an answer holds.
-                    let moment = answer.filter(|answer| answer.is_of_one_moment());
-                    let time = moment.and_then(Answer::oldest).zip(moment.map(|answer| answer.count));
-                    return time.map_or_else(|| self.contradiction(), |(time, count)| same_time(time, count));
-                }
-            }
-        }
-        Step::AskAgain(self.end_looks)
-    }
-
-    /// Warns of a moment at the end of the feed of which the service may have more than an answer holds.
-    fn warn_of_a_moment(&self, answer: &Answer, learned: &Learned) {
-        if answer.is_of_one_moment()
-            && !answer.says_last
-            && answer.count >= SUSPICIOUS
-            && !learned.has_given_more_than(answer.count)
-        {
-            tracing::warn!(
-                time = bound(self.oldest),
-                count = answer.count,
-                "many records share one moment, and the service cannot show whether it has more of them: compare with \
-                 its own view of that moment"
-            );
-        }
-    }
-
-    /// Returns the request that tests the order of the answer that is out of order: of half as many records, which are
-    /// the newest if newer pages come first.
-    pub(super) fn order_request(&self, learned: &Learned) -> Option<PageRequest> {
-        let page = self.untested.as_ref()?;
-        Some(PageRequest {
-            size: u32::try_from(page.records.len() / 2).unwrap_or(u32::MAX).max(1),
-            ..self.request(learned)
-        })
-    }
-
-    /// Takes the answer to the test of the order.
-    pub(super) fn take_test(&mut self, half: &Page, learned: &mut Learned) -> Step {
-        let Some(page) = self.untested.take() else {
-            return Step::Ask;
-        };
-        let request = self.request(learned);
-        let (whole, half) = (Answer::of(&page, &request), Answer::of(half, &request));
-        if half.count == 0 || half.count >= whole.count {
-            self.failed_looks += 1;
-            if self.failed_looks > MOST_TESTS {
-                return Step::Scattered;
-            }
-            return Step::AskAgain(self.failed_looks);
-        }
-        learned.note_test(&whole, &half);
-        if learned.order == Order::Unknown {
-            return Step::Scattered;
-        }
-        self.take_tested(page, whole, learned)
     }
 
     /// Returns whether it has more pages than make shorter slices faster.
@@ -629,9 +521,6 @@ impl Descent {
 
 /// So many records of one moment at the end of a feed are suspicious if no answer had more.
 const SUSPICIOUS: usize = 10;
-
-/// How often the order is tested with answers that show nothing.
-const MOST_TESTS: u32 = 4;
 
 /// The most anchors that are remembered.
 const MOST_ANCHORS: usize = 128;

@@ -1,0 +1,196 @@
+//! What a slice does at its end: where nothing older comes, it is looked whether that is true, and for what has to be below.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Descent, SUSPICIOUS, Step, TICK, same_time};
+use crate::fetch::answer::Answer;
+use crate::fetch::learned::{Learned, Reach};
+use crate::fetch::slice::floor::Floor;
+use crate::fetch::warn_of_lost;
+use crate::record::Anchor;
+use crate::window::{bound, floor_to_millisecond};
+
+/// How often the end of a feed is looked at again, once an answer has shown nothing older.
+pub(in crate::fetch::slice) const END_LOOKS: u32 = 3;
+
+/// How often it is looked again for known records of the archive, which the service may have dropped or changed, and how
+/// far below them.
+pub(in crate::fetch::slice) const ARCHIVED_LOOKS: u32 = 2;
+const BELOW_ARCHIVE: TimeDelta = TimeDelta::seconds(10);
+
+/// How often it is looked strictly below that end.
+const STRICT_LOOKS: u32 = 3;
+
+/// A request that showed the end of the feed.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Where the end seems to be.
+    pub(super) time: DateTime<Utc>,
+    /// How far below it is looked whether there is more.
+    pub(super) reach: Reach,
+    /// Whether the service said that nothing is below it, behind pages of one moment.
+    pub(super) is_told: bool,
+    pub(super) upper: DateTime<Utc>,
+    pub(super) expected: Vec<Anchor>,
+}
+
+impl Descent {
+    /// Handles tokens that ended within a moment: nothing may be below it.
+    pub(in crate::fetch::slice) fn end_within(&mut self, moment: DateTime<Utc>, learned: &mut Learned) -> Step {
+        if self.fetched.holds_any(self.floor.anchors()) {
+            return self.end(learned);
+        }
+        match self.floor {
+            Floor::Awaited => Step::Pause,
+            Floor::Known { is_archived, .. } => self.look_for_the_floor(None, is_archived, learned),
+            Floor::Open { .. } => {
+                self.end_looks = 0;
+                self.look_strictly_below(moment, true, learned)
+            }
+        }
+    }
+
+    /// Handles an answer that has nothing new.
+    pub(in crate::fetch::slice) fn look_for_the_end(&mut self, answer: Answer, learned: &mut Learned) -> Step {
+        if answer.may_go_on() && answer.count > 0 {
+            return Step::Stuck(Box::new(answer));
+        }
+        if answer.holds_any(self.floor.anchors()) {
+            return self.end(learned);
+        }
+        match &self.floor {
+            Floor::Awaited => Step::Pause,
+            Floor::Open { is_last: false } if self.fetched.records.is_empty() => Step::Complete,
+            Floor::Open { .. } => self.look_below(&answer, learned),
+            Floor::Known { is_archived, .. } => {
+                let is_archived = *is_archived;
+                self.look_for_the_floor(Some(&answer), is_archived, learned)
+            }
+        }
+    }
+
+    /// Looks whether something is below the end that an answer shows: strictly below, since it may have been cut there.
+    pub(super) fn look_below(&mut self, answer: &Answer, learned: &mut Learned) -> Step {
+        self.end_looks += 1;
+        match (&mut self.end, answer.oldest()) {
+            // The same request until it has surely been answered well, and once another one: a service may cut each answer
+            // differently.
+            (None, Some(_)) if self.end_looks < END_LOOKS => Step::Ask,
+            (None, Some(_)) if !self.is_varied && answer.is_of_one_moment() => {
+                self.is_varied = true;
+                Step::Ask
+            }
+            (None, Some(oldest)) => {
+                self.end_looks = 0;
+                self.is_varied = false;
+                self.warn_of_a_moment(answer, learned);
+                self.look_strictly_below(floor_to_millisecond(oldest), false, learned)
+            }
+            (Some(_), None) if self.end_looks >= STRICT_LOOKS => Step::Complete,
+            (None, None) if self.end_looks >= END_LOOKS => Step::Complete,
+            (_, None) => Step::Ask,
+            // The answer still holds the end: the request has to begin further below.
+            (Some(end), Some(_)) => {
+                let Some(longer) = end.reach.longer() else {
+                    return same_time(end.time, answer.count);
+                };
+                end.reach = longer;
+                self.upper = end.time - TICK - longer.time();
+                self.end_looks = 0;
+                self.ask_if_there_is_room(learned)
+            }
+        }
+    }
+
+    pub(super) fn look_strictly_below(&mut self, time: DateTime<Utc>, is_told: bool, learned: &Learned) -> Step {
+        self.end = Some(End {
+            time,
+            reach: Reach::default(),
+            is_told,
+            upper: self.upper,
+            expected: std::mem::take(&mut self.expected),
+        });
+        self.upper = time - TICK - learned.overshoot;
+        self.base = self.upper;
+        self.border = None;
+        self.ask_if_there_is_room(learned)
+    }
+
+    /// Returns that nothing is left to be asked for, where the end is the end of the slice too.
+    pub(super) fn ask_if_there_is_room(&self, learned: &Learned) -> Step {
+        if self.upper > self.lower(learned) {
+            Step::Ask
+        } else {
+            Step::Complete
+        }
+    }
+
+    /// Asks again for the end of which an answer shows that it was none: the answers have to meet.
+    pub(super) fn join_below(&mut self, end: End, answer: Answer) -> Step {
+        self.floor = Floor::of(answer.anchors().to_vec(), false, true);
+        self.below_end = Some(Box::new(answer));
+        self.upper = end.upper;
+        self.base = end.upper;
+        self.expected = end.expected;
+        Step::Ask
+    }
+
+    /// Looks again, and further below, for known records that have to be there.
+    pub(super) fn look_for_the_floor(
+        &mut self,
+        answer: Option<&Answer>,
+        is_archived: bool,
+        learned: &mut Learned,
+    ) -> Step {
+        self.end_looks += 1;
+        if is_archived {
+            return self.look_for_the_archive(learned);
+        }
+        if self.end_looks % 2 == 1 {
+            match self.below.max(learned.below).longer() {
+                Some(longer) => self.below = longer,
+                None => {
+                    // The service gives no more of a moment than an answer holds.
+                    let oldest = answer.and_then(Answer::oldest).map(floor_to_millisecond);
+                    let is_moment = answer.is_some_and(Answer::is_of_one_moment);
+                    let is_joining = self.below_end.is_some() && self.count_of(self.oldest) < SUSPICIOUS;
+                    return match oldest {
+                        Some(moment) if is_moment => same_time(moment, answer.map_or(0, |answer| answer.count)),
+                        Some(moment) if is_joining => self.same_moment(moment),
+                        _ => self.contradiction(),
+                    };
+                }
+            }
+        }
+        Step::AskAgain(self.end_looks)
+    }
+
+    /// Looks again for records of the archive, some seconds below them, as bounds can be off by so much; after a few
+    /// looks, the service has dropped or changed them.
+    pub(super) fn look_for_the_archive(&mut self, learned: &Learned) -> Step {
+        if self.end_looks > ARCHIVED_LOOKS {
+            warn_of_lost(self.floor.anchors());
+            self.floor = Floor::Open { is_last: true };
+            self.end_looks = 0;
+            return Step::Ask;
+        }
+        self.below = self.below.max(learned.below).at_least(BELOW_ARCHIVE);
+        Step::AskAgain(self.end_looks)
+    }
+
+    /// Warns of a moment at the end of the feed of which the service may have more than an answer holds.
+    pub(super) fn warn_of_a_moment(&self, answer: &Answer, learned: &Learned) {
+        if answer.is_of_one_moment()
+            && !answer.says_last
+            && answer.count >= SUSPICIOUS
+            && !learned.has_given_more_than(answer.count)
+        {
+            tracing::warn!(
+                time = bound(self.oldest),
+                count = answer.count,
+                "many records share one moment, and the service cannot show whether it has more of them: compare with \
+                 its own view of that moment"
+            );
+        }
+    }
+}
