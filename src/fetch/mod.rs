@@ -109,6 +109,18 @@ pub(crate) enum PageError {
     Fatal(FetchError),
 }
 
+impl From<PageError> for FetchError {
+    /// For where nothing else can be asked for.
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::TooWide(error)
+            | PageError::TooLarge(error)
+            | PageError::Lost(error)
+            | PageError::Fatal(error) => error,
+        }
+    }
+}
+
 /// Why a window could not be fetched completely. Ranges completed before stay valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum FetchError {

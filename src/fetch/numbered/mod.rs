@@ -122,7 +122,9 @@ impl NumberedWalk {
             let result = match std::mem::replace(&mut self.state, State::Done) {
                 State::Done if self.check_count().is_err() && !self.is_again => {
                     self.is_again = true;
-                    self.start_again(fetcher);
+                    (self.total, self.least_total) = (None, None);
+                    fetcher.begin_walk();
+                    self.start_again();
                     continue;
                 }
                 State::Done => return self.check_count().map(|()| None),
@@ -132,7 +134,7 @@ impl NumberedWalk {
             match result {
                 Ok(range) => return Ok(Some(range)),
                 Err(PageError::TooLarge(error)) => self.start_smaller(error)?,
-                Err(PageError::TooWide(error) | PageError::Lost(error) | PageError::Fatal(error)) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -142,17 +144,13 @@ impl NumberedWalk {
         if !self.pages.halve() {
             return Err(error);
         }
-        self.frontier = Frontier::default();
-        self.state = State::Start;
+        self.start_again();
         Ok(())
     }
 
-    /// Reads the feed once more; what was filed already is then recognized.
-    fn start_again(&mut self, fetcher: &Fetcher) {
-        fetcher.begin_walk();
+    /// Reads the feed from its start; what was filed already is then recognized.
+    fn start_again(&mut self) {
         self.frontier = Frontier::default();
-        self.total = None;
-        self.least_total = None;
         self.state = State::Start;
     }
 

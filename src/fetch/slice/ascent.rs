@@ -5,8 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::descent::{ARCHIVED_LOOKS, END_LOOKS, TICK};
-use super::page_error;
+use super::descent::{ARCHIVED_LOOKS, END_LOOKS, MOST_ANCHORS, TICK};
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::learned::Reach;
@@ -23,9 +22,6 @@ const MOST_END_LOOKS: u32 = 20;
 
 /// How often an answer may lack what is strictly above it.
 const MOST_CUT_LOOKS: u32 = 2;
-
-/// The most anchors that are remembered.
-const MOST_ANCHORS: usize = 128;
 
 /// A window that is read from its older end on.
 #[derive(Debug)]
@@ -112,10 +108,7 @@ impl Ascent {
     /// Asks once; returns whether the answer is still one of a service that answers oldest first.
     async fn ask(&mut self, fetcher: &Fetcher, fetched: &mut FetchedRecords) -> Result<bool, FetchError> {
         let request = self.request();
-        let page = match fetcher.first_page(&request, false).await {
-            Ok(page) => page,
-            Err(error) => return page_error(error).map(|()| true),
-        };
+        let page = fetcher.first_page(&request, false).await?;
         let answer = Answer::of(&page, &request);
         if let Some(above) = self.above {
             return self.look_above(above, &answer).map(|()| true);
@@ -159,10 +152,7 @@ impl Ascent {
             if to <= self.window.from {
                 break;
             }
-            let page = match fetcher.first_page(&request, false).await {
-                Ok(page) => page,
-                Err(error) => return page_error(error).map(|()| false),
-            };
+            let page = fetcher.first_page(&request, false).await?;
             if Answer::of(&page, &request).oldest().is_some_and(|below| below < oldest) {
                 return Ok(false);
             }

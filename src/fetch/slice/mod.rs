@@ -113,14 +113,6 @@ async fn look_above(fetcher: &Fetcher, descent: &mut Descent) -> Step {
     }
 }
 
-/// Returns the error of a page; none if it only means that the window was too wide.
-fn page_error(error: PageError) -> Result<(), FetchError> {
-    match error {
-        PageError::TooWide(_) => Ok(()),
-        PageError::TooLarge(error) | PageError::Lost(error) | PageError::Fatal(error) => Err(error),
-    }
-}
-
 /// Fetches a page of the slice, or says what follows without one.
 async fn page(fetcher: &Fetcher, descent: &mut Descent, request: &PageRequest) -> Result<Page, Step> {
     let can_narrow = descent.can_narrow();

@@ -115,9 +115,7 @@ async fn behind(fetcher: &Fetcher, descent: &mut Descent, moment: DateTime<Utc>,
     match has_skipped(fetcher, descent, moment, &answer).await {
         Ok(false) => fetcher.learn(|learned| descent.go_on_behind(answer, learned)),
         Ok(true) => same_time(moment, answer.count),
-        Err(
-            PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Lost(error) | PageError::Fatal(error),
-        ) => Step::Fail(error),
+        Err(error) => Step::Fail(error.into()),
     }
 }
 
@@ -176,7 +174,7 @@ async fn look(
         let page = match fetcher.page(&request, false).await {
             Ok(page) => page,
             Err(PageError::Lost(_)) => return Ok(None),
-            Err(PageError::TooWide(error) | PageError::TooLarge(error) | PageError::Fatal(error)) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let answer = Answer::of(&page, &request);
         fetcher.learn(|learned| learned.note_page(&answer, look.border));

@@ -523,7 +523,7 @@ impl Descent {
 const SUSPICIOUS: usize = 10;
 
 /// The most anchors that are remembered.
-const MOST_ANCHORS: usize = 128;
+pub(super) const MOST_ANCHORS: usize = 128;
 
 /// Returns the records of an answer up to this time.
 fn anchors_up_to(answer: &Answer, time: DateTime<Utc>) -> Vec<Anchor> {
