@@ -54,6 +54,14 @@ impl FileError {
         }
     }
 
+    /// Whether the file is to blame and not its disk: others beside it can be written.
+    pub(crate) fn is_of_this_file(&self) -> bool {
+        match self {
+            Self::Io { cause, .. } => cause.kind() == io::ErrorKind::PermissionDenied,
+            Self::NotOurs { .. } => true,
+        }
+    }
+
     /// Whether the file or its folder is missing.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)

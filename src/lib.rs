@@ -38,8 +38,9 @@
 //! - watermark: the time of the last record in the archive, shown as `LAST RECORD`
 //! - overlap: how far before the watermark a run starts; late: a record older than that when it arrived
 //! - reconcile: to fetch days again, to find late records
-//! - coverage: the spans that were fetched completely; gap: a span between them
-//! - journal: a line for each run of a stream, with its coverage
+//! - coverage: the spans that were fetched completely; gap: a span that was to be, and is not
+//! - scope: what a stream is asked for and from whom; journal: what its runs were to ask for, and its coverage
+//! - unproved: filed as the service gives it, although its answers contradict each other
 //! - append: to write lines to the end of a day file; sync: to wait until they are on disk
 //! - torn line: the part of a line that a crash left; repair: to end it with a newline and note it as rejected
 //! - sink: where lines are forwarded to; forwarder: reads the day files for a sink
@@ -51,8 +52,10 @@
 //!
 //! # The invariants
 //!
-//! 1. For every span that was ever asked for, the archive holds everything up to its watermark that the service still
-//!    had: a range is filed only when it is complete, the oldest first (`fetch/walk.rs`, `run/writer.rs`).
+//! 1. For the span that was ever asked for, the archive holds everything up to its watermark that the service still had, but
+//!    for the gaps that the journal named, synced, before anything newer was filed. A range is filed only when it is
+//!    proved complete, the oldest first; what cannot be proved in several runs is named in the journal first
+//!    (`fetch/walk.rs`, `run/writer.rs`, `coverage/`).
 //! 2. A byte of a day file, once written, never changes and never moves (`archive/`).
 //! 3. Whoever tails a day file sees whole lines; a line is one record (`json/`, `archive/durable_appender.rs`).
 //! 4. A record that the service returned is in a day file or in the rejected file before the run reports it

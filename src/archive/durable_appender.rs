@@ -48,15 +48,19 @@ impl DurableAppender {
     /// Appends batches of whole lines and returns where they end, in bytes. The lines and the name of the file are on
     /// disk when this returns.
     ///
-    /// A missing file is created with `mode`; a torn line at the end is repaired first.
+    /// A missing file is created with `mode`; a torn line at the end is repaired first. What is no file of this program is
+    /// an error of this file alone: nothing was written.
     pub(super) fn append<B: AsRef<[u8]>>(
         &mut self,
         path: &Path,
         mode: u32,
         batches: impl IntoIterator<Item = B>,
     ) -> Result<u64, WriteError> {
+        self.check(path)?;
+        let opened = self.storage.open(path, mode).inspect_err(|error| {
+            self.poisoned = !error.is_of_this_file();
+        })?;
         self.attempt(path, |storage| {
-            let opened = storage.open(path, mode)?;
             let created = opened.created;
             let end = write(opened, path, batches)?;
             if created {
@@ -64,6 +68,10 @@ impl DurableAppender {
             }
             Ok(end)
         })
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned
     }
 
     /// Adds the missing newline at the end of an existing file, in a write of its own.
@@ -101,14 +109,19 @@ impl DurableAppender {
         path: &Path,
         write: impl FnOnce(&dyn Storage) -> Result<T, FileError>,
     ) -> Result<T, WriteError> {
+        self.check(path)?;
+        let result = write(self.storage.as_ref());
+        self.poisoned = result.is_err();
+        Ok(result?)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), WriteError> {
         if self.poisoned {
             return Err(WriteError::Poisoned {
                 folder: folder_of(path).to_owned(),
             });
         }
-        let result = write(self.storage.as_ref());
-        self.poisoned = result.is_err();
-        Ok(result?)
+        Ok(())
     }
 }
 
@@ -185,6 +198,17 @@ mod tests {
             Err(WriteError::Poisoned { .. })
         ));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_file_of_this_program_stops_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut appender = DurableAppender::new(Arc::new(Disk));
+        let odd = folder.path().join("odd");
+        std::fs::create_dir(&odd).unwrap();
+        assert!(appender.append(&odd, STATE_FILE_MODE, [b"a\n"]).is_err());
+        let path = folder.path().join("file");
+        assert_eq!(appender.append(&path, STATE_FILE_MODE, [b"a\n"]).unwrap(), 2);
     }
 
     #[test]

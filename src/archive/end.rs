@@ -109,14 +109,16 @@ impl Archive {
         Ok((first == Some(entry.time)).then_some(day))
     }
 
-    /// Reads the end of a day file if that is enough, else all of it. Also returns what its records end with.
+    /// Reads the end of a day file if that is enough, else all of it. Also returns what its records end with; `last` is the
+    /// time of the last record of newer files.
     pub(super) fn read_end(
         &mut self,
         date: NaiveDate,
         now: DateTime<Utc>,
         overlap: TimeDelta,
+        last: Option<DateTime<Utc>>,
     ) -> Result<(Day, NewestRecords), FileError> {
-        let mut newest = NewestRecords::new(now, overlap);
+        let mut newest = NewestRecords::new(now, overlap, last);
         // Every record before the resume point is earlier than those after it: if one of these is not after `now`, the
         // last of them is the last of the file.
         if let Some(day) = self.read_from_resume_point(date, |identified| newest.add(identified))?
@@ -124,7 +126,7 @@ impl Archive {
         {
             return Ok((day, newest));
         }
-        let mut newest = NewestRecords::new(now, overlap);
+        let mut newest = NewestRecords::new(now, overlap, last);
         Ok((self.read_day(date, |identified| newest.add(identified))?, newest))
     }
 }

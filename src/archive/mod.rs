@@ -153,6 +153,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Returns whether an earlier write or sync failed, so that nothing more is written.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.appender.is_poisoned()
+    }
+
     /// Returns what was repaired when the archive was opened.
     pub fn repaired(&self) -> Repairs {
         self.repaired

@@ -23,11 +23,12 @@ pub(super) struct NewestRecords {
 }
 
 impl NewestRecords {
-    pub(super) fn new(now: DateTime<Utc>, overlap: TimeDelta) -> Self {
+    /// Nothing so far of a file; `last` is the time of the last record of newer files.
+    pub(super) fn new(now: DateTime<Utc>, overlap: TimeDelta, last: Option<DateTime<Utc>>) -> Self {
         Self {
             now,
             overlap,
-            last: None,
+            last,
             within: VecDeque::new(),
             below: Vec::new(),
         }

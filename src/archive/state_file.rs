@@ -97,7 +97,7 @@ impl StateFile {
     }
 
     /// Returns the result of `read` for the newest whole line for which it has one. No more of the file is read than
-    /// needed.
+    /// needed. Bytes that are not UTF-8 are passed as U+FFFD.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -108,7 +108,7 @@ impl StateFile {
         let mut lines = BackwardLines::before(file.as_mut(), end);
         lines.unended().map_err(failed)?;
         while let Some(line) = lines.next_line().map_err(failed)? {
-            if let Some(found) = str::from_utf8(&line.bytes).ok().and_then(&mut read) {
+            if let Some(found) = read(&String::from_utf8_lossy(&line.bytes)) {
                 return Ok(Some(found));
             }
         }

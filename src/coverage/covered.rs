@@ -28,17 +28,45 @@ impl Covered {
         self.spans.splice(first..end, [joined]);
     }
 
+    /// Takes out a span; its ends stay.
+    pub(crate) fn remove(&mut self, span: Window) {
+        let parts = self.spans.iter().flat_map(|whole| {
+            let (from, to) = (whole.from.max(span.to), whole.to.min(span.from));
+            let is_apart = whole.to <= span.from || span.to <= whole.from;
+            let kept = if is_apart {
+                [Some(*whole), None]
+            } else {
+                [
+                    (whole.from < to).then_some(Window { to, ..*whole }),
+                    (from < whole.to).then_some(Window { from, ..*whole }),
+                ]
+            };
+            kept.into_iter().flatten()
+        });
+        self.spans = parts.collect();
+    }
+
+    /// Takes out what lies after a time.
+    pub(crate) fn end_at(&mut self, time: DateTime<Utc>) {
+        self.spans.retain(|span| span.from <= time);
+        if let Some(last) = self.spans.last_mut() {
+            last.to = last.to.min(time);
+        }
+    }
+
     /// Returns the spans, oldest first.
     #[must_use]
     pub(crate) fn spans(&self) -> &[Window] {
         &self.spans
     }
 
-    /// Returns the gaps between the spans, and between the last one and `until`, oldest first.
+    /// Returns the gaps between `since` and `until`, oldest first: before, between and after the spans. Without `since`,
+    /// they begin with the first span.
     #[must_use]
-    pub(crate) fn gaps(&self, until: DateTime<Utc>) -> Vec<Window> {
-        let ends = self.spans.iter().map(|span| span.to);
-        let starts = self.spans.iter().skip(1).map(|span| span.from).chain([until]);
+    pub(crate) fn gaps(&self, since: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Vec<Window> {
+        let ends = since.into_iter().chain(self.spans.iter().map(|span| span.to));
+        let skipped = usize::from(since.is_none());
+        let starts = self.spans.iter().skip(skipped).map(|span| span.from).chain([until]);
         ends.zip(starts)
             .map(|(from, to)| Window {
                 from,
@@ -85,14 +113,40 @@ mod tests {
     fn spans_that_touch_become_one() {
         let covered = Covered::from(vec![span(5, 6), span(0, 1), span(3, 4), span(1, 2), span(2, 5)]);
         assert_eq!(covered.spans(), [span(0, 6)]);
-        assert_eq!(covered.gaps(at(9)), [span(6, 9)]);
-        assert_eq!(covered.gaps(at(6)), []);
-        assert_eq!(covered.gaps(at(3)), []);
+        assert_eq!(covered.gaps(None, at(9)), [span(6, 9)]);
+        assert_eq!(covered.gaps(None, at(6)), []);
+        assert_eq!(covered.gaps(None, at(3)), []);
     }
 
     #[test]
-    fn without_any_span_nothing_is_a_gap() {
-        assert_eq!(Covered::default().gaps(at(9)), []);
+    fn without_any_span_all_is_a_gap_that_was_asked_for() {
+        assert_eq!(Covered::default().gaps(None, at(9)), []);
+        assert_eq!(Covered::default().gaps(Some(at(2)), at(9)), [span(2, 9)]);
+    }
+
+    #[test]
+    fn gaps_begin_where_the_asking_began() {
+        let covered = Covered::from(vec![span(3, 5)]);
+        assert_eq!(covered.gaps(Some(at(1)), at(9)), [span(1, 3), span(5, 9)]);
+        assert_eq!(covered.gaps(Some(at(3)), at(5)), []);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_a_gap() {
+        let without = |from, to| {
+            let mut covered = Covered::from(vec![span(0, 4), span(6, 9)]);
+            covered.remove(span(from, to));
+            covered.spans
+        };
+        assert_eq!(without(1, 2), [span(0, 1), span(2, 4), span(6, 9)]);
+        assert_eq!(without(0, 7), [span(7, 9)]);
+        assert_eq!(without(4, 6), [span(0, 4), span(6, 9)]);
+        assert_eq!(without(-1, 20), []);
+        let mut covered = Covered::from(vec![span(0, 4), span(6, 9)]);
+        covered.end_at(at(7));
+        assert_eq!(covered.spans, [span(0, 4), span(6, 7)]);
+        covered.end_at(at(5));
+        assert_eq!(covered.spans, [span(0, 4)]);
     }
 
     #[test]
@@ -126,7 +180,7 @@ mod tests {
                 let is_covered = holds(covered.spans(), minute);
                 prop_assert_eq!(is_covered, model[minute as usize]);
                 let is_gap = !is_covered && minute < until && first.is_some_and(|first| first <= at(minute));
-                prop_assert_eq!(holds(&covered.gaps(at(until)), minute), is_gap);
+                prop_assert_eq!(holds(&covered.gaps(None, at(until)), minute), is_gap);
             }
             let apart = covered.spans().windows(2).all(|pair| pair[0].to < pair[1].from);
             prop_assert!(apart, "{:?}", covered);

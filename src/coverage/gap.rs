@@ -3,12 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Covered;
 use crate::source::Retention;
 use crate::window::Window;
 
-/// A span that no run asked for. Either all of it can still be asked for, or all of it is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// A span that is not covered. Either all of it can still be asked for, or all of it is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Gap {
     /// Start of the gap.
     pub(crate) from: DateTime<Utc>,
@@ -20,13 +19,14 @@ pub(crate) struct Gap {
     pub(crate) gone_at: DateTime<Utc>,
     /// Whether it has forgotten all of it.
     pub(crate) is_gone: bool,
+    /// Why it was filed as the service gave it and is not proved to be complete; `None` if it was never filed whole.
+    pub(crate) unproved: Option<String>,
 }
 
-/// Returns the gaps at `now`, oldest first. A gap that is partly gone is returned as two.
-#[must_use]
-pub(crate) fn gaps(covered: &Covered, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
+/// Returns these spans, oldest first, as gaps at `now`. One that is partly gone is returned as two.
+pub(super) fn gaps(spans: Vec<Window>, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
     let oldest = retention.oldest(now);
-    let parts = covered.gaps(now).into_iter().flat_map(|gap| split(gap, oldest));
+    let parts = spans.into_iter().flat_map(|gap| split(gap, oldest));
     parts.map(|span| Gap::new(span, retention, now)).collect()
 }
 
@@ -52,10 +52,10 @@ impl Gap {
             going_at: retention.gone_at(span.from),
             gone_at,
             is_gone: gone_at <= now,
+            unproved: None,
         }
     }
 
-    #[must_use]
     #[cfg(test)]
     pub(crate) fn span(&self) -> Window {
         Window {
@@ -71,6 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::coverage::Covered;
     use crate::test_support::random::cases;
 
     const TWO_WEEKS: Retention = Retention {
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn a_gap_is_gone_when_the_retention_of_its_newest_time_is_over() {
         let covered = Covered::from(vec![span("2026-10-01", "2026-11-02"), span("2026-11-05", "2026-11-10")]);
-        let [gap, rest] = gaps(&covered, TWO_WEEKS, time("2026-11-12"))[..] else {
+        let [gap, rest] = &gaps(covered.gaps(None, time("2026-11-12")), TWO_WEEKS, time("2026-11-12"))[..] else {
             panic!("two gaps")
         };
         assert_eq!(gap.span(), span("2026-11-02", "2026-11-05"));
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn a_gap_of_which_a_part_is_gone_is_two() {
         let covered = Covered::from(vec![span("2026-10-01", "2026-11-02"), span("2026-11-05", "2026-11-18")]);
-        let found = gaps(&covered, TWO_WEEKS, time("2026-11-18"));
+        let found = gaps(covered.gaps(None, time("2026-11-18")), TWO_WEEKS, time("2026-11-18"));
         let parts: Vec<_> = found.iter().map(|gap| (gap.span(), gap.is_gone)).collect();
         assert_eq!(
             parts,
@@ -130,10 +131,10 @@ mod tests {
                 to: start + TimeDelta::hours(from + length),
             });
             let covered = Covered::from(spans.collect::<Vec<_>>());
-            let found = gaps(&covered, TWO_WEEKS, now);
+            let found = gaps(covered.gaps(None, now), TWO_WEEKS, now);
             let mut whole = Covered::default();
             found.iter().for_each(|gap| whole.add(gap.span()));
-            prop_assert_eq!(whole.spans(), covered.gaps(now));
+            prop_assert_eq!(whole.spans(), covered.gaps(None, now));
             for gap in found {
                 prop_assert_eq!(gap.is_gone, gap.to <= TWO_WEEKS.oldest(now));
                 prop_assert!(gap.is_gone || gap.from >= TWO_WEEKS.oldest(now));

@@ -1,14 +1,70 @@
 //! The journal file: reads the newest line or the last ones, and appends a line.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
+use super::asked::start_of;
 use super::completed_runs::CompletedRuns;
 use super::entry::Entry;
+use super::scope::Scope;
+use super::sum::Sum;
 use crate::archive::{Location, StateFile, WriteError};
 use crate::fs::FileError;
+use crate::window::bound;
 
 /// Name of the journal, after `<base>.`.
 const FILE: &str = "coverage.jsonl";
+
+/// What the journal says of earlier runs in a scope.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    /// The newest line of this scope.
+    pub(crate) newest: Option<Entry>,
+    /// Number of newer lines that cannot be read.
+    unreadable: u64,
+    /// In what the scope of a newer line differs.
+    other_scope: Option<&'static str>,
+}
+
+impl Past {
+    /// Returns the sum of all earlier runs of an archive whose first day file is that of `first_day`.
+    ///
+    /// What only an unreadable line said may have been any of it, so all of it counts as asked for.
+    pub(crate) fn sum(&self, first_day: Option<NaiveDate>) -> Sum {
+        let first = first_day.map(start_of);
+        let Some(newest) = &self.newest else {
+            return first.map_or_else(Sum::default, Sum::unknown);
+        };
+        let mut sum = newest.sum.clone();
+        if self.unreadable > 0 {
+            sum.asked_from = sum.asked_from.into_iter().chain(first).min();
+        }
+        sum
+    }
+
+    /// Says why nothing is known, or less than there might be, of an archive whose first day file is that of `first_day`.
+    pub(crate) fn doubt(&self, first_day: Option<NaiveDate>) -> Option<String> {
+        let first = first_day?;
+        let again = format!("everything since {first} that the service still has is asked for again");
+        match (&self.newest, self.other_scope, self.unreadable) {
+            (None, Some(other), _) => Some(format!(
+                "all earlier runs were with {other}, so what they covered does not count: {again}"
+            )),
+            (None, None, 0) => Some(format!(
+                "there are day files, and no journal that says what of them is complete: {again}"
+            )),
+            (None, None, _) => Some(format!("the journal cannot be read: {again}")),
+            (Some(newest), Some(other), _) => Some(format!(
+                "the runs since {} were with {other}, so what they covered does not count",
+                bound(newest.at)
+            )),
+            (Some(newest), None, 1..) => Some(format!(
+                "the lines of the journal since {} cannot be read, so what they covered does not count",
+                bound(newest.at)
+            )),
+            (Some(_), None, 0) => None,
+        }
+    }
+}
 
 /// The coverage journal of a stream.
 #[derive(Clone, Debug)]
@@ -25,12 +81,30 @@ impl Journal {
         }
     }
 
-    /// Returns the newest line.
+    /// Returns the newest line, whatever its scope.
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one has no lines.
     pub(crate) fn newest(&self) -> Result<Option<Entry>, FileError> {
         self.file.newest_line(Entry::read)
+    }
+
+    /// Returns what the journal says of earlier runs in this scope, or, without one, in the newest.
+    ///
+    /// # Errors
+    /// If the journal cannot be read; a missing one says nothing.
+    pub(crate) fn past(&self, scope: Option<&Scope>) -> Result<Past, FileError> {
+        let mut past = Past::default();
+        past.newest = self.file.newest_line(|line| {
+            let Some(entry) = Entry::read(line) else {
+                past.unreadable += 1;
+                return None;
+            };
+            let difference = scope.and_then(|scope| scope.difference(&entry.scope));
+            past.other_scope = past.other_scope.or(difference);
+            difference.is_none().then_some(entry)
+        })?;
+        Ok(past)
     }
 
     /// Returns the completed runs that began at `since` or later.
@@ -67,19 +141,83 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::coverage::End;
+    use crate::coverage::{Asked, End, Purpose};
+    use crate::window::Window;
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(29_000_000 + minutes)
     }
 
     fn entry(at_minute: i64, end: End) -> Entry {
-        let mut entry = Entry::new(at(at_minute), None);
-        entry.from = Some(at(at_minute - 10));
-        entry.to = Some(at(at_minute));
+        let mut entry = Entry::new(at(at_minute), Scope::sample(), Sum::default());
+        entry
+            .asked
+            .push(Asked::new(Window::new(at(at_minute - 10), at(at_minute)), Purpose::New));
         entry.end = end;
         entry.last_before = Some(at(at_minute - 8));
         entry
+    }
+
+    fn day(text: &str) -> Option<NaiveDate> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn what_another_scope_covered_does_not_count_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::of(&Location::new(folder.path(), "mail", "log").unwrap());
+        let filtered = Scope {
+            filter: Some("types=a".into()),
+            ..Scope::sample()
+        };
+        let with_scope = |minute, scope: &Scope| {
+            let mut entry = entry(minute, End::Exhausted);
+            entry.scope = scope.clone();
+            journal.append(&entry).unwrap();
+        };
+        with_scope(0, &filtered);
+        let past = journal.past(Some(&Scope::sample())).unwrap();
+        assert!(past.newest.is_none());
+        assert_eq!(
+            past.sum(day("2026-11-01")).asked_from,
+            Some(start_of(day("2026-11-01").unwrap()))
+        );
+        let doubt = past.doubt(day("2026-11-01")).unwrap();
+        assert!(
+            doubt.contains("with another filter") && doubt.contains("since 2026-11-01"),
+            "{doubt}"
+        );
+        with_scope(5, &Scope::sample());
+        with_scope(10, &filtered);
+        let past = journal.past(Some(&Scope::sample())).unwrap();
+        assert_eq!(past.newest.as_ref().map(|entry| entry.at), Some(at(5)));
+        assert!(past.doubt(day("2026-11-01")).is_some());
+        let past = journal.past(None).unwrap();
+        assert_eq!(past.newest.as_ref().map(|entry| entry.at), Some(at(10)));
+        assert_eq!(past.doubt(day("2026-11-01")), None);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_put_everything_in_doubt_that_they_may_have_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        let journal = Journal::of(&location);
+        assert_eq!(journal.past(None).unwrap().doubt(None), None, "an empty archive");
+        assert!(journal.past(None).unwrap().doubt(day("2020-01-01")).is_some());
+        let mut whole = entry(0, End::Exhausted);
+        whole.sum.asked_from = Some(at(-10));
+        journal.append(&whole).unwrap();
+        for damage in ["{\"version\":2", "\u{fffd}"] {
+            location.state(FILE).append_line(damage).unwrap();
+        }
+        let past = journal.past(None).unwrap();
+        assert_eq!(past.unreadable, 2);
+        assert_eq!(past.sum(None).asked_from, Some(at(-10)));
+        assert_eq!(
+            past.sum(day("2020-01-01")).asked_from,
+            Some(start_of(day("2020-01-01").unwrap()))
+        );
+        assert!(past.doubt(day("2020-01-01")).unwrap().contains("cannot be read"));
     }
 
     #[test]

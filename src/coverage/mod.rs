@@ -1,55 +1,84 @@
 //! The coverage journal of a stream: what the service was asked for, and what is missing.
 //!
-//! Imports: archive, fs, source, window.
+//! Imports: archive, fetch, fs, source, window.
 //!
 //! # The journal
 //!
-//! Every run appends one line per stream to `<catalog>/.trailkeeper/<base>.coverage.jsonl`, a JSON object:
+//! `<catalog>/.trailkeeper/<base>.coverage.jsonl` has a JSON object in each line. A run writes one, synced, before it asks
+//! for anything, others while it files, and the last when it ends:
 //!
 //! ```json
-//! {"version":1,"program":"0.1.0","at":"2026-11-20T10:00:00Z","seconds":1.25,
-//!  "from":"2026-11-20T09:48:00Z","to":"2026-11-20T10:00:00Z","end":"exhausted","covered_to":"2026-11-20T10:00:00Z",
-//!  "error":null,"closed":[],"requests":1,"retries":0,"pages":1,"received":12,"duplicates":2,"appended":10,"rejected":0,
-//!  "repaired":0,"last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
+//! {"version":2,"program":"0.1.0","at":"2026-11-20T10:00:00Z","seconds":1.25,
+//!  "scope":{"stream":"tfc","organization":null,"address":"https://app.terraform.io","filter":null},
+//!  "overlap_seconds":120,
+//!  "asked":[{"from":"2026-11-20T09:48:00Z","to":"2026-11-20T10:00:00Z","purpose":"new",
+//!            "covered_to":"2026-11-20T10:00:00Z","is_done":true,"skipped":[],"is_contradicted":false,
+//!            "as_given_from":null,"error":null}],
+//!  "end":"exhausted","error":null,"requests":1,"retries":0,"pages":1,"received":12,"duplicates":2,"appended":10,
+//!  "rejected":0,"repaired":0,"last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
+//!  "service_date":"2026-11-20T10:00:01Z","asked_from":"2026-11-06T10:00:00Z",
 //!  "covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
-//!  "last_complete":"2026-11-20T10:00:00Z","last_reconciled":null,"service_date":"2026-11-20T10:00:01Z"}
+//!  "claimed_to":null,"last_complete":"2026-11-20T10:00:00Z","last_reconciled":null,"reconciling":null,
+//!  "assumptions":{"order":"newest-first","is_order_shown":true,"looks_above":0,"disorder_ms":0,"above_ms":0,"below_ms":0},
+//!  "other_order_at":null,"contradictions":0,"unproved":[]}
 //! ```
 //!
-//! - `at`: when the run began; `seconds`: how long it took for this stream.
-//! - `from`, `to`: the window; `null` if the run did not get that far.
-//! - `end`: `exhausted` (the service was asked for all of it), `stopped` (the run was shut down), `failed` (`error`
-//!   says why), `nothing` (there was nothing to ask for).
-//! - `covered_to`: up to where everything was asked for and filed, and not later than the service's own time as far as
-//!   its answers showed it; `null` if nothing was.
-//! - `closed`: the gaps that this run asked for first: `{"from","to","covered_to","error"}`.
+//! - `at`: when the run began; `seconds`: how long it has taken for this stream.
+//! - `scope`: what is asked for and from whom: the organization where the address names one, scheme, host and port, and
+//!   the operator's query parameters. A line of another scope covers nothing.
+//! - `asked`: the spans that the run asks for, in this order. `purpose`: `new` (from the last record on), `gap` (no run
+//!   has covered it), `range` (the user asked for it), `reconcile` (once more, for late records). `covered_to`: up to where
+//!   everything was asked for and filed, and not later than the service's own time as far as its answers showed it; `null`
+//!   if nothing was. `is_done`: whether it was asked for to its end. `skipped`: days whose file could not be read or written. `is_contradicted`: answers contradicted each
+//!   other; `as_given_from`: from where on it was filed as the service gave it all the same. `error`: why it ended early.
+//! - `end`: `open` (the run goes on, or was killed), `exhausted` (the service was asked for all of it), `stopped` (the
+//!   run was shut down), `failed` (`error` says why), `nothing` (there was nothing to ask for).
 //! - `received` is the sum of `duplicates`, `appended` and `rejected`; `repaired` of them did not come as JSON in UTF-8.
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
-//! - `covered`: the spans that this run and all runs before it asked for.
-//! - `last_complete`: when the last complete run began, this one included; `last_reconciled`: when the last run began
-//!   that reached back `RECONCILE_HOURS` or more.
 //! - `service_date`: the `Date` of the last answer; if the next run is answered with the same, it is no clock's.
 //!
-//! Fields may be added; readers ignore those that they do not know. A line is written when the stream has ended and all
-//! of its records are on disk. A killed run thus covers nothing: the next run asks again for what it archived and finds
-//! duplicates. The last readable line holds the sum of all, so a run reads one line, however long the journal is. If
-//! the journal is damaged or deleted, less of the past is known, but nothing false is.
+//! The sum of this run and all before it:
+//!
+//! - `asked_from`: the oldest time that any of them was to ask for; `covered`: the spans that are covered;
+//!   `claimed_to`: a time that was claimed by a clock that was ahead, until it has come.
+//! - `last_complete`: when the last run began that covered everything up to its start; `last_reconciled`: when the
+//!   reconciling began that was last done; `reconciling`: `{"at","from","to"}`, one that is not done yet.
+//! - `assumptions`: what was seen of the service, on which it rests that what is covered is complete: the `order` of its
+//!   answers (`newest-first`, `oldest-first`, `newest-page-first`, `unknown`) and whether it was shown, by how much records
+//!   are out of order, and how far bounds reach. Newest first is believed until it is refuted: then everything is a gap
+//!   again. `other_order_at`: when that was.
+//! - `contradictions`: how many runs in a row were told what contradicts itself; after three it is filed as the service
+//!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at"}`, spans that stay gaps and are asked for again
+//!   once a day.
+//!
+//! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, however
+//! long the journal is.
 //!
 //! # What counts as covered
 //!
 //! A span counts as far as it was asked for to the end, and as far as the service still had it then: what was older
-//! than its retention does not count. Time before the first covered span is unknown, not a gap: a catalog that another
-//! program began has records there that no journal mentions.
+//! than its retention does not count. A killed run covers what it had noted; the rest of what it was to ask for is a gap,
+//! since it was noted before. What a clock claimed that was ahead is taken back by the next run.
+//!
+//! Where day files lie without a readable journal, nothing of what they hold is known to be covered: all of it since the
+//! first of them is a gap.
 
+pub(crate) mod asked;
 mod completed_runs;
 mod covered;
 mod entry;
 mod gap;
 mod journal;
+mod scope;
+mod sum;
 
+pub(crate) use asked::{Asked, Purpose};
 #[cfg(test)]
 pub(crate) use completed_runs::CompletedRun;
 pub(crate) use completed_runs::CompletedRuns;
 pub(crate) use covered::Covered;
-pub(crate) use entry::{Closed, End, Entry};
-pub(crate) use gap::{Gap, gaps};
-pub(crate) use journal::Journal;
+pub(crate) use entry::{End, Entry};
+pub(crate) use gap::Gap;
+pub(crate) use journal::{Journal, Past};
+pub(crate) use scope::Scope;
+pub(crate) use sum::{Reconciling, Sum, Unproved};

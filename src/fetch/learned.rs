@@ -1,8 +1,10 @@
 //! What the answers have shown of a service: how far its bounds reach, and in which order it answers.
 //!
-//! A walk begins with what is most likely, and every answer tests it. What was refuted stays refuted for the run.
+//! A walk begins with what earlier runs have seen, or with what is most likely, and every answer tests it. What was refuted
+//! stays refuted.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 
@@ -32,6 +34,9 @@ const MOST_OVERSHOOT: TimeDelta = TimeDelta::seconds(30);
 /// With fewer records, an answer shows no order: by chance they may ascend, or descend.
 const FEWEST: usize = 6;
 
+/// After so many runs that looked above a small answer in vain, the next ones do not.
+const ENOUGH_LOOKS_ABOVE: u32 = 3;
+
 /// What the answers of a service have shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Learned {
@@ -47,6 +52,9 @@ pub(super) struct Learned {
     pub(super) order: Order,
     /// Whether an answer has shown that newer records come first. Until then it is only what is most likely.
     is_order_shown: bool,
+    /// In how many runs, this one included, no look above a small answer found anything newer.
+    looks_above: u32,
+    has_looked_above: bool,
     /// Whether an answer has named a next page.
     pub(super) names_next_pages: bool,
     /// The most records of an answer.
@@ -79,9 +87,40 @@ impl Reach {
     }
 }
 
+/// What the answers of all runs have shown, on which rests that what was read is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Assumptions {
+    pub(crate) order: Order,
+    /// Whether an answer has shown the order; otherwise nothing has spoken against it.
+    pub(crate) is_order_shown: bool,
+    /// In how many runs no look above a small answer found anything newer.
+    pub(crate) looks_above: u32,
+    /// By how much records are out of order at most, in milliseconds.
+    pub(crate) disorder_ms: i64,
+    /// How far a request has to reach above and below a record that it is to bring, in milliseconds.
+    pub(crate) above_ms: i64,
+    pub(crate) below_ms: i64,
+}
+
+impl From<Assumptions> for Learned {
+    fn from(assumed: Assumptions) -> Self {
+        let reach = |milliseconds| Reach::default().at_least(TimeDelta::milliseconds(milliseconds));
+        Self {
+            above: reach(assumed.above_ms),
+            below: reach(assumed.below_ms),
+            disorder: TimeDelta::milliseconds(assumed.disorder_ms).clamp(TimeDelta::zero(), MOST_DISORDER),
+            order: assumed.order,
+            is_order_shown: assumed.is_order_shown,
+            looks_above: assumed.looks_above,
+            ..Self::default()
+        }
+    }
+}
+
 /// In which order a service answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Order {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Order {
     /// Newest first, as far as was seen: no answer was out of order.
     #[default]
     NewestFirst,
@@ -136,6 +175,29 @@ impl Learned {
         let is_open = self.order == Order::NewestFirst && !self.is_order_shown && answer.newest().is_some();
         let is_jumbled = !answer.ascends && !answer.descends;
         is_open && (answer.count < FEWEST || answer.is_of_one_moment() || is_jumbled && !answer.may_go_on())
+    }
+
+    /// Returns what the answers have shown, for the next run.
+    pub(super) fn assumptions(&self) -> Assumptions {
+        Assumptions {
+            order: self.order,
+            is_order_shown: self.is_order_shown,
+            looks_above: self.looks_above,
+            disorder_ms: self.disorder.num_milliseconds(),
+            above_ms: self.above.time().num_milliseconds(),
+            below_ms: self.below.time().num_milliseconds(),
+        }
+    }
+
+    /// Returns whether so many runs have looked above a small answer in vain that it may be taken as it is.
+    pub(super) fn has_looked_above_often(&self) -> bool {
+        self.looks_above - u32::from(self.has_looked_above) >= ENOUGH_LOOKS_ABOVE
+    }
+
+    /// Takes into account that a service has nothing newer than a small answer.
+    pub(super) fn note_look_above(&mut self) {
+        self.looks_above = self.looks_above.saturating_add(u32::from(!self.has_looked_above));
+        self.has_looked_above = true;
     }
 
     /// Takes into account that a service has nothing newer than an answer that it cut.

@@ -27,10 +27,12 @@ use effort::Effort;
 use form::check_form;
 use host::Host;
 use learned::Learned;
+pub(crate) use learned::{Assumptions, Order};
 use rate_limiter::RateLimiter;
 
 pub(crate) mod credentials;
 mod answer;
+pub(crate) mod as_given;
 mod effort;
 mod bounded;
 mod completed_range;
@@ -237,6 +239,27 @@ pub enum FetchError {
     Endless,
 }
 
+impl FetchError {
+    /// Says in what the answers contradict each other, if they do: the service answers, but what it says cannot all be so.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        match self {
+            Self::SameTime { time, count } => Some(format!(
+                "{count} records share the time {time} and the service returns no more of them"
+            )),
+            Self::Contradiction { lacks, span, .. } => Some(format!(
+                "a record of {lacks} was given and is missing in the answer for {span}"
+            )),
+            Self::Miscounted { total, given } => Some(format!("the service counts {total} records and gives {given}")),
+            _ => None,
+        }
+    }
+
+    /// Returns whether everything that the service gives was handed out all the same.
+    pub(crate) fn is_of_what_was_given(&self) -> bool {
+        matches!(self, Self::Miscounted { .. })
+    }
+}
+
 /// How many attempts a request took, for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempts(u32);
@@ -274,6 +297,20 @@ impl Fetcher {
     pub fn with_pause(mut self, pause: Pause) -> Self {
         self.pause = pause;
         self
+    }
+
+    /// Begins with what earlier runs have seen of the service.
+    #[must_use]
+    pub(crate) fn remembering(self, assumed: Assumptions) -> Self {
+        Self {
+            learned: Mutex::new(assumed.into()),
+            ..self
+        }
+    }
+
+    /// Returns what is known of the service by now, for the next run.
+    pub(crate) fn assumptions(&self) -> Assumptions {
+        self.learned().assumptions()
     }
 
     /// Allows `concurrency` pages at a time, from a host that other streams may use too.

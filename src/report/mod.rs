@@ -11,7 +11,7 @@ mod survey;
 use chrono::{DateTime, Utc};
 
 use crate::archive::Location;
-use crate::coverage::{self, Entry, Gap, Journal};
+use crate::coverage::{Entry, Gap, Journal};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::source::Kind;
@@ -44,7 +44,7 @@ impl StreamReport {
         let journal = Journal::of(&location).newest()?;
         let mut gaps = journal
             .as_ref()
-            .map(|entry| coverage::gaps(&entry.covered, kind.retention, now))
+            .map(|entry| entry.sum.gaps(kind.retention, now))
             .unwrap_or_default();
         // What came since the last run is not a gap: the next run asks for it.
         gaps.retain(|gap| journal.as_ref().is_some_and(|entry| gap.from < entry.at));

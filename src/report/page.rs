@@ -246,6 +246,7 @@ fn coverage(html: &mut Html, stream: &StreamReport) {
         .markup(" and ");
     match (&entry.end, &entry.error) {
         (End::Exhausted, _) => html.markup("was complete."),
+        (End::Open, _) => html.markup("has not ended: it is running, or was killed."),
         (_, Some(error)) => html
             .markup("<span class=\"warn\">was not complete</span>: ")
             .text(error),
@@ -260,6 +261,7 @@ fn coverage(html: &mut Html, stream: &StreamReport) {
     }
     html.markup("<details><summary>Everything that was asked for</summary>");
     let spans = entry
+        .sum
         .covered
         .spans()
         .iter()
@@ -269,7 +271,9 @@ fn coverage(html: &mut Html, stream: &StreamReport) {
 }
 
 fn gap(gap: &Gap) -> [String; 3] {
-    let state = if gap.is_gone {
+    let state = if let Some(reason) = &gap.unproved {
+        format!("filed as the service gives it, not proved to be complete: {reason}")
+    } else if gap.is_gone {
         "gone: the service no longer keeps it".to_owned()
     } else {
         format!("can be asked for until {}", gap.going_at.date_naive())

@@ -36,6 +36,11 @@ impl Clocks {
         self != Self::same(self.ours)
     }
 
+    /// Returns the time by this machine's clock.
+    pub(super) fn ours(self) -> DateTime<Utc> {
+        self.ours
+    }
+
     /// Returns the time by the service's clock, from which the times of the records come.
     pub(super) fn service(self) -> DateTime<Utc> {
         self.service.earliest

@@ -2,32 +2,30 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::lateness::Lateness;
 use crate::archive::WriteError;
-use crate::coverage::Closed;
-use crate::fetch::{FetchError, RequestCounts};
+use crate::coverage::{Asked, Purpose, Unproved, asked};
+use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
 use crate::http::request_stats::RequestStats;
-use crate::window::{Window, floor_to_millisecond};
+use crate::window::{Window, bound};
 
 /// The result of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
-    /// The requested window, once it is known.
-    pub(crate) window: Option<Window>,
-    /// The time up to which it was fetched and filed.
-    pub(crate) covered_to: Option<DateTime<Utc>>,
-    /// The gaps before the window that the run closed.
-    pub(crate) closed: Vec<Closed>,
+    /// The spans that it asks for, once they are known, and how far it came.
+    pub(crate) asked: Vec<Asked>,
     /// How many requests were sent.
     pub(crate) request_counts: RequestCounts,
     /// By how much the service's clock was ahead of ours, or behind it if negative; `None` if its answers did not show it.
     pub(crate) clock_offset: Option<TimeDelta>,
     /// The date of the service's last answer.
     pub(crate) service_date: Option<DateTime<Utc>>,
+    /// What is known of the service, for the next run.
+    pub(crate) assumptions: Option<Assumptions>,
     /// What is to be known although it is no failure.
     pub(crate) warnings: Vec<String>,
     /// How its requests ended and how long they took.
@@ -42,6 +40,8 @@ pub(crate) struct Collected {
     pub(crate) left_for_next_run: u64,
     /// Records that did not come as JSON in UTF-8, and were not noted before. They are among the others.
     pub(crate) repaired: u64,
+    /// Records of days whose file could not be read or written; the next run asks for them again.
+    pub(crate) skipped: u64,
     /// Records that were appended and are on disk.
     pub(crate) appended: u64,
     /// The day files that they were appended to.
@@ -68,15 +68,30 @@ pub(crate) enum CollectError {
     /// A day file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The window is complete, but a gap before it is not.
-    #[error("the gap from {from} to {to} is still missing: {cause}")]
-    Gap {
+    /// What is new is complete, but an older span is not.
+    #[error("the span from {from} to {to} is still missing: {cause}")]
+    Older {
         /// Its older end, RFC 3339.
         from: String,
         /// Its newer end, RFC 3339.
         to: String,
         cause: FetchError,
     },
+    /// A day file could not be read or written; the other days were filed.
+    #[error("the records of {date} were not filed, and are asked for again by the next run: {cause}")]
+    Day {
+        /// The day.
+        date: NaiveDate,
+        /// The reason.
+        cause: Box<CollectError>,
+    },
+    /// The service's answers contradict each other, run after run.
+    #[error(
+        "{} to {} is filed as the service gives it, and cannot be proved to be complete: {}; it is asked for again once a \
+         day",
+        bound(.0.from), bound(.0.to), .0.reason
+    )]
+    Unproved(Unproved),
     /// A shutdown was requested.
     #[error("stopped by a shutdown before it was complete; the next run continues from here")]
     Stopped,
@@ -86,13 +101,16 @@ pub(crate) enum CollectError {
 }
 
 impl Collected {
-    /// Claims to have covered no time after this one, which had not come yet for the service.
-    pub(super) fn claim_nothing_after(&mut self, time: DateTime<Utc>) {
-        let time = floor_to_millisecond(time);
-        let claims = self.closed.iter_mut().map(|gap| &mut gap.covered_to);
-        for covered_to in claims.chain([&mut self.covered_to]).flatten() {
-            *covered_to = time.min(*covered_to);
-        }
+    /// Returns the span from the oldest to the newest time that was asked for, but for gaps.
+    pub(super) fn window(&self) -> Option<Window> {
+        asked::window(&self.asked)
+    }
+
+    /// Returns what was seen of the service, if it was seen to the end of what is new.
+    pub(super) fn seen(&self) -> Option<Assumptions> {
+        let is_new = |asked: &&Asked| asked.purpose == Purpose::New;
+        let newest = self.asked.iter().find(is_new)?;
+        self.assumptions.filter(|_| newest.is_complete())
     }
 
     /// Returns an empty result with this failure.

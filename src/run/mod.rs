@@ -6,6 +6,8 @@ pub(crate) mod clocks;
 mod collected;
 pub(crate) mod follow;
 pub(crate) mod lateness;
+mod run_journal;
+mod spans;
 mod stream;
 pub(crate) mod summary;
 mod writer;

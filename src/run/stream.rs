@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::clocks::{Clocks, apart_warning, set_back_warning};
 use super::collected::CollectError;
+use super::spans::Question;
 use super::writer::{Access, Ending, Finished, Recovered, Step, StepSender, WriterHandle, WriterJob, WriterStopped};
-use crate::config::{Limits, StreamSettings};
-use crate::coverage::{self, Entry};
+use crate::config::StreamSettings;
+use crate::coverage::{Asked, Purpose};
+use crate::fetch::as_given::AsGiven;
 use crate::fetch::host::Hosts;
 use crate::fetch::plan::{TIME_TO_DISK, WalkPlan};
 use crate::fetch::walk::Walk;
@@ -23,8 +26,7 @@ use crate::http::retry::RetryPolicy;
 use crate::output::progress::StreamProgress;
 use crate::process::shutdown::Shutdown;
 use crate::record::Anchor;
-use crate::source::Retention;
-use crate::window::{Range, ResolvedRange, Window, bound};
+use crate::window::{Range, Window, bound};
 
 /// Windows are rounded to this.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);
@@ -130,62 +132,76 @@ impl Fetching<'_> {
     /// Fetches what the settings and these clocks say is to be fetched.
     async fn fetch_all(&self, clocks: Clocks) -> Result<(), WalkError> {
         let (context, limits) = (self.context, &self.settings.limits);
-        let range = context.range(limits, self.recovered, clocks);
-        // A first run reaches as far back by the earlier clock as by the later one.
-        let lookback = limits.initial_lookback + clocks.distance();
-        let asked = range.window(clocks.later(), self.recovered.last, limits.overlap, lookback);
-        let Some(window) = announce(asked, self.recovered.last) else {
+        let spans = Question {
+            range: context.range,
+            reconcile: context.reconcile,
+            limits,
+            retention: self.settings.kind.retention,
+            clocks,
+            last: self.recovered.last,
+            sum: &self.recovered.sum,
+            is_doubtful: self.recovered.doubt.is_some(),
+        };
+        let spans = spans.spans();
+        if spans.is_empty() {
             return Ok(());
-        };
-        let plan = WalkPlan {
-            window,
-            now: clocks.later(),
-            grace: limits.overlap,
-            max_pages: limits.max_pages,
-            concurrency: limits.concurrency,
-            time_to_disk: TIME_TO_DISK,
-        };
-        let gaps = context.gaps(window, self.settings, self.recovered, clocks);
-        let archived = context.anchors(window, self.settings, self.recovered);
-        self.walk_all(plan, clocks, &gaps, archived).await
+        }
+        self.plan(spans.clone()).await?;
+        for (index, asked) in spans.iter().enumerate() {
+            self.announce(asked);
+            let plan = WalkPlan {
+                window: asked.span(),
+                now: clocks.later(),
+                grace: limits.overlap,
+                max_pages: limits.max_pages,
+                concurrency: limits.concurrency,
+                time_to_disk: TIME_TO_DISK,
+            };
+            self.walk_span(index, asked.purpose, plan, clocks).await?;
+        }
+        Ok(())
     }
 
-    /// Walks the gaps, oldest first, and then the window. A gap that the service cannot fill is reported to the writer,
-    /// and does not hold up newer records.
-    async fn walk_all(
-        &self,
-        plan: WalkPlan,
-        clocks: Clocks,
-        gaps: &[Window],
-        archived: Vec<Anchor>,
-    ) -> Result<(), WalkError> {
-        let window = plan.window;
-        self.steps.send(Step::Plan(window)).await?;
-        for gap in gaps {
-            tracing::info!(
-                from = bound(gap.from),
-                to = bound(gap.to),
-                "fetching a gap that no run has fetched yet"
-            );
-            let (span, is_gap) = (*gap, true);
-            self.steps.send(Step::Begin { span, is_gap }).await?;
-            let walked = match self.walk(WalkPlan { window: span, ..plan }, clocks, Vec::new()).await {
-                Ok(()) => Ok(()),
-                Err(WalkError::Fetch(error)) => Err(error),
-                Err(error) => return Err(error),
-            };
-            self.steps.send(Step::End(walked)).await?;
+    /// Has the writer note what is asked for: nothing is before that is on disk.
+    async fn plan(&self, asked: Vec<Asked>) -> Result<(), WalkError> {
+        let (noted, is_noted) = oneshot::channel();
+        self.steps.send(Step::Plan { asked, noted }).await?;
+        is_noted.await.map_err(|_| WalkError::Writer(WriterStopped))
+    }
+
+    /// Walks one of the spans. One that is not new and that the service does not give is reported to the writer, and
+    /// holds up nothing else.
+    async fn walk_span(&self, index: usize, purpose: Purpose, plan: WalkPlan, clocks: Clocks) -> Result<(), WalkError> {
+        let archived = match purpose {
+            Purpose::New => self.context.anchors(plan.window, self.settings, self.recovered),
+            Purpose::Gap | Purpose::Range | Purpose::Reconcile => Vec::new(),
+        };
+        self.steps.send(Step::Begin(index)).await?;
+        let walked = match self.walk(plan, clocks, archived).await {
+            Ok(()) => Ok(()),
+            Err(WalkError::Fetch(error)) if purpose != Purpose::New => Err(error),
+            Err(error) => return Err(error),
+        };
+        Ok(self.steps.send(Step::End(walked)).await?)
+    }
+
+    fn announce(&self, asked: &Asked) {
+        let (from, to) = (bound(asked.from), bound(asked.to));
+        match asked.purpose {
+            Purpose::New => {
+                let last_record = self.recovered.last.map_or_else(|| "none".to_owned(), bound);
+                tracing::info!(last_record, from, to, "collecting");
+            }
+            Purpose::Gap => tracing::info!(from, to, "fetching a gap that no run has fetched yet"),
+            Purpose::Range => tracing::info!(from, to, "fetching the range that was asked for"),
+            Purpose::Reconcile => tracing::info!(from, to, "fetching again, for records that came late"),
         }
-        let (span, is_gap) = (window, false);
-        self.steps.send(Step::Begin { span, is_gap }).await?;
-        self.walk(plan, clocks, archived).await?;
-        self.steps.send(Step::End(Ok(()))).await?;
-        Ok(())
     }
 
     /// Walks a span above these records of the archive and hands its completed ranges to the writer, until a shutdown.
     async fn walk(&self, plan: WalkPlan, clocks: Clocks, archived: Vec<Anchor>) -> Result<(), WalkError> {
         let handover = Handover {
+            files_as_given: self.recovered.sum.files_as_given(),
             fetcher: Arc::clone(&self.fetcher),
             steps: self.steps.clone(),
             unchecked: (!clocks.are_apart()).then_some((self.context.now, self.context.began)),
@@ -208,14 +224,13 @@ impl Fetching<'_> {
         let overlap = self.settings.limits.overlap;
         let clock = self.fetcher.service_clock();
         let ahead = clock.at(self.context.began).map(|time| time.ahead_of(self.context.now));
-        let covered = self
-            .recovered
-            .journal
-            .as_ref()
-            .and_then(|newest| newest.covered.spans().last());
         let warnings: Vec<String> = [
+            self.recovered.doubt.clone(),
             ahead.and_then(|ahead| apart_warning(ahead, overlap)),
-            covered.and_then(|newest| set_back_warning(newest.to, clocks, overlap)),
+            self.recovered
+                .sum
+                .claimed_to()
+                .and_then(|claimed| set_back_warning(claimed, clocks, overlap)),
         ]
         .into_iter()
         .flatten()
@@ -227,6 +242,7 @@ impl Fetching<'_> {
             request_stats: self.fetcher.request_stats(),
             clock_offset: ahead,
             service_date: clock.date(),
+            assumptions: Some(self.fetcher.assumptions()),
             service_time: clock.at(Instant::now()).map(|time| time.latest),
             warnings,
         }
@@ -235,6 +251,8 @@ impl Fetching<'_> {
 
 /// What hands the ranges of a walk to the writer.
 struct Handover {
+    /// Whether what contradicts itself is filed as the service gives it.
+    files_as_given: bool,
     fetcher: Arc<Fetcher>,
     steps: StepSender,
     /// When the run began, as long as it is not known whether the service's clock is apart.
@@ -245,14 +263,44 @@ impl Handover {
     /// Walks, and hands on each completed range.
     async fn walk(self, plan: WalkPlan, archived: Vec<Anchor>) -> Result<(), WalkError> {
         let mut walk = Walk::above(&self.fetcher, plan, archived);
+        let mut done_to = plan.window.from;
         loop {
             // Room first, so that no range waits for it. After a failed write there is never room.
             let room = self.steps.room().await?;
-            let range = walk.next_range().await.map_err(WalkError::Fetch)?;
+            let range = match walk.next_range().await {
+                Ok(range) => range,
+                Err(error) => {
+                    let Some(contradiction) = error.contradiction().filter(|_| self.files_as_given) else {
+                        return Err(WalkError::Fetch(error));
+                    };
+                    drop(room);
+                    let window = Window {
+                        from: done_to,
+                        ..plan.window
+                    };
+                    let rest = (!error.is_of_what_was_given()).then_some(WalkPlan { window, ..plan });
+                    return self.hand_on_as_given(rest, contradiction).await;
+                }
+            };
             if let Some(clocks) = self.clocks_apart(plan.grace) {
                 return Err(WalkError::ClocksApart(clocks));
             }
-            match range {
+            let Some(range) = range else { return Ok(()) };
+            done_to = range.done_to;
+            room.send(Step::File(range));
+        }
+    }
+
+    /// Hands on what the service gives of the rest of a window, once it is noted that this is not proved to be everything.
+    async fn hand_on_as_given(&self, rest: Option<WalkPlan>, contradiction: String) -> Result<(), WalkError> {
+        let (noted, is_noted) = oneshot::channel();
+        self.steps.send(Step::AsGiven { contradiction, noted }).await?;
+        is_noted.await.map_err(|_| WalkError::Writer(WriterStopped))?;
+        let Some(rest) = rest else { return Ok(()) };
+        let mut reading = AsGiven::new(&self.fetcher, rest);
+        loop {
+            let room = self.steps.room().await?;
+            match reading.next_range().await.map_err(WalkError::Fetch)? {
                 Some(range) => room.send(Step::File(range)),
                 None => return Ok(()),
             }
@@ -276,47 +324,13 @@ impl RunContext {
             delay: limits.retry_delay,
         };
         let http = self.http.with_timeout(limits.request_timeout);
-        let newest = recovered.journal.as_ref();
-        if let Some(stale) = newest.and_then(|newest| newest.stale_date(self.now)) {
+        if let Some(stale) = recovered.stale_date {
             http.distrust_date(stale);
         }
         let host = self.hosts.of(settings.source.address());
-        Fetcher::new(settings.source.clone(), http, policy).sharing(host, limits.concurrency)
-    }
-
-    /// Returns the range to ask for: further back than usual if this run reconciles, or if it is time to.
-    fn range(&self, limits: &Limits, recovered: &Recovered, clocks: Clocks) -> Range {
-        let (last, reach) = (recovered.last, clocks.service() - limits.reconcile_reach);
-        if self.reconcile {
-            let since = self.range.since.unwrap_or(reach);
-            let range = Range {
-                since: None,
-                ..self.range
-            };
-            return range.reaching_back(since, last, limits.overlap);
-        }
-        let is_due = |every| {
-            let journal = recovered.journal.as_ref();
-            journal.is_none_or(|newest| newest.is_reconciling_due(self.now, every))
-        };
-        if self.asks_for_what_is_new() && limits.reconcile_every.is_some_and(is_due) {
-            return self.range.reaching_back(reach, last, limits.overlap);
-        }
-        self.range
-    }
-
-    /// Returns the gaps before the window.
-    fn gaps(&self, window: Window, settings: &StreamSettings, recovered: &Recovered, clocks: Clocks) -> Vec<Window> {
-        let journal = recovered.journal.as_ref().filter(|_| self.asks_for_what_is_new());
-        journal.map_or_else(Vec::new, |newest| {
-            gaps_before(
-                window,
-                newest,
-                settings.kind.retention,
-                settings.limits.overlap,
-                clocks.service(),
-            )
-        })
+        Fetcher::new(settings.source.clone(), http, policy)
+            .sharing(host, limits.concurrency)
+            .remembering(recovered.assumptions)
     }
 
     /// Returns the records of the archive that the window should come upon at its older end, if it begins where the
@@ -332,55 +346,4 @@ impl RunContext {
             .filter(|anchor| begins_there && anchor.time > oldest);
         anchors.copied().collect()
     }
-
-    /// Returns whether no range was given.
-    fn asks_for_what_is_new(&self) -> bool {
-        self.range == Range::default() && !self.reconcile
-    }
-}
-
-/// Returns the spans before `window`, oldest first, that no run has fetched and the service still has, with `overlap`
-/// at both ends, as bounds may be inclusive or not.
-fn gaps_before(
-    window: Window,
-    newest: &Entry,
-    retention: Retention,
-    overlap: TimeDelta,
-    now: DateTime<Utc>,
-) -> Vec<Window> {
-    coverage::gaps(&newest.covered, retention, now)
-        .into_iter()
-        .filter(|gap| !gap.is_gone && gap.from < window.from)
-        .map(|gap| Window::new(gap.from - overlap, (gap.to.min(window.from) + overlap).min(now)))
-        .collect()
-}
-
-/// Logs the range if it differs from what the operator asked for, and returns its window.
-fn announce(asked: ResolvedRange, last: Option<DateTime<Utc>>) -> Option<Window> {
-    let last = last.map_or_else(|| "none".to_owned(), bound);
-    let window = match asked {
-        ResolvedRange::Window(window) => window,
-        ResolvedRange::StartMoved(window) => {
-            tracing::warn!(
-                last_record = last,
-                "--since is later than the last record, which would leave a gap: starting before that record"
-            );
-            window
-        }
-        ResolvedRange::Empty { from, to } => {
-            tracing::warn!(
-                from = bound(from),
-                to = bound(to),
-                "the range ends before it begins, so there is nothing to fetch; for an older range, add --since"
-            );
-            return None;
-        }
-    };
-    tracing::info!(
-        last_record = last,
-        from = bound(window.from),
-        to = bound(window.to),
-        "collecting"
-    );
-    Some(window)
 }

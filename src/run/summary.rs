@@ -218,6 +218,7 @@ impl StreamSummary {
     /// Creates the summary of one stream.
     pub(crate) fn new(stream: &'static str, collected: Collected) -> Self {
         let is_stopped = matches!(collected.failure, Some(CollectError::Stopped));
+        let window = collected.window();
         let error = collected.failure.map(|failure| failure.to_string());
         Self {
             stream,
@@ -226,8 +227,8 @@ impl StreamSummary {
             } else {
                 Status::Failed
             },
-            from: collected.window.map(|window| window.from),
-            to: collected.window.map(|window| window.to),
+            from: window.map(|window| window.from),
+            to: window.map(|window| window.to),
             requests: collected.request_counts.requests,
             pages: collected.request_counts.pages,
             retries: collected.request_counts.retries,

@@ -63,6 +63,16 @@ pub trait Source: Send + Sync {
     /// Returns its address, without a query.
     fn address(&self) -> &Url;
 
+    /// Returns the organization that the address names, if it does.
+    fn organization(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns the operator's query parameters: what is collected is less than everything.
+    fn filter(&self) -> &[(String, String)] {
+        &[]
+    }
+
     /// Returns the address of one page.
     fn page_url(&self, request: &PageRequest) -> Url;
 

@@ -273,6 +273,10 @@ impl Source for Port {
         &self.address
     }
 
+    fn filter(&self) -> &[(String, String)] {
+        &self.query
+    }
+
     fn page_url(&self, request: &PageRequest) -> Url {
         let mut url = self.address.clone();
         url.query_pairs_mut()

@@ -113,6 +113,7 @@ const RESERVED: &[&str] = &["afterDate", "beforeDate", "pageSize", "pageToken"];
 #[derive(Debug)]
 struct Yandex360 {
     log: Log,
+    organization: String,
     address: Url,
     query: Vec<(String, String)>,
     authorization: Authorization,
@@ -157,9 +158,11 @@ fn configure(log: Log, env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn S
     let organization = env.required(&ORGANIZATION_ID_ARG, errors);
     let base = env.or_default(&YANDEX_API_URL, errors);
     let query = env.query(log.query(), log.parameters(), errors);
+    let organization = organization?;
     Some(Arc::new(Yandex360 {
         log,
-        address: method(&base?, &log.path(organization?)),
+        address: method(&base?, &log.path(organization)),
+        organization: organization.to_string(),
         query: query?,
         authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
     }))
@@ -201,6 +204,14 @@ impl Source for Yandex360 {
 
     fn address(&self) -> &Url {
         &self.address
+    }
+
+    fn organization(&self) -> Option<&str> {
+        Some(&self.organization)
+    }
+
+    fn filter(&self) -> &[(String, String)] {
+        &self.query
     }
 
     fn page_url(&self, request: &PageRequest) -> Url {

@@ -81,6 +81,7 @@ const PARAMETERS: Parameters = Parameters {
 
 #[derive(Debug)]
 struct YandexAudit {
+    organization: String,
     address: Url,
     query: Vec<(String, String)>,
     authorization: Authorization,
@@ -91,8 +92,10 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
     let organization = env.required(&ORGANIZATION_ID_ARG, errors);
     let base = env.or_default(&YANDEX_CLOUD_API_URL, errors);
     let query = env.query(&AUDIT_API_QUERY, PARAMETERS, errors);
+    let organization = organization?;
     Some(Arc::new(YandexAudit {
-        address: method(&base?, &format!("/v1/auditlog/organizations/{}/events", organization?)),
+        address: method(&base?, &format!("/v1/auditlog/organizations/{organization}/events")),
+        organization: organization.to_string(),
         query: joined(query?),
         authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
     }))
@@ -146,6 +149,14 @@ impl Source for YandexAudit {
 
     fn address(&self) -> &Url {
         &self.address
+    }
+
+    fn organization(&self) -> Option<&str> {
+        Some(&self.organization)
+    }
+
+    fn filter(&self) -> &[(String, String)] {
+        &self.query
     }
 
     fn page_url(&self, request: &PageRequest) -> Url {

@@ -30,21 +30,6 @@ pub enum ResolvedRange {
 }
 
 impl Range {
-    /// Moves the start back to `since`, if that is before the ordinary window.
-    ///
-    /// Unlike a start given by the user, this one can neither leave a gap nor shorten the first window of an empty
-    /// archive.
-    #[must_use]
-    pub(crate) fn reaching_back(self, since: DateTime<Utc>, last: Option<DateTime<Utc>>, overlap: TimeDelta) -> Self {
-        match last {
-            Some(last) if since < last - overlap => Self {
-                since: Some(since),
-                ..self
-            },
-            _ => self,
-        }
-    }
-
     /// Returns the window for an archive whose last record is at `last`; without one, it begins `lookback` before
     /// `now`.
     pub(crate) fn window(

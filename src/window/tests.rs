@@ -168,20 +168,6 @@ fn the_window_of_a_run_never_leaves_a_hole_behind_the_last_record() {
     ));
 }
 
-#[test]
-fn reaching_back_makes_a_window_longer_and_never_shorter() {
-    let (minute, day) = (TimeDelta::minutes(1), TimeDelta::days(1));
-    let (now, last) = (at(0), at(-3_600_000));
-    let window = |since, last| {
-        let range = Range::default().reaching_back(since, last, minute * 2);
-        range.window(now, last, minute * 2, day)
-    };
-    let asked = |from| ResolvedRange::Window(Window { from, to: now });
-    assert_eq!(window(now - day, Some(last)), asked(now - day));
-    assert_eq!(window(now - minute, Some(last)), asked(last - minute * 2));
-    assert_eq!(window(now - minute, None), asked(now - day));
-}
-
 proptest! {
     #![proptest_config(cases(256))]
 

@@ -70,7 +70,7 @@ fn whatever_the_clocks_say_every_record_is_filed_and_no_time_is_claimed_that_has
                 // Neither clock has come further.
                 let claimed = journal(&catalog, api)["covered"].as_array().unwrap().clone();
                 let least = service_now(ahead).min(now()) + TimeDelta::seconds(2);
-                let written = journal(&catalog, api)["covered_to"].as_str().unwrap().len();
+                let written = journal(&catalog, api)["asked"][0]["covered_to"].as_str().unwrap().len();
                 assert!(written <= "2026-11-20T10:00:00.000Z".len(), "whole milliseconds");
                 assert!(
                     claimed.iter().all(|span| time(&span["to"]) <= least),
@@ -99,7 +99,7 @@ fn clocks_that_are_not_apart_cost_no_request_and_no_word() {
     assert!(!run.stderr.contains("WARNING"), "{}", run.stderr);
     assert_eq!(run.summary()["tfc"]["requests"], 1);
     let entry = journal(&catalog, Api::Tfc);
-    assert_eq!(entry["covered_to"], entry["to"]);
+    assert_eq!(entry["asked"][0]["covered_to"], entry["asked"][0]["to"]);
 }
 
 /// HCP Terraform with answers that tell no time.
@@ -120,7 +120,7 @@ fn a_date_that_a_cache_kept_is_no_clock() {
     assert_eq!(stream["clock_offset_seconds"], Value::Null, "{stream}");
     assert_eq!(stream["warnings"], Value::Array(Vec::new()), "{stream}");
     let entry = journal(&catalog, Api::Tfc);
-    assert_eq!(entry["covered_to"], entry["to"]);
+    assert_eq!(entry["asked"][0]["covered_to"], entry["asked"][0]["to"]);
 }
 
 #[test]
@@ -137,7 +137,13 @@ fn a_clock_that_was_set_back_is_told_although_the_service_tells_no_time() {
         let warning = run.summary()["tfc"]["warnings"][0].as_str().unwrap().to_owned();
         assert!(warning.contains("was set back"), "{warning}");
         assert!(run.stderr.contains("was set back"), "{}", run.stderr);
-        assert!(time(&journal(&catalog, Api::Tfc)["covered_to"]) <= now());
+        let entry = journal(&catalog, Api::Tfc);
+        assert!(time(&entry["asked"][0]["covered_to"]) <= now());
+        let claimed = entry["covered"].as_array().unwrap().last().unwrap();
+        assert!(
+            time(&claimed["to"]) <= now(),
+            "what was claimed too early is taken back"
+        );
     }
     let table = catalog.run(&["collect"]).stdout;
     assert!(table.contains("\ntfc: earlier runs have covered time up to"), "{table}");
@@ -162,6 +168,6 @@ fn a_date_that_stands_still_from_one_run_to_the_next_is_no_clock() {
         // An empty feed is looked at three times, and the clock costs no further request.
         assert_eq!(stream["requests"], 3, "{stream}");
         let entry = journal(&catalog, Api::Tfc);
-        assert_eq!(entry["covered_to"], entry["to"]);
+        assert_eq!(entry["asked"][0]["covered_to"], entry["asked"][0]["to"]);
     }
 }

@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step, When};
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Seen, Step, When};
+use url::Url;
 
-use super::support::{Catalog, at, base_name, event, events, now, serve, streams};
+use super::support::{Catalog, PATIENCE, at, base_name, event, events, serve, streams, wait_until};
 
 const DAY: i64 = 86_400;
 
@@ -33,6 +36,12 @@ fn journal_path(catalog: &Catalog, api: Api) -> PathBuf {
 fn journal(catalog: &Catalog, api: Api) -> Vec<Value> {
     let text = fs::read_to_string(journal_path(catalog, api)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Why the spans of a line were asked for, in their order.
+fn purposes(line: &Value) -> Vec<&str> {
+    let asked = line["asked"].as_array().unwrap().iter();
+    asked.map(|asked| asked["purpose"].as_str().unwrap()).collect()
 }
 
 fn coverage(catalog: &Catalog) -> Value {
@@ -63,6 +72,19 @@ fn with_a_gap(sandbox: &Sandbox) -> Catalog {
     catalog
 }
 
+/// Has Port refuse the next request for what is older than three days.
+fn refuse_next_for_old(sandbox: &Sandbox) {
+    let done = AtomicBool::new(false);
+    let is_first_for_old = move |seen: &Seen| {
+        let url = Url::parse(&format!("http://port{}", seen.path_and_query)).unwrap();
+        let from = url.query_pairs().find(|(name, _)| name == "from");
+        let is_old = from.is_some_and(|(_, from)| from.parse::<DateTime<Utc>>().unwrap() < at(3 * DAY));
+        is_old && !done.swap(true, Ordering::Relaxed)
+    };
+    let refusal = Action::Answer(Answer::json(500, "{}"));
+    sandbox.step(Step::new(When::Picked(Arc::new(is_first_for_old)), refusal));
+}
+
 #[test]
 fn every_run_leaves_a_line_that_says_what_it_asked_and_how_it_ended() {
     let sandbox = daily(9);
@@ -70,14 +92,24 @@ fn every_run_leaves_a_line_that_says_what_it_asked_and_how_it_ended() {
     let summaries = [catalog.collect(0, &[]), catalog.collect(0, &[])];
     for (kind, api) in streams() {
         let lines = journal(&catalog, api);
-        assert_eq!(lines.len(), 2);
-        for (line, summary) in lines.iter().zip(&summaries) {
+        assert_eq!(lines.len(), 4);
+        for (pair, summary) in lines.chunks(2).zip(&summaries) {
             let summary = &summary[kind.name];
+            let [begun, line] = pair else { panic!("{pair:?}") };
+            assert_eq!(
+                (&begun["end"], &begun["requests"]),
+                (&"open".into(), &0.into()),
+                "before anything is asked for"
+            );
+            assert_eq!(begun["asked"][0]["from"], line["asked"][0]["from"]);
             assert_eq!(line["end"], "exhausted");
-            assert_eq!(line["covered_to"], line["to"]);
+            let [asked] = &line["asked"].as_array().unwrap()[..] else {
+                panic!("{line}")
+            };
+            assert_eq!(asked["covered_to"], asked["to"]);
+            assert_eq!(asked["purpose"], "new");
+            assert_eq!((&asked["from"], &asked["to"]), (&summary["from"], &summary["to"]));
             for field in [
-                "from",
-                "to",
                 "requests",
                 "retries",
                 "pages",
@@ -90,10 +122,8 @@ fn every_run_leaves_a_line_that_says_what_it_asked_and_how_it_ended() {
                 assert_eq!(line[field], summary[field], "{field} of {}", kind.name);
             }
             assert_eq!(line["covered"].as_array().unwrap().len(), 1);
-            assert_eq!(
-                (&line["error"], &line["closed"]),
-                (&Value::Null, &Value::Array(Vec::new()))
-            );
+            assert_eq!(line["error"], Value::Null);
+            assert_eq!(line["scope"]["stream"], kind.name);
             assert_eq!(line["last_complete"], line["at"]);
             assert_eq!(line["program"], env!("CARGO_PKG_VERSION"));
         }
@@ -129,28 +159,20 @@ fn a_gap_between_two_ranges_is_named_with_its_last_day_and_closed_by_the_next_ru
     assert_eq!(closing["appended"], 23);
     assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
     let line = journal(&catalog, Api::Port).pop().unwrap();
-    assert_eq!(line["closed"].as_array().unwrap().len(), 1);
+    assert_eq!(purposes(&line), ["new", "gap"], "what is new comes first");
     let mut expected = sandbox.events(Api::Port);
     expected.retain(|event| event.time >= at(30 * DAY + 120));
     catalog.assert_holds(Api::Port, &expected);
     catalog.collect_one(0, &[]);
     let next = journal(&catalog, Api::Port).pop().unwrap();
-    assert_eq!(
-        next["closed"],
-        Value::Array(Vec::new()),
-        "what is closed is not asked for again"
-    );
+    assert_eq!(purposes(&next), ["new"], "what is closed is not asked for again");
 }
 
 #[test]
 fn a_gap_that_the_service_refuses_holds_up_nothing_newer_and_is_closed_later() {
     let sandbox = daily(40);
     let catalog = with_a_gap(&sandbox).with("MAX_RETRIES", 0);
-    let refuse_next = |sandbox: &Sandbox| {
-        let number = sandbox.request_count(Api::Port) + 1;
-        sandbox.step(Step::at(Api::Port, number, Action::Answer(Answer::json(500, "{}"))));
-    };
-    refuse_next(&sandbox);
+    refuse_next_for_old(&sandbox);
     let new = event(Api::Port, at(60), "new");
     sandbox.add(Api::Port, vec![new]);
     let refused = catalog.collect_one(3, &[]);
@@ -160,7 +182,7 @@ fn a_gap_that_the_service_refuses_holds_up_nothing_newer_and_is_closed_later() {
     assert_eq!(gaps(&coverage(&catalog)).len(), 1);
     let line = journal(&catalog, Api::Port).pop().unwrap();
     assert_eq!(line["end"], "failed");
-    assert!(line["closed"][0]["error"].as_str().unwrap().contains("500"), "{line}");
+    assert!(line["asked"][1]["error"].as_str().unwrap().contains("500"), "{line}");
 
     assert_eq!(catalog.collect_one(0, &[])["appended"], 23);
     assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
@@ -177,8 +199,9 @@ fn a_failed_run_covers_as_far_as_it_came_and_the_next_one_goes_on_from_there() {
     catalog.collect_one(3, &[]);
     let line = journal(&catalog, Api::Port).pop().unwrap();
     assert_eq!(line["end"], "failed");
-    assert!(time(&line["covered_to"]) < time(&line["to"]), "{line}");
-    assert_eq!(line["covered"][0]["to"], line["covered_to"]);
+    let asked = &line["asked"][0];
+    assert!(time(&asked["covered_to"]) < time(&asked["to"]), "{line}");
+    assert_eq!(line["covered"][0]["to"], asked["covered_to"]);
     assert_eq!(line["last_complete"], Value::Null);
     catalog.collect_one(0, &[]);
     assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
@@ -201,7 +224,10 @@ fn a_numbered_feed_that_fails_covers_no_more_than_it_brought() {
     let failed = catalog.collect_one(3, &[]);
     let line = journal(&catalog, Api::Tfc).pop().unwrap();
     assert!(failed["appended"].as_u64() > Some(0));
-    assert!(time(&line["covered_to"]) <= time(&failed["last_record"]), "{line}");
+    assert!(
+        time(&line["asked"][0]["covered_to"]) <= time(&failed["last_record"]),
+        "{line}"
+    );
     catalog.collect_one(0, &[]);
     catalog.assert_holds(Api::Tfc, &records);
     assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
@@ -248,41 +274,213 @@ fn of_a_gap_that_is_gone_in_part_the_rest_is_closed() {
 }
 
 #[test]
-fn a_journal_that_a_crash_cut_or_somebody_damaged_stops_nothing_and_claims_nothing() {
-    let sandbox = daily(5);
+fn without_a_readable_journal_everything_from_the_first_day_file_on_is_asked_for_again() {
+    let sandbox = daily(9);
+    for api in Api::ALL {
+        let catalog = Catalog::of(&sandbox, &[api]);
+        catalog.collect_one(0, &[]);
+        let path = journal_path(&catalog, api);
+        let whole = fs::read_to_string(&path).unwrap();
+        for damaged in [&whole[..20], "", "{}\n", "\0\0\n\n[]\n"] {
+            fs::write(&path, damaged).unwrap();
+            let before = coverage(&catalog);
+            assert_eq!(before["covered"], Value::Array(Vec::new()), "{damaged:?}");
+            assert!(
+                before["doubt"].as_str().unwrap().contains("is asked for again"),
+                "{before}"
+            );
+            let run = catalog.collect_one(0, &[]);
+            assert_eq!(
+                (&run["appended"], run["duplicates"].as_u64() >= Some(8)),
+                (&0.into(), true),
+                "{run}"
+            );
+            assert!(
+                run["warnings"][0].as_str().unwrap().contains("is asked for again"),
+                "{run}"
+            );
+            let after = coverage(&catalog);
+            let [span] = &after["covered"].as_array().unwrap()[..] else {
+                panic!("{after}")
+            };
+            assert!(
+                time(&span["from"]) < at(8 * DAY) && time(&span["to"]) > at(60),
+                "{after}"
+            );
+            assert_eq!((gaps(&after), &after["doubt"]), (Vec::new(), &Value::Null));
+            assert_eq!(catalog.collect_one(0, &[])["warnings"], Value::Array(Vec::new()));
+        }
+    }
+}
+
+#[test]
+fn as_long_as_what_was_asked_for_again_is_not_there_no_run_is_complete() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Port]).with("MAX_RETRIES", 0);
+    catalog.collect_one(0, &[]);
+    fs::remove_file(journal_path(&catalog, Api::Port)).unwrap();
+    for _ in 0..2 {
+        refuse_next_for_old(&sandbox);
+        let failed = catalog.collect_one(3, &[]);
+        assert_eq!(failed["status"], "failed");
+        assert_ne!(gaps(&coverage(&catalog)), Vec::<Value>::new());
+        assert_eq!(coverage(&catalog)["last_complete"], Value::Null);
+    }
+    catalog.collect_one(0, &[]);
+    assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
+}
+
+#[test]
+fn a_filter_that_was_removed_leaves_everything_to_be_asked_for() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Port]).with("PORT_API_QUERY", "status=SUCCESS");
+    catalog.collect_one(0, &[]);
+    let catalog = catalog.with("PORT_API_QUERY", "");
+    let run = catalog.collect_one(0, &[]);
+    let warning = run["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("another filter"), "{warning}");
+    let line = journal(&catalog, Api::Port).pop().unwrap();
+    assert_eq!(purposes(&line), ["new", "gap"], "{line}");
+    assert_eq!(line["scope"]["filter"], Value::Null);
+    assert_eq!(catalog.collect_one(0, &[])["warnings"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_run_that_asks_for_nothing_or_ends_in_the_past_is_not_the_last_complete_one() {
+    let sandbox = daily(9);
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
     catalog.collect_one(0, &[]);
-    let path = journal_path(&catalog, Api::Mail);
-    let whole = fs::read_to_string(&path).unwrap();
-    for damaged in [&whole[..whole.len() / 2], "", "{}\n", "\0\0\n\n[]\n"] {
-        fs::write(&path, damaged).unwrap();
-        let before = coverage(&catalog);
-        assert_eq!(before["covered"], Value::Array(Vec::new()), "{damaged:?}");
+    let complete = coverage(&catalog)["last_complete"].clone();
+    catalog.collect_one(0, &["--until", "20d"]);
+    assert_eq!(coverage(&catalog)["last_complete"], complete);
+    catalog.collect_one(0, &["--since", "5d", "--until", "3d"]);
+    assert_eq!(coverage(&catalog)["last_complete"], complete);
+    catalog.collect_one(0, &["--since", "5d"]);
+    assert!(time(&coverage(&catalog)["last_complete"]) > time(&complete));
+}
+
+#[test]
+fn a_range_whose_run_was_killed_is_asked_for_to_its_end_by_the_next_run() {
+    for api in [Api::Mail, Api::Port] {
+        let hourly: Vec<Event> = (0..2_000)
+            .map(|n| event(api, at(600 + n * 3_600), &n.to_string()))
+            .collect();
+        let sandbox = serve(|mut options| {
+            options.latency = Duration::from_millis(20);
+            options[Api::Port].page_cap = Some(100);
+            options.give(api, hourly.clone())
+        });
+        let catalog = Catalog::of(&sandbox, &[api]).with("INITIAL_LOOKBACK_DAYS", 2);
         catalog.collect_one(0, &[]);
-        let after = coverage(&catalog);
-        let [span] = &after["covered"].as_array().unwrap()[..] else {
-            panic!("{after}")
-        };
-        assert!(
-            time(&span["from"]) > now() - TimeDelta::hours(1),
-            "only what this run asked for counts"
-        );
+        let before = catalog.day_files(api).len();
+        let run = catalog.start(&["collect", "--since", "100d"]);
+        wait_until("it has filed older days", PATIENCE, || {
+            catalog.day_files(api).len() > before + 5
+        });
+        run.kill();
+        assert!(catalog.lines(api).len() < hourly.len(), "it was over already");
+        assert_ne!(gaps(&coverage(&catalog)), Vec::<Value>::new());
+        catalog.collect_one(0, &[]);
+        catalog.assert_holds(api, &hourly);
+        assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
     }
-    let text = catalog.run(&["coverage"]).stdout;
+}
+
+/// Port with more records at one moment than it gives at a time, and others before and behind them.
+fn with_a_crowd() -> Sandbox {
+    let crowd = (0..30).map(|n| event(Api::Port, at(3 * DAY), &format!("crowd-{n}")));
+    let others = [5, 2, 1].map(|days| event(Api::Port, at(days * DAY), &format!("other-{days}")));
+    let all = crowd.chain(others).collect();
+    serve(|options| {
+        let mut options = options.give(Api::Port, all);
+        options[Api::Port].page_cap = Some(10);
+        options
+    })
+}
+
+#[test]
+fn what_contradicts_itself_in_three_runs_is_filed_as_given_and_is_a_gap_until_it_can_be_proved() {
+    let sandbox = with_a_crowd();
+    let catalog = Catalog::of(&sandbox, &[Api::Port]);
+    for _ in 0..3 {
+        let failed = catalog.collect_one(3, &[]);
+        assert!(failed["error"].as_str().unwrap().contains("share the time"), "{failed}");
+        assert!(catalog.lines(Api::Port).len() <= 1, "nothing newer is filed");
+    }
+    let given = catalog.collect_one(3, &[]);
+    let error = given["error"].as_str().unwrap();
     assert!(
-        text.contains("the archive begins on ") && text.contains(" is unknown"),
-        "{text}"
+        error.contains("filed as the service gives it") && error.contains("share the time"),
+        "{error}"
     );
+    assert_eq!(catalog.lines(Api::Port).len(), 1 + 10 + 2);
+    let line = journal(&catalog, Api::Port).pop().unwrap();
+    assert!(time(&line["unproved"][0]["from"]) <= at(3 * DAY), "{line}");
+    let shown = coverage(&catalog);
+    let reason = shown["gaps"][0]["unproved"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{shown}"));
+    assert!(reason.contains("share the time"), "{reason}");
+    assert_eq!(shown["last_complete"], Value::Null);
+
+    // What comes now is complete, and that is not.
+    sandbox.add(Api::Port, vec![event(Api::Port, at(1), "new")]);
+    let failed = catalog.collect_one(3, &[]);
+    assert_eq!(failed["appended"], 1, "{failed}");
+    assert!(
+        failed["error"].as_str().unwrap().contains("cannot be proved"),
+        "{failed}"
+    );
+    let line = journal(&catalog, Api::Port).pop().unwrap();
+    assert_eq!(purposes(&line), ["new"], "{line}");
+
+    // A day later it is asked for again, and then the service has dropped most of the crowd.
+    let mut line = line;
+    line["unproved"][0]["asked_at"] = at(2 * DAY).to_rfc3339().into();
+    fs::write(journal_path(&catalog, Api::Port), format!("{line}\n")).unwrap();
+    let next = sandbox.request_count(Api::Port) + 1;
+    sandbox.step(Step::at(Api::Port, next, Action::DropOldest(Api::Port, 26)));
+    let complete = catalog.collect_one(0, &[]);
+    assert_eq!(complete["appended"], 0, "{complete}");
+    assert_eq!(purposes(&journal(&catalog, Api::Port).pop().unwrap()), ["new", "gap"]);
+    assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_journal_that_cannot_be_written_fails_the_stream_after_its_records_are_filed() {
+fn a_journal_that_cannot_be_written_fails_the_stream_before_anything_is_asked_for() {
     let sandbox = daily(5);
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
     fs::create_dir(catalog.folder(Api::Mail).join(".trailkeeper")).unwrap();
     std::os::unix::fs::symlink("/dev/null", journal_path(&catalog, Api::Mail)).unwrap();
     let failed = catalog.collect_one(3, &[]);
-    assert_eq!(failed["appended"], 5);
+    assert_eq!((&failed["appended"], &failed["requests"]), (&0.into(), &0.into()));
     assert!(failed["error"].as_str().unwrap().contains("coverage.jsonl"), "{failed}");
+    assert_eq!(sandbox.request_count(Api::Mail), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_day_whose_file_cannot_be_written_is_left_for_the_next_run_and_holds_up_no_other() {
+    let sandbox = daily(9);
+    for api in Api::ALL {
+        let catalog = Catalog::of(&sandbox, &[api]);
+        let date = at(4 * DAY + 600).date_naive();
+        let path = catalog.folder(api).join(format!("{}_{date}.log", base_name(api)));
+        fs::create_dir_all(&path).unwrap();
+        let failed = catalog.collect_one(3, &[]);
+        assert_eq!(failed["appended"], 8, "{failed}");
+        let error = failed["error"].as_str().unwrap();
+        assert!(
+            error.contains(&date.to_string()) && error.contains("not filed"),
+            "{error}"
+        );
+        let shown = coverage(&catalog);
+        let [gap] = &gaps(&shown)[..] else { panic!("{shown}") };
+        assert_eq!(time(&gap["from"]).date_naive(), date, "{gap}");
+        fs::remove_dir(&path).unwrap();
+        assert_eq!(catalog.collect_one(0, &[])["appended"], 1);
+        assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
+        catalog.assert_holds(api, &sandbox.events(api));
+    }
 }

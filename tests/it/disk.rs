@@ -81,7 +81,8 @@ impl Drop for Mount {
 
 #[test]
 fn a_line_torn_by_a_limit_of_the_file_size_is_terminated_and_completed_by_the_next_run() {
-    for blocks in [1, 3, 8] {
+    // The first line of the journal fits.
+    for blocks in [2, 3, 8] {
         let sandbox = serve(|options| options.give(Api::Mail, history(Api::Mail)));
         let catalog = Catalog::of(&sandbox, &[Api::Mail]);
         // With SIGXFSZ ignored, a write past the limit is cut short and the next one fails: a disk that is full.

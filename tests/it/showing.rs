@@ -24,7 +24,7 @@ fn the_demo_collects_twice_repeats_nothing_and_shows_the_files() {
             let last = run
                 .stdout
                 .lines()
-                .filter(|line| line.starts_with(kind.name) && !line.contains(" to kafka: "))
+                .filter(|line| line.starts_with(&format!("{} ", kind.name)) && !line.contains(" to kafka: "))
                 .nth(1)
                 .unwrap();
             let cells: Vec<&str> = last.split_whitespace().collect();

@@ -4,11 +4,12 @@
 //!
 //! - `stream`; `retention_days` and whether the service documents them, `retention_is_documented`;
 //! - `covered`: `[{"from","to"}]`, the spans that were fetched completely, oldest first;
-//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","reaches_now"}]`, the spans between and after them: from
-//!   `going_at` on the service drops its records, at `gone_at` it has dropped all of them. One that `reaches_now` is
-//!   what the next run fetches anyway;
+//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","unproved","reaches_now"}]`, what is not covered of what was to
+//!   be asked for: from `going_at` on the service drops its records, at `gone_at` it has dropped all of them. `unproved`
+//!   says why it was filed as the service gives it, or is null. One that `reaches_now` is what the next run fetches anyway;
 //! - `first_day`: the day of the oldest day file. The coverage between it and the first covered span is unknown;
-//! - `last_complete`: when the last successful run began.
+//! - `last_complete`: when the last successful run began;
+//! - `doubt`: why less is known than there might be, such as a missing journal, or null.
 //!
 //! [`crate::coverage`] documents the journal.
 

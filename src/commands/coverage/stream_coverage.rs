@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::config::StreamPlace;
-use crate::coverage::{self, Covered, Gap, Journal};
+use crate::coverage::{Covered, Gap, Journal};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
@@ -23,6 +23,7 @@ pub(super) struct StreamCoverage {
     gaps: Vec<ShownGap>,
     first_day: Option<NaiveDate>,
     last_complete: Option<DateTime<Utc>>,
+    doubt: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,23 +58,22 @@ impl StreamCoverage {
     /// Reads the coverage of a stream at the time `now`.
     pub(super) fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<Self, FileError> {
         let retention = stream.kind.retention;
-        let newest = Journal::of(&stream.location).newest()?;
-        let (covered, last_complete) =
-            newest.map_or_else(Default::default, |entry| (entry.covered, entry.last_complete));
-        let gaps = coverage::gaps(&covered, retention, now)
-            .into_iter()
-            .map(|gap| ShownGap {
-                gap,
-                reaches_now: gap.to == now,
-            });
+        let first_day = stream.location.day_files()?.first().map(|file| file.date);
+        let past = Journal::of(&stream.location).past(None)?;
+        let sum = past.sum(first_day);
+        let gaps = sum.gaps(retention, now).into_iter().map(|gap| ShownGap {
+            reaches_now: gap.to == now,
+            gap,
+        });
         Ok(Self {
             stream: stream.kind.name,
             retention_days: retention.days,
             retention_is_documented: retention.is_documented,
             gaps: gaps.collect(),
-            covered,
-            first_day: stream.location.day_files()?.first().map(|file| file.date),
-            last_complete,
+            doubt: past.doubt(first_day),
+            covered: sum.covered,
+            first_day,
+            last_complete: sum.last_complete,
         })
     }
 
@@ -99,6 +99,9 @@ impl StreamCoverage {
 
     fn write_notes(&self, now: DateTime<Utc>, notes: &mut String) {
         let stream = self.stream;
+        if let Some(doubt) = &self.doubt {
+            let _ = writeln!(notes, "{stream}: {doubt}");
+        }
         for gap in self.worth_a_line(now) {
             let _ = writeln!(notes, "{stream}: {gap}");
         }
@@ -122,20 +125,21 @@ impl StreamCoverage {
 /// `2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19`
 impl std::fmt::Display for ShownGap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Gap {
-            from,
-            to,
-            going_at,
-            gone_at,
-            is_gone,
-        } = self.gap;
-        write!(f, "{} to ", rfc3339(from))?;
+        let gap = &self.gap;
+        write!(f, "{} to ", rfc3339(gap.from))?;
         if self.reaches_now {
-            write!(f, "now, going from {} on: run collect", going_at.date_naive())
-        } else if is_gone {
-            write!(f, "{}, gone since {}", rfc3339(to), gone_at.date_naive())
+            write!(f, "now, going from {} on: run collect", gap.going_at.date_naive())?;
+        } else if gap.is_gone {
+            write!(f, "{}, gone since {}", rfc3339(gap.to), gap.gone_at.date_naive())?;
         } else {
-            write!(f, "{}, gone on {}", rfc3339(to), gone_at.date_naive())
+            write!(f, "{}, gone on {}", rfc3339(gap.to), gap.gone_at.date_naive())?;
+        }
+        match &gap.unproved {
+            Some(reason) => write!(
+                f,
+                "; filed as the service gives it, and not proved to be complete: {reason}"
+            ),
+            None => Ok(()),
         }
     }
 }
@@ -143,6 +147,7 @@ impl std::fmt::Display for ShownGap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coverage::Sum;
     use crate::source::Retention;
     use crate::window::Window;
 
@@ -160,7 +165,11 @@ mod tests {
             to: time(to),
         });
         let covered = Covered::from(spans.collect::<Vec<_>>());
-        let gaps = coverage::gaps(&covered, retention, now);
+        let sum = Sum {
+            covered: covered.clone(),
+            ..Sum::default()
+        };
+        let gaps = sum.gaps(retention, now);
         StreamCoverage {
             stream: "tfc",
             retention_days: 14,
@@ -168,13 +177,14 @@ mod tests {
             gaps: gaps
                 .into_iter()
                 .map(|gap| ShownGap {
-                    gap,
                     reaches_now: gap.to == now,
+                    gap,
                 })
                 .collect(),
             covered,
             first_day: Some("2026-10-01".parse().unwrap()),
             last_complete: Some(time("2026-11-10")),
+            doubt: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod pictures;
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
 /// How many records each service of the demo holds.
 const RECORDS: usize = 1_000;
 
+/// The port of its services, if it is free.
+const USUAL_PORT: u16 = 47_360;
+
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
@@ -76,8 +80,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
 
 async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours: bool) -> Result<Exit, DemoError> {
     let shutdown = signals::shutdown();
-    // A clock that stands still: the first run leaves exactly nothing to the second.
-    let sandbox = Sandbox::start(Options::new(Arc::new(move || now)).records(RECORDS)).await?;
+    let sandbox = sandbox(now).await?;
     let streams = settings(dir, &sandbox)?;
     let kafka = MockKafka::start()?;
     let targets = kafka_targets(&kafka, &streams)?;
@@ -107,6 +110,20 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
     show_what_is_kept(dir, &kafka, &streams)?;
     sandbox.stop().await;
     Ok(first.exit().max(second.exit()))
+}
+
+/// Starts the services at the same address each time, if it is free: what another address gave is asked for again.
+async fn sandbox(now: DateTime<Utc>) -> Result<Sandbox, sandbox::StartError> {
+    // A clock that stands still: the first run leaves exactly nothing to the second.
+    let options = || Options::new(Arc::new(move || now)).records(RECORDS);
+    let at_usual_port = Options {
+        listen: (Ipv4Addr::LOCALHOST, USUAL_PORT).into(),
+        ..options()
+    };
+    match Sandbox::start(at_usual_port).await {
+        Err(sandbox::StartError::Listen { .. }) => Sandbox::start(options()).await,
+        started => started,
+    }
 }
 
 fn show_what_is_kept(dir: &Path, kafka: &MockKafka, streams: &[StreamSettings]) -> Result<(), DemoError> {

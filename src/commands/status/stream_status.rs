@@ -8,7 +8,7 @@ use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::archive::{Archive, DayCount, Holder, Location, Lock, Noted, count_days};
-use crate::coverage::{self, End, Entry, Journal};
+use crate::coverage::{End, Entry, Journal};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::rfc3339;
@@ -122,7 +122,7 @@ impl StreamStatus {
             problems,
             last_record,
             age_seconds: age.map(|age| age.num_seconds()),
-            last_complete: newest.as_ref().and_then(|entry| entry.last_complete),
+            last_complete: newest.as_ref().and_then(|entry| entry.sum.last_complete),
             last_run: newest.map(LastRun::from),
             running: liveness.running,
             records: days.amount(today, |day| day.records),
@@ -146,12 +146,13 @@ impl StreamStatus {
 
 impl From<Entry> for LastRun {
     fn from(entry: Entry) -> Self {
+        let window = entry.window();
         Self {
             at: entry.at,
             seconds: entry.seconds,
             end: entry.end,
-            from: entry.from,
-            to: entry.to,
+            from: window.map(|window| window.from),
+            to: window.map(|window| window.to),
             error: entry.error,
             requests: entry.requests,
             received: entry.received,
@@ -162,7 +163,7 @@ impl From<Entry> for LastRun {
     }
 }
 
-/// A run that took the lock after the journal's last line: it is still running, or ended without a journal line.
+/// A run that has not written how it ended: it is still running, or was killed.
 #[derive(Debug, Default)]
 struct Liveness {
     running: Option<Running>,
@@ -173,7 +174,8 @@ impl Liveness {
     fn of(holder: Option<Holder>, newest: Option<&Entry>) -> Self {
         // The lock file has whole seconds.
         let last = newest.map(|entry| entry.at.trunc_subsecs(0));
-        let Some(holder) = holder.filter(|holder| last.is_none_or(|last| holder.since > last)) else {
+        let is_open = newest.is_some_and(|entry| entry.end == End::Open);
+        let Some(holder) = holder.filter(|holder| is_open || last.is_none_or(|last| holder.since > last)) else {
             return Self::default();
         };
         match holder.is_running() {
@@ -221,11 +223,16 @@ fn problems(kind: &Kind, newest: Option<&Entry>, liveness: &Liveness, now: DateT
             ended(newest.end)
         ));
     }
-    let gaps = coverage::gaps(&newest.covered, kind.retention, now);
+    let gaps = newest.sum.gaps(kind.retention, now);
     let open = gaps.iter().filter(|gap| !gap.is_gone && gap.to < now);
     problems.extend(open.map(|gap| {
         let (from, to, day) = (rfc3339(gap.from), rfc3339(gap.to), gap.gone_at.date_naive());
-        format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect")
+        match &gap.unproved {
+            None => format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect"),
+            Some(reason) => {
+                format!("{from} to {to} is filed as the service gives it, and not proved to be complete: {reason}")
+            }
+        }
     }));
     problems
 }
@@ -235,6 +242,7 @@ fn ended(end: End) -> &'static str {
         End::Stopped => "was stopped",
         End::Failed => "failed",
         End::Exhausted | End::Nothing => "ended",
+        End::Open => "has not ended",
     }
 }
 
@@ -317,9 +325,11 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::coverage::{Asked, Purpose, Scope};
     use crate::source::SOURCES;
     use crate::test_support::Catalog;
     use crate::test_support::record::line;
+    use crate::window::Window;
 
     /// A catalog that a run holds.
     struct Held {
@@ -347,12 +357,16 @@ mod tests {
         }
 
         fn journal(&self, at: DateTime<Utc>, adjust: impl FnOnce(&mut Entry)) {
-            let mut entry = Entry::new(at, Journal::of(self.lock.location()).newest().unwrap());
-            (entry.from, entry.to) = (Some(at - TimeDelta::hours(1)), Some(at));
-            (entry.covered_to, entry.end) = (entry.to, End::Exhausted);
+            let journal = Journal::of(self.lock.location());
+            let before = journal.newest().unwrap().map(|entry| entry.sum).unwrap_or_default();
+            let mut entry = Entry::new(at, Scope::sample(), before);
+            let mut asked = Asked::new(Window::new(at - TimeDelta::hours(1), at), Purpose::New);
+            asked.covered_to = Some(at);
+            entry.asked.push(asked);
+            entry.end = End::Exhausted;
             adjust(&mut entry);
-            entry.add_up(tfc().retention);
-            Journal::of(self.lock.location()).append(&entry).unwrap();
+            entry.add_up(tfc().retention, TimeDelta::hours(36));
+            journal.append(&entry).unwrap();
         }
 
         fn status(&self, max_age: Option<TimeDelta>) -> StreamStatus {
@@ -425,7 +439,7 @@ mod tests {
         held.journal(now(), |entry| {
             entry.end = End::Failed;
             entry.error = Some("the service is in trouble".into());
-            entry.covered_to = Some(now() - TimeDelta::minutes(30));
+            entry.asked[0].covered_to = Some(now() - TimeDelta::minutes(30));
         });
         let status = held.status(None);
         assert_eq!(status.state, State::Failed);
@@ -456,5 +470,12 @@ mod tests {
         );
         held.journal(now(), |_| {});
         assert_eq!(held.status(None).state, State::Ok);
+        held.journal(now(), |entry| entry.end = End::Open);
+        let killed = held.status(None);
+        assert_eq!(
+            (killed.state, killed.running),
+            (State::Failed, None),
+            "it has noted what it asks for"
+        );
     }
 }

@@ -1,0 +1,512 @@
+//! What all runs of a stream have come to: the span that was ever to be asked for, and what of it is covered.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::asked::{Asked, Purpose};
+use super::{Covered, Gap, gap};
+use crate::fetch::{Assumptions, Order};
+use crate::source::Retention;
+use crate::window::Window;
+
+/// After so many runs in a row that were told what contradicts itself, it is filed as the service gives it.
+const MOST_CONTRADICTIONS: u32 = 3;
+
+/// What is not proved is asked for again after this time.
+const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
+
+/// So long another order than newest first is believed without being found again: it costs more requests.
+const BELIEVE_OTHER_ORDER_FOR: TimeDelta = TimeDelta::days(7);
+
+/// The usual pause between two runs.
+const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
+
+/// A window may end up to this much after the run's start, since bounds are rounded.
+const TICK: TimeDelta = TimeDelta::milliseconds(1);
+
+/// What all runs of a stream have come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sum {
+    /// The oldest time that any run was to ask for, and that the service still had then.
+    pub(crate) asked_from: Option<DateTime<Utc>>,
+    pub(crate) covered: Covered,
+    /// The time that a clock claimed that was ahead, until it has come.
+    pub(crate) claimed_to: Option<DateTime<Utc>>,
+    /// When the last run began that covered everything up to its start.
+    pub(crate) last_complete: Option<DateTime<Utc>>,
+    /// When the reconciling began that was last done.
+    pub(crate) last_reconciled: Option<DateTime<Utc>>,
+    /// A reconciling that is not done yet.
+    pub(crate) reconciling: Option<Reconciling>,
+    /// What was seen of the service, on which it rests that what is covered is complete; and when it was seen to answer in
+    /// another order than newest first.
+    pub(crate) assumptions: Assumptions,
+    pub(crate) other_order_at: Option<DateTime<Utc>>,
+    /// How many runs in a row were told what contradicts itself.
+    pub(crate) contradictions: u32,
+    /// Spans that were filed as the service gave them, since its answers contradicted each other run after run; oldest
+    /// first.
+    pub(crate) unproved: Vec<Unproved>,
+}
+
+/// A reconciling that is not done yet: a run had no time for all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reconciling {
+    /// When it began.
+    pub(crate) at: DateTime<Utc>,
+    /// From where on it is not done.
+    pub(crate) from: DateTime<Utc>,
+    /// Where it ends.
+    pub(crate) to: DateTime<Utc>,
+}
+
+/// A span that was filed as the service gave it, since its answers contradicted each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unproved {
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
+    /// What contradicts what.
+    pub(crate) reason: String,
+    /// When the run began that asked for it last.
+    pub(crate) asked_at: DateTime<Utc>,
+}
+
+impl Unproved {
+    fn span(&self) -> Window {
+        Window {
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    fn holds(&self, other: &Self) -> bool {
+        self.from <= other.from && other.to <= self.to
+    }
+
+    /// Cuts it down to what is not covered; returns whether that is anything: not what the service forgot between two runs.
+    fn is_left_by(&mut self, covered: &Covered, kept: DateTime<Utc>) -> bool {
+        let mut rest = Covered::default();
+        rest.add(self.span());
+        covered.spans().iter().for_each(|span| rest.remove(*span));
+        let (Some(first), Some(last)) = (rest.spans().first(), rest.spans().last()) else {
+            return false;
+        };
+        (self.from, self.to) = (first.from, last.to);
+        self.to > kept || self.to - self.from >= USUAL_PAUSE
+    }
+
+    fn was_asked_of_late(&self, now: DateTime<Utc>) -> bool {
+        (now - self.asked_at).abs() < ASK_AGAIN_AFTER
+    }
+}
+
+impl Sum {
+    /// Returns the sum of an archive without a journal, whose first day file begins at `first`: nothing of what it holds
+    /// is known to be covered.
+    pub(crate) fn unknown(first: DateTime<Utc>) -> Self {
+        Self {
+            asked_from: Some(first),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the gaps at `now`, oldest first.
+    pub(crate) fn gaps(&self, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
+        let mut settled = self.covered.clone();
+        self.unproved.iter().for_each(|unproved| settled.add(unproved.span()));
+        let never_filed = gap::gaps(settled.gaps(self.asked_from, now), retention, now);
+        let unproved = self.unproved.iter().flat_map(|unproved| {
+            let gaps = gap::gaps(vec![unproved.span()], retention, now).into_iter();
+            gaps.map(|gap| Gap {
+                unproved: Some(unproved.reason.clone()),
+                ..gap
+            })
+        });
+        let mut all: Vec<Gap> = never_filed.into_iter().chain(unproved).collect();
+        all.sort_by_key(|gap| gap.from);
+        all
+    }
+
+    /// Returns the gaps that are to be asked for at `now`, oldest first: not what the service contradicted itself about
+    /// of late.
+    pub(crate) fn gaps_to_ask_for(&self, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
+        let mut settled = self.covered.clone();
+        let recent = self.unproved.iter().filter(|unproved| unproved.was_asked_of_late(now));
+        recent.for_each(|unproved| settled.add(unproved.span()));
+        gap::gaps(settled.gaps(self.asked_from, now), retention, now)
+    }
+
+    /// Returns what a run at `now` begins with.
+    pub(crate) fn assumptions(&self, now: DateTime<Utc>) -> Assumptions {
+        let is_old = self
+            .other_order_at
+            .is_some_and(|seen| (now - seen).abs() > BELIEVE_OTHER_ORDER_FOR);
+        if is_old {
+            Assumptions::default()
+        } else {
+            self.assumptions
+        }
+    }
+
+    /// Returns whether what was seen in a run refutes that newer records come first, on which rests what is covered.
+    pub(crate) fn is_refuted_by(&self, seen: Assumptions) -> bool {
+        let is_newest_first = |assumed: Assumptions| assumed.order == Order::NewestFirst;
+        !self.covered.spans().is_empty()
+            && self.other_order_at.is_none()
+            && is_newest_first(self.assumptions)
+            && !is_newest_first(seen)
+    }
+
+    /// Notes what was seen in a run that began at `at`. If it refutes what was assumed, all that is covered is a gap again.
+    pub(crate) fn learn(&mut self, seen: Assumptions, at: DateTime<Utc>) {
+        if self.is_refuted_by(seen) {
+            self.covered = Covered::default();
+        }
+        if seen.order != Order::NewestFirst && seen.order != self.assumptions(at).order {
+            self.other_order_at = Some(at);
+        }
+        self.assumptions = seen;
+    }
+
+    /// Whether what contradicts itself is filed as the service gives it: it did so in several runs.
+    pub(crate) fn files_as_given(&self) -> bool {
+        self.contradictions >= MOST_CONTRADICTIONS
+    }
+
+    /// Claims nothing after `now`: what was claimed there was claimed by a clock that was ahead.
+    pub(super) fn end_at(&mut self, now: DateTime<Utc>) {
+        self.claimed_to = self.claimed_to().filter(|claimed| *claimed > now + TICK);
+        self.covered.end_at(now + TICK);
+    }
+
+    /// Returns the latest time that any run has claimed to have covered.
+    pub(crate) fn claimed_to(&self) -> Option<DateTime<Utc>> {
+        let newest = self.covered.spans().last().map(|span| span.to);
+        self.claimed_to.max(newest)
+    }
+
+    /// Notes what a run that began at `at` asks for.
+    ///
+    /// It does not count where the service had forgotten it when the run began.
+    pub(super) fn note_asked(&mut self, asked: &[Asked], retention: Retention, at: DateTime<Utc>) {
+        let kept = retention.oldest(at);
+        let oldest = asked.iter().map(|asked| asked.from.max(kept)).min();
+        self.asked_from = self.asked_from.into_iter().chain(oldest).min();
+    }
+
+    /// Adds what a run that began at `at` has covered: nothing that the service had forgotten when the run began, nor
+    /// what lies after its start.
+    pub(super) fn add_covered(&mut self, asked: &[Asked], retention: Retention, at: DateTime<Utc>) {
+        for covered in asked.iter().filter_map(Asked::covered) {
+            self.covered.add(Window {
+                from: covered.from.max(retention.oldest(at)),
+                to: covered.to.min(at + TICK),
+            });
+        }
+        for day in asked.iter().flat_map(Asked::skipped_spans) {
+            self.covered.remove(day);
+        }
+        self.forgive_the_pause(retention.oldest(at));
+    }
+
+    /// Takes what the service forgot between the first runs, as it does all the time, for nothing that was asked for:
+    /// `kept` is the oldest time that it still has.
+    fn forgive_the_pause(&mut self, kept: DateTime<Utc>) {
+        let first = self.covered.spans().first().map_or(kept, |span| span.from.min(kept));
+        let asked_from = self
+            .asked_from
+            .filter(|from| *from < first && first - *from < USUAL_PAUSE);
+        self.asked_from = asked_from.map(|_| first).or(self.asked_from);
+    }
+
+    /// Notes what a run that began at `at` has filed as it was given, and whether it was told what contradicts itself.
+    pub(super) fn note_contradictions(&mut self, asked: &[Asked], retention: Retention, at: DateTime<Utc>) {
+        for asked in asked {
+            if let Some(unproved) = asked.unproved(at) {
+                self.add_unproved(unproved);
+            }
+        }
+        let kept = retention.oldest(at);
+        let Self { unproved, covered, .. } = self;
+        unproved.retain_mut(|unproved| unproved.is_left_by(covered, kept));
+        if asked.iter().any(|asked| asked.is_contradicted) {
+            self.contradictions = self.contradictions.saturating_add(1);
+        } else if asked
+            .iter()
+            .any(|asked| asked.purpose == Purpose::New && asked.is_complete())
+        {
+            self.contradictions = 0;
+        }
+    }
+
+    /// Adds a span that is not proved to those that it touches. It is to be asked for again when the first of them is,
+    /// unless it is one of them, asked for again.
+    fn add_unproved(&mut self, mut added: Unproved) {
+        let touches = |other: &Unproved| added.from <= other.to && other.from <= added.to;
+        let (touched, mut apart): (Vec<_>, Vec<_>) = self.unproved.drain(..).partition(touches);
+        let asked_at = touched
+            .iter()
+            .filter(|other| !added.holds(other))
+            .map(|other| other.asked_at)
+            .min();
+        added.asked_at = asked_at.map_or(added.asked_at, |asked_at| asked_at.min(added.asked_at));
+        for other in &touched {
+            added.from = added.from.min(other.from);
+            added.to = added.to.max(other.to);
+        }
+        apart.push(added);
+        apart.sort_unstable_by_key(|unproved| unproved.from);
+        self.unproved = apart;
+    }
+
+    /// Notes how far a run that began at `at` has reconciled, which is to reach back `reach` or more.
+    pub(super) fn note_reconciled(&mut self, asked: &[Asked], at: DateTime<Utc>, reach: TimeDelta) {
+        let rest = self.reconciling.and_then(|begun| Some((begun, begun.rest_in(asked)?)));
+        let far = |asked: &&Asked| asked.purpose != Purpose::Gap && asked.from <= at - reach;
+        let Some((begun, asked)) = rest.or_else(|| {
+            let asked = asked.iter().find(far)?;
+            Some((Reconciling::new(asked, at), asked))
+        }) else {
+            return;
+        };
+        let left = begun.after(asked);
+        if left.is_none() {
+            (self.reconciling, self.last_reconciled) = (None, Some(begun.at));
+        } else if asked.purpose == Purpose::Reconcile {
+            self.reconciling = left;
+        }
+    }
+
+    /// Whether to reconcile: it was never done, was done `every` ago, or was noted by a clock ahead of this one.
+    #[must_use]
+    pub(crate) fn is_reconciling_due(&self, now: DateTime<Utc>, every: TimeDelta) -> bool {
+        self.last_reconciled
+            .is_none_or(|done| done > now || now - done >= every)
+    }
+}
+
+impl Reconciling {
+    pub(crate) fn span(&self) -> Window {
+        Window {
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    fn new(asked: &Asked, at: DateTime<Utc>) -> Self {
+        let Asked { from, to, .. } = *asked;
+        Self { at, from, to }
+    }
+
+    /// Returns the span that is the rest of it.
+    fn rest_in<'a>(&self, asked: &'a [Asked]) -> Option<&'a Asked> {
+        let is_rest = |asked: &&Asked| asked.purpose == Purpose::Reconcile && asked.span() == self.span();
+        asked.iter().find(is_rest)
+    }
+
+    /// Returns what is left of it after this span; `None` if nothing is.
+    fn after(self, asked: &Asked) -> Option<Self> {
+        let from = asked.covered_to.unwrap_or(asked.from);
+        (!asked.is_done).then_some(Self { from, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::test_support::random::cases;
+
+    const TWO_WEEKS: Retention = Retention {
+        days: 14,
+        is_documented: true,
+    };
+
+    const REACH: TimeDelta = TimeDelta::hours(36);
+
+    /// Hours after some time.
+    fn hour(hours: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::hours(490_000 + hours)
+    }
+
+    fn span(from: i64, to: i64) -> Window {
+        let (from, to) = (hour(from), hour(to));
+        Window { from, to }
+    }
+
+    fn asked(from: i64, to: i64, purpose: Purpose, covered_to: Option<i64>) -> Asked {
+        Asked {
+            covered_to: covered_to.map(hour),
+            is_done: covered_to == Some(to),
+            ..Asked::new(span(from, to), purpose)
+        }
+    }
+
+    fn gaps(sum: &Sum, now: i64) -> Vec<Window> {
+        sum.gaps(TWO_WEEKS, hour(now)).iter().map(Gap::span).collect()
+    }
+
+    #[test]
+    fn what_a_run_was_to_ask_for_and_did_not_is_a_gap() {
+        let mut sum = Sum::default();
+        sum.note_asked(&[asked(0, 100, Purpose::New, None)], TWO_WEEKS, hour(100));
+        assert_eq!(gaps(&sum, 100), [span(0, 100)]);
+        sum.add_covered(&[asked(0, 100, Purpose::New, Some(60))], TWO_WEEKS, hour(100));
+        assert_eq!(gaps(&sum, 100), [span(60, 100)]);
+        sum.note_asked(&[asked(-50, 60, Purpose::Range, None)], TWO_WEEKS, hour(100));
+        assert_eq!(gaps(&sum, 100), [span(-50, 0), span(60, 100)]);
+    }
+
+    #[test]
+    fn what_the_service_had_forgotten_was_not_asked_for() {
+        let mut sum = Sum::default();
+        sum.note_asked(&[asked(-9_000, 0, Purpose::Range, None)], TWO_WEEKS, hour(0));
+        assert_eq!(gaps(&sum, 0), [span(-14 * 24, 0)]);
+    }
+
+    #[test]
+    fn what_the_service_forgets_between_two_first_runs_is_no_gap_unless_they_are_days_apart() {
+        let two_weeks = 14 * 24;
+        let mut sum = Sum::default();
+        let mut run = |from, at, covered_to| {
+            let asked = [asked(from, at, Purpose::New, covered_to)];
+            sum.note_asked(&asked, TWO_WEEKS, hour(at));
+            sum.add_covered(&asked, TWO_WEEKS, hour(at));
+            sum.asked_from
+        };
+        run(-two_weeks, 0, None);
+        assert_eq!(run(1 - two_weeks, 1, None), Some(hour(1 - two_weeks)));
+        assert_eq!(
+            run(0, 2, None),
+            Some(hour(2 - two_weeks)),
+            "what is left of it is to be asked for"
+        );
+        assert_eq!(run(50 - two_weeks, 50, None), Some(hour(2 - two_weeks)));
+        assert_eq!(run(51 - two_weeks, 51, Some(51)), Some(hour(2 - two_weeks)));
+    }
+
+    #[test]
+    fn another_order_makes_what_was_covered_a_gap_again_but_once() {
+        let with = |order| Assumptions {
+            order,
+            ..Assumptions::default()
+        };
+        let mut sum = Sum {
+            asked_from: Some(hour(0)),
+            ..Sum::default()
+        };
+        sum.covered.add(span(0, 10));
+        sum.learn(with(Order::NewestFirst), hour(10));
+        assert_eq!(gaps(&sum, 10), []);
+        sum.learn(with(Order::OldestFirst), hour(11));
+        assert_eq!(gaps(&sum, 11), [span(0, 11)]);
+        assert_eq!(sum.assumptions(hour(12)).order, Order::OldestFirst);
+        sum.covered.add(span(0, 11));
+        // It is tried again whether newer records come first.
+        assert_eq!(sum.assumptions(hour(11 + 8 * 24)), Assumptions::default());
+        for order in [
+            Order::NewestFirst,
+            Order::Unknown,
+            Order::NewestFirst,
+            Order::OldestFirst,
+        ] {
+            sum.learn(with(order), hour(11 + 8 * 24));
+            assert_eq!(gaps(&sum, 11), [], "what is covered now rests on no order");
+        }
+    }
+
+    #[test]
+    fn what_a_clock_claimed_that_was_ahead_is_taken_back() {
+        let mut sum = Sum::default();
+        sum.add_covered(&[asked(0, 240, Purpose::New, Some(240))], TWO_WEEKS, hour(240));
+        sum.end_at(hour(10));
+        assert_eq!(sum.covered.spans().last().map(|span| span.to), Some(hour(10) + TICK));
+        assert_eq!(
+            sum.claimed_to,
+            Some(hour(240)),
+            "it is remembered until that time has come"
+        );
+        sum.end_at(hour(239));
+        assert_eq!(sum.claimed_to(), Some(hour(240)));
+        sum.end_at(hour(240));
+        assert_eq!(sum.claimed_to, None);
+    }
+
+    #[test]
+    fn a_skipped_day_is_a_gap_whatever_was_known_of_it() {
+        let midnight: DateTime<Utc> = "2026-11-20T00:00:00Z".parse().unwrap();
+        let around = Window {
+            from: midnight - TimeDelta::days(1),
+            to: midnight + TimeDelta::days(2),
+        };
+        let mut one = Asked::new(around, Purpose::Gap);
+        one.covered_to = Some(around.to);
+        one.skipped.insert(midnight.date_naive());
+        let mut sum = Sum::default();
+        sum.covered.add(around);
+        sum.add_covered(&[one], TWO_WEEKS, around.to);
+        let gap = Window {
+            from: midnight,
+            to: midnight + TimeDelta::days(1),
+        };
+        assert_eq!(sum.covered.gaps(None, around.to), [gap]);
+    }
+
+    #[test]
+    fn reconciling_is_due_when_it_was_never_done_or_long_ago_or_by_a_clock_that_was_ahead() {
+        let every = TimeDelta::hours(24);
+        let after = |from, covered_to| {
+            let mut sum = Sum::default();
+            sum.note_reconciled(&[asked(from, 0, Purpose::New, covered_to)], hour(0), REACH);
+            sum
+        };
+        assert!(
+            after(-1, Some(0)).is_reconciling_due(hour(0), every),
+            "a short run is none"
+        );
+        assert!(after(-48, None).is_reconciling_due(hour(0), every), "it failed");
+        let done = after(-36, Some(0));
+        for (hours, is_due) in [(0, false), (23, false), (24, true), (-1, true)] {
+            assert_eq!(done.is_reconciling_due(hour(hours), every), is_due, "{hours}");
+        }
+    }
+
+    #[test]
+    fn a_reconciling_goes_on_where_it_was_interrupted_and_counts_from_its_start() {
+        let mut sum = Sum::default();
+        sum.note_reconciled(&[asked(-40, 0, Purpose::Reconcile, Some(-30))], hour(0), REACH);
+        let left = sum.reconciling.unwrap();
+        assert_eq!((left.at, left.span()), (hour(0), span(-30, 0)));
+        assert_eq!(sum.last_reconciled, None);
+        sum.note_reconciled(&[asked(-30, 0, Purpose::Reconcile, None)], hour(1), REACH);
+        assert_eq!(sum.reconciling, Some(left));
+        sum.note_reconciled(&[asked(-30, 0, Purpose::Reconcile, Some(0))], hour(2), REACH);
+        assert_eq!((sum.reconciling, sum.last_reconciled), (None, Some(hour(0))));
+    }
+
+    proptest! {
+        #![proptest_config(cases(256))]
+
+        /// Whatever runs there were, each hour that was to be asked for is covered or in a gap, and no other is.
+        #[test]
+        fn every_hour_that_was_to_be_asked_for_is_covered_or_in_a_gap(
+            runs in prop::collection::vec((0_i64..100, 1_i64..60, prop::option::of(0_i64..60)), 1..8),
+        ) {
+            let (mut sum, mut covered, mut first) = (Sum::default(), [false; 200], i64::MAX);
+            for (from, length, done) in runs {
+                let done = done.map(|done| from + done.min(length));
+                let asked = [asked(from, from + length, Purpose::Range, done)];
+                sum.note_asked(&asked, TWO_WEEKS, hour(200));
+                sum.add_covered(&asked, TWO_WEEKS, hour(200));
+                first = first.min(from);
+                (from..done.unwrap_or(from)).for_each(|hour| covered[hour as usize] = true);
+            }
+            let gaps = gaps(&sum, 200);
+            for at in 0..200 {
+                let is_gap = gaps.iter().any(|gap| gap.from <= hour(at) && hour(at + 1) <= gap.to);
+                prop_assert_eq!(is_gap, at >= first && !covered[at as usize], "hour {}", at);
+            }
+        }
+    }
+}

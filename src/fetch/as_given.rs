@@ -1,0 +1,218 @@
+//! The reading of a window whose answers contradict each other, run after run: every record that the service gives is
+//! handed out, and nothing is said of those that it may not have given.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::completed_range::CompletedRange;
+use super::fetched_records::FetchedRecords;
+use super::plan::WalkPlan;
+use super::{FetchError, Fetcher, PageError};
+use crate::record::digests::Digests;
+use crate::source::{Next, Page, PageRequest, Paging, Position};
+use crate::window::Window;
+
+/// A part of a window with more bytes of lines than this is divided.
+const MOST_BYTES: usize = 32 << 20;
+
+/// The precision of bounds.
+const TICK: TimeDelta = TimeDelta::milliseconds(1);
+
+/// By how much the halves of a part overlap.
+const MARGIN: TimeDelta = TimeDelta::seconds(1);
+
+/// The most pages of one look.
+const MOST_PAGES: u32 = 100_000;
+
+/// After so many pages in a row without anything new a numbered feed is over, whatever it says.
+const MOST_OLD_PAGES: u32 = 3;
+
+/// A window that is read as it is given.
+pub(crate) struct AsGiven<'a> {
+    fetcher: &'a Fetcher,
+    plan: WalkPlan,
+    /// The parts that are still to be read, the oldest last.
+    parts: Vec<Window>,
+    /// The content hashes of what the part before held.
+    seen: Digests,
+    seen_rejected: Digests,
+}
+
+/// What the pages of a window held.
+#[derive(Default)]
+struct Look {
+    /// How many records no earlier page had.
+    new: usize,
+    times: Vec<DateTime<Utc>>,
+}
+
+impl Look {
+    fn take(&mut self, page: &Page) {
+        let times = page.records.iter().flatten().map(|record| record.time);
+        self.times.extend(times);
+    }
+
+    /// Returns what of a window can hold more: before its records, behind them, and, where they are in no order, between
+    /// them. A moment of which there are more than the service gives hides what is before it, so that is asked for both
+    /// with it and without it.
+    fn around(&self, window: Window) -> Vec<Window> {
+        let mut sorted = self.times.clone();
+        sorted.sort_unstable();
+        let (Some(oldest), Some(newest)) = (sorted.first(), sorted.last()) else {
+            return Vec::new();
+        };
+        let mut around = vec![
+            (window.from, *oldest - TICK),
+            (window.from, *oldest + MARGIN),
+            (*newest + TICK, window.to),
+            (*newest - MARGIN, window.to),
+        ];
+        let is_ordered = self.times.is_sorted() || self.times.is_sorted_by(|one, other| one >= other);
+        if !is_ordered {
+            let middle = sorted[sorted.len() / 2];
+            around.extend([(window.from, middle + MARGIN), (middle - MARGIN, window.to)]);
+        }
+        let within = around
+            .into_iter()
+            .map(|(from, to)| (from.max(window.from), to.min(window.to)));
+        let parts = within
+            .filter(|(from, to)| from <= to)
+            .map(|(from, to)| Window::new(from, to));
+        parts.filter(|part| *part != window).collect()
+    }
+}
+
+impl<'a> AsGiven<'a> {
+    /// Creates a reading of the plan's window.
+    pub(crate) fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
+        fetcher.begin_walk();
+        Self {
+            fetcher,
+            plan,
+            parts: vec![plan.window],
+            seen: Digests::default(),
+            seen_rejected: Digests::default(),
+        }
+    }
+
+    /// Returns what the service gives of the next part, oldest first; `None` at the end of the window. It is complete up to
+    /// nowhere: its `done_to` only says how far it was read.
+    ///
+    /// # Errors
+    /// The service does not answer, or gives more than fits in memory.
+    pub(crate) async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
+        while let Some(part) = self.parts.pop() {
+            let mut fetched = FetchedRecords::new(self.plan.possible_to());
+            let is_read = match self.fetcher.source().paging() {
+                Paging::Bounded => self.read_between_bounds(part, &mut fetched).await?,
+                Paging::Numbered => self.read_by_number(part, &mut fetched).await?,
+            };
+            match halves(part) {
+                Some([older, newer]) if !is_read => self.parts.extend([newer, older]),
+                _ if fetched.is_too_large() => return Err(FetchError::Endless),
+                _ => return Ok(Some(self.hand_out(fetched, part.to))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn hand_out(&mut self, mut fetched: FetchedRecords, done_to: DateTime<Utc>) -> CompletedRange {
+        fetched.drop_known(&self.seen, &self.seen_rejected);
+        let range = CompletedRange {
+            records: std::mem::take(&mut fetched.records),
+            rejected: std::mem::take(&mut fetched.rejected),
+            originals: std::mem::take(&mut fetched.originals),
+            received: fetched.received,
+            left_for_next_run: fetched.left_for_next_run,
+            done_to,
+        };
+        (self.seen, self.seen_rejected) = fetched.into_seen();
+        range
+    }
+
+    /// Reads a part, and what lies before, behind and between the records of each answer, as long as that brings something
+    /// new; returns `false` if it is to be divided.
+    async fn read_between_bounds(&self, part: Window, fetched: &mut FetchedRecords) -> Result<bool, FetchError> {
+        // A first answer may lack what a second one holds.
+        let mut windows = vec![part, part];
+        while let Some(window) = windows.pop() {
+            let Some(look) = self.read_window(window, fetched).await? else {
+                return Ok(false);
+            };
+            if is_full(fetched) {
+                return Ok(false);
+            }
+            if look.new > 0 {
+                windows.extend(look.around(window));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads all pages that the service names for a window; `None` if the window is too wide for it.
+    async fn read_window(&self, window: Window, fetched: &mut FetchedRecords) -> Result<Option<Look>, FetchError> {
+        let mut request = PageRequest {
+            window,
+            position: Position::First,
+            size: self.fetcher.usual_size(),
+        };
+        let mut look = Look::default();
+        for _ in 0..MOST_PAGES {
+            let page = match self.fetcher.page(&request, true).await {
+                Ok(page) => page,
+                Err(PageError::Lost(_)) => break,
+                Err(PageError::TooWide(_) | PageError::TooLarge(_)) if halves(window).is_some() => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let next = next(&page);
+            look.take(&page);
+            look.new += fetched.add(page.records, page.originals).new;
+            match next {
+                Some(position) if position != request.position && !is_full(fetched) => request.position = position,
+                _ => break,
+            }
+        }
+        Ok(Some(look))
+    }
+
+    /// Reads a numbered feed, from its newest page to its end; returns `true`, as it cannot be divided.
+    async fn read_by_number(&self, part: Window, fetched: &mut FetchedRecords) -> Result<bool, FetchError> {
+        let (mut number, mut old) = (1, 0);
+        while old < MOST_OLD_PAGES && !fetched.is_too_large() {
+            let request = PageRequest {
+                window: part,
+                position: Position::Number(number),
+                size: self.fetcher.usual_size(),
+            };
+            let page = self.fetcher.page(&request, false).await?;
+            let is_last =
+                page.records.is_empty() || next(&page).is_none() && page.counts.pages.is_none_or(|of| of <= number);
+            let new = fetched.add(page.records, page.originals).new;
+            old = if new > 0 { 0 } else { old + 1 };
+            number += 1;
+            if is_last {
+                break;
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn next(page: &Page) -> Option<Position> {
+    match &page.next {
+        Next::At(position) => Some(position.clone()),
+        Next::Last | Next::Unknown => None,
+    }
+}
+
+fn is_full(fetched: &FetchedRecords) -> bool {
+    fetched.bytes > MOST_BYTES
+}
+
+/// Returns the older and the newer half of a window, or `None` if it cannot be divided. They overlap, since services cut
+/// bounds to whole seconds and exclude them.
+fn halves(window: Window) -> Option<[Window; 2]> {
+    let width = window.to - window.from;
+    let older = Window::new(window.from, window.from + width / 2);
+    let newer = Window::new(older.to - MARGIN.min(width / 4), window.to);
+    (width.num_milliseconds() > 2).then_some([older, newer])
+}

@@ -1,0 +1,146 @@
+//! What a run writes to the coverage journal: before it asks for anything, while it files, and when it ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::collected::{CollectError, Collected};
+use crate::archive::WriteError;
+use crate::config::StreamSettings;
+use crate::coverage::{CompletedRuns, End, Entry, Journal, Past, Scope, Sum, Unproved, asked};
+use crate::fs::FileError;
+
+/// After this much time what was filed is noted, so that a killed run leaves no more than that to ask for again.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// The journal of a stream, for one run.
+pub(super) struct RunJournal {
+    journal: Journal,
+    settings: Arc<StreamSettings>,
+    scope: Scope,
+    /// Whether lines are written; not in a dry run.
+    is_written: bool,
+    /// When the run began.
+    at: DateTime<Utc>,
+    started: Instant,
+    noted: Instant,
+    /// The sum of the runs before.
+    before: Sum,
+    /// The time of the archive's last record before the run.
+    last_before: Option<DateTime<Utc>>,
+}
+
+impl RunJournal {
+    pub(super) fn new(settings: Arc<StreamSettings>, at: DateTime<Utc>, is_written: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            journal: Journal::of(&settings.location),
+            scope: Scope::of(settings.source.as_ref()),
+            settings,
+            is_written,
+            at,
+            started: now,
+            noted: now,
+            before: Sum::default(),
+            last_before: None,
+        }
+    }
+
+    /// Returns what the journal says of earlier runs.
+    pub(super) fn past(&self) -> Result<Past, FileError> {
+        self.journal.past(Some(&self.scope))
+    }
+
+    /// Notes what the runs before have come to.
+    pub(super) fn go_on_from(&mut self, before: Sum, last: Option<DateTime<Utc>>) {
+        (self.before, self.last_before) = (before, last);
+    }
+
+    /// Writes what the run is about to ask for.
+    pub(super) fn begin(&mut self, collected: &Collected) -> Result<(), WriteError> {
+        self.write(self.entry(collected, End::Open))
+    }
+
+    /// Writes what is filed, if that was not noted for a while.
+    pub(super) fn note_progress(&mut self, collected: &Collected) -> Result<(), WriteError> {
+        if self.noted.elapsed() < NOTE_EVERY {
+            return Ok(());
+        }
+        let mut entry = self.entry(collected, End::Open);
+        // The service's time is known only at the end; that of its newest record has surely come.
+        let newest = collected.last_record.unwrap_or(DateTime::UNIX_EPOCH);
+        asked::claim_nothing_after(&mut entry.asked, newest);
+        self.write(entry)
+    }
+
+    /// Writes how the run ended.
+    pub(super) fn end(&mut self, collected: &Collected) -> Result<(), WriteError> {
+        self.write(self.entry(collected, end(collected)))
+    }
+
+    /// Returns the oldest span that was filed as the service gave it and that it still has, after this run.
+    pub(super) fn unproved(&self, collected: &Collected) -> Option<Unproved> {
+        let mut entry = self.entry(collected, End::Open);
+        let retention = self.settings.kind.retention;
+        entry.add_up(retention, self.settings.limits.reconcile_reach);
+        let mut unproved = entry.sum.unproved.into_iter();
+        unproved.find(|unproved| unproved.to > retention.oldest(self.at))
+    }
+
+    /// Returns whether this run has seen the service answer in another order than all before it assumed.
+    pub(super) fn is_refuted(&self, collected: &Collected) -> bool {
+        collected.seen().is_some_and(|seen| self.before.is_refuted_by(seen))
+    }
+
+    /// Returns the complete runs that began at `since` or later.
+    pub(super) fn completed_runs(&self, since: DateTime<Utc>) -> CompletedRuns {
+        self.journal.completed_runs(since).unwrap_or_else(|error| {
+            tracing::warn!("{error}: the lateness of records is less exact");
+            CompletedRuns::default()
+        })
+    }
+
+    fn write(&mut self, mut entry: Entry) -> Result<(), WriteError> {
+        if !self.is_written {
+            return Ok(());
+        }
+        entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
+        self.journal.append(&entry)?;
+        self.noted = Instant::now();
+        Ok(())
+    }
+
+    fn entry(&self, collected: &Collected, end: End) -> Entry {
+        let mut entry = Entry::new(self.at, self.scope.clone(), self.before.clone());
+        entry.seconds = self.started.elapsed().as_millis() as f64 / 1_000.0;
+        entry.overlap_seconds = self.settings.limits.overlap.num_seconds();
+        entry.asked = collected.asked.clone();
+        entry.end = end;
+        entry.error = collected.failure.as_ref().map(ToString::to_string);
+        entry.requests = collected.request_counts.requests;
+        entry.retries = collected.request_counts.retries;
+        entry.pages = collected.request_counts.pages;
+        entry.received = collected.received;
+        entry.duplicates = collected.duplicates;
+        entry.appended = collected.appended;
+        entry.rejected = collected.rejected;
+        entry.repaired = collected.repaired;
+        entry.last_before = self.last_before;
+        entry.last_record = collected.last_record;
+        entry.service_date = collected.service_date;
+        if let Some(seen) = collected.seen() {
+            entry.sum.learn(seen, self.at);
+        }
+        entry
+    }
+}
+
+fn end(collected: &Collected) -> End {
+    match &collected.failure {
+        Some(CollectError::Stopped) => End::Stopped,
+        Some(_) => End::Failed,
+        None if collected.asked.is_empty() => End::Nothing,
+        None => End::Exhausted,
+    }
+}
