@@ -30,7 +30,8 @@
 //! - contradiction: answers that cannot all be true, such as one without its anchor
 //! - completed range: a span whose every record the service has returned, so that it may be filed
 //! - identity: the hashes that identify a record, of its content and of its id
-//! - duplicate: a record that is archived already; conflict: a record with the id of another one and other content
+//! - duplicate: a record that is archived already; revision: an archived record that came with other fields, known by its
+//!   id and time; it is kept in the revised file
 //! - rejected: a record that no day file can hold; it is kept in the rejected file, with the reason
 //! - left for the next run: a record that is newer than the run; it is neither filed nor rejected
 //! - original: a record that was not UTF-8, as it came, in the rejected file; it was filed with U+FFFD. It counts as
@@ -58,14 +59,14 @@
 //!    (`fetch/walk.rs`, `run/writer.rs`, `coverage/`).
 //! 2. A byte of a day file, once written, never changes and never moves (`archive/`).
 //! 3. Whoever tails a day file sees whole lines; a line is one record (`json/`, `archive/durable_appender.rs`).
-//! 4. A record that the service returned is in a day file or in the rejected file before the run reports it
+//! 4. A record that the service returned is in a day file, or in the rejected or revised file, before the run reports it
 //!    (`run/writer.rs`).
 //! 5. The day files are enough to continue. Everything else can be rebuilt from them, except
 //!    - the journal: only it knows the coverage, and so the gaps, and what was reconciled. Without it the past is
 //!      unknown, not covered.
 //!    - the cursors: only they know what was acknowledged. A damaged one is reported, and lines are sent twice rather
 //!      than never; without one, forwarding starts as for a new sink.
-//!    - the rejected and undelivered files: they hold what is stored nowhere else, or is missing elsewhere.
+//!    - the rejected, revised and undelivered files: they hold what is stored nowhere else, or is missing elsewhere.
 //! 6. A cursor is always just after a newline, and never ahead of what its sink has acknowledged (`forward/cursor.rs`).
 //!
 //! # The owners

@@ -37,7 +37,7 @@ impl Archive {
         let bytes = byte_length(records) as u64;
         let path = self.location.folder().join(&file);
         let end = self.appender.append(&path, self.file_mode, chunks(records))?;
-        self.known.learn(batch.date(), records, end.saturating_sub(bytes));
+        self.known.learn(batch.date(), records, end.checked_sub(bytes));
         Ok(Some(Appended {
             records: records.len() as u64,
             bytes,

@@ -5,35 +5,27 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::day_file::DayFile;
+use super::key::{Key, Moment};
 use super::lines::Lines;
 use super::storage::StoredFile;
 use super::time_index::{IndexEntry, TimeIndex};
 use crate::fs::FileError;
 use crate::record::digests::Digests;
-use crate::record::{Identified, Identity, Reader, Record};
+use crate::record::{Identified, Reader, Record};
 
-/// The identities in a day file: 16 bytes for each record, 32 where records have ids.
+/// The identities in a day file: 16 bytes for each record.
 ///
 /// It covers the whole file, or, if only the end of the file was read, the records from some time on.
 #[derive(Default)]
 pub(super) struct Day {
-    contents: Digests,
-    keys: Digests,
+    /// The records from before this run, sorted.
+    archived: Vec<Key>,
+    /// The contents of the records that this run has appended. Nothing is a revision of them.
+    appended: Digests,
     /// Records of the file before this time may be unknown.
     since: Option<DateTime<Utc>>,
     /// `None` if another program wrote to the file during this run.
     time_index: Option<TimeIndex>,
-}
-
-/// Whether the day file holds an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// It does not.
-    No,
-    /// It holds the same record.
-    Yes,
-    /// It holds a record with the same id and different content.
-    Conflict,
 }
 
 impl Day {
@@ -45,27 +37,30 @@ impl Day {
         }
     }
 
-    /// Returns an empty day with room for this many records.
-    pub(super) fn with_room(records: usize) -> Self {
-        Self {
-            contents: Digests::with_capacity_and_hasher(records, Default::default()),
-            ..Self::default()
+    /// Adds a record that was read.
+    fn add(&mut self, identified: Identified, is_from_before: bool) {
+        if is_from_before {
+            self.archived.push(Key::of(identified));
+        } else {
+            self.appended.insert(identified.identity.content);
         }
     }
 
-    pub(super) fn add(&mut self, identity: Identity) {
-        self.contents.insert(identity.content);
-        if identity.key != identity.content {
-            self.keys.insert(identity.key);
-        }
+    /// Notes that the file was read up to its end.
+    fn end(&mut self, mut time_index: TimeIndex, end: u64) {
+        time_index.set_end(end);
+        self.time_index = Some(time_index);
+        self.archived.sort_unstable();
+        self.archived.dedup();
+        self.archived.shrink_to_fit();
     }
 
     /// Adds records that were appended at `offset` of the file.
     pub(super) fn append(&mut self, records: &[Record], mut offset: u64) {
-        self.contents.reserve(records.len());
+        self.appended.reserve(records.len());
         let mut time_index = self.time_index.take().filter(|time_index| time_index.end() == offset);
         for record in records {
-            self.add(record.identity);
+            self.appended.insert(record.identity.content);
             if let Some(time_index) = &mut time_index {
                 time_index.add(record.time, offset);
                 offset += record.line.len() as u64 + 1;
@@ -75,22 +70,22 @@ impl Day {
         self.time_index = time_index;
     }
 
-    pub(super) fn knows(&self, identity: Identity) -> Known {
-        if self.contents.contains(&identity.content) {
-            Known::Yes
-        } else if self.keys.contains(&identity.key) {
-            Known::Conflict
-        } else {
-            Known::No
-        }
+    /// Whether the file holds this record.
+    pub(super) fn holds(&self, record: &Record) -> bool {
+        let key = Key::of(record.identified());
+        self.archived.binary_search(&key).is_ok() || self.appended.contains(&record.identity.content)
     }
 
-    /// Whether the answer of [`Day::knows`] holds for the whole file: the same record has the same time, but another
-    /// record with its id can have any.
-    pub(super) fn can_judge(&self, record: &Record) -> bool {
-        let Some(since) = self.since else { return true };
-        let Identity { key, content, .. } = record.identity;
-        record.time >= since && (key == content || self.contents.contains(&content))
+    /// Returns the records from before this run with this id and time.
+    pub(super) fn archived_of(&self, moment: Moment) -> impl Iterator<Item = Key> + '_ {
+        let first = self.archived.partition_point(|key| key.moment() < moment);
+        let archived = self.archived[first..].iter().copied();
+        archived.take_while(move |key| key.moment() == moment)
+    }
+
+    /// Whether what it says of a record of this time holds for the whole file.
+    pub(super) fn can_judge(&self, time: DateTime<Utc>) -> bool {
+        self.since.is_none_or(|since| time >= since)
     }
 
     /// Returns the time index, if it reaches to the end of the file.
@@ -117,14 +112,17 @@ pub(super) struct Part<'a> {
     pub(super) file: Box<dyn StoredFile>,
     /// Where to begin; `None` for the start.
     pub(super) from: Option<IndexEntry>,
+    /// Where the lines of this run begin.
+    pub(super) old_to: u64,
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn whole(day_file: &'a DayFile) -> Result<Self, FileError> {
+    pub(super) fn whole(day_file: &'a DayFile, old_to: u64) -> Result<Self, FileError> {
         Ok(Self {
             day_file,
             file: day_file.open()?,
             from: None,
+            old_to,
         })
     }
 }
@@ -139,7 +137,7 @@ pub(super) fn read(
     repaired: Option<&HashSet<u64>>,
     mut visit: impl FnMut(Identified),
 ) -> Result<(Day, LineCounts), FileError> {
-    let Part { day_file, file, from } = part;
+    let Part { day_file, from, .. } = part;
     let path = day_file.path.as_path();
     let failed = |cause| FileError::io("read", path, cause);
     let mut day = Day {
@@ -148,14 +146,14 @@ pub(super) fn read(
     };
     let mut time_index = from.map_or_else(TimeIndex::default, TimeIndex::from_entry);
     let mut counts = LineCounts::default();
-    let mut lines = Lines::from_offset(file, time_index.end()).map_err(failed)?;
+    let mut lines = Lines::from_offset(part.file, time_index.end()).map_err(failed)?;
     while let Some(line) = lines.next().map_err(failed)? {
         let record = std::str::from_utf8(line.bytes)
             .ok()
             .and_then(|text| reader.identify(text).ok());
         if let Some(identified) = record {
             counts.records += 1;
-            day.add(identified.identity);
+            day.add(identified, line.offset < part.old_to);
             time_index.add(identified.time, line.offset);
             visit(identified);
         } else if repaired.is_some_and(|offsets| offsets.contains(&line.offset)) {
@@ -165,8 +163,7 @@ pub(super) fn read(
             counts.first_skipped.get_or_insert(line.number);
         }
     }
-    time_index.set_end(lines.offset());
-    day.time_index = Some(time_index);
+    day.end(time_index, lines.offset());
     counts.report(path, from);
     Ok((day, counts))
 }

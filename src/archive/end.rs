@@ -68,7 +68,7 @@ impl Archive {
     /// Reads the end of the day's file if that is enough for these records, else all of it.
     pub(super) fn read_as_little(&mut self, batch: &Batch) -> Result<Day, FileError> {
         if let Some(day) = self.read_from_resume_point(batch.date(), |_| {})?
-            && batch.records().iter().all(|record| day.can_judge(record))
+            && batch.records().iter().all(|record| day.can_judge(record.time))
         {
             return Ok(day);
         }
@@ -100,6 +100,7 @@ impl Archive {
             day_file: &day_file,
             file,
             from: Some(entry),
+            old_to: self.known.end_before_this_run(date),
         };
         let mut first = None;
         let day = self.read_part(part, |identified| {

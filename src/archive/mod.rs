@@ -25,14 +25,16 @@ pub(crate) mod faulty;
 mod repair;
 mod dedup;
 mod file_stamp;
+mod key;
 mod lines;
 mod location;
 mod lock;
 mod time_index;
 mod durable_appender;
 mod newest_records;
+mod notes;
 mod recover;
-mod rejected;
+mod revisions;
 mod state_file;
 mod storage;
 mod resume;
@@ -53,8 +55,8 @@ pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::WriteError;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
+pub(crate) use notes::{NewlyNoted, Noted};
 pub use recover::Recovery;
-pub(crate) use rejected::{NewlyNoted, Noted};
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
 pub(crate) use verify::{DayReport, verify_day};
@@ -62,9 +64,10 @@ pub(crate) use verify::{DayReport, verify_day};
 use day::{Day, Part};
 use dedup::DedupIndex;
 use durable_appender::DurableAppender;
-use rejected::RejectedFile;
+use notes::NotesFile;
 use repair::Repairer;
 use resume::ResumePoint;
+use revisions::{ArchivedValues, Suspects};
 use storage::{DryRun, Storage};
 
 use crate::fs::FileError;
@@ -73,13 +76,14 @@ use crate::record::{Identified, Reader, Rejected, Shape};
 /// The day files of one stream, open for a run.
 ///
 /// The order of calls: `open`, `recover`; for each slice of the window, oldest first, `deduplicate`, `append` what is
-/// new and `reject` what conflicts; at the end `note_resume_points`.
+/// new and `note_revisions`; at the end `note_resume_points`.
 pub struct Archive {
     location: Location,
     reader: Reader,
     file_mode: u32,
     appender: DurableAppender,
-    rejected: RejectedFile,
+    rejected: NotesFile,
+    revised: NotesFile,
     known: DedupIndex,
     resume_points: Vec<ResumePoint>,
     /// A resume point before this offset, in bytes, is not noted.
@@ -124,7 +128,8 @@ impl Archive {
         shape: Shape,
         file_mode: u32,
     ) -> Self {
-        let rejected = RejectedFile::of(&location);
+        let rejected = NotesFile::rejected(&location);
+        let revised = NotesFile::revised(&location);
         let resume_points = resume::read(&location);
         Self {
             location,
@@ -132,6 +137,7 @@ impl Archive {
             file_mode,
             appender: DurableAppender::new(storage),
             rejected,
+            revised,
             known: DedupIndex::default(),
             resume_points,
             smallest_offset: resume::SMALLEST_OFFSET,
@@ -163,17 +169,17 @@ impl Archive {
         self.repaired
     }
 
-    /// Splits the records of a day into those that its file does not hold, duplicates and conflicts.
+    /// Splits the records of a day into those that its file does not hold, duplicates and revisions.
     ///
     /// The file is read on first use and remembered until [`Archive::forget_before`]. New records are remembered only
-    /// once they are appended, so pass all records of a day in one batch.
+    /// once they are appended, so pass all records of a day in one batch, and of one time always all.
     ///
     /// # Errors
     ///
     /// If the day file cannot be read.
     pub fn deduplicate(&mut self, batch: Batch) -> Result<Dedup, FileError> {
         let date = batch.date();
-        let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record));
+        let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record.time));
         let day = match self.known.day(date) {
             Some(day) if can_judge_all(day) => None,
             Some(_) => Some(self.read_day(date, |_| {})?),
@@ -183,7 +189,26 @@ impl Archive {
             self.known.put(date, day);
         }
         let nothing = Day::default();
-        Ok(dedup::deduplicate(batch, self.known.day(date).unwrap_or(&nothing)))
+        let day = self.known.day(date).unwrap_or(&nothing);
+        let mut verdicts = dedup::by_content(&batch, day, &self.known.revisions());
+        let suspects = Suspects::find(&batch, &verdicts, day, self.known.given());
+        let values = self.read_values(&suspects, &batch)?;
+        let revised = suspects.judge(&batch, &mut verdicts, &values);
+        self.known.note_given(&batch, &verdicts, revised);
+        Ok(dedup::split(batch, &verdicts))
+    }
+
+    /// Reads the archived records with the id and time of several others, once for all of a batch; mostly there are none.
+    fn read_values(&mut self, suspects: &Suspects, batch: &Batch) -> Result<ArchivedValues, FileError> {
+        let times = suspects.contested().map(|place| batch.records()[place].time);
+        let (Some(oldest), Some(day_file)) = (times.min(), self.location.file_of(batch.date())) else {
+            return Ok(ArchivedValues::default());
+        };
+        let time_index = self.known.day(batch.date()).and_then(Day::time_index);
+        let entry = time_index.and_then(|time_index| time_index.before(oldest));
+        let start = entry.map_or(0, |entry| entry.offset);
+        let read = suspects.read_values(day_file.open()?, start, &mut self.reader);
+        read.map_err(|cause| FileError::io("read", &day_file.path, cause))
     }
 
     /// Forgets what the day files before `date` hold, so that a walk over many days needs the memory of a few. A record
@@ -203,12 +228,25 @@ impl Archive {
         self.rejected.note(&mut self.appender, records, now)
     }
 
+    /// Notes revisions in `<folder>/.trailkeeper/<base>.revised.jsonl`, as [`Archive::reject`] does with other records, and
+    /// returns how many were not noted there before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Archive::reject`].
+    pub(crate) fn note_revisions(&mut self, revisions: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
+        if revisions.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.revised.note(&mut self.appender, revisions, now)?.records)
+    }
+
     /// Reads all of the day file of a date; a missing file is an empty day.
     fn read_day(&mut self, date: NaiveDate, visit: impl FnMut(Identified)) -> Result<Day, FileError> {
         let Some(day_file) = self.location.file_of(date) else {
             return Ok(Day::empty());
         };
-        match Part::whole(&day_file) {
+        match Part::whole(&day_file, self.known.end_before_this_run(date)) {
             Err(error) if error.is_missing() => Ok(Day::empty()),
             part => self.read_part(part?, visit),
         }

@@ -6,7 +6,7 @@ use super::day_file::DayFile;
 use super::durable_appender::{DurableAppender, WriteError};
 use super::lines::{TornLine, torn_line};
 use super::location::Location;
-use super::rejected::RejectedFile;
+use super::notes::NotesFile;
 use crate::fs::FileError;
 use crate::record::Reader;
 
@@ -23,7 +23,7 @@ pub struct Repairs {
 pub(super) struct Repairer<'a> {
     pub(super) location: &'a Location,
     pub(super) appender: &'a mut DurableAppender,
-    pub(super) rejected: &'a mut RejectedFile,
+    pub(super) rejected: &'a mut NotesFile,
     pub(super) reader: &'a mut Reader,
     pub(super) file_mode: u32,
     pub(super) now: DateTime<Utc>,

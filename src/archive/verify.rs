@@ -65,11 +65,6 @@ pub(crate) enum Problem {
         /// The earlier line.
         first: u64,
     },
-    /// A record with the same id and different content is in an earlier line.
-    SameId {
-        /// The earlier line.
-        first: u64,
-    },
     /// It is the last line, a whole record without its newline.
     Unended,
     /// It is the last line, torn.
@@ -89,7 +84,6 @@ impl Problem {
             Self::NotARecord(IdentifyError::InvalidRecordError(_)) => "not-a-record",
             Self::WrongDay { .. } => "wrong-day",
             Self::Repeated { .. } => "repeated",
-            Self::SameId { .. } => "same-id",
             Self::Unended => "no-newline",
             Self::TornLine => "torn-line",
             Self::Repaired => "repaired",
@@ -105,7 +99,6 @@ impl fmt::Display for Problem {
             Self::NotARecord(error) => write!(f, "not a record: {error}"),
             Self::WrongDay { time } => write!(f, "a record of another day: {}", crate::output::table::rfc3339(*time)),
             Self::Repeated { first } => write!(f, "the same record as in line {first}"),
-            Self::SameId { first } => write!(f, "the same id as in line {first}, with different content"),
             Self::Unended => f.write_str("the last line has no newline; the next run adds it"),
             Self::TornLine => {
                 f.write_str("the last line is torn; the next run terminates it and fetches the record again")
@@ -115,8 +108,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Checks every line of a day file. Memory grows with the number of records: about 32 bytes for each, twice that where
-/// records have ids.
+/// Checks every line of a day file. Memory grows with the number of records: about 32 bytes for each.
 ///
 /// `repaired` holds the offsets of torn lines that are noted. A last line that grows while it is read is not torn.
 ///
@@ -151,7 +143,6 @@ struct Check<'a> {
     date: NaiveDate,
     repaired: Option<&'a HashSet<u64>>,
     contents: FirstLines,
-    keys: FirstLines,
     newest: Option<DateTime<Utc>>,
     report: DayReport,
 }
@@ -162,7 +153,6 @@ impl<'a> Check<'a> {
             date,
             repaired,
             contents: FirstLines::default(),
-            keys: FirstLines::default(),
             newest: None,
             report: DayReport::default(),
         }
@@ -186,19 +176,11 @@ impl<'a> Check<'a> {
         self.report.out_of_order += u64::from(self.newest.is_some_and(|newest| time < newest));
         self.newest = self.newest.max(Some(time));
         let same_content = first_of(&mut self.contents, identity.content, line.number);
-        let same_id = if identity.key == identity.content {
-            None
-        } else {
-            first_of(&mut self.keys, identity.key, line.number)
-        };
         if time.date_naive() != self.date {
             return Some(Problem::WrongDay { time });
         }
         if let Some(first) = same_content {
             return Some(Problem::Repeated { first });
-        }
-        if let Some(first) = same_id {
-            return Some(Problem::SameId { first });
         }
         (!line.ended).then_some(Problem::Unended)
     }
@@ -313,11 +295,10 @@ mod tests {
             (5, "not-a-record"),
             (6, "wrong-day"),
             (7, "repeated"),
-            (8, "same-id"),
             (9, "torn-line"),
         ];
         assert_eq!(found(&report), expected);
-        assert_eq!((report.wrong, report.records), (8, 4));
+        assert_eq!((report.wrong, report.records), (7, 4));
         assert_eq!(report.findings[5].problem, Problem::Repeated { first: 1 });
         assert_eq!(report.findings[1].problem, Problem::NotUtf8 { byte: 7 });
     }

@@ -15,7 +15,7 @@
 //!            "covered_to":"2026-11-20T10:00:00Z","is_done":true,"skipped":[],"is_contradicted":false,
 //!            "as_given_from":null,"error":null}],
 //!  "end":"exhausted","error":null,"requests":1,"retries":0,"pages":1,"received":12,"duplicates":2,"appended":10,
-//!  "rejected":0,"repaired":0,"last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
+//!  "rejected":0,"revised":0,"repaired":0,"last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
 //!  "service_date":"2026-11-20T10:00:01Z","asked_from":"2026-11-06T10:00:00Z",
 //!  "covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
 //!  "claimed_to":null,"last_complete":"2026-11-20T10:00:00Z","last_reconciled":null,"reconciling":null,
@@ -33,7 +33,8 @@
 //!   other; `as_given_from`: from where on it was filed as the service gave it all the same. `error`: why it ended early.
 //! - `end`: `open` (the run goes on, or was killed), `exhausted` (the service was asked for all of it), `stopped` (the
 //!   run was shut down), `failed` (`error` says why), `nothing` (there was nothing to ask for).
-//! - `received` is the sum of `duplicates`, `appended` and `rejected`; `repaired` of them did not come as JSON in UTF-8.
+//! - `received` is the sum of `duplicates`, `appended`, `rejected`, `revised`, and the records of skipped days; `repaired` of
+//!   them did not come as JSON in UTF-8.
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `service_date`: the `Date` of the last answer; if the next run is answered with the same, it is no clock's.
 //!

@@ -261,11 +261,7 @@ mod tests {
                 day: "2025-06-09".parse().unwrap(),
                 offset: start as u64,
                 time: "2025-06-09T10:11:12.045Z".parse().unwrap(),
-                identity: Identity {
-                    key: 1,
-                    content: 1,
-                    mark: 1,
-                },
+                identity: Identity { content: 1, mark: 1 },
                 id: None,
             });
         }

@@ -32,14 +32,14 @@ pub(crate) struct Envelope {
 /// A line as a message. It is reused for each line, so that its memory is allocated once.
 #[derive(Debug, Default)]
 pub(crate) struct Message {
-    /// Id of the record, or 32 hexadecimal digits of its identity if it has none.
+    /// Id of the record, or 32 hexadecimal digits of its content if it has none.
     pub(crate) key: String,
     /// Time of the record, in milliseconds since 1970.
     pub(crate) timestamp: i64,
     pub(crate) file: String,
     /// Offset of the line in the file.
     pub(crate) offset: String,
-    /// 32 hexadecimal digits of the record's identity.
+    /// 32 hexadecimal digits of the record's content: an id may not be unique.
     pub(crate) dedup_id: String,
     day: Option<chrono::NaiveDate>,
 }
@@ -53,7 +53,7 @@ impl Message {
         }
         self.timestamp = line.time.timestamp_millis();
         rewrite(&mut self.offset, format_args!("{}", line.offset));
-        rewrite_hexadecimal(&mut self.dedup_id, line.identity.key);
+        rewrite_hexadecimal(&mut self.dedup_id, line.identity.content);
         self.key.clear();
         self.key.push_str(line.id.as_deref().unwrap_or(&self.dedup_id));
     }
@@ -99,9 +99,8 @@ mod tests {
             offset: 4711,
             time: "2025-06-09T10:11:12.345Z".parse().unwrap(),
             identity: Identity {
-                key: 0xab,
-                content: 0xcd,
-                mark: 0xab,
+                content: 0xab,
+                mark: 0xcd,
             },
             id: id.map(str::to_owned),
         }

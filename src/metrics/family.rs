@@ -8,6 +8,7 @@ pub(super) enum Name {
     Received,
     Duplicates,
     Rejected,
+    Revised,
     Repaired,
     Appended,
     Requests,
@@ -81,6 +82,11 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::Rejected,
         "trailkeeper_rejected_records_total",
         "Records that no day file can hold and that were written to the rejected file.",
+    ),
+    counter(
+        Name::Revised,
+        "trailkeeper_revised_records_total",
+        "Records of the archive that came with other fields and were written to the revised file.",
     ),
     counter(
         Name::Repaired,

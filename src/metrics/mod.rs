@@ -73,6 +73,7 @@ impl Metrics {
                 Name::Received,
                 Name::Duplicates,
                 Name::Rejected,
+                Name::Revised,
                 Name::Repaired,
                 Name::Appended,
                 Name::Retries,
@@ -101,6 +102,7 @@ impl Metrics {
         self.add(Name::Received, labels(), records.received as f64);
         self.add(Name::Duplicates, labels(), records.duplicates as f64);
         self.add(Name::Rejected, labels(), records.rejected as f64);
+        self.add(Name::Revised, labels(), records.revised as f64);
         self.add(Name::Repaired, labels(), records.repaired as f64);
         self.add(Name::Appended, labels(), records.appended as f64);
         self.add(Name::Retries, labels(), summary.retries() as f64);
@@ -271,9 +273,10 @@ mod tests {
 
     fn summary(failure: Option<CollectError>) -> StreamSummary {
         let mut collected = Collected {
-            received: 10,
+            received: 14,
             duplicates: 3,
             rejected: 1,
+            revised: 4,
             repaired: 2,
             appended: 6,
             last_record: Some("2025-06-09T09:59:00.250Z".parse().unwrap()),
@@ -316,8 +319,9 @@ mod tests {
             "trailkeeper_appended_records_total{stream=\"tfc\"} 12",
             "trailkeeper_duplicate_records_total{stream=\"tfc\"} 6",
             "trailkeeper_rejected_records_total{stream=\"tfc\"} 2",
+            "trailkeeper_revised_records_total{stream=\"tfc\"} 8",
             "trailkeeper_repaired_records_total{stream=\"tfc\"} 4",
-            "trailkeeper_received_records_total{stream=\"tfc\"} 20",
+            "trailkeeper_received_records_total{stream=\"tfc\"} 28",
             "trailkeeper_retries_total{stream=\"tfc\"} 4",
             "trailkeeper_requests_total{stream=\"tfc\",status=\"200\"} 8",
             "trailkeeper_requests_total{stream=\"tfc\",status=\"none\"} 2",

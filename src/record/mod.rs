@@ -33,34 +33,27 @@ const SHOWN_CHARS: usize = 60;
 pub struct Shape {
     /// The record's time, an RFC 3339 string.
     pub time: KeyPath,
-    /// The documented id of a record, for messages and keys.
+    /// The documented id of a record, a number or a non-empty string: for messages and keys, and to know a revision.
     pub id: KeyPath,
-    /// What makes two records the same.
-    pub(crate) identity_rule: IdentityRule,
 }
 
-/// What makes two records of a source the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IdentityRule {
-    /// The value at [`Shape::id`], a number or a non-empty string; without one, the whole content.
-    Id,
-    /// The whole record, compared as a JSON value.
-    Content,
-}
-
-/// Two hashes by which duplicates are found; [`crate::json`] defines them.
+/// Two hashes by which records are known again; [`crate::json`] defines them.
 ///
-/// `key` identifies the record, `content` what it says. For [`IdentityRule::Content`] both are the same hash; for
-/// [`IdentityRule::Id`] a record with a known key and another content is a conflict, and must not be lost.
+/// Records are the same if their contents are. An id alone makes no two records the same: it may not be unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Hash of what identifies the record.
-    pub(crate) key: u128,
     /// Hash of the whole record as a JSON value.
     pub content: u128,
     /// Hash of the documented id, or of the content where there is none: with the time, it tells a record again although
     /// a part of it was filled in later.
     pub(crate) mark: u128,
+}
+
+impl Identity {
+    /// Whether the record has an id that says something.
+    pub(crate) fn has_id(self) -> bool {
+        self.mark != self.content
+    }
 }
 
 /// A record that can be filed: a JSON object with a time.
@@ -172,6 +165,14 @@ pub struct Identified {
 }
 
 impl Record {
+    /// Returns its time and identity.
+    pub(crate) fn identified(&self) -> Identified {
+        Identified {
+            time: self.time,
+            identity: self.identity,
+        }
+    }
+
     /// Reads one record; for many, a [`Reader`] is cheaper.
     ///
     /// # Errors
@@ -300,11 +301,7 @@ impl Reader {
     /// Returns the identity of the last scanned record.
     fn identity(&self, content: u128) -> Identity {
         let mark = self.id().map_or(content, |found| found.hash(&self.line));
-        let key = match self.shape.identity_rule {
-            IdentityRule::Id => mark,
-            IdentityRule::Content => content,
-        };
-        Identity { key, content, mark }
+        Identity { content, mark }
     }
 
     /// Returns the non-empty id of the last scanned record.
@@ -376,14 +373,9 @@ mod tests {
     use super::*;
     use crate::test_support::random::cases;
 
-    const BY_ID: Shape = Shape {
+    const SHAPE: Shape = Shape {
         time: &["trigger", "at"],
         id: &["id"],
-        identity_rule: IdentityRule::Id,
-    };
-    const BY_CONTENT: Shape = Shape {
-        identity_rule: IdentityRule::Content,
-        ..BY_ID
     };
 
     fn at(time: &str) -> String {
@@ -391,18 +383,18 @@ mod tests {
     }
 
     fn read(json: &str) -> Record {
-        Record::read(json, &BY_CONTENT).unwrap()
+        Record::read(json, &SHAPE).unwrap()
     }
 
     fn rejected(json: &str) -> Rejected {
-        match Record::read(json, &BY_CONTENT) {
+        match Record::read(json, &SHAPE) {
             Err(ReadError::Rejected(rejected)) => rejected,
             other => panic!("{json}: {other:?}"),
         }
     }
 
-    fn key(json: &str) -> u128 {
-        Record::read(json, &BY_ID).unwrap().identity.key
+    fn mark(json: &str) -> u128 {
+        read(json).identity.mark
     }
 
     #[test]
@@ -511,11 +503,11 @@ mod tests {
         let torn = &at("\"2025-06-09T10:11:12Z\"")[..30];
         for text in [torn, "", "junk", "{\"a\":1}{\"a\":1}"] {
             assert!(
-                matches!(Record::read(text, &BY_ID), Err(ReadError::JsonError(_))),
+                matches!(Record::read(text, &SHAPE), Err(ReadError::JsonError(_))),
                 "{text}"
             );
             assert!(
-                matches!(Reader::new(BY_ID).identify(text), Err(IdentifyError::JsonError(_))),
+                matches!(Reader::new(SHAPE).identify(text), Err(IdentifyError::JsonError(_))),
                 "{text}"
             );
         }
@@ -524,34 +516,26 @@ mod tests {
     #[test]
     fn a_record_is_known_again_in_its_line() {
         let json = "{\"trigger\":{\"at\":\"2025-06-09T10:11:12+02:00\"},\n\"n\":1.10,\"id\":\"\\u0061\"}";
-        for shape in [BY_ID, BY_CONTENT] {
-            let record = Record::read(json, &shape).unwrap();
-            let Record {
-                time,
-                identity,
-                ref line,
-            } = record;
-            assert_eq!(Reader::new(shape).identify(line), Ok(Identified { time, identity }));
-            assert_eq!(Record::read(line, &shape).unwrap(), record);
-        }
+        let record = read(json);
+        let Record {
+            time,
+            identity,
+            ref line,
+        } = record;
+        assert_eq!(Reader::new(SHAPE).identify(line), Ok(Identified { time, identity }));
+        assert_eq!(read(line), record);
     }
 
     #[test]
-    fn by_id_the_same_id_is_the_same_record_with_another_content() {
-        let one = Record::read(&at("\"2025-06-09T10:11:12Z\""), &BY_ID).unwrap();
-        let other = Record::read(&at("\"2025-06-09T10:11:13Z\""), &BY_ID).unwrap();
-        assert_eq!(one.identity.key, other.identity.key);
+    fn the_mark_is_that_of_the_id_whatever_else_the_record_says() {
+        let one = read(&at("\"2025-06-09T10:11:12Z\""));
+        let other = read(&at("\"2025-06-09T10:11:13Z\""));
+        assert_eq!(one.identity.mark, other.identity.mark);
         assert_ne!(one.identity.content, other.identity.content);
     }
 
     #[test]
-    fn by_content_the_id_does_not_count() {
-        let record = read(&at("\"2025-06-09T10:11:12Z\""));
-        assert_eq!(record.identity.key, record.identity.content);
-    }
-
-    #[test]
-    fn an_id_that_says_nothing_leaves_the_content_to_compare() {
+    fn an_id_that_says_nothing_is_none() {
         let with = |id: &str| format!(r#"{{{id}"trigger":{{"at":"2025-06-09T10:11:12Z"}}}}"#);
         for id in [
             "",
@@ -561,20 +545,18 @@ mod tests {
             r#""id":["a1"],"#,
             r#""id":true,"#,
         ] {
-            let identity = Record::read(&with(id), &BY_ID).unwrap().identity;
-            assert_eq!(identity.key, identity.content, "{id}");
+            assert!(!read(&with(id)).identity.has_id(), "{id}");
         }
         for id in [r#""id":"a","#, r#""id":7,"#, r#""id":-0,"#, r#""id":" ","#] {
-            let identity = Record::read(&with(id), &BY_ID).unwrap().identity;
-            assert_ne!(identity.key, identity.content, "{id}");
+            assert!(read(&with(id)).identity.has_id(), "{id}");
         }
-        assert_ne!(key(&with(r#""id":7,"#)), key(&with(r#""id":"7","#)));
-        assert_eq!(key(&with(r#""id":7,"#)), key(&with(r#""id":7.0,"#)));
+        assert_ne!(mark(&with(r#""id":7,"#)), mark(&with(r#""id":"7","#)));
+        assert_eq!(mark(&with(r#""id":7,"#)), mark(&with(r#""id":7.0,"#)));
     }
 
     #[test]
     fn an_id_is_shown_as_its_characters() {
-        let mut reader = Reader::new(BY_ID);
+        let mut reader = Reader::new(SHAPE);
         for (id, text) in [
             (r#""ae66-1""#, Some("ae66-1")),
             (r#""a\"\u00e9""#, Some("a\"é")),
@@ -620,7 +602,7 @@ mod tests {
         fn any_time_text_is_read_or_rejected(text in "[0-9]{0,5}[-0-9TZ:. +é\\u{2212}]{0,24}", any: String) {
             for text in [text, any] {
                 let json = at(&serde_json::to_string(&text).unwrap());
-                match Record::read(&json, &BY_ID) {
+                match Record::read(&json, &SHAPE) {
                     Ok(record) => prop_assert!(record.time.timestamp() >= EARLIEST_UNIX_SECONDS),
                     Err(error) => prop_assert!(matches!(error, ReadError::Rejected(_))),
                 }

@@ -36,6 +36,8 @@ pub(crate) struct Collected {
     pub(crate) duplicates: u64,
     /// Records that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
+    /// Archived records that came with other fields and were not noted like this before.
+    pub(crate) revised: u64,
     /// Records that are newer than the run; the next one asks for them again.
     pub(crate) left_for_next_run: u64,
     /// Records that did not come as JSON in UTF-8, and were not noted before. They are among the others.

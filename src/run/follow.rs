@@ -213,6 +213,7 @@ fn log(report: &RunReport) {
             appended = records.appended,
             duplicates = records.duplicates,
             rejected = records.rejected,
+            revised = records.revised,
             last_record = summary.last_record().map_or_else(|| "none".to_owned(), bound),
             next_seconds,
             "complete"

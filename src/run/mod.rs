@@ -209,6 +209,7 @@ fn log_end(collected: &Collected) {
             appended = collected.appended,
             duplicates = collected.duplicates,
             rejected = collected.rejected,
+            revised = collected.revised,
             "complete"
         ),
         Some(failure) => tracing::error!(appended = collected.appended, "failed: {failure}"),
@@ -225,6 +226,12 @@ fn log_end(collected: &Collected) {
         tracing::warn!(
             rejected = collected.rejected,
             "records that cannot be filed were written to the rejected file, with the reason"
+        );
+    }
+    if collected.revised > 0 {
+        tracing::info!(
+            revised = collected.revised,
+            "archived events came with other fields; they were written to the revised file"
         );
     }
     if collected.repaired > 0 {

@@ -125,6 +125,7 @@ impl RunJournal {
         entry.duplicates = collected.duplicates;
         entry.appended = collected.appended;
         entry.rejected = collected.rejected;
+        entry.revised = collected.revised;
         entry.repaired = collected.repaired;
         entry.last_before = self.last_before;
         entry.last_record = collected.last_record;

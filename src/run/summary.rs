@@ -51,6 +51,7 @@ pub(crate) struct StreamSummary {
     received: u64,
     duplicates: u64,
     rejected: u64,
+    revised: u64,
     left_for_next_run: u64,
     repaired: u64,
     appended: u64,
@@ -78,6 +79,8 @@ pub(crate) struct RecordCounts {
     pub(crate) duplicates: u64,
     /// Those that cannot be filed and were not noted before.
     pub(crate) rejected: u64,
+    /// Archived ones with other fields that were not noted like this before.
+    pub(crate) revised: u64,
     /// Those, among all others, that did not come as JSON in UTF-8 and were not noted before.
     pub(crate) repaired: u64,
     /// Those that were appended and are on disk.
@@ -235,6 +238,7 @@ impl StreamSummary {
             received: collected.received,
             duplicates: collected.duplicates,
             rejected: collected.rejected,
+            revised: collected.revised,
             left_for_next_run: collected.left_for_next_run,
             repaired: collected.repaired,
             appended: collected.appended,
@@ -261,6 +265,7 @@ impl StreamSummary {
             received: self.received,
             duplicates: self.duplicates,
             rejected: self.rejected,
+            revised: self.revised,
             repaired: self.repaired,
             appended: self.appended,
         }
@@ -358,6 +363,9 @@ impl Summary {
             if stream.repaired > 0 {
                 text.push_str(&stream.repaired_line());
             }
+            if stream.revised > 0 {
+                text.push_str(&stream.revised_line());
+            }
             for said in stream.notes().iter().chain(&stream.error) {
                 text.push_str(&format!("{}: {said}\n", stream.stream));
             }
@@ -378,6 +386,12 @@ impl StreamSummary {
     fn repaired_line(&self) -> String {
         let Self { stream, repaired, .. } = self;
         format!("{stream}: {repaired} repaired: not JSON in UTF-8, kept as they came in the rejected file\n")
+    }
+
+    /// Tells that archived events came with other fields.
+    fn revised_line(&self) -> String {
+        let Self { stream, revised, .. } = self;
+        format!("{stream}: {revised} revised: archived events seen again with other fields, kept in the revised file\n")
     }
 
     fn row(&self) -> [Cell; 8] {

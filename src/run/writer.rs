@@ -356,10 +356,11 @@ impl Writer {
             received,
             appended,
             rejected,
+            revised,
             skipped,
             ..
         } = self.collected;
-        self.collected.duplicates = received - appended - rejected - skipped;
+        self.collected.duplicates = received - appended - rejected - revised - skipped;
         self.progress.advance(done_to, appended - appended_before);
         self.journal.note_progress(&self.collected)?;
         Ok(())
@@ -387,8 +388,8 @@ impl Writer {
 
     fn file_day(&mut self, batch: Batch) -> Result<(), CollectError> {
         let newest = batch.records().last().map(|record| record.time);
-        let Dedup { new, conflicts, .. } = self.archive.deduplicate(batch)?;
-        self.reject(&conflicts)?;
+        let Dedup { new, revisions, .. } = self.archive.deduplicate(batch)?;
+        self.collected.revised += self.archive.note_revisions(&revisions, self.now)?;
         if let Some(appended) = self.archive.append(&new)? {
             tracing::debug!(file = appended.file, "appended to");
             self.collected.appended += appended.records;
@@ -403,7 +404,10 @@ impl Writer {
     }
 
     fn reject(&mut self, records: &[Rejected]) -> Result<(), CollectError> {
-        let NewlyNoted { rejected, repaired } = self.archive.reject(records, self.now)?;
+        let NewlyNoted {
+            records: rejected,
+            repaired,
+        } = self.archive.reject(records, self.now)?;
         self.collected.rejected += rejected;
         self.collected.repaired += repaired;
         for record in records {

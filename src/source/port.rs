@@ -15,7 +15,7 @@ use super::{
     Retention, Source, TokenRequest, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
-use crate::record::{IdentityRule, Shape};
+use crate::record::Shape;
 use crate::window::bound;
 
 pub(super) const PORT: Kind = Kind {
@@ -118,7 +118,6 @@ const LARGEST_PAGE: u32 = 64;
 const SHAPE: Shape = Shape {
     time: &["trigger", "at"],
     id: &["identifier"],
-    identity_rule: IdentityRule::Content,
 };
 
 /// Lists are documented with brackets and used without.

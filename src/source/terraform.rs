@@ -13,7 +13,7 @@ use super::{
     Retention, Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Secret, Setting, Variable};
-use crate::record::{IdentityRule, Shape};
+use crate::record::Shape;
 use crate::window::bound;
 
 /// The documented default.
@@ -82,7 +82,6 @@ pub(crate) const TFC_API_URL: Setting<Url> = Setting {
 const SHAPE: Shape = Shape {
     time: &["timestamp"],
     id: &["id"],
-    identity_rule: IdentityRule::Id,
 };
 
 /// The service accepts no parameters but those that the program sets.

@@ -14,7 +14,7 @@ use super::{
     Retention, Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
-use crate::record::{IdentityRule, Shape};
+use crate::record::Shape;
 use crate::window::bound;
 
 /// The documented maximum.
@@ -33,7 +33,6 @@ const RETENTION: Retention = Retention {
 const SHAPE: Shape = Shape {
     time: &["date"],
     id: &["uniqId"],
-    identity_rule: IdentityRule::Content,
 };
 
 pub(super) const MAIL: Kind = Kind {

@@ -16,7 +16,7 @@ use super::{
     Retention, Source, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
-use crate::record::{IdentityRule, Shape};
+use crate::record::Shape;
 use crate::window::bound;
 
 /// The documented maximum.
@@ -71,7 +71,6 @@ const YANDEX_CLOUD_API_URL: Setting<Url> = Setting {
 const SHAPE: Shape = Shape {
     time: &["event", "occurred_at"],
     id: &["event", "idempotency_id"],
-    identity_rule: IdentityRule::Content,
 };
 
 const PARAMETERS: Parameters = Parameters {

@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::record::{IdentityRule, Record, Shape};
+use crate::record::{Record, Shape};
 
 /// Where they keep the two.
 pub(crate) const SHAPE: Shape = Shape {
     time: &["timestamp"],
     id: &["id"],
-    identity_rule: IdentityRule::Id,
 };
 
 /// A time in RFC 3339.

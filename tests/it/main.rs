@@ -70,6 +70,8 @@ mod rejections;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod revisions;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 #[cfg(unix)]

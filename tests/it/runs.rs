@@ -155,6 +155,7 @@ fn documented(summary: &Value) -> String {
         "received",
         "duplicates",
         "rejected",
+        "revised",
         "left_for_next_run",
         "repaired",
         "appended",

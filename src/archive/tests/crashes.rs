@@ -359,7 +359,7 @@ impl Model {
         let Some(mut archive) = self.archive.take() else { return };
         let rejected = numbered(number).into_rejected("odd");
         if let Ok(newly_noted) = archive.reject(&[rejected], now()) {
-            let noted = newly_noted.rejected;
+            let noted = newly_noted.records;
             assert!(
                 noted <= 1 && !(noted == 1 && self.noted.contains(&number)),
                 "noted again"

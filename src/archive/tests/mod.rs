@@ -3,6 +3,7 @@
 mod crashes;
 mod reading;
 mod resuming;
+mod revisions;
 mod writing;
 
 use std::fs;
@@ -12,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::storage::Disk;
 use super::*;
-use crate::record::{IdentityRule, Record, Shape};
+use crate::record::Record;
 use crate::test_support::Catalog;
 use crate::test_support::record::{SHAPE, line, record, time};
 
@@ -51,11 +52,11 @@ impl Catalog {
 
     /// Counts the lines of a day file.
     fn counts(&self, date: &str) -> day::LineCounts {
-        let mut rejected = RejectedFile::of(&self.location);
+        let mut rejected = NotesFile::rejected(&self.location);
         let noted = rejected.noted(&mut DurableAppender::new(Arc::new(Disk))).unwrap();
         let repaired = noted.repaired_in(&format!("mail_{date}.log"));
         let file = self.location.file_of(date.parse().unwrap()).unwrap();
-        let part = day::Part::whole(&file).unwrap();
+        let part = day::Part::whole(&file, u64::MAX).unwrap();
         day::read(part, &mut Reader::new(SHAPE), repaired, |_| {}).unwrap().1
     }
 }
@@ -71,7 +72,7 @@ fn file(archive: &mut Archive, records: Vec<Record>) -> AppendedAll {
 struct DedupAll {
     new: Vec<Record>,
     duplicates: u64,
-    conflicts: Vec<Rejected>,
+    revisions: Vec<Rejected>,
 }
 
 /// What was appended to several days, up to an error.
@@ -98,7 +99,7 @@ impl Archive {
             let deduplicated = self.deduplicate(batch)?;
             all.new.extend_from_slice(deduplicated.new.records());
             all.duplicates += deduplicated.duplicates;
-            all.conflicts.extend(deduplicated.conflicts);
+            all.revisions.extend(deduplicated.revisions);
         }
         Ok(all)
     }

@@ -17,17 +17,13 @@ fn overlap() -> TimeDelta {
 }
 
 /// Returns a record of one day, one for each minute.
-fn minute(number: i64, identity_rule: IdentityRule) -> Record {
+fn minute(number: i64) -> Record {
     let time = time("2025-06-09T00:00:00Z") + TimeDelta::minutes(number);
-    let json = format!(r#"{{"id": "{number}", "timestamp": "{}"}}"#, time.to_rfc3339());
-    Record::read(&json, &Shape { identity_rule, ..SHAPE }).unwrap()
+    record(&number.to_string(), &time.to_rfc3339())
 }
 
-fn minutes(numbers: impl IntoIterator<Item = i64>, identity_rule: IdentityRule) -> Vec<Record> {
-    numbers
-        .into_iter()
-        .map(|number| minute(number, identity_rule))
-        .collect()
+fn minutes(numbers: impl IntoIterator<Item = i64>) -> Vec<Record> {
+    numbers.into_iter().map(minute).collect()
 }
 
 impl Catalog {
@@ -36,23 +32,15 @@ impl Catalog {
     }
 
     /// Opens an archive that notes resume points for files of any size.
-    fn open_for(&self, identity_rule: IdentityRule) -> Archive {
-        let shape = Shape { identity_rule, ..SHAPE };
-        let mut archive = Archive::new(
-            self.location.clone().on(self.disk.clone()),
-            Arc::new(self.disk.clone()),
-            None,
-            shape,
-            0o640,
-        );
-        archive.repair(now()).unwrap();
+    fn open_noting(&self) -> Archive {
+        let mut archive = self.open();
         archive.smallest_offset = 1;
         archive
     }
 
     /// Runs with these records.
-    fn run(&self, records: Vec<Record>, identity_rule: IdentityRule, overlap: TimeDelta) {
-        let mut archive = self.open_for(identity_rule);
+    fn run(&self, records: Vec<Record>, overlap: TimeDelta) {
+        let mut archive = self.open_noting();
         let last = archive.recover(now(), TimeDelta::minutes(2)).unwrap().last;
         let newest = records.iter().map(|record| record.time).max();
         file(&mut archive, records);
@@ -64,18 +52,18 @@ impl Catalog {
     /// Returns a catalog with a day file of 600 minutes and its resume point.
     fn with_note() -> Self {
         let catalog = Self::with_state_folder();
-        catalog.run(minutes(0..600, IdentityRule::Content), IdentityRule::Content, overlap());
+        catalog.run(minutes(0..600), overlap());
         assert!(catalog.reads_only_the_end());
         catalog
     }
 
     /// Returns how many records of the day are known after recovery.
     fn known_after_recovery(&self) -> usize {
-        let mut archive = self.open_for(IdentityRule::Content);
+        let mut archive = self.open_noting();
         archive.recover(now(), TimeDelta::minutes(2)).unwrap();
         let day = archive.known.day(DAY.parse().unwrap());
-        let records = minutes(0..700, IdentityRule::Content);
-        let is_known = |record: &&Record| day.is_some_and(|day| day.knows(record.identity) == day::Known::Yes);
+        let records = minutes(0..700);
+        let is_known = |record: &&Record| day.is_some_and(|day| day.holds(record));
         records.iter().filter(is_known).count()
     }
 
@@ -94,40 +82,36 @@ fn only_the_end_of_the_newest_file_is_read() {
     let catalog = Catalog::with_note();
     // The overlap, its margin, and up to one record before it.
     assert_eq!(catalog.known_after_recovery(), 4);
-    let mut archive = catalog.open_for(IdentityRule::Content);
+    let mut archive = catalog.open_noting();
     assert_eq!(
         archive.recover(now(), TimeDelta::minutes(2)).unwrap().last,
-        Some(minute(599, IdentityRule::Content).time)
+        Some(minute(599).time)
     );
-    let deduplicated = archive
-        .deduplicate_all(minutes(597..602, IdentityRule::Content))
-        .unwrap();
+    let deduplicated = archive.deduplicate_all(minutes(597..602)).unwrap();
     assert_eq!((deduplicated.new.len(), deduplicated.duplicates), (2, 3));
 }
 
 #[test]
 fn for_a_record_before_the_end_the_whole_file_is_read() {
     let catalog = Catalog::with_note();
-    let mut archive = catalog.open_for(IdentityRule::Content);
+    let mut archive = catalog.open_noting();
     archive.recover(now(), TimeDelta::minutes(2)).unwrap();
-    assert_eq!(
-        archive
-            .deduplicate_all(minutes([3, 599], IdentityRule::Content))
-            .unwrap()
-            .duplicates,
-        2
-    );
+    assert_eq!(archive.deduplicate_all(minutes([3, 599])).unwrap().duplicates, 2);
 }
 
 #[test]
-fn an_id_is_compared_with_the_whole_file() {
+fn an_id_is_compared_with_records_of_its_time_and_so_the_end_is_enough() {
     let catalog = Catalog::with_state_folder();
-    catalog.run(minutes(0..600, IdentityRule::Id), IdentityRule::Id, overlap());
-    let mut archive = catalog.open_for(IdentityRule::Id);
+    catalog.run(minutes(0..600), overlap());
+    let mut archive = catalog.open_noting();
     archive.recover(now(), TimeDelta::minutes(2)).unwrap();
-    let same_id = record("3", "2025-06-09T09:59:30Z");
-    let deduplicated = archive.deduplicate_all(vec![same_id]).unwrap();
-    assert_eq!((deduplicated.new.len(), deduplicated.conflicts.len()), (0, 1));
+    let another_time = record("3", "2025-06-09T09:59:30Z");
+    let revised = r#"{"id": "599", "timestamp": "2025-06-09T09:59:00Z", "user": "new"}"#;
+    let came = vec![another_time, Record::read(revised, &SHAPE).unwrap()];
+    let deduplicated = archive.deduplicate_all(came).unwrap();
+    assert_eq!((deduplicated.new.len(), deduplicated.revisions.len()), (1, 1));
+    let day = archive.known.day(DAY.parse().unwrap()).unwrap();
+    assert!(!day.holds(&minute(3)), "the start of the file was not read");
 }
 
 #[test]
@@ -139,10 +123,10 @@ fn late_records_are_known_and_leave_the_resume_point() {
             record("new", "2025-06-09T10:00:00Z"),
         ]
     };
-    catalog.run(late(), IdentityRule::Content, overlap());
+    catalog.run(late(), overlap());
     assert!(catalog.text(DAY).contains("late"));
     assert!(catalog.reads_only_the_end());
-    let mut archive = catalog.open_for(IdentityRule::Content);
+    let mut archive = catalog.open_noting();
     assert_eq!(
         archive.recover(now(), TimeDelta::minutes(2)).unwrap().last,
         Some(time("2025-06-09T10:00:00Z"))
@@ -230,52 +214,49 @@ fn a_note_with_another_offset_or_time_is_not_used() {
 #[test]
 fn just_after_midnight_the_ends_of_two_files_are_noted() {
     let catalog = Catalog::with_state_folder();
-    let night = || minutes(0..1441, IdentityRule::Content);
-    catalog.run(night(), IdentityRule::Content, overlap());
-    let mut archive = catalog.open_for(IdentityRule::Content);
+    let night = || minutes(0..1441);
+    catalog.run(night(), overlap());
+    let mut archive = catalog.open_noting();
     archive.recover(now(), TimeDelta::minutes(2)).unwrap();
     let last_three = night().split_off(1438);
     assert_eq!(archive.deduplicate_all(last_three).unwrap().duplicates, 3);
     let yesterday = archive.known.day(DAY.parse().unwrap()).unwrap();
-    assert_eq!(
-        yesterday.knows(minute(3, IdentityRule::Content).identity),
-        day::Known::No
-    );
+    assert!(!yesterday.holds(&minute(3)));
 }
 
 #[test]
 fn small_files_are_not_noted_and_a_dry_run_notes_none() {
     let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
-    file(&mut archive, minutes(0..600, IdentityRule::Id));
-    archive.note_resume_points(minute(599, IdentityRule::Id).time, overlap());
+    file(&mut archive, minutes(0..600));
+    archive.note_resume_points(minute(599).time, overlap());
     assert!(!catalog.note().exists());
     let mut archive = catalog.dry_run();
     archive.smallest_offset = 1;
     archive.recover(now(), TimeDelta::minutes(2)).unwrap();
-    archive.note_resume_points(minute(599, IdentityRule::Id).time, overlap());
+    archive.note_resume_points(minute(599).time, overlap());
     assert!(!catalog.note().exists());
 }
 
 #[test]
 fn a_note_that_cannot_be_written_stops_nothing() {
     let catalog = Catalog::with_state_folder();
-    let mut archive = catalog.open_for(IdentityRule::Content);
-    file(&mut archive, minutes(0..600, IdentityRule::Content));
+    let mut archive = catalog.open_noting();
+    file(&mut archive, minutes(0..600));
     catalog.disk.arm(0, Fault::Full(0));
-    archive.note_resume_points(minute(599, IdentityRule::Content).time, overlap());
+    archive.note_resume_points(minute(599).time, overlap());
     assert!(!catalog.note().exists());
-    assert_eq!(file(&mut archive, minutes([600], IdentityRule::Content)).records, 1);
+    assert_eq!(file(&mut archive, minutes([600])).records, 1);
 }
 
 #[test]
 fn what_another_program_wrote_during_the_run_is_not_skipped() {
     let catalog = Catalog::with_state_folder();
-    let mut archive = catalog.open_for(IdentityRule::Content);
-    file(&mut archive, minutes(0..300, IdentityRule::Content));
+    let mut archive = catalog.open_noting();
+    file(&mut archive, minutes(0..300));
     catalog.append_as_another_program("{\"id\": \"x\", \"timestamp\": \"2025-06-09T20:00:00Z\"}\n");
-    file(&mut archive, minutes(300..600, IdentityRule::Content));
-    archive.note_resume_points(minute(599, IdentityRule::Content).time, overlap());
+    file(&mut archive, minutes(300..600));
+    archive.note_resume_points(minute(599).time, overlap());
     assert!(!catalog.note().exists());
 }
 
@@ -308,22 +289,18 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn apply(catalog: &Catalog, event: &Event, identity_rule: IdentityRule, first_note: &mut Option<Vec<u8>>) {
+fn apply(catalog: &Catalog, event: &Event, first_note: &mut Option<Vec<u8>>) {
     let path = catalog.path(DAY);
     let text = fs::read(&path).unwrap_or_default();
     match event {
         Event::Run(numbers, overlap) => {
-            catalog.run(
-                minutes(numbers.clone(), identity_rule),
-                identity_rule,
-                TimeDelta::minutes(*overlap),
-            );
+            catalog.run(minutes(numbers.clone()), TimeDelta::minutes(*overlap));
             if first_note.is_none() {
                 *first_note = fs::read(catalog.note()).ok();
             }
         }
         Event::Foreign(numbers) if !text.is_empty() => {
-            let lines = minutes(numbers.clone(), identity_rule)
+            let lines = minutes(numbers.clone())
                 .into_iter()
                 .map(|record| format!("{}\n", record.line));
             catalog.append_as_another_program(&lines.collect::<String>());
@@ -359,21 +336,19 @@ proptest! {
     #[test]
     fn whatever_happened_to_the_files_the_note_does_not_change_what_is_found(
         events in prop::collection::vec(event(), 1..14),
-        has_ids in any::<bool>(),
         asked in prop::collection::vec((0_i64..1500, 1_i64..40), 1..4),
     ) {
-        let identity_rule = if has_ids { IdentityRule::Id } else { IdentityRule::Content };
         let catalog = Catalog::with_state_folder();
         let mut first_note = None;
         for event in &events {
-            apply(&catalog, event, identity_rule, &mut first_note);
+            apply(&catalog, event, &mut first_note);
             // Both use the same files; what the first repairs, the second finds repaired.
-            let mut with = catalog.open_for(identity_rule);
-            let mut without = catalog.open_for(identity_rule);
+            let mut with = catalog.open_noting();
+            let mut without = catalog.open_noting();
             without.resume_points.clear();
             prop_assert_eq!(with.recover(now(), TimeDelta::minutes(2)).unwrap().last, without.recover(now(), TimeDelta::minutes(2)).unwrap().last);
             for (first, count) in &asked {
-                let records = minutes(*first..first + count, identity_rule);
+                let records = minutes(*first..first + count);
                 prop_assert_eq!(with.deduplicate_all(records.clone()).unwrap(), without.deduplicate_all(records).unwrap());
             }
         }

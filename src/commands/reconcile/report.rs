@@ -30,6 +30,8 @@ struct StreamReport<'a> {
     late: u64,
     /// Records that cannot be filed and were not noted before.
     rejected: u64,
+    /// Archived records that came with other fields and were not noted like this before.
+    revised: u64,
     /// `OVERLAP_MINUTES` that would have caught them.
     overlap_minutes: Option<Overlaps>,
     histogram: Vec<Class>,
@@ -69,6 +71,7 @@ impl<'a> StreamReport<'a> {
             appended: summary.appended(),
             late: summary.late().records(),
             rejected: summary.records().rejected,
+            revised: summary.records().revised,
             overlap_minutes: Overlaps::of(summary.late()),
             histogram: summary.late().histogram(),
             warnings: summary.warnings(),
@@ -108,13 +111,14 @@ impl fmt::Display for Report<'_> {
 impl fmt::Display for StreamReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = self.from.as_deref().unwrap_or("-");
-        let rejected = match self.rejected {
+        let noted = |what: &str, count: u64| match count {
             0 => String::new(),
-            rejected => format!(", {rejected} rejected"),
+            count => format!(", {count} {what}"),
         };
+        let (rejected, revised) = (noted("rejected", self.rejected), noted("revised", self.revised));
         writeln!(
             f,
-            "{}: since {from}: {} added, {} of them late{rejected}",
+            "{}: since {from}: {} added, {} of them late{rejected}{revised}",
             self.stream, self.appended, self.late
         )?;
         if let Some(overlaps) = self.overlap_minutes {
@@ -233,11 +237,11 @@ mod tests {
         let found = summary(&[(4, 1300)]);
         assert_eq!(
             serde_json::to_string(&Report::of(&found)).unwrap(),
-            r#"{"streams":[{"stream":"yandex-mail","status":"complete","from":null,"to":null,"appended":7000000000,"late":1,"rejected":0,"overlap_minutes":{"p99":{"at_least":4,"surely":1300},"all":{"at_least":4,"surely":1300}},"histogram":[{"up_to_minutes":5,"at_least":1,"surely":0},{"up_to_minutes":10,"at_least":0,"surely":0},{"up_to_minutes":20,"at_least":0,"surely":0},{"up_to_minutes":30,"at_least":0,"surely":0},{"up_to_minutes":60,"at_least":0,"surely":0},{"up_to_minutes":120,"at_least":0,"surely":0},{"up_to_minutes":180,"at_least":0,"surely":0},{"up_to_minutes":360,"at_least":0,"surely":0},{"up_to_minutes":720,"at_least":0,"surely":0},{"up_to_minutes":1440,"at_least":0,"surely":1}],"warnings":[],"error":null}],"exit_code":0}"#
+            r#"{"streams":[{"stream":"yandex-mail","status":"complete","from":null,"to":null,"appended":7000000000,"late":1,"rejected":0,"revised":0,"overlap_minutes":{"p99":{"at_least":4,"surely":1300},"all":{"at_least":4,"surely":1300}},"histogram":[{"up_to_minutes":5,"at_least":1,"surely":0},{"up_to_minutes":10,"at_least":0,"surely":0},{"up_to_minutes":20,"at_least":0,"surely":0},{"up_to_minutes":30,"at_least":0,"surely":0},{"up_to_minutes":60,"at_least":0,"surely":0},{"up_to_minutes":120,"at_least":0,"surely":0},{"up_to_minutes":180,"at_least":0,"surely":0},{"up_to_minutes":360,"at_least":0,"surely":0},{"up_to_minutes":720,"at_least":0,"surely":0},{"up_to_minutes":1440,"at_least":0,"surely":1}],"warnings":[],"error":null}],"exit_code":0}"#
         );
         let none = serde_json::to_string(&Report::of(&summary(&[]))).unwrap();
         assert!(
-            none.contains(r#""late":0,"rejected":0,"overlap_minutes":null,"histogram":[],"#),
+            none.contains(r#""late":0,"rejected":0,"revised":0,"overlap_minutes":null,"histogram":[],"#),
             "{none}"
         );
     }

@@ -9,7 +9,8 @@
 //!   as in the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run in progress, or `null`;
 //! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day
 //!   files; `days_without_records`: the days between the first and the last that have none;
-//! - `rejected`: records in the rejected file, each counted once; `repaired`: torn lines that a crash left;
+//! - `rejected`: records in the rejected file, each counted once; `revised`: those in the revised file; `repaired`: torn
+//!   lines that a crash left;
 //! - `days`: `[{"date","records"}]`, the last 30 days;
 //! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day
 //!   file of its cursor and the offset in it, and `up_to`, the time of the last record before that; `waiting`: how many
@@ -125,7 +126,7 @@ fn day_files(streams: &[StreamStatus]) -> Table<8> {
     table
 }
 
-/// Returns the problems of each stream, what it rejected, and the run in progress.
+/// Returns the problems of each stream, what it rejected and saw revised, and the run in progress.
 fn notes(streams: &[StreamStatus]) -> String {
     let mut notes = String::new();
     for stream in streams {
@@ -138,6 +139,12 @@ fn notes(streams: &[StreamStatus]) -> String {
             let noted = stream.rejected;
             notes.push_str(&format!(
                 "{name}: {by_last_run} rejected by the last run, {noted} in the rejected file with their reasons\n"
+            ));
+        }
+        if stream.revised > 0 {
+            let revised = stream.revised;
+            notes.push_str(&format!(
+                "{name}: {revised} archived events seen again with other fields, in the revised file\n"
             ));
         }
         if let Some(run) = stream.running {
@@ -295,6 +302,7 @@ mod tests {
             files: 9_999,
             days_without_records: vec![day; 999],
             rejected: 9_999_999,
+            revised: 0,
             repaired: 0,
             days: days(&[1; 30]),
             forwarders: vec![Lag {

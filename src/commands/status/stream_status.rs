@@ -36,6 +36,7 @@ pub(super) struct StreamStatus {
     pub(super) files: u64,
     pub(super) days_without_records: Vec<NaiveDate>,
     pub(super) rejected: u64,
+    pub(super) revised: u64,
     pub(super) repaired: u64,
     pub(super) days: Vec<DayRecords>,
     pub(super) forwarders: Vec<Lag>,
@@ -104,7 +105,7 @@ impl StreamStatus {
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
         let files = location.day_files()?;
-        let noted = Noted::read(location)?;
+        let noted = Noted::rejected(location)?;
         let days = Calendar::new(location, &count_days(location, &files)?, &noted);
         let overlap = chrono::TimeDelta::zero();
         let last_record = Archive::dry_run(location.clone(), kind.shape)
@@ -131,7 +132,8 @@ impl StreamStatus {
             last_day: days.last(),
             files: files.len() as u64,
             days_without_records: days.without_records(),
-            rejected: noted.rejected(),
+            rejected: noted.records(),
+            revised: Noted::revised(location)?.records(),
             repaired: days.repaired,
             days: days.until(today),
             forwarders: lags(location, kind.name, kind.shape, now),

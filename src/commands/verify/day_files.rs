@@ -31,7 +31,7 @@ pub(super) fn verify(streams: &[StreamPlace]) -> Result<Vec<StreamReport>, FileE
             outcome: None,
         }));
     }
-    let noted = streams.iter().map(|stream| Noted::read(&stream.location));
+    let noted = streams.iter().map(|stream| Noted::rejected(&stream.location));
     let noted: Vec<Noted> = noted.collect::<Result<_, _>>()?;
     let queue = Mutex::new(jobs.iter_mut());
     thread::scope(|scope| {

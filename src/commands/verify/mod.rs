@@ -1,13 +1,12 @@
 //! `trailkeeper verify`: checks every line of the day files.
 //!
 //! A day file is sound if each of its lines is one JSON object with a time of that UTC day, no record is there twice,
-//! no id has two contents, and the last line has its newline. Torn lines that a crash left and a later run repaired are
-//! listed and not wrong, since their records were fetched again. Late records come after newer ones; they are counted,
-//! and not wrong either.
+//! and the last line has its newline. Torn lines that a crash left and a later run repaired are listed and not wrong,
+//! since their records were fetched again. Late records come after newer ones; they are counted, and not wrong either.
 //!
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream `stream`, `files`, `records`, `bytes`,
 //! `repaired`, `out_of_order`, `wrong`, and `findings`: `[{"file","line","offset","problem","text"}]`, at most 1000 of
-//! each file. `problem` is one of `blank`, `not-utf8`, `not-json`, `not-a-record`, `wrong-day`, `repeated`, `same-id`,
+//! each file. `problem` is one of `blank`, `not-utf8`, `not-json`, `not-a-record`, `wrong-day`, `repeated`,
 //! `no-newline`, `torn-line`, `unreadable` and `repaired`; only `repaired` is not wrong.
 
 mod day_files;

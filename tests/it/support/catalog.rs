@@ -201,17 +201,30 @@ impl Catalog {
 
     /// The lines of the rejected file of a stream.
     pub(crate) fn rejected_lines(&self, api: Api) -> Vec<String> {
+        self.notes(api, "rejected")
+    }
+
+    /// The lines of the revised file of a stream.
+    pub(crate) fn revised_lines(&self, api: Api) -> Vec<String> {
+        self.notes(api, "revised")
+    }
+
+    fn notes(&self, api: Api, what: &str) -> Vec<String> {
         let path = self
             .folder(api)
-            .join(format!(".trailkeeper/{}.rejected.jsonl", base_name(api)));
+            .join(format!(".trailkeeper/{}.{what}.jsonl", base_name(api)));
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
     /// The rejected records of a stream, as they were noted.
     pub(crate) fn rejected(&self, api: Api) -> Vec<Value> {
-        let lines = self.rejected_lines(api);
-        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        parsed(&self.rejected_lines(api))
+    }
+
+    /// The revisions of a stream, as they were noted.
+    pub(crate) fn revised(&self, api: Api) -> Vec<Value> {
+        parsed(&self.revised_lines(api))
     }
 
     /// Asserts that the day files hold these records, each once, in the files of their days, in whole lines.
@@ -245,8 +258,7 @@ impl Catalog {
             let entry = entry.unwrap();
             let path = entry.path().strip_prefix(self.root()).unwrap().to_owned();
             let is_state = path.components().any(|part| part.as_os_str() == ".trailkeeper");
-            let is_rejected = path.to_string_lossy().ends_with(".rejected.jsonl");
-            let is_of_interest = entry.file_type().is_file() && (!is_state || is_rejected);
+            let is_of_interest = entry.file_type().is_file() && (!is_state || holds_records(&path));
             if !path.starts_with("get_audit_logs.log") {
                 let bytes = is_of_interest.then(|| fs::read(entry.path()).unwrap());
                 files.insert(path, bytes.unwrap_or_default());
@@ -260,12 +272,12 @@ impl Catalog {
         self.assert_same(before, |_| true);
     }
 
-    /// Asserts that no day file and no rejected file was changed, added or removed since; what a run remembers of itself
+    /// Asserts that no day file, rejected file or revised file was changed, added or removed since; what a run remembers of itself
     /// may be.
     pub(crate) fn assert_nothing_added(&self, before: &Tree) {
         self.assert_same(before, |path| {
             let is_state = path.components().any(|part| part.as_os_str() == STATE_FOLDER);
-            !is_state || path.to_string_lossy().ends_with(".rejected.jsonl")
+            !is_state || holds_records(path)
         });
     }
 
@@ -278,6 +290,16 @@ impl Catalog {
             .collect();
         assert!(changed.is_empty(), "{changed:?}");
     }
+}
+
+fn parsed(lines: &[String]) -> Vec<Value> {
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Whether a state file holds records.
+fn holds_records(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    name.ends_with(".rejected.jsonl") || name.ends_with(".revised.jsonl")
 }
 
 /// Files with their bytes.

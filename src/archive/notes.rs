@@ -1,5 +1,5 @@
 //! The rejected file: records that no day file can hold, records as they came before they were repaired, and torn lines
-//! that a crash left.
+//! that a crash left. And the revised file: records that are archived ones, seen again with other fields.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,8 +17,11 @@ use crate::json::{Found, KeyPath, Scanner};
 use crate::record::digests::Digests;
 use crate::record::{Form, Rejected};
 
-/// Name of the file, after `<base>.`.
-const FILE: &str = "rejected.jsonl";
+/// Name of the rejected file, after `<base>.`.
+const REJECTED: &str = "rejected.jsonl";
+
+/// Name of the revised file, after `<base>.`.
+const REVISED: &str = "revised.jsonl";
 
 /// The reason noted for a torn line.
 const TORN_LINE: &str = "torn line, repaired";
@@ -29,14 +32,15 @@ const MAX_FRAGMENT: usize = 64 << 10;
 /// How much is written at once, in bytes; a longer note is written alone.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// The file `.trailkeeper/<base>.rejected.jsonl`, a JSON object in each line, in the order of noting.
+/// The file `.trailkeeper/<base>.rejected.jsonl` or `….revised.jsonl`, a JSON object in each line, in the order of noting.
+/// The revised file has lines of the first kind only.
 ///
-/// - `{"noted_at": "…Z", "reason": "…", "record": …}` for a rejected record; one that is not JSON is a string, with the
+/// - `{"noted_at": "…Z", "reason": "…", "record": …}` for a record; one that is not JSON is a string, with the
 ///   escapes that [`crate::json`] defines for bytes
 /// - `{"noted_at": "…Z", "reason": "…", "original": "…"}` for a record that is not UTF-8, as such a string; it was repaired
 ///   and is elsewhere
 /// - `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}` for a torn line
-pub(super) struct RejectedFile {
+pub(super) struct NotesFile {
     file: StateFile,
     noted: Option<Noted>,
 }
@@ -50,16 +54,24 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// Reads the notes for a location, for a command that only reads.
+    /// Reads the notes of the rejected file, for a command that only reads.
     ///
     /// # Errors
     /// If the file cannot be read; a missing one is empty.
-    pub(crate) fn read(location: &Location) -> Result<Self, FileError> {
-        read(&location.state(FILE))
+    pub(crate) fn rejected(location: &Location) -> Result<Self, FileError> {
+        read(&location.state(REJECTED))
     }
 
-    /// Returns the number of rejected records, each counted once.
-    pub(crate) fn rejected(&self) -> u64 {
+    /// Reads the notes of the revised file, for a command that only reads.
+    ///
+    /// # Errors
+    /// If the file cannot be read; a missing one is empty.
+    pub(crate) fn revised(location: &Location) -> Result<Self, FileError> {
+        read(&location.state(REVISED))
+    }
+
+    /// Returns the number of records, each counted once.
+    pub(crate) fn records(&self) -> u64 {
         self.records.len() as u64
     }
 
@@ -72,23 +84,31 @@ impl Noted {
 /// How many records were noted that were not noted before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NewlyNoted {
-    /// Those that no day file can hold.
-    pub(crate) rejected: u64,
-    /// Those that did not come as JSON in UTF-8, rejected or not.
+    /// Those that the file has instead of a day file.
+    pub(crate) records: u64,
+    /// Those that did not come as JSON in UTF-8, whether a day file has them or not.
     pub(crate) repaired: u64,
 }
 
 impl NewlyNoted {
     fn add(&mut self, form: Form) {
-        self.rejected += u64::from(form != Form::Original);
+        self.records += u64::from(form != Form::Original);
         self.repaired += u64::from(form != Form::Record);
     }
 }
 
-impl RejectedFile {
-    pub(super) fn of(location: &Location) -> Self {
+impl NotesFile {
+    pub(super) fn rejected(location: &Location) -> Self {
+        Self::named(REJECTED, location)
+    }
+
+    pub(super) fn revised(location: &Location) -> Self {
+        Self::named(REVISED, location)
+    }
+
+    fn named(what: &str, location: &Location) -> Self {
         Self {
-            file: location.state(FILE),
+            file: location.state(what),
             noted: None,
         }
     }
@@ -271,14 +291,14 @@ mod tests {
 
     impl Catalog {
         fn newly_noted(&self, records: &[Rejected]) -> NewlyNoted {
-            let mut file = RejectedFile::of(&self.location);
+            let mut file = NotesFile::rejected(&self.location);
             file.note(&mut appender(), records, now()).unwrap()
         }
 
         fn note_rejected(&self, records: &[Rejected]) -> u64 {
-            let NewlyNoted { rejected, repaired } = self.newly_noted(records);
-            assert_eq!(repaired, 0);
-            rejected
+            let noted = self.newly_noted(records);
+            assert_eq!(noted.repaired, 0);
+            noted.records
         }
     }
 
@@ -327,8 +347,12 @@ mod tests {
             of(text, Form::Original),
             of("{}", Form::Record),
         ];
-        let (rejected, repaired) = (2, 2);
-        assert_eq!(catalog.newly_noted(&records), NewlyNoted { rejected, repaired });
+        let (records_noted, repaired) = (2, 2);
+        let expected = NewlyNoted {
+            records: records_noted,
+            repaired,
+        };
+        assert_eq!(catalog.newly_noted(&records), expected);
         assert_eq!(catalog.newly_noted(&records), NewlyNoted::default());
         let notes = catalog.rejected_notes();
         assert_eq!(notes.lines().count(), 3);
@@ -336,7 +360,7 @@ mod tests {
             notes.contains(r#""reason": "r", "original": "{\"a\": \udcff}"}"#),
             "{notes}"
         );
-        assert_eq!(Noted::read(&catalog.location).unwrap().rejected(), 2);
+        assert_eq!(Noted::rejected(&catalog.location).unwrap().records(), 2);
     }
 
     #[test]
@@ -387,13 +411,13 @@ mod tests {
             bytes: b"{\"a\": \"\xff\x00".to_vec(),
         };
         for _ in 0..2 {
-            RejectedFile::of(&catalog.location)
+            NotesFile::rejected(&catalog.location)
                 .note_torn_line(&mut appender(), "mail_2025-06-09.log", &torn, now())
                 .unwrap();
         }
         let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "torn line, repaired", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
         assert_eq!(catalog.rejected_notes(), format!("{expected}\n"));
-        let mut file = RejectedFile::of(&catalog.location);
+        let mut file = NotesFile::rejected(&catalog.location);
         let noted = file.noted(&mut appender()).unwrap();
         assert_eq!(noted.repaired_in("mail_2025-06-09.log"), Some(&HashSet::from([4711])));
         assert_eq!(noted.repaired_in("mail_2025-06-10.log"), None);
@@ -406,7 +430,7 @@ mod tests {
             offset: 0,
             bytes: vec![b'x'; 10 * MAX_FRAGMENT],
         };
-        RejectedFile::of(&catalog.location)
+        NotesFile::rejected(&catalog.location)
             .note_torn_line(&mut appender(), "f", &torn, now())
             .unwrap();
         assert!(catalog.rejected_notes().len() < 2 * MAX_FRAGMENT);
