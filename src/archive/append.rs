@@ -1,8 +1,12 @@
 //! Appends the records of a day to its file.
 
+use chrono::NaiveDate;
+
 use super::Archive;
 use super::batch::Batch;
+use super::day_file::DayFile;
 use super::durable_appender::WriteError;
+use crate::fs::FileError;
 use crate::record::Record;
 
 /// How much is written at once, in bytes. Copying a whole batch would double its memory.
@@ -14,6 +18,8 @@ pub struct Appended {
     pub(crate) records: u64,
     /// Number of bytes, newlines included.
     pub(crate) bytes: u64,
+    /// Length of the day file by now, in bytes.
+    pub(crate) end: u64,
     /// Name of the day file.
     pub(crate) file: String,
 }
@@ -41,8 +47,39 @@ impl Archive {
         Ok(Some(Appended {
             records: records.len() as u64,
             bytes,
+            end,
             file,
         }))
+    }
+}
+
+impl Archive {
+    /// Returns how many lines the day file of a date has; none if it is missing.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn count_lines(&self, date: NaiveDate) -> Result<u64, FileError> {
+        self.of_day_file(date, |file| file.count_lines_from(0))
+    }
+
+    /// Returns the length of the day file of a date in bytes; 0 if it is missing.
+    ///
+    /// # Errors
+    /// If its folder cannot be read.
+    pub(crate) fn length(&self, date: NaiveDate) -> Result<u64, FileError> {
+        self.of_day_file(date, DayFile::length)
+    }
+
+    fn of_day_file(
+        &self,
+        date: NaiveDate,
+        read: impl FnOnce(&DayFile) -> Result<u64, FileError>,
+    ) -> Result<u64, FileError> {
+        match self.location.file_of(date).map(|file| read(&file)) {
+            None => Ok(0),
+            Some(Err(error)) if error.is_missing() => Ok(0),
+            Some(result) => result,
+        }
     }
 }
 

@@ -46,6 +46,13 @@ impl Day {
         }
     }
 
+    /// Adds the records of the compressed file of the day.
+    pub(super) fn absorb(&mut self, packed: Self) {
+        self.archived.extend(packed.archived);
+        self.archived.sort_unstable();
+        self.archived.dedup();
+    }
+
     /// Notes that the file was read up to its end.
     fn end(&mut self, mut time_index: TimeIndex, end: u64) {
         time_index.set_end(end);

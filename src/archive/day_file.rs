@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 
 use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
 use super::lines::Lines;
+use super::packed::Packing;
 use super::storage::{Storage, StoredFile};
 use crate::fs::FileError;
 
@@ -22,6 +23,8 @@ pub(crate) struct DayFile {
     /// The UTC day of its records.
     pub(crate) date: NaiveDate,
     pub(crate) path: PathBuf,
+    /// How it is compressed, if another program has done that.
+    packing: Option<Packing>,
     storage: Arc<dyn Storage>,
 }
 
@@ -36,12 +39,38 @@ pub(crate) enum ReadRange {
 
 impl DayFile {
     pub(super) fn new(date: NaiveDate, path: PathBuf, storage: Arc<dyn Storage>) -> Self {
-        Self { date, path, storage }
+        let packing = None;
+        Self {
+            date,
+            path,
+            packing,
+            storage,
+        }
     }
 
-    /// Opens it for reading. Errors if it is not a regular file.
+    /// Returns the compressed file that can be in its place.
+    pub(super) fn packed(&self, packing: Packing) -> Self {
+        let mut path = self.path.clone().into_os_string();
+        path.push(packing.suffix());
+        Self {
+            path: path.into(),
+            packing: Some(packing),
+            ..self.clone()
+        }
+    }
+
+    /// Returns whether another program has compressed it.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.packing.is_some()
+    }
+
+    /// Opens it for reading: one that is compressed from its start to its end. Errors if it is not a regular file.
     pub(super) fn open(&self) -> Result<Box<dyn StoredFile>, FileError> {
-        self.storage.read(&self.path)
+        let file = self.storage.read(&self.path)?;
+        match self.packing {
+            None => Ok(file),
+            Some(packing) => packing.unpack(file).map_err(|cause| self.unreadable(cause)),
+        }
     }
 
     /// Returns its metadata, without opening it.

@@ -84,6 +84,9 @@ impl Archive {
         let Some(point) = self.resume_points.iter().find(|point| point.day() == Some(date)) else {
             return Ok(None);
         };
+        if self.location.packed_file_of(date).is_some() {
+            return Ok(None);
+        }
         let Some(day_file) = self.location.file_of(date) else {
             return Ok(None);
         };

@@ -1,5 +1,6 @@
 //! Where the files of one stream are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use chrono::NaiveDate;
 
 use super::day_file::DayFile;
 use super::day_name;
+use super::packed::Packing;
 use super::storage::{Disk, FolderEntry, Storage};
 use crate::fs::FileError;
 
@@ -103,10 +105,53 @@ impl Location {
     /// # Errors
     /// If the folder is missing or cannot be read.
     pub(crate) fn day_files(&self) -> Result<Vec<DayFile>, FileError> {
-        let entries = self.storage.list(&self.folder)?;
-        let mut files: Vec<_> = entries.into_iter().filter_map(|entry| self.day_file(&entry)).collect();
-        files.sort_unstable_by_key(|file| file.date);
-        Ok(files)
+        let listing = self.listing()?;
+        listing.warn_of_odd_ones();
+        Ok(listing.days.into_values().collect())
+    }
+
+    /// Lists what there is of day files: those that this program writes, those that another one has compressed, and what
+    /// has the name of one and is no file.
+    ///
+    /// # Errors
+    /// If the folder is missing or cannot be read.
+    pub(crate) fn listing(&self) -> Result<Listing, FileError> {
+        let mut listing = Listing::default();
+        for entry in self.storage.list(&self.folder)? {
+            self.add(&entry, &mut listing);
+        }
+        Ok(listing)
+    }
+
+    fn add(&self, entry: &FolderEntry, listing: &mut Listing) {
+        let Some(name) = entry.name.to_str() else { return };
+        let (plain, packing) = Packing::of(name);
+        let Some(date) = day_name::date(plain, &self.base, &self.extension) else {
+            return;
+        };
+        let path = self.folder.join(plain);
+        let file = DayFile::new(date, path, Arc::clone(&self.storage));
+        match (entry.is_file, packing) {
+            (true, None) => {
+                listing.days.insert(date, file);
+            }
+            (true, Some(packing)) => {
+                listing.packed.insert(date, file.packed(packing));
+            }
+            (false, None) => {
+                listing.odd.insert(date, file.path);
+            }
+            (false, Some(_)) => {}
+        }
+    }
+
+    /// Returns the compressed day file of a date, if there is one.
+    pub(super) fn packed_file_of(&self, date: NaiveDate) -> Option<DayFile> {
+        let plain = self.file_of(date)?;
+        let packed = Packing::ALL.map(|packing| plain.packed(packing));
+        packed
+            .into_iter()
+            .find(|file| file.metadata().is_ok_and(|found| found.is_file()))
     }
 
     /// Returns the day file of a date, whether it exists or not; `None` outside the years 2000 to 9999.
@@ -114,15 +159,28 @@ impl Location {
         let path = self.folder.join(self.day_name(date)?);
         Some(DayFile::new(date, path, Arc::clone(&self.storage)))
     }
+}
 
-    fn day_file(&self, entry: &FolderEntry) -> Option<DayFile> {
-        let date = day_name::date(entry.name.to_str()?, &self.base, &self.extension)?;
-        let path = self.folder.join(&entry.name);
-        if !entry.is_file {
+/// What there is of day files, by day.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) days: BTreeMap<NaiveDate, DayFile>,
+    /// Those that another program has compressed.
+    pub(crate) packed: BTreeMap<NaiveDate, DayFile>,
+    /// What has the name of a day file and is a link, a folder or another thing.
+    pub(crate) odd: BTreeMap<NaiveDate, PathBuf>,
+}
+
+impl Listing {
+    pub(super) fn warn_of_odd_ones(&self) {
+        for path in self.odd.values() {
             tracing::warn!(path = %path.display(), "skipped a day file that is not a regular file");
-            return None;
         }
-        Some(DayFile::new(date, path, Arc::clone(&self.storage)))
+    }
+
+    /// Returns the days that have a file, compressed or not.
+    pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
+        self.days.keys().chain(self.packed.keys()).copied().collect()
     }
 }
 

@@ -32,6 +32,7 @@ mod lock;
 mod time_index;
 mod durable_appender;
 mod newest_records;
+mod packed;
 mod notes;
 mod recover;
 mod revisions;
@@ -53,6 +54,7 @@ pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
 pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::WriteError;
+pub(crate) use location::Listing;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub(crate) use notes::{NewlyNoted, Noted};
@@ -207,8 +209,17 @@ impl Archive {
         let time_index = self.known.day(batch.date()).and_then(Day::time_index);
         let entry = time_index.and_then(|time_index| time_index.before(oldest));
         let start = entry.map_or(0, |entry| entry.offset);
-        let read = suspects.read_values(day_file.open()?, start, &mut self.reader);
-        read.map_err(|cause| FileError::io("read", &day_file.path, cause))
+        let mut values = ArchivedValues::default();
+        let packed = self.location.packed_file_of(batch.date()).map(|packed| (packed, 0));
+        for (file, start) in [(day_file, start)].into_iter().chain(packed) {
+            let content = match file.open() {
+                Err(error) if error.is_missing() => continue,
+                opened => opened?,
+            };
+            let read = suspects.read_values(content, start, &mut self.reader);
+            values.extend(read.map_err(|cause| FileError::io("read", &file.path, cause))?);
+        }
+        Ok(values)
     }
 
     /// Forgets what the day files before `date` hold, so that a walk over many days needs the memory of a few. A record
@@ -241,15 +252,19 @@ impl Archive {
         Ok(self.revised.note(&mut self.appender, revisions, now)?.records)
     }
 
-    /// Reads all of the day file of a date; a missing file is an empty day.
-    fn read_day(&mut self, date: NaiveDate, visit: impl FnMut(Identified)) -> Result<Day, FileError> {
+    /// Reads all of the day file of a date, and the compressed one beside it; without either the day is empty.
+    fn read_day(&mut self, date: NaiveDate, mut visit: impl FnMut(Identified)) -> Result<Day, FileError> {
         let Some(day_file) = self.location.file_of(date) else {
             return Ok(Day::empty());
         };
-        match Part::whole(&day_file, self.known.end_before_this_run(date)) {
-            Err(error) if error.is_missing() => Ok(Day::empty()),
-            part => self.read_part(part?, visit),
+        let mut day = match Part::whole(&day_file, self.known.end_before_this_run(date)) {
+            Err(error) if error.is_missing() => Day::empty(),
+            part => self.read_part(part?, &mut visit)?,
+        };
+        if let Some(packed) = self.location.packed_file_of(date) {
+            day.absorb(self.read_part(Part::whole(&packed, u64::MAX)?, &mut visit)?);
         }
+        Ok(day)
     }
 
     fn read_part(&mut self, part: Part<'_>, visit: impl FnMut(Identified)) -> Result<Day, FileError> {

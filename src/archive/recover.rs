@@ -1,6 +1,6 @@
 //! Finds the time of the last record from the day files alone, and the records that the next run should come upon.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Archive;
 use crate::fs::FileError;
@@ -9,8 +9,6 @@ use crate::record::Anchor;
 /// What the day files end with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// The day of the first file.
-    pub(crate) first_day: Option<NaiveDate>,
     /// The time of the last record.
     pub last: Option<DateTime<Utc>>,
     /// The newest records from before the overlap of the next run, a few: an answer that reaches down to there holds
@@ -29,17 +27,16 @@ impl Archive {
     ///
     /// If the folder or a day file cannot be read.
     pub fn recover(&mut self, now: DateTime<Utc>, overlap: TimeDelta) -> Result<Recovery, FileError> {
-        let files = self.location.day_files()?;
-        let mut recovery = Recovery {
-            first_day: files.first().map(|file| file.date),
-            ..Recovery::default()
-        };
-        for file in files.iter().rev().filter(|file| file.date <= now.date_naive()) {
+        let listing = self.location.listing()?;
+        listing.warn_of_odd_ones();
+        let dates = listing.dates();
+        let mut recovery = Recovery::default();
+        for date in dates.into_iter().rev().filter(|date| *date <= now.date_naive()) {
             let is_first = recovery.last.is_none();
-            let (day, newest) = self.read_end(file.date, now, overlap, recovery.last)?;
+            let (day, newest) = self.read_end(date, now, overlap, recovery.last)?;
             if is_first {
                 // The first slice begins on this day: its file is not read again.
-                self.known.put(file.date, day);
+                self.known.put(date, day);
                 recovery.last = newest.last();
             }
             recovery.below = newest.into_below();

@@ -22,6 +22,8 @@ pub(crate) const MOST_FINDINGS: usize = 1_000;
 pub(crate) struct DayReport {
     /// Number of records.
     pub(crate) records: u64,
+    /// Number of lines, of whatever kind.
+    pub(crate) lines: u64,
     pub(crate) bytes: u64,
     /// Number of torn lines that were repaired and noted.
     pub(crate) repaired: u64,
@@ -159,6 +161,7 @@ impl<'a> Check<'a> {
     }
 
     fn line(&mut self, line: &Line<'_>, reader: &mut Reader) {
+        self.report.lines += 1;
         self.report.bytes = line.offset + line.bytes.len() as u64 + u64::from(line.ended);
         let problem = match read(line, reader) {
             Ok(record) => self.record(line, record),
@@ -271,6 +274,7 @@ mod tests {
         let text = record("a", "09T00:00:00") + &record("b", "09T23:59:59");
         let expected = DayReport {
             records: 2,
+            lines: 2,
             bytes: text.len() as u64,
             ..DayReport::default()
         };

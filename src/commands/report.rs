@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, ReportError> {
     let mut reports = Vec::with_capacity(archives.streams.len());
     for archive in &archives.streams {
-        let report = StreamReport::read(archive.kind, archive.location.clone(), now);
+        let report = StreamReport::read(archive.kind, archive.location.clone(), archive.keep, now);
         reports.push(report.map_err(|cause| ReportError::Read {
             stream: archive.kind.name,
             cause,

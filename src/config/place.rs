@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::archive::Location;
-use crate::env::{ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder};
+use chrono::TimeDelta;
+
+use crate::env::{ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder, whole_number};
 use crate::source::Kind;
 
 /// The variables that each stream has for itself, in the order of the documents.
@@ -45,6 +47,19 @@ pub(super) const LOG_FILE_EXTENSION: Setting<String> = Setting {
     parse: extension,
 };
 
+/// A retention that another program applies to the day files.
+pub(super) const KEEP_DAYS: Setting<i64> = Setting {
+    variable: Variable {
+        name: "KEEP_DAYS",
+        scope: Scope::Program,
+        default: DefaultValue::Text("0"),
+        example: None,
+        doc: "After how many days another program, such as logrotate, may delete day files; 0 to 36500, 0 is never. A day file that \
+              is missing before that is a gap: it is asked for again as long as the service has it.",
+    },
+    parse: |text| whole_number(text, 0..=36_500),
+};
+
 /// The longest part of a file name, so that the whole name stays below the 255 bytes of most file systems.
 const LONGEST_PART: usize = 100;
 
@@ -64,6 +79,8 @@ pub struct StreamPlace {
     pub(crate) kind: &'static Kind,
     /// The folder of its day files, as configured, and their names.
     pub(crate) location: Location,
+    /// After this time a day file may be missing; `KEEP_DAYS`.
+    pub(crate) keep: Option<TimeDelta>,
 }
 
 /// Returns whether the stream is switched on.
@@ -100,11 +117,13 @@ impl StreamPlace {
         let folder = env.required(&folder_variable, errors);
         let base = env.required(&base_variable, errors);
         let extension = env.or_default(&LOG_FILE_EXTENSION, errors);
+        let keep_days = env.or_default(&KEEP_DAYS, errors);
         if let Some(Err(problem)) = folder.as_deref().map(|folder| usable(folder, access)) {
             errors.add(folder_variable.name(), problem);
         }
+        let keep = Some(TimeDelta::days(keep_days?)).filter(|keep| !keep.is_zero());
         match Location::new(folder?, &base?, &extension?) {
-            Ok(location) => Some(Self { kind, location }),
+            Ok(location) => Some(Self { kind, location, keep }),
             Err(error) => {
                 errors.add(base_variable.name(), format!("cannot be used: {error}"));
                 None

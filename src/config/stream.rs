@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::limits::Limits;
 use super::place::{self, Access, StreamPlace};
 use crate::archive::Location;
@@ -30,6 +32,8 @@ pub struct StreamSettings {
     pub source: Arc<dyn Source>,
     /// Where its day files are.
     pub(crate) location: Location,
+    /// After this time a day file may be missing; `KEEP_DAYS`.
+    pub(crate) keep: Option<TimeDelta>,
     /// The permission bits of new files.
     pub(crate) file_mode: u32,
     /// How far and how often its service is asked.
@@ -45,10 +49,12 @@ impl StreamSettings {
         let limits = Limits::read(env, kind, &mut own_errors);
         let source = (kind.configure)(env, &mut own_errors);
         errors.append(own_errors);
+        let place = place?;
         Some(Self {
             kind,
             source: source?,
-            location: place?.location,
+            location: place.location,
+            keep: place.keep,
             file_mode: file_mode?,
             limits: limits?,
         })
@@ -62,6 +68,7 @@ impl StreamSettings {
         StreamPlace {
             kind: self.kind,
             location: self.location.clone(),
+            keep: self.keep,
         }
     }
 }

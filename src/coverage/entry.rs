@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asked::{self, Asked, Purpose};
 use super::completed_runs::CompletedRun;
+use super::day_counts::Counts;
 use super::scope::Scope;
 use super::sum::Sum;
 use crate::source::Retention;
@@ -40,6 +41,9 @@ pub(crate) struct Entry {
     pub(crate) last_before: Option<DateTime<Utc>>,
     pub(crate) last_record: Option<DateTime<Utc>>,
     pub(crate) service_date: Option<DateTime<Utc>>,
+    /// What the day files hold that this run has written to, or all of them.
+    pub(crate) counts: Counts,
+    pub(crate) has_all_counts: bool,
     #[serde(flatten)]
     pub(crate) sum: Sum,
 }
@@ -88,6 +92,8 @@ impl Entry {
             last_before: None,
             last_record: None,
             service_date: None,
+            counts: Counts::new(),
+            has_all_counts: false,
             sum,
         }
     }
@@ -291,10 +297,10 @@ mod tests {
             r#""is_contradicted":false,"as_given_from":null,"error":null}],"#,
             r#""end":"failed","error":"port answered 500","requests":0,"retries":0,"pages":0,"received":0,"#,
             r#""duplicates":0,"appended":0,"rejected":0,"revised":0,"repaired":0,"last_before":null,"last_record":null,"#,
-            r#""service_date":null,"asked_from":"2026-11-20T09:48:00.500Z","covered":[],"claimed_to":null,"last_complete":null,"#,
+            r#""service_date":null,"counts":{},"has_all_counts":false,"asked_from":"2026-11-20T09:48:00.500Z","covered":[],"claimed_to":null,"last_complete":null,"#,
             r#""last_reconciled":null,"reconciling":null,"assumptions":{"order":"newest-first","#,
             r#""is_order_shown":false,"looks_above":0,"disorder_ms":0,"above_ms":0,"below_ms":0},"#,
-            r#""other_order_at":null,"contradictions":0,"unproved":[]}"#
+            r#""other_order_at":null,"lost":{},"contradictions":0,"unproved":[]}"#
         );
         assert_eq!(line, expected);
         assert_eq!(Entry::read(&line), Some(entry));

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::asked::start_of;
 use super::completed_runs::CompletedRuns;
+use super::day_counts::Counts;
 use super::entry::Entry;
 use super::scope::Scope;
 use super::sum::Sum;
@@ -23,9 +24,34 @@ pub(crate) struct Past {
     unreadable: u64,
     /// In what the scope of a newer line differs.
     other_scope: Option<&'static str>,
+    /// What the day files hold, whatever the scope was.
+    pub(super) counts: Counts,
+    has_all_counts: bool,
+    /// How many lines have not all counts, since the last that has.
+    pub(super) lines_without_counts: usize,
 }
 
 impl Past {
+    /// Takes a line, newest first.
+    fn take(&mut self, entry: Entry, scope: Option<&Scope>) {
+        if !self.has_all_counts {
+            for (date, counted) in &entry.counts {
+                self.counts.entry(*date).or_insert(*counted);
+            }
+            self.has_all_counts = entry.has_all_counts;
+            self.lines_without_counts += usize::from(!entry.has_all_counts);
+        }
+        if self.newest.is_none() {
+            let difference = scope.and_then(|scope| scope.difference(&entry.scope));
+            self.other_scope = self.other_scope.or(difference);
+            self.newest = difference.is_none().then_some(entry);
+        }
+    }
+
+    fn note_unreadable(&mut self) {
+        self.unreadable += u64::from(self.newest.is_none());
+    }
+
     /// Returns the sum of all earlier runs of an archive whose first day file is that of `first_day`.
     ///
     /// What only an unreadable line said may have been any of it, so all of it counts as asked for.
@@ -85,6 +111,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one has no lines.
+    #[cfg(test)]
     pub(crate) fn newest(&self) -> Result<Option<Entry>, FileError> {
         self.file.newest_line(Entry::read)
     }
@@ -95,14 +122,12 @@ impl Journal {
     /// If the journal cannot be read; a missing one says nothing.
     pub(crate) fn past(&self, scope: Option<&Scope>) -> Result<Past, FileError> {
         let mut past = Past::default();
-        past.newest = self.file.newest_line(|line| {
-            let Some(entry) = Entry::read(line) else {
-                past.unreadable += 1;
-                return None;
-            };
-            let difference = scope.and_then(|scope| scope.difference(&entry.scope));
-            past.other_scope = past.other_scope.or(difference);
-            difference.is_none().then_some(entry)
+        self.file.newest_line(|line| {
+            match Entry::read(line) {
+                Some(entry) => past.take(entry, scope),
+                None => past.note_unreadable(),
+            }
+            (past.newest.is_some() && past.has_all_counts).then_some(())
         })?;
         Ok(past)
     }

@@ -16,11 +16,12 @@
 //!            "as_given_from":null,"error":null}],
 //!  "end":"exhausted","error":null,"requests":1,"retries":0,"pages":1,"received":12,"duplicates":2,"appended":10,
 //!  "rejected":0,"revised":0,"repaired":0,"last_before":"2026-11-20T09:50:00Z","last_record":"2026-11-20T09:59:58Z",
-//!  "service_date":"2026-11-20T10:00:01Z","asked_from":"2026-11-06T10:00:00Z",
+//!  "service_date":"2026-11-20T10:00:01Z","counts":{"2026-11-20":{"lines":10,"bytes":2710}},"has_all_counts":false,
+//!  "asked_from":"2026-11-06T10:00:00Z",
 //!  "covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
 //!  "claimed_to":null,"last_complete":"2026-11-20T10:00:00Z","last_reconciled":null,"reconciling":null,
 //!  "assumptions":{"order":"newest-first","is_order_shown":true,"looks_above":0,"disorder_ms":0,"above_ms":0,"below_ms":0},
-//!  "other_order_at":null,"contradictions":0,"unproved":[]}
+//!  "other_order_at":null,"lost":{},"contradictions":0,"unproved":[]}
 //! ```
 //!
 //! - `at`: when the run began; `seconds`: how long it has taken for this stream.
@@ -38,6 +39,9 @@
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `service_date`: the `Date` of the last answer; if the next run is answered with the same, it is no clock's.
 //!
+//! - `counts`: what the day files hold that this run has written to, by day; or all of them, if it `has_all_counts`. A file
+//!   that is shorter later, or missing, has lost records.
+//!
 //! The sum of this run and all before it:
 //!
 //! - `asked_from`: the oldest time that any of them was to ask for; `covered`: the spans that are covered;
@@ -48,6 +52,7 @@
 //!   answers (`newest-first`, `oldest-first`, `newest-page-first`, `unknown`) and whether it was shown, by how much records
 //!   are out of order, and how far bounds reach. Newest first is believed until it is refuted: then everything is a gap
 //!   again. `other_order_at`: when that was.
+//! - `lost`: the days whose files have lost records that were not given again, and how: `missing`, `shorter`, `not-a-file`.
 //! - `contradictions`: how many runs in a row were told what contradicts itself; after three it is filed as the service
 //!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at"}`, spans that stay gaps and are asked for again
 //!   once a day.
@@ -67,10 +72,12 @@
 pub(crate) mod asked;
 mod completed_runs;
 mod covered;
+mod day_counts;
 mod entry;
 mod gap;
 mod journal;
 mod scope;
+mod standing;
 mod sum;
 
 pub(crate) use asked::{Asked, Purpose};
@@ -78,8 +85,10 @@ pub(crate) use asked::{Asked, Purpose};
 pub(crate) use completed_runs::CompletedRun;
 pub(crate) use completed_runs::CompletedRuns;
 pub(crate) use covered::Covered;
+pub(crate) use day_counts::{Counted, Counts};
 pub(crate) use entry::{End, Entry};
 pub(crate) use gap::Gap;
-pub(crate) use journal::{Journal, Past};
+pub(crate) use journal::Journal;
 pub(crate) use scope::Scope;
+pub(crate) use standing::{Standing, WrongDay};
 pub(crate) use sum::{Reconciling, Sum, Unproved};

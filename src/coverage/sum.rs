@@ -1,9 +1,12 @@
 //! What all runs of a stream have come to: the span that was ever to be asked for, and what of it is covered.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::asked::{Asked, Purpose};
+use super::asked::{Asked, Purpose, day_span};
+use super::day_counts::Loss;
 use super::{Covered, Gap, gap};
 use crate::fetch::{Assumptions, Order};
 use crate::source::Retention;
@@ -42,6 +45,8 @@ pub(crate) struct Sum {
     /// another order than newest first.
     pub(crate) assumptions: Assumptions,
     pub(crate) other_order_at: Option<DateTime<Utc>>,
+    /// The days whose files have lost records that are not there again.
+    pub(crate) lost: BTreeMap<NaiveDate, Loss>,
     /// How many runs in a row were told what contradicts itself.
     pub(crate) contradictions: u32,
     /// Spans that were filed as the service gave them, since its answers contradicted each other run after run; oldest
@@ -206,7 +211,43 @@ impl Sum {
         for day in asked.iter().flat_map(Asked::skipped_spans) {
             self.covered.remove(day);
         }
+        self.forget_what_is_there_again(at);
         self.forgive_the_pause(retention.oldest(at));
+    }
+
+    /// Takes out days whose files have lost records.
+    pub(super) fn lose(&mut self, lost: BTreeMap<NaiveDate, Loss>) {
+        for day in lost.keys() {
+            self.covered.remove(day_span(*day));
+        }
+        self.lost.extend(lost);
+    }
+
+    /// Accepts that the files of these days have lost records: what they should hold counts as covered again.
+    pub(crate) fn accept_losses(&mut self, now: DateTime<Utc>) {
+        for (day, _) in std::mem::take(&mut self.lost) {
+            let day = day_span(day);
+            self.covered.add(Window {
+                from: self.asked_from.map_or(day.from, |asked_from| day.from.max(asked_from)),
+                to: day.to.min(now),
+            });
+        }
+    }
+
+    /// Forgets losses that were made good: the day is covered again, as far as it was asked for.
+    fn forget_what_is_there_again(&mut self, now: DateTime<Utc>) {
+        let Self {
+            lost,
+            covered,
+            asked_from,
+            ..
+        } = self;
+        lost.retain(|day, _| {
+            let day = day_span(*day);
+            let from = asked_from.map_or(day.from, |asked_from| day.from.max(asked_from));
+            let to = day.to.min(now);
+            !covered.spans().iter().any(|span| span.from <= from && to <= span.to)
+        });
     }
 
     /// Takes what the service forgot between the first runs, as it does all the time, for nothing that was asked for:

@@ -8,10 +8,10 @@ mod html;
 mod page;
 mod survey;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::archive::Location;
-use crate::coverage::{Entry, Gap, Journal};
+use crate::coverage::{Entry, Gap, Standing};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::source::Kind;
@@ -39,13 +39,16 @@ impl StreamReport {
     ///
     /// # Errors
     /// If the folder, a day file or the journal cannot be read.
-    pub(crate) fn read(kind: &'static Kind, location: Location, now: DateTime<Utc>) -> Result<Self, FileError> {
+    pub(crate) fn read(
+        kind: &'static Kind,
+        location: Location,
+        keep: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, FileError> {
         let survey = Survey::read(kind, &location)?;
-        let journal = Journal::of(&location).newest()?;
-        let mut gaps = journal
-            .as_ref()
-            .map(|entry| entry.sum.gaps(kind.retention, now))
-            .unwrap_or_default();
+        let standing = Standing::read(&location, None, keep, now)?;
+        let journal = standing.newest;
+        let mut gaps = standing.sum.gaps(kind.retention, now);
         // What came since the last run is not a gap: the next run asks for it.
         gaps.retain(|gap| journal.as_ref().is_some_and(|entry| gap.from < entry.at));
         Ok(Self {

@@ -361,7 +361,7 @@ mod tests {
             fs::write(folder.path().join("mail_2025-06-09.log"), lines).unwrap();
         }
         let location = Location::new(folder.path(), "mail", "log").unwrap();
-        StreamReport::read(&SOURCES[0], location, now()).unwrap()
+        StreamReport::read(&SOURCES[0], location, None, now()).unwrap()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The result of one stream of a run, and why it is not complete.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -94,6 +95,17 @@ pub(crate) enum CollectError {
         bound(.0.from), bound(.0.to), .0.reason
     )]
     Unproved(Unproved),
+    /// The archive is gone, but for its journal.
+    #[error(
+        "there is no day file in {}, but there were records up to {last}: restore the folder, or mount its disk; or begin \
+         anew with --start-over; if another program deletes old day files, set KEEP_DAYS", folder.display()
+    )]
+    NoDayFile {
+        /// The folder.
+        folder: PathBuf,
+        /// The time of the last record, RFC 3339.
+        last: String,
+    },
     /// A shutdown was requested.
     #[error("stopped by a shutdown before it was complete; the next run continues from here")]
     Stopped,

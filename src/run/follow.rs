@@ -107,6 +107,7 @@ impl Stream {
                 began: std::time::Instant::now(),
                 range,
                 reconcile: false,
+                starts_over: false,
                 http: self.http.clone(),
                 hosts: Arc::clone(&self.hosts),
                 shutdown: self.shutdown.clone(),

@@ -44,6 +44,8 @@ pub struct RunOptions {
     pub dry_run: bool,
     /// Ask at least from the range's start on, or as far back as configured.
     pub reconcile: bool,
+    /// Forget what earlier runs have noted.
+    pub starts_over: bool,
 }
 
 /// Why nothing was collected.
@@ -105,6 +107,7 @@ pub(crate) async fn run_and_forward(
         began: Instant::now(),
         range: options.range,
         reconcile: options.reconcile,
+        starts_over: options.starts_over,
         http: Http::new()?,
         hosts: hosts_of(streams),
         shutdown: shutdown.clone(),

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::collected::{CollectError, Collected};
 use crate::archive::WriteError;
 use crate::config::StreamSettings;
-use crate::coverage::{CompletedRuns, End, Entry, Journal, Past, Scope, Sum, Unproved, asked};
+use crate::coverage::{CompletedRuns, Counted, Counts, End, Entry, Journal, Scope, Standing, Sum, Unproved, asked};
 use crate::fs::FileError;
 
 /// After this much time what was filed is noted, so that a killed run leaves no more than that to ask for again.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// After so many lines one has the counts of all day files, so that no more has to be read.
+const LINES_BETWEEN_COUNTS: usize = 16;
 
 /// The journal of a stream, for one run.
 pub(super) struct RunJournal {
@@ -27,6 +30,10 @@ pub(super) struct RunJournal {
     noted: Instant,
     /// The sum of the runs before.
     before: Sum,
+    /// What the day files held before, and what those hold that this run has written to.
+    counts_before: Counts,
+    counts: Counts,
+    lines_without_counts: usize,
     /// The time of the archive's last record before the run.
     last_before: Option<DateTime<Utc>>,
 }
@@ -43,18 +50,39 @@ impl RunJournal {
             started: now,
             noted: now,
             before: Sum::default(),
+            counts_before: Counts::new(),
+            counts: Counts::new(),
+            lines_without_counts: usize::MAX,
             last_before: None,
         }
     }
 
-    /// Returns what the journal says of earlier runs.
-    pub(super) fn past(&self) -> Result<Past, FileError> {
-        self.journal.past(Some(&self.scope))
+    /// Returns how the stream stands before the run.
+    pub(super) fn standing(&self) -> Result<Standing, FileError> {
+        Standing::read(&self.settings.location, Some(&self.scope), self.settings.keep, self.at)
     }
 
-    /// Notes what the runs before have come to.
-    pub(super) fn go_on_from(&mut self, before: Sum, last: Option<DateTime<Utc>>) {
-        (self.before, self.last_before) = (before, last);
+    /// Goes on from how the stream stands; `last` is the time of the archive's last record.
+    pub(super) fn go_on_from(&mut self, standing: &Standing, last: Option<DateTime<Utc>>) {
+        self.before = standing.sum.clone();
+        self.counts_before = standing.counts.clone();
+        self.lines_without_counts = standing.lines_without_counts;
+        self.last_before = last;
+    }
+
+    /// Returns what a day file held before the run, if it was counted.
+    pub(super) fn counted_before(&self, date: NaiveDate) -> Option<Counted> {
+        self.counts_before.get(&date).copied()
+    }
+
+    /// Returns what a day file holds that this run has counted.
+    pub(super) fn counted_in_this_run(&self, date: NaiveDate) -> Option<Counted> {
+        self.counts.get(&date).copied()
+    }
+
+    /// Notes what a day file holds.
+    pub(super) fn note_counted(&mut self, date: NaiveDate, counted: Counted) {
+        self.counts.insert(date, counted);
     }
 
     /// Writes what the run is about to ask for.
@@ -106,7 +134,19 @@ impl RunJournal {
             return Ok(());
         }
         entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
+        entry.has_all_counts = self.lines_without_counts >= LINES_BETWEEN_COUNTS;
+        entry.counts = if entry.has_all_counts {
+            let all = self.counts_before.iter().chain(&self.counts);
+            all.map(|(date, counted)| (*date, *counted)).collect()
+        } else {
+            self.counts.clone()
+        };
         self.journal.append(&entry)?;
+        self.lines_without_counts = if entry.has_all_counts {
+            0
+        } else {
+            self.lines_without_counts + 1
+        };
         self.noted = Instant::now();
         Ok(())
     }

@@ -42,6 +42,8 @@ pub(super) struct RunContext {
     pub(super) range: Range,
     /// Whether to reconcile: to ask at least from the range's start on, or as far back as configured.
     pub(super) reconcile: bool,
+    /// Whether what earlier runs have noted counts no more.
+    pub(super) starts_over: bool,
     /// The client that all streams share.
     pub(super) http: Http,
     /// The hosts of their services.
@@ -61,6 +63,7 @@ pub(super) async fn collect(
     let job = WriterJob {
         settings: Arc::clone(&settings),
         access,
+        starts_over: context.starts_over,
         now: context.now,
         progress,
         appended,

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Span;
@@ -16,7 +16,7 @@ use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
 use crate::archive::{Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Purpose, Sum, asked};
+use crate::coverage::{Asked, CompletedRuns, Counted, Purpose, Sum, asked};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::AppendNotifier;
@@ -45,11 +45,21 @@ pub(super) enum Access {
 pub(super) struct WriterJob {
     pub(super) settings: Arc<StreamSettings>,
     pub(super) access: Access,
+    /// Whether what earlier runs have noted counts no more.
+    pub(super) starts_over: bool,
     /// When the run began.
     pub(super) now: DateTime<Utc>,
     pub(super) progress: StreamProgress,
     /// Notified after each append; the forwarders end when it is dropped, which is when the writer ends.
     pub(super) appended: AppendNotifier,
+}
+
+impl WriterJob {
+    /// Whether another program may have deleted the day file of this time.
+    fn may_be_deleted(&self, time: DateTime<Utc>) -> bool {
+        let kept_from = self.settings.keep.map(|keep| (self.now - keep).date_naive());
+        kept_from.is_some_and(|kept_from| time.date_naive() < kept_from)
+    }
 }
 
 /// What the files said before the run.
@@ -237,17 +247,32 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         Access::Write(lock) => Archive::open(Arc::clone(lock), shape, job.settings.file_mode, job.now)?,
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
-    let Recovery { last, below, first_day } = archive.recover(job.now, job.settings.limits.overlap)?;
-    let past = journal.past()?;
-    let sum = past.sum(first_day);
-    journal.go_on_from(sum.clone(), last);
+    let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
+    let mut standing = journal.standing()?;
+    if job.starts_over {
+        standing = standing.start_over();
+    }
+    let last = last.or(standing.last_record_of_no_file());
+    if standing.listing.dates().is_empty()
+        && let Some(last) = last.filter(|last| !job.may_be_deleted(*last))
+    {
+        let folder = job.settings.location.folder().to_owned();
+        return Err(CollectError::NoDayFile {
+            folder,
+            last: bound(last),
+        });
+    }
+    for (date, loss) in &standing.sum.lost {
+        tracing::warn!(%date, "{loss}: what it should hold is asked for again, as long as the service has it");
+    }
+    journal.go_on_from(&standing, last);
     let recovered = Recovered {
         last,
         below,
-        assumptions: sum.assumptions(job.now),
-        sum,
-        doubt: past.doubt(first_day),
-        stale_date: past.newest.and_then(|newest| newest.stale_date(job.now)),
+        assumptions: standing.sum.assumptions(job.now),
+        sum: standing.sum,
+        doubt: standing.doubt,
+        stale_date: standing.newest.and_then(|newest| newest.stale_date(job.now)),
     };
     Ok((archive, recovered))
 }
@@ -390,8 +415,14 @@ impl Writer {
         let newest = batch.records().last().map(|record| record.time);
         let Dedup { new, revisions, .. } = self.archive.deduplicate(batch)?;
         self.collected.revised += self.archive.note_revisions(&revisions, self.now)?;
+        let counted = self.count_before(new.date())?;
         if let Some(appended) = self.archive.append(&new)? {
             tracing::debug!(file = appended.file, "appended to");
+            let counted = Counted {
+                lines: counted.lines + appended.records,
+                bytes: appended.end,
+            };
+            self.journal.note_counted(new.date(), counted);
             self.collected.appended += appended.records;
             self.collected.files.insert(appended.file);
         }
@@ -401,6 +432,27 @@ impl Writer {
         let newest = newest.filter(|newest| *newest <= self.now);
         self.collected.last_record = self.collected.last_record.max(newest);
         Ok(())
+    }
+
+    /// Returns what a day file holds before it is written to. If another program has compressed it, a new one begins.
+    fn count_before(&mut self, date: NaiveDate) -> Result<Counted, CollectError> {
+        if let Some(counted) = self.journal.counted_in_this_run(date) {
+            return Ok(counted);
+        }
+        let length = self.archive.length(date)?;
+        let counted = match self
+            .journal
+            .counted_before(date)
+            .filter(|counted| counted.bytes <= length)
+        {
+            Some(counted) => counted,
+            None => Counted {
+                lines: self.archive.count_lines(date)?,
+                bytes: length,
+            },
+        };
+        self.journal.note_counted(date, counted);
+        Ok(counted)
     }
 
     fn reject(&mut self, records: &[Rejected]) -> Result<(), CollectError> {
@@ -568,6 +620,7 @@ mod tests {
             WriterJob {
                 settings: Arc::clone(&self.settings),
                 access: Access::Write(Arc::new(lock)),
+                starts_over: false,
                 now: now(),
                 progress: Progress::hidden().stream("tfc"),
                 appended: AppendNotifier::disconnected(),

@@ -50,6 +50,8 @@ mod log_disk;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod lost_days;
+#[cfg(test)]
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! With `--json`: `{"problems": […], "streams": […], "forwarders": […], "exit_code": 0}`. `problems` are errors in the
 //! settings that do not concern one stream alone. For each stream:
 //!
-//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do; `notice`: what is
+//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do; `remarks`: what is to be known
+//!   of its day files; `notice`: what is
 //!   worth knowing although it works, or null;
 //! - `folder`; `newest_file`, the name of the newest day file; `last_record`, its time;
 //! - `address`: the address of the request; `records`: how many came, 0 or 1; `newest_record`: its time;
@@ -206,6 +207,9 @@ impl Outcome {
             table.row(stream.row());
             for problem in &stream.problems {
                 problems.push_str(&format!("{}: {problem}\n", stream.stream));
+            }
+            for remark in &stream.remarks {
+                problems.push_str(&format!("{}: {remark}\n", stream.stream));
             }
             if let Some(notice) = stream.notice {
                 problems.push_str(&format!("{}: {notice}\n", stream.stream));

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::State;
 use crate::archive::Archive;
 use crate::config::StreamSettings;
+use crate::coverage::Standing;
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
 use crate::http::Http;
@@ -28,6 +29,7 @@ pub(super) struct StreamCheck {
     pub(super) state: State,
     pub(super) problems: Vec<String>,
     pub(super) notice: Option<&'static str>,
+    pub(super) remarks: Vec<String>,
     folder: Option<PathBuf>,
     newest_file: Option<String>,
     last_record: Option<DateTime<Utc>>,
@@ -65,6 +67,7 @@ impl StreamCheck {
             state: State::Ok,
             problems: Vec::new(),
             notice: None,
+            remarks: Vec::new(),
             folder: None,
             newest_file: None,
             last_record: None,
@@ -82,6 +85,15 @@ impl StreamCheck {
         match location.day_files() {
             Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
             Err(error) => return self.problems.push(error.to_string()),
+        }
+        match Standing::read(location, None, settings.keep, now) {
+            Ok(standing) => {
+                let wrong_days = standing.wrong_days(now).into_iter();
+                self.problems
+                    .extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
+                self.remarks = standing.remarks();
+            }
+            Err(error) => self.problems.push(error.to_string()),
         }
         match Archive::dry_run(location.clone(), settings.kind.shape).recover(now, settings.limits.overlap) {
             Ok(recovery) => self.last_record = recovery.last,

@@ -46,6 +46,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Begin anew where the day files are gone, or their journal is not to be believed
+    ///
+    /// What earlier runs have noted to be covered counts no more: everything from the first day file on is asked for again, or,
+    /// without one, as far back as for a first run.
+    #[arg(long, conflicts_with_all = ["dry_run", "follow", "until"])]
+    pub(crate) start_over: bool,
+
     /// Exit with 3 if a record was rejected, although every stream is complete
     ///
     /// A record is rejected if no day file can hold it; it is kept in the rejected file, with the reason, and counts once.
@@ -130,6 +137,7 @@ impl Arguments {
             range: self.range(now)?,
             dry_run: self.dry_run,
             reconcile: false,
+            starts_over: self.start_over,
         })
     }
 

@@ -9,6 +9,9 @@
 //!   says why it was filed as the service gives it, or is null. One that `reaches_now` is what the next run fetches anyway;
 //! - `first_day`: the day of the oldest day file. The coverage between it and the first covered span is unknown;
 //! - `last_complete`: when the last successful run began;
+//! - `known_from`: the oldest time that any run was to ask for; nothing is known before it;
+//! - `wrong_days`: `[{"date","problem"}]`, day files that have lost records or are none: `missing`, `shorter`, `not-a-file`,
+//!   `future`; `remarks`: sentences on files that were never counted, or that another program has compressed;
 //! - `doubt`: why less is known than there might be, such as a missing journal, or null.
 //!
 //! [`crate::coverage`] documents the journal.
@@ -22,12 +25,23 @@ use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::print_streams;
+use crate::archive::Lock;
+use crate::config::StreamPlace;
+use crate::coverage::{Entry, Journal, Standing};
 use crate::output::print::print;
 use crate::process::exit::Exit;
+use crate::run::StartError;
 use stream_coverage::{StreamCoverage, text};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
+    /// Accept that day files have lost records: what they should hold counts as covered again
+    ///
+    /// For files that were deleted or shortened on purpose, and that the service no longer has. Files that are deleted
+    /// regularly are better declared with KEEP_DAYS.
+    #[arg(long)]
+    pub(crate) accept_missing: bool,
+
     #[command(flatten)]
     pub(crate) selection: Selection,
 }
@@ -36,6 +50,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper coverage
   trailkeeper coverage --stream tfc --json
+  trailkeeper coverage --stream tfc --accept-missing      what is lost in the files of tfc is to stay so
 
 `collect` goes back for gaps by itself, as long as the service still has their records.";
 
@@ -44,6 +59,11 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
     let now = clock();
+    if arguments.accept_missing {
+        for stream in &archives.streams {
+            accept_losses(stream, now)?;
+        }
+    }
     let streams = archives.streams.iter().map(|stream| StreamCoverage::read(stream, now));
     let streams: Vec<_> = streams.collect::<Result<_, _>>()?;
     if selection.json {
@@ -52,4 +72,28 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         print(&text(&streams, now));
     }
     Ok(Exit::Complete)
+}
+
+/// Notes in the journal of a stream that its losses are accepted.
+fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), CommandError> {
+    let name = stream.kind.name;
+    let _lock = Lock::acquire(&stream.location, now).map_err(|cause| StartError::Lock { stream: name, cause })?;
+    let standing = Standing::read(&stream.location, None, stream.keep, now)?;
+    let Some(newest) = standing.newest.filter(|_| !standing.sum.lost.is_empty()) else {
+        return Ok(());
+    };
+    for (date, loss) in &standing.sum.lost {
+        tracing::info!(stream = name, %date, "accepted: {loss}");
+    }
+    let mut sum = standing.sum;
+    sum.accept_losses(now);
+    let accepted = Entry {
+        sum,
+        counts: standing.counts,
+        has_all_counts: true,
+        ..newest
+    };
+    Journal::of(&stream.location)
+        .append(&accepted)
+        .map_err(CommandError::setup)
 }

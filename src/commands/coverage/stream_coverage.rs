@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Journal};
+use crate::coverage::{Covered, Gap, Standing, WrongDay};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
@@ -24,6 +24,9 @@ pub(super) struct StreamCoverage {
     first_day: Option<NaiveDate>,
     last_complete: Option<DateTime<Utc>>,
     doubt: Option<String>,
+    known_from: Option<DateTime<Utc>>,
+    wrong_days: Vec<ShownWrongDay>,
+    remarks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,6 +34,25 @@ struct ShownGap {
     #[serde(flatten)]
     gap: Gap,
     reaches_now: bool,
+}
+
+/// A day file that has lost records, or is none.
+#[derive(Debug, Serialize)]
+struct ShownWrongDay {
+    date: NaiveDate,
+    problem: &'static str,
+    #[serde(skip)]
+    text: String,
+}
+
+impl ShownWrongDay {
+    fn of((date, wrong): (NaiveDate, WrongDay)) -> Self {
+        Self {
+            date,
+            problem: wrong.name(),
+            text: wrong.to_string(),
+        }
+    }
 }
 
 /// Returns the table, and below it the gaps.
@@ -58,9 +80,10 @@ impl StreamCoverage {
     /// Reads the coverage of a stream at the time `now`.
     pub(super) fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<Self, FileError> {
         let retention = stream.kind.retention;
-        let first_day = stream.location.day_files()?.first().map(|file| file.date);
-        let past = Journal::of(&stream.location).past(None)?;
-        let sum = past.sum(first_day);
+        let standing = Standing::read(&stream.location, None, stream.keep, now)?;
+        let wrong_days = standing.wrong_days(now).into_iter();
+        let remarks = standing.remarks();
+        let sum = standing.sum;
         let gaps = sum.gaps(retention, now).into_iter().map(|gap| ShownGap {
             reaches_now: gap.to == now,
             gap,
@@ -70,9 +93,12 @@ impl StreamCoverage {
             retention_days: retention.days,
             retention_is_documented: retention.is_documented,
             gaps: gaps.collect(),
-            doubt: past.doubt(first_day),
+            doubt: standing.doubt,
+            wrong_days: wrong_days.map(ShownWrongDay::of).collect(),
+            remarks,
+            known_from: sum.asked_from,
+            first_day: standing.listing.dates().first().copied(),
             covered: sum.covered,
-            first_day,
             last_complete: sum.last_complete,
         })
     }
@@ -105,19 +131,21 @@ impl StreamCoverage {
         for gap in self.worth_a_line(now) {
             let _ = writeln!(notes, "{stream}: {gap}");
         }
-        let Some(first) = self.covered.spans().first() else {
-            let _ = writeln!(
-                notes,
-                "{stream}: no run has covered any time yet, so the coverage is unknown"
-            );
-            return;
-        };
-        if let Some(day) = self.first_day.filter(|day| *day < first.from.date_naive()) {
-            let from = rfc3339(first.from);
-            let _ = writeln!(
-                notes,
-                "{stream}: the archive begins on {day}; the coverage before {from} is unknown"
-            );
+        for ShownWrongDay { date, text, .. } in &self.wrong_days {
+            let _ = writeln!(notes, "{stream}: {date}: {text}");
+        }
+        for remark in &self.remarks {
+            let _ = writeln!(notes, "{stream}: {remark}");
+        }
+        match (self.known_from, self.first_day) {
+            (None, _) => {
+                let _ = writeln!(notes, "{stream}: no run has asked for anything yet");
+            }
+            (Some(from), Some(day)) if day < from.date_naive() => {
+                let from = rfc3339(from);
+                let _ = writeln!(notes, "{stream}: the archive begins on {day}; not known before {from}");
+            }
+            _ => {}
         }
     }
 }
@@ -160,11 +188,11 @@ mod tests {
             days: 14,
             is_documented: true,
         };
-        let spans = spans.iter().map(|(from, to)| Window {
+        let windows = spans.iter().map(|(from, to)| Window {
             from: time(from),
             to: time(to),
         });
-        let covered = Covered::from(spans.collect::<Vec<_>>());
+        let covered = Covered::from(windows.collect::<Vec<_>>());
         let sum = Sum {
             covered: covered.clone(),
             ..Sum::default()
@@ -185,6 +213,9 @@ mod tests {
             first_day: Some("2026-10-01".parse().unwrap()),
             last_complete: Some(time("2026-11-10")),
             doubt: None,
+            known_from: spans.first().map(|(from, _)| time(from)),
+            wrong_days: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -226,12 +257,9 @@ mod tests {
     fn what_no_journal_speaks_of_is_said_to_be_unknown() {
         let now = time("2026-11-12");
         let later = text(&[coverage(&[("2026-11-01", "2026-11-12")], now)], now);
-        let expected = "tfc: the archive begins on 2026-10-01; the coverage before 2026-11-01T00:00:00Z is unknown\n";
+        let expected = "tfc: the archive begins on 2026-10-01; not known before 2026-11-01T00:00:00Z\n";
         assert!(later.ends_with(expected), "{later}");
         let none = text(&[coverage(&[], now)], now);
-        assert!(
-            none.ends_with("tfc: no run has covered any time yet, so the coverage is unknown\n"),
-            "{none}"
-        );
+        assert!(none.ends_with("tfc: no run has asked for anything yet\n"), "{none}");
     }
 }

@@ -93,6 +93,7 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
         range: Range::default(),
         dry_run: false,
         reconcile: false,
+        starts_over: false,
     };
     let run = || run::run_and_forward(&streams, options, &targets, progress, &shutdown);
 

@@ -103,6 +103,7 @@ impl Arguments {
             range: Range { since, until: None },
             dry_run: self.dry_run,
             reconcile: true,
+            starts_over: false,
         })
     }
 }

@@ -83,9 +83,7 @@ fn exit(arguments: &Arguments, streams: &[StreamStatus]) -> Exit {
 fn read(archives: &Archives, arguments: &Arguments, now: DateTime<Utc>) -> Result<Vec<StreamStatus>, FileError> {
     let max_age = arguments.max_age.map(|age| age.0);
     let streams = archives.streams.iter();
-    streams
-        .map(|stream| StreamStatus::read(stream.kind, &stream.location, max_age, now))
-        .collect()
+    streams.map(|stream| StreamStatus::read(stream, max_age, now)).collect()
 }
 
 fn text(streams: &[StreamStatus], with_colours: bool) -> String {

@@ -8,7 +8,8 @@ use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::archive::{Archive, DayCount, Holder, Location, Lock, Noted, count_days};
-use crate::coverage::{End, Entry, Journal};
+use crate::config::StreamPlace;
+use crate::coverage::{End, Entry, Gap, Standing};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::rfc3339;
@@ -98,12 +99,8 @@ impl StreamStatus {
     ///
     /// # Errors
     /// The folder, a day file or a state file cannot be read.
-    pub(super) fn read(
-        kind: &'static Kind,
-        location: &Location,
-        max_age: Option<TimeDelta>,
-        now: DateTime<Utc>,
-    ) -> Result<Self, FileError> {
+    pub(super) fn read(place: &StreamPlace, max_age: Option<TimeDelta>, now: DateTime<Utc>) -> Result<Self, FileError> {
+        let StreamPlace { kind, location, keep } = place;
         let files = location.day_files()?;
         let noted = Noted::rejected(location)?;
         let days = Calendar::new(location, &count_days(location, &files)?, &noted);
@@ -111,9 +108,10 @@ impl StreamStatus {
         let last_record = Archive::dry_run(location.clone(), kind.shape)
             .recover(now, overlap)?
             .last;
-        let newest = Journal::of(location).newest()?;
-        let liveness = Liveness::of(Lock::last_holder(location), newest.as_ref());
-        let problems = problems(kind, newest.as_ref(), &liveness, now);
+        let standing = Standing::read(location, None, *keep, now)?;
+        let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
+        let problems = problems(kind, &standing, &liveness, now);
+        let newest = standing.newest;
         let age = last_record.map(|last| now - last);
         let today = now.date_naive();
         Ok(Self {
@@ -209,7 +207,7 @@ fn state(newest: Option<&Entry>, liveness: &Liveness, age: Option<TimeDelta>, ma
     if newest.is_none() { State::New } else { State::Ok }
 }
 
-fn problems(kind: &Kind, newest: Option<&Entry>, liveness: &Liveness, now: DateTime<Utc>) -> Vec<String> {
+fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime<Utc>) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(since) = liveness.silent_since {
         problems.push(format!(
@@ -217,26 +215,29 @@ fn problems(kind: &Kind, newest: Option<&Entry>, liveness: &Liveness, now: DateT
             rfc3339(since)
         ));
     }
-    let Some(newest) = newest else { return problems };
-    if let Some(error) = &newest.error {
-        problems.push(format!(
-            "the run of {} {}: {error}",
-            rfc3339(newest.at),
-            ended(newest.end)
-        ));
+    if let Some(newest) = &standing.newest
+        && let Some(error) = &newest.error
+    {
+        let (at, ended) = (rfc3339(newest.at), ended(newest.end));
+        problems.push(format!("the run of {at} {ended}: {error}"));
     }
-    let gaps = newest.sum.gaps(kind.retention, now);
-    let open = gaps.iter().filter(|gap| !gap.is_gone && gap.to < now);
-    problems.extend(open.map(|gap| {
-        let (from, to, day) = (rfc3339(gap.from), rfc3339(gap.to), gap.gone_at.date_naive());
-        match &gap.unproved {
-            None => format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect"),
-            Some(reason) => {
-                format!("{from} to {to} is filed as the service gives it, and not proved to be complete: {reason}")
-            }
-        }
-    }));
+    problems.extend(standing.doubt.clone());
+    let wrong_days = standing.wrong_days(now).into_iter();
+    problems.extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
+    let gaps = standing.sum.gaps(kind.retention, now).into_iter();
+    let open = gaps.filter(|gap| !gap.is_gone && gap.to < now);
+    problems.extend(open.map(open_gap));
     problems
+}
+
+fn open_gap(gap: Gap) -> String {
+    let (from, to, day) = (rfc3339(gap.from), rfc3339(gap.to), gap.gone_at.date_naive());
+    match gap.unproved {
+        None => format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect"),
+        Some(reason) => {
+            format!("{from} to {to} is filed as the service gives it, and not proved to be complete: {reason}")
+        }
+    }
 }
 
 fn ended(end: End) -> &'static str {
@@ -327,7 +328,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::coverage::{Asked, Purpose, Scope};
+    use crate::coverage::{Asked, Journal, Purpose, Scope};
     use crate::source::SOURCES;
     use crate::test_support::Catalog;
     use crate::test_support::record::line;
@@ -372,7 +373,12 @@ mod tests {
         }
 
         fn status(&self, max_age: Option<TimeDelta>) -> StreamStatus {
-            StreamStatus::read(tfc(), self.lock.location(), max_age, now()).unwrap()
+            let place = StreamPlace {
+                kind: tfc(),
+                location: self.lock.location().clone(),
+                keep: None,
+            };
+            StreamStatus::read(&place, max_age, now()).unwrap()
         }
     }
 

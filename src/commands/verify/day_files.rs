@@ -5,8 +5,11 @@ use std::sync::Mutex;
 use std::thread;
 
 use super::stream_report::StreamReport;
-use crate::archive::{DayFile, DayReport, Noted, verify_day};
+use chrono::{DateTime, Utc};
+
+use crate::archive::{DayFile, DayReport, Listing, Noted, verify_day};
 use crate::config::StreamPlace;
+use crate::coverage::Standing;
 use crate::fs::FileError;
 use crate::record::Reader;
 
@@ -20,17 +23,20 @@ struct Job {
     outcome: Option<Result<DayReport, FileError>>,
 }
 
-/// Verifies all day files concurrently, each in one thread.
-pub(super) fn verify(streams: &[StreamPlace]) -> Result<Vec<StreamReport>, FileError> {
-    let mut jobs = Vec::new();
+/// Verifies all day files at `now` concurrently, each in one thread, and compares them with the journal.
+pub(super) fn verify(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<Vec<StreamReport>, FileError> {
+    let (mut jobs, mut standings) = (Vec::new(), Vec::new());
     for (stream, archive) in streams.iter().enumerate() {
-        let files = archive.location.day_files()?.into_iter();
-        jobs.extend(files.map(|file| Job {
+        let standing = Standing::read(&archive.location, None, archive.keep, now)?;
+        let Listing { days, packed, .. } = &standing.listing;
+        jobs.extend(days.values().chain(packed.values()).map(|file| Job {
             stream,
-            file,
+            file: file.clone(),
             outcome: None,
         }));
+        standings.push(standing);
     }
+    jobs.sort_by_key(|job| (job.stream, job.file.date));
     let noted = streams.iter().map(|stream| Noted::rejected(&stream.location));
     let noted: Vec<Noted> = noted.collect::<Result<_, _>>()?;
     let queue = Mutex::new(jobs.iter_mut());
@@ -39,7 +45,11 @@ pub(super) fn verify(streams: &[StreamPlace]) -> Result<Vec<StreamReport>, FileE
             scope.spawn(|| work(&queue, streams, &noted));
         }
     });
-    Ok(put_together(streams, &jobs))
+    let mut reports = put_together(streams, &standings, &jobs);
+    for ((report, standing), archive) in reports.iter_mut().zip(&standings).zip(streams) {
+        report.compare(standing, &archive.location, now);
+    }
+    Ok(reports)
 }
 
 fn threads() -> usize {
@@ -62,11 +72,15 @@ fn name(file: &DayFile) -> String {
     file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn put_together(streams: &[StreamPlace], jobs: &[Job]) -> Vec<StreamReport> {
+fn put_together(streams: &[StreamPlace], standings: &[Standing], jobs: &[Job]) -> Vec<StreamReport> {
     let empty = streams.iter().map(|archive| StreamReport::new(archive.kind.name));
     let mut reports: Vec<_> = empty.collect();
     for job in jobs {
-        reports[job.stream].add(name(&job.file), job.outcome.as_ref());
+        let counted = standings[job.stream].counts.get(&job.file.date);
+        let lines = counted
+            .filter(|_| !job.file.is_packed())
+            .map_or(0, |counted| counted.lines);
+        reports[job.stream].add(name(&job.file), job.outcome.as_ref(), lines);
     }
     reports
 }

@@ -7,7 +7,9 @@
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream `stream`, `files`, `records`, `bytes`,
 //! `repaired`, `out_of_order`, `wrong`, and `findings`: `[{"file","line","offset","problem","text"}]`, at most 1000 of
 //! each file. `problem` is one of `blank`, `not-utf8`, `not-json`, `not-a-record`, `wrong-day`, `repeated`,
-//! `no-newline`, `torn-line`, `unreadable` and `repaired`; only `repaired` is not wrong.
+//! `no-newline`, `torn-line`, `unreadable` and `repaired`; only `repaired` is not wrong. Of a file as a whole, with the line
+//! 0: `missing`, `shorter` or `fewer-lines` than when a run wrote to it, `not-a-file` and `future`. `remarks`: sentences on
+//! day files that were never counted, or that another program has compressed; these are checked like the others.
 
 mod day_files;
 mod stream_report;
@@ -41,7 +43,7 @@ It takes no lock and writes nothing, and may run beside `collect`. Exit codes: 0
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
-    let streams = day_files::verify(&archives.streams)?;
+    let streams = day_files::verify(&archives.streams, clock())?;
     let exit = exit(&streams);
     if selection.json {
         print_streams(&streams, exit)?;

@@ -1,8 +1,10 @@
 //! The findings in the day files of a stream, as JSON and as a table.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::archive::DayReport;
+use crate::archive::{DayReport, Location};
+use crate::coverage::Standing;
 use crate::fs::FileError;
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Colour, Table, left, right, size};
@@ -21,12 +23,14 @@ pub(super) struct StreamReport {
     out_of_order: u64,
     wrong: u64,
     findings: Vec<ShownFinding>,
+    /// What is to be known and is no finding.
+    remarks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct ShownFinding {
     file: String,
-    /// From 1; 0 if the file could not be read.
+    /// From 1; 0 if it is about the file.
     line: u64,
     offset: u64,
     problem: &'static str,
@@ -51,12 +55,20 @@ pub(super) fn text(streams: &[StreamReport], with_colours: bool) -> String {
         table.row(stream.row());
         for finding in stream.findings.iter().take(SHOWN) {
             let (file, text) = (printable(&finding.file), printable(&finding.text));
-            findings.push_str(&format!("{file}:{}: {text}\n", finding.line));
+            let line = if finding.line > 0 {
+                format!(":{}", finding.line)
+            } else {
+                String::new()
+            };
+            findings.push_str(&format!("{file}{line}: {text}\n"));
         }
         let listed = stream.findings.len().min(SHOWN) as u64;
         let rest = (stream.wrong + stream.repaired).saturating_sub(listed);
         if rest > 0 {
             findings.push_str(&format!("{}: {rest} more; --json lists them\n", stream.stream));
+        }
+        for remark in &stream.remarks {
+            findings.push_str(&format!("{}: {remark}\n", stream.stream));
         }
     }
     format!("{table}{findings}")
@@ -75,13 +87,21 @@ impl StreamReport {
         self.wrong == 0
     }
 
-    pub(super) fn add(&mut self, file: String, outcome: Option<&Result<DayReport, FileError>>) {
+    /// Adds what was found in a file, which held so many lines when a run wrote to it.
+    pub(super) fn add(&mut self, file: String, outcome: Option<&Result<DayReport, FileError>>, lines: u64) {
         self.files += 1;
         let report = match outcome {
             Some(Ok(report)) => report,
-            Some(Err(error)) => return self.add_unreadable(file, error.to_string()),
-            None => return self.add_unreadable(file, "an internal error; please report it".to_owned()),
+            Some(Err(error)) => return self.add_of_file(file, "unreadable", error.to_string()),
+            None => {
+                let text = "an internal error; please report it".to_owned();
+                return self.add_of_file(file, "unreadable", text);
+            }
         };
+        if report.lines < lines {
+            let text = format!("{} lines, and it had {lines} when they were written", report.lines);
+            self.add_of_file(file.clone(), "fewer-lines", text);
+        }
         self.records += report.records;
         self.bytes += report.bytes;
         self.repaired += report.repaired;
@@ -96,13 +116,22 @@ impl StreamReport {
         }));
     }
 
-    fn add_unreadable(&mut self, file: String, text: String) {
+    /// Adds what is wrong with day files as a whole, by the journal, and what is to be known of them.
+    pub(super) fn compare(&mut self, standing: &Standing, location: &Location, now: DateTime<Utc>) {
+        for (date, wrong) in standing.wrong_days(now) {
+            let file = location.day_name(date).unwrap_or_default();
+            self.add_of_file(file, wrong.name(), wrong.to_string());
+        }
+        self.remarks = standing.remarks();
+    }
+
+    fn add_of_file(&mut self, file: String, problem: &'static str, text: String) {
         self.wrong += 1;
         self.findings.push(ShownFinding {
             file,
             line: 0,
             offset: 0,
-            problem: "unreadable",
+            problem,
             text,
         });
     }

@@ -39,7 +39,12 @@ const SECTIONS: &[Section] = &[
         title: "Files",
         intro: "",
         prefix: None,
-        rows: &[&place::LOG_FILE_EXTENSION, &stream::FILE_MODE, &APP_LOG_FILE],
+        rows: &[
+            &place::LOG_FILE_EXTENSION,
+            &stream::FILE_MODE,
+            &place::KEEP_DAYS,
+            &APP_LOG_FILE,
+        ],
     },
     Section {
         title: "Requests",

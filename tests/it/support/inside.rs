@@ -37,6 +37,7 @@ pub(crate) async fn run_inside_within(
         range: Range::default(),
         dry_run: false,
         reconcile: false,
+        starts_over: false,
     };
     let (_trigger, shutdown) = shutdown::channel();
     let progress = Progress::hidden();

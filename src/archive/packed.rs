@@ -1,0 +1,205 @@
+//! Day files that another program has compressed: read like others, never written.
+
+use std::fs::Metadata;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::storage::StoredFile;
+
+/// Size of a read, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// How a day file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Gzip,
+    Zstandard,
+}
+
+impl Packing {
+    pub(super) const ALL: [Self; 2] = [Self::Gzip, Self::Zstandard];
+
+    /// Returns what follows the name of a day file, as `gzip` and `zstd` name their files.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => ".gz",
+            Self::Zstandard => ".zst",
+        }
+    }
+
+    /// Returns the name of a day file without what says that it is compressed, and how it is.
+    pub(super) fn of(name: &str) -> (&str, Option<Self>) {
+        let packed = Self::ALL.into_iter().find_map(|packing| {
+            let plain = name.strip_suffix(packing.suffix())?;
+            Some((plain, Some(packing)))
+        });
+        packed.unwrap_or((name, None))
+    }
+
+    /// Returns the content of a compressed file, to be read from its start to its end.
+    pub(super) fn unpack(self, file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>> {
+        let metadata = file.metadata()?;
+        let packed = BufReader::with_capacity(CHUNK, file);
+        let content: Box<dyn Read + Send> = match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
+            Self::Zstandard => Box::new(Frames::of(packed)),
+        };
+        Ok(Box::new(Unpacked {
+            content,
+            metadata,
+            offset: 0,
+        }))
+    }
+}
+
+/// The content of a compressed file.
+struct Unpacked {
+    content: Box<dyn Read + Send>,
+    /// That of the compressed file.
+    metadata: Metadata,
+    offset: u64,
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.content.read(buffer)?;
+        self.offset += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Unpacked {
+    /// Only to where it is: what is compressed is read in one go.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match to {
+            SeekFrom::Start(offset) if offset == self.offset => Ok(offset),
+            _ => Err(io::ErrorKind::NotSeekable.into()),
+        }
+    }
+}
+
+impl StoredFile for Unpacked {
+    fn metadata(&self) -> io::Result<Metadata> {
+        Ok(self.metadata.clone())
+    }
+
+    /// Whoever compressed it has removed the other file, and so has synced this one.
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The frames of a Zstandard file, one behind the other (RFC 8878, section 3).
+struct Frames<R> {
+    source: R,
+    decoder: FrameDecoder,
+    has_begun: bool,
+}
+
+impl<R: BufRead> Frames<R> {
+    fn of(source: R) -> Self {
+        Self {
+            source,
+            decoder: FrameDecoder::new(),
+            has_begun: false,
+        }
+    }
+
+    /// Begins the next frame; returns `false` at the end of the file.
+    fn begin(&mut self) -> io::Result<bool> {
+        while !self.source.fill_buf()?.is_empty() {
+            match self.decoder.reset(&mut self.source) {
+                Ok(()) => {
+                    self.has_begun = true;
+                    return Ok(true);
+                }
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    io::copy(&mut (&mut self.source).take(length.into()), &mut io::sink())?;
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_over(&self) -> bool {
+        !self.has_begun || self.decoder.is_finished() && self.decoder.can_collect() == 0
+    }
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.decoder.can_collect() == 0 || !self.has_begun {
+            if self.is_over() {
+                if !self.begin()? {
+                    return Ok(0);
+                }
+                continue;
+            }
+            let one_block = BlockDecodingStrategy::UptoBlocks(1);
+            self.decoder
+                .decode_blocks(&mut self.source, one_block)
+                .map_err(io::Error::other)?;
+        }
+        self.decoder.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstandard(bytes: &[u8]) -> Vec<u8> {
+        compress_to_vec(bytes, CompressionLevel::Fastest)
+    }
+
+    fn unpacked(packing: Packing, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        let mut content = Vec::new();
+        packing.unpack(Box::new(File::open(path)?))?.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    #[test]
+    fn a_file_of_several_parts_is_read_to_its_end() {
+        let parts: [&[u8]; 3] = [b"one\n", &[b'x'; 300_000], b""];
+        let whole = parts.concat();
+        for packing in Packing::ALL {
+            let pack = if packing == Packing::Gzip { gzip } else { zstandard };
+            assert_eq!(unpacked(packing, &pack(&whole)).unwrap(), whole);
+            let packed: Vec<u8> = parts.iter().flat_map(|part| pack(part)).collect();
+            assert_eq!(unpacked(packing, &packed).unwrap(), whole);
+            assert!(unpacked(packing, &packed[..packed.len() / 2]).is_err(), "it is cut off");
+            assert_eq!(
+                unpacked(packing, b"").ok(),
+                Some(Vec::new()).filter(|_| packing == Packing::Zstandard)
+            );
+            assert!(unpacked(packing, b"not compressed at all").is_err());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_to_be_skipped_is() {
+        let mut packed = 0x184D_2A50_u32.to_le_bytes().to_vec();
+        packed.extend(4_u32.to_le_bytes());
+        packed.extend(b"note");
+        packed.extend(zstandard(b"line\n"));
+        assert_eq!(unpacked(Packing::Zstandard, &packed).unwrap(), b"line\n");
+    }
+}

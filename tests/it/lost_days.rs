@@ -1,0 +1,283 @@
+//! Day files that were deleted, cut, replaced or compressed since a run wrote them, and archives that are gone.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use trailkeeper::sandbox::{Api, Event, Sandbox};
+
+use super::support::{Catalog, at, base_name, event, serve, streams};
+
+const DAY: i64 = 86_400;
+
+/// Services with three records on each of the last days.
+fn daily(days: i64) -> Sandbox {
+    let records = |api| -> Vec<Event> {
+        let three = |day: i64| (0..3).map(move |n| event(api, at(day * DAY + 600 + n * 300), &format!("{day}-{n}")));
+        (0..days).flat_map(three).collect()
+    };
+    serve(|options| {
+        let all = streams().into_iter();
+        all.fold(options, |options, (_, api)| options.give(api, records(api)))
+    })
+}
+
+fn path(catalog: &Catalog, api: Api, days_ago: i64) -> PathBuf {
+    let date = at(days_ago * DAY + 600).date_naive();
+    catalog.folder(api).join(format!("{}_{date}.log", base_name(api)))
+}
+
+fn shown(catalog: &Catalog, command: &str, code: i32) -> Value {
+    let run = catalog.run(&[command, "--json"]);
+    assert_eq!(run.code, code, "{command}: {}{}", run.stdout, run.stderr);
+    run.summary().into_values().next().unwrap()
+}
+
+/// What `coverage` says of day files, by its names.
+fn wrong_days(catalog: &Catalog) -> Vec<String> {
+    let coverage = shown(catalog, "coverage", 0);
+    let wrong = coverage["wrong_days"].as_array().unwrap().iter();
+    wrong
+        .map(|wrong| wrong["problem"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Keeps the first line of a file.
+fn cut(path: &PathBuf) {
+    let text = fs::read_to_string(path).unwrap();
+    fs::write(path, text.split_inclusive('\n').next().unwrap()).unwrap();
+}
+
+#[test]
+fn a_day_file_that_has_lost_records_is_named_everywhere_and_they_are_asked_for_again() {
+    let damage = |path: &PathBuf, number| match number {
+        0 => fs::remove_file(path).unwrap(),
+        1 => cut(path),
+        _ => fs::write(path, "").unwrap(),
+    };
+    for api in Api::ALL {
+        let sandbox = daily(9);
+        for (number, problem) in [(0, "missing"), (1, "shorter"), (2, "shorter")] {
+            let catalog = Catalog::of(&sandbox, &[api]);
+            catalog.collect_one(0, &[]);
+            assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+            damage(&path(&catalog, api, 4), number);
+            assert_eq!(wrong_days(&catalog), [problem]);
+            let found = &shown(&catalog, "verify", 3)["findings"];
+            let named = found
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|finding| finding["problem"] == problem);
+            assert!(named, "{found}");
+            let problems = shown(&catalog, "status", 0)["problems"].to_string();
+            assert!(problems.contains("the day file is"), "{problems}");
+            let run = catalog.collect_one(0, &[]);
+            assert_ne!(run["appended"], 0, "{run}");
+            catalog.assert_holds(api, &sandbox.events(api));
+            assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+            shown(&catalog, "verify", 0);
+            assert_eq!(catalog.collect_one(0, &[])["appended"], 0);
+        }
+    }
+}
+
+#[test]
+fn what_the_service_has_forgotten_is_a_gap_until_it_is_accepted() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect_one(0, &[]);
+    // As if the records were older than what the service keeps.
+    let (old, new) = (path(&catalog, Api::Tfc, 20), path(&catalog, Api::Tfc, 4));
+    let journal = catalog
+        .folder(Api::Tfc)
+        .join(format!(".trailkeeper/{}.coverage.jsonl", base_name(Api::Tfc)));
+    let day = |path: &PathBuf| {
+        path.file_stem()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .rsplit('_')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let mut line: Value = serde_json::from_str(fs::read_to_string(&journal).unwrap().lines().last().unwrap()).unwrap();
+    line["counts"] = serde_json::json!({ day(&old): {"lines": 3, "bytes": 300}, day(&new): {"lines": 3, "bytes": 30} });
+    line["has_all_counts"] = true.into();
+    line["asked_from"] = at(30 * DAY).to_rfc3339().into();
+    line["covered"][0]["from"] = at(30 * DAY).to_rfc3339().into();
+    fs::write(&journal, format!("{line}\n")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(wrong_days(&catalog), ["missing"]);
+        let gaps = &shown(&catalog, "coverage", 0)["gaps"];
+        assert_eq!(gaps[0]["is_gone"], true, "{gaps}");
+        shown(&catalog, "verify", 3);
+        catalog.collect_one(0, &[]);
+    }
+    let accepted = catalog.run(&["coverage", "--accept-missing"]);
+    assert_eq!(accepted.code, 0, "{}", accepted.stderr);
+    assert!(
+        accepted.stderr.contains("accepted: the day file is missing"),
+        "{}",
+        accepted.stderr
+    );
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    shown(&catalog, "verify", 0);
+    catalog.collect_one(0, &[]);
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+}
+
+#[test]
+fn a_retention_that_is_declared_makes_no_gap_of_what_is_older() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]).with("KEEP_DAYS", 5);
+    catalog.collect_one(0, &[]);
+    for days in [6, 7, 8] {
+        fs::remove_file(path(&catalog, Api::Mail, days)).unwrap();
+    }
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    shown(&catalog, "verify", 0);
+    assert_eq!(catalog.collect_one(0, &[])["appended"], 0);
+    fs::remove_file(path(&catalog, Api::Mail, 3)).unwrap();
+    assert_eq!(wrong_days(&catalog), ["missing"]);
+    assert_eq!(catalog.collect_one(0, &[])["appended"], 3);
+}
+
+/// Compresses a day file as `gzip` does.
+fn gzip(path: &PathBuf) {
+    let packed = format!("{}.gz", path.display());
+    let mut encoder = GzEncoder::new(fs::File::create(packed).unwrap(), Compression::default());
+    encoder.write_all(&fs::read(path).unwrap()).unwrap();
+    encoder.finish().unwrap();
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn day_files_that_another_program_has_compressed_are_read_and_no_gap() {
+    for api in Api::ALL {
+        let sandbox = daily(9);
+        let catalog = Catalog::of(&sandbox, &[api]);
+        catalog.collect_one(0, &[]);
+        let requests = catalog.collect_one(0, &[])["requests"].clone();
+        // Every night, all of them.
+        (0..9).for_each(|days| gzip(&path(&catalog, api, days)));
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+        let verified = shown(&catalog, "verify", 0);
+        assert_eq!(
+            (&verified["files"], &verified["records"]),
+            (&9.into(), &27.into()),
+            "{verified}"
+        );
+        assert!(
+            verified["remarks"][0]
+                .as_str()
+                .unwrap()
+                .contains("compressed by another program"),
+            "{verified}"
+        );
+        let run = catalog.collect_one(0, &[]);
+        assert_eq!((&run["appended"], &run["requests"]), (&0.into(), &requests), "{run}");
+        for range in [vec!["--since", "30d"], vec!["--since", "5d", "--until", "3d"]] {
+            assert_eq!(catalog.collect_one(0, &range)["appended"], 0);
+        }
+        let names: Vec<_> = catalog.day_files(api).into_keys().collect();
+        assert!(names.iter().all(|name| name.ends_with(".gz")), "{names:?}");
+        // A late record of such a day is filed beside it.
+        let late = event(api, at(4 * DAY + 700), "late");
+        sandbox.add(api, vec![late]);
+        assert_eq!(catalog.collect_one(0, &["--since", "6d"])["appended"], 1);
+        let beside = fs::read_to_string(path(&catalog, api, 4)).unwrap();
+        assert_eq!(beside.lines().count(), 1, "{beside}");
+        shown(&catalog, "verify", 0);
+    }
+}
+
+#[test]
+fn an_archive_that_is_gone_ends_the_run_with_both_ways_on() {
+    for api in Api::ALL {
+        let sandbox = daily(9);
+        let catalog = Catalog::of(&sandbox, &[api]);
+        catalog.collect_one(0, &[]);
+        (0..9).for_each(|days| fs::remove_file(path(&catalog, api, days)).unwrap());
+        let requests = sandbox.request_count(api);
+        let gone = catalog.collect_one(3, &[]);
+        let error = gone["error"].as_str().unwrap();
+        assert!(error.contains("restore") && error.contains("--start-over"), "{error}");
+        assert_eq!(sandbox.request_count(api), requests);
+        let again = catalog.collect_one(0, &["--start-over"]);
+        assert_eq!(again["appended"], 27, "{again}");
+        catalog.assert_holds(api, &sandbox.events(api));
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_has_the_name_of_a_day_file_and_is_none_is_named() {
+    let sandbox = daily(3);
+    let catalog = Catalog::of(&sandbox, &[Api::Disk]);
+    catalog.collect_one(0, &[]);
+    fs::create_dir(path(&catalog, Api::Disk, 30)).unwrap();
+    let future = path(&catalog, Api::Disk, -400);
+    fs::write(&future, "").unwrap();
+    assert_eq!(wrong_days(&catalog), ["not-a-file", "future"]);
+    shown(&catalog, "verify", 3);
+    let check = catalog.run(&["check"]);
+    assert!(check.stdout.contains("dated in the future"), "{}", check.stdout);
+    #[cfg(unix)]
+    {
+        let day = path(&catalog, Api::Disk, 1);
+        let moved = catalog.root().join("moved");
+        fs::rename(&day, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &day).unwrap();
+        assert_eq!(wrong_days(&catalog), ["not-a-file", "not-a-file", "future"]);
+        let failed = catalog.collect_one(3, &[]);
+        assert!(failed["error"].as_str().unwrap().contains("link"), "{failed}");
+    }
+}
+
+#[test]
+fn a_journal_of_another_host_or_an_older_one_hides_nothing() {
+    let sandbox = daily(9);
+    let api = Api::Port;
+    let journal = |catalog: &Catalog| {
+        let name = format!(".trailkeeper/{}.coverage.jsonl", base_name(api));
+        catalog.folder(api).join(name)
+    };
+    // The other host has all; this one was down for some days.
+    let other = Catalog::of(&sandbox, &[api]);
+    other.collect_one(0, &[]);
+    let catalog = Catalog::of(&sandbox, &[api]).with("INITIAL_LOOKBACK_DAYS", 2);
+    catalog.collect_one(0, &[]);
+    fs::copy(journal(&other), journal(&catalog)).unwrap();
+    catalog.collect_one(0, &[]);
+    catalog.assert_holds(api, &sandbox.events(api));
+
+    // One from before the last runs.
+    let old = fs::read(journal(&catalog)).unwrap();
+    sandbox.add(api, vec![event(api, at(60), "new")]);
+    catalog.collect_one(0, &[]);
+    fs::write(journal(&catalog), old).unwrap();
+    catalog.collect_one(0, &[]);
+    catalog.assert_holds(api, &sandbox.events(api));
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+}
+
+#[test]
+fn what_zstd_has_compressed_is_read_where_it_is_installed() {
+    let sandbox = daily(3);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect_one(0, &[]);
+    let file = path(&catalog, Api::Mail, 0);
+    let Ok(status) = Command::new("zstd").args(["-q", "--rm"]).arg(&file).status() else {
+        println!("SKIPPED: zstd is not installed");
+        return;
+    };
+    assert!(status.success());
+    assert_eq!(catalog.collect_one(0, &[])["appended"], 0);
+    assert_eq!(shown(&catalog, "verify", 0)["records"], 9);
+}
