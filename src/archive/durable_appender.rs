@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::lock::{Lock, LockError};
 use super::storage::{Opened, Storage};
 use crate::fs::{FileError, folder_of};
 
@@ -14,6 +15,9 @@ pub enum WriteError {
     /// A file could not be opened, written or synced.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The lock under which is written is not held any more.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// An earlier write failed, so it is unknown what is on disk.
     #[error("nothing more is written in {} after an earlier error: run again to check the files and go on", folder.display())]
     Poisoned {
@@ -28,12 +32,21 @@ pub enum WriteError {
     },
 }
 
+impl WriteError {
+    /// Whether this file is to blame, and others beside it can be written.
+    fn is_of_this_file(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_of_this_file())
+    }
+}
+
 /// Writes to the files of a stream through a [`Storage`].
 ///
 /// After any error it refuses to go on: a failed sync may have marked lost data as clean, and a failed write may have
 /// left a torn line. Opening the archive again finds out what is on disk.
 pub(super) struct DurableAppender {
     storage: Arc<dyn Storage>,
+    /// Checked before each write.
+    lock: Option<Arc<Lock>>,
     poisoned: bool,
 }
 
@@ -41,8 +54,22 @@ impl DurableAppender {
     pub(super) fn new(storage: Arc<dyn Storage>) -> Self {
         Self {
             storage,
+            lock: None,
             poisoned: false,
         }
+    }
+
+    /// Creates one that writes only as long as this lock is held.
+    pub(super) fn under(lock: Option<Arc<Lock>>, storage: Arc<dyn Storage>) -> Self {
+        Self {
+            lock,
+            ..Self::new(storage)
+        }
+    }
+
+    /// Checks that the lock is still held.
+    pub(super) fn check_lock(&self) -> Result<(), LockError> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check())
     }
 
     /// Appends batches of whole lines and returns where they end, in bytes. The lines and the name of the file are on
@@ -57,14 +84,14 @@ impl DurableAppender {
         batches: impl IntoIterator<Item = B>,
     ) -> Result<u64, WriteError> {
         self.check(path)?;
-        let opened = self.storage.open(path, mode).inspect_err(|error| {
-            self.poisoned = !error.is_of_this_file();
-        })?;
-        self.attempt(path, |storage| {
+        let opened = self.open(path, mode);
+        self.poisoned = opened.as_ref().is_err_and(|error| !error.is_of_this_file());
+        let opened = opened?;
+        self.attempt(path, |appender| {
             let created = opened.created;
             let end = write(opened, path, batches)?;
             if created {
-                storage.sync_folder(folder_of(path))?;
+                appender.storage.sync_folder(folder_of(path))?;
             }
             Ok(end)
         })
@@ -74,9 +101,18 @@ impl DurableAppender {
         self.poisoned
     }
 
+    /// Opens a file. The lock is checked before, so that none is made in another folder, and after: then the file is in
+    /// the folder that is locked, whatever takes its place from now on.
+    fn open(&self, path: &Path, mode: u32) -> Result<Opened, WriteError> {
+        self.check_lock()?;
+        let opened = self.storage.open(path, mode)?;
+        self.check_lock()?;
+        Ok(opened)
+    }
+
     /// Adds the missing newline at the end of an existing file, in a write of its own.
     pub(super) fn terminate(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
-        self.attempt(path, |storage| write(storage.open(path, mode)?, path, [[]; 0]))?;
+        self.attempt(path, |appender| Ok(write(appender.open(path, mode)?, path, [[]; 0])?))?;
         Ok(())
     }
 
@@ -104,15 +140,11 @@ impl DurableAppender {
         synced
     }
 
-    fn attempt<T>(
-        &mut self,
-        path: &Path,
-        write: impl FnOnce(&dyn Storage) -> Result<T, FileError>,
-    ) -> Result<T, WriteError> {
+    fn attempt<T>(&mut self, path: &Path, write: impl FnOnce(&Self) -> Result<T, WriteError>) -> Result<T, WriteError> {
         self.check(path)?;
-        let result = write(self.storage.as_ref());
+        let result = write(self);
         self.poisoned = result.is_err();
-        Ok(result?)
+        result
     }
 
     fn check(&self, path: &Path) -> Result<(), WriteError> {

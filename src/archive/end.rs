@@ -34,7 +34,7 @@ impl Archive {
             .collect();
         let newest = dates.into_iter().rev().take(NOTED_POINTS);
         let resume_points: Vec<ResumePoint> = newest.filter_map(|date| self.resume_point(date, from)).collect();
-        if resume_points == self.resume_points {
+        if resume_points == self.resume_points || self.appender.check_lock().is_err() {
             return;
         }
         std::thread::sleep(CLOCK_TICK);

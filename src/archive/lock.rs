@@ -1,7 +1,11 @@
 //! The advisory lock that keeps a second run from writing to a stream's day files.
 
+#[cfg(unix)]
+use std::fs;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+#[cfg(unix)]
+use std::path::Path;
 use std::path::PathBuf;
 use std::process;
 
@@ -15,14 +19,18 @@ use crate::fs::{FileError, make_folder, open_for_reading, open_or_create};
 /// Read limit; more than a lock file ever holds.
 const MAX_LOCK_FILE: u64 = 4096;
 
+/// How often a lock file is opened again that was replaced before it was locked.
+const MOST_ATTEMPTS: usize = 16;
+
 /// The lock on the files of one location, until it is dropped or the process ends.
 ///
 /// It is a kernel lock on `<folder>/.trailkeeper/<base>.lock`. The file is never removed: else two runs could hold
-/// locks on two files of that name.
+/// locks on two files of that name. Others may remove it, or the folder, so whoever writes calls [`Lock::check`] first.
 #[derive(Debug)]
 pub struct Lock {
     location: Location,
-    _file: File,
+    path: PathBuf,
+    file: File,
 }
 
 /// Who holds a lock.
@@ -44,6 +52,16 @@ pub enum LockError {
         /// The holder; `None` if it has not written its name yet.
         holder: Option<Holder>,
     },
+    /// Another file is in the place of the one that is locked, or none, so another run may hold a lock too.
+    #[error(
+        "{} is not the file that this run has locked: the file or its whole folder was removed or replaced, so nothing \
+         more is written; make sure that no other run is at work there, and run again",
+        path.display()
+    )]
+    Lost {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// The lock file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
@@ -63,24 +81,58 @@ impl Lock {
     /// # Errors
     /// Those of [`Lock::acquire`].
     pub(crate) fn acquire_file(location: &Location, what: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
+        let mut attempt = 0;
+        let mut lock = loop {
+            attempt += 1;
+            let lock = Self::try_once(location, what)?;
+            match lock.check() {
+                Err(LockError::Lost { .. }) if attempt < MOST_ATTEMPTS => {}
+                checked => {
+                    checked?;
+                    break lock;
+                }
+            }
+        };
+        write_holder(&mut lock.file, now).map_err(|cause| FileError::io("write to", &lock.path, cause))?;
+        Ok(lock)
+    }
+
+    /// Opens the lock file and locks it. Between the two it may have been replaced.
+    fn try_once(location: &Location, what: &str) -> Result<Self, LockError> {
         make_folder(&location.state_folder())?;
         let path = location.state_file(what);
         let options = &mut OpenOptions::new();
-        let (mut file, _) = open_or_create(options.read(true).write(true), &path, STATE_FILE_MODE)?;
+        let (file, _) = open_or_create(options.read(true).write(true), &path, STATE_FILE_MODE)?;
         match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(LockError::Held {
-                    path,
-                    holder: read_holder(&file),
-                });
-            }
-            Err(TryLockError::Error(cause)) => return Err(FileError::io("lock", &path, cause).into()),
+            Ok(()) => Ok(Self {
+                location: location.clone(),
+                path,
+                file,
+            }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held {
+                path,
+                holder: read_holder(&file),
+            }),
+            Err(TryLockError::Error(cause)) => Err(FileError::io("lock", &path, cause).into()),
         }
-        write_holder(&mut file, now).map_err(|cause| FileError::io("write to", &path, cause))?;
-        Ok(Self {
-            location: location.clone(),
-            _file: file,
+    }
+
+    /// Checks that the locked file is still the one in its place, so that nobody else can hold a lock.
+    ///
+    /// # Errors
+    /// [`LockError::Lost`] if it is not; [`LockError::File`] if the system does not say, or the whole catalog is missing.
+    pub(crate) fn check(&self) -> Result<(), LockError> {
+        let is_in_place = is_at(&self.file, &self.path);
+        if is_in_place.map_err(|cause| FileError::io("look at", &self.path, cause))? {
+            return Ok(());
+        }
+        // A folder that is missing altogether, as one whose disk is not mounted, is told as such.
+        let folder = self.location.folder();
+        folder
+            .metadata()
+            .map_err(|cause| FileError::io("look at", folder, cause))?;
+        Err(LockError::Lost {
+            path: self.path.clone(),
         })
     }
 
@@ -104,6 +156,27 @@ impl Holder {
     pub(crate) fn is_running(&self) -> Option<bool> {
         is_running(self.pid)
     }
+}
+
+/// Returns whether a file is the one at this path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
+        found => found?,
+    };
+    let locked = file.metadata()?;
+    Ok((there.dev(), there.ino()) == (locked.dev(), locked.ino()))
+}
+
+/// Windows does not let others remove an open file that is locked, and std does not say which file a name is.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &std::path::Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 #[cfg(unix)]
@@ -210,6 +283,30 @@ mod tests {
         assert!(matches!(error, LockError::Held { holder: None, .. }));
         assert!(error.to_string().starts_with("another run holds "), "{error}");
         drop(held);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_whose_file_was_removed_or_replaced_is_lost_until_it_is_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        let lock = Lock::acquire(&location, now()).unwrap();
+        lock.check().unwrap();
+        let (state, away) = (location.state_folder(), folder.path().join("away"));
+        fs::rename(&state, &away).unwrap();
+        let is_lost = |lock: &Lock| matches!(lock.check(), Err(LockError::Lost { .. }));
+        assert!(is_lost(&lock));
+        fs::write(&state, "a file").unwrap();
+        assert!(is_lost(&lock));
+        fs::remove_file(&state).unwrap();
+        let other = Lock::acquire(&location, now()).unwrap();
+        assert!(is_lost(&lock) && other.check().is_ok());
+        fs::remove_dir_all(&state).unwrap();
+        fs::rename(&away, &state).unwrap();
+        assert!(is_lost(&other) && lock.check().is_ok());
+        fs::remove_dir_all(folder.path()).unwrap();
+        let error = lock.check().unwrap_err().to_string();
+        assert!(error.contains("check that the folder exists"), "{error}");
     }
 
     #[test]

@@ -91,7 +91,6 @@ pub struct Archive {
     /// A resume point before this offset, in bytes, is not noted.
     smallest_offset: u64,
     repaired: Repairs,
-    _lock: Option<Arc<Lock>>,
 }
 
 impl Archive {
@@ -137,14 +136,13 @@ impl Archive {
             location,
             reader: Reader::new(shape),
             file_mode,
-            appender: DurableAppender::new(storage),
+            appender: DurableAppender::under(lock, storage),
             rejected,
             revised,
             known: DedupIndex::default(),
             resume_points,
             smallest_offset: resume::SMALLEST_OFFSET,
             repaired: Repairs::default(),
-            _lock: lock,
         }
     }
 

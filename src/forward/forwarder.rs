@@ -131,7 +131,6 @@ pub(crate) struct Forwarder {
     reader: LineReader,
     outbox: Outbox,
     shutdown: Shutdown,
-    _lock: Option<Lock>,
 }
 
 /// The lines in flight, and how far the sink acknowledged them.
@@ -139,6 +138,8 @@ struct Outbox {
     sink: Box<dyn Sink>,
     is_replay: bool,
     cursor: CursorFile,
+    /// That of the cursor; none in a replay, which has no cursor.
+    lock: Option<Lock>,
     /// What the sink has acknowledged.
     state: CursorState,
     /// Since when `state` is newer than the stored cursor.
@@ -179,6 +180,7 @@ impl Forwarder {
             is_replay: job.replay.is_some(),
             sink,
             cursor,
+            lock,
             state,
             unstored_since: None,
             progress,
@@ -187,7 +189,6 @@ impl Forwarder {
             reader,
             outbox,
             shutdown,
-            _lock: lock,
         })
     }
 
@@ -302,7 +303,7 @@ impl Outbox {
         if restored == self.state {
             return Ok(None);
         }
-        self.cursor.store(&restored)?;
+        self.write_cursor(&restored)?;
         self.state = restored;
         Ok(Some(self.state.positions.clone()))
     }
@@ -364,9 +365,17 @@ impl Outbox {
     /// Stores the cursor if it has changed.
     fn store(&mut self) -> Result<(), ForwardError> {
         match self.unstored_since.take() {
-            Some(_) => Ok(self.cursor.store(&self.state)?),
+            Some(_) => self.write_cursor(&self.state),
             None => Ok(()),
         }
+    }
+
+    /// Writes to the cursor file, if its lock is still held.
+    fn write_cursor(&self, state: &CursorState) -> Result<(), ForwardError> {
+        if let Some(lock) = &self.lock {
+            lock.check()?;
+        }
+        Ok(self.cursor.store(state)?)
     }
 }
 

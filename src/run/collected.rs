@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::lateness::Lateness;
-use crate::archive::WriteError;
+use crate::archive::{LockError, WriteError};
 use crate::coverage::{Asked, Purpose, Unproved, asked};
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::Forwarded;
@@ -71,6 +71,9 @@ pub(crate) enum CollectError {
     /// A day file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The catalog is not locked any more.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// What is new is complete, but an older span is not.
     #[error("the span from {from} to {to} is still missing: {cause}")]
     Older {

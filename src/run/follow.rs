@@ -1,22 +1,23 @@
-//! Collecting repeatedly: each stream at its own interval, with all locks held from start to end.
+//! Collecting repeatedly: each stream at its own interval, with all locks held from start to end. One whose file was
+//! removed or replaced, or whose folder was, is taken again before the next run.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use crate::archive::Lock;
+use crate::archive::{Lock, LockError};
 use crate::config::StreamSettings;
 use crate::fetch::host::Hosts;
 use crate::forward::{AppendNotifier, ForwardContext, Forwarded, Targets};
 use crate::http::Http;
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
-use crate::run::collected::Collected;
+use crate::run::collected::{CollectError, Collected};
 use crate::run::stream::{RunContext, collect};
 use crate::run::summary::{StreamSummary, Times};
 use crate::run::writer::Access;
@@ -96,7 +97,7 @@ struct Stream {
 }
 
 impl Stream {
-    async fn keep_collecting(self, reports: mpsc::Sender<RunReport>) {
+    async fn keep_collecting(mut self, reports: mpsc::Sender<RunReport>) {
         let mut range = self.options.range;
         let mut failures = 0;
         let mut forwarding = None;
@@ -112,7 +113,10 @@ impl Stream {
                 hosts: Arc::clone(&self.hosts),
                 shutdown: self.shutdown.clone(),
             };
-            let mut collected = self.collect(context, &mut forwarding).await;
+            let mut collected = match self.hold_lock(began).await {
+                Ok(()) => self.collect(context, &mut forwarding).await,
+                Err(error) => Collected::failed(error),
+            };
             match &collected.failure {
                 None => (range, failures) = (Range::default(), 0),
                 Some(_) => failures += 1,
@@ -142,6 +146,15 @@ impl Stream {
             // Its result was logged there.
             let _ = forwarding.await;
         }
+    }
+
+    /// Takes the lock again if its file is not in its place any more: the folder may be another one.
+    async fn hold_lock(&mut self, now: DateTime<Utc>) -> Result<(), CollectError> {
+        let (lock, span) = (Arc::clone(&self.lock), Span::current());
+        let held = spawn_blocking(move || span.in_scope(|| held(lock, now)));
+        let panicked = |_| CollectError::Internal("looking at the lock panicked".into());
+        self.lock = held.await.map_err(panicked)??;
+        Ok(())
     }
 
     /// Makes one run, in its own task: a panic is a failed run, and the next one follows.
@@ -195,6 +208,16 @@ impl Stream {
         *forwarding = Some(running);
         Vec::new()
     }
+}
+
+/// Returns this lock, or that of what is in the place of its file now.
+fn held(lock: Arc<Lock>, now: DateTime<Utc>) -> Result<Arc<Lock>, LockError> {
+    let Err(LockError::Lost { path }) = lock.check() else {
+        return Ok(lock);
+    };
+    let taken = Lock::acquire(lock.location(), now)?;
+    tracing::warn!(path = %path.display(), "the lock file or its folder was removed or replaced: took the new lock");
+    Ok(Arc::new(taken))
 }
 
 /// Returns the wait after a run: the interval, doubled with each failure after the first. `jitter`, from 0 to 1, makes

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::collected::{CollectError, Collected};
-use crate::archive::WriteError;
+use crate::archive::Lock;
 use crate::config::StreamSettings;
 use crate::coverage::{CompletedRuns, Counted, Counts, End, Entry, Journal, Scope, Standing, Sum, Unproved, asked};
 use crate::fs::FileError;
@@ -22,8 +22,8 @@ pub(super) struct RunJournal {
     journal: Journal,
     settings: Arc<StreamSettings>,
     scope: Scope,
-    /// Whether lines are written; not in a dry run.
-    is_written: bool,
+    /// The lock under which lines are written; none are in a dry run.
+    lock: Option<Arc<Lock>>,
     /// When the run began.
     at: DateTime<Utc>,
     started: Instant,
@@ -39,13 +39,13 @@ pub(super) struct RunJournal {
 }
 
 impl RunJournal {
-    pub(super) fn new(settings: Arc<StreamSettings>, at: DateTime<Utc>, is_written: bool) -> Self {
+    pub(super) fn new(settings: Arc<StreamSettings>, at: DateTime<Utc>, lock: Option<Arc<Lock>>) -> Self {
         let now = Instant::now();
         Self {
             journal: Journal::of(&settings.location),
             scope: Scope::of(settings.source.as_ref()),
             settings,
-            is_written,
+            lock,
             at,
             started: now,
             noted: now,
@@ -86,12 +86,12 @@ impl RunJournal {
     }
 
     /// Writes what the run is about to ask for.
-    pub(super) fn begin(&mut self, collected: &Collected) -> Result<(), WriteError> {
+    pub(super) fn begin(&mut self, collected: &Collected) -> Result<(), CollectError> {
         self.write(self.entry(collected, End::Open))
     }
 
     /// Writes what is filed, if that was not noted for a while.
-    pub(super) fn note_progress(&mut self, collected: &Collected) -> Result<(), WriteError> {
+    pub(super) fn note_progress(&mut self, collected: &Collected) -> Result<(), CollectError> {
         if self.noted.elapsed() < NOTE_EVERY {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl RunJournal {
     }
 
     /// Writes how the run ended.
-    pub(super) fn end(&mut self, collected: &Collected) -> Result<(), WriteError> {
+    pub(super) fn end(&mut self, collected: &Collected) -> Result<(), CollectError> {
         self.write(self.entry(collected, end(collected)))
     }
 
@@ -129,10 +129,9 @@ impl RunJournal {
         })
     }
 
-    fn write(&mut self, mut entry: Entry) -> Result<(), WriteError> {
-        if !self.is_written {
-            return Ok(());
-        }
+    fn write(&mut self, mut entry: Entry) -> Result<(), CollectError> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        lock.check()?;
         entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
         entry.has_all_counts = self.lines_without_counts >= LINES_BETWEEN_COUNTS;
         entry.counts = if entry.has_all_counts {

@@ -41,6 +41,16 @@ pub(super) enum Access {
     DryRun,
 }
 
+impl Access {
+    /// Returns the lock under which is written.
+    fn lock(&self) -> Option<Arc<Lock>> {
+        match self {
+            Self::Write(lock) => Some(Arc::clone(lock)),
+            Self::DryRun => None,
+        }
+    }
+}
+
 /// What a writer needs to start.
 pub(super) struct WriterJob {
     pub(super) settings: Arc<StreamSettings>,
@@ -190,8 +200,7 @@ fn run(
     mut steps: mpsc::Receiver<Step>,
     ending: oneshot::Receiver<Ending>,
 ) -> Finished {
-    let is_written = matches!(job.access, Access::Write(_));
-    let mut journal = RunJournal::new(Arc::clone(&job.settings), job.now, is_written);
+    let mut journal = RunJournal::new(Arc::clone(&job.settings), job.now, job.access.lock());
     let opened = guarded("opening the archive", || open(&job, &mut journal));
     let worked = match opened {
         Ok((archive, found)) => {
@@ -216,7 +225,7 @@ fn run(
     if let Some(unproved) = journal.unproved(&collected) {
         collected.failure.get_or_insert(CollectError::Unproved(unproved));
     }
-    if let Err(error) = guarded("writing the journal", || Ok(journal.end(&collected)?)) {
+    if let Err(error) = guarded("writing the journal", || journal.end(&collected)) {
         // Logged here, since an earlier failure hides it from the summary.
         tracing::error!("{error}");
         collected.failure.get_or_insert(error);

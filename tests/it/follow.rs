@@ -19,7 +19,7 @@ pub(super) fn start(catalog: &Catalog, arguments: &[&str]) -> Process {
 }
 
 /// The rounds that it prints with `--json`, until one satisfies `is_wanted`.
-fn rounds_until(running: &mut Process, mut is_wanted: impl FnMut(&Value) -> bool) -> Vec<Value> {
+pub(super) fn rounds_until(running: &mut Process, mut is_wanted: impl FnMut(&Value) -> bool) -> Vec<Value> {
     let mut rounds = Vec::new();
     for _ in 0..MOST_ROUNDS {
         let Some(line) = running.next_line() else {

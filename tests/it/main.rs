@@ -46,6 +46,9 @@ mod late;
 mod json;
 #[cfg(test)]
 #[cfg(unix)]
+mod locks;
+#[cfg(test)]
+#[cfg(unix)]
 mod log_disk;
 #[cfg(test)]
 mod logs;
