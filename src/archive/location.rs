@@ -15,6 +15,9 @@ use crate::fs::FileError;
 /// The folder inside a catalog for everything but the day files: locks, rejected records, cursors.
 pub const STATE_FOLDER: &str = ".trailkeeper";
 
+/// The names of the sinks that a stream can be forwarded to. `<base>.<sink>.lock` is the lock of a cursor.
+pub(crate) const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
+
 /// Where the files of one stream are, `<folder>/<base>_<YYYY-MM-DD>.<extension>`, and the storage that holds them.
 #[derive(Clone, Debug)]
 pub struct Location {
@@ -96,6 +99,16 @@ impl Location {
     /// Returns the path of the state file `<base>.<what>`, such as `mail.rejected.jsonl`.
     pub(crate) fn state_file(&self, what: &str) -> PathBuf {
         self.state_folder().join(format!("{}.{what}", self.base))
+    }
+
+    /// Returns whether a stream with this base name, in the same folder, would have state files of the same name: that of
+    /// `mail.http` has the lock `mail.http.lock`, as has the cursor of `mail`.
+    pub(crate) fn shares_state_with(&self, base: &str) -> bool {
+        let is_of_sink = |longer: &str, shorter: &str| {
+            let rest = longer.strip_prefix(shorter).and_then(|rest| rest.strip_prefix('.'));
+            rest.is_some_and(|rest| SINKS.contains(&rest))
+        };
+        is_of_sink(&self.base, base) || is_of_sink(base, &self.base)
     }
 
     /// Lists the day files that exist, oldest first.
@@ -196,6 +209,23 @@ mod tests {
             assert_eq!(Location::new("/tmp", "mail", bad), Err(NameError(bad.to_owned())));
         }
         assert!(Location::new("/tmp", "a [b].c d", "json.log").is_ok());
+    }
+
+    #[test]
+    fn a_base_name_that_ends_with_a_sink_shares_state_files() {
+        let location = |base| Location::new("/tmp", base, "log").unwrap();
+        for (one, other, expected) in [
+            ("mail", "mail.http", true),
+            ("mail.kafka", "mail", true),
+            ("mail.stdout", "mail", true),
+            ("mail", "mail", false),
+            ("mail", "mail.audit", false),
+            ("mail", "mail.http.audit", false),
+            ("mail", "mailhttp", false),
+            ("http", "mail.http", false),
+        ] {
+            assert_eq!(location(one).shares_state_with(other), expected, "{one} {other}");
+        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(crate) use day_file::ReadRange;
 pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::WriteError;
 pub(crate) use location::Listing;
+pub(crate) use location::SINKS;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub(crate) use notes::{NewlyNoted, Noted};

@@ -101,6 +101,7 @@ pub(crate) fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> R
         .iter()
         .map(|kind| StreamPlace::read(env, kind, Access::Read, &mut errors));
     let places: Vec<_> = places.collect();
+    place::check_distinct(env, kinds, &chosen, &mut errors);
     match places.into_iter().collect() {
         Some(places) if errors.is_empty() => Ok(places),
         _ => {

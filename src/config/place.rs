@@ -131,9 +131,19 @@ impl StreamPlace {
         }
     }
 
-    /// Returns the same value for two places that keep the same files, however their folders are written.
-    fn files(&self) -> Option<(PathBuf, &str)> {
-        Some((fs::canonicalize(self.location.folder()).ok()?, self.location.base()))
+    /// Returns by what the base names must differ, as a part of a sentence, if two places have files of the same name,
+    /// however their folders are written.
+    fn needed_difference(&self, other: &Self) -> Option<&'static str> {
+        let folder = |place: &Self| fs::canonicalize(place.location.folder()).ok();
+        let base = other.location.base();
+        let difference = if self.location.base() == base {
+            "because "
+        } else if self.location.shares_state_with(base) {
+            "by more than the name of a sink at its end, since that is a part of the names of locks and "
+        } else {
+            return None;
+        };
+        (folder(self)? == folder(other)?).then_some(difference)
     }
 }
 
@@ -161,12 +171,13 @@ pub(super) fn check_distinct(env: &Env, kinds: &'static [Kind], chosen: &[&Kind]
             let concerned = chosen
                 .iter()
                 .any(|chosen| chosen.name == kind.name || chosen.name == earlier.name);
-            if concerned && place.files().is_some_and(|files| Some(files) == other.files()) {
+            if let Some(difference) = place.needed_difference(other).filter(|_| concerned) {
                 let (folder, other) = (
                     place.location.folder().display(),
                     variable(env, earlier, &LOG_FILE_BASE_NAME).name(),
                 );
-                let problem = format!("must differ from {other} because both streams keep their files in `{folder}`");
+                let problem =
+                    format!("must differ from {other} {difference}both streams keep their files in `{folder}`");
                 errors.add(variable(env, kind, &LOG_FILE_BASE_NAME).name(), problem);
             }
         }
@@ -334,6 +345,13 @@ mod tests {
         for chosen in [&[mail, disk][..], &[mail], &[disk]] {
             assert_eq!(conflicts((&one, "audit"), (&roundabout, "audit"), chosen), expected);
         }
+        let sink = conflicts((&one, "audit"), (&roundabout, "audit.http"), &[mail]);
+        assert!(
+            sink.starts_with("DISK_LOG_FILE_BASE_NAME must differ from MAIL_LOG_FILE_BASE_NAME by more than"),
+            "{sink}"
+        );
+        assert_eq!(conflicts((&one, "audit"), (&two, "audit.http"), &[mail, disk]), "");
+        assert_eq!(conflicts((&one, "audit"), (&one, "audit.mail"), &[mail, disk]), "");
         assert_eq!(conflicts((&one, "audit"), (&one, "audit"), &[port]), "");
         assert_eq!(conflicts((&one, "audit"), (&two, "audit"), &[mail, disk]), "");
         assert_eq!(conflicts((&one, "mail"), (&one, "disk"), &[mail, disk]), "");

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::cursor::{CursorError, CursorFile, Positions, Stored};
 use super::reader::LineReader;
-use super::target::SINKS;
+use crate::archive::SINKS;
 use crate::archive::{DayFile, Location};
 use crate::fs::FileError;
 use crate::record::{Reader, Shape};

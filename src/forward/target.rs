@@ -12,12 +12,10 @@ use super::kafka::{self, KafkaSink};
 use super::message::Envelope;
 use super::sink::{Sink, SinkError};
 use super::stdout::Output;
+use crate::archive::SINKS;
 use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
-
-/// The names of the sinks, see [`Target::name`].
-pub(crate) const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
 
 /// One sink of a run.
 #[derive(Clone, Debug)]

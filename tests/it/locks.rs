@@ -132,3 +132,28 @@ fn a_single_run_ends_with_an_error_that_says_what_happened() {
     catalog.collect(0, &[]);
     catalog.assert_holds(API, &sandbox.events(API));
 }
+
+#[test]
+fn base_names_whose_state_files_would_be_the_same_are_refused() {
+    let sandbox = serve(|options| options);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk]);
+    let folder = catalog.folder(Api::Mail);
+    catalog.set("DISK_LOG_CATALOG_LOCATION", folder.to_str().unwrap());
+    for (mail, disk) in [("a", "a.http"), ("a.kafka", "a")] {
+        catalog.set("MAIL_LOG_FILE_BASE_NAME", mail);
+        catalog.set("DISK_LOG_FILE_BASE_NAME", disk);
+        for arguments in [
+            &["collect"][..],
+            &["collect", "--stream", "yandex-mail"],
+            &["forward", "stdout"],
+        ] {
+            let run = catalog.run(arguments);
+            assert_eq!(run.code, 1, "{arguments:?}: {}", run.stderr);
+            for name in ["MAIL_LOG_FILE_BASE_NAME", "DISK_LOG_FILE_BASE_NAME"] {
+                assert!(run.stderr.contains(name), "{arguments:?}: {}", run.stderr);
+            }
+        }
+    }
+    catalog.set("MAIL_LOG_FILE_BASE_NAME", "a.mail");
+    catalog.collect(0, &[]);
+}
