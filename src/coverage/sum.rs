@@ -223,6 +223,20 @@ impl Sum {
         self.lost.extend(lost);
     }
 
+    /// Says which days have lost records.
+    pub(crate) fn lost_sentence(&self) -> Option<String> {
+        let (first, last) = (self.lost.keys().next()?, self.lost.keys().next_back()?);
+        let days = if first == last {
+            format!("the day file of {first} has")
+        } else {
+            format!("{} day files from {first} to {last} have", self.lost.len())
+        };
+        Some(format!(
+            "{days} lost records since they were written; they are asked for again, as long as the service has them: \
+             trailkeeper coverage names them"
+        ))
+    }
+
     /// Accepts that the files of these days have lost records: what they should hold counts as covered again.
     pub(crate) fn accept_losses(&mut self, now: DateTime<Utc>) {
         for (day, _) in std::mem::take(&mut self.lost) {

@@ -229,6 +229,7 @@ impl Fetching<'_> {
         let ahead = clock.at(self.context.began).map(|time| time.ahead_of(self.context.now));
         let warnings: Vec<String> = [
             self.recovered.doubt.clone(),
+            self.recovered.lost.clone(),
             ahead.and_then(|ahead| apart_warning(ahead, overlap)),
             self.recovered
                 .sum

@@ -83,6 +83,8 @@ pub(super) struct Recovered {
     pub(super) sum: Sum,
     /// Why less is known of them than there might be.
     pub(super) doubt: Option<String>,
+    /// Which days have lost records.
+    pub(super) lost: Option<String>,
     /// What they have seen of the service.
     pub(super) assumptions: Assumptions,
     /// The date of the last answer before, which a clock has left behind by now.
@@ -272,13 +274,14 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         });
     }
     for (date, loss) in &standing.sum.lost {
-        tracing::warn!(%date, "{loss}: what it should hold is asked for again, as long as the service has it");
+        tracing::warn!(%date, "{loss}");
     }
     journal.go_on_from(&standing, last);
     let recovered = Recovered {
         last,
         below,
         assumptions: standing.sum.assumptions(job.now),
+        lost: standing.sum.lost_sentence(),
         sum: standing.sum,
         doubt: standing.doubt,
         stale_date: standing.newest.and_then(|newest| newest.stale_date(job.now)),

@@ -78,6 +78,10 @@ fn a_day_file_that_has_lost_records_is_named_everywhere_and_they_are_asked_for_a
             assert!(problems.contains("the day file is"), "{problems}");
             let run = catalog.collect_one(0, &[]);
             assert_ne!(run["appended"], 0, "{run}");
+            assert!(
+                run["warnings"][0].as_str().unwrap().contains(" has lost records"),
+                "{run}"
+            );
             catalog.assert_holds(api, &sandbox.events(api));
             assert_eq!(wrong_days(&catalog), Vec::<String>::new());
             shown(&catalog, "verify", 0);
