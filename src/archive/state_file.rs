@@ -33,6 +33,14 @@ impl StateFile {
         &self.path
     }
 
+    /// Returns its length in bytes.
+    ///
+    /// # Errors
+    /// If it is missing, or its folder cannot be read.
+    pub(crate) fn length(&self) -> Result<u64, FileError> {
+        Ok(self.storage.metadata(&self.path)?.len())
+    }
+
     /// Returns its content; `None` if it is missing.
     ///
     /// # Errors

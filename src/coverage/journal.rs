@@ -15,6 +15,12 @@ use crate::window::bound;
 /// Name of the journal, after `<base>.`.
 const FILE: &str = "coverage.jsonl";
 
+/// Name of the one before it, after `<base>.`.
+const PREVIOUS: &str = "coverage.previous.jsonl";
+
+/// A journal that is longer than this, in bytes, is put aside, and another one begins.
+const LONGEST: u64 = 4 << 20;
+
 /// What the journal says of earlier runs in a scope.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Past {
@@ -96,6 +102,8 @@ impl Past {
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     file: StateFile,
+    /// The one before it.
+    previous: StateFile,
 }
 
 impl Journal {
@@ -104,6 +112,7 @@ impl Journal {
     pub(crate) fn of(location: &Location) -> Self {
         Self {
             file: location.state(FILE),
+            previous: location.state(PREVIOUS),
         }
     }
 
@@ -113,7 +122,7 @@ impl Journal {
     /// If the journal cannot be read; a missing one has no lines.
     #[cfg(test)]
     pub(crate) fn newest(&self) -> Result<Option<Entry>, FileError> {
-        self.file.newest_line(Entry::read)
+        self.newest_line(Entry::read)
     }
 
     /// Returns what the journal says of earlier runs in this scope, or, without one, in the newest.
@@ -122,7 +131,7 @@ impl Journal {
     /// If the journal cannot be read; a missing one says nothing.
     pub(crate) fn past(&self, scope: Option<&Scope>) -> Result<Past, FileError> {
         let mut past = Past::default();
-        self.file.newest_line(|line| {
+        self.newest_line(|line| {
             match Entry::read(line) {
                 Some(entry) => past.take(entry, scope),
                 None => past.note_unreadable(),
@@ -138,7 +147,7 @@ impl Journal {
     /// If the journal cannot be read; a missing one has none.
     pub(crate) fn completed_runs(&self, since: DateTime<Utc>) -> Result<CompletedRuns, FileError> {
         let mut newest_first = Vec::new();
-        self.file.newest_line(|line| {
+        self.newest_line(|line| {
             let entry = Entry::read(line)?;
             if entry.at < since {
                 return Some(());
@@ -149,15 +158,33 @@ impl Journal {
         Ok(CompletedRuns::from_newest(newest_first))
     }
 
-    /// Appends a line and syncs it.
+    /// Returns the result of `read` for the newest line for which it has one.
+    fn newest_line<T>(&self, mut read: impl FnMut(&str) -> Option<T>) -> Result<Option<T>, FileError> {
+        match self.file.newest_line(&mut read)? {
+            Some(found) => Ok(Some(found)),
+            None => self.previous.newest_line(read),
+        }
+    }
+
+    /// Returns whether the next line begins another journal. It has to hold all counts then.
+    pub(crate) fn is_full(&self) -> bool {
+        self.file.length().is_ok_and(|length| length > LONGEST)
+    }
+
+    /// Appends a line and syncs it. One that holds all counts begins another journal, if this one is full; the one before is
+    /// kept.
     ///
     /// # Errors
     /// If the line cannot be written.
     pub(crate) fn append(&self, entry: &Entry) -> Result<(), WriteError> {
-        match entry.to_line() {
-            Ok(line) => self.file.append_line(&line),
-            Err(error) => Err(FileError::io("write to", self.file.path(), error.into()).into()),
+        let line = entry
+            .to_line()
+            .map_err(|error| FileError::io("write to", self.file.path(), error.into()))?;
+        if entry.has_all_counts && self.is_full() {
+            let content = line + "\n";
+            return Ok(self.file.replace_keeping(&self.previous, content.as_bytes())?);
         }
+        self.file.append_line(&line)
     }
 }
 
@@ -243,6 +270,32 @@ mod tests {
             Some(start_of(day("2020-01-01").unwrap()))
         );
         assert!(past.doubt(day("2020-01-01")).unwrap().contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_long_journal_is_put_aside_and_read_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        let journal = Journal::of(&location);
+        let long = |minute| {
+            let mut entry = entry(minute, End::Exhausted);
+            entry.error = Some("x".repeat(LONGEST as usize));
+            entry
+        };
+        journal.append(&long(0)).unwrap();
+        assert!(journal.is_full());
+        journal.append(&entry(5, End::Exhausted)).unwrap();
+        assert!(!location.state_file(PREVIOUS).exists(), "it has not all counts");
+        let mut all = entry(10, End::Exhausted);
+        all.has_all_counts = true;
+        journal.append(&all).unwrap();
+        assert!(!journal.is_full() && location.state_file(PREVIOUS).exists());
+        journal.append(&entry(15, End::Exhausted)).unwrap();
+        let runs = journal.completed_runs(at(-1)).unwrap();
+        let least = |minute| runs.least_overlap(at(minute), at(14)).map(|least| least.num_minutes());
+        assert_eq!((least(3), least(-7)), (Some(4), Some(4)), "from both files");
+        journal.append(&Entry { at: at(20), ..all }).unwrap();
+        assert_eq!(journal.newest().unwrap().unwrap().at, at(20));
     }
 
     #[test]

@@ -57,8 +57,9 @@
 //!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at"}`, spans that stay gaps and are asked for again
 //!   once a day.
 //!
-//! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, however
-//! long the journal is.
+//! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, and back to the
+//! last one with all counts. A journal of more than 4 MiB is kept as `<base>.coverage.previous.jsonl`, and another one
+//! begins.
 //!
 //! # What counts as covered
 //!

@@ -15,7 +15,7 @@ use crate::fs::FileError;
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 
 /// After so many lines one has the counts of all day files, so that no more has to be read.
-const LINES_BETWEEN_COUNTS: usize = 16;
+const LINES_BETWEEN_COUNTS: usize = 64;
 
 /// The journal of a stream, for one run.
 pub(super) struct RunJournal {
@@ -133,7 +133,7 @@ impl RunJournal {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.check()?;
         entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
-        entry.has_all_counts = self.lines_without_counts >= LINES_BETWEEN_COUNTS;
+        entry.has_all_counts = self.lines_without_counts >= LINES_BETWEEN_COUNTS || self.journal.is_full();
         entry.counts = if entry.has_all_counts {
             let all = self.counts_before.iter().chain(&self.counts);
             all.map(|(date, counted)| (*date, *counted)).collect()

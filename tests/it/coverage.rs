@@ -131,6 +131,19 @@ fn every_run_leaves_a_line_that_says_what_it_asked_and_how_it_ended() {
 }
 
 #[test]
+fn a_feed_with_a_record_a_day_costs_no_more_than_a_few_requests_a_run() {
+    let sandbox = daily(9);
+    for (kind, api) in streams() {
+        let catalog = Catalog::of(&sandbox, &[api]);
+        catalog.collect_one(0, &[]);
+        let requests = || catalog.collect_one(0, &[])["requests"].as_u64().unwrap();
+        let runs = [requests(), requests(), requests(), requests()];
+        assert!(runs.iter().all(|requests| *requests <= 3), "{}: {runs:?}", kind.name);
+        assert_eq!(runs[3], 1, "{}: {runs:?}", kind.name);
+    }
+}
+
+#[test]
 fn a_dry_run_leaves_no_line() {
     let sandbox = daily(3);
     let catalog = Catalog::of(&sandbox, &[Api::Disk]);
@@ -444,6 +457,36 @@ fn what_contradicts_itself_in_three_runs_is_filed_as_given_and_is_a_gap_until_it
     assert_eq!(complete["appended"], 0, "{complete}");
     assert_eq!(purposes(&journal(&catalog, Api::Port).pop().unwrap()), ["new", "gap"]);
     assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
+}
+
+#[test]
+fn a_count_that_is_never_met_is_a_gap_in_each_run_and_holds_up_nothing() {
+    let answer = |ids: &[&str]| {
+        let records: Vec<String> = ids.iter().map(|id| event(Api::Tfc, at(3_600), id).text).collect();
+        let body = format!(
+            r#"{{"data":[{}],"pagination":{{"current_page":1,"next_page":null,"prev_page":null,"total_pages":1,"total_count":5}}}}"#,
+            records.join(",")
+        );
+        Action::Answer(Answer::json(200, body))
+    };
+    let sandbox = serve(|options| options.step(Step::always(Api::Tfc, answer(&["1", "2"]))));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    for run in 0..6 {
+        let failed = catalog.collect_one(3, &[]);
+        let error = failed["error"].as_str().unwrap();
+        assert!(error.contains("the service counts 5 records and gives 2"), "{error}");
+        assert_eq!(
+            error.contains("filed as the service gives it"),
+            run >= 3,
+            "run {run}: {error}"
+        );
+        assert_eq!(catalog.lines(Api::Tfc).len(), 2);
+        assert_eq!(coverage(&catalog)["last_complete"], Value::Null);
+    }
+    let requests = catalog.collect_one(3, &[])["requests"].as_u64().unwrap();
+    assert!(requests < 12, "{requests}");
+    let shown = coverage(&catalog);
+    assert!(shown["gaps"].to_string().contains("counts 5 records"), "{shown}");
 }
 
 #[cfg(unix)]
