@@ -157,6 +157,7 @@ fn documented(summary: &Value) -> String {
         "rejected",
         "revised",
         "left_for_next_run",
+        "skipped",
         "repaired",
         "appended",
         "files",

@@ -5,7 +5,8 @@
 //! - `stream`, `folder`; `state`: `ok`, `new` (no run has written a journal yet), `late` (older than `--max-age`), or
 //!   `failed` (its last run failed, was stopped or killed); `problems`: sentences for people;
 //! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last successful run began;
-//! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected"}`
+//! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected",
+//!   "revised","repaired"}`
 //!   as in the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run in progress, or `null`;
 //! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day
 //!   files; `days_without_records`: the days between the first and the last that have none;

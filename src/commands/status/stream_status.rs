@@ -84,6 +84,8 @@ pub(super) struct LastRun {
     pub(super) duplicates: u64,
     pub(super) appended: u64,
     pub(super) rejected: u64,
+    pub(super) revised: u64,
+    pub(super) repaired: u64,
 }
 
 /// A run in progress.
@@ -159,6 +161,8 @@ impl From<Entry> for LastRun {
             duplicates: entry.duplicates,
             appended: entry.appended,
             rejected: entry.rejected,
+            revised: entry.revised,
+            repaired: entry.repaired,
         }
     }
 }
