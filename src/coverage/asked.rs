@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::sum::Unproved;
+use super::unproved::Unproved;
 use crate::window::{Window, floor_to_millisecond};
 
 /// A span that a run asks for.

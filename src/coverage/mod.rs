@@ -77,9 +77,11 @@ mod day_counts;
 mod entry;
 mod gap;
 mod journal;
+mod reconciling;
 mod scope;
 mod standing;
 mod sum;
+mod unproved;
 
 pub(crate) use asked::{Asked, Purpose};
 #[cfg(test)]
@@ -90,6 +92,8 @@ pub(crate) use day_counts::{Counted, Counts};
 pub(crate) use entry::{End, Entry};
 pub(crate) use gap::Gap;
 pub(crate) use journal::Journal;
+pub(crate) use reconciling::Reconciling;
 pub(crate) use scope::Scope;
 pub(crate) use standing::{Standing, WrongDay};
-pub(crate) use sum::{Reconciling, Sum, Unproved};
+pub(crate) use sum::Sum;
+pub(crate) use unproved::Unproved;

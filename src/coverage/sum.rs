@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, Purpose, day_span};
 use super::day_counts::Loss;
+use super::reconciling::Reconciling;
+use super::unproved::Unproved;
 use super::{Covered, Gap, gap};
 use crate::fetch::{Assumptions, Order};
 use crate::source::Retention;
@@ -15,14 +17,11 @@ use crate::window::Window;
 /// After so many runs in a row that were told what contradicts itself, it is filed as the service gives it.
 const MOST_CONTRADICTIONS: u32 = 3;
 
-/// What is not proved is asked for again after this time.
-const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
-
 /// So long another order than newest first is believed without being found again: it costs more requests.
 const BELIEVE_OTHER_ORDER_FOR: TimeDelta = TimeDelta::days(7);
 
 /// The usual pause between two runs.
-const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
+pub(super) const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
 
 /// A window may end up to this much after the run's start, since bounds are rounded.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);
@@ -52,57 +51,6 @@ pub(crate) struct Sum {
     /// Spans that were filed as the service gave them, since its answers contradicted each other run after run; oldest
     /// first.
     pub(crate) unproved: Vec<Unproved>,
-}
-
-/// A reconciling that is not done yet: a run had no time for all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reconciling {
-    /// When it began.
-    pub(crate) at: DateTime<Utc>,
-    /// From where on it is not done.
-    pub(crate) from: DateTime<Utc>,
-    /// Where it ends.
-    pub(crate) to: DateTime<Utc>,
-}
-
-/// A span that was filed as the service gave it, since its answers contradicted each other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Unproved {
-    pub(crate) from: DateTime<Utc>,
-    pub(crate) to: DateTime<Utc>,
-    /// What contradicts what.
-    pub(crate) reason: String,
-    /// When the run began that asked for it last.
-    pub(crate) asked_at: DateTime<Utc>,
-}
-
-impl Unproved {
-    fn span(&self) -> Window {
-        Window {
-            from: self.from,
-            to: self.to,
-        }
-    }
-
-    fn holds(&self, other: &Self) -> bool {
-        self.from <= other.from && other.to <= self.to
-    }
-
-    /// Cuts it down to what is not covered; returns whether that is anything: not what the service forgot between two runs.
-    fn is_left_by(&mut self, covered: &Covered, kept: DateTime<Utc>) -> bool {
-        let mut rest = Covered::default();
-        rest.add(self.span());
-        covered.spans().iter().for_each(|span| rest.remove(*span));
-        let (Some(first), Some(last)) = (rest.spans().first(), rest.spans().last()) else {
-            return false;
-        };
-        (self.from, self.to) = (first.from, last.to);
-        self.to > kept || self.to - self.from >= USUAL_PAUSE
-    }
-
-    fn was_asked_of_late(&self, now: DateTime<Utc>) -> bool {
-        (now - self.asked_at).abs() < ASK_AGAIN_AFTER
-    }
 }
 
 impl Sum {
@@ -337,32 +285,6 @@ impl Sum {
     pub(crate) fn is_reconciling_due(&self, now: DateTime<Utc>, every: TimeDelta) -> bool {
         self.last_reconciled
             .is_none_or(|done| done > now || now - done >= every)
-    }
-}
-
-impl Reconciling {
-    pub(crate) fn span(&self) -> Window {
-        Window {
-            from: self.from,
-            to: self.to,
-        }
-    }
-
-    fn new(asked: &Asked, at: DateTime<Utc>) -> Self {
-        let Asked { from, to, .. } = *asked;
-        Self { at, from, to }
-    }
-
-    /// Returns the span that is the rest of it.
-    fn rest_in<'a>(&self, asked: &'a [Asked]) -> Option<&'a Asked> {
-        let is_rest = |asked: &&Asked| asked.purpose == Purpose::Reconcile && asked.span() == self.span();
-        asked.iter().find(is_rest)
-    }
-
-    /// Returns what is left of it after this span; `None` if nothing is.
-    fn after(self, asked: &Asked) -> Option<Self> {
-        let from = asked.covered_to.unwrap_or(asked.from);
-        (!asked.is_done).then_some(Self { from, ..self })
     }
 }
 

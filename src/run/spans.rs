@@ -149,3 +149,189 @@ impl Question<'_> {
 fn holds(asked: &Asked, span: Window) -> bool {
     asked.from <= span.from && span.to <= asked.to
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::coverage::Entry;
+
+    const RETENTION: Retention = Retention {
+        days: 14,
+        is_documented: true,
+    };
+
+    fn limits() -> Limits {
+        Limits {
+            max_pages: 20,
+            overlap: TimeDelta::minutes(2),
+            concurrency: 1,
+            max_retries: 0,
+            retry_delay: Duration::ZERO,
+            request_timeout: Duration::from_secs(1),
+            initial_lookback: TimeDelta::hours(24),
+            reconcile_every: None,
+            reconcile_reach: TimeDelta::hours(36),
+        }
+    }
+
+    /// So many minutes before the run.
+    fn ago(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000) - TimeDelta::minutes(minutes)
+    }
+
+    fn covered(from: i64, to: i64) -> Sum {
+        let mut sum = Sum {
+            asked_from: Some(ago(from)),
+            ..Sum::default()
+        };
+        sum.covered.add(Window::new(ago(from), ago(to)));
+        sum
+    }
+
+    /// The purposes of the spans, and how many minutes ago they begin and end.
+    fn spans(adjust: impl FnOnce(&mut Question<'_>), sum: &Sum, limits: &Limits) -> Vec<(Purpose, i64, i64)> {
+        let mut question = Question {
+            range: Range::default(),
+            reconcile: false,
+            limits,
+            retention: RETENTION,
+            clocks: Clocks::same(ago(0)),
+            last: Some(ago(10)),
+            sum,
+            is_doubtful: false,
+        };
+        adjust(&mut question);
+        let spans = question.spans().into_iter();
+        let minutes = |time: DateTime<Utc>| (ago(0) - time).num_minutes();
+        spans
+            .map(|asked| (asked.purpose, minutes(asked.from), minutes(asked.to)))
+            .collect()
+    }
+
+    #[test]
+    fn a_first_run_looks_back_and_the_next_one_asks_from_the_last_record_on() {
+        let (none, limits) = (Sum::default(), limits());
+        assert_eq!(
+            spans(|run| run.last = None, &none, &limits),
+            [(Purpose::New, 24 * 60, 0)]
+        );
+        let sum = covered(24 * 60, 10);
+        assert_eq!(spans(|_| {}, &sum, &limits), [(Purpose::New, 12, 0)]);
+    }
+
+    #[test]
+    fn gaps_come_after_what_is_new_and_reach_beyond_their_ends() {
+        let mut sum = covered(900, 800);
+        sum.covered.add(Window::new(ago(700), ago(600)));
+        let limits = limits();
+        let expected = [
+            (Purpose::New, 12, 0),
+            (Purpose::Gap, 802, 698),
+            // Up to what is asked for anyway.
+            (Purpose::Gap, 602, 10),
+        ];
+        assert_eq!(spans(|_| {}, &sum, &limits), expected);
+        let range = |run: &mut Question<'_>| run.range.until = Some(ago(20));
+        assert_eq!(
+            spans(range, &sum, &limits),
+            [],
+            "a range that ends in the past is all that is asked for"
+        );
+        let doubtful = |run: &mut Question<'_>| {
+            run.range.until = Some(ago(20));
+            run.is_doubtful = true;
+        };
+        let gaps = spans(doubtful, &sum, &limits);
+        assert_eq!(
+            gaps,
+            [(Purpose::Gap, 802, 698), (Purpose::Gap, 602, 8)],
+            "but where nothing is known"
+        );
+    }
+
+    #[test]
+    fn a_range_is_asked_for_up_to_the_last_record_after_what_is_new() {
+        let (sum, limits) = (covered(24 * 60, 10), limits());
+        let since = |minutes| move |run: &mut Question<'_>| run.range.since = Some(ago(minutes));
+        assert_eq!(
+            spans(since(500), &sum, &limits),
+            [(Purpose::New, 12, 0), (Purpose::Range, 500, 10)]
+        );
+        assert_eq!(spans(since(11), &sum, &limits), [(Purpose::New, 11, 0)]);
+        assert_eq!(
+            spans(since(5), &sum, &limits),
+            [(Purpose::New, 12, 0)],
+            "it leaves no gap"
+        );
+        let between = |run: &mut Question<'_>| {
+            run.range = Range {
+                since: Some(ago(500)),
+                until: Some(ago(400)),
+            };
+        };
+        assert_eq!(spans(between, &sum, &limits), [(Purpose::Range, 500, 400)]);
+    }
+
+    #[test]
+    fn a_gap_that_a_range_holds_is_asked_for_once() {
+        let mut sum = covered(900, 800);
+        sum.covered.add(Window::new(ago(700), ago(10)));
+        let limits = limits();
+        let wide = |run: &mut Question<'_>| {
+            run.range.since = Some(ago(2_000));
+            run.is_doubtful = true;
+        };
+        assert_eq!(
+            spans(wide, &sum, &limits),
+            [(Purpose::New, 12, 0), (Purpose::Range, 2_000, 10)]
+        );
+    }
+
+    #[test]
+    fn a_reconciling_comes_last_when_it_is_due_and_goes_on_where_it_was_interrupted() {
+        let mut limits = limits();
+        limits.reconcile_every = Some(TimeDelta::hours(24));
+        let mut sum = covered(5 * 24 * 60, 10);
+        let due = [(Purpose::New, 12, 0), (Purpose::Reconcile, 36 * 60, 10)];
+        assert_eq!(spans(|_| {}, &sum, &limits), due);
+        sum.last_reconciled = Some(ago(60));
+        assert_eq!(spans(|_| {}, &sum, &limits), due[..1]);
+        sum.reconciling = Some(Reconciling {
+            at: ago(30),
+            from: ago(300),
+            to: ago(40),
+        });
+        assert_eq!(spans(|_| {}, &sum, &limits), [due[0], (Purpose::Reconcile, 300, 40)]);
+        let asked = spans(|run| run.reconcile = true, &sum, &limits);
+        assert_eq!(asked, due, "whoever asks for it gets all of it");
+    }
+
+    #[test]
+    fn what_a_run_asks_for_it_covers_without_a_gap() {
+        // The journal of a run that did all of it has no gap but from its end on.
+        let mut sum = covered(900, 800);
+        let limits = limits();
+        for _ in 0..2 {
+            let question = Question {
+                range: Range::default(),
+                reconcile: false,
+                limits: &limits,
+                retention: RETENTION,
+                clocks: Clocks::same(ago(0)),
+                last: Some(ago(10)),
+                sum: &sum,
+                is_doubtful: false,
+            };
+            let mut entry = Entry::new(ago(0), crate::coverage::Scope::sample(), sum.clone());
+            entry.asked = question.spans();
+            for asked in &mut entry.asked {
+                asked.covered_to = Some(asked.to);
+            }
+            entry.add_up(RETENTION, limits.reconcile_reach);
+            sum = entry.sum;
+            assert_eq!(sum.gaps(RETENTION, ago(0)), []);
+        }
+    }
+}
