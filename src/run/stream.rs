@@ -298,7 +298,14 @@ impl Handover {
     /// Hands on what the service gives of the rest of a window, once it is noted that this is not proved to be everything.
     async fn hand_on_as_given(&self, rest: Option<WalkPlan>, contradiction: String) -> Result<(), WalkError> {
         let (noted, is_noted) = oneshot::channel();
-        self.steps.send(Step::AsGiven { contradiction, noted }).await?;
+        // If nothing is left to be read, what was handed on is all, and all of it is in doubt.
+        let is_of_all = rest.is_none();
+        let step = Step::AsGiven {
+            contradiction,
+            is_of_all,
+            noted,
+        };
+        self.steps.send(step).await?;
         is_noted.await.map_err(|_| WalkError::Writer(WriterStopped))?;
         let Some(rest) = rest else { return Ok(()) };
         let mut reading = AsGiven::new(&self.fetcher, rest);

@@ -23,6 +23,7 @@ use crate::forward::AppendNotifier;
 use crate::http::request_stats::RequestStats;
 use crate::output::progress::StreamProgress;
 use crate::record::{Anchor, Rejected};
+use crate::source::Paging;
 use crate::window::bound;
 
 /// What is to be known when what earlier runs covered counts no more.
@@ -107,6 +108,8 @@ pub(super) enum Step {
     /// disk.
     AsGiven {
         contradiction: String,
+        /// Whether that puts all of the walk in doubt, and not only what follows.
+        is_of_all: bool,
         noted: oneshot::Sender<()>,
     },
     /// The walk is over: its span was fetched to its end, or cannot be.
@@ -350,8 +353,12 @@ impl Writer {
                 self.appended.notify();
                 filed?;
             }
-            Step::AsGiven { contradiction, noted } => {
-                self.file_as_given(contradiction);
+            Step::AsGiven {
+                contradiction,
+                is_of_all,
+                noted,
+            } => {
+                self.file_as_given(contradiction, is_of_all);
                 self.journal.begin(&self.collected)?;
                 let _ = noted.send(());
             }
@@ -399,7 +406,10 @@ impl Writer {
         } = self.collected;
         self.collected.duplicates = received - appended - rejected - revised - skipped;
         self.progress.advance(done_to, appended - appended_before);
-        self.journal.note_progress(&self.collected)?;
+        // Where the service counts its records, what was filed is proved by the count at the end.
+        if self.settings.source.paging() == Paging::Bounded {
+            self.journal.note_progress(&self.collected)?;
+        }
         Ok(())
     }
 
@@ -501,8 +511,9 @@ impl Writer {
     }
 
     /// Notes that what follows of the walk is not proved to be everything.
-    fn file_as_given(&mut self, contradiction: String) {
+    fn file_as_given(&mut self, contradiction: String, is_of_all: bool) {
         let Some(asked) = self.asked() else { return };
+        asked.covered_to = asked.covered_to.filter(|_| !is_of_all);
         asked.as_given_from = Some(asked.covered_to.unwrap_or(asked.from));
         asked.is_contradicted = true;
         tracing::error!("filed as the service gives it, since that is so in run after run: {contradiction}");
@@ -520,6 +531,8 @@ impl Writer {
             }
             Err(cause) => {
                 asked.is_contradicted |= cause.contradiction().is_some();
+                // What is not counted can be anywhere.
+                asked.covered_to = asked.covered_to.filter(|_| !cause.is_of_what_was_given());
                 let (from, to) = (bound(asked.from), bound(asked.to));
                 tracing::error!(from, to, "a span is still missing: {cause}");
                 asked.error = Some(cause.to_string());
@@ -550,6 +563,23 @@ impl Writer {
         }
     }
 
+    /// Notes why a walk has not come to its end. It has covered what was filed of it, unless that is in doubt.
+    fn note_interruption(&mut self) {
+        let failure = self.collected.failure.as_ref();
+        let cause = failure.and_then(|failure| match failure {
+            CollectError::Fetch(cause) => Some(cause),
+            _ => None,
+        });
+        let is_contradiction = cause.is_some_and(|cause| cause.contradiction().is_some());
+        let is_of_all = cause.is_some_and(FetchError::is_of_what_was_given);
+        let error = failure.map(ToString::to_string);
+        if let Some(asked) = self.asked() {
+            asked.is_contradicted |= is_contradiction;
+            asked.covered_to = asked.covered_to.filter(|_| !is_of_all);
+            asked.error = error;
+        }
+    }
+
     /// Returns the result. An interrupted walk has covered what was filed of it.
     fn end(mut self, ending: Ending) -> (Collected, Option<StreamProgress>, RunJournal) {
         self.note_resume_points();
@@ -565,13 +595,7 @@ impl Writer {
         {
             self.collected.failure = Some(failure);
         }
-        let failure = self.collected.failure.as_ref();
-        let is_contradiction = matches!(failure, Some(CollectError::Fetch(error)) if error.contradiction().is_some());
-        let error = failure.map(ToString::to_string);
-        if let Some(asked) = self.asked() {
-            asked.is_contradicted |= is_contradiction;
-            asked.error = error;
-        }
+        self.note_interruption();
         if self.journal.is_refuted(&self.collected) {
             tracing::warn!("{OTHER_ORDER}");
             self.collected.warnings.push(OTHER_ORDER.to_owned());
@@ -715,6 +739,29 @@ mod tests {
         assert_eq!(collected.asked[0].covered_to, Some(window().to));
         let entry = stream.entry();
         assert_eq!((entry.appended, entry.requests, entry.end), (6, 7, End::Exhausted));
+    }
+
+    #[tokio::test]
+    async fn of_a_feed_whose_count_is_not_met_nothing_is_covered() {
+        for is_told_in_the_end in [true, false] {
+            let stream = Stream::new();
+            let (writer, _) = WriterHandle::start(stream.job()).await;
+            let steps = writer.steps();
+            for step in [plan(), Step::Begin(0), Step::File(range(1))] {
+                steps.send(step).await.unwrap();
+            }
+            let cause = FetchError::Miscounted { total: 9, given: 2 };
+            let mut ending = Ending::default();
+            if is_told_in_the_end {
+                ending.failure = Some(cause.into());
+            } else {
+                steps.send(Step::End(Err(cause))).await.unwrap();
+            }
+            drop(steps);
+            let collected = writer.finish(ending).await.collected;
+            assert_eq!((collected.appended, collected.asked[0].covered_to), (2, None));
+            assert_eq!(stream.entry().sum.covered.spans(), []);
+        }
     }
 
     #[tokio::test]
