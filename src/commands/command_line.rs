@@ -210,6 +210,7 @@ pub(crate) mod tests {
         assert_eq!(typed(&format!("check --forward-kafka {flags}")).unwrap(), check);
         let coverage = Command::Coverage(coverage::Arguments {
             accept_missing: false,
+            fail_on_gaps: false,
             selection: selection.clone(),
         });
         assert_eq!(typed(&format!("coverage {flags}")).unwrap(), coverage);

@@ -434,7 +434,8 @@ impl Writer {
     }
 
     fn file_day(&mut self, batch: Batch) -> Result<(), CollectError> {
-        let newest = batch.records().last().map(|record| record.time);
+        let mut times = batch.records().iter().rev().map(|record| record.time);
+        let newest = times.find(|time| *time <= self.now);
         let Dedup { new, revisions, .. } = self.archive.deduplicate(batch)?;
         self.collected.revised += self.archive.note_revisions(&revisions, self.now)?;
         let counted = self.count_before(new.date())?;
@@ -451,7 +452,6 @@ impl Writer {
         for record in new.records() {
             self.note_lateness(record.time);
         }
-        let newest = newest.filter(|newest| *newest <= self.now);
         self.collected.last_record = self.collected.last_record.max(newest);
         Ok(())
     }
@@ -739,6 +739,23 @@ mod tests {
         assert_eq!(collected.asked[0].covered_to, Some(window().to));
         let entry = stream.entry();
         assert_eq!((entry.appended, entry.requests, entry.end), (6, 7, End::Exhausted));
+    }
+
+    #[tokio::test]
+    async fn the_last_record_is_the_newest_that_is_not_later_than_the_run() {
+        let stream = Stream::new();
+        let mut range = range(1);
+        let later = now() + chrono::TimeDelta::minutes(1);
+        let text = format!(r#"{{"id": "later", "timestamp": "{}"}}"#, later.to_rfc3339());
+        let tfc = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
+        range.records.push(Record::read(&text, &tfc.shape).unwrap());
+        let at = now() - chrono::TimeDelta::seconds(1);
+        let text = text.replace(&later.to_rfc3339(), &at.to_rfc3339());
+        range.records[1] = Record::read(&text, &tfc.shape).unwrap();
+        let (writer, _) = WriterHandle::start(stream.job()).await;
+        writer.steps().send(Step::File(range)).await.unwrap();
+        let collected = writer.finish(Ending::default()).await.collected;
+        assert_eq!(collected.last_record, Some(at));
     }
 
     #[tokio::test]

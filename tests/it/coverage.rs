@@ -168,8 +168,11 @@ fn a_gap_between_two_ranges_is_named_with_its_last_day_and_closed_by_the_next_ru
     assert!(text.contains(&format!(", gone on {last_day}")), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 
+    let check = || catalog.run(&["coverage", "--fail-on-gaps"]).code;
+    assert_eq!(check(), 3);
     let closing = catalog.collect_one(0, &[]);
     assert_eq!(closing["appended"], 23);
+    assert_eq!(check(), 0);
     assert_eq!(gaps(&coverage(&catalog)), Vec::<Value>::new());
     let line = journal(&catalog, Api::Port).pop().unwrap();
     assert_eq!(purposes(&line), ["new", "gap"], "what is new comes first");

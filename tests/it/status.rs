@@ -123,7 +123,7 @@ fn a_run_that_is_under_way_is_named_and_one_that_was_killed_is_a_failure() {
         killed["problems"][0]
             .as_str()
             .unwrap()
-            .contains("ended without a result"),
+            .contains("has not written how it ended"),
         "{killed}"
     );
 }

@@ -42,6 +42,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) accept_missing: bool,
 
+    /// Exit with 3 if there is a gap or a day file that has lost records, but for the pause since the last run
+    #[arg(long)]
+    pub(crate) fail_on_gaps: bool,
+
     #[command(flatten)]
     pub(crate) selection: Selection,
 }
@@ -50,6 +54,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper coverage
   trailkeeper coverage --stream tfc --json
+  trailkeeper coverage --fail-on-gaps -q                   as a check: exits with 3 if something is missing
   trailkeeper coverage --stream tfc --accept-missing      what is lost in the files of tfc is to stay so
 
 `collect` goes back for gaps by itself, as long as the service still has their records.";
@@ -66,12 +71,14 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     }
     let streams = archives.streams.iter().map(|stream| StreamCoverage::read(stream, now));
     let streams: Vec<_> = streams.collect::<Result<_, _>>()?;
+    let has_gaps = arguments.fail_on_gaps && streams.iter().any(|stream| stream.has_gaps(now));
+    let exit = if has_gaps { Exit::StreamFailed } else { Exit::Complete };
     if selection.json {
-        print_streams(&streams, Exit::Complete)?;
+        print_streams(&streams, exit)?;
     } else {
         print(&text(&streams, now));
     }
-    Ok(Exit::Complete)
+    Ok(exit)
 }
 
 /// Notes in the journal of a stream that its losses are accepted.

@@ -117,6 +117,11 @@ impl StreamCoverage {
         ]
     }
 
+    /// Returns whether something is missing, or not known.
+    pub(super) fn has_gaps(&self, now: DateTime<Utc>) -> bool {
+        self.worth_a_line(now).next().is_some() || !self.wrong_days.is_empty() || self.doubt.is_some()
+    }
+
     /// Returns the gaps, except the usual pause after the last run.
     fn worth_a_line(&self, now: DateTime<Utc>) -> impl Iterator<Item = &ShownGap> {
         let is_pause = move |gap: &ShownGap| gap.reaches_now && now - gap.gap.from <= USUAL_PAUSE;

@@ -3,7 +3,7 @@
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream
 //!
 //! - `stream`, `folder`; `state`: `ok`, `new` (no run has written a journal yet), `late` (older than `--max-age`), or
-//!   `failed` (its last run failed, was stopped or killed); `problems`: sentences for people;
+//!   `failed` (its last run failed, or was killed); `problems`: sentences for people;
 //! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last successful run began;
 //! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected",
 //!   "revised","repaired"}`

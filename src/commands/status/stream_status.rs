@@ -53,7 +53,7 @@ pub(super) enum State {
     New,
     /// Its last record is older than allowed.
     Late,
-    /// Its last run failed, was stopped, or was killed.
+    /// Its last run failed, or was killed.
     Failed,
 }
 
@@ -200,7 +200,7 @@ impl Liveness {
 }
 
 fn state(newest: Option<&Entry>, liveness: &Liveness, age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> State {
-    let went_wrong = newest.is_some_and(|entry| matches!(entry.end, End::Failed | End::Stopped));
+    let went_wrong = newest.is_some_and(|entry| entry.end == End::Failed);
     if went_wrong || liveness.silent_since.is_some() {
         return State::Failed;
     }
@@ -215,7 +215,8 @@ fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime
     let mut problems = Vec::new();
     if let Some(since) = liveness.silent_since {
         problems.push(format!(
-            "the run of {} ended without a result: it was killed, or another run held one of the catalogs; run collect",
+            "the run of {} has not written how it ended: it was killed, its disk was full, or another run held one of the \
+             catalogs; run collect",
             rfc3339(since)
         ));
     }
@@ -476,7 +477,7 @@ mod tests {
         let killed = held.status(None);
         assert_eq!((killed.state, killed.running), (State::Failed, None));
         assert!(
-            killed.problems[0].contains("2026-11-20T12:00:00Z ended without a result"),
+            killed.problems[0].contains("2026-11-20T12:00:00Z has not written how it ended"),
             "{:?}",
             killed.problems
         );
