@@ -85,6 +85,7 @@ impl Asked {
             to: self.to,
             reason: self.error.clone().unwrap_or_default(),
             asked_at: at,
+            repeats: 0,
         })
     }
 

@@ -54,8 +54,8 @@
 //!   again. `other_order_at`: when that was.
 //! - `lost`: the days whose files have lost records that were not given again, and how: `missing`, `shorter`, `not-a-file`.
 //! - `contradictions`: how many runs in a row were told what contradicts itself; after three it is filed as the service
-//!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at"}`, spans that stay gaps and are asked for again
-//!   once a day.
+//!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at","repeats"}`, spans that stay gaps and are asked
+//!   for again after an hour, two, and so on, up to a day.
 //!
 //! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, and back to the
 //! last one with all counts. A journal of more than 4 MiB is kept as `<base>.coverage.previous.jsonl`, and another one

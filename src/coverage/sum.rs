@@ -224,15 +224,14 @@ impl Sum {
 
     /// Notes what a run that began at `at` has filed as it was given, and whether it was told what contradicts itself.
     pub(super) fn note_contradictions(&mut self, asked: &[Asked], retention: Retention, at: DateTime<Utc>) {
-        for asked in asked {
-            if let Some(unproved) = asked.unproved(at) {
-                self.add_unproved(unproved);
-            }
+        let mut is_news = false;
+        for asked in asked.iter().filter(|asked| asked.is_contradicted) {
+            is_news |= self.note_contradiction(asked, at);
         }
         let kept = retention.oldest(at);
         let Self { unproved, covered, .. } = self;
         unproved.retain_mut(|unproved| unproved.is_left_by(covered, kept));
-        if asked.iter().any(|asked| asked.is_contradicted) {
+        if is_news {
             self.contradictions = self.contradictions.saturating_add(1);
         } else if asked
             .iter()
@@ -242,21 +241,25 @@ impl Sum {
         }
     }
 
-    /// Adds a span that is not proved to those that it touches. It is to be asked for again when the first of them is,
-    /// unless it is one of them, asked for again.
-    fn add_unproved(&mut self, mut added: Unproved) {
-        let touches = |other: &Unproved| added.from <= other.to && other.from <= added.to;
-        let (touched, mut apart): (Vec<_>, Vec<_>) = self.unproved.drain(..).partition(touches);
-        let asked_at = touched
-            .iter()
-            .filter(|other| !added.holds(other))
-            .map(|other| other.asked_at)
-            .min();
-        added.asked_at = asked_at.map_or(added.asked_at, |asked_at| asked_at.min(added.asked_at));
-        for other in &touched {
-            added.from = added.from.min(other.from);
-            added.to = added.to.max(other.to);
+    /// Notes that the answers for a span contradicted each other; returns whether that was not known.
+    fn note_contradiction(&mut self, asked: &Asked, at: DateTime<Utc>) -> bool {
+        if let Some(unproved) = asked.unproved(at) {
+            self.add_unproved(unproved);
+            return true;
         }
+        let is_gap = asked.purpose == Purpose::Gap;
+        let known = self
+            .unproved
+            .iter_mut()
+            .filter(|unproved| is_gap && unproved.touches(asked.span()));
+        known.map(|unproved| unproved.note_repeat(at)).count() == 0
+    }
+
+    /// Adds a span that is not proved to those that it touches.
+    fn add_unproved(&mut self, mut added: Unproved) {
+        let span = added.span();
+        let (touched, mut apart): (Vec<_>, Vec<_>) = self.unproved.drain(..).partition(|other| other.touches(span));
+        touched.iter().for_each(|other| added.join(other));
         apart.push(added);
         apart.sort_unstable_by_key(|unproved| unproved.from);
         self.unproved = apart;
@@ -391,6 +394,52 @@ mod tests {
             sum.learn(with(order), hour(11 + 8 * 24));
             assert_eq!(gaps(&sum, 11), [], "what is covered now rests on no order");
         }
+    }
+
+    #[test]
+    fn what_is_not_proved_is_asked_for_again_less_and_less_often() {
+        let mut sum = Sum {
+            asked_from: Some(hour(0)),
+            ..Sum::default()
+        };
+        let given = |from: i64, to| Asked {
+            is_contradicted: true,
+            as_given_from: Some(hour(from)),
+            ..asked(from, to, Purpose::New, None)
+        };
+        sum.note_contradictions(&[given(0, 10)], TWO_WEEKS, hour(10));
+        sum.note_contradictions(&[given(9, 11)], TWO_WEEKS, hour(11));
+        assert_eq!((sum.contradictions, sum.unproved.len()), (2, 1));
+        assert_eq!(
+            sum.unproved[0].asked_at,
+            hour(10),
+            "the first of both is the one that is due"
+        );
+        let mut asked_at = Vec::new();
+        for now in 11..120 {
+            if !sum
+                .gaps_to_ask_for(TWO_WEEKS, hour(now))
+                .iter()
+                .any(|gap| gap.from == hour(0))
+            {
+                continue;
+            }
+            asked_at.push(now);
+            let gap = Asked {
+                is_contradicted: true,
+                ..asked(0, 11, Purpose::Gap, None)
+            };
+            let new = Asked {
+                is_done: true,
+                ..asked(now - 1, now, Purpose::New, Some(now))
+            };
+            sum.note_contradictions(&[new, gap], TWO_WEEKS, hour(now));
+        }
+        assert_eq!(asked_at, [11, 13, 17, 25, 41, 65, 89, 113]);
+        assert_eq!(sum.contradictions, 0, "nothing else contradicts itself");
+        sum.covered.add(span(0, 11));
+        sum.note_contradictions(&[], TWO_WEEKS, hour(120));
+        assert_eq!(sum.unproved, []);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::Covered;
 use super::sum::USUAL_PAUSE;
 use crate::window::Window;
 
-/// What is not proved is asked for again after this time.
-const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
+/// After an hour it is asked for again, then after two, and so on, up to a day: most services are in trouble for a while only.
+const FIRST_PAUSE: TimeDelta = TimeDelta::hours(1);
+const LONGEST_PAUSE: TimeDelta = TimeDelta::days(1);
 
 /// A span that was filed as the service gave it, since its answers contradicted each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub(crate) struct Unproved {
     pub(crate) reason: String,
     /// When the run began that asked for it last.
     pub(crate) asked_at: DateTime<Utc>,
+    /// How often it was asked for again.
+    pub(crate) repeats: u32,
 }
 
 impl Unproved {
@@ -29,8 +32,20 @@ impl Unproved {
         }
     }
 
-    pub(super) fn holds(&self, other: &Self) -> bool {
-        self.from <= other.from && other.to <= self.to
+    /// Joins it with one that it touches. It is to be asked for again when the first of both is, unless it is one, asked
+    /// for again.
+    pub(super) fn join(&mut self, other: &Self) {
+        if self.from <= other.from && other.to <= self.to {
+            self.repeats = self.repeats.max(other.repeats.saturating_add(1));
+        } else {
+            self.asked_at = self.asked_at.min(other.asked_at);
+            self.repeats = other.repeats;
+        }
+        (self.from, self.to) = (self.from.min(other.from), self.to.max(other.to));
+    }
+
+    pub(super) fn touches(&self, span: Window) -> bool {
+        self.from <= span.to && span.from <= self.to
     }
 
     /// Cuts it down to what is not covered; returns whether that is anything: not what the service forgot between two runs.
@@ -45,7 +60,14 @@ impl Unproved {
         self.to > kept || self.to - self.from >= USUAL_PAUSE
     }
 
+    /// Notes that a run that began at `at` has asked for it again in vain.
+    pub(super) fn note_repeat(&mut self, at: DateTime<Utc>) {
+        self.asked_at = at;
+        self.repeats = self.repeats.saturating_add(1);
+    }
+
     pub(super) fn was_asked_of_late(&self, now: DateTime<Utc>) -> bool {
-        (now - self.asked_at).abs() < ASK_AGAIN_AFTER
+        let pause = FIRST_PAUSE * (1 << self.repeats.min(5));
+        (now - self.asked_at).abs() < pause.min(LONGEST_PAUSE)
     }
 }

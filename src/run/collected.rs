@@ -93,8 +93,8 @@ pub(crate) enum CollectError {
     },
     /// The service's answers contradict each other, run after run.
     #[error(
-        "{} to {} is filed as the service gives it, and cannot be proved to be complete: {}; it is asked for again once a \
-         day",
+        "{} to {} is filed as the service gives it, and cannot be proved to be complete: {}; it is asked for again \
+         from time to time",
         bound(.0.from), bound(.0.to), .0.reason
     )]
     Unproved(Unproved),
