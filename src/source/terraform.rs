@@ -183,11 +183,19 @@ impl Source for Terraform {
         "data"
     }
 
-    fn read_envelope(&self, _request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
+    fn read_envelope(&self, request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
         let Answer { pagination, .. } = serde_json::from_str(&envelope.json)?;
-        let next = pagination
-            .next_page
-            .map_or(Next::Last, |number| Next::At(Position::Number(number)));
+        let number = match request.position {
+            Position::Number(number) => number,
+            Position::First | Position::Token(_) => 1,
+        };
+        let next = match (pagination.next_page, pagination.total_pages) {
+            (Some(next), _) => Next::At(Position::Number(next)),
+            // It names no next page, but counts more of them.
+            (None, Some(pages)) if number < pages => Next::At(Position::Number(number + 1)),
+            (None, Some(_)) => Next::Last,
+            (None, None) => Next::Unknown,
+        };
         Ok(PageInfo {
             next,
             counts: Counts {

@@ -285,8 +285,10 @@ impl NumberedWalk {
                 }
                 continue;
             }
-            if self.ends_before(&block, &page, &answer, asked) {
-                // All that is older was removed since.
+            let is_open = matches!(until, Until::End) && self.total.is_none();
+            let is_behind_the_end = is_open && answer.count == 0 && asked.start() >= block.end;
+            if is_behind_the_end || self.ends_before(&block, &page, &answer, asked) {
+                // Nothing is there, or all that is older was removed since.
                 block.idle += 1;
                 if block.idle > END_LOOKS {
                     return Ok(block);
@@ -374,8 +376,11 @@ impl NumberedWalk {
         if answer.next.is_some() {
             self.pages.learn(&page, asked, false);
         }
-        let before = block.end;
+        let (before, held) = (block.end, block.edge.len());
         let new = block.take(page, answer, asked);
+        if new > 0 && block.idle > 0 && self.total.is_none() {
+            self.pages.learn_cap(held);
+        }
         let is_further = new > 0 || block.end > before;
         // A service that counts fewer records than it gave may have more of them.
         let goes_on = answer.may_go_on() || total > block.end || total < block.known() && self.total.is_some();

@@ -75,6 +75,11 @@ impl PagePlan {
         }
     }
 
+    /// Takes into account that more came behind a page of so many records that named no next one.
+    pub(super) fn learn_cap(&mut self, held: usize) {
+        self.size = self.size.min(held_size(held));
+    }
+
     /// Returns the first page.
     pub(super) fn first(&self) -> PageOf {
         PageOf {
@@ -85,7 +90,14 @@ impl PagePlan {
 
     /// Returns the page that follows a block: the further behind it ends, the better, but it begins before the block
     /// ends, and further before it the more often that has failed.
+    ///
+    /// Where nothing says how many records there are, a short page may be as full as the service makes it. So what is behind
+    /// it is looked for with pages no larger than that.
     pub(super) fn after(&self, block: &Block, failed: u32) -> PageOf {
+        if block.idle > 0 && block.total.is_none() && !block.edge.is_empty() {
+            let size = self.size.min(held_size(block.edge.len()));
+            return PagePlan { size, short: None }.covering(block.end.saturating_sub(1), block.end);
+        }
         let overlap = 10_u64.saturating_pow(failed / 2).min(self.size() / 2).max(1);
         if block.edge.is_empty() {
             self.covering(block.end, block.end)
@@ -120,6 +132,10 @@ impl PagePlan {
         }
         pages
     }
+}
+
+fn held_size(held: usize) -> u32 {
+    u32::try_from(held).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]

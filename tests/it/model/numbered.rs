@@ -17,6 +17,10 @@ pub(crate) enum NumberedOddity {
     NextNull,
     /// There is no `next_page`.
     NextMissing,
+    /// There is neither `next_page` nor `total_count`.
+    CountMissing,
+    /// There is `current_page` only.
+    NothingSaid,
     /// From so many requests on, pages hold so many records.
     SizeGrows(usize, usize),
 }
@@ -26,8 +30,8 @@ pub(crate) enum NumberedOddity {
 pub(crate) struct Pagination {
     pub(crate) current: usize,
     pub(crate) next: NextPage,
-    pub(crate) pages: usize,
-    pub(crate) count: usize,
+    pub(crate) pages: Option<usize>,
+    pub(crate) count: Option<usize>,
 }
 
 /// What an answer says of the next page.
@@ -54,14 +58,18 @@ impl Pagination {
         let pages = believed.div_ceil(size).max(1);
         let next = match oddity {
             Some(NumberedOddity::NextNull) => NextPage::Null,
-            Some(NumberedOddity::NextMissing) => NextPage::Missing,
+            Some(NumberedOddity::NextMissing | NumberedOddity::CountMissing | NumberedOddity::NothingSaid) => {
+                NextPage::Missing
+            }
             _ if current < pages => NextPage::Number(current + 1),
             _ => NextPage::Null,
         };
         let count = match oddity {
-            Some(NumberedOddity::CountWrong(by)) => believed.saturating_add_signed(by as isize),
-            _ => believed,
+            Some(NumberedOddity::CountWrong(by)) => Some(believed.saturating_add_signed(by as isize)),
+            Some(NumberedOddity::CountMissing | NumberedOddity::NothingSaid) => None,
+            _ => Some(believed),
         };
+        let pages = (oddity != Some(NumberedOddity::NothingSaid)).then_some(pages);
         Self {
             current,
             next,
@@ -79,6 +87,8 @@ pub(crate) fn odd_pages() -> impl Strategy<Value = NumberedOddity> {
         prop_oneof![Just(-3_i64), Just(-1), Just(1), Just(40)].prop_map(NumberedOddity::CountWrong),
         Just(NumberedOddity::NextNull),
         Just(NumberedOddity::NextMissing),
+        Just(NumberedOddity::CountMissing),
+        Just(NumberedOddity::NothingSaid),
         (1..6_usize, 60..400_usize).prop_map(|(after, size)| NumberedOddity::SizeGrows(after, size)),
     ]
 }
@@ -91,6 +101,8 @@ impl fmt::Display for NumberedOddity {
             NumberedOddity::CountWrong(by) => write!(f, "says a `total_count` that is wrong by {by}"),
             NumberedOddity::NextNull => write!(f, "says that `next_page` is null on every page"),
             NumberedOddity::NextMissing => write!(f, "never says `next_page`"),
+            NumberedOddity::CountMissing => write!(f, "never says `next_page`, nor how many records there are"),
+            NumberedOddity::NothingSaid => write!(f, "says nothing of other pages"),
             NumberedOddity::SizeGrows(after, size) => write!(f, "gives pages of {size} records after {after} requests"),
         }
     }

@@ -115,6 +115,17 @@ fn a_trail_whose_next_page_is_null_or_missing_is_not_at_its_end() {
 }
 
 #[test]
+fn a_trail_of_short_pages_that_does_not_say_how_many_records_there_are_is_read_to_its_end() {
+    for oddity in [NumberedOddity::CountMissing, NumberedOddity::NothingSaid] {
+        for (count, cap) in [(2_150, 100), (7, 2), (3, 1), (1, 1)] {
+            let oddities = [Oddity::Cap(Cap::Records(cap)), Oddity::Numbered(oddity)];
+            is_right(&of(Vendor::Terraform, count, 9_000, &oddities));
+        }
+        is_right(&of(Vendor::Terraform, 300, 9_000, &[Oddity::Numbered(oddity)]));
+    }
+}
+
+#[test]
 fn a_replica_that_lacks_the_newest_records_and_answers_behind_the_first_page_loses_nothing() {
     for vendor in [Vendor::Terraform, Vendor::Mail] {
         let oddity = one_in(2, Fault::LaggingBehindTheFirst(4));

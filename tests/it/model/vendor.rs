@@ -320,9 +320,9 @@ fn pagination_json(pagination: Pagination) -> String {
         NextPage::Null => r#""next_page":null,"#.to_owned(),
         NextPage::Missing => String::new(),
     };
-    format!(
-        r#","pagination":{{"current_page":{current},"prev_page":{previous},{next}"total_pages":{pages},"total_count":{count}}}"#
-    )
+    let pages = pages.map_or_else(String::new, |pages| format!(r#""total_pages":{pages},"#));
+    let count = count.map_or_else(String::new, |count| format!(r#""total_count":{count},"#));
+    format!(r#","pagination":{{{next}{pages}{count}"current_page":{current},"prev_page":{previous}}}"#)
 }
 
 #[test]
