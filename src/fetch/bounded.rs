@@ -39,6 +39,8 @@ pub(super) struct BoundedWalk<'a> {
     archived: Vec<Anchor>,
     frontier: Frontier,
     pad: TimeDelta,
+    /// Up to when what was read is complete; what is behind it was read without finding anything.
+    proven_to: DateTime<Utc>,
     /// The narrowest window for which the service did not answer.
     refused: Option<TimeDelta>,
     /// The reading of a service that answers oldest first, in place of slices.
@@ -69,6 +71,7 @@ impl<'a> BoundedWalk<'a> {
             archived,
             frontier: Frontier::default(),
             pad: LEAST_PAD,
+            proven_to: plan.window.from,
             refused: None,
             ascent: None,
         };
@@ -98,12 +101,16 @@ impl<'a> BoundedWalk<'a> {
             };
             let slice = reading.slice();
             match end? {
-                SliceEnd::Complete => return self.complete(reading, took).map(Some),
                 // What is below is asked for again with the next slice, and that proves that this one is empty.
-                SliceEnd::Paused if reading.is_empty() && slice.to < self.plan.window.to => {
+                SliceEnd::Paused if reading.is_empty() && !self.is_asked_once(slice) => {
                     self.slices.completed(slice, Load { records: 0, took });
                     continue;
                 }
+                SliceEnd::Complete if reading.is_empty() && self.is_open(slice) && !self.is_asked_once(slice) => {
+                    self.skip(slice, took);
+                    continue;
+                }
+                SliceEnd::Complete => return self.complete(reading, took).map(Some),
                 SliceEnd::Paused => match self.join(reading, took) {
                     Some(range) => return range.map(Some),
                     None => continue,
@@ -129,6 +136,7 @@ impl<'a> BoundedWalk<'a> {
     /// Reads the whole window again in another order: what was filed already is then recognized, and what was given and
     /// not filed is kept, since the service may drop it meanwhile.
     fn change_order(&mut self, order: Order, given: Vec<Record>) {
+        self.proven_to = self.plan.window.from;
         self.fetcher.learn(|learned| learned.order = order);
         self.frontier = Frontier::default();
         self.frontier.keep(given);
@@ -202,9 +210,27 @@ impl<'a> BoundedWalk<'a> {
         lowest.min(slice.from)
     }
 
+    /// Returns whether no later slice asks for this one again: it is the last, or what is known below is out of their
+    /// reach, because the service refuses windows so wide.
+    fn is_asked_once(&self, slice: Slice) -> bool {
+        slice.to >= self.plan.window.to || self.refused.is_some()
+    }
+
+    /// Returns whether nothing is known below a slice.
+    fn is_open(&self, slice: Slice) -> bool {
+        self.is_ordered() && self.floor(slice).is_open()
+    }
+
+    /// Goes on behind a slice without records, which the next ones ask for again.
+    fn skip(&mut self, slice: Slice, took: Option<Duration>) {
+        self.is_first = false;
+        self.slices.completed(slice, Load { records: 0, took });
+        self.is_proven = true;
+    }
+
     /// Returns what is known below the next slice to be completed.
     fn floor(&self, slice: Slice) -> Floor {
-        let is_last = slice.to >= self.plan.window.to;
+        let is_last = self.is_asked_once(slice);
         let floor = if self.frontier.anchors.is_empty() {
             Floor::of(self.archived.clone(), true, is_last)
         } else {
@@ -228,11 +254,12 @@ impl<'a> BoundedWalk<'a> {
         let (asked_from, reaches_far) = reading.reach();
         let asked = slice.to - asked_from;
         self.refused = Some(self.refused.map_or(asked, |refused| refused.min(asked)));
-        if reaches_far {
-            self.slices.again(slice);
-        } else {
+        if !reaches_far {
             self.slices.too_wide(slice);
         }
+        // What was read without finding anything is not proved to be empty by slices that do not reach so far.
+        let from = slice.from.min(self.proven_to).max(self.plan.window.from);
+        self.slices.again(Slice { from, ..slice });
     }
 
     /// Joins a slice to the one before; it may have to be read further for that.
@@ -253,6 +280,7 @@ impl<'a> BoundedWalk<'a> {
             self.fetcher.effort().note_short_slice();
         }
         let slice = reading.slice();
+        self.proven_to = slice.to;
         let records = reading.fetched().records.len();
         let load = Load { records, took };
         self.slices.completed(slice, load);

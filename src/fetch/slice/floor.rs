@@ -9,8 +9,8 @@ use crate::record::Anchor;
 pub(in crate::fetch) enum Floor {
     /// Nothing: that no more is left has to be seen several times.
     Open {
-        /// Whether the slice is the last of its window: before that, a slice without records proves nothing and costs
-        /// one request, since it is asked for again with the next ones.
+        /// Whether nothing asks for the slice again: not the next ones, as long as the service answers for windows so wide.
+        /// Until then a slice without records proves nothing, and costs one request.
         is_last: bool,
     },
     /// Nothing yet: the slice before is still being fetched.

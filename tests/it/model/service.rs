@@ -24,6 +24,8 @@ pub(crate) struct Service {
     pub(crate) upper: Bound,
     pub(crate) order: Order,
     pub(crate) cap: Cap,
+    /// The longest window that it answers for, in milliseconds.
+    pub(crate) widest: Option<i64>,
     pub(crate) tokens: Option<TokenOddity>,
     pub(crate) numbered: Option<NumberedOddity>,
     pub(crate) faults: Vec<Faults>,
@@ -97,6 +99,7 @@ impl Service {
                 Order::NewestFirst
             },
             cap: Cap::Asked,
+            widest: None,
             tokens: None,
             numbered: None,
             faults: Vec::new(),
@@ -306,6 +309,10 @@ impl Model {
         }
         asking.requests += 1;
         asking.oldest = Some(asking.oldest.map_or(asked.from, |oldest| oldest.min(asked.from)));
+        let is_too_wide = |widest| asked.to.is_some_and(|to| to - asked.from > widest);
+        if service.widest.is_some_and(is_too_wide) {
+            return error(504, "too much at a time");
+        }
         let fault = state
             .looks
             .fault(&self.look(&asked, target), &service.faults, service.seed);

@@ -100,6 +100,19 @@ fn one_empty_answer_in_the_middle_of_a_walk_loses_nothing() {
 }
 
 #[test]
+fn an_empty_answer_for_a_part_of_what_was_too_wide_is_not_believed() {
+    const DAY: i64 = 86_400_000;
+    for seed in 0..6 {
+        let oddities = [Oddity::Widest(DAY), one_in(6, Fault::Empty)];
+        let mut case = of(Vendor::Port, 0, 0, &oddities);
+        case.feed.bursts = (0..15).map(|burst| (3 * DAY + burst * 1_234_567, 7)).collect();
+        case.settings.lookback_days = 60;
+        case.seed = seed;
+        is_right(&case);
+    }
+}
+
+#[test]
 fn a_full_page_without_a_token_is_not_the_end() {
     for form in [NoToken::Empty, NoToken::Missing, NoToken::Null, NoToken::OtherName] {
         let oddity = Oddity::Tokens(TokenOddity::EndAfter(1, form));

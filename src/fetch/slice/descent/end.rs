@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Descent, SUSPICIOUS, Step, TICK, same_time};
+use super::{Descent, MOST_FAILED_LOOKS, SUSPICIOUS, Step, TICK, same_time};
 use crate::fetch::answer::Answer;
 use crate::fetch::learned::{Learned, Reach};
 use crate::fetch::slice::floor::Floor;
@@ -146,9 +146,13 @@ impl Descent {
         if is_archived {
             return self.look_for_the_archive(learned);
         }
-        if self.end_looks % 2 == 1 {
+        // The first time, the bound is the likely reason; of an answer without records, a fault is.
+        let is_empty = answer.is_some_and(|answer| answer.count == 0);
+        if (self.end_looks % 2 == 1) != is_empty {
             match self.below.max(learned.below).longer() {
                 Some(longer) => self.below = longer,
+                // Earlier answers may have needed so long a reach already.
+                None if self.end_looks <= MOST_FAILED_LOOKS => {}
                 None => {
                     // The service gives no more of a moment than an answer holds.
                     let oldest = answer.and_then(Answer::oldest).map(floor_to_millisecond);
