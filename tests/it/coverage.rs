@@ -210,7 +210,7 @@ fn a_failed_run_covers_as_far_as_it_came_and_the_next_one_goes_on_from_there() {
     let catalog = Catalog::of(&sandbox, &[Api::Port])
         .with("MAX_RETRIES", 0)
         .with("PORT_PAGE_LIMIT", 10);
-    let refuse = When::Picked(Arc::new(|seen| seen.api == Some(Api::Port) && seen.number == 9));
+    let refuse = When::Picked(Arc::new(|seen| seen.api == Some(Api::Port) && seen.number == 14));
     sandbox.step(Step::new(refuse, Action::Answer(Answer::json(503, "{}"))));
     catalog.collect_one(3, &[]);
     let line = journal(&catalog, Api::Port).pop().unwrap();
