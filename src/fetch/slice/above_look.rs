@@ -44,12 +44,14 @@ impl AboveLook {
         } else if !known.any(|anchor| above.holds_any(&[*anchor])) {
             self.look_again()
         } else {
-            // It may be full of that moment.
+            // It may be full of that moment; of one record it can be full too, if the next one is too large for the rest of
+            // it. Then one look shows whether there is a next one.
             let may_be_full = above.may_go_on() || above.count > 1 || answer.count == 1;
-            if may_be_full {
-                self.look_strictly();
+            self.look_strictly();
+            if !may_be_full {
+                self.strict_looks = STRICT_LOOKS;
             }
-            may_be_full
+            true
         }
     }
 

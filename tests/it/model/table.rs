@@ -113,6 +113,22 @@ fn an_empty_answer_for_a_part_of_what_was_too_wide_is_not_believed() {
 }
 
 #[test]
+fn an_answer_cut_by_a_large_record_says_nothing_of_what_is_above_it() {
+    let mut case = of(
+        Vendor::Mail,
+        60,
+        900_000,
+        &[Oddity::Order(Order::OldestFirst), Oddity::Cap(Cap::Bytes(3_000))],
+    );
+    case.oddities
+        .push(Oddity::Tokens(TokenOddity::EndAfter(1, NoToken::Empty)));
+    for large in 54..59 {
+        let enlarge = |service: &mut Service| service.records[large].padding = 4_000;
+        ends_with(&case, enlarge, |verdict| verdict < Verdict::Storm);
+    }
+}
+
+#[test]
 fn a_full_page_without_a_token_is_not_the_end() {
     for form in [NoToken::Empty, NoToken::Missing, NoToken::Null, NoToken::OtherName] {
         let oddity = Oddity::Tokens(TokenOddity::EndAfter(1, form));
