@@ -113,6 +113,18 @@ fn an_empty_answer_for_a_part_of_what_was_too_wide_is_not_believed() {
 }
 
 #[test]
+fn capped_answers_for_parts_of_what_was_too_wide_meet_each_other_at_any_concurrency() {
+    const DAY: i64 = 86_400_000;
+    for factor in [7_919, 104_729, 1_299_709, 15_485_863, 32_452_843, 49_979_687] {
+        let oddities = [Oddity::Widest(DAY), Oddity::Cap(Cap::Records(20))];
+        let mut case = of(Vendor::Port, 0, 0, &oddities);
+        case.feed.bursts = (1..800).map(|n| (n * n * factor % 3_100_000, 1)).collect();
+        case.settings.lookback_days = 90;
+        is_right(&case);
+    }
+}
+
+#[test]
 fn an_answer_cut_by_a_large_record_says_nothing_of_what_is_above_it() {
     let mut case = of(
         Vendor::Mail,

@@ -278,7 +278,11 @@ impl Descent {
         let is_recheck = std::mem::take(&mut self.is_recheck);
         match added.new {
             0 if !is_recheck || !answer.may_go_on() => self.look_for_the_end(answer, learned),
-            _ if self.floor == Floor::Awaited && !answer.may_go_on() => Step::Pause,
+            _ if self.floor == Floor::Awaited && !answer.may_go_on() => match self.go_below(answer, learned) {
+                // What it was cut off from, if anything, is asked for once it is known what is below.
+                Step::Ask => Step::Pause,
+                step => step,
+            },
             _ => self.go_below(answer, learned),
         }
     }
