@@ -84,7 +84,7 @@ impl Look {
 impl<'a> AsGiven<'a> {
     /// Creates a reading of the plan's window.
     pub(crate) fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
-        fetcher.begin_walk();
+        fetcher.begin_walk(plan.window);
         Self {
             fetcher,
             plan,

@@ -1,6 +1,8 @@
 //! How many requests a walk needs, so that one that asks for much more is ended: a service in trouble is not helped by a
 //! storm of requests.
 
+use chrono::TimeDelta;
+
 use crate::record::digests::Digests;
 use crate::record::{Record, Rejected};
 
@@ -25,6 +27,9 @@ pub(super) struct Effort {
     failures: u64,
     /// How many slices were read that are as short as they are because the service refused longer ones.
     short_slices: u64,
+    /// How wide the window of the walk is, and the widest that was answered for.
+    window: TimeDelta,
+    widest: TimeDelta,
     /// How many requests and retries there were before the walk.
     requests_before: u64,
     retries_before: u64,
@@ -33,9 +38,11 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    /// Nothing so far, from a service whose pages usually have so many records, after so many requests and retries.
-    pub(super) fn new(usual_size: u32, requests_before: u64, retries_before: u64) -> Self {
+    /// Nothing so far of a window of this width, from a service whose pages usually have so many records, after so many
+    /// requests and retries.
+    pub(super) fn new(window: TimeDelta, usual_size: u32, requests_before: u64, retries_before: u64) -> Self {
         Self {
+            window,
             usual_size: usual_size.into(),
             requests_before,
             retries_before,
@@ -73,11 +80,24 @@ impl Effort {
         self.short_slices += 1;
     }
 
+    /// Notes that a request for a span of this width was answered.
+    pub(super) fn note_width(&mut self, width: TimeDelta) {
+        self.widest = self.widest.max(width);
+    }
+
+    /// Returns whether a request for a span so wide was answered in this walk: what fails now is not too wide.
+    pub(super) fn has_answered(&self, width: TimeDelta) -> bool {
+        width <= self.widest
+    }
+
     /// Returns how many answers a walk needs for what was read: those that brought something new, but no more than twice
-    /// as many as would be if all were as large as the largest.
+    /// as many as would be if all were as large as the largest; and those that short slices need, but no more than twice as
+    /// many as would be if all were as wide as the widest that was answered for.
     pub(super) fn needed(&self) -> u64 {
         let at_least = self.records.div_ceil(self.most_records.max(1));
-        self.useful.min(2 * at_least) + self.short_slices
+        let widest = self.widest.num_milliseconds().max(1);
+        let slices = u64::try_from(self.window.num_milliseconds() / widest + 1).unwrap_or(0);
+        self.useful.min(2 * at_least) + self.short_slices.min(2 * slices)
     }
 
     /// Returns how many requests the walk has made, of so many in all.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -21,7 +21,7 @@ use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
 use crate::record::{Anchor, Broken, Reader};
 use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
-use crate::window::bound;
+use crate::window::{Window, bound};
 use credentials::{Credentials, Minting};
 use effort::Effort;
 use form::check_form;
@@ -279,7 +279,7 @@ impl Fetcher {
         Self {
             rate_limiter: RateLimiter::new(source.requests_per_second()),
             reader: Mutex::new(Reader::new(source.kind().shape)),
-            effort: Mutex::new(Effort::new(source.page_size(), 0, 0)),
+            effort: Mutex::new(Effort::new(TimeDelta::zero(), source.page_size(), 0, 0)),
             source,
             http,
             policy,
@@ -379,9 +379,11 @@ impl Fetcher {
 
     /// Fetches one page, with the retries of the policy.
     ///
-    /// If `can_narrow`, a status that can mean "too wide" is retried once: then the caller asks for a narrower window.
+    /// If `can_narrow`, a status that can mean "too wide" is retried once: then the caller asks for a narrower window. Where
+    /// one as wide was answered in this walk, it is a fault like others.
     pub(crate) async fn page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
         self.check_effort()?;
+        let width = request.window.to - request.window.from;
         let mut failed = 0;
         // A broken record may come whole when it is asked for again, if it is.
         let mut can_come_whole = self.policy.max_retries > 0 && !matches!(request.position, Position::Token(_));
@@ -393,7 +395,9 @@ impl Fetcher {
             };
             let failure = match self.attempt(request, broken).await {
                 Ok(page) => {
-                    self.effort().note_answer(&page.records);
+                    let mut effort = self.effort();
+                    effort.note_answer(&page.records);
+                    effort.note_width(width);
                     return Ok(page);
                 }
                 Err(failure) => failure,
@@ -402,7 +406,8 @@ impl Fetcher {
             can_come_whole &= !matches!(failure, AttemptError::UnreadableBody(_)) && failed < self.policy.max_retries;
             let is_rate_limited = failure.is_rate_limited();
             let wait = self.policy.wait(failed, &failure, fastrand::f64());
-            if can_narrow && self.is_too_wide(&failure) && (failed >= TOO_WIDE || wait.is_none()) {
+            let may_be_width = failed >= TOO_WIDE && !self.effort().has_answered(width);
+            if can_narrow && self.is_too_wide(&failure) && (may_be_width || wait.is_none()) {
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             if matches!(request.position, Position::Token(_)) && !is_rate_limited && may_be_lost(&failure) {
@@ -445,9 +450,9 @@ impl Fetcher {
     }
 
     /// Begins to count the effort of another walk.
-    fn begin_walk(&self) {
+    fn begin_walk(&self, window: Window) {
         let (sent, retries) = (self.request_counts().requests, self.retries());
-        *self.effort() = Effort::new(self.source.page_size(), sent, retries);
+        *self.effort() = Effort::new(window.to - window.from, self.source.page_size(), sent, retries);
     }
 
     /// Ends a walk that asks for more than it can need: a service in trouble is not helped by a storm of requests.

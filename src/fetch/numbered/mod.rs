@@ -123,7 +123,7 @@ impl NumberedWalk {
                 State::Done if self.check_count().is_err() && !self.is_again => {
                     self.is_again = true;
                     (self.total, self.least_total) = (None, None);
-                    fetcher.begin_walk();
+                    fetcher.begin_walk(self.plan.window);
                     self.start_again();
                     continue;
                 }
