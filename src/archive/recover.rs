@@ -33,7 +33,14 @@ impl Archive {
         let mut recovery = Recovery::default();
         for date in dates.into_iter().rev().filter(|date| *date <= now.date_naive()) {
             let is_first = recovery.last.is_none();
-            let (day, newest) = self.read_end(date, now, overlap, recovery.last)?;
+            let (day, newest) = match self.read_end(date, now, overlap, recovery.last) {
+                // It only spares requests, and the run does not depend on that file.
+                Err(error) if !is_first => {
+                    tracing::warn!("{error}");
+                    break;
+                }
+                read => read?,
+            };
             if is_first {
                 // The first slice begins on this day: its file is not read again.
                 self.known.put(date, day);

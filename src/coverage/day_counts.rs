@@ -42,6 +42,16 @@ impl fmt::Display for Loss {
     }
 }
 
+/// A day whose file has lost records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LostDay {
+    pub(crate) loss: Loss,
+    /// What it held.
+    pub(crate) held: Counted,
+    /// When that was noticed.
+    pub(crate) noticed_at: DateTime<Utc>,
+}
+
 /// Returns the days whose files have lost records by `now`. One that is older than `keep` may be missing, and one that is
 /// compressed counts as whole.
 pub(super) fn losses(
@@ -49,14 +59,23 @@ pub(super) fn losses(
     listing: &Listing,
     keep: Option<TimeDelta>,
     now: DateTime<Utc>,
-) -> BTreeMap<NaiveDate, Loss> {
+) -> BTreeMap<NaiveDate, LostDay> {
     let kept_from = keep.map(|keep| (now - keep).date_naive());
     let is_kept = |date: &NaiveDate| kept_from.is_none_or(|kept_from| *date >= kept_from);
     let counted = counts
         .iter()
         .filter(|(date, counted)| counted.lines > 0 && is_kept(date));
-    let lost = counted.filter_map(|(date, counted)| Some((*date, loss(*date, *counted, listing)?)));
+    let lost = counted.filter_map(|(date, held)| {
+        let (loss, held) = (loss(*date, *held, listing)?, *held);
+        let noticed_at = now;
+        Some((*date, LostDay { loss, held, noticed_at }))
+    });
     lost.collect()
+}
+
+/// Returns whether a file that had lost records is as long again as it was, or is there compressed: somebody put it back.
+pub(super) fn is_back(date: NaiveDate, lost: &LostDay, listing: &Listing) -> bool {
+    loss(date, lost.held, listing).is_none()
 }
 
 fn loss(date: NaiveDate, counted: Counted, listing: &Listing) -> Option<Loss> {

@@ -1,10 +1,12 @@
 //! The journal file: reads the newest line or the last ones, and appends a line.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::asked::start_of;
 use super::completed_runs::CompletedRuns;
-use super::day_counts::Counts;
+use super::day_counts::{Counts, LostDay};
 use super::entry::Entry;
 use super::scope::Scope;
 use super::sum::Sum;
@@ -33,6 +35,10 @@ pub(crate) struct Past {
     /// What the day files hold, whatever the scope was.
     pub(super) counts: Counts,
     has_all_counts: bool,
+    /// The days whose files have lost records, by the newest line, whatever its scope.
+    lost: Option<BTreeMap<NaiveDate, LostDay>>,
+    /// The time of the archive's last record, by the newest line that knows it, whatever its scope.
+    pub(super) last_record: Option<DateTime<Utc>>,
     /// How many lines have not all counts, since the last that has.
     pub(super) lines_without_counts: usize,
 }
@@ -47,6 +53,8 @@ impl Past {
             self.has_all_counts = entry.has_all_counts;
             self.lines_without_counts += usize::from(!entry.has_all_counts);
         }
+        self.lost.get_or_insert_with(|| entry.sum.lost.clone());
+        self.last_record = self.last_record.or(entry.last_record);
         if self.newest.is_none() {
             let difference = scope.and_then(|scope| scope.difference(&entry.scope));
             self.other_scope = self.other_scope.or(difference);
@@ -63,10 +71,14 @@ impl Past {
     /// What only an unreadable line said may have been any of it, so all of it counts as asked for.
     pub(crate) fn sum(&self, first_day: Option<NaiveDate>) -> Sum {
         let first = first_day.map(start_of);
+        let lost = self.lost.clone().unwrap_or_default();
         let Some(newest) = &self.newest else {
-            return first.map_or_else(Sum::default, Sum::unknown);
+            let mut sum = first.map_or_else(Sum::default, Sum::unknown);
+            sum.lost = lost;
+            return sum;
         };
         let mut sum = newest.sum.clone();
+        sum.lose_as_noticed(lost, newest.at);
         if self.unreadable > 0 {
             sum.asked_from = sum.asked_from.into_iter().chain(first).min();
         }

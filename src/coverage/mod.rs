@@ -52,7 +52,8 @@
 //!   answers (`newest-first`, `oldest-first`, `newest-page-first`, `unknown`) and whether it was shown, by how much records
 //!   are out of order, and how far bounds reach. Newest first is believed until it is refuted: then everything is a gap
 //!   again. `other_order_at`: when that was.
-//! - `lost`: the days whose files have lost records that were not given again, and how: `missing`, `shorter`, `not-a-file`.
+//! - `lost`: the days whose files have lost records, and are not as long again: how (`loss`: `missing`, `shorter`,
+//!   `not-a-file`), what they held, and when that was noticed; whatever the scope of the line is.
 //! - `contradictions`: how many runs in a row were told what contradicts itself; after three it is filed as the service
 //!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at","repeats"}`, spans that stay gaps and are asked
 //!   for again after an hour, two, and so on, up to a day.

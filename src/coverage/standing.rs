@@ -5,7 +5,7 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::day_counts::{Counted, Counts, Loss, losses};
+use super::day_counts::{Counts, Loss, is_back, losses};
 use super::entry::Entry;
 use super::journal::{Journal, Past};
 use super::scope::Scope;
@@ -24,6 +24,8 @@ pub(crate) struct Standing {
     pub(crate) newest: Option<Entry>,
     /// Why less is known than there might be.
     pub(crate) doubt: Option<String>,
+    /// The time of the archive's last record, by the journal.
+    pub(crate) last_record: Option<DateTime<Utc>>,
     /// The day files.
     pub(crate) listing: Listing,
     /// How many lines of the journal have not all counts, since the last that has.
@@ -51,14 +53,16 @@ impl Standing {
         let first_day = listing.dates().first().copied();
         let mut sum = past.sum(first_day);
         let mut counts = past.counts.clone();
+        sum.lost.retain(|date, lost| !is_back(*date, lost, &listing));
         let lost = losses(&counts, &listing, keep, now);
         for date in lost.keys() {
-            // From now on, what is left counts.
-            counts.insert(*date, Counted::default());
+            // What is left is counted when it is written to.
+            counts.remove(date);
         }
         sum.lose(lost);
         Self {
             doubt: past.doubt(first_day),
+            last_record: past.last_record,
             lines_without_counts: past.lines_without_counts,
             newest: past.newest,
             sum,
@@ -73,7 +77,8 @@ impl Standing {
         Self {
             sum: Past::default().sum(first_day),
             counts: Counts::new(),
-            doubt: Past::default().doubt(first_day),
+            doubt: first_day.map(|first| format!("begun anew: everything since {first} is asked for again")),
+            last_record: None,
             lines_without_counts: usize::MAX,
             ..self
         }
@@ -81,8 +86,7 @@ impl Standing {
 
     /// Returns the time of the last record that the journal knows of an archive without any day file.
     pub(crate) fn last_record_of_no_file(&self) -> Option<DateTime<Utc>> {
-        let newest = self.newest.as_ref().filter(|_| self.listing.dates().is_empty());
-        newest.and_then(|newest| newest.last_record)
+        self.last_record.filter(|_| self.listing.dates().is_empty())
     }
 
     /// Returns what is wrong with day files at `now`, by day: those that have lost records, what is in the place of one, and
@@ -92,7 +96,11 @@ impl Standing {
         let files = days.keys().chain(packed.keys());
         let future = files.filter(|date| **date > now.date_naive());
         let odd = odd.keys().map(|date| (*date, WrongDay::Lost(Loss::NotAFile)));
-        let lost = self.sum.lost.iter().map(|(date, loss)| (*date, WrongDay::Lost(*loss)));
+        let lost = self
+            .sum
+            .lost
+            .iter()
+            .map(|(date, lost)| (*date, WrongDay::Lost(lost.loss)));
         odd.chain(lost)
             .chain(future.map(|date| (*date, WrongDay::Future)))
             .collect()
@@ -107,14 +115,14 @@ impl Standing {
         if let (Some(first), Some(last)) = (not_counted.first(), not_counted.last()) {
             let count = not_counted.len();
             remarks.push(format!(
-                "not counted: {count} day files from {first} to {last}, written before the journal; whether they have lost \
+                "not counted: {count} of the day files, {first} to {last}, written before the journal; whether they have lost \
                  lines since is not known"
             ));
         }
         if let (Some(first), Some(last)) = (packed.first(), packed.last()) {
             let count = packed.len();
             remarks.push(format!(
-                "{count} day files from {first} to {last} were compressed by another program: they are read, and not written to"
+                "{count} of the day files, {first} to {last}, compressed by another program: they are read, and not written to"
             ));
         }
         remarks

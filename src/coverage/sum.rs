@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, Purpose, day_span};
-use super::day_counts::Loss;
+use super::day_counts::{Counts, LostDay};
 use super::reconciling::Reconciling;
 use super::unproved::Unproved;
 use super::{Covered, Gap, gap};
@@ -45,7 +45,7 @@ pub(crate) struct Sum {
     pub(crate) assumptions: Assumptions,
     pub(crate) other_order_at: Option<DateTime<Utc>>,
     /// The days whose files have lost records that are not there again.
-    pub(crate) lost: BTreeMap<NaiveDate, Loss>,
+    pub(crate) lost: BTreeMap<NaiveDate, LostDay>,
     /// How many runs in a row were told what contradicts itself.
     pub(crate) contradictions: u32,
     /// Spans that were filed as the service gave them, since its answers contradicted each other run after run; oldest
@@ -143,14 +143,20 @@ impl Sum {
     /// It does not count where the service had forgotten it when the run began.
     pub(super) fn note_asked(&mut self, asked: &[Asked], retention: Retention, at: DateTime<Utc>) {
         let kept = retention.oldest(at);
-        let oldest = asked.iter().map(|asked| asked.from.max(kept)).min();
+        // Gaps are asked for with a margin.
+        let wanted = asked.iter().filter(|asked| asked.purpose != Purpose::Gap);
+        let oldest = wanted.map(|asked| asked.from.max(kept)).min();
         self.asked_from = self.asked_from.into_iter().chain(oldest).min();
     }
 
     /// Adds what a run that began at `at` has covered: nothing that the service had forgotten when the run began, nor
     /// what lies after its start.
     pub(super) fn add_covered(&mut self, asked: &[Asked], retention: Retention, at: DateTime<Utc>) {
-        for covered in asked.iter().filter_map(Asked::covered) {
+        for covered in asked
+            .iter()
+            .filter_map(Asked::covered)
+            .filter(|covered| covered.from < covered.to)
+        {
             self.covered.add(Window {
                 from: covered.from.max(retention.oldest(at)),
                 to: covered.to.min(at + TICK),
@@ -159,16 +165,35 @@ impl Sum {
         for day in asked.iter().flat_map(Asked::skipped_spans) {
             self.covered.remove(day);
         }
-        self.forget_what_is_there_again(at);
         self.forgive_the_pause(retention.oldest(at));
     }
 
-    /// Takes out days whose files have lost records.
-    pub(super) fn lose(&mut self, lost: BTreeMap<NaiveDate, Loss>) {
-        for day in lost.keys() {
+    /// Takes out days whose files have lost records. What is known of them already stays.
+    pub(super) fn lose(&mut self, lost: BTreeMap<NaiveDate, LostDay>) {
+        for (day, lost) in lost {
+            if self
+                .lost
+                .get(&day)
+                .is_none_or(|known| known.held.lines < lost.held.lines)
+            {
+                self.covered.remove(day_span(day));
+                self.lost.insert(day, lost);
+            }
+        }
+    }
+
+    /// Takes over what runs in other scopes have noticed since a run of this one at `since`.
+    pub(super) fn lose_as_noticed(&mut self, lost: BTreeMap<NaiveDate, LostDay>, since: DateTime<Utc>) {
+        for (day, _) in lost.iter().filter(|(_, lost)| lost.noticed_at > since) {
             self.covered.remove(day_span(*day));
         }
-        self.lost.extend(lost);
+        self.lost = lost;
+    }
+
+    /// Forgets losses that were made good: the day holds as many lines again.
+    pub(crate) fn forget_what_is_there_again(&mut self, counts: &Counts) {
+        self.lost
+            .retain(|day, lost| counts.get(day).map_or(0, |counted| counted.lines) < lost.held.lines);
     }
 
     /// Says which days have lost records.
@@ -180,8 +205,8 @@ impl Sum {
             format!("{} day files from {first} to {last} have", self.lost.len())
         };
         Some(format!(
-            "{days} lost records since they were written; they are asked for again, as long as the service has them: \
-             trailkeeper coverage names them"
+            "{days} lost records since they were written; what the service still has of them is asked for again: trailkeeper \
+             coverage names them, until they are there or accepted"
         ))
     }
 
@@ -194,22 +219,6 @@ impl Sum {
                 to: day.to.min(now),
             });
         }
-    }
-
-    /// Forgets losses that were made good: the day is covered again, as far as it was asked for.
-    fn forget_what_is_there_again(&mut self, now: DateTime<Utc>) {
-        let Self {
-            lost,
-            covered,
-            asked_from,
-            ..
-        } = self;
-        lost.retain(|day, _| {
-            let day = day_span(*day);
-            let from = asked_from.map_or(day.from, |asked_from| day.from.max(asked_from));
-            let to = day.to.min(now);
-            !covered.spans().iter().any(|span| span.from <= from && to <= span.to)
-        });
     }
 
     /// Takes what the service forgot between the first runs, as it does all the time, for nothing that was asked for:
@@ -257,7 +266,12 @@ impl Sum {
 
     /// Adds a span that is not proved to those that it touches.
     fn add_unproved(&mut self, mut added: Unproved) {
+        added.from = self
+            .asked_from
+            .map_or(added.from, |asked_from| added.from.max(asked_from));
         let span = added.span();
+        // Covered before or not, it cannot be proved now.
+        self.covered.remove(span);
         let (touched, mut apart): (Vec<_>, Vec<_>) = self.unproved.drain(..).partition(|other| other.touches(span));
         touched.iter().for_each(|other| added.join(other));
         apart.push(added);

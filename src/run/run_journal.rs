@@ -34,6 +34,8 @@ pub(super) struct RunJournal {
     counts_before: Counts,
     counts: Counts,
     lines_without_counts: usize,
+    /// Whether it is known what was before: a line that does not know it would hide it.
+    is_ready: bool,
     /// The time of the archive's last record before the run.
     last_before: Option<DateTime<Utc>>,
 }
@@ -53,6 +55,7 @@ impl RunJournal {
             counts_before: Counts::new(),
             counts: Counts::new(),
             lines_without_counts: usize::MAX,
+            is_ready: false,
             last_before: None,
         }
     }
@@ -62,12 +65,18 @@ impl RunJournal {
         Standing::read(&self.settings.location, Some(&self.scope), self.settings.keep, self.at)
     }
 
-    /// Goes on from how the stream stands; `last` is the time of the archive's last record.
-    pub(super) fn go_on_from(&mut self, standing: &Standing, last: Option<DateTime<Utc>>) {
+    /// Goes on from how the stream stands.
+    pub(super) fn go_on_from(&mut self, standing: &Standing) {
         self.before = standing.sum.clone();
         self.counts_before = standing.counts.clone();
         self.lines_without_counts = standing.lines_without_counts;
-        self.last_before = last;
+        self.last_before = standing.last_record;
+        self.is_ready = true;
+    }
+
+    /// Notes the time of the archive's last record.
+    pub(super) fn note_last_before(&mut self, last: Option<DateTime<Utc>>) {
+        self.last_before = last.or(self.last_before);
     }
 
     /// Returns what a day file held before the run, if it was counted.
@@ -130,16 +139,16 @@ impl RunJournal {
     }
 
     fn write(&mut self, mut entry: Entry) -> Result<(), CollectError> {
-        let Some(lock) = &self.lock else { return Ok(()) };
+        let Some(lock) = self.lock.as_ref().filter(|_| self.is_ready) else {
+            return Ok(());
+        };
         lock.check()?;
         entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
+        let all = self.counts_before.iter().chain(&self.counts);
+        let all: Counts = all.map(|(date, counted)| (*date, *counted)).collect();
+        entry.sum.forget_what_is_there_again(&all);
         entry.has_all_counts = self.lines_without_counts >= LINES_BETWEEN_COUNTS || self.journal.is_full();
-        entry.counts = if entry.has_all_counts {
-            let all = self.counts_before.iter().chain(&self.counts);
-            all.map(|(date, counted)| (*date, *counted)).collect()
-        } else {
-            self.counts.clone()
-        };
+        entry.counts = if entry.has_all_counts { all } else { self.counts.clone() };
         self.journal.append(&entry)?;
         self.lines_without_counts = if entry.has_all_counts {
             0
@@ -167,7 +176,7 @@ impl RunJournal {
         entry.revised = collected.revised;
         entry.repaired = collected.repaired;
         entry.last_before = self.last_before;
-        entry.last_record = collected.last_record;
+        entry.last_record = collected.last_record.or(self.last_before);
         entry.service_date = collected.service_date;
         if let Some(seen) = collected.seen() {
             entry.sum.learn(seen, self.at);

@@ -256,17 +256,20 @@ fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Resu
 
 /// Opens the archive, and reads how far it goes and what the journal says of it.
 fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered), CollectError> {
+    // First of all, so that whatever goes wrong with the files, the journal goes on.
+    let mut standing = journal.standing()?;
+    if job.starts_over {
+        standing = standing.start_over();
+    }
+    journal.go_on_from(&standing);
     let shape = job.settings.kind.shape;
     let mut archive = match &job.access {
         Access::Write(lock) => Archive::open(Arc::clone(lock), shape, job.settings.file_mode, job.now)?,
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
-    let mut standing = journal.standing()?;
-    if job.starts_over {
-        standing = standing.start_over();
-    }
     let last = last.or(standing.last_record_of_no_file());
+    journal.note_last_before(last);
     if standing.listing.dates().is_empty()
         && let Some(last) = last.filter(|last| !job.may_be_deleted(*last))
     {
@@ -276,10 +279,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
             last: bound(last),
         });
     }
-    for (date, loss) in &standing.sum.lost {
-        tracing::warn!(%date, "{loss}");
+    for (date, lost) in &standing.sum.lost {
+        tracing::warn!(%date, "{}", lost.loss);
     }
-    journal.go_on_from(&standing, last);
     let recovered = Recovered {
         last,
         below,

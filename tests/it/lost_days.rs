@@ -8,7 +8,7 @@ use std::process::Command;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use trailkeeper::sandbox::{Api, Event, Sandbox};
+use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
 
 use super::support::{Catalog, at, base_name, event, serve, streams};
 
@@ -213,6 +213,8 @@ fn an_archive_that_is_gone_ends_the_run_with_both_ways_on() {
         let error = gone["error"].as_str().unwrap();
         assert!(error.contains("restore") && error.contains("--start-over"), "{error}");
         assert_eq!(sandbox.request_count(api), requests);
+        // Run after run: that it failed has not made it forget.
+        catalog.collect_one(3, &[]);
         let again = catalog.collect_one(0, &["--start-over"]);
         assert_eq!(again["appended"], 27, "{again}");
         catalog.assert_holds(api, &sandbox.events(api));
@@ -269,6 +271,76 @@ fn a_journal_of_another_host_or_an_older_one_hides_nothing() {
     catalog.collect_one(0, &[]);
     catalog.assert_holds(api, &sandbox.events(api));
     assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_day_is_named_until_it_holds_as_much_again_or_is_accepted() {
+    let sandbox = daily(9);
+    let api = Api::Port;
+    let catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    fs::remove_file(path(&catalog, api, 8)).unwrap();
+    // The service has dropped two of the three records of that day.
+    let next = sandbox.request_count(api) + 1;
+    sandbox.step(Step::at(api, next, Action::DropOldest(api, 2)));
+    for _ in 0..3 {
+        let run = catalog.collect_one(0, &[]);
+        assert!(run["warnings"].to_string().contains("has lost records"), "{run}");
+        assert_eq!(wrong_days(&catalog).len(), 1);
+        shown(&catalog, "verify", 3);
+        assert_eq!(catalog.run(&["status", "--max-age", "7d"]).code, 3);
+        assert_eq!(catalog.run(&["coverage", "--fail-on-gaps"]).code, 3);
+    }
+    // Runs with a filter do not hide it either.
+    let catalog = catalog.with("PORT_API_QUERY", "status=SUCCESS");
+    catalog.collect_one(0, &[]);
+    let catalog = catalog.with("PORT_API_QUERY", "");
+    catalog.collect_one(0, &[]);
+    assert_eq!(wrong_days(&catalog).len(), 1);
+    assert_eq!(catalog.run(&["coverage", "--accept-missing"]).code, 0);
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    catalog.collect_one(0, &[]);
+    shown(&catalog, "verify", 0);
+    // What is left is guarded.
+    fs::remove_file(path(&catalog, api, 8)).unwrap();
+    assert_eq!(wrong_days(&catalog), ["missing"]);
+}
+
+#[test]
+fn a_day_that_was_lost_while_runs_had_another_filter_is_asked_for_again_without_it() {
+    let sandbox = daily(9);
+    let api = Api::Port;
+    let catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    let catalog = catalog.with("PORT_API_QUERY", "status=FAILURE");
+    fs::remove_file(path(&catalog, api, 4)).unwrap();
+    (0..3).for_each(|_| drop(catalog.collect_one(0, &[])));
+    let catalog = catalog.with("PORT_API_QUERY", "");
+    assert_eq!(catalog.collect_one(0, &[])["appended"], 3);
+    catalog.assert_holds(api, &sandbox.events(api));
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_cannot_open_the_archive_forgets_nothing() {
+    let sandbox = daily(9);
+    let api = Api::Port;
+    let catalog = Catalog::of(&sandbox, &[api]).with("INITIAL_LOOKBACK_DAYS", 3);
+    catalog.collect_one(0, &[]);
+    catalog.collect_one(0, &["--since", "8d", "--until", "6d"]);
+    let before = shown(&catalog, "coverage", 0);
+    // The newest file is no gzip file, whatever it is called.
+    let today = path(&catalog, api, 0);
+    let packed = PathBuf::from(format!("{}.gz", today.display()));
+    fs::write(&packed, "torn").unwrap();
+    catalog.collect_one(3, &[]);
+    fs::remove_file(&packed).unwrap();
+    let after = shown(&catalog, "coverage", 0);
+    for field in ["covered", "known_from", "last_complete", "remarks", "wrong_days"] {
+        assert_eq!(before[field], after[field], "{field}");
+    }
+    catalog.collect_one(0, &[]);
+    assert!(shown(&catalog, "coverage", 0)["covered"].as_array().unwrap().len() == 1);
 }
 
 #[test]

@@ -27,10 +27,11 @@ use super::error::CommandError;
 use super::outcome::print_streams;
 use crate::archive::Lock;
 use crate::config::StreamPlace;
-use crate::coverage::{Entry, Journal, Standing};
+use crate::coverage::{Counted, Entry, Journal, Standing};
 use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::run::StartError;
+use crate::window::floor_to_millisecond;
 use stream_coverage::{StreamCoverage, text};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +64,7 @@ Examples:
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
-    let now = clock();
+    let now = floor_to_millisecond(clock());
     if arguments.accept_missing {
         for stream in &archives.streams {
             accept_losses(stream, now)?;
@@ -89,14 +90,19 @@ fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), Command
     let Some(newest) = standing.newest.filter(|_| !standing.sum.lost.is_empty()) else {
         return Ok(());
     };
-    for (date, loss) in &standing.sum.lost {
-        tracing::info!(stream = name, %date, "accepted: {loss}");
+    let (mut sum, mut counts) = (standing.sum, standing.counts);
+    for (date, lost) in &sum.lost {
+        tracing::info!(stream = name, %date, "accepted: {}", lost.loss);
+        // What is left is guarded from now on.
+        if let Some(file) = standing.listing.days.get(date) {
+            let (lines, bytes) = (file.count_lines_from(0)?, file.length()?);
+            counts.insert(*date, Counted { lines, bytes });
+        }
     }
-    let mut sum = standing.sum;
     sum.accept_losses(now);
     let accepted = Entry {
         sum,
-        counts: standing.counts,
+        counts,
         has_all_counts: true,
         ..newest
     };

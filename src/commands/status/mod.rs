@@ -18,7 +18,8 @@
 //!   lines are after the cursor, in all day files; `oldest_waiting`, the time of the first of these records, and
 //!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence if its cursor cannot be read, or null.
 //!
-//! Exit codes: 0; with `--max-age` 3 if a stream is late or its last run did not succeed; 1 if the settings or the
+//! Exit codes: 0; with `--max-age` 3 if a stream is late, its last run did not succeed, or day files have lost
+//! records; 1 if the settings or the
 //! archive cannot be read.
 //!
 //! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
@@ -311,6 +312,7 @@ mod tests {
                 oldest_waiting_seconds: Some(86_400 * 999),
                 ..Lag::default()
             }],
+            has_losses: false,
         };
         let text = text(&[status], false);
         let widest = text.lines().map(|line| line.chars().count()).max();

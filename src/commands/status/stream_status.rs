@@ -41,6 +41,8 @@ pub(super) struct StreamStatus {
     pub(super) repaired: u64,
     pub(super) days: Vec<DayRecords>,
     pub(super) forwarders: Vec<Lag>,
+    #[serde(skip)]
+    pub(super) has_losses: bool,
 }
 
 /// The status in one word.
@@ -113,6 +115,7 @@ impl StreamStatus {
         let standing = Standing::read(location, None, *keep, now)?;
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
         let problems = problems(kind, &standing, &liveness, now);
+        let has_losses = !standing.sum.lost.is_empty();
         let newest = standing.newest;
         let age = last_record.map(|last| now - last);
         let today = now.date_naive();
@@ -137,12 +140,13 @@ impl StreamStatus {
             repaired: days.repaired,
             days: days.until(today),
             forwarders: lags(location, kind.name, kind.shape, now),
+            has_losses,
         })
     }
 
-    /// Returns whether an alarm is due: it is late, or its last run did not succeed.
+    /// Returns whether an alarm is due: it is late, its last run did not succeed, or day files have lost records.
     pub(super) fn is_alarming(&self) -> bool {
-        matches!(self.state, State::Late | State::Failed)
+        self.has_losses || matches!(self.state, State::Late | State::Failed)
     }
 }
 
