@@ -34,6 +34,9 @@ pub(super) struct BoundedWalk<'a> {
     /// Whether a slice of the current length was completed: until then only one is in flight, so that wrong settings,
     /// or a wrong length, cost one request and not many.
     is_proven: bool,
+    /// How many slices may be in flight by what the last ones held: it doubles with each that has records, and halves with
+    /// each that has none, since those are asked for again with the next.
+    most_ahead: usize,
     /// Whether no slice was read yet.
     is_first: bool,
     archived: Vec<Anchor>,
@@ -67,6 +70,7 @@ impl<'a> BoundedWalk<'a> {
             slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
             in_flight: FuturesOrdered::new(),
             is_proven: false,
+            most_ahead: 1,
             is_first: true,
             archived,
             frontier: Frontier::default(),
@@ -104,6 +108,7 @@ impl<'a> BoundedWalk<'a> {
                 // What is below is asked for again with the next slice, and that proves that this one is empty.
                 SliceEnd::Paused if reading.is_empty() && !self.is_asked_once(slice) => {
                     self.slices.completed(slice, Load { records: 0, took });
+                    self.note_load(0);
                     continue;
                 }
                 SliceEnd::Complete if reading.is_empty() && self.is_open(slice) && !self.is_asked_once(slice) => {
@@ -168,7 +173,7 @@ impl<'a> BoundedWalk<'a> {
     fn fill(&mut self) {
         let has_floor = self.is_proven && !self.frontier.anchors.is_empty();
         let most_in_flight = if has_floor && self.is_ordered() {
-            self.plan.slices_in_flight()
+            self.plan.slices_in_flight().min(self.most_ahead)
         } else {
             1
         };
@@ -226,6 +231,15 @@ impl<'a> BoundedWalk<'a> {
         self.is_first = false;
         self.slices.completed(slice, Load { records: 0, took });
         self.is_proven = true;
+        self.note_load(0);
+    }
+
+    fn note_load(&mut self, records: usize) {
+        self.most_ahead = if records > 0 {
+            (self.most_ahead * 2).min(self.plan.slices_in_flight())
+        } else {
+            (self.most_ahead / 2).max(1)
+        };
     }
 
     /// Returns what is known below the next slice to be completed.
@@ -284,6 +298,7 @@ impl<'a> BoundedWalk<'a> {
         let records = reading.fetched().records.len();
         let load = Load { records, took };
         self.slices.completed(slice, load);
+        self.note_load(records);
         self.is_proven = true;
         let (asked_from, _) = reading.reach();
         // It was in trouble only for a while.
