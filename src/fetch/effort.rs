@@ -85,11 +85,6 @@ impl Effort {
         self.widest = self.widest.max(width);
     }
 
-    /// Returns whether a request for a span so wide was answered in this walk: what fails now is not too wide.
-    pub(super) fn has_answered(&self, width: TimeDelta) -> bool {
-        width <= self.widest
-    }
-
     /// Returns how many answers a walk needs for what was read: those that brought something new, but no more than twice
     /// as many as would be if all were as large as the largest; and those that short slices need, but no more than twice as
     /// many as would be if all were as wide as the widest that was answered for.

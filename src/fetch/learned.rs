@@ -59,6 +59,8 @@ pub(super) struct Learned {
     pub(super) names_next_pages: bool,
     /// The most records of an answer.
     most_records: usize,
+    /// The longest window that was answered for, and not refused since: such a one is not too wide, whatever fails.
+    answered: TimeDelta,
     /// How many records are asked for at most, since more made an answer too large.
     pub(super) page_limit: Option<u32>,
 }
@@ -175,6 +177,21 @@ impl Learned {
         let is_open = self.order == Order::NewestFirst && !self.is_order_shown && answer.newest().is_some();
         let is_jumbled = !answer.ascends && !answer.descends;
         is_open && (answer.count < FEWEST || answer.is_of_one_moment() || is_jumbled && !answer.may_go_on())
+    }
+
+    /// Takes into account that a window of this length was answered for.
+    pub(super) fn note_answered(&mut self, width: TimeDelta) {
+        self.answered = self.answered.max(width);
+    }
+
+    /// Takes into account that a window of this length was refused, however often it was asked for.
+    pub(super) fn note_refused(&mut self, width: TimeDelta) {
+        self.answered = self.answered.min(width / 2);
+    }
+
+    /// Returns whether a window of this length was answered for before.
+    pub(super) fn has_answered(&self, width: TimeDelta) -> bool {
+        width <= self.answered
     }
 
     /// Returns what the answers have shown, for the next run.

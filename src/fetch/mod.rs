@@ -379,8 +379,8 @@ impl Fetcher {
 
     /// Fetches one page, with the retries of the policy.
     ///
-    /// If `can_narrow`, a status that can mean "too wide" is retried once: then the caller asks for a narrower window. Where
-    /// one as wide was answered in this walk, it is a fault like others.
+    /// If `can_narrow`, a status that can mean "too wide" is retried once, or more often if as wide a window was answered for
+    /// before: then the caller asks for a narrower window.
     pub(crate) async fn page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
         self.check_effort()?;
         let width = request.window.to - request.window.from;
@@ -395,9 +395,7 @@ impl Fetcher {
             };
             let failure = match self.attempt(request, broken).await {
                 Ok(page) => {
-                    let mut effort = self.effort();
-                    effort.note_answer(&page.records);
-                    effort.note_width(width);
+                    self.note_answer(&page, width);
                     return Ok(page);
                 }
                 Err(failure) => failure,
@@ -406,8 +404,8 @@ impl Fetcher {
             can_come_whole &= !matches!(failure, AttemptError::UnreadableBody(_)) && failed < self.policy.max_retries;
             let is_rate_limited = failure.is_rate_limited();
             let wait = self.policy.wait(failed, &failure, fastrand::f64());
-            let may_be_width = failed >= TOO_WIDE && !self.effort().has_answered(width);
-            if can_narrow && self.is_too_wide(&failure) && (may_be_width || wait.is_none()) {
+            if can_narrow && self.is_too_wide(&failure) && (wait.is_none() || self.shows_too_wide(width, failed)) {
+                self.learn(|learned| learned.note_refused(width));
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             if matches!(request.position, Position::Token(_)) && !is_rate_limited && may_be_lost(&failure) {
@@ -432,6 +430,19 @@ impl Fetcher {
             let _backoff = is_rate_limited.then(|| self.host.back_off());
             (self.pause)(wait).await;
         }
+    }
+
+    fn note_answer(&self, page: &Page, width: TimeDelta) {
+        let mut effort = self.effort();
+        effort.note_answer(&page.records);
+        effort.note_width(width);
+        self.learn(|learned| learned.note_answered(width));
+    }
+
+    /// Returns whether so many failures in a row show that a window is too wide: where as wide a one was answered for before,
+    /// they are faults, until they do not end.
+    fn shows_too_wide(&self, width: TimeDelta, failed: u32) -> bool {
+        failed >= TOO_WIDE && !self.learned().has_answered(width)
     }
 
     /// Fetches the first page of a window that has records: a service may name a next page on one that is empty.
