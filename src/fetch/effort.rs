@@ -27,7 +27,7 @@ pub(super) struct Effort {
     failures: u64,
     /// How many slices were read that are as short as they are because the service refused longer ones.
     short_slices: u64,
-    /// How wide the window of the walk is, and the widest that was answered for.
+    /// How wide the window of the walk is, and the widest that was answered for, and not refused since.
     window: TimeDelta,
     widest: TimeDelta,
     /// How many requests and retries there were before the walk.
@@ -80,9 +80,9 @@ impl Effort {
         self.short_slices += 1;
     }
 
-    /// Notes that a request for a span of this width was answered.
-    pub(super) fn note_width(&mut self, width: TimeDelta) {
-        self.widest = self.widest.max(width);
+    /// Notes the widest span that was answered for, and not refused since.
+    pub(super) fn note_widest(&mut self, width: TimeDelta) {
+        self.widest = width;
     }
 
     /// Returns how many answers a walk needs for what was read: those that brought something new, but no more than twice

@@ -61,6 +61,9 @@ pub(super) struct Learned {
     most_records: usize,
     /// The longest window that was answered for, and not refused since: such a one is not too wide, whatever fails.
     answered: TimeDelta,
+    /// The length of a window for which there came an answer without records: it may have been a fault, until another one
+    /// comes.
+    answered_empty: TimeDelta,
     /// How many records are asked for at most, since more made an answer too large.
     pub(super) page_limit: Option<u32>,
 }
@@ -179,14 +182,25 @@ impl Learned {
         is_open && (answer.count < FEWEST || answer.is_of_one_moment() || is_jumbled && !answer.may_go_on())
     }
 
-    /// Takes into account that a window of this length was answered for.
-    pub(super) fn note_answered(&mut self, width: TimeDelta) {
-        self.answered = self.answered.max(width);
+    /// Takes into account that a window of this length was answered for. An answer without records may be a fault itself, so
+    /// it takes two of them.
+    ///
+    /// Returns the longest window that was surely answered for.
+    pub(super) fn note_answered(&mut self, width: TimeDelta, has_records: bool) -> TimeDelta {
+        if has_records || self.answered_empty * 2 >= width {
+            self.answered = self.answered.max(width);
+        } else {
+            self.answered_empty = width;
+        }
+        self.answered
     }
 
-    /// Takes into account that a window of this length was refused, however often it was asked for.
-    pub(super) fn note_refused(&mut self, width: TimeDelta) {
+    /// Takes into account that a window of this length was refused, however often it was asked for; returns the longest one
+    /// that was surely answered for.
+    pub(super) fn note_refused(&mut self, width: TimeDelta) -> TimeDelta {
         self.answered = self.answered.min(width / 2);
+        self.answered_empty = TimeDelta::zero();
+        self.answered
     }
 
     /// Returns whether a window of this length was answered for before.

@@ -405,7 +405,8 @@ impl Fetcher {
             let is_rate_limited = failure.is_rate_limited();
             let wait = self.policy.wait(failed, &failure, fastrand::f64());
             if can_narrow && self.is_too_wide(&failure) && (wait.is_none() || self.shows_too_wide(width, failed)) {
-                self.learn(|learned| learned.note_refused(width));
+                let answered = self.learn(|learned| learned.note_refused(width));
+                self.effort().note_widest(answered);
                 return Err(PageError::TooWide(self.explain(failure, failed).await));
             }
             if matches!(request.position, Position::Token(_)) && !is_rate_limited && may_be_lost(&failure) {
@@ -433,10 +434,10 @@ impl Fetcher {
     }
 
     fn note_answer(&self, page: &Page, width: TimeDelta) {
+        let answered = self.learn(|learned| learned.note_answered(width, !page.records.is_empty()));
         let mut effort = self.effort();
         effort.note_answer(&page.records);
-        effort.note_width(width);
-        self.learn(|learned| learned.note_answered(width));
+        effort.note_widest(answered);
     }
 
     /// Returns whether so many failures in a row show that a window is too wide: where as wide a one was answered for before,
