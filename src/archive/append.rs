@@ -62,6 +62,11 @@ impl Archive {
         self.of_day_file(date, |file| file.count_lines_from(0))
     }
 
+    /// Returns whether another program has compressed the day file of a date.
+    pub(crate) fn is_packed(&self, date: NaiveDate) -> bool {
+        self.location.packed_file_of(date).is_some()
+    }
+
     /// Returns the length of the day file of a date in bytes; 0 if it is missing.
     ///
     /// # Errors

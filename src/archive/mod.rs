@@ -48,6 +48,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+pub(crate) use append::Appended;
 pub use batch::Batch;
 pub(crate) use count::{DayCount, count_days};
 pub(crate) use day_file::DayFile;

@@ -8,7 +8,7 @@ use super::asked::start_of;
 use super::completed_runs::CompletedRuns;
 use super::day_counts::{Counts, LostDay};
 use super::entry::Entry;
-use super::scope::Scope;
+use super::scope::Wanted;
 use super::sum::Sum;
 use crate::archive::{Location, StateFile, WriteError};
 use crate::fs::FileError;
@@ -45,7 +45,7 @@ pub(crate) struct Past {
 
 impl Past {
     /// Takes a line, newest first.
-    fn take(&mut self, entry: Entry, scope: Option<&Scope>) {
+    fn take(&mut self, entry: Entry, wanted: Wanted<'_>) {
         if !self.has_all_counts {
             for (date, counted) in &entry.counts {
                 self.counts.entry(*date).or_insert(*counted);
@@ -56,7 +56,7 @@ impl Past {
         self.lost.get_or_insert_with(|| entry.sum.lost.clone());
         self.last_record = self.last_record.or(entry.last_record);
         if self.newest.is_none() {
-            let difference = scope.and_then(|scope| scope.difference(&entry.scope));
+            let difference = wanted.difference(&entry.scope);
             self.other_scope = self.other_scope.or(difference);
             self.newest = difference.is_none().then_some(entry);
         }
@@ -137,15 +137,15 @@ impl Journal {
         self.newest_line(Entry::read)
     }
 
-    /// Returns what the journal says of earlier runs in this scope, or, without one, in the newest.
+    /// Returns what the journal says of earlier runs.
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one says nothing.
-    pub(crate) fn past(&self, scope: Option<&Scope>) -> Result<Past, FileError> {
+    pub(crate) fn past(&self, wanted: Wanted<'_>) -> Result<Past, FileError> {
         let mut past = Past::default();
         self.newest_line(|line| {
             match Entry::read(line) {
-                Some(entry) => past.take(entry, scope),
+                Some(entry) => past.take(entry, wanted),
                 None => past.note_unreadable(),
             }
             (past.newest.is_some() && past.has_all_counts).then_some(())
@@ -205,7 +205,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::coverage::{Asked, End, Purpose};
+    use crate::coverage::{Asked, End, Purpose, Scope};
     use crate::window::Window;
 
     fn at(minutes: i64) -> DateTime<Utc> {
@@ -240,7 +240,7 @@ mod tests {
             journal.append(&entry).unwrap();
         };
         with_scope(0, &filtered);
-        let past = journal.past(Some(&Scope::sample())).unwrap();
+        let past = journal.past(Wanted::Scope(&Scope::sample())).unwrap();
         assert!(past.newest.is_none());
         assert_eq!(
             past.sum(day("2026-11-01")).asked_from,
@@ -253,12 +253,15 @@ mod tests {
         );
         with_scope(5, &Scope::sample());
         with_scope(10, &filtered);
-        let past = journal.past(Some(&Scope::sample())).unwrap();
+        let past = journal.past(Wanted::Scope(&Scope::sample())).unwrap();
         assert_eq!(past.newest.as_ref().map(|entry| entry.at), Some(at(5)));
         assert!(past.doubt(day("2026-11-01")).is_some());
-        let past = journal.past(None).unwrap();
+        let past = journal.past(Wanted::Stream("tfc")).unwrap();
         assert_eq!(past.newest.as_ref().map(|entry| entry.at), Some(at(10)));
         assert_eq!(past.doubt(day("2026-11-01")), None);
+        let past = journal.past(Wanted::Stream("port")).unwrap();
+        assert!(past.newest.is_none());
+        assert!(past.doubt(day("2026-11-01")).unwrap().contains("another stream"));
     }
 
     #[test]
@@ -266,15 +269,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::new(folder.path(), "mail", "log").unwrap();
         let journal = Journal::of(&location);
-        assert_eq!(journal.past(None).unwrap().doubt(None), None, "an empty archive");
-        assert!(journal.past(None).unwrap().doubt(day("2020-01-01")).is_some());
+        assert_eq!(
+            journal.past(Wanted::Stream("tfc")).unwrap().doubt(None),
+            None,
+            "an empty archive"
+        );
+        assert!(
+            journal
+                .past(Wanted::Stream("tfc"))
+                .unwrap()
+                .doubt(day("2020-01-01"))
+                .is_some()
+        );
         let mut whole = entry(0, End::Exhausted);
         whole.sum.asked_from = Some(at(-10));
         journal.append(&whole).unwrap();
         for damage in ["{\"version\":2", "\u{fffd}"] {
             location.state(FILE).append_line(damage).unwrap();
         }
-        let past = journal.past(None).unwrap();
+        let past = journal.past(Wanted::Stream("tfc")).unwrap();
         assert_eq!(past.unreadable, 2);
         assert_eq!(past.sum(None).asked_from, Some(at(-10)));
         assert_eq!(

@@ -20,6 +20,25 @@ pub(crate) struct Scope {
     pub(crate) filter: Option<String>,
 }
 
+/// Whose lines of a journal count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted<'a> {
+    /// Those of this scope.
+    Scope(&'a Scope),
+    /// Those of the newest scope of this stream: a command that reads only the archive knows no more.
+    Stream(&'a str),
+}
+
+impl Wanted<'_> {
+    /// Says in what a scope differs from what is wanted; `None` if it does not.
+    pub(super) fn difference(self, scope: &Scope) -> Option<&'static str> {
+        match self {
+            Self::Scope(wanted) => wanted.difference(scope),
+            Self::Stream(stream) => (scope.stream != stream).then_some("another stream"),
+        }
+    }
+}
+
 impl Scope {
     /// Returns the scope of a source.
     pub(crate) fn of(source: &dyn Source) -> Self {

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use super::day_counts::{Counts, Loss, is_back, losses};
 use super::entry::Entry;
 use super::journal::{Journal, Past};
-use super::scope::Scope;
+use super::scope::Wanted;
 use super::sum::Sum;
 use crate::archive::{Listing, Location};
 use crate::fs::FileError;
@@ -33,19 +33,18 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Reads how a stream stands at `now`: in this scope, or, without one, in that of the newest line. A day file older than
-    /// `keep` may be missing.
+    /// Reads how a stream stands at `now`. A day file older than `keep` may be missing.
     ///
     /// # Errors
     /// If the journal or the folder cannot be read.
     pub(crate) fn read(
         location: &Location,
-        scope: Option<&Scope>,
+        wanted: Wanted<'_>,
         keep: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
         let listing = location.listing()?;
-        let past = Journal::of(location).past(scope)?;
+        let past = Journal::of(location).past(wanted)?;
         Ok(Self::of(past, listing, keep, now))
     }
 

@@ -169,7 +169,7 @@ impl Sum {
     }
 
     /// Takes out days whose files have lost records. What is known of them already stays.
-    pub(super) fn lose(&mut self, lost: BTreeMap<NaiveDate, LostDay>) {
+    pub(crate) fn lose(&mut self, lost: BTreeMap<NaiveDate, LostDay>) {
         for (day, lost) in lost {
             if self
                 .lost

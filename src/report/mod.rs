@@ -11,7 +11,7 @@ mod survey;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::archive::Location;
-use crate::coverage::{Entry, Gap, Standing};
+use crate::coverage::{Entry, Gap, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::source::Kind;
@@ -46,7 +46,7 @@ impl StreamReport {
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
         let survey = Survey::read(kind, &location)?;
-        let standing = Standing::read(&location, None, keep, now)?;
+        let standing = Standing::read(&location, Wanted::Stream(kind.name), keep, now)?;
         let journal = standing.newest;
         let mut gaps = standing.sum.gaps(kind.retention, now);
         // What came since the last run is not a gap: the next run asks for it.

@@ -8,7 +8,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::collected::{CollectError, Collected};
 use crate::archive::Lock;
 use crate::config::StreamSettings;
-use crate::coverage::{CompletedRuns, Counted, Counts, End, Entry, Journal, Scope, Standing, Sum, Unproved, asked};
+use crate::coverage::{
+    CompletedRuns, Counted, Counts, End, Entry, Journal, Loss, LostDay, Scope, Standing, Sum, Unproved, Wanted, asked,
+};
 use crate::fs::FileError;
 
 /// After this much time what was filed is noted, so that a killed run leaves no more than that to ask for again.
@@ -62,7 +64,12 @@ impl RunJournal {
 
     /// Returns how the stream stands before the run.
     pub(super) fn standing(&self) -> Result<Standing, FileError> {
-        Standing::read(&self.settings.location, Some(&self.scope), self.settings.keep, self.at)
+        Standing::read(
+            &self.settings.location,
+            Wanted::Scope(&self.scope),
+            self.settings.keep,
+            self.at,
+        )
     }
 
     /// Goes on from how the stream stands.
@@ -87,6 +94,16 @@ impl RunJournal {
     /// Returns what a day file holds that this run has counted.
     pub(super) fn counted_in_this_run(&self, date: NaiveDate) -> Option<Counted> {
         self.counts.get(&date).copied()
+    }
+
+    /// Notes that a day file has lost records since it was read: what it held.
+    pub(super) fn note_lost(&mut self, date: NaiveDate, held: Counted) {
+        let lost = LostDay {
+            loss: Loss::Shorter,
+            held,
+            noticed_at: self.at,
+        };
+        self.before.lose([(date, lost)].into());
     }
 
     /// Notes what a day file holds.

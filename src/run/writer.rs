@@ -14,7 +14,7 @@ use tracing::Span;
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
-use crate::archive::{Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
+use crate::archive::{Appended, Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
 use crate::coverage::{Asked, CompletedRuns, Counted, Purpose, Sum, asked};
 use crate::fetch::walk::CompletedRange;
@@ -443,11 +443,7 @@ impl Writer {
         let counted = self.count_before(new.date())?;
         if let Some(appended) = self.archive.append(&new)? {
             tracing::debug!(file = appended.file, "appended to");
-            let counted = Counted {
-                lines: counted.lines + appended.records,
-                bytes: appended.end,
-            };
-            self.journal.note_counted(new.date(), counted);
+            self.count_after(new.date(), counted, &appended)?;
             self.collected.appended += appended.records;
             self.collected.files.insert(appended.file);
         }
@@ -458,23 +454,48 @@ impl Writer {
         Ok(())
     }
 
-    /// Returns what a day file holds before it is written to. If another program has compressed it, a new one begins.
+    /// Counts what was appended to a day file. If it was cut before that, it has lost what it held.
+    fn count_after(&mut self, date: NaiveDate, before: Counted, appended: &Appended) -> Result<(), CollectError> {
+        let mut lines = before.lines + appended.records;
+        if appended.end < before.bytes + appended.bytes {
+            self.lose(date, before);
+            lines = self.archive.count_lines(date)?;
+        }
+        let bytes = appended.end;
+        self.journal.note_counted(date, Counted { lines, bytes });
+        Ok(())
+    }
+
+    /// Notes that a day file has lost what it held since the run began: the next one asks for that day again.
+    fn lose(&mut self, date: NaiveDate, held: Counted) {
+        self.journal.note_lost(date, held);
+        if let Some(asked) = self.asked() {
+            asked.skipped.insert(date);
+        }
+        let warning = format!("the day file of {date} was cut during the run; the next run asks for that day again");
+        tracing::warn!("{warning}");
+        self.collected.warnings.push(warning);
+    }
+
+    /// Returns what a day file holds before it is written to. If another program has compressed it, a new one begins; if it
+    /// was cut since the run began, it has lost what it held.
     fn count_before(&mut self, date: NaiveDate) -> Result<Counted, CollectError> {
         if let Some(counted) = self.journal.counted_in_this_run(date) {
             return Ok(counted);
         }
-        let length = self.archive.length(date)?;
-        let counted = match self
-            .journal
-            .counted_before(date)
-            .filter(|counted| counted.bytes <= length)
-        {
-            Some(counted) => counted,
-            None => Counted {
+        let (before, length) = (self.journal.counted_before(date), self.archive.length(date)?);
+        let counted = match before {
+            Some(counted) if counted.bytes <= length => counted,
+            _ => Counted {
                 lines: self.archive.count_lines(date)?,
                 bytes: length,
             },
         };
+        if let Some(held) = before.filter(|before| before.bytes > length)
+            && !self.archive.is_packed(date)
+        {
+            self.lose(date, held);
+        }
         self.journal.note_counted(date, counted);
         Ok(counted)
     }
@@ -589,7 +610,7 @@ impl Writer {
         self.collected.request_stats = ending.request_stats;
         self.collected.clock_offset = ending.clock_offset;
         self.collected.service_date = ending.service_date;
-        self.collected.warnings = ending.warnings;
+        self.collected.warnings.extend(ending.warnings);
         self.collected.assumptions = ending.assumptions;
         // A failure here is the cause of one there, or weighs more: so it replaces one that held up nothing else.
         if let (None | Some(CollectError::Older { .. } | CollectError::Day { .. }), Some(failure)) =
@@ -758,6 +779,30 @@ mod tests {
         writer.steps().send(Step::File(range)).await.unwrap();
         let collected = writer.finish(Ending::default()).await.collected;
         assert_eq!(collected.last_record, Some(at));
+    }
+
+    #[tokio::test]
+    async fn a_day_file_that_is_cut_during_a_run_is_lost() {
+        let stream = Stream::new();
+        file(&stream, 3).await;
+        for cut_before_the_first in [true, false] {
+            let (writer, _) = WriterHandle::start(stream.job()).await;
+            let steps = writer.steps();
+            let path = stream.settings.location.day_files().unwrap()[0].path.clone();
+            let range = |number: u32| Step::File(range(10 + number + u32::from(cut_before_the_first) * 10));
+            if !cut_before_the_first {
+                steps.send(range(1)).await.unwrap();
+                // The second step is taken when the first is done.
+                steps.send(plan()).await.unwrap();
+                steps.send(plan()).await.unwrap();
+            }
+            fs::write(&path, "").unwrap();
+            steps.send(range(2)).await.unwrap();
+            drop(steps);
+            writer.finish(Ending::default()).await;
+            let lost = stream.entry().sum.lost;
+            assert_eq!(lost.len(), 1, "{lost:?}");
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::State;
 use crate::archive::Archive;
 use crate::config::StreamSettings;
-use crate::coverage::Standing;
+use crate::coverage::{Standing, Wanted};
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
 use crate::http::Http;
@@ -86,7 +86,7 @@ impl StreamCheck {
             Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
             Err(error) => return self.problems.push(error.to_string()),
         }
-        match Standing::read(location, None, settings.keep, now) {
+        match Standing::read(location, Wanted::Stream(settings.kind.name), settings.keep, now) {
             Ok(standing) => {
                 let wrong_days = standing.wrong_days(now).into_iter();
                 self.problems

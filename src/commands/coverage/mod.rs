@@ -27,7 +27,7 @@ use super::error::CommandError;
 use super::outcome::print_streams;
 use crate::archive::Lock;
 use crate::config::StreamPlace;
-use crate::coverage::{Counted, Entry, Journal, Standing};
+use crate::coverage::{Counted, Entry, Journal, Standing, Wanted};
 use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::run::StartError;
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), CommandError> {
     let name = stream.kind.name;
     let _lock = Lock::acquire(&stream.location, now).map_err(|cause| StartError::Lock { stream: name, cause })?;
-    let standing = Standing::read(&stream.location, None, stream.keep, now)?;
+    let standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
     let Some(newest) = standing.newest.filter(|_| !standing.sum.lost.is_empty()) else {
         return Ok(());
     };

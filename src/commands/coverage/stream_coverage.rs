@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Standing, WrongDay};
+use crate::coverage::{Covered, Gap, Standing, Wanted, WrongDay};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
@@ -80,7 +80,7 @@ impl StreamCoverage {
     /// Reads the coverage of a stream at the time `now`.
     pub(super) fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<Self, FileError> {
         let retention = stream.kind.retention;
-        let standing = Standing::read(&stream.location, None, stream.keep, now)?;
+        let standing = Standing::read(&stream.location, Wanted::Stream(stream.kind.name), stream.keep, now)?;
         let wrong_days = standing.wrong_days(now).into_iter();
         let remarks = standing.remarks();
         let sum = standing.sum;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::archive::{Archive, DayCount, Holder, Location, Lock, Noted, count_days};
 use crate::config::StreamPlace;
-use crate::coverage::{End, Entry, Gap, Standing};
+use crate::coverage::{End, Entry, Gap, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::rfc3339;
@@ -112,7 +112,7 @@ impl StreamStatus {
         let last_record = Archive::dry_run(location.clone(), kind.shape)
             .recover(now, overlap)?
             .last;
-        let standing = Standing::read(location, None, *keep, now)?;
+        let standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
         let problems = problems(kind, &standing, &liveness, now);
         let has_losses = !standing.sum.lost.is_empty();

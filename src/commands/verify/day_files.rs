@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::archive::{DayFile, DayReport, Listing, Noted, verify_day};
 use crate::config::StreamPlace;
-use crate::coverage::Standing;
+use crate::coverage::{Standing, Wanted};
 use crate::fs::FileError;
 use crate::record::Reader;
 
@@ -27,7 +27,7 @@ struct Job {
 pub(super) fn verify(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<Vec<StreamReport>, FileError> {
     let (mut jobs, mut standings) = (Vec::new(), Vec::new());
     for (stream, archive) in streams.iter().enumerate() {
-        let standing = Standing::read(&archive.location, None, archive.keep, now)?;
+        let standing = Standing::read(&archive.location, Wanted::Stream(archive.kind.name), archive.keep, now)?;
         let Listing { days, packed, .. } = &standing.listing;
         jobs.extend(days.values().chain(packed.values()).map(|file| Job {
             stream,
