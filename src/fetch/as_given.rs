@@ -51,8 +51,8 @@ impl Look {
         self.times.extend(times);
     }
 
-    /// Returns what of a window can hold more: before its records, behind them, and, where they are in no order, between
-    /// them. A moment of which there are more than the service gives hides what is before it, so that is asked for both
+    /// Returns what of a window can hold more: before its records if newer ones come first, behind them if older ones do, and
+    /// between them too where they are in no order. A moment of which there are more than the service gives hides what is before it, so that is asked for both
     /// with it and without it.
     fn around(&self, window: Window) -> Vec<Window> {
         let mut sorted = self.times.clone();
@@ -60,14 +60,19 @@ impl Look {
         let (Some(oldest), Some(newest)) = (sorted.first(), sorted.last()) else {
             return Vec::new();
         };
-        let mut around = vec![
-            (window.from, *oldest - TICK),
-            (window.from, *oldest + MARGIN),
-            (*newest + TICK, window.to),
-            (*newest - MARGIN, window.to),
-        ];
-        let is_ordered = self.times.is_sorted() || self.times.is_sorted_by(|one, other| one >= other);
-        if !is_ordered {
+        let (ascends, descends) = (
+            self.times.is_sorted(),
+            self.times.is_sorted_by(|one, other| one >= other),
+        );
+        let is_one_moment = oldest == newest;
+        let mut around = Vec::new();
+        if !ascends || is_one_moment {
+            around.extend([(window.from, *oldest - TICK), (window.from, *oldest + MARGIN)]);
+        }
+        if !descends || is_one_moment {
+            around.extend([(*newest + TICK, window.to), (*newest - MARGIN, window.to)]);
+        }
+        if !ascends && !descends {
             let middle = sorted[sorted.len() / 2];
             around.extend([(window.from, middle + MARGIN), (middle - MARGIN, window.to)]);
         }
