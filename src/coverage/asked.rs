@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::unproved::Unproved;
 use crate::window::{Window, floor_to_millisecond};
 
 /// A span that a run asks for.
@@ -76,17 +75,6 @@ impl Asked {
     /// Returns whether all of it was asked for, proved and filed.
     pub(crate) fn is_complete(&self) -> bool {
         self.is_done && self.skipped.is_empty() && self.as_given_from.is_none()
-    }
-
-    /// Returns what was filed as the service gave it, by a run that began at `at`.
-    pub(super) fn unproved(&self, at: DateTime<Utc>) -> Option<Unproved> {
-        Some(Unproved {
-            from: self.as_given_from?,
-            to: self.to,
-            reason: self.error.clone().unwrap_or_default(),
-            asked_at: at,
-            repeats: 0,
-        })
     }
 
     /// Returns the skipped days as spans.

@@ -60,8 +60,7 @@ pub(super) fn losses(
     keep: Option<TimeDelta>,
     now: DateTime<Utc>,
 ) -> BTreeMap<NaiveDate, LostDay> {
-    let kept_from = keep.map(|keep| (now - keep).date_naive());
-    let is_kept = |date: &NaiveDate| kept_from.is_none_or(|kept_from| *date >= kept_from);
+    let is_kept = |date: &NaiveDate| !may_be_deleted(*date, keep, now);
     let counted = counts
         .iter()
         .filter(|(date, counted)| counted.lines > 0 && is_kept(date));
@@ -71,6 +70,11 @@ pub(super) fn losses(
         Some((*date, LostDay { loss, held, noticed_at }))
     });
     lost.collect()
+}
+
+/// Returns whether another program may have deleted the day file of a date by `now`, since it is older than `keep`.
+pub(crate) fn may_be_deleted(date: NaiveDate, keep: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
+    keep.is_some_and(|keep| date < (now - keep).date_naive())
 }
 
 /// Returns whether a file that had lost records is as long again as it was, or is there compressed: somebody put it back.

@@ -1,10 +1,13 @@
 //! Gaps: until when they can still be asked for, and which are gone.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::source::Retention;
 use crate::window::Window;
+
+/// The usual pause between two runs: a span no longer than that, at an end of what is covered, is not told as a gap.
+pub(crate) const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
 
 /// A span that is not covered. Either all of it can still be asked for, or all of it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +70,6 @@ impl Gap {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use proptest::prelude::*;
 
     use super::*;

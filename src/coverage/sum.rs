@@ -6,7 +6,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, Purpose, day_span};
-use super::day_counts::{Counts, LostDay};
+use super::day_counts::{Counted, LostDay};
+use super::gap::USUAL_PAUSE;
 use super::reconciling::Reconciling;
 use super::unproved::Unproved;
 use super::{Covered, Gap, gap};
@@ -19,9 +20,6 @@ const MOST_CONTRADICTIONS: u32 = 3;
 
 /// So long another order than newest first is believed without being found again: it costs more requests.
 const BELIEVE_OTHER_ORDER_FOR: TimeDelta = TimeDelta::days(7);
-
-/// The usual pause between two runs.
-pub(super) const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
 
 /// A window may end up to this much after the run's start, since bounds are rounded.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);
@@ -190,10 +188,10 @@ impl Sum {
         self.lost = lost;
     }
 
-    /// Forgets losses that were made good: the day holds as many lines again.
-    pub(crate) fn forget_what_is_there_again(&mut self, counts: &Counts) {
+    /// Forgets losses that were made good: the day holds as many lines again, by what `counted` says of it.
+    pub(crate) fn forget_what_is_there_again(&mut self, counted: impl Fn(NaiveDate) -> Option<Counted>) {
         self.lost
-            .retain(|day, lost| counts.get(day).map_or(0, |counted| counted.lines) < lost.held.lines);
+            .retain(|day, lost| counted(*day).map_or(0, |counted| counted.lines) < lost.held.lines);
     }
 
     /// Says which days have lost records.
@@ -252,7 +250,7 @@ impl Sum {
 
     /// Notes that the answers for a span contradicted each other; returns whether that was not known.
     fn note_contradiction(&mut self, asked: &Asked, at: DateTime<Utc>) -> bool {
-        if let Some(unproved) = asked.unproved(at) {
+        if let Some(unproved) = Unproved::of(asked, at) {
             self.add_unproved(unproved);
             return true;
         }

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Covered;
-use super::sum::USUAL_PAUSE;
+use super::asked::Asked;
+use super::gap::USUAL_PAUSE;
 use crate::window::Window;
 
 /// After an hour it is asked for again, then after two, and so on, up to a day: most services are in trouble for a while only.
@@ -25,6 +26,17 @@ pub(crate) struct Unproved {
 }
 
 impl Unproved {
+    /// Returns what of a span was filed as the service gave it, by a run that began at `at`.
+    pub(super) fn of(asked: &Asked, at: DateTime<Utc>) -> Option<Self> {
+        Some(Self {
+            from: asked.as_given_from?,
+            to: asked.to,
+            reason: asked.error.clone().unwrap_or_default(),
+            asked_at: at,
+            repeats: 0,
+        })
+    }
+
     pub(super) fn span(&self) -> Window {
         Window {
             from: self.from,

@@ -161,11 +161,14 @@ impl RunJournal {
         };
         lock.check()?;
         entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
-        let all = self.counts_before.iter().chain(&self.counts);
-        let all: Counts = all.map(|(date, counted)| (*date, *counted)).collect();
-        entry.sum.forget_what_is_there_again(&all);
+        let counted = |date| self.counted_in_this_run(date).or(self.counted_before(date));
+        entry.sum.forget_what_is_there_again(counted);
         entry.has_all_counts = self.lines_without_counts >= LINES_BETWEEN_COUNTS || self.journal.is_full();
-        entry.counts = if entry.has_all_counts { all } else { self.counts.clone() };
+        entry.counts = self.counts.clone();
+        if entry.has_all_counts {
+            let before = self.counts_before.iter().map(|(date, counted)| (*date, *counted));
+            entry.counts = before.chain(entry.counts).collect();
+        }
         self.journal.append(&entry)?;
         self.lines_without_counts = if entry.has_all_counts {
             0

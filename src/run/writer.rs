@@ -16,7 +16,7 @@ use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
 use crate::archive::{Appended, Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Counted, Purpose, Sum, asked};
+use crate::coverage::{Asked, CompletedRuns, Counted, Purpose, Sum, asked, may_be_deleted};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::AppendNotifier;
@@ -63,14 +63,6 @@ pub(super) struct WriterJob {
     pub(super) progress: StreamProgress,
     /// Notified after each append; the forwarders end when it is dropped, which is when the writer ends.
     pub(super) appended: AppendNotifier,
-}
-
-impl WriterJob {
-    /// Whether another program may have deleted the day file of this time.
-    fn may_be_deleted(&self, time: DateTime<Utc>) -> bool {
-        let kept_from = self.settings.keep.map(|keep| (self.now - keep).date_naive());
-        kept_from.is_some_and(|kept_from| time.date_naive() < kept_from)
-    }
 }
 
 /// What the files said before the run.
@@ -271,7 +263,7 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     let last = last.or(standing.last_record_of_no_file());
     journal.note_last_before(last);
     if standing.listing.dates().is_empty()
-        && let Some(last) = last.filter(|last| !job.may_be_deleted(*last))
+        && let Some(last) = last.filter(|last| !may_be_deleted(last.date_naive(), job.settings.keep, job.now))
     {
         let folder = job.settings.location.folder().to_owned();
         return Err(CollectError::NoDayFile {

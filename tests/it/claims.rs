@@ -257,15 +257,14 @@ impl Trial {
         asked_for.filter(|event| !lines.contains(&line(event))).collect()
     }
 
+    fn coverage(&self) -> Value {
+        let run = self.catalog.run(&["coverage", "--json"]);
+        run.summary().into_values().next().unwrap()
+    }
+
     /// Asserts that every record of the time that is said to be covered is there.
     fn assert_claims_are_true(&self, done: &dyn fmt::Debug) {
-        let coverage = self
-            .catalog
-            .run(&["coverage", "--json"])
-            .summary()
-            .into_values()
-            .next()
-            .unwrap();
+        let coverage = self.coverage();
         // What is claimed, is claimed of the newest scope of the journal.
         if self.scope_of_journal() != Some(self.is_filtered) {
             return;
@@ -318,13 +317,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// The oldest day of which the archive or its journal says anything.
 fn known_from(trial: &Trial) -> Option<NaiveDate> {
-    let coverage = trial
-        .catalog
-        .run(&["coverage", "--json"])
-        .summary()
-        .into_values()
-        .next()
-        .unwrap();
+    let coverage = trial.coverage();
     let known = coverage["known_from"].as_str()?;
     Some(known.parse::<DateTime<Utc>>().unwrap().date_naive())
 }

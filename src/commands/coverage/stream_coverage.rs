@@ -2,16 +2,13 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Standing, Wanted, WrongDay};
+use crate::coverage::{Covered, Gap, Standing, USUAL_PAUSE, Wanted, WrongDay};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
-
-/// The usual pause between two runs: a shorter one up to now is not shown.
-const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
 
 /// The coverage of a stream. The fields are those of `trailkeeper coverage --json`; [`super`] says more.
 #[derive(Debug, Serialize)]
