@@ -158,6 +158,29 @@ impl Answer {
         self.is_full || self.next.is_some()
     }
 
+    /// Returns whether it lacks some of these records, though it has others of them: as far as it reaches, and no bound that is
+    /// cut close to `base` explains it, since it parts none of one time.
+    pub(super) fn lacks_some_of(&self, anchors: &[Anchor], base: DateTime<Utc>, depth: TimeDelta) -> bool {
+        let Some(oldest) = self.oldest() else { return false };
+        let in_reach = anchors.iter().filter(|anchor| anchor.time > oldest + depth);
+        let (held, lacking): (Vec<&Anchor>, Vec<&Anchor>) = in_reach.partition(|anchor| self.anchors.contains(anchor));
+        let is_parted = |lacking: &&Anchor| held.iter().any(|held| held.time == lacking.time);
+        lacking
+            .iter()
+            .any(|lacking| lacking.time < base - ROUNDING || is_parted(lacking))
+    }
+
+    /// Returns whether it holds records of one moment only, and lacks some of these, though it has others of them: it may be cut
+    /// too, wherever the service cuts answers.
+    pub(super) fn lacks_some_of_its_moment(&self, anchors: &[Anchor]) -> bool {
+        let Some(oldest) = self.oldest().filter(|_| self.is_of_one_moment() && !self.may_go_on()) else {
+            return false;
+        };
+        let of_moment = || anchors.iter().filter(|anchor| anchor.time == oldest);
+        of_moment().any(|anchor| self.anchors.contains(anchor))
+            && of_moment().any(|anchor| !self.anchors.contains(anchor))
+    }
+
     pub(super) fn holds_any(&self, anchors: &[Anchor]) -> bool {
         self.anchors.iter().any(|anchor| anchors.contains(anchor))
     }

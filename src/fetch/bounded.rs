@@ -3,7 +3,7 @@
 //! Each slice is joined to the one before by the newest records of that one. Where these are not known yet, a slice is
 //! read as far as it goes without them, and joined when the slice before is in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
@@ -12,19 +12,28 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
-use super::learned::Order;
+use super::learned::{Learned, Order};
 use super::plan::WalkPlan;
 use super::slice::{Ascent, AscentEnd, Descent, Floor, Gathering, SliceEnd, descend};
 use super::stopwatch::Stopwatch;
-use super::{FetchError, Fetcher};
+use super::survey::{Difference, Survey};
+use super::{FetchError, Fetcher, PageError};
 use crate::record::{Anchor, Record};
-use crate::window::{Load, Slice, SlicePlan};
+use crate::source::{PageRequest, Position};
+use crate::window::{Load, Slice, SlicePlan, Window};
 
 /// How many records of the slice before a slice in flight should come upon.
 const PAD_RECORDS: i32 = 3;
 
 /// The least that a slice reaches below its older end: services cut bounds to whole seconds.
 const LEAST_PAD: TimeDelta = TimeDelta::seconds(1);
+
+/// A walk of fewer requests does not look at its newest end twice; and a first one.
+const FEW: u64 = 20;
+const FEW_AT_FIRST: u64 = 6;
+
+/// Records that happened no longer before an answer than this may have come after it: services are late by so much.
+const LATENESS: TimeDelta = TimeDelta::minutes(2);
 
 pub(super) struct BoundedWalk<'a> {
     fetcher: &'a Fetcher,
@@ -46,6 +55,10 @@ pub(super) struct BoundedWalk<'a> {
     proven_to: DateTime<Utc>,
     /// The narrowest window for which the service did not answer.
     refused: Option<TimeDelta>,
+    survey: Option<Survey>,
+    has_looked_again: bool,
+    /// Whether the next slice is one that lacked something, and is read again.
+    is_read_twice: bool,
     /// The reading of a service that answers oldest first, in place of slices.
     ascent: Option<Ascent>,
 }
@@ -77,6 +90,9 @@ impl<'a> BoundedWalk<'a> {
             pad: LEAST_PAD,
             proven_to: plan.window.from,
             refused: None,
+            survey: None,
+            has_looked_again: false,
+            is_read_twice: false,
             ascent: None,
         };
         walk.begin_again();
@@ -101,6 +117,9 @@ impl<'a> BoundedWalk<'a> {
             }
             self.fill();
             let Some(FetchedSlice { reading, end, took }) = self.in_flight.next().await else {
+                if self.look_at_the_newest_again().await? {
+                    continue;
+                }
                 return Ok(None);
             };
             let slice = reading.slice();
@@ -115,13 +134,17 @@ impl<'a> BoundedWalk<'a> {
                     self.skip(slice, took);
                     continue;
                 }
-                SliceEnd::Complete => return self.complete(reading, took).map(Some),
+                SliceEnd::Complete => match self.complete(reading, took) {
+                    Some(range) => return range.map(Some),
+                    None => continue,
+                },
                 SliceEnd::Paused => match self.join(reading, took) {
                     Some(range) => return range.map(Some),
                     None => continue,
                 },
                 SliceEnd::Overflow { records, oldest } => {
                     let load = Load { records, took };
+                    self.keep_survey(reading);
                     if std::mem::take(&mut self.is_first) && slice.is_long() {
                         self.slices.surveyed(slice, oldest, load);
                     } else {
@@ -269,7 +292,8 @@ impl<'a> BoundedWalk<'a> {
         let asked = slice.to - asked_from;
         self.refused = Some(self.refused.map_or(asked, |refused| refused.min(asked)));
         if !reaches_far {
-            self.slices.too_wide(slice);
+            let is_by_load = self.fetcher.learned().is_refused_by_load;
+            self.slices.too_wide(slice, is_by_load);
         }
         // What was read without finding anything is not proved to be empty by slices that do not reach so far.
         let from = slice.from.min(self.proven_to).max(self.plan.window.from);
@@ -282,13 +306,84 @@ impl<'a> BoundedWalk<'a> {
         if let Reading::Descent(descent) = &mut reading
             && descent.join(floor)
         {
-            return Some(self.complete(reading, took));
+            return self.complete(reading, took);
         }
         self.in_flight.push_front(fetch(self.fetcher, self.plan, reading));
         None
     }
 
-    fn complete(&mut self, reading: Reading, took: Option<Duration>) -> Result<CompletedRange, FetchError> {
+    /// Looks at the newest end once more, which a walk otherwise does once: a replica that lags lacks what is there. It is not
+    /// worth it where the whole walk took a few requests. Returns whether something is there that has to be read.
+    async fn look_at_the_newest_again(&mut self) -> Result<bool, FetchError> {
+        let Some(newest) = self.frontier.anchors.first() else {
+            return Ok(false);
+        };
+        let is_up_to_now = self.plan.filed_to().is_none();
+        let few = if self.archived.is_empty() { FEW_AT_FIRST } else { FEW };
+        if self.has_looked_again || !is_up_to_now || !self.is_ordered() || self.fetcher.walk_requests() < few {
+            return Ok(false);
+        }
+        self.has_looked_again = true;
+        let (from, to) = (newest.time.min(self.plan.window.to), self.plan.window.to);
+        let request = PageRequest {
+            window: Window::new(from, to),
+            position: Position::First,
+            size: self.fetcher.usual_size(),
+        };
+        let page = match self.fetcher.first_page(&request, true).await {
+            Ok(page) => page,
+            Err(PageError::TooWide(_) | PageError::TooLarge(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let settled_to = self.settled_to();
+        let is_new = |record: &Record| from < record.time && record.time < settled_to;
+        let lacked = page.records.iter().flatten().any(is_new);
+        if lacked {
+            self.fetcher.learn(Learned::note_lapse);
+            self.slices.again(Slice { from, to });
+        }
+        Ok(lacked)
+    }
+
+    /// Returns up to when the service has all records by now, unless one of its answers lacks some.
+    fn settled_to(&self) -> DateTime<Utc> {
+        let now = self.fetcher.service_clock().at(Instant::now());
+        let to = now.map_or(self.plan.window.to, |now| now.earliest.min(self.plan.window.to));
+        to - LATENESS
+    }
+
+    /// Keeps what an answer for the whole window gave: the answers for its parts have to hold it too.
+    fn keep_survey(&mut self, reading: Reading) {
+        if self.is_first && reading.slice().is_long() {
+            let records = reading.into_fetched().records;
+            self.survey = Some(Survey::new(&records, self.settled_to()));
+            self.frontier.keep(records);
+        }
+    }
+
+    /// Compares a slice with the survey; returns whether it has to be read once more, since it lacks something.
+    fn is_read_again(&mut self, reading: &Reading) -> bool {
+        let Some(survey) = &self.survey else { return false };
+        let slice = reading.slice();
+        let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
+        let difference = survey.compare(&reading.fetched().records, (slice.from, slice.to), margin);
+        if difference.is_some() {
+            self.fetcher.learn(Learned::note_lapse);
+        }
+        self.is_read_twice = difference == Some(Difference::PartLacks) && !self.is_read_twice;
+        if self.is_read_twice {
+            self.in_flight.clear();
+            self.slices.again(slice);
+        }
+        self.is_read_twice
+    }
+
+    /// Completes a slice, unless it has to be read again.
+    fn complete(&mut self, reading: Reading, took: Option<Duration>) -> Option<Result<CompletedRange, FetchError>> {
+        if self.is_read_again(&reading) {
+            self.frontier.keep(reading.into_fetched().records);
+            return None;
+        }
         self.is_first = false;
         if self.slices.is_refused() {
             self.fetcher.effort().note_short_slice();
@@ -312,7 +407,7 @@ impl<'a> BoundedWalk<'a> {
         }
         let is_last = slice.to >= self.plan.window.to;
         let limit = if is_last { self.plan.filed_to() } else { Some(slice.to) };
-        self.frontier.advance(reading.into_fetched(), limit, slice.to)
+        Some(self.frontier.advance(reading.into_fetched(), limit, slice.to))
     }
 }
 

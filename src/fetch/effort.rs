@@ -23,7 +23,7 @@ pub(super) struct Effort {
     records: u64,
     most_records: u64,
     usual_size: u64,
-    /// Answers that did not come or were too large.
+    /// Answers that did not come, were too large or were doubted.
     failures: u64,
     /// How many slices were read that are as short as they are because the service refused longer ones.
     short_slices: u64,
@@ -68,6 +68,11 @@ impl Effort {
     /// Returns whether an answer had a record of this content of late.
     pub(super) fn has_seen(&self, content: u128) -> bool {
         self.recent.contains(&content)
+    }
+
+    /// Counts a request that was made again since its answer was doubted.
+    pub(super) fn note_repeated(&mut self) {
+        self.failures += 1;
     }
 
     /// Counts a request that was given up.

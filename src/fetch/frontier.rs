@@ -1,5 +1,7 @@
 //! How far a walk has come: what the next part is joined to, and what is kept for it.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 
 use super::FetchError;
@@ -19,7 +21,7 @@ pub(super) struct Frontier {
     /// The content hashes of what was handed out of the last part: the next one holds some of it again.
     seen: Digests,
     seen_rejected: Digests,
-    /// Records that came with an older part than the one where they belong.
+    /// Records that were given and belong to a part that is still to be read, newest first.
     later: Vec<Record>,
 }
 
@@ -32,24 +34,22 @@ impl Frontier {
         limit: Option<DateTime<Utc>>,
         done_to: DateTime<Utc>,
     ) -> Result<CompletedRange, FetchError> {
-        let later = std::mem::take(&mut self.later).into_iter().map(Ok);
-        fetched.add(later.collect(), Vec::new());
+        fetched.add(self.take_due(limit).into_iter().map(Ok).collect(), Vec::new());
         if fetched.is_too_large() {
             return Err(FetchError::Endless);
         }
         fetched.drop_known(&self.seen, &self.seen_rejected);
-        if let Some(limit) = limit {
-            self.later = fetched.split_after(limit);
-        }
+        let later = limit.map_or_else(Vec::new, |limit| fetched.split_after(limit));
         let records = std::mem::take(&mut fetched.records);
         self.keep_newest(&records);
         let rejected = std::mem::take(&mut fetched.rejected);
         let originals = std::mem::take(&mut fetched.originals);
         let (received, left_for_next_run) = (fetched.received, fetched.left_for_next_run);
         (self.seen, self.seen_rejected) = fetched.into_seen();
-        for record in &self.later {
+        for record in &later {
             self.seen.remove(&record.identity.content);
         }
+        self.keep(later);
         Ok(CompletedRange {
             records,
             rejected,
@@ -63,6 +63,14 @@ impl Frontier {
     /// Keeps records that were given and belong to what is still to be read.
     pub(super) fn keep(&mut self, records: Vec<Record>) {
         self.later.extend(records);
+        self.later.sort_by_key(|record| Reverse(record.time));
+    }
+
+    /// Takes out the records that belong to a part up to this time.
+    fn take_due(&mut self, limit: Option<DateTime<Utc>>) -> Vec<Record> {
+        let is_later = |record: &Record| limit.is_some_and(|limit| record.time > limit);
+        let due = self.later.partition_point(is_later);
+        self.later.split_off(due)
     }
 
     fn keep_newest(&mut self, records: &[Record]) {

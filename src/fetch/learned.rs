@@ -34,8 +34,14 @@ const MOST_OVERSHOOT: TimeDelta = TimeDelta::seconds(30);
 /// With fewer records, an answer shows no order: by chance they may ascend, or descend.
 const FEWEST: usize = 6;
 
+/// So many answers after a lapse are doubted, in this run and the next ones: see [`super::lapse`].
+const DOUBTED: u32 = 50;
+
 /// After so many runs that looked above a small answer in vain, the next ones do not.
 const ENOUGH_LOOKS_ABOVE: u32 = 3;
+
+/// After so many looks of one run above small answers in vain, only one that ascends is looked above.
+const ENOUGH_LOOKS_ABOVE_NOW: u32 = 8;
 
 /// What the answers of a service have shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +50,8 @@ pub(super) struct Learned {
     pub(super) above: Reach,
     /// How far a request reaches below the oldest record that it has to bring.
     pub(super) below: Reach,
+    /// How many answers are still doubted, since one has lacked what it had to hold.
+    doubted: u32,
     /// By how much records are out of order, at most.
     pub(super) disorder: TimeDelta,
     /// How far answers reach above the bound that was asked for, at most: services round bounds up, or filter by an
@@ -54,13 +62,16 @@ pub(super) struct Learned {
     is_order_shown: bool,
     /// In how many runs, this one included, no look above a small answer found anything newer.
     looks_above: u32,
-    has_looked_above: bool,
+    /// How often in this run.
+    looks_above_now: u32,
     /// Whether an answer has named a next page.
     pub(super) names_next_pages: bool,
     /// The most records of an answer.
     most_records: usize,
     /// The longest window that was answered for, and not refused since: such a one is not too wide, whatever fails.
     answered: TimeDelta,
+    /// Whether the last window that was refused was not longer than one that was answered for: then it holds too much.
+    pub(super) is_refused_by_load: bool,
     /// The length of a window for which there came an answer without records: it may have been a fault, until another one
     /// comes.
     answered_empty: TimeDelta,
@@ -105,6 +116,14 @@ pub(crate) struct Assumptions {
     /// How far a request has to reach above and below a record that it is to bring, in milliseconds.
     pub(crate) above_ms: i64,
     pub(crate) below_ms: i64,
+    /// How many of the next answers are doubted, since one has lacked what it had to hold.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) doubted: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl From<Assumptions> for Learned {
@@ -117,6 +136,7 @@ impl From<Assumptions> for Learned {
             order: assumed.order,
             is_order_shown: assumed.is_order_shown,
             looks_above: assumed.looks_above,
+            doubted: assumed.doubted.min(DOUBTED),
             ..Self::default()
         }
     }
@@ -179,7 +199,9 @@ impl Learned {
     pub(super) fn leaves_order_open(&self, answer: &Answer) -> bool {
         let is_open = self.order == Order::NewestFirst && !self.is_order_shown && answer.newest().is_some();
         let is_jumbled = !answer.ascends && !answer.descends;
-        is_open && (answer.count < FEWEST || answer.is_of_one_moment() || is_jumbled && !answer.may_go_on())
+        let is_small = answer.count < FEWEST || answer.is_of_one_moment() || is_jumbled && !answer.may_go_on();
+        let is_as_others = self.looks_above_now >= ENOUGH_LOOKS_ABOVE_NOW && !answer.ascends;
+        is_open && is_small && !is_as_others
     }
 
     /// Takes into account that a window of this length was answered for. An answer without records may be a fault itself, so
@@ -198,6 +220,7 @@ impl Learned {
     /// Takes into account that a window of this length was refused, however often it was asked for; returns the longest one
     /// that was surely answered for.
     pub(super) fn note_refused(&mut self, width: TimeDelta) -> TimeDelta {
+        self.is_refused_by_load = self.has_answered(width);
         self.answered = self.answered.min(width / 2);
         self.answered_empty = TimeDelta::zero();
         self.answered
@@ -217,18 +240,44 @@ impl Learned {
             disorder_ms: self.disorder.num_milliseconds(),
             above_ms: self.above.time().num_milliseconds(),
             below_ms: self.below.time().num_milliseconds(),
+            doubted: self.doubted,
         }
+    }
+
+    /// Returns how far from where it belongs a record may be given.
+    pub(super) fn longest_reach(&self) -> TimeDelta {
+        let reach = self.above.max(self.below).time();
+        reach.max(self.overshoot) + self.depth()
+    }
+
+    /// Takes into account that an answer lacked a record that another one to the same request holds.
+    pub(super) fn note_lapse(&mut self) {
+        self.doubted = DOUBTED;
+    }
+
+    /// Takes into account that an answer was asked for several times, and whether one of them lacked what others held.
+    pub(super) fn note_repeated(&mut self, has_lapsed: bool) {
+        self.doubted = if has_lapsed {
+            DOUBTED
+        } else {
+            self.doubted.saturating_sub(1)
+        };
+    }
+
+    /// Returns whether an answer may lack something, since others did of late.
+    pub(super) fn doubts_answers(&self) -> bool {
+        self.doubted > 0
     }
 
     /// Returns whether so many runs have looked above a small answer in vain that it may be taken as it is.
     pub(super) fn has_looked_above_often(&self) -> bool {
-        self.looks_above - u32::from(self.has_looked_above) >= ENOUGH_LOOKS_ABOVE
+        self.looks_above - u32::from(self.looks_above_now > 0) >= ENOUGH_LOOKS_ABOVE
     }
 
     /// Takes into account that a service has nothing newer than a small answer.
     pub(super) fn note_look_above(&mut self) {
-        self.looks_above = self.looks_above.saturating_add(u32::from(!self.has_looked_above));
-        self.has_looked_above = true;
+        self.looks_above = self.looks_above.saturating_add(u32::from(self.looks_above_now == 0));
+        self.looks_above_now += 1;
     }
 
     /// Takes into account that a service has nothing newer than an answer that it cut.

@@ -40,6 +40,7 @@ mod fetched_records;
 mod form;
 mod frontier;
 pub(crate) mod host;
+mod lapse;
 mod learned;
 mod numbered;
 pub mod plan;
@@ -47,6 +48,7 @@ mod rate_limiter;
 pub(crate) mod probe;
 mod slice;
 mod stopwatch;
+mod survey;
 pub mod walk;
 
 /// How often a status that can mean "too wide" comes until it is taken for that.
@@ -465,6 +467,12 @@ impl Fetcher {
     fn begin_walk(&self, window: Window) {
         let (sent, retries) = (self.request_counts().requests, self.retries());
         *self.effort() = Effort::new(window.to - window.from, self.source.page_size(), sent, retries);
+    }
+
+    /// Returns how many requests the walk has made.
+    fn walk_requests(&self) -> u64 {
+        let sent = self.request_counts().requests;
+        self.effort().requests(sent)
     }
 
     /// Ends a walk that asks for more than it can need: a service in trouble is not helped by a storm of requests.

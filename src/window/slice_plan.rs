@@ -32,6 +32,9 @@ pub(super) const DIVISION: i32 = 8;
 /// After so many refusals, the wait gets no longer.
 const MOST_REFUSALS: u32 = 8;
 
+/// After a refusal for what a slice held, so many slices should hold no more than others that were answered for.
+const LIGHT: u32 = 8;
+
 /// A part of a window that is fetched whole before any of it is filed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slice {
@@ -102,6 +105,10 @@ pub(crate) struct SlicePlan {
     refused: TimeDelta,
     /// How many slices were completed since.
     since_refusal: u32,
+    /// The most records of a slice that was completed.
+    most_records: usize,
+    /// How many of the next slices should hold no more than that, since the service refused one for what it held.
+    light: u32,
 }
 
 /// A part that holds much, because a slice with it overflowed.
@@ -148,6 +155,8 @@ impl SlicePlan {
             refusals: 0,
             refused: WIDEST,
             since_refusal: 0,
+            most_records: 0,
+            light: 0,
         }
     }
 
@@ -181,6 +190,8 @@ impl SlicePlan {
     ///
     /// Several may complete before one of the new length: they do not each lengthen it.
     pub(crate) fn completed(&mut self, slice: Slice, load: Load) {
+        self.most_records = self.most_records.max(load.records);
+        self.light = self.light.saturating_sub(1);
         let longest = self.width.max(slice.width() * GROWTH);
         self.widen(slice.width());
         self.width = self
@@ -218,10 +229,16 @@ impl SlicePlan {
         });
     }
 
-    /// Handles a slice for which the service could not answer. It is returned again, and everything after it.
-    pub(crate) fn too_wide(&mut self, slice: Slice) {
+    /// Handles a slice for which the service could not answer: for what it holds, if it has answered for as long ones. It is
+    /// returned again, and everything after it.
+    pub(crate) fn too_wide(&mut self, slice: Slice, is_by_load: bool) {
         self.widest = (slice.width() / DIVISION).max(LEAST_WIDTH);
-        self.refusals = (self.refusals + 1).min(MOST_REFUSALS);
+        self.light = if is_by_load { LIGHT } else { 0 };
+        self.refusals = if is_by_load {
+            1
+        } else {
+            (self.refusals + 1).min(MOST_REFUSALS)
+        };
         self.refused = slice.width();
         self.since_refusal = 0;
         self.again_from(slice, self.widest);
@@ -260,7 +277,10 @@ impl SlicePlan {
     /// Returns how many records can be fetched in time at the speed of this load. At least a page: asking for less
     /// would only make more requests.
     fn wanted_records(&self, load: Load) -> f64 {
-        let most = self.target_records as f64;
+        // A little less than the most that was answered for: how many it can be is not known.
+        let answered = (self.most_records * 3 / 4).max(1);
+        let is_less = self.light > 0 && answered < self.target_records;
+        let most = if is_less { answered } else { self.target_records } as f64;
         let Some(took) = load.took else { return most };
         let in_time = load.records as f64 * self.target_time.as_secs_f64() / took.as_secs_f64();
         // If it took no time, this is infinite or NaN.

@@ -111,7 +111,7 @@ fn what_was_too_wide_once_is_hardly_tried_again() {
         round();
         if slice.width() > TimeDelta::minutes(40) {
             refused += 1;
-            plan.too_wide(slice);
+            plan.too_wide(slice, false);
         } else {
             given += 1;
             plan.completed(slice, load(0));
@@ -185,7 +185,7 @@ proptest! {
             prop_assert_eq!(slice.from, covered);
             let (records, kind) = answers.next().unwrap();
             match kind {
-                0 if slice.is_divisible() => plan.too_wide(slice),
+                0 if slice.is_divisible() => plan.too_wide(slice, false),
                 1 if slice.is_divisible() => plan.overflowed(slice, slice.from + slice.width() / 3, load(records)),
                 _ => {
                     plan.completed(slice, load(records));

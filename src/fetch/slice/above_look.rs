@@ -72,8 +72,8 @@ impl AboveLook {
     }
 
     fn look_strictly_again(&mut self, above: &Answer) -> bool {
-        if above.count > 0 && above.may_go_on() {
-            // Its lower bound was cut, so that it is full of what is known.
+        if above.count > 0 {
+            // Its lower bound was cut, so that it may be full of what is known, whatever makes it full.
             let longer = self.reach.longer();
             self.reach = longer.unwrap_or(self.reach);
             return longer.is_some();

@@ -108,7 +108,7 @@ impl Ascent {
     /// Asks once; returns whether the answer is still one of a service that answers oldest first.
     async fn ask(&mut self, fetcher: &Fetcher, fetched: &mut FetchedRecords) -> Result<bool, FetchError> {
         let request = self.request();
-        let page = fetcher.first_page(&request, false).await?;
+        let page = fetcher.believed_page(&request, false).await?;
         let answer = Answer::of(&page, &request);
         if let Some(above) = self.above {
             return self.look_above(above, &answer).map(|()| true);
@@ -206,7 +206,7 @@ impl Ascent {
     /// Takes an answer for what is strictly above the newest record: nothing, if that was the end.
     fn look_above(&mut self, mut above: Above, answer: &Answer) -> Result<(), FetchError> {
         let is_cut = answer.newest().is_some_and(|newest| newest > self.base);
-        if answer.newest().is_none() {
+        if answer.count == 0 {
             above.empty += 1;
         } else if !is_cut {
             // The answer still holds the end: the request has to begin further above.

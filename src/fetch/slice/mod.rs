@@ -117,7 +117,7 @@ async fn look_above(fetcher: &Fetcher, descent: &mut Descent) -> Step {
 async fn page(fetcher: &Fetcher, descent: &mut Descent, request: &PageRequest) -> Result<Page, Step> {
     let can_narrow = descent.can_narrow();
     fetcher
-        .first_page(request, can_narrow)
+        .believed_page(request, can_narrow)
         .await
         .map_err(|error| match error {
             PageError::TooWide(_) => Step::TooWide,

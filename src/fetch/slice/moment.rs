@@ -15,7 +15,7 @@ use crate::source::{Next, PageRequest};
 use crate::window::{Window, floor_to_millisecond};
 
 /// How often a moment is read at most; a few looks that agree are enough.
-const MOST_LOOKS: u32 = 8;
+const MOST_LOOKS: u32 = 10;
 
 /// The most pages of one look.
 pub(super) const MOST_PAGES: u32 = 100_000;
@@ -72,7 +72,7 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
     let overshoot = fetcher.learned().overshoot;
     let moment = floor_to_millisecond(answer.oldest().unwrap_or(descent.upper) - overshoot);
     let mut known = HashSet::new();
-    // How many looks in a row brought all that is known.
+    // How many looks brought all that is known, since the last one that brought something new.
     let mut agreed = 0;
     for number in 0..MOST_LOOKS {
         if number > 1 {
@@ -88,7 +88,8 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
         agreed = match (known.len() == before, known.len() == look.anchors.len()) {
             (true, true) => agreed + 1,
             (false, true) => 1,
-            (_, false) => 0,
+            (true, false) => agreed,
+            (false, false) => 0,
         };
         if agreed >= if look.has_short_pages { 3 } else { 2 } {
             return behind(fetcher, descent, moment, look.below).await;

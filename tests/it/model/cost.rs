@@ -22,7 +22,7 @@ const TIMES: usize = 4;
 const PER_FAULT: usize = 4;
 
 /// What is not counted one by one: looks for a first page that is small enough, spans without records, a last look.
-const FREE: usize = 24;
+const FREE: usize = 26;
 
 /// What a run needs that asked for this.
 pub(crate) fn need(case: &Case, service: &Service, asking: &Asking) -> Need {

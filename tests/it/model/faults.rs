@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// From a replica that does not have the newest so many records yet.
     Lagging(usize),
+    /// The same, but of what came between two runs it lacks any, not the newest.
+    LaggingInAnyOrder(usize),
     /// The same, of every page but the first.
     LaggingBehindTheFirst(usize),
     /// A page in the place of the one behind it, where they have numbers.
@@ -79,6 +81,7 @@ pub(crate) fn faults(is_numbered: bool) -> impl Strategy<Value = Faults> {
     let status = prop_oneof![Just(504_u16), Just(500), Just(429)].prop_map(Fault::Status);
     let lagging = prop_oneof![
         (1..6_usize).prop_map(Fault::Lagging),
+        (6..400_usize).prop_map(Fault::Lagging),
         (1..6_usize).prop_map(Fault::LaggingBehindTheFirst)
     ];
     let fault = prop_oneof![
@@ -108,6 +111,9 @@ impl fmt::Display for Faults {
             Fault::Lost => write!(f, "is lost")?,
             Fault::Status(status) => write!(f, "is {status}")?,
             Fault::Lagging(newest) => write!(f, "comes from a replica that lacks the newest {newest}")?,
+            Fault::LaggingInAnyOrder(last) => {
+                write!(f, "comes from a replica that lacks {last} of those that came last")?;
+            }
             Fault::LaggingBehindTheFirst(newest) => {
                 write!(
                     f,

@@ -116,7 +116,8 @@ impl Feed {
         for arrival in &self.arrivals {
             let run_at = now + arrival.at.run as i64 * BETWEEN_RUNS;
             // An ordinary run asks two minutes back; who comes later than that is for `reconcile`.
-            let is_due = arrival.age < 100_000;
+            let is_between_runs = arrival.at.run > 0 && arrival.at.request == 0;
+            let is_due = arrival.age < 100_000 + if is_between_runs { BETWEEN_RUNS } else { 0 };
             (0..arrival.count).for_each(|n| push(run_at - arrival.age + n as i64 * 7, arrival.at, is_due));
         }
         records

@@ -110,10 +110,15 @@ impl Service {
     }
 
     /// What it has by `now`; a replica that lags does not have the newest so many yet.
-    fn view(&self, now: Moment, lag: usize) -> Vec<&Record> {
+    fn view(&self, now: Moment, lag: usize, is_in_any_order: bool) -> Vec<&Record> {
         let mut records: Vec<&Record> = self.records.iter().filter(|record| record.is_there(now)).collect();
         if lag > 0 {
-            records.sort_by_key(|record| (record.shown_at, record.number));
+            let mixed = |record: &Record| roll(self.seed, &record.number).cast_signed();
+            records.sort_by_key(|record| match record.comes {
+                Moment::START if is_in_any_order => (record.comes, record.shown_at, record.number),
+                comes if is_in_any_order => (comes, mixed(record), record.number),
+                _ => (Moment::START, record.shown_at, record.number),
+            });
             records.truncate(records.len().saturating_sub(lag));
         }
         records
@@ -324,7 +329,7 @@ impl Model {
         let is_last_look = state.now.run + 1 == RUNS && self.is_for_the_newest(&asked);
         let lag = match fault {
             _ if is_last_look => 0,
-            Some(Fault::Lagging(newest)) => newest,
+            Some(Fault::Lagging(newest) | Fault::LaggingInAnyOrder(newest)) => newest,
             Some(Fault::LaggingBehindTheFirst(newest)) if !is_first => newest,
             _ => 0,
         };
@@ -336,7 +341,8 @@ impl Model {
             _ => asked,
         };
         let now = state.now;
-        match service.page(&service.view(now, lag), &asked, state) {
+        let is_in_any_order = matches!(fault, Some(Fault::LaggingInAnyOrder(_)));
+        match service.page(&service.view(now, lag, is_in_any_order), &asked, state) {
             Ok(page) => self.with_fault(page, fault, now),
             Err(RefusedError) => error(400, "bad token"),
         }
@@ -390,7 +396,7 @@ impl Model {
     /// Whether a reader who asks narrowly enough, and often enough, gets this record.
     pub(crate) fn gives(&self, record: &Record) -> bool {
         let now = self.state().now;
-        let view = self.service.view(now, 0);
+        let view = self.service.view(now, 0, false);
         let spans = [
             (0, 0),
             (1, 1),

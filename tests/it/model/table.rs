@@ -5,7 +5,7 @@ use super::bounds::Bound;
 use super::cap::Cap;
 use super::case::{Case, Oddity, Settings};
 use super::faults::{Fault, Faults};
-use super::feed::{Damage, Feed};
+use super::feed::{Arrival, Damage, Feed, Moment};
 use super::judge::Verdict;
 use super::numbered::NumberedOddity;
 use super::order::Order;
@@ -171,6 +171,27 @@ fn a_replica_that_lacks_the_newest_records_and_answers_behind_the_first_page_los
     for vendor in [Vendor::Terraform, Vendor::Mail] {
         let oddity = one_in(2, Fault::LaggingBehindTheFirst(4));
         is_not_silent(&of(vendor, 2_500, 9_000, &[oddity]));
+    }
+}
+
+#[test]
+fn a_service_that_has_lagged_is_asked_until_an_answer_holds_whatever_the_others_do() {
+    for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Audit, Vendor::Port] {
+        for seed in 0..6 {
+            let oddities = [one_in(3, Fault::LaggingInAnyOrder(40)), one_in(3, Fault::Lagging(900))];
+            let mut case = of(vendor, 1_000, 9_000, &oddities);
+            case.seed = seed;
+            case.settings.port_limit = 100;
+            // They came between two runs, and not in the order of their times.
+            case.feed.arrivals = (1..30)
+                .map(|n| Arrival {
+                    at: Moment { run: 1, request: 0 },
+                    count: 2,
+                    age: n * 9_700,
+                })
+                .collect();
+            is_right(&case);
+        }
     }
 }
 

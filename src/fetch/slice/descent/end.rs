@@ -143,11 +143,12 @@ impl Descent {
         learned: &mut Learned,
     ) -> Step {
         self.end_looks += 1;
+        let is_empty = answer.is_some_and(|answer| answer.count == 0);
+        self.failed_below = (!is_empty).then_some(self.below);
         if is_archived {
-            return self.look_for_the_archive(learned);
+            return self.look_for_the_archive(is_empty, learned);
         }
         // The first time, the bound is the likely reason; of an answer without records, a fault is.
-        let is_empty = answer.is_some_and(|answer| answer.count == 0);
         if (self.end_looks % 2 == 1) != is_empty {
             match self.below.max(learned.below).longer() {
                 Some(longer) => self.below = longer,
@@ -171,7 +172,7 @@ impl Descent {
 
     /// Looks again for records of the archive, some seconds below them, as bounds can be off by so much; after a few
     /// looks, the service has dropped or changed them.
-    pub(super) fn look_for_the_archive(&mut self, learned: &Learned) -> Step {
+    fn look_for_the_archive(&mut self, is_empty: bool, learned: &Learned) -> Step {
         if self.end_looks > ARCHIVED_LOOKS {
             warn_of_lost(self.floor.anchors());
             self.floor = Floor::Open { is_last: true };
@@ -179,6 +180,8 @@ impl Descent {
             return Step::Ask;
         }
         self.below = self.below.max(learned.below).at_least(BELOW_ARCHIVE);
+        // Bounds have nothing to do with it: runs ask from well below the newest records.
+        self.failed_below = (!is_empty).then_some(self.below);
         Step::AskAgain(self.end_looks)
     }
 

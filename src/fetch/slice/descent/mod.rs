@@ -35,6 +35,9 @@ pub(super) const TICK: TimeDelta = TimeDelta::milliseconds(1);
 /// How often an answer may lack what it has to hold, when nothing further above is left to be asked for.
 const MOST_FAILED_LOOKS: u32 = 5;
 
+/// How often an answer may lack a record between others that it holds: then that record is gone.
+const MOST_LAPSES: u32 = 3;
+
 /// How often it is asked again for an answer that is the one before.
 const MOST_REPEATED: u32 = 2;
 
@@ -102,6 +105,9 @@ pub(in crate::fetch) struct Descent {
     oldest: DateTime<Utc>,
     /// Answers in a row that lacked what they have to hold.
     failed_looks: u32,
+    /// How far the requests reached whose answers had records, but lacked one of before, or one from below.
+    failed_above: Option<Reach>,
+    failed_below: Option<Reach>,
     /// Answers in a row that showed nothing older.
     end_looks: u32,
     /// Whether the end is asked for in another way, so that an answer that is cut is cut elsewhere.
@@ -152,6 +158,8 @@ impl Descent {
             border: None,
             oldest: slice.to,
             failed_looks: 0,
+            failed_above: None,
+            failed_below: None,
             end_looks: 0,
             is_varied: false,
             strays: 0,
@@ -226,7 +234,15 @@ impl Descent {
     pub(super) fn take(&mut self, page: Page, learned: &mut Learned) -> Step {
         let answer = Answer::of(&page, &self.request(learned));
         if !self.expected.is_empty() && !answer.holds_any(&self.expected) || self.lacks_the_floor(&answer, learned) {
-            return self.look_again(&answer);
+            self.failed_above = (answer.count > 0).then_some(self.above);
+            return self.look_again(answer.count == 0);
+        }
+        if self.failed_looks < MOST_LAPSES && answer.lacks_some_of(&self.expected, self.base, learned.depth()) {
+            self.failed_above = Some(self.above);
+            return self.look_again(true);
+        }
+        if self.failed_looks < MOST_LAPSES && answer.lacks_some_of_its_moment(&self.expected) {
+            return self.look_again(true);
         }
         if self.has_to_look_above(&answer, learned) {
             self.untested = Some(page);
@@ -272,7 +288,7 @@ impl Descent {
             return Step::Ask;
         }
         if self.reaches_floor(&answer, learned) {
-            learned.below = learned.below.max(self.below);
+            self.keep_reach_below(learned);
             return self.end(learned);
         }
         let is_recheck = std::mem::take(&mut self.is_recheck);
@@ -292,7 +308,18 @@ impl Descent {
         if !self.expected.is_empty() {
             learned.above = self.above;
         }
+        if self.failed_above.take() == Some(self.above) {
+            learned.note_lapse();
+        }
         self.failed_looks = 0;
+    }
+
+    /// Remembers how far a request had to reach below for its answer to hold what is known there.
+    fn keep_reach_below(&mut self, learned: &mut Learned) {
+        learned.below = learned.below.max(self.below);
+        if self.failed_below.take() == Some(self.below) {
+            learned.note_lapse();
+        }
     }
 
     /// Returns whether an answer is the one before once more, although something else was asked for.
@@ -333,7 +360,10 @@ impl Descent {
             return oldest < self.open_end() - depth;
         };
         let is_deep = depth.is_zero() || answer.says_last || oldest < floor - depth;
-        is_deep && oldest <= newest + depth && answer.holds_any(self.floor.anchors()) || oldest < floor - depth
+        // Of the moment with the newest of them the answer before may have lacked some too.
+        let is_cut_there = answer.may_go_on() && floor_to_millisecond(oldest) == floor_to_millisecond(newest);
+        let meets = oldest <= newest + depth && answer.holds_any(self.floor.anchors());
+        is_deep && meets && !is_cut_there || oldest < floor - depth
     }
 
     /// Returns whether an answer goes on below records of this walk and lacks them.
@@ -459,12 +489,13 @@ impl Descent {
     }
 
     /// Handles an answer that lacks what it has to hold: asks again, and further above.
-    fn look_again(&mut self, answer: &Answer) -> Step {
+    ///
+    /// The first time, the bound is the likely reason; then a replica, which another look may not meet. Of an answer without
+    /// records, or one that has others from around what it lacks, a fault is the likely reason.
+    fn look_again(&mut self, is_fault: bool) -> Step {
         self.failed_looks += 1;
-        // The first time, the bound is the likely reason; then a replica, which another look may not meet. Of an answer
-        // without records, a fault is the likely reason.
         let is_odd = self.failed_looks % 2 == 1;
-        if is_odd != (answer.count == 0) {
+        if is_odd != is_fault {
             match self.above.longer() {
                 Some(longer) => self.above = longer,
                 None if self.failed_looks > MOST_FAILED_LOOKS => return self.contradiction(),
