@@ -36,6 +36,12 @@ pub enum FileError {
         /// What it is instead.
         what: &'static str,
     },
+    /// Another program has compressed it, and what it holds cannot be read.
+    #[error("cannot read {}: the compressed file is damaged or cut off; restore it from a copy", path.display())]
+    Damaged {
+        /// The path.
+        path: PathBuf,
+    },
 }
 
 impl FileError {
@@ -58,7 +64,7 @@ impl FileError {
     pub(crate) fn is_of_this_file(&self) -> bool {
         match self {
             Self::Io { cause, .. } => cause.kind() == io::ErrorKind::PermissionDenied,
-            Self::NotOurs { .. } => true,
+            Self::NotOurs { .. } | Self::Damaged { .. } => true,
         }
     }
 

@@ -146,7 +146,7 @@ pub(super) fn read(
 ) -> Result<(Day, LineCounts), FileError> {
     let Part { day_file, from, .. } = part;
     let path = day_file.path.as_path();
-    let failed = |cause| FileError::io("read", path, cause);
+    let failed = |cause| day_file.unreadable(cause);
     let mut day = Day {
         since: from.map(|entry| entry.time),
         ..Day::default()

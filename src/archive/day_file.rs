@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 
 use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
 use super::lines::Lines;
-use super::packed::Packing;
+use super::packed::{Packing, is_damage};
 use super::storage::{Storage, StoredFile};
 use crate::fs::FileError;
 
@@ -218,7 +218,12 @@ impl DayFile {
         Ok((read, length))
     }
 
-    fn unreadable(&self, cause: io::Error) -> FileError {
+    /// Returns the error of a read of this file.
+    pub(super) fn unreadable(&self, cause: io::Error) -> FileError {
+        if self.is_packed() && is_damage(&cause) {
+            let path = self.path.clone();
+            return FileError::Damaged { path };
+        }
         FileError::io("read", &self.path, cause)
     }
 }

@@ -217,7 +217,7 @@ impl Archive {
                 opened => opened?,
             };
             let read = suspects.read_values(content, start, &mut self.reader);
-            values.extend(read.map_err(|cause| FileError::io("read", &file.path, cause))?);
+            values.extend(read.map_err(|cause| file.unreadable(cause))?);
         }
         Ok(values)
     }

@@ -1,5 +1,6 @@
 //! Day files that another program has compressed: read like others, never written.
 
+use std::error::Error;
 use std::fs::Metadata;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
@@ -55,6 +56,31 @@ impl Packing {
     }
 }
 
+/// Whether an error says that what is compressed is damaged or cut off, and not that the disk could not be read.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+}
+
+/// The decoders' own words are for programmers, so none of them are kept.
+fn damage() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "damaged or cut off")
+}
+
+/// Tells damage from an error of the disk, which comes through a decoder as it is.
+fn of_decoder(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => damage(),
+        _ => error,
+    }
+}
+
+/// The same for the Zstandard decoder, which wraps an error of the disk.
+fn of_frames(error: &(dyn Error + 'static)) -> io::Error {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    let of_the_disk = causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    of_the_disk.map_or_else(damage, io::Error::from_raw_os_error)
+}
+
 /// The content of a compressed file.
 struct Unpacked {
     content: Box<dyn Read + Send>,
@@ -65,7 +91,7 @@ struct Unpacked {
 
 impl Read for Unpacked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.content.read(buffer)?;
+        let length = self.content.read(buffer).map_err(of_decoder)?;
         self.offset += length as u64;
         Ok(length)
     }
@@ -119,7 +145,7 @@ impl<R: BufRead> Frames<R> {
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                     io::copy(&mut (&mut self.source).take(length.into()), &mut io::sink())?;
                 }
-                Err(error) => return Err(io::Error::other(error)),
+                Err(error) => return Err(of_frames(&error)),
             }
         }
         Ok(false)
@@ -142,7 +168,7 @@ impl<R: BufRead> Read for Frames<R> {
             let one_block = BlockDecodingStrategy::UptoBlocks(1);
             self.decoder
                 .decode_blocks(&mut self.source, one_block)
-                .map_err(io::Error::other)?;
+                .map_err(|error| of_frames(&error))?;
         }
         self.decoder.read(buffer)
     }
@@ -191,6 +217,38 @@ mod tests {
                 Some(Vec::new()).filter(|_| packing == Packing::Zstandard)
             );
             assert!(unpacked(packing, b"not compressed at all").is_err());
+        }
+    }
+
+    #[test]
+    fn damage_is_told_in_plain_words_and_apart_from_a_disk_that_fails() {
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(5))
+            }
+        }
+        for packing in Packing::ALL {
+            let pack = if packing == Packing::Gzip { gzip } else { zstandard };
+            let whole = pack(&vec![b'x'; 300_000]);
+            let mut flipped = whole.clone();
+            flipped[0] ^= 0xff;
+            for damaged in [
+                &whole[..1],
+                &whole[..whole.len() / 2],
+                &whole[..whole.len() - 1],
+                &flipped,
+            ] {
+                let error = unpacked(packing, damaged).unwrap_err();
+                assert!(is_damage(&error), "{packing:?} {error}");
+                assert_eq!(error.to_string(), "damaged or cut off");
+            }
+            let mut content: Box<dyn Read> = match packing {
+                Packing::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(whole[..9].chain(Failing)))),
+                Packing::Zstandard => Box::new(Frames::of(BufReader::new(whole[..5].chain(Failing)))),
+            };
+            let error = of_decoder(content.read(&mut [0; 9]).unwrap_err());
+            assert_eq!(error.raw_os_error(), Some(5), "{packing:?} {error:?}");
         }
     }
 

@@ -123,7 +123,7 @@ pub(crate) fn verify_day(
 ) -> Result<DayReport, FileError> {
     let mut check = Check::new(file.date, repaired);
     let mut lines = Lines::of(file.open()?);
-    while let Some(line) = lines.next().map_err(|cause| FileError::io("read", &file.path, cause))? {
+    while let Some(line) = lines.next().map_err(|cause| file.unreadable(cause))? {
         check.line(&line, reader);
     }
     if check.ends_in_torn_line() && grew(file, check.report.bytes) {

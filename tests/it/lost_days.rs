@@ -344,6 +344,26 @@ fn a_run_that_cannot_open_the_archive_forgets_nothing() {
 }
 
 #[test]
+fn a_damaged_compressed_file_is_named_in_plain_words() {
+    let sandbox = daily(3);
+    for suffix in ["gz", "zst"] {
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        catalog.collect_one(0, &[]);
+        let packed = path(&catalog, Api::Mail, 20).with_extension(format!("log.{suffix}"));
+        fs::write(&packed, "not compressed at all").unwrap();
+        let found = shown(&catalog, "verify", 3)["findings"].clone();
+        let expected = format!(
+            "cannot read {}: the compressed file is damaged or cut off; restore it from a copy",
+            packed.canonicalize().unwrap().display()
+        );
+        assert_eq!(
+            (&found[0]["problem"], &found[0]["text"]),
+            (&"unreadable".into(), &expected.into())
+        );
+    }
+}
+
+#[test]
 fn what_zstd_has_compressed_is_read_where_it_is_installed() {
     let sandbox = daily(3);
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
