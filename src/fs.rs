@@ -68,6 +68,11 @@ impl FileError {
         }
     }
 
+    /// Whether it is a compressed file that is damaged or cut off: no later try can read it.
+    pub(crate) fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
     /// Whether the file or its folder is missing.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)

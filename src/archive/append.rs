@@ -4,6 +4,8 @@ use chrono::NaiveDate;
 
 use super::Archive;
 use super::batch::Batch;
+use super::count::LineCounter;
+use super::day::Day;
 use super::day_file::DayFile;
 use super::durable_appender::WriteError;
 use crate::fs::FileError;
@@ -62,9 +64,24 @@ impl Archive {
         self.of_day_file(date, |file| file.count_lines_from(0))
     }
 
-    /// Returns whether another program has compressed the day file of a date.
-    pub(crate) fn is_packed(&self, date: NaiveDate) -> bool {
-        self.location.packed_file_of(date).is_some()
+    /// Returns how many records only the compressed file of a date has, once the day was read.
+    pub(crate) fn only_compressed(&self, date: NaiveDate) -> u64 {
+        self.known.day(date).map_or(0, Day::only_compressed)
+    }
+
+    /// Returns how many lines the compressed file of a date has; none if it is missing or damaged.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn count_packed_lines(&self, date: NaiveDate) -> Result<u64, FileError> {
+        let Some(packed) = self.location.packed_file_of(date) else {
+            return Ok(0);
+        };
+        match LineCounter::of(&self.location).count(&packed) {
+            Ok(counted) => Ok(counted.lines),
+            Err(error) if error.is_damaged() => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the length of the day file of a date in bytes; 0 if it is missing.

@@ -1,9 +1,10 @@
 //! Counts the lines of the day files without reading again what was counted before.
 //!
 //! The counts are stored in `.trailkeeper/<base>.lines.json`. They only save work. Day files only grow, so a count
-//! holds for the part of a file that was counted; a file that was changed otherwise is counted again.
+//! holds for the part of a file that was counted; a file that was changed otherwise is counted again. So is a compressed
+//! one that is another than before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, SeekFrom};
 
 use chrono::NaiveDate;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::day_file::{DayFile, read_some};
 use super::file_stamp::{FileStamp, hash_before};
-use super::location::Location;
+use super::location::{Listing, Location};
 use super::storage::StoredFile;
 use crate::fs::FileError;
 
@@ -34,7 +35,7 @@ pub(crate) struct DayCount {
     pub(crate) lines: u64,
 }
 
-/// The stored counts, by day file name.
+/// The stored counts, by the name of the file.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     version: u32,
@@ -52,35 +53,57 @@ struct Counted {
     lines: u64,
 }
 
-/// Returns the sizes of these day files, in order. New counts are stored if the state folder can be written.
-///
-/// # Errors
-/// If a day file cannot be read.
-pub(crate) fn count_days(location: &Location, files: &[DayFile]) -> Result<Vec<DayCount>, FileError> {
-    let before = read(location);
-    let mut counts = Counts {
-        version: VERSION,
-        ..Counts::default()
-    };
-    let mut days = Vec::with_capacity(files.len());
-    for file in files {
-        let Some(name) = location.day_name(file.date) else {
-            continue;
-        };
-        let counted = count(file, before.files.get(&name).cloned().unwrap_or_default())?;
-        days.push(DayCount {
+/// Counts the lines of the day files of a location. What was counted before is read when the first is counted.
+#[derive(Debug)]
+pub(crate) struct LineCounter {
+    location: Location,
+    counts: Option<Counts>,
+    has_news: bool,
+}
+
+impl LineCounter {
+    pub(crate) fn of(location: &Location) -> Self {
+        Self {
+            location: location.clone(),
+            counts: None,
+            has_news: false,
+        }
+    }
+
+    /// Returns the size of a day file. Of one that is compressed, the lines are those of its content.
+    ///
+    /// # Errors
+    /// If it cannot be read; [`FileError::Damaged`] if it is compressed and not whole.
+    pub(crate) fn count(&mut self, file: &DayFile) -> Result<DayCount, FileError> {
+        let counts = self.counts.get_or_insert_with(|| read(&self.location));
+        let name = file.name();
+        let before = counts.files.get(&name).cloned().unwrap_or_default();
+        let counted = count(file, before.clone())?;
+        let day = DayCount {
             date: file.date,
             bytes: counted.stamp.length,
             lines: counted.lines,
-        });
-        counts.files.insert(name, counted);
+        };
+        if counted != before {
+            self.has_news = true;
+            counts.files.insert(name, counted);
+        }
+        Ok(day)
     }
-    if counts != before
-        && let Err(error) = write(location, &counts)
-    {
-        tracing::debug!("cannot store the line counts: {error}");
+
+    /// Stores new counts if the state folder can be written, and those of the files that are still there.
+    pub(crate) fn store(&mut self, listing: &Listing) {
+        let Some(counts) = self.counts.as_mut().filter(|_| self.has_news) else {
+            return;
+        };
+        let names: HashSet<String> = listing.files().map(DayFile::name).collect();
+        counts.files.retain(|name, _| names.contains(name));
+        counts.version = VERSION;
+        if let Err(error) = write(&self.location, counts) {
+            tracing::debug!("cannot store the line counts: {error}");
+        }
+        self.has_news = false;
     }
-    Ok(days)
 }
 
 /// Counts the lines of a file, from where the previous count ended.
@@ -89,8 +112,23 @@ fn count(file: &DayFile, before: Counted) -> Result<Counted, FileError> {
     if stamp == before.stamp {
         return Ok(before);
     }
-    let counted = file.open().map(|mut open| count_open(open.as_mut(), stamp, before))?;
-    counted.map_err(|cause| FileError::io("read", &file.path, cause))
+    let mut open = file.open()?;
+    let counted = if file.is_packed() {
+        count_packed(open.as_mut(), stamp)
+    } else {
+        count_open(open.as_mut(), stamp, before)
+    };
+    counted.map_err(|cause| file.unreadable(cause))
+}
+
+/// Counts all lines of a compressed file: it does not grow, and is read from its start to its end.
+fn count_packed(file: &mut dyn StoredFile, stamp: FileStamp) -> io::Result<Counted> {
+    let mut counted = Counted {
+        stamp,
+        ..Counted::default()
+    };
+    count_on(file, &mut counted)?;
+    Ok(counted)
 }
 
 fn count_open(file: &mut dyn StoredFile, stamp: FileStamp, before: Counted) -> io::Result<Counted> {
@@ -105,7 +143,7 @@ fn count_open(file: &mut dyn StoredFile, stamp: FileStamp, before: Counted) -> i
     })
 }
 
-fn count_on(source: &mut impl Read, counted: &mut Counted) -> io::Result<()> {
+fn count_on(source: &mut (impl Read + ?Sized), counted: &mut Counted) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     let mut at = counted.bytes;
     loop {
@@ -149,8 +187,11 @@ mod tests {
 
     impl Catalog {
         fn count(&self) -> (u64, u64) {
-            let days = count_days(&self.location, &self.location.day_files().unwrap()).unwrap();
-            (days[0].bytes, days[0].lines)
+            let listing = self.location.listing().unwrap();
+            let mut counter = LineCounter::of(&self.location);
+            let day = counter.count(listing.files().next().unwrap()).unwrap();
+            counter.store(&listing);
+            (day.bytes, day.lines)
         }
 
         fn counted(&self) -> Counted {

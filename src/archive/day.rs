@@ -26,6 +26,8 @@ pub(super) struct Day {
     since: Option<DateTime<Utc>>,
     /// `None` if another program wrote to the file during this run.
     time_index: Option<TimeIndex>,
+    /// Number of records that only the compressed file of the day has.
+    only_compressed: u64,
 }
 
 impl Day {
@@ -48,9 +50,16 @@ impl Day {
 
     /// Adds the records of the compressed file of the day.
     pub(super) fn absorb(&mut self, packed: Self) {
+        let before = self.archived.len();
         self.archived.extend(packed.archived);
         self.archived.sort_unstable();
         self.archived.dedup();
+        self.only_compressed = (self.archived.len() - before) as u64;
+    }
+
+    /// Returns the number of records that only the compressed file of the day has.
+    pub(super) fn only_compressed(&self) -> u64 {
+        self.only_compressed
     }
 
     /// Notes that the file was read up to its end.

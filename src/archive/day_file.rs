@@ -59,6 +59,11 @@ impl DayFile {
         }
     }
 
+    /// Returns its name.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Returns whether another program has compressed it.
     pub(crate) fn is_packed(&self) -> bool {
         self.packing.is_some()

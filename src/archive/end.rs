@@ -72,7 +72,7 @@ impl Archive {
         {
             return Ok(day);
         }
-        self.read_day(batch.date(), |_| {})
+        Ok(self.read_day(batch.date(), || (), |(), _| {})?.0)
     }
 
     /// Reads the day file of a date from its resume point; `None` if there is none or it does not match the file.
@@ -130,7 +130,6 @@ impl Archive {
         {
             return Ok((day, newest));
         }
-        let mut newest = NewestRecords::new(now, overlap, last);
-        Ok((self.read_day(date, |identified| newest.add(identified))?, newest))
+        self.read_day(date, || NewestRecords::new(now, overlap, last), NewestRecords::add)
     }
 }

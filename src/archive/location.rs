@@ -149,7 +149,11 @@ impl Location {
                 listing.days.insert(date, file);
             }
             (true, Some(packing)) => {
-                listing.packed.insert(date, file.packed(packing));
+                let packed = file.packed(packing);
+                // Of two forms the same one as everywhere, whatever the order of the folder.
+                if packing == Packing::ALL[0] || !listing.packed.contains_key(&date) {
+                    listing.packed.insert(date, packed);
+                }
             }
             (false, None) => {
                 listing.odd.insert(date, file.path);
@@ -189,6 +193,11 @@ impl Listing {
         for path in self.odd.values() {
             tracing::warn!(path = %path.display(), "skipped a day file that is not a regular file");
         }
+    }
+
+    /// Returns all files, compressed or not.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &DayFile> {
+        self.days.values().chain(self.packed.values())
     }
 
     /// Returns the days that have a file, compressed or not.

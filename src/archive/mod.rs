@@ -50,7 +50,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 pub(crate) use append::Appended;
 pub use batch::Batch;
-pub(crate) use count::{DayCount, count_days};
+pub(crate) use count::{DayCount, LineCounter};
 pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
 pub(crate) use dedup::Dedup;
@@ -184,7 +184,7 @@ impl Archive {
         let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record.time));
         let day = match self.known.day(date) {
             Some(day) if can_judge_all(day) => None,
-            Some(_) => Some(self.read_day(date, |_| {})?),
+            Some(_) => Some(self.read_day(date, || (), |(), _| {})?.0),
             None => Some(self.read_as_little(&batch)?),
         };
         if let Some(day) = day {
@@ -217,7 +217,10 @@ impl Archive {
                 opened => opened?,
             };
             let read = suspects.read_values(content, start, &mut self.reader);
-            values.extend(read.map_err(|cause| file.unreadable(cause))?);
+            match read.map_err(|cause| file.unreadable(cause)) {
+                Err(error) if error.is_damaged() => {}
+                read => values.extend(read?),
+            }
         }
         Ok(values)
     }
@@ -252,19 +255,44 @@ impl Archive {
         Ok(self.revised.note(&mut self.appender, revisions, now)?.records)
     }
 
-    /// Reads all of the day file of a date, and the compressed one beside it; without either the day is empty.
-    fn read_day(&mut self, date: NaiveDate, mut visit: impl FnMut(Identified)) -> Result<Day, FileError> {
+    /// Reads all of the day file of a date, and the compressed one beside it; without either the day is empty. Each record is
+    /// passed to `visit` with what `start` returns.
+    ///
+    /// A compressed file that is damaged counts for nothing, not even as far as it can be read: what it held is filed
+    /// again, so that all of the day is in a file that can be read.
+    fn read_day<T>(
+        &mut self,
+        date: NaiveDate,
+        start: impl Fn() -> T,
+        visit: impl Fn(&mut T, Identified),
+    ) -> Result<(Day, T), FileError> {
+        let mut visited = start();
+        let mut day = self.read_plain(date, |identified| visit(&mut visited, identified))?;
+        let Some(packed) = self.location.packed_file_of(date) else {
+            return Ok((day, visited));
+        };
+        let part = Part::whole(&packed, u64::MAX);
+        match part.and_then(|part| self.read_part(part, |identified| visit(&mut visited, identified))) {
+            Ok(compressed) => day.absorb(compressed),
+            Err(error) if error.is_damaged() => {
+                tracing::warn!("{error}");
+                visited = start();
+                day = self.read_plain(date, |identified| visit(&mut visited, identified))?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok((day, visited))
+    }
+
+    /// Reads all of the day file of a date that is not compressed; without one the day is empty.
+    fn read_plain(&mut self, date: NaiveDate, visit: impl FnMut(Identified)) -> Result<Day, FileError> {
         let Some(day_file) = self.location.file_of(date) else {
             return Ok(Day::empty());
         };
-        let mut day = match Part::whole(&day_file, self.known.end_before_this_run(date)) {
-            Err(error) if error.is_missing() => Day::empty(),
-            part => self.read_part(part?, &mut visit)?,
-        };
-        if let Some(packed) = self.location.packed_file_of(date) {
-            day.absorb(self.read_part(Part::whole(&packed, u64::MAX)?, &mut visit)?);
+        match Part::whole(&day_file, self.known.end_before_this_run(date)) {
+            Err(error) if error.is_missing() => Ok(Day::empty()),
+            part => self.read_part(part?, visit),
         }
-        Ok(day)
     }
 
     fn read_part(&mut self, part: Part<'_>, visit: impl FnMut(Identified)) -> Result<Day, FileError> {

@@ -1,4 +1,4 @@
-//! How much each day file held when a run had written to it: one that holds less has lost records.
+//! How much the files of each day held when a run had written to them: a day that holds less has lost records.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,21 +6,36 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::Listing;
+use crate::archive::{LineCounter, Listing};
+use crate::fs::FileError;
 
-/// What a day file held when a run had written to it.
+/// What the files of a day held when a run had written to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counted {
-    /// Number of lines: as many as that, or more.
+    /// Number of lines of the day file: as many as that, or more.
     pub(crate) lines: u64,
-    /// Length in bytes.
+    /// Its length in bytes.
     pub(crate) bytes: u64,
+    /// Number of lines in the compressed file of the day, where they are not in the day file too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) compressed: u64,
+}
+
+impl Counted {
+    /// Returns the number of lines of the day.
+    pub(crate) fn all(self) -> u64 {
+        self.lines + self.compressed
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The counts of the day files, by day.
 pub(crate) type Counts = BTreeMap<NaiveDate, Counted>;
 
-/// How a day file has lost records.
+/// How a day has lost records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Loss {
@@ -30,6 +45,26 @@ pub(crate) enum Loss {
     Shorter,
     /// A link, a folder or another thing is in its place.
     NotAFile,
+    /// There is only the file that was beside the compressed one.
+    CompressedMissing,
+    /// The compressed file cannot be read to its end.
+    CompressedDamaged,
+    /// The compressed file is whole, and holds fewer lines.
+    FewerRecords,
+}
+
+impl Loss {
+    /// Returns its name for programs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Shorter => "shorter",
+            Self::NotAFile => "not-a-file",
+            Self::CompressedMissing => "compressed-missing",
+            Self::CompressedDamaged => "compressed-damaged",
+            Self::FewerRecords => "fewer-records",
+        }
+    }
 }
 
 impl fmt::Display for Loss {
@@ -38,6 +73,9 @@ impl fmt::Display for Loss {
             Self::Missing => "the day file is missing",
             Self::Shorter => "the day file is shorter than it was",
             Self::NotAFile => "what is in the place of the day file is no regular file",
+            Self::CompressedMissing => "the compressed day file is missing, and what is beside it holds fewer records",
+            Self::CompressedDamaged => "the compressed day file is damaged or cut off",
+            Self::FewerRecords => "the compressed day file holds fewer records than the day had",
         })
     }
 }
@@ -52,43 +90,81 @@ pub(crate) struct LostDay {
     pub(crate) noticed_at: DateTime<Utc>,
 }
 
-/// Returns the days whose files have lost records by `now`. One that is older than `keep` may be missing, and one that is
-/// compressed counts as whole.
-pub(super) fn losses(
-    counts: &Counts,
-    listing: &Listing,
-    keep: Option<TimeDelta>,
-    now: DateTime<Utc>,
-) -> BTreeMap<NaiveDate, LostDay> {
-    let is_kept = |date: &NaiveDate| !may_be_deleted(*date, keep, now);
-    let counted = counts
-        .iter()
-        .filter(|(date, counted)| counted.lines > 0 && is_kept(date));
-    let lost = counted.filter_map(|(date, held)| {
-        let (loss, held) = (loss(*date, *held, listing)?, *held);
-        let noticed_at = now;
-        Some((*date, LostDay { loss, held, noticed_at }))
-    });
-    lost.collect()
-}
-
 /// Returns whether another program may have deleted the day file of a date by `now`, since it is older than `keep`.
 pub(crate) fn may_be_deleted(date: NaiveDate, keep: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
     keep.is_some_and(|keep| date < (now - keep).date_naive())
 }
 
-/// Returns whether a file that had lost records is as long again as it was, or is there compressed: somebody put it back.
-pub(super) fn is_back(date: NaiveDate, lost: &LostDay, listing: &Listing) -> bool {
-    loss(date, lost.held, listing).is_none()
+/// What there is of a day, compared with what it held.
+#[derive(Debug)]
+pub(super) enum Comparison {
+    /// All of it, in these files.
+    Whole(Counted),
+    Lost(Loss),
+    /// A file cannot be read, so that it is not known.
+    Unknown(FileError),
 }
 
-fn loss(date: NaiveDate, counted: Counted, listing: &Listing) -> Option<Loss> {
-    if listing.packed.contains_key(&date) {
-        return None;
+/// Compares the files of days with what they held.
+pub(super) struct Comparer<'a> {
+    pub(super) listing: &'a Listing,
+    pub(super) counter: &'a mut LineCounter,
+}
+
+impl Comparer<'_> {
+    /// Compares a day with what it held. No file is read that is as long as it was, or was counted since it was compressed.
+    pub(super) fn compare(&mut self, date: NaiveDate, held: Counted) -> Comparison {
+        self.look(date, held).unwrap_or_else(Comparison::Unknown)
     }
-    match listing.days.get(&date).map(|file| file.length()) {
-        Some(Ok(length)) => (length < counted.bytes).then_some(Loss::Shorter),
-        _ if listing.odd.contains_key(&date) => Some(Loss::NotAFile),
-        _ => Some(Loss::Missing),
+
+    fn look(&mut self, date: NaiveDate, held: Counted) -> Result<Comparison, FileError> {
+        let plain = self.listing.days.get(&date);
+        let length = plain.and_then(|file| file.length().ok());
+        let is_as_long = length.unwrap_or(0) >= held.bytes;
+        if is_as_long && held.compressed == 0 {
+            return Ok(Comparison::Whole(held));
+        }
+        let compressed = match self.listing.packed.get(&date).map(|file| self.counter.count(file)) {
+            Some(Err(error)) if !error.is_damaged() => return Err(error),
+            counted => counted,
+        };
+        // A damaged file counts for nothing: it is not read when records are filed.
+        let lines = compressed
+            .as_ref()
+            .map_or(0, |counted| counted.as_ref().map_or(0, |counted| counted.lines));
+        if is_as_long && lines >= held.compressed {
+            return Ok(Comparison::Whole(held));
+        }
+        if lines >= held.all() {
+            return Ok(Comparison::Whole(Counted {
+                compressed: held.all(),
+                ..Counted::default()
+            }));
+        }
+        if let Some(plain) = plain.filter(|_| length.is_some()) {
+            let counted = self.counter.count(plain)?;
+            if counted.lines >= held.all() {
+                return Ok(Comparison::Whole(Counted {
+                    lines: counted.lines,
+                    bytes: counted.bytes,
+                    compressed: 0,
+                }));
+            }
+        }
+        Ok(Comparison::Lost(match compressed {
+            Some(Err(_)) => Loss::CompressedDamaged,
+            Some(Ok(_)) => Loss::FewerRecords,
+            None => self.loss_of_plain(date, length.map(|_| is_as_long)),
+        }))
+    }
+
+    /// Returns how a day without a compressed file has lost records; `is_as_long` is `None` if it has no file at all.
+    fn loss_of_plain(&self, date: NaiveDate, is_as_long: Option<bool>) -> Loss {
+        match is_as_long {
+            Some(true) => Loss::CompressedMissing,
+            Some(false) => Loss::Shorter,
+            None if self.listing.odd.contains_key(&date) => Loss::NotAFile,
+            None => Loss::Missing,
+        }
     }
 }

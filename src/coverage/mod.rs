@@ -39,8 +39,9 @@
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `service_date`: the `Date` of the last answer; if the next run is answered with the same, it is no clock's.
 //!
-//! - `counts`: what the day files hold that this run has written to, by day; or all of them, if it `has_all_counts`. A file
-//!   that is shorter later, or missing, has lost records.
+//! - `counts`: what the files of the days hold that this run has written to; or of all days, if it `has_all_counts`: the
+//!   `lines` and `bytes` of the day file, and, where another program has compressed the day, how many lines only the
+//!   `compressed` file has. A day whose files hold less later has lost records.
 //!
 //! The sum of this run and all before it:
 //!
@@ -52,8 +53,9 @@
 //!   answers (`newest-first`, `oldest-first`, `newest-page-first`, `unknown`) and whether it was shown, by how much records
 //!   are out of order, and how far bounds reach. Newest first is believed until it is refuted: then everything is a gap
 //!   again. `other_order_at`: when that was.
-//! - `lost`: the days whose files have lost records, and are not as long again: how (`loss`: `missing`, `shorter`,
-//!   `not-a-file`), what they held, and when that was noticed; whatever the scope of the line is.
+//! - `lost`: the days whose files have lost records, and do not hold as much again: how (`loss`: `missing`, `shorter`,
+//!   `not-a-file`, and of a compressed file `compressed-missing`, `compressed-damaged`, `fewer-records`), what they held, and
+//!   when that was noticed; whatever the scope of the line is.
 //! - `contradictions`: how many runs in a row were told what contradicts itself; after three it is filed as the service
 //!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at","repeats"}`, spans that stay gaps and are asked
 //!   for again after an hour, two, and so on, up to a day.

@@ -5,12 +5,12 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::day_counts::{Counts, Loss, is_back, losses};
+use super::day_counts::{Comparer, Comparison, Counted, Counts, Loss, LostDay, may_be_deleted};
 use super::entry::Entry;
 use super::journal::{Journal, Past};
 use super::scope::Wanted;
 use super::sum::Sum;
-use crate::archive::{Listing, Location};
+use crate::archive::{LineCounter, Listing, Location};
 use crate::fs::FileError;
 
 /// How a stream stands.
@@ -30,6 +30,9 @@ pub(crate) struct Standing {
     pub(crate) listing: Listing,
     /// How many lines of the journal have not all counts, since the last that has.
     pub(crate) lines_without_counts: usize,
+    /// Of which days it is not known whether they have lost records, and why.
+    unknown: BTreeMap<NaiveDate, String>,
+    counter: LineCounter,
 }
 
 impl Standing {
@@ -45,29 +48,67 @@ impl Standing {
     ) -> Result<Self, FileError> {
         let listing = location.listing()?;
         let past = Journal::of(location).past(wanted)?;
-        Ok(Self::of(past, listing, keep, now))
-    }
-
-    fn of(past: Past, listing: Listing, keep: Option<TimeDelta>, now: DateTime<Utc>) -> Self {
         let first_day = listing.dates().first().copied();
-        let mut sum = past.sum(first_day);
-        let mut counts = past.counts.clone();
-        sum.lost.retain(|date, lost| !is_back(*date, lost, &listing));
-        let lost = losses(&counts, &listing, keep, now);
-        for date in lost.keys() {
-            // What is left is counted when it is written to.
-            counts.remove(date);
-        }
-        sum.lose(lost);
-        Self {
+        let mut standing = Self {
+            sum: past.sum(first_day),
+            counts: past.counts.clone(),
             doubt: past.doubt(first_day),
             last_record: past.last_record,
             lines_without_counts: past.lines_without_counts,
             newest: past.newest,
-            sum,
-            counts,
             listing,
+            unknown: BTreeMap::new(),
+            counter: LineCounter::of(location),
+        };
+        standing.forget_what_is_back();
+        standing.compare_days(keep, now);
+        Ok(standing)
+    }
+
+    /// Forgets the losses of days that hold as much again as they did: somebody put a file back.
+    fn forget_what_is_back(&mut self) {
+        let Self { listing, counter, .. } = self;
+        let mut comparer = Comparer { listing, counter };
+        let compared = self.sum.lost.iter();
+        let compared: Vec<_> = compared
+            .map(|(date, lost)| (*date, comparer.compare(*date, lost.held)))
+            .collect();
+        for (date, comparison) in compared {
+            match comparison {
+                Comparison::Whole(held) => {
+                    self.sum.lost.remove(&date);
+                    self.counts.entry(date).or_insert(held);
+                }
+                Comparison::Lost(_) => {}
+                Comparison::Unknown(error) => drop(self.unknown.insert(date, error.to_string())),
+            }
         }
+    }
+
+    /// Finds the days that have lost records by `now`. The files of one that is older than `keep` may be missing.
+    fn compare_days(&mut self, keep: Option<TimeDelta>, now: DateTime<Utc>) {
+        let Self { listing, counter, .. } = self;
+        let mut comparer = Comparer { listing, counter };
+        let mut losses = BTreeMap::new();
+        let counted = self.counts.iter_mut();
+        for (date, held) in counted.filter(|(date, held)| held.all() > 0 && !may_be_deleted(**date, keep, now)) {
+            match comparer.compare(*date, *held) {
+                Comparison::Whole(now) => *held = now,
+                Comparison::Lost(loss) => {
+                    let (held, noticed_at) = (*held, now);
+                    losses.insert(*date, LostDay { loss, held, noticed_at });
+                }
+                Comparison::Unknown(error) => drop(self.unknown.insert(*date, error.to_string())),
+            }
+        }
+        // What is left is counted when it is written to.
+        self.counts.retain(|date, _| !losses.contains_key(date));
+        self.sum.lose(losses);
+    }
+
+    /// Stores how many lines the compressed files have, so that they are not read again.
+    pub(crate) fn store_counts(&mut self) {
+        self.counter.store(&self.listing);
     }
 
     /// Forgets what earlier runs have covered and counted.
@@ -81,6 +122,24 @@ impl Standing {
             lines_without_counts: usize::MAX,
             ..self
         }
+    }
+
+    /// Counts what the files of a day hold now, as far as they can be read.
+    ///
+    /// # Errors
+    /// If one cannot be read although it is not damaged.
+    pub(crate) fn count(&mut self, date: NaiveDate) -> Result<Counted, FileError> {
+        let plain = self.listing.days.get(&date).map(|file| self.counter.count(file));
+        let compressed = match self.listing.packed.get(&date).map(|file| self.counter.count(file)) {
+            Some(Err(error)) if error.is_damaged() => None,
+            counted => counted,
+        };
+        let plain = plain.transpose()?;
+        Ok(Counted {
+            lines: plain.map_or(0, |plain| plain.lines),
+            bytes: plain.map_or(0, |plain| plain.bytes),
+            compressed: compressed.transpose()?.map_or(0, |compressed| compressed.lines),
+        })
     }
 
     /// Returns the time of the last record that the journal knows of an archive without any day file.
@@ -124,6 +183,9 @@ impl Standing {
                 "{count} of the day files, {first} to {last}, compressed by another program: they are read, and not written to"
             ));
         }
+        for (date, error) in &self.unknown {
+            remarks.push(format!("whether {date} has lost records is not known: {error}"));
+        }
         remarks
     }
 }
@@ -141,9 +203,7 @@ impl WrongDay {
     /// Returns its name for programs.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Lost(Loss::Missing) => "missing",
-            Self::Lost(Loss::Shorter) => "shorter",
-            Self::Lost(Loss::NotAFile) => "not-a-file",
+            Self::Lost(loss) => loss.name(),
             Self::Future => "future",
         }
     }

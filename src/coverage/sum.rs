@@ -172,7 +172,7 @@ impl Sum {
             if self
                 .lost
                 .get(&day)
-                .is_none_or(|known| known.held.lines < lost.held.lines)
+                .is_none_or(|known| known.held.all() < lost.held.all())
             {
                 self.covered.remove(day_span(day));
                 self.lost.insert(day, lost);
@@ -191,7 +191,7 @@ impl Sum {
     /// Forgets losses that were made good: the day holds as many lines again, by what `counted` says of it.
     pub(crate) fn forget_what_is_there_again(&mut self, counted: impl Fn(NaiveDate) -> Option<Counted>) {
         self.lost
-            .retain(|day, lost| counted(*day).map_or(0, |counted| counted.lines) < lost.held.lines);
+            .retain(|day, lost| counted(*day).map_or(0, Counted::all) < lost.held.all());
     }
 
     /// Says which days have lost records.

@@ -250,6 +250,9 @@ fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Resu
 fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered), CollectError> {
     // First of all, so that whatever goes wrong with the files, the journal goes on.
     let mut standing = journal.standing()?;
+    if matches!(job.access, Access::Write(_)) {
+        standing.store_counts();
+    }
     if job.starts_over {
         standing = standing.start_over();
     }
@@ -448,13 +451,16 @@ impl Writer {
 
     /// Counts what was appended to a day file. If it was cut before that, it has lost what it held.
     fn count_after(&mut self, date: NaiveDate, before: Counted, appended: &Appended) -> Result<(), CollectError> {
-        let mut lines = before.lines + appended.records;
+        let mut counted = Counted {
+            lines: before.lines + appended.records,
+            bytes: appended.end,
+            ..before
+        };
         if appended.end < before.bytes + appended.bytes {
             self.lose(date, before);
-            lines = self.archive.count_lines(date)?;
+            counted.lines = self.archive.count_lines(date)?;
         }
-        let bytes = appended.end;
-        self.journal.note_counted(date, Counted { lines, bytes });
+        self.journal.note_counted(date, counted);
         Ok(())
     }
 
@@ -481,10 +487,11 @@ impl Writer {
             _ => Counted {
                 lines: self.archive.count_lines(date)?,
                 bytes: length,
+                compressed: self.archive.only_compressed(date),
             },
         };
         if let Some(held) = before.filter(|before| before.bytes > length)
-            && !self.archive.is_packed(date)
+            && self.archive.count_packed_lines(date)? < held.all()
         {
             self.lose(date, held);
         }

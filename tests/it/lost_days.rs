@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::Compression;
@@ -201,6 +201,107 @@ fn day_files_that_another_program_has_compressed_are_read_and_no_gap() {
     }
 }
 
+/// The compressed file of a day.
+fn gz(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.gz", path.display()))
+}
+
+#[test]
+fn a_compressed_day_file_that_is_lost_is_named_everywhere_and_asked_for_again() {
+    let cut = |path: &PathBuf| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    let shorten = |path: &PathBuf| {
+        let plain = path.with_extension("");
+        fs::write(&plain, "").unwrap();
+        gzip(&plain);
+    };
+    for (has_late, problem) in [
+        (true, "compressed-missing"),
+        (true, "compressed-damaged"),
+        (false, "compressed-damaged"),
+        (true, "fewer-records"),
+        (false, "fewer-records"),
+        (false, "missing"),
+    ] {
+        let sandbox = daily(9);
+        let api = Api::Port;
+        let catalog = Catalog::of(&sandbox, &[api]);
+        catalog.collect_one(0, &[]);
+        let day = path(&catalog, api, 4);
+        gzip(&day);
+        if has_late {
+            sandbox.add(api, vec![event(api, at(4 * DAY + 700), "late")]);
+            assert_eq!(catalog.collect_one(0, &["--since", "6d"])["appended"], 1);
+        }
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+        match problem {
+            "compressed-damaged" => cut(&gz(&day)),
+            "fewer-records" => shorten(&gz(&day)),
+            _ => fs::remove_file(gz(&day)).unwrap(),
+        }
+        if problem == "fewer-records" && has_late {
+            // What `shorten` leaves is not the file that was beside it.
+            assert!(!day.exists());
+        }
+        assert_eq!(wrong_days(&catalog), [problem], "{has_late}");
+        let findings = shown(&catalog, "verify", 3)["findings"].to_string();
+        assert!(findings.contains(problem), "{findings}");
+        let problems = shown(&catalog, "status", 0)["problems"].to_string();
+        assert!(
+            problems.contains("the compressed day file") || problem == "missing",
+            "{problems}"
+        );
+        let before = fs::read(gz(&day)).ok();
+        let run = catalog.collect_one(0, &[]);
+        assert!(run["warnings"].to_string().contains("has lost records"), "{run}");
+        assert!(run["appended"].as_u64() >= Some(3), "{problem}: {run}");
+        assert_eq!(fs::read(gz(&day)).ok(), before, "it is left as it is");
+        // All of the day is in the file that can be read, each record once.
+        let lines = fs::read_to_string(&day).unwrap();
+        assert_eq!(lines.lines().count(), 3 + usize::from(has_late), "{problem}: {lines}");
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+        let again = catalog.collect_one(0, &["--since", "6d"]);
+        assert_eq!(
+            (&again["appended"], &again["warnings"]),
+            (&0.into(), &Value::Array(Vec::new()))
+        );
+        if problem == "compressed-damaged" {
+            shown(&catalog, "verify", 3);
+            fs::remove_file(gz(&day)).unwrap();
+        }
+        shown(&catalog, "verify", 0);
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_compressed_day_file_in_another_form_is_no_loss() {
+    let sandbox = daily(9);
+    let api = Api::Port;
+    let catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    let day = path(&catalog, api, 4);
+    let whole = fs::read(&day).unwrap();
+    gzip(&day);
+    sandbox.add(api, vec![event(api, at(4 * DAY + 700), "late")]);
+    catalog.collect_one(0, &["--since", "6d"]);
+    let late = fs::read(&day).unwrap();
+    let no_loss = |what: &str| {
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new(), "{what}");
+        assert_eq!(catalog.collect_one(0, &["--since", "6d"])["appended"], 0, "{what}");
+    };
+    // Both joined in one compressed file, and that taken apart again.
+    fs::write(&day, [whole.clone(), late.clone()].concat()).unwrap();
+    gzip(&day);
+    no_loss("joined");
+    fs::remove_file(gz(&day)).unwrap();
+    fs::write(&day, [late, whole].concat()).unwrap();
+    no_loss("taken apart");
+    assert_eq!(fs::read_to_string(&day).unwrap().lines().count(), 4);
+}
+
 #[test]
 fn an_archive_that_is_gone_ends_the_run_with_both_ways_on() {
     for api in Api::ALL {
@@ -329,12 +430,13 @@ fn a_run_that_cannot_open_the_archive_forgets_nothing() {
     catalog.collect_one(0, &[]);
     catalog.collect_one(0, &["--since", "8d", "--until", "6d"]);
     let before = shown(&catalog, "coverage", 0);
-    // The newest file is no gzip file, whatever it is called.
-    let today = path(&catalog, api, 0);
-    let packed = PathBuf::from(format!("{}.gz", today.display()));
-    fs::write(&packed, "torn").unwrap();
+    // A folder is in the place of the rejected file, which says what the torn lines of day files are.
+    let rejected = catalog
+        .folder(api)
+        .join(format!(".trailkeeper/{}.rejected.jsonl", base_name(api)));
+    fs::create_dir(&rejected).unwrap();
     catalog.collect_one(3, &[]);
-    fs::remove_file(&packed).unwrap();
+    fs::remove_dir(&rejected).unwrap();
     let after = shown(&catalog, "coverage", 0);
     for field in ["covered", "known_from", "last_complete", "remarks", "wrong_days"] {
         assert_eq!(before[field], after[field], "{field}");

@@ -10,8 +10,9 @@
 //! - `first_day`: the day of the oldest day file. The coverage between it and the first covered span is unknown;
 //! - `last_complete`: when the last successful run began;
 //! - `known_from`: the oldest time that any run was to ask for; nothing is known before it;
-//! - `wrong_days`: `[{"date","problem"}]`, day files that have lost records or are none: `missing`, `shorter`, `not-a-file`,
-//!   `future`; `remarks`: sentences on files that were never counted, or that another program has compressed;
+//! - `wrong_days`: `[{"date","problem"}]`, days whose files have lost records or are none: `missing`, `shorter`, `not-a-file`,
+//!   `future`, and of a compressed file `compressed-missing` (it, and not what is beside it), `compressed-damaged`,
+//!   `fewer-records`; `remarks`: sentences on files that were never counted, or that another program has compressed;
 //! - `doubt`: why less is known than there might be, such as a missing journal, or null.
 //!
 //! [`crate::coverage`] documents the journal.
@@ -27,7 +28,7 @@ use super::error::CommandError;
 use super::outcome::print_streams;
 use crate::archive::Lock;
 use crate::config::StreamPlace;
-use crate::coverage::{Counted, Entry, Journal, Standing, Wanted};
+use crate::coverage::{Entry, Journal, Standing, Wanted};
 use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::run::StartError;
@@ -86,18 +87,16 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), CommandError> {
     let name = stream.kind.name;
     let _lock = Lock::acquire(&stream.location, now).map_err(|cause| StartError::Lock { stream: name, cause })?;
-    let standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
-    let Some(newest) = standing.newest.filter(|_| !standing.sum.lost.is_empty()) else {
+    let mut standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
+    let newest = standing.newest.take();
+    let Some(newest) = newest.filter(|_| !standing.sum.lost.is_empty()) else {
         return Ok(());
     };
-    let (mut sum, mut counts) = (standing.sum, standing.counts);
+    let (mut sum, mut counts) = (standing.sum.clone(), standing.counts.clone());
     for (date, lost) in &sum.lost {
         tracing::info!(stream = name, %date, "accepted: {}", lost.loss);
         // What is left is guarded from now on.
-        if let Some(file) = standing.listing.days.get(date) {
-            let (lines, bytes) = (file.count_lines_from(0)?, file.length()?);
-            counts.insert(*date, Counted { lines, bytes });
-        }
+        counts.insert(*date, standing.count(*date)?);
     }
     sum.accept_losses(now);
     let accepted = Entry {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::archive::{Archive, DayCount, Holder, Location, Lock, Noted, count_days};
+use crate::archive::{Archive, DayCount, Holder, LineCounter, Location, Lock, Noted};
 use crate::config::StreamPlace;
 use crate::coverage::{End, Entry, Gap, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
@@ -105,9 +105,12 @@ impl StreamStatus {
     /// The folder, a day file or a state file cannot be read.
     pub(super) fn read(place: &StreamPlace, max_age: Option<TimeDelta>, now: DateTime<Utc>) -> Result<Self, FileError> {
         let StreamPlace { kind, location, keep } = place;
-        let files = location.day_files()?;
+        let listing = location.listing()?;
         let noted = Noted::rejected(location)?;
-        let days = Calendar::new(location, &count_days(location, &files)?, &noted);
+        let mut counter = LineCounter::of(location);
+        let counts = listing.days.values().map(|file| counter.count(file));
+        let days = Calendar::new(location, &counts.collect::<Result<Vec<_>, _>>()?, &noted);
+        counter.store(&listing);
         let overlap = chrono::TimeDelta::zero();
         let last_record = Archive::dry_run(location.clone(), kind.shape)
             .recover(now, overlap)?
@@ -133,7 +136,7 @@ impl StreamStatus {
             bytes: days.amount(today, |day| day.bytes),
             first_day: days.first(),
             last_day: days.last(),
-            files: files.len() as u64,
+            files: listing.days.len() as u64,
             days_without_records: days.without_records(),
             rejected: noted.records(),
             revised: Noted::revised(location)?.records(),

@@ -77,9 +77,13 @@ fn put_together(streams: &[StreamPlace], standings: &[Standing], jobs: &[Job]) -
     let mut reports: Vec<_> = empty.collect();
     for job in jobs {
         let counted = standings[job.stream].counts.get(&job.file.date);
-        let lines = counted
-            .filter(|_| !job.file.is_packed())
-            .map_or(0, |counted| counted.lines);
+        let lines = counted.map_or(0, |counted| {
+            if job.file.is_packed() {
+                counted.compressed
+            } else {
+                counted.lines
+            }
+        });
         reports[job.stream].add(name(&job.file), job.outcome.as_ref(), lines);
     }
     reports

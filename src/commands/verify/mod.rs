@@ -8,8 +8,9 @@
 //! `repaired`, `out_of_order`, `wrong`, and `findings`: `[{"file","line","offset","problem","text"}]`, at most 1000 of
 //! each file. `problem` is one of `blank`, `not-utf8`, `not-json`, `not-a-record`, `wrong-day`, `repeated`,
 //! `no-newline`, `torn-line`, `unreadable` and `repaired`; only `repaired` is not wrong. Of a file as a whole, with the line
-//! 0: `missing`, `shorter` or `fewer-lines` than when a run wrote to it, `not-a-file` and `future`. `remarks`: sentences on
-//! day files that were never counted, or that another program has compressed; these are checked like the others.
+//! 0: `missing`, `shorter` or `fewer-lines` than when a run wrote to it, `not-a-file` and `future`, and of a compressed file
+//! `compressed-missing`, `compressed-damaged` and `fewer-records`. `remarks`: sentences on day files that were never counted,
+//! or that another program has compressed; these are checked like the others.
 
 mod day_files;
 mod stream_report;
