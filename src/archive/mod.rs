@@ -44,6 +44,7 @@ mod verify;
 #[cfg(unix)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -93,6 +94,8 @@ pub struct Archive {
     /// A resume point before this offset, in bytes, is not noted.
     smallest_offset: u64,
     repaired: Repairs,
+    /// The days whose file cannot be read, and why.
+    unreadable: BTreeMap<NaiveDate, String>,
 }
 
 impl Archive {
@@ -101,7 +104,8 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// If the folder or a day file cannot be read, or a newline or note cannot be written.
+    /// If the folder cannot be read, or a newline or note cannot be written. A day file that cannot be read is one of
+    /// [`Archive::unreadable`].
     pub fn open(
         lock: impl Into<Arc<Lock>>,
         shape: Shape,
@@ -145,6 +149,7 @@ impl Archive {
             resume_points,
             smallest_offset: resume::SMALLEST_OFFSET,
             repaired: Repairs::default(),
+            unreadable: BTreeMap::new(),
         }
     }
 
@@ -156,6 +161,7 @@ impl Archive {
             reader: &mut self.reader,
             file_mode: self.file_mode,
             now,
+            unreadable: &mut self.unreadable,
         };
         self.repaired = repairer.repair()?;
         Ok(())
@@ -164,6 +170,12 @@ impl Archive {
     /// Returns whether an earlier write or sync failed, so that nothing more is written.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.appender.is_poisoned()
+    }
+
+    /// Returns the days whose file cannot be read, with the reason. Nothing may be filed on them: whether the last line of the
+    /// file is torn is not known, nor what it holds.
+    pub(crate) fn unreadable(&self) -> &BTreeMap<NaiveDate, String> {
+        &self.unreadable
     }
 
     /// Returns what was repaired when the archive was opened.

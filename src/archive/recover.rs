@@ -21,25 +21,32 @@ impl Archive {
     ///
     /// This is not always the time of the last line. Records and files dated after `now` do not count: one of them
     /// would make every later run skip what lies before it. A file without records, such as an empty one that a full
-    /// disk left, is skipped. Where the newest file has no record from before `overlap`, the one before may have some.
+    /// disk left, is skipped. So is one that cannot be read: from an older time on, more is asked for, and nothing is left
+    /// out. Where the newest file has no record from before `overlap`, the one before may have some.
     ///
     /// # Errors
     ///
-    /// If the folder or a day file cannot be read.
+    /// If the folder or the rejected file cannot be read.
     pub fn recover(&mut self, now: DateTime<Utc>, overlap: TimeDelta) -> Result<Recovery, FileError> {
         let listing = self.location.listing()?;
         listing.warn_of_odd_ones();
         let dates = listing.dates();
+        // Read with each day file, and no fault of any of them.
+        self.rejected.noted(&mut self.appender)?;
         let mut recovery = Recovery::default();
         for date in dates.into_iter().rev().filter(|date| *date <= now.date_naive()) {
             let is_first = recovery.last.is_none();
             let (day, newest) = match self.read_end(date, now, overlap, recovery.last) {
-                // It only spares requests, and the run does not depend on that file.
-                Err(error) if !is_first => {
-                    tracing::warn!("{error}");
+                Ok(read) => read,
+                Err(error) if self.is_poisoned() => return Err(error),
+                Err(error) => {
+                    self.unreadable.insert(date, error.to_string());
+                    // Records from before the overlap only spare requests.
+                    if is_first {
+                        continue;
+                    }
                     break;
                 }
-                read => read?,
             };
             if is_first {
                 // The first slice begins on this day: its file is not read again.

@@ -1,6 +1,8 @@
 //! Repairs day files that a crash left without a final newline.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::day_file::DayFile;
 use super::durable_appender::{DurableAppender, WriteError};
@@ -27,6 +29,8 @@ pub(super) struct Repairer<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) file_mode: u32,
     pub(super) now: DateTime<Utc>,
+    /// The days whose file cannot be read, and why; they are left as they are.
+    pub(super) unreadable: &'a mut BTreeMap<NaiveDate, String>,
 }
 
 impl Repairer<'_> {
@@ -35,8 +39,10 @@ impl Repairer<'_> {
         let mut repairs = Repairs::default();
         let files = self.location.day_files()?;
         for file in &files {
-            if let Some(torn) = torn_line_of(file)? {
-                self.repair_line(file, &torn, &mut repairs)?;
+            match torn_line_of(file) {
+                Ok(Some(torn)) => self.repair_line(file, &torn, &mut repairs)?,
+                Ok(None) => {}
+                Err(error) => drop(self.unreadable.insert(file.date, error.to_string())),
             }
         }
         if !files.is_empty() {

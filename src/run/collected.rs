@@ -91,6 +91,14 @@ pub(crate) enum CollectError {
         /// The reason.
         cause: Box<CollectError>,
     },
+    /// A day file cannot be read; the other days were filed.
+    #[error("no record of {date} is filed until its file can be read: {cause}")]
+    Unreadable {
+        /// The day.
+        date: NaiveDate,
+        /// The reason.
+        cause: String,
+    },
     /// The service's answers contradict each other, run after run.
     #[error(
         "{} to {} is filed as the service gives it, and cannot be proved to be complete: {}; it is asked for again \

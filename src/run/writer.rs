@@ -263,7 +263,12 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
-    let last = last.or(standing.last_record_of_no_file());
+    for (date, error) in archive.unreadable() {
+        tracing::error!(%date, "{error}");
+    }
+    // Without any file that can be read, the journal says from where on everything is to be asked for.
+    let by_journal = standing.last_record.filter(|_| !archive.unreadable().is_empty());
+    let last = last.or(by_journal).or(standing.last_record_of_no_file());
     journal.note_last_before(last);
     if standing.listing.dates().is_empty()
         && let Some(last) = last.filter(|last| !may_be_deleted(last.date_naive(), job.settings.keep, job.now))
@@ -289,6 +294,11 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     Ok((archive, recovered))
 }
 
+fn unreadable(date: NaiveDate, cause: &str) -> CollectError {
+    let cause = cause.to_owned();
+    CollectError::Unreadable { date, cause }
+}
+
 struct Writer {
     archive: Archive,
     journal: RunJournal,
@@ -307,6 +317,8 @@ struct Writer {
 impl Writer {
     fn new(job: WriterJob, archive: Archive, last: Option<DateTime<Utc>>, journal: RunJournal) -> Self {
         let overlap = job.settings.limits.overlap;
+        let failure = archive.unreadable().iter().next_back();
+        let failure = failure.map(|(date, cause)| unreadable(*date, cause));
         Self {
             archive,
             journal,
@@ -319,6 +331,7 @@ impl Writer {
             appended: job.appended,
             collected: Collected {
                 last_record: last,
+                failure,
                 ..Collected::default()
             },
         }
@@ -431,6 +444,10 @@ impl Writer {
     }
 
     fn file_day(&mut self, batch: Batch) -> Result<(), CollectError> {
+        let date = batch.date();
+        if let Some(cause) = self.archive.unreadable().get(&date) {
+            return Err(unreadable(date, cause));
+        }
         let mut times = batch.records().iter().rev().map(|record| record.time);
         let newest = times.find(|time| *time <= self.now);
         let Dedup { new, revisions, .. } = self.archive.deduplicate(batch)?;
@@ -612,8 +629,10 @@ impl Writer {
         self.collected.warnings.extend(ending.warnings);
         self.collected.assumptions = ending.assumptions;
         // A failure here is the cause of one there, or weighs more: so it replaces one that held up nothing else.
-        if let (None | Some(CollectError::Older { .. } | CollectError::Day { .. }), Some(failure)) =
-            (&self.collected.failure, ending.failure)
+        if let (
+            None | Some(CollectError::Older { .. } | CollectError::Day { .. } | CollectError::Unreadable { .. }),
+            Some(failure),
+        ) = (&self.collected.failure, ending.failure)
         {
             self.collected.failure = Some(failure);
         }

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
 
-use super::support::{Catalog, at, base_name, event, serve, streams};
+use super::support::{Catalog, at, base_name, event, process, serve, streams};
 
 const DAY: i64 = 86_400;
 
@@ -272,6 +272,87 @@ fn a_compressed_day_file_that_is_lost_is_named_everywhere_and_asked_for_again() 
             fs::remove_file(gz(&day)).unwrap();
         }
         shown(&catalog, "verify", 0);
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_damaged_compressed_file_of_the_newest_day_is_a_loss_like_any_other() {
+    for days in [9, 1] {
+        let sandbox = daily(days);
+        let api = Api::Port;
+        let catalog = Catalog::of(&sandbox, &[api]);
+        catalog.collect_one(0, &[]);
+        let newest = path(&catalog, api, 0);
+        gzip(&newest);
+        let packed = fs::read(gz(&newest)).unwrap();
+        let damaged = &packed[..packed.len() - 5];
+        fs::write(gz(&newest), damaged).unwrap();
+        sandbox.add(api, vec![event(api, at(60), "new")]);
+        let run = catalog.collect_one(0, &[]);
+        assert!(run["warnings"].to_string().contains("has lost records"), "{run}");
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+        assert_eq!(fs::read(gz(&newest)).unwrap(), damaged);
+        fs::remove_file(gz(&newest)).unwrap();
+        catalog.assert_holds(api, &sandbox.events(api));
+        assert_eq!(catalog.collect_one(0, &[])["appended"], 0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    /// The user and group that own nothing: no mode stops root, so root's test runs the program as somebody else.
+    const NOBODY: u32 = 65_534;
+    let is_root = rustix::process::geteuid().is_root();
+    let api = Api::Port;
+    for (days, unreadable) in [(9, 0), (1, 0), (9, 5)] {
+        let sandbox = daily(days);
+        let catalog = Catalog::of(&sandbox, &[api]);
+        if is_root {
+            for path in [catalog.root(), &catalog.folder(api)] {
+                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        let collect = |code: i32| -> Value {
+            let mut command = catalog.command(&["collect", "--json"]);
+            if is_root {
+                command.uid(NOBODY).gid(NOBODY);
+            }
+            let run = process::run(&mut command);
+            assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+            run.summary().into_values().next().unwrap()
+        };
+        collect(0);
+        let file = path(&catalog, api, unreadable);
+        let bytes = fs::read(&file).unwrap();
+        let set_mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(0o000);
+        let lost = u64::from(days > 1);
+        if lost > 0 {
+            fs::remove_file(path(&catalog, api, 4)).unwrap();
+        }
+        sandbox.add(api, vec![event(api, at(60), "new")]);
+        for appended in [3 * lost + u64::from(unreadable > 0), 0] {
+            let run = collect(3);
+            let error = run["error"].as_str().unwrap();
+            assert!(error.contains(file.file_name().unwrap().to_str().unwrap()), "{error}");
+            assert!(
+                error.contains("give the user that runs this program the right"),
+                "{error}"
+            );
+            // Near midnight the new record can be of a day of its own.
+            let is_of_two_days = at(60).date_naive() != at(600).date_naive();
+            assert!(is_of_two_days || run["appended"] == appended, "{run}");
+            assert_ne!(run["requests"], 0);
+        }
+        set_mode(0o644);
+        assert_eq!(fs::read(&file).unwrap(), bytes, "nothing was written to it");
+        collect(0);
+        catalog.assert_holds(api, &sandbox.events(api));
         assert_eq!(wrong_days(&catalog), Vec::<String>::new());
     }
 }

@@ -95,10 +95,12 @@ impl StreamCheck {
             }
             Err(error) => self.problems.push(error.to_string()),
         }
-        match Archive::dry_run(location.clone(), settings.kind.shape).recover(now, settings.limits.overlap) {
+        let mut archive = Archive::dry_run(location.clone(), settings.kind.shape);
+        match archive.recover(now, settings.limits.overlap) {
             Ok(recovery) => self.last_record = recovery.last,
             Err(error) => self.problems.push(error.to_string()),
         }
+        self.problems.extend(archive.unreadable().values().cloned());
     }
 
     /// Sends one request for one record, and checks the clock by its answer.
