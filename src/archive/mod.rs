@@ -51,7 +51,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 pub(crate) use append::Appended;
 pub use batch::Batch;
-pub(crate) use count::{DayCount, LineCounter};
+pub(crate) use count::LineCounter;
 pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
 pub(crate) use dedup::Dedup;

@@ -10,7 +10,7 @@ use super::entry::Entry;
 use super::journal::{Journal, Past};
 use super::scope::Wanted;
 use super::sum::Sum;
-use crate::archive::{LineCounter, Listing, Location};
+use crate::archive::{DayFile, LineCounter, Listing, Location};
 use crate::fs::FileError;
 
 /// How a stream stands.
@@ -122,6 +122,14 @@ impl Standing {
             lines_without_counts: usize::MAX,
             ..self
         }
+    }
+
+    /// Returns the number of lines of a day file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn count_lines(&mut self, file: &DayFile) -> Result<u64, FileError> {
+        Ok(self.counter.count(file)?.lines)
     }
 
     /// Counts what the files of a day hold now, as far as they can be read.

@@ -52,6 +52,63 @@ fn it_tells_what_was_collected_and_how_old_it_is() {
 }
 
 #[test]
+fn days_that_another_program_has_compressed_are_counted_and_what_cannot_be_counted_is_marked() {
+    use std::io::Write;
+
+    let newest = at(1_800).date_naive();
+    let sandbox = serve(|options| {
+        let three =
+            |day: i64| (0..3).map(move |n| event(Api::Disk, at(1_800 + day * 86_400 + n), &format!("{day}-{n}")));
+        options.give(Api::Disk, (0..4).flat_map(three).collect())
+    });
+    let catalog = collected(&sandbox);
+    let path = |days| {
+        let date = newest - chrono::Days::new(days);
+        catalog
+            .folder(Api::Disk)
+            .join(format!("{}_{date}.log", base_name(Api::Disk)))
+    };
+    let gzip = |days: u64, keeps: bool| {
+        let packed = format!("{}.gz", path(days).display());
+        let mut encoder =
+            flate2::write::GzEncoder::new(fs::File::create(&packed).unwrap(), flate2::Compression::default());
+        encoder.write_all(&fs::read(path(days)).unwrap()).unwrap();
+        encoder.finish().unwrap();
+        if !keeps {
+            fs::remove_file(path(days)).unwrap();
+        }
+        packed
+    };
+    let before = status(&catalog, 0, &[]);
+    let oldest = gzip(3, false);
+    gzip(2, false);
+    gzip(1, true);
+    let after = status(&catalog, 0, &[]);
+    for field in [
+        "records",
+        "first_day",
+        "last_day",
+        "days_without_records",
+        "days",
+        "not_counted",
+    ] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert_eq!(after["files"], 5);
+    fs::write(&oldest, "damaged").unwrap();
+    let damaged = status(&catalog, 0, &[]);
+    assert_eq!(damaged["records"]["all"], 9);
+    assert_eq!(damaged["not_counted"].as_array().unwrap().len(), 1);
+    assert_eq!(damaged["days_without_records"], Value::Array(Vec::new()));
+    assert!(
+        damaged["problems"].to_string().contains("damaged or cut off"),
+        "{damaged}"
+    );
+    let text = catalog.run(&["status"]).stdout;
+    assert!(text.contains(" 9+ ") && text.contains('?'), "{text}");
+}
+
+#[test]
 fn it_needs_no_token_no_network_and_no_other_setting() {
     let sandbox = disk();
     let mut catalog = collected(&sandbox);

@@ -9,10 +9,11 @@
 //!   "revised","repaired"}`
 //!   as in the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run in progress, or `null`;
 //! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day
-//!   files; `days_without_records`: the days between the first and the last that have none;
+//!   files, and those that another program has compressed; `days_without_records`: the days between the first and the last
+//!   that have none; `not_counted`: days whose records are not all counted, and `problems` says why;
 //! - `rejected`: records in the rejected file, each counted once; `revised`: those in the revised file; `repaired`: torn
 //!   lines that a crash left;
-//! - `days`: `[{"date","records"}]`, the last 30 days;
+//! - `days`: `[{"date","records"}]`, the last 30 days; `records` is null where not all are counted;
 //! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day
 //!   file of its cursor and the offset in it, and `up_to`, the time of the last record before that; `waiting`: how many
 //!   lines are after the cursor, in all day files; `oldest_waiting`, the time of the first of these records, and
@@ -24,6 +25,7 @@
 //!
 //! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
 
+mod calendar;
 mod stream_status;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -40,7 +42,8 @@ use crate::output::print::print;
 use crate::output::table::{Cell, Colour, Table, age, left, right, size, to_the_second};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
-use stream_status::{DayRecords, State, StreamStatus};
+use calendar::DayRecords;
+use stream_status::{State, StreamStatus};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -208,7 +211,13 @@ fn newness_row(stream: &StreamStatus) -> [Cell; 8] {
         age.unwrap_or_default().into(),
         time(stream.last_complete),
         stream.records.today.to_string().into(),
-        stream.records.all.to_string().into(),
+        // More than that, where not all are counted.
+        format!(
+            "{}{}",
+            stream.records.all,
+            if stream.not_counted.is_empty() { "" } else { "+" }
+        )
+        .into(),
         stream.rejected.to_string().into(),
     ]
 }
@@ -239,12 +248,14 @@ fn day_files_row(stream: &StreamStatus) -> [String; 8] {
 /// Eighths of a character's height.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Draws one character for each day, its height relative to the busiest day; a dot for a day without records.
+/// Draws one character for each day, its height relative to the busiest day; a dot for a day without records, and a question
+/// mark for one that is not all counted.
 fn bar(days: &[DayRecords]) -> String {
-    let most = days.iter().map(|day| day.records).max().unwrap_or(0);
+    let most = days.iter().filter_map(|day| day.records).max().unwrap_or(0);
     let block = |day: &DayRecords| match day.records {
-        0 => '·',
-        records => BLOCKS[eighth(records, most)],
+        None => '?',
+        Some(0) => '·',
+        Some(records) => BLOCKS[eighth(records, most)],
     };
     days.iter().map(block).collect()
 }
@@ -265,7 +276,7 @@ mod tests {
         dates
             .map(|(date, records)| DayRecords {
                 date,
-                records: *records,
+                records: Some(*records),
             })
             .collect()
     }
@@ -275,6 +286,11 @@ mod tests {
         assert_eq!(bar(&days(&[0, 1, 100, 400, 401, 800, 799])), "·▁▁▄▅██");
         assert_eq!(bar(&days(&[0, 0])), "··");
         assert_eq!(bar(&days(&[1, u64::MAX])), "▁█");
+        let unknown = DayRecords {
+            records: None,
+            ..days(&[0])[0]
+        };
+        assert_eq!(bar(&[unknown]), "?");
     }
 
     #[test]
@@ -301,6 +317,7 @@ mod tests {
             last_day: Some(day),
             files: 9_999,
             days_without_records: vec![day; 999],
+            not_counted: vec![day],
             rejected: 9_999_999,
             revised: 0,
             repaired: 0,

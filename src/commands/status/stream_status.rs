@@ -1,22 +1,19 @@
 //! The status of a stream, from its archive alone: what it holds, how old it is, how its last run ended, how far it is
 //! forwarded.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::archive::{Archive, DayCount, Holder, LineCounter, Location, Lock, Noted};
+use super::calendar::{Calendar, DayRecords};
+use crate::archive::{Archive, Holder, Lock, Noted};
 use crate::config::StreamPlace;
 use crate::coverage::{End, Entry, Gap, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::rfc3339;
 use crate::source::Kind;
-
-/// How many days a bar shows.
-pub(super) const DAYS_SHOWN: u64 = 30;
 
 /// The status of a stream. The fields are those of `trailkeeper status --json`; [`super`] says more.
 #[derive(Debug, Serialize)]
@@ -36,6 +33,7 @@ pub(super) struct StreamStatus {
     pub(super) last_day: Option<NaiveDate>,
     pub(super) files: u64,
     pub(super) days_without_records: Vec<NaiveDate>,
+    pub(super) not_counted: Vec<NaiveDate>,
     pub(super) rejected: u64,
     pub(super) revised: u64,
     pub(super) repaired: u64,
@@ -64,12 +62,6 @@ pub(super) enum State {
 pub(super) struct Amount {
     pub(super) today: u64,
     pub(super) all: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct DayRecords {
-    pub(super) date: NaiveDate,
-    pub(super) records: u64,
 }
 
 /// How the last run ended; the fields are those of the journal.
@@ -105,20 +97,20 @@ impl StreamStatus {
     /// The folder, a day file or a state file cannot be read.
     pub(super) fn read(place: &StreamPlace, max_age: Option<TimeDelta>, now: DateTime<Utc>) -> Result<Self, FileError> {
         let StreamPlace { kind, location, keep } = place;
-        let listing = location.listing()?;
+        let mut standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let noted = Noted::rejected(location)?;
-        let mut counter = LineCounter::of(location);
-        let counts = listing.days.values().map(|file| counter.count(file));
-        let days = Calendar::new(location, &counts.collect::<Result<Vec<_>, _>>()?, &noted);
-        counter.store(&listing);
+        let days = Calendar::new(location, &mut standing, &noted);
+        standing.store_counts();
         let overlap = chrono::TimeDelta::zero();
         let last_record = Archive::dry_run(location.clone(), kind.shape)
             .recover(now, overlap)?
             .last;
-        let standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
-        let problems = problems(kind, &standing, &liveness, now);
+        let mut problems = problems(kind, &standing, &liveness, now);
+        let unknown = days.unknown.iter();
+        problems.extend(unknown.map(|(date, why)| format!("{date}: its records are not all counted: {why}")));
         let has_losses = !standing.sum.lost.is_empty();
+        let files = standing.listing.files().count() as u64;
         let newest = standing.newest;
         let age = last_record.map(|last| now - last);
         let today = now.date_naive();
@@ -132,11 +124,12 @@ impl StreamStatus {
             last_complete: newest.as_ref().and_then(|entry| entry.sum.last_complete),
             last_run: newest.map(LastRun::from),
             running: liveness.running,
-            records: days.amount(today, |day| day.records),
-            bytes: days.amount(today, |day| day.bytes),
+            records: days.records(today),
+            bytes: days.bytes(today),
+            not_counted: days.unknown.keys().copied().collect(),
             first_day: days.first(),
             last_day: days.last(),
-            files: listing.days.len() as u64,
+            files,
             days_without_records: days.without_records(),
             rejected: noted.records(),
             revised: Noted::revised(location)?.records(),
@@ -261,80 +254,6 @@ fn ended(end: End) -> &'static str {
     }
 }
 
-/// The records of the day files, by day.
-struct Calendar {
-    days: BTreeMap<NaiveDate, Day>,
-    repaired: u64,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Day {
-    records: u64,
-    bytes: u64,
-}
-
-impl Calendar {
-    /// Counts lines; each is a record, except repaired torn lines.
-    fn new(location: &Location, counts: &[DayCount], noted: &Noted) -> Self {
-        let mut calendar = Self {
-            days: BTreeMap::new(),
-            repaired: 0,
-        };
-        for count in counts {
-            let name = location.day_name(count.date).unwrap_or_default();
-            let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
-            calendar.repaired += repaired;
-            let day = Day {
-                records: count.lines.saturating_sub(repaired),
-                bytes: count.bytes,
-            };
-            calendar.days.insert(count.date, day);
-        }
-        calendar
-    }
-
-    fn first(&self) -> Option<NaiveDate> {
-        self.days.first_key_value().map(|(date, _)| *date)
-    }
-
-    fn last(&self) -> Option<NaiveDate> {
-        self.days.last_key_value().map(|(date, _)| *date)
-    }
-
-    fn records(&self, date: NaiveDate) -> u64 {
-        self.days.get(&date).map_or(0, |day| day.records)
-    }
-
-    fn amount(&self, today: NaiveDate, of: fn(&Day) -> u64) -> Amount {
-        Amount {
-            today: self.days.get(&today).map_or(0, of),
-            all: self.days.values().map(of).sum(),
-        }
-    }
-
-    /// Returns the days from the first file to the last without records.
-    fn without_records(&self) -> Vec<NaiveDate> {
-        let (Some(first), Some(last)) = (self.first(), self.last()) else {
-            return Vec::new();
-        };
-        let range = first.iter_days().take_while(|date| *date <= last);
-        range.filter(|date| self.records(*date) == 0).collect()
-    }
-
-    /// Returns the last days up to this one.
-    fn until(&self, today: NaiveDate) -> Vec<DayRecords> {
-        let dates = (0..DAYS_SHOWN)
-            .rev()
-            .filter_map(|ago| today.checked_sub_days(Days::new(ago)));
-        dates
-            .map(|date| DayRecords {
-                date,
-                records: self.records(date),
-            })
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -419,7 +338,7 @@ mod tests {
             ("2026-11-20T11:30:00Z".parse().ok(), Some(1_800))
         );
         assert_eq!(status.days.len(), 30);
-        assert_eq!(status.days.iter().map(|day| day.records).sum::<u64>(), 3);
+        assert_eq!(status.days.iter().filter_map(|day| day.records).sum::<u64>(), 3);
         assert_eq!(status.days[29].date, now().date_naive());
     }
 

@@ -1,0 +1,137 @@
+//! How many records the files of a stream hold, by day, compressed ones included.
+
+use std::collections::BTreeMap;
+
+use chrono::{Days, NaiveDate};
+use serde::Serialize;
+
+use super::stream_status::Amount;
+use crate::archive::{DayFile, Location, Noted};
+use crate::coverage::Standing;
+
+/// How many days a bar shows.
+const DAYS_SHOWN: u64 = 30;
+
+/// Why a day is not known that has both files, and was never counted by a run.
+const IN_BOTH: &str =
+    "there is a day file and a compressed one, and what both hold is counted twice; verify counts it once";
+
+/// The records of the day files, by day.
+#[derive(Default)]
+pub(super) struct Calendar {
+    days: BTreeMap<NaiveDate, Day>,
+    /// Torn lines that were repaired.
+    pub(super) repaired: u64,
+    /// The days of which not all records are known, and why.
+    pub(super) unknown: BTreeMap<NaiveDate, String>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Day {
+    records: u64,
+    bytes: u64,
+}
+
+/// The records of a day; `None` if not all of them are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct DayRecords {
+    pub(super) date: NaiveDate,
+    pub(super) records: Option<u64>,
+}
+
+impl Calendar {
+    /// Counts lines; each is a record, except repaired torn lines.
+    pub(super) fn new(location: &Location, standing: &mut Standing, noted: &Noted) -> Self {
+        let mut calendar = Self::default();
+        for date in standing.listing.dates() {
+            let mut day = calendar.count(date, standing);
+            let name = location.day_name(date).unwrap_or_default();
+            let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
+            calendar.repaired += repaired;
+            day.records = day.records.saturating_sub(repaired);
+            calendar.days.insert(date, day);
+        }
+        calendar
+    }
+
+    fn count(&mut self, date: NaiveDate, standing: &mut Standing) -> Day {
+        let plain = standing.listing.days.get(&date).cloned();
+        let packed = standing.listing.packed.get(&date).cloned();
+        let files = plain.iter().chain(&packed);
+        let bytes = files.filter_map(|file| file.length().ok()).sum();
+        let counted = standing.counts.get(&date).copied();
+        // What a compressed file holds beside it is known from when the day file was written to.
+        let only_compressed = counted.filter(|_| plain.is_some()).map(|counted| counted.compressed);
+        let is_in_both = plain.is_some() && packed.is_some() && only_compressed.is_none();
+        let mut records = plain.map_or(0, |plain| self.lines(&plain, standing));
+        if let Some(packed) = packed.filter(|_| only_compressed != Some(0)) {
+            let lines = self.lines(&packed, standing);
+            records += only_compressed.unwrap_or(lines).min(lines);
+        }
+        if is_in_both {
+            self.unknown.entry(date).or_insert_with(|| IN_BOTH.to_owned());
+        }
+        Day { records, bytes }
+    }
+
+    /// Returns how many lines a file has, as far as that is known.
+    fn lines(&mut self, file: &DayFile, standing: &mut Standing) -> u64 {
+        match standing.count_lines(file) {
+            Ok(lines) => lines,
+            Err(error) => {
+                self.unknown.insert(file.date, error.to_string());
+                0
+            }
+        }
+    }
+
+    pub(super) fn first(&self) -> Option<NaiveDate> {
+        self.days.first_key_value().map(|(date, _)| *date)
+    }
+
+    pub(super) fn last(&self) -> Option<NaiveDate> {
+        self.days.last_key_value().map(|(date, _)| *date)
+    }
+
+    /// Returns how many records are known of.
+    pub(super) fn records(&self, today: NaiveDate) -> Amount {
+        self.amount(today, |day| day.records)
+    }
+
+    pub(super) fn bytes(&self, today: NaiveDate) -> Amount {
+        self.amount(today, |day| day.bytes)
+    }
+
+    fn amount(&self, today: NaiveDate, of: fn(&Day) -> u64) -> Amount {
+        Amount {
+            today: self.days.get(&today).map_or(0, of),
+            all: self.days.values().map(of).sum(),
+        }
+    }
+
+    fn records_of(&self, date: NaiveDate) -> Option<u64> {
+        let day = self.days.get(&date);
+        (!self.unknown.contains_key(&date)).then(|| day.map_or(0, |day| day.records))
+    }
+
+    /// Returns the days from the first file to the last that are known to have no records.
+    pub(super) fn without_records(&self) -> Vec<NaiveDate> {
+        let (Some(first), Some(last)) = (self.first(), self.last()) else {
+            return Vec::new();
+        };
+        let range = first.iter_days().take_while(|date| *date <= last);
+        range.filter(|date| self.records_of(*date) == Some(0)).collect()
+    }
+
+    /// Returns the last days up to this one.
+    pub(super) fn until(&self, today: NaiveDate) -> Vec<DayRecords> {
+        let dates = (0..DAYS_SHOWN)
+            .rev()
+            .filter_map(|ago| today.checked_sub_days(Days::new(ago)));
+        let records = dates.map(|date| DayRecords {
+            date,
+            records: self.records_of(date),
+        });
+        records.collect()
+    }
+}
