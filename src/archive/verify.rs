@@ -20,8 +20,10 @@ pub(crate) const MOST_FINDINGS: usize = 1_000;
 /// The content of a day file, and what is wrong with it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct DayReport {
-    /// Number of records.
+    /// Number of records, without those that are in the other file of the day too.
     pub(crate) records: u64,
+    /// Number of records that the other file of the day holds too: one is compressed, and the other is not.
+    pub(crate) in_both: u64,
     /// Number of lines, of whatever kind.
     pub(crate) lines: u64,
     pub(crate) bytes: u64,
@@ -110,26 +112,23 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Checks every line of a day file. Memory grows with the number of records: about 32 bytes for each.
+/// Checks every line of the files of a day, and returns the outcome for each: mostly there is one, and sometimes a compressed one
+/// too. Memory grows with the number of records: about 32 bytes for each.
 ///
 /// `repaired` holds the offsets of torn lines that are noted. A last line that grows while it is read is not torn.
-///
-/// # Errors
-/// If the file cannot be read.
 pub(crate) fn verify_day(
-    file: &DayFile,
+    files: &[DayFile],
     reader: &mut Reader,
     repaired: Option<&HashSet<u64>>,
-) -> Result<DayReport, FileError> {
-    let mut check = Check::new(file.date, repaired);
-    let mut lines = Lines::of(file.open()?);
-    while let Some(line) = lines.next().map_err(|cause| file.unreadable(cause))? {
-        check.line(&line, reader);
-    }
-    if check.ends_in_torn_line() && grew(file, check.report.bytes) {
-        check.remove_last();
-    }
-    Ok(check.report)
+) -> Vec<Result<DayReport, FileError>> {
+    let mut contents = FirstLines::default();
+    let outcomes = files.iter().map(|file| {
+        let mut check = Check::new(file.date, repaired, std::mem::take(&mut contents));
+        check.file(file, reader)?;
+        contents = check.contents;
+        Ok(check.report)
+    });
+    outcomes.collect()
 }
 
 /// Whether the file has grown since.
@@ -144,20 +143,34 @@ type FirstLines = HashMap<u128, u64, Unhashed>;
 struct Check<'a> {
     date: NaiveDate,
     repaired: Option<&'a HashSet<u64>>,
+    /// The records of the other file of the day, if that was read before.
+    others: FirstLines,
     contents: FirstLines,
     newest: Option<DateTime<Utc>>,
     report: DayReport,
 }
 
 impl<'a> Check<'a> {
-    fn new(date: NaiveDate, repaired: Option<&'a HashSet<u64>>) -> Self {
+    fn new(date: NaiveDate, repaired: Option<&'a HashSet<u64>>, others: FirstLines) -> Self {
         Self {
             date,
             repaired,
+            others,
             contents: FirstLines::default(),
             newest: None,
             report: DayReport::default(),
         }
+    }
+
+    fn file(&mut self, file: &DayFile, reader: &mut Reader) -> Result<(), FileError> {
+        let mut lines = Lines::of(file.open()?);
+        while let Some(line) = lines.next().map_err(|cause| file.unreadable(cause))? {
+            self.line(&line, reader);
+        }
+        if self.ends_in_torn_line() && grew(file, self.report.bytes) {
+            self.remove_last();
+        }
+        Ok(())
     }
 
     fn line(&mut self, line: &Line<'_>, reader: &mut Reader) {
@@ -175,10 +188,14 @@ impl<'a> Check<'a> {
     }
 
     fn record(&mut self, line: &Line<'_>, Identified { time, identity }: Identified) -> Option<Problem> {
-        self.report.records += 1;
+        let same_content = first_of(&mut self.contents, identity.content, line.number);
+        if self.others.contains_key(&identity.content) {
+            self.report.in_both += u64::from(same_content.is_none());
+        } else {
+            self.report.records += 1;
+        }
         self.report.out_of_order += u64::from(self.newest.is_some_and(|newest| time < newest));
         self.newest = self.newest.max(Some(time));
-        let same_content = first_of(&mut self.contents, identity.content, line.number);
         if time.date_naive() != self.date {
             return Some(Problem::WrongDay { time });
         }
@@ -249,12 +266,9 @@ mod tests {
             std::sync::Arc::new(Disk),
         );
         fs::write(&file.path, text).unwrap();
-        verify_day(
-            &file,
-            &mut Reader::new(SHAPE),
-            Some(&repaired.iter().copied().collect()),
-        )
-        .unwrap()
+        let repaired = repaired.iter().copied().collect();
+        let outcomes = verify_day(&[file], &mut Reader::new(SHAPE), Some(&repaired));
+        outcomes.into_iter().next().unwrap().unwrap()
     }
 
     fn record(id: &str, time: &str) -> String {

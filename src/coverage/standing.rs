@@ -172,6 +172,17 @@ impl Standing {
             .collect()
     }
 
+    /// Returns the days whose compressed file is not known to hold other records than the day file.
+    fn in_both_forms(&self) -> impl Iterator<Item = NaiveDate> {
+        let both = self
+            .listing
+            .packed
+            .keys()
+            .filter(|date| self.listing.days.contains_key(date));
+        let is_known = |date: &NaiveDate| self.counts.get(date).is_some_and(|counted| counted.compressed > 0);
+        both.filter(move |date| !is_known(date)).copied()
+    }
+
     /// Says what is to be known of the day files, and is no fault.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let dates = self.listing.dates();
@@ -189,6 +200,14 @@ impl Standing {
             let count = packed.len();
             remarks.push(format!(
                 "{count} of the day files, {first} to {last}, compressed by another program: they are read, and not written to"
+            ));
+        }
+        let both: Vec<_> = self.in_both_forms().collect();
+        if let (Some(first), Some(last)) = (both.first(), both.last()) {
+            let count = both.len();
+            remarks.push(format!(
+                "{count} of the days, {first} to {last}, are there in both forms, plain and compressed: a record that is in both \
+                 files counts once"
             ));
         }
         for (date, error) in &self.unknown {

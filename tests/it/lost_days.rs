@@ -358,6 +358,51 @@ fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
 }
 
 #[test]
+fn a_day_in_both_forms_is_counted_once_and_told() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Port]);
+    catalog.collect_one(0, &[]);
+    let day = path(&catalog, Api::Port, 4);
+    let whole = fs::read(&day).unwrap();
+    gzip(&day);
+    fs::write(&day, &whole).unwrap();
+    let verified = shown(&catalog, "verify", 0);
+    assert_eq!(
+        (&verified["records"], &verified["in_both"], &verified["files"]),
+        (&27.into(), &3.into(), &10.into())
+    );
+    for command in ["verify", "coverage"] {
+        let remarks = shown(&catalog, command, 0)["remarks"].to_string();
+        assert!(
+            remarks.contains("1 of the days") && remarks.contains("in both forms"),
+            "{remarks}"
+        );
+    }
+    assert_eq!(shown(&catalog, "status", 0)["records"]["all"], 27);
+    assert_eq!(catalog.collect_one(0, &["--since", "6d"])["appended"], 0);
+    // Either of them is enough.
+    fs::remove_file(&day).unwrap();
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    fs::write(&day, &whole).unwrap();
+    fs::remove_file(gz(&day)).unwrap();
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+}
+
+#[test]
+fn a_torn_line_that_was_repaired_is_no_fault_in_a_compressed_file_either() {
+    let sandbox = daily(3);
+    let catalog = Catalog::of(&sandbox, &[Api::Port]);
+    catalog.collect_one(0, &[]);
+    let day = path(&catalog, Api::Port, 0);
+    let whole = fs::read(&day).unwrap();
+    fs::write(&day, &whole[..whole.len() - 9]).unwrap();
+    catalog.collect_one(0, &[]);
+    assert_eq!(shown(&catalog, "verify", 0)["repaired"], 1);
+    gzip(&day);
+    assert_eq!(shown(&catalog, "verify", 0)["repaired"], 1);
+}
+
+#[test]
 fn a_compressed_day_file_in_another_form_is_no_loss() {
     let sandbox = daily(9);
     let api = Api::Port;

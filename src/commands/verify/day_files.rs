@@ -5,38 +5,40 @@ use std::sync::Mutex;
 use std::thread;
 
 use super::stream_report::StreamReport;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::archive::{DayFile, DayReport, Listing, Noted, verify_day};
 use crate::config::StreamPlace;
-use crate::coverage::{Standing, Wanted};
+use crate::coverage::{Counted, Standing, Wanted};
 use crate::fs::FileError;
 use crate::record::Reader;
 
 /// More threads than this would wait for the disk.
 const MOST_THREADS: usize = 8;
 
-/// One day file of a stream, with the index of the stream.
+/// The files of a day of a stream, with the index of the stream.
 struct Job {
     stream: usize,
-    file: DayFile,
-    outcome: Option<Result<DayReport, FileError>>,
+    date: NaiveDate,
+    files: Vec<DayFile>,
+    /// One for each file.
+    outcomes: Vec<Result<DayReport, FileError>>,
 }
 
-/// Verifies all day files at `now` concurrently, each in one thread, and compares them with the journal.
+/// Verifies all day files at `now` concurrently, those of a day in one thread, and compares them with the journal.
 pub(super) fn verify(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<Vec<StreamReport>, FileError> {
     let (mut jobs, mut standings) = (Vec::new(), Vec::new());
     for (stream, archive) in streams.iter().enumerate() {
         let standing = Standing::read(&archive.location, Wanted::Stream(archive.kind.name), archive.keep, now)?;
         let Listing { days, packed, .. } = &standing.listing;
-        jobs.extend(days.values().chain(packed.values()).map(|file| Job {
+        jobs.extend(standing.listing.dates().into_iter().map(|date| Job {
             stream,
-            file: file.clone(),
-            outcome: None,
+            date,
+            files: days.get(&date).into_iter().chain(packed.get(&date)).cloned().collect(),
+            outcomes: Vec::new(),
         }));
         standings.push(standing);
     }
-    jobs.sort_by_key(|job| (job.stream, job.file.date));
     let noted = streams.iter().map(|stream| Noted::rejected(&stream.location));
     let noted: Vec<Noted> = noted.collect::<Result<_, _>>()?;
     let queue = Mutex::new(jobs.iter_mut());
@@ -63,28 +65,28 @@ fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamP
     let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
     while let Some(job) = next() {
         let mut reader = Reader::new(streams[job.stream].kind.shape);
-        let repaired = noted[job.stream].repaired_in(&name(&job.file));
-        job.outcome = Some(verify_day(&job.file, &mut reader, repaired));
+        // Torn lines were repaired before the file was compressed.
+        let name = streams[job.stream].location.day_name(job.date).unwrap_or_default();
+        let repaired = noted[job.stream].repaired_in(&name);
+        job.outcomes = verify_day(&job.files, &mut reader, repaired);
     }
-}
-
-fn name(file: &DayFile) -> String {
-    file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn put_together(streams: &[StreamPlace], standings: &[Standing], jobs: &[Job]) -> Vec<StreamReport> {
     let empty = streams.iter().map(|archive| StreamReport::new(archive.kind.name));
     let mut reports: Vec<_> = empty.collect();
     for job in jobs {
-        let counted = standings[job.stream].counts.get(&job.file.date);
-        let lines = counted.map_or(0, |counted| {
-            if job.file.is_packed() {
-                counted.compressed
-            } else {
-                counted.lines
-            }
-        });
-        reports[job.stream].add(name(&job.file), job.outcome.as_ref(), lines);
+        let counted = standings[job.stream].counts.get(&job.date);
+        for (index, file) in job.files.iter().enumerate() {
+            let of_file = |counted: &Counted| {
+                if file.is_packed() {
+                    counted.compressed
+                } else {
+                    counted.lines
+                }
+            };
+            reports[job.stream].add(file.name(), job.outcomes.get(index), counted.map_or(0, of_file));
+        }
     }
     reports
 }

@@ -18,6 +18,7 @@ pub(super) struct StreamReport {
     stream: &'static str,
     files: u64,
     records: u64,
+    in_both: u64,
     bytes: u64,
     repaired: u64,
     out_of_order: u64,
@@ -103,6 +104,7 @@ impl StreamReport {
             self.add_of_file(file.clone(), "fewer-lines", text);
         }
         self.records += report.records;
+        self.in_both += report.in_both;
         self.bytes += report.bytes;
         self.repaired += report.repaired;
         self.out_of_order += report.out_of_order;
@@ -123,6 +125,12 @@ impl StreamReport {
             self.add_of_file(file, wrong.name(), wrong.to_string());
         }
         self.remarks = standing.remarks();
+        if self.in_both > 0 {
+            let count = self.in_both;
+            self.remarks.push(format!(
+                "{count} records are both in a day file and in its compressed form, and are counted once"
+            ));
+        }
     }
 
     fn add_of_file(&mut self, file: String, problem: &'static str, text: String) {
