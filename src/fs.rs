@@ -7,7 +7,7 @@
     reason = "this file makes, replaces and removes files for all others"
 )]
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -190,25 +190,26 @@ fn set_mode(file: &File, path: &Path, mode: u32) {
 #[cfg(not(unix))]
 fn set_mode(_: &File, _: &Path, _: u32) {}
 
-/// Errors if the file has a second name, through which it could be changed from outside the catalog.
-#[cfg(unix)]
+/// Errors if the file has a second name, through which it could be changed from outside the catalog, or none any more.
 pub(crate) fn check_single_name(file: &File, path: &Path) -> Result<(), FileError> {
-    use std::os::unix::fs::MetadataExt;
-
-    let links = file
-        .metadata()
-        .map_err(|cause| FileError::io("look at", path, cause))?
-        .nlink();
-    if links == 1 {
-        Ok(())
-    } else {
-        Err(FileError::not_ours(path, "a file with several names (hard links)"))
+    let metadata = file.metadata().map_err(|cause| FileError::io("look at", path, cause))?;
+    match count_names(&metadata) {
+        None | Some(1) => Ok(()),
+        Some(_) => Err(FileError::not_ours(path, "a file with several names (hard links)")),
     }
 }
 
+/// Returns how many names a file has; `None` where the system does not say.
+#[cfg(unix)]
+pub(crate) fn count_names(metadata: &Metadata) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+
+    Some(metadata.nlink())
+}
+
 #[cfg(not(unix))]
-pub(crate) fn check_single_name(_: &File, _: &Path) -> Result<(), FileError> {
-    Ok(())
+pub(crate) fn count_names(_: &Metadata) -> Option<u64> {
+    None
 }
 
 /// Syncs the names in a folder.

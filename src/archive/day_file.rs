@@ -12,7 +12,7 @@ use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
 use super::lines::Lines;
 use super::packed::{Packing, is_damage};
 use super::storage::{Storage, StoredFile};
-use crate::fs::FileError;
+use crate::fs::{FileError, count_names};
 
 /// Size of a read where lines are only counted or skipped, in bytes.
 const CHUNK: usize = 256 << 10;
@@ -89,6 +89,14 @@ impl DayFile {
     /// If it is missing, or its folder cannot be read.
     pub(crate) fn length(&self) -> Result<u64, FileError> {
         Ok(self.metadata()?.len())
+    }
+
+    /// Returns whether it has more than one name, so that it can be written to through another one.
+    ///
+    /// # Errors
+    /// If it is missing, or its folder cannot be read.
+    pub(super) fn has_other_names(&self) -> Result<bool, FileError> {
+        Ok(count_names(&self.metadata()?).is_some_and(|names| names > 1))
     }
 
     /// Passes the whole lines that are UTF-8 to `visit` and returns how many lines were not. A torn line at the end is

@@ -33,6 +33,8 @@ pub(crate) struct DayReport {
     pub(crate) out_of_order: u64,
     /// Number of findings that are wrong, that is, all but the repaired lines.
     pub(crate) wrong: u64,
+    /// Whether the file has other names (hard links), through which another program can write to it.
+    pub(crate) has_other_names: bool,
     /// The first findings, in the order of the file.
     pub(crate) findings: Vec<Finding>,
 }
@@ -163,6 +165,7 @@ impl<'a> Check<'a> {
     }
 
     fn file(&mut self, file: &DayFile, reader: &mut Reader) -> Result<(), FileError> {
+        self.report.has_other_names = !file.is_packed() && file.has_other_names()?;
         let mut lines = Lines::of(file.open()?);
         while let Some(line) = lines.next().map_err(|cause| file.unreadable(cause))? {
             self.line(&line, reader);

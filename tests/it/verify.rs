@@ -137,6 +137,26 @@ fn records_that_came_late_are_counted_and_no_fault() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_with_a_second_name_is_a_warning_and_not_wrong() {
+    let (_sandbox, catalog) = filled();
+    let (name, path) = newest(&catalog, Api::Port);
+    let other = catalog.root().join("other");
+    fs::hard_link(&path, &other).unwrap();
+    let report = verify(&catalog, 0, "port");
+    let finding = &report["findings"][0];
+    assert_eq!(
+        (&finding["file"], &finding["problem"]),
+        (&name.into(), &"several-names".into())
+    );
+    assert_eq!((&report["wrong"], &report["warnings"]), (&0.into(), &1.into()));
+    let text = catalog.run(&["verify", "--stream", "port"]).stdout;
+    assert!(text.contains("has other names (hard links)"), "{text}");
+    fs::remove_file(&other).unwrap();
+    assert_eq!(verify(&catalog, 0, "port")["findings"], Value::Array(Vec::new()));
+}
+
 #[test]
 fn it_changes_nothing() {
     let (_sandbox, catalog) = filled();

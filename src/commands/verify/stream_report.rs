@@ -12,6 +12,10 @@ use crate::output::table::{Cell, Colour, Table, left, right, size};
 /// How many findings of a stream the table lists.
 const SHOWN: usize = 100;
 
+/// What is said of a day file with hard links: it holds what it should, but nothing guards it.
+const SEVERAL_NAMES: &str = "a warning: the file has other names (hard links), through which it can be changed; runs do not \
+                             write to it until it has one name";
+
 /// The findings in a stream. The fields are those of `trailkeeper verify --json`; [`super`] says more.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct StreamReport {
@@ -23,6 +27,8 @@ pub(super) struct StreamReport {
     repaired: u64,
     out_of_order: u64,
     wrong: u64,
+    /// Findings that are not wrong, without the repaired lines.
+    warnings: u64,
     findings: Vec<ShownFinding>,
     /// What is to be known and is no finding.
     remarks: Vec<String>,
@@ -64,7 +70,7 @@ pub(super) fn text(streams: &[StreamReport], with_colours: bool) -> String {
             findings.push_str(&format!("{file}{line}: {text}\n"));
         }
         let listed = stream.findings.len().min(SHOWN) as u64;
-        let rest = (stream.wrong + stream.repaired).saturating_sub(listed);
+        let rest = (stream.wrong + stream.repaired + stream.warnings).saturating_sub(listed);
         if rest > 0 {
             findings.push_str(&format!("{}: {rest} more; --json lists them\n", stream.stream));
         }
@@ -103,6 +109,10 @@ impl StreamReport {
             let text = format!("{} lines, and it had {lines} when they were written", report.lines);
             self.add_of_file(file.clone(), "fewer-lines", text);
         }
+        if report.has_other_names {
+            self.warnings += 1;
+            self.note_of_file(file.clone(), "several-names", SEVERAL_NAMES.to_owned());
+        }
         self.records += report.records;
         self.in_both += report.in_both;
         self.bytes += report.bytes;
@@ -135,6 +145,10 @@ impl StreamReport {
 
     fn add_of_file(&mut self, file: String, problem: &'static str, text: String) {
         self.wrong += 1;
+        self.note_of_file(file, problem, text);
+    }
+
+    fn note_of_file(&mut self, file: String, problem: &'static str, text: String) {
         self.findings.push(ShownFinding {
             file,
             line: 0,
