@@ -7,7 +7,7 @@ mod slice_plan;
 #[cfg(test)]
 mod tests;
 
-use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use range::{Range, ResolvedRange};
@@ -35,7 +35,7 @@ impl Window {
 
 /// Rounds down to a whole millisecond.
 pub(crate) fn floor_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(time)
+    time.trunc_subsecs(3)
 }
 
 /// Rounds up to a whole millisecond.

@@ -29,6 +29,13 @@ fn a_window_is_rounded_outwards_to_milliseconds() {
     let window = Window::new(from, to);
     assert_eq!(bound(window.from), "2025-06-09T10:00:00.123Z");
     assert_eq!(bound(window.to), "2025-06-09T10:00:00.124Z");
+    // Also where nanoseconds since 1970 do not fit into 64 bits.
+    for year in ["1500", "9998"] {
+        let time: DateTime<Utc> = format!("{year}-06-09T10:00:00.123456789Z").parse().unwrap();
+        let window = Window::new(time, time);
+        assert_eq!(window.from.timestamp_subsec_nanos(), 123_000_000);
+        assert_eq!(window.to - window.from, TimeDelta::milliseconds(1));
+    }
 }
 
 #[test]

@@ -179,10 +179,15 @@ fn without_a_terminal_it_says_what_to_do_instead() {
     let catalog = Catalog::bare();
     let run = catalog.run(&["init"]);
     assert_eq!(run.code, 1);
+    let expected = "init asks questions and needs a terminal";
     assert!(
-        run.stderr.contains("needs a terminal") && run.stderr.contains(".env.example"),
+        run.stderr.contains(expected) && run.stderr.contains(".env.example"),
         "{}",
         run.stderr
+    );
+    assert!(
+        include_str!("../../README.md").contains(expected),
+        "the manual has it in other words"
     );
     assert!(!catalog.root().join(".env").exists());
 }

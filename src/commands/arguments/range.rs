@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
+use crate::window::bound;
+
 /// `--until` is not after `--since`: wrong usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("--since {since:?} must be before --until {until:?}")]
+#[error("--since {} must be before --until, or now: {}", bound(*since), bound(*until))]
 pub(crate) struct EmptyRangeError {
     since: DateTime<Utc>,
     until: DateTime<Utc>,

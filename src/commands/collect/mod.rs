@@ -224,7 +224,7 @@ mod tests {
         let error = collect("--since 1h --until 2h").range(now).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--since 2025-06-10T11:00:00Z must be before --until 2025-06-10T10:00:00Z"
+            "--since 2025-06-10T11:00:00.000Z must be before --until, or now: 2025-06-10T10:00:00.000Z"
         );
     }
 }
