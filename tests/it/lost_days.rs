@@ -134,6 +134,12 @@ fn what_the_service_has_forgotten_is_a_gap_until_it_is_accepted() {
     shown(&catalog, "verify", 0);
     catalog.collect_one(0, &[]);
     assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    let journal_before = fs::read(&journal).unwrap();
+    let again = catalog.run(&["coverage", "--accept-missing"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let expected = "nothing to accept: no day file has lost records";
+    assert!(again.stderr.contains(expected), "{}", again.stderr);
+    assert_eq!(fs::read(&journal).unwrap(), journal_before);
 }
 
 #[test]

@@ -88,8 +88,15 @@ fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), Command
     let name = stream.kind.name;
     let _lock = Lock::acquire(&stream.location, now).map_err(|cause| StartError::Lock { stream: name, cause })?;
     let mut standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
-    let newest = standing.newest.take();
-    let Some(newest) = newest.filter(|_| !standing.sum.lost.is_empty()) else {
+    if standing.sum.lost.is_empty() {
+        tracing::info!(stream = name, "nothing to accept: no day file has lost records");
+        return Ok(());
+    }
+    let Some(newest) = standing.newest.take() else {
+        tracing::warn!(
+            stream = name,
+            "not accepted: the journal has no line of this stream to go on from; run collect first"
+        );
         return Ok(());
     };
     let (mut sum, mut counts) = (standing.sum.clone(), standing.counts.clone());
