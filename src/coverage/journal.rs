@@ -35,6 +35,9 @@ pub(crate) struct Past {
     /// What the day files hold, whatever the scope was.
     pub(super) counts: Counts,
     has_all_counts: bool,
+    /// Whether there are lines that can be read, and such that cannot, back to the last that has all counts.
+    has_lines: bool,
+    has_unreadable_lines: bool,
     /// The days whose files have lost records, by the newest line, whatever its scope.
     lost: Option<BTreeMap<NaiveDate, LostDay>>,
     /// The time of the archive's last record, by the newest line that knows it, whatever its scope.
@@ -46,6 +49,7 @@ pub(crate) struct Past {
 impl Past {
     /// Takes a line, newest first.
     fn take(&mut self, entry: Entry, wanted: Wanted<'_>) {
+        self.has_lines = true;
         if !self.has_all_counts {
             for (date, counted) in &entry.counts {
                 self.counts.entry(*date).or_insert(*counted);
@@ -64,6 +68,17 @@ impl Past {
 
     fn note_unreadable(&mut self) {
         self.unreadable += u64::from(self.newest.is_none());
+        self.has_unreadable_lines |= !self.has_all_counts;
+    }
+
+    /// Says of day files that are not counted why they are not.
+    pub(super) fn why_not_counted(&self) -> &'static str {
+        match (self.has_lines, self.has_unreadable_lines) {
+            (false, false) => "there is no journal",
+            (false, true) => "the journal cannot be read",
+            (true, true) => "lines of the journal cannot be read",
+            (true, false) => "no run in the journal has written to them",
+        }
     }
 
     /// Returns the sum of all earlier runs of an archive whose first day file is that of `first_day`.

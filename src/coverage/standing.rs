@@ -30,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) listing: Listing,
     /// How many lines of the journal have not all counts, since the last that has.
     pub(crate) lines_without_counts: usize,
+    /// Why days are not counted that are not.
+    why_not_counted: &'static str,
     /// Of which days it is not known whether they have lost records, and why.
     unknown: BTreeMap<NaiveDate, String>,
     counter: LineCounter,
@@ -55,6 +57,7 @@ impl Standing {
             doubt: past.doubt(first_day),
             last_record: past.last_record,
             lines_without_counts: past.lines_without_counts,
+            why_not_counted: past.why_not_counted(),
             newest: past.newest,
             listing,
             unknown: BTreeMap::new(),
@@ -186,14 +189,15 @@ impl Standing {
     /// Says what is to be known of the day files, and is no fault.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let dates = self.listing.dates();
-        let not_counted: Vec<_> = dates.iter().filter(|date| !self.counts.contains_key(date)).collect();
+        // What is left of a lost day is counted when it is written to.
+        let is_counted = |date: &NaiveDate| self.counts.contains_key(date) || self.sum.lost.contains_key(date);
+        let not_counted: Vec<_> = dates.iter().filter(|date| !is_counted(date)).collect();
         let packed: Vec<_> = self.listing.packed.keys().collect();
         let mut remarks = Vec::new();
         if let (Some(first), Some(last)) = (not_counted.first(), not_counted.last()) {
-            let count = not_counted.len();
+            let (count, why) = (not_counted.len(), self.why_not_counted);
             remarks.push(format!(
-                "not counted: {count} of the day files, {first} to {last}, written before the journal; whether they have lost \
-                 lines since is not known"
+                "not counted: {count} of the days, {first} to {last}, since {why}; whether they have lost records is not known"
             ));
         }
         if let (Some(first), Some(last)) = (packed.first(), packed.last()) {

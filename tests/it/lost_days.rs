@@ -364,6 +364,41 @@ fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
 }
 
 #[test]
+fn why_day_files_are_not_counted_is_said_as_it_is() {
+    let sandbox = daily(3);
+    let api = Api::Port;
+    let catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    let journal = catalog
+        .folder(api)
+        .join(format!(".trailkeeper/{}.coverage.jsonl", base_name(api)));
+    let said = || shown(&catalog, "coverage", 0)["remarks"].clone();
+    assert_eq!(said(), Value::Array(Vec::new()));
+    fs::write(path(&catalog, api, 9), "").unwrap();
+    let whole = fs::read(&journal).unwrap();
+    let garbage = b"{\"version\":0}\n".to_vec();
+    for (text, why) in [
+        (Some(whole.clone()), "1 of the days"),
+        (Some(whole), "no run in the journal has written to them"),
+        (Some(garbage), "the journal cannot be read"),
+        (None, "there is no journal"),
+    ] {
+        match text {
+            Some(text) => fs::write(&journal, text).unwrap(),
+            None => fs::remove_file(&journal).unwrap(),
+        }
+        let said = said().to_string();
+        assert!(said.contains("not counted") && said.contains(why), "{said}");
+    }
+    // What is lost is named as such, and not as never counted.
+    let catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    cut(&path(&catalog, api, 1));
+    assert_eq!(wrong_days(&catalog), ["shorter"]);
+    assert_eq!(shown(&catalog, "coverage", 0)["remarks"], Value::Array(Vec::new()));
+}
+
+#[test]
 fn a_day_in_both_forms_is_counted_once_and_told() {
     let sandbox = daily(9);
     let catalog = Catalog::of(&sandbox, &[Api::Port]);
