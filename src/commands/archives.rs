@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use crate::config::{self, StreamPlace};
+use crate::config::{self, Access, Choice, StreamPlace};
+use crate::coverage::Scope;
 use crate::env::Env;
 use crate::output::logging;
 use crate::output::progress::Progress;
-use crate::source::SOURCES;
+use crate::source::{Kind, SOURCES};
 
 /// The archives of the chosen streams.
 pub(super) struct Archives {
@@ -19,6 +20,16 @@ pub(super) struct Archives {
 }
 
 impl Archives {
+    /// Returns the scope that the settings of a stream name; `None` if they are not complete, as without its token.
+    pub(super) fn scope_of(&self, kind: &'static Kind) -> Option<Scope> {
+        let choice = Choice {
+            streams: &[kind.name.to_owned()],
+            access: Access::Read,
+        };
+        let (_, settings) = config::each(&self.env, SOURCES, choice).pop()?;
+        settings.ok().map(|settings| Scope::of(settings.source.as_ref()))
+    }
+
     /// Finds the archives of the chosen streams, and starts the log on stderr.
     pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, CommandError> {
         let env = Env::load(selection.env_file.as_deref());

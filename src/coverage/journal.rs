@@ -1,14 +1,16 @@
 //! The journal file: reads the newest line or the last ones, and appends a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::Deserialize;
 
 use super::asked::start_of;
 use super::completed_runs::CompletedRuns;
 use super::day_counts::{Counts, LostDay};
 use super::entry::Entry;
-use super::scope::Wanted;
+use super::scope::{Scope, Wanted};
 use super::sum::Sum;
 use crate::archive::{Location, StateFile, WriteError};
 use crate::fs::FileError;
@@ -125,6 +127,56 @@ impl Past {
     }
 }
 
+/// The runs of a journal that were in other scopes than its newest: what they covered does not count.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OtherScopes {
+    runs: u64,
+    oldest: DateTime<Utc>,
+    newest: DateTime<Utc>,
+    /// In what they differ.
+    differences: BTreeSet<&'static str>,
+}
+
+impl OtherScopes {
+    /// Adds a run, newest first; it has several lines.
+    fn add(this: &mut Option<Self>, at: DateTime<Utc>, difference: &'static str) {
+        let others = this.get_or_insert_with(|| Self {
+            runs: 0,
+            oldest: at,
+            newest: at,
+            differences: BTreeSet::new(),
+        });
+        others.runs += u64::from(others.runs == 0 || others.oldest != at);
+        others.oldest = at;
+        others.differences.insert(difference);
+    }
+}
+
+/// `12 runs in the journal, 2026-11-02T10:00:00.000Z to 2026-11-05T10:00:00.000Z, were with another filter: …`
+impl fmt::Display for OtherScopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let differences: Vec<_> = self.differences.iter().copied().collect();
+        let (runs, oldest, newest) = (self.runs, bound(self.oldest), bound(self.newest));
+        let differences = differences.join(" or ");
+        if runs == 1 {
+            write!(f, "the run of {newest} was with {differences} than the last one")?;
+        } else {
+            write!(
+                f,
+                "{runs} runs in the journal, {oldest} to {newest}, were with {differences} than the last one"
+            )?;
+        }
+        f.write_str(": what they covered does not count")
+    }
+}
+
+/// Whose line of a journal it is.
+#[derive(Deserialize)]
+struct Origin {
+    at: DateTime<Utc>,
+    scope: Scope,
+}
+
 /// The coverage journal of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
@@ -166,6 +218,21 @@ impl Journal {
             (past.newest.is_some() && past.has_all_counts).then_some(())
         })?;
         Ok(past)
+    }
+
+    /// Returns the runs that were in other scopes than this one, in all of the journal.
+    ///
+    /// # Errors
+    /// If the journal cannot be read; a missing one has none.
+    pub(super) fn other_scopes(&self, scope: &Scope) -> Result<Option<OtherScopes>, FileError> {
+        let mut others = None;
+        let read = |line: &str| -> Option<()> {
+            let Origin { at, scope: other } = serde_json::from_str(line).ok()?;
+            OtherScopes::add(&mut others, at, scope.difference(&other)?);
+            None
+        };
+        self.newest_line(read)?;
+        Ok(others)
     }
 
     /// Returns the completed runs that began at `since` or later.
@@ -220,7 +287,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::coverage::{Asked, End, Purpose, Scope};
+    use crate::coverage::{Asked, End, Purpose};
     use crate::window::Window;
 
     fn at(minutes: i64) -> DateTime<Utc> {
@@ -274,6 +341,17 @@ mod tests {
         let past = journal.past(Wanted::Stream("tfc")).unwrap();
         assert_eq!(past.newest.as_ref().map(|entry| entry.at), Some(at(10)));
         assert_eq!(past.doubt(day("2026-11-01")), None);
+        let others = journal.other_scopes(&Scope::sample()).unwrap().unwrap();
+        assert_eq!(
+            others.to_string(),
+            format!(
+                "2 runs in the journal, {} to {}, were with another filter than the last one: what they covered does not count",
+                bound(at(0)),
+                bound(at(10))
+            )
+        );
+        let others = journal.other_scopes(&filtered).unwrap().unwrap();
+        assert_eq!((others.runs, others.oldest, others.newest), (1, at(5), at(5)));
         let past = journal.past(Wanted::Stream("port")).unwrap();
         assert!(past.newest.is_none());
         assert!(past.doubt(day("2026-11-01")).unwrap().contains("another stream"));

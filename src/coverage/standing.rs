@@ -7,8 +7,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::day_counts::{Comparer, Comparison, Counted, Counts, Loss, LostDay, may_be_deleted};
 use super::entry::Entry;
-use super::journal::{Journal, Past};
-use super::scope::Wanted;
+use super::journal::{Journal, OtherScopes, Past};
+use super::scope::{Scope, Wanted};
 use super::sum::Sum;
 use crate::archive::{DayFile, LineCounter, Listing, Location};
 use crate::fs::FileError;
@@ -30,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) listing: Listing,
     /// How many lines of the journal have not all counts, since the last that has.
     pub(crate) lines_without_counts: usize,
+    /// The runs that were in other scopes, where only a stream was wanted.
+    other_scopes: Option<OtherScopes>,
     /// Why days are not counted that are not.
     why_not_counted: &'static str,
     /// Of which days it is not known whether they have lost records, and why.
@@ -49,7 +51,12 @@ impl Standing {
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
         let listing = location.listing()?;
-        let past = Journal::of(location).past(wanted)?;
+        let journal = Journal::of(location);
+        let past = journal.past(wanted)?;
+        let other_scopes = match (wanted, &past.newest) {
+            (Wanted::Stream(_), Some(newest)) => journal.other_scopes(&newest.scope)?,
+            _ => None,
+        };
         let first_day = listing.dates().first().copied();
         let mut standing = Self {
             sum: past.sum(first_day),
@@ -57,6 +64,7 @@ impl Standing {
             doubt: past.doubt(first_day),
             last_record: past.last_record,
             lines_without_counts: past.lines_without_counts,
+            other_scopes,
             why_not_counted: past.why_not_counted(),
             newest: past.newest,
             listing,
@@ -175,6 +183,16 @@ impl Standing {
             .collect()
     }
 
+    /// Says that the next run asks with other settings than the last one, in this scope: then nothing that is covered counts.
+    pub(crate) fn change_to(&self, scope: &Scope) -> Option<String> {
+        let newest = self.newest.as_ref()?;
+        let difference = newest.scope.difference(scope)?;
+        Some(format!(
+            "the settings are for {difference} than the last run had: what is covered here does not count for the next one, which \
+             asks again for all that the service still has"
+        ))
+    }
+
     /// Returns the days whose compressed file is not known to hold other records than the day file.
     fn in_both_forms(&self) -> impl Iterator<Item = NaiveDate> {
         let both = self
@@ -193,7 +211,7 @@ impl Standing {
         let is_counted = |date: &NaiveDate| self.counts.contains_key(date) || self.sum.lost.contains_key(date);
         let not_counted: Vec<_> = dates.iter().filter(|date| !is_counted(date)).collect();
         let packed: Vec<_> = self.listing.packed.keys().collect();
-        let mut remarks = Vec::new();
+        let mut remarks: Vec<String> = self.other_scopes.iter().map(ToString::to_string).collect();
         if let (Some(first), Some(last)) = (not_counted.first(), not_counted.last()) {
             let (count, why) = (not_counted.len(), self.why_not_counted);
             remarks.push(format!(

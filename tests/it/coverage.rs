@@ -530,3 +530,44 @@ fn a_day_whose_file_cannot_be_written_is_left_for_the_next_run_and_holds_up_no_o
         catalog.assert_holds(api, &sandbox.events(api));
     }
 }
+
+#[test]
+fn how_much_of_the_journal_does_not_count_is_said() {
+    let api = Api::Port;
+    let sandbox = daily(3);
+    let mut catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    catalog.collect_one(0, &[]);
+    let remarks = |catalog: &Catalog| -> Vec<String> {
+        let said = ["coverage", "status", "verify", "check"].map(|command| {
+            let run = catalog.run(&[command, "--json"]);
+            assert_eq!(run.code, 0, "{command}: {}{}", run.stdout, run.stderr);
+            run.summary().into_values().next().unwrap()["remarks"].to_string()
+        });
+        said.to_vec()
+    };
+    assert_eq!(remarks(&catalog), ["[]"; 4]);
+    catalog.set("PORT_API_QUERY", "status=SUCCESS");
+    let [coverage, status, verify, check] = &remarks(&catalog)[..] else {
+        panic!()
+    };
+    for said in [coverage, status, check] {
+        assert!(
+            said.contains("the settings are for another filter than the last run had"),
+            "{said}"
+        );
+    }
+    assert_eq!(verify, "[]");
+    catalog.collect_one(0, &[]);
+    for said in remarks(&catalog) {
+        assert!(
+            said.contains("2 runs in the journal") && said.contains("with another filter than the last one"),
+            "{said}"
+        );
+    }
+    // Without a token the settings name no scope, and the archive speaks for itself.
+    catalog.set("PORT_API_QUERY", "");
+    catalog.unset("PORT_API_TOKEN");
+    let run = catalog.run(&["status", "--json"]);
+    assert!(!run.stdout.contains("the settings are for"), "{}", run.stdout);
+}

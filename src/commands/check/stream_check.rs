@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::State;
 use crate::archive::Archive;
 use crate::config::StreamSettings;
-use crate::coverage::{Standing, Wanted};
+use crate::coverage::{Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
 use crate::http::Http;
@@ -91,7 +91,8 @@ impl StreamCheck {
                 let wrong_days = standing.wrong_days(now).into_iter();
                 self.problems
                     .extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
-                self.remarks = standing.remarks();
+                let change = standing.change_to(&Scope::of(settings.source.as_ref()));
+                self.remarks = change.into_iter().chain(standing.remarks()).collect();
             }
             Err(error) => self.problems.push(error.to_string()),
         }

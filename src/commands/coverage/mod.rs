@@ -12,7 +12,8 @@
 //! - `known_from`: the oldest time that any run was to ask for; nothing is known before it;
 //! - `wrong_days`: `[{"date","problem"}]`, days whose files have lost records or are none: `missing`, `shorter`, `not-a-file`,
 //!   `future`, and of a compressed file `compressed-missing` (it, and not what is beside it), `compressed-damaged`,
-//!   `fewer-records`; `remarks`: sentences on files that were never counted, or that another program has compressed;
+//!   `fewer-records`; `remarks`: sentences on files that were never counted, or that another program has compressed, and on
+//!   runs whose coverage does not count, since they were with another organization, address or filter;
 //! - `doubt`: why less is known than there might be, such as a missing journal, or null.
 //!
 //! [`crate::coverage`] documents the journal.
@@ -71,7 +72,8 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
             accept_losses(stream, now)?;
         }
     }
-    let streams = archives.streams.iter().map(|stream| StreamCoverage::read(stream, now));
+    let streams = archives.streams.iter();
+    let streams = streams.map(|stream| StreamCoverage::read(stream, archives.scope_of(stream.kind), now));
     let streams: Vec<_> = streams.collect::<Result<_, _>>()?;
     let has_gaps = arguments.fail_on_gaps && streams.iter().any(|stream| stream.has_gaps(now));
     let exit = if has_gaps { Exit::StreamFailed } else { Exit::Complete };

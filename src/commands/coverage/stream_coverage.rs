@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Standing, USUAL_PAUSE, Wanted, WrongDay};
+use crate::coverage::{Covered, Gap, Scope, Standing, USUAL_PAUSE, Wanted, WrongDay};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
@@ -74,12 +74,13 @@ pub(super) fn text(streams: &[StreamCoverage], now: DateTime<Utc>) -> String {
 }
 
 impl StreamCoverage {
-    /// Reads the coverage of a stream at the time `now`.
-    pub(super) fn read(stream: &StreamPlace, now: DateTime<Utc>) -> Result<Self, FileError> {
+    /// Reads the coverage of a stream at the time `now`; `scope` is that of the settings, if they name one.
+    pub(super) fn read(stream: &StreamPlace, scope: Option<Scope>, now: DateTime<Utc>) -> Result<Self, FileError> {
         let retention = stream.kind.retention;
         let standing = Standing::read(&stream.location, Wanted::Stream(stream.kind.name), stream.keep, now)?;
         let wrong_days = standing.wrong_days(now).into_iter();
-        let remarks = standing.remarks();
+        let change = scope.and_then(|scope| standing.change_to(&scope));
+        let remarks = change.into_iter().chain(standing.remarks()).collect();
         let sum = standing.sum;
         let gaps = sum.gaps(retention, now).into_iter().map(|gap| ShownGap {
             reaches_now: gap.to == now,

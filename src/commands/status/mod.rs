@@ -3,7 +3,8 @@
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream
 //!
 //! - `stream`, `folder`; `state`: `ok`, `new` (no run has written a journal yet), `late` (older than `--max-age`), or
-//!   `failed` (its last run failed, or was killed); `problems`: sentences for people;
+//!   `failed` (its last run failed, or was killed); `problems`: sentences for people; `remarks`: sentences on what is no
+//!   fault: files that were never counted, or that another program has compressed, and runs with other settings;
 //! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last successful run began;
 //! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected",
 //!   "revised","repaired"}`
@@ -36,6 +37,7 @@ use super::arguments::age::Age;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::print_streams;
+use crate::config::StreamPlace;
 use crate::forward::Lag;
 use crate::fs::FileError;
 use crate::output::print::print;
@@ -88,7 +90,8 @@ fn exit(arguments: &Arguments, streams: &[StreamStatus]) -> Exit {
 fn read(archives: &Archives, arguments: &Arguments, now: DateTime<Utc>) -> Result<Vec<StreamStatus>, FileError> {
     let max_age = arguments.max_age.map(|age| age.0);
     let streams = archives.streams.iter();
-    streams.map(|stream| StreamStatus::read(stream, max_age, now)).collect()
+    let read = |stream: &StreamPlace| StreamStatus::read(stream, archives.scope_of(stream.kind), max_age, now);
+    streams.map(read).collect()
 }
 
 fn text(streams: &[StreamStatus], with_colours: bool) -> String {
@@ -136,6 +139,9 @@ fn notes(streams: &[StreamStatus]) -> String {
         let name = stream.stream;
         for problem in &stream.problems {
             notes.push_str(&format!("{name}: {problem}\n"));
+        }
+        for remark in &stream.remarks {
+            notes.push_str(&format!("{name}: {remark}\n"));
         }
         if stream.rejected > 0 {
             let by_last_run = stream.last_run.as_ref().map_or(0, |run| run.rejected);
@@ -306,6 +312,7 @@ mod tests {
             folder: "/var/log/mail".into(),
             state: State::Failed,
             problems: Vec::new(),
+            remarks: Vec::new(),
             last_record: time,
             age_seconds: Some(86_400 * 99),
             last_complete: time,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::calendar::{Calendar, DayRecords};
 use crate::archive::{Archive, Holder, Lock, Noted};
 use crate::config::StreamPlace;
-use crate::coverage::{End, Entry, Gap, Standing, Wanted};
+use crate::coverage::{End, Entry, Gap, Scope, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::rfc3339;
@@ -22,6 +22,7 @@ pub(super) struct StreamStatus {
     pub(super) folder: PathBuf,
     pub(super) state: State,
     pub(super) problems: Vec<String>,
+    pub(super) remarks: Vec<String>,
     pub(super) last_record: Option<DateTime<Utc>>,
     pub(super) age_seconds: Option<i64>,
     pub(super) last_complete: Option<DateTime<Utc>>,
@@ -91,11 +92,17 @@ pub(super) struct Running {
 }
 
 impl StreamStatus {
-    /// Reads the status of a stream at the time `now`. A last record older than `max_age` makes it late.
+    /// Reads the status of a stream at the time `now`. A last record older than `max_age` makes it late. `scope` is that of the
+    /// settings, if they name one.
     ///
     /// # Errors
     /// The folder, a day file or a state file cannot be read.
-    pub(super) fn read(place: &StreamPlace, max_age: Option<TimeDelta>, now: DateTime<Utc>) -> Result<Self, FileError> {
+    pub(super) fn read(
+        place: &StreamPlace,
+        scope: Option<Scope>,
+        max_age: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, FileError> {
         let StreamPlace { kind, location, keep } = place;
         let mut standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let noted = Noted::rejected(location)?;
@@ -109,6 +116,8 @@ impl StreamStatus {
         let mut problems = problems(kind, &standing, &liveness, now);
         let unknown = days.unknown.iter();
         problems.extend(unknown.map(|(date, why)| format!("{date}: its records are not all counted: {why}")));
+        let change = scope.and_then(|scope| standing.change_to(&scope));
+        let remarks = change.into_iter().chain(standing.remarks()).collect();
         let has_losses = !standing.sum.lost.is_empty();
         let files = standing.listing.files().count() as u64;
         let newest = standing.newest;
@@ -119,6 +128,7 @@ impl StreamStatus {
             folder: location.folder().to_owned(),
             state: state(newest.as_ref(), &liveness, age, max_age),
             problems,
+            remarks,
             last_record,
             age_seconds: age.map(|age| age.num_seconds()),
             last_complete: newest.as_ref().and_then(|entry| entry.sum.last_complete),
@@ -259,7 +269,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::coverage::{Asked, Journal, Purpose, Scope};
+    use crate::coverage::{Asked, Journal, Purpose};
     use crate::source::SOURCES;
     use crate::test_support::Catalog;
     use crate::test_support::record::line;
@@ -309,7 +319,7 @@ mod tests {
                 location: self.lock.location().clone(),
                 keep: None,
             };
-            StreamStatus::read(&place, max_age, now()).unwrap()
+            StreamStatus::read(&place, None, max_age, now()).unwrap()
         }
     }
 

@@ -11,8 +11,8 @@
 //! `repaired`. Of a file as a whole, with the line 0: `missing`, `shorter` or `fewer-lines` than when a run wrote to it,
 //! `not-a-file` and `future`, of a compressed file `compressed-missing`, `compressed-damaged` and `fewer-records`, and
 //! `several-names` (hard links, through which another program can write to it), which is a warning. Only `repaired` and
-//! warnings are not wrong. `remarks`: sentences on day files that were never counted, or that another program has compressed;
-//! these are checked like the others.
+//! warnings are not wrong. `remarks`: sentences on day files that were never counted, or that another program has compressed
+//! (these are checked like the others), and on runs whose coverage does not count.
 
 mod day_files;
 mod stream_report;
