@@ -83,10 +83,7 @@ impl DurableAppender {
         mode: u32,
         batches: impl IntoIterator<Item = B>,
     ) -> Result<u64, WriteError> {
-        self.check(path)?;
-        let opened = self.open(path, mode);
-        self.poisoned = opened.as_ref().is_err_and(|error| !error.is_of_this_file());
-        let opened = opened?;
+        let opened = self.open_or_poison(path, mode)?;
         self.attempt(path, |appender| {
             let created = opened.created;
             let end = write(opened, path, batches)?;
@@ -101,6 +98,14 @@ impl DurableAppender {
         self.poisoned
     }
 
+    /// Opens a file. An error is one of this file alone, or ends all writing.
+    fn open_or_poison(&mut self, path: &Path, mode: u32) -> Result<Opened, WriteError> {
+        self.check(path)?;
+        let opened = self.open(path, mode);
+        self.poisoned = opened.as_ref().is_err_and(|error| !error.is_of_this_file());
+        opened
+    }
+
     /// Opens a file. The lock is checked before, so that none is made in another folder, and after: then the file is in
     /// the folder that is locked, whatever takes its place from now on.
     fn open(&self, path: &Path, mode: u32) -> Result<Opened, WriteError> {
@@ -112,7 +117,8 @@ impl DurableAppender {
 
     /// Adds the missing newline at the end of an existing file, in a write of its own.
     pub(super) fn terminate(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
-        self.attempt(path, |appender| Ok(write(appender.open(path, mode)?, path, [[]; 0])?))?;
+        let opened = self.open_or_poison(path, mode)?;
+        self.attempt(path, |_| Ok(write(opened, path, [[]; 0])?))?;
         Ok(())
     }
 

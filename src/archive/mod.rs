@@ -94,8 +94,8 @@ pub struct Archive {
     /// A resume point before this offset, in bytes, is not noted.
     smallest_offset: u64,
     repaired: Repairs,
-    /// The days whose file cannot be read, and why.
-    unreadable: BTreeMap<NaiveDate, String>,
+    /// The days whose file cannot be read or repaired, and why.
+    unusable: BTreeMap<NaiveDate, String>,
 }
 
 impl Archive {
@@ -104,8 +104,8 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// If the folder cannot be read, or a newline or note cannot be written. A day file that cannot be read is one of
-    /// [`Archive::unreadable`].
+    /// If the folder cannot be read, or a newline or note cannot be written. A day file that cannot be used is one of
+    /// [`Archive::unusable`].
     pub fn open(
         lock: impl Into<Arc<Lock>>,
         shape: Shape,
@@ -149,7 +149,7 @@ impl Archive {
             resume_points,
             smallest_offset: resume::SMALLEST_OFFSET,
             repaired: Repairs::default(),
-            unreadable: BTreeMap::new(),
+            unusable: BTreeMap::new(),
         }
     }
 
@@ -161,7 +161,7 @@ impl Archive {
             reader: &mut self.reader,
             file_mode: self.file_mode,
             now,
-            unreadable: &mut self.unreadable,
+            unusable: &mut self.unusable,
         };
         self.repaired = repairer.repair()?;
         Ok(())
@@ -172,10 +172,10 @@ impl Archive {
         self.appender.is_poisoned()
     }
 
-    /// Returns the days whose file cannot be read, with the reason. Nothing may be filed on them: whether the last line of the
-    /// file is torn is not known, nor what it holds.
-    pub(crate) fn unreadable(&self) -> &BTreeMap<NaiveDate, String> {
-        &self.unreadable
+    /// Returns the days whose file cannot be read, or is torn and cannot be written to, with the reason. Nothing may be filed on
+    /// them: what the file holds is not known, or its last line is torn.
+    pub(crate) fn unusable(&self) -> &BTreeMap<NaiveDate, String> {
+        &self.unusable
     }
 
     /// Returns what was repaired when the archive was opened.

@@ -40,7 +40,7 @@ impl Archive {
                 Ok(read) => read,
                 Err(error) if self.is_poisoned() => return Err(error),
                 Err(error) => {
-                    self.unreadable.insert(date, error.to_string());
+                    self.unusable.insert(date, error.to_string());
                     // Records from before the overlap only spare requests.
                     if is_first {
                         continue;

@@ -29,8 +29,8 @@ pub(super) struct Repairer<'a> {
     pub(super) reader: &'a mut Reader,
     pub(super) file_mode: u32,
     pub(super) now: DateTime<Utc>,
-    /// The days whose file cannot be read, and why; they are left as they are.
-    pub(super) unreadable: &'a mut BTreeMap<NaiveDate, String>,
+    /// The days whose file cannot be read, or is torn and cannot be written to, and why; it is left as it is.
+    pub(super) unusable: &'a mut BTreeMap<NaiveDate, String>,
 }
 
 impl Repairer<'_> {
@@ -39,10 +39,17 @@ impl Repairer<'_> {
         let mut repairs = Repairs::default();
         let files = self.location.day_files()?;
         for file in &files {
-            match torn_line_of(file) {
-                Ok(Some(torn)) => self.repair_line(file, &torn, &mut repairs)?,
-                Ok(None) => {}
-                Err(error) => drop(self.unreadable.insert(file.date, error.to_string())),
+            let repaired = match torn_line_of(file) {
+                Ok(Some(torn)) => self.repair_line(file, &torn, &mut repairs),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+            match repaired {
+                // Nothing was written, and other files can be.
+                Err(error) if !self.appender.is_poisoned() => {
+                    self.unusable.insert(file.date, error.to_string());
+                }
+                repaired => repaired?,
             }
         }
         if !files.is_empty() {

@@ -91,9 +91,9 @@ pub(crate) enum CollectError {
         /// The reason.
         cause: Box<CollectError>,
     },
-    /// A day file cannot be read; the other days were filed.
-    #[error("no record of {date} is filed until its file can be read: {cause}")]
-    Unreadable {
+    /// A day file cannot be read, or its torn line not be repaired; the other days were filed.
+    #[error("no record of {date} is filed until its file can be used: {cause}")]
+    Unusable {
         /// The day.
         date: NaiveDate,
         /// The reason.

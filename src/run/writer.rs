@@ -263,11 +263,11 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
-    for (date, error) in archive.unreadable() {
+    for (date, error) in archive.unusable() {
         tracing::error!(%date, "{error}");
     }
     // Without any file that can be read, the journal says from where on everything is to be asked for.
-    let by_journal = standing.last_record.filter(|_| !archive.unreadable().is_empty());
+    let by_journal = standing.last_record.filter(|_| !archive.unusable().is_empty());
     let last = last.or(by_journal).or(standing.last_record_of_no_file());
     journal.note_last_before(last);
     if standing.listing.dates().is_empty()
@@ -294,9 +294,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     Ok((archive, recovered))
 }
 
-fn unreadable(date: NaiveDate, cause: &str) -> CollectError {
+fn unusable(date: NaiveDate, cause: &str) -> CollectError {
     let cause = cause.to_owned();
-    CollectError::Unreadable { date, cause }
+    CollectError::Unusable { date, cause }
 }
 
 struct Writer {
@@ -317,8 +317,8 @@ struct Writer {
 impl Writer {
     fn new(job: WriterJob, archive: Archive, last: Option<DateTime<Utc>>, journal: RunJournal) -> Self {
         let overlap = job.settings.limits.overlap;
-        let failure = archive.unreadable().iter().next_back();
-        let failure = failure.map(|(date, cause)| unreadable(*date, cause));
+        let failure = archive.unusable().iter().next_back();
+        let failure = failure.map(|(date, cause)| unusable(*date, cause));
         Self {
             archive,
             journal,
@@ -445,8 +445,8 @@ impl Writer {
 
     fn file_day(&mut self, batch: Batch) -> Result<(), CollectError> {
         let date = batch.date();
-        if let Some(cause) = self.archive.unreadable().get(&date) {
-            return Err(unreadable(date, cause));
+        if let Some(cause) = self.archive.unusable().get(&date) {
+            return Err(unusable(date, cause));
         }
         let mut times = batch.records().iter().rev().map(|record| record.time);
         let newest = times.find(|time| *time <= self.now);
@@ -630,7 +630,7 @@ impl Writer {
         self.collected.assumptions = ending.assumptions;
         // A failure here is the cause of one there, or weighs more: so it replaces one that held up nothing else.
         if let (
-            None | Some(CollectError::Older { .. } | CollectError::Day { .. } | CollectError::Unreadable { .. }),
+            None | Some(CollectError::Older { .. } | CollectError::Day { .. } | CollectError::Unusable { .. }),
             Some(failure),
         ) = (&self.collected.failure, ending.failure)
         {

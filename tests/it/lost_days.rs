@@ -443,6 +443,33 @@ fn a_torn_line_that_was_repaired_is_no_fault_in_a_compressed_file_either() {
     assert_eq!(shown(&catalog, "verify", 0)["repaired"], 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_torn_day_file_that_may_not_be_written_to_holds_up_no_other_day() {
+    let sandbox = daily(9);
+    let api = Api::Port;
+    let catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    let day = path(&catalog, api, 4);
+    let whole = fs::read(&day).unwrap();
+    fs::write(&day, &whole[..whole.len() - 9]).unwrap();
+    let other = catalog.root().join("other");
+    fs::hard_link(&day, &other).unwrap();
+    sandbox.add(api, vec![event(api, at(60), "new")]);
+    let run = catalog.collect_one(3, &[]);
+    let error = run["error"].as_str().unwrap();
+    assert!(
+        error.contains(day.to_str().unwrap()) && error.contains("several names"),
+        "{error}"
+    );
+    assert_eq!(run["appended"], 1, "{run}");
+    assert_eq!(fs::read(&day).unwrap().len(), whole.len() - 9);
+    fs::remove_file(&other).unwrap();
+    assert_eq!(catalog.collect_one(0, &[])["appended"], 1);
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    shown(&catalog, "verify", 0);
+}
+
 #[test]
 fn a_compressed_day_file_in_another_form_is_no_loss() {
     let sandbox = daily(9);

@@ -101,7 +101,7 @@ impl StreamCheck {
             Ok(recovery) => self.last_record = recovery.last,
             Err(error) => self.problems.push(error.to_string()),
         }
-        self.problems.extend(archive.unreadable().values().cloned());
+        self.problems.extend(archive.unusable().values().cloned());
     }
 
     /// Sends one request for one record, and checks the clock by its answer.
