@@ -168,3 +168,99 @@ impl Comparer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+    use crate::test_support::Catalog;
+
+    const DAY: &str = "2025-06-09";
+
+    fn lines(count: usize) -> String {
+        "line\n".repeat(count)
+    }
+
+    /// What is said of a day with these files, which held so much.
+    fn compared(
+        plain: Option<usize>,
+        compressed: Option<usize>,
+        is_cut: bool,
+        held: [u64; 2],
+    ) -> Result<Counted, Loss> {
+        let catalog = Catalog::new();
+        if let Some(plain) = plain {
+            catalog.write(DAY, &lines(plain));
+        }
+        if let Some(compressed) = compressed {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(lines(compressed).as_bytes()).unwrap();
+            let mut bytes = encoder.finish().unwrap();
+            bytes.truncate(bytes.len() - usize::from(is_cut));
+            fs::write(catalog.path(DAY).with_extension("log.gz"), bytes).unwrap();
+        }
+        let listing = catalog.location.listing().unwrap();
+        let mut counter = LineCounter::of(&catalog.location);
+        let mut comparer = Comparer {
+            listing: &listing,
+            counter: &mut counter,
+        };
+        match comparer.compare(DAY.parse().unwrap(), counted(held)) {
+            Comparison::Whole(counted) => Ok(counted),
+            Comparison::Lost(loss) => Err(loss),
+            Comparison::Unknown(error) => panic!("{error}"),
+        }
+    }
+
+    fn counted([lines, compressed]: [u64; 2]) -> Counted {
+        Counted {
+            lines,
+            bytes: lines * 5,
+            compressed,
+        }
+    }
+
+    #[test]
+    fn a_day_is_whole_as_long_as_its_files_hold_what_it_held() {
+        for (plain, compressed, held, now) in [
+            (Some(3), None, [3, 0], [3, 0]),
+            (Some(9), None, [3, 0], [3, 0]),
+            // It was compressed, and then more came.
+            (None, Some(3), [3, 0], [0, 3]),
+            (None, Some(3), [0, 3], [0, 3]),
+            (Some(1), Some(3), [1, 3], [1, 3]),
+            // Joined, and taken apart again; or kept in both forms.
+            (None, Some(4), [1, 3], [0, 4]),
+            (Some(4), None, [1, 3], [4, 0]),
+            (Some(3), Some(3), [3, 0], [3, 0]),
+            (Some(1), Some(3), [3, 0], [0, 3]),
+        ] {
+            let found = compared(plain, compressed, false, held);
+            assert_eq!(found, Ok(counted(now)), "{plain:?} {compressed:?} {held:?}");
+        }
+    }
+
+    #[test]
+    fn a_loss_says_which_file_is_to_blame() {
+        for (plain, compressed, is_cut, held, loss) in [
+            (None, None, false, [3, 0], Loss::Missing),
+            (None, None, false, [0, 3], Loss::Missing),
+            (Some(2), None, false, [3, 0], Loss::Shorter),
+            (Some(0), None, false, [1, 3], Loss::Shorter),
+            (Some(1), None, false, [1, 3], Loss::CompressedMissing),
+            (Some(3), None, false, [1, 3], Loss::CompressedMissing),
+            (None, Some(3), true, [3, 0], Loss::CompressedDamaged),
+            (Some(1), Some(3), true, [1, 3], Loss::CompressedDamaged),
+            (None, Some(2), false, [3, 0], Loss::FewerRecords),
+            (Some(1), Some(2), false, [1, 3], Loss::FewerRecords),
+        ] {
+            let found = compared(plain, compressed, is_cut, held);
+            assert_eq!(found, Err(loss), "{plain:?} {compressed:?} {held:?}");
+        }
+        // A damaged one beside a day file that holds all is nobody's loss.
+        assert_eq!(compared(Some(3), Some(3), true, [3, 0]), Ok(counted([3, 0])));
+        assert_eq!(compared(Some(4), Some(3), true, [1, 3]), Ok(counted([4, 0])));
+    }
+}

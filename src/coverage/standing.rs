@@ -232,10 +232,18 @@ impl Standing {
                  files counts once"
             ));
         }
-        for (date, error) in &self.unknown {
-            remarks.push(format!("whether {date} has lost records is not known: {error}"));
-        }
+        remarks.extend(self.unknown_sentence());
         remarks
+    }
+
+    /// Says of which days it is not known whether they have lost records.
+    pub(crate) fn unknown_sentence(&self) -> Option<String> {
+        let (date, error) = self.unknown.first_key_value()?;
+        let others = match self.unknown.len() {
+            1 => String::new(),
+            count => format!(" and {} more days", count - 1),
+        };
+        Some(format!("not known whether records are lost of {date}{others}: {error}"))
     }
 }
 

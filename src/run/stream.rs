@@ -230,6 +230,7 @@ impl Fetching<'_> {
         let warnings: Vec<String> = [
             self.recovered.doubt.clone(),
             self.recovered.lost.clone(),
+            self.recovered.unknown.clone(),
             ahead.and_then(|ahead| apart_warning(ahead, overlap)),
             self.recovered
                 .sum

@@ -76,8 +76,9 @@ pub(super) struct Recovered {
     pub(super) sum: Sum,
     /// Why less is known of them than there might be.
     pub(super) doubt: Option<String>,
-    /// Which days have lost records.
+    /// Which days have lost records, and of which that is not known.
     pub(super) lost: Option<String>,
+    pub(super) unknown: Option<String>,
     /// What they have seen of the service.
     pub(super) assumptions: Assumptions,
     /// The date of the last answer before, which a clock has left behind by now.
@@ -287,6 +288,7 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         below,
         assumptions: standing.sum.assumptions(job.now),
         lost: standing.sum.lost_sentence(),
+        unknown: standing.unknown_sentence(),
         sum: standing.sum,
         doubt: standing.doubt,
         stale_date: standing.newest.and_then(|newest| newest.stale_date(job.now)),

@@ -283,6 +283,36 @@ fn a_compressed_day_file_that_is_lost_is_named_everywhere_and_asked_for_again() 
 }
 
 #[test]
+fn a_damaged_compressed_file_is_named_until_it_is_accepted_where_the_service_has_no_more_of_its_day() {
+    let sandbox = daily(9);
+    let api = Api::Port;
+    let catalog = Catalog::of(&sandbox, &[api]);
+    catalog.collect_one(0, &[]);
+    let day = path(&catalog, api, 8);
+    gzip(&day);
+    fs::write(gz(&day), "damaged").unwrap();
+    let next = sandbox.request_count(api) + 1;
+    sandbox.step(Step::at(api, next, Action::DropOldest(api, 3)));
+    for _ in 0..2 {
+        let run = catalog.collect_one(0, &[]);
+        assert_eq!(run["appended"], 0, "{run}");
+        assert_eq!(wrong_days(&catalog), ["compressed-damaged"]);
+    }
+    let accepted = catalog.run(&["coverage", "--accept-missing"]);
+    assert!(
+        accepted.stderr.contains("accepted: the compressed day file is damaged"),
+        "{}",
+        accepted.stderr
+    );
+    for _ in 0..2 {
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+        assert_eq!(catalog.collect_one(0, &[])["warnings"], Value::Array(Vec::new()));
+    }
+    // It still cannot be read.
+    shown(&catalog, "verify", 3);
+}
+
+#[test]
 fn a_damaged_compressed_file_of_the_newest_day_is_a_loss_like_any_other() {
     for days in [9, 1] {
         let sandbox = daily(days);
@@ -315,7 +345,7 @@ fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
     const NOBODY: u32 = 65_534;
     let is_root = rustix::process::geteuid().is_root();
     let api = Api::Port;
-    for (days, unreadable) in [(9, 0), (1, 0), (9, 5)] {
+    for (days, unreadable, is_compressed) in [(9, 0, false), (1, 0, false), (9, 5, false), (9, 0, true), (9, 5, true)] {
         let sandbox = daily(days);
         let catalog = Catalog::of(&sandbox, &[api]);
         if is_root {
@@ -333,7 +363,13 @@ fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
             run.summary().into_values().next().unwrap()
         };
         collect(0);
-        let file = path(&catalog, api, unreadable);
+        let mut file = path(&catalog, api, unreadable);
+        let plain = file.clone();
+        let text = fs::read(&file).unwrap();
+        if is_compressed {
+            gzip(&file);
+            file = gz(&file);
+        }
         let bytes = fs::read(&file).unwrap();
         let set_mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         set_mode(0o000);
@@ -343,8 +379,18 @@ fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
         }
         sandbox.add(api, vec![event(api, at(60), "new")]);
         for appended in [3 * lost + u64::from(unreadable > 0), 0] {
-            let run = collect(3);
-            let error = run["error"].as_str().unwrap();
+            // Whether an old one that is compressed can be read, shows when something of its day comes.
+            let is_old_and_compressed = is_compressed && unreadable > 0;
+            let run = collect(if is_old_and_compressed { 0 } else { 3 });
+            if is_compressed {
+                let warnings = run["warnings"].to_string();
+                assert!(warnings.contains("not known whether records are lost of "), "{run}");
+            }
+            let error = if is_old_and_compressed {
+                &run["warnings"].to_string()
+            } else {
+                run["error"].as_str().unwrap()
+            };
             assert!(error.contains(file.file_name().unwrap().to_str().unwrap()), "{error}");
             assert!(
                 error.contains("give the user that runs this program the right"),
@@ -358,6 +404,11 @@ fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
         set_mode(0o644);
         assert_eq!(fs::read(&file).unwrap(), bytes, "nothing was written to it");
         collect(0);
+        if is_compressed {
+            fs::remove_file(&file).unwrap();
+            let beside = fs::read(&plain).unwrap_or_default();
+            fs::write(&plain, [text, beside].concat()).unwrap();
+        }
         catalog.assert_holds(api, &sandbox.events(api));
         assert_eq!(wrong_days(&catalog), Vec::<String>::new());
     }
