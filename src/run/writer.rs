@@ -16,7 +16,7 @@ use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
 use crate::archive::{Appended, Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Counted, Purpose, Sum, asked, may_be_deleted};
+use crate::coverage::{Asked, CompletedRuns, Counted, Purpose, Standing, Sum, asked, may_be_deleted};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::AppendNotifier;
@@ -264,22 +264,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
-    for (date, error) in archive.unusable() {
-        tracing::error!(%date, "{error}");
-    }
-    // Without any file that can be read, the journal says from where on everything is to be asked for.
-    let by_journal = standing.last_record.filter(|_| !archive.unusable().is_empty());
-    let last = last.or(by_journal).or(standing.last_record_of_no_file());
+    let last = last_record(last, &archive, &standing);
     journal.note_last_before(last);
-    if standing.listing.dates().is_empty()
-        && let Some(last) = last.filter(|last| !may_be_deleted(last.date_naive(), job.settings.keep, job.now))
-    {
-        let folder = job.settings.location.folder().to_owned();
-        return Err(CollectError::NoDayFile {
-            folder,
-            last: bound(last),
-        });
-    }
+    check_for_day_files(job, &standing, last)?;
     for (date, lost) in &standing.sum.lost {
         tracing::warn!(%date, "{}", lost.loss);
     }
@@ -294,6 +281,28 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         stale_date: standing.newest.and_then(|newest| newest.stale_date(job.now)),
     };
     Ok((archive, recovered))
+}
+
+/// Returns the time of the last record. Without a file that can be read, the journal says from where on everything is to be
+/// asked for.
+fn last_record(last_in_files: Option<DateTime<Utc>>, archive: &Archive, standing: &Standing) -> Option<DateTime<Utc>> {
+    for (date, error) in archive.unusable() {
+        tracing::error!(%date, "{error}");
+    }
+    let by_journal = standing.last_record.filter(|_| !archive.unusable().is_empty());
+    last_in_files.or(by_journal).or(standing.last_record_of_no_file())
+}
+
+/// Errors if there is no day file, and there were some that nobody was to delete.
+fn check_for_day_files(job: &WriterJob, standing: &Standing, last: Option<DateTime<Utc>>) -> Result<(), CollectError> {
+    let last = last.filter(|last| !may_be_deleted(last.date_naive(), job.settings.keep, job.now));
+    match last.filter(|_| standing.listing.dates().is_empty()) {
+        None => Ok(()),
+        Some(last) => Err(CollectError::NoDayFile {
+            folder: job.settings.location.folder().to_owned(),
+            last: bound(last),
+        }),
+    }
 }
 
 fn unusable(date: NaiveDate, cause: &str) -> CollectError {

@@ -335,82 +335,110 @@ fn a_damaged_compressed_file_of_the_newest_day_is_a_loss_like_any_other() {
     }
 }
 
+/// A catalog of Port whose program no mode stops but its own: no mode stops root, so root's test runs it as somebody else.
+#[cfg(unix)]
+struct Guarded(Catalog);
+
+#[cfg(unix)]
+impl Guarded {
+    /// The user and group that own nothing.
+    const NOBODY: u32 = 65_534;
+
+    fn of(sandbox: &Sandbox) -> Self {
+        let catalog = Catalog::of(sandbox, &[Api::Port]);
+        if rustix::process::geteuid().is_root() {
+            for path in [catalog.root(), &catalog.folder(Api::Port)] {
+                std::os::unix::fs::chown(path, Some(Self::NOBODY), Some(Self::NOBODY)).unwrap();
+            }
+        }
+        Self(catalog)
+    }
+
+    fn collect(&self, code: i32) -> Value {
+        use std::os::unix::process::CommandExt;
+
+        let mut command = self.0.command(&["collect", "--json"]);
+        if rustix::process::geteuid().is_root() {
+            command.uid(Self::NOBODY).gid(Self::NOBODY);
+        }
+        let run = process::run(&mut command);
+        assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+        run.summary().into_values().next().unwrap()
+    }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(unix)]
+fn assert_names_and_advises(text: &str, file: &Path) {
+    assert!(text.contains(file.file_name().unwrap().to_str().unwrap()), "{text}");
+    assert!(
+        text.contains("give the user that runs this program the right"),
+        "{text}"
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
-    use std::os::unix::fs::{PermissionsExt, chown};
-    use std::os::unix::process::CommandExt;
-
-    /// The user and group that own nothing: no mode stops root, so root's test runs the program as somebody else.
-    const NOBODY: u32 = 65_534;
-    let is_root = rustix::process::geteuid().is_root();
-    let api = Api::Port;
-    for (days, unreadable, is_compressed) in [(9, 0, false), (1, 0, false), (9, 5, false), (9, 0, true), (9, 5, true)] {
+    for (days, unreadable) in [(9, 0), (1, 0), (9, 5)] {
         let sandbox = daily(days);
-        let catalog = Catalog::of(&sandbox, &[api]);
-        if is_root {
-            for path in [catalog.root(), &catalog.folder(api)] {
-                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-            }
-        }
-        let collect = |code: i32| -> Value {
-            let mut command = catalog.command(&["collect", "--json"]);
-            if is_root {
-                command.uid(NOBODY).gid(NOBODY);
-            }
-            let run = process::run(&mut command);
-            assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
-            run.summary().into_values().next().unwrap()
-        };
-        collect(0);
-        let mut file = path(&catalog, api, unreadable);
-        let plain = file.clone();
-        let text = fs::read(&file).unwrap();
-        if is_compressed {
-            gzip(&file);
-            file = gz(&file);
-        }
+        let guarded = Guarded::of(&sandbox);
+        let catalog = &guarded.0;
+        guarded.collect(0);
+        let file = path(catalog, Api::Port, unreadable);
         let bytes = fs::read(&file).unwrap();
-        let set_mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        set_mode(0o000);
+        set_mode(&file, 0o000);
         let lost = u64::from(days > 1);
         if lost > 0 {
-            fs::remove_file(path(&catalog, api, 4)).unwrap();
+            fs::remove_file(path(catalog, Api::Port, 4)).unwrap();
         }
-        sandbox.add(api, vec![event(api, at(60), "new")]);
+        sandbox.add(Api::Port, vec![event(Api::Port, at(60), "new")]);
         for appended in [3 * lost + u64::from(unreadable > 0), 0] {
-            // Whether an old one that is compressed can be read, shows when something of its day comes.
-            let is_old_and_compressed = is_compressed && unreadable > 0;
-            let run = collect(if is_old_and_compressed { 0 } else { 3 });
-            if is_compressed {
-                let warnings = run["warnings"].to_string();
-                assert!(warnings.contains("not known whether records are lost of "), "{run}");
-            }
-            let error = if is_old_and_compressed {
-                &run["warnings"].to_string()
-            } else {
-                run["error"].as_str().unwrap()
-            };
-            assert!(error.contains(file.file_name().unwrap().to_str().unwrap()), "{error}");
-            assert!(
-                error.contains("give the user that runs this program the right"),
-                "{error}"
-            );
+            let run = guarded.collect(3);
+            assert_names_and_advises(run["error"].as_str().unwrap(), &file);
             // Near midnight the new record can be of a day of its own.
             let is_of_two_days = at(60).date_naive() != at(600).date_naive();
             assert!(is_of_two_days || run["appended"] == appended, "{run}");
             assert_ne!(run["requests"], 0);
         }
-        set_mode(0o644);
+        set_mode(&file, 0o644);
         assert_eq!(fs::read(&file).unwrap(), bytes, "nothing was written to it");
-        collect(0);
-        if is_compressed {
-            fs::remove_file(&file).unwrap();
-            let beside = fs::read(&plain).unwrap_or_default();
-            fs::write(&plain, [text, beside].concat()).unwrap();
-        }
-        catalog.assert_holds(api, &sandbox.events(api));
-        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+        guarded.collect(0);
+        catalog.assert_holds(Api::Port, &sandbox.events(Api::Port));
+        assert_eq!(wrong_days(catalog), Vec::<String>::new());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_compressed_file_that_cannot_be_read_is_no_loss_and_said_to_be_unknown() {
+    for days_ago in [0, 5] {
+        let sandbox = daily(9);
+        let guarded = Guarded::of(&sandbox);
+        let catalog = &guarded.0;
+        guarded.collect(0);
+        let file = path(catalog, Api::Port, days_ago);
+        let text = fs::read(&file).unwrap();
+        gzip(&file);
+        set_mode(&gz(&file), 0o000);
+        // Whether an old one can be read, shows when something of its day comes.
+        let run = guarded.collect(if days_ago == 0 { 3 } else { 0 });
+        let warnings = run["warnings"].to_string();
+        assert!(warnings.contains("not known whether records are lost of "), "{run}");
+        assert_names_and_advises(&warnings, &gz(&file));
+        assert_eq!(run["appended"], 0, "{run}");
+        set_mode(&gz(&file), 0o644);
+        assert_eq!(guarded.collect(0)["warnings"], Value::Array(Vec::new()));
+        assert_eq!(wrong_days(catalog), Vec::<String>::new());
+        fs::remove_file(gz(&file)).unwrap();
+        fs::write(&file, text).unwrap();
+        catalog.assert_holds(Api::Port, &sandbox.events(Api::Port));
     }
 }
 
