@@ -5,13 +5,17 @@ use std::fs::Metadata;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::storage::StoredFile;
 
 /// Size of a read, in bytes.
 const CHUNK: usize = 64 << 10;
+
+/// What is said of a file that is sound, and cannot be read all the same.
+const FOREIGN_FORM: &str = "it is compressed with a dictionary, or with a window of more than 100 MB, which this program does not \
+                            read; compress it again without -D, --long and --ultra";
 
 /// How a day file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +78,20 @@ fn of_decoder(error: io::Error) -> io::Error {
     }
 }
 
-/// The same for the Zstandard decoder, which wraps an error of the disk.
-fn of_frames(error: &(dyn Error + 'static)) -> io::Error {
-    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+/// The same for the Zstandard decoder, which wraps an error of the disk, and knows what it cannot read although it is sound.
+fn of_frames(error: FrameDecoderError) -> io::Error {
+    use FrameDecoderError::{DictNotProvided, FailedToInitialize, WindowSizeTooBig};
+
+    let is_too_wide = matches!(
+        error,
+        WindowSizeTooBig { .. }
+            | FailedToInitialize(FrameHeaderError::WindowTooBig { .. })
+            | FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { .. })
+    );
+    if is_too_wide || matches!(error, DictNotProvided { .. }) {
+        return io::Error::new(io::ErrorKind::Unsupported, FOREIGN_FORM);
+    }
+    let mut causes = std::iter::successors(Some(&error as &dyn Error), |error| (*error).source());
     let of_the_disk = causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
     of_the_disk.map_or_else(damage, io::Error::from_raw_os_error)
 }
@@ -145,7 +160,7 @@ impl<R: BufRead> Frames<R> {
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                     io::copy(&mut (&mut self.source).take(length.into()), &mut io::sink())?;
                 }
-                Err(error) => return Err(of_frames(&error)),
+                Err(error) => return Err(of_frames(error)),
             }
         }
         Ok(false)
@@ -168,7 +183,7 @@ impl<R: BufRead> Read for Frames<R> {
             let one_block = BlockDecodingStrategy::UptoBlocks(1);
             self.decoder
                 .decode_blocks(&mut self.source, one_block)
-                .map_err(|error| of_frames(&error))?;
+                .map_err(of_frames)?;
         }
         self.decoder.read(buffer)
     }
@@ -249,6 +264,19 @@ mod tests {
             };
             let error = of_decoder(content.read(&mut [0; 9]).unwrap_err());
             assert_eq!(error.raw_os_error(), Some(5), "{packing:?} {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_sound_file_that_cannot_be_read_is_not_damaged() {
+        let magic = 0xFD2F_B528_u32.to_le_bytes();
+        let empty_block = [1, 0, 0];
+        let wide = [&magic[..], &[0, 18 << 3], &empty_block].concat();
+        let with_dictionary = [&magic[..], &[1, 0, 7], &empty_block].concat();
+        for foreign in [wide, with_dictionary] {
+            let error = unpacked(Packing::Zstandard, &foreign).unwrap_err();
+            assert!(!is_damage(&error), "{error}");
+            assert!(error.to_string().contains("compress it again"), "{error}");
         }
     }
 
