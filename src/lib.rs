@@ -21,6 +21,9 @@
 //! - record: one entry of an audit trail, as the service returned it
 //! - line: a record as JSON on one line, with its newline
 //! - day file: the lines of one stream and one UTC day; it only grows
+//! - compressed day file: one that another program has compressed (`.gz`, `.zst`); it is read and never written. Damaged: it
+//!   cannot be read to its end, and counts for nothing
+//! - loss: what the files of a day held and hold no more, by the counts of the journal; the day is a gap
 //! - catalog: the folder of a stream's day files; everything else that is kept is in its `.trailkeeper/`
 //! - source: a service; organization: the owner of the trail; stream: one trail of a source, and its catalog
 //! - run: one pass over the streams; window: the span of time that it asks for

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
 
-use super::support::{Catalog, at, base_name, event, process, serve, streams};
+use super::support::{Catalog, at, base_name, event, serve, streams};
 
 const DAY: i64 = 86_400;
 
@@ -361,7 +361,7 @@ impl Guarded {
         if rustix::process::geteuid().is_root() {
             command.uid(Self::NOBODY).gid(Self::NOBODY);
         }
-        let run = process::run(&mut command);
+        let run = super::support::process::run(&mut command);
         assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
         run.summary().into_values().next().unwrap()
     }
