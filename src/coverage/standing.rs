@@ -209,27 +209,22 @@ impl Standing {
         let dates = self.listing.dates();
         // What is left of a lost day is counted when it is written to.
         let is_counted = |date: &NaiveDate| self.counts.contains_key(date) || self.sum.lost.contains_key(date);
-        let not_counted: Vec<_> = dates.iter().filter(|date| !is_counted(date)).collect();
-        let packed: Vec<_> = self.listing.packed.keys().collect();
+        let not_counted = dates.iter().copied().filter(|date| !is_counted(date));
         let mut remarks: Vec<String> = self.other_scopes.iter().map(ToString::to_string).collect();
-        if let (Some(first), Some(last)) = (not_counted.first(), not_counted.last()) {
-            let (count, why) = (not_counted.len(), self.why_not_counted);
+        if let Some(days) = days(not_counted) {
+            let why = self.why_not_counted;
             remarks.push(format!(
-                "not counted: {count} of the days, {first} to {last}, since {why}; whether they have lost records is not known"
+                "not counted: {days}, since {why}; whether records are lost of them is not known"
             ));
         }
-        if let (Some(first), Some(last)) = (packed.first(), packed.last()) {
-            let count = packed.len();
+        if let Some(days) = days(self.listing.packed.keys().copied()) {
             remarks.push(format!(
-                "{count} of the day files, {first} to {last}, compressed by another program: they are read, and not written to"
+                "compressed by another program: {days}; they are read, and not written to"
             ));
         }
-        let both: Vec<_> = self.in_both_forms().collect();
-        if let (Some(first), Some(last)) = (both.first(), both.last()) {
-            let count = both.len();
+        if let Some(days) = days(self.in_both_forms()) {
             remarks.push(format!(
-                "{count} of the days, {first} to {last}, are there in both forms, plain and compressed: a record that is in both \
-                 files counts once"
+                "in both forms, plain and compressed: {days}; a record that is in both files counts once"
             ));
         }
         remarks.extend(self.unknown_sentence());
@@ -245,6 +240,16 @@ impl Standing {
         };
         Some(format!("not known whether records are lost of {date}{others}: {error}"))
     }
+}
+
+/// Names days, oldest first; `None` if there are none.
+fn days(dates: impl IntoIterator<Item = NaiveDate>) -> Option<String> {
+    let mut dates = dates.into_iter();
+    let first = dates.next()?;
+    Some(match dates.enumerate().last() {
+        None => first.to_string(),
+        Some((index, last)) => format!("{} days from {first} to {last}", index + 2),
+    })
 }
 
 /// What is wrong with a day file.
