@@ -162,12 +162,13 @@ impl Answer {
     /// cut close to `base` explains it, since it parts none of one time.
     pub(super) fn lacks_some_of(&self, anchors: &[Anchor], base: DateTime<Utc>, depth: TimeDelta) -> bool {
         let Some(oldest) = self.oldest() else { return false };
-        let in_reach = anchors.iter().filter(|anchor| anchor.time > oldest + depth);
-        let (held, lacking): (Vec<&Anchor>, Vec<&Anchor>) = in_reach.partition(|anchor| self.anchors.contains(anchor));
-        let is_parted = |lacking: &&Anchor| held.iter().any(|held| held.time == lacking.time);
-        lacking
-            .iter()
-            .any(|lacking| lacking.time < base - ROUNDING || is_parted(lacking))
+        let in_reach = || anchors.iter().filter(|anchor| anchor.time > oldest + depth);
+        let mut lacking = in_reach().filter(|anchor| !self.anchors.contains(anchor));
+        let is_parted = |lacking: &Anchor| {
+            let mut of_its_time = in_reach().filter(|anchor| anchor.time == lacking.time);
+            of_its_time.any(|anchor| self.anchors.contains(anchor))
+        };
+        lacking.any(|lacking| lacking.time < base - ROUNDING || is_parted(lacking))
     }
 
     /// Returns whether it holds records of one moment only, and lacks some of these, though it has others of them: it may be cut

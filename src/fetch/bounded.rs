@@ -14,8 +14,8 @@ use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
 use super::learned::{Learned, Order};
 use super::plan::WalkPlan;
-use super::slice::{Ascent, AscentEnd, Descent, Floor, Gathering, SliceEnd, descend};
-use super::stopwatch::Stopwatch;
+use super::reading::{FetchedSlice, Reading, fetch};
+use super::slice::{Ascent, AscentEnd, Descent, Floor, Gathering, SliceEnd};
 use super::survey::{Difference, Survey};
 use super::{FetchError, Fetcher, PageError};
 use crate::record::{Anchor, Record};
@@ -63,18 +63,6 @@ pub(super) struct BoundedWalk<'a> {
     ascent: Option<Ascent>,
 }
 
-struct FetchedSlice {
-    reading: Reading,
-    end: Result<SliceEnd, FetchError>,
-    took: Option<Duration>,
-}
-
-/// A slice that is being read, one way or the other.
-enum Reading {
-    Descent(Box<Descent>),
-    Gathering(Box<Gathering>),
-}
-
 impl<'a> BoundedWalk<'a> {
     pub(super) fn new(fetcher: &'a Fetcher, plan: WalkPlan, archived: Vec<Anchor>) -> Self {
         let mut walk = Self {
@@ -116,49 +104,67 @@ impl<'a> BoundedWalk<'a> {
                 }
             }
             self.fill();
-            let Some(FetchedSlice { reading, end, took }) = self.in_flight.next().await else {
-                if self.look_at_the_newest_again().await? {
-                    continue;
-                }
-                return Ok(None);
+            let range = match self.in_flight.next().await {
+                Some(fetched) => self.take(fetched)?,
+                None if self.look_at_the_newest_again().await? => None,
+                None => return Ok(None),
             };
-            let slice = reading.slice();
-            match end? {
-                // What is below is asked for again with the next slice, and that proves that this one is empty.
-                SliceEnd::Paused if reading.is_empty() && !self.is_asked_once(slice) => {
-                    self.slices.completed(slice, Load { records: 0, took });
-                    self.note_load(0);
-                    continue;
-                }
-                SliceEnd::Complete if reading.is_empty() && self.is_open(slice) && !self.is_asked_once(slice) => {
-                    self.skip(slice, took);
-                    continue;
-                }
-                SliceEnd::Complete => match self.complete(reading, took) {
-                    Some(range) => return range.map(Some),
-                    None => continue,
-                },
-                SliceEnd::Paused => match self.join(reading, took) {
-                    Some(range) => return range.map(Some),
-                    None => continue,
-                },
-                SliceEnd::Overflow { records, oldest } => {
-                    let load = Load { records, took };
-                    self.keep_survey(reading);
-                    if std::mem::take(&mut self.is_first) && slice.is_long() {
-                        self.slices.surveyed(slice, oldest, load);
-                    } else {
-                        self.slices.overflowed(slice, oldest, load);
-                    }
-                }
-                SliceEnd::TooWide => self.narrow(&reading),
-                SliceEnd::Ascending => self.change_order(Order::OldestFirst, reading.into_fetched().records),
-                SliceEnd::Scattered => self.change_order(Order::Unknown, reading.into_fetched().records),
+            if range.is_some() {
+                return Ok(range);
             }
-            // The slices behind it have the old length; they are fetched again with the new one.
-            self.in_flight.clear();
-            self.is_proven = false;
         }
+    }
+
+    /// Takes a slice, as far as it was read; returns what it completes.
+    fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
+        let FetchedSlice { reading, end, took } = fetched;
+        let slice = reading.slice();
+        match end? {
+            // What is below is asked for again with the next slice, and that proves that this one is empty.
+            SliceEnd::Paused if reading.is_empty() && !self.is_asked_once(slice) => {
+                self.slices.completed(slice, Load { records: 0, took });
+                self.note_load(0);
+                Ok(None)
+            }
+            SliceEnd::Complete if reading.is_empty() && self.is_open(slice) && !self.is_asked_once(slice) => {
+                self.skip(slice, took);
+                Ok(None)
+            }
+            SliceEnd::Complete => self.complete(reading, took),
+            SliceEnd::Paused => self.join(reading, took),
+            end => {
+                self.divide(reading, end, took);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Has a slice read in another way, or in shorter ones.
+    fn divide(&mut self, reading: Reading, end: SliceEnd, took: Option<Duration>) {
+        match end {
+            SliceEnd::Complete | SliceEnd::Paused => return,
+            SliceEnd::Overflow { records, oldest } => self.overflow(reading, oldest, Load { records, took }),
+            SliceEnd::TooWide => self.narrow(&reading),
+            SliceEnd::Ascending => self.change_order(Order::OldestFirst, reading.into_fetched().records),
+            SliceEnd::Scattered => self.change_order(Order::Unknown, reading.into_fetched().records),
+        }
+        // The slices behind it have the old length; they are fetched again with the new one.
+        self.in_flight.clear();
+        self.is_proven = false;
+    }
+
+    /// Handles a slice that holds too much. What an answer for the whole window gave is kept: the answers for its parts have to
+    /// hold it too.
+    fn overflow(&mut self, reading: Reading, oldest: DateTime<Utc>, load: Load) {
+        let slice = reading.slice();
+        if !std::mem::take(&mut self.is_first) || !slice.is_long() {
+            self.slices.overflowed(slice, oldest, load);
+            return;
+        }
+        self.slices.surveyed(slice, oldest, load);
+        let records = reading.into_fetched().records;
+        self.survey = Some(Survey::new(&records, self.settled_to()));
+        self.frontier.keep(records);
     }
 
     /// Reads the whole window again in another order: what was filed already is then recognized, and what was given and
@@ -166,7 +172,7 @@ impl<'a> BoundedWalk<'a> {
     fn change_order(&mut self, order: Order, given: Vec<Record>) {
         self.proven_to = self.plan.window.from;
         self.fetcher.learn(|learned| learned.order = order);
-        self.frontier = Frontier::default();
+        self.frontier = std::mem::take(&mut self.frontier).begun_again();
         self.frontier.keep(given);
         self.begin_again();
     }
@@ -301,7 +307,7 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Joins a slice to the one before; it may have to be read further for that.
-    fn join(&mut self, mut reading: Reading, took: Option<Duration>) -> Option<Result<CompletedRange, FetchError>> {
+    fn join(&mut self, mut reading: Reading, took: Option<Duration>) -> Result<Option<CompletedRange>, FetchError> {
         let floor = self.floor(reading.slice());
         if let Reading::Descent(descent) = &mut reading
             && descent.join(floor)
@@ -309,7 +315,7 @@ impl<'a> BoundedWalk<'a> {
             return self.complete(reading, took);
         }
         self.in_flight.push_front(fetch(self.fetcher, self.plan, reading));
-        None
+        Ok(None)
     }
 
     /// Looks at the newest end once more, which a walk otherwise does once: a replica that lags lacks what is there. It is not
@@ -352,15 +358,6 @@ impl<'a> BoundedWalk<'a> {
         to - LATENESS
     }
 
-    /// Keeps what an answer for the whole window gave: the answers for its parts have to hold it too.
-    fn keep_survey(&mut self, reading: Reading) {
-        if self.is_first && reading.slice().is_long() {
-            let records = reading.into_fetched().records;
-            self.survey = Some(Survey::new(&records, self.settled_to()));
-            self.frontier.keep(records);
-        }
-    }
-
     /// Compares a slice with the survey; returns whether it has to be read once more, since it lacks something.
     fn is_read_again(&mut self, reading: &Reading) -> bool {
         let Some(survey) = &self.survey else { return false };
@@ -379,10 +376,10 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Completes a slice, unless it has to be read again.
-    fn complete(&mut self, reading: Reading, took: Option<Duration>) -> Option<Result<CompletedRange, FetchError>> {
+    fn complete(&mut self, reading: Reading, took: Option<Duration>) -> Result<Option<CompletedRange>, FetchError> {
         if self.is_read_again(&reading) {
             self.frontier.keep(reading.into_fetched().records);
-            return None;
+            return Ok(None);
         }
         self.is_first = false;
         if self.slices.is_refused() {
@@ -407,54 +404,6 @@ impl<'a> BoundedWalk<'a> {
         }
         let is_last = slice.to >= self.plan.window.to;
         let limit = if is_last { self.plan.filed_to() } else { Some(slice.to) };
-        Some(self.frontier.advance(reading.into_fetched(), limit, slice.to))
-    }
-}
-
-/// Reads a slice until it is complete, or cannot go on as it is.
-fn fetch(fetcher: &Fetcher, plan: WalkPlan, mut reading: Reading) -> BoxFuture<'_, FetchedSlice> {
-    Box::pin(async move {
-        let watch = Stopwatch::start(fetcher);
-        let end = match &mut reading {
-            Reading::Descent(descent) => descend(fetcher, descent, plan, &watch).await,
-            Reading::Gathering(gathering) => gathering.read(fetcher).await,
-        };
-        let took = watch.elapsed();
-        FetchedSlice { reading, end, took }
-    })
-}
-
-impl Reading {
-    /// Returns from when on it has to be asked for, and whether that is far below the slice.
-    fn reach(&self) -> (DateTime<Utc>, bool) {
-        match self {
-            Reading::Descent(descent) => (descent.asked_from(), descent.reaches_far()),
-            Reading::Gathering(gathering) => (gathering.asked_from(), gathering.reaches_far()),
-        }
-    }
-
-    fn slice(&self) -> Slice {
-        match self {
-            Reading::Descent(descent) => descent.slice(),
-            Reading::Gathering(gathering) => gathering.slice(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.fetched().records.is_empty()
-    }
-
-    fn fetched(&self) -> &FetchedRecords {
-        match self {
-            Reading::Descent(descent) => &descent.fetched,
-            Reading::Gathering(gathering) => &gathering.fetched,
-        }
-    }
-
-    fn into_fetched(self) -> FetchedRecords {
-        match self {
-            Reading::Descent(descent) => descent.fetched,
-            Reading::Gathering(gathering) => gathering.fetched,
-        }
+        self.frontier.advance(reading.into_fetched(), limit, slice.to).map(Some)
     }
 }

@@ -60,6 +60,14 @@ impl Frontier {
         })
     }
 
+    /// Returns that of a walk that begins again: nothing is completed, and what was given is kept.
+    pub(super) fn begun_again(self) -> Self {
+        Self {
+            later: self.later,
+            ..Self::default()
+        }
+    }
+
     /// Keeps records that were given and belong to what is still to be read.
     pub(super) fn keep(&mut self, records: Vec<Record>) {
         self.later.extend(records);

@@ -46,6 +46,7 @@ mod numbered;
 pub mod plan;
 mod rate_limiter;
 pub(crate) mod probe;
+mod reading;
 mod slice;
 mod stopwatch;
 mod survey;

@@ -41,6 +41,9 @@ impl Survey {
         margin: TimeDelta,
     ) -> Option<Difference> {
         let (after, before) = (self.oldest.max(from) + margin, self.settled_to.min(to - margin));
+        if after >= before {
+            return None;
+        }
         let is_between = |anchor: &Anchor| after < anchor.time && anchor.time < before;
         let part: HashSet<Anchor> = records.iter().map(Anchor::of).filter(is_between).collect();
         let mut given = self.given.iter().filter(|anchor| is_between(anchor));

@@ -1,0 +1,75 @@
+//! A slice that is being read, one way or the other, and how that ended.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+
+use super::fetched_records::FetchedRecords;
+use super::plan::WalkPlan;
+use super::slice::{Descent, Gathering, SliceEnd, descend};
+use super::stopwatch::Stopwatch;
+use super::{FetchError, Fetcher};
+use crate::window::Slice;
+
+/// A slice, as far as it was read.
+pub(super) struct FetchedSlice {
+    pub(super) reading: Reading,
+    pub(super) end: Result<SliceEnd, FetchError>,
+    /// How long it took, if that says something about other slices.
+    pub(super) took: Option<Duration>,
+}
+
+/// A slice that is being read, one way or the other.
+pub(super) enum Reading {
+    Descent(Box<Descent>),
+    Gathering(Box<Gathering>),
+}
+
+/// Reads a slice until it is complete, or cannot go on as it is.
+pub(super) fn fetch(fetcher: &Fetcher, plan: WalkPlan, mut reading: Reading) -> BoxFuture<'_, FetchedSlice> {
+    Box::pin(async move {
+        let watch = Stopwatch::start(fetcher);
+        let end = match &mut reading {
+            Reading::Descent(descent) => descend(fetcher, descent, plan, &watch).await,
+            Reading::Gathering(gathering) => gathering.read(fetcher).await,
+        };
+        let took = watch.elapsed();
+        FetchedSlice { reading, end, took }
+    })
+}
+
+impl Reading {
+    /// Returns from when on it has to be asked for, and whether that is far below the slice.
+    pub(super) fn reach(&self) -> (DateTime<Utc>, bool) {
+        match self {
+            Reading::Descent(descent) => (descent.asked_from(), descent.reaches_far()),
+            Reading::Gathering(gathering) => (gathering.asked_from(), gathering.reaches_far()),
+        }
+    }
+
+    pub(super) fn slice(&self) -> Slice {
+        match self {
+            Reading::Descent(descent) => descent.slice(),
+            Reading::Gathering(gathering) => gathering.slice(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.fetched().records.is_empty()
+    }
+
+    pub(super) fn fetched(&self) -> &FetchedRecords {
+        match self {
+            Reading::Descent(descent) => &descent.fetched,
+            Reading::Gathering(gathering) => &gathering.fetched,
+        }
+    }
+
+    pub(super) fn into_fetched(self) -> FetchedRecords {
+        match self {
+            Reading::Descent(descent) => descent.fetched,
+            Reading::Gathering(gathering) => gathering.fetched,
+        }
+    }
+}
