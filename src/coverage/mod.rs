@@ -51,7 +51,7 @@
 //!   reconciling began that was last done; `reconciling`: `{"at","from","to"}`, one that is not done yet.
 //! - `assumptions`: what was seen of the service, on which it rests that what is covered is complete: the `order` of its
 //!   answers (`newest-first`, `oldest-first`, `newest-page-first`, `unknown`) and whether it was shown, by how much records
-//!   are out of order, and how far bounds reach. Newest first is believed until it is refuted: then everything is a gap
+//!   are out of order, how far bounds reach, and how many of the next answers are `doubted`. Newest first is believed until it is refuted: then everything is a gap
 //!   again. `other_order_at`: when that was.
 //! - `lost`: the days whose files have lost records, and do not hold as much again: how (`loss`: `missing`, `shorter`,
 //!   `not-a-file`, and of a compressed file `compressed-missing`, `compressed-damaged`, `fewer-records`), what they held, and
