@@ -11,6 +11,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Once;
 
 /// Mode of the folders that the program creates.
 const FOLDER_MODE: u32 = 0o750;
@@ -212,20 +213,95 @@ pub(crate) fn count_names(_: &Metadata) -> Option<u64> {
     None
 }
 
-/// Syncs the names in a folder.
+/// Syncs the names in a folder, where the file system can: elsewhere, as on some network shares, that is a warning, once.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    static IS_TOLD: Once = Once::new();
+
+    if !can_sync_folder(folder)? {
+        IS_TOLD.call_once(|| {
+            tracing::warn!(
+                folder = %folder.display(),
+                "the file system cannot sync the names of new files: after a power cut a new file may be missing, and its day is \
+                 asked for again"
+            );
+        });
+    }
+    Ok(())
+}
+
+/// Syncs the names in a folder; returns whether the file system can do that.
 ///
 /// # Errors
 /// If the system refuses.
 #[cfg(unix)]
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
+pub(crate) fn can_sync_folder(folder: &Path) -> Result<bool, FileError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|cause| FileError::io("sync the folder", folder, cause))
+    match synced {
+        Ok(()) => Ok(true),
+        Err(cause) if is_unsupported(&cause) => Ok(false),
+        Err(cause) => Err(FileError::io("sync the folder", folder, cause)),
+    }
+}
+
+/// Whether an error says that the file system does not know the operation: old CIFS mounts and some FUSE ones answer `EINVAL`.
+#[cfg(unix)]
+fn is_unsupported(cause: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    let unsupported = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
+    let errno = Errno::from_io_error(cause);
+    errno.is_some_and(|errno| unsupported.contains(&errno))
 }
 
 /// NTFS journals its names, and a folder cannot be opened as a file.
 #[cfg(not(unix))]
-pub(crate) fn sync_folder(_: &Path) -> Result<(), FileError> {
-    Ok(())
+pub(crate) fn can_sync_folder(_: &Path) -> Result<bool, FileError> {
+    Ok(true)
+}
+
+/// Errors if the user that runs this program may not make files in a folder. Asking the system leaves no trace in one that
+/// agents watch, as a test file would.
+#[cfg(unix)]
+pub(crate) fn check_writable(folder: &Path) -> Result<(), FileError> {
+    let needed = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(folder, needed).map_err(|cause| FileError::io("write to", folder, cause.into()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check_writable(folder: &Path) -> Result<(), FileError> {
+    folder
+        .metadata()
+        .map(drop)
+        .map_err(|cause| FileError::io("look at", folder, cause))
+}
+
+/// Makes a scratch file, appends a line to it, syncs it, and removes it.
+///
+/// # Errors
+/// If the system refuses one of these.
+pub(crate) fn try_to_append(path: &Path, mode: u32) -> Result<(), FileError> {
+    // A killed process may have left one.
+    let _ = fs::remove_file(path);
+    let (mut file, _) = open_or_create(OpenOptions::new().append(true), path, mode)?;
+    let appended = file.write_all(b"\n").and_then(|()| file.sync_data());
+    let removed = fs::remove_file(path);
+    let appended = appended.map_err(|cause| FileError::io("write to", path, cause));
+    appended.and(removed.map_err(|cause| FileError::io("remove", path, cause)))
+}
+
+/// Removes a folder that was made for scratch files, if nothing else is in it by now.
+pub(crate) fn remove_scratch_folder(path: &Path) {
+    // A run may have made files there.
+    let _ = fs::remove_dir(path);
+}
+
+/// Removes a scratch file, if it is there.
+pub(crate) fn remove_scratch(path: &Path) {
+    // What is left of it is made again.
+    let _ = fs::remove_file(path);
 }
 
 /// Syncs the data of a file, whoever wrote it.
@@ -320,6 +396,30 @@ mod tests {
     fn mode(path: &Path) -> u32 {
         use std::os::unix::fs::PermissionsExt;
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_that_does_not_know_an_operation_is_told_from_one_that_fails() {
+        for (errno, expected) in [
+            (rustix::io::Errno::INVAL, true),
+            (rustix::io::Errno::OPNOTSUPP, true),
+            (rustix::io::Errno::IO, false),
+            (rustix::io::Errno::NOSPC, false),
+        ] {
+            assert_eq!(is_unsupported(&errno.into()), expected, "{errno}");
+        }
+        assert!(!is_unsupported(&io::Error::other("no number")));
+        assert!(can_sync_folder(tempfile::tempdir().unwrap().path()).unwrap());
+    }
+
+    #[test]
+    fn a_scratch_file_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        try_to_append(&folder.path().join("scratch"), 0o640).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let error = try_to_append(&folder.path().join("absent/scratch"), 0o640).unwrap_err();
+        assert!(error.is_missing(), "{error}");
     }
 
     #[test]

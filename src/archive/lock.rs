@@ -67,6 +67,13 @@ pub enum LockError {
     File(#[from] FileError),
 }
 
+impl LockError {
+    /// Returns whether another process holds it.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
+    }
+}
+
 impl Lock {
     /// Takes the lock of `location` without waiting, and creates the state folder if it is missing.
     ///

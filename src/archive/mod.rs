@@ -39,6 +39,7 @@ mod revisions;
 mod state_file;
 mod storage;
 mod resume;
+mod trial;
 mod verify;
 #[cfg(test)]
 #[cfg(unix)]
@@ -64,6 +65,7 @@ pub(crate) use notes::{NewlyNoted, Noted};
 pub use recover::Recovery;
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
+pub(crate) use trial::try_out;
 pub(crate) use verify::{DayReport, verify_day};
 
 use day::{Day, Part};

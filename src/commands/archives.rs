@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use crate::config::{self, Access, Choice, StreamPlace};
+use crate::config::{self, StreamPlace};
 use crate::coverage::Scope;
 use crate::env::Env;
 use crate::output::logging;
@@ -22,11 +22,7 @@ pub(super) struct Archives {
 impl Archives {
     /// Returns the scope that the settings of a stream name; `None` if they are not complete, as without its token.
     pub(super) fn scope_of(&self, kind: &'static Kind) -> Option<Scope> {
-        let choice = Choice {
-            streams: &[kind.name.to_owned()],
-            access: Access::Read,
-        };
-        let (_, settings) = config::each(&self.env, SOURCES, choice).pop()?;
+        let (_, settings) = config::each(&self.env, SOURCES, &[kind.name.to_owned()]).pop()?;
         settings.ok().map(|settings| Scope::of(settings.source.as_ref()))
     }
 

@@ -1,7 +1,7 @@
 //! `trailkeeper report`: the archive as a page for a browser. It sends no requests and changes nothing in a catalog.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream `stream` and `records`, the number in its day
-//! files.
+//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream `stream`, `records`, the number in its day files, and
+//! `error`: why its archive cannot be read, so that it is not on the page, or null. Then the exit code is 3.
 
 use std::path::PathBuf;
 
@@ -31,49 +31,51 @@ pub(crate) struct Arguments {
 /// The page names users: its owner and group can read it, as they can read the records.
 const FILE_MODE: u32 = 0o640;
 
-/// Why no page was written.
-#[derive(Debug, thiserror::Error)]
-enum ReportError {
-    #[error("{stream}: {cause}")]
-    Read { stream: &'static str, cause: FileError },
-    #[error(transparent)]
-    Write(FileError),
-}
-
 #[derive(Debug, Serialize)]
 struct Shown {
     stream: &'static str,
     records: u64,
+    error: Option<String>,
 }
 
 /// Writes the page.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
-    let streams = write(arguments, &archives, clock()).map_err(CommandError::setup)?;
+    let streams = write(arguments, &archives, clock())?;
+    let exit = if streams.iter().all(|stream| stream.error.is_none()) {
+        Exit::Complete
+    } else {
+        Exit::StreamFailed
+    };
     if selection.json {
-        print_streams(&streams, Exit::Complete)?;
+        print_streams(&streams, exit)?;
     } else {
         let records: u64 = streams.iter().map(|stream| stream.records).sum();
         print(&format!("{}: {records} records\n", arguments.html.display()));
     }
-    Ok(Exit::Complete)
+    Ok(exit)
 }
 
-fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, ReportError> {
-    let mut reports = Vec::with_capacity(archives.streams.len());
+/// Writes the page of all streams whose archive can be read.
+fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, FileError> {
+    let (mut reports, mut shown) = (Vec::new(), Vec::new());
     for archive in &archives.streams {
-        let report = StreamReport::read(archive.kind, archive.location.clone(), archive.keep, now);
-        reports.push(report.map_err(|cause| ReportError::Read {
-            stream: archive.kind.name,
-            cause,
-        })?);
+        let stream = archive.kind.name;
+        let (records, error) = match StreamReport::read(archive.kind, archive.location.clone(), archive.keep, now) {
+            Ok(report) => {
+                let records = report.survey.records();
+                reports.push(report);
+                (records, None)
+            }
+            Err(error) => {
+                tracing::error!(stream, "not on the page: {error}");
+                (0, Some(error.to_string()))
+            }
+        };
+        shown.push(Shown { stream, records, error });
     }
     let page = render(&reports, now);
-    replace(&arguments.html, FILE_MODE, page.as_bytes()).map_err(ReportError::Write)?;
-    let shown = reports.iter().map(|report| Shown {
-        stream: report.name,
-        records: report.survey.records(),
-    });
-    Ok(shown.collect())
+    replace(&arguments.html, FILE_MODE, page.as_bytes())?;
+    Ok(shown)
 }

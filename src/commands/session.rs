@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
 use super::targets;
-use crate::config::{self, Access, Choice, Config};
+use crate::config::{self, Config};
 use crate::env::{ConfigErrors, Env, ServiceManager};
 use crate::forward::Targets;
 use crate::output::logging::{Log, Verbosity};
@@ -75,18 +75,9 @@ impl<'a> Session<'a> {
 
 /// Reads the settings of the streams and of the sinks, or returns all errors in them.
 fn settings(env: &Env, options: &SessionOptions<'_>) -> Result<(Config, Targets), ConfigErrors> {
-    let access = if options.run_options.dry_run {
-        Access::Read
-    } else {
-        Access::Write
-    };
-    let choice = Choice {
-        streams: options.streams,
-        access,
-    };
     let mut errors = ConfigErrors::default();
     let targets = targets::targets(env, options.sinks, options.run_options.now, &mut errors);
-    match Config::read(env, SOURCES, choice) {
+    match Config::read(env, SOURCES, options.streams) {
         Ok(config) if errors.is_empty() => Ok((config, targets)),
         result => {
             errors.append(result.err().unwrap_or_default());

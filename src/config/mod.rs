@@ -24,7 +24,7 @@ pub(crate) use kafka::{
 };
 pub(crate) use kafka::{KafkaSettings, PartitionBy};
 pub(crate) use limits::Limits;
-pub use place::{Access, StreamPlace};
+pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stream::StreamSettings;
 
@@ -50,28 +50,19 @@ pub struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Which settings a run needs.
-#[derive(Clone, Copy, Debug)]
-pub struct Choice<'a> {
-    /// The streams asked for by name; empty means all that are switched on.
-    pub streams: &'a [String],
-    /// What the run does with their folders.
-    pub access: Access,
-}
-
 impl Config {
-    /// Reads the settings of the chosen streams.
+    /// Reads the settings of the chosen streams: those with these names, or all that are switched on if there are none.
     ///
     /// Other streams may be set wrongly, as long as they do not share files with a chosen one.
     ///
     /// # Errors
     /// Every error in the settings of the chosen streams, including those of the settings file.
-    pub fn read(env: &Env, kinds: &'static [Kind], choice: Choice<'_>) -> Result<Self, ConfigErrors> {
+    pub fn read(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Self, ConfigErrors> {
         let mut errors = env.errors().clone();
-        let chosen = chosen(env, kinds, choice.streams, &mut errors);
+        let chosen = chosen(env, kinds, streams, &mut errors);
         let mut streams = Vec::new();
         for kind in &chosen {
-            streams.extend(StreamSettings::read(env, kind, choice.access, &mut errors));
+            streams.extend(StreamSettings::read(env, kind, &mut errors));
         }
         place::check_distinct(env, kinds, &chosen, &mut errors);
         let log_file = log_file(env, &mut errors);
@@ -97,9 +88,7 @@ impl Config {
 pub(crate) fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> Result<Vec<StreamPlace>, ConfigErrors> {
     let mut errors = env.errors().clone();
     let chosen = chosen(env, kinds, streams, &mut errors);
-    let places = chosen
-        .iter()
-        .map(|kind| StreamPlace::read(env, kind, Access::Read, &mut errors));
+    let places = chosen.iter().map(|kind| StreamPlace::read(env, kind, &mut errors));
     let places: Vec<_> = places.collect();
     place::check_distinct(env, kinds, &chosen, &mut errors);
     match places.into_iter().collect() {
@@ -127,12 +116,12 @@ pub(crate) fn log_file(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> 
 pub(crate) fn each(
     env: &Env,
     kinds: &'static [Kind],
-    choice: Choice<'_>,
+    streams: &[String],
 ) -> Vec<(&'static Kind, Result<StreamSettings, ConfigErrors>)> {
-    let chosen = chosen(env, kinds, choice.streams, &mut ConfigErrors::default());
+    let chosen = chosen(env, kinds, streams, &mut ConfigErrors::default());
     let read = |kind: &'static Kind| {
         let mut errors = ConfigErrors::default();
-        let settings = StreamSettings::read(env, kind, choice.access, &mut errors);
+        let settings = StreamSettings::read(env, kind, &mut errors);
         (kind, settings.filter(|_| errors.is_empty()).ok_or(errors))
     };
     chosen.into_iter().map(read).collect()
@@ -199,18 +188,9 @@ mod tests {
     use super::*;
     use crate::source::SOURCES;
 
-    const ALL: Choice<'_> = Choice {
-        streams: &[],
-        access: Access::Write,
-    };
-
     fn read(pairs: &[(&str, &str)], wanted: &[&str]) -> Result<Config, String> {
         let wanted: Vec<_> = wanted.iter().map(ToString::to_string).collect();
-        let choice = Choice {
-            streams: &wanted,
-            ..ALL
-        };
-        Config::read(&Env::from_pairs(pairs.iter().copied()), SOURCES, choice).map_err(|errors| errors.to_string())
+        Config::read(&Env::from_pairs(pairs.iter().copied()), SOURCES, &wanted).map_err(|errors| errors.to_string())
     }
 
     #[test]
@@ -278,10 +258,8 @@ mod tests {
         .unwrap_err();
         let expected = [
             "APP_LOG_FILE must be text without control characters, not `a\\u{1b}b`",
-            "DISK_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere/disk`; create it first",
             "DISK_LOG_FILE_BASE_NAME must be part of a file name, without `/` and `\\`, not `a/b`",
             "FILE_MODE must be an octal file mode from 0600 to 0777 that lets the owner read and write, not `0444`",
-            "MAIL_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere/mail`; create it first",
             "MAIL_LOG_FILE_BASE_NAME is required because MAIL_LOG_CATALOG_LOCATION is set",
             "MAIL_MAX_PAGES must be a whole number from 1 to 1000, not `abc`",
             "OAUTH_TOKEN_ARG (or OAUTH_TOKEN_ARG_FILE) is required because DISK_LOG_CATALOG_LOCATION is set",
@@ -314,8 +292,7 @@ mod tests {
         let errors = read(&env).unwrap_err().to_string();
         assert_eq!(
             errors,
-            "PORT_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere`; create it first\n\
-             PORT_LOG_FILE_BASE_NAME is required because PORT_LOG_CATALOG_LOCATION is set"
+            "PORT_LOG_FILE_BASE_NAME is required because PORT_LOG_CATALOG_LOCATION is set"
         );
     }
 
@@ -369,7 +346,7 @@ mod tests {
     #[test]
     fn a_settings_file_that_cannot_be_read_is_the_only_error() {
         let env = Env::load(Some(Path::new("/nowhere/settings.env")));
-        let errors = Config::read(&env, SOURCES, ALL).unwrap_err();
+        let errors = Config::read(&env, SOURCES, &[]).unwrap_err();
         assert_eq!(
             errors.iter().map(|error| error.variable.as_str()).collect::<Vec<_>>(),
             ["--env-file"]

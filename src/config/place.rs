@@ -1,8 +1,7 @@
 //! Where a stream keeps its day files: the folder and the two fixed parts of their names.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::archive::Location;
 use chrono::TimeDelta;
@@ -63,15 +62,6 @@ pub(super) const KEEP_DAYS: Setting<i64> = Setting {
 /// The longest part of a file name, so that the whole name stays below the 255 bytes of most file systems.
 const LONGEST_PART: usize = 100;
 
-/// What a run does with the folders, and so which permissions it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// It reads and writes.
-    Write,
-    /// It only reads (`--dry-run`).
-    Read,
-}
-
 /// A stream that is switched on, and the location of its day files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPlace {
@@ -99,17 +89,15 @@ pub(super) fn variable<T>(env: &Env, kind: &Kind, setting: &Setting<T>) -> Setti
 
 impl StreamPlace {
     /// Reads where a stream is kept; `None` after an error. What is missing is required because the stream is switched
-    /// on.
-    ///
-    /// A missing folder, or one without the permissions that the run needs, is an error too.
-    pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
+    /// on. Whether the folder is there is not asked here: a disk may be mounted later, and other streams have theirs.
+    pub(super) fn read(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
         let mut own_errors = required_by(env, kind);
-        let place = Self::read_parts(env, kind, access, &mut own_errors);
+        let place = Self::read_parts(env, kind, &mut own_errors);
         errors.append(own_errors);
         place
     }
 
-    fn read_parts(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
+    fn read_parts(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
         refuse_both(env, kind, &LOG_CATALOG_LOCATION, errors);
         refuse_both(env, kind, &LOG_FILE_BASE_NAME, errors);
         let folder_variable = variable(env, kind, &LOG_CATALOG_LOCATION);
@@ -118,9 +106,6 @@ impl StreamPlace {
         let base = env.required(&base_variable, errors);
         let extension = env.or_default(&LOG_FILE_EXTENSION, errors);
         let keep_days = env.or_default(&KEEP_DAYS, errors);
-        if let Some(Err(problem)) = folder.as_deref().map(|folder| usable(folder, access)) {
-            errors.add(folder_variable.name(), problem);
-        }
         let keep = Some(TimeDelta::days(keep_days?)).filter(|keep| !keep.is_zero());
         match Location::new(folder?, &base?, &extension?) {
             Ok(location) => Some(Self { kind, location, keep }),
@@ -134,7 +119,10 @@ impl StreamPlace {
     /// Returns by what the base names must differ, as a part of a sentence, if two places have files of the same name,
     /// however their folders are written.
     fn needed_difference(&self, other: &Self) -> Option<&'static str> {
-        let folder = |place: &Self| fs::canonicalize(place.location.folder()).ok();
+        let folder = |place: &Self| {
+            let configured = place.location.folder();
+            fs::canonicalize(configured).unwrap_or_else(|_| configured.to_owned())
+        };
         let base = other.location.base();
         let difference = if self.location.base() == base {
             "because "
@@ -143,7 +131,7 @@ impl StreamPlace {
         } else {
             return None;
         };
-        (folder(self)? == folder(other)?).then_some(difference)
+        (folder(self) == folder(other)).then_some(difference)
     }
 }
 
@@ -164,7 +152,7 @@ fn refuse_both<T>(env: &Env, kind: &Kind, setting: &Setting<T>, errors: &mut Con
 /// Adds an error for each chosen stream that shares its files with another stream that is switched on.
 pub(super) fn check_distinct(env: &Env, kinds: &'static [Kind], chosen: &[&Kind], errors: &mut ConfigErrors) {
     // Errors in the place of a chosen stream were reported when its settings were read.
-    let quiet = |kind| StreamPlace::read(env, kind, Access::Read, &mut ConfigErrors::default());
+    let quiet = |kind| StreamPlace::read(env, kind, &mut ConfigErrors::default());
     let places: Vec<_> = kinds.iter().filter_map(|kind| Some((kind, quiet(kind)?))).collect();
     for (index, (kind, place)) in places.iter().enumerate() {
         for (earlier, other) in &places[..index] {
@@ -182,29 +170,6 @@ pub(super) fn check_distinct(env: &Env, kinds: &'static [Kind], chosen: &[&Kind]
             }
         }
     }
-}
-
-fn usable(folder: &Path, access: Access) -> Result<(), String> {
-    let shown = folder.display();
-    let metadata = fs::metadata(folder).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => format!("must be a folder that exists, not `{shown}`; create it first"),
-        _ => format!("must be a folder that can be read, not `{shown}`: {error}"),
-    })?;
-    if !metadata.is_dir() {
-        return Err(format!("must be a folder, and `{shown}` is not one"));
-    }
-    let read = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
-    let (needed, what) = match access {
-        Access::Write => (read | rustix::fs::Access::WRITE_OK, "read and written to"),
-        Access::Read => (read, "read"),
-    };
-    // Asking the system leaves no trace in a folder that agents watch, unlike creating a test file.
-    rustix::fs::access(folder, needed).map_err(|error| {
-        format!(
-            "must be a folder that can be {what}, not `{shown}`: {}",
-            io::Error::from(error)
-        )
-    })
 }
 
 /// Creates the list of errors for settings that a stream needs because it is switched on.
@@ -244,6 +209,8 @@ fn file_name_part(text: &str) -> Result<String, InvalidValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -273,49 +240,6 @@ mod tests {
         for bad in [".", "..", "./log", "a/b", "log\\", "l\tog"] {
             assert!(extension(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_folder_must_exist_and_be_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        fs::write(&file, "").unwrap();
-        let absent = folder.path().join("absent");
-        for access in [Access::Write, Access::Read] {
-            assert_eq!(usable(folder.path(), access), Ok(()));
-            let expected = format!(
-                "must be a folder that exists, not `{}`; create it first",
-                absent.display()
-            );
-            assert_eq!(usable(&absent, access), Err(expected));
-            let expected = format!("must be a folder, and `{}` is not one", file.display());
-            assert_eq!(usable(&file, access), Err(expected));
-            let expected = format!(
-                "must be a folder that can be read, not `{}/x`: Not a directory",
-                file.display()
-            );
-            assert!(usable(&file.join("x"), access).unwrap_err().starts_with(&expected));
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_folder_that_cannot_be_written_to_serves_a_dry_run_only() {
-        use std::os::unix::fs::PermissionsExt;
-
-        if rustix::process::geteuid().is_root() {
-            return; // Permission bits do not bind root.
-        }
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
-        assert_eq!(usable(folder.path(), Access::Read), Ok(()));
-        let problem = usable(folder.path(), Access::Write).unwrap_err();
-        assert!(
-            problem.starts_with("must be a folder that can be read and written to, not `"),
-            "{problem}"
-        );
-        assert!(problem.contains("Permission denied"), "{problem}");
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     fn conflicts(mail: (&Path, &str), disk: (&Path, &str), chosen: &[&Kind]) -> String {
@@ -350,6 +274,9 @@ mod tests {
             sink.starts_with("DISK_LOG_FILE_BASE_NAME must differ from MAIL_LOG_FILE_BASE_NAME by more than"),
             "{sink}"
         );
+        let missing = folder.path().join("missing");
+        let of_no_folder = conflicts((&missing, "audit"), (&missing, "audit"), &[mail]);
+        assert!(of_no_folder.contains("must differ"), "{of_no_folder}");
         assert_eq!(conflicts((&one, "audit"), (&two, "audit.http"), &[mail, disk]), "");
         assert_eq!(conflicts((&one, "audit"), (&one, "audit.mail"), &[mail, disk]), "");
         assert_eq!(conflicts((&one, "audit"), (&one, "audit"), &[port]), "");
@@ -364,12 +291,7 @@ mod tests {
         let kind = SOURCES.iter().find(|kind| kind.legacy_prefix == Some("NEW")).unwrap();
         let read = |pairs: &[(&str, &str)]| {
             let mut errors = ConfigErrors::because("it is tested");
-            let place = StreamPlace::read_parts(
-                &Env::from_pairs(pairs.iter().copied()),
-                kind,
-                Access::Write,
-                &mut errors,
-            );
+            let place = StreamPlace::read_parts(&Env::from_pairs(pairs.iter().copied()), kind, &mut errors);
             (place.map(|place| place.location.base().to_owned()), errors.to_string())
         };
         let legacy = [
@@ -384,11 +306,7 @@ mod tests {
         ];
         assert_eq!(read(&mixed), (Some("audit".into()), String::new()));
         let (_, errors) = read(&[("NEW_LOG_CATALOG_LOCATION", "/nowhere")]);
-        assert_eq!(
-            errors,
-            "AUDIT_LOG_FILE_BASE_NAME is required because it is tested\n\
-             NEW_LOG_CATALOG_LOCATION must be a folder that exists, not `/nowhere`; create it first"
-        );
+        assert_eq!(errors, "AUDIT_LOG_FILE_BASE_NAME is required because it is tested");
         let both = [legacy[0], legacy[1], ("AUDIT_LOG_CATALOG_LOCATION", path), mixed[1]];
         assert_eq!(
             read(&both).1,

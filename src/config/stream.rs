@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::limits::Limits;
-use super::place::{self, Access, StreamPlace};
+use super::place::{self, StreamPlace};
 use crate::archive::Location;
 use crate::env::{ConfigErrors, DefaultValue, Env, Scope, Setting, Variable, file_mode};
 use crate::source::{Kind, Source};
@@ -42,8 +42,8 @@ pub struct StreamSettings {
 
 impl StreamSettings {
     /// Reads the settings of a stream that is switched on; `None` after an error.
-    pub(super) fn read(env: &Env, kind: &'static Kind, access: Access, errors: &mut ConfigErrors) -> Option<Self> {
-        let place = StreamPlace::read(env, kind, access, errors);
+    pub(super) fn read(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
+        let place = StreamPlace::read(env, kind, errors);
         let mut own_errors = place::required_by(env, kind);
         let file_mode = env.or_default(&FILE_MODE, &mut own_errors);
         let limits = Limits::read(env, kind, &mut own_errors);

@@ -1,5 +1,5 @@
-//! Collecting repeatedly: each stream at its own interval, with all locks held from start to end. One whose file was
-//! removed or replaced, or whose folder was, is taken again before the next run.
+//! Collecting repeatedly: each stream at its own interval, with all locks held from start to end. One that could not be
+//! taken, or whose file or folder was removed or replaced, is taken before the next run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub(crate) struct RunReport {
 /// the last stream has ended.
 ///
 /// # Errors
-/// One of the catalogs cannot be locked; then nothing is collected.
+/// Another run holds one of the catalogs; then nothing is collected.
 pub(crate) fn follow(
     streams: &[StreamSettings],
     options: FollowOptions,
@@ -67,10 +67,11 @@ pub(crate) fn follow(
     let http = Http::new()?;
     let hosts = hosts_of(streams);
     let (sender, reports) = mpsc::channel(streams.len().max(1));
-    for (settings, lock) in streams.iter().zip(locks) {
+    for (settings, locked) in streams.iter().zip(locks) {
         let stream = Stream {
             settings: Arc::new(settings.clone()),
-            lock: Arc::new(lock),
+            // One that cannot be locked now is tried again with each run.
+            lock: locked.ok().map(Arc::new),
             options,
             http: http.clone(),
             hosts: Arc::clone(&hosts),
@@ -87,7 +88,7 @@ pub(crate) fn follow(
 
 struct Stream {
     settings: Arc<StreamSettings>,
-    lock: Arc<Lock>,
+    lock: Option<Arc<Lock>>,
     options: FollowOptions,
     http: Http,
     hosts: Arc<Hosts>,
@@ -114,7 +115,7 @@ impl Stream {
                 shutdown: self.shutdown.clone(),
             };
             let mut collected = match self.hold_lock(began).await {
-                Ok(()) => self.collect(context, &mut forwarding).await,
+                Ok(lock) => self.collect(lock, context, &mut forwarding).await,
                 Err(error) => Collected::failed(error),
             };
             match &collected.failure {
@@ -148,21 +149,32 @@ impl Stream {
         }
     }
 
-    /// Takes the lock again if its file is not in its place any more: the folder may be another one.
-    async fn hold_lock(&mut self, now: DateTime<Utc>) -> Result<(), CollectError> {
-        let (lock, span) = (Arc::clone(&self.lock), Span::current());
-        let held = spawn_blocking(move || span.in_scope(|| held(lock, now)));
+    /// Takes the lock if it is not held, or again if its file is not in its place any more: the folder may be another one.
+    async fn hold_lock(&mut self, now: DateTime<Utc>) -> Result<Arc<Lock>, CollectError> {
+        let (lock, settings, span) = (self.lock.clone(), Arc::clone(&self.settings), Span::current());
+        let held = spawn_blocking(move || {
+            span.in_scope(|| match lock {
+                Some(lock) => held(lock, now),
+                None => Lock::acquire(&settings.location, now).map(Arc::new),
+            })
+        });
         let panicked = |_| CollectError::Internal("looking at the lock panicked".into());
-        self.lock = held.await.map_err(panicked)??;
-        Ok(())
+        let lock = held.await.map_err(panicked)??;
+        self.lock = Some(Arc::clone(&lock));
+        Ok(lock)
     }
 
     /// Makes one run, in its own task: a panic is a failed run, and the next one follows.
     ///
     /// Forwarders of an earlier run that have not ended keep their cursors; others are started.
-    async fn collect(&self, context: RunContext, forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>) -> Collected {
+    async fn collect(
+        &self,
+        lock: Arc<Lock>,
+        context: RunContext,
+        forwarding: &mut Option<JoinHandle<Vec<Forwarded>>>,
+    ) -> Collected {
         let settings = Arc::clone(&self.settings);
-        let access = Access::Write(Arc::clone(&self.lock));
+        let access = Access::Write(lock);
         let bar = self.progress.stream(settings.kind.name);
         let forward_context = ForwardContext {
             now: context.now,

@@ -51,7 +51,7 @@ pub struct RunOptions {
 /// Why nothing was collected.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A catalog could not be locked.
+    /// Another run holds a catalog.
     #[error("{stream}: {cause}")]
     Lock {
         /// Its stream.
@@ -67,20 +67,14 @@ pub enum StartError {
 impl StartError {
     /// Returns whether another run is the reason.
     pub(crate) fn is_held(&self) -> bool {
-        matches!(
-            self,
-            StartError::Lock {
-                cause: LockError::Held { .. },
-                ..
-            }
-        )
+        matches!(self, StartError::Lock { cause, .. } if cause.is_held())
     }
 }
 
-/// Collects all of these streams; one that fails does not stop the others.
+/// Collects all of these streams; one that fails, or whose catalog cannot be used, does not stop the others.
 ///
 /// # Errors
-/// One of the catalogs cannot be locked; then nothing is collected.
+/// Another run holds one of the catalogs; then nothing is collected.
 pub async fn run(
     streams: &[StreamSettings],
     options: RunOptions,
@@ -146,7 +140,7 @@ pub(crate) async fn run_and_forward(
 /// One stream of a run, and where its lines are forwarded to.
 struct StreamRun {
     settings: Arc<StreamSettings>,
-    access: Access,
+    access: Result<Access, LockError>,
     context: RunContext,
     targets: Targets,
     forward_context: ForwardContext,
@@ -155,13 +149,21 @@ struct StreamRun {
 
 impl StreamRun {
     async fn collect_and_forward(self) -> Collected {
+        let access = match self.access {
+            Ok(access) => access,
+            Err(error) => {
+                let failed = Collected::failed(error.into());
+                log_end(&failed);
+                return failed;
+            }
+        };
         // Before anything is appended: a new cursor starts where the archive ends now.
         let starting = self.targets.start(self.settings.place(), self.forward_context);
         let (notifier, forwarding) = starting.await;
         let Finished {
             mut collected,
             progress: _shown,
-        } = collect(self.settings, self.access, &self.context, self.progress, notifier).await;
+        } = collect(self.settings, access, &self.context, self.progress, notifier).await;
         log_end(&collected);
         collected.forwarded = forwarding.finish().await;
         collected
@@ -181,19 +183,28 @@ async fn join_all(mut tasks: JoinSet<(usize, Collected)>, streams: usize) -> Vec
 }
 
 /// Locks the catalogs, except in a dry run.
-fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Access>, StartError> {
+fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Result<Access, LockError>>, StartError> {
     if options.dry_run {
-        return Ok(streams.iter().map(|_| Access::DryRun).collect());
+        return Ok(streams.iter().map(|_| Ok(Access::DryRun)).collect());
     }
-    let locks = lock_all(streams, options.now)?;
-    Ok(locks.into_iter().map(|lock| Access::Write(Arc::new(lock))).collect())
+    let locks = lock_all(streams, options.now)?.into_iter();
+    Ok(locks
+        .map(|lock| lock.map(|lock| Access::Write(Arc::new(lock))))
+        .collect())
 }
 
-/// Takes all locks or none: a run that finds one catalog in use must not have begun with another.
-pub(crate) fn lock_all(streams: &[StreamSettings], now: DateTime<Utc>) -> Result<Vec<Lock>, StartError> {
+/// Takes the locks of all streams, or none if another run holds one: a run that finds one catalog in use must not have begun
+/// with another. A catalog that cannot be used, as one whose disk is not mounted, is no concern of the others.
+pub(crate) fn lock_all(
+    streams: &[StreamSettings],
+    now: DateTime<Utc>,
+) -> Result<Vec<Result<Lock, LockError>>, StartError> {
     let lock = |settings: &StreamSettings| {
         let stream = settings.kind.name;
-        Lock::acquire(&settings.location, now).map_err(|cause| StartError::Lock { stream, cause })
+        match Lock::acquire(&settings.location, now) {
+            Err(cause) if cause.is_held() => Err(StartError::Lock { stream, cause }),
+            locked => Ok(locked),
+        }
     };
     streams.iter().map(lock).collect()
 }

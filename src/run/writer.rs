@@ -666,7 +666,7 @@ mod tests {
 
     use super::*;
     use crate::archive::faulty::{Fault, Faulty};
-    use crate::config::{self, Choice, Config};
+    use crate::config::Config;
     use crate::coverage::{End, Entry, Journal};
     use crate::env::Env;
     use crate::output::progress::Progress;
@@ -689,11 +689,7 @@ mod tests {
                 ("TFC_LOG_FILE_BASE_NAME", "tfc"),
                 ("TFC_ORG_TOKEN", "invented"),
             ]);
-            let choice = Choice {
-                streams: &[],
-                access: config::Access::Write,
-            };
-            let mut settings = Config::read(&env, SOURCES, choice).unwrap().streams.remove(0);
+            let mut settings = Config::read(&env, SOURCES, &[]).unwrap().streams.remove(0);
             let disk = Faulty::default();
             settings.location = settings.location.on(disk.clone());
             Self {

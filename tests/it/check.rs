@@ -193,7 +193,6 @@ fn a_stream_that_is_set_wrongly_does_not_hide_how_the_others_fare() {
     let sandbox = services();
     let mut catalog = Catalog::of(&sandbox, &[Api::Port, Api::Tfc]);
     catalog.set("TFC_MAX_PAGES", "many");
-    fs::remove_dir(catalog.folder(Api::Tfc)).unwrap();
     let run = catalog.run(&["check", "--json"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert_eq!(check_of(&run, "port")["state"], "ok");
@@ -205,15 +204,45 @@ fn a_stream_that_is_set_wrongly_does_not_hide_how_the_others_fare() {
         .map(|one| one.as_str().unwrap())
         .collect();
     assert!(
-        problems[0].contains("TFC_LOG_CATALOG_LOCATION must be a folder that exists"),
-        "{problems:?}"
-    );
-    assert!(
-        problems[1].contains("TFC_MAX_PAGES must be a whole number"),
+        problems[0].contains("TFC_MAX_PAGES must be a whole number"),
         "{problems:?}"
     );
     let whole: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(whole["problems"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn what_a_run_could_not_do_in_a_folder_is_a_problem_of_its_stream() {
+    let sandbox = services();
+    for trouble in ["no folder", "a state folder that is a file", "a lock that is a folder"] {
+        let catalog = Catalog::of(&sandbox, &[Api::Port, Api::Tfc]);
+        let folder = catalog.folder(Api::Tfc);
+        match trouble {
+            "no folder" => fs::remove_dir(&folder).unwrap(),
+            "a state folder that is a file" => fs::write(folder.join(".trailkeeper"), "").unwrap(),
+            _ => fs::create_dir_all(folder.join(format!(".trailkeeper/{}.check.lock/x", base_name(Api::Tfc)))).unwrap(),
+        }
+        let run = catalog.run(&["check", "--json"]);
+        assert_eq!(run.code, 1, "{trouble}: {}", run.stderr);
+        assert_eq!(
+            check_of(&run, "port")["problems"],
+            Value::Array(Vec::new()),
+            "{trouble}"
+        );
+        let problems = check_of(&run, "tfc")["problems"].to_string();
+        assert!(problems.contains(folder.to_str().unwrap()), "{trouble}: {problems}");
+    }
+}
+
+#[test]
+fn a_check_leaves_nothing_and_disturbs_no_run() {
+    let sandbox = services();
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    let before = catalog.tree();
+    assert_eq!(catalog.run(&["check"]).code, 0);
+    catalog.assert_unchanged(&before);
+    assert_eq!(catalog.run(&["status", "--max-age", "10000d"]).code, 0);
 }
 
 #[test]

@@ -35,6 +35,8 @@ mod hostile;
 #[cfg(unix)]
 mod killed;
 #[cfg(test)]
+mod folders;
+#[cfg(test)]
 mod follow;
 #[cfg(test)]
 mod init;

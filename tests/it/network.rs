@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use trailkeeper::config::{Access, Choice, Config};
+use trailkeeper::config::Config;
 use trailkeeper::env::Env;
 use trailkeeper::fetch::plan::WalkPlan;
 use trailkeeper::fetch::walk::Walk;
@@ -143,11 +143,7 @@ fn sandbox(api: Api) -> Sandbox {
 /// The source of a service, as the settings make it.
 fn source(sandbox: &Sandbox, api: Api) -> Arc<dyn Source> {
     let catalog = Catalog::of(sandbox, &[api]).with("PORT_PAGE_LIMIT", 60);
-    let choice = Choice {
-        streams: &[],
-        access: Access::Write,
-    };
-    let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, choice).unwrap();
+    let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, &[]).unwrap();
     config.streams[0].source.clone()
 }
 

@@ -33,7 +33,7 @@ use super::arguments::sinks::Sinks;
 use super::error::CommandError;
 use super::outcome::print_json;
 use super::targets;
-use crate::config::{self, Access, Choice, Config, StreamSettings};
+use crate::config::{self, Config, StreamSettings};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::Target;
 use crate::output::logging::Log;
@@ -64,7 +64,8 @@ Examples:
   trailkeeper check --stream port --json
   trailkeeper check --forward-kafka                   the broker and the topics too
 
-Nothing is written, and of each service one record is asked for. Exit codes: 0 everything works, 1 something does not.";
+It locks, appends and syncs as a run does, in scratch files of the state folder, which it removes, and asks each service for
+one record. Exit codes: 0 everything works, 1 something does not.";
 
 /// A stream with its settings, or with the errors in them.
 type StreamOrErrors = (&'static Kind, Result<StreamSettings, ConfigErrors>);
@@ -73,14 +74,10 @@ type StreamOrErrors = (&'static Kind, Result<StreamSettings, ConfigErrors>);
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let env = Env::load(selection.env_file.as_deref());
-    let choice = Choice {
-        streams: &selection.streams,
-        access: Access::Write,
-    };
-    let config = Config::read(&env, SOURCES, choice);
+    let config = Config::read(&env, SOURCES, &selection.streams);
     let log_file = config.as_ref().ok().map(|config| config.log_file.as_path());
     log.start(selection.verbosity, log_file, &Progress::hidden(), clock)?;
-    let streams = config::each(&env, SOURCES, choice);
+    let streams = config::each(&env, SOURCES, &selection.streams);
     let mut problems = problems_of_all(&config, &streams);
     let (targets, errors) = kafka_targets(&env, arguments, clock());
     problems.extend(errors.iter().map(ToString::to_string));

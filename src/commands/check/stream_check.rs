@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::State;
-use crate::archive::Archive;
+use crate::archive::{Archive, try_out};
 use crate::config::StreamSettings;
 use crate::coverage::{Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
@@ -79,9 +79,13 @@ impl StreamCheck {
         }
     }
 
-    /// Checks the newest day file and the last record. The settings have shown whether the folder is writable.
+    /// Checks that a run can write to the folder, the newest day file and the last record.
     fn archive(&mut self, settings: &StreamSettings, now: DateTime<Utc>) {
         let location = &settings.location;
+        match try_out(location, now) {
+            Ok(remark) => self.remarks.extend(remark.map(str::to_owned)),
+            Err(error) => self.problems.push(error.to_string()),
+        }
         match location.day_files() {
             Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
             Err(error) => return self.problems.push(error.to_string()),
@@ -92,7 +96,7 @@ impl StreamCheck {
                 self.problems
                     .extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
                 let change = standing.change_to(&Scope::of(settings.source.as_ref()));
-                self.remarks = change.into_iter().chain(standing.remarks()).collect();
+                self.remarks.extend(change.into_iter().chain(standing.remarks()));
             }
             Err(error) => self.problems.push(error.to_string()),
         }

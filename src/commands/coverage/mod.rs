@@ -14,7 +14,8 @@
 //!   `future`, and of a compressed file `compressed-missing` (it, and not what is beside it), `compressed-damaged`,
 //!   `fewer-records`; `remarks`: sentences on files that were never counted, or that another program has compressed, and on
 //!   runs whose coverage does not count, since they were with another organization, address or filter;
-//! - `doubt`: why less is known than there might be, such as a missing journal, or null.
+//! - `doubt`: why less is known than there might be, such as a missing journal, or null; `error`: why the archive cannot be
+//!   read at all, or null. Then the exit code is 3.
 //!
 //! [`crate::coverage`] documents the journal.
 
@@ -68,21 +69,33 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let archives = Archives::find(selection, clock)?;
     let now = floor_to_millisecond(clock());
     if arguments.accept_missing {
-        for stream in &archives.streams {
-            accept_losses(stream, now)?;
-        }
+        accept_all_losses(&archives.streams, now)?;
     }
     let streams = archives.streams.iter();
-    let streams = streams.map(|stream| StreamCoverage::read(stream, archives.scope_of(stream.kind), now));
-    let streams: Vec<_> = streams.collect::<Result<_, _>>()?;
+    let streams = streams.map(|stream| {
+        let read = StreamCoverage::read(stream, archives.scope_of(stream.kind), now);
+        read.unwrap_or_else(|error| StreamCoverage::unreadable(stream, &error))
+    });
+    let streams: Vec<_> = streams.collect();
     let has_gaps = arguments.fail_on_gaps && streams.iter().any(|stream| stream.has_gaps(now));
-    let exit = if has_gaps { Exit::StreamFailed } else { Exit::Complete };
+    let exit = if has_gaps || !streams.iter().all(StreamCoverage::is_read) {
+        Exit::StreamFailed
+    } else {
+        Exit::Complete
+    };
     if selection.json {
         print_streams(&streams, exit)?;
     } else {
         print(&text(&streams, now));
     }
     Ok(exit)
+}
+
+/// Accepts the losses of each stream whose archive can be used; the first error of another one is returned at the end.
+fn accept_all_losses(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<(), CommandError> {
+    let accepted = streams.iter().map(|stream| accept_losses(stream, now));
+    let accepted: Vec<_> = accepted.collect();
+    accepted.into_iter().collect()
 }
 
 /// Notes in the journal of a stream that its losses are accepted.

@@ -11,7 +11,7 @@ use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
 /// The coverage of a stream. The fields are those of `trailkeeper coverage --json`; [`super`] says more.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct StreamCoverage {
     stream: &'static str,
     retention_days: u32,
@@ -24,6 +24,7 @@ pub(super) struct StreamCoverage {
     known_from: Option<DateTime<Utc>>,
     wrong_days: Vec<ShownWrongDay>,
     remarks: Vec<String>,
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,11 +95,29 @@ impl StreamCoverage {
             doubt: standing.doubt,
             wrong_days: wrong_days.map(ShownWrongDay::of).collect(),
             remarks,
+            error: None,
             known_from: sum.asked_from,
             first_day: standing.listing.dates().first().copied(),
             covered: sum.covered,
             last_complete: sum.last_complete,
         })
+    }
+
+    /// Creates that of a stream whose archive cannot be read.
+    pub(super) fn unreadable(stream: &StreamPlace, error: &FileError) -> Self {
+        let retention = stream.kind.retention;
+        Self {
+            stream: stream.kind.name,
+            retention_days: retention.days,
+            retention_is_documented: retention.is_documented,
+            error: Some(error.to_string()),
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether the archive could be read.
+    pub(super) fn is_read(&self) -> bool {
+        self.error.is_none()
     }
 
     fn row(&self, now: DateTime<Utc>) -> [String; 6] {
@@ -117,7 +136,10 @@ impl StreamCoverage {
 
     /// Returns whether something is missing, or not known.
     pub(super) fn has_gaps(&self, now: DateTime<Utc>) -> bool {
-        self.worth_a_line(now).next().is_some() || !self.wrong_days.is_empty() || self.doubt.is_some()
+        self.worth_a_line(now).next().is_some()
+            || !self.wrong_days.is_empty()
+            || self.doubt.is_some()
+            || !self.is_read()
     }
 
     /// Returns the gaps, except the usual pause after the last run.
@@ -128,6 +150,10 @@ impl StreamCoverage {
 
     fn write_notes(&self, now: DateTime<Utc>, notes: &mut String) {
         let stream = self.stream;
+        if let Some(error) = &self.error {
+            let _ = writeln!(notes, "{stream}: {error}");
+            return;
+        }
         if let Some(doubt) = &self.doubt {
             let _ = writeln!(notes, "{stream}: {doubt}");
         }
@@ -218,6 +244,7 @@ mod tests {
             doubt: None,
             known_from: spans.first().map(|(from, _)| time(from)),
             wrong_days: Vec::new(),
+            error: None,
             remarks: Vec::new(),
         }
     }

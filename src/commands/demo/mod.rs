@@ -12,9 +12,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::error::CommandError;
-use crate::config::{
-    Access, Choice, Config, KAFKA_SERVER, KafkaSettings, LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME, StreamSettings,
-};
+use crate::config::{Config, KAFKA_SERVER, KafkaSettings, LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME, StreamSettings};
 use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
@@ -151,11 +149,7 @@ fn settings(dir: &Path, sandbox: &Sandbox) -> Result<Vec<StreamSettings>, DemoEr
         ));
         variables.push((LOG_FILE_BASE_NAME.of(kind.prefix).name(), kind.usual_base_name()));
     }
-    let choice = Choice {
-        streams: &[],
-        access: Access::Write,
-    };
-    let config = Config::read(&Env::from_pairs(variables), SOURCES, choice).map_err(DemoError::Settings)?;
+    let config = Config::read(&Env::from_pairs(variables), SOURCES, &[]).map_err(DemoError::Settings)?;
     Ok(config.streams)
 }
 

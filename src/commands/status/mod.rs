@@ -3,7 +3,7 @@
 //! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream
 //!
 //! - `stream`, `folder`; `state`: `ok`, `new` (no run has written a journal yet), `late` (older than `--max-age`), or
-//!   `failed` (its last run failed, or was killed); `problems`: sentences for people; `remarks`: sentences on what is no
+//!   `failed` (its last run failed, or was killed, or the archive cannot be read); `problems`: sentences for people; `remarks`: sentences on what is no
 //!   fault: files that were never counted, or that another program has compressed, and runs with other settings;
 //! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last successful run began;
 //! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected",
@@ -20,9 +20,8 @@
 //!   lines are after the cursor, in all day files; `oldest_waiting`, the time of the first of these records, and
 //!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence if its cursor cannot be read, or null.
 //!
-//! Exit codes: 0; with `--max-age` 3 if a stream is late, its last run did not succeed, or day files have lost
-//! records; 1 if the settings or the
-//! archive cannot be read.
+//! Exit codes: 0; 3 if an archive cannot be read, and with `--max-age` if a stream is late, its last run did not succeed, or
+//! day files have lost records; 1 if the settings are wrong.
 //!
 //! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
 
@@ -39,7 +38,6 @@ use super::error::CommandError;
 use super::outcome::print_streams;
 use crate::config::StreamPlace;
 use crate::forward::Lag;
-use crate::fs::FileError;
 use crate::output::print::print;
 use crate::output::table::{Cell, Colour, Table, age, left, right, size, to_the_second};
 use crate::output::terminal::stdout_takes_colours;
@@ -69,7 +67,7 @@ Only the folders of the streams must be set; no token is needed, and no service 
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
-    let streams = read(&archives, arguments, clock())?;
+    let streams = read(&archives, arguments, clock());
     let exit = exit(arguments, &streams);
     if selection.json {
         print_streams(&streams, exit)?;
@@ -80,17 +78,21 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 }
 
 fn exit(arguments: &Arguments, streams: &[StreamStatus]) -> Exit {
-    if arguments.max_age.is_some() && streams.iter().any(StreamStatus::is_alarming) {
+    let is_alarming = arguments.max_age.is_some() && streams.iter().any(StreamStatus::is_alarming);
+    if is_alarming || streams.iter().any(|stream| !stream.is_read) {
         Exit::StreamFailed
     } else {
         Exit::Complete
     }
 }
 
-fn read(archives: &Archives, arguments: &Arguments, now: DateTime<Utc>) -> Result<Vec<StreamStatus>, FileError> {
+fn read(archives: &Archives, arguments: &Arguments, now: DateTime<Utc>) -> Vec<StreamStatus> {
     let max_age = arguments.max_age.map(|age| age.0);
     let streams = archives.streams.iter();
-    let read = |stream: &StreamPlace| StreamStatus::read(stream, archives.scope_of(stream.kind), max_age, now);
+    let read = |stream: &StreamPlace| {
+        let read = StreamStatus::read(stream, archives.scope_of(stream.kind), max_age, now);
+        read.unwrap_or_else(|error| StreamStatus::unreadable(stream, &error))
+    };
     streams.map(read).collect()
 }
 
@@ -337,6 +339,7 @@ mod tests {
                 ..Lag::default()
             }],
             has_losses: false,
+            is_read: true,
         };
         let text = text(&[status], false);
         let widest = text.lines().map(|line| line.chars().count()).max();

@@ -16,7 +16,7 @@ use crate::output::table::rfc3339;
 use crate::source::Kind;
 
 /// The status of a stream. The fields are those of `trailkeeper status --json`; [`super`] says more.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct StreamStatus {
     pub(super) stream: &'static str,
     pub(super) folder: PathBuf,
@@ -42,19 +42,23 @@ pub(super) struct StreamStatus {
     pub(super) forwarders: Vec<Lag>,
     #[serde(skip)]
     pub(super) has_losses: bool,
+    /// Whether the archive could be read.
+    #[serde(skip)]
+    pub(super) is_read: bool,
 }
 
 /// The status in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
     /// Its last run succeeded.
+    #[default]
     Ok,
     /// No run has written a journal yet.
     New,
     /// Its last record is older than allowed.
     Late,
-    /// Its last run failed, or was killed.
+    /// Its last run failed, or was killed, or the archive cannot be read.
     Failed,
 }
 
@@ -147,7 +151,19 @@ impl StreamStatus {
             days: days.until(today),
             forwarders: lags(location, kind.name, kind.shape, now),
             has_losses,
+            is_read: true,
         })
+    }
+
+    /// Creates that of a stream whose archive cannot be read.
+    pub(super) fn unreadable(place: &StreamPlace, error: &FileError) -> Self {
+        Self {
+            stream: place.kind.name,
+            folder: place.location.folder().to_owned(),
+            state: State::Failed,
+            problems: vec![error.to_string()],
+            ..Self::default()
+        }
     }
 
     /// Returns whether an alarm is due: it is late, its last run did not succeed, or day files have lost records.

@@ -25,33 +25,53 @@ struct Job {
     outcomes: Vec<Result<DayReport, FileError>>,
 }
 
-/// Verifies all day files at `now` concurrently, those of a day in one thread, and compares them with the journal.
-pub(super) fn verify(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<Vec<StreamReport>, FileError> {
-    let (mut jobs, mut standings) = (Vec::new(), Vec::new());
-    for (stream, archive) in streams.iter().enumerate() {
-        let standing = Standing::read(&archive.location, Wanted::Stream(archive.kind.name), archive.keep, now)?;
-        let Listing { days, packed, .. } = &standing.listing;
-        jobs.extend(standing.listing.dates().into_iter().map(|date| Job {
+/// What is known of a stream before its files are read.
+struct Known {
+    standing: Standing,
+    noted: Noted,
+}
+
+/// Verifies all day files at `now` concurrently, those of a day in one thread, and compares them with the journal. An archive
+/// that cannot be read is wrong, and holds up no other.
+pub(super) fn verify(streams: &[StreamPlace], now: DateTime<Utc>) -> Vec<StreamReport> {
+    let known: Vec<_> = streams.iter().map(|place| know(place, now)).collect();
+    let mut jobs = jobs(&known);
+    let queue = Mutex::new(jobs.iter_mut());
+    thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(|| work(&queue, streams, &known));
+        }
+    });
+    let mut reports = put_together(streams, &known, &jobs);
+    for ((report, known), place) in reports.iter_mut().zip(&known).zip(streams) {
+        if let Ok(known) = known {
+            report.compare(&known.standing, &place.location, now);
+        }
+    }
+    reports
+}
+
+fn know(place: &StreamPlace, now: DateTime<Utc>) -> Result<Known, FileError> {
+    Ok(Known {
+        standing: Standing::read(&place.location, Wanted::Stream(place.kind.name), place.keep, now)?,
+        noted: Noted::rejected(&place.location)?,
+    })
+}
+
+fn jobs(known: &[Result<Known, FileError>]) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for (stream, known) in known.iter().enumerate() {
+        let Ok(known) = known else { continue };
+        let listing = &known.standing.listing;
+        let Listing { days, packed, .. } = listing;
+        jobs.extend(listing.dates().into_iter().map(|date| Job {
             stream,
             date,
             files: days.get(&date).into_iter().chain(packed.get(&date)).cloned().collect(),
             outcomes: Vec::new(),
         }));
-        standings.push(standing);
     }
-    let noted = streams.iter().map(|stream| Noted::rejected(&stream.location));
-    let noted: Vec<Noted> = noted.collect::<Result<_, _>>()?;
-    let queue = Mutex::new(jobs.iter_mut());
-    thread::scope(|scope| {
-        for _ in 0..threads() {
-            scope.spawn(|| work(&queue, streams, &noted));
-        }
-    });
-    let mut reports = put_together(streams, &standings, &jobs);
-    for ((report, standing), archive) in reports.iter_mut().zip(&standings).zip(streams) {
-        report.compare(standing, &archive.location, now);
-    }
-    Ok(reports)
+    jobs
 }
 
 fn threads() -> usize {
@@ -61,22 +81,33 @@ fn threads() -> usize {
 }
 
 /// Takes one file after the other until there are no more.
-fn work<'a>(queue: &Mutex<impl Iterator<Item = &'a mut Job>>, streams: &[StreamPlace], noted: &[Noted]) {
+fn work<'a>(
+    queue: &Mutex<impl Iterator<Item = &'a mut Job>>,
+    streams: &[StreamPlace],
+    known: &[Result<Known, FileError>],
+) {
     let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
     while let Some(job) = next() {
         let mut reader = Reader::new(streams[job.stream].kind.shape);
         // Torn lines were repaired before the file was compressed.
         let name = streams[job.stream].location.day_name(job.date).unwrap_or_default();
-        let repaired = noted[job.stream].repaired_in(&name);
+        let repaired = known[job.stream]
+            .as_ref()
+            .ok()
+            .and_then(|known| known.noted.repaired_in(&name));
         job.outcomes = verify_day(&job.files, &mut reader, repaired);
     }
 }
 
-fn put_together(streams: &[StreamPlace], standings: &[Standing], jobs: &[Job]) -> Vec<StreamReport> {
-    let empty = streams.iter().map(|archive| StreamReport::new(archive.kind.name));
-    let mut reports: Vec<_> = empty.collect();
+fn put_together(streams: &[StreamPlace], known: &[Result<Known, FileError>], jobs: &[Job]) -> Vec<StreamReport> {
+    let begun = streams.iter().zip(known).map(|(place, known)| match known {
+        Ok(_) => StreamReport::new(place.kind.name),
+        Err(error) => StreamReport::unreadable(place.kind.name, place.location.folder(), error),
+    });
+    let mut reports: Vec<_> = begun.collect();
     for job in jobs {
-        let counted = standings[job.stream].counts.get(&job.date);
+        let counted = known[job.stream].as_ref().ok();
+        let counted = counted.and_then(|known| known.standing.counts.get(&job.date));
         for (index, file) in job.files.iter().enumerate() {
             let of_file = |counted: &Counted| {
                 if file.is_packed() {

@@ -1,5 +1,7 @@
 //! The findings in the day files of a stream, as JSON and as a table.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -88,6 +90,13 @@ impl StreamReport {
             stream,
             ..Self::default()
         }
+    }
+
+    /// Creates the report of a stream whose archive cannot be read.
+    pub(super) fn unreadable(stream: &'static str, folder: &Path, error: &FileError) -> Self {
+        let mut report = Self::new(stream);
+        report.add_of_file(folder.display().to_string(), "unreadable", error.to_string());
+        report
     }
 
     pub(super) fn is_ok(&self) -> bool {

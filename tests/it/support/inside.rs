@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use trailkeeper::config::{Access, Choice, Config};
+use trailkeeper::config::Config;
 use trailkeeper::env::Env;
 use trailkeeper::output::progress::Progress;
 use trailkeeper::process::shutdown;
@@ -27,11 +27,7 @@ pub(crate) async fn run_inside_within(
     catalog: &Catalog,
     now: DateTime<Utc>,
 ) -> Option<BTreeMap<String, Value>> {
-    let choice = Choice {
-        streams: &[],
-        access: Access::Write,
-    };
-    let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, choice).unwrap();
+    let config = Config::read(&Env::from_pairs(catalog.variables()), SOURCES, &[]).unwrap();
     let options = RunOptions {
         now,
         range: Range::default(),
