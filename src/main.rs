@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use trailkeeper::commands::CommandLine;
-use trailkeeper::output::print::print_error;
+use trailkeeper::output::print::{print_error, written};
 use trailkeeper::process::core_dump;
 use trailkeeper::process::exit::Exit;
 
@@ -14,12 +14,23 @@ fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// Prints help, the version, or what is wrong with the command line.
+fn without_command(error: &clap::Error) -> ExitCode {
+    match written(error.print()) {
+        Err(failed) if !error.use_stderr() => {
+            print_error(&failed.to_string());
+            Exit::Setup.into()
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8)),
+    }
+}
+
 fn main() -> ExitCode {
     // If the kernel refuses, collecting still works.
     let _ = core_dump::forbid();
     let command_line = match CommandLine::read(std::env::args_os()) {
         Ok(command_line) => command_line,
-        Err(error) => error.exit(),
+        Err(error) => return without_command(&error),
     };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // One thread for all requests: waking others would cost more than they could do. Blocking work has its own threads.

@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::command_line::CommandLine;
-use crate::output::print::print;
+use crate::output::print::{PrintError, print};
 use crate::process::exit::Exit;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -21,9 +21,9 @@ Examples:
   trailkeeper completions fish > ~/.config/fish/completions/trailkeeper.fish";
 
 /// Prints the completions.
-pub(crate) fn run(arguments: &Arguments) -> Exit {
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, PrintError> {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut CommandLine::command(), "trailkeeper", &mut text);
-    print(&String::from_utf8_lossy(&text));
-    Exit::Complete
+    print(&String::from_utf8_lossy(&text))?;
+    Ok(Exit::Complete)
 }

@@ -1,12 +1,12 @@
 //! Why a command failed.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use super::arguments::range::EmptyRangeError;
 use crate::env::ConfigErrors;
 use crate::fs::FileError;
 use crate::output::logging::LoggingError;
-use crate::output::print::print_error;
+use crate::output::print::{PrintError, print_error};
 use crate::process::exit::Exit;
 use crate::run::StartError;
 
@@ -24,6 +24,12 @@ enum Place {
     Stderr,
     /// In the log: it is about a run.
     Log,
+}
+
+impl Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl CommandError {
@@ -78,6 +84,12 @@ impl From<LoggingError> for CommandError {
 
 impl From<FileError> for CommandError {
     fn from(error: FileError) -> Self {
+        Self::setup(error)
+    }
+}
+
+impl From<PrintError> for CommandError {
+    fn from(error: PrintError) -> Self {
         Self::setup(error)
     }
 }

@@ -26,16 +26,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, CommandError> {
                 "cannot write manual pages to {dir}: {error}; check that the folder exists and can be written to"
             ))
         })?,
-        None => print_page().map_err(|error| CommandError::setup(format!("cannot create the manual page: {error}")))?,
+        None => print(&page()?)?,
     }
     Ok(Exit::Complete)
 }
 
-fn print_page() -> io::Result<()> {
+fn page() -> Result<String, CommandError> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(CommandLine::command()).render(&mut page)?;
-    print(&String::from_utf8_lossy(&page));
-    Ok(())
+    let rendered = clap_mangen::Man::new(CommandLine::command()).render(&mut page);
+    rendered.map_err(|error| CommandError::setup(format!("cannot create the manual page: {error}")))?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pages that `man --dir` exports")]

@@ -86,7 +86,7 @@ impl Command {
             Command::Demo(arguments) => demo::run(arguments, clock).await,
             Command::Init(arguments) => init::run(arguments, log, clock).await,
             Command::Report(arguments) => report::run(arguments, clock),
-            Command::Completions(arguments) => Ok(completions::run(arguments)),
+            Command::Completions(arguments) => Ok(completions::run(arguments)?),
             Command::Man(arguments) => man::run(arguments),
         }
     }

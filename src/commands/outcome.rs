@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
+use super::error::CommandError;
 use crate::output::print::print;
 use crate::process::exit::Exit;
 
 /// Prints a command's result as one line of JSON.
-pub(super) fn print_json<T: Serialize>(outcome: &T) -> serde_json::Result<()> {
-    print(&(serde_json::to_string(outcome)? + "\n"));
-    Ok(())
+pub(super) fn print_json<T: Serialize>(outcome: &T) -> Result<(), CommandError> {
+    Ok(print(&(serde_json::to_string(outcome)? + "\n"))?)
 }
 
 /// A command's result for each stream.
@@ -19,7 +19,7 @@ struct Listing<'a, T> {
 }
 
 /// Prints a command's result for each stream as one line of JSON: `{"streams": […], "exit_code": 0}`.
-pub(super) fn print_streams<T: Serialize>(streams: &[T], exit: Exit) -> serde_json::Result<()> {
+pub(super) fn print_streams<T: Serialize>(streams: &[T], exit: Exit) -> Result<(), CommandError> {
     print_json(&Listing {
         streams,
         exit_code: exit as u8,

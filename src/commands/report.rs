@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         print_streams(&streams, exit)?;
     } else {
         let records: u64 = streams.iter().map(|stream| stream.records).sum();
-        print(&format!("{}: {records} records\n", arguments.html.display()));
+        print(&format!("{}: {records} records\n", arguments.html.display()))?;
     }
     Ok(exit)
 }

@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     let sandbox = Sandbox::start(options).await.map_err(CommandError::setup)?;
     // Before the address is printed: whoever reads it may stop the sandbox at once.
     let signal = signals::received();
-    print(&settings(&sandbox));
+    print(&settings(&sandbox))?;
     signal.await;
     sandbox.stop().await;
     Ok(Exit::Complete)

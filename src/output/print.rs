@@ -1,17 +1,36 @@
 //! Text for people and programs on stdout and stderr, besides the log.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 
-/// Writes to stdout; ignores that its reader went away.
-pub(crate) fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+/// Standard output cannot be written to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub struct PrintError(#[from] io::Error);
+
+/// Writes to stdout. That its reader went away, as `head` does, is no error.
+///
+/// # Errors
+/// What was to be written is not all there, as on a full disk.
+pub(crate) fn print(text: &str) -> Result<(), PrintError> {
+    let mut stdout = io::stdout().lock();
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// Returns what came of writing to stdout.
+///
+/// # Errors
+/// Those of [`print`].
+pub fn written(outcome: io::Result<()>) -> Result<(), PrintError> {
+    match outcome {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(PrintError(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes to stderr, if stdout is taken.
 pub(crate) fn print_to_stderr(text: &str) {
     // If stderr is gone, there is nowhere left to report it.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Prints an error on stderr, where there may be no log yet.

@@ -66,6 +66,8 @@ mod model;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod port;
 #[cfg(test)]
 mod ranges;

@@ -88,7 +88,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     if selection.json {
         print_json(&outcome)?;
     } else {
-        print(&outcome.text(stdout_takes_colours(env.allows_colours())));
+        print(&outcome.text(stdout_takes_colours(env.allows_colours())))?;
     }
     Ok(outcome.exit)
 }

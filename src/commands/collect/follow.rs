@@ -50,9 +50,10 @@ pub(super) async fn run(
         sampler: Sampler::new(arguments, session, clock),
         notifier,
         shutdown,
+        exit: Exit::Complete,
         states: BTreeMap::new(),
     };
-    let mut exporter = observer.observe(reports).await;
+    let (mut exporter, exit) = observer.observe(reports).await;
     // The metrics count the lines that are missing in the log.
     session.log.drain();
     exporter.update(|_| {});
@@ -60,7 +61,7 @@ pub(super) async fn run(
         // It ends by the same shutdown, and has logged its errors.
         let _ = server.await;
     }
-    Ok(Exit::Complete)
+    Ok(exit)
 }
 
 /// Reports the runs of all streams.
@@ -70,18 +71,20 @@ struct Observer {
     sampler: Sampler,
     notifier: Arc<Notifier>,
     shutdown: Shutdown,
+    /// That of the command: a shutdown is no failure, but a summary that could not be written is one.
+    exit: Exit,
     /// Each stream in a few words.
     states: BTreeMap<&'static str, String>,
 }
 
 impl Observer {
     /// Reports each run that ended, and samples meanwhile, until the last stream has ended.
-    async fn observe(mut self, mut reports: mpsc::Receiver<RunReport>) -> Exporter {
+    async fn observe(mut self, mut reports: mpsc::Receiver<RunReport>) -> (Exporter, Exit) {
         loop {
             tokio::select! {
                 report = reports.recv() => match report {
                     Some(report) => self.show(&report),
-                    None => return self.exporter,
+                    None => return (self.exporter, self.exit),
                 },
                 sample = self.sampler.sample() => self.exporter.update(|metrics| sample.show(metrics)),
             }
@@ -94,7 +97,8 @@ impl Observer {
         if self.as_json
             && let Err(error) = print_json(summary)
         {
-            tracing::error!("cannot write the summary: {error}");
+            tracing::error!("a summary is lost: {error}");
+            self.exit = Exit::Setup;
         }
         self.states.insert(summary.name(), state(report));
         if !self.shutdown.is_requested() {

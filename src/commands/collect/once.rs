@@ -36,7 +36,7 @@ pub(super) async fn run(
     if arguments.json {
         print_json(&summary)?;
     } else {
-        print(&summary.text(session.with_colours));
+        print(&summary.text(session.with_colours))?;
     }
     Ok(summary.exit())
 }

@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     if selection.json {
         print_streams(&streams, exit)?;
     } else {
-        print(&text(&streams, now));
+        print(&text(&streams, now))?;
     }
     Ok(exit)
 }

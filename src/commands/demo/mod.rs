@@ -18,7 +18,7 @@ use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
 use crate::fs::FileError;
 use crate::output::logging::{self, Verbosity};
-use crate::output::print::print;
+use crate::output::print::{PrintError, print};
 use crate::output::progress::Progress;
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
@@ -60,6 +60,8 @@ enum DemoError {
     Kafka(#[from] MockError),
     #[error("cannot list the day files: {0}")]
     List(#[from] FileError),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// Runs the demo.
@@ -85,7 +87,7 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
     let (services, url) = (SOURCES.len(), sandbox.url());
     print(&format!(
         "{services} services of a sandbox on {url}, {RECORDS} records each.\n"
-    ));
+    ))?;
     let options = RunOptions {
         now,
         range: Range::default(),
@@ -98,13 +100,13 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
     let address = kafka.address();
     print(&format!(
         "\nThe first run collects all of them, and forwards each line to a Kafka broker on {address}:\n\n"
-    ));
+    ))?;
     let first = run().await?;
-    print(&first.text(with_colours));
+    print(&first.text(with_colours))?;
 
-    print("\nThe second run asks again from two minutes before the last records, and repeats nothing:\n\n");
+    print("\nThe second run asks again from two minutes before the last records, and repeats nothing:\n\n")?;
     let second = run().await?;
-    print(&second.text(with_colours));
+    print(&second.text(with_colours))?;
 
     show_what_is_kept(dir, &kafka, &streams)?;
     sandbox.stop().await;
@@ -126,10 +128,10 @@ async fn sandbox(now: DateTime<Utc>) -> Result<Sandbox, sandbox::StartError> {
 }
 
 fn show_what_is_kept(dir: &Path, kafka: &MockKafka, streams: &[StreamSettings]) -> Result<(), DemoError> {
-    print(&format!("\nThe day files in {}:\n\n{}", dir.display(), tree(streams)?));
+    print(&format!("\nThe day files in {}:\n\n{}", dir.display(), tree(streams)?))?;
     let topics = topics(kafka, streams)?;
-    print(&format!("\nThe topics, read by a consumer:\n\n{topics}"));
-    print(&format!("\nOne line of each:\n\n{}", one_line_of_each(streams)?));
+    print(&format!("\nThe topics, read by a consumer:\n\n{topics}"))?;
+    print(&format!("\nOne line of each:\n\n{}", one_line_of_each(streams)?))?;
     Ok(())
 }
 

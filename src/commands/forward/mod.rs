@@ -105,7 +105,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         shutdown: signals::shutdown(),
     };
     let outcome = forward(&settings.places, &targets, &context).await;
-    Ok(outcome.show(arguments)?)
+    outcome.show(arguments)
 }
 
 impl Arguments {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Arguments, SinkArg};
+use crate::commands::error::CommandError;
 use crate::output::print::{print, print_to_stderr};
 use crate::process::exit::Exit;
 use crate::run::summary::ForwardSummary;
@@ -33,7 +34,7 @@ impl Outcome {
     }
 
     /// Prints it, and returns the exit code.
-    pub(super) fn show(&self, arguments: &Arguments) -> serde_json::Result<Exit> {
+    pub(super) fn show(&self, arguments: &Arguments) -> Result<Exit, CommandError> {
         let text = if arguments.json {
             serde_json::to_string(self)? + "\n"
         } else {
@@ -43,7 +44,7 @@ impl Outcome {
             // Standard output has the lines themselves; the log says the rest.
             (SinkArg::Stdout, true) => print_to_stderr(&text),
             (SinkArg::Stdout, false) => {}
-            _ => print(&text),
+            _ => print(&text)?,
         }
         Ok(self.exit)
     }

@@ -87,7 +87,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     if arguments.json {
         print_json(&report)?;
     } else {
-        print(&report.to_string());
+        print(&report.to_string())?;
     }
     Ok(summary.exit())
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     if selection.json {
         print_streams(&streams, exit)?;
     } else {
-        print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())));
+        print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())))?;
     }
     Ok(exit)
 }
