@@ -61,7 +61,10 @@ impl Archive {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn count_lines(&self, date: NaiveDate) -> Result<u64, FileError> {
-        self.of_day_file(date, |file| file.count_lines_from(0))
+        self.of_day_file(date, |file| {
+            let repaired = LineCounter::of(&self.location).repaired_in(file)?;
+            Ok(file.count_lines_from(0)?.saturating_sub(repaired))
+        })
     }
 
     /// Returns how many records only the compressed file of a date has, once the day was read.

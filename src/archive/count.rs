@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::day_file::{DayFile, read_some};
 use super::file_stamp::{FileStamp, hash_before};
 use super::location::{Listing, Location};
+use super::notes::Noted;
 use super::storage::StoredFile;
 use crate::fs::FileError;
 
@@ -31,7 +32,7 @@ pub(crate) struct DayCount {
     /// The UTC day of its records.
     pub(crate) date: NaiveDate,
     pub(crate) bytes: u64,
-    /// Number of lines that end with a newline; a torn line does not count.
+    /// Number of lines that end with a newline, but for torn lines that a run has ended with one: they hold no record.
     pub(crate) lines: u64,
 }
 
@@ -53,11 +54,13 @@ struct Counted {
     lines: u64,
 }
 
-/// Counts the lines of the day files of a location. What was counted before is read when the first is counted.
+/// Counts the lines of the day files of a location. What was counted before, and which torn lines were repaired, is read when
+/// the first is counted.
 #[derive(Debug)]
 pub(crate) struct LineCounter {
     location: Location,
     counts: Option<Counts>,
+    noted: Option<Noted>,
     has_news: bool,
 }
 
@@ -66,6 +69,7 @@ impl LineCounter {
         Self {
             location: location.clone(),
             counts: None,
+            noted: None,
             has_news: false,
         }
     }
@@ -79,16 +83,30 @@ impl LineCounter {
         let name = file.name();
         let before = counts.files.get(&name).cloned().unwrap_or_default();
         let counted = count(file, before.clone())?;
+        let repaired = self.repaired_in(file)?;
         let day = DayCount {
             date: file.date,
             bytes: counted.stamp.length,
-            lines: counted.lines,
+            lines: counted.lines.saturating_sub(repaired),
         };
+        let counts = self.counts.get_or_insert_default();
         if counted != before {
             self.has_news = true;
             counts.files.insert(name, counted);
         }
         Ok(day)
+    }
+
+    /// Returns how many torn lines were repaired in a day file, before it was compressed if it is.
+    pub(crate) fn repaired_in(&mut self, file: &DayFile) -> Result<u64, FileError> {
+        let noted = match self.noted.take() {
+            Some(noted) => noted,
+            None => Noted::rejected(&self.location)?,
+        };
+        let name = self.location.day_name(file.date).unwrap_or_default();
+        let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
+        self.noted = Some(noted);
+        Ok(repaired)
     }
 
     /// Stores new counts if the state folder can be written, and those of the files that are still there.

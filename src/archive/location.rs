@@ -200,6 +200,11 @@ impl Listing {
         self.days.values().chain(self.packed.values())
     }
 
+    /// Returns whether a day has a file, compressed or not.
+    pub(crate) fn has(&self, date: NaiveDate) -> bool {
+        self.days.contains_key(&date) || self.packed.contains_key(&date)
+    }
+
     /// Returns the days that have a file, compressed or not.
     pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
         self.days.keys().chain(self.packed.keys()).copied().collect()

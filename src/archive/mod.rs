@@ -96,6 +96,7 @@ pub struct Archive {
     /// A resume point before this offset, in bytes, is not noted.
     smallest_offset: u64,
     repaired: Repairs,
+    torn: Vec<(NaiveDate, u64)>,
     /// The days whose file cannot be read or repaired, and why.
     unusable: BTreeMap<NaiveDate, String>,
 }
@@ -151,6 +152,7 @@ impl Archive {
             resume_points,
             smallest_offset: resume::SMALLEST_OFFSET,
             repaired: Repairs::default(),
+            torn: Vec::new(),
             unusable: BTreeMap::new(),
         }
     }
@@ -164,6 +166,7 @@ impl Archive {
             file_mode: self.file_mode,
             now,
             unusable: &mut self.unusable,
+            torn: &mut self.torn,
         };
         self.repaired = repairer.repair()?;
         Ok(())
@@ -178,6 +181,11 @@ impl Archive {
     /// them: what the file holds is not known, or its last line is torn.
     pub(crate) fn unusable(&self) -> &BTreeMap<NaiveDate, String> {
         &self.unusable
+    }
+
+    /// Returns in which day files torn lines were repaired, and at which offsets these began.
+    pub(crate) fn torn(&self) -> &[(NaiveDate, u64)] {
+        &self.torn
     }
 
     /// Returns what was repaired when the archive was opened.

@@ -31,6 +31,8 @@ pub(super) struct Repairer<'a> {
     pub(super) now: DateTime<Utc>,
     /// The days whose file cannot be read, or is torn and cannot be written to, and why; it is left as it is.
     pub(super) unusable: &'a mut BTreeMap<NaiveDate, String>,
+    /// Where the torn lines began that were repaired.
+    pub(super) torn: &'a mut Vec<(NaiveDate, u64)>,
 }
 
 impl Repairer<'_> {
@@ -73,6 +75,7 @@ impl Repairer<'_> {
         }
         self.appender.terminate(&file.path, self.file_mode)?;
         repairs.repaired += 1;
+        self.torn.push((file.date, torn.offset));
         tracing::warn!(%path, offset = torn.offset, bytes = torn.bytes.len(), "repaired a torn line that a crash left");
         Ok(())
     }

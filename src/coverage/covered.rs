@@ -46,6 +46,17 @@ impl Covered {
         self.spans = parts.collect();
     }
 
+    /// Returns what of it lies in a span.
+    pub(crate) fn within(&self, span: Window) -> Self {
+        let inside = self.spans.iter().map(|whole| Window {
+            from: whole.from.max(span.from),
+            to: whole.to.min(span.to),
+        });
+        Self {
+            spans: inside.filter(|part| part.from < part.to).collect(),
+        }
+    }
+
     /// Takes out what lies after a time.
     pub(crate) fn end_at(&mut self, time: DateTime<Utc>) {
         self.spans.retain(|span| span.from <= time);

@@ -6,13 +6,14 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::covered::Covered;
 use crate::archive::{LineCounter, Listing};
 use crate::fs::FileError;
 
 /// What the files of a day held when a run had written to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counted {
-    /// Number of lines of the day file: as many as that, or more.
+    /// Number of lines of the day file that hold a record: as many as that, or more.
     pub(crate) lines: u64,
     /// Its length in bytes.
     pub(crate) bytes: u64,
@@ -51,6 +52,8 @@ pub(crate) enum Loss {
     CompressedDamaged,
     /// The compressed file is whole, and holds fewer lines.
     FewerRecords,
+    /// A line of it was torn that had been whole.
+    Torn,
 }
 
 impl Loss {
@@ -63,6 +66,7 @@ impl Loss {
             Self::CompressedMissing => "compressed-missing",
             Self::CompressedDamaged => "compressed-damaged",
             Self::FewerRecords => "fewer-records",
+            Self::Torn => "torn",
         }
     }
 }
@@ -76,18 +80,33 @@ impl fmt::Display for Loss {
             Self::CompressedMissing => "the compressed day file is missing, and what is beside it holds fewer records",
             Self::CompressedDamaged => "the compressed day file is damaged or cut off",
             Self::FewerRecords => "the compressed day file holds fewer records than the day had",
+            Self::Torn => "a line of the day file was torn after it had been whole",
         })
     }
 }
 
 /// A day whose file has lost records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LostDay {
     pub(crate) loss: Loss,
     /// What it held.
     pub(crate) held: Counted,
     /// When that was noticed.
     pub(crate) noticed_at: DateTime<Utc>,
+    /// What of the day was covered until then; none in lines of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) covered: Option<Covered>,
+}
+
+impl LostDay {
+    pub(crate) fn new(loss: Loss, held: Counted, noticed_at: DateTime<Utc>) -> Self {
+        Self {
+            loss,
+            held,
+            noticed_at,
+            covered: None,
+        }
+    }
 }
 
 /// Returns whether another program may have deleted the day file of a date by `now`, since it is older than `keep`.
@@ -114,14 +133,20 @@ pub(super) struct Comparer<'a> {
 impl Comparer<'_> {
     /// Compares a day with what it held. No file is read that is as long as it was, or was counted since it was compressed.
     pub(super) fn compare(&mut self, date: NaiveDate, held: Counted) -> Comparison {
-        self.look(date, held).unwrap_or_else(Comparison::Unknown)
+        self.look(date, held, false).unwrap_or_else(Comparison::Unknown)
     }
 
-    fn look(&mut self, date: NaiveDate, held: Counted) -> Result<Comparison, FileError> {
+    /// Compares a day that has lost records with what it held: it is whole again if a file is there that holds as many, whatever
+    /// its length, since what was lost may have been filed again behind what is left.
+    pub(super) fn compare_lost(&mut self, date: NaiveDate, held: Counted) -> Comparison {
+        self.look(date, held, true).unwrap_or_else(Comparison::Unknown)
+    }
+
+    fn look(&mut self, date: NaiveDate, held: Counted, is_lost: bool) -> Result<Comparison, FileError> {
         let plain = self.listing.days.get(&date);
         let length = plain.and_then(|file| file.length().ok());
         let is_as_long = length.unwrap_or(0) >= held.bytes;
-        if is_as_long && held.compressed == 0 {
+        if is_as_long && held.compressed == 0 && !is_lost {
             return Ok(Comparison::Whole(held));
         }
         let compressed = match self.listing.packed.get(&date).map(|file| self.counter.count(file)) {
@@ -132,7 +157,7 @@ impl Comparer<'_> {
         let lines = compressed
             .as_ref()
             .map_or(0, |counted| counted.as_ref().map_or(0, |counted| counted.lines));
-        if is_as_long && lines >= held.compressed {
+        if is_as_long && lines >= held.compressed && !is_lost {
             return Ok(Comparison::Whole(held));
         }
         if lines >= held.all() {
@@ -141,13 +166,14 @@ impl Comparer<'_> {
                 ..Counted::default()
             }));
         }
-        if let Some(plain) = plain.filter(|_| length.is_some()) {
+        if let Some(plain) = plain.filter(|_| (is_lost || is_as_long) && length.is_some()) {
             let counted = self.counter.count(plain)?;
-            if counted.lines >= held.all() {
+            let compressed = held.compressed.min(lines);
+            if counted.lines + compressed >= held.all() {
                 return Ok(Comparison::Whole(Counted {
                     lines: counted.lines,
                     bytes: counted.bytes,
-                    compressed: 0,
+                    compressed,
                 }));
             }
         }

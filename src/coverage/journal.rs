@@ -34,6 +34,8 @@ pub(crate) struct Past {
     unreadable: u64,
     /// In what the scope of a newer line differs.
     other_scope: Option<&'static str>,
+    /// The oldest time that newer lines in other scopes had asked for.
+    asked_from_elsewhere: Option<DateTime<Utc>>,
     /// What the day files hold, whatever the scope was.
     pub(super) counts: Counts,
     has_all_counts: bool,
@@ -64,6 +66,10 @@ impl Past {
         if self.newest.is_none() {
             let difference = wanted.difference(&entry.scope);
             self.other_scope = self.other_scope.or(difference);
+            if difference.is_some() {
+                let asked_from = self.asked_from_elsewhere.into_iter().chain(entry.sum.asked_from);
+                self.asked_from_elsewhere = asked_from.min();
+            }
             self.newest = difference.is_none().then_some(entry);
         }
     }
@@ -85,12 +91,13 @@ impl Past {
 
     /// Returns the sum of all earlier runs of an archive whose first day file is that of `first_day`.
     ///
-    /// What only an unreadable line said may have been any of it, so all of it counts as asked for.
+    /// What only an unreadable line said may have been any of it, so all of it counts as asked for. What runs in other scopes asked
+    /// for is to be asked for in this one too.
     pub(crate) fn sum(&self, first_day: Option<NaiveDate>) -> Sum {
         let first = first_day.map(start_of);
         let lost = self.lost.clone().unwrap_or_default();
         let Some(newest) = &self.newest else {
-            let mut sum = first.map_or_else(Sum::default, Sum::unknown);
+            let mut sum = self.unknown_from(first_day).map_or_else(Sum::default, Sum::unknown);
             sum.lost = lost;
             return sum;
         };
@@ -102,9 +109,18 @@ impl Past {
         sum
     }
 
+    /// Returns from when on nothing is known of an archive with day files.
+    fn unknown_from(&self, first_day: Option<NaiveDate>) -> Option<DateTime<Utc>> {
+        let first = start_of(first_day?);
+        Some(
+            self.asked_from_elsewhere
+                .map_or(first, |asked_from| asked_from.min(first)),
+        )
+    }
+
     /// Says why nothing is known, or less than there might be, of an archive whose first day file is that of `first_day`.
     pub(crate) fn doubt(&self, first_day: Option<NaiveDate>) -> Option<String> {
-        let first = first_day?;
+        let first = self.unknown_from(first_day)?.date_naive();
         let again = format!("everything since {first} that the service still has is asked for again");
         match (&self.newest, self.other_scope, self.unreadable) {
             (None, Some(other), _) => Some(format!(

@@ -82,7 +82,7 @@ impl Standing {
         let mut comparer = Comparer { listing, counter };
         let compared = self.sum.lost.iter();
         let compared: Vec<_> = compared
-            .map(|(date, lost)| (*date, comparer.compare(*date, lost.held)))
+            .map(|(date, lost)| (*date, comparer.compare_lost(*date, lost.held)))
             .collect();
         for (date, comparison) in compared {
             match comparison {
@@ -101,13 +101,16 @@ impl Standing {
         let Self { listing, counter, .. } = self;
         let mut comparer = Comparer { listing, counter };
         let mut losses = BTreeMap::new();
+        // What another program was to delete is not missed, and what comes late for its day begins a new file.
+        let is_deleted = |date: &NaiveDate| may_be_deleted(*date, keep, now) && !listing.has(*date);
+        self.counts.retain(|date, _| !is_deleted(date));
         let counted = self.counts.iter_mut();
         for (date, held) in counted.filter(|(date, held)| held.all() > 0 && !may_be_deleted(**date, keep, now)) {
             match comparer.compare(*date, *held) {
                 Comparison::Whole(now) => *held = now,
                 Comparison::Lost(loss) => {
                     let (held, noticed_at) = (*held, now);
-                    losses.insert(*date, LostDay { loss, held, noticed_at });
+                    losses.insert(*date, LostDay::new(loss, held, noticed_at));
                 }
                 Comparison::Unknown(error) => drop(self.unknown.insert(*date, error.to_string())),
             }
@@ -115,6 +118,15 @@ impl Standing {
         // What is left is counted when it is written to.
         self.counts.retain(|date, _| !losses.contains_key(date));
         self.sum.lose(losses);
+    }
+
+    /// Notes that a torn line that begins at `offset` of a day file was found at `now`: if it was whole when a run wrote it, the day
+    /// has lost a record.
+    pub(crate) fn note_torn(&mut self, date: NaiveDate, offset: u64, now: DateTime<Utc>) {
+        if let Some(held) = self.counts.get(&date).copied().filter(|held| held.bytes > offset) {
+            self.counts.remove(&date);
+            self.sum.lose([(date, LostDay::new(Loss::Torn, held, now))].into());
+        }
     }
 
     /// Stores how many lines the compressed files have, so that they are not read again.
@@ -189,7 +201,7 @@ impl Standing {
         let difference = newest.scope.difference(scope)?;
         Some(format!(
             "the settings are for {difference} than the last run had: what is covered here does not count for the next one, which \
-             asks again for all that the service still has"
+             asks again for all that the runs before asked for"
         ))
     }
 

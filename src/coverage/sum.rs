@@ -174,21 +174,24 @@ impl Sum {
                 .get(&day)
                 .is_none_or(|known| known.held.all() < lost.held.all())
             {
+                let covered = lost.covered.unwrap_or_else(|| self.covered.within(day_span(day)));
                 self.covered.remove(day_span(day));
-                self.lost.insert(day, lost);
+                let covered = Some(covered);
+                self.lost.insert(day, LostDay { covered, ..lost });
             }
         }
     }
 
     /// Takes over what runs in other scopes have noticed since a run of this one at `since`.
     pub(super) fn lose_as_noticed(&mut self, lost: BTreeMap<NaiveDate, LostDay>, since: DateTime<Utc>) {
-        for (day, _) in lost.iter().filter(|(_, lost)| lost.noticed_at > since) {
+        self.lost = lost;
+        for (day, lost) in self.lost.iter_mut().filter(|(_, lost)| lost.noticed_at > since) {
+            lost.covered = Some(self.covered.within(day_span(*day)));
             self.covered.remove(day_span(*day));
         }
-        self.lost = lost;
     }
 
-    /// Forgets losses that were made good: the day holds as many lines again, by what `counted` says of it.
+    /// Forgets losses that were made good: the day holds as many records again, by what `counted` says of it.
     pub(crate) fn forget_what_is_there_again(&mut self, counted: impl Fn(NaiveDate) -> Option<Counted>) {
         self.lost
             .retain(|day, lost| counted(*day).map_or(0, Counted::all) < lost.held.all());
@@ -202,15 +205,24 @@ impl Sum {
         } else {
             format!("{} day files from {first} to {last} have", self.lost.len())
         };
-        Some(format!(
-            "{days} lost records since they were written; what the service still has of them is asked for again: trailkeeper \
-             coverage names them, until they are there or accepted"
-        ))
+        let mut asked_again = self.covered.clone();
+        self.lost.keys().for_each(|day| asked_again.remove(day_span(*day)));
+        let what_next = if asked_again == self.covered {
+            "what the service still has of them is asked for again: trailkeeper coverage names them, until they are there or accepted"
+        } else {
+            "the service was asked again, and what it gave is filed: restore the files from a copy, ask once more with trailkeeper \
+             reconcile --since, or accept the loss with trailkeeper coverage --accept-missing"
+        };
+        Some(format!("{days} lost records since they were written; {what_next}"))
     }
 
-    /// Accepts that the files of these days have lost records: what they should hold counts as covered again.
+    /// Accepts that the files of these days have lost records: what was covered of them counts as covered again.
     pub(crate) fn accept_losses(&mut self, now: DateTime<Utc>) {
-        for (day, _) in std::mem::take(&mut self.lost) {
+        for (day, lost) in std::mem::take(&mut self.lost) {
+            if let Some(covered) = lost.covered {
+                covered.spans().iter().for_each(|span| self.covered.add(*span));
+                continue;
+            }
             let day = day_span(day);
             self.covered.add(Window {
                 from: self.asked_from.map_or(day.from, |asked_from| day.from.max(asked_from)),

@@ -97,12 +97,8 @@ impl RunJournal {
     }
 
     /// Notes that a day file has lost records since it was read: what it held.
-    pub(super) fn note_lost(&mut self, date: NaiveDate, held: Counted) {
-        let lost = LostDay {
-            loss: Loss::Shorter,
-            held,
-            noticed_at: self.at,
-        };
+    pub(super) fn note_lost(&mut self, date: NaiveDate, loss: Loss, held: Counted) {
+        let lost = LostDay::new(loss, held, self.at);
         self.before.lose([(date, lost)].into());
     }
 

@@ -11,6 +11,9 @@ use crate::window::{Range, ResolvedRange, Window, bound};
 /// Spans overlap by this much at least, since services cut bounds to whole seconds and exclude them.
 const LEAST_JOIN: TimeDelta = TimeDelta::seconds(1);
 
+/// The precision of bounds.
+const TICK: TimeDelta = TimeDelta::milliseconds(1);
+
 /// What decides which spans a run asks for.
 pub(super) struct Question<'a> {
     /// What the user asked for.
@@ -22,6 +25,8 @@ pub(super) struct Question<'a> {
     pub(super) clocks: Clocks,
     /// The time of the archive's last record.
     pub(super) last: Option<DateTime<Utc>>,
+    /// Whether another program has deleted its day file since, as it was to.
+    pub(super) is_last_deleted: bool,
     /// What the runs before have come to.
     pub(super) sum: &'a Sum,
     /// Whether the journal does not say what of the archive is covered.
@@ -57,7 +62,7 @@ impl Question<'_> {
         let last = self.last;
         let shown = || last.map_or_else(|| "none".to_owned(), bound);
         match range.window(self.clocks.later(), last, self.limits.overlap, lookback) {
-            ResolvedRange::Window(window) => Some(window),
+            ResolvedRange::Window(window) => Some(self.without_what_is_deleted(window)),
             ResolvedRange::StartMoved(window) => {
                 tracing::warn!(
                     last_record = shown(),
@@ -75,6 +80,15 @@ impl Question<'_> {
                 }
                 None
             }
+        }
+    }
+
+    /// Returns a span without what was archived and is deleted: filed again, it would be deleted again.
+    fn without_what_is_deleted(&self, window: Window) -> Window {
+        let deleted_to = self.last.filter(|_| self.is_last_deleted && self.range.since.is_none());
+        match deleted_to.filter(|last| window.from <= *last && *last < window.to) {
+            Some(last) => Window::new(last + TICK, window.to),
+            None => window,
         }
     }
 
@@ -199,6 +213,7 @@ mod tests {
             retention: RETENTION,
             clocks: Clocks::same(ago(0)),
             last: Some(ago(10)),
+            is_last_deleted: false,
             sum,
             is_doubtful: false,
         };
@@ -321,6 +336,7 @@ mod tests {
                 retention: RETENTION,
                 clocks: Clocks::same(ago(0)),
                 last: Some(ago(10)),
+                is_last_deleted: false,
                 sum: &sum,
                 is_doubtful: false,
             };

@@ -142,6 +142,7 @@ impl Fetching<'_> {
             retention: self.settings.kind.retention,
             clocks,
             last: self.recovered.last,
+            is_last_deleted: self.recovered.is_last_deleted,
             sum: &self.recovered.sum,
             is_doubtful: self.recovered.doubt.is_some(),
         };

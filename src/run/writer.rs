@@ -16,7 +16,7 @@ use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
 use crate::archive::{Appended, Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Counted, Purpose, Standing, Sum, asked, may_be_deleted};
+use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Purpose, Standing, Sum, asked, may_be_deleted};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::AppendNotifier;
@@ -70,6 +70,8 @@ pub(super) struct WriterJob {
 pub(super) struct Recovered {
     /// The time of the archive's last record.
     pub(super) last: Option<DateTime<Utc>>,
+    /// Whether there is no day file, since another program was to delete it.
+    pub(super) is_last_deleted: bool,
     /// Records from before the overlap; see [`Recovery::below`].
     pub(super) below: Vec<Anchor>,
     /// What the runs before have come to.
@@ -202,9 +204,12 @@ fn run(
     let opened = guarded("opening the archive", || open(&job, &mut journal));
     let worked = match opened {
         Ok((archive, found)) => {
-            let last = found.last;
+            let (last, deleted_to) = (found.last, found.last.filter(|_| found.is_last_deleted));
             let _ = recovered.send(found);
-            let mut writer = Writer::new(job, archive, last, journal);
+            let mut writer = Writer {
+                deleted_to,
+                ..Writer::new(job, archive, last, journal)
+            };
             writer.work(&mut steps);
             Ok(writer)
         }
@@ -263,6 +268,10 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         Access::Write(lock) => Archive::open(Arc::clone(lock), shape, job.settings.file_mode, job.now)?,
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
+    for (date, offset) in archive.torn() {
+        standing.note_torn(*date, *offset, job.now);
+    }
+    journal.go_on_from(&standing);
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
     let last = last_record(last, &archive, &standing);
     journal.note_last_before(last);
@@ -272,6 +281,7 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     }
     let recovered = Recovered {
         last,
+        is_last_deleted: standing.last_record_of_no_file().is_some(),
         below,
         assumptions: standing.sum.assumptions(job.now),
         lost: standing.sum.lost_sentence(),
@@ -316,6 +326,8 @@ struct Writer {
     settings: Arc<StreamSettings>,
     now: DateTime<Utc>,
     baseline: LatenessBaseline,
+    /// Up to when another program has deleted what was archived, if there is no day file left.
+    deleted_to: Option<DateTime<Utc>>,
     /// The complete runs before this one, read when the first late record comes.
     runs: Option<CompletedRuns>,
     /// The index of the span whose walk has begun and not ended.
@@ -336,6 +348,7 @@ impl Writer {
             settings: job.settings,
             now: job.now,
             baseline: LatenessBaseline { last, overlap },
+            deleted_to: None,
             runs: None,
             walk: None,
             progress: job.progress,
@@ -403,10 +416,16 @@ impl Writer {
     fn file(&mut self, range: CompletedRange) -> Result<(), CollectError> {
         let (done_to, appended_before) = (range.done_to, self.collected.appended);
         self.collected.received += range.received;
+        let mut records = range.records;
+        let is_new = self.asked().is_some_and(|asked| asked.purpose == Purpose::New);
+        if let Some(deleted_to) = self.deleted_to.filter(|_| is_new) {
+            // It was archived, and another program has deleted its day.
+            records.retain(|record| record.time > deleted_to);
+        }
         self.collected.left_for_next_run += range.left_for_next_run;
         self.reject(&range.rejected)?;
         self.reject(&range.originals)?;
-        for batch in Batch::by_day(range.records) {
+        for batch in Batch::by_day(records) {
             let date = batch.date();
             self.file_or_skip(batch)?;
             // What comes next is newer, except for a little overlap.
@@ -494,7 +513,7 @@ impl Writer {
 
     /// Notes that a day file has lost what it held since the run began: the next one asks for that day again.
     fn lose(&mut self, date: NaiveDate, held: Counted) {
-        self.journal.note_lost(date, held);
+        self.journal.note_lost(date, Loss::Shorter, held);
         if let Some(asked) = self.asked() {
             asked.skipped.insert(date);
         }

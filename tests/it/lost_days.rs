@@ -8,7 +8,7 @@ use std::process::Command;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 
 use super::support::{Catalog, at, base_name, event, serve, streams};
 
@@ -747,4 +747,149 @@ fn what_zstd_has_compressed_is_read_where_it_is_installed() {
     assert!(status.success());
     assert_eq!(catalog.collect_one(0, &[])["appended"], 0);
     assert_eq!(shown(&catalog, "verify", 0)["records"], 9);
+}
+
+#[test]
+fn a_line_of_a_closed_day_that_was_whole_and_is_torn_or_another_is_a_loss_and_asked_for_again() {
+    let sandbox = daily(9);
+    // What is left of the file: torn, with an end of its own, blank, of other lines, and as long as it was.
+    let changes: [fn(&str) -> Vec<u8>; 5] = [
+        |text| text.as_bytes()[..text.len() - 40].to_vec(),
+        |text| [&text.as_bytes()[..text.len() - 40], b"\n"].concat(),
+        |text| {
+            text.split_inclusive('\n')
+                .take(2)
+                .chain(["\n"])
+                .collect::<String>()
+                .into()
+        },
+        |text| "{}\n".repeat(text.lines().count()).into(),
+        |text| vec![0; text.len()],
+    ];
+    for change in changes {
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+        catalog.collect_one(0, &[]);
+        let file = path(&catalog, Api::Tfc, 4);
+        let before = fs::read_to_string(&file).unwrap();
+        fs::write(&file, change(&before)).unwrap();
+        catalog.collect_one(0, &[]);
+        catalog.collect_one(0, &[]);
+        let after = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        for line in before.lines() {
+            assert!(after.contains(line), "{line} is not filed again: {after}");
+        }
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new(), "{after}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_killed_just_after_the_repair_of_a_closed_day_does_not_hide_its_loss() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect_one(0, &[]);
+    let file = path(&catalog, Api::Tfc, 4);
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &before[..before.len() - 40]).unwrap();
+    // As the run leaves it that is killed then: noted, and ended with a newline.
+    let offset = before[..before.len() - 1].rfind('\n').unwrap() + 1;
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let rejected = catalog
+        .folder(Api::Tfc)
+        .join(format!(".trailkeeper/{}.rejected.jsonl", base_name(Api::Tfc)));
+    let note = format!(
+        "{{\"noted_at\": \"2026-01-01T00:00:00.000Z\", \"reason\": \"a crash left this line torn\", \"file\": \"{name}\", \
+         \"offset\": {offset}, \"fragment\": \"x\"}}\n"
+    );
+    fs::write(rejected, note).unwrap();
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&file)
+        .unwrap()
+        .write_all(b"\n")
+        .unwrap();
+    catalog.collect_one(0, &[]);
+    let after = fs::read_to_string(&file).unwrap();
+    assert!(after.contains(before.lines().last().unwrap()), "{after}");
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+}
+
+#[test]
+fn a_torn_line_that_the_service_has_no_more_stays_a_loss_until_it_is_accepted() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect_one(0, &[]);
+    let file = path(&catalog, Api::Tfc, 4);
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &before[..before.len() - 40]).unwrap();
+    let forgetful = serve(|options| options.give(Api::Tfc, vec![event(Api::Tfc, at(900), "new")]));
+    let catalog = catalog.pointing_at(&forgetful);
+    catalog.collect_one(0, &[]);
+    catalog.collect_one(0, &[]);
+    assert_eq!(wrong_days(&catalog), ["shorter"]);
+    let warnings = catalog.collect_one(0, &[])["warnings"].to_string();
+    assert!(warnings.contains("--accept-missing"), "{warnings}");
+    assert_eq!(catalog.run(&["coverage", "--accept-missing"]).code, 0);
+    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_never_fetched_of_a_lost_day_is_not_accepted_with_it() {
+    let sandbox = daily(12);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]).with("MAIL_INITIAL_LOOKBACK_DAYS", 4);
+    catalog.collect_one(0, &[]);
+    let oldest = path(&catalog, Api::Mail, 4);
+    // The rest of that day, and days before it, were asked for in vain.
+    let refused = serve(|options| options.step(Step::always(Api::Mail, Action::Answer(Answer::json(500, "{}")))));
+    catalog = catalog.pointing_at(&refused).with("MAX_RETRIES", 0);
+    catalog.collect_one(3, &["--since", "10d"]);
+    let _ = fs::remove_file(&oldest);
+    catalog = catalog.pointing_at(&sandbox);
+    assert_eq!(catalog.run(&["coverage", "--accept-missing"]).code, 0);
+    catalog.collect_one(0, &[]);
+    catalog.collect_one(0, &[]);
+    assert!(
+        path(&catalog, Api::Mail, 7).exists(),
+        "days before it are still asked for"
+    );
+}
+
+#[test]
+fn where_a_retention_deletes_the_last_day_file_nothing_of_it_is_filed_again() {
+    let quiet = serve(|options| options.give(Api::Mail, vec![event(Api::Mail, at(10 * DAY), "old")]));
+    let catalog = Catalog::of(&quiet, &[Api::Mail])
+        .with("KEEP_DAYS", 7)
+        .with("MAIL_INITIAL_LOOKBACK_DAYS", 20);
+    catalog.collect_one(0, &[]);
+    for (name, _) in catalog.day_files(Api::Mail) {
+        fs::remove_file(catalog.folder(Api::Mail).join(name)).unwrap();
+    }
+    for _ in 0..3 {
+        let run = catalog.collect_one(0, &[]);
+        assert_eq!(
+            (&run["appended"], &run["warnings"]),
+            (&0.into(), &Value::Array(Vec::new())),
+            "{run}"
+        );
+    }
+    assert_eq!(catalog.day_files(Api::Mail).len(), 0);
+}
+
+#[test]
+fn without_a_filter_what_runs_with_it_asked_for_is_asked_for_again() {
+    let sandbox = daily(12);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]).with("MAIL_INITIAL_LOOKBACK_DAYS", 14);
+    catalog.set("MAIL_API_QUERY", "excludeUids=1");
+    catalog.collect_one(0, &["--since", "14d"]);
+    // Only the newest days match, as far as the files tell.
+    for days_ago in 4..12 {
+        let _ = fs::remove_file(path(&catalog, Api::Mail, days_ago));
+    }
+    catalog.run(&["coverage", "--accept-missing"]);
+    catalog.unset("MAIL_API_QUERY");
+    catalog.collect_one(0, &[]);
+    assert!(
+        path(&catalog, Api::Mail, 9).exists(),
+        "what is before the first day file is asked for too"
+    );
 }

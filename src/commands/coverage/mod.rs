@@ -118,7 +118,9 @@ fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), Command
     for (date, lost) in &sum.lost {
         tracing::info!(stream = name, %date, "accepted: {}", lost.loss);
         // What is left is guarded from now on.
-        counts.insert(*date, standing.count(*date)?);
+        let left = standing.count(*date)?;
+        counts.remove(date);
+        counts.extend((left.all() > 0).then_some((*date, left)));
     }
     sum.accept_losses(now);
     let accepted = Entry {

@@ -40,15 +40,14 @@ pub(super) struct DayRecords {
 }
 
 impl Calendar {
-    /// Counts lines; each is a record, except repaired torn lines.
+    /// Counts lines; each is a record.
     pub(super) fn new(location: &Location, standing: &mut Standing, noted: &Noted) -> Self {
         let mut calendar = Self::default();
         for date in standing.listing.dates() {
-            let mut day = calendar.count(date, standing);
+            let day = calendar.count(date, standing);
             let name = location.day_name(date).unwrap_or_default();
             let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
             calendar.repaired += repaired;
-            day.records = day.records.saturating_sub(repaired);
             calendar.days.insert(date, day);
         }
         calendar
