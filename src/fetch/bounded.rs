@@ -97,6 +97,7 @@ impl<'a> BoundedWalk<'a> {
             if let Some(ascent) = &mut self.ascent {
                 match ascent.next_part(self.fetcher).await? {
                     AscentEnd::Part(fetched, done_to) => {
+                        self.frontier.keep(self.fetcher.take_given());
                         return self.frontier.advance(*fetched, self.plan.filed_to(), done_to).map(Some);
                     }
                     AscentEnd::Done => return Ok(None),
@@ -118,6 +119,7 @@ impl<'a> BoundedWalk<'a> {
     /// Takes a slice, as far as it was read; returns what it completes.
     fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
         let FetchedSlice { reading, end, took } = fetched;
+        self.frontier.keep(self.fetcher.take_given());
         let slice = reading.slice();
         match end? {
             // What is below is asked for again with the next slice, and that proves that this one is empty.
@@ -338,17 +340,29 @@ impl<'a> BoundedWalk<'a> {
         };
         let page = match self.fetcher.first_page(&request, true).await {
             Ok(page) => page,
-            Err(PageError::TooWide(_) | PageError::TooLarge(_)) => return Ok(false),
+            Err(PageError::TooWide(_)) => return Ok(false),
+            Err(PageError::TooLarge(_)) => {
+                self.slices.again(Slice { from, to });
+                return Ok(true);
+            }
             Err(error) => return Err(error.into()),
         };
         let settled_to = self.settled_to();
-        let is_new = |record: &Record| from < record.time && record.time < settled_to;
-        let lacked = page.records.iter().flatten().any(is_new);
-        if lacked {
+        let new = page
+            .records
+            .iter()
+            .flatten()
+            .map(|record| record.time)
+            .filter(|time| from < *time);
+        let oldest = new.min();
+        if oldest.is_some_and(|oldest| oldest < settled_to) {
             self.fetcher.learn(Learned::note_lapse);
+        }
+        if oldest.is_some() {
+            self.fetcher.keep_given(page.records.into_iter().flatten());
             self.slices.again(Slice { from, to });
         }
-        Ok(lacked)
+        Ok(oldest.is_some())
     }
 
     /// Returns up to when the service has all records by now, unless one of its answers lacks some.

@@ -70,6 +70,9 @@ impl Frontier {
 
     /// Keeps records that were given and belong to what is still to be read.
     pub(super) fn keep(&mut self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
         self.later.extend(records);
         self.later.sort_by_key(|record| Reverse(record.time));
     }

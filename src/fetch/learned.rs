@@ -66,6 +66,8 @@ pub(super) struct Learned {
     looks_above_now: u32,
     /// Whether an answer has named a next page.
     pub(super) names_next_pages: bool,
+    /// A moment at the end of the feed with so many records that there may be more of them.
+    pub(super) suspicious: Option<(DateTime<Utc>, usize)>,
     /// The most records of an answer.
     most_records: usize,
     /// The longest window that was answered for, and not refused since: such a one is not too wide, whatever fails.

@@ -19,7 +19,7 @@ use crate::http::clock::ServiceClock;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
-use crate::record::{Anchor, Broken, Reader};
+use crate::record::{Anchor, Broken, Reader, Record};
 use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
 use crate::window::{Window, bound};
 use credentials::{Credentials, Minting};
@@ -77,6 +77,8 @@ pub struct Fetcher {
     counters: Counters,
     learned: Mutex<Learned>,
     effort: Mutex<Effort>,
+    /// What answers gave that were not taken as they are, and no walk has filed yet.
+    given: Mutex<Vec<Record>>,
     pause: Pause,
 }
 
@@ -291,6 +293,7 @@ impl Fetcher {
             slots: Semaphore::new(1),
             counters: Counters::default(),
             learned: Mutex::default(),
+            given: Mutex::default(),
             pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
     }
@@ -314,6 +317,16 @@ impl Fetcher {
     /// Returns what is known of the service by now, for the next run.
     pub(crate) fn assumptions(&self) -> Assumptions {
         self.learned().assumptions()
+    }
+
+    /// Returns what is to be known of the answers although nothing contradicts it.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let (time, count) = self.learned().suspicious?;
+        Some(format!(
+            "{count} records share the time {}, and the service cannot show whether it has more of them: compare with its own \
+             view of that moment",
+            bound(time)
+        ))
     }
 
     /// Allows `concurrency` pages at a time, from a host that other streams may use too.
@@ -365,6 +378,20 @@ impl Fetcher {
     /// Does something with what was learned of the service, which it may change.
     fn learn<T>(&self, act: impl FnOnce(&mut Learned) -> T) -> T {
         act(&mut self.learned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps what an answer gave that is not taken as it is: the next one may lack it.
+    fn keep_given(&self, records: impl IntoIterator<Item = Record>) {
+        self.given().extend(records);
+    }
+
+    /// Takes out what was kept.
+    fn take_given(&self) -> Vec<Record> {
+        std::mem::take(&mut *self.given())
+    }
+
+    fn given(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn effort(&self) -> MutexGuard<'_, Effort> {
@@ -466,6 +493,7 @@ impl Fetcher {
 
     /// Begins to count the effort of another walk.
     fn begin_walk(&self, window: Window) {
+        self.take_given();
         let (sent, retries) = (self.request_counts().requests, self.retries());
         *self.effort() = Effort::new(window.to - window.from, self.source.page_size(), sent, retries);
     }

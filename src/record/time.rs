@@ -1,11 +1,15 @@
-//! The time of a record → UTC: the ISO 8601 formats that services write, and seconds or milliseconds since 1970.
+//! The time of a record → UTC: the ISO 8601 formats that services write, and seconds since 1970, or thousandths, millionths or
+//! billionths of them.
 
 use std::ops::Range;
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-/// Numbers from here on are milliseconds since 1970: as seconds they would be in the year 5138.
+/// Numbers from here on are milliseconds since 1970: as seconds they would be in the year 5138. So it is with microseconds and
+/// nanoseconds, from a thousand times as many on each.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+const FIRST_MICROSECONDS: i64 = FIRST_MILLISECONDS * 1_000;
+const FIRST_NANOSECONDS: i64 = FIRST_MICROSECONDS * 1_000;
 
 /// Parses a time; digits beyond nanoseconds are dropped.
 ///
@@ -19,8 +23,8 @@ pub(super) fn read(text: &str) -> Option<DateTime<Utc>> {
         .or_else(|| read_number(text))
 }
 
-/// Parses a number: seconds since 1970, or milliseconds if seconds would be beyond the year 5138, with or without a
-/// fraction. Rejects exponents: no service writes its times like that.
+/// Parses a number: seconds since 1970, or milliseconds if seconds would be beyond the year 5138, and so on to nanoseconds, with
+/// or without a fraction. Rejects exponents: no service writes its times like that.
 pub(super) fn read_number(text: &str) -> Option<DateTime<Utc>> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -29,10 +33,15 @@ pub(super) fn read_number(text: &str) -> Option<DateTime<Utc>> {
     }
     let whole: i64 = whole.parse().ok()?;
     let billionths = number(&format!("{fraction:0<9}").as_bytes()[..9])?;
+    let fraction = i64::from(billionths);
     let since_1970 = if whole < FIRST_MILLISECONDS {
         TimeDelta::new(whole, billionths)?
+    } else if whole < FIRST_MICROSECONDS {
+        TimeDelta::try_milliseconds(whole)? + TimeDelta::nanoseconds(fraction / 1_000)
+    } else if whole < FIRST_NANOSECONDS {
+        TimeDelta::microseconds(whole) + TimeDelta::nanoseconds(fraction / 1_000_000)
     } else {
-        TimeDelta::try_milliseconds(whole)? + TimeDelta::nanoseconds(i64::from(billionths) / 1_000)
+        TimeDelta::nanoseconds(whole)
     };
     DateTime::UNIX_EPOCH.checked_add_signed(since_1970)
 }
@@ -199,6 +208,19 @@ mod tests {
             ("1749463872345.678", "2025-06-09T10:11:12.345678Z"),
         ] {
             assert_eq!(read(text), Some(utc.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_usual_unit_are_read() {
+        let expected = "2025-06-09T10:11:12.345678Z".parse().unwrap();
+        for text in [
+            "1749463872.345678",
+            "1749463872345.678",
+            "1749463872345678",
+            "1749463872345678000",
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
         }
     }
 

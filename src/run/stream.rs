@@ -233,6 +233,7 @@ impl Fetching<'_> {
             self.recovered.lost.clone(),
             self.recovered.unknown.clone(),
             ahead.and_then(|ahead| apart_warning(ahead, overlap)),
+            self.fetcher.warning(),
             self.recovered
                 .sum
                 .claimed_to()

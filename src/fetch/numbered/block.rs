@@ -134,7 +134,6 @@ impl Block {
     /// Goes to where an answer that is not joined shows that the next page begins, since the feed has moved; the same
     /// place, if it shows nothing.
     pub(super) fn relocate(&mut self, answer: &Answer, total: Option<u64>, asked: PageOf) {
-        self.ahead.clear();
         self.is_repeated = !self.is_repeated;
         if self.is_repeated {
             // A replica that lags is more likely than a feed that has moved so far: the same page is asked for again.

@@ -21,8 +21,8 @@ use super::frontier::Frontier;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
-use crate::record::Anchor;
 use crate::record::digests::Digests;
+use crate::record::{Anchor, Record};
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Window, bound, floor_to_millisecond};
 
@@ -150,7 +150,7 @@ impl NumberedWalk {
 
     /// Reads the feed from its start; what was filed already is then recognized.
     fn start_again(&mut self) {
-        self.frontier = Frontier::default();
+        self.frontier = std::mem::take(&mut self.frontier).begun_again();
         self.state = State::Start;
     }
 
@@ -187,6 +187,7 @@ impl NumberedWalk {
             tracing::info!(pages, "more pages than fit in one block: reading from the oldest on");
             self.size_first_block(took);
             let end = self.total.unwrap_or_default();
+            self.keep(first);
             return self.next_block(fetcher, end, Vec::new()).await;
         }
         let block = self.read_block(fetcher, 0, Some(first), Until::End).await?;
@@ -285,9 +286,13 @@ impl NumberedWalk {
                 }
                 continue;
             }
+            self.keep_ahead(&mut block);
             let is_open = matches!(until, Until::End) && self.total.is_none();
             let is_behind_the_end = is_open && answer.count == 0 && asked.start() >= block.end;
-            if is_behind_the_end || self.ends_before(&block, &page, &answer, asked) {
+            let ends_before = self.ends_before(&block, &page, &answer, asked);
+            let total = trusted_total(&page);
+            self.keep(page);
+            if is_behind_the_end || ends_before {
                 // Nothing is there, or all that is older was removed since.
                 block.idle += 1;
                 if block.idle > END_LOOKS {
@@ -295,21 +300,37 @@ impl NumberedWalk {
                 }
                 continue;
             }
-            block.relocate(&answer, trusted_total(&page), asked);
+            block.relocate(&answer, total, asked);
             if block.failed > MOST_LOOKS || block.moved > MOST_MOVES {
                 return Err(self.contradiction(&block));
             }
         }
     }
 
+    /// Keeps what a page gave that is not taken as it is: another one may lack it.
+    fn keep(&mut self, page: Page) {
+        let records: Vec<Record> = page.records.into_iter().flatten().collect();
+        if self.given.len() <= MOST_COUNTED {
+            self.given.extend(records.iter().map(|record| record.identity.content));
+        }
+        self.frontier.keep(records);
+    }
+
+    /// Does so with the pages that were read ahead.
+    fn keep_ahead(&mut self, block: &mut Block) {
+        std::mem::take(&mut block.ahead)
+            .into_iter()
+            .for_each(|(_, page)| self.keep(page));
+    }
+
     /// Goes further back where the far end of the feed was removed before its first page was read.
-    fn has_shrunk(&self, block: &mut Block, page: &Page, asked: PageOf) -> bool {
+    fn has_shrunk(&mut self, block: &mut Block, page: &Page, asked: PageOf) -> bool {
         let total = trusted_total(page).filter(|total| page.records.is_empty() && *total <= asked.start());
         let Some(total) = total.filter(|_| block.moved <= MOST_MOVES) else {
             return false;
         };
         block.moved += 1;
-        block.ahead.clear();
+        self.keep_ahead(block);
         block.end = total.saturating_sub(self.block_pages * self.pages.size());
         true
     }
@@ -338,6 +359,7 @@ impl NumberedWalk {
         }
         let page = self.page(fetcher, last).await?;
         let before = Answer::of(&page, &self.request(last));
+        self.keep(page);
         Ok(last.start() + before.count as u64 == block.end && before.is_same_as(&block.edge))
     }
 
@@ -404,7 +426,7 @@ impl NumberedWalk {
         if block.idle == 0 {
             return Ok(false);
         }
-        block.ahead.clear();
+        self.keep_ahead(block);
         let is_as_counted = !goes_on && new > 0 && self.total.is_some();
         let is_open = matches!(until, Until::End) && self.archived.is_empty();
         Ok(is_open && is_as_counted || self.is_end(block, until)?)

@@ -82,7 +82,11 @@ fn is_overdue(descent: &Descent, plan: WalkPlan, watch: &Stopwatch<'_>) -> bool 
 async fn ask(fetcher: &Fetcher, descent: &mut Descent) -> Step {
     let request = descent.request(&fetcher.learned());
     match page(fetcher, descent, &request).await {
-        Ok(page) => fetcher.learn(|learned| descent.take(page, learned)),
+        Ok(page) => {
+            let step = fetcher.learn(|learned| descent.take(page, learned));
+            fetcher.keep_given(descent.take_doubted());
+            step
+        }
         Err(step) => step,
     }
 }
@@ -92,7 +96,12 @@ async fn test_order(fetcher: &Fetcher, descent: &mut Descent) -> Step {
         return Step::Ask;
     };
     match page(fetcher, descent, &request).await {
-        Ok(half) => fetcher.learn(|learned| descent.take_test(&half, learned)),
+        Ok(half) => {
+            let step = fetcher.learn(|learned| descent.take_test(&half, learned));
+            fetcher.keep_given(descent.take_doubted());
+            fetcher.keep_given(half.records.into_iter().flatten());
+            step
+        }
         Err(step) => step,
     }
 }
@@ -107,7 +116,10 @@ async fn look_above(fetcher: &Fetcher, descent: &mut Descent) -> Step {
     match page(fetcher, descent, &request).await {
         Ok(page) => {
             let above = Answer::of(&page, &request);
-            fetcher.learn(|learned| descent.take_above(Some(&above), learned))
+            let step = fetcher.learn(|learned| descent.take_above(Some(&above), learned));
+            fetcher.keep_given(descent.take_doubted());
+            fetcher.keep_given(page.records.into_iter().flatten());
+            step
         }
         Err(step) => step,
     }

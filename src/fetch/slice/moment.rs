@@ -31,6 +31,8 @@ struct Look {
     border: Option<DateTime<Utc>>,
     /// Whether a page had fewer records than were asked for: then one more look has to agree.
     has_short_pages: bool,
+    /// Whether it ended with a full page that named no other.
+    is_cut: bool,
 }
 
 /// Reads the moment at which the answer ends, and what follows from it.
@@ -83,6 +85,10 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
             Ok(None) => continue,
             Err(error) => return Step::Fail(error),
         };
+        if look.is_cut && known.iter().any(|anchor| !look.anchors.contains(anchor)) {
+            // With smaller pages it gave fewer records: what it says of the end is not so.
+            return same_time(moment, known.len());
+        }
         let before = known.len();
         known.extend(look.anchors.iter().copied());
         agreed = match (known.len() == before, known.len() == look.anchors.len()) {
@@ -204,5 +210,6 @@ impl Look {
         self.anchors.extend(of_moment);
         self.border = answer.oldest().or(self.border);
         self.has_short_pages |= !answer.is_full;
+        self.is_cut = answer.is_full && answer.next.is_none();
     }
 }

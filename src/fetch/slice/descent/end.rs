@@ -8,7 +8,7 @@ use crate::fetch::learned::{Learned, Reach};
 use crate::fetch::slice::floor::Floor;
 use crate::fetch::warn_of_lost;
 use crate::record::Anchor;
-use crate::window::{bound, floor_to_millisecond};
+use crate::window::floor_to_millisecond;
 
 /// How often the end of a feed is looked at again, once an answer has shown nothing older.
 pub(in crate::fetch::slice) const END_LOOKS: u32 = 3;
@@ -185,19 +185,14 @@ impl Descent {
         Step::AskAgain(self.end_looks)
     }
 
-    /// Warns of a moment at the end of the feed of which the service may have more than an answer holds.
-    pub(super) fn warn_of_a_moment(&self, answer: &Answer, learned: &Learned) {
+    /// Notes a moment at the end of the feed of which the service may have more than an answer holds.
+    pub(super) fn warn_of_a_moment(&self, answer: &Answer, learned: &mut Learned) {
         if answer.is_of_one_moment()
             && !answer.says_last
             && answer.count >= SUSPICIOUS
             && !learned.has_given_more_than(answer.count)
         {
-            tracing::warn!(
-                time = bound(self.oldest),
-                count = answer.count,
-                "many records share one moment, and the service cannot show whether it has more of them: compare with \
-                 its own view of that moment"
-            );
+            learned.suspicious = Some((self.oldest, answer.count));
         }
     }
 }
