@@ -1,16 +1,15 @@
 //! The `.env` file, read into a value; the environment of the process does not change.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::config_error::ConfigErrors;
+use super::statements::{Statement, statements};
 
 /// More than any settings file needs; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -75,75 +74,23 @@ fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
 
 fn parse(text: &str, path: &Path, errors: &mut ConfigErrors) -> EnvFile {
     let mut file = EnvFile::default();
-    let lines = Rc::new(Cell::new(0));
-    for item in dotenvy::Iter::new(LineByLine::new(text, Rc::clone(&lines))) {
-        match item {
-            Ok((name, value)) => {
-                // Making the text itself a secret may move it and leave a copy behind.
-                let value = SecretString::from(Zeroizing::new(value).as_str());
-                if file.variables.insert(name.clone(), value).is_some() {
-                    let line = lines.get();
-                    file.warnings
-                        .push(format!("{name} is set twice in {}; line {line} counts", path.display()));
-                }
-            }
-            Err(dotenvy::Error::LineParse(text, _)) => {
-                let text = Zeroizing::new(text);
-                errors.add(
-                    format!("{} line {}", path.display(), first_line(lines.get(), &text)),
-                    EXPECTED,
-                );
-            }
-            Err(error) => errors.add(path.display().to_string(), format!("must be readable: {error}")),
+    for Statement { line, setting } in statements(text) {
+        let Some((name, value)) = setting else {
+            errors.add(format!("{} line {line}", path.display()), EXPECTED);
+            continue;
+        };
+        // Making the text itself a secret may move it and leave a copy behind.
+        let value = SecretString::from(value.as_str());
+        if file.variables.insert(name.clone(), value).is_some() {
+            file.warnings
+                .push(format!("{name} is set twice in {}; line {line} counts", path.display()));
         }
     }
     file
 }
 
 const EXPECTED: &str =
-    "must be NAME=value, with the value in single quotes if it holds spaces, quotes, `\\`, `#` or `$`";
-
-/// Returns the line on which a multi-line value begins that ends on line `last`: an open quote runs to the end of the
-/// file.
-fn first_line(last: usize, text: &str) -> usize {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    last.saturating_sub(text.matches('\n').count())
-}
-
-/// Returns a text one line per read, so that a buffered reader is never more than one line ahead, and counts them.
-struct LineByLine<'a> {
-    rest: &'a [u8],
-    lines: Rc<Cell<usize>>,
-    /// The parser takes white space before the end of the file for an open quote, so a last newline is added.
-    ended: bool,
-}
-
-impl<'a> LineByLine<'a> {
-    fn new(text: &'a str, lines: Rc<Cell<usize>>) -> Self {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self {
-            rest: text.as_bytes(),
-            lines,
-            ended: text.is_empty() || text.ends_with('\n'),
-        }
-    }
-}
-
-impl Read for LineByLine<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.rest.is_empty() && !self.ended {
-            self.rest = b"\n";
-            self.ended = true;
-        }
-        let line = memchr::memchr(b'\n', self.rest).map_or(self.rest.len(), |newline| newline + 1);
-        let taken = line.min(buffer.len());
-        let (head, tail) = self.rest.split_at(taken);
-        buffer[..taken].copy_from_slice(head);
-        self.rest = tail;
-        self.lines.set(self.lines.get() + usize::from(head.ends_with(b"\n")));
-        Ok(taken)
-    }
-}
+    "must be NAME=value; a value that begins with a quote ends with it, and only a comment may follow";
 
 #[cfg(test)]
 mod tests {
@@ -189,9 +136,17 @@ mod tests {
     }
 
     #[test]
+    fn dollar_signs_are_literal_however_a_value_is_quoted() {
+        let (variables, errors, warnings) = parse_text("A=y0_ab$cd\nB=\"${A}\"\nC='$A'\nD=$A # said\n");
+        let expected = [("A", "y0_ab$cd"), ("B", "${A}"), ("C", "$A"), ("D", "$A")];
+        assert_eq!(variables, expected.map(|(name, value)| pair(name, value)));
+        assert!(errors.is_empty() && warnings.is_empty(), "{errors:?} {warnings:?}");
+    }
+
+    #[test]
     fn each_broken_line_is_named_by_its_number_and_the_others_are_read() {
         let (variables, errors, _) =
-            parse_text("A=1\n\n# note\nhunter2\nB=x y hunter2\nC='a\nb' hunter2\nD=4\nhunter2\n");
+            parse_text("A=1\n\n# note\nhunter2\nB='x' y hunter2\nC='a\nb' hunter2\nD=4\nhunter2\n");
         assert_eq!(variables, [pair("A", "1"), pair("D", "4")]);
         assert_eq!(errors, [".env line 4", ".env line 5", ".env line 6", ".env line 9"]);
     }
@@ -199,7 +154,7 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_is_named_by_the_line_that_opens_it() {
         let (variables, errors, _) = parse_text("A=1\nB='open\nC=3\n\n");
-        assert_eq!(variables, [pair("A", "1")]);
+        assert_eq!(variables, [pair("A", "1"), pair("C", "3")]);
         assert_eq!(errors, [".env line 2"]);
     }
 
@@ -207,7 +162,7 @@ mod tests {
     fn no_error_shows_what_the_line_holds() {
         let mut errors = ConfigErrors::default();
         parse(
-            "TOKEN=hunter2 hunter2\nhunter2\n'hunter2\n",
+            "TOKEN='hunter2' hunter2\nhunter2\n'hunter2\n",
             Path::new(".env"),
             &mut errors,
         );

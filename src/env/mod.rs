@@ -9,9 +9,12 @@
 
 mod dotenv;
 mod config_error;
+#[cfg(test)]
+mod python_dotenv;
 mod query;
 mod secret;
 mod service_manager;
+mod statements;
 pub(crate) mod system;
 mod value;
 mod variable;

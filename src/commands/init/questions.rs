@@ -158,8 +158,8 @@ impl Answers {
     }
 }
 
-/// Quotes a value for the file: in single quotes, or in double quotes if it has a single one or a backslash, before
-/// which the parser looks for an escape even inside single quotes.
+/// Quotes a value for the file: in single quotes, or in double quotes if it has a single one, or a backslash, which begins
+/// an escape in either.
 fn push_quoted(value: &str, text: &mut String) {
     let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/' | b':' | b'@' | b'+' | b',');
     if !value.is_empty() && value.bytes().all(is_plain) {
@@ -169,7 +169,7 @@ fn push_quoted(value: &str, text: &mut String) {
     let quote = if value.contains(['\'', '\\']) { '"' } else { '\'' };
     text.push(quote);
     for character in value.chars() {
-        if quote == '"' && matches!(character, '"' | '\\' | '$') {
+        if quote == '"' && matches!(character, '"' | '\\') {
             text.push('\\');
         }
         text.push(character);

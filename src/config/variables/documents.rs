@@ -17,7 +17,8 @@ const WIDTH: usize = 118;
 const NOTES: &[&str] = &[
     "The environment of the process wins over the file.",
     "A variable that is set to nothing counts as not set.",
-    r"Put a value in single quotes if it holds spaces, quotes, `\`, `#` or `$`: `TFC_ORG_TOKEN='abc$def'`",
+    "The file is read as python-dotenv reads it, without its interpolation: `$` is always literal. Put a value in single \
+     quotes if it begins with a quote, or holds a space and then `#`, which begins a comment: `TFC_ORG_TOKEN='abc #def'`",
     "Each secret can be in its own file instead: name the file with `<NAME>_FILE`, and leave `<NAME>` out.",
     "The addresses of the services (`..._API_URL`) can be those of another region, of a proxy or of the sandbox. They begin \
      with `https://`; `http://` is for loopback hosts only.",
