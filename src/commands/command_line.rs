@@ -1,9 +1,11 @@
 //! Parses the command line into a command.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use super::{Command, collect};
 use crate::output::logging::Log;
@@ -19,7 +21,7 @@ use crate::process::exit::Exit;
     long_about = "Keeps SaaS audit trails: every record that a service returns, once, in append-only day files.\n\n\
                   Without a command it collects, as `trailkeeper collect` does.",
     after_long_help = EXAMPLES,
-    args_conflicts_with_subcommands = true,
+    override_usage = "trailkeeper [OPTIONS]\n       trailkeeper [--env-file <PATH>] <COMMAND>",
     disable_help_subcommand = true
 )]
 pub struct CommandLine {
@@ -36,7 +38,21 @@ impl CommandLine {
     /// Wrong usage, which exits with 2, or a request for help or the version, which exits with 0: both by
     /// [`clap::Error::exit`].
     pub fn read<A: Into<OsString> + Clone>(typed: impl IntoIterator<Item = A>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(typed)
+        let Self { command, mut collect } = Self::try_parse_from(typed)?;
+        let Some(mut command) = command else {
+            return Ok(Self { command, collect });
+        };
+        // The settings file may stand before the command; everything else there belongs to `collect` without its name.
+        if let Some(path) = collect.env_file.take() {
+            take_env_file(&mut command, path)?;
+        }
+        if collect != collect::Arguments::default() {
+            return Err(conflict("only --env-file can stand before a command"));
+        }
+        Ok(Self {
+            command: Some(command),
+            collect,
+        })
     }
 
     /// Runs the command, reports its error, and returns the exit code.
@@ -50,6 +66,22 @@ impl CommandLine {
     fn into_command(self) -> Command {
         self.command.unwrap_or(Command::Collect(self.collect))
     }
+}
+
+/// Gives a command the settings file that stood before it.
+fn take_env_file(command: &mut Command, path: PathBuf) -> Result<(), clap::Error> {
+    match command.env_file() {
+        Some(taken @ None) => {
+            *taken = Some(path);
+            Ok(())
+        }
+        Some(Some(_)) => Err(conflict("--env-file cannot be used twice")),
+        None => Err(conflict("this command reads no settings, so it takes no --env-file")),
+    }
+}
+
+fn conflict(problem: &str) -> clap::Error {
+    CommandLine::command().error(ErrorKind::ArgumentConflict, problem)
 }
 
 const EXAMPLES: &str = "\
@@ -70,11 +102,6 @@ Exit codes:
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::PathBuf;
-
-    use clap::CommandFactory;
-    use clap::error::ErrorKind;
-
     use super::*;
     use crate::commands::arguments::selection::Selection;
     use crate::commands::arguments::sinks::Sinks;
@@ -238,6 +265,42 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_settings_file_can_stand_before_the_command_too() {
+        for command in [
+            "collect --dry-run",
+            "forward kafka --json",
+            "reconcile --since 7d",
+            "check",
+            "status --max-age 2h",
+            "coverage",
+            "verify -v",
+            "report --html x.html",
+            "init",
+        ] {
+            let behind = typed(&format!("{command} --env-file /etc/x.env")).unwrap();
+            for before in ["--env-file /etc/x.env", "--env-file=/etc/x.env"] {
+                assert_eq!(
+                    typed(&format!("{before} {command}")).unwrap(),
+                    behind,
+                    "{before} {command}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_settings_file_that_no_command_reads_is_wrong_usage() {
+        for command in ["sandbox", "demo", "man", "completions bash", "check --env-file y.env"] {
+            let error = typed(&format!("--env-file x.env {command}")).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.exit_code()),
+                (ErrorKind::ArgumentConflict, 2),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn wrong_usage_exits_with_2() {
         for arguments in [
             "gather",
@@ -249,6 +312,9 @@ pub(crate) mod tests {
             "--stream ,",
             "collect extra",
             "--dry-run collect",
+            "-q check",
+            "--env-file x.env --json collect",
+            "--stream tfc collect",
             "sandbox --listen localhost",
             "sandbox --records -1",
             "demo --json",

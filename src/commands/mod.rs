@@ -24,6 +24,8 @@ mod status;
 mod targets;
 mod verify;
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
@@ -88,6 +90,22 @@ impl Command {
             Command::Report(arguments) => report::run(arguments, clock),
             Command::Completions(arguments) => Ok(completions::run(arguments)?),
             Command::Man(arguments) => man::run(arguments),
+        }
+    }
+
+    /// Returns where it keeps the path of `--env-file`; `None` if it reads no settings.
+    fn env_file(&mut self) -> Option<&mut Option<PathBuf>> {
+        match self {
+            Command::Collect(arguments) => Some(&mut arguments.env_file),
+            Command::Forward(arguments) => Some(&mut arguments.env_file),
+            Command::Reconcile(arguments) => Some(&mut arguments.env_file),
+            Command::Check(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Status(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Coverage(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Verify(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Report(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Init(arguments) => Some(&mut arguments.env_file),
+            Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => None,
         }
     }
 }

@@ -23,9 +23,9 @@ use questions::{Answers, QUESTIONS, Question};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Write the settings to this file, which must not exist yet
-    #[arg(long, value_name = "PATH", default_value = ".env")]
-    pub(crate) env_file: PathBuf,
+    /// Write the settings to this file, which must not exist yet [default: .env]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) env_file: Option<PathBuf>,
 }
 
 /// Why no settings were written.
@@ -45,9 +45,10 @@ enum InitError {
 
 /// Asks, writes and checks; the exit code is that of `check`.
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
-    write(&arguments.env_file).map_err(CommandError::setup)?;
+    let path = arguments.env_file.clone().unwrap_or_else(|| PathBuf::from(".env"));
+    write(&path).map_err(CommandError::setup)?;
     let selection = Selection {
-        env_file: Some(arguments.env_file.clone()),
+        env_file: Some(path),
         ..Selection::default()
     };
     let arguments = check::Arguments {
