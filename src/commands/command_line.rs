@@ -59,8 +59,9 @@ impl CommandLine {
     pub async fn run(self, clock: fn() -> DateTime<Utc>) -> Exit {
         // It outlives the command, whose error is logged in it.
         let log = Log::default();
-        let ended = self.into_command().run(&log, clock).await;
-        ended.unwrap_or_else(|error| error.report())
+        let command = self.into_command();
+        let ended = command.run(&log, clock).await;
+        ended.unwrap_or_else(|error| error.report(command.form()))
     }
 
     fn into_command(self) -> Command {

@@ -1,9 +1,21 @@
 //! Why a command failed.
+//!
+//! With `--json` the error is printed where the result would have been too (stdout; stderr for `forward stdout`), as one
+//! line: `{"error": {"kind", "message", "problems"}, "exit_code"}`.
+//!
+//! - `kind`: `settings`, `usage`, `held` (another run holds a catalog), or `failed` for everything else;
+//! - `message`: a sentence for people;
+//! - `problems`: what is wrong with the settings, `[{"variable", "problem"}]`; `problem` is the rest of the sentence that the
+//!   variable begins. Empty for the other kinds.
 
 use std::fmt::{self, Display};
 
+use serde::Serialize;
+
 use super::arguments::range::EmptyRangeError;
-use crate::env::ConfigErrors;
+use super::outcome::{Form, ShowError};
+use crate::config::APP_LOG_FILE;
+use crate::env::{ConfigError, ConfigErrors, Row};
 use crate::fs::FileError;
 use crate::output::logging::LoggingError;
 use crate::output::print::{PrintError, print_error};
@@ -13,9 +25,19 @@ use crate::run::StartError;
 /// The message, and where it goes.
 #[derive(Debug)]
 pub(crate) struct CommandError {
-    text: String,
+    kind: ErrorKind,
+    message: String,
+    problems: Vec<ConfigError>,
     place: Place,
-    exit: Exit,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ErrorKind {
+    Settings,
+    Usage,
+    Held,
+    Failed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,41 +48,96 @@ enum Place {
     Log,
 }
 
-impl Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
+/// The error as JSON.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    error: ShownError<'a>,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownError<'a> {
+    kind: ErrorKind,
+    message: &'a str,
+    problems: Vec<ShownProblem<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownProblem<'a> {
+    variable: &'a str,
+    problem: &'a str,
 }
 
 impl CommandError {
     /// Creates an error about the command line.
     pub(super) fn usage(text: impl Display) -> Self {
-        Self::new(text, Place::Stderr, Exit::Usage)
+        Self::new(ErrorKind::Usage, text, Place::Stderr)
     }
 
     /// Creates an error of a command that could not do its work.
     pub(super) fn setup(text: impl Display) -> Self {
-        Self::new(text, Place::Stderr, Exit::Setup)
+        Self::new(ErrorKind::Failed, text, Place::Stderr)
     }
 
     /// Creates an error of a run that could not begin.
     pub(super) fn start(text: impl Display) -> Self {
-        Self::new(text, Place::Log, Exit::Setup)
+        Self::new(ErrorKind::Failed, text, Place::Log)
     }
 
-    fn new(text: impl Display, place: Place, exit: Exit) -> Self {
-        let text = text.to_string();
-        Self { text, place, exit }
-    }
-
-    /// Prints or logs the error, and returns the exit code.
-    pub(super) fn report(&self) -> Exit {
-        let Self { text, place, exit } = self;
-        match place {
-            Place::Stderr => print_error(text),
-            Place::Log => tracing::error!("{text}"),
+    fn new(kind: ErrorKind, text: impl Display, place: Place) -> Self {
+        Self {
+            kind,
+            message: text.to_string(),
+            problems: Vec::new(),
+            place,
         }
-        *exit
+    }
+
+    /// Prints or logs the error, and returns the exit code; prints it as JSON too if that is the form of the result.
+    pub(super) fn report(&self, form: Form) -> Exit {
+        match self.place {
+            Place::Stderr => print_error(&self.to_string()),
+            Place::Log => tracing::error!("{self}"),
+        }
+        if let Err(error) = form.print_error(&self.shown()) {
+            print_error(&format!("cannot write the error: {error}"));
+        }
+        self.exit()
+    }
+
+    fn exit(&self) -> Exit {
+        match self.kind {
+            ErrorKind::Settings | ErrorKind::Failed => Exit::Setup,
+            ErrorKind::Usage => Exit::Usage,
+            ErrorKind::Held => Exit::Locked,
+        }
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        let problems = self.problems.iter().map(|error| ShownProblem {
+            variable: &error.variable,
+            problem: &error.problem,
+        });
+        Shown {
+            error: ShownError {
+                kind: self.kind,
+                message: &self.message,
+                problems: problems.collect(),
+            },
+            exit_code: self.exit() as u8,
+        }
+    }
+}
+
+/// The message, and each problem on its line.
+impl Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for (index, problem) in self.problems.iter().enumerate() {
+            let separator = if index == 0 { ":\n" } else { "\n" };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
     }
 }
 
@@ -72,13 +149,25 @@ impl From<EmptyRangeError> for CommandError {
 
 impl From<ConfigErrors> for CommandError {
     fn from(errors: ConfigErrors) -> Self {
-        Self::setup(format!("the settings are invalid:\n{errors}"))
+        Self {
+            problems: errors.iter().cloned().collect(),
+            ..Self::new(ErrorKind::Settings, "the settings are invalid", Place::Stderr)
+        }
     }
 }
 
 impl From<LoggingError> for CommandError {
     fn from(error: LoggingError) -> Self {
-        Self::setup(error)
+        match error {
+            LoggingError::File { path, source } => {
+                let path = path.display();
+                let mut errors = ConfigErrors::default();
+                let problem = format!("must be a file that can be written to, not `{path}`: {source}");
+                errors.add(APP_LOG_FILE.name(), problem);
+                errors.into()
+            }
+            LoggingError::Started => Self::setup(error),
+        }
     }
 }
 
@@ -94,15 +183,19 @@ impl From<PrintError> for CommandError {
     }
 }
 
-impl From<serde_json::Error> for CommandError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::setup(format!("cannot write the result: {error}"))
+impl From<ShowError> for CommandError {
+    fn from(error: ShowError) -> Self {
+        Self::setup(error)
     }
 }
 
 impl From<StartError> for CommandError {
     fn from(error: StartError) -> Self {
-        let exit = if error.is_held() { Exit::Locked } else { Exit::Setup };
-        Self::new(error, Place::Log, exit)
+        let kind = if error.is_held() {
+            ErrorKind::Held
+        } else {
+            ErrorKind::Failed
+        };
+        Self::new(kind, error, Place::Log)
     }
 }

@@ -33,6 +33,7 @@ use crate::output::logging::Log;
 use crate::process::exit::Exit;
 pub use command_line::CommandLine;
 use error::CommandError;
+use outcome::Form;
 
 /// A command with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -107,5 +108,22 @@ impl Command {
             Command::Init(arguments) => Some(&mut arguments.env_file),
             Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => None,
         }
+    }
+
+    /// Returns how its result is printed.
+    fn form(&self) -> Form {
+        Form::json_if(match self {
+            Command::Forward(arguments) => return arguments.form(),
+            Command::Collect(arguments) => arguments.json,
+            Command::Reconcile(arguments) => arguments.json,
+            Command::Check(arguments) => arguments.selection.json,
+            Command::Status(arguments) => arguments.selection.json,
+            Command::Coverage(arguments) => arguments.selection.json,
+            Command::Verify(arguments) => arguments.selection.json,
+            Command::Report(arguments) => arguments.selection.json,
+            Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
+                false
+            }
+        })
     }
 }

@@ -2,12 +2,52 @@
 
 use serde::Serialize;
 
-use super::error::CommandError;
-use crate::output::print::print;
+use crate::output::print::{PrintError, print, print_to_stderr};
 use crate::process::exit::Exit;
 
+/// A result cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ShowError {
+    #[error("cannot write the result: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
+}
+
+/// How a command prints its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For people; an error is on stderr or in the log alone.
+    Text,
+    /// JSON on stdout.
+    Json,
+    /// JSON on stderr, since stdout has the lines of the archive.
+    JsonOnStderr,
+}
+
+impl Form {
+    /// JSON on stdout, if it was asked for.
+    pub(super) fn json_if(asked: bool) -> Self {
+        if asked { Form::Json } else { Form::Text }
+    }
+
+    /// Prints why there is no result as one line of JSON, if that is the form.
+    ///
+    /// # Errors
+    /// Those of [`print_json`].
+    pub(super) fn print_error<T: Serialize>(self, error: &T) -> Result<(), ShowError> {
+        let text = serde_json::to_string(error)? + "\n";
+        match self {
+            Form::Text => {}
+            Form::Json => print(&text)?,
+            Form::JsonOnStderr => print_to_stderr(&text),
+        }
+        Ok(())
+    }
+}
+
 /// Prints a command's result as one line of JSON.
-pub(super) fn print_json<T: Serialize>(outcome: &T) -> Result<(), CommandError> {
+pub(super) fn print_json<T: Serialize>(outcome: &T) -> Result<(), ShowError> {
     Ok(print(&(serde_json::to_string(outcome)? + "\n"))?)
 }
 
@@ -19,7 +59,7 @@ struct Listing<'a, T> {
 }
 
 /// Prints a command's result for each stream as one line of JSON: `{"streams": […], "exit_code": 0}`.
-pub(super) fn print_streams<T: Serialize>(streams: &[T], exit: Exit) -> Result<(), CommandError> {
+pub(super) fn print_streams<T: Serialize>(streams: &[T], exit: Exit) -> Result<(), ShowError> {
     print_json(&Listing {
         streams,
         exit_code: exit as u8,

@@ -28,7 +28,7 @@ pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stream::StreamSettings;
 
-const APP_LOG_FILE: Setting<String> = Setting {
+pub(crate) const APP_LOG_FILE: Setting<String> = Setting {
     variable: Variable {
         name: "APP_LOG_FILE",
         scope: Scope::Program,

@@ -157,3 +157,21 @@ fn base_names_whose_state_files_would_be_the_same_are_refused() {
     catalog.set("MAIL_LOG_FILE_BASE_NAME", "a.mail");
     catalog.collect(0, &[]);
 }
+
+#[test]
+fn a_run_whose_lock_is_held_says_so_as_json() {
+    let (_sandbox, catalog) = service();
+    let held = lock(&catalog);
+    for command in ["collect", "reconcile"] {
+        let run = catalog.run(&[command, "--json"]);
+        let said: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{:?}", run.stdout));
+        assert_eq!(
+            (run.code, &said["exit_code"], &said["error"]["kind"]),
+            (4, &4.into(), &"held".into())
+        );
+        let message = said["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with("tfc: another run (pid "), "{message}");
+        assert_eq!(catalog.run(&[command]).stdout, "");
+    }
+    drop(held);
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::Value;
 use trailkeeper::sandbox::{Api, Options, PortLogin, Sandbox};
 
 use super::support::{Catalog, Run, events, serve, streams};
@@ -252,15 +253,39 @@ fn change(catalog: &mut Catalog, changes: &[Change]) {
 
 /// Asserts that a run did not begin, and that it says so of these variables.
 fn assert_refused(run: &Run, names: &[&str]) {
-    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{names:?}: {}", run.stderr);
+    assert_eq!(run.stdout, "", "{names:?}");
+    assert_named(run, names);
+}
+
+/// Asserts that stderr alone names these variables, and no secret.
+fn assert_named(run: &Run, names: &[&str]) {
+    assert_eq!(run.code, 1, "{names:?}: {}", run.stderr);
     for name in names {
         let is_named = run
             .stderr
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .any(|word| word == *name);
+            .any(|word| word == *name)
+            || (name.contains(' ') && run.stderr.contains(name));
         assert!(is_named, "{name} is not named: {}", run.stderr);
     }
     assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+}
+
+/// Asserts that `--json` says the same on one line of stdout.
+fn assert_named_as_json(run: &Run, names: &[&str]) {
+    assert_named(run, names);
+    assert!(!run.stdout.contains("hunter2"), "{}", run.stdout);
+    assert_eq!(run.stdout.lines().count(), 1, "{}", run.stdout);
+    let said: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (&said["exit_code"], &said["error"]["kind"]),
+        (&1.into(), &"settings".into())
+    );
+    let problems = said["error"]["problems"].as_array().unwrap();
+    for name in names {
+        let is_named = |problem: &Value| problem["variable"] == *name && problem["problem"].as_str().is_some();
+        assert!(problems.iter().any(is_named), "{name}: {said}");
+    }
 }
 
 #[test]
@@ -270,11 +295,79 @@ fn each_fault_in_the_settings_is_named_and_nothing_is_collected_and_no_secret_is
         let mut catalog = faulty(&sandbox);
         change(&mut catalog, changes);
         let before = catalog.tree();
-        assert_refused(&catalog.run(&["--json"]), &[name]);
+        assert_named_as_json(&catalog.run(&["--json"]), &[name]);
         catalog.assert_unchanged(&before);
         assert!(!catalog.root().join("get_audit_logs.log").exists(), "{name}");
     }
     assert_eq!(sandbox.requests(), Vec::new());
+}
+
+/// Every command that has `--json` and does not list faults in its own result, as `check` does.
+const WITH_JSON: [&[&str]; 8] = [
+    &["collect"],
+    &["collect", "--follow"],
+    &["reconcile"],
+    &["forward", "http"],
+    &["status"],
+    &["coverage"],
+    &["verify"],
+    &["report", "--html", "report.html"],
+];
+
+#[test]
+fn every_command_with_json_says_as_json_what_is_wrong_with_the_settings() {
+    for command in WITH_JSON {
+        let catalog = Catalog::bare();
+        fs::write(catalog.root().join(".env"), format!("'{SECRET}' {SECRET}\n")).unwrap();
+        let run = catalog.run(&[command, &["--json"]].concat());
+        assert_named_as_json(&run, &[".env line 1"]);
+        assert_eq!(catalog.run(command).stdout, "");
+    }
+}
+
+#[test]
+fn where_stdout_is_for_lines_the_error_is_json_on_stderr() {
+    let run = Catalog::bare().run(&["forward", "stdout", "--json"]);
+    assert_refused(&run, &["MAIL_LOG_CATALOG_LOCATION"]);
+    let said: Value = serde_json::from_str(run.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&said["exit_code"], &said["error"]["kind"]),
+        (&1.into(), &"settings".into())
+    );
+}
+
+#[test]
+fn check_lists_the_faults_in_its_own_form() {
+    let catalog = Catalog::bare();
+    fs::write(catalog.root().join(".env"), format!("'{SECRET}' {SECRET}\n")).unwrap();
+    let run = catalog.run(&["check", "--json"]);
+    let said: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &said["exit_code"]), (1, &1.into()));
+    let problems = said["problems"].to_string();
+    assert!(
+        problems.contains(".env line 1 must be") && !problems.contains("hunter2"),
+        "{said}"
+    );
+}
+
+#[test]
+fn wrong_usage_that_shows_only_when_a_command_begins_is_said_as_json_too() {
+    for command in [
+        &["collect", "--since", "2h", "--until", "3h"][..],
+        &["reconcile", "--since", "0s"],
+    ] {
+        let run = Catalog::bare().run(&[command, &["--json"]].concat());
+        let said: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(
+            (run.code, &said["exit_code"], &said["error"]["kind"]),
+            (2, &2.into(), &"usage".into())
+        );
+        assert!(
+            run.stderr.contains(said["error"]["message"].as_str().unwrap()),
+            "{}",
+            run.stderr
+        );
+    }
 }
 
 #[test]

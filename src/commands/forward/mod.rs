@@ -14,6 +14,7 @@ use super::arguments::start::StartArg;
 use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
+use super::outcome::Form;
 use super::targets::{http_target, kafka_target, log_warnings};
 use crate::config::{self, StreamPlace};
 use crate::env::{ConfigErrors, Env};
@@ -105,10 +106,18 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         shutdown: signals::shutdown(),
     };
     let outcome = forward(&settings.places, &targets, &context).await;
-    outcome.show(arguments)
+    Ok(outcome.show(arguments)?)
 }
 
 impl Arguments {
+    /// Returns how the result is printed.
+    pub(super) fn form(&self) -> Form {
+        match self.sink {
+            SinkArg::Stdout if self.json => Form::JsonOnStderr,
+            _ => Form::json_if(self.json),
+        }
+    }
+
     /// Returns the range to send again, at the time `now`; `None` if this is not a replay.
     fn replay(&self, now: DateTime<Utc>) -> Result<Option<Range<DateTime<Utc>>>, EmptyRangeError> {
         let Some(since) = self.since.map(|time| time.resolve(now)) else {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Arguments, SinkArg};
-use crate::commands::error::CommandError;
+use crate::commands::outcome::{Form, ShowError, print_json};
 use crate::output::print::{print, print_to_stderr};
 use crate::process::exit::Exit;
 use crate::run::summary::ForwardSummary;
@@ -34,17 +34,13 @@ impl Outcome {
     }
 
     /// Prints it, and returns the exit code.
-    pub(super) fn show(&self, arguments: &Arguments) -> Result<Exit, CommandError> {
-        let text = if arguments.json {
-            serde_json::to_string(self)? + "\n"
-        } else {
-            self.lines()
-        };
-        match (arguments.sink, arguments.json) {
+    pub(super) fn show(&self, arguments: &Arguments) -> Result<Exit, ShowError> {
+        match arguments.form() {
+            Form::Json => print_json(self)?,
+            Form::JsonOnStderr => print_to_stderr(&(serde_json::to_string(self)? + "\n")),
             // Standard output has the lines themselves; the log says the rest.
-            (SinkArg::Stdout, true) => print_to_stderr(&text),
-            (SinkArg::Stdout, false) => {}
-            _ => print(&text)?,
+            Form::Text if arguments.sink == SinkArg::Stdout => {}
+            Form::Text => print(&self.lines())?,
         }
         Ok(self.exit)
     }
