@@ -52,7 +52,8 @@ impl Credentials {
         if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(token.header.clone());
         }
-        let token = mint(minting, request).await?;
+        let token = mint(minting, request).await;
+        let token = token.map_err(|failure| AttemptError::Token(Box::new(failure)))?;
         let value = token.header.clone();
         *minted = Some(token);
         Ok(value)

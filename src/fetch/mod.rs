@@ -587,13 +587,37 @@ impl Fetcher {
         matches!(failure, AttemptError::Status { status, .. } if self.source.is_too_wide(*status))
     }
 
+    /// Says what failed, of the address that was asked: the token endpoint's if no token could be had.
     async fn explain(&self, failure: AttemptError, attempts: u32) -> FetchError {
-        let address = address(&self.source);
+        match (failure, self.source.authorization()) {
+            (AttemptError::Token(failure), Authorization::Minted(request)) => {
+                let failure = match *failure {
+                    // There is no smaller one to ask for.
+                    AttemptError::TooLarge { .. } => AttemptError::UnreadableBody(failure.to_string()),
+                    failure => failure,
+                };
+                self.explain_of(&request.url, failure, attempts, request.advice).await
+            }
+            (failure, _) => {
+                let advice = |status| self.source.advice(status);
+                self.explain_of(self.source.address(), failure, attempts, advice).await
+            }
+        }
+    }
+
+    async fn explain_of(
+        &self,
+        address: &Url,
+        failure: AttemptError,
+        attempts: u32,
+        advice: impl Fn(u16) -> &'static str,
+    ) -> FetchError {
+        let address = without_query(address);
         let attempts = Attempts(attempts);
         match failure {
-            AttemptError::Transport(reason) => FetchError::Unreachable {
+            AttemptError::Transport(_) | AttemptError::Token(_) => FetchError::Unreachable {
                 address,
-                reason: excerpt(&reason, LONGEST_MESSAGE),
+                reason: excerpt(&failure.to_string(), LONGEST_MESSAGE),
                 attempts,
             },
             AttemptError::UnreadableBody(problem) => FetchError::Unreadable {
@@ -612,23 +636,24 @@ impl Fetcher {
                 address,
                 problem: failure.to_string(),
             },
-            AttemptError::Status { status, body, .. } => {
-                let said = match self.source.error_message(&body) {
-                    Some(message) => format!(", \"{}\"", self.said(&message).await),
-                    None => String::new(),
-                };
-                let advice = match status {
+            AttemptError::Status { status, body, .. } => FetchError::Status {
+                address,
+                status,
+                said: self.quoted(&body).await,
+                attempts,
+                advice: match status {
                     300..=399 => "redirects are not followed; check the address",
-                    _ => self.source.advice(status),
-                };
-                FetchError::Status {
-                    address,
-                    status,
-                    said,
-                    attempts,
-                    advice,
-                }
-            }
+                    _ => advice(status),
+                },
+            },
+        }
+    }
+
+    /// Returns the message in the body of an error, in quotes, with a comma before them; or nothing.
+    async fn quoted(&self, body: &str) -> String {
+        match self.source.error_message(body) {
+            Some(message) => format!(", \"{}\"", self.said(&message).await),
+            None => String::new(),
         }
     }
 }
@@ -647,7 +672,8 @@ fn may_be_lost(failure: &AttemptError) -> bool {
     match failure {
         AttemptError::Status { status, .. } => !matches!(status, 401 | 403),
         AttemptError::Transport(_) | AttemptError::UnreadableBody(_) | AttemptError::OtherForm { .. } => true,
-        AttemptError::TooLarge { .. } => false,
+        // Without a token the page was not asked for.
+        AttemptError::TooLarge { .. } | AttemptError::Token(_) => false,
     }
 }
 
@@ -658,7 +684,11 @@ fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
 
 /// Returns the address of a source without its query, which does not help in a message.
 fn address(source: &Arc<dyn Source>) -> String {
-    let mut url: Url = source.address().clone();
+    without_query(source.address())
+}
+
+fn without_query(address: &Url) -> String {
+    let mut url = address.clone();
     url.set_query(None);
     url.to_string()
 }

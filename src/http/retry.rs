@@ -54,12 +54,16 @@ pub(crate) enum AttemptError {
         /// What it counts.
         unit: &'static str,
     },
+    /// No token could be had, so the request was not sent; it says nothing of what the request asks for.
+    #[error("no token: {0}")]
+    Token(Box<AttemptError>),
 }
 
 impl AttemptError {
     /// Returns whether the same request can succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
+            AttemptError::Token(failure) => failure.is_transient(),
             AttemptError::Transport(_) | AttemptError::UnreadableBody(_) | AttemptError::OtherForm { .. } => true,
             AttemptError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
             AttemptError::TooLarge { .. } => false,
@@ -68,10 +72,20 @@ impl AttemptError {
 
     /// Returns whether the service asks for fewer requests, not only for a retry of this one.
     pub(crate) fn is_rate_limited(&self) -> bool {
-        matches!(
-            self,
-            AttemptError::Status { status: 429, .. } | AttemptError::Status { wait: Some(_), .. }
-        )
+        match self {
+            AttemptError::Token(failure) => failure.is_rate_limited(),
+            AttemptError::Status { status, wait, .. } => *status == 429 || wait.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Returns how long the server asks to wait.
+    fn asked_wait(&self) -> Option<Duration> {
+        match self {
+            AttemptError::Token(failure) => failure.asked_wait(),
+            AttemptError::Status { wait, .. } => *wait,
+            _ => None,
+        }
     }
 }
 
@@ -84,8 +98,8 @@ impl RetryPolicy {
         if failed > self.max_retries || !failure.is_transient() {
             return None;
         }
-        if let AttemptError::Status { wait: Some(wait), .. } = failure {
-            return Some((*wait).min(LONGEST_WAIT));
+        if let Some(wait) = failure.asked_wait() {
+            return Some(wait.min(LONGEST_WAIT));
         }
         Some(self.backoff(failed, jitter))
     }
@@ -165,6 +179,7 @@ mod tests {
             wait: Some(Duration::from_secs(1)),
         };
         assert!(busy.is_rate_limited());
+        assert!(AttemptError::Token(Box::new(busy)).is_rate_limited());
     }
 
     #[test]
@@ -206,6 +221,8 @@ mod tests {
             wait: Some(Duration::from_millis(1203)),
         };
         assert_eq!(policy.wait(2, &asked, 1.0), Some(Duration::from_millis(1203)));
+        let token = AttemptError::Token(Box::new(asked));
+        assert_eq!(policy.wait(2, &token, 1.0), Some(Duration::from_millis(1203)));
     }
 
     #[test]

@@ -209,6 +209,8 @@ pub struct TokenRequest {
     pub(crate) secret: SecretString,
     /// Parses the answer.
     pub read: fn(&str) -> Result<MintedToken, PageParseError>,
+    /// Returns what to check after a status other than success.
+    pub(crate) advice: fn(u16) -> &'static str,
 }
 
 /// A minted token.

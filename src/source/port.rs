@@ -111,6 +111,9 @@ pub(crate) const PORT_API_URL: Setting<Url> = Setting {
     parse: env::address,
 };
 
+const ADVICE_ON_ADDRESS: &str =
+    "check PORT_API_URL: it is https://api.getport.io, or https://api.us.getport.io for the US region";
+
 /// How many times the usual number of records is asked for at most, where one moment holds more than a page.
 const LARGEST_PAGE: u32 = 64;
 
@@ -190,6 +193,7 @@ fn authorization(base: Option<&Url>, env: &Env, errors: &mut ConfigErrors) -> Op
         body: login(&id?, &secret)?,
         secret,
         read: read_token,
+        advice: advice_on_token,
     }))
 }
 
@@ -325,13 +329,22 @@ impl Source for Port {
             400 | 422 => "check PORT_API_QUERY and PORT_PAGE_LIMIT",
             401 => "check PORT_API_TOKEN (it ends after three hours), or PORT_CLIENT_ID and PORT_CLIENT_SECRET",
             403 => "check that the token's user or client may read the audit log",
-            404 => "check PORT_API_URL: it is https://api.getport.io, or https://api.us.getport.io for the US region",
+            404 => ADVICE_ON_ADDRESS,
             _ => "the service may be in trouble; the next run continues from here",
         }
     }
 
     fn is_too_wide(&self, status: u16) -> bool {
         status == 504
+    }
+}
+
+/// Returns what to check when no token is minted.
+fn advice_on_token(status: u16) -> &'static str {
+    match status {
+        400..=403 | 422 => "check PORT_CLIENT_ID and PORT_CLIENT_SECRET",
+        404 => ADVICE_ON_ADDRESS,
+        _ => "the service may be in trouble; the next run continues from here",
     }
 }
 

@@ -269,6 +269,38 @@ fn a_login_that_is_refused_fails_at_once_with_a_hint_and_without_the_secret() {
 }
 
 #[test]
+fn what_the_token_endpoint_answers_is_said_of_its_own_address() {
+    let answers = [
+        (
+            Answer::json(401, r#"{"message":"No."}"#),
+            "answered 401, \"No.\": check PORT_CLIENT_ID",
+        ),
+        (Answer::json(422, "{}"), "answered 422: check PORT_CLIENT_ID"),
+        (Answer::json(404, "{}"), "check PORT_API_URL"),
+        (
+            Answer::json(503, "{}"),
+            "answered 503 in 2 attempts: the service may be in trouble",
+        ),
+        (Answer::json(429, "{}"), "answered 429 in 2 attempts"),
+        // At the other address, it would mean that the window was too wide.
+        (Answer::html(504, "Gateway Time-out"), "answered 504 in 2 attempts"),
+        (Answer::html(200, "Sign in"), "cannot be read in 2 attempts"),
+    ];
+    for (answer, expected) in answers {
+        let sandbox =
+            minting(|options| options.step(Step::new(When::Mints(1..=usize::MAX), Action::Answer(answer.clone()))));
+        let catalog = catalog(&sandbox).with("MAX_RETRIES", 1);
+        let summary = catalog.collect_one(3, &[]);
+        let error = summary["error"].as_str().unwrap();
+        let address = format!("{}/v1/auth/access_token", sandbox.url());
+        assert!(error.contains(&address) && error.contains(expected), "{error}");
+        assert!(!error.contains("audit-log"), "{error}");
+        assert_eq!(sandbox.request_count(Api::Port), 0, "{error}");
+        assert!(mints(&sandbox) <= 2, "{error}");
+    }
+}
+
+#[test]
 fn a_401_that_a_new_token_does_not_mend_fails_after_one_more_token() {
     let refusal = Answer::json(401, r#"{"ok":false,"error":"unauthorized","message":"No."}"#);
     let sandbox = minting(|options| options.step(Step::always(Api::Port, Action::Answer(refusal))));
