@@ -30,6 +30,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub use config_error::{ConfigError, ConfigErrors};
 use dotenv::{EnvFile, Location};
 pub(crate) use query::Parameters;
+pub use secret::StandingSecret;
 pub(crate) use secret::{password, token};
 pub(crate) use service_manager::ServiceManager;
 pub(crate) use value::{

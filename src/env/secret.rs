@@ -3,17 +3,95 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::{ConfigErrors, Env, Row, Secret};
+use super::{ConfigError, ConfigErrors, Env, Row, Secret};
 
 /// More than any token has; keeps a wrong path (`/dev/zero`) from filling the memory.
 const LARGEST_FILE: u64 = 64 << 10;
 
 /// Checks a secret; the error says what is wrong without quoting it.
 pub(crate) type Check = fn(&str) -> Result<(), &'static str>;
+
+/// A secret of the settings that may change while the program runs, if it stands in a file.
+#[derive(Debug)]
+pub struct StandingSecret {
+    /// The newest last; one that was replaced may still be under way.
+    known: Mutex<Vec<SecretString>>,
+    file: Option<SecretFile>,
+}
+
+/// The file that a secret was read from, to read it again.
+#[derive(Clone, Debug)]
+pub(crate) struct SecretFile {
+    /// `<NAME>_FILE`.
+    pub(crate) variable: String,
+    path: String,
+    check: Check,
+}
+
+impl StandingSecret {
+    /// Returns the secret as it was read last.
+    pub(crate) fn current(&self) -> SecretString {
+        self.known().last().cloned().unwrap_or_default()
+    }
+
+    /// Returns what any of its requests may have been sent with: the secret, and the one before it.
+    pub(crate) fn all(&self) -> Vec<SecretString> {
+        self.known().clone()
+    }
+
+    /// Returns the file it stands in, if it does.
+    pub(crate) fn file(&self) -> Option<&SecretFile> {
+        self.file.as_ref()
+    }
+
+    /// Takes what was read from the file; returns whether it differs from what was known.
+    pub(crate) fn replace(&self, secret: SecretString) -> bool {
+        let mut known = self.known();
+        let is_new = known
+            .last()
+            .is_none_or(|last| last.expose_secret() != secret.expose_secret());
+        if is_new {
+            known.push(secret);
+            let surplus = known.len().saturating_sub(2);
+            known.drain(..surplus);
+        }
+        is_new
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<SecretString>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SecretFile {
+    /// Reads the file, which must hold one secret and a newline at most; the error names the variable and shows no secret.
+    pub(crate) fn read(&self) -> Result<SecretString, ConfigError> {
+        let Self { variable, path, check } = self;
+        let error = |problem| ConfigError {
+            variable: variable.clone(),
+            problem,
+        };
+        let content = read(path).map_err(|cause| {
+            error(format!(
+                "must name a text file that can be read, not {}: {cause}",
+                shown(path)
+            ))
+        })?;
+        let secret = content.trim_end_matches(['\r', '\n']);
+        check(secret).map_err(|problem| {
+            error(format!(
+                "must name a file with a usable token, but {} {problem}",
+                shown(path)
+            ))
+        })?;
+        Ok(SecretString::from(secret))
+    }
+}
 
 impl Env {
     /// Returns whether a secret is set, directly or as a file.
@@ -35,7 +113,11 @@ impl Env {
                 None
             }
             (true, false) => self.secret_value(secret, errors),
-            (false, true) => self.secret_file(&file_name, secret.check, errors),
+            (false, true) => {
+                let file = self.secret_file(secret, errors)?;
+                let read = file.read();
+                read.map_err(|error| errors.add(error.variable, error.problem)).ok()
+            }
         }
     }
 
@@ -46,6 +128,27 @@ impl Env {
             return None;
         }
         self.secret(secret, errors)
+    }
+
+    /// Returns a secret that can be read again, if it stands in a file; see [`Env::secret`].
+    pub(crate) fn standing_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<StandingSecret> {
+        let known = Mutex::new(vec![self.secret(secret, errors)?]);
+        // Its errors were reported just now.
+        let file = self.secret_file(secret, &mut ConfigErrors::default());
+        Some(StandingSecret { known, file })
+    }
+
+    /// Returns a required secret that can be read again; see [`Env::standing_secret`].
+    pub(crate) fn required_standing_secret(
+        &self,
+        secret: &Secret,
+        errors: &mut ConfigErrors,
+    ) -> Option<StandingSecret> {
+        if !self.has_secret(secret) {
+            errors.missing_secret(&secret.name());
+            return None;
+        }
+        self.standing_secret(secret, errors)
     }
 
     /// Returns a warning if every user of the machine can read the file that `<NAME>_FILE` names.
@@ -66,31 +169,15 @@ impl Env {
         Some(SecretString::from(text))
     }
 
-    fn secret_file(&self, file_name: &str, check: Check, errors: &mut ConfigErrors) -> Option<SecretString> {
-        let path = self.text(file_name, errors)?;
-        let path = super::parsed(file_name, path, super::text, errors)?;
-        let content = match read(&path) {
-            Ok(content) => content,
-            Err(error) => {
-                let shown = shown(&path);
-                errors.add(
-                    file_name,
-                    format!("must name a text file that can be read, not {shown}: {error}"),
-                );
-                return None;
-            }
-        };
-        let secret = content.trim_end_matches(['\r', '\n']);
-        match check(secret) {
-            Ok(()) => Some(SecretString::from(secret)),
-            Err(problem) => {
-                errors.add(
-                    file_name,
-                    format!("must name a file with a usable token, but {} {problem}", shown(&path)),
-                );
-                None
-            }
-        }
+    fn secret_file(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretFile> {
+        let variable = secret.file()?;
+        let path = self.text(&variable, errors)?;
+        let path = super::parsed(&variable, path, super::text, errors)?;
+        Some(SecretFile {
+            variable,
+            path,
+            check: secret.check,
+        })
     }
 }
 
@@ -143,7 +230,6 @@ mod tests {
     use std::fs;
 
     use proptest::prelude::*;
-    use secrecy::ExposeSecret;
 
     use super::super::{DefaultValue, Scope, Variable};
     use super::*;

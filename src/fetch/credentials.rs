@@ -1,4 +1,5 @@
-//! The authorization header: fixed, or minted and renewed before it expires.
+//! The authorization header: of the settings, whose file is read again when the service refuses it, or minted and renewed
+//! before it expires.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,6 +30,7 @@ struct Minted {
 }
 
 /// What minting a token needs.
+#[derive(Clone, Copy)]
 pub(super) struct Minting<'a> {
     pub(super) http: &'a Http,
     pub(super) host: &'a Host,
@@ -43,16 +45,17 @@ impl Credentials {
         minting: Minting<'_>,
     ) -> Result<SecretString, AttemptError> {
         let request = match authorization {
-            Authorization::Fixed(value) => {
-                return Ok(value.clone());
-            }
+            Authorization::Fixed(token) => return Ok(token.header()),
             Authorization::Minted(request) => request,
         };
         let mut minted = self.minted.lock().await;
         if let Some(token) = minted.as_ref().filter(|token| Instant::now() < token.renew_at) {
             return Ok(token.header.clone());
         }
-        let token = mint(minting, request).await;
+        let mut token = mint(minting, request).await;
+        if is_refused(&token) && reread(authorization).await {
+            token = mint(minting, request).await;
+        }
         let token = token.map_err(|failure| AttemptError::Token(Box::new(failure)))?;
         let value = token.header.clone();
         *minted = Some(token);
@@ -61,10 +64,15 @@ impl Credentials {
 
     /// Removes the secrets that were sent to the service from a text of it, in case it repeats them.
     pub(super) async fn conceal(&self, authorization: &Authorization, text: &str) -> String {
+        let secrets = authorization.secret().all();
         match authorization {
-            Authorization::Fixed(header) => without(text, bare(header)),
-            Authorization::Minted(request) => {
-                let text = without(text, request.secret.expose_secret());
+            Authorization::Fixed(token) => {
+                let headers = secrets.iter().map(|secret| token.header_of(secret));
+                headers.fold(text.to_owned(), |text, header| without(&text, bare(&header)))
+            }
+            Authorization::Minted(_) => {
+                let secrets = secrets.iter().map(ExposeSecret::expose_secret);
+                let text = secrets.fold(text.to_owned(), |text, secret| without(&text, secret));
                 match self.minted.lock().await.as_ref() {
                     Some(token) => without(&text, bare(&token.header)),
                     None => text,
@@ -73,17 +81,60 @@ impl Credentials {
         }
     }
 
-    /// Forgets a refused token, so that the next request mints one, unless another request has replaced it already.
-    pub(super) async fn forget(&self, refused: &SecretString) {
-        let mut minted = self.minted.lock().await;
-        minted.take_if(|token| token.header.expose_secret() == refused.expose_secret());
+    /// Returns whether there is another token to try than the refused one: a new one is minted, unless another request has
+    /// done that already, or the file of the token is read again.
+    pub(super) async fn renew(&self, authorization: &Authorization, refused: &SecretString) -> bool {
+        match authorization {
+            Authorization::Minted(_) => {
+                let mut minted = self.minted.lock().await;
+                minted.take_if(|token| token.header.expose_secret() == refused.expose_secret());
+                true
+            }
+            Authorization::Fixed(token) => {
+                reread(authorization).await;
+                token.header().expose_secret() != refused.expose_secret()
+            }
+        }
     }
+}
+
+/// Reads the file of a source's secret again, if it stands in one, and says in the log what came of it; returns whether the
+/// secret is another now. Where the file holds no secret for a moment, the one that was read before stays.
+pub(crate) async fn reread(authorization: &Authorization) -> bool {
+    let secret = authorization.secret();
+    let Some(file) = secret.file().cloned() else {
+        return false;
+    };
+    let variable = file.variable.clone();
+    // It ends only if the runtime does.
+    let Ok(read) = tokio::task::spawn_blocking(move || file.read()).await else {
+        return false;
+    };
+    match read {
+        Ok(read) => {
+            let is_new = secret.replace(read);
+            if is_new {
+                tracing::info!("{variable} was read again: it holds another secret");
+            }
+            is_new
+        }
+        Err(error) => {
+            tracing::warn!("{error}; the one that was read before stays");
+            false
+        }
+    }
+}
+
+fn is_refused<T>(result: &Result<T, AttemptError>) -> bool {
+    matches!(result, Err(AttemptError::Status { status: 401, .. }))
 }
 
 async fn mint(minting: Minting<'_>, request: &TokenRequest) -> Result<Minted, AttemptError> {
     let _permit = minting.host.permit().await;
     minting.requests.fetch_add(1, Ordering::Relaxed);
-    let answer = minting.http.post_json(request.url.clone(), &request.body).await?;
+    let body = (request.body)(&request.id, &request.secret.current())
+        .ok_or_else(|| AttemptError::Transport("the login cannot be written as JSON".into()))?;
+    let answer = minting.http.post_json(request.url.clone(), &body).await?;
     let token = (request.read)(&answer)?;
     let lifetime = Duration::from_secs(token.expires_in);
     // The service returns the same token until it expires, so the rest of its life may be shorter than the margin.

@@ -518,16 +518,15 @@ impl Fetcher {
         }))
     }
 
-    /// Makes one attempt. If a minted token is refused, mints one and tries once more. That holds for a fresh one too:
-    /// the service returns the same token until it expires, so it may have had only a moment left.
+    /// Makes one attempt. If the token is refused and there is another one, tries once more. That holds for a freshly minted
+    /// one too: the service returns the same token until it expires, so it may have had only a moment left.
     async fn attempt(&self, request: &PageRequest, broken: Broken) -> Result<Page, AttemptError> {
         let header = self.header().await?;
         let result = self.get(request, broken, &header).await;
-        let is_minted = matches!(self.source.authorization(), Authorization::Minted(_));
-        if !is_minted || !matches!(result, Err(AttemptError::Status { status: 401, .. })) {
+        let is_refused = matches!(result, Err(AttemptError::Status { status: 401, .. }));
+        if !is_refused || !self.credentials.renew(self.source.authorization(), &header).await {
             return result;
         }
-        self.credentials.forget(&header).await;
         self.get(request, broken, &self.header().await?).await
     }
 

@@ -5,11 +5,12 @@
 //! A source is pure: it does no I/O and reads no clock. To add one, add a file here, a row in [`SOURCES`] and its
 //! samples.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::env::StandingSecret;
 use crate::http::retry::AttemptError;
 use crate::json::{self, JsonError, List};
 use crate::record::{Broken, Listed, ListedError, Reader, Record, Rejected};
@@ -192,10 +193,43 @@ pub enum Next {
 /// How a request is authorized.
 #[derive(Debug)]
 pub enum Authorization {
-    /// The value of the `Authorization` header.
-    Fixed(SecretString),
+    /// A token of the settings.
+    Fixed(FixedToken),
     /// A token that the service mints for a limited time.
     Minted(TokenRequest),
+}
+
+impl Authorization {
+    /// Returns the secret of the settings that it needs.
+    pub(crate) fn secret(&self) -> &StandingSecret {
+        match self {
+            Authorization::Fixed(token) => &token.secret,
+            Authorization::Minted(request) => &request.secret,
+        }
+    }
+}
+
+/// A token of the settings, and the scheme that the service expects before it.
+#[derive(Debug)]
+pub struct FixedToken {
+    scheme: &'static str,
+    secret: StandingSecret,
+}
+
+impl FixedToken {
+    fn new(scheme: &'static str, secret: StandingSecret) -> Self {
+        Self { scheme, secret }
+    }
+
+    /// Returns the value of the `Authorization` header.
+    pub(crate) fn header(&self) -> SecretString {
+        self.header_of(&self.secret.current())
+    }
+
+    /// Returns the header that one of its secrets was sent in.
+    pub(crate) fn header_of(&self, secret: &SecretString) -> SecretString {
+        header(self.scheme, secret.expose_secret())
+    }
 }
 
 /// How to mint a token: `POST` the JSON body, parse the answer.
@@ -203,10 +237,12 @@ pub enum Authorization {
 pub struct TokenRequest {
     /// The address.
     pub(crate) url: Url,
-    /// The JSON body, which holds the client's secret.
-    pub(crate) body: SecretString,
-    /// The client's secret alone, to redact it from a service's messages.
-    pub(crate) secret: SecretString,
+    /// The client's name.
+    pub(crate) id: String,
+    /// The client's secret.
+    pub(crate) secret: StandingSecret,
+    /// Returns the JSON body for a name and a secret, which it holds.
+    pub(crate) body: fn(&str, &SecretString) -> Option<SecretString>,
     /// Parses the answer.
     pub read: fn(&str) -> Result<MintedToken, PageParseError>,
     /// Returns what to check after a status other than success.

@@ -11,8 +11,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Authorization, Counts, EmptyList, Envelope, Kind, MintedToken, Next, PageInfo, PageParseError, PageRequest, Paging,
-    Retention, Source, TokenRequest, header, method,
+    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, MintedToken, Next, PageInfo, PageParseError,
+    PageRequest, Paging, Retention, Source, TokenRequest, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
 use crate::record::Shape;
@@ -177,8 +177,8 @@ fn authorization(base: Option<&Url>, env: &Env, errors: &mut ConfigErrors) -> Op
             );
         }
         return env
-            .secret(&PORT_API_TOKEN, errors)
-            .map(|token| Authorization::Fixed(header("Bearer", token.expose_secret())));
+            .standing_secret(&PORT_API_TOKEN, errors)
+            .map(|token| Authorization::Fixed(FixedToken::new("Bearer", token)));
     }
     if env.has_secret(&PORT_API_TOKEN) {
         errors.add(
@@ -187,11 +187,12 @@ fn authorization(base: Option<&Url>, env: &Env, errors: &mut ConfigErrors) -> Op
         );
     }
     let id = env.required(&PORT_CLIENT_ID, errors);
-    let secret = env.required_secret(&PORT_CLIENT_SECRET, errors)?;
+    let secret = env.required_standing_secret(&PORT_CLIENT_SECRET, errors)?;
     Some(Authorization::Minted(TokenRequest {
         url: method(base?, "/v1/auth/access_token"),
-        body: login(&id?, &secret)?,
+        id: id?,
         secret,
+        body: login,
         read: read_token,
         advice: advice_on_token,
     }))

@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Authorization, Counts, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position,
-    Retention, Source, header, method,
+    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
+    Position, Retention, Source, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Secret, Setting, Variable};
 use crate::record::Shape;
@@ -98,13 +97,13 @@ struct Terraform {
 
 fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
     let base = env.or_default(&TFC_API_URL, errors);
-    let token = env.required_secret(&TFC_ORG_TOKEN, errors);
+    let token = env.required_standing_secret(&TFC_ORG_TOKEN, errors);
     // Only read for its errors: no parameter is allowed.
     env.query(&TFC_API_QUERY, PARAMETERS, errors)?;
     let token = token?;
     Some(Arc::new(Terraform {
         address: method(&base?, "/api/v2/organization/audit-trail"),
-        authorization: Authorization::Fixed(header("Bearer", token.expose_secret())),
+        authorization: Authorization::Fixed(FixedToken::new("Bearer", token)),
     }))
 }
 

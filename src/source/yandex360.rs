@@ -4,14 +4,13 @@
 
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, Counts, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position,
-    Retention, Source, header, method,
+    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
+    Position, Retention, Source, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::Shape;
@@ -153,7 +152,7 @@ impl Log {
 }
 
 fn configure(log: Log, env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
-    let token = env.required_secret(&OAUTH_TOKEN_ARG, errors);
+    let token = env.required_standing_secret(&OAUTH_TOKEN_ARG, errors);
     let organization = env.required(&ORGANIZATION_ID_ARG, errors);
     let base = env.or_default(&YANDEX_API_URL, errors);
     let query = env.query(log.query(), log.parameters(), errors);
@@ -163,7 +162,7 @@ fn configure(log: Log, env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn S
         address: method(&base?, &log.path(organization)),
         organization: organization.to_string(),
         query: query?,
-        authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
+        authorization: Authorization::Fixed(FixedToken::new("OAuth", token?)),
     }))
 }
 

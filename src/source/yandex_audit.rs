@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, Counts, EmptyList, Envelope, Kind, Next, PageInfo, PageParseError, PageRequest, Paging, Position,
-    Retention, Source, header, method,
+    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
+    Position, Retention, Source, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::Shape;
@@ -87,7 +86,7 @@ struct YandexAudit {
 }
 
 fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
-    let token = env.required_secret(&OAUTH_TOKEN_ARG, errors);
+    let token = env.required_standing_secret(&OAUTH_TOKEN_ARG, errors);
     let organization = env.required(&ORGANIZATION_ID_ARG, errors);
     let base = env.or_default(&YANDEX_CLOUD_API_URL, errors);
     let query = env.query(&AUDIT_API_QUERY, PARAMETERS, errors);
@@ -96,7 +95,7 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
         address: method(&base?, &format!("/v1/auditlog/organizations/{organization}/events")),
         organization: organization.to_string(),
         query: joined(query?),
-        authorization: Authorization::Fixed(header("OAuth", token?.expose_secret())),
+        authorization: Authorization::Fixed(FixedToken::new("OAuth", token?)),
     }))
 }
 

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value;
-use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
+use trailkeeper::sandbox::{Action, Answer, Api, PortLogin, Sandbox, Step};
 
 use super::support::{Catalog, PATIENCE, Process, at, event, events, process, serve, side_by_side, tool, wait_for};
 
@@ -358,4 +358,62 @@ fn the_service_manager_hears_that_it_is_ready_lives_and_ends() {
     heard("WATCHDOG=1");
     assert_eq!(running.terminate().code, 0);
     heard("STOPPING=1");
+}
+
+/// Secrets that stand in files, by their variables, and the streams that they are for.
+const IN_FILES: [(&str, Api, PortLogin); 4] = [
+    ("TFC_ORG_TOKEN", Api::Tfc, PortLogin::Token),
+    ("OAUTH_TOKEN_ARG", Api::Mail, PortLogin::Token),
+    ("PORT_API_TOKEN", Api::Port, PortLogin::Token),
+    ("PORT_CLIENT_SECRET", Api::Port, PortLogin::Client),
+];
+
+#[test]
+fn a_token_file_that_changes_is_read_again_when_the_service_refuses_the_old_token() {
+    for (name, api, login) in IN_FILES {
+        let sandbox = serve(|mut options| {
+            options.port_login = login;
+            options.give(api, events(api, 5, 60))
+        });
+        let mut catalog = Catalog::of(&sandbox, &[api]);
+        let (right, path) = (catalog.unset(name), catalog.root().join("secret"));
+        fs::write(&path, "hunter2-hunter2\n").unwrap();
+        catalog.set(&format!("{name}_FILE"), path.display());
+        let mut running = start(&catalog, &["--json"]);
+        let asked = |sandbox: &Sandbox| sandbox.requests().len();
+        let failed = rounds_until(&mut running, |_| true);
+        assert!(
+            failed[0]["error"].as_str().unwrap().contains("401"),
+            "{name}: {}",
+            failed[0]
+        );
+        assert_eq!(asked(&sandbox), 1, "{name}: what has not changed is not tried again");
+        // What is no token for a moment is not used, and not given up.
+        fs::write(&path, "").unwrap();
+        rounds_until(&mut running, |round| round["status"] == "failed");
+        fs::write(&path, right + "\n").unwrap();
+        let round = rounds_until(&mut running, |round| round["status"] == "complete")
+            .pop()
+            .unwrap();
+        assert_eq!(round["appended"], 5, "{name}: {round}");
+        let round = rounds_until(&mut running, |round| round["status"] == "complete")
+            .pop()
+            .unwrap();
+        let minted = u64::from(login == PortLogin::Client);
+        let (requests, pages) = (round["requests"].as_u64(), round["pages"].as_u64().unwrap());
+        assert_eq!(
+            requests,
+            Some(pages + minted),
+            "{name}: a later round is refused: {round}"
+        );
+        let run = running.terminate();
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let said = format!("{}{}", run.stderr, catalog.app_log());
+        assert!(said.contains(&format!("{name}_FILE was read again")), "{name}: {said}");
+        assert!(
+            said.contains(&format!("{name}_FILE must name a file with a usable token")),
+            "{name}: {said}"
+        );
+        assert!(!said.contains("hunter2"), "{name}: {said}");
+    }
 }
