@@ -84,7 +84,7 @@ const PORT_API_QUERY: Setting<String> = Setting {
         scope: Scope::Program,
         default: DefaultValue::None,
         example: Some("resources=entity&status=FAILURE"),
-        doc: "Collect less than everything; see `MAIL_API_QUERY`.",
+        doc: "Collect less than everything; see `MAIL_API_QUERY`. `includes` has to name `trigger`, which holds the time.",
     },
     parse: env::text,
 };
@@ -157,6 +157,7 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
     let base = env.or_default(&PORT_API_URL, errors).map(without_version);
     let limit = env.or_default(&PORT_PAGE_LIMIT, errors);
     let query = env.query(&PORT_API_QUERY, PARAMETERS, errors);
+    let query = query.filter(|query| keeps_time(query, errors));
     let authorization = authorization(base.as_ref(), env, errors);
     Some(Arc::new(Port {
         address: method(&base?, "/v1/audit-log"),
@@ -164,6 +165,22 @@ fn configure(env: &Env, errors: &mut ConfigErrors) -> Option<Arc<dyn Source>> {
         query: query?,
         authorization: authorization?,
     }))
+}
+
+/// Returns whether the records keep their time: `includes` names the only fields that they come with.
+fn keeps_time(query: &[(String, String)], errors: &mut ConfigErrors) -> bool {
+    let included = query
+        .iter()
+        .filter(|(name, _)| name.trim_end_matches("[]") == "includes");
+    let mut included = included.flat_map(|(_, fields)| fields.split(',')).peekable();
+    let keeps = included.peek().is_none() || included.any(|field| matches!(field, "trigger" | "trigger.at"));
+    if !keeps {
+        errors.add(
+            PORT_API_QUERY.name(),
+            "must name `trigger` among its `includes`, which holds the time of a record: without it no record can be filed",
+        );
+    }
+    keeps
 }
 
 /// Reads the fixed token, or the client that mints one.

@@ -108,12 +108,15 @@ fn extra_query_parameters_are_sent_with_every_request() {
     let sandbox = sandbox(PortLogin::Token);
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Port])
         .with("MAIL_API_QUERY", "types=mailbox_send&types=message_receive")
-        .with("PORT_API_QUERY", "resources=entity&status=FAILURE");
+        .with(
+            "PORT_API_QUERY",
+            "resources=entity&status=FAILURE&includes=identifier,trigger",
+        );
     catalog.collect(0, &[]);
     for seen in sandbox.requests() {
         let expected = match seen.api {
             Some(Api::Mail) => "&types=mailbox_send&types=message_receive",
-            _ => "&resources=entity&status=FAILURE",
+            _ => "&resources=entity&status=FAILURE&includes=identifier%2Ctrigger",
         };
         assert!(seen.path_and_query.contains(expected), "{}", seen.path_and_query);
     }
@@ -226,6 +229,14 @@ const FAULTS: &[(&str, &[Change])] = &[
     ("DISK_API_QUERY", &[("DISK_API_QUERY", Some("types=fs-rm"))]),
     ("DISK_API_QUERY", &[("DISK_API_QUERY", Some("afterDate=2025-06-09"))]),
     ("PORT_API_QUERY", &[("PORT_API_QUERY", Some("limit=5"))]),
+    (
+        "PORT_API_QUERY",
+        &[("PORT_API_QUERY", Some("includes=action&includes=diff"))],
+    ),
+    (
+        "PORT_API_QUERY",
+        &[("PORT_API_QUERY", Some("includes%5B%5D=identifier"))],
+    ),
     ("TFC_API_QUERY", &[("TFC_API_QUERY", Some("since=2025-06-09"))]),
     ("TFC_API_QUERY", &[("TFC_API_QUERY", Some("x=y"))]),
     ("APP_LOG_FILE", &[("APP_LOG_FILE", Some("absent/program.log"))]),
