@@ -256,8 +256,23 @@ async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
 }
 
 fn transport(error: reqwest::Error) -> AttemptError {
-    AttemptError::Transport(describe(&error.without_url()))
+    let text = describe(&error.without_url());
+    let refused = PROXY_REFUSALS.iter().find(|(part, _)| text.contains(part));
+    AttemptError::Transport(refused.map_or(text, |(_, meaning)| (*meaning).to_owned()))
 }
+
+/// What the client says when a proxy does not connect, and what it means. The client keeps no other status than this one,
+/// neither as a number nor in its text.
+const PROXY_REFUSALS: [(&str, &str); 2] = [
+    (
+        "tunnel error: proxy authorization required",
+        "the proxy answered 407 to CONNECT: it asks for a user and a password, as in HTTPS_PROXY=http://user:password@proxy:3128",
+    ),
+    (
+        "tunnel error: unsuccessful",
+        "the proxy refused to CONNECT to this host, with a status other than 407: its own log has the reason",
+    ),
+];
 
 /// Formats an error with its causes; reqwest's own text has only the outermost.
 fn describe(error: &dyn std::error::Error) -> String {

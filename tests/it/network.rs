@@ -640,3 +640,22 @@ async fn a_clock_that_jumps_back_and_forth_costs_no_record_and_repeats_none() {
         catalog.assert_holds(api, &sandbox.events(api));
     }
 }
+
+#[test]
+fn a_proxy_that_refuses_to_connect_is_named_with_what_it_says() {
+    for (status, expected) in [
+        ("407 Proxy Authentication Required", "the proxy answered 407 to CONNECT"),
+        ("403 Forbidden", "the proxy refused to CONNECT"),
+    ] {
+        let proxy = raw_server(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes());
+        let sandbox = sandbox(Api::Tfc);
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc])
+            .with("TFC_API_URL", "https://tfc.example.org")
+            .with("HTTPS_PROXY", &proxy)
+            .with("MAX_RETRIES", 0);
+        let run = catalog.run(&["collect", "--json"]);
+        let summary = run.summary();
+        let error = summary["tfc"]["error"].as_str().unwrap();
+        assert!(error.contains(expected) && error.contains("any proxy"), "{error}");
+    }
+}
