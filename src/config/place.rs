@@ -41,7 +41,7 @@ pub(super) const LOG_FILE_EXTENSION: Setting<String> = Setting {
         scope: Scope::Program,
         default: DefaultValue::Text("log"),
         example: None,
-        doc: "The last part of the names of all day files.",
+        doc: "The last part of the names of all day files; not `gz` nor `zst`.",
     },
     parse: extension,
 };
@@ -189,6 +189,12 @@ fn extension(text: &str) -> Result<String, InvalidValue> {
     if text.is_empty() {
         return Err(InvalidValue::must_shown("be a file name extension such as `log`"));
     }
+    // What is compressed is told by the end of its name, and is not written to.
+    if ["gz", "zst"].iter().any(|end| text.rsplit('.').next() == Some(*end)) {
+        return Err(InvalidValue::must_shown(
+            "not end with `gz` or `zst`: that is how files are named that another program has compressed",
+        ));
+    }
     file_name_part(text)
 }
 
@@ -234,10 +240,23 @@ mod tests {
             (".log", "log"),
             ("..log", "log"),
             ("json.log", "json.log"),
+            ("gz.log", "gz.log"),
+            ("tgz", "tgz"),
         ] {
             assert_eq!(extension(text), Ok(expected.to_owned()));
         }
-        for bad in [".", "..", "./log", "a/b", "log\\", "l\tog"] {
+        for bad in [
+            ".",
+            "..",
+            "./log",
+            "a/b",
+            "log\\",
+            "l\tog",
+            "gz",
+            ".zst",
+            "log.gz",
+            "a.log.zst",
+        ] {
             assert!(extension(bad).is_err(), "{bad}");
         }
     }
