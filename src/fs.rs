@@ -37,6 +37,22 @@ pub enum FileError {
         /// What it is instead.
         what: &'static str,
     },
+    /// Something else is in the place of a folder.
+    #[error("{} is not a folder, and has to be one: move it away", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It could be changed through another name, from outside its folder.
+    #[error(
+        "{} is a file with several names (hard links), through which it can be changed, and is not written to: remove the \
+         other names, which `find -samefile` finds, or put a copy of it in its place",
+        path.display()
+    )]
+    SeveralNames {
+        /// The path.
+        path: PathBuf,
+    },
     /// Another program has compressed it, and what it holds cannot be read.
     #[error("cannot read {}: the compressed file is damaged or cut off; restore it from a copy", path.display())]
     Damaged {
@@ -61,11 +77,16 @@ impl FileError {
         }
     }
 
+    fn not_a_folder(path: &Path) -> Self {
+        let path = path.to_owned();
+        Self::NotAFolder { path }
+    }
+
     /// Whether the file is to blame and not its disk: others beside it can be written.
     pub(crate) fn is_of_this_file(&self) -> bool {
         match self {
             Self::Io { cause, .. } => cause.kind() == io::ErrorKind::PermissionDenied,
-            Self::NotOurs { .. } | Self::Damaged { .. } => true,
+            Self::NotOurs { .. } | Self::NotAFolder { .. } | Self::SeveralNames { .. } | Self::Damaged { .. } => true,
         }
     }
 
@@ -128,7 +149,7 @@ fn check_folder(path: &Path) -> Result<(), FileError> {
     if metadata.is_dir() {
         Ok(())
     } else {
-        Err(FileError::not_ours(path, "not a folder"))
+        Err(FileError::not_a_folder(path))
     }
 }
 
@@ -138,7 +159,10 @@ pub(crate) fn open_guarded(options: &mut OpenOptions, path: &Path) -> Result<Fil
         .map_err(|cause| match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_symlink() => FileError::not_ours(path, "a symbolic link"),
             Ok(metadata) if !metadata.is_file() => FileError::not_ours(path, "not a regular file"),
-            _ => FileError::io("open", path, cause),
+            _ => match in_place_of_a_folder(path) {
+                Some(other) => FileError::not_a_folder(other),
+                None => FileError::io("open", path, cause),
+            },
         })?;
     let metadata = file.metadata().map_err(|cause| FileError::io("look at", path, cause))?;
     if metadata.is_file() {
@@ -146,6 +170,12 @@ pub(crate) fn open_guarded(options: &mut OpenOptions, path: &Path) -> Result<Fil
     } else {
         Err(FileError::not_ours(path, "not a regular file"))
     }
+}
+
+/// Returns what is in the place of a folder of this path and is none.
+fn in_place_of_a_folder(path: &Path) -> Option<&Path> {
+    let is_other = |folder: &&Path| fs::metadata(folder).is_ok_and(|found| !found.is_dir());
+    path.ancestors().skip(1).find(is_other)
 }
 
 /// A naive open would write through a symbolic link and hang on a FIFO.
@@ -196,7 +226,8 @@ pub(crate) fn check_single_name(file: &File, path: &Path) -> Result<(), FileErro
     let metadata = file.metadata().map_err(|cause| FileError::io("look at", path, cause))?;
     match count_names(&metadata) {
         None | Some(1) => Ok(()),
-        Some(_) => Err(FileError::not_ours(path, "a file with several names (hard links)")),
+        Some(0) => Err(FileError::not_ours(path, "a file that was removed")),
+        Some(_) => Err(FileError::SeveralNames { path: path.to_owned() }),
     }
 }
 

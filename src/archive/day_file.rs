@@ -95,7 +95,7 @@ impl DayFile {
     ///
     /// # Errors
     /// If it is missing, or its folder cannot be read.
-    pub(super) fn has_other_names(&self) -> Result<bool, FileError> {
+    pub(crate) fn has_other_names(&self) -> Result<bool, FileError> {
         Ok(count_names(&self.metadata()?).is_some_and(|names| names > 1))
     }
 

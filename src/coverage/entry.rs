@@ -121,6 +121,12 @@ impl Entry {
         self.service_date.filter(|_| (now - self.at).abs() > while_ago)
     }
 
+    /// Returns whether everything that is new was fetched and filed, whatever came of the rest.
+    pub(super) fn has_completed_what_is_new(&self) -> bool {
+        let mut newest = self.asked.iter().filter(|asked| asked.purpose == Purpose::New);
+        newest.any(Asked::is_complete)
+    }
+
     /// Returns the run, if it asked for everything up to its start.
     pub(super) fn completed_run(&self) -> Option<CompletedRun> {
         let is_newest = |asked: &&Asked| asked.purpose == Purpose::New && asked.to >= self.at;

@@ -251,6 +251,15 @@ impl Journal {
         Ok(others)
     }
 
+    /// Returns the newest line of the run of this stream before that of `entry`.
+    ///
+    /// # Errors
+    /// If the journal cannot be read; a missing one has none.
+    pub(super) fn run_before(&self, entry: &Entry) -> Result<Option<Entry>, FileError> {
+        let is_before = |other: &Entry| other.at != entry.at && other.scope.stream == entry.scope.stream;
+        self.newest_line(|line| Entry::read(line).filter(is_before))
+    }
+
     /// Returns the completed runs that began at `since` or later.
     ///
     /// # Errors

@@ -80,6 +80,7 @@ mod day_counts;
 mod entry;
 mod gap;
 mod journal;
+mod notices;
 mod reconciling;
 mod scope;
 mod standing;

@@ -106,6 +106,8 @@ mod takeover;
 #[cfg(test)]
 mod terraform;
 #[cfg(test)]
+mod told;
+#[cfg(test)]
 mod verify;
 #[cfg(test)]
 mod yandex;

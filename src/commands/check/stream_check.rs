@@ -7,11 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::State;
-use crate::archive::{Archive, try_out};
+use crate::archive::{Archive, DayFile, Location, try_out};
 use crate::config::StreamSettings;
 use crate::coverage::{Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
+use crate::fs::FileError;
 use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::table::{Cell, to_the_second};
@@ -87,7 +88,7 @@ impl StreamCheck {
             Err(error) => self.problems.push(error.to_string()),
         }
         match location.day_files() {
-            Ok(files) => self.newest_file = files.last().and_then(|file| location.day_name(file.date)),
+            Ok(files) => self.newest_file(&files, location, now),
             Err(error) => return self.problems.push(error.to_string()),
         }
         match Standing::read(location, Wanted::Stream(settings.kind.name), settings.keep, now) {
@@ -106,6 +107,16 @@ impl StreamCheck {
             Err(error) => self.problems.push(error.to_string()),
         }
         self.problems.extend(archive.unusable().values().cloned());
+    }
+
+    /// Notes the newest day file. A run writes to it, unless it has other names.
+    fn newest_file(&mut self, files: &[DayFile], location: &Location, now: DateTime<Utc>) {
+        self.newest_file = files.last().and_then(|file| location.day_name(file.date));
+        let newest = files.iter().rfind(|file| file.date <= now.date_naive());
+        if let Some(file) = newest.filter(|file| file.has_other_names().unwrap_or(false)) {
+            let path = file.path.clone();
+            self.problems.push(FileError::SeveralNames { path }.to_string());
+        }
     }
 
     /// Sends one request for one record, and checks the clock by its answer.

@@ -6,7 +6,8 @@
 //! - `covered`: `[{"from","to"}]`, the spans that were fetched completely, oldest first;
 //! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","unproved","reaches_now"}]`, what is not covered of what was to
 //!   be asked for: from `going_at` on the service drops its records, at `gone_at` it has dropped all of them. `unproved`
-//!   says why it was filed as the service gives it, or is null. One that `reaches_now` is what the next run fetches anyway;
+//!   says why it was filed as the service gives it, or is null. One that `reaches_now` is what the next run fetches anyway; `--fail-on-gaps`
+//!   counts it if it is longer than a day, or the last run was to fetch what was new and did not;
 //! - `first_day`: the day of the oldest day file. The coverage between it and the first covered span is unknown;
 //! - `last_complete`: when the last successful run began;
 //! - `known_from`: the oldest time that any run was to ask for; nothing is known before it;
@@ -46,7 +47,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) accept_missing: bool,
 
-    /// Exit with 3 if there is a gap or a day file that has lost records, but for the pause since the last run
+    /// Exit with 3 if there is a gap or a day file that has lost records, but for the pause since a run that
+    /// fetched all that was new
     #[arg(long)]
     pub(crate) fail_on_gaps: bool,
 

@@ -25,6 +25,18 @@ pub(super) struct StreamCoverage {
     wrong_days: Vec<ShownWrongDay>,
     remarks: Vec<String>,
     error: Option<String>,
+    #[serde(skip)]
+    recent: Recent,
+}
+
+/// What a gap is that reaches up to now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Recent {
+    /// The time since the last run, which fetched what was new.
+    #[default]
+    Pause,
+    /// The last run was to fetch it, and did not.
+    Missed,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +94,11 @@ impl StreamCoverage {
         let wrong_days = standing.wrong_days(now).into_iter();
         let change = scope.and_then(|scope| standing.change_to(&scope));
         let remarks = change.into_iter().chain(standing.remarks()).collect();
+        let recent = if standing.has_missed_what_is_new(&stream.location)? {
+            Recent::Missed
+        } else {
+            Recent::Pause
+        };
         let sum = standing.sum;
         let gaps = sum.gaps(retention, now).into_iter().map(|gap| ShownGap {
             reaches_now: gap.to == now,
@@ -93,6 +110,7 @@ impl StreamCoverage {
             retention_is_documented: retention.is_documented,
             gaps: gaps.collect(),
             doubt: standing.doubt,
+            recent,
             wrong_days: wrong_days.map(ShownWrongDay::of).collect(),
             remarks,
             error: None,
@@ -142,9 +160,10 @@ impl StreamCoverage {
             || !self.is_read()
     }
 
-    /// Returns the gaps, except the usual pause after the last run.
+    /// Returns the gaps, except the usual pause after a run that fetched what was new.
     fn worth_a_line(&self, now: DateTime<Utc>) -> impl Iterator<Item = &ShownGap> {
-        let is_pause = move |gap: &ShownGap| gap.reaches_now && now - gap.gap.from <= USUAL_PAUSE;
+        let can_be_pause = self.recent == Recent::Pause;
+        let is_pause = move |gap: &ShownGap| can_be_pause && gap.reaches_now && now - gap.gap.from <= USUAL_PAUSE;
         self.gaps.iter().filter(move |gap| !is_pause(gap))
     }
 
@@ -158,6 +177,7 @@ impl StreamCoverage {
             let _ = writeln!(notes, "{stream}: {doubt}");
         }
         for gap in self.worth_a_line(now) {
+            let gap = gap.sentence(self.recent);
             let _ = writeln!(notes, "{stream}: {gap}");
         }
         for ShownWrongDay { date, text, .. } in &self.wrong_days {
@@ -179,25 +199,24 @@ impl StreamCoverage {
     }
 }
 
-/// `2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19`
-impl std::fmt::Display for ShownGap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl ShownGap {
+    /// `2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19`
+    fn sentence(&self, recent: Recent) -> String {
         let gap = &self.gap;
-        write!(f, "{} to ", rfc3339(gap.from))?;
-        if self.reaches_now {
-            write!(f, "now, going from {} on: run collect", gap.going_at.date_naive())?;
-        } else if gap.is_gone {
-            write!(f, "{}, gone since {}", rfc3339(gap.to), gap.gone_at.date_naive())?;
-        } else {
-            write!(f, "{}, gone on {}", rfc3339(gap.to), gap.gone_at.date_naive())?;
-        }
-        match &gap.unproved {
-            Some(reason) => write!(
-                f,
-                "; filed as the service gives it, and not proved to be complete: {reason}"
-            ),
-            None => Ok(()),
-        }
+        let (from, to) = (rfc3339(gap.from), rfc3339(gap.to));
+        let going = gap.going_at.date_naive();
+        let sentence = match (self.reaches_now, recent) {
+            (true, Recent::Pause) => format!("{from} to now, going from {going} on: run collect"),
+            (true, Recent::Missed) => {
+                format!("{from} to now, going from {going} on: the last run did not fetch it; run collect")
+            }
+            (false, _) if gap.is_gone => format!("{from} to {to}, gone since {}", gap.gone_at.date_naive()),
+            (false, _) => format!("{from} to {to}, gone on {}", gap.gone_at.date_naive()),
+        };
+        let unproved = gap.unproved.iter();
+        let unproved =
+            unproved.map(|reason| format!("; filed as the service gives it, and not proved to be complete: {reason}"));
+        sentence + &unproved.collect::<String>()
     }
 }
 
@@ -246,6 +265,7 @@ mod tests {
             wrong_days: Vec::new(),
             error: None,
             remarks: Vec::new(),
+            recent: Recent::Pause,
         }
     }
 
