@@ -32,6 +32,16 @@ pub(super) fn date(name: &str, base: &str, extension: &str) -> Option<NaiveDate>
     NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)
 }
 
+/// Returns the base name and the extension of the file `name`, if it is a day file of any; the last date in it is its day.
+pub(super) fn parts(name: &str) -> Option<(&str, &str)> {
+    let mut ends = name.rmatch_indices('_').map(|(end, _)| end);
+    ends.find_map(|end| {
+        let (base, rest) = name.split_at(end);
+        let extension = rest.get("_YYYY-MM-DD".len()..)?.strip_prefix('.')?;
+        date(name, base, extension).map(|_| (base, extension))
+    })
+}
+
 /// Parses ASCII digits; `None` if another byte is among them.
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, digit| {
@@ -111,6 +121,22 @@ mod tests {
         );
         assert_eq!(date("a_2025-01-01_2025-06-09.log", "a", "log"), None);
         assert_eq!(date("a_2025-06-09.log.log", "a", "log"), None);
+    }
+
+    #[test]
+    fn the_parts_of_a_name_are_those_it_was_made_from() {
+        for (name, expected) in [
+            ("mail_2025-06-09.log", Some(("mail", "log"))),
+            ("a_2025-01-01_2025-06-09.json.log", Some(("a_2025-01-01", "json.log"))),
+            ("mail_audit_2025-06-09.a_b", Some(("mail_audit", "a_b"))),
+            ("почта_2025-06-09.лог", Some(("почта", "лог"))),
+            ("mail_2025-06-09", None),
+            ("mail_2025-02-30.log", None),
+            ("m_é2025-06-0.log", None),
+            ("get_audit_logs.log", None),
+        ] {
+            assert_eq!(parts(name), expected, "{name}");
+        }
     }
 
     #[test]

@@ -151,15 +151,46 @@ impl Location {
             (true, Some(packing)) => {
                 let packed = file.packed(packing);
                 // Of two forms the same one as everywhere, whatever the order of the folder.
-                if packing == Packing::ALL[0] || !listing.packed.contains_key(&date) {
-                    listing.packed.insert(date, packed);
-                }
+                let unread = if packing == Packing::ALL[0] || !listing.packed.contains_key(&date) {
+                    listing.packed.insert(date, packed)
+                } else {
+                    Some(packed)
+                };
+                listing.unread.extend(unread.map(|unread| (date, unread)));
             }
             (false, None) => {
                 listing.odd.insert(date, file.path);
             }
-            (false, Some(_)) => {}
+            (false, Some(packing)) => {
+                listing.odd.entry(date).or_insert_with(|| file.packed(packing).path);
+            }
         }
+    }
+
+    /// Returns the other base names and extensions that day files in the folder have: those of this base name first.
+    ///
+    /// # Errors
+    /// If the folder is missing or cannot be read.
+    pub(crate) fn files_of_other_names(&self) -> Result<Vec<OtherName>, FileError> {
+        let mut examples = BTreeMap::new();
+        for entry in self.storage.list(&self.folder)? {
+            let name = entry.name.to_str().map(|name| Packing::of(name).0);
+            if let Some(name) = name.filter(|_| entry.is_file)
+                && let Some((base, extension)) = day_name::parts(name)
+            {
+                let place = (base != self.base, base.to_owned(), extension.to_owned());
+                examples.insert(place, name.to_owned());
+            }
+        }
+        let others = examples.into_iter().map(|((_, base, extension), example)| OtherName {
+            location: Self {
+                base,
+                extension,
+                ..self.clone()
+            },
+            example,
+        });
+        Ok(others.filter(|other| other.location != *self).collect())
     }
 
     /// Returns the compressed day file of a date, if there is one.
@@ -178,13 +209,23 @@ impl Location {
     }
 }
 
+/// Day files in the same folder with another base name or extension.
+#[derive(Debug)]
+pub(crate) struct OtherName {
+    pub(crate) location: Location,
+    /// The name of one of them, without what says that it is compressed.
+    pub(crate) example: String,
+}
+
 /// What there is of day files, by day.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) days: BTreeMap<NaiveDate, DayFile>,
     /// Those that another program has compressed.
     pub(crate) packed: BTreeMap<NaiveDate, DayFile>,
-    /// What has the name of a day file and is a link, a folder or another thing.
+    /// Compressed files that are not read, since the day has one that is.
+    pub(crate) unread: BTreeMap<NaiveDate, DayFile>,
+    /// What has the name of a day file, compressed or not, and is a link, a folder or another thing.
     pub(crate) odd: BTreeMap<NaiveDate, PathBuf>,
 }
 

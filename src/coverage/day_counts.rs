@@ -187,9 +187,9 @@ impl Comparer<'_> {
     /// Returns how a day without a compressed file has lost records; `is_as_long` is `None` if it has no file at all.
     fn loss_of_plain(&self, date: NaiveDate, is_as_long: Option<bool>) -> Loss {
         match is_as_long {
+            _ if self.listing.odd.contains_key(&date) => Loss::NotAFile,
             Some(true) => Loss::CompressedMissing,
             Some(false) => Loss::Shorter,
-            None if self.listing.odd.contains_key(&date) => Loss::NotAFile,
             None => Loss::Missing,
         }
     }

@@ -260,6 +260,15 @@ impl Journal {
         self.newest_line(|line| Entry::read(line).filter(is_before))
     }
 
+    /// Returns the name of the stream whose journal it is; `None` if it is missing or has no line that can be read.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub(super) fn newest_stream(&self) -> Result<Option<String>, FileError> {
+        let newest = self.newest_line(|line| serde_json::from_str::<Origin>(line).ok())?;
+        Ok(newest.map(|origin| origin.scope.stream))
+    }
+
     /// Returns the completed runs that began at `since` or later.
     ///
     /// # Errors

@@ -1,12 +1,83 @@
 //! What is to be told of a stream besides its gaps and losses: what would be wrong in silence.
 
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use super::day_counts::may_be_deleted;
 use super::entry::{End, Entry};
+use super::gap::Gap;
 use super::journal::Journal;
-use super::standing::Standing;
-use crate::archive::{Location, Lock};
+use super::scope::Wanted;
+use super::standing::{Standing, days};
+use crate::archive::{DayFile, Location, Lock};
 use crate::fs::FileError;
+use crate::source::Retention;
+use crate::window::bound;
+
+/// An archive without a day file, which had records.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    folder: PathBuf,
+    last: DateTime<Utc>,
+    renamed: Option<String>,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (folder, last) = (self.folder.display(), bound(self.last));
+        write!(
+            f,
+            "there is no day file in {folder}, but there were records up to {last}: "
+        )?;
+        if let Some(renamed) = &self.renamed {
+            write!(f, "{renamed}; else ")?;
+        }
+        f.write_str(
+            "restore the folder, or mount its disk; or begin anew with collect --start-over; if another program deletes old \
+             day files, set KEEP_DAYS",
+        )
+    }
+}
 
 impl Standing {
+    /// Returns what is to be said of an archive that has no day file, and had some that nobody was to delete by `now`.
+    pub(crate) fn gone(&self, location: &Location, keep: Option<TimeDelta>, now: DateTime<Utc>) -> Option<Gone> {
+        let last = self.last_record_of_no_file()?;
+        (!may_be_deleted(last.date_naive(), keep, now)).then(|| Gone {
+            folder: location.folder().to_owned(),
+            last,
+            renamed: self.renamed.clone(),
+        })
+    }
+
+    /// Returns what a run at `now` warns of, and does not mend.
+    pub(crate) fn warnings(&self, now: DateTime<Utc>) -> Vec<String> {
+        let future = self.listing.dates().into_iter().filter(|date| *date > now.date_naive());
+        let future = days(future).map(|days| format!("day files are dated in the future, and not read: {days}"));
+        let unread = unread_sentence(self.listing.unread.values());
+        [future, unread, self.renamed.clone()].into_iter().flatten().collect()
+    }
+
+    /// Says what a run at `now` forgets that starts over; `None` if that is nothing.
+    pub(crate) fn forgotten(&self, retention: Retention, now: DateTime<Utc>) -> Option<String> {
+        // The lost days are gaps too, and are named by themselves.
+        let mut others = self.sum.clone();
+        others.accept_losses(now);
+        let gaps = others.gaps(retention, now);
+        let gaps: Vec<_> = gaps.iter().filter(|gap| gap.to < now).collect();
+        let lost: Vec<NaiveDate> = self.sum.lost.keys().copied().collect();
+        let parts: Vec<String> = [gaps_part(&gaps), lost_part(&lost)].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| {
+            format!(
+                "--start-over forgets {}: what the service still has of them is asked for again as far as there are day files, \
+                 and the rest is not named any more",
+                parts.join(" and ")
+            )
+        })
+    }
+
     /// Returns whether the newest run was to fetch what is new, and did not. As long as it is under way, this is said of the
     /// run before.
     ///
@@ -37,10 +108,65 @@ fn is_running(location: &Location) -> bool {
     Lock::last_holder(location).is_some_and(|holder| holder.is_running() != Some(false))
 }
 
+fn gaps_part(gaps: &[&Gap]) -> Option<String> {
+    let (first, last) = (gaps.first()?, gaps.last()?);
+    let (from, to) = (bound(first.from), bound(last.to));
+    Some(match gaps.len() {
+        1 => format!("1 gap from {from} to {to}"),
+        count => format!("{count} gaps from {from} to {to}"),
+    })
+}
+
+fn lost_part(lost: &[NaiveDate]) -> Option<String> {
+    let (first, last) = (lost.first()?, lost.last()?);
+    Some(match lost.len() {
+        1 => format!("1 lost day, {first}"),
+        count => format!("{count} lost days from {first} to {last}"),
+    })
+}
+
+/// Names compressed files that are not read, since another one of their day is; `None` if there are none.
+pub(super) fn unread_sentence<'a>(files: impl Iterator<Item = &'a DayFile>) -> Option<String> {
+    let names: Vec<String> = files.map(DayFile::name).collect();
+    let (first, last) = (names.first()?, names.last()?);
+    let which = match names.len() {
+        1 => format!("{first} is not read, since its day has a .gz too"),
+        count => format!("of {count} files from {first} to {last} each is not read, since its day has a .gz too"),
+    };
+    Some(format!(
+        "{which}: keep the one of the two that is whole and holds more, and move the other away"
+    ))
+}
+
+/// Says that the day files have other names than the settings say, where there is no day file of these: the settings may
+/// have been changed.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(super) fn renamed(location: &Location, wanted: Wanted<'_>) -> Result<Option<String>, FileError> {
+    for other in location.files_of_other_names()? {
+        let (name, base) = (&other.example, other.location.base());
+        if base == location.base() {
+            return Ok(Some(format!(
+                "the folder has {name}: if LOG_FILE_EXTENSION was changed, set it back or rename the day files"
+            )));
+        }
+        // Streams may share a folder, each with its base name.
+        let is_of_stream = Journal::of(&other.location)
+            .newest_stream()
+            .is_ok_and(|stream| stream.as_deref() == Some(wanted.stream()));
+        if is_of_stream {
+            return Ok(Some(format!(
+                "the folder has {name}, and a journal that says that it is of this stream: if LOG_FILE_BASE_NAME was changed from \
+                 `{base}`, set it back, or the archive begins anew under the other name"
+            )));
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, TimeDelta};
-
     use super::*;
     use crate::coverage::{Asked, Purpose, Scope, Sum};
     use crate::window::Window;

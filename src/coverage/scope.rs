@@ -30,6 +30,14 @@ pub(crate) enum Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// Returns the name of the stream.
+    pub(super) fn stream(&self) -> &str {
+        match self {
+            Self::Scope(scope) => &scope.stream,
+            Self::Stream(stream) => stream,
+        }
+    }
+
     /// Says in what a scope differs from what is wanted; `None` if it does not.
     pub(super) fn difference(self, scope: &Scope) -> Option<&'static str> {
         match self {

@@ -8,6 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use super::day_counts::{Comparer, Comparison, Counted, Counts, Loss, LostDay, may_be_deleted};
 use super::entry::Entry;
 use super::journal::{Journal, OtherScopes, Past};
+use super::notices::{renamed, unread_sentence};
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
 use crate::archive::{DayFile, LineCounter, Listing, Location};
@@ -30,6 +31,8 @@ pub(crate) struct Standing {
     pub(crate) listing: Listing,
     /// How many lines of the journal have not all counts, since the last that has.
     pub(crate) lines_without_counts: usize,
+    /// That the day files seem to have other names than the settings say.
+    pub(super) renamed: Option<String>,
     /// The runs that were in other scopes, where only a stream was wanted.
     other_scopes: Option<OtherScopes>,
     /// Why days are not counted that are not.
@@ -58,12 +61,17 @@ impl Standing {
             _ => None,
         };
         let first_day = listing.dates().first().copied();
+        let renamed = match first_day {
+            None => renamed(location, wanted)?,
+            Some(_) => None,
+        };
         let mut standing = Self {
             sum: past.sum(first_day),
             counts: past.counts.clone(),
             doubt: past.doubt(first_day),
             last_record: past.last_record,
             lines_without_counts: past.lines_without_counts,
+            renamed,
             other_scopes,
             why_not_counted: past.why_not_counted(),
             newest: past.newest,
@@ -181,7 +189,7 @@ impl Standing {
     /// Returns what is wrong with day files at `now`, by day: those that have lost records, what is in the place of one, and
     /// files that are dated in the future.
     pub(crate) fn wrong_days(&self, now: DateTime<Utc>) -> BTreeMap<NaiveDate, WrongDay> {
-        let Listing { days, packed, odd } = &self.listing;
+        let Listing { days, packed, odd, .. } = &self.listing;
         let files = days.keys().chain(packed.keys());
         let future = files.filter(|date| **date > now.date_naive());
         let odd = odd.keys().map(|date| (*date, WrongDay::Lost(Loss::NotAFile)));
@@ -190,7 +198,8 @@ impl Standing {
             .lost
             .iter()
             .map(|(date, lost)| (*date, WrongDay::Lost(lost.loss)));
-        odd.chain(lost)
+        // What is there now counts for more than what was noticed once.
+        lost.chain(odd)
             .chain(future.map(|date| (*date, WrongDay::Future)))
             .collect()
     }
@@ -222,7 +231,12 @@ impl Standing {
         // What is left of a lost day is counted when it is written to.
         let is_counted = |date: &NaiveDate| self.counts.contains_key(date) || self.sum.lost.contains_key(date);
         let not_counted = dates.iter().copied().filter(|date| !is_counted(date));
-        let mut remarks: Vec<String> = self.other_scopes.iter().map(ToString::to_string).collect();
+        let mut remarks: Vec<String> = {
+            // An archive that is gone is told with it.
+            let renamed = self.renamed.iter().filter(|_| self.last_record.is_none());
+            renamed.cloned().collect()
+        };
+        remarks.extend(self.other_scopes.iter().map(ToString::to_string));
         if let Some(days) = days(not_counted) {
             let why = self.why_not_counted;
             remarks.push(format!(
@@ -239,6 +253,7 @@ impl Standing {
                 "in both forms, plain and compressed: {days}; a record that is in both files counts once"
             ));
         }
+        remarks.extend(unread_sentence(self.listing.unread.values()));
         remarks.extend(self.unknown_sentence());
         remarks
     }
@@ -255,7 +270,7 @@ impl Standing {
 }
 
 /// Names days, oldest first; `None` if there are none.
-fn days(dates: impl IntoIterator<Item = NaiveDate>) -> Option<String> {
+pub(super) fn days(dates: impl IntoIterator<Item = NaiveDate>) -> Option<String> {
     let mut dates = dates.into_iter();
     let first = dates.next()?;
     Some(match dates.enumerate().last() {

@@ -1,13 +1,12 @@
 //! The result of one stream of a run, and why it is not complete.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::lateness::Lateness;
 use crate::archive::{LockError, WriteError};
-use crate::coverage::{Asked, Purpose, Unproved, asked};
+use crate::coverage::{Asked, Gone, Purpose, Unproved, asked};
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
@@ -107,16 +106,8 @@ pub(crate) enum CollectError {
     )]
     Unproved(Unproved),
     /// The archive is gone, but for its journal.
-    #[error(
-        "there is no day file in {}, but there were records up to {last}: restore the folder, or mount its disk; or begin \
-         anew with --start-over; if another program deletes old day files, set KEEP_DAYS", folder.display()
-    )]
-    NoDayFile {
-        /// The folder.
-        folder: PathBuf,
-        /// The time of the last record, RFC 3339.
-        last: String,
-    },
+    #[error("{0}")]
+    NoDayFile(Gone),
     /// A shutdown was requested.
     #[error("stopped by a shutdown before it was complete; the next run continues from here")]
     Stopped,

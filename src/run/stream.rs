@@ -196,7 +196,7 @@ impl Fetching<'_> {
                 let last_record = self.recovered.last.map_or_else(|| "none".to_owned(), bound);
                 tracing::info!(last_record, from, to, "collecting");
             }
-            Purpose::Gap => tracing::info!(from, to, "fetching a gap that no run has fetched yet"),
+            Purpose::Gap => tracing::info!(from, to, "fetching a gap: what no run has fetched, or what is lost"),
             Purpose::Range => tracing::info!(from, to, "fetching the range that was asked for"),
             Purpose::Reconcile => tracing::info!(from, to, "fetching again, for records that came late"),
         }
@@ -228,20 +228,21 @@ impl Fetching<'_> {
         let overlap = self.settings.limits.overlap;
         let clock = self.fetcher.service_clock();
         let ahead = clock.at(self.context.began).map(|time| time.ahead_of(self.context.now));
-        let warnings: Vec<String> = [
+        let of_archive = [
             self.recovered.doubt.clone(),
             self.recovered.lost.clone(),
             self.recovered.unknown.clone(),
+        ];
+        let of_clocks = [
             ahead.and_then(|ahead| apart_warning(ahead, overlap)),
             self.fetcher.warning(),
             self.recovered
                 .sum
                 .claimed_to()
                 .and_then(|claimed| set_back_warning(claimed, clocks, overlap)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        ];
+        let warnings = of_archive.into_iter().chain(of_clocks).flatten();
+        let warnings: Vec<String> = warnings.chain(self.recovered.warnings.clone()).collect();
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ending {
             failure,

@@ -16,7 +16,7 @@ use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
 use crate::archive::{Appended, Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Purpose, Standing, Sum, asked, may_be_deleted};
+use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Purpose, Standing, Sum, asked};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::AppendNotifier;
@@ -81,6 +81,8 @@ pub(super) struct Recovered {
     /// Which days have lost records, and of which that is not known.
     pub(super) lost: Option<String>,
     pub(super) unknown: Option<String>,
+    /// What else is to be told, and is not mended.
+    pub(super) warnings: Vec<String>,
     /// What they have seen of the service.
     pub(super) assumptions: Assumptions,
     /// The date of the last answer before, which a clock has left behind by now.
@@ -259,7 +261,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     if matches!(job.access, Access::Write(_)) {
         standing.store_counts();
     }
+    let mut warnings = standing.warnings(job.now);
     if job.starts_over {
+        warnings.extend(standing.forgotten(job.settings.kind.retention, job.now));
         standing = standing.start_over();
     }
     journal.go_on_from(&standing);
@@ -275,7 +279,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
     let last = last_record(last, &archive, &standing);
     journal.note_last_before(last);
-    check_for_day_files(job, &standing, last)?;
+    if let Some(gone) = standing.gone(&job.settings.location, job.settings.keep, job.now) {
+        return Err(CollectError::NoDayFile(gone));
+    }
     for (date, lost) in &standing.sum.lost {
         tracing::warn!(%date, "{}", lost.loss);
     }
@@ -286,6 +292,7 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         assumptions: standing.sum.assumptions(job.now),
         lost: standing.sum.lost_sentence(),
         unknown: standing.unknown_sentence(),
+        warnings,
         sum: standing.sum,
         doubt: standing.doubt,
         stale_date: standing.newest.and_then(|newest| newest.stale_date(job.now)),
@@ -301,18 +308,6 @@ fn last_record(last_in_files: Option<DateTime<Utc>>, archive: &Archive, standing
     }
     let by_journal = standing.last_record.filter(|_| !archive.unusable().is_empty());
     last_in_files.or(by_journal).or(standing.last_record_of_no_file())
-}
-
-/// Errors if there is no day file, and there were some that nobody was to delete.
-fn check_for_day_files(job: &WriterJob, standing: &Standing, last: Option<DateTime<Utc>>) -> Result<(), CollectError> {
-    let last = last.filter(|last| !may_be_deleted(last.date_naive(), job.settings.keep, job.now));
-    match last.filter(|_| standing.listing.dates().is_empty()) {
-        None => Ok(()),
-        Some(last) => Err(CollectError::NoDayFile {
-            folder: job.settings.location.folder().to_owned(),
-            last: bound(last),
-        }),
-    }
 }
 
 fn unusable(date: NaiveDate, cause: &str) -> CollectError {

@@ -1,8 +1,11 @@
 //! What runs and commands say of an archive that is not as it should be: nothing is wrong in silence.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 
 use super::support::{Catalog, at, base_name, event, serve, streams};
@@ -36,6 +39,20 @@ fn day_file(catalog: &Catalog, days_ago: i64) -> PathBuf {
     catalog
         .folder(Api::Port)
         .join(format!("{}_{date}.log", base_name(Api::Port)))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    format!("{}{suffix}", path.display()).into()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstandard(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
 /// What a command prints.
@@ -104,6 +121,82 @@ fn a_newest_day_file_with_other_names_is_a_gap_and_no_run_can_write_to_it() {
 }
 
 #[test]
+fn of_two_compressed_forms_of_a_day_the_one_that_is_not_read_is_named() {
+    let sandbox = daily(9);
+    for is_damaged in [false, true] {
+        let catalog = collected(&sandbox);
+        let day = day_file(&catalog, 4);
+        let bytes = fs::read(&day).unwrap();
+        fs::remove_file(&day).unwrap();
+        let mut packed = gzip(&bytes);
+        packed.truncate(packed.len() - usize::from(is_damaged));
+        fs::write(with_suffix(&day, ".gz"), packed).unwrap();
+        let second = with_suffix(&day, ".zst");
+        fs::write(&second, zstandard(&bytes)).unwrap();
+        let name = second.file_name().unwrap().to_str().unwrap();
+        for command in VIEWS {
+            assert_said(&shown(&catalog, command), &[name, "is not read"]);
+        }
+        assert_said(&collect(&catalog, 0, &[]), &[name, "is not read"]);
+        fs::remove_file(second).unwrap();
+        assert!(!shown(&catalog, "coverage").contains("is not read"));
+    }
+}
+
+#[test]
+fn another_extension_or_base_name_than_before_is_what_is_said_of_an_archive_that_is_gone() {
+    let sandbox = daily(3);
+    let mut catalog = collected(&sandbox);
+    catalog.set("LOG_FILE_EXTENSION", "json");
+    assert_said(
+        &collect(&catalog, 3, &[]),
+        &["LOG_FILE_EXTENSION", "port_audit_", ".log"],
+    );
+    assert_said(&shown(&catalog, "coverage"), &["LOG_FILE_EXTENSION"]);
+    catalog.unset("LOG_FILE_EXTENSION");
+    let stream = streams().into_iter().find(|(_, api)| *api == Api::Port).unwrap().0;
+    catalog.set(&stream.variable("LOG_FILE_BASE_NAME"), "renamed");
+    for command in ["coverage", "status", "check"] {
+        assert_said(&shown(&catalog, command), &["LOG_FILE_BASE_NAME", "`port_audit`"]);
+    }
+    assert_said(&collect(&catalog, 0, &[]), &["LOG_FILE_BASE_NAME", "`port_audit`"]);
+    assert!(!collect(&catalog, 0, &[]).contains("BASE_NAME"), "it has files now");
+}
+
+#[test]
+fn streams_that_share_a_folder_are_not_taken_for_one_that_was_renamed() {
+    let sandbox = daily(3);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Port, Api::Tfc]);
+    let folder = catalog.folder(Api::Port);
+    let tfc = streams().into_iter().find(|(_, api)| *api == Api::Tfc).unwrap().0;
+    catalog.set(&tfc.variable("LOG_CATALOG_LOCATION"), folder.display());
+    catalog.collect(0, &["--stream", "port"]);
+    let first = catalog.collect(0, &["--stream", "tfc"]);
+    assert!(!first["tfc"]["warnings"].to_string().contains("BASE_NAME"), "{first:?}");
+}
+
+#[test]
+fn a_run_that_starts_over_says_what_it_forgets() {
+    let sandbox = daily(40);
+    let catalog = Catalog::of(&sandbox, &[Api::Port]).with("INITIAL_LOOKBACK_DAYS", 5);
+    catalog.collect_one(0, &[]);
+    catalog.collect_one(0, &["--since", "30d", "--until", "28d"]);
+    fs::remove_file(day_file(&catalog, 3)).unwrap();
+    let said = collect(&catalog, 0, &["--start-over"]);
+    let lost = at(3 * DAY + 600).date_naive().to_string();
+    let forgotten = at(28 * DAY).date_naive().to_string();
+    assert_said(
+        &said,
+        &["--start-over forgets", "1 gap from", "1 lost day", &lost, &forgotten],
+    );
+    assert_said(&catalog.app_log(), &["--start-over forgets"]);
+    assert!(
+        !collect(&catalog, 0, &["--start-over"]).contains("forgets"),
+        "nothing is left to forget"
+    );
+}
+
+#[test]
 fn a_file_in_the_place_of_the_state_folder_is_named_with_what_to_do() {
     let sandbox = daily(3);
     let catalog = collected(&sandbox);
@@ -117,4 +210,57 @@ fn a_file_in_the_place_of_the_state_folder_is_named_with_what_to_do() {
         );
     }
     assert_said(&collect(&catalog, 3, &[]), &[".trailkeeper", "not a folder"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_compressed_file_is_not_said_to_be_missing() {
+    let sandbox = daily(9);
+    let catalog = collected(&sandbox);
+    let day = day_file(&catalog, 4);
+    let moved = catalog.root().join("moved.gz");
+    fs::write(&moved, gzip(&fs::read(&day).unwrap())).unwrap();
+    fs::remove_file(&day).unwrap();
+    let packed = with_suffix(&day, ".gz");
+    fs::rename(&moved, &packed).unwrap();
+    catalog.collect_one(0, &[]);
+    fs::rename(&packed, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &packed).unwrap();
+    for command in VIEWS {
+        let text = shown(&catalog, command);
+        assert_said(&text, &["is no regular file"]);
+        assert!(!text.contains("is missing"), "{text}");
+    }
+}
+
+#[test]
+fn of_an_archive_that_is_gone_coverage_says_the_ways_on_that_collect_says() {
+    let sandbox = daily(3);
+    let catalog = collected(&sandbox);
+    (0..3).for_each(|days| fs::remove_file(day_file(&catalog, days)).unwrap());
+    for command in ["coverage", "status", "check"] {
+        let text = shown(&catalog, command);
+        assert_said(&text, &["there is no day file in", "restore", "--start-over"]);
+        assert!(!text.contains("run collect"), "{text}");
+    }
+}
+
+#[test]
+fn days_that_were_fetched_and_lost_are_not_said_to_be_fetched_by_no_run() {
+    let sandbox = daily(9);
+    let catalog = collected(&sandbox);
+    fs::remove_file(day_file(&catalog, 4)).unwrap();
+    let status = shown(&catalog, "status");
+    assert!(!status.contains("no run has fetched"), "{status}");
+    assert_said(&status, &["was fetched and is lost"]);
+}
+
+#[test]
+fn a_run_names_day_files_that_are_dated_in_the_future() {
+    let sandbox = daily(3);
+    let catalog = collected(&sandbox);
+    let future = day_file(&catalog, -400);
+    fs::write(&future, "").unwrap();
+    let date = at(-400 * DAY + 600).date_naive().to_string();
+    assert_said(&collect(&catalog, 0, &[]), &["dated in the future", &date]);
 }

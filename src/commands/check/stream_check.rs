@@ -96,6 +96,8 @@ impl StreamCheck {
                 let wrong_days = standing.wrong_days(now).into_iter();
                 self.problems
                     .extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
+                let gone = standing.gone(location, settings.keep, now);
+                self.problems.extend(gone.map(|gone| gone.to_string()));
                 let change = standing.change_to(&Scope::of(settings.source.as_ref()));
                 self.remarks.extend(change.into_iter().chain(standing.remarks()));
             }

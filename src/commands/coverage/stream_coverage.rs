@@ -37,6 +37,8 @@ enum Recent {
     Pause,
     /// The last run was to fetch it, and did not.
     Missed,
+    /// There is no day file any more, so that no run asks for it.
+    Gone,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,7 +96,10 @@ impl StreamCoverage {
         let wrong_days = standing.wrong_days(now).into_iter();
         let change = scope.and_then(|scope| standing.change_to(&scope));
         let remarks = change.into_iter().chain(standing.remarks()).collect();
-        let recent = if standing.has_missed_what_is_new(&stream.location)? {
+        let gone = standing.gone(&stream.location, stream.keep, now);
+        let recent = if gone.is_some() {
+            Recent::Gone
+        } else if standing.has_missed_what_is_new(&stream.location)? {
             Recent::Missed
         } else {
             Recent::Pause
@@ -109,7 +114,7 @@ impl StreamCoverage {
             retention_days: retention.days,
             retention_is_documented: retention.is_documented,
             gaps: gaps.collect(),
-            doubt: standing.doubt,
+            doubt: standing.doubt.or(gone.map(|gone| gone.to_string())),
             recent,
             wrong_days: wrong_days.map(ShownWrongDay::of).collect(),
             remarks,
@@ -210,6 +215,7 @@ impl ShownGap {
             (true, Recent::Missed) => {
                 format!("{from} to now, going from {going} on: the last run did not fetch it; run collect")
             }
+            (true, Recent::Gone) => format!("{from} to now, going from {going} on"),
             (false, _) if gap.is_gone => format!("{from} to {to}, gone since {}", gap.gone_at.date_naive()),
             (false, _) => format!("{from} to {to}, gone on {}", gap.gone_at.date_naive()),
         };

@@ -1,6 +1,7 @@
 //! The status of a stream, from its archive alone: what it holds, how old it is, how its last run ended, how far it is
 //! forwarded.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::calendar::{Calendar, DayRecords};
 use crate::archive::{Archive, Holder, Lock, Noted};
 use crate::config::StreamPlace;
-use crate::coverage::{End, Entry, Gap, Scope, Standing, Wanted};
+use crate::coverage::{End, Entry, Gap, LostDay, Scope, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::rfc3339;
@@ -117,7 +118,9 @@ impl StreamStatus {
             .recover(now, overlap)?
             .last;
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
+        let gone = standing.gone(location, *keep, now);
         let mut problems = problems(kind, &standing, &liveness, now);
+        problems.extend(gone.map(|gone| gone.to_string()));
         let unknown = days.unknown.iter();
         problems.extend(unknown.map(|(date, why)| format!("{date}: its records are not all counted: {why}")));
         let change = scope.and_then(|scope| standing.change_to(&scope));
@@ -257,14 +260,30 @@ fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime
     problems.extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
     let gaps = standing.sum.gaps(kind.retention, now).into_iter();
     let open = gaps.filter(|gap| !gap.is_gone && gap.to < now);
-    problems.extend(open.map(open_gap));
+    problems.extend(open.map(|gap| open_gap(gap, &standing.sum.lost)));
     problems
 }
 
-fn open_gap(gap: Gap) -> String {
+/// Says what is to be done about a gap; `lost` are the days that were fetched once.
+fn open_gap(gap: Gap, lost: &BTreeMap<NaiveDate, LostDay>) -> String {
     let (from, to, day) = (rfc3339(gap.from), rfc3339(gap.to), gap.gone_at.date_naive());
+    let (first, last) = (
+        gap.from.date_naive(),
+        (gap.to - TimeDelta::milliseconds(1)).date_naive(),
+    );
+    let days = first.iter_days().take_while(|date| *date <= last).count();
+    let lost = lost.range(first..=last.max(first)).count();
     match gap.unproved {
-        None => format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect"),
+        None if lost == 0 => {
+            format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect")
+        }
+        None if lost == days => {
+            format!("{from} to {to} was fetched and is lost, and the service drops it on {day}; run collect")
+        }
+        None => format!(
+            "{from} to {to} is missing, of which {lost} of {days} days were fetched and are lost, and the service drops it on \
+             {day}; run collect"
+        ),
         Some(reason) => {
             format!("{from} to {to} is filed as the service gives it, and not proved to be complete: {reason}")
         }
