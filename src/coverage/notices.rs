@@ -131,10 +131,10 @@ pub(super) fn unread_sentence<'a>(files: impl Iterator<Item = &'a DayFile>) -> O
     let (first, last) = (names.first()?, names.last()?);
     let which = match names.len() {
         1 => format!("{first} is not read, since its day has a .gz too"),
-        count => format!("of {count} files from {first} to {last} each is not read, since its day has a .gz too"),
+        count => format!("{count} files from {first} to {last} are not read, since their days have a .gz too"),
     };
     Some(format!(
-        "{which}: keep the one of the two that is whole and holds more, and move the other away"
+        "{which}: of a day keep the one that is whole and holds more, and move the other away"
     ))
 }
 

@@ -243,6 +243,9 @@ fn of_an_archive_that_is_gone_coverage_says_the_ways_on_that_collect_says() {
         assert_said(&text, &["there is no day file in", "restore", "--start-over"]);
         assert!(!text.contains("run collect"), "{text}");
     }
+    collect(&catalog, 3, &[]);
+    let status = shown(&catalog, "status");
+    assert_eq!(status.matches("there is no day file in").count(), 1, "{status}");
 }
 
 #[test]

@@ -120,7 +120,11 @@ impl StreamStatus {
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
         let gone = standing.gone(location, *keep, now);
         let mut problems = problems(kind, &standing, &liveness, now);
-        problems.extend(gone.map(|gone| gone.to_string()));
+        let gone = gone.map(|gone| gone.to_string());
+        // The last run may have said the same.
+        let is_said = |gone: &String| problems.iter().any(|problem| problem.ends_with(gone.as_str()));
+        let gone = gone.filter(|gone| !is_said(gone));
+        problems.extend(gone);
         let unknown = days.unknown.iter();
         problems.extend(unknown.map(|(date, why)| format!("{date}: its records are not all counted: {why}")));
         let change = scope.and_then(|scope| standing.change_to(&scope));
