@@ -167,14 +167,6 @@ const FAULTS: &[(&str, &[Change])] = &[
     ),
     ("PORT_LOG_FILE_BASE_NAME", &[("PORT_LOG_FILE_BASE_NAME", Some("a\\b"))]),
     ("TFC_LOG_FILE_BASE_NAME", &[("TFC_LOG_FILE_BASE_NAME", Some(".."))]),
-    (
-        "MAIL_LOG_CATALOG_LOCATION",
-        &[("MAIL_LOG_CATALOG_LOCATION", Some("/nowhere/at/all"))],
-    ),
-    (
-        "DISK_LOG_CATALOG_LOCATION",
-        &[("DISK_LOG_CATALOG_LOCATION", Some("token.txt"))],
-    ),
     ("PORT_API_TOKEN", &[("PORT_API_TOKEN", None)]),
     (
         "PORT_API_TOKEN",
