@@ -124,6 +124,9 @@ impl<'a> List<'a> {
         self.input.skip_space();
         match self.input.peek() {
             Some(b',') => self.input.advance(1),
+            Some(b']') if self.is_followed_by_an_element() => {
+                return Err(self.input.malformed("a `]` after an element that is not the last one"));
+            }
             Some(b']') => {
                 self.end = self.base + self.input.at();
                 self.has_more = false;
@@ -132,6 +135,14 @@ impl<'a> List<'a> {
             None => return Err(self.input.malformed("the text ends inside a list")),
         }
         Ok(())
+    }
+
+    /// Returns whether another element stands behind the bracket that comes next, so that this ends no list: no member of an object
+    /// begins with a bracket.
+    fn is_followed_by_an_element(&self) -> bool {
+        let after = self.body[self.base + self.input.at() + 1..].trim_ascii_start();
+        let is_element = |after: &[u8]| after.trim_ascii_start().starts_with(b"{");
+        after.starts_with(b"]") || after.strip_prefix(b",").is_some_and(is_element)
     }
 
     /// Reads an element that starts here and is not JSON, or not followed by what follows an element.
@@ -252,7 +263,9 @@ fn next_boundary(body: &[u8], place: usize) -> Option<(usize, usize)> {
     let ends = body[place..].iter().enumerate().filter(|(_, byte)| **byte == b'}');
     let mut boundaries = ends.filter_map(|(index, _)| {
         let end = place + index + 1;
-        let after = body[end..].trim_ascii_start().strip_prefix(b",")?.trim_ascii_start();
+        let after = body[end..].trim_ascii_start();
+        let after = after.strip_prefix(b"]").unwrap_or(after).trim_ascii_start();
+        let after = after.strip_prefix(b",")?.trim_ascii_start();
         after.starts_with(b"{").then(|| (end, body.len() - after.len()))
     });
     boundaries.next()

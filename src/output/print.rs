@@ -19,7 +19,7 @@ pub(crate) fn print(text: &str) -> Result<(), PrintError> {
 /// Returns what came of writing to stdout.
 ///
 /// # Errors
-/// Those of [`print`].
+/// Those of [`print()`].
 pub fn written(outcome: io::Result<()>) -> Result<(), PrintError> {
     match outcome {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(PrintError(error)),

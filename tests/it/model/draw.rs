@@ -105,7 +105,8 @@ fn happening() -> impl Strategy<Value = Oddity> {
         Just(Damage::ControlCharacter),
         Just(Damage::NotANumber),
         Just(Damage::BareQuote),
-        Just(Damage::WrongBracket)
+        Just(Damage::WrongBracket),
+        Just(Damage::StrayBracket)
     ];
     let form = prop_oneof![
         Just(TimeForm::NoColon),

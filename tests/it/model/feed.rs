@@ -65,6 +65,8 @@ pub(crate) enum Damage {
     BareQuote,
     /// A bracket that does not fit: the same.
     WrongBracket,
+    /// A bracket behind it, as if the list ended there.
+    StrayBracket,
 }
 
 impl Moment {

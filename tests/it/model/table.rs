@@ -268,6 +268,7 @@ fn one_record_that_is_no_json_stops_nothing() {
         Damage::NotANumber,
         Damage::BareQuote,
         Damage::WrongBracket,
+        Damage::StrayBracket,
     ] {
         for vendor in Vendor::ALL {
             is_right(&of(vendor, 300, 9_000, &[Oddity::Damage(damage, 300)]));

@@ -298,6 +298,7 @@ fn damaged(mut text: String, damage: Option<Damage>) -> Vec<u8> {
         Some(Damage::NotANumber) => b",\"odd\":NaN}",
         Some(Damage::BareQuote) => b",\"odd\":\"a\"b\"}",
         Some(Damage::WrongBracket) => b",\"odd\":[1}",
+        Some(Damage::StrayBracket) => b"}]",
     };
     text.pop();
     [text.as_bytes(), odd].concat()
