@@ -97,7 +97,7 @@ impl<'a> BoundedWalk<'a> {
             if let Some(ascent) = &mut self.ascent {
                 match ascent.next_part(self.fetcher).await? {
                     AscentEnd::Part(fetched, done_to) => {
-                        self.frontier.keep(self.fetcher.take_given());
+                        self.keep_given();
                         return self.frontier.advance(*fetched, self.plan.filed_to(), done_to).map(Some);
                     }
                     AscentEnd::Done => return Ok(None),
@@ -116,10 +116,17 @@ impl<'a> BoundedWalk<'a> {
         }
     }
 
+    /// Keeps what answers gave that were not taken as they are; what is newer than the run is for the next one.
+    fn keep_given(&mut self) {
+        let mut given = self.fetcher.take_given();
+        given.retain(|record| record.time <= self.plan.possible_to());
+        self.frontier.keep(given);
+    }
+
     /// Takes a slice, as far as it was read; returns what it completes.
     fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
         let FetchedSlice { reading, end, took } = fetched;
-        self.frontier.keep(self.fetcher.take_given());
+        self.keep_given();
         let slice = reading.slice();
         match end? {
             // What is below is asked for again with the next slice, and that proves that this one is empty.
@@ -348,12 +355,9 @@ impl<'a> BoundedWalk<'a> {
             Err(error) => return Err(error.into()),
         };
         let settled_to = self.settled_to();
-        let new = page
-            .records
-            .iter()
-            .flatten()
-            .map(|record| record.time)
-            .filter(|time| from < *time);
+        let possible_to = self.plan.possible_to();
+        let times = page.records.iter().flatten().map(|record| record.time);
+        let new = times.filter(|time| from < *time && *time <= possible_to);
         let oldest = new.min();
         if oldest.is_some_and(|oldest| oldest < settled_to) {
             self.fetcher.learn(Learned::note_lapse);
