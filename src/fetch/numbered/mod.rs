@@ -65,6 +65,8 @@ pub(super) struct NumberedWalk {
     frontier: Frontier,
     /// The content hashes of the records that were given.
     given: Digests,
+    /// Those of records that cannot be filed: each may be two for the service, or as another one.
+    rejected: Digests,
     /// Whether the feed is being read again, because the service counts more than it gave.
     is_again: bool,
     /// How many there are, by the last answer that says so.
@@ -107,6 +109,7 @@ impl NumberedWalk {
             block_pages: *BLOCK_PAGES.end(),
             frontier: Frontier::default(),
             given: Digests::default(),
+            rejected: Digests::default(),
             is_again: false,
             total: None,
             least_total: None,
@@ -162,7 +165,7 @@ impl NumberedWalk {
     fn check_count(&self) -> Result<(), FetchError> {
         let is_counted = !self.ends_at_archive && self.given.len() <= MOST_COUNTED;
         match self.least_total.filter(|_| is_counted) {
-            Some(total) if total > self.counted() => Err(FetchError::Miscounted {
+            Some(total) if total > self.counted() + self.rejected.len() as u64 => Err(FetchError::Miscounted {
                 total,
                 given: self.counted(),
             }),
@@ -477,6 +480,8 @@ impl NumberedWalk {
     async fn page(&mut self, fetcher: &Fetcher, asked: PageOf) -> Result<Page, PageError> {
         let page = self.ask(fetcher, asked).await?;
         self.note_total(&page);
+        let rejected = page.records.iter().filter_map(|item| item.as_ref().err());
+        self.rejected.extend(rejected.map(|rejected| rejected.content));
         Ok(page)
     }
 
