@@ -8,7 +8,7 @@
 )]
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Once;
@@ -53,6 +53,12 @@ pub enum FileError {
         /// The path.
         path: PathBuf,
     },
+    /// It is to be replaced, and is not of the kind that is written there.
+    #[error("{} holds something else than what is to be written there, so it is not replaced: name another file, or remove it", path.display())]
+    Foreign {
+        /// The path.
+        path: PathBuf,
+    },
     /// Another program has compressed it, and what it holds cannot be read.
     #[error("cannot read {}: the compressed file is damaged or cut off; restore it from a copy", path.display())]
     Damaged {
@@ -86,7 +92,11 @@ impl FileError {
     pub(crate) fn is_of_this_file(&self) -> bool {
         match self {
             Self::Io { cause, .. } => cause.kind() == io::ErrorKind::PermissionDenied,
-            Self::NotOurs { .. } | Self::NotAFolder { .. } | Self::SeveralNames { .. } | Self::Damaged { .. } => true,
+            Self::NotOurs { .. }
+            | Self::Foreign { .. }
+            | Self::NotAFolder { .. }
+            | Self::SeveralNames { .. }
+            | Self::Damaged { .. } => true,
         }
     }
 
@@ -356,6 +366,27 @@ pub(crate) fn sync_file(path: &Path) -> Result<(), FileError> {
 /// If the system refuses; the old file is then still there.
 pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileError> {
     Staged::write(path, mode, bytes)?.commit()
+}
+
+/// Replaces a file like [`replace`], but only one that begins like this, or is empty: what a mistyped path names is not ours to
+/// replace, nor a device, nor what a link leads to.
+///
+/// # Errors
+/// If it is something else, or the system refuses.
+pub(crate) fn replace_own(path: &Path, mode: u32, bytes: &[u8], beginning: &str) -> Result<(), FileError> {
+    let mut found = Vec::new();
+    match open_for_reading(path) {
+        Ok(file) => {
+            let read = file.take(beginning.len() as u64).read_to_end(&mut found);
+            read.map_err(|cause| FileError::io("read", path, cause))?;
+        }
+        Err(error) if error.is_missing() => {}
+        Err(error) => return Err(error),
+    }
+    if found.is_empty() || found == beginning.as_bytes() {
+        return replace(path, mode, bytes);
+    }
+    Err(FileError::Foreign { path: path.to_owned() })
 }
 
 /// New content for a file, written and synced to a temporary file. Dropping it removes the temporary file.

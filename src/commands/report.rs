@@ -13,14 +13,14 @@ use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::print_streams;
-use crate::fs::{FileError, replace};
+use crate::fs::replace_own;
 use crate::output::print::print;
 use crate::process::exit::Exit;
-use crate::report::{StreamReport, render};
+use crate::report::{BEGINNING, StreamReport, render};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Write the page to this file, replacing an existing one
+    /// Write the page to this file, replacing an older page; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) html: PathBuf,
 
@@ -50,15 +50,21 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     };
     if selection.json {
         print_streams(&streams, exit)?;
-    } else {
+    } else if !arguments.goes_to_stdout() {
         let records: u64 = streams.iter().map(|stream| stream.records).sum();
         print(&format!("{}: {records} records\n", arguments.html.display()))?;
     }
     Ok(exit)
 }
 
+impl Arguments {
+    fn goes_to_stdout(&self) -> bool {
+        self.html.as_os_str() == "-"
+    }
+}
+
 /// Writes the page of all streams whose archive can be read.
-fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, FileError> {
+fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, CommandError> {
     let (mut reports, mut shown) = (Vec::new(), Vec::new());
     for archive in &archives.streams {
         let stream = archive.kind.name;
@@ -76,6 +82,10 @@ fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Resu
         shown.push(Shown { stream, records, error });
     }
     let page = render(&reports, now);
-    replace(&arguments.html, FILE_MODE, page.as_bytes())?;
+    if arguments.goes_to_stdout() {
+        print(&page)?;
+    } else {
+        replace_own(&arguments.html, FILE_MODE, page.as_bytes(), BEGINNING)?;
+    }
     Ok(shown)
 }

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use super::Metrics;
-use crate::fs::{FileError, replace};
+use crate::fs::{FileError, replace_own};
 use crate::output::logging::LostLines;
 
 /// Others read the file: node_exporter runs as another user.
 const FILE_MODE: u32 = 0o644;
+
+/// What the file begins with, by which it is known.
+const BEGINNING: &str = "# HELP trailkeeper_";
 
 /// Read limit for an existing file; more than the metrics ever need.
 const MAX_FILE: u64 = 4 << 20;
@@ -81,7 +84,7 @@ impl Exporter {
 
     fn write(&self) -> Result<(), MetricsFileError> {
         let Some(path) = &self.file else { return Ok(()) };
-        Ok(replace(path, FILE_MODE, self.text.borrow().as_bytes())?)
+        Ok(replace_own(path, FILE_MODE, self.text.borrow().as_bytes(), BEGINNING)?)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::source::Kind;
 
-pub(crate) use page::render;
+pub(crate) use page::{BEGINNING, render};
 pub(crate) use survey::Survey;
 
 /// One stream of the page.

@@ -16,7 +16,11 @@ const TOP: usize = 20;
 const CHARTED_DAYS: usize = 366;
 
 /// The policy forbids to load or run anything, so that even markup from a record could do no harm.
+/// What a page begins with, by which it is known.
+pub(crate) const BEGINNING: &str = "<!DOCTYPE html>\n<!-- made by trailkeeper report -->\n";
+
 const HEAD: &str = "<!DOCTYPE html>
+<!-- made by trailkeeper report -->
 <html lang=\"en\">
 <head>
 <meta charset=\"utf-8\">

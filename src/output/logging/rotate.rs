@@ -4,7 +4,7 @@
 //! streams do, and either splits lines or lets the file grow past its limit.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// A file is rotated before a line would make it larger than this.
@@ -21,11 +21,17 @@ pub(super) struct RotatingFile {
 }
 
 impl RotatingFile {
-    /// Opens the file to append to it; creates it (mode 0640) if it does not exist.
+    /// Opens the file to append to it; creates it (mode 0640) if it does not exist. Behind a link, the file that it leads to is
+    /// the one that is rotated; what is no regular file, such as `/dev/null`, is not.
+    ///
+    /// # Errors
+    /// If it holds something else than a log, such as a day file, or the system refuses.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
+        check(path)?;
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self {
-            path: path.to_owned(),
-            file: open(path)?,
+            file: open(&path)?,
+            path,
             rotation: Ok(()),
         })
     }
@@ -37,8 +43,9 @@ impl RotatingFile {
 
     /// Checks the file system each time, since another program may have written to the file or rotated it.
     fn make_room(&mut self, more: usize) -> io::Result<()> {
-        let size = self.file.metadata()?.len();
-        if size == 0 || size.saturating_add(more as u64) <= LARGEST {
+        let metadata = self.file.metadata()?;
+        let size = metadata.len();
+        if !metadata.is_file() || size == 0 || size.saturating_add(more as u64) <= LARGEST {
             return Ok(());
         }
         if self.is_in_place()? {
@@ -83,6 +90,24 @@ impl Write for RotatingFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Errors if there is a regular file that does not begin like a log: with a digit, that of the year.
+fn check(path: &Path) -> io::Result<()> {
+    let mut first = [0];
+    let is_log = match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() > 0 => {
+            File::open(path)?.read_exact(&mut first)?;
+            first[0].is_ascii_digit()
+        }
+        _ => true,
+    };
+    if is_log {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "it holds something else than a log; name another file",
+    ))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the log file")]
