@@ -92,13 +92,13 @@ impl Write for RotatingFile {
     }
 }
 
-/// Errors if there is a regular file that does not begin like a log: with a digit, that of the year.
+/// Errors if there is a regular file that does not begin like a log: with a digit, that of the year, or a blank line.
 fn check(path: &Path) -> io::Result<()> {
     let mut first = [0];
     let is_log = match fs::metadata(path) {
         Ok(found) if found.is_file() && found.len() > 0 => {
             File::open(path)?.read_exact(&mut first)?;
-            first[0].is_ascii_digit()
+            first[0].is_ascii_digit() || first[0].is_ascii_whitespace()
         }
         _ => true,
     };
