@@ -1,11 +1,11 @@
 //! Where results go: what cannot be written ends with an exit code and a word.
 
-use std::fs::{self, OpenOptions};
-use std::process::Stdio;
+use std::fs;
+use std::process::Command;
 
 use trailkeeper::sandbox::Api;
 
-use super::support::{Catalog, at, base_name, event, serve};
+use super::support::{Catalog, at, base_name, event, process, serve};
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -28,18 +28,12 @@ fn a_result_that_cannot_be_written_ends_with_an_exit_code_and_a_word_in_every_co
         &["collect", "--help"],
         &["--version"],
     ] {
-        let mut command = catalog.command(arguments);
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = command
-            .stdout(Stdio::from(full))
-            .stderr(Stdio::piped())
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        let run = catalog.run_in_shell("exec > /dev/full", arguments);
+        assert_eq!(run.code, 1, "{arguments:?}: {}", run.stderr);
         assert!(
-            stderr.contains("cannot write to standard output: No space left"),
-            "{arguments:?}: {stderr}"
+            run.stderr.contains("cannot write to standard output: No space left"),
+            "{arguments:?}: {}",
+            run.stderr
         );
     }
 }
@@ -49,23 +43,22 @@ fn a_result_that_cannot_be_written_ends_with_an_exit_code_and_a_word_in_every_co
 fn a_reader_that_leaves_is_no_error() {
     let sandbox = serve(|options| options.give(Api::Mail, vec![event(Api::Mail, at(90), "m")]));
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let mut command = catalog.command(&["collect", "--json"]);
-    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let mut shell = Command::new("/bin/sh");
+    let pipeline = "{ \"$0\" collect --json; echo \"ended with $?\" >&2; } | true";
+    shell
+        .args(["-c", pipeline, env!("CARGO_BIN_EXE_trailkeeper")])
+        .current_dir(catalog.root())
+        .env_clear()
+        .envs(catalog.variables());
+    let run = process::run(&mut shell);
+    assert!(run.stderr.contains("ended with 0"), "{}", run.stderr);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_path_of_something_else_is_not_replaced_whatever_is_to_be_written_there() {
     let sandbox = serve(|options| options.give(Api::Mail, vec![event(Api::Mail, at(90), "m")]));
-    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
     catalog.collect(0, &[]);
     let folder = catalog.folder(Api::Mail);
     let day_file = folder.join(catalog.day_files(Api::Mail).into_keys().next().unwrap());
@@ -80,14 +73,10 @@ fn a_path_of_something_else_is_not_replaced_whatever_is_to_be_written_there() {
             assert_eq!(run.code, 1, "{arguments:?}: {}", run.stderr);
             assert!(run.stderr.contains(path), "{arguments:?}: {}", run.stderr);
         }
-        let mut command = catalog.command(&["collect"]);
-        let output = command.env("APP_LOG_FILE", path).output().unwrap();
-        assert_eq!(
-            output.status.code(),
-            Some(1),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        catalog.set("APP_LOG_FILE", path);
+        let run = catalog.run(&["collect"]);
+        assert_eq!(run.code, 1, "{path}: {}", run.stderr);
+        catalog.unset("APP_LOG_FILE");
     }
     assert_eq!(fs::read(&day_file).unwrap(), before);
     // Pages and figures of before are replaced, and `-` is standard output.
@@ -100,11 +89,7 @@ fn a_path_of_something_else_is_not_replaced_whatever_is_to_be_written_there() {
         page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"),
         "{page}"
     );
-    let device = fs::metadata("/dev/null").unwrap();
-    let mut command = catalog.command(&["collect"]);
-    assert_eq!(
-        command.env("APP_LOG_FILE", "/dev/null").status().unwrap().code(),
-        Some(0)
-    );
-    assert!(!device.is_file() && !fs::metadata("/dev/null").unwrap().is_file());
+    catalog.set("APP_LOG_FILE", "/dev/null");
+    assert_eq!(catalog.run(&["collect"]).code, 0);
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }
