@@ -60,11 +60,12 @@ impl Archive {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(crate) fn count_lines(&self, date: NaiveDate) -> Result<u64, FileError> {
-        self.of_day_file(date, |file| {
-            let repaired = LineCounter::of(&self.location).repaired_in(file)?;
-            Ok(file.count_lines_from(0)?.saturating_sub(repaired))
-        })
+    pub(crate) fn count_lines(&mut self, date: NaiveDate) -> Result<u64, FileError> {
+        let name = self.location.day_name(date).unwrap_or_default();
+        let noted = self.rejected.noted(&mut self.appender)?;
+        let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
+        let lines = self.of_day_file(date, |file| file.count_lines_from(0))?;
+        Ok(lines.saturating_sub(repaired))
     }
 
     /// Returns how many records only the compressed file of a date has, once the day was read.

@@ -98,7 +98,7 @@ impl LineCounter {
     }
 
     /// Returns how many torn lines were repaired in a day file, before it was compressed if it is.
-    pub(crate) fn repaired_in(&mut self, file: &DayFile) -> Result<u64, FileError> {
+    fn repaired_in(&mut self, file: &DayFile) -> Result<u64, FileError> {
         let noted = match self.noted.take() {
             Some(noted) => noted,
             None => Noted::rejected(&self.location)?,

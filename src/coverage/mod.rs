@@ -78,6 +78,7 @@ mod completed_runs;
 mod covered;
 mod day_counts;
 mod entry;
+mod file_notices;
 mod gap;
 mod journal;
 mod notices;

@@ -7,8 +7,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::day_counts::{Comparer, Comparison, Counted, Counts, Loss, LostDay, may_be_deleted};
 use super::entry::Entry;
+use super::file_notices::{days, renamed, unread_sentence};
 use super::journal::{Journal, OtherScopes, Past};
-use super::notices::{renamed, unread_sentence};
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
 use crate::archive::{DayFile, LineCounter, Listing, Location};
@@ -267,16 +267,6 @@ impl Standing {
         };
         Some(format!("not known whether records are lost of {date}{others}: {error}"))
     }
-}
-
-/// Names days, oldest first; `None` if there are none.
-pub(super) fn days(dates: impl IntoIterator<Item = NaiveDate>) -> Option<String> {
-    let mut dates = dates.into_iter();
-    let first = dates.next()?;
-    Some(match dates.enumerate().last() {
-        None => first.to_string(),
-        Some((index, last)) => format!("{} days from {first} to {last}", index + 2),
-    })
 }
 
 /// What is wrong with a day file.

@@ -13,16 +13,13 @@ use super::unproved::Unproved;
 use super::{Covered, Gap, gap};
 use crate::fetch::{Assumptions, Order};
 use crate::source::Retention;
-use crate::window::Window;
+use crate::window::{TICK, Window};
 
 /// After so many runs in a row that were told what contradicts itself, it is filed as the service gives it.
 const MOST_CONTRADICTIONS: u32 = 3;
 
 /// So long another order than newest first is believed without being found again: it costs more requests.
 const BELIEVE_OTHER_ORDER_FOR: TimeDelta = TimeDelta::days(7);
-
-/// A window may end up to this much after the run's start, since bounds are rounded.
-const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
 /// What all runs of a stream have come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

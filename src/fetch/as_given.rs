@@ -9,13 +9,10 @@ use super::plan::WalkPlan;
 use super::{FetchError, Fetcher, PageError};
 use crate::record::digests::Digests;
 use crate::source::{Next, Page, PageRequest, Paging, Position};
-use crate::window::Window;
+use crate::window::{TICK, Window};
 
 /// A part of a window with more bytes of lines than this is divided.
 const MOST_BYTES: usize = 32 << 20;
-
-/// The precision of bounds.
-const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
 /// By how much the halves of a part overlap.
 const MARGIN: TimeDelta = TimeDelta::seconds(1);

@@ -6,13 +6,10 @@ use super::clocks::Clocks;
 use crate::config::Limits;
 use crate::coverage::{Asked, Purpose, Reconciling, Sum};
 use crate::source::Retention;
-use crate::window::{Range, ResolvedRange, Window, bound};
+use crate::window::{Range, ResolvedRange, TICK, Window, bound};
 
 /// Spans overlap by this much at least, since services cut bounds to whole seconds and exclude them.
 const LEAST_JOIN: TimeDelta = TimeDelta::seconds(1);
-
-/// The precision of bounds.
-const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
 /// What decides which spans a run asks for.
 pub(super) struct Question<'a> {

@@ -26,10 +26,7 @@ use crate::http::retry::RetryPolicy;
 use crate::output::progress::StreamProgress;
 use crate::process::shutdown::Shutdown;
 use crate::record::Anchor;
-use crate::window::{Range, Window, bound};
-
-/// Windows are rounded to this.
-const TICK: TimeDelta = TimeDelta::milliseconds(1);
+use crate::window::{Range, TICK, Window, bound};
 
 /// What the streams of a run have in common.
 #[derive(Clone, Debug)]

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub use range::{Range, ResolvedRange};
 pub(crate) use slice_plan::{Load, Slice, SlicePlan};
 
+/// The finest step of bounds, to which windows are rounded: every service accepts milliseconds.
+pub(crate) const TICK: TimeDelta = TimeDelta::milliseconds(1);
+
 /// A span of time to ask a service for; `from` is not after `to`, both in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -41,11 +44,7 @@ pub(crate) fn floor_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
 /// Rounds up to a whole millisecond.
 pub(crate) fn ceil_to_millisecond(time: DateTime<Utc>) -> DateTime<Utc> {
     let floor = floor_to_millisecond(time);
-    if floor == time {
-        time
-    } else {
-        floor + TimeDelta::milliseconds(1)
-    }
+    if floor == time { time } else { floor + TICK }
 }
 
 /// Formats a bound the way every service accepts it: RFC 3339, UTC, milliseconds.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use chrono::{Days, NaiveDate};
 use serde::Serialize;
 
-use super::stream_status::Amount;
 use crate::archive::{DayFile, Location, Noted};
 use crate::coverage::Standing;
 
@@ -15,6 +14,13 @@ const DAYS_SHOWN: u64 = 30;
 /// Why a day is not known that has both files, and was never counted by a run.
 const IN_BOTH: &str =
     "there is a day file and a compressed one, and what both hold is counted twice; verify counts it once";
+
+/// A number for the current UTC day, and for all days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Amount {
+    pub(super) today: u64,
+    pub(super) all: u64,
+}
 
 /// The records of the day files, by day.
 #[derive(Default)]

@@ -305,7 +305,7 @@ mod tests {
     fn both_tables_fit_a_hundred_columns() {
         let time = Some("2026-11-20T12:00:00Z".parse().unwrap());
         let day: NaiveDate = "2026-11-20".parse().unwrap();
-        let amount = stream_status::Amount {
+        let amount = calendar::Amount {
             today: 9_999_999,
             all: 999_999_999,
         };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::calendar::{Calendar, DayRecords};
+use super::calendar::{Amount, Calendar, DayRecords};
 use crate::archive::{Archive, Holder, Lock, Noted};
 use crate::config::StreamPlace;
 use crate::coverage::{End, Entry, Gap, LostDay, Scope, Standing, Wanted};
@@ -61,13 +61,6 @@ pub(super) enum State {
     Late,
     /// Its last run failed, or was killed, or the archive cannot be read.
     Failed,
-}
-
-/// A number for the current UTC day, and for all days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Amount {
-    pub(super) today: u64,
-    pub(super) all: u64,
 }
 
 /// How the last run ended; the fields are those of the journal.

@@ -5,14 +5,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::descent::{ARCHIVED_LOOKS, END_LOOKS, MOST_ANCHORS, TICK};
+use super::descent::{ARCHIVED_LOOKS, END_LOOKS, MOST_ANCHORS};
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::learned::Reach;
 use crate::fetch::{FetchError, Fetcher, span, warn_of_lost};
 use crate::record::Anchor;
 use crate::source::{PageRequest, Position};
-use crate::window::{Window, bound, floor_to_millisecond};
+use crate::window::{TICK, Window, bound, floor_to_millisecond};
 
 /// A part that is handed out has about so many records.
 const PART: usize = 2_000;

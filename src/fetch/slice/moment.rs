@@ -7,12 +7,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::descent::{Descent, Step, TICK, same_time};
+use super::descent::{Descent, Step, same_time};
 use crate::fetch::answer::Answer;
 use crate::fetch::{FetchError, Fetcher, PageError};
 use crate::record::Anchor;
 use crate::source::{Next, PageRequest};
-use crate::window::{Window, floor_to_millisecond};
+use crate::window::{TICK, Window, floor_to_millisecond};
 
 /// How often a moment is read at most; a few looks that agree are enough.
 const MOST_LOOKS: u32 = 10;

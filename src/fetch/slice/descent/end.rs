@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Descent, MOST_FAILED_LOOKS, SUSPICIOUS, Step, TICK, same_time};
+use super::{Descent, MOST_FAILED_LOOKS, SUSPICIOUS, Step, same_time};
 use crate::fetch::answer::Answer;
 use crate::fetch::learned::{Learned, Reach};
 use crate::fetch::slice::floor::Floor;
 use crate::fetch::warn_of_lost;
 use crate::record::Anchor;
-use crate::window::floor_to_millisecond;
+use crate::window::{TICK, floor_to_millisecond};
 
 /// How often the end of a feed is looked at again, once an answer has shown nothing older.
 pub(in crate::fetch::slice) const END_LOOKS: u32 = 3;

@@ -19,7 +19,7 @@ use crate::fetch::learned::{Learned, Reach, Seen};
 use crate::fetch::{FetchError, span};
 use crate::record::{Anchor, Record};
 use crate::source::{Page, PageRequest, Position};
-use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
+use crate::window::{Slice, TICK, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 use end::End;
 pub(super) use end::{ARCHIVED_LOOKS, END_LOOKS};
 
@@ -28,9 +28,6 @@ const MOST_RECORDS: usize = 10_000;
 
 /// A slice with more bytes of lines than this is divided too.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
-
-/// The finest step of bounds: every service accepts milliseconds.
-pub(super) const TICK: TimeDelta = TimeDelta::milliseconds(1);
 
 /// How often an answer may lack what it has to hold, when nothing further above is left to be asked for.
 const MOST_FAILED_LOOKS: u32 = 5;

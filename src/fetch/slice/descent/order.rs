@@ -1,12 +1,12 @@
 //! What a slice does to find out the order of the service: an answer that shows none, or another one, is compared with a
 //! smaller page, or with what is above it.
 
-use super::{Descent, Step, TICK, anchors_up_to};
+use super::{Descent, Step, anchors_up_to};
 use crate::fetch::answer::Answer;
 use crate::fetch::learned::{Learned, Order};
 use crate::record::Anchor;
 use crate::source::{Page, PageRequest};
-use crate::window::{Window, floor_to_millisecond};
+use crate::window::{TICK, Window, floor_to_millisecond};
 
 /// How often the order is tested with answers that show nothing; two that show none are enough.
 const MOST_TESTS: u32 = 3;
