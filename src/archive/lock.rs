@@ -88,20 +88,29 @@ impl Lock {
     /// # Errors
     /// Those of [`Lock::acquire`].
     pub(crate) fn acquire_file(location: &Location, what: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
+        let mut lock = Self::take(location, what)?;
+        write_holder(&mut lock.file, now).map_err(|cause| FileError::io("write to", &lock.path, cause))?;
+        Ok(lock)
+    }
+
+    /// Takes the lock of `location` for something that is no run, and leaves in it who ran last.
+    ///
+    /// # Errors
+    /// Those of [`Lock::acquire`].
+    pub(crate) fn acquire_between_runs(location: &Location) -> Result<Self, LockError> {
+        Self::take(location, "lock")
+    }
+
+    fn take(location: &Location, what: &str) -> Result<Self, LockError> {
         let mut attempt = 0;
-        let mut lock = loop {
+        loop {
             attempt += 1;
             let lock = Self::try_once(location, what)?;
             match lock.check() {
                 Err(LockError::Lost { .. }) if attempt < MOST_ATTEMPTS => {}
-                checked => {
-                    checked?;
-                    break lock;
-                }
+                checked => return checked.map(|()| lock),
             }
-        };
-        write_holder(&mut lock.file, now).map_err(|cause| FileError::io("write to", &lock.path, cause))?;
-        Ok(lock)
+        }
     }
 
     /// Opens the lock file and locks it. Between the two it may have been replaced.

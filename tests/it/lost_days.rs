@@ -829,8 +829,28 @@ fn a_torn_line_that_the_service_has_no_more_stays_a_loss_until_it_is_accepted() 
     assert_eq!(wrong_days(&catalog), ["shorter"]);
     let warnings = catalog.collect_one(0, &[])["warnings"].to_string();
     assert!(warnings.contains("--accept-missing"), "{warnings}");
+    for _ in ["there is something to accept", "there is nothing"] {
+        assert_eq!(catalog.run(&["coverage", "--accept-missing"]).code, 0);
+        assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+        let status = shown(&catalog, "status", 0);
+        assert_eq!(
+            (&status["state"], &status["problems"]),
+            (&"ok".into(), &Value::Array(Vec::new())),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn who_accepts_losses_is_not_taken_for_a_run() {
+    let catalog = Catalog::of(&daily(1), &[Api::Tfc]);
     assert_eq!(catalog.run(&["coverage", "--accept-missing"]).code, 0);
-    assert_eq!(wrong_days(&catalog), Vec::<String>::new());
+    let status = shown(&catalog, "status", 0);
+    assert_eq!(
+        (&status["state"], &status["problems"]),
+        (&"new".into(), &Value::Array(Vec::new())),
+        "{status}"
+    );
 }
 
 #[test]

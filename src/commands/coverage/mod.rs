@@ -103,7 +103,9 @@ fn accept_all_losses(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<(), 
 /// Notes in the journal of a stream that its losses are accepted.
 fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), CommandError> {
     let name = stream.kind.name;
-    let _lock = Lock::acquire(&stream.location, now).map_err(|cause| StartError::Lock { stream: name, cause })?;
+    // Whoever is noted in the lock is taken for a run.
+    let _lock =
+        Lock::acquire_between_runs(&stream.location).map_err(|cause| StartError::Lock { stream: name, cause })?;
     let mut standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
     if standing.sum.lost.is_empty() {
         tracing::info!(stream = name, "nothing to accept: no day file has lost records");
