@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use trailkeeper::commands::CommandLine;
 use trailkeeper::output::print::{print_error, written};
+use trailkeeper::output::stderr;
 use trailkeeper::process::core_dump;
 use trailkeeper::process::exit::Exit;
 
@@ -26,6 +27,12 @@ fn without_command(error: &clap::Error) -> ExitCode {
 }
 
 fn main() -> ExitCode {
+    let exit = run();
+    stderr::drain();
+    exit
+}
+
+fn run() -> ExitCode {
     // If the kernel refuses, collecting still works.
     let _ = core_dump::forbid();
     let command_line = match CommandLine::read(std::env::args_os()) {

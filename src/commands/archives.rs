@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use crate::config::{self, StreamPlace};
+use crate::config::{self, LogSettings, StreamPlace};
 use crate::coverage::Scope;
-use crate::env::Env;
-use crate::output::logging;
+use crate::env::{ConfigErrors, Env};
+use crate::output::logging::{Log, LogOptions, Verbosity};
 use crate::output::progress::Progress;
 use crate::source::{Kind, SOURCES};
 
@@ -30,10 +30,21 @@ impl Archives {
     pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, CommandError> {
         let env = Env::load(selection.env_file.as_deref());
         let streams = config::places(&env, SOURCES, &selection.streams)?;
-        logging::start_on_stderr(selection.verbosity, &Progress::hidden(), clock)?;
+        start_log(&env, selection.verbosity, clock)?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }
         Ok(Self { env, streams })
     }
+}
+
+/// Starts the log on stderr alone, in the form of the settings.
+fn start_log(env: &Env, verbosity: Verbosity, clock: fn() -> DateTime<Utc>) -> Result<(), CommandError> {
+    let mut errors = ConfigErrors::default();
+    let Some(settings) = LogSettings::read(env, &mut errors) else {
+        return Err(errors.into());
+    };
+    let progress = Progress::hidden();
+    let options = settings.options(verbosity, &progress, clock);
+    Ok(Log::default().start(LogOptions { file: None, ..options })?)
 }

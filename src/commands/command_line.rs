@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+use super::outcome::exit_of;
 use super::{Command, collect};
 use crate::output::logging::Log;
 use crate::process::exit::Exit;
+use crate::process::signals;
 
 /// The parsed command line.
 #[derive(Debug, Parser)]
@@ -57,11 +59,13 @@ impl CommandLine {
 
     /// Runs the command, reports its error, and returns the exit code.
     pub async fn run(self, clock: fn() -> DateTime<Utc>) -> Exit {
+        signals::ignore_strays();
         // It outlives the command, whose error is logged in it.
         let log = Log::default();
         let command = self.into_command();
         let ended = command.run(&log, clock).await;
-        ended.unwrap_or_else(|error| error.report(command.form()))
+        let exit = ended.unwrap_or_else(|error| error.report(command.form()));
+        exit.max(exit_of(&log))
     }
 
     fn into_command(self) -> Command {
@@ -96,7 +100,7 @@ Examples:
 
 Exit codes:
   0  everything complete, or as it should be
-  1  settings are wrong, or the program could not start
+  1  settings are wrong, the program could not start, or its output or log could not be written
   2  wrong usage
   3  at least one stream failed, is too old (status), or holds something wrong (verify)
   4  another run holds one of the catalogs";

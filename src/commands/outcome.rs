@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::output::logging::Log;
 use crate::output::print::{PrintError, print, print_to_stderr};
 use crate::process::exit::Exit;
 
@@ -44,6 +45,12 @@ impl Form {
         }
         Ok(())
     }
+}
+
+/// Returns what the log so far adds to the exit code of a command: one whose lines could not be written is a failure.
+pub(super) fn exit_of(log: &Log) -> Exit {
+    log.drain();
+    if log.is_refused() { Exit::Setup } else { Exit::Complete }
 }
 
 /// Prints a command's result as one line of JSON.

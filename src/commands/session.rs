@@ -8,7 +8,7 @@ use super::arguments::sinks::Sinks;
 use super::error::CommandError;
 use super::targets;
 use crate::config::{self, Config};
-use crate::env::{ConfigErrors, Env, ServiceManager};
+use crate::env::{Changes, ConfigErrors, Env, Fingerprint, ServiceManager};
 use crate::forward::Targets;
 use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
@@ -19,6 +19,7 @@ use crate::run::{self, RunOptions, StartError};
 use crate::source::SOURCES;
 
 /// Which settings to read, and for what.
+#[derive(Clone, Copy)]
 pub(super) struct SessionOptions<'a> {
     pub(super) env_file: Option<&'a Path>,
     pub(super) streams: &'a [String],
@@ -29,6 +30,9 @@ pub(super) struct SessionOptions<'a> {
 
 /// Everything that is ready before the first request.
 pub(super) struct Session<'a> {
+    options: SessionOptions<'a>,
+    /// Of the settings as they were read last.
+    fingerprint: Fingerprint,
     pub(super) config: Config,
     /// Where appended lines are forwarded to.
     pub(super) targets: Targets,
@@ -42,20 +46,19 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Reads the settings and starts the log.
     pub(super) fn start(
-        options: &SessionOptions<'_>,
+        options: SessionOptions<'a>,
         log: &'a Log,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
         // The streams have what they need of it; the tokens of others need not stay in memory.
         let env = Env::load(options.env_file);
-        let (config, targets) = settings(&env, options)?;
+        let (config, targets) = settings(&env, &options)?;
         let progress = Progress::unless_quiet(options.verbosity.quiet);
-        log.start(options.verbosity, Some(&config.log_file), &progress, clock)?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        targets::log_warnings(&targets, &env);
+        log.start(config.log.options(options.verbosity, &progress, clock))?;
+        log_warnings(&env, &config, &targets);
         Ok(Self {
+            options,
+            fingerprint: env.fingerprint(&config::content_files(SOURCES)),
             config,
             targets,
             manager: env.service_manager(),
@@ -65,12 +68,36 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Reads the settings again, and takes them if they are right; returns what has changed.
+    pub(super) fn reload(&mut self) -> Result<Changes, ConfigErrors> {
+        let env = Env::load(self.options.env_file);
+        let (config, targets) = settings(&env, &self.options)?;
+        let changes = self.fingerprint.renew(&env, &config::content_files(SOURCES));
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        self.log.move_to(&config.log.file);
+        if config.log.format != self.config.log.format {
+            tracing::warn!("another LOG_FORMAT is taken when the program is started again");
+        }
+        log_warnings(&env, &config, &targets);
+        (self.config, self.targets) = (config, targets);
+        Ok(changes)
+    }
+
     /// Runs once, until it is complete or a shutdown is requested.
     pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, StartError> {
         let shutdown = signals::shutdown();
         let streams = &self.config.streams;
         run::run_and_forward(streams, run_options, &self.targets, &self.progress, &shutdown).await
     }
+}
+
+fn log_warnings(env: &Env, config: &Config, targets: &Targets) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    targets::log_warnings(targets, env);
 }
 
 /// Reads the settings of the streams and of the sinks, or returns all errors in them.

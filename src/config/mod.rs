@@ -1,21 +1,21 @@
 //! Settings → the streams of this run, or all errors in them at once.
 //!
-//! Imports: archive, env, source.
+//! Imports: archive, env, output, source.
 //!
 //! A stream is on if `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
 mod http;
 mod kafka;
 mod limits;
+mod log;
 mod unknown_variables;
 mod place;
 mod stream;
 mod variables;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::env::{ConfigErrors, DefaultValue, Env, Row, Scope, Setting, Variable, text};
+use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
 pub(crate) use http::{HttpFormat, HttpSettings};
 pub(crate) use kafka::{
@@ -24,28 +24,18 @@ pub(crate) use kafka::{
 };
 pub(crate) use kafka::{KafkaSettings, PartitionBy};
 pub(crate) use limits::Limits;
+pub(crate) use log::{APP_LOG_FILE, LogSettings};
 pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stream::StreamSettings;
-
-pub(crate) const APP_LOG_FILE: Setting<String> = Setting {
-    variable: Variable {
-        name: "APP_LOG_FILE",
-        scope: Scope::Program,
-        default: DefaultValue::Text("get_audit_logs.log"),
-        example: None,
-        doc: "The log of trailkeeper itself; it is rotated at 1 MiB, with five older files, `.1` to `.5`.",
-    },
-    parse: text,
-};
 
 /// The settings of one run.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The streams, at least one, in the order of the list of sources.
     pub streams: Vec<StreamSettings>,
-    /// The program's own log; `APP_LOG_FILE`.
-    pub(crate) log_file: PathBuf,
+    /// The program's own log.
+    pub(crate) log: LogSettings,
     /// Warnings, such as a file with tokens that everyone can read.
     pub(crate) warnings: Vec<String>,
 }
@@ -65,11 +55,10 @@ impl Config {
             streams.extend(StreamSettings::read(env, kind, &mut errors));
         }
         place::check_distinct(env, kinds, &chosen, &mut errors);
-        let log_file = log_file(env, &mut errors);
-        match log_file {
-            Some(log_file) if errors.is_empty() && streams.len() == chosen.len() => Ok(Self {
+        match LogSettings::read(env, &mut errors) {
+            Some(log) if errors.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
-                log_file,
+                log,
                 warnings: warnings(env, kinds, &chosen),
             }),
             _ => {
@@ -79,6 +68,13 @@ impl Config {
             }
         }
     }
+}
+
+/// Returns the names of the variables that name a file for its content: of secrets, of certificates.
+pub(crate) fn content_files(kinds: &[Kind]) -> BTreeSet<String> {
+    let certificates = [&KAFKA_SSL_CA_CERT, &KAFKA_SSL_CLIENT_CERT, &KAFKA_SSL_CLIENT_KEY];
+    let certificates = certificates.into_iter().map(Row::name);
+    variables::secret_files(kinds).chain(certificates).collect()
 }
 
 /// Reads only where the chosen streams are kept: their tokens may be missing.
@@ -105,11 +101,6 @@ pub(crate) fn unknown(env: &Env, kinds: &[Kind]) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
     unknown_variables::find(env, kinds, &mut errors);
     errors
-}
-
-/// Reads the path of the program's own log; `None` after an error.
-pub(crate) fn log_file(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> {
-    env.or_default(&APP_LOG_FILE, errors).map(PathBuf::from)
 }
 
 /// Reads the settings of each chosen stream by itself, so that errors in one do not hide the others.
@@ -219,7 +210,7 @@ mod tests {
             ("tfc_audit", "jsonl")
         );
         assert_eq!((stream.file_mode, stream.limits.max_pages), (0o600, 5));
-        assert_eq!(config.log_file, Path::new("get_audit_logs.log"));
+        assert_eq!(config.log.file, Path::new("get_audit_logs.log"));
     }
 
     #[test]

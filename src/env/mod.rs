@@ -1,6 +1,6 @@
 //! The environment and `.env`, read once into a value; only this folder reads either.
 //!
-//! Imports: nothing.
+//! Imports: output.
 //!
 //! The process's environment wins over the file. A variable set to nothing counts as not set, so a stream that `.env`
 //! switches on can be switched off for one run: `PORT_LOG_CATALOG_LOCATION= trailkeeper`.
@@ -9,6 +9,7 @@
 
 mod dotenv;
 mod config_error;
+mod fingerprint;
 #[cfg(test)]
 mod python_dotenv;
 mod query;
@@ -29,6 +30,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use config_error::{ConfigError, ConfigErrors};
 use dotenv::{EnvFile, Location};
+pub(crate) use fingerprint::{Changes, Fingerprint};
 pub(crate) use query::Parameters;
 pub use secret::StandingSecret;
 pub(crate) use secret::{password, token};

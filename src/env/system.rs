@@ -1,7 +1,8 @@
 //! System variables that the program respects. They are not its own settings: they are not in `.env`, and no name
 //! counts as a misspelling of theirs.
 
-use super::{DefaultValue, Env, Scope, Setting, Variable, text, whole_number};
+use super::{ConfigErrors, DefaultValue, Env, InvalidValue, Scope, Setting, Variable, text, whole_number};
+use crate::output::logging::JournalStream;
 
 /// Set to anything: no colours, <https://no-color.org>.
 pub(crate) const NO_COLOR: Setting<String> = Setting {
@@ -25,6 +26,28 @@ pub(crate) const TERM: Setting<String> = Setting {
         doc: "`dumb` turns the colours of tables off too.",
     },
     parse: text,
+};
+
+/// The stream of the journal.
+pub(crate) const JOURNAL_STREAM: Setting<JournalStream> = Setting {
+    variable: Variable {
+        name: "JOURNAL_STREAM",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "The device and the inode of what systemd has connected to its journal, `8:123`; set by systemd. If stderr is that, \
+              lines of the log begin with their priority and, as text, have no time of their own.",
+    },
+    parse: |text| {
+        let numbers = text.split_once(':');
+        let stream = numbers.and_then(|(device, inode)| {
+            Some(JournalStream {
+                device: device.parse().ok()?,
+                inode: inode.parse().ok()?,
+            })
+        });
+        stream.ok_or_else(|| InvalidValue::must("be a device and an inode, as in `8:123`"))
+    },
 };
 
 /// The datagram socket that takes reports.
@@ -64,6 +87,12 @@ pub(crate) const WATCHDOG_USEC: Setting<u64> = Setting {
 };
 
 impl Env {
+    /// Returns what systemd has connected to its journal. An invalid value counts as none, since collecting must not depend on
+    /// it.
+    pub(crate) fn journal_stream(&self) -> Option<JournalStream> {
+        self.optional(&JOURNAL_STREAM, &mut ConfigErrors::default())
+    }
+
     /// Returns whether tables may be coloured: not with `NO_COLOR` or `TERM=dumb`.
     pub(crate) fn allows_colours(&self) -> bool {
         !self.is_set(&NO_COLOR) && !self.is(&TERM, "dumb")

@@ -66,6 +66,13 @@ impl Exporter {
         self.text.subscribe()
     }
 
+    /// Goes on with the metrics of other streams; with `only`, those of the streams that are no more are dropped.
+    pub(crate) fn go_on_with(&mut self, mut metrics: Metrics, only: Option<&[&str]>) {
+        metrics.resume(&self.metrics.render(), only);
+        self.metrics = metrics;
+        self.update(|_| {});
+    }
+
     /// Changes the metrics and exports them. A file that cannot be written is only logged: its age shows in Prometheus.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Metrics)) {
         change(&mut self.metrics);

@@ -3,8 +3,10 @@
 //! Imports: window.
 
 pub(crate) mod logging;
+pub(crate) mod outlet;
 pub mod print;
 pub(crate) mod printable;
 pub mod progress;
+pub mod stderr;
 pub(crate) mod table;
 pub(crate) mod terminal;

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use super::stderr;
+
 /// Standard output cannot be written to.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output: {0}")]
@@ -29,8 +31,7 @@ pub fn written(outcome: io::Result<()>) -> Result<(), PrintError> {
 
 /// Writes to stderr, if stdout is taken.
 pub(crate) fn print_to_stderr(text: &str) {
-    // If stderr is gone, there is nowhere left to report it.
-    let _ = io::stderr().write_all(text.as_bytes());
+    stderr::write(text);
 }
 
 /// Prints an error on stderr, where there may be no log yet.

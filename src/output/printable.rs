@@ -1,6 +1,7 @@
 //! Makes untrusted text harmless before it reaches a log or a terminal.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Makes a text that cannot control a terminal and stays on its line.
 ///
@@ -8,6 +9,19 @@ use std::borrow::Cow;
 /// (U+2028, U+202E and similar).
 #[must_use]
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |character, out| out.extend(character.escape_default()))
+}
+
+/// Makes JSON that a serializer wrote printable in the same way, with JSON's own escapes.
+#[must_use]
+pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
+    escaped(json, |character, out| {
+        // They all have four digits at most; writing to a String cannot fail.
+        let _ = write!(out, "\\u{:04x}", u32::from(character));
+    })
+}
+
+fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     // Most text is ASCII, which can be checked many bytes at a time.
     let is_plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     if is_plain || !text.contains(is_unprintable) {
@@ -16,7 +30,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
         if is_unprintable(character) {
-            escaped.extend(character.escape_default());
+            escape(character, &mut escaped);
         } else {
             escaped.push(character);
         }

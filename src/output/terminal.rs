@@ -4,6 +4,8 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use zeroize::Zeroizing;
 
+use super::stderr;
+
 /// Room for an answer, so that a growing secret leaves no copies behind.
 const USUAL_LENGTH: usize = 4096;
 
@@ -31,6 +33,8 @@ impl Terminal {
     /// # Errors
     /// The terminal has gone away.
     pub(crate) fn say(&self, text: &str) -> io::Result<()> {
+        // What was said before stands above it.
+        stderr::drain();
         let mut stderr = io::stderr().lock();
         stderr.write_all(text.as_bytes())?;
         stderr.flush()

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All streams are complete.
     Complete = 0,
-    /// The settings are wrong, the program could not start, or `check` found a problem.
+    /// The settings are wrong, the program could not start, its output or log could not be written, or `check` found a problem.
     Setup = 1,
     /// The command line is wrong.
     Usage = 2,

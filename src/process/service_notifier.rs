@@ -1,4 +1,4 @@
-//! Notifies the service manager that started the process: ready, status, still alive, stopping.
+//! Notifies the service manager that started the process: ready, status, still alive, reloading, stopping.
 //!
 //! The protocol of sd_notify(3): lines `NAME=value` in one datagram.
 
@@ -38,6 +38,14 @@ impl Notifier {
         self.notify(&format!("READY=1\nSTATUS={}", excerpt(status, LONGEST_STATUS)));
     }
 
+    /// Reports that the settings are being read again; [`Notifier::ready`] ends that.
+    pub(crate) fn reloading(&self) {
+        let now = monotonic_micros();
+        self.notify(&format!(
+            "RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reading the settings again"
+        ));
+    }
+
     /// Reports what the service does, in one line for people.
     pub(crate) fn status(&self, status: &str) {
         self.notify(&format!("STATUS={}", excerpt(status, LONGEST_STATUS)));
@@ -64,6 +72,18 @@ impl Notifier {
         #[cfg(not(unix))]
         let _ = message;
     }
+}
+
+/// Returns the time by which the manager orders reloads (`CLOCK_MONOTONIC`), in microseconds.
+#[cfg(unix)]
+fn monotonic_micros() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1_000)
+}
+
+#[cfg(not(unix))]
+fn monotonic_micros() -> i64 {
+    0
 }
 
 #[cfg(unix)]

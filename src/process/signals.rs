@@ -1,6 +1,51 @@
-//! Ctrl-C and SIGTERM, which request a shutdown.
+//! Signals: Ctrl-C and SIGTERM request a shutdown, SIGHUP has the settings read again, and some others end nothing.
 
 use super::shutdown::{self, Shutdown};
+
+/// Takes the signals that would end the process for no reason of its own, for as long as it runs: SIGUSR1 and SIGUSR2, which
+/// other programs take for a wish to reopen a log, and SIGXFSZ, so that a limit of the size of files is an error of writing, as
+/// a full disk is.
+#[cfg(unix)]
+pub(crate) fn ignore_strays() {
+    use rustix::process::Signal;
+    use tokio::signal::unix::{SignalKind, signal};
+    for stray in [Signal::USR1, Signal::USR2, Signal::XFSZ] {
+        // A handler that does nothing. If the system refuses, collecting still works.
+        let _ = signal(SignalKind::from_raw(stray.as_raw()));
+    }
+}
+
+/// There are no such signals here.
+#[cfg(not(unix))]
+pub(crate) fn ignore_strays() {}
+
+/// SIGHUP, which ends nothing from now on.
+#[derive(Debug)]
+pub(crate) struct Hangups {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    /// Takes the signal.
+    pub(crate) fn listen() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    /// Returns at the next one.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
 
 /// Returns a shutdown that the signals trigger from now on.
 pub(crate) fn shutdown() -> Shutdown {

@@ -28,12 +28,16 @@ use crate::window::{Range, bound};
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// How to continue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FollowOptions {
     /// The range until a stream was complete once; afterwards it continues from its last record.
     pub(crate) range: Range,
     /// The wait between the end of a run and the start of the next.
     pub(crate) interval: Duration,
+    /// Whether a catalog that another run holds is waited for, as are those that cannot be locked for other reasons.
+    pub(crate) waits_for_locks: bool,
+    /// The client for all requests.
+    pub(crate) http: Http,
     /// Returns the current time.
     pub(crate) clock: fn() -> DateTime<Utc>,
 }
@@ -55,25 +59,22 @@ pub(crate) struct RunReport {
 /// the last stream has ended.
 ///
 /// # Errors
-/// Another run holds one of the catalogs; then nothing is collected.
+/// Another run holds one of the catalogs, and is not waited for; then nothing is collected.
 pub(crate) fn follow(
     streams: &[StreamSettings],
-    options: FollowOptions,
+    options: &FollowOptions,
     targets: &Targets,
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<mpsc::Receiver<RunReport>, StartError> {
-    let locks = lock_all(streams, (options.clock)())?;
-    let http = Http::new()?;
+    let locks = first_locks(streams, options)?;
     let hosts = hosts_of(streams);
     let (sender, reports) = mpsc::channel(streams.len().max(1));
     for (settings, locked) in streams.iter().zip(locks) {
         let stream = Stream {
             settings: Arc::new(settings.clone()),
-            // One that cannot be locked now is tried again with each run.
-            lock: locked.ok().map(Arc::new),
-            options,
-            http: http.clone(),
+            lock: locked,
+            options: options.clone(),
             hosts: Arc::clone(&hosts),
             targets: targets.clone(),
             progress: progress.clone(),
@@ -86,11 +87,19 @@ pub(crate) fn follow(
     Ok(reports)
 }
 
+/// Takes the locks; one that cannot be taken now is tried again with each run.
+fn first_locks(streams: &[StreamSettings], options: &FollowOptions) -> Result<Vec<Option<Arc<Lock>>>, StartError> {
+    if options.waits_for_locks {
+        return Ok(streams.iter().map(|_| None).collect());
+    }
+    let locks = lock_all(streams, (options.clock)())?.into_iter();
+    Ok(locks.map(|locked| locked.ok().map(Arc::new)).collect())
+}
+
 struct Stream {
     settings: Arc<StreamSettings>,
     lock: Option<Arc<Lock>>,
     options: FollowOptions,
-    http: Http,
     hosts: Arc<Hosts>,
     targets: Targets,
     progress: Progress,
@@ -110,7 +119,7 @@ impl Stream {
                 range,
                 reconcile: false,
                 starts_over: false,
-                http: self.http.clone(),
+                http: self.options.http.clone(),
                 hosts: Arc::clone(&self.hosts),
                 shutdown: self.shutdown.clone(),
             };

@@ -187,12 +187,17 @@ impl Summary {
     #[must_use]
     pub(crate) fn strict(self) -> Self {
         let has_rejected = self.streams.iter().any(|stream| stream.rejected > 0);
-        let least = if has_rejected {
-            Exit::StreamFailed
+        if has_rejected {
+            self.at_least(Exit::StreamFailed)
         } else {
-            Exit::Complete
-        };
-        let exit = self.exit.max(least);
+            self
+        }
+    }
+
+    /// Makes the exit code at least this one.
+    #[must_use]
+    pub(crate) fn at_least(self, exit: Exit) -> Self {
+        let exit = self.exit.max(exit);
         Self {
             exit,
             exit_code: exit as u8,

@@ -207,11 +207,12 @@ fn a_log_disk_that_comes_back_gets_what_waited_for_it() {
 }
 
 #[test]
-fn a_log_disk_that_is_full_is_told_once_and_its_lines_are_counted() {
+fn a_log_disk_that_is_full_is_told_once_its_lines_are_counted_and_the_exit_code_says_so() {
     let sandbox = seven_records();
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("APP_LOG_FILE", "/dev/full");
     let run = catalog.run(&["collect", "-q", "--json", "--metrics-file", "figures.prom"]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert_eq!(run.summary()["tfc"]["appended"], 7);
     let told = run.stderr.matches("No space left on device").count();
     assert_eq!(told, 1, "{}", run.stderr);
     assert!(dropped_lines(&catalog) >= 3.0);

@@ -1,10 +1,12 @@
 //! What the program says of itself: on stderr, in its log file, and never a token.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use trailkeeper::sandbox::{Action, Answer, Api, PortLogin, Step};
+use serde_json::Value;
+use trailkeeper::sandbox::{Action, Answer, Api, PortLogin, Sandbox, Step};
 
-use super::support::{Catalog, events, serve, streams};
+use super::support::{Catalog, Process, events, serve, streams};
 
 /// Whether a line has the form `2023-10-01 12:00:00.123 INFO:` tab message, at one of these levels.
 fn has_form(line: &str, levels: &[&str]) -> bool {
@@ -59,6 +61,89 @@ fn the_log_has_its_form_on_stderr_and_in_the_file() {
             run.stderr
         );
         assert_eq!(run.stderr.is_empty(), arguments.contains(&"-q"));
+    }
+}
+
+/// A service whose first answer is an error, and a catalog for it.
+fn with_a_warning() -> (Sandbox, Catalog) {
+    let sandbox = serve(|options| {
+        let options = options.give(Api::Tfc, events(Api::Tfc, 3, 60));
+        options.step(Step::at(Api::Tfc, 1, Action::Answer(Answer::html(503, "Unavailable"))))
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    (sandbox, catalog)
+}
+
+#[test]
+fn as_json_each_line_is_an_object_on_stderr_and_in_the_file() {
+    let (_sandbox, catalog) = with_a_warning();
+    let catalog = catalog.with("LOG_FORMAT", "json");
+    // The second run goes on in the same file.
+    let runs = [catalog.run(&["collect", "-v"]), catalog.run(&["collect"])];
+    let file = catalog.app_log();
+    for run in &runs {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stderr.lines().count() > 1);
+    }
+    for line in file.lines().chain(runs.iter().flat_map(|run| run.stderr.lines())) {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(line["logger"], "trailkeeper");
+        assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+        assert!(["ERROR", "WARNING", "INFO", "DEBUG"].contains(&line["level"].as_str().unwrap()));
+        assert!(!line["message"].as_str().unwrap().is_empty());
+    }
+    let complete = file
+        .lines()
+        .find(|line| line.contains(r#""message":"complete""#))
+        .unwrap();
+    let complete: Value = serde_json::from_str(complete).unwrap();
+    assert_eq!((&complete["appended"], &complete["stream"]), (&3.into(), &"tfc".into()));
+    assert!(
+        file.contains(r#""level":"WARNING""#) && file.contains(r#""level":"DEBUG""#),
+        "{file}"
+    );
+    let status = catalog.run(&["status", "--stream", "tfc"]);
+    assert_eq!(status.code, 0, "{}", status.stderr);
+}
+
+#[test]
+#[cfg(unix)]
+fn in_the_journal_lines_have_a_priority_and_no_time_of_their_own() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (_sandbox, catalog) = with_a_warning();
+    let path = catalog.root().join("journal");
+    let journal = fs::File::create(&path).unwrap();
+    let found = journal.metadata().unwrap();
+    let stream = format!("{}:{}", found.dev(), found.ino());
+    let mut catalog = catalog.with("JOURNAL_STREAM", stream);
+    let mut command = catalog.command(&["collect", "-v"]);
+    assert_eq!(Process::start(command.stderr(journal)).end().code, 0);
+    let lines = fs::read_to_string(&path).unwrap();
+    let priority = |line: &str| line.strip_prefix('<').and_then(|line| line.get(..2)).map(str::to_owned);
+    let priorities: BTreeSet<_> = lines
+        .lines()
+        .map(|line| priority(line).unwrap_or_else(|| line.to_owned()))
+        .collect();
+    assert_eq!(priorities, ["4>", "6>", "7>"].map(str::to_owned).into());
+    assert!(lines.contains("<6>complete appended=3 "), "{lines}");
+    for line in catalog.app_log().lines() {
+        assert!(
+            has_form(line, &["WARNING", "INFO", "DEBUG"]),
+            "the file has its own form: {line}"
+        );
+    }
+
+    // A stderr that was redirected is not the journal, whatever a variable says.
+    for other in ["1:1", "", "x"] {
+        catalog.set("JOURNAL_STREAM", other);
+        let run = catalog.run(&["collect"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(
+            run.stderr.lines().all(|line| has_form(line, &["INFO"])),
+            "{}",
+            run.stderr
+        );
     }
 }
 

@@ -92,6 +92,9 @@ mod settings;
 #[cfg(test)]
 mod showing;
 #[cfg(test)]
+#[cfg(unix)]
+mod signals;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod statuses;

@@ -31,12 +31,12 @@ use serde::Serialize;
 use super::arguments::selection::Selection;
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
-use super::outcome::print_json;
+use super::outcome::{exit_of, print_json};
 use super::targets;
-use crate::config::{self, Config, StreamSettings};
-use crate::env::{ConfigErrors, Env};
+use crate::config::{self, APP_LOG_FILE, Config, StreamSettings};
+use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::Target;
-use crate::output::logging::Log;
+use crate::output::logging::{Log, LogOptions};
 use crate::output::print::print;
 use crate::output::progress::Progress;
 use crate::output::table::{Cell, Colour, Table, left, right};
@@ -75,10 +75,20 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let selection = &arguments.selection;
     let env = Env::load(selection.env_file.as_deref());
     let config = Config::read(&env, SOURCES, &selection.streams);
-    let log_file = config.as_ref().ok().map(|config| config.log_file.as_path());
-    log.start(selection.verbosity, log_file, &Progress::hidden(), clock)?;
+    let (verbosity, progress) = (selection.verbosity, Progress::hidden());
+    log.start(match &config {
+        Ok(config) => config.log.options(verbosity, &progress, clock),
+        Err(_) => LogOptions::on_stderr(verbosity, &progress, clock),
+    })?;
     let streams = config::each(&env, SOURCES, &selection.streams);
     let mut problems = problems_of_all(&config, &streams);
+    tracing::debug!("checking the settings");
+    if exit_of(log) != Exit::Complete {
+        problems.push(format!(
+            "{} names a file that cannot be written to",
+            APP_LOG_FILE.name()
+        ));
+    }
     let (targets, errors) = kafka_targets(&env, arguments, clock());
     problems.extend(errors.iter().map(ToString::to_string));
     let outcome = check(problems, streams, targets, clock).await;

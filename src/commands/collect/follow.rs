@@ -1,6 +1,7 @@
 //! `trailkeeper collect --follow`: runs until a shutdown, and reports to the service manager and others meanwhile.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,102 +10,211 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
 use super::sampler::Sampler;
-use super::{Arguments, exporter};
+use super::{Arguments, exporter, stream_names};
 use crate::commands::error::CommandError;
-use crate::commands::outcome::print_json;
 use crate::commands::session::Session;
+use crate::http::Http;
+use crate::metrics::Metrics;
 use crate::metrics::export::Exporter;
 use crate::metrics::serve::{ListenError, Listener};
+use crate::output::outlet::{Outlet, OutletError};
 use crate::process::exit::Exit;
 use crate::process::service_notifier::Notifier;
-use crate::process::shutdown::Shutdown;
-use crate::process::signals;
+use crate::process::shutdown::{self, Shutdown, ShutdownTrigger};
+use crate::process::signals::{self, Hangups};
+use crate::run::StartError;
 use crate::run::follow::{FollowOptions, RunReport, follow};
+use crate::run::summary::StreamSummary;
 use crate::window::Range;
 
 /// Collects until Ctrl-C or SIGTERM, which is the normal way to stop and not a failure.
 pub(super) async fn run(
     arguments: &Arguments,
-    session: &Session<'_>,
+    session: Session<'_>,
     range: Range,
     clock: fn() -> DateTime<Utc>,
 ) -> Result<Exit, CommandError> {
-    let options = FollowOptions {
+    let mut options = FollowOptions {
         range,
         interval: arguments.interval.unwrap_or_default().0,
+        waits_for_locks: false,
+        http: Http::new().map_err(StartError::from)?,
         clock,
     };
-    let shutdown = signals::shutdown();
+    let (shutdown, hangups) = (signals::shutdown(), Hangups::listen());
     let notifier = Arc::new(Notifier::new(session.manager.as_ref()));
-    let exporter = exporter(arguments, session).map_err(CommandError::start)?;
+    let exporter = exporter(arguments, &session).map_err(CommandError::start)?;
     let listener = bind(arguments.metrics_listen).await.map_err(CommandError::start)?;
-    let (streams, targets) = (&session.config.streams, &session.targets);
-    let reports = follow(streams, options, targets, &session.progress, &shutdown)?;
-    let server = listener.map(|listener| tokio::spawn(serve(listener, exporter.text(), shutdown.clone())));
     let watchdog = session.manager.as_ref().and_then(|manager| manager.watchdog);
-    tokio::spawn(stay_in_touch(Arc::clone(&notifier), watchdog, shutdown.clone()));
-    notifier.ready(&format!("following {} streams", streams.len()));
-    let observer = Observer {
-        as_json: arguments.json,
+    let mut observer = Observer {
+        stdout: arguments.json.then(|| Outlet::new(io::stdout())),
+        session,
         exporter,
-        sampler: Sampler::new(arguments, session, clock),
         notifier,
         shutdown,
+        hangups,
         exit: Exit::Complete,
         states: BTreeMap::new(),
     };
-    let (mut exporter, exit) = observer.observe(reports).await;
-    // The metrics count the lines that are missing in the log.
-    session.log.drain();
-    exporter.update(|_| {});
+    let mut phase = observer.begin(arguments, &options)?;
+    let shutdown = || observer.shutdown.clone();
+    let server = listener.map(|listener| tokio::spawn(serve(listener, observer.exporter.text(), shutdown())));
+    tokio::spawn(stay_in_touch(Arc::clone(&observer.notifier), watchdog, shutdown()));
+    // What was noted before a reload tells the next phase where to begin.
+    (options.range, options.waits_for_locks) = (Range::default(), true);
+    while observer.observe(phase).await == PhaseEnd::Reload {
+        phase = observer.begin_anew(arguments, &options)?;
+    }
+    observer.end();
     if let Some(server) = server {
         // It ends by the same shutdown, and has logged its errors.
         let _ = server.await;
     }
-    Ok(exit)
+    Ok(observer.exit)
+}
+
+/// Collecting with the same settings.
+struct Phase {
+    reports: mpsc::Receiver<RunReport>,
+    sampler: Sampler,
+    /// Ends the phase, after the writes under way.
+    stop: ShutdownTrigger,
+}
+
+/// Why a phase ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PhaseEnd {
+    Shutdown,
+    /// The settings are others now.
+    Reload,
 }
 
 /// Reports the runs of all streams.
-struct Observer {
-    as_json: bool,
+struct Observer<'a> {
+    session: Session<'a>,
+    /// Where the summaries go with `--json`.
+    stdout: Option<Outlet>,
     exporter: Exporter,
-    sampler: Sampler,
     notifier: Arc<Notifier>,
     shutdown: Shutdown,
+    hangups: Hangups,
     /// That of the command: a shutdown is no failure, but a summary that could not be written is one.
     exit: Exit,
     /// Each stream in a few words.
     states: BTreeMap<&'static str, String>,
 }
 
-impl Observer {
+impl Observer<'_> {
+    /// Begins to collect with the settings of the session.
+    fn begin(&self, arguments: &Arguments, options: &FollowOptions) -> Result<Phase, StartError> {
+        let session = &self.session;
+        let (stop, stopped) = shutdown::channel();
+        let (streams, targets) = (&session.config.streams, &session.targets);
+        let phase = Phase {
+            reports: follow(streams, options, targets, &session.progress, &stopped)?,
+            sampler: Sampler::new(arguments, session, options.clock),
+            stop,
+        };
+        self.ready();
+        Ok(phase)
+    }
+
+    /// The same after the settings were read again.
+    fn begin_anew(&mut self, arguments: &Arguments, options: &FollowOptions) -> Result<Phase, StartError> {
+        let names = stream_names(&self.session);
+        let metrics = Metrics::new(names.iter().copied());
+        self.exporter.go_on_with(metrics, arguments.only(&names));
+        self.states.retain(|name, _| names.contains(name));
+        self.begin(arguments, options)
+    }
+
+    fn ready(&self) {
+        let streams = self.session.config.streams.len();
+        self.notifier.ready(&format!("following {streams} streams"));
+    }
+
     /// Reports each run that ended, and samples meanwhile, until the last stream has ended.
-    async fn observe(mut self, mut reports: mpsc::Receiver<RunReport>) -> (Exporter, Exit) {
+    async fn observe(&mut self, mut phase: Phase) -> PhaseEnd {
+        let mut end = PhaseEnd::Shutdown;
+        let shutdown = self.shutdown.clone();
+        let mut is_stopping = false;
         loop {
             tokio::select! {
-                report = reports.recv() => match report {
+                report = phase.reports.recv() => match report {
                     Some(report) => self.show(&report),
-                    None => return (self.exporter, self.exit),
+                    None if shutdown.is_requested() => return PhaseEnd::Shutdown,
+                    None => return end,
                 },
-                sample = self.sampler.sample() => self.exporter.update(|metrics| sample.show(metrics)),
+                sample = phase.sampler.sample() => self.exporter.update(|metrics| sample.show(metrics)),
+                () = self.hangups.next() => if self.reload() {
+                    end = PhaseEnd::Reload;
+                    phase.stop.trigger();
+                },
+                () = shutdown.requested(), if !is_stopping => {
+                    is_stopping = true;
+                    phase.stop.trigger();
+                }
             }
         }
+    }
+
+    /// Reads the settings again; returns whether they have changed. Wrong ones change nothing.
+    fn reload(&mut self) -> bool {
+        self.notifier.reloading();
+        let changes = match self.session.reload() {
+            Ok(changes) => changes,
+            Err(errors) => {
+                tracing::error!("the settings could not be read again, and stay as they were: {errors}");
+                self.ready();
+                return false;
+            }
+        };
+        if changes.is_empty() {
+            tracing::info!("the settings were read again: nothing has changed");
+            self.ready();
+            return false;
+        }
+        tracing::info!("the settings were read again, and the streams start anew with them: {changes} changed");
+        true
     }
 
     fn show(&mut self, report: &RunReport) {
         let summary = &report.summary;
         self.exporter.update(|metrics| metrics.run(summary, report.times));
-        if self.as_json
-            && let Err(error) = print_json(summary)
-        {
-            tracing::error!("a summary is lost: {error}");
-            self.exit = Exit::Setup;
-        }
+        self.print(summary);
         self.states.insert(summary.name(), state(report));
         if !self.shutdown.is_requested() {
             let states: Vec<_> = self.states.values().map(String::as_str).collect();
             self.notifier.status(&states.join("; "));
         }
+    }
+
+    fn print(&mut self, summary: &StreamSummary) {
+        let Some(stdout) = &self.stdout else { return };
+        let line = serde_json::to_string(summary).map_err(|error| OutletError::Write(error.into()));
+        let outcome = line.and_then(|line| {
+            stdout.offer(line + "\n");
+            stdout.check()
+        });
+        self.lost(outcome);
+    }
+
+    fn lost(&mut self, outcome: Result<(), OutletError>) {
+        if let Err(error) = outcome {
+            tracing::error!("summaries on standard output are lost: {error}");
+            self.exit = Exit::Setup;
+        }
+    }
+
+    /// Waits for what is still to be written.
+    fn end(&mut self) {
+        if let Some(stdout) = &self.stdout {
+            let outcome = stdout.drain();
+            self.lost(outcome);
+        }
+        // The metrics count the lines that are missing in the log.
+        self.session.log.drain();
+        self.exporter.update(|_| {});
     }
 }
 

@@ -122,9 +122,9 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         run_options,
         sinks: arguments.sinks,
     };
-    let session = Session::start(&options, log, clock)?;
+    let session = Session::start(options, log, clock)?;
     if arguments.follow {
-        follow::run(arguments, &session, run_options.range, clock).await
+        follow::run(arguments, session, run_options.range, clock).await
     } else {
         once::run(arguments, &session, run_options, clock).await
     }
@@ -154,24 +154,31 @@ impl Arguments {
         Ok(Range { since, until })
     }
 
+    /// Returns the streams that the metrics are limited to: those that are switched on, unless some were chosen by name.
+    fn only<'a>(&self, names: &'a [&'static str]) -> Option<&'a [&'static str]> {
+        self.streams.is_empty().then_some(names)
+    }
+
     /// Returns whether metrics are exported.
     fn has_metrics(&self) -> bool {
         self.metrics_file.is_some() || self.metrics_listen.is_some()
     }
 }
 
-/// Creates the exporter. It knows all streams that are switched on, unless some were chosen by name.
-fn exporter(arguments: &Arguments, session: &Session) -> Result<Exporter, MetricsFileError> {
-    let streams = session.config.streams.iter();
-    let names: Vec<_> = streams.map(|settings| settings.kind.name).collect();
-    let only = arguments.streams.is_empty().then_some(names.as_slice());
-    let file = arguments.metrics_file.clone();
+/// Creates the exporter of a session.
+fn exporter(arguments: &Arguments, session: &Session<'_>) -> Result<Exporter, MetricsFileError> {
+    let names = stream_names(session);
     Exporter::start(
         Metrics::new(names.iter().copied()),
-        file,
-        only,
+        arguments.metrics_file.clone(),
+        arguments.only(&names),
         session.log.lost_lines(),
     )
+}
+
+fn stream_names(session: &Session<'_>) -> Vec<&'static str> {
+    let streams = session.config.streams.iter();
+    streams.map(|settings| settings.kind.name).collect()
 }
 
 #[cfg(test)]

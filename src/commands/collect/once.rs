@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::sampler::Sampler;
 use super::{Arguments, exporter};
 use crate::commands::error::CommandError;
-use crate::commands::outcome::print_json;
+use crate::commands::outcome::{exit_of, print_json};
 use crate::commands::session::Session;
 use crate::metrics::export::Exporter;
 use crate::output::print::print;
@@ -31,7 +31,7 @@ pub(super) async fn run(
         ended: clock(),
     };
     // The metrics count the lines that are missing in the log.
-    session.log.drain();
+    let summary = summary.at_least(exit_of(session.log));
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
     if arguments.json {
         print_json(&summary)?;

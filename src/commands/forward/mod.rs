@@ -14,9 +14,9 @@ use super::arguments::start::StartArg;
 use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
-use super::outcome::Form;
+use super::outcome::{Form, exit_of};
 use super::targets::{http_target, kafka_target, log_warnings};
-use crate::config::{self, StreamPlace};
+use crate::config::{self, LogSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets};
 use crate::output::logging::{Log, Verbosity};
@@ -98,15 +98,15 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         replay,
     };
     let progress = Progress::unless_quiet(arguments.verbosity.quiet);
-    log.start(arguments.verbosity, Some(&settings.log_file), &progress, clock)?;
+    log.start(settings.log.options(arguments.verbosity, &progress, clock))?;
     log_all_warnings(&env, &targets);
     let context = ForwardContext {
         now,
         progress,
         shutdown: signals::shutdown(),
     };
-    let outcome = forward(&settings.places, &targets, &context).await;
-    Ok(outcome.show(arguments)?)
+    let streams = forward(&settings.places, &targets, &context).await;
+    Ok(Outcome::new(streams, exit_of(log)).show(arguments)?)
 }
 
 impl Arguments {
@@ -132,7 +132,7 @@ impl Arguments {
 struct Settings {
     places: Vec<StreamPlace>,
     target: Target,
-    log_file: PathBuf,
+    log: LogSettings,
 }
 
 impl Settings {
@@ -140,18 +140,14 @@ impl Settings {
     fn read(env: &Env, arguments: &Arguments) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let places = config::places(env, SOURCES, &arguments.streams).map_err(|others| errors.append(others));
-        let log_file = config::log_file(env, &mut errors);
+        let log = LogSettings::read(env, &mut errors);
         let target = match arguments.sink {
             SinkArg::Kafka => kafka_target(env, "the lines are to go to Kafka", &mut errors),
             SinkArg::Http => http_target(env, "the lines are to go there", &mut errors),
             SinkArg::Stdout => Some(Target::Stdout),
         };
-        match (places, target, log_file) {
-            (Ok(places), Some(target), Some(log_file)) if errors.is_empty() => Ok(Self {
-                places,
-                target,
-                log_file,
-            }),
+        match (places, target, log) {
+            (Ok(places), Some(target), Some(log)) if errors.is_empty() => Ok(Self { places, target, log }),
             _ => {
                 // What is missing may have been mistyped.
                 errors.append(config::unknown(env, SOURCES));
@@ -172,7 +168,7 @@ fn log_all_warnings(env: &Env, targets: &Targets) {
 }
 
 /// Forwards all streams concurrently.
-async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardContext) -> Outcome {
+async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardContext) -> Vec<StreamOutcome> {
     let mut running = Vec::new();
     for place in places {
         // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
@@ -191,5 +187,5 @@ async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardCon
             forward: forward.into_iter().map(ForwardSummary::from).collect(),
         });
     }
-    Outcome::new(streams)
+    streams
 }

@@ -23,9 +23,10 @@ pub(super) struct StreamOutcome {
 }
 
 impl Outcome {
-    pub(super) fn new(streams: Vec<StreamOutcome>) -> Self {
+    /// Creates it; the exit code is at least this one.
+    pub(super) fn new(streams: Vec<StreamOutcome>, least: Exit) -> Self {
         let all = streams.iter().flat_map(|stream| &stream.forward);
-        let exit = all.map(ForwardSummary::exit).fold(Exit::Complete, Exit::max);
+        let exit = all.map(ForwardSummary::exit).fold(least, Exit::max);
         Self {
             streams,
             exit,

@@ -11,7 +11,7 @@ use super::arguments::sinks::Sinks;
 use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
-use super::outcome::print_json;
+use super::outcome::{exit_of, print_json};
 use super::session::{Session, SessionOptions};
 use crate::output::logging::{Log, Verbosity};
 use crate::output::print::print;
@@ -79,10 +79,11 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         run_options,
         sinks: Sinks::default(),
     };
-    let mut summary = Session::start(&options, log, clock)?.run(run_options).await?;
+    let mut summary = Session::start(options, log, clock)?.run(run_options).await?;
     if arguments.strict {
         summary = summary.strict();
     }
+    let summary = summary.at_least(exit_of(log));
     let report = Report::of(&summary);
     if arguments.json {
         print_json(&report)?;

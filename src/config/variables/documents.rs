@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::super::place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use super::{SECTIONS, STREAMS, Section};
-use crate::env::system::{NO_COLOR, NOTIFY_SOCKET, TERM, WATCHDOG_PID, WATCHDOG_USEC};
+use crate::env::system::{JOURNAL_STREAM, NO_COLOR, NOTIFY_SOCKET, TERM, WATCHDOG_PID, WATCHDOG_USEC};
 use crate::env::{DefaultValue, Row, Scope};
 use crate::source::{Kind, SOURCES};
 
@@ -30,7 +30,14 @@ pub(super) const SYSTEM: Section = Section {
     intro: "These are not for `.env`. Requests also go through the proxies that `HTTPS_PROXY` names, except to the hosts in \
             `NO_PROXY`.",
     prefix: None,
-    rows: &[&NO_COLOR, &TERM, &NOTIFY_SOCKET, &WATCHDOG_PID, &WATCHDOG_USEC],
+    rows: &[
+        &NO_COLOR,
+        &TERM,
+        &JOURNAL_STREAM,
+        &NOTIFY_SOCKET,
+        &WATCHDOG_PID,
+        &WATCHDOG_USEC,
+    ],
 };
 
 /// Returns the streams of each vendor.

@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{APP_LOG_FILE, http, kafka, limits, place, stream};
+use super::{http, kafka, limits, log, place, stream};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
@@ -39,12 +39,13 @@ const SECTIONS: &[Section] = &[
         title: "Files",
         intro: "",
         prefix: None,
-        rows: &[
-            &place::LOG_FILE_EXTENSION,
-            &stream::FILE_MODE,
-            &place::KEEP_DAYS,
-            &APP_LOG_FILE,
-        ],
+        rows: &[&place::LOG_FILE_EXTENSION, &stream::FILE_MODE, &place::KEEP_DAYS],
+    },
+    Section {
+        title: "The program's own log",
+        intro: "",
+        prefix: None,
+        rows: log::ROWS,
     },
     Section {
         title: "Requests",
@@ -70,6 +71,11 @@ const SECTIONS: &[Section] = &[
 /// Returns the names of all variables, including those for single streams and those that name the file of a secret.
 pub(super) fn names(kinds: &[Kind]) -> BTreeSet<String> {
     rows(kinds).flat_map(|row| names_of(row, kinds)).collect()
+}
+
+/// Returns the names of the variables that name the files of secrets.
+pub(super) fn secret_files(kinds: &[Kind]) -> impl Iterator<Item = String> {
+    rows(kinds).filter_map(Row::file)
 }
 
 /// Returns the rows of the table; one that streams share comes with each of them.

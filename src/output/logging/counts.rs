@@ -17,6 +17,8 @@ pub(super) struct Counts {
     taken: AtomicU64,
     /// Of these, those that could not be written.
     refused: AtomicU64,
+    /// Whether the last one was.
+    last_is_refused: AtomicBool,
     /// Lines still queued when the end gave up waiting.
     abandoned: AtomicU64,
     waits: Mutex<Waits>,
@@ -82,7 +84,13 @@ impl Counts {
     /// Counts a line that the thread has handled.
     pub(super) fn take(&self, is_written: bool) {
         self.refused.fetch_add(u64::from(!is_written), Relaxed);
+        self.last_is_refused.store(!is_written, Relaxed);
         self.taken.fetch_add(1, Relaxed);
+    }
+
+    /// Returns whether the last line could not be written.
+    pub(super) fn is_refused(&self) -> bool {
+        self.last_is_refused.load(Relaxed)
     }
 
     /// Notes that the queue is empty. Returns after this time, or when a thread waits for lines.

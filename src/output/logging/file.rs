@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::counts::{Counts, Lost};
@@ -14,10 +14,28 @@ use super::rotate::RotatingFile;
 /// else.
 const REST: Duration = Duration::from_millis(10);
 
+/// Where the log file is; the settings may move it.
+#[derive(Debug)]
+pub(super) struct Place(Mutex<PathBuf>);
+
+impl Place {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(Mutex::new(path))
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn move_to(&self, path: &Path) {
+        path.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 /// Writes each line, or counts it as lost. It reports its own errors, because tracing-appender drops them.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
+    place: Arc<Place>,
     file: Option<RotatingFile>,
     /// Tells the start that the file was opened.
     opened: Option<SyncSender<io::Result<()>>>,
@@ -37,13 +55,13 @@ struct Trouble {
 
 impl LogFile {
     pub(super) fn new(
-        path: PathBuf,
+        place: Arc<Place>,
         opened: SyncSender<io::Result<()>>,
         counts: Arc<Counts>,
         notices: Notices,
     ) -> Self {
         Self {
-            path,
+            place,
             file: None,
             opened: Some(opened),
             counts,
@@ -56,7 +74,7 @@ impl LogFile {
 
     /// Opens the file, and tells the start, which may have gone on without it: then the next line meets the same error.
     fn open(&mut self) {
-        let outcome = file(&mut self.file, &self.path).map(drop);
+        let outcome = file(&mut self.file, &self.place.path()).map(drop);
         if let Some(opened) = self.opened.take() {
             let _ = opened.send(outcome);
         }
@@ -64,11 +82,12 @@ impl LogFile {
 
     /// Writes a line; reports an error of writing or rotating once, when it begins.
     fn put(&mut self, line: &[u8]) -> bool {
-        let outcome = file(&mut self.file, &self.path).and_then(|file| {
+        let path = self.place.path();
+        let outcome = file(&mut self.file, &path).and_then(|file| {
             file.write_all(line)?;
             Ok(file.rotation())
         });
-        let path = self.path.display();
+        let path = path.display();
         match &outcome {
             Ok(Ok(())) => self.rotation.ends(),
             Ok(Err(error)) if self.rotation.begins() => self.notices.error(&format!(
@@ -136,8 +155,11 @@ impl Trouble {
     }
 }
 
-/// Returns the file; opens it if necessary.
+/// Returns the file of that name; opens it if necessary.
 fn file<'a>(file: &'a mut Option<RotatingFile>, path: &Path) -> io::Result<&'a mut RotatingFile> {
+    if !file.as_ref().is_some_and(|file| file.is_named(path)) {
+        *file = None;
+    }
     match file {
         Some(file) => Ok(file),
         none => Ok(none.insert(RotatingFile::open(path)?)),

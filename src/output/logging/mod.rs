@@ -1,13 +1,15 @@
 //! The program's own log: to stderr for people, to a file for later.
 //!
-//! Both have the form `2023-10-01 12:00:00.123 INFO:`, a tab, the message and its fields, in UTC. The file has
+//! Both have the form `2023-10-01 12:00:00.123 INFO:`, a tab, the message and its fields, in UTC, or are JSON. The file has
 //! everything from DEBUG on. Of the libraries only warnings and errors are logged.
 //!
-//! Nothing waits for the disk of the file: a line is queued or, if the queue is full, dropped and counted.
+//! Nothing waits for the disk of the file, or for whoever reads stderr: a line is queued or, if the queue is full, dropped
+//! and counted.
 
 mod counts;
 mod file;
 mod form;
+mod journal;
 mod notices;
 mod queue;
 mod rotate;
@@ -27,7 +29,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::output::progress::Progress;
 pub(crate) use counts::LostLines;
-use form::{Fields, Line};
+pub(crate) use form::LogFormat;
+use form::{Fields, Form, Line};
+pub(crate) use journal::JournalStream;
 use notices::Notices;
 use queue::QueueGuard;
 
@@ -66,26 +70,57 @@ pub(crate) struct Log {
     queue: OnceLock<QueueGuard>,
 }
 
+/// Where a log goes, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogOptions<'a> {
+    /// How much stderr says.
+    pub(crate) verbosity: Verbosity,
+    /// The log file, if there is one.
+    pub(crate) file: Option<&'a Path>,
+    /// The form of lines.
+    pub(crate) format: LogFormat,
+    /// What systemd has connected to its journal; it may be stderr.
+    pub(crate) journal: Option<JournalStream>,
+    /// The lines that stand below those of the log.
+    pub(crate) progress: &'a Progress,
+    /// Returns the current time.
+    pub(crate) clock: Clock,
+}
+
+impl<'a> LogOptions<'a> {
+    /// Returns those of a log of text that is only on stderr.
+    pub(crate) fn on_stderr(verbosity: Verbosity, progress: &'a Progress, clock: Clock) -> Self {
+        Self {
+            verbosity,
+            file: None,
+            format: LogFormat::Text,
+            journal: None,
+            progress,
+            clock,
+        }
+    }
+}
+
 impl Log {
-    /// Starts the log: stderr at this verbosity, above the lines of `progress`, and everything to `file` if there is
-    /// one.
+    /// Starts the log: stderr at this verbosity, above the lines of progress, and everything to the file if there is one.
     ///
     /// # Errors
     /// The file cannot be opened, or a log was started before.
-    pub(crate) fn start(
-        &self,
-        verbosity: Verbosity,
-        file: Option<&Path>,
-        progress: &Progress,
-        clock: Clock,
-    ) -> Result<(), LoggingError> {
-        let (subscriber, queue) = subscriber(verbosity, file, Stderr(progress.clone()), clock)?;
+    pub(crate) fn start(&self, options: LogOptions<'_>) -> Result<(), LoggingError> {
+        let (subscriber, queue) = subscriber(options, Stderr(options.progress.clone()))?;
         tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Started)?;
         if let Some(queue) = queue {
             // A second one would have been refused just now.
             let _ = self.queue.set(queue);
         }
         Ok(())
+    }
+
+    /// Goes on in this file from the next line on; an error is one of writing that line.
+    pub(crate) fn move_to(&self, file: &Path) {
+        if let Some(queue) = self.queue.get() {
+            queue.move_to(file);
+        }
     }
 
     /// Waits until the log file has every line logged so far, or gives up on a hung disk.
@@ -99,6 +134,11 @@ impl Log {
     pub(crate) fn lost_lines(&self) -> LostLines {
         self.queue.get().map(QueueGuard::lost_lines).unwrap_or_default()
     }
+
+    /// Returns whether the log file could not be written to when the last line was, as on a full disk.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.queue.get().is_some_and(QueueGuard::is_refused)
+    }
 }
 
 /// Starts the log of a command without a log file.
@@ -106,39 +146,46 @@ impl Log {
 /// # Errors
 /// A log was started before.
 pub(crate) fn start_on_stderr(verbosity: Verbosity, progress: &Progress, clock: Clock) -> Result<(), LoggingError> {
-    Log::default().start(verbosity, None, progress, clock)
+    Log::default().start(LogOptions::on_stderr(verbosity, progress, clock))
 }
 
 fn subscriber<W>(
-    verbosity: Verbosity,
-    file: Option<&Path>,
+    options: LogOptions<'_>,
     stderr: W,
-    clock: Clock,
-) -> Result<(impl Subscriber + Send + Sync, Option<QueueGuard>), LoggingError>
+) -> Result<(impl Subscriber + Send + Sync + use<W>, Option<QueueGuard>), LoggingError>
 where
     W: for<'writer> MakeWriter<'writer> + Clone + Send + Sync + 'static,
 {
-    let opened = file.map(|path| {
-        queue::open(path, Notices::new(stderr.clone(), clock)).map_err(|source| LoggingError::File {
+    let (clock, format) = (options.clock, options.format);
+    let is_journal = options.journal.is_some_and(JournalStream::is_stderr);
+    let on_stderr = Form { format, is_journal };
+    let in_file = Form {
+        format,
+        is_journal: false,
+    };
+    let opened = options.file.map(|path| {
+        let notices = Notices::new(stderr.clone(), on_stderr, in_file, clock);
+        queue::open(path, notices).map_err(|source| LoggingError::File {
             path: path.to_owned(),
             source,
         })
     });
     let (file, queue) = opened.transpose()?.unzip();
-    let file = file.map(|queue| layer(queue, clock).with_filter(from_us(LevelFilter::DEBUG)));
-    let stderr = layer(stderr, clock).with_filter(from_us(threshold(verbosity)));
+    let line = |form| Line { clock, form };
+    let file = file.map(|queue| layer(queue, line(in_file)).with_filter(from_us(LevelFilter::DEBUG)));
+    let stderr = layer(stderr, line(on_stderr)).with_filter(from_us(threshold(options.verbosity)));
     Ok((tracing_subscriber::registry().with(stderr).with(file), queue))
 }
 
-fn layer<S, W>(writer: W, clock: Clock) -> impl Layer<S>
+fn layer<S, W>(writer: W, line: Line) -> impl Layer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'writer> MakeWriter<'writer> + 'static,
 {
     tracing_subscriber::fmt::layer()
         .with_ansi(false)
-        .fmt_fields(Fields)
-        .event_format(Line { clock })
+        .fmt_fields(Fields(line.form.format))
+        .event_format(line)
         .with_writer(writer)
         // It would report a broken stderr to stderr, and panic.
         .log_internal_errors(false)
@@ -225,6 +272,20 @@ mod tests {
         }
     }
 
+    fn subscriber<W>(
+        verbosity: Verbosity,
+        file: Option<&Path>,
+        stderr: W,
+        clock: Clock,
+    ) -> Result<(impl Subscriber + Send + Sync + use<W>, Option<QueueGuard>), LoggingError>
+    where
+        W: for<'writer> MakeWriter<'writer> + Clone + Send + Sync + 'static,
+    {
+        let progress = Progress::hidden();
+        let options = LogOptions::on_stderr(verbosity, &progress, clock);
+        super::subscriber(LogOptions { file, ..options }, stderr)
+    }
+
     /// Returns what stderr and the log file hold after some events.
     fn logged(verbosity: Verbosity, events: impl FnOnce()) -> (String, String) {
         let folder = tempfile::tempdir().unwrap();
@@ -290,6 +351,30 @@ mod tests {
                 .collect();
             assert!(controls.is_empty() && !message.contains('\u{202e}'), "{text}");
         }
+    }
+
+    #[test]
+    fn as_json_fields_keep_their_type_and_nothing_drives_the_terminal() {
+        let captured = Captured::default();
+        let stderr = captured.clone();
+        let progress = Progress::hidden();
+        let options = LogOptions {
+            format: LogFormat::Json,
+            ..LogOptions::on_stderr(NORMAL, &progress, noon)
+        };
+        let (subscriber, _) = super::subscriber(options, move || stderr.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let _span = info_span!("stream", stream = "port", page = 2).entered();
+            warn!(records = 3_u64, part = 0.5, flag = true, path = %"a\u{9b}\"b", "said \u{202e}\n\"so\"");
+        });
+        let line = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(
+            line,
+            r#"{"logger":"trailkeeper","time":"2023-10-01T12:00:00.123Z","level":"WARNING","message":"said \u202e\n\"so\"","#
+                .to_owned()
+                + r#""records":3,"part":0.5,"flag":true,"path":"a\u009b\"b","stream":"port","page":2}"#
+                + "\n"
+        );
     }
 
     fn one_of_each() {

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::Clock;
-use super::form::error_line;
+use super::form::Form;
 
 /// Writes lines to stderr in the form of the log, whatever its verbosity.
 #[derive(Clone)]
 pub(super) struct Notices {
     clock: Clock,
+    on_stderr: Form,
+    in_file: Form,
     stderr: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Notices {
-    pub(super) fn new<W>(stderr: W, clock: Clock) -> Self
+    /// Creates them for a stderr and a log file of these forms.
+    pub(super) fn new<W>(stderr: W, on_stderr: Form, in_file: Form, clock: Clock) -> Self
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
@@ -27,18 +30,20 @@ impl Notices {
         };
         Self {
             clock,
+            on_stderr,
+            in_file,
             stderr: Arc::new(write),
         }
     }
 
     /// Reports an error on stderr.
     pub(super) fn error(&self, message: &str) {
-        (self.stderr)(&self.line(message));
+        (self.stderr)(&self.on_stderr.error_line((self.clock)(), message));
     }
 
-    /// Formats the line of an error.
+    /// Formats an error as a line of the log file.
     pub(super) fn line(&self, message: &str) -> String {
-        error_line((self.clock)(), message)
+        self.in_file.error_line((self.clock)(), message)
     }
 }
 

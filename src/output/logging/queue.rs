@@ -5,7 +5,7 @@
 //! prints to stdout.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::counts::{Counts, LostLines};
-use super::file::LogFile;
+use super::file::{LogFile, Place};
 use super::notices::Notices;
 
 /// The most lines that wait for the log disk: minutes of a run that reads 40 pages a second and logs a line for each. A
@@ -40,7 +40,8 @@ pub(super) struct Queue {
 pub(super) fn open(path: &Path, notices: Notices) -> io::Result<(Queue, QueueGuard)> {
     let counts = Arc::new(Counts::default());
     let (opened, outcome) = mpsc::sync_channel(1);
-    let file = LogFile::new(path.to_owned(), opened, Arc::clone(&counts), notices.clone());
+    let place = Arc::new(Place::new(path.to_owned()));
+    let file = LogFile::new(Arc::clone(&place), opened, Arc::clone(&counts), notices.clone());
     let builder = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LONGEST_QUEUE);
@@ -53,7 +54,7 @@ pub(super) fn open(path: &Path, notices: Notices) -> io::Result<(Queue, QueueGua
     };
     let guard = QueueGuard {
         worker: Some(worker),
-        path: path.to_owned(),
+        place,
         counts,
         notices,
     };
@@ -108,7 +109,7 @@ impl Write for &Queue {
 #[derive(Debug)]
 pub(super) struct QueueGuard {
     worker: Option<WorkerGuard>,
-    path: PathBuf,
+    place: Arc<Place>,
     counts: Arc<Counts>,
     notices: Notices,
 }
@@ -121,6 +122,16 @@ impl QueueGuard {
 
     pub(super) fn lost_lines(&self) -> LostLines {
         LostLines::of(&self.counts)
+    }
+
+    /// Goes on in this file.
+    pub(super) fn move_to(&self, path: &Path) {
+        self.place.move_to(path);
+    }
+
+    /// Returns whether the last line could not be written.
+    pub(super) fn is_refused(&self) -> bool {
+        self.counts.is_refused()
     }
 }
 
@@ -135,7 +146,7 @@ impl Drop for QueueGuard {
         if lost.total() > 0 {
             self.notices.error(&format!(
                 "log lines missing in `{}`: {lost}; check its disk",
-                self.path.display()
+                self.place.path().display()
             ));
         }
     }
@@ -147,6 +158,7 @@ mod tests {
     use std::fs::{self, File, OpenOptions};
     use std::io::Read;
     use std::os::unix::fs::OpenOptionsExt;
+    use std::path::PathBuf;
     use std::process::Command;
     use std::sync::Mutex;
     use std::time::Instant;
@@ -155,6 +167,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::output::logging::form::Form;
 
     /// More than a test waits for anything but a queue that is given up.
     const SOON: Duration = Duration::from_secs(2);
@@ -169,7 +182,13 @@ mod tests {
     impl Stderr {
         fn notices(&self) -> Notices {
             let stderr = self.clone();
-            Notices::new(move || stderr.clone(), || DateTime::from_timestamp_millis(0).unwrap())
+            let form = Form::default();
+            Notices::new(
+                move || stderr.clone(),
+                form,
+                form,
+                || DateTime::from_timestamp_millis(0).unwrap(),
+            )
         }
 
         /// Returns the messages since the last call.

@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::form::JSON_BEGINNING;
+
 /// A file is rotated before a line would make it larger than this.
 pub(super) const LARGEST: u64 = 1 << 20;
 /// How many older files are kept, `.1` (the newest) to `.5`.
@@ -15,6 +17,9 @@ pub(super) const BACKUPS: u32 = 5;
 /// The file; each `write` is one whole line.
 #[derive(Debug)]
 pub(super) struct RotatingFile {
+    /// As it was named.
+    name: PathBuf,
+    /// Where that leads to.
     path: PathBuf,
     file: File,
     rotation: io::Result<()>,
@@ -28,12 +33,19 @@ impl RotatingFile {
     /// If it holds something else than a log, such as a day file, or the system refuses.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         check(path)?;
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let name = path.to_owned();
+        let path = fs::canonicalize(path).unwrap_or_else(|_| name.clone());
         Ok(Self {
             file: open(&path)?,
+            name,
             path,
             rotation: Ok(()),
         })
+    }
+
+    /// Returns whether this is the file of that name.
+    pub(super) fn is_named(&self, name: &Path) -> bool {
+        self.name == name
     }
 
     /// Returns the error that kept the file from being rotated before the last line; such a file keeps growing.
@@ -41,17 +53,19 @@ impl RotatingFile {
         self.rotation.as_ref().copied()
     }
 
-    /// Checks the file system each time, since another program may have written to the file or rotated it.
+    /// Checks the file system each time, since another program may have written to the file or rotated it, as logrotate does.
     fn make_room(&mut self, more: usize) -> io::Result<()> {
-        let metadata = self.file.metadata()?;
-        let size = metadata.len();
-        if !metadata.is_file() || size == 0 || size.saturating_add(more as u64) <= LARGEST {
+        if !self.file.metadata()?.is_file() {
             return Ok(());
         }
-        if self.is_in_place()? {
-            self.shift()?;
+        if !self.is_in_place()? {
+            *self = Self::open(&self.name)?;
         }
-        self.file = open(&self.path)?;
+        let size = self.file.metadata()?.len();
+        if size > 0 && size.saturating_add(more as u64) > LARGEST {
+            self.shift()?;
+            self.file = open(&self.path)?;
+        }
         Ok(())
     }
 
@@ -92,22 +106,23 @@ impl Write for RotatingFile {
     }
 }
 
-/// Errors if there is a regular file that does not begin like a log: with a digit, that of the year, or a blank line.
+/// Errors if there is a regular file that does not begin like a log: with a digit, that of the year, a blank line, or as a
+/// line of JSON does.
 fn check(path: &Path) -> io::Result<()> {
-    let mut first = [0];
-    let is_log = match fs::metadata(path) {
-        Ok(found) if found.is_file() && found.len() > 0 => {
-            File::open(path)?.read_exact(&mut first)?;
-            first[0].is_ascii_digit() || first[0].is_ascii_whitespace()
-        }
-        _ => true,
-    };
-    if is_log {
-        return Ok(());
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() > 0 && !is_log(path)? => Err(io::Error::other(
+            "it holds something else than a log; name another file",
+        )),
+        _ => Ok(()),
     }
-    Err(io::Error::other(
-        "it holds something else than a log; name another file",
-    ))
+}
+
+fn is_log(path: &Path) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    let longest = JSON_BEGINNING.len() as u64;
+    File::open(path)?.take(longest).read_to_end(&mut beginning)?;
+    let is_text = |first: &u8| first.is_ascii_digit() || first.is_ascii_whitespace();
+    Ok(beginning.first().is_none_or(is_text) || beginning == JSON_BEGINNING.as_bytes())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the log file")]
@@ -218,17 +233,33 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_taken_away_is_made_anew_when_the_old_one_is_full() {
+    fn a_file_that_was_renamed_is_begun_anew_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");
         let mut file = RotatingFile::open(&path).unwrap();
         file.write_all(&line(0)).unwrap();
         fs::rename(&path, folder.path().join("moved")).unwrap();
-        for number in 1..=1_024 {
-            file.write_all(&line(number)).unwrap();
+        file.write_all(&line(1)).unwrap();
+        file.write_all(&line(2)).unwrap();
+        assert_eq!(content(&folder.path().join("moved")), (0, 0, 1));
+        assert_eq!(content(&path), (1, 2, 2));
+    }
+
+    #[test]
+    fn a_log_of_either_form_is_gone_on_with_and_a_day_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.log");
+        for (beginning, is_log) in [
+            ("2023-10-01 12:00:00.123 INFO:\tbegun\n", true),
+            (r#"{"logger":"trailkeeper","time":"2023-10-01T12:00:00.123Z"}"#, true),
+            (r#"{"logger":"another"}"#, false),
+            (r#"{"id":"1","time":"2023-10-01T12:00:00.123Z"}"#, false),
+            ("{", false),
+        ] {
+            fs::write(&path, beginning).unwrap();
+            assert_eq!(RotatingFile::open(&path).is_ok(), is_log, "{beginning}");
+            assert!(fs::read_to_string(&path).unwrap() == beginning);
         }
-        assert_eq!(content(&folder.path().join("moved")), (0, 1_023, 1_024));
-        assert_eq!(content(&path), (1_024, 1_024, 1));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Progress on a terminal: one line per stream on stderr, below the log lines.
 
+mod screen;
+
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::stderr;
 use crate::window::Window;
 
 /// The template of a line without a known window.
@@ -39,8 +42,7 @@ impl Progress {
     /// Draws to stderr if it is a terminal that can move its cursor, otherwise nowhere.
     #[must_use]
     pub(crate) fn on_stderr() -> Self {
-        // indicatif checks whether stderr is a terminal, and not a dumb one.
-        Self::to(ProgressDrawTarget::stderr())
+        Self::to(screen::draw_target())
     }
 
     /// Draws to stderr, unless `quiet`.
@@ -103,7 +105,8 @@ impl Progress {
     /// Writing to stderr failed.
     pub(crate) fn write_lines(&self, lines: &str) -> io::Result<()> {
         if self.bars.is_hidden() {
-            return io::stderr().lock().write_all(lines.as_bytes());
+            stderr::write(lines);
+            return Ok(());
         }
         // Not `suspend`, which panics when the terminal has gone away.
         self.bars
