@@ -13,14 +13,14 @@ pub(crate) struct JournalStream {
 
 impl JournalStream {
     /// Returns whether stderr is that stream; it may have been redirected since.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(super) fn is_stderr(self) -> bool {
         let found = rustix::fs::fstat(std::io::stderr());
         found.is_ok_and(|found| (found.st_dev, found.st_ino) == (self.device, self.inode))
     }
 
     /// Returns whether stderr is that stream.
-    #[cfg(not(unix))]
+    #[cfg(not(target_os = "linux"))]
     pub(super) fn is_stderr(self) -> bool {
         false
     }
