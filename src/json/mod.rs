@@ -44,6 +44,7 @@ mod number;
 mod pass;
 mod paths;
 mod sequence;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -58,6 +59,7 @@ use sequence::Sequences;
 use value::{Member, Open, Value};
 
 pub(crate) use list::{Element, List, ListError};
+pub use strict::push_strict;
 pub(crate) use text::push_bytes;
 
 /// A path of object keys from the top of a record, such as `["trigger", "at"]`.

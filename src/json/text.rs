@@ -72,7 +72,7 @@ const BROKEN_BYTE: u16 = 0xdc00;
 
 /// Returns how many bytes come before a quote, a backslash or a control character.
 #[inline]
-fn plain_length(bytes: &[u8]) -> usize {
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut length = 0;
     while let Some(block) = bytes[length..].first_chunk() {
         let special = special_bytes(*block);
@@ -118,8 +118,7 @@ fn copy_utf16(unit: u16, input: &mut Input<'_>, line: &mut String) {
     if let Some(character) = char::from_u32(u32::from(unit)) {
         return push_char(character, line);
     }
-    let pair = utf16_escape(input.rest()).and_then(|low| char::decode_utf16([unit, low]).next()?.ok());
-    match pair {
+    match surrogate_pair(unit, input.rest()) {
         Some(character) => {
             input.advance(6);
             line.push(character);
@@ -128,8 +127,13 @@ fn copy_utf16(unit: u16, input: &mut Input<'_>, line: &mut String) {
     }
 }
 
+/// Returns the character of a surrogate and the escape at the start of the bytes, if the two are a pair.
+pub(super) fn surrogate_pair(high: u16, bytes: &[u8]) -> Option<char> {
+    char::decode_utf16([high, utf16_escape(bytes)?]).next()?.ok()
+}
+
 /// Returns the UTF-16 unit of a `\uXXXX` at the start of the bytes.
-fn utf16_escape(bytes: &[u8]) -> Option<u16> {
+pub(super) fn utf16_escape(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(br"\u")?.first_chunk::<4>()?;
     digits.iter().try_fold(0, |unit, digit| {
         Some(unit << 4 | char::from(*digit).to_digit(16)? as u16)

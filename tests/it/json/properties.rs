@@ -1,7 +1,7 @@
 //! What holds for every JSON value, however it is written.
 
 use proptest::prelude::*;
-use trailkeeper::json::{KeyPath, scan};
+use trailkeeper::json::{KeyPath, push_strict, scan};
 
 use crate::support::random::cases;
 
@@ -19,8 +19,33 @@ fn content(text: &str) -> u128 {
     scan(text, &[], &mut String::new()).unwrap().content
 }
 
+/// The strict copy of a text, or the text if it needs none.
+fn strict(text: &str) -> String {
+    let mut copy = String::new();
+    if push_strict(text, &mut copy) {
+        copy
+    } else {
+        text.to_owned()
+    }
+}
+
 proptest! {
     #![proptest_config(cases(256))]
+
+    #[test]
+    fn serde_json_takes_every_strict_copy_which_is_the_text_itself_if_it_takes_that(
+        value in value(), seed: u64, depth in 0usize..300, number in "-?[1-9][0-9]{0,400}(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,5})?",
+    ) {
+        let spelling = spell(&value, &mut Choices(seed)).text;
+        let text = format!("{}{spelling}, {number}{}", "[".repeat(depth), "]".repeat(depth));
+        let text = if depth == 0 { spelling } else { text };
+        let copy = strict(&text);
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text);
+        prop_assert!(parse(&copy).is_ok(), "{text}: {:?}", parse(&copy));
+        prop_assert_eq!(strict(&copy), &*copy);
+        let is_near_a_limit = depth > 90 || number.parse::<f64>().unwrap().abs() > 1e307;
+        prop_assert!(is_near_a_limit || (copy == text) == parse(&text).is_ok(), "{text}");
+    }
 
     #[test]
     fn the_form_keeps_the_value_and_only_the_spelling_changes(value in value(), seed: u64) {
