@@ -51,6 +51,8 @@
 //! - cursor: how far a stream is forwarded to a sink, as an offset in each day file
 //! - in flight: sent and not yet acknowledged; acknowledgement: a sink's confirmation that it has a line
 //! - undelivered: a line that a sink will never accept; it is kept in the undelivered file, with the reason
+//! - strict copy: a line, repaired so that strict JSON parsers take it; it is sent in place of the line, and counts as
+//!   repaired where forwarding counts
 //! - retry: to send a request again; backoff: the wait before it; rate limit: how often a service may be asked
 //! - shutdown: the request to stop soon, without losing anything
 //!

@@ -151,6 +151,7 @@ pub(crate) mod tests {
                 kafka: true,
                 http: true,
                 from: Some(StartArg::Start),
+                strict_json: true,
             },
             json: true,
             env_file: Some(PathBuf::from("/etc/x.env")),
@@ -161,13 +162,14 @@ pub(crate) mod tests {
             ..collect::Arguments::default()
         };
         let flags = "--stream tfc,port --stream yandex-mail --since 36h --until 2025-06-09 --dry-run --json \
-                     --forward-kafka --forward-http --forward-from start";
+                     --forward-kafka --forward-http --forward-from start --strict-json";
         assert_eq!(collect(&format!("collect {flags} --env-file /etc/x.env -q")), expected);
     }
 
     #[test]
-    fn a_beginning_without_a_sink_is_no_use() {
+    fn what_is_said_of_forwarding_without_a_sink_is_no_use() {
         assert!(typed("collect --forward-from start").is_err());
+        assert!(typed("collect --strict-json").is_err());
         for sink in ["--forward-kafka", "--forward-http"] {
             assert!(collect(&format!("{sink} --forward-from 7d")).sinks.from.is_some());
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::arguments::sinks::Sinks;
 use super::arguments::start::StartArg;
-use crate::config::{self, HttpSettings, KafkaSettings};
+use crate::config::{self, HttpSettings, KafkaSettings, StdoutSettings};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{Target, Targets, kafka};
 use crate::source::SOURCES;
@@ -22,6 +22,7 @@ pub(super) fn targets(env: &Env, sinks: Sinks, now: DateTime<Utc>, errors: &mut 
         list,
         start: StartArg::resolve(sinks.from, now),
         replay: None,
+        strict_json: sinks.strict_json,
     }
 }
 
@@ -43,6 +44,11 @@ pub(super) fn http_target(env: &Env, because: &str, errors: &mut ConfigErrors) -
     let settings = HttpSettings::read(env, &mut own_errors);
     errors.append(own_errors);
     settings.map(Target::Http)
+}
+
+/// Reads the settings of standard output.
+pub(super) fn stdout_target(env: &Env, errors: &mut ConfigErrors) -> Option<Target> {
+    StdoutSettings::read(env, errors).map(Target::Stdout)
 }
 
 /// Logs warnings about the settings of the targets.

@@ -6,9 +6,10 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::limits::{MAX_RETRIES, REQUEST_TIMEOUT_SECONDS, RETRY_DELAY_SECONDS};
+use super::stdout::STRICT_JSON;
 use crate::env::{
     ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Setting, Variable, endpoint, is_loopback, one_of, token,
-    whole_number,
+    whole_number, yes_or_no,
 };
 
 /// The prefix of these variables; no others have it.
@@ -20,6 +21,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &HTTP_FORWARD_FORMAT,
     &HTTP_FORWARD_TOKEN,
     &HTTP_FORWARD_BATCH,
+    &HTTP_FORWARD_STRICT_JSON,
 ];
 
 const HTTP_FORWARD_URL: Setting<Url> = Setting {
@@ -76,6 +78,17 @@ const HTTP_FORWARD_BATCH: Setting<usize> = Setting {
     parse: |text| whole_number(text, 1..=100_000),
 };
 
+const HTTP_FORWARD_STRICT_JSON: Setting<bool> = Setting {
+    variable: Variable {
+        name: "HTTP_FORWARD_STRICT_JSON",
+        scope: Scope::Program,
+        default: DefaultValue::Text("no"),
+        example: None,
+        doc: STRICT_JSON,
+    },
+    parse: yes_or_no,
+};
+
 /// How to write to an HTTP listener.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpSettings {
@@ -87,6 +100,8 @@ pub(crate) struct HttpSettings {
     pub(crate) authorization: Option<SecretString>,
     /// How many lines one request holds; `HTTP_FORWARD_BATCH`.
     pub(crate) batch: usize,
+    /// Whether strict copies are sent; `HTTP_FORWARD_STRICT_JSON`.
+    pub(crate) strict_json: bool,
     /// How often a request is retried; `MAX_RETRIES`.
     pub(crate) max_retries: u32,
     /// The wait before the first retry; `RETRY_DELAY_SECONDS`.
@@ -111,6 +126,7 @@ impl HttpSettings {
         let url = env.required(&HTTP_FORWARD_URL, errors);
         let format = env.or_default(&HTTP_FORWARD_FORMAT, errors);
         let batch = env.or_default(&HTTP_FORWARD_BATCH, errors);
+        let strict_json = env.or_default(&HTTP_FORWARD_STRICT_JSON, errors);
         let has_token = env.has_secret(&HTTP_FORWARD_TOKEN);
         let token = env.secret(&HTTP_FORWARD_TOKEN, errors);
         let max_retries = env.or_default(&MAX_RETRIES, errors);
@@ -131,6 +147,7 @@ impl HttpSettings {
             format,
             authorization: token.map(|token| format.authorization(&token)),
             batch: batch?,
+            strict_json: strict_json?,
             max_retries: max_retries?,
             retry_delay: retry_delay?,
             timeout: timeout?,

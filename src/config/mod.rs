@@ -10,6 +10,7 @@ mod limits;
 mod log;
 mod unknown_variables;
 mod place;
+mod stdout;
 mod stream;
 mod variables;
 
@@ -27,6 +28,7 @@ pub(crate) use limits::Limits;
 pub(crate) use log::{APP_LOG_FILE, LogSettings};
 pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
+pub(crate) use stdout::StdoutSettings;
 pub(crate) use stream::StreamSettings;
 
 /// The settings of one run.

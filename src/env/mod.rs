@@ -36,7 +36,7 @@ pub use secret::StandingSecret;
 pub(crate) use secret::{password, token};
 pub(crate) use service_manager::ServiceManager;
 pub(crate) use value::{
-    InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number,
+    InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number, yes_or_no,
 };
 pub(crate) use variable::{DefaultValue, Row, Scope, Secret, Setting, Variable};
 

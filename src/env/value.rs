@@ -114,6 +114,14 @@ pub(crate) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, In
     })
 }
 
+/// Parses `yes` or `no`, in any case.
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, InvalidValue> {
+    one_of(text, &[("yes", true), ("no", false)])
+}
+
 /// Parses the base address of a service; removes the slash at the end of its path.
 ///
 /// # Errors

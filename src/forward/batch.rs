@@ -12,6 +12,8 @@ use crate::record::Identity;
 pub(crate) struct Batch {
     /// The bytes of all lines, newlines and skipped lines included.
     pub(super) text: Vec<u8>,
+    /// The strict copies of lines that need one, with their newlines.
+    pub(super) copies: String,
     pub(super) lines: Vec<Line>,
     /// The positions after it, for the days that it touches.
     pub(super) end: Positions,
@@ -20,10 +22,12 @@ pub(crate) struct Batch {
 }
 
 /// A line that is a record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Line {
     /// Its range in the text of the batch, without the newline.
     pub(super) range: Range<usize>,
+    /// The range of its strict copy, if that is sent in its place, without the newline.
+    pub(super) copy: Option<Range<usize>>,
     /// The day of its file.
     pub(crate) day: NaiveDate,
     /// Offset of its first byte in that file.
@@ -38,6 +42,7 @@ impl Batch {
     /// Empties the batch and keeps its memory.
     pub(super) fn clear(&mut self) {
         self.text.clear();
+        self.copies.clear();
         self.lines.clear();
         self.end = Positions::default();
         self.skipped = 0;
@@ -49,10 +54,34 @@ impl Batch {
         &self.lines
     }
 
-    /// Returns the bytes of a line of this batch, without its newline.
+    /// Returns the bytes of a line of this batch as they are in its file, without the newline.
     #[must_use]
     pub(crate) fn bytes(&self, line: &Line) -> &[u8] {
         &self.text[line.range.clone()]
+    }
+
+    /// Returns what is sent of a line, without a newline: its strict copy, or else its bytes.
+    #[must_use]
+    pub(crate) fn payload(&self, line: &Line) -> &[u8] {
+        match &line.copy {
+            Some(copy) => &self.copies.as_bytes()[copy.clone()],
+            None => self.bytes(line),
+        }
+    }
+
+    /// Returns what is sent of lines, with the newlines, in pieces: one for each copy, one for lines side by side.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+        let are_adjacent = |one: &Line, next: &Line| {
+            let are_as_they_are = one.copy.is_none() && next.copy.is_none();
+            are_as_they_are && one.range.end + 1 == next.range.start
+        };
+        self.lines.chunk_by(are_adjacent).filter_map(|lines| {
+            let (first, last) = (lines.first()?, lines.last()?);
+            Some(match &first.copy {
+                Some(copy) => &self.copies.as_bytes()[copy.start..=copy.end],
+                None => &self.text[first.range.start..=last.range.end],
+            })
+        })
     }
 
     /// Returns the positions after the first `count` lines, for the days that they touch.

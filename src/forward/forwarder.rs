@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::batch::Batch;
+use super::batch::{Batch, Line};
 use super::cursor::{CursorError, CursorFile, CursorState, Positions, Stored};
 use super::message::Envelope;
 use super::reader::LineReader;
@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) start: StartPosition,
     /// Send only records of this time, again, and leave the cursor alone.
     pub(crate) replay: Option<Range<DateTime<Utc>>>,
+    /// Send a strict copy of each line that strict JSON parsers refuse.
+    pub(crate) strict_json: bool,
     /// When the run began.
     pub(crate) now: DateTime<Utc>,
 }
@@ -89,6 +91,8 @@ pub(crate) struct Forwarded {
     pub(crate) sink: &'static str,
     /// Number of lines that the sink acknowledged.
     pub(crate) sent: u64,
+    /// Number of those of which a strict copy was sent.
+    pub(crate) repaired: u64,
     /// Number of lines still to be sent.
     pub(crate) waiting: u64,
     /// Time of the first record among those.
@@ -108,6 +112,7 @@ impl Forwarded {
         Self {
             sink,
             sent: 0,
+            repaired: 0,
             waiting: 0,
             oldest_waiting: None,
             undelivered: 0,
@@ -186,7 +191,7 @@ impl Forwarder {
             progress,
         };
         Ok(Self {
-            reader,
+            reader: reader.with_strict_json(job.strict_json),
             outbox,
             shutdown,
         })
@@ -339,6 +344,8 @@ impl Outbox {
             failure,
         } = self.sink.next_ack(&mut self.undelivered_file);
         self.commit(&batch, done)?;
+        let is_repaired = |line: &&Line| line.copy.is_some() && !self.undelivered_file.has(line);
+        self.forwarded.repaired += batch.lines()[..done].iter().filter(is_repaired).count() as u64;
         // The reader may have ended.
         let _ = spare.send(batch);
         self.forwarded.sent += (done as u64).saturating_sub(undelivered);

@@ -180,10 +180,10 @@ fn content_type(format: HttpFormat) -> &'static str {
 
 /// Returns the body of a request with these lines.
 fn body(format: HttpFormat, envelope: &Envelope, batch: &Batch, lines: &[Line]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(lines.iter().map(|line| line.range.len() + 1).sum::<usize>() + 2);
+    let mut body = Vec::with_capacity(lines.iter().map(|line| batch.payload(line).len() + 1).sum::<usize>() + 2);
     let mut message = Message::default();
     for (number, line) in lines.iter().enumerate() {
-        let text = batch.bytes(line);
+        let text = batch.payload(line);
         match format {
             HttpFormat::Array => {
                 body.push(if number == 0 { b'[' } else { b',' });
@@ -210,9 +210,14 @@ fn body(format: HttpFormat, envelope: &Envelope, batch: &Batch, lines: &[Line]) 
 fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line: &[u8]) {
     let (seconds, milliseconds) = (message.timestamp.div_euclid(1000), message.timestamp.rem_euclid(1000));
     let source = serde_json::Value::from(message.file.as_str());
+    let repaired = if message.is_repaired {
+        ",\"repaired\":\"true\""
+    } else {
+        ""
+    };
     let head = format!(
         "{{\"time\":{seconds}.{milliseconds:03},\"source\":{source},\"sourcetype\":\"trailkeeper:{}\",\
-         \"fields\":{{\"dedup_id\":\"{}\"}},\"event\":",
+         \"fields\":{{\"dedup_id\":\"{}\"{repaired}}},\"event\":",
         envelope.stream, message.dedup_id
     );
     // Writing to a Vec does not fail.
@@ -258,6 +263,7 @@ mod tests {
             batch.text.push(b'\n');
             batch.lines.push(Line {
                 range: start..start + text.len(),
+                copy: None,
                 day: "2025-06-09".parse().unwrap(),
                 offset: start as u64,
                 time: "2025-06-09T10:11:12.045Z".parse().unwrap(),
@@ -295,6 +301,7 @@ mod tests {
             format: HttpFormat::SplunkHec,
             authorization: Some("Splunk swordfish".into()),
             batch: 1,
+            strict_json: false,
             max_retries: 0,
             retry_delay: std::time::Duration::ZERO,
             timeout: std::time::Duration::ZERO,

@@ -17,6 +17,8 @@ pub(crate) mod header {
     pub(crate) const DEDUP_ID: &str = "dedup-id";
     /// `true` on a replay; else the header is missing.
     pub(crate) const REPLAY: &str = "replay";
+    /// `true` if the message is the strict copy of the line; else the header is missing.
+    pub(crate) const REPAIRED: &str = "repaired";
 }
 
 /// What all messages of a stream share.
@@ -41,6 +43,8 @@ pub(crate) struct Message {
     pub(crate) offset: String,
     /// 32 hexadecimal digits of the record's content: an id may not be unique.
     pub(crate) dedup_id: String,
+    /// Whether the strict copy of the line is sent.
+    pub(crate) is_repaired: bool,
     day: Option<chrono::NaiveDate>,
 }
 
@@ -51,6 +55,7 @@ impl Message {
             self.file = envelope.location.day_name(line.day).unwrap_or_default();
             self.day = Some(line.day);
         }
+        self.is_repaired = line.copy.is_some();
         self.timestamp = line.time.timestamp_millis();
         rewrite(&mut self.offset, format_args!("{}", line.offset));
         rewrite_hexadecimal(&mut self.dedup_id, line.identity.content);
@@ -69,6 +74,7 @@ impl Message {
         always
             .into_iter()
             .chain(envelope.is_replay.then_some((header::REPLAY, "true")))
+            .chain(self.is_repaired.then_some((header::REPAIRED, "true")))
     }
 }
 
@@ -95,6 +101,7 @@ mod tests {
     fn line(id: Option<&str>) -> Line {
         Line {
             range: 0..5,
+            copy: None,
             day: "2025-06-09".parse().unwrap(),
             offset: 4711,
             time: "2025-06-09T10:11:12.345Z".parse().unwrap(),
@@ -150,5 +157,24 @@ mod tests {
         message.describe(&envelope(true), &line(None));
         assert_eq!(message.headers(&envelope(true)).last(), Some(("replay", "true")));
         assert_eq!(message.headers(&envelope(false)).count(), 4);
+    }
+
+    #[test]
+    fn a_strict_copy_is_marked_and_has_the_key_and_the_id_of_its_line() {
+        let line = line(Some("evt-1"));
+        let copied = Line {
+            copy: Some(0..7),
+            ..line.clone()
+        };
+        let described = |line: &Line| {
+            let (mut message, envelope) = (Message::default(), envelope(false));
+            message.describe(&envelope, line);
+            let headers = message.headers(&envelope);
+            let headers: Vec<_> = headers.map(|(name, value)| (name, value.to_owned())).collect();
+            (message.key, message.timestamp, headers)
+        };
+        let mut expected = described(&line);
+        expected.2.push(("repaired", "true".to_owned()));
+        assert_eq!(described(&copied), expected);
     }
 }

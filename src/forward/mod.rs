@@ -1,6 +1,6 @@
 //! Forwards the day files: a reader sends the lines after the cursor to a sink, and acknowledgements move the cursor.
 //!
-//! Imports: archive, config, env, fs, http, output, process, record.
+//! Imports: archive, config, env, fs, http, json, output, process, record.
 //!
 //! The day files are the outbox. A sink outage, a kill or runs without forwarding lose nothing, and fetching never
 //! waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has acknowledged.

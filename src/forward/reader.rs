@@ -9,6 +9,7 @@ use super::batch::{Batch, Line};
 use super::cursor::Positions;
 use crate::archive::{DayFile, Location, ReadRange};
 use crate::fs::FileError;
+use crate::json::push_strict;
 use crate::record::{Reader, Shape};
 
 /// Size of a batch, in bytes; only a longer line makes it larger.
@@ -27,6 +28,8 @@ pub(crate) struct LineReader {
     only: Option<Range<DateTime<Utc>>>,
     /// The files left in this pass; `None` between passes.
     pass: Option<VecDeque<DayFile>>,
+    /// Make strict copies of the lines that need one.
+    strict_json: bool,
     /// Batches to reuse: the system takes its time to hand out memory.
     spare: Vec<Batch>,
     batch_bytes: usize,
@@ -42,6 +45,7 @@ impl LineReader {
             synced: Positions::default(),
             only: None,
             pass: None,
+            strict_json: false,
             spare: Vec::new(),
             batch_bytes: BATCH,
         }
@@ -52,6 +56,13 @@ impl LineReader {
         let mut reader = Self::new(location, shape, Positions::default());
         reader.only = Some(times);
         reader
+    }
+
+    /// Makes strict copies of the lines that need one, or does not.
+    #[must_use]
+    pub(crate) fn with_strict_json(mut self, strict_json: bool) -> Self {
+        self.strict_json = strict_json;
+        self
     }
 
     #[cfg(test)]
@@ -103,7 +114,7 @@ impl LineReader {
     /// Takes back a batch for reuse.
     pub(crate) fn recycle(&mut self, mut batch: Batch) {
         // A batch that held a very long line is dropped.
-        if batch.text.capacity() <= 2 * BATCH {
+        if batch.text.capacity().max(batch.copies.capacity()) <= 2 * BATCH {
             batch.clear();
             self.spare.push(batch);
         }
@@ -178,9 +189,11 @@ impl LineReader {
                 continue;
             };
             if self.only.as_ref().is_none_or(|times| times.contains(&record.time)) {
+                let copy = text.filter(|_| self.strict_json);
                 batch.lines.push(Line {
                     offset: from + (range.start - start) as u64,
                     range,
+                    copy: copy.and_then(|text| strict_copy(text, &mut batch.copies)),
                     day,
                     time: record.time,
                     identity: record.identity,
@@ -189,6 +202,15 @@ impl LineReader {
             }
         }
     }
+}
+
+/// Appends the strict copy of a line, and its newline, and returns where it is; `None` if the line needs none.
+fn strict_copy(line: &str, copies: &mut String) -> Option<Range<usize>> {
+    let start = copies.len();
+    push_strict(line, copies).then(|| {
+        copies.push('\n');
+        start..copies.len() - 1
+    })
 }
 
 #[cfg(test)]

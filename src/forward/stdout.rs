@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::batch::{Batch, Line};
+use super::batch::Batch;
 use super::sink::{BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 
@@ -22,17 +22,11 @@ impl<W: Write + Send> Output<W> {
         }
     }
 
-    /// Writes adjacent lines at once, newlines included: they are never cut by lines of another stream, and a write for
-    /// each line would take longer than everything else.
+    /// Writes whole lines, and adjacent ones at once: they are never cut by lines of another stream, and a write for each
+    /// line would take longer than everything else.
     fn write(&mut self) -> io::Result<()> {
-        let are_adjacent = |one: &Line, next: &Line| one.range.end + 1 == next.range.start;
-        for lines in self.batch.lines().chunk_by(are_adjacent) {
-            if let [first, ..] = lines
-                && let [.., last] = lines
-            {
-                self.writer
-                    .write_all(&self.batch.text[first.range.start..=last.range.end])?;
-            }
+        for lines in self.batch.payloads() {
+            self.writer.write_all(lines)?;
         }
         self.writer.flush()
     }

@@ -13,7 +13,7 @@ use super::message::Envelope;
 use super::sink::{Sink, SinkError};
 use super::stdout::Output;
 use crate::archive::SINKS;
-use crate::config::{HttpSettings, KafkaSettings, StreamPlace};
+use crate::config::{HttpSettings, KafkaSettings, StdoutSettings, StreamPlace};
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
 
@@ -23,7 +23,7 @@ pub(crate) enum Target {
     /// A Kafka topic for each stream.
     Kafka(KafkaSettings),
     Http(HttpSettings),
-    Stdout,
+    Stdout(StdoutSettings),
 }
 
 /// The sinks of a run; none by default.
@@ -34,6 +34,8 @@ pub(crate) struct Targets {
     pub(crate) start: StartPosition,
     /// Send only records of this time, again, and leave the cursors alone.
     pub(crate) replay: Option<Range<DateTime<Utc>>>,
+    /// Send strict copies to all of them; else each has its own setting.
+    pub(crate) strict_json: bool,
 }
 
 /// What the forwarders of a run share.
@@ -52,7 +54,7 @@ impl Target {
         match self {
             Target::Kafka(_) => SINKS[0],
             Target::Http(_) => SINKS[1],
-            Target::Stdout => SINKS[2],
+            Target::Stdout(_) => SINKS[2],
         }
     }
 
@@ -62,7 +64,16 @@ impl Target {
         match self {
             Target::Kafka(settings) => settings.warning(),
             Target::Http(settings) => settings.warning(),
-            Target::Stdout => None,
+            Target::Stdout(_) => None,
+        }
+    }
+
+    /// Returns its setting for strict copies.
+    fn strict_json(&self) -> bool {
+        match self {
+            Target::Kafka(settings) => settings.strict_json,
+            Target::Http(settings) => settings.strict_json,
+            Target::Stdout(settings) => settings.strict_json,
         }
     }
 
@@ -73,7 +84,7 @@ impl Target {
             }
             Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown)?),
             Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, shutdown)?),
-            Target::Stdout => Box::new(Output::new(std::io::stdout())),
+            Target::Stdout(_) => Box::new(Output::new(std::io::stdout())),
         })
     }
 }
@@ -167,6 +178,7 @@ impl Targets {
             sink: target.name(),
             start: self.start,
             replay: self.replay.clone(),
+            strict_json: self.strict_json || target.strict_json(),
             now: context.now,
         };
         let progress = context.progress.forward(stream, target.name());
@@ -196,6 +208,7 @@ fn log(forwarded: &Forwarded) {
     let Forwarded {
         sink,
         sent,
+        repaired,
         waiting,
         undelivered,
         skipped,
@@ -203,10 +216,11 @@ fn log(forwarded: &Forwarded) {
         ..
     } = forwarded;
     match failure {
-        None => tracing::info!(sink, sent, waiting, undelivered, skipped, "forwarded"),
+        None => tracing::info!(sink, sent, repaired, waiting, undelivered, skipped, "forwarded"),
         Some(failure) => tracing::error!(
             sink,
             sent,
+            repaired,
             waiting,
             undelivered,
             "forwarding failed: {failure}; the next run goes on from here"

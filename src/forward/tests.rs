@@ -41,6 +41,7 @@ impl Catalog {
             sink: "kafka",
             start,
             replay: None,
+            strict_json: false,
             now: "2025-06-12T00:00:00Z".parse().unwrap(),
         }
     }

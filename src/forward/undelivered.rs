@@ -32,12 +32,17 @@ impl Undelivered {
         }
     }
 
+    /// Returns whether a line of this run is undelivered.
+    pub(super) fn has(&self, line: &Line) -> bool {
+        self.noted.contains(&(line.day, line.offset))
+    }
+
     /// Writes a line to the file, once, and syncs it.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub(crate) fn add(&mut self, batch: &Batch, line: &Line, reason: &str) -> Result<(), WriteError> {
-        if self.noted.contains(&(line.day, line.offset)) {
+        if self.has(line) {
             return Ok(());
         }
         let mut message = Message::default();

@@ -22,6 +22,7 @@ pub(super) enum Name {
     ClockOffset,
     RunAppended,
     Forwarded,
+    ForwardedRepaired,
     ForwarderLagRecords,
     ForwarderLagSeconds,
     LogDroppedLines,
@@ -153,6 +154,11 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::Forwarded,
         "trailkeeper_forwarded_records_total",
         "Records that a forwarder delivered.",
+    ),
+    counter(
+        Name::ForwardedRepaired,
+        "trailkeeper_forwarded_repaired_records_total",
+        "Records that a forwarder delivered as repaired copies, since strict JSON parsers refuse them as they are.",
     ),
     gauge(
         Name::ForwarderLagRecords,

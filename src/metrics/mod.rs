@@ -50,6 +50,8 @@ enum Part {
 pub(crate) struct Forwarding {
     /// Records that it has delivered since the last update.
     pub(crate) delivered: u64,
+    /// Those of them that it delivered as strict copies.
+    pub(crate) repaired: u64,
     /// Records of the archive that wait for it.
     pub(crate) lag_records: u64,
     /// How long the oldest of those has waited, in seconds.
@@ -121,6 +123,7 @@ impl Metrics {
             let waited = forward.oldest_waiting().map(|oldest| seconds_between(oldest, ended));
             let forwarding = Forwarding {
                 delivered: forward.sent(),
+                repaired: forward.repaired(),
                 lag_records: forward.waiting(),
                 lag_seconds: waited.unwrap_or(0.0),
             };
@@ -152,8 +155,9 @@ impl Metrics {
 
     /// Sets how far a forwarder has got.
     pub(crate) fn forwarded(&mut self, stream: &str, forwarder: &str, forwarding: Forwarding) {
-        let labels = Labels::of("stream", stream).and("forwarder", forwarder);
-        self.add(Name::Forwarded, labels, forwarding.delivered as f64);
+        let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
+        self.add(Name::Forwarded, labels(), forwarding.delivered as f64);
+        self.add(Name::ForwardedRepaired, labels(), forwarding.repaired as f64);
         self.lag(stream, forwarder, forwarding.lag_records, forwarding.lag_seconds);
     }
 
@@ -402,6 +406,7 @@ mod tests {
             "kafka \"a\\b\"\n}",
             Forwarding {
                 delivered: 5,
+                repaired: 2,
                 lag_records: 2,
                 lag_seconds: 0.5,
             },

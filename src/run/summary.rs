@@ -93,6 +93,7 @@ pub(crate) struct RecordCounts {
 pub(crate) struct ForwardSummary {
     sink: &'static str,
     sent: u64,
+    repaired: u64,
     waiting: u64,
     undelivered: u64,
     error: Option<String>,
@@ -107,6 +108,7 @@ impl From<Forwarded> for ForwardSummary {
         Self {
             sink: forwarded.sink,
             sent: forwarded.sent,
+            repaired: forwarded.repaired,
             waiting: forwarded.waiting,
             undelivered: forwarded.undelivered,
             oldest_waiting: forwarded.oldest_waiting,
@@ -136,6 +138,11 @@ impl ForwardSummary {
         self.sent
     }
 
+    /// Returns of how many of those a strict copy was sent.
+    pub(crate) fn repaired(&self) -> u64 {
+        self.repaired
+    }
+
     /// Returns how many lines are still to be sent.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting
@@ -151,15 +158,20 @@ impl ForwardSummary {
         let Self {
             sink,
             sent,
+            repaired,
             waiting,
             undelivered,
             ..
         } = self;
+        let copies = match repaired {
+            0 => String::new(),
+            _ => format!(" ({repaired} as repaired copies)"),
+        };
         let error = self
             .error
             .as_ref()
             .map_or_else(String::new, |error| format!("; {error}"));
-        format!("{stream} to {sink}: {sent} sent, {waiting} waiting, {undelivered} undelivered{error}")
+        format!("{stream} to {sink}: {sent} sent{copies}, {waiting} waiting, {undelivered} undelivered{error}")
     }
 }
 

@@ -14,8 +14,8 @@ use crate::support::{Catalog, PATIENCE, Process, event, events, serve};
 /// A request as a listener got it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
-    head: String,
-    body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Request {
@@ -53,7 +53,7 @@ impl Listener {
         Self { address, requests }
     }
 
-    fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -121,7 +121,7 @@ fn an_array_in_each_request_holds_every_line_once() {
         .with("HTTP_FORWARD_URL", &listener.address)
         .with("HTTP_FORWARD_TOKEN", "invented")
         .with("HTTP_FORWARD_BATCH", 4);
-    let expected = json!({"sink": "http", "sent": 10, "waiting": 0, "undelivered": 0, "error": null});
+    let expected = json!({"sink": "http", "sent": 10, "repaired": 0, "waiting": 0, "undelivered": 0, "error": null});
     assert_eq!(forward(&catalog, "http", 0), expected);
     let requests = listener.requests();
     assert!(requests[0].head.starts_with("POST /in?source=trail HTTP/1.1"));
@@ -198,7 +198,7 @@ fn a_wish_to_stop_is_heard_between_the_attempts_of_a_request() {
     assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
     let summary: Value = serde_json::from_str(&run.stdout).unwrap();
     let expected = json!({
-        "sink": "http", "sent": 0, "waiting": 10, "undelivered": 0,
+        "sink": "http", "sent": 0, "repaired": 0, "waiting": 10, "undelivered": 0,
         "error": "stopped on request before everything was sent",
     });
     assert_eq!(summary["streams"][0]["forward"][0], expected);
@@ -269,7 +269,7 @@ fn collecting_forwards_while_it_goes_on_and_a_broker_that_is_away_leaves_the_fil
     catalog.set("KAFKA_SERVER", broker.address());
     let arguments = ["collect", "--json", "--forward-kafka"];
     let first = catalog.collect_one(0, &arguments[2..]);
-    let expected = json!([{"sink": "kafka", "sent": 10, "waiting": 0, "undelivered": 0, "error": null}]);
+    let expected = json!([{"sink": "kafka", "sent": 10, "repaired": 0, "waiting": 0, "undelivered": 0, "error": null}]);
     assert_eq!(first["forward"], expected);
     broker.ask("crash");
     catalog.set("KAFKA_TIMEOUT_SECONDS", "1");

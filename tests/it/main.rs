@@ -101,6 +101,8 @@ mod statuses;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]
+mod strict_json;
+#[cfg(test)]
 mod structure;
 #[cfg(test)]
 mod support;

@@ -18,4 +18,8 @@ pub(crate) struct Sinks {
     /// Where to start a stream that was never forwarded: `start`, or a time [default: what comes from now on]
     #[arg(long = "forward-from", value_name = "start|TIME", requires = "forward sinks")]
     pub(crate) from: Option<StartArg>,
+
+    /// Forward a repaired copy of each record that strict JSON parsers refuse; see `trailkeeper forward --help`
+    #[arg(long, requires = "forward sinks")]
+    pub(crate) strict_json: bool,
 }

@@ -178,6 +178,7 @@ fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Target
         list: vec![Target::Kafka(settings)],
         start: StartPosition::Start,
         replay: None,
+        strict_json: false,
     })
 }
 

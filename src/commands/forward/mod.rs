@@ -15,7 +15,7 @@ use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use super::outcome::{Form, exit_of};
-use super::targets::{http_target, kafka_target, log_warnings};
+use super::targets::{http_target, kafka_target, log_warnings, stdout_target};
 use crate::config::{self, LogSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets};
@@ -50,6 +50,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", requires = "since")]
     pub(crate) until: Option<TimeArg>,
 
+    /// Send a repaired copy of each record that strict JSON parsers refuse
+    ///
+    /// In the copy a lone surrogate (`\ud800`) is U+FFFD, and a number that no double holds (`1e400`), or what is nested
+    /// more than 100 levels deep, is a string of its text. The day files stay as they are. The summary counts the copies.
+    #[arg(long)]
+    pub(crate) strict_json: bool,
+
     /// Print the summary as JSON instead of lines
     #[arg(long)]
     pub(crate) json: bool,
@@ -80,7 +87,7 @@ Examples:
   trailkeeper forward kafka --since 2025-06-01 --until 2025-06-08 --stream port
                                                        once more, marked by the header `replay`
   trailkeeper forward http --json
-  trailkeeper forward stdout | jq -c .
+  trailkeeper forward stdout --strict-json | jq -c .
 
 The cursor of each stream and sink is a file in .trailkeeper; it moves when the sink has confirmed the lines.
 
@@ -96,6 +103,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         list: vec![settings.target],
         start: StartArg::resolve(arguments.forward_from, now),
         replay,
+        strict_json: arguments.strict_json,
     };
     let progress = Progress::unless_quiet(arguments.verbosity.quiet);
     log.start(settings.log.options(arguments.verbosity, &progress, clock))?;
@@ -144,7 +152,7 @@ impl Settings {
         let target = match arguments.sink {
             SinkArg::Kafka => kafka_target(env, "the lines are to go to Kafka", &mut errors),
             SinkArg::Http => http_target(env, "the lines are to go there", &mut errors),
-            SinkArg::Stdout => Some(Target::Stdout),
+            SinkArg::Stdout => stdout_target(env, &mut errors),
         };
         match (places, target, log) {
             (Ok(places), Some(target), Some(log)) if errors.is_empty() => Ok(Self { places, target, log }),

@@ -15,8 +15,8 @@ use crate::env::{ConfigErrors, Env, Row, Setting, is_loopback};
 use crate::source::Kind;
 use properties::protocol_problems;
 use variables::{
-    KAFKA_COMPRESSION, KAFKA_PARTITION_BY, KAFKA_SASL_PASSWORD, KAFKA_SASL_USERNAME, KAFKA_TIMEOUT_SECONDS,
-    KAFKA_TOPIC, KAFKA_TRANSACTIONAL_ID,
+    KAFKA_COMPRESSION, KAFKA_PARTITION_BY, KAFKA_SASL_PASSWORD, KAFKA_SASL_USERNAME, KAFKA_STRICT_JSON,
+    KAFKA_TIMEOUT_SECONDS, KAFKA_TOPIC, KAFKA_TRANSACTIONAL_ID,
 };
 pub(crate) use variables::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
@@ -43,6 +43,8 @@ pub(crate) struct KafkaSettings {
     pub(crate) timeout: Duration,
     /// Lines and cursor are committed together under this id; `KAFKA_TRANSACTIONAL_ID`.
     pub(crate) transactional_id: Option<String>,
+    /// Whether strict copies are sent; `KAFKA_STRICT_JSON`.
+    pub(crate) strict_json: bool,
     /// Further properties of librdkafka; `KAFKA_PROPERTIES`. They may hold secrets.
     pub(crate) properties: Vec<(String, SecretString)>,
 }
@@ -97,6 +99,7 @@ impl KafkaSettings {
         let timeout = env.or_default(&KAFKA_TIMEOUT_SECONDS, errors);
         let is_transactional = env.is_set(&KAFKA_TRANSACTIONAL_ID);
         let transactional_id = env.optional(&KAFKA_TRANSACTIONAL_ID, errors);
+        let strict_json = env.or_default(&KAFKA_STRICT_JSON, errors);
         let properties = env.or_default(&KAFKA_PROPERTIES, errors);
         if is_transactional && transactional_id.is_none() {
             return None;
@@ -114,6 +117,7 @@ impl KafkaSettings {
             partition_by: partition_by?,
             timeout: timeout?,
             transactional_id,
+            strict_json: strict_json?,
             properties,
         })
     }

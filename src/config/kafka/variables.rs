@@ -8,7 +8,10 @@ use secrecy::SecretString;
 
 use super::PartitionBy;
 use super::properties;
-use crate::env::{DefaultValue, InvalidValue, Row, Scope, Secret, Setting, Variable, one_of, password, seconds, text};
+use crate::config::stdout::STRICT_JSON;
+use crate::env::{
+    DefaultValue, InvalidValue, Row, Scope, Secret, Setting, Variable, one_of, password, seconds, text, yes_or_no,
+};
 
 /// The prefix of these variables; no others have it.
 pub(in crate::config) const PREFIX: &str = "KAFKA_";
@@ -27,6 +30,7 @@ pub(in crate::config) const ROWS: &[&dyn Row] = &[
     &KAFKA_COMPRESSION,
     &KAFKA_TIMEOUT_SECONDS,
     &KAFKA_TRANSACTIONAL_ID,
+    &KAFKA_STRICT_JSON,
     &KAFKA_PROPERTIES,
 ];
 
@@ -169,6 +173,17 @@ pub(crate) const KAFKA_TRANSACTIONAL_ID: Setting<String> = Setting {
               `isolation.level=read_committed` see every line once. Use a different id for each archive.",
     },
     parse: text,
+};
+
+pub(crate) const KAFKA_STRICT_JSON: Setting<bool> = Setting {
+    variable: Variable {
+        name: "KAFKA_STRICT_JSON",
+        scope: Scope::Program,
+        default: DefaultValue::Text("no"),
+        example: None,
+        doc: STRICT_JSON,
+    },
+    parse: yes_or_no,
 };
 
 pub(crate) const KAFKA_PROPERTIES: Setting<Vec<(String, SecretString)>> = Setting {

@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{http, kafka, limits, log, place, stream};
+use super::{http, kafka, limits, log, place, stdout, stream};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
@@ -65,6 +65,12 @@ const SECTIONS: &[Section] = &[
         intro: "`MAX_RETRIES`, `RETRY_DELAY_SECONDS` and `REQUEST_TIMEOUT_SECONDS`, without a prefix, count here too.",
         prefix: Some(http::PREFIX),
         rows: http::ROWS,
+    },
+    Section {
+        title: "Forwarding to standard output (`trailkeeper forward stdout`)",
+        intro: "",
+        prefix: Some(stdout::PREFIX),
+        rows: stdout::ROWS,
     },
 ];
 

@@ -223,7 +223,7 @@ impl Session {
             });
         }
         let mut record = BaseRecord::with_opaque_to(&self.topic, number)
-            .payload(batch.bytes(line))
+            .payload(batch.payload(line))
             .key(self.message.key.as_str())
             .timestamp(self.message.timestamp)
             .headers(headers);

@@ -18,7 +18,7 @@ fn lines_become_messages_and_the_next_run_sends_only_what_is_new() {
     outbox.append(DAYS[0], 3, 10);
     outbox.append_raw(DAYS[0], "{\"repaired\n\n");
     outbox.append(DAYS[2], 2, 10);
-    let expected = json!({"sink": "kafka", "sent": 5, "waiting": 0, "undelivered": 0, "error": null});
+    let expected = json!({"sink": "kafka", "sent": 5, "repaired": 0, "waiting": 0, "undelivered": 0, "error": null});
     assert_eq!(outbox.forward(0), expected);
     let messages = broker.all(TOPIC);
     outbox.assert_exactly_once(&messages);
@@ -63,6 +63,42 @@ fn a_replay_sends_a_range_again_marked_and_with_the_same_dedup_ids() {
         assert_eq!(again.header("dedup-id"), first.header("dedup-id"));
     }
     assert_eq!(outbox.forward(0)["sent"], 0, "the cursor is where it was");
+}
+
+#[test]
+fn a_strict_copy_has_the_key_the_ids_and_the_place_of_its_line() {
+    let lines = [
+        r#"{"id": "ae-1", "timestamp": "2025-06-09T10:00:00Z", "n": 1e400}"#,
+        r#"{"id": "ae-2", "timestamp": "2025-06-09T10:00:01Z", "n": 1e300}"#,
+        r#"{"timestamp": "2025-06-09T10:00:02Z", "text": "\ud800"}"#,
+    ];
+    for id in ["", "logserver1"] {
+        let broker = Broker::start();
+        let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", id);
+        outbox.append_raw(DAYS[0], &(lines.join("\n") + "\n"));
+        outbox.catalog.set("KAFKA_STRICT_JSON", "yes");
+        let summary = outbox.forward(0);
+        assert_eq!((&summary["sent"], &summary["repaired"]), (&json!(3), &json!(2)));
+        assert_eq!(outbox.forward(0)["sent"], 0, "the cursor is that of the lines");
+        let strict = broker.committed(TOPIC);
+        outbox.catalog.unset("KAFKA_STRICT_JSON");
+        assert_eq!(outbox.run(&["--since", DAYS[0]]).code, 0);
+        let plain = &broker.committed(TOPIC)[strict.len()..];
+        assert_eq!(
+            plain.iter().map(|message| message.value.as_str()).collect::<Vec<_>>(),
+            lines
+        );
+        for ((copy, line), number) in strict.iter().zip(plain).zip(0..) {
+            assert!(serde_json::from_str::<Value>(&copy.value).is_ok(), "{}", copy.value);
+            assert_eq!((&copy.key, copy.timestamp), (&line.key, line.timestamp));
+            for header in ["stream", "file", "offset", "dedup-id"] {
+                assert_eq!(copy.header(header), line.header(header), "{header}");
+            }
+            let is_copy = if number == 1 { "" } else { "true" };
+            assert_eq!((copy.header("repaired"), line.header("repaired")), (is_copy, ""));
+            assert_eq!(copy.value == line.value, number == 1);
+        }
+    }
 }
 
 #[test]
@@ -132,7 +168,7 @@ fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
         assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
         let summary: Value = serde_json::from_str(&run.stdout).unwrap();
         let expected = json!({
-            "sink": "kafka", "sent": 0, "waiting": 5, "undelivered": 0,
+            "sink": "kafka", "sent": 0, "repaired": 0, "waiting": 5, "undelivered": 0,
             "error": "stopped on request before everything was sent",
         });
         assert_eq!(summary["streams"][0]["forward"][0], expected);

@@ -1,15 +1,13 @@
 //! The forwarder is killed at random moments, hundreds of times, while its day files grow.
 
-use std::ffi::OsString;
-use std::io::Write;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use super::broker::Broker;
 use super::outbox::{DAYS, Outbox, TOPIC};
-use crate::support::process;
 use crate::support::random::{many, random};
+use crate::support::{process, python_with};
 
 /// How often the forwarder is killed in each test.
 const KILLS: u32 = 120;
@@ -75,38 +73,13 @@ fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_i
     outbox.assert_exactly_once(&broker.committed(TOPIC));
 }
 
-/// Names a Python that has the package; `python3` without it.
-const PYTHON: &str = "PYTHON_WITH_KAFKA";
-
-/// A Python with the PyPI package confluent-kafka; `None`, and a word about it, where there is none.
-#[expect(clippy::disallowed_methods, reason = "the only place where a test asks for a tool")]
-fn python_with_consumer() -> Option<OsString> {
-    let named = std::env::var_os(PYTHON);
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    let import = process::try_run(Command::new(&python).args(["-c", "import confluent_kafka"]));
-    let problem = match import {
-        Some(run) if run.code == 0 => return Some(python),
-        Some(run) => run.stderr.trim().to_owned(),
-        None => "it cannot be started".to_owned(),
-    };
-    assert!(
-        named.is_none(),
-        "{PYTHON} names {python:?}, which cannot be used: {problem}"
-    );
-    let reason = problem.lines().last().unwrap_or_default();
-    // Past the harness, which shows what a test prints only when it fails.
-    let _ = writeln!(
-        std::io::stderr(),
-        "NOT RUN: an_independent_consumer_reads_every_line_once needs the PyPI package confluent-kafka ({reason}); \
-         {PYTHON} can name a Python that has it"
-    );
-    None
-}
-
 /// On a machine without the package it says that it was not run; `.ci/run` sees to it that it is.
 #[test]
 fn an_independent_consumer_reads_every_line_once() {
-    let Some(python) = python_with_consumer() else { return };
+    let test = "an_independent_consumer_reads_every_line_once";
+    let Some(python) = python_with("PYTHON_WITH_KAFKA", "confluent_kafka", "confluent-kafka", test) else {
+        return;
+    };
     let broker = Broker::start();
     let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
     outbox.append(DAYS[0], 300, 100);
