@@ -166,6 +166,32 @@ fn filebeat_tells_every_day_file_from_every_other_by_its_first_bytes() {
     }
 }
 
+#[test]
+fn no_agent_drops_a_line_that_it_cannot_parse_without_a_word() {
+    let vector = read_sample("agents/vector.yaml");
+    for setting in [
+        "drop_on_error: true",
+        "reroute_dropped: true",
+        "inputs: [audit_records.dropped]",
+        "codec: text",
+    ] {
+        assert!(vector.contains(setting), "{setting}");
+    }
+    // Filebeat drops an event of whose fields it cannot compute the fingerprint, which are objects once they are parsed.
+    let filebeat = read_sample("agents/filebeat.yml");
+    let places = [
+        "- fingerprint:\n          fields: [\"message\"]",
+        "- decode_json_fields:",
+        "add_error_key: true",
+    ];
+    let places = places.map(|text| filebeat.find(text).expect(text));
+    assert!(places.is_sorted(), "{places:?}");
+    // Wazuh's agent drops what it cannot parse itself; Fluent Bit passes it on, and rsyslog parses nothing.
+    let wazuh = read_sample("agents/wazuh.xml");
+    let (_, config) = wazuh.split_once("-->").unwrap();
+    assert!(config.contains("<log_format>syslog</log_format>"), "{config}");
+}
+
 /// Waits until a file holds as many lines as `wanted`.
 fn lines_when_complete(path: &Path, wanted: usize) -> Vec<String> {
     wait_for(&format!("rsyslog has written {wanted} lines"), PATIENCE, || {
