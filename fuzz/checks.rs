@@ -10,12 +10,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::{RawValue, Value};
 use trailkeeper::archive::{Archive, Batch, Location, Lock};
 use trailkeeper::env::{ConfigErrors, Env};
-use trailkeeper::json::scan;
+use trailkeeper::json::{push_strict, scan};
 use trailkeeper::record::{Broken, Reader, Record, Rejected};
 use trailkeeper::source::{Authorization, Next, PageRequest, Position, SOURCES, Source, read_page};
 use trailkeeper::window::Window;
 
-/// A text has a line form exactly where it is JSON; the form is one line, stays itself, and keeps the identity.
+/// A text has a line form exactly where it is JSON; the form is one line, stays itself, keeps the identity, and has a strict
+/// copy, or is one.
 pub(crate) fn line(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut form = String::new();
@@ -30,6 +31,10 @@ pub(crate) fn line(bytes: &[u8]) {
     for found in scanned.found.iter().flatten() {
         assert!(form.get(found.range.clone()).is_some());
     }
+    let mut copy = String::new();
+    let copy = if push_strict(&form, &mut copy) { &copy } else { &form };
+    assert!(serde_json::from_str::<Value>(copy).is_ok(), "{copy:?} is not strict");
+    assert!(!push_strict(copy, &mut again), "{copy:?} has another copy");
 }
 
 /// Every source, as settings make it; nothing is ever asked of the addresses.

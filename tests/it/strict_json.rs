@@ -166,6 +166,37 @@ fn duckdb_takes_every_message_and_would_not_without_the_copies() {
     assert_eq!(taken.stdout.trim(), (REFUSED + TAKEN).to_string(), "{}", taken.stderr);
 }
 
+/// The program of the sample for Vector, in Vector's own language.
+fn vector_program() -> String {
+    let sample = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/agents/vector.yaml")).unwrap();
+    let (_, program) = sample.split_once("source: |\n").unwrap();
+    program.split("\nsinks:").next().unwrap().to_owned()
+}
+
+#[test]
+fn vectors_sample_takes_every_message_and_reroutes_what_it_would_refuse() {
+    let Some(vrl) = tool(
+        "vrl",
+        "none; cargo install vrl --no-default-features --features cli,stdlib",
+    ) else {
+        return;
+    };
+    let (program, catalog) = (vector_program(), hostile());
+    let files = ["program", "events"].map(|name| catalog.root().join(name));
+    fs::write(&files[0], program).unwrap();
+    let refused = |arguments: &[&str]| {
+        let sent = to_stdout(&catalog, arguments).stdout;
+        let events = sent
+            .lines()
+            .map(|line| json!({"message": line, "file": "a"}).to_string() + "\n");
+        fs::write(&files[1], events.collect::<String>()).unwrap();
+        let mut command = Command::new(vrl.get_program());
+        let run = succeed(command.arg("-p").arg(&files[0]).arg("-i").arg(&files[1]).arg("-o"));
+        (run.stdout + &run.stderr).matches("unable to parse json").count()
+    };
+    assert_eq!((refused(&[]), refused(&["--strict-json"])), (REFUSED, 0));
+}
+
 #[test]
 fn a_listener_gets_copies_in_every_format() {
     for format in ["array", "ndjson", "splunk-hec"] {
