@@ -231,11 +231,9 @@ impl Standing {
         // What is left of a lost day is counted when it is written to.
         let is_counted = |date: &NaiveDate| self.counts.contains_key(date) || self.sum.lost.contains_key(date);
         let not_counted = dates.iter().copied().filter(|date| !is_counted(date));
-        let mut remarks: Vec<String> = {
-            // An archive that is gone is told with it.
-            let renamed = self.renamed.iter().filter(|_| self.last_record.is_none());
-            renamed.cloned().collect()
-        };
+        // An archive that is gone is told with it.
+        let renamed = self.renamed.iter().filter(|_| self.last_record.is_none());
+        let mut remarks: Vec<String> = renamed.cloned().collect();
         remarks.extend(self.other_scopes.iter().map(ToString::to_string));
         if let Some(days) = days(not_counted) {
             let why = self.why_not_counted;
