@@ -73,7 +73,7 @@ impl ConfigErrors {
     }
 
     /// Returns the errors, sorted by variable.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.list.iter()
     }
 

@@ -10,8 +10,6 @@
 mod dotenv;
 mod config_error;
 mod fingerprint;
-#[cfg(test)]
-mod python_dotenv;
 mod query;
 mod secret;
 mod service_manager;
@@ -78,6 +76,14 @@ impl Env {
             variables: variables.collect(),
             ..Self::default()
         }
+    }
+
+    /// Reads a settings file alone, for tests: its variables, and what is wrong with it.
+    #[must_use]
+    pub fn read_file(path: &Path) -> (BTreeMap<String, SecretString>, ConfigErrors) {
+        let mut errors = ConfigErrors::default();
+        let file = dotenv::read(&Location::Named(path.to_owned()), &mut errors);
+        (file.variables, errors)
     }
 
     fn assemble(process: impl Iterator<Item = (OsString, OsString)>, location: &Location) -> Self {

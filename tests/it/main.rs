@@ -72,6 +72,8 @@ mod port;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod python_dotenv;
+#[cfg(test)]
 #[cfg(unix)]
 mod readme;
 #[cfg(test)]

@@ -8,11 +8,17 @@ use trailkeeper::sandbox::{Api, Sandbox};
 
 use crate::forwarding::Listener;
 use crate::support::process::run_with_input;
-use crate::support::{Catalog, Run, at, event, python_with, serve, succeed, tool};
+use crate::support::{Catalog, PythonPackage, Run, at, event, serve, succeed, tool};
 
 /// How many of the records need a copy, and how many are taken as they are.
 const REFUSED: usize = 4;
 const TAKEN: usize = 1;
+
+const DUCKDB: PythonPackage = PythonPackage {
+    name: "duckdb",
+    named_by: "PYTHON_WITH_DUCKDB",
+    import: "import duckdb",
+};
 
 /// A service whose records are JSON, but not what every parser takes.
 fn hostile_service() -> Sandbox {
@@ -151,9 +157,7 @@ print(duckdb.execute(query, [sys.argv[1]]).fetchone()[0])
 #[test]
 fn duckdb_takes_every_message_and_would_not_without_the_copies() {
     let test = "duckdb_takes_every_message_and_would_not_without_the_copies";
-    let Some(python) = python_with("PYTHON_WITH_DUCKDB", "duckdb", "duckdb", test) else {
-        return;
-    };
+    let Some(python) = DUCKDB.python(test) else { return };
     let catalog = hostile();
     let path = catalog.root().join("sent.jsonl");
     let count = |arguments: &[&str]| {

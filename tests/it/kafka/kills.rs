@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::broker::Broker;
 use super::outbox::{DAYS, Outbox, TOPIC};
 use crate::support::random::{many, random};
-use crate::support::{process, python_with};
+use crate::support::{PythonPackage, succeed};
 
 /// How often the forwarder is killed in each test.
 const KILLS: u32 = 120;
@@ -73,20 +73,23 @@ fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_i
     outbox.assert_exactly_once(&broker.committed(TOPIC));
 }
 
+const PACKAGE: PythonPackage = PythonPackage {
+    name: "confluent-kafka",
+    named_by: "PYTHON_WITH_KAFKA",
+    import: "import confluent_kafka",
+};
+
 /// On a machine without the package it says that it was not run; `.ci/run` sees to it that it is.
 #[test]
 fn an_independent_consumer_reads_every_line_once() {
     let test = "an_independent_consumer_reads_every_line_once";
-    let Some(python) = python_with("PYTHON_WITH_KAFKA", "confluent_kafka", "confluent-kafka", test) else {
-        return;
-    };
+    let Some(python) = PACKAGE.python(test) else { return };
     let broker = Broker::start();
     let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
     outbox.append(DAYS[0], 300, 100);
     outbox.forward(0);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/kafka/consume.py");
-    let consumer = process::run(Command::new(python).args([script, broker.address(), TOPIC, "300"]));
-    assert_eq!(consumer.code, 0, "{}", consumer.stderr);
+    let consumer = succeed(Command::new(python).args([script, broker.address(), TOPIC, "300"]));
     let values: Vec<_> = consumer.stdout.lines().map(str::to_owned).collect();
     assert_eq!(values, outbox.lines["tfc_audit_2025-06-09.log"]);
 }

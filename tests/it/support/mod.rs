@@ -15,5 +15,5 @@ pub(crate) use inside::{run_inside, run_inside_within};
 pub(crate) use process::Process;
 pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
 pub(crate) use threads::side_by_side;
-pub(crate) use tools::{python_with, succeed, tool};
+pub(crate) use tools::{PythonPackage, succeed, tool};
 pub(crate) use wait::{PATIENCE, wait_for, wait_until};

@@ -21,29 +21,39 @@ pub(crate) fn tool(name: &str, debian_package: &str) -> Option<Command> {
     None
 }
 
-/// A Python with a module of this PyPI package: the one that the variable names, or else `python3`; `None`, and a word about
-/// the test that needs it, where there is none. `.ci/run` sees to it that there is one.
-#[expect(clippy::disallowed_methods, reason = "the only place where a test asks for a Python")]
-pub(crate) fn python_with(variable: &str, module: &str, package: &str, test: &str) -> Option<OsString> {
-    let named = std::env::var_os(variable);
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    let import = process::try_run(Command::new(&python).args(["-c", &format!("import {module}")]));
-    let problem = match import {
-        Some(run) if run.code == 0 => return Some(python),
-        Some(run) => run.stderr.trim().to_owned(),
-        None => "it cannot be started".to_owned(),
-    };
-    assert!(
-        named.is_none(),
-        "{variable} names {python:?}, which cannot be used: {problem}"
-    );
-    let reason = problem.lines().last().unwrap_or_default();
-    // Past the harness, which shows what a test prints only when it fails.
-    let _ = writeln!(
-        std::io::stderr(),
-        "NOT RUN: {test} needs the PyPI package {package} ({reason}); {variable} can name a Python that has it"
-    );
-    None
+/// A package of PyPI that a test needs.
+pub(crate) struct PythonPackage {
+    pub(crate) name: &'static str,
+    /// The variable that names a Python which has it; `python3` without it.
+    pub(crate) named_by: &'static str,
+    /// Python that fails without the package.
+    pub(crate) import: &'static str,
+}
+
+impl PythonPackage {
+    /// A Python with the package; `None`, and a word about this test, where there is none.
+    #[expect(clippy::disallowed_methods, reason = "the only place where a test asks for a Python")]
+    pub(crate) fn python(&self, test: &str) -> Option<OsString> {
+        let Self { name, named_by, import } = self;
+        let named = std::env::var_os(named_by);
+        let python = named.clone().unwrap_or_else(|| "python3".into());
+        let problem = match process::try_run(Command::new(&python).args(["-c", import])) {
+            Some(run) if run.code == 0 => return Some(python),
+            Some(run) => run.stderr.trim().to_owned(),
+            None => "it cannot be started".to_owned(),
+        };
+        assert!(
+            named.is_none(),
+            "{named_by} names {python:?}, which cannot be used: {problem}"
+        );
+        let reason = problem.lines().last().unwrap_or_default();
+        // Past the harness, which shows what a test prints only when it fails.
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT RUN: {test} needs the PyPI package {name} ({reason}); {named_by} can name a Python that has it"
+        );
+        None
+    }
 }
 
 /// Runs a program to its end, which has to be a good one.

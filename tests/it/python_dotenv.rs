@@ -4,21 +4,23 @@
 //! files along.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use trailkeeper::env::Env;
 
-use super::config_error::ConfigErrors;
-use super::dotenv::{Location, read};
-use crate::test_support::random::{many, seed};
+use super::support::random::{many, random};
+use super::support::{PythonPackage, succeed};
 
-/// Names a Python that has the package; `python3` without it.
-const PYTHON: &str = "PYTHON_WITH_DOTENV";
+const PACKAGE: PythonPackage = PythonPackage {
+    name: "python-dotenv",
+    named_by: "PYTHON_WITH_DOTENV",
+    import: IMPORT,
+};
 
 /// Fails without the package. Before this version a few lines were read otherwise, such as `A= # a comment`.
 const IMPORT: &str = r#"
@@ -192,42 +194,16 @@ struct Reading {
     faults: usize,
 }
 
-/// A Python with the PyPI package python-dotenv; `None`, and a word about it, where there is none.
-fn python_with_dotenv() -> Option<OsString> {
-    let named = std::env::var_os(PYTHON);
-    let python = named.clone().unwrap_or_else(|| "python3".into());
-    let import = Command::new(&python).args(["-c", IMPORT]).output();
-    let problem = match import {
-        Ok(output) if output.status.success() => return Some(python),
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => error.to_string(),
-    };
-    assert!(
-        named.is_none(),
-        "{PYTHON} names {python:?}, which cannot be used: {problem}"
-    );
-    let reason = problem.lines().last().unwrap_or_default();
-    // Past the harness, which shows what a test prints only when it fails.
-    let _ = writeln!(
-        std::io::stderr(),
-        "NOT RUN: settings_files_are_read_as_python_dotenv_reads_them needs the PyPI package python-dotenv ({reason}); \
-         {PYTHON} can name a Python that has it"
-    );
-    None
-}
-
-fn read_by_python(python: &OsString, folder: &Path, files: usize) -> Vec<Reading> {
+fn read_by_python(python: &OsStr, folder: &Path, files: usize) -> Vec<Reading> {
     let mut command = Command::new(python);
     command.args(["-c", SCRIPT]).current_dir(folder);
-    let output = command.args((0..files).map(|file| file.to_string())).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let run = succeed(command.args((0..files).map(|file| file.to_string())));
+    serde_json::from_str(&run.stdout).unwrap()
 }
 
 fn read_by_us(path: &Path) -> Reading {
-    let mut errors = ConfigErrors::default();
-    let file = read(&Location::Named(path.to_owned()), &mut errors);
-    let values = file.variables.into_iter();
+    let (variables, errors) = Env::read_file(path);
+    let values = variables.into_iter();
     Reading {
         values: values
             .map(|(name, value)| (name, value.expose_secret().to_owned()))
@@ -239,8 +215,9 @@ fn read_by_us(path: &Path) -> Reading {
 /// On a machine without the package it says that it was not run; `.ci/run` sees to it that it is.
 #[test]
 fn settings_files_are_read_as_python_dotenv_reads_them() {
-    let Some(python) = python_with_dotenv() else { return };
-    let mut random = fastrand::Rng::with_seed(seed());
+    let test = "settings_files_are_read_as_python_dotenv_reads_them";
+    let Some(python) = PACKAGE.python(test) else { return };
+    let mut random = random();
     let mut files: Vec<_> = FILES.iter().map(|&text| text.to_owned()).collect();
     files.extend((0..many(2_000)).map(|_| {
         let parts = 1..random.usize(2..24);
