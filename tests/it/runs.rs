@@ -269,6 +269,33 @@ fn wrong_usage_exits_with_2_and_asks_nobody() {
 }
 
 #[test]
+fn a_negative_age_is_answered_with_what_an_age_is_in_every_command() {
+    let catalog = Catalog::bare();
+    for arguments in [
+        &["status", "--max-age", "-5m"][..],
+        &["collect", "--since", "-5m"],
+        &["collect", "--until", "-5m"],
+        &["collect", "--follow", "--interval", "-5m"],
+        &["collect", "--forward-http", "--forward-from", "-5m"],
+        &["reconcile", "--since", "-5m"],
+        &["forward", "http", "--forward-from", "-5m"],
+        &["forward", "http", "--since", "-5m"],
+        &["forward", "http", "--since", "7d", "--until", "-5m"],
+    ] {
+        let run = catalog.run(arguments);
+        assert_eq!(run.code, 2, "{arguments:?}: {}", run.stderr);
+        let says = run.stderr.contains("'-5m'") && run.stderr.contains("cannot be negative");
+        assert!(says, "{arguments:?}: {}", run.stderr);
+    }
+    // What follows a value that was forgotten is no age either.
+    let forgotten = catalog.run(&["status", "--max-age", "--json"]).stderr;
+    assert!(
+        forgotten.contains("'--json' for '--max-age <AGE>': expected an age"),
+        "{forgotten}"
+    );
+}
+
+#[test]
 fn a_failed_stream_leaves_the_others_alone() {
     for (failing, failing_api) in streams() {
         let refusal = Action::Answer(Answer::html(403, "Forbidden"));

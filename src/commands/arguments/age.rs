@@ -12,14 +12,21 @@ const LONGEST: TimeDelta = TimeDelta::days(36_525);
 pub(crate) struct Age(pub(crate) TimeDelta);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an age such as 90s, 15m, 36h, 7d or 2w")]
-pub(crate) struct AgeError;
+pub(crate) enum AgeError {
+    #[error("expected an age such as 90s, 15m, 36h, 7d or 2w")]
+    Form,
+    #[error("an age cannot be negative; 5m is five minutes ago")]
+    Negative,
+}
 
 impl FromStr for Age {
     type Err = AgeError;
 
     fn from_str(text: &str) -> Result<Self, AgeError> {
-        age(text).map(Self).ok_or(AgeError)
+        match text.strip_prefix('-') {
+            Some(rest) if age(rest).is_some() => Err(AgeError::Negative),
+            _ => age(text).map(Self).ok_or(AgeError::Form),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::age::Age;
+use super::age::{Age, AgeError};
 
 /// From a second to a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,20 +16,33 @@ impl Default for Interval {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a time from 1s to 1d, such as 30s, 5m or 1h")]
-pub(crate) struct IntervalError;
+pub(crate) enum IntervalError {
+    #[error("expected a time from 1s to 1d, such as 30s, 5m or 1h")]
+    Form,
+    #[error("an interval cannot be negative: expected a time from 1s to 1d, such as 30s, 5m or 1h")]
+    Negative,
+}
+
+impl From<AgeError> for IntervalError {
+    fn from(error: AgeError) -> Self {
+        match error {
+            AgeError::Form => Self::Form,
+            AgeError::Negative => Self::Negative,
+        }
+    }
+}
 
 impl FromStr for Interval {
     type Err = IntervalError;
 
     fn from_str(text: &str) -> Result<Self, IntervalError> {
-        let Age(age) = text.parse().map_err(|_| IntervalError)?;
-        let interval = age.to_std().map_err(|_| IntervalError)?;
+        let Age(age) = text.parse()?;
+        let interval = age.to_std().map_err(|_| IntervalError::Form)?;
         let allowed = Duration::from_secs(1)..=Duration::from_secs(86_400);
         allowed
             .contains(&interval)
             .then_some(Interval(interval))
-            .ok_or(IntervalError)
+            .ok_or(IntervalError::Form)
     }
 }
 
@@ -42,8 +55,9 @@ mod tests {
         for (text, seconds) in [("1s", 1), ("90s", 90), ("5m", 300), ("24h", 86_400), ("1d", 86_400)] {
             assert_eq!(text.parse(), Ok(Interval(Duration::from_secs(seconds))), "{text}");
         }
-        for text in ["", "0s", "60", "2d", "2025-06-09", "1.5s", "-1s"] {
-            assert_eq!(text.parse::<Interval>(), Err(IntervalError), "{text}");
+        for text in ["", "0s", "60", "2d", "2025-06-09", "1.5s", "-x"] {
+            assert_eq!(text.parse::<Interval>(), Err(IntervalError::Form), "{text}");
         }
+        assert_eq!("-1s".parse::<Interval>(), Err(IntervalError::Negative));
     }
 }

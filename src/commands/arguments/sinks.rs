@@ -16,7 +16,12 @@ pub(crate) struct Sinks {
     pub(crate) http: bool,
 
     /// Where to start a stream that was never forwarded: `start`, or a time [default: what comes from now on]
-    #[arg(long = "forward-from", value_name = "start|TIME", requires = "forward sinks")]
+    #[arg(
+        long = "forward-from",
+        allow_hyphen_values = true,
+        value_name = "start|TIME",
+        requires = "forward sinks"
+    )]
     pub(crate) from: Option<StartArg>,
 
     /// Forward a repaired copy of each record that strict JSON parsers refuse; see `trailkeeper forward --help`

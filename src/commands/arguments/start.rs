@@ -22,10 +22,15 @@ impl FromStr for StartArg {
         if text == "start" {
             return Ok(StartArg::Start);
         }
-        text.parse().map(StartArg::Time).map_err(|error: TimeError| {
-            let forms = error.to_string();
-            format!("expected `start`, or else {}", forms.trim_start_matches("expected "))
-        })
+        text.parse()
+            .map(StartArg::Time)
+            .map_err(|error: TimeError| match error {
+                TimeError::Form => {
+                    let forms = error.to_string();
+                    format!("expected `start`, or else {}", forms.trim_start_matches("expected "))
+                }
+                TimeError::Age(error) => error.to_string(),
+            })
     }
 }
 

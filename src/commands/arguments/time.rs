@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
-use super::age::Age;
+use super::age::{Age, AgeError};
 
 /// An absolute time or an age:
 ///
@@ -30,21 +30,27 @@ impl TimeArg {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a time (2025-06-09T10:00:00Z), a date (2025-06-09) or an age (90s, 15m, 36h, 7d, 2w)")]
-pub(crate) struct TimeError;
+pub(crate) enum TimeError {
+    #[error("expected a time (2025-06-09T10:00:00Z), a date (2025-06-09) or an age (90s, 15m, 36h, 7d, 2w)")]
+    Form,
+    #[error(transparent)]
+    Age(AgeError),
+}
 
 impl FromStr for TimeArg {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        if let Ok(Age(age)) = text.parse() {
-            return Ok(TimeArg::Ago(age));
+        match text.parse() {
+            Ok(Age(age)) => return Ok(TimeArg::Ago(age)),
+            Err(error @ AgeError::Negative) => return Err(TimeError::Age(error)),
+            Err(AgeError::Form) => {}
         }
         // chrono also accepts fewer digits, signs and leading spaces; nobody means a time by them.
         if !has_shape(text) {
-            return Err(TimeError);
+            return Err(TimeError::Form);
         }
-        absolute(text).map(TimeArg::At).ok_or(TimeError)
+        absolute(text).map(TimeArg::At).ok_or(TimeError::Form)
     }
 }
 

@@ -35,11 +35,11 @@ pub(crate) struct Arguments {
     /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age:
     /// 90s, 15m, 36h, 7d, 2w. Only missing records are added. A start after the last record is moved back to it, so
     /// that it leaves no gap.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME")]
     pub(crate) since: Option<TimeArg>,
 
     /// Stop at this time instead of now; same forms as --since
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME")]
     pub(crate) until: Option<TimeArg>,
 
     /// Fetch and count, but write nothing to the catalogs
@@ -78,7 +78,7 @@ pub(crate) struct Arguments {
     pub(crate) follow: bool,
 
     /// The time between the end of a stream's run and its next one, give or take a tenth [default: 60s]
-    #[arg(long, value_name = "AGE", requires = "follow")]
+    #[arg(long, allow_hyphen_values = true, value_name = "AGE", requires = "follow")]
     pub(crate) interval: Option<Interval>,
 
     /// Write metrics to this file, as text for Prometheus (node_exporter's textfile collector)

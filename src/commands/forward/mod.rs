@@ -39,15 +39,20 @@ pub(crate) struct Arguments {
 
     /// Where to start a stream that was never forwarded to this sink: `start`, or a time [default: what comes from now
     /// on]
-    #[arg(long, value_name = "start|TIME")]
+    #[arg(long, allow_hyphen_values = true, value_name = "start|TIME")]
     pub(crate) forward_from: Option<StartArg>,
 
     /// Send the records from this time on again, without moving the cursor; same forms as for `collect`
-    #[arg(long, value_name = "TIME", conflicts_with = "forward_from")]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "TIME",
+        conflicts_with = "forward_from"
+    )]
     pub(crate) since: Option<TimeArg>,
 
     /// Send again up to this time instead of now
-    #[arg(long, value_name = "TIME", requires = "since")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME", requires = "since")]
     pub(crate) until: Option<TimeArg>,
 
     /// Send a repaired copy of each record that strict JSON parsers refuse

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     ///
     /// A time (2025-06-09T10:00:00Z, with any offset, or UTC without one), a date (its midnight in UTC), or an age:
     /// 90s, 15m, 36h, 7d, 2w. The range always reaches up to now, and back at least as far as `collect` would ask.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME")]
     pub(crate) since: Option<TimeArg>,
 
     /// Fetch and count, but write nothing to the catalogs

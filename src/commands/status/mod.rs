@@ -48,7 +48,7 @@ use stream_status::{State, StreamStatus};
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Exit with 3 if the last record is older than this (90s, 15m, 36h, 7d, 2w), or the last run failed
-    #[arg(long, value_name = "AGE")]
+    #[arg(long, allow_hyphen_values = true, value_name = "AGE")]
     pub(crate) max_age: Option<Age>,
 
     #[command(flatten)]
