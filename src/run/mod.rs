@@ -134,7 +134,7 @@ pub(crate) async fn run_and_forward(
     let collected = join_all(tasks, streams.len()).await;
     let summaries = streams.iter().zip(collected);
     let summaries = summaries.map(|(settings, collected)| StreamSummary::new(settings.kind.name, collected));
-    Ok(Summary::new(summaries.collect()))
+    Ok(Summary::new(summaries.collect()).of_dry_run(options.dry_run))
 }
 
 /// One stream of a run, and where its lines are forwarded to.

@@ -16,10 +16,15 @@ use crate::run::{CollectError, Collected};
 #[derive(Debug, Serialize)]
 pub struct Summary {
     streams: Vec<StreamSummary>,
+    /// Whether nothing was written.
+    dry_run: bool,
     #[serde(skip)]
     exit: Exit,
     exit_code: u8,
 }
+
+/// What a dry run says of itself below its table.
+pub(crate) const DRY_RUN: &str = "a dry run: counted, and nothing written\n";
 
 /// When a run of a stream began and ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,9 +195,21 @@ impl Summary {
         let exit = forwarded.fold(collected, Exit::max);
         Self {
             streams,
+            dry_run: false,
             exit,
             exit_code: exit as u8,
         }
+    }
+
+    /// Says whether nothing was written.
+    #[must_use]
+    pub(crate) fn of_dry_run(self, dry_run: bool) -> Self {
+        Self { dry_run, ..self }
+    }
+
+    /// Returns whether nothing was written.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
     }
 
     /// Makes a rejected record as bad as a failed stream, for the exit code.
@@ -388,6 +405,9 @@ impl Summary {
             for said in stream.notes().iter().chain(&stream.error) {
                 text.push_str(&format!("{}: {said}\n", stream.stream));
             }
+        }
+        if self.dry_run {
+            text.push_str(DRY_RUN);
         }
         text
     }

@@ -142,6 +142,25 @@ fn a_dry_run_counts_what_a_run_would_add_and_writes_nothing() {
     catalog.assert_unchanged(&filled);
 }
 
+#[test]
+fn a_dry_run_says_that_it_is_one_and_others_that_they_are_none() {
+    let sandbox = generated(5);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    for command in ["collect", "reconcile"] {
+        for (arguments, expected) in [(&[][..], false), (&["--dry-run"], true)] {
+            let all = |form: &[&'static str]| [&[command], arguments, form].concat();
+            let summary: Value = serde_json::from_str(&catalog.run(&all(&["--json"])).stdout).unwrap();
+            assert_eq!(summary["dry_run"], expected, "{command} {arguments:?}");
+            let text = catalog.run(&all(&[])).stdout;
+            assert_eq!(
+                text.contains("a dry run: counted, and nothing written"),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}
+
 /// The JSON summary as it is documented, with the values of this one.
 fn documented(summary: &Value) -> String {
     let keys = [
@@ -176,7 +195,7 @@ fn documented(summary: &Value) -> String {
         })
         .collect();
     format!(
-        "{{\"streams\":[{}],\"exit_code\":{}}}\n",
+        "{{\"streams\":[{}],\"dry_run\":false,\"exit_code\":{}}}\n",
         streams.join(","),
         summary["exit_code"]
     )

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 
 use crate::run::lateness::{Class, Lateness, Needed, minutes};
-use crate::run::summary::{Status, StreamSummary, Summary};
+use crate::run::summary::{DRY_RUN, Status, StreamSummary, Summary};
 use crate::window::bound;
 
 /// The longest bar of the histogram, in characters.
@@ -15,6 +15,7 @@ const BAR: u64 = 28;
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     streams: Vec<StreamReport<'a>>,
+    dry_run: bool,
     exit_code: u8,
 }
 
@@ -55,6 +56,7 @@ impl<'a> Report<'a> {
     pub(super) fn of(summary: &'a Summary) -> Self {
         Self {
             streams: summary.streams().iter().map(StreamReport::of).collect(),
+            dry_run: summary.is_dry_run(),
             exit_code: summary.exit() as u8,
         }
     }
@@ -103,6 +105,9 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for stream in &self.streams {
             write!(f, "{stream}")?;
+        }
+        if self.dry_run {
+            f.write_str(DRY_RUN)?;
         }
         Ok(())
     }
@@ -237,7 +242,7 @@ mod tests {
         let found = summary(&[(4, 1300)]);
         assert_eq!(
             serde_json::to_string(&Report::of(&found)).unwrap(),
-            r#"{"streams":[{"stream":"yandex-mail","status":"complete","from":null,"to":null,"appended":7000000000,"late":1,"rejected":0,"revised":0,"overlap_minutes":{"p99":{"at_least":4,"surely":1300},"all":{"at_least":4,"surely":1300}},"histogram":[{"up_to_minutes":5,"at_least":1,"surely":0},{"up_to_minutes":10,"at_least":0,"surely":0},{"up_to_minutes":20,"at_least":0,"surely":0},{"up_to_minutes":30,"at_least":0,"surely":0},{"up_to_minutes":60,"at_least":0,"surely":0},{"up_to_minutes":120,"at_least":0,"surely":0},{"up_to_minutes":180,"at_least":0,"surely":0},{"up_to_minutes":360,"at_least":0,"surely":0},{"up_to_minutes":720,"at_least":0,"surely":0},{"up_to_minutes":1440,"at_least":0,"surely":1}],"warnings":[],"error":null}],"exit_code":0}"#
+            r#"{"streams":[{"stream":"yandex-mail","status":"complete","from":null,"to":null,"appended":7000000000,"late":1,"rejected":0,"revised":0,"overlap_minutes":{"p99":{"at_least":4,"surely":1300},"all":{"at_least":4,"surely":1300}},"histogram":[{"up_to_minutes":5,"at_least":1,"surely":0},{"up_to_minutes":10,"at_least":0,"surely":0},{"up_to_minutes":20,"at_least":0,"surely":0},{"up_to_minutes":30,"at_least":0,"surely":0},{"up_to_minutes":60,"at_least":0,"surely":0},{"up_to_minutes":120,"at_least":0,"surely":0},{"up_to_minutes":180,"at_least":0,"surely":0},{"up_to_minutes":360,"at_least":0,"surely":0},{"up_to_minutes":720,"at_least":0,"surely":0},{"up_to_minutes":1440,"at_least":0,"surely":1}],"warnings":[],"error":null}],"dry_run":false,"exit_code":0}"#
         );
         let none = serde_json::to_string(&Report::of(&summary(&[]))).unwrap();
         assert!(
