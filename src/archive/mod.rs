@@ -66,7 +66,7 @@ pub use recover::Recovery;
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
 pub(crate) use trial::try_out;
-pub(crate) use verify::{DayReport, verify_day};
+pub(crate) use verify::{DayReport, Problem, verify_day};
 
 use day::{Day, Part};
 use dedup::DedupIndex;

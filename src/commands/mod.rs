@@ -35,6 +35,9 @@ pub use command_line::CommandLine;
 use error::CommandError;
 use outcome::Form;
 
+/// What `-q` does in a command that shows the program: what it shows is printed all the same.
+const QUIET_SHOW: &str = "Print only errors on stderr, and no progress";
+
 /// A command with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Command {
@@ -60,9 +63,10 @@ pub(crate) enum Command {
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::Arguments),
     /// Imitate the services, with invented records
-    #[command(after_long_help = sandbox::EXAMPLES)]
+    #[command(after_long_help = sandbox::EXAMPLES, mut_arg("quiet", |quiet| quiet.help(QUIET_SHOW)))]
     Sandbox(sandbox::Arguments),
     /// Show everything with invented records: no credentials, no network
+    #[command(mut_arg("quiet", |quiet| quiet.help(QUIET_SHOW)))]
     Demo(demo::Arguments),
     /// Ask for the settings on a terminal and write .env
     Init(init::Arguments),

@@ -1,8 +1,10 @@
-//! The JSON form of a command's result.
+//! How a command shows its result: as JSON, as text for people, and what of it is said with `-q`.
+
+use std::fmt::Display;
 
 use serde::Serialize;
 
-use crate::output::logging::Log;
+use crate::output::logging::{Log, Verbosity};
 use crate::output::print::{PrintError, print, print_to_stderr};
 use crate::process::exit::Exit;
 
@@ -51,6 +53,18 @@ impl Form {
 pub(super) fn exit_of(log: &Log) -> Exit {
     log.drain();
     if log.is_refused() { Exit::Setup } else { Exit::Complete }
+}
+
+/// Prints a command's result for people; with `-q` nothing, since errors are in the log.
+pub(super) fn print_text(verbosity: Verbosity, text: impl FnOnce() -> String) -> Result<(), PrintError> {
+    if verbosity.quiet { Ok(()) } else { print(&text()) }
+}
+
+/// Logs, with `-q`, what is wrong with a stream: the text that would say it is not printed.
+pub(super) fn log_problems<P: Display>(verbosity: Verbosity, stream: &str, problems: impl IntoIterator<Item = P>) {
+    for problem in problems.into_iter().filter(|_| verbosity.quiet) {
+        tracing::error!(stream, "{problem}");
+    }
 }
 
 /// Prints a command's result as one line of JSON.

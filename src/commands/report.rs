@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::outcome::print_streams;
+use super::outcome::{print_streams, print_text};
 use crate::fs::replace_own;
 use crate::output::print::print;
 use crate::process::exit::Exit;
@@ -52,7 +52,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         print_streams(&streams, exit)?;
     } else if !arguments.goes_to_stdout() {
         let records: u64 = streams.iter().map(|stream| stream.records).sum();
-        print(&format!("{}: {records} records\n", arguments.html.display()))?;
+        print_text(selection.verbosity, || {
+            format!("{}: {records} records\n", arguments.html.display())
+        })?;
     }
     Ok(exit)
 }

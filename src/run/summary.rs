@@ -215,12 +215,12 @@ impl Summary {
     /// Makes a rejected record as bad as a failed stream, for the exit code.
     #[must_use]
     pub(crate) fn strict(self) -> Self {
-        let has_rejected = self.streams.iter().any(|stream| stream.rejected > 0);
-        if has_rejected {
-            self.at_least(Exit::StreamFailed)
-        } else {
-            self
+        let mut least = Exit::Complete;
+        for StreamSummary { stream, rejected, .. } in self.streams.iter().filter(|stream| stream.rejected > 0) {
+            tracing::error!(stream, rejected, "records were rejected, and --strict allows none");
+            least = Exit::StreamFailed;
         }
+        self.at_least(least)
     }
 
     /// Makes the exit code at least this one.

@@ -74,6 +74,8 @@ mod ranges;
 #[cfg(test)]
 mod python_dotenv;
 #[cfg(test)]
+mod quiet;
+#[cfg(test)]
 #[cfg(unix)]
 mod readme;
 #[cfg(test)]

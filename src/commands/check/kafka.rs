@@ -5,8 +5,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::State;
+use crate::commands::outcome::log_problems;
 use crate::config::KafkaSettings;
 use crate::forward::kafka::{Probe, probe};
+use crate::output::logging::Verbosity;
 use crate::output::table::{Cell, Table, left, right};
 
 /// The check of Kafka.
@@ -72,6 +74,22 @@ impl KafkaCheck {
         self.state == State::Ok
     }
 
+    /// Returns what is wrong with a stream's topic.
+    fn problems_of_topics(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let topics = self.topics.iter();
+        topics.filter_map(|topic| Some((topic.stream, topic.problem.as_ref()?)))
+    }
+
+    /// Logs, with `-q`, what does not work.
+    pub(super) fn log_problems(&self, verbosity: Verbosity) {
+        for problem in self.problems.iter().filter(|_| verbosity.quiet) {
+            tracing::error!(sink = self.sink, "{problem}");
+        }
+        for (stream, problem) in self.problems_of_topics() {
+            log_problems(verbosity, stream, [problem]);
+        }
+    }
+
     /// Returns a row for each topic, and sentences below them.
     pub(super) fn text(&self, with_colours: bool) -> String {
         let mut table =
@@ -90,11 +108,7 @@ impl KafkaCheck {
         } else {
             format!("\nKafka at {}, {} brokers:\n\n{table}", self.server, self.brokers)
         };
-        let of_topics = self
-            .topics
-            .iter()
-            .filter_map(|topic| Some((topic.stream, topic.problem.as_ref()?)));
-        for (stream, problem) in of_topics {
+        for (stream, problem) in self.problems_of_topics() {
             text.push_str(&format!("{stream}: {problem}\n"));
         }
         let sentences = self.problems.iter().map(String::as_str).chain(self.notice);

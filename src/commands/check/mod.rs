@@ -31,13 +31,12 @@ use serde::Serialize;
 use super::arguments::selection::Selection;
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
-use super::outcome::{exit_of, print_json};
+use super::outcome::{exit_of, log_problems, print_json, print_text};
 use super::targets;
 use crate::config::{self, APP_LOG_FILE, Config, StreamSettings};
 use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::Target;
-use crate::output::logging::{Log, LogOptions};
-use crate::output::print::print;
+use crate::output::logging::{Log, LogOptions, Verbosity};
 use crate::output::progress::Progress;
 use crate::output::table::{Cell, Colour, Table, left, right};
 use crate::output::terminal::stdout_takes_colours;
@@ -95,10 +94,12 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     for warning in config.iter().flat_map(|config| &config.warnings) {
         tracing::warn!("{warning}");
     }
+    outcome.log_problems(selection.verbosity);
     if selection.json {
         print_json(&outcome)?;
     } else {
-        print(&outcome.text(stdout_takes_colours(env.allows_colours())))?;
+        let with_colours = stdout_takes_colours(env.allows_colours());
+        print_text(selection.verbosity, || outcome.text(with_colours))?;
     }
     Ok(outcome.exit)
 }
@@ -197,6 +198,19 @@ impl Outcome {
             exit,
             exit_code: exit as u8,
         }
+    }
+
+    /// Logs, with `-q`, what does not work.
+    fn log_problems(&self, verbosity: Verbosity) {
+        for problem in self.problems.iter().filter(|_| verbosity.quiet) {
+            tracing::error!("{problem}");
+        }
+        for stream in &self.streams {
+            log_problems(verbosity, stream.stream, &stream.problems);
+        }
+        self.forwarders
+            .iter()
+            .for_each(|forwarder| forwarder.log_problems(verbosity));
     }
 
     fn text(&self, with_colours: bool) -> String {

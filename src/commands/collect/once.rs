@@ -5,10 +5,9 @@ use chrono::{DateTime, Utc};
 use super::sampler::Sampler;
 use super::{Arguments, exporter};
 use crate::commands::error::CommandError;
-use crate::commands::outcome::{exit_of, print_json};
+use crate::commands::outcome::{exit_of, print_json, print_text};
 use crate::commands::session::Session;
 use crate::metrics::export::Exporter;
-use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::run::summary::{Summary, Times};
 use crate::run::{RunOptions, StartError};
@@ -36,7 +35,7 @@ pub(super) async fn run(
     if arguments.json {
         print_json(&summary)?;
     } else {
-        print(&summary.text(session.with_colours))?;
+        print_text(arguments.verbosity, || summary.text(session.with_colours))?;
     }
     Ok(summary.exit())
 }

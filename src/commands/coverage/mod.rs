@@ -28,11 +28,10 @@ use clap::Args;
 use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::outcome::print_streams;
+use super::outcome::{log_problems, print_streams, print_text};
 use crate::archive::Lock;
 use crate::config::StreamPlace;
 use crate::coverage::{Entry, Journal, Standing, Wanted};
-use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::run::StartError;
 use crate::window::floor_to_millisecond;
@@ -85,10 +84,13 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     } else {
         Exit::Complete
     };
+    for stream in &streams {
+        log_problems(selection.verbosity, stream.name(), stream.problems(now));
+    }
     if selection.json {
         print_streams(&streams, exit)?;
     } else {
-        print(&text(&streams, now))?;
+        print_text(selection.verbosity, || text(&streams, now))?;
     }
     Ok(exit)
 }

@@ -157,12 +157,22 @@ impl StreamCoverage {
         ]
     }
 
+    pub(super) fn name(&self) -> &'static str {
+        self.stream
+    }
+
     /// Returns whether something is missing, or not known.
     pub(super) fn has_gaps(&self, now: DateTime<Utc>) -> bool {
-        self.worth_a_line(now).next().is_some()
-            || !self.wrong_days.is_empty()
-            || self.doubt.is_some()
-            || !self.is_read()
+        !self.problems(now).is_empty()
+    }
+
+    /// Says what is missing, or not known.
+    pub(super) fn problems(&self, now: DateTime<Utc>) -> Vec<String> {
+        let gaps = self.worth_a_line(now).map(|gap| gap.sentence(self.recent));
+        let wrong_days = self.wrong_days.iter();
+        let wrong_days = wrong_days.map(|ShownWrongDay { date, text, .. }| format!("{date}: {text}"));
+        let reasons = self.error.iter().chain(&self.doubt).cloned();
+        reasons.chain(gaps).chain(wrong_days).collect()
     }
 
     /// Returns the gaps, except the usual pause after a run that fetched what was new.
@@ -174,22 +184,11 @@ impl StreamCoverage {
 
     fn write_notes(&self, now: DateTime<Utc>, notes: &mut String) {
         let stream = self.stream;
-        if let Some(error) = &self.error {
-            let _ = writeln!(notes, "{stream}: {error}");
+        for said in self.problems(now).iter().chain(&self.remarks) {
+            let _ = writeln!(notes, "{stream}: {said}");
+        }
+        if !self.is_read() {
             return;
-        }
-        if let Some(doubt) = &self.doubt {
-            let _ = writeln!(notes, "{stream}: {doubt}");
-        }
-        for gap in self.worth_a_line(now) {
-            let gap = gap.sentence(self.recent);
-            let _ = writeln!(notes, "{stream}: {gap}");
-        }
-        for ShownWrongDay { date, text, .. } in &self.wrong_days {
-            let _ = writeln!(notes, "{stream}: {date}: {text}");
-        }
-        for remark in &self.remarks {
-            let _ = writeln!(notes, "{stream}: {remark}");
         }
         match (self.known_from, self.first_day) {
             (None, _) => {

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Arguments, SinkArg};
-use crate::commands::outcome::{Form, ShowError, print_json};
-use crate::output::print::{print, print_to_stderr};
+use crate::commands::outcome::{Form, ShowError, print_json, print_text};
+use crate::output::print::print_to_stderr;
 use crate::process::exit::Exit;
 use crate::run::summary::ForwardSummary;
 
@@ -41,7 +41,7 @@ impl Outcome {
             Form::JsonOnStderr => print_to_stderr(&(serde_json::to_string(self)? + "\n")),
             // Standard output has the lines themselves; the log says the rest.
             Form::Text if arguments.sink == SinkArg::Stdout => {}
-            Form::Text => print(&self.lines())?,
+            Form::Text => print_text(arguments.verbosity, || self.lines())?,
         }
         Ok(self.exit)
     }

@@ -11,10 +11,9 @@ use super::arguments::sinks::Sinks;
 use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
-use super::outcome::{exit_of, print_json};
+use super::outcome::{exit_of, print_json, print_text};
 use super::session::{Session, SessionOptions};
 use crate::output::logging::{Log, Verbosity};
-use crate::output::print::print;
 use crate::process::exit::Exit;
 use crate::run::RunOptions;
 use crate::window::Range;
@@ -88,7 +87,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     if arguments.json {
         print_json(&report)?;
     } else {
-        print(&report.to_string())?;
+        print_text(arguments.verbosity, || report.to_string())?;
     }
     Ok(summary.exit())
 }

@@ -35,10 +35,9 @@ use super::archives::Archives;
 use super::arguments::age::Age;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::outcome::print_streams;
+use super::outcome::{log_problems, print_streams, print_text};
 use crate::config::StreamPlace;
 use crate::forward::Lag;
-use crate::output::print::print;
 use crate::output::table::{Cell, Colour, Table, age, left, right, size, to_the_second};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
@@ -69,10 +68,14 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let archives = Archives::find(selection, clock)?;
     let streams = read(&archives, arguments, clock());
     let exit = exit(arguments, &streams);
+    for stream in &streams {
+        log_problems(selection.verbosity, stream.stream, stream.all_problems());
+    }
     if selection.json {
         print_streams(&streams, exit)?;
     } else {
-        print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())))?;
+        let with_colours = stdout_takes_colours(archives.env.allows_colours());
+        print_text(selection.verbosity, || text(&streams, with_colours))?;
     }
     Ok(exit)
 }

@@ -13,7 +13,7 @@ use crate::config::StreamPlace;
 use crate::coverage::{End, Entry, Gap, LostDay, Scope, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
-use crate::output::table::rfc3339;
+use crate::output::table::{self, rfc3339};
 use crate::source::Kind;
 
 /// The status of a stream. The fields are those of `trailkeeper status --json`; [`super`] says more.
@@ -126,11 +126,13 @@ impl StreamStatus {
         let files = standing.listing.files().count() as u64;
         let newest = standing.newest;
         let age = last_record.map(|last| now - last);
+        let state = state(newest.as_ref(), &liveness, age, max_age);
+        problems.extend(lateness(age, max_age));
         let today = now.date_naive();
         Ok(Self {
             stream: kind.name,
             folder: location.folder().to_owned(),
-            state: state(newest.as_ref(), &liveness, age, max_age),
+            state,
             problems,
             remarks,
             last_record,
@@ -164,6 +166,15 @@ impl StreamStatus {
             problems: vec![error.to_string()],
             ..Self::default()
         }
+    }
+
+    /// Returns all that is wrong, with its forwarders too.
+    pub(super) fn all_problems(&self) -> impl Iterator<Item = String> {
+        let of_forwarders = self.forwarders.iter().filter_map(|lag| {
+            let problem = lag.problem.as_ref()?;
+            Some(format!("{}: {problem}", lag.sink))
+        });
+        self.problems.iter().cloned().chain(of_forwarders)
     }
 
     /// Returns whether an alarm is due: it is late, its last run did not succeed, or day files have lost records.
@@ -230,11 +241,23 @@ fn state(newest: Option<&Entry>, liveness: &Liveness, age: Option<TimeDelta>, ma
     if went_wrong || liveness.silent_since.is_some() {
         return State::Failed;
     }
-    // Without any record the stream counts as late.
-    if max_age.is_some_and(|most| age.is_none_or(|age| age > most)) {
+    if lateness(age, max_age).is_some() {
         return State::Late;
     }
     if newest.is_none() { State::New } else { State::Ok }
+}
+
+/// Says that the last record is older than allowed. Without any record the stream counts as late.
+fn lateness(age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> Option<String> {
+    let most = max_age.filter(|most| age.is_none_or(|age| age > *most))?;
+    let allowed = table::age(most);
+    Some(match age {
+        Some(age) => format!(
+            "its last record is {} old, and --max-age allows {allowed}",
+            table::age(age)
+        ),
+        None => format!("it has no record, and --max-age allows {allowed} without one"),
+    })
 }
 
 fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime<Utc>) -> Vec<String> {

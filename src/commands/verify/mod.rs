@@ -23,8 +23,7 @@ use clap::Args;
 use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::outcome::print_streams;
-use crate::output::print::print;
+use super::outcome::{log_problems, print_streams, print_text};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
 use stream_report::{StreamReport, text};
@@ -48,10 +47,14 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let archives = Archives::find(selection, clock)?;
     let streams = day_files::verify(&archives.streams, clock());
     let exit = exit(&streams);
+    for stream in &streams {
+        log_problems(selection.verbosity, stream.name(), stream.problems());
+    }
     if selection.json {
         print_streams(&streams, exit)?;
     } else {
-        print(&text(&streams, stdout_takes_colours(archives.env.allows_colours())))?;
+        let with_colours = stdout_takes_colours(archives.env.allows_colours());
+        print_text(selection.verbosity, || text(&streams, with_colours))?;
     }
     Ok(exit)
 }

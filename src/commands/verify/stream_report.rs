@@ -1,11 +1,12 @@
 //! The findings in the day files of a stream, as JSON and as a table.
 
+use std::fmt;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::archive::{DayReport, Location};
+use crate::archive::{DayReport, Location, Problem};
 use crate::coverage::Standing;
 use crate::fs::FileError;
 use crate::output::printable::printable;
@@ -44,6 +45,18 @@ struct ShownFinding {
     offset: u64,
     problem: &'static str,
     text: String,
+    #[serde(skip)]
+    is_wrong: bool,
+}
+
+impl fmt::Display for ShownFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, text) = (printable(&self.file), printable(&self.text));
+        match self.line {
+            0 => write!(f, "{file}: {text}"),
+            line => write!(f, "{file}:{line}: {text}"),
+        }
+    }
 }
 
 /// Returns the table, and below it the findings.
@@ -63,24 +76,22 @@ pub(super) fn text(streams: &[StreamReport], with_colours: bool) -> String {
     for stream in streams {
         table.row(stream.row());
         for finding in stream.findings.iter().take(SHOWN) {
-            let (file, text) = (printable(&finding.file), printable(&finding.text));
-            let line = if finding.line > 0 {
-                format!(":{}", finding.line)
-            } else {
-                String::new()
-            };
-            findings.push_str(&format!("{file}{line}: {text}\n"));
+            findings.push_str(&format!("{finding}\n"));
         }
         let listed = stream.findings.len().min(SHOWN) as u64;
-        let rest = (stream.wrong + stream.repaired + stream.warnings).saturating_sub(listed);
-        if rest > 0 {
-            findings.push_str(&format!("{}: {rest} more; --json lists them\n", stream.stream));
+        if let Some(more) = more(stream.wrong + stream.repaired + stream.warnings, listed) {
+            findings.push_str(&format!("{}: {more}\n", stream.stream));
         }
         for remark in &stream.remarks {
             findings.push_str(&format!("{}: {remark}\n", stream.stream));
         }
     }
     format!("{table}{findings}")
+}
+
+/// Says that there are more findings than are listed.
+fn more(all: u64, listed: u64) -> Option<String> {
+    (all > listed).then(|| format!("{} more; --json lists them", all - listed))
 }
 
 impl StreamReport {
@@ -103,6 +114,18 @@ impl StreamReport {
         self.wrong == 0
     }
 
+    pub(super) fn name(&self) -> &'static str {
+        self.stream
+    }
+
+    /// Returns what is wrong, a sentence for each finding.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let wrong = self.findings.iter().filter(|finding| finding.is_wrong);
+        let mut problems: Vec<_> = wrong.take(SHOWN).map(ToString::to_string).collect();
+        problems.extend(more(self.wrong, problems.len() as u64));
+        problems
+    }
+
     /// Adds what was found in a file, which held so many lines when a run wrote to it.
     pub(super) fn add(&mut self, file: String, outcome: Option<&Result<DayReport, FileError>>, lines: u64) {
         self.files += 1;
@@ -120,7 +143,7 @@ impl StreamReport {
         }
         if report.has_other_names {
             self.warnings += 1;
-            self.note_of_file(file.clone(), "several-names", SEVERAL_NAMES.to_owned());
+            self.note_of_file(file.clone(), "several-names", SEVERAL_NAMES.to_owned(), false);
         }
         self.records += report.records;
         self.in_both += report.in_both;
@@ -134,6 +157,7 @@ impl StreamReport {
             offset: finding.offset,
             problem: finding.problem.name(),
             text: finding.problem.to_string(),
+            is_wrong: finding.problem != Problem::Repaired,
         }));
     }
 
@@ -154,16 +178,17 @@ impl StreamReport {
 
     fn add_of_file(&mut self, file: String, problem: &'static str, text: String) {
         self.wrong += 1;
-        self.note_of_file(file, problem, text);
+        self.note_of_file(file, problem, text, true);
     }
 
-    fn note_of_file(&mut self, file: String, problem: &'static str, text: String) {
+    fn note_of_file(&mut self, file: String, problem: &'static str, text: String, is_wrong: bool) {
         self.findings.push(ShownFinding {
             file,
             line: 0,
             offset: 0,
             problem,
             text,
+            is_wrong,
         });
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Verbosity {
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Print only errors on stderr, and no progress
+    /// Print nothing but errors, on stderr; what --json asks for is printed all the same
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }
