@@ -4,26 +4,13 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use trailkeeper::commands::CommandLine;
-use trailkeeper::output::print::{print_error, written};
 use trailkeeper::output::stderr;
 use trailkeeper::process::core_dump;
-use trailkeeper::process::exit::Exit;
 
 /// Returns the current time.
 #[expect(clippy::disallowed_methods, reason = "this is the place that asks it")]
 fn now() -> DateTime<Utc> {
     Utc::now()
-}
-
-/// Prints help, the version, or what is wrong with the command line.
-fn without_command(error: &clap::Error) -> ExitCode {
-    match written(error.print()) {
-        Err(failed) if !error.use_stderr() => {
-            print_error(&failed.to_string());
-            Exit::Setup.into()
-        }
-        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8)),
-    }
 }
 
 fn main() -> ExitCode {
@@ -37,16 +24,13 @@ fn run() -> ExitCode {
     let _ = core_dump::forbid();
     let command_line = match CommandLine::read(std::env::args_os()) {
         Ok(command_line) => command_line,
-        Err(error) => return without_command(&error),
+        Err(no_command) => return no_command.print(),
     };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // One thread for all requests: waking others would cost more than they could do. Blocking work has its own threads.
     let runtime = match builder.worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            print_error(&format!("cannot start: {error}"));
-            return Exit::Setup.into();
-        }
+        Err(error) => return command_line.cannot_start(&error),
     };
-    runtime.block_on(command_line.run(now)).into()
+    runtime.block_on(command_line.run(now))
 }

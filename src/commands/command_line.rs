@@ -1,15 +1,18 @@
 //! Parses the command line into a command.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use super::outcome::exit_of;
-use super::{Command, collect};
+use super::{Command, collect, status};
 use crate::output::logging::Log;
+use crate::output::print::{print_error, written};
 use crate::process::exit::Exit;
 use crate::process::signals;
 
@@ -37,9 +40,14 @@ impl CommandLine {
     /// Parses the arguments.
     ///
     /// # Errors
-    /// Wrong usage, which exits with 2, or a request for help or the version, which exits with 0: both by
-    /// [`clap::Error::exit`].
-    pub fn read<A: Into<OsString> + Clone>(typed: impl IntoIterator<Item = A>) -> Result<Self, clap::Error> {
+    /// Wrong usage, or a request for help or the version.
+    pub fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Self, NoCommand> {
+        let typed: Vec<_> = typed.into_iter().collect();
+        let is_plugin = typed.iter().any(|argument| argument == NAGIOS);
+        Self::parse(typed).map_err(|answer| NoCommand { answer, is_plugin })
+    }
+
+    fn parse(typed: Vec<OsString>) -> Result<Self, clap::Error> {
         let Self { command, mut collect } = Self::try_parse_from(typed)?;
         let Some(mut command) = command else {
             return Ok(Self { command, collect });
@@ -58,18 +66,61 @@ impl CommandLine {
     }
 
     /// Runs the command, reports its error, and returns the exit code.
-    pub async fn run(self, clock: fn() -> DateTime<Utc>) -> Exit {
+    pub async fn run(self, clock: fn() -> DateTime<Utc>) -> ExitCode {
         signals::ignore_strays();
         // It outlives the command, whose error is logged in it.
         let log = Log::default();
         let command = self.into_command();
+        if let Some(arguments) = command.as_plugin() {
+            return status::nagios::run(arguments, clock).into();
+        }
         let ended = command.run(&log, clock).await;
         let exit = ended.unwrap_or_else(|error| error.report(command.form()));
-        exit.max(exit_of(&log))
+        exit.max(exit_of(&log)).into()
+    }
+
+    /// Reports that the program cannot start, and returns the exit code.
+    pub fn cannot_start(self, error: &io::Error) -> ExitCode {
+        let problem = format!("cannot start: {error}");
+        if self.into_command().as_plugin().is_some() {
+            return status::nagios::unknown(problem).into();
+        }
+        print_error(&problem);
+        Exit::Setup.into()
     }
 
     fn into_command(self) -> Command {
         self.command.unwrap_or(Command::Collect(self.collect))
+    }
+}
+
+/// With it, whatever goes wrong is told as a plugin does.
+const NAGIOS: &str = "--nagios";
+
+/// The command line names no command to run: it is wrong, or asks for help or the version.
+#[derive(Debug)]
+pub struct NoCommand {
+    answer: clap::Error,
+    is_plugin: bool,
+}
+
+impl NoCommand {
+    /// Prints help, the version, or what is wrong, and returns the exit code.
+    pub fn print(&self) -> ExitCode {
+        let Self { answer, is_plugin } = self;
+        if *is_plugin && answer.use_stderr() {
+            let text = answer.render().to_string();
+            // The usage and a hint at --help follow.
+            let problem = text.split("\n\n").next().unwrap_or_default();
+            return status::nagios::unknown(problem.trim_start_matches("error: ")).into();
+        }
+        match written(answer.print()) {
+            Err(failed) if !answer.use_stderr() => {
+                print_error(&failed.to_string());
+                Exit::Setup.into()
+            }
+            _ => ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(Exit::Usage as u8)),
+        }
     }
 }
 
@@ -111,13 +162,13 @@ pub(crate) mod tests {
     use crate::commands::arguments::selection::Selection;
     use crate::commands::arguments::sinks::Sinks;
     use crate::commands::arguments::start::StartArg;
-    use crate::commands::{check, coverage, demo, sandbox, status, verify};
+    use crate::commands::{check, coverage, demo, sandbox, verify};
     use crate::output::logging::Verbosity;
     use crate::source::SOURCES;
 
     fn typed(arguments: &str) -> Result<Command, clap::Error> {
         let typed = std::iter::once("trailkeeper").chain(arguments.split_whitespace());
-        CommandLine::read(typed).map(CommandLine::into_command)
+        CommandLine::parse(typed.map(OsString::from).collect()).map(CommandLine::into_command)
     }
 
     pub(crate) fn collect(arguments: &str) -> collect::Arguments {
@@ -254,6 +305,7 @@ pub(crate) mod tests {
         assert_eq!(typed(&format!("verify {flags}")).unwrap(), verify);
         let status = Command::Status(status::Arguments {
             max_age: Some("2h".parse().unwrap()),
+            nagios: false,
             selection,
         });
         assert_eq!(typed(&format!("status --max-age 2h {flags}")).unwrap(), status);

@@ -98,6 +98,14 @@ impl Command {
         }
     }
 
+    /// Returns the arguments of `status --nagios`, which ends as a plugin does and no other command.
+    fn as_plugin(&self) -> Option<&status::Arguments> {
+        match self {
+            Command::Status(arguments) if arguments.nagios => Some(arguments),
+            _ => None,
+        }
+    }
+
     /// Returns where it keeps the path of `--env-file`; `None` if it reads no settings.
     fn env_file(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {

@@ -19,6 +19,38 @@ pub enum Exit {
     Locked = 4,
 }
 
+/// How the program ended as a monitoring plugin, for Nagios and those that call plugins as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum PluginExit {
+    /// All is well.
+    Ok = 0,
+    /// Something is to be looked at.
+    Warning = 1,
+    /// Something is to be mended.
+    Critical = 2,
+    /// Nothing is known: the command line or the settings are wrong.
+    Unknown = 3,
+}
+
+impl PluginExit {
+    /// Returns the word that the line begins with.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl From<PluginExit> for ExitCode {
+    fn from(exit: PluginExit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)

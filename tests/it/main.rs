@@ -64,6 +64,8 @@ mod memory;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod nagios;
+#[cfg(test)]
 mod network;
 #[cfg(test)]
 mod outputs;

@@ -20,12 +20,13 @@
 //!   lines are after the cursor, in all day files; `oldest_waiting`, the time of the first of these records, and
 //!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence if its cursor cannot be read, or null.
 //!
-//! Exit codes: 0; 3 if an archive cannot be read, and with `--max-age` if a stream is late, its last run did not succeed, or
+//! Exit codes, but for those of [`nagios`]: 0; 3 if an archive cannot be read, and with `--max-age` if a stream is late, its last run did not succeed, or
 //! day files have lost records; 1 if the settings are wrong.
 //!
 //! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
 
 mod calendar;
+pub(super) mod nagios;
 mod stream_status;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -50,6 +51,14 @@ pub(crate) struct Arguments {
     #[arg(long, allow_hyphen_values = true, value_name = "AGE")]
     pub(crate) max_age: Option<Age>,
 
+    /// Print one line and exit as a monitoring plugin does: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+    ///
+    /// CRITICAL is a stream that is older than --max-age, whose last run failed, whose day files have lost records, or
+    /// whose archive cannot be read; WARNING anything else that is wrong; UNKNOWN wrong settings and wrong usage. Figures
+    /// stand behind a bar.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) nagios: bool,
+
     #[command(flatten)]
     pub(crate) selection: Selection,
 }
@@ -57,7 +66,8 @@ pub(crate) struct Arguments {
 pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper status
-  trailkeeper status --max-age 2h -q                  as a check of Nagios or systemd: exits with 3 when it is late
+  trailkeeper status --max-age 2h -q                  as a check: exits with 3 when a stream is late, and says which
+  trailkeeper status --max-age 2h --nagios            as a plugin of Nagios, Icinga and others
   trailkeeper status --stream tfc --json
 
 Only the folders of the streams must be set; no token is needed, and no service is asked.";

@@ -1,0 +1,145 @@
+//! `status --nagios`: the status as a monitoring plugin gives it: one line, figures behind a bar, and the exit code of a
+//! plugin.
+//!
+//! Facts: <https://www.monitoring-plugins.org/doc/guidelines.html>.
+
+use std::fmt::{Display, Write};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::stream_status::{State, StreamStatus};
+use super::{Arguments, read};
+use crate::commands::archives::Archives;
+use crate::commands::arguments::selection::Selection;
+use crate::commands::error::CommandError;
+use crate::output::logging::Verbosity;
+use crate::output::print::{print, print_error};
+use crate::output::printable::printable;
+use crate::output::table::age;
+use crate::process::exit::PluginExit;
+
+/// Prints the line, and returns the exit code. What keeps it from knowing is unknown.
+pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> PluginExit {
+    match streams(arguments, clock) {
+        Ok(streams) => {
+            let exit = streams.iter().map(verdict).fold(PluginExit::Ok, PluginExit::max);
+            say(
+                exit,
+                &text(&streams, exit),
+                &figures(&streams, arguments.max_age.map(|age| age.0)),
+            )
+        }
+        Err(error) => unknown(error),
+    }
+}
+
+/// Prints why nothing is known, and returns the exit code.
+pub(crate) fn unknown(reason: impl Display) -> PluginExit {
+    say(PluginExit::Unknown, &reason.to_string(), "")
+}
+
+fn streams(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Vec<StreamStatus>, CommandError> {
+    let verbosity = arguments.selection.verbosity;
+    let selection = Selection {
+        // Some monitoring systems take stderr for a part of the line.
+        verbosity: Verbosity {
+            quiet: !verbosity.verbose,
+            ..verbosity
+        },
+        ..arguments.selection.clone()
+    };
+    Ok(read(&Archives::find(&selection, clock)?, arguments, clock()))
+}
+
+/// Critical is what `status --max-age` exits with 3 for; all else that is wrong is a warning.
+fn verdict(stream: &StreamStatus) -> PluginExit {
+    if stream.is_alarming() || !stream.is_read {
+        PluginExit::Critical
+    } else if stream.state == State::New || stream.all_problems().next().is_some() {
+        PluginExit::Warning
+    } else {
+        PluginExit::Ok
+    }
+}
+
+/// Prints the line. If it cannot be printed, nothing is known at the other end.
+fn say(exit: PluginExit, text: &str, figures: &str) -> PluginExit {
+    let separator = if figures.is_empty() { "" } else { " | " };
+    match print(&format!("{}: {}{separator}{figures}\n", exit.word(), on_one_line(text))) {
+        Ok(()) => exit,
+        Err(error) => {
+            print_error(&error.to_string());
+            PluginExit::Unknown
+        }
+    }
+}
+
+/// Puts a text on one line without the bar that begins the figures.
+fn on_one_line(text: &str) -> String {
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        let separator = match line.chars().last() {
+            None => "",
+            Some(':') => " ",
+            Some(_) => "; ",
+        };
+        line.extend([separator, &*printable(part)]);
+    }
+    line.replace('|', "/")
+}
+
+/// Says what is wrong, the worst first; or, if nothing is, how old the last records are.
+fn text(streams: &[StreamStatus], exit: PluginExit) -> String {
+    if exit == PluginExit::Ok {
+        let ages: Vec<_> = streams.iter().map(age_of).collect();
+        return format!("{} since the last record", ages.join(", "));
+    }
+    let of_verdict = |wanted| streams.iter().filter(move |stream| verdict(stream) == wanted);
+    let wrong = of_verdict(PluginExit::Critical).chain(of_verdict(PluginExit::Warning));
+    wrong.map(what_is_wrong).collect::<Vec<_>>().join("; ")
+}
+
+fn age_of(stream: &StreamStatus) -> String {
+    let shown = stream.age_seconds.map(|seconds| age(TimeDelta::seconds(seconds)));
+    format!("{} {}", stream.stream, shown.as_deref().unwrap_or("for ever"))
+}
+
+/// `tfc late: its last record is 5h old, and --max-age allows 2h`
+fn what_is_wrong(stream: &StreamStatus) -> String {
+    let state = match stream.state {
+        State::Ok => "",
+        State::New => " new",
+        State::Late => " late",
+        State::Failed => " failed",
+    };
+    let mut problems = stream.all_problems();
+    let first = problems.next();
+    let first = first.unwrap_or_else(|| "no run has ended yet".to_owned());
+    let more = match problems.count() {
+        0 => String::new(),
+        count => format!(" (and {count} more)"),
+    };
+    format!("{}{state}: {first}{more}", stream.stream)
+}
+
+/// Returns the figures of all streams, `label=value[unit];warning;critical;least` each.
+fn figures(streams: &[StreamStatus], max_age: Option<TimeDelta>) -> String {
+    let limit = max_age.map_or_else(String::new, |age| age.num_seconds().to_string());
+    let mut figures = String::new();
+    for stream in streams {
+        let name = stream.stream;
+        // `U` says that there is no value.
+        let age = stream.age_seconds.map(|seconds| format!("{}s", seconds.max(0)));
+        let age = age.as_deref().unwrap_or("U");
+        let (records, problems) = (stream.records.all, stream.all_problems().count());
+        let _ = write!(
+            figures,
+            "{name}_age={age};;{limit};0 {name}_records={records};;;0 {name}_problems={problems};0;;0 "
+        );
+        for lag in &stream.forwarders {
+            let (sink, waiting) = (lag.sink, lag.waiting);
+            let _ = write!(figures, "{name}_{sink}_waiting={waiting};;;0 ");
+        }
+    }
+    figures.trim_end().to_owned()
+}
