@@ -7,7 +7,7 @@ use crate::source::Retention;
 use crate::window::Window;
 
 /// The usual pause between two runs: a span no longer than that, at an end of what is covered, is not told as a gap.
-pub(crate) const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
+pub(super) const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
 
 /// A span that is not covered. Either all of it can still be asked for, or all of it is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +24,29 @@ pub(crate) struct Gap {
     pub(crate) is_gone: bool,
     /// Why it was filed as the service gave it and is not proved to be complete; `None` if it was never filed whole.
     pub(crate) unproved: Option<String>,
+}
+
+/// What the gaps of a stream come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GapCounts {
+    /// Those that can still be closed, all or in part.
+    pub(crate) open: u64,
+    /// Those that the service has forgotten.
+    pub(crate) gone: u64,
+    /// When the service begins to forget an open one.
+    pub(crate) going_at: Option<DateTime<Utc>>,
+}
+
+impl GapCounts {
+    /// Counts gaps.
+    pub(super) fn of<'a>(gaps: impl Iterator<Item = &'a Gap> + Clone) -> Self {
+        let open = gaps.clone().filter(|gap| !gap.is_gone);
+        Self {
+            open: open.clone().count() as u64,
+            gone: gaps.filter(|gap| gap.is_gone).count() as u64,
+            going_at: open.map(|gap| gap.going_at).min(),
+        }
+    }
 }
 
 /// Returns these spans, oldest first, as gaps at `now`. One that is partly gone is returned as two.
@@ -57,6 +80,12 @@ impl Gap {
             is_gone: gone_at <= now,
             unproved: None,
         }
+    }
+
+    /// Returns whether it may be the usual pause since the last run, at `now`: then no gap is told, if that run fetched what
+    /// was new.
+    pub(crate) fn is_pause(&self, now: DateTime<Utc>) -> bool {
+        self.to == now && now - self.from <= USUAL_PAUSE
     }
 
     #[cfg(test)]

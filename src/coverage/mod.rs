@@ -95,7 +95,7 @@ pub(crate) use completed_runs::CompletedRuns;
 pub(crate) use covered::Covered;
 pub(crate) use day_counts::{Counted, Counts, Loss, LostDay};
 pub(crate) use entry::{End, Entry};
-pub(crate) use gap::{Gap, USUAL_PAUSE};
+pub(crate) use gap::{Gap, GapCounts};
 pub(crate) use journal::Journal;
 pub(crate) use notices::Gone;
 pub(crate) use reconciling::Reconciling;

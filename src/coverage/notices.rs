@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use super::day_counts::may_be_deleted;
 use super::entry::{End, Entry};
 use super::file_notices::{days, unread_sentence};
-use super::gap::Gap;
+use super::gap::{Gap, GapCounts};
 use super::journal::Journal;
 use super::standing::Standing;
 use crate::archive::{Location, Lock};
@@ -94,6 +94,13 @@ impl Standing {
 }
 
 impl Entry {
+    /// Counts the gaps that there are when the run ends, as `coverage` would tell them.
+    pub(crate) fn gap_counts(&self, retention: Retention) -> GapCounts {
+        let gaps = self.sum.gaps(retention, self.at);
+        let can_be_pause = self.has_fetched_what_is_new();
+        GapCounts::of(gaps.iter().filter(|gap| !(can_be_pause && gap.is_pause(self.at))))
+    }
+
     /// Returns whether the run has fetched and filed everything up to its start.
     fn has_fetched_what_is_new(&self) -> bool {
         match self.end {

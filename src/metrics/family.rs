@@ -20,6 +20,8 @@ pub(super) enum Name {
     LastRunDuration,
     LastRunSuccess,
     ClockOffset,
+    Gaps,
+    GapGoing,
     RunAppended,
     Forwarded,
     ForwardedRepaired,
@@ -144,6 +146,16 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::ClockOffset,
         "trailkeeper_clock_offset_seconds",
         "How far the service's clock was ahead of this machine's in the last run that could tell; negative if behind.",
+    ),
+    gauge(
+        Name::Gaps,
+        "trailkeeper_gaps",
+        "Spans that no run has fetched completely, after the last one: open as long as the service has them, then gone.",
+    ),
+    gauge(
+        Name::GapGoing,
+        "trailkeeper_gap_going_timestamp_seconds",
+        "When the service begins to drop the records of an open gap; none without one.",
     ),
     gauge(
         Name::RunAppended,

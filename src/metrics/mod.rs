@@ -1,6 +1,6 @@
 //! What the program did, in the text format of Prometheus.
 //!
-//! Imports: fs, http, output, run.
+//! Imports: coverage, fs, http, output, run.
 //!
 //! Facts: <https://prometheus.io/docs/instrumenting/exposition_formats/> and `…/docs/practices/naming/`.
 
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::coverage::GapCounts;
 use crate::http::request_stats::{Answer, BOUNDS, RequestStats};
 use crate::run::summary::{StreamSummary, Times};
 use family::{FAMILIES, Name};
@@ -93,6 +94,9 @@ impl Metrics {
         self.count(summary);
         self.under_way(summary.name(), 0);
         self.forwarding(summary, times.ended);
+        if let Some(gaps) = summary.gaps() {
+            self.gaps(summary.name(), gaps);
+        }
         if !summary.is_stopped() {
             self.end(summary, times);
         }
@@ -114,6 +118,17 @@ impl Metrics {
         }
         if let Some(offset) = summary.clock_offset_seconds() {
             self.set(Name::ClockOffset, labels(), offset as f64);
+        }
+    }
+
+    /// Sets what is missing of a stream.
+    fn gaps(&mut self, stream: &str, gaps: GapCounts) {
+        let labels = || Labels::of("stream", stream);
+        self.set(Name::Gaps, labels().and("state", "open"), gaps.open as f64);
+        self.set(Name::Gaps, labels().and("state", "gone"), gaps.gone as f64);
+        match gaps.going_at {
+            Some(going_at) => self.set(Name::GapGoing, labels(), timestamp(going_at)),
+            None => drop(self.samples.remove(&Key::new(Name::GapGoing, labels(), Part::Value))),
         }
     }
 
@@ -276,6 +291,10 @@ mod tests {
     }
 
     fn summary(failure: Option<CollectError>) -> StreamSummary {
+        StreamSummary::new("tfc", collected(failure))
+    }
+
+    fn collected(failure: Option<CollectError>) -> Collected {
         let mut collected = Collected {
             received: 14,
             duplicates: 3,
@@ -293,7 +312,7 @@ mod tests {
         collected.request_stats.times[2] = 4;
         collected.request_stats.times[BOUNDS.len()] = 1;
         collected.request_stats.seconds = 61.5;
-        StreamSummary::new("tfc", collected)
+        collected
     }
 
     fn lines(metrics: &Metrics) -> Vec<String> {
@@ -353,6 +372,35 @@ mod tests {
         has(&metrics, "trailkeeper_appended_records_total{stream=\"tfc\"} 0");
         metrics.run(&summary(None), times());
         has(&metrics, "trailkeeper_run_appended_records{stream=\"tfc\"} 0");
+    }
+
+    #[test]
+    fn gaps_are_shown_with_the_time_at_which_the_first_begins_to_go_as_long_as_there_is_one() {
+        let mut metrics = Metrics::new(["tfc"]);
+        metrics.run(&summary(None), times());
+        assert!(!metrics.render().contains("trailkeeper_gap"), "it is not known");
+        let with = |gaps| {
+            let collected = Collected {
+                gaps: Some(gaps),
+                ..collected(None)
+            };
+            StreamSummary::new("tfc", collected)
+        };
+        let open = GapCounts {
+            open: 2,
+            gone: 1,
+            going_at: Some("2025-06-20T10:00:00Z".parse().unwrap()),
+        };
+        metrics.run(&with(open), times());
+        has(&metrics, "trailkeeper_gaps{stream=\"tfc\",state=\"open\"} 2");
+        has(&metrics, "trailkeeper_gaps{stream=\"tfc\",state=\"gone\"} 1");
+        has(
+            &metrics,
+            "trailkeeper_gap_going_timestamp_seconds{stream=\"tfc\"} 1750413600",
+        );
+        metrics.run(&with(GapCounts::default()), times());
+        has(&metrics, "trailkeeper_gaps{stream=\"tfc\",state=\"open\"} 0");
+        assert!(!metrics.render().contains("trailkeeper_gap_going_timestamp"));
     }
 
     #[test]

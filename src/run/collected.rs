@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::lateness::Lateness;
 use crate::archive::{LockError, WriteError};
-use crate::coverage::{Asked, Gone, Purpose, Unproved, asked};
+use crate::coverage::{Asked, GapCounts, Gone, Purpose, Unproved, asked};
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
@@ -50,6 +50,8 @@ pub(crate) struct Collected {
     pub(crate) files: BTreeSet<String>,
     /// Which of these an ordinary run would have missed.
     pub(crate) late: Lateness,
+    /// What is missing after the run, if that is known.
+    pub(crate) gaps: Option<GapCounts>,
     /// The time of the archive's last record.
     pub(crate) last_record: Option<DateTime<Utc>>,
     /// The result of forwarding, for each sink of the run.

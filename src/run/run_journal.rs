@@ -9,7 +9,8 @@ use super::collected::{CollectError, Collected};
 use crate::archive::Lock;
 use crate::config::StreamSettings;
 use crate::coverage::{
-    CompletedRuns, Counted, Counts, End, Entry, Journal, Loss, LostDay, Scope, Standing, Sum, Unproved, Wanted, asked,
+    CompletedRuns, Counted, Counts, End, Entry, GapCounts, Journal, Loss, LostDay, Scope, Standing, Sum, Unproved,
+    Wanted, asked,
 };
 use crate::fs::FileError;
 
@@ -138,6 +139,13 @@ impl RunJournal {
         unproved.find(|unproved| unproved.to > retention.oldest(self.at))
     }
 
+    /// Counts the gaps after this run; `None` if it is not known what was before.
+    pub(super) fn gaps(&self, collected: &Collected) -> Option<GapCounts> {
+        let mut entry = self.entry(collected, end(collected));
+        self.add_up(&mut entry);
+        self.is_ready.then(|| entry.gap_counts(self.settings.kind.retention))
+    }
+
     /// Returns whether this run has seen the service answer in another order than all before it assumed.
     pub(super) fn is_refuted(&self, collected: &Collected) -> bool {
         collected.seen().is_some_and(|seen| self.before.is_refuted_by(seen))
@@ -156,9 +164,7 @@ impl RunJournal {
             return Ok(());
         };
         lock.check()?;
-        entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
-        let counted = |date| self.counted_in_this_run(date).or(self.counted_before(date));
-        entry.sum.forget_what_is_there_again(counted);
+        self.add_up(&mut entry);
         entry.has_all_counts = self.lines_without_counts >= LINES_BETWEEN_COUNTS || self.journal.is_full();
         entry.counts = self.counts.clone();
         if entry.has_all_counts {
@@ -173,6 +179,13 @@ impl RunJournal {
         };
         self.noted = Instant::now();
         Ok(())
+    }
+
+    /// Adds what the run has come to so far to what was before.
+    fn add_up(&self, entry: &mut Entry) {
+        entry.add_up(self.settings.kind.retention, self.settings.limits.reconcile_reach);
+        let counted = |date| self.counted_in_this_run(date).or(self.counted_before(date));
+        entry.sum.forget_what_is_there_again(counted);
     }
 
     fn entry(&self, collected: &Collected, end: End) -> Entry {

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::coverage::GapCounts;
 use crate::forward::Forwarded;
 use crate::http::request_stats::RequestStats;
 use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
@@ -68,6 +69,8 @@ pub(crate) struct StreamSummary {
     error: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     forward: Vec<ForwardSummary>,
+    #[serde(skip)]
+    gaps: Option<GapCounts>,
     #[serde(skip)]
     late: Lateness,
     #[serde(skip)]
@@ -284,6 +287,7 @@ impl StreamSummary {
             warnings: collected.warnings,
             error,
             forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
+            gaps: collected.gaps,
             late: collected.late,
             request_stats: collected.request_stats,
             is_stopped,
@@ -315,6 +319,11 @@ impl StreamSummary {
     /// Returns what is to be known although it is no failure.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Returns what is missing after the run, if that is known.
+    pub(crate) fn gaps(&self) -> Option<GapCounts> {
+        self.gaps
     }
 
     /// Returns the number of retries.

@@ -230,6 +230,7 @@ fn run(
     if let Some(unproved) = journal.unproved(&collected) {
         collected.failure.get_or_insert(CollectError::Unproved(unproved));
     }
+    collected.gaps = journal.gaps(&collected);
     if let Err(error) = guarded("writing the journal", || journal.end(&collected)) {
         // Logged here, since an earlier failure hides it from the summary.
         tracing::error!("{error}");

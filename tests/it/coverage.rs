@@ -11,6 +11,7 @@ use serde_json::Value;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Seen, Step, When};
 use url::Url;
 
+use super::follow;
 use super::support::{Catalog, PATIENCE, at, base_name, event, events, serve, streams, wait_until};
 
 const DAY: i64 = 86_400;
@@ -128,6 +129,40 @@ fn every_run_leaves_a_line_that_says_what_it_asked_and_how_it_ended() {
             assert_eq!(line["program"], env!("CARGO_PKG_VERSION"));
         }
     }
+}
+
+/// Collects with figures; how many gaps they show as open and as gone, and when the first open one begins to go.
+fn collect_with_figures(catalog: &Catalog, code: i32, arguments: &[&str]) -> (f64, f64, Option<f64>) {
+    catalog.collect_one(code, &[&["--metrics-file", "figures.prom"], arguments].concat());
+    let text = fs::read_to_string(catalog.root().join("figures.prom")).unwrap();
+    let gaps = |state: &str| follow::figure(&text, &format!("trailkeeper_gaps{{stream=\"port\",state=\"{state}\"}}"));
+    let going = follow::figure(&text, "trailkeeper_gap_going_timestamp_seconds{stream=\"port\"}");
+    (gaps("open").unwrap(), gaps("gone").unwrap(), going)
+}
+
+#[test]
+fn the_figures_count_the_gaps_that_coverage_tells() {
+    let sandbox = daily(40);
+    let catalog = Catalog::of(&sandbox, &[Api::Port])
+        .with("INITIAL_LOOKBACK_DAYS", 5)
+        .with("MAX_RETRIES", 0);
+    assert_eq!(collect_with_figures(&catalog, 0, &[]), (0.0, 0.0, None));
+    let range = ["--since", "30d", "--until", "28d"];
+    let (open, gone, going) = collect_with_figures(&catalog, 0, &range);
+    assert_eq!((open, gone), (1.0, 0.0));
+    let gap = gaps(&coverage(&catalog)).remove(0);
+    assert_eq!(going, Some(time(&gap["going_at"]).timestamp_millis() as f64 / 1_000.0));
+    // It stays as long as nobody closes it, and what is new is one more while the service is away.
+    sandbox.step(Step::at(
+        Api::Port,
+        sandbox.request_count(Api::Port) + 1,
+        Action::Answer(Answer::json(500, "{}")),
+    ));
+    assert_eq!(collect_with_figures(&catalog, 3, &[]), (2.0, 0.0, going));
+    let told = catalog.run(&["coverage", "--fail-on-gaps"]);
+    let row: Vec<_> = told.stdout.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((told.code, row[3]), (3, "2"), "{}", told.stdout);
+    assert_eq!(collect_with_figures(&catalog, 0, &[]), (0.0, 0.0, None));
 }
 
 #[test]
@@ -266,7 +301,10 @@ fn a_gap_that_is_older_than_the_retention_is_gone_and_not_asked_for() {
     catalog.collect_one(0, &[]);
     rewrite_covered(&catalog, Api::Tfc, &[(40, 30), (20, 0)]);
     let requests = sandbox.request_count(Api::Tfc);
-    catalog.collect_one(0, &[]);
+    let gone = "trailkeeper_gaps{stream=\"tfc\",state=\"gone\"}";
+    catalog.collect_one(0, &["--metrics-file", "figures.prom"]);
+    let figures = fs::read_to_string(catalog.root().join("figures.prom")).unwrap();
+    assert_eq!(follow::figure(&figures, gone), Some(1.0));
     assert_eq!(sandbox.request_count(Api::Tfc), requests + 1);
     let shown = coverage(&catalog);
     let [gap] = &gaps(&shown)[..] else { panic!("{shown}") };

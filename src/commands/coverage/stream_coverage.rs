@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Scope, Standing, USUAL_PAUSE, Wanted, WrongDay};
+use crate::coverage::{Covered, Gap, Scope, Standing, Wanted, WrongDay};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
@@ -178,8 +178,9 @@ impl StreamCoverage {
     /// Returns the gaps, except the usual pause after a run that fetched what was new.
     fn worth_a_line(&self, now: DateTime<Utc>) -> impl Iterator<Item = &ShownGap> {
         let can_be_pause = self.recent == Recent::Pause;
-        let is_pause = move |gap: &ShownGap| can_be_pause && gap.reaches_now && now - gap.gap.from <= USUAL_PAUSE;
-        self.gaps.iter().filter(move |gap| !is_pause(gap))
+        self.gaps
+            .iter()
+            .filter(move |gap| !(can_be_pause && gap.gap.is_pause(now)))
     }
 
     fn write_notes(&self, now: DateTime<Utc>, notes: &mut String) {
