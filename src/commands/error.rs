@@ -1,12 +1,7 @@
 //! Why a command failed.
 //!
 //! With `--json` the error is printed where the result would have been too (stdout; stderr for `forward stdout`), as one
-//! line: `{"error": {"kind", "message", "problems"}, "exit_code"}`.
-//!
-//! - `kind`: `settings`, `usage`, `held` (another run holds a catalog), or `failed` for everything else;
-//! - `message`: a sentence for people;
-//! - `problems`: what is wrong with the settings, `[{"variable", "problem"}]`; `problem` is the rest of the sentence that the
-//!   variable begins. Empty for the other kinds.
+//! line, whose form `docs/json.md` has.
 
 use std::fmt::{self, Display};
 

@@ -1,7 +1,6 @@
 //! `trailkeeper report`: the archive as a page for a browser. It sends no requests and changes nothing in a catalog.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream `stream`, `records`, the number in its day files, and
-//! `error`: why its archive cannot be read, so that it is not on the page, or null. Then the exit code is 3.
+//! `docs/json.md` has the form of `--json`. An archive that cannot be read is not on the page, and makes the exit code 3.
 
 use std::path::PathBuf;
 

@@ -49,6 +49,8 @@ mod late;
 #[cfg(test)]
 mod json;
 #[cfg(test)]
+mod json_forms;
+#[cfg(test)]
 #[cfg(unix)]
 mod locks;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::kafka::broker::Broker;
 use super::support::{Catalog, PATIENCE, Run, at, base_name, event, events, process, serve, tool, wait_until};
 
 /// Pages that a newcomer reads.
-const PAGES: [&str; 3] = ["README.md", "docs/forwarding.md", "docs/settings.md"];
+const PAGES: [&str; 4] = ["README.md", "docs/forwarding.md", "docs/json.md", "docs/settings.md"];
 
 /// Lines that cannot be run here, and why.
 const NOT_RUN: [(&str, &str); 6] = [

@@ -1,22 +1,7 @@
 //! `trailkeeper check`: checks the settings as `collect` would read them, and for each stream its folder, its archive,
 //! its service and the clock. It writes only the program's own log, and asks each service for one record, once.
 //!
-//! With `--json`: `{"problems": […], "streams": […], "forwarders": […], "exit_code": 0}`. `problems` are errors in the
-//! settings that do not concern one stream alone. For each stream:
-//!
-//! - `stream`; `state`: `ok` or `failed`; `problems`: sentences that say what, why, and what to do; `remarks`: what is to be known
-//!   of its day files; `notice`: what is
-//!   worth knowing although it works, or null;
-//! - `folder`; `newest_file`, the name of the newest day file; `last_record`, its time;
-//! - `address`: the address of the request; `records`: how many came, 0 or 1; `newest_record`: its time;
-//!   `milliseconds`: how long the answer took;
-//! - `clock_skew_seconds`: how much this machine's clock is ahead of the service's (below 0: behind), by the `Date` of
-//!   its answer, which has whole seconds.
-//!
-//! `forwarders` is empty without `--forward-kafka`, otherwise it has `sink`, `kafka`; `state`, `problems` and `notice`
-//! as above; `server`, as configured; `brokers`: how many the cluster has; `milliseconds`: how long everything took;
-//! and `topics`, one for each stream: `stream`, `state`, `problem` (a sentence or null), `topic`, and how many
-//! `partitions` it has.
+//! `docs/json.md` has the form of `--json`.
 //!
 //! Exit codes: 0 if everything works, otherwise 1.
 

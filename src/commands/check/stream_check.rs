@@ -23,7 +23,7 @@ use crate::window::Window;
 /// How far back one record is asked for. It matters little: a service returns the newest one, or none.
 const REACH: TimeDelta = TimeDelta::days(1);
 
-/// The fields are those of `trailkeeper check --json`; [`super`] says more.
+/// The fields are those of `trailkeeper check --json`; `docs/json.md` says what they are.
 #[derive(Debug, Serialize)]
 pub(super) struct StreamCheck {
     pub(super) stream: &'static str,

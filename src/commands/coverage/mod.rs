@@ -1,22 +1,6 @@
 //! `trailkeeper coverage`: the spans that were fetched completely, and the gaps.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream
-//!
-//! - `stream`; `retention_days` and whether the service documents them, `retention_is_documented`;
-//! - `covered`: `[{"from","to"}]`, the spans that were fetched completely, oldest first;
-//! - `gaps`: `[{"from","to","going_at","gone_at","is_gone","unproved","reaches_now"}]`, what is not covered of what was to
-//!   be asked for: from `going_at` on the service drops its records, at `gone_at` it has dropped all of them. `unproved`
-//!   says why it was filed as the service gives it, or is null. One that `reaches_now` is what the next run fetches anyway; `--fail-on-gaps`
-//!   counts it if it is longer than a day, or the last run was to fetch what was new and did not;
-//! - `first_day`: the day of the oldest day file. The coverage between it and the first covered span is unknown;
-//! - `last_complete`: when the last successful run began;
-//! - `known_from`: the oldest time that any run was to ask for; nothing is known before it;
-//! - `wrong_days`: `[{"date","problem"}]`, days whose files have lost records or are none: `missing`, `shorter`, `not-a-file`,
-//!   `future`, and of a compressed file `compressed-missing` (it, and not what is beside it), `compressed-damaged`,
-//!   `fewer-records`; `remarks`: sentences on files that were never counted, or that another program has compressed, and on
-//!   runs whose coverage does not count, since they were with another organization, address or filter;
-//! - `doubt`: why less is known than there might be, such as a missing journal, or null; `error`: why the archive cannot be
-//!   read at all, or null. Then the exit code is 3.
+//! `docs/json.md` has the form of `--json`. An archive that cannot be read makes the exit code 3.
 //!
 //! [`crate::coverage`] documents the journal.
 

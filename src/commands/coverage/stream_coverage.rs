@@ -10,7 +10,7 @@ use crate::coverage::{Covered, Gap, Scope, Standing, Wanted, WrongDay};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
-/// The coverage of a stream. The fields are those of `trailkeeper coverage --json`; [`super`] says more.
+/// The coverage of a stream. The fields are those of `trailkeeper coverage --json`; `docs/json.md` says what they are.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct StreamCoverage {
     stream: &'static str,

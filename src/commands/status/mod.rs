@@ -1,27 +1,9 @@
 //! `trailkeeper status`: the status of the streams, from the archive alone. It asks no service and needs no token.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream
+//! `docs/json.md` has the form of `--json`.
 //!
-//! - `stream`, `folder`; `state`: `ok`, `new` (no run has written a journal yet), `late` (older than `--max-age`), or
-//!   `failed` (its last run failed, or was killed, or the archive cannot be read); `problems`: sentences for people; `remarks`: sentences on what is no
-//!   fault: files that were never counted, or that another program has compressed, and runs with other settings;
-//! - `last_record`: its time, and `age_seconds`; `last_complete`: when the last successful run began;
-//! - `last_run`: `{"at","seconds","end","from","to","error","requests","received","duplicates","appended","rejected",
-//!   "revised","repaired"}`
-//!   as in the journal (see [`crate::coverage`]); `running`: `{"pid","since"}` of a run in progress, or `null`;
-//! - `records` and `bytes`: `{"today","all"}`, today being the UTC day; `first_day`, `last_day` and `files`: the day
-//!   files, and those that another program has compressed; `days_without_records`: the days between the first and the last
-//!   that have none; `not_counted`: days whose records are not all counted, and `problems` says why;
-//! - `rejected`: records in the rejected file, each counted once; `revised`: those in the revised file; `repaired`: torn
-//!   lines that a crash left;
-//! - `days`: `[{"date","records"}]`, the last 30 days; `records` is null where not all are counted;
-//! - `forwarders`, one for each sink that the stream was ever forwarded to: `sink`; `file` and `offset`, the newest day
-//!   file of its cursor and the offset in it, and `up_to`, the time of the last record before that; `waiting`: how many
-//!   lines are after the cursor, in all day files; `oldest_waiting`, the time of the first of these records, and
-//!   `oldest_waiting_seconds`, how long ago that is; `problem`: a sentence if its cursor cannot be read, or null.
-//!
-//! Exit codes, but for those of [`nagios`]: 0; 3 if an archive cannot be read, and with `--max-age` if a stream is late, its last run did not succeed, or
-//! day files have lost records; 1 if the settings are wrong.
+//! Exit codes, but for those of [`nagios`]: 0; 3 if an archive cannot be read, and with `--max-age` if a stream is late, its
+//! last run did not succeed, or day files have lost records; 1 if the settings are wrong.
 //!
 //! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
 

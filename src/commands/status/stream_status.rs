@@ -16,7 +16,7 @@ use crate::fs::FileError;
 use crate::output::table::{self, rfc3339};
 use crate::source::Kind;
 
-/// The status of a stream. The fields are those of `trailkeeper status --json`; [`super`] says more.
+/// The status of a stream. The fields are those of `trailkeeper status --json`; `docs/json.md` says what they are.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct StreamStatus {
     pub(super) stream: &'static str,

@@ -4,15 +4,7 @@
 //! and the last line has its newline. Torn lines that a crash left and a later run repaired are listed and not wrong,
 //! since their records were fetched again. Late records come after newer ones; they are counted, and not wrong either.
 //!
-//! With `--json`: `{"streams": […], "exit_code": 0}`, and for each stream `stream`, `files`, `records`, `in_both` (records that
-//! are in a day file and in its compressed form, and are counted once), `bytes`, `repaired`, `out_of_order`, `wrong`,
-//! `warnings`, and `findings`: `[{"file","line","offset","problem","text"}]`, at most 1000 of each file. `problem` is one of
-//! `blank`, `not-utf8`, `not-json`, `not-a-record`, `wrong-day`, `repeated`, `no-newline`, `torn-line`, `unreadable` and
-//! `repaired`. Of a file as a whole, with the line 0: `missing`, `shorter` or `fewer-lines` than when a run wrote to it,
-//! `not-a-file` and `future`, of a compressed file `compressed-missing`, `compressed-damaged` and `fewer-records`, and
-//! `several-names` (hard links, through which another program can write to it), which is a warning. Only `repaired` and
-//! warnings are not wrong. `remarks`: sentences on day files that were never counted, or that another program has compressed
-//! (these are checked like the others), and on runs whose coverage does not count.
+//! `docs/json.md` has the form of `--json`.
 
 mod day_files;
 mod stream_report;

@@ -19,7 +19,7 @@ const SHOWN: usize = 100;
 const SEVERAL_NAMES: &str = "a warning: the file has other names (hard links), through which it can be changed; runs do not \
                              write to it until it has one name";
 
-/// The findings in a stream. The fields are those of `trailkeeper verify --json`; [`super`] says more.
+/// The findings in a stream. The fields are those of `trailkeeper verify --json`; `docs/json.md` says what they are.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct StreamReport {
     stream: &'static str,

@@ -1,0 +1,247 @@
+//! Runs of every command over catalogs with gaps, failures and forwarders, so that each field is printed in each of its forms.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
+
+use crate::follow;
+use crate::forwarding::Listener;
+use crate::kafka::broker::Broker;
+use crate::support::{Catalog, PATIENCE, at, base_name, event, events, serve, wait_until};
+
+const DAY: i64 = 86_400;
+
+/// What was printed, by section.
+#[derive(Default)]
+pub(super) struct Examples {
+    pub(super) printed: BTreeMap<&'static str, Vec<Value>>,
+}
+
+/// Mail over some days with days between that have none, and disk without a record.
+fn sandbox() -> Sandbox {
+    let days = [1, 2, 5, 9].map(|day| event(Api::Mail, at(day * DAY), &day.to_string()));
+    serve(|options| options.give(Api::Mail, days.to_vec()).give(Api::Disk, Vec::new()))
+}
+
+fn catalog(sandbox: &Sandbox, listener: &Listener) -> Catalog {
+    Catalog::of(sandbox, &[Api::Mail, Api::Disk])
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("MAX_RETRIES", 0)
+}
+
+/// The path of a state file of mail.
+fn state(catalog: &Catalog, name: &str) -> PathBuf {
+    let name = format!(".trailkeeper/{}.{name}", base_name(Api::Mail));
+    catalog.folder(Api::Mail).join(name)
+}
+
+/// The paths of the files of mail, the oldest day first.
+fn day_files(catalog: &Catalog) -> Vec<PathBuf> {
+    let names = catalog.day_files(Api::Mail).into_keys();
+    names.map(|name| catalog.folder(Api::Mail).join(name)).collect()
+}
+
+/// Puts a day file into the folder of mail that is dated in the future.
+fn add_future_file(catalog: &Catalog) {
+    let name = format!("{}_2999-01-01.log", base_name(Api::Mail));
+    fs::write(catalog.folder(Api::Mail).join(name), "{}\n").unwrap();
+}
+
+/// Puts a compressed file beside a day file, and damages it.
+fn add_damaged(day_file: &Path) {
+    fs::write(format!("{}.gz", day_file.display()), "damaged").unwrap();
+}
+
+impl Examples {
+    pub(super) fn of_all_commands() -> Self {
+        let mut examples = Self::default();
+        examples.forwarded_and_failed_runs();
+        examples.rounds();
+        examples.late_records();
+        examples.archives_that_lack_something();
+        examples.archives_of_no_run();
+        examples.a_run_under_way();
+        examples.a_span_that_is_not_proved();
+        examples.checks();
+        examples.errors();
+        examples
+    }
+
+    /// Runs a command; what it prints belongs to the section of its name, or to that of errors.
+    fn run(&mut self, catalog: &Catalog, arguments: &[&'static str]) {
+        let run = catalog.run(&[arguments, &["--json"]].concat());
+        let printed: Value = serde_json::from_str(&run.stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}\n{}", run.stdout, run.stderr));
+        assert_eq!(printed["exit_code"], run.code, "{arguments:?}");
+        let is_error = printed.get("error").is_some();
+        let section = if is_error { "Errors" } else { arguments[0] };
+        self.printed.entry(section).or_default().push(printed);
+    }
+
+    /// The commands that read an archive alone.
+    fn read(&mut self, catalog: &Catalog) {
+        self.run(catalog, &["status", "--max-age", "7d"]);
+        self.run(catalog, &["coverage"]);
+        self.run(catalog, &["verify"]);
+        self.run(catalog, &["report", "--html", "page.html"]);
+    }
+
+    /// Runs that forward, or cannot, that warn, and that fail before they ask for anything.
+    fn forwarded_and_failed_runs(&mut self) {
+        let (sandbox, listener) = (sandbox(), Listener::start(|_| 200));
+        let mut catalog = catalog(&sandbox, &listener);
+        self.run(&catalog, &["collect", "--dry-run"]);
+        self.run(&catalog, &["collect", "--forward-http", "--forward-from", "start"]);
+        self.run(&catalog, &["forward", "http"]);
+        self.read(&catalog);
+        let refusing = Listener::start(|_| 400);
+        catalog.set("HTTP_FORWARD_URL", &refusing.address);
+        catalog.set("HTTP_TIMEOUT_SECONDS", 1);
+        sandbox.add(Api::Mail, vec![event(Api::Mail, at(60), "new")]);
+        self.run(&catalog, &["collect", "--forward-http"]);
+        self.run(&catalog, &["forward", "http"]);
+        self.read(&catalog);
+        fs::write(state(&catalog, "http.json"), "{").unwrap();
+        self.run(&catalog, &["status"]);
+        add_future_file(&catalog);
+        fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
+        self.run(&catalog, &["collect"]);
+        self.run(&catalog, &["reconcile", "--dry-run"]);
+        self.run(&catalog, &["reconcile"]);
+        self.read(&catalog);
+    }
+
+    /// What `--follow` prints, with and without forwarding.
+    fn rounds(&mut self) {
+        let (sandbox, listener, refusing) = (sandbox(), Listener::start(|_| 200), Listener::start(|_| 400));
+        let mut catalog = catalog(&sandbox, &listener).with("HTTP_TIMEOUT_SECONDS", 1);
+        add_future_file(&catalog);
+        let forwarding = ["--forward-http", "--forward-from", "start"];
+        self.follow(&catalog, &forwarding, |round| {
+            round["forward"][0]["sent"].as_u64() > Some(0)
+        });
+        catalog.set("HTTP_FORWARD_URL", &refusing.address);
+        sandbox.add(Api::Mail, vec![event(Api::Mail, at(60), "new")]);
+        self.follow(&catalog, &forwarding, |round| round["forward"][0]["error"].is_string());
+        fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
+        self.follow(&catalog, &[], |round| round["error"].is_string());
+    }
+
+    /// Follows until a round is printed that is wanted.
+    fn follow(&mut self, catalog: &Catalog, arguments: &[&str], is_wanted: fn(&Value) -> bool) {
+        let mut running = follow::start(catalog, &[&["--json"], arguments].concat());
+        let rounds = follow::rounds_until(&mut running, is_wanted);
+        running.kill();
+        self.printed.entry("collect --follow").or_default().extend(rounds);
+    }
+
+    /// Records that came late, one of them by more than the longest class.
+    fn late_records(&mut self) {
+        let sandbox = sandbox();
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        self.run(&catalog, &["collect"]);
+        let late = [2, 12].map(|days| event(Api::Mail, at(days * DAY + 60), &format!("late-{days}")));
+        sandbox.add(Api::Mail, late.to_vec());
+        self.run(&catalog, &["reconcile", "--since", "20d"]);
+        self.run(&catalog, &["reconcile"]);
+    }
+
+    /// Day files that were deleted, damaged and compressed, lines that are wrong, and then no day file and no folder.
+    fn archives_that_lack_something(&mut self) {
+        let (sandbox, listener) = (sandbox(), Listener::start(|_| 400));
+        sandbox.add(Api::Mail, vec![Event::new(at(50), "odd", "[\"no object\"]")]);
+        let catalog = catalog(&sandbox, &listener);
+        self.run(&catalog, &["collect"]);
+        self.run(&catalog, &["forward", "http", "--forward-from", "start"]);
+        let [_, deleted, compressed, changed] = &day_files(&catalog)[..] else {
+            panic!("four days")
+        };
+        fs::remove_file(deleted).unwrap();
+        add_damaged(compressed);
+        fs::write(changed, "not a record\n").unwrap();
+        self.read(&catalog);
+        fs::remove_file(state(&catalog, "coverage.jsonl")).unwrap();
+        self.read(&catalog);
+        self.run(&catalog, &["collect"]);
+        day_files(&catalog)
+            .iter()
+            .for_each(|file| fs::remove_file(file).unwrap());
+        self.run(&catalog, &["collect"]);
+        self.read(&catalog);
+        fs::remove_dir_all(catalog.folder(Api::Mail)).unwrap();
+        self.read(&catalog);
+    }
+
+    /// Folders that no run has written to.
+    fn archives_of_no_run(&mut self) {
+        self.read(&Catalog::of(&sandbox(), &[Api::Mail]));
+    }
+
+    fn a_run_under_way(&mut self) {
+        let sandbox = sandbox();
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        sandbox.step(Step::at(Api::Mail, 1, Action::Wait(Duration::from_secs(600))));
+        let mut run = catalog.start(&["collect"]);
+        wait_until("the run asks", PATIENCE, || {
+            run.assert_running();
+            sandbox.request_count(Api::Mail) >= 1
+        });
+        self.run(&catalog, &["status"]);
+        // Another run cannot begin.
+        self.run(&catalog, &["collect"]);
+        run.kill();
+    }
+
+    fn a_span_that_is_not_proved(&mut self) {
+        let sandbox = sandbox();
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        self.run(&catalog, &["collect"]);
+        let journal = state(&catalog, "coverage.jsonl");
+        let text = fs::read_to_string(&journal).unwrap();
+        let mut line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        line["unproved"] = json!([{
+            "from": at(3 * DAY), "to": at(2 * DAY), "reason": "the answers contradict each other", "asked_at": at(60), "repeats": 0
+        }]);
+        fs::write(&journal, format!("{line}\n")).unwrap();
+        self.run(&catalog, &["coverage"]);
+    }
+
+    /// Services and brokers that work and that do not.
+    fn checks(&mut self) {
+        let (sandbox, broker) = (sandbox(), Broker::start());
+        sandbox.add(Api::Mail, events(Api::Mail, 1, 600));
+        broker.ask("no-auto-create");
+        broker.ask("create mail-logs 1");
+        let mut catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk])
+            .with("KAFKA_SERVER", broker.address())
+            .with("KAFKA_TIMEOUT_SECONDS", 10)
+            .with("MAX_RETRIES", 0);
+        self.run(&catalog, &["check", "--forward-kafka"]);
+        self.run(&catalog, &["collect"]);
+        add_damaged(&day_files(&catalog)[0]);
+        sandbox.step(Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}"))));
+        catalog.set("KAFKA_SERVER", "127.0.0.1:9");
+        catalog.unset("DISK_LOG_FILE_BASE_NAME");
+        self.run(&catalog, &["check", "--forward-kafka"]);
+        catalog.set("KAFKA_PROPERTIES", "no property");
+        drop(sandbox);
+        self.run(&catalog, &["check", "--forward-kafka"]);
+    }
+
+    fn errors(&mut self) {
+        let catalog = Catalog::bare().with("MAIL_LOG_CATALOG_LOCATION", "absent");
+        self.run(&catalog, &["status"]);
+        self.run(
+            &Catalog::of(&sandbox(), &[Api::Mail]),
+            &["collect", "--since", "1h", "--until", "2h"],
+        );
+        self.run(
+            &Catalog::of(&sandbox(), &[Api::Mail]),
+            &["collect", "--metrics-file", "absent/figures.prom"],
+        );
+    }
+}
