@@ -112,7 +112,8 @@ fn what_status_exits_with_3_for_is_critical_and_all_else_that_is_wrong_a_warning
     assert_eq!(new.figure("port_age").value, "U");
     catalog.collect(0, &[]);
     let late = nagios(&catalog, 2, &["--max-age", "1h"]).text;
-    assert_eq!(late, "port late: its last record is 2h old, and --max-age allows 60m");
+    assert!(late.starts_with("port late: its last record is of "), "{late}");
+    assert!(late.ends_with("Z, and --max-age allows 60m"), "{late}");
     // A pipe in what a service says begins no figures.
     let answer = Answer::json(503, r#"{"message":"one | two"}"#);
     sandbox.step(Step::at(

@@ -15,7 +15,7 @@ pub(crate) struct Age(pub(crate) TimeDelta);
 pub(crate) enum AgeError {
     #[error("expected an age such as 90s, 15m, 36h, 7d or 2w")]
     Form,
-    #[error("an age cannot be negative; 5m is five minutes ago")]
+    #[error("an age cannot be negative: 5m is five minutes")]
     Negative,
 }
 

@@ -205,19 +205,19 @@ impl StreamCoverage {
 }
 
 impl ShownGap {
-    /// `2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19`
+    /// `a gap from 2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19`
     fn sentence(&self, recent: Recent) -> String {
         let gap = &self.gap;
         let (from, to) = (rfc3339(gap.from), rfc3339(gap.to));
         let going = gap.going_at.date_naive();
         let sentence = match (self.reaches_now, recent) {
-            (true, Recent::Pause) => format!("{from} to now, going from {going} on: run collect"),
+            (true, Recent::Pause) => format!("a gap from {from} to now, going from {going} on: run collect"),
             (true, Recent::Missed) => {
-                format!("{from} to now, going from {going} on: the last run did not fetch it; run collect")
+                format!("a gap from {from} to now, going from {going} on: the last run did not fetch it; run collect")
             }
-            (true, Recent::Gone) => format!("{from} to now, going from {going} on"),
-            (false, _) if gap.is_gone => format!("{from} to {to}, gone since {}", gap.gone_at.date_naive()),
-            (false, _) => format!("{from} to {to}, gone on {}", gap.gone_at.date_naive()),
+            (true, Recent::Gone) => format!("a gap from {from} to now, going from {going} on"),
+            (false, _) if gap.is_gone => format!("a gap from {from} to {to}, gone since {}", gap.gone_at.date_naive()),
+            (false, _) => format!("a gap from {from} to {to}, gone on {}", gap.gone_at.date_naive()),
         };
         let unproved = gap.unproved.iter();
         let unproved =
@@ -287,8 +287,8 @@ mod tests {
             text(&[coverage(&spans, now)], now),
             "STREAM  ASKED FROM            ASKED TO              GAPS  RETENTION  LAST COMPLETE RUN\n\
              tfc     2026-10-01T00:00:00Z  2026-11-12T00:00:00Z     2        14d  2026-11-10T00:00:00Z\n\
-             tfc: 2026-10-20T00:00:00Z to 2026-10-22T00:00:00Z, gone since 2026-11-05\n\
-             tfc: 2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19\n"
+             tfc: a gap from 2026-10-20T00:00:00Z to 2026-10-22T00:00:00Z, gone since 2026-11-05\n\
+             tfc: a gap from 2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19\n"
         );
     }
 
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(shown(time("2026-11-03")), Vec::<String>::new());
         assert_eq!(
             shown(time("2026-11-04")),
-            ["tfc: 2026-11-02T00:00:00Z to now, going from 2026-11-16 on: run collect"]
+            ["tfc: a gap from 2026-11-02T00:00:00Z to now, going from 2026-11-16 on: run collect"]
         );
     }
 

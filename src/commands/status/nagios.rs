@@ -104,7 +104,7 @@ fn age_of(stream: &StreamStatus) -> String {
     format!("{} {}", stream.stream, shown.as_deref().unwrap_or("for ever"))
 }
 
-/// `tfc late: its last record is 5h old, and --max-age allows 2h`
+/// `tfc late: its last record is of 2026-11-20T10:00:00Z, and --max-age allows 2h`
 fn what_is_wrong(stream: &StreamStatus) -> String {
     let state = match stream.state {
         State::Ok => "",

@@ -126,8 +126,9 @@ impl StreamStatus {
         let files = standing.listing.files().count() as u64;
         let newest = standing.newest;
         let age = last_record.map(|last| now - last);
-        let state = state(newest.as_ref(), &liveness, age, max_age);
-        problems.extend(lateness(age, max_age));
+        let lateness = lateness(last_record, max_age, now);
+        let state = state(newest.as_ref(), &liveness, lateness.is_some());
+        problems.extend(lateness);
         let today = now.date_naive();
         Ok(Self {
             stream: kind.name,
@@ -236,27 +237,27 @@ impl Liveness {
     }
 }
 
-fn state(newest: Option<&Entry>, liveness: &Liveness, age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> State {
+fn state(newest: Option<&Entry>, liveness: &Liveness, is_late: bool) -> State {
     let went_wrong = newest.is_some_and(|entry| entry.end == End::Failed);
     if went_wrong || liveness.silent_since.is_some() {
         return State::Failed;
     }
-    if lateness(age, max_age).is_some() {
+    if is_late {
         return State::Late;
     }
     if newest.is_none() { State::New } else { State::Ok }
 }
 
 /// Says that the last record is older than allowed. Without any record the stream counts as late.
-fn lateness(age: Option<TimeDelta>, max_age: Option<TimeDelta>) -> Option<String> {
-    let most = max_age.filter(|most| age.is_none_or(|age| age > *most))?;
+fn lateness(last: Option<DateTime<Utc>>, max_age: Option<TimeDelta>, now: DateTime<Utc>) -> Option<String> {
+    let most = max_age.filter(|most| last.is_none_or(|last| now - last > *most))?;
     let allowed = table::age(most);
-    Some(match age {
-        Some(age) => format!(
-            "its last record is {} old, and --max-age allows {allowed}",
-            table::age(age)
+    Some(match last {
+        Some(last) => format!(
+            "its last record is of {}, and --max-age allows {allowed}",
+            rfc3339(last)
         ),
-        None => format!("it has no record, and --max-age allows {allowed} without one"),
+        None => format!("it has no record, and --max-age allows {allowed}"),
     })
 }
 
