@@ -147,7 +147,7 @@ fn jq_and_python_take_every_message_and_would_not_without_the_copies() {
 }
 
 /// Prints how many records DuckDB reads from a file, as a table with a column for each field.
-const DUCKDB: &str = r#"
+const COUNT: &str = r#"
 import duckdb, sys
 query = "select count(*) from (select * from read_json_auto(?, format = 'newline_delimited'))"
 print(duckdb.execute(query, [sys.argv[1]]).fetchone()[0])
@@ -162,7 +162,7 @@ fn duckdb_takes_every_message_and_would_not_without_the_copies() {
     let path = catalog.root().join("sent.jsonl");
     let count = |arguments: &[&str]| {
         fs::write(&path, to_stdout(&catalog, arguments).stdout).unwrap();
-        crate::support::process::run(Command::new(&python).args(["-c", DUCKDB]).arg(&path))
+        crate::support::process::run(Command::new(&python).args(["-c", COUNT]).arg(&path))
     };
     let refused = count(&[]);
     assert!(refused.stderr.contains("Malformed JSON"), "{}", refused.stderr);
