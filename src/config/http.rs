@@ -1,5 +1,6 @@
 //! The settings of forwarding to an HTTP listener, read only when it is used.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -8,8 +9,8 @@ use url::Url;
 use super::limits::{MAX_RETRIES, REQUEST_TIMEOUT_SECONDS, RETRY_DELAY_SECONDS};
 use super::stdout::STRICT_JSON;
 use crate::env::{
-    ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Setting, Variable, endpoint, is_loopback, one_of, token,
-    whole_number, yes_or_no,
+    ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Setting, StandingSecret, Variable, endpoint, is_loopback,
+    one_of, token, whole_number, yes_or_no,
 };
 
 /// The prefix of these variables; no others have it.
@@ -96,8 +97,8 @@ pub(crate) struct HttpSettings {
     pub(crate) url: Url,
     /// `HTTP_FORWARD_FORMAT`.
     pub(crate) format: HttpFormat,
-    /// The value of the `Authorization` header; from `HTTP_FORWARD_TOKEN`.
-    pub(crate) authorization: Option<SecretString>,
+    /// `HTTP_FORWARD_TOKEN`.
+    pub(crate) token: Option<Arc<StandingSecret>>,
     /// How many lines one request holds; `HTTP_FORWARD_BATCH`.
     pub(crate) batch: usize,
     /// Whether strict copies are sent; `HTTP_FORWARD_STRICT_JSON`.
@@ -128,7 +129,7 @@ impl HttpSettings {
         let batch = env.or_default(&HTTP_FORWARD_BATCH, errors);
         let strict_json = env.or_default(&HTTP_FORWARD_STRICT_JSON, errors);
         let has_token = env.has_secret(&HTTP_FORWARD_TOKEN);
-        let token = env.secret(&HTTP_FORWARD_TOKEN, errors);
+        let token = env.standing_secret(&HTTP_FORWARD_TOKEN, errors);
         let max_retries = env.or_default(&MAX_RETRIES, errors);
         let retry_delay = env.or_default(&RETRY_DELAY_SECONDS, errors);
         let timeout = env.or_default(&REQUEST_TIMEOUT_SECONDS, errors);
@@ -145,13 +146,19 @@ impl HttpSettings {
         Some(Self {
             url: url?,
             format,
-            authorization: token.map(|token| format.authorization(&token)),
+            token: token.map(Arc::new),
             batch: batch?,
             strict_json: strict_json?,
             max_retries: max_retries?,
             retry_delay: retry_delay?,
             timeout: timeout?,
         })
+    }
+
+    /// Returns the value of the `Authorization` header with the token as it was read last.
+    pub(crate) fn authorization(&self) -> Option<SecretString> {
+        let token = self.token.as_ref()?.current();
+        Some(self.format.authorization(&token))
     }
 
     /// Returns a warning, if there is one.
@@ -207,7 +214,7 @@ mod tests {
         let settings = http(&[("HTTP_FORWARD_URL", "http://logstash.example.org:8080/audit?a=b")]).unwrap();
         assert_eq!(settings.url.as_str(), "http://logstash.example.org:8080/audit?a=b");
         assert_eq!((settings.format, settings.batch), (HttpFormat::Array, 500));
-        assert!(settings.authorization.is_none());
+        assert!(settings.authorization().is_none());
     }
 
     #[test]
@@ -247,7 +254,7 @@ mod tests {
                 ("HTTP_FORWARD_TOKEN", token),
             ])
             .unwrap();
-            assert_eq!(settings.authorization.as_ref().unwrap().expose_secret(), expected);
+            assert_eq!(settings.authorization().as_ref().unwrap().expose_secret(), expected);
             assert!(!format!("{settings:?}").contains("abc"));
         }
     }

@@ -34,6 +34,15 @@ pub(crate) struct SecretFile {
 }
 
 impl StandingSecret {
+    /// Creates one that stands in no file.
+    #[cfg(test)]
+    pub(crate) fn fixed(secret: &str) -> Self {
+        Self {
+            known: Mutex::new(vec![secret.into()]),
+            file: None,
+        }
+    }
+
     /// Returns the secret as it was read last.
     pub(crate) fn current(&self) -> SecretString {
         self.known().last().cloned().unwrap_or_default()
@@ -49,8 +58,8 @@ impl StandingSecret {
         self.file.as_ref()
     }
 
-    /// Takes what was read from the file; returns whether it differs from what was known.
-    pub(crate) fn replace(&self, secret: SecretString) -> bool {
+    /// Takes the place of what was known; returns whether it differs.
+    fn replace(&self, secret: SecretString) -> bool {
         let mut known = self.known();
         let is_new = known
             .last()
@@ -61,6 +70,24 @@ impl StandingSecret {
             known.drain(..surplus);
         }
         is_new
+    }
+
+    /// Takes what came of reading the file again, and says so in the log; returns whether the secret is another now. Where the
+    /// file holds no secret for a moment, the one that was read before stays.
+    pub(crate) fn take(&self, read: Result<SecretString, ConfigError>) -> bool {
+        match read {
+            Ok(secret) => {
+                let is_new = self.replace(secret);
+                if let Some(file) = self.file().filter(|_| is_new) {
+                    tracing::info!("{} was read again: it holds another secret", file.variable);
+                }
+                is_new
+            }
+            Err(error) => {
+                tracing::warn!("{error}; the one that was read before stays");
+                false
+            }
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<SecretString>> {

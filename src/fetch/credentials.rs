@@ -98,31 +98,17 @@ impl Credentials {
     }
 }
 
-/// Reads the file of a source's secret again, if it stands in one, and says in the log what came of it; returns whether the
-/// secret is another now. Where the file holds no secret for a moment, the one that was read before stays.
+/// Reads the file of a source's secret again, if it stands in one; returns whether the secret is another now.
 pub(crate) async fn reread(authorization: &Authorization) -> bool {
     let secret = authorization.secret();
     let Some(file) = secret.file().cloned() else {
         return false;
     };
-    let variable = file.variable.clone();
     // It ends only if the runtime does.
     let Ok(read) = tokio::task::spawn_blocking(move || file.read()).await else {
         return false;
     };
-    match read {
-        Ok(read) => {
-            let is_new = secret.replace(read);
-            if is_new {
-                tracing::info!("{variable} was read again: it holds another secret");
-            }
-            is_new
-        }
-        Err(error) => {
-            tracing::warn!("{error}; the one that was read before stays");
-            false
-        }
-    }
+    secret.take(read)
 }
 
 fn is_refused<T>(result: &Result<T, AttemptError>) -> bool {

@@ -76,6 +76,9 @@ impl HttpSink {
                 Err(PostError::Failed(failure)) => failure,
                 other => return other,
             };
+            if is_refused(&failure) && self.reads_another_token() {
+                continue;
+            }
             failed += 1;
             let Some(wait) = policy.wait(failed, &failure, fastrand::f64()) else {
                 return Err(failure.into());
@@ -94,13 +97,19 @@ impl HttpSink {
         }
     }
 
+    /// Reads the file of the token again, if it stands in one; returns whether it holds another one now.
+    fn reads_another_token(&self) -> bool {
+        let token = self.settings.token.as_ref();
+        token.is_some_and(|token| token.file().is_some_and(|file| token.take(file.read())))
+    }
+
     /// Sends one request. After a shutdown is requested it has a moment left to be acknowledged.
     async fn post_once(&self, lines: &[Line]) -> Result<(), PostError> {
-        let settings = &self.settings;
+        let (settings, authorization) = (&self.settings, self.settings.authorization());
         let request = self.http.post(
             settings.url.clone(),
             content_type(settings.format),
-            settings.authorization.as_ref(),
+            authorization.as_ref(),
             body(settings.format, &self.envelope, &self.batch, lines),
         );
         let stopped = async {
@@ -171,6 +180,11 @@ impl Sink for HttpSink {
     }
 }
 
+/// Returns whether a listener refuses the token; Splunk says 403.
+fn is_refused(failure: &AttemptError) -> bool {
+    matches!(failure, AttemptError::Status { status: 401 | 403, .. })
+}
+
 fn content_type(format: HttpFormat) -> &'static str {
     match format {
         HttpFormat::Array | HttpFormat::SplunkHec => "application/json",
@@ -234,8 +248,9 @@ fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
     let AttemptError::Status { status, body, .. } = failure else {
         return format!("cannot send to {address}: {failure}");
     };
-    let token = settings.authorization.as_ref().map_or("", bare);
-    let answer = without(&without(body.trim(), token), settings.url.query().unwrap_or_default());
+    let token = settings.authorization();
+    let answer = without(body.trim(), token.as_ref().map_or("", bare));
+    let answer = without(&answer, settings.url.query().unwrap_or_default());
     let answer = match excerpt(&answer, MAX_ANSWER) {
         answer if answer.is_empty() => answer,
         answer => format!(", \"{answer}\""),
@@ -251,8 +266,11 @@ fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::archive::Location;
+    use crate::env::StandingSecret;
     use crate::record::Identity;
 
     fn batch(lines: &[&str]) -> Batch {
@@ -299,7 +317,7 @@ mod tests {
         let settings = HttpSettings {
             url: "https://splunk.example.org/services?token=hunter2".parse().unwrap(),
             format: HttpFormat::SplunkHec,
-            authorization: Some("Splunk swordfish".into()),
+            token: Some(Arc::new(StandingSecret::fixed("swordfish"))),
             batch: 1,
             strict_json: false,
             max_retries: 0,

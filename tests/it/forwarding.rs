@@ -1,5 +1,6 @@
 //! Forwarding while collecting, to an HTTP listener and to standard output: the real binary, real sockets.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -8,6 +9,7 @@ use std::thread;
 use serde_json::{Value, json};
 use trailkeeper::sandbox::Api;
 
+use crate::follow::rounds_until;
 use crate::kafka::broker::Broker;
 use crate::support::{Catalog, PATIENCE, Process, event, events, serve};
 
@@ -386,4 +388,37 @@ fn forwarding_needs_no_token_of_a_service_and_names_every_fault_of_its_own() {
         run.stderr
             .contains("HTTP_FORWARD_FORMAT must be one of array, ndjson, splunk-hec, not `xml`")
     );
+}
+
+#[test]
+fn a_token_file_that_changes_is_read_again_when_the_listener_refuses_the_old_token() {
+    for refusal in [401, 403] {
+        let listener = Listener::start(move |request| {
+            if request.header("authorization") == Some("Bearer right-right") {
+                200
+            } else {
+                refusal
+            }
+        });
+        let mut catalog = ten_lines();
+        let token = catalog.root().join("token");
+        fs::write(&token, "hunter2-hunter2\n").unwrap();
+        catalog.set("HTTP_FORWARD_URL", &listener.address);
+        catalog.set("HTTP_FORWARD_TOKEN_FILE", token.display());
+        let sink = ["--json", "--forward-http", "--forward-from", "start"];
+        let mut running = crate::follow::start(&catalog, &sink);
+        let waiting = |round: &Value| round["forward"][0]["waiting"].as_u64();
+        rounds_until(&mut running, |round| waiting(round) == Some(10));
+        assert!(listener.requests().is_empty());
+        fs::write(&token, "right-right\n").unwrap();
+        rounds_until(&mut running, |round| waiting(round) == Some(0));
+        let run = running.terminate();
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(
+            run.stderr.contains("HTTP_FORWARD_TOKEN_FILE was read again"),
+            "{}",
+            run.stderr
+        );
+        assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+    }
 }
