@@ -3,8 +3,7 @@
 
     cargo build --release && docs/demo.py target/release/trailkeeper > docs/demo.svg
 
-The program runs on a pseudo-terminal, so that it colours its output as it does for people. Of the long list of files the
-picture shows that it is there; every other line is as the program printed it.
+The program runs on a pseudo-terminal, so that it colours its output as it does for people. Every line is as it printed it.
 """
 
 import html
@@ -19,7 +18,6 @@ COLUMNS = 100
 CHARACTER, LINE = 8.4, 19
 MARGIN, BAR = 18, 34
 COLOURS = {"31": "#ff7b72", "32": "#7ee787", "33": "#f2cc60"}
-LEFT_OUT = ("The day files in ", "The topics, ")
 
 
 def run(program: str) -> list[str]:
@@ -38,13 +36,6 @@ def run(program: str) -> list[str]:
         if demo.wait() != 0:
             sys.exit(f"the demo ended with {demo.returncode}: {output.decode()}")
     return output.decode().replace("\r\n", "\n").rstrip("\n").split("\n")
-
-
-def shown(lines: list[str]) -> list[str]:
-    """All lines but the list of files, for which its heading and three dots stand."""
-    first, next_heading = (next(n for n, line in enumerate(lines) if line.startswith(start)) for start in LEFT_OUT)
-    last = next(n for n, line in enumerate(lines) if line.startswith("One line of each"))
-    return lines[: first + 1] + ["", "…", ""] + lines[next_heading:last - 1]
 
 
 def spans(line: str):
@@ -90,7 +81,7 @@ def draw(lines: list[str]) -> str:
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    sys.stdout.write(draw(["$ trailkeeper demo"] + shown(run(os.path.abspath(sys.argv[1])))))
+    sys.stdout.write(draw(["$ trailkeeper demo"] + run(os.path.abspath(sys.argv[1]))))
 
 
 main()

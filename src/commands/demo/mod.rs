@@ -1,6 +1,7 @@
 //! `trailkeeper demo`: everything from the services to day files, without credentials and without a network.
 
-mod pictures;
+mod kept;
+mod picture;
 
 use std::fs;
 use std::io;
@@ -27,7 +28,8 @@ use crate::run::{self, RunOptions, StartError};
 use crate::sandbox::{self, Options, Sandbox};
 use crate::source::SOURCES;
 use crate::window::Range;
-use pictures::{one_line_of_each, topics, tree};
+use kept::Kept;
+use picture::{Shown, one_line};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -44,6 +46,9 @@ const RECORDS: usize = 1_000;
 
 /// The port of its services, if it is free.
 const USUAL_PORT: u16 = 47_360;
+
+/// The file with the settings of its archives.
+const SETTINGS: &str = "demo.env";
 
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
@@ -84,9 +89,9 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
     let streams = settings(dir, &sandbox)?;
     let kafka = MockKafka::start()?;
     let targets = kafka_targets(&kafka, &streams)?;
-    let (services, url) = (SOURCES.len(), sandbox.url());
+    let (services, url, address) = (SOURCES.len(), sandbox.url(), kafka.address());
     print(&format!(
-        "{services} services of a sandbox on {url}, {RECORDS} records each.\n"
+        "{services} services of a sandbox on {url}, {RECORDS} records each,\nand a Kafka broker on {address}.\n"
     ))?;
     let options = RunOptions {
         now,
@@ -96,21 +101,61 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
         starts_over: false,
     };
     let run = || run::run_and_forward(&streams, options, &targets, progress, &shutdown);
-
-    let address = kafka.address();
-    print(&format!(
-        "\nThe first run collects all of them, and forwards each line to a Kafka broker on {address}:\n\n"
-    ))?;
     let first = run().await?;
-    print(&first.text(with_colours))?;
-
-    print("\nThe second run asks again from two minutes before the last records, and repeats nothing:\n\n")?;
     let second = run().await?;
-    print(&second.text(with_colours))?;
-
-    show_what_is_kept(dir, &kafka, &streams)?;
+    let shown = Shown {
+        first: &first,
+        second: &second,
+        kept: &Kept::of_all(&kafka, &streams)?,
+        with_colours,
+    };
+    print(&format!(
+        "\nThe first run has collected and forwarded them. A second one has asked again from two\n\
+         minutes before the last records, and repeated nothing:\n\n{}",
+        shown.table()
+    ))?;
+    show_what_is_next(dir, &streams)?;
     sandbox.stop().await;
     Ok(first.exit().max(second.exit()))
+}
+
+fn show_what_is_next(dir: &Path, streams: &[StreamSettings]) -> Result<(), DemoError> {
+    let newest = streams.last().map(|settings| one_line(dir, settings)).transpose()?;
+    let settings = write_settings(dir, streams)?;
+    print(&format!(
+        "\nEach record is a line, as the service wrote it, in the file of its day:\n\n{}\n\
+         Next:\n\n  \
+         trailkeeper status --env-file {settings}\n  \
+         trailkeeper report --env-file {settings} --html demo.html\n  \
+         trailkeeper init    (asks for your own streams)\n",
+        newest.unwrap_or_default(),
+        settings = settings.display(),
+    ))?;
+    Ok(())
+}
+
+/// Writes the settings of the demo's archives for the commands that read them; returns the path of the file.
+#[expect(clippy::disallowed_methods, reason = "the settings of the demo")]
+fn write_settings(dir: &Path, streams: &[StreamSettings]) -> Result<PathBuf, DemoError> {
+    let mut text = String::from("# The archives of `trailkeeper demo`; their services are gone.\n");
+    for settings in streams {
+        let (kind, folder) = (settings.kind, settings.location.folder());
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let quoted = folder.display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
+        let (location, base) = (LOG_CATALOG_LOCATION.of(kind.prefix), LOG_FILE_BASE_NAME.of(kind.prefix));
+        text += &format!(
+            "{}='{quoted}'\n{}={}\n",
+            location.name(),
+            base.name(),
+            kind.usual_base_name()
+        );
+    }
+    let path = dir.join(SETTINGS);
+    fs::write(&path, text).map_err(|source| DemoError::Folder {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(path)
 }
 
 /// Starts the services at the same address each time, if it is free: what another address gave is asked for again.
@@ -125,14 +170,6 @@ async fn sandbox(now: DateTime<Utc>) -> Result<Sandbox, sandbox::StartError> {
         Err(sandbox::StartError::Listen { .. }) => Sandbox::start(options()).await,
         started => started,
     }
-}
-
-fn show_what_is_kept(dir: &Path, kafka: &MockKafka, streams: &[StreamSettings]) -> Result<(), DemoError> {
-    print(&format!("\nThe day files in {}:\n\n{}", dir.display(), tree(streams)?))?;
-    let topics = topics(kafka, streams)?;
-    print(&format!("\nThe topics, read by a consumer:\n\n{topics}"))?;
-    print(&format!("\nOne line of each:\n\n{}", one_line_of_each(streams)?))?;
-    Ok(())
 }
 
 /// Returns the settings of the sandbox's streams, with a folder each.
