@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::arguments::listen::listen_address;
 use super::error::CommandError;
 use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use crate::env::Row;
@@ -21,7 +22,7 @@ use crate::source::SOURCES;
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Listen on this address; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8360")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8360", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
 
     /// Start with this many records in each stream

@@ -2,6 +2,7 @@
 
 pub(crate) mod age;
 pub(crate) mod interval;
+pub(crate) mod listen;
 pub(crate) mod range;
 pub(crate) mod selection;
 pub(crate) mod sinks;

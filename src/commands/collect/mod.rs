@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::arguments::interval::Interval;
+use super::arguments::listen::listen_address;
 use super::arguments::range::{EmptyRangeError, range};
 use super::arguments::sinks::Sinks;
 use super::arguments::stream_name;
@@ -94,7 +95,8 @@ pub(crate) struct Arguments {
         value_name = "ADDRESS",
         requires = "follow",
         num_args = 0..=1,
-        default_missing_value = "127.0.0.1:9464"
+        default_missing_value = "127.0.0.1:9464",
+        value_parser = listen_address
     )]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
