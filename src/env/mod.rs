@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::Metadata;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -37,6 +37,11 @@ pub(crate) use value::{
     InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number, yes_or_no,
 };
 pub(crate) use variable::{DefaultValue, Row, Scope, Secret, Setting, Variable};
+
+/// Returns the home folder of the user, for the `~` of an answer; `None` if it is not known.
+pub(crate) fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| home.is_absolute())
+}
 
 /// The variables of this run. `Debug` shows only their names.
 #[derive(Clone, Default)]

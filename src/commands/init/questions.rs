@@ -63,13 +63,14 @@ pub(super) const QUESTIONS: &[Question] = &[
 pub(super) struct Setting {
     pub(super) variable: String,
     pub(super) value: Zeroizing<String>,
+    /// What stands above it in the file.
+    comment: Option<String>,
 }
 
 /// The answers so far, in the order of the file.
 #[derive(Clone, Default)]
 pub(super) struct Answers {
     settings: Vec<Setting>,
-    comments: Vec<(usize, String)>,
 }
 
 impl Question {
@@ -102,22 +103,27 @@ impl Answers {
         self.settings.push(Setting {
             variable: variable.into(),
             value,
+            comment: None,
         });
     }
 
-    /// Adds a comment before the next setting.
-    pub(super) fn comment(&mut self, text: &str) {
-        self.comments.push((self.settings.len(), text.to_owned()));
+    /// The same below a comment.
+    pub(super) fn set_below(&mut self, comment: String, variable: impl Into<String>, value: Zeroizing<String>) {
+        self.settings.push(Setting {
+            variable: variable.into(),
+            value,
+            comment: Some(comment),
+        });
     }
 
-    /// Removes all settings after the first `settings` ones.
-    pub(super) fn take_back(&mut self, settings: usize) {
-        self.settings.truncate(settings);
-        self.comments.retain(|(before, _)| *before < settings);
+    /// Removes a setting.
+    pub(super) fn take_back(&mut self, variable: &str) {
+        self.settings.retain(|setting| setting.variable != variable);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.settings.len()
+    /// Returns the settings.
+    pub(super) fn settings(&self) -> &[Setting] {
+        &self.settings
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -143,18 +149,23 @@ impl Answers {
             "# Settings of trailkeeper, written by `trailkeeper init`. .env.example explains all settings.\n\
              # This file holds tokens: keep it private (chmod 600).\n",
         );
-        for (index, setting) in self.settings.iter().enumerate() {
-            for (_, comment) in self.comments.iter().filter(|(before, _)| *before == index) {
-                text.push_str("\n# ");
-                text.push_str(comment);
-                text.push('\n');
-            }
-            text.push_str(&setting.variable);
-            text.push('=');
-            push_quoted(&setting.value, &mut text);
+        self.settings.iter().for_each(|setting| setting.write(&mut text));
+        text
+    }
+}
+
+impl Setting {
+    /// Writes it as it stands in a file.
+    pub(super) fn write(&self, text: &mut String) {
+        if let Some(comment) = &self.comment {
+            text.push_str("\n# ");
+            text.push_str(comment);
             text.push('\n');
         }
-        text
+        text.push_str(&self.variable);
+        text.push('=');
+        push_quoted(&self.value, text);
+        text.push('\n');
     }
 }
 
@@ -252,17 +263,15 @@ mod tests {
     fn what_is_taken_back_leaves_nothing() {
         let mut answers = answered(&[("A", "1")]);
         let before = answers.env_text();
-        answers.comment("a comment");
-        answers.set("B", Zeroizing::new("2".to_owned()));
-        answers.take_back(1);
+        answers.set_below("a comment".into(), "B", Zeroizing::new("2".to_owned()));
+        answers.take_back("B");
         assert_eq!(*answers.env_text(), *before);
     }
 
     #[test]
     fn comments_stand_before_their_settings() {
         let mut answers = answered(&[("A", "1")]);
-        answers.comment("what B is");
-        answers.set("B", Zeroizing::new("two words".to_owned()));
+        answers.set_below("what B is".into(), "B", Zeroizing::new("two words".to_owned()));
         assert!(answers.env_text().ends_with("\nA=1\n\n# what B is\nB='two words'\n"));
     }
 
