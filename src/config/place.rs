@@ -18,7 +18,7 @@ pub(crate) const LOG_CATALOG_LOCATION: Setting<PathBuf> = Setting {
         name: "LOG_CATALOG_LOCATION",
         scope: Scope::EachStream,
         default: DefaultValue::None,
-        example: Some("/var/log/audit/mail"),
+        example: Some("/var/log/audit-trails/mail"),
         doc: "The folder of the day files, which must exist; switches the stream on.",
     },
     parse: folder,

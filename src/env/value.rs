@@ -316,9 +316,9 @@ mod tests {
     #[test]
     fn a_folder_loses_its_separators_at_the_end_but_the_root_stays() {
         for (text, expected) in [
-            ("/var/log/audit", "/var/log/audit"),
-            ("/var/log/audit/", "/var/log/audit"),
-            ("/var/log/audit//\\", "/var/log/audit"),
+            ("/var/log/audit-trails", "/var/log/audit-trails"),
+            ("/var/log/audit-trails/", "/var/log/audit-trails"),
+            ("/var/log/audit-trails//\\", "/var/log/audit-trails"),
             ("logs\\", "logs"),
             ("/", "/"),
             ("//", "/"),

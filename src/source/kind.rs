@@ -24,7 +24,7 @@ pub struct Kind {
     /// What it holds, for the documents: the end of a sentence that begins with its name.
     #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
     pub(crate) about: &'static str,
-    /// The name of its folder and files in the documents: `/var/log/audit/mail`, `mail_audit`.
+    /// What its files are named after in the documents: `mail_audit`.
     #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
     pub(crate) example: &'static str,
     /// The prefix of its variables, without the underscore: `MAIL`.

@@ -109,10 +109,10 @@ fn example_of_vendor(kinds: &[Kind]) -> String {
             "{about} Its folder and the first part of its file names, for example:"
         ));
         text += &format!("\n{about}");
-        text += &example_of_place(kind.prefix, kind.example);
+        text += &example_of_place(kind, kind.prefix);
         if let Some(prefix) = kind.legacy_prefix {
             text += "\n# The same two, under the names of another collector; set one of each pair; for example:\n";
-            text += &example_of_place(prefix, kind.example);
+            text += &example_of_place(kind, prefix);
         }
     }
     for row in rows(kinds, |kind| kind.variables) {
@@ -121,10 +121,12 @@ fn example_of_vendor(kinds: &[Kind]) -> String {
     text
 }
 
-fn example_of_place(prefix: &'static str, example: &str) -> String {
+/// Returns where a stream of the samples keeps its files: the folders are those of the systemd units.
+fn example_of_place(kind: &Kind, prefix: &'static str) -> String {
     let folder = LOG_CATALOG_LOCATION.of(prefix).name();
     let base = LOG_FILE_BASE_NAME.of(prefix).name();
-    format!("#{folder}=/var/log/audit/{example}\n#{base}={example}_audit\n")
+    let (catalog, example) = (kind.prefix.to_lowercase(), kind.example);
+    format!("#{folder}=/var/log/audit-trails/{catalog}\n#{base}={example}_audit\n")
 }
 
 /// Returns what a variable does, and the line that sets it.
