@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench end_to_end [-- GROUP…]`, where a group is `cpu`, `latency`, `memory`, `steady`, `since`, `start`
 //! or `syncs`; all of them without one. `RUNS` says how often each is measured (5), `RECORDS` how many mail records are
-//! collected (200 000), `MONTH_GIB` how large the month of `since` is (1). `BENCHMARKS.md` says what the lines mean.
+//! collected (200 000), `MONTH_GIB` how large the month of `since` is (1). `docs/benchmarks.md` says what the lines mean.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![expect(clippy::disallowed_methods, reason = "a bench makes the files that it measures")]

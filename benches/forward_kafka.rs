@@ -1,7 +1,7 @@
 //! A backlog to Kafka: the real forwarder against a bare rdkafka producer that sends the same messages from memory.
 //!
 //! `cargo bench --bench forward_kafka` makes day files, starts librdkafka's own mock broker in a process of its own, and
-//! prints a table; `BENCHMARKS.md` holds what it printed. `LINES=100000` makes it shorter. Each contender is a process of
+//! prints a table; `docs/benchmarks.md` holds what it printed. `LINES=100000` makes it shorter. Each contender is a process of
 //! its own, and they take turns.
 
 #![expect(clippy::disallowed_methods, reason = "a bench makes the files that it measures")]

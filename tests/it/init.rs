@@ -287,7 +287,7 @@ fn without_a_terminal_it_says_what_to_do_instead() {
         run.stderr
     );
     assert!(
-        include_str!("../../README.md").contains(expected),
+        include_str!("../../docs/troubleshooting.md").contains(expected),
         "the manual has it in other words"
     );
     assert!(!catalog.root().join(".env").exists());

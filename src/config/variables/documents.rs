@@ -17,6 +17,7 @@ const WIDTH: usize = 118;
 const NOTES: &[&str] = &[
     "The environment of the process wins over the file.",
     "A variable that is set to nothing counts as not set.",
+    "A mistyped name is answered with the one that was meant.",
     "The file is read as python-dotenv reads it, without its interpolation: `$` is always literal. Put a value in single \
      quotes if it begins with a quote, or holds a space and then `#`, which begins a comment: `TFC_ORG_TOKEN='abc #def'`",
     "Each secret can be in its own file instead: name the file with `<NAME>_FILE`, and leave `<NAME>` out.",
@@ -177,7 +178,7 @@ fn settings_page() -> String {
     let mut text = "# Settings\n\n\
         <!-- Generated from the table in src/config/variables: UPDATE_GENERATED=1 cargo test --lib documents -->\n\n\
         Settings are variables of the environment, or of `.env` in the working folder, or of the file that `--env-file`\n\
-        names. [`.env.example`](../.env.example) has them all, to be copied.\n\n"
+        names. `.env.example` has them all, to be copied, and [`trailkeeper init`](commands/init.md) writes the usual ones.\n\n"
         .to_owned();
     for note in NOTES {
         let _ = writeln!(text, "- {note}");

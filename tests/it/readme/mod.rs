@@ -1,34 +1,59 @@
-//! What the readme shows is so: every command line is run, every flag and heading is there.
+//! What the readme, the book and the page for contributors show is so: every command line is run, every flag is there. Their
+//! links and words: [`book`].
+
+mod book;
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use trailkeeper::sandbox::{Api, Sandbox};
 
+use self::pages::Page;
 use super::forwarding::Listener;
 use super::kafka::broker::Broker;
 use super::support::{Catalog, PATIENCE, Run, at, base_name, event, events, process, serve, tool, wait_until};
 
-/// Pages that a newcomer reads.
-const PAGES: [&str; 4] = ["README.md", "docs/forwarding.md", "docs/json.md", "docs/settings.md"];
-
 /// Lines that cannot be run here, and why.
-const NOT_RUN: [(&str, &str); 6] = [
+const NOT_RUN: [(&str, &str); 18] = [
     (
         "cargo run --release -- demo",
         "it builds the program; the demo itself is run below",
     ),
     ("cargo test", "it is what runs this"),
+    ("cargo test --test it -- readme::", "it is what runs this"),
+    (
+        "cargo test --test it -- readme:: verify:: showing::",
+        "it is what runs this",
+    ),
     (
         "cargo build --release",
         "it builds the program, as continuous integration does",
     ),
     (
+        "cargo build --release --no-default-features",
+        "it builds the program without TLS for Kafka",
+    ),
+    (
+        "cargo bench --bench end_to_end",
+        "it takes long, and says something on a quiet machine only",
+    ),
+    ("cargo bench --bench end_to_end -- cpu", "like the one above"),
+    ("cargo bench --bench parts", "like the one above"),
+    ("cargo bench --bench forward_kafka", "like the one above"),
+    (".ci/run", "it runs this"),
+    ("mdbook build docs", "continuous integration does"),
+    ("docker build -t trailkeeper .", "it needs a daemon and the network"),
+    (
         "sudo install target/release/trailkeeper /usr/local/bin/",
         "it changes the machine",
     ),
+    (
+        "systemctl enable --now trailkeeper.service",
+        "it changes the machine; tests/it/install.rs has the units read",
+    ),
+    ("systemctl enable --now trailkeeper-collect.timer", "like the one above"),
     ("trailkeeper init", "it asks on a terminal: tests/it/init.rs has one"),
     (
         "trailkeeper init --env-file /etc/trailkeeper/trailkeeper.env",
@@ -47,11 +72,19 @@ const INSTEAD: [(&str, &str); 6] = [
 ];
 
 /// Flags of other programs that the pages name.
-const FLAGS_OF_OTHERS: [&str; 5] = ["--lib", "--no-default-features", "--now", "--open", "--release"];
-
-fn page(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
-}
+const FLAGS_OF_OTHERS: [&str; 11] = [
+    "--bench",
+    "--compressed",
+    "--lib",
+    "--long",
+    "--no-default-features",
+    "--now",
+    "--open",
+    "--release",
+    "--test",
+    "--timings",
+    "--ultra",
+];
 
 /// A command line as it is shown, and what is shown of its output.
 #[derive(Debug, Default)]
@@ -236,7 +269,7 @@ fn every_command_line_that_the_pages_show_runs_or_has_a_reason_not_to() {
     let mut newcomer = Newcomer::new();
     let mut unused: BTreeMap<_, _> = NOT_RUN.into_iter().collect();
     let mut ran = 0;
-    for shown in PAGES.iter().flat_map(|name| command_lines(&page(name))) {
+    for shown in Page::all().iter().flat_map(|page| command_lines(&page.text)) {
         if NOT_RUN.iter().any(|(line, _)| *line == shown.line) {
             unused.remove(shown.line.as_str());
             continue;
@@ -283,49 +316,22 @@ fn every_flag_that_the_pages_name_exists() {
     };
     let known = flags(&known);
     assert!(known.len() > 20, "{known:?}");
-    for name in PAGES {
-        for flag in flags(&page(name)) {
+    for page in Page::all() {
+        for flag in flags(&page.text) {
             let is_known = known.contains(&flag) || FLAGS_OF_OTHERS.contains(&flag.as_str());
-            assert!(is_known, "{name} names {flag}, which nothing has");
+            assert!(is_known, "{} names {flag}, which nothing has", page.name);
         }
     }
 }
 
 #[test]
-fn every_command_has_a_section_and_every_link_leads_somewhere() {
-    let readme = page("README.md");
-    let headings: Vec<_> = readme.lines().filter(|line| line.starts_with('#')).collect();
+fn every_command_has_a_heading() {
+    let headings: Vec<_> = Page::all().iter().flat_map(Page::headings).collect();
     for command in commands() {
         let name = format!("`trailkeeper {command}`");
         assert!(
             headings.iter().any(|heading| heading.contains(&name)),
-            "no section for {name}"
+            "no heading for {name}"
         );
     }
-    let links = readme
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| Some(rest.split_once(')')?.0));
-    for link in links.filter(|link| !link.starts_with("https://")) {
-        let (name, wanted) = link.split_once('#').unwrap_or((link, ""));
-        let name = if name.is_empty() { "README.md" } else { name };
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        assert!(path.exists(), "no file {name}");
-        let has_heading = || {
-            let page = page(name);
-            let mut headings = page.lines().filter(|line| line.starts_with('#'));
-            headings.any(|heading| anchor(heading) == wanted)
-        };
-        assert!(wanted.is_empty() || has_heading(), "no heading for {link}");
-    }
-}
-
-/// The name that GitHub gives to a heading.
-fn anchor(heading: &str) -> String {
-    let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text
-        .chars()
-        .filter(|character| character.is_alphanumeric() || matches!(character, ' ' | '-' | '_'));
-    kept.map(|character| if character == ' ' { '-' } else { character })
-        .collect()
 }
