@@ -20,8 +20,8 @@ pub struct Appended {
     pub(crate) records: u64,
     /// Number of bytes, newlines included.
     pub(crate) bytes: u64,
-    /// Length of the day file by now, in bytes.
-    pub(crate) end: u64,
+    /// Length of the day file by now, in bytes; `None` in a dry run, which writes nothing.
+    pub(crate) end: Option<u64>,
     /// Name of the day file.
     pub(crate) file: String,
 }
@@ -45,11 +45,12 @@ impl Archive {
         let bytes = byte_length(records) as u64;
         let path = self.location.folder().join(&file);
         let end = self.appender.append(&path, self.file_mode, chunks(records))?;
-        self.known.learn(batch.date(), records, end.checked_sub(bytes));
+        let begin = end.checked_sub(bytes);
+        self.known.learn(batch.date(), records, begin);
         Ok(Some(Appended {
             records: records.len() as u64,
             bytes,
-            end,
+            end: begin.map(|_| end),
             file,
         }))
     }

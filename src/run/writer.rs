@@ -494,12 +494,13 @@ impl Writer {
 
     /// Counts what was appended to a day file. If it was cut before that, it has lost what it held.
     fn count_after(&mut self, date: NaiveDate, before: Counted, appended: &Appended) -> Result<(), CollectError> {
+        let Some(end) = appended.end else { return Ok(()) };
         let mut counted = Counted {
             lines: before.lines + appended.records,
-            bytes: appended.end,
+            bytes: end,
             ..before
         };
-        if appended.end < before.bytes + appended.bytes {
+        if end < before.bytes + appended.bytes {
             self.lose(date, before);
             counted.lines = self.archive.count_lines(date)?;
         }

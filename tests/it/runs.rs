@@ -122,6 +122,7 @@ fn a_dry_run_counts_what_a_run_would_add_and_writes_nothing() {
             (&30.into(), &"complete".into()),
             "{name}"
         );
+        assert_eq!(stream["warnings"], json!([]), "{name}");
     }
     catalog.assert_unchanged(&empty);
     catalog.collect(0, &[]);
@@ -138,7 +139,10 @@ fn a_dry_run_counts_what_a_run_would_add_and_writes_nothing() {
             (&1.into(), &1.into()),
             "{name}"
         );
+        assert_eq!(stream["warnings"], json!([]), "{name}");
     }
+    let run = catalog.run(&["reconcile", "--dry-run", "--json"]);
+    assert_eq!((run.code, run.stderr.contains("was cut")), (0, false), "{}", run.stderr);
     catalog.assert_unchanged(&filled);
 }
 
