@@ -91,6 +91,19 @@ impl Location {
         day_name::name(&self.base, date, &self.extension)
     }
 
+    /// Returns whether a path is that of a day file, which need not be there.
+    pub(crate) fn is_day_file(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let is_day = name.is_some_and(|name| day_name::date(name, &self.base, &self.extension).is_some());
+        let folder = path
+            .parent()
+            .filter(|folder| *folder != Path::new(""))
+            .unwrap_or(Path::new("."));
+        let is_here =
+            || matches!((folder.canonicalize(), self.folder.canonicalize()), (Ok(one), Ok(other)) if one == other);
+        is_day && is_here()
+    }
+
     /// Returns the state folder of the catalog, [`STATE_FOLDER`].
     pub(crate) fn state_folder(&self) -> PathBuf {
         self.folder.join(STATE_FOLDER)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -11,8 +11,11 @@ use clap::{CommandFactory, Parser};
 
 use super::outcome::exit_of;
 use super::{Command, collect, status};
-use crate::output::logging::Log;
-use crate::output::print::{print_error, written};
+use crate::config::LogSettings;
+use crate::env::{ConfigErrors, Env};
+use crate::output::logging::{Log, Verbosity, error_lines};
+use crate::output::print::{print_error, print_to_stderr, written};
+use crate::output::progress::Progress;
 use crate::process::exit::Exit;
 use crate::process::signals;
 
@@ -70,12 +73,15 @@ impl CommandLine {
         signals::ignore_strays();
         // It outlives the command, whose error is logged in it.
         let log = Log::default();
-        let command = self.into_command();
+        let mut command = self.into_command();
         if let Some(arguments) = command.as_plugin() {
             return status::nagios::run(arguments, clock).into();
         }
         let ended = command.run(&log, clock).await;
-        let exit = ended.unwrap_or_else(|error| error.report(command.form()));
+        let exit = ended.unwrap_or_else(|error| {
+            let env_file = command.env_file().and_then(|path| path.take());
+            error.report(command.form(), |text| say(text, env_file.as_deref(), clock))
+        });
         exit.max(exit_of(&log)).into()
     }
 
@@ -91,6 +97,19 @@ impl CommandLine {
 
     fn into_command(self) -> Command {
         self.command.unwrap_or(Command::Collect(self.collect))
+    }
+}
+
+/// Prints an error where there may be no log yet: in the form of the settings, or as text where they do not say it.
+fn say(text: &str, env_file: Option<&Path>, clock: fn() -> DateTime<Utc>) {
+    let settings = LogSettings::read(&Env::load(env_file), &mut ConfigErrors::default());
+    let progress = Progress::hidden();
+    let options = settings
+        .as_ref()
+        .map(|settings| settings.options(Verbosity::default(), &progress, clock));
+    match options.and_then(|options| error_lines(options, text)) {
+        Some(lines) => print_to_stderr(&lines),
+        None => print_error(text),
     }
 }
 

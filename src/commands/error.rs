@@ -13,7 +13,7 @@ use crate::config::APP_LOG_FILE;
 use crate::env::{ConfigError, ConfigErrors, Row};
 use crate::fs::FileError;
 use crate::output::logging::LoggingError;
-use crate::output::print::{PrintError, print_error};
+use crate::output::print::PrintError;
 use crate::process::exit::Exit;
 use crate::run::StartError;
 
@@ -24,6 +24,8 @@ pub(crate) struct CommandError {
     message: String,
     problems: Vec<ConfigError>,
     place: Place,
+    /// Whether it is about standard output itself.
+    is_of_output: bool,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -85,17 +87,21 @@ impl CommandError {
             message: text.to_string(),
             problems: Vec::new(),
             place,
+            is_of_output: false,
         }
     }
 
-    /// Prints or logs the error, and returns the exit code; prints it as JSON too if that is the form of the result.
-    pub(super) fn report(&self, form: Form) -> Exit {
+    /// Says or logs the error, and returns the exit code; prints it as JSON too if that is the form of the result.
+    pub(super) fn report(&self, form: Form, say: impl Fn(&str)) -> Exit {
         match self.place {
-            Place::Stderr => print_error(&self.to_string()),
+            Place::Stderr => say(&self.to_string()),
             Place::Log => tracing::error!("{self}"),
         }
-        if let Err(error) = form.print_error(&self.shown()) {
-            print_error(&format!("cannot write the error: {error}"));
+        // If the output is what cannot be written, neither can this be.
+        if !self.is_of_output
+            && let Err(error) = form.print_error(&self.shown())
+        {
+            say(&format!("cannot write the error: {error}"));
         }
         self.exit()
     }
@@ -174,13 +180,19 @@ impl From<FileError> for CommandError {
 
 impl From<PrintError> for CommandError {
     fn from(error: PrintError) -> Self {
-        Self::setup(error)
+        Self {
+            is_of_output: true,
+            ..Self::setup(error)
+        }
     }
 }
 
 impl From<ShowError> for CommandError {
     fn from(error: ShowError) -> Self {
-        Self::setup(error)
+        Self {
+            is_of_output: true,
+            ..Self::setup(error)
+        }
     }
 }
 

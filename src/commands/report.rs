@@ -41,6 +41,12 @@ struct Shown {
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
+    let mut locations = archives.streams.iter().map(|archive| &archive.location);
+    if locations.any(|location| location.is_day_file(&arguments.html)) {
+        let path = arguments.html.display();
+        let problem = format!("--html: {path} is the name of a day file; name another file");
+        return Err(CommandError::setup(problem));
+    }
     let streams = write(arguments, &archives, clock())?;
     let exit = if streams.iter().all(|stream| stream.error.is_none()) {
         Exit::Complete

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
 use super::targets;
-use crate::config::{self, Config};
-use crate::env::{Changes, ConfigErrors, Env, Fingerprint, ServiceManager};
+use crate::config::{self, Config, LOG_FORMAT};
+use crate::env::{Changes, ConfigErrors, Env, Fingerprint, Row, ServiceManager};
 use crate::forward::Targets;
 use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
@@ -69,16 +69,19 @@ impl<'a> Session<'a> {
     }
 
     /// Reads the settings again, and takes them if they are right; returns what has changed.
-    pub(super) fn reload(&mut self) -> Result<Changes, ConfigErrors> {
+    pub(super) fn reload(&mut self) -> Result<Changes, CommandError> {
         let env = Env::load(self.options.env_file);
         let (config, targets) = settings(&env, &self.options)?;
-        let changes = self.fingerprint.renew(&env, &config::content_files(SOURCES));
-        if changes.is_empty() {
-            return Ok(changes);
+        if config.log.file != self.config.log.file {
+            self.log.move_to(&config.log.file)?;
         }
-        self.log.move_to(&config.log.file);
+        let changes = self.fingerprint.renew(&env, &config::content_files(SOURCES));
         if config.log.format != self.config.log.format {
             tracing::warn!("another LOG_FORMAT is taken when the program is started again");
+        }
+        let changes = changes.without(&LOG_FORMAT.name());
+        if changes.is_empty() {
+            return Ok(changes);
         }
         log_warnings(&env, &config, &targets);
         (self.config, self.targets) = (config, targets);

@@ -23,6 +23,7 @@ pub(super) fn targets(env: &Env, sinks: Sinks, now: DateTime<Utc>, errors: &mut 
         start: StartArg::resolve(sinks.from, now),
         replay: None,
         strict_json: sinks.strict_json,
+        ..Targets::default()
     }
 }
 

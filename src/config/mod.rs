@@ -25,7 +25,7 @@ pub(crate) use kafka::{
 };
 pub(crate) use kafka::{KafkaSettings, PartitionBy};
 pub(crate) use limits::Limits;
-pub(crate) use log::{APP_LOG_FILE, LogSettings};
+pub(crate) use log::{APP_LOG_FILE, LOG_FORMAT, LogSettings};
 pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stdout::StdoutSettings;
@@ -57,7 +57,12 @@ impl Config {
             streams.extend(StreamSettings::read(env, kind, &mut errors));
         }
         place::check_distinct(env, kinds, &chosen, &mut errors);
-        match LogSettings::read(env, &mut errors) {
+        let log = LogSettings::read(env, &mut errors);
+        let is_day_file = |log: &&LogSettings| streams.iter().any(|stream| stream.location.is_day_file(&log.file));
+        if log.as_ref().filter(is_day_file).is_some() {
+            errors.add(APP_LOG_FILE.name(), "must not be a day file: name another file");
+        }
+        match log {
             Some(log) if errors.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
                 log,

@@ -69,6 +69,12 @@ impl Fingerprint {
 }
 
 impl Changes {
+    /// Returns them without a variable that takes no effect.
+    pub(crate) fn without(mut self, variable: &str) -> Self {
+        self.0.retain(|changed| changed != variable);
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -50,6 +50,8 @@ pub(crate) struct Job {
     pub(crate) strict_json: bool,
     /// When the run began.
     pub(crate) now: DateTime<Utc>,
+    /// Whether this process has not forwarded the stream to the sink before.
+    pub(crate) is_first: bool,
 }
 
 /// Why a stream was not forwarded, or not completely.
@@ -391,7 +393,7 @@ fn start(job: &Job, file: &CursorFile) -> Result<CursorState, ForwardError> {
     let sink = job.sink;
     let mut state = match file.load()? {
         Stored::Cursor(state) => {
-            if job.start != StartPosition::End {
+            if job.start != StartPosition::End && job.is_first {
                 tracing::warn!(
                     sink,
                     "--forward-from is ignored because there is a cursor already; to send a range again, use \

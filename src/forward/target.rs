@@ -1,6 +1,8 @@
 //! The sinks of a run, and the forwarders of a stream, each on its own thread.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
@@ -36,6 +38,21 @@ pub(crate) struct Targets {
     pub(crate) replay: Option<Range<DateTime<Utc>>>,
     /// Send strict copies to all of them; else each has its own setting.
     pub(crate) strict_json: bool,
+    /// The streams that this process has forwarded, with the sinks.
+    pub(crate) begun: Begun,
+}
+
+/// Streams with the sinks that they were forwarded to; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Begun(Arc<Mutex<BTreeSet<(&'static str, &'static str)>>>);
+
+impl Begun {
+    /// Returns whether this is the first time.
+    fn begin(&self, stream: &'static str, sink: &'static str) -> bool {
+        // A panic while it was held cannot leave it half changed.
+        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.insert((stream, sink))
+    }
 }
 
 /// What the forwarders of a run share.
@@ -180,6 +197,7 @@ impl Targets {
             replay: self.replay.clone(),
             strict_json: self.strict_json || target.strict_json(),
             now: context.now,
+            is_first: self.begun.begin(stream, target.name()),
         };
         let progress = context.progress.forward(stream, target.name());
         Forwarder::open(job, sink, progress, context.shutdown.clone())

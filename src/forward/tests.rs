@@ -43,6 +43,7 @@ impl Catalog {
             replay: None,
             strict_json: false,
             now: "2025-06-12T00:00:00Z".parse().unwrap(),
+            is_first: true,
         }
     }
 

@@ -38,6 +38,8 @@ struct State {
     error: Option<io::Error>,
     /// Nobody read what was left at the end.
     is_given_up: bool,
+    /// The other end was closed.
+    is_closed: bool,
 }
 
 /// Something did not arrive.
@@ -95,6 +97,11 @@ impl Outlet {
         state.outcome()
     }
 
+    /// Returns whether the reader went away, as `head` does: that is no error.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.lock().is_closed
+    }
+
     /// Returns what was not written since the last call.
     ///
     /// # Errors
@@ -132,7 +139,9 @@ impl Shared {
                 .iter()
                 .try_for_each(|text| write_all(&mut writer, text.as_bytes()));
             if let Err(error) = outcome.and_then(|()| writer.flush()) {
-                self.lock().error = Some(error);
+                let mut state = self.lock();
+                state.is_closed |= error.kind() == ErrorKind::BrokenPipe;
+                state.error = Some(error);
             }
         }
     }

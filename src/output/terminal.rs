@@ -14,6 +14,27 @@ pub(crate) fn stdout_takes_colours(is_allowed: bool) -> bool {
     is_allowed && io::stdout().is_terminal()
 }
 
+/// Returns whether the process was started without a stdout: then Rust's runtime has put `/dev/null` in its place, open for both
+/// reading and writing, as nobody opens it for output alone.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub(crate) fn stdout_is_closed() -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl, fstat, stat};
+
+    let (Ok(found), Ok(null), Ok(flags)) = (fstat(io::stdout()), stat("/dev/null"), fcntl_getfl(io::stdout())) else {
+        return true;
+    };
+    let is_null = (found.st_dev, found.st_ino) == (null.st_dev, null.st_ino);
+    is_null && flags.contains(OFlags::RDWR)
+}
+
+/// It cannot be told here.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub(crate) fn stdout_is_closed() -> bool {
+    false
+}
+
 /// The terminal of a person: stdin and stderr.
 #[derive(Debug)]
 pub(crate) struct Terminal {

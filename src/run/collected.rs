@@ -111,7 +111,7 @@ pub(crate) enum CollectError {
     #[error("{0}")]
     NoDayFile(Gone),
     /// A shutdown was requested.
-    #[error("stopped by a shutdown before it was complete; the next run continues from here")]
+    #[error("stopped before it was complete; the next run continues from here")]
     Stopped,
     /// A bug in the program.
     #[error("an internal error: {0}; please report it")]

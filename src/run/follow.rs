@@ -264,7 +264,10 @@ fn log(report: &RunReport) {
             "complete"
         ),
         Some(_) if summary.is_stopped() => {
-            tracing::info!(appended = records.appended, "stopped by a shutdown")
+            tracing::info!(
+                appended = records.appended,
+                "stopped before it was complete; the next run continues from here"
+            )
         }
         Some(error) => tracing::error!(
             appended = records.appended,

@@ -422,3 +422,22 @@ fn a_token_file_that_changes_is_read_again_when_the_listener_refuses_the_old_tok
         assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
     }
 }
+
+#[test]
+fn that_a_cursor_is_there_already_is_said_once_and_not_at_every_round() {
+    let listener = Listener::start(|_| 200);
+    let catalog = ten_lines().with("HTTP_FORWARD_URL", &listener.address);
+    forward(&catalog, "http", 0);
+    let mut running = crate::follow::start(&catalog, &["--json", "--forward-http", "--forward-from", "start"]);
+    for _ in 0..4 {
+        rounds_until(&mut running, |_| true);
+    }
+    let run = running.terminate();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(
+        run.stderr.matches("--forward-from is ignored").count(),
+        1,
+        "{}",
+        run.stderr
+    );
+}

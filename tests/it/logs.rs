@@ -148,6 +148,49 @@ fn in_the_journal_lines_have_a_priority_and_no_time_of_their_own() {
 }
 
 #[test]
+#[cfg(unix)]
+fn errors_before_the_log_begins_have_its_form() {
+    use std::os::unix::fs::MetadataExt;
+
+    let mut catalog = Catalog::bare();
+    catalog.set("LOG_FORMAT", "json");
+    for arguments in [&["collect"][..], &["status"], &["forward", "kafka"]] {
+        let run = catalog.run(arguments);
+        assert_eq!(run.code, 1);
+        let lines: Vec<Value> = run
+            .stderr
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            (lines.len(), &lines[0]["level"]),
+            (1, &"ERROR".into()),
+            "{}",
+            run.stderr
+        );
+        assert!(
+            lines[0]["message"]
+                .as_str()
+                .unwrap()
+                .contains("MAIL_LOG_CATALOG_LOCATION")
+        );
+    }
+    catalog.unset("LOG_FORMAT");
+    let journal = fs::File::create(catalog.root().join("journal")).unwrap();
+    let found = journal.metadata().unwrap();
+    catalog.set("JOURNAL_STREAM", format!("{}:{}", found.dev(), found.ino()));
+    assert_eq!(
+        Process::start(catalog.command(&["collect"]).stderr(journal)).end().code,
+        1
+    );
+    let lines = fs::read_to_string(catalog.root().join("journal")).unwrap();
+    assert!(
+        lines.lines().count() > 1 && lines.lines().all(|line| line.starts_with("<3>")),
+        "{lines}"
+    );
+}
+
+#[test]
 fn an_error_names_its_stream_even_when_only_errors_are_logged() {
     let refuse = Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}")));
     let sandbox = serve(|options| options.step(refuse));

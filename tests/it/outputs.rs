@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use trailkeeper::sandbox::Api;
+use trailkeeper::sandbox::{Api, Sandbox};
 
-use super::support::{Catalog, at, base_name, event, process, serve};
+use super::support::{Catalog, at, base_name, event, events, process, serve};
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -92,4 +92,80 @@ fn a_path_of_something_else_is_not_replaced_whatever_is_to_be_written_there() {
     catalog.set("APP_LOG_FILE", "/dev/null");
     assert_eq!(catalog.run(&["collect"]).code, 0);
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+/// A stream of which seven records are collected.
+fn collected() -> (Sandbox, Catalog) {
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 7, 100)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect_one(0, &[]);
+    (sandbox, catalog)
+}
+
+#[test]
+fn a_stdout_that_is_closed_takes_no_line_and_moves_no_cursor() {
+    let (_sandbox, catalog) = collected();
+    let closed = catalog.run_in_shell("exec >&-", &["forward", "stdout", "--forward-from", "start"]);
+    assert_eq!(closed.code, 1, "{}", closed.stderr);
+    assert!(closed.stderr.contains("standard output is closed"), "{}", closed.stderr);
+    let open = catalog.run(&["forward", "stdout", "--forward-from", "start"]);
+    assert_eq!((open.code, open.stdout.lines().count()), (0, 7), "{}", open.stderr);
+    // A file that takes everything is a wish.
+    let null = catalog.run_in_shell("exec >/dev/null", &["forward", "stdout"]);
+    assert_eq!(null.code, 0, "{}", null.stderr);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_once() {
+    let (_sandbox, catalog) = collected();
+    for command in ["status", "collect", "verify"] {
+        let run = catalog.run_in_shell("exec >/dev/full", &[command, "--json", "-q"]);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{command}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn nothing_but_a_run_writes_what_has_the_name_of_a_day_file() {
+    let (_sandbox, mut catalog) = collected();
+    let before = catalog.day_files(Api::Tfc);
+    let path = catalog
+        .folder(Api::Tfc)
+        .join(format!("{}_2027-01-01.log", base_name(Api::Tfc)));
+    let name = path.to_str().unwrap().to_owned();
+    for arguments in [&["report", "--html", &name][..], &["collect", "--metrics-file", &name]] {
+        let run = catalog.run(arguments);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        assert!(run.stderr.contains("a day file"), "{}", run.stderr);
+    }
+    let run = catalog.run(&["collect", "--metrics-file", "-"]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("name a file"), "{}", run.stderr);
+    catalog.set("APP_LOG_FILE", &name);
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("APP_LOG_FILE must not be a day file"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(catalog.day_files(Api::Tfc), before);
+}
+
+#[test]
+fn a_log_is_not_rotated_over_what_is_none_of_its_own() {
+    let (_sandbox, catalog) = collected();
+    let log = catalog.root().join("get_audit_logs.log");
+    fs::write(&log, "2026-01-01 00:00:00.000 INFO:\tlong\n".repeat(40_000)).unwrap();
+    let foreign = catalog.root().join("get_audit_logs.log.5");
+    fs::write(&foreign, "somebody's\n").unwrap();
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("get_audit_logs.log.5` holds something else"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "somebody's\n");
+    assert!(!catalog.root().join("get_audit_logs.log.1").exists());
 }

@@ -285,3 +285,64 @@ fn what_was_said_before_the_end_is_read_however_late() {
     let read = read.trim_start();
     assert_eq!(read.lines().count(), log.lines().count(), "{read}\n{log}");
 }
+
+#[test]
+fn a_log_file_that_cannot_be_taken_changes_nothing_and_is_named() {
+    let sandbox = two_streams();
+    let all = InFile::of(&sandbox, &[Api::Tfc]);
+    let text = all.text();
+    let mut running = all.start();
+    rounds_until(&mut running, is_of("tfc"));
+    let (day_file, _) = all.catalog.day_files(Api::Tfc).pop_last().unwrap();
+    let day_file = all.catalog.folder(Api::Tfc).join(day_file);
+    let held = fs::read(&day_file).unwrap();
+    for other in ["/nonexistent/x.log", day_file.to_str().unwrap(), "settings.env"] {
+        all.write(&format!("{text}APP_LOG_FILE='{other}'\n"));
+        running.signal(Signal::HUP);
+        wait_until(&format!("the log says that {other} cannot be taken"), PATIENCE, || {
+            let log = all.catalog.app_log();
+            log.matches("APP_LOG_FILE must ").count() > 0 && log.contains(&format!("`{other}`"))
+                || log.contains("a day file")
+        });
+        rounds_until(&mut running, is_of("tfc"));
+    }
+    let log = all.catalog.app_log();
+    assert!(!log.contains("APP_LOG_FILE changed"), "{log}");
+    assert_eq!(fs::read(&day_file).unwrap(), held);
+    let run = running.terminate();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stderr.contains("missing"), "{}", run.stderr);
+}
+
+#[test]
+fn a_reload_tells_of_no_shutdown_and_another_form_of_the_log_of_no_new_start() {
+    let sandbox = two_streams();
+    let all = InFile::of(&sandbox, &[Api::Tfc]);
+    let mut running = all.start();
+    rounds_until(&mut running, is_of("tfc"));
+    all.write(&(all.text() + "LOG_FORMAT=json\n"));
+    running.signal(Signal::HUP);
+    all.logged("another LOG_FORMAT is taken when the program is started again");
+    all.logged("INFO:\tthe settings were read again: nothing has changed");
+    assert_eq!(running.terminate().code, 0);
+    let log = all.catalog.app_log();
+    assert!(!log.contains("anew") && !log.contains("stopped by a shutdown"), "{log}");
+}
+
+#[test]
+fn a_reader_of_the_summaries_that_goes_away_is_told_once() {
+    let sandbox = two_streams();
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = catalog.command(&["collect", "--follow", "--interval", "1s", "--json"]);
+    let running = Process::start(command.stdout(writer));
+    drop(command);
+    drop(reader);
+    wait_until("it is told", PATIENCE, || {
+        fs::read_to_string(catalog.root().join("get_audit_logs.log"))
+            .is_ok_and(|log| log.contains("the reader of standard output has gone away"))
+    });
+    let run = running.terminate();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("has gone away").count(), 1, "{}", run.stderr);
+}

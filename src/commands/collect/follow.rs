@@ -92,7 +92,7 @@ enum PhaseEnd {
 /// Reports the runs of all streams.
 struct Observer<'a> {
     session: Session<'a>,
-    /// Where the summaries go with `--json`.
+    /// Where the summaries go with `--json`, as long as somebody reads them.
     stdout: Option<Outlet>,
     exporter: Exporter,
     notifier: Arc<Notifier>,
@@ -191,6 +191,11 @@ impl Observer<'_> {
 
     fn print(&mut self, summary: &StreamSummary) {
         let Some(stdout) = &self.stdout else { return };
+        if stdout.is_closed() {
+            tracing::warn!("the reader of standard output has gone away: the summaries are printed no more");
+            self.stdout = None;
+            return;
+        }
         let line = serde_json::to_string(summary).map_err(|error| OutletError::Write(error.into()));
         let outcome = line.and_then(|line| {
             stdout.offer(line + "\n");

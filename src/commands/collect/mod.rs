@@ -125,6 +125,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         sinks: arguments.sinks,
     };
     let session = Session::start(options, log, clock)?;
+    arguments.check_metrics_file(&session)?;
     if arguments.follow {
         follow::run(arguments, session, run_options.range, clock).await
     } else {
@@ -154,6 +155,22 @@ impl Arguments {
             range(since, until.unwrap_or(now))?;
         }
         Ok(Range { since, until })
+    }
+
+    fn check_metrics_file(&self, session: &Session<'_>) -> Result<(), CommandError> {
+        let Some(path) = &self.metrics_file else { return Ok(()) };
+        if path.as_os_str() == "-" {
+            let problem =
+                "--metrics-file: name a file; standard output has the summary, and --metrics-listen serves metrics";
+            return Err(CommandError::usage(problem));
+        }
+        let mut streams = session.config.streams.iter();
+        if streams.any(|stream| stream.location.is_day_file(path)) {
+            let path = path.display();
+            let problem = format!("--metrics-file: {path} is the name of a day file; name another file");
+            return Err(CommandError::setup(problem));
+        }
+        Ok(())
     }
 
     /// Returns the streams that the metrics are limited to: those that are switched on, unless some were chosen by name.

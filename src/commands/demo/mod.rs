@@ -216,6 +216,7 @@ fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Target
         start: StartPosition::Start,
         replay: None,
         strict_json: false,
+        ..Targets::default()
     })
 }
 

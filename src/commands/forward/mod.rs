@@ -21,6 +21,7 @@ use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets};
 use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
+use crate::output::terminal::stdout_is_closed;
 use crate::process::exit::Exit;
 use crate::process::signals;
 use crate::run::summary::ForwardSummary;
@@ -102,6 +103,10 @@ Exit codes: 3 if lines are waiting, 4 if another program forwards with the same 
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let now = clock();
     let replay = arguments.replay(now)?;
+    if arguments.sink == SinkArg::Stdout && stdout_is_closed() {
+        let problem = "standard output is closed, so the lines would go nowhere: give them a reader or a file";
+        return Err(CommandError::setup(problem));
+    }
     let env = Env::load(arguments.env_file.as_deref());
     let settings = Settings::read(&env, arguments)?;
     let targets = Targets {
@@ -109,6 +114,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         start: StartArg::resolve(arguments.forward_from, now),
         replay,
         strict_json: arguments.strict_json,
+        ..Targets::default()
     };
     let progress = Progress::unless_quiet(arguments.verbosity.quiet);
     log.start(settings.log.options(arguments.verbosity, &progress, clock))?;

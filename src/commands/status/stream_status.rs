@@ -273,8 +273,11 @@ fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime
     if let Some(newest) = &standing.newest
         && let Some(error) = &newest.error
     {
-        let (at, ended) = (rfc3339(newest.at), ended(newest.end));
-        problems.push(format!("the run of {at} {ended}: {error}"));
+        let at = rfc3339(newest.at);
+        problems.push(match ended(newest.end) {
+            Some(ended) => format!("the run of {at} {ended}: {error}"),
+            None => format!("the run of {at} was {error}"),
+        });
     }
     problems.extend(standing.doubt.clone());
     let wrong_days = standing.wrong_days(now).into_iter();
@@ -311,12 +314,13 @@ fn open_gap(gap: Gap, lost: &BTreeMap<NaiveDate, LostDay>) -> String {
     }
 }
 
-fn ended(end: End) -> &'static str {
+/// Returns how a run ended, before its error; `None` if the error says so itself.
+fn ended(end: End) -> Option<&'static str> {
     match end {
-        End::Stopped => "was stopped",
-        End::Failed => "failed",
-        End::Exhausted | End::Nothing => "ended",
-        End::Open => "has not ended",
+        End::Stopped => None,
+        End::Failed => Some("failed"),
+        End::Exhausted | End::Nothing => Some("ended"),
+        End::Open => Some("has not ended"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::counts::{Counts, Lost};
@@ -16,19 +16,57 @@ const REST: Duration = Duration::from_millis(10);
 
 /// Where the log file is; the settings may move it.
 #[derive(Debug)]
-pub(super) struct Place(Mutex<PathBuf>);
+pub(super) struct Place(Mutex<Whereabouts>);
+
+#[derive(Debug)]
+struct Whereabouts {
+    path: PathBuf,
+    wanted: Option<Wanted>,
+}
+
+/// Another file that is to be taken, and who is told what came of it.
+#[derive(Debug)]
+struct Wanted {
+    path: PathBuf,
+    taken: SyncSender<io::Result<()>>,
+}
 
 impl Place {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self(Mutex::new(path))
+        Self(Mutex::new(Whereabouts { path, wanted: None }))
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().path.clone()
     }
 
-    pub(super) fn move_to(&self, path: &Path) {
-        path.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Wishes that the thread of the file takes another one, and tells what came of it.
+    pub(super) fn want(&self, path: &Path, taken: SyncSender<io::Result<()>>) {
+        self.lock().wanted = Some(Wanted {
+            path: path.to_owned(),
+            taken,
+        });
+    }
+
+    /// Opens the file that is wanted, if there is one; one that cannot be opened changes nothing.
+    fn take_wanted(&self) -> Option<RotatingFile> {
+        let Wanted { path, taken } = self.lock().wanted.take()?;
+        let opened = RotatingFile::open(&path);
+        if opened.is_ok() {
+            self.lock().path = path;
+        }
+        let (file, outcome) = match opened {
+            Ok(file) => (Some(file), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        // Who asked may have given up waiting.
+        let _ = taken.send(outcome);
+        file
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Whereabouts> {
+        // A panic while it was held cannot leave it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,8 +110,12 @@ impl LogFile {
         }
     }
 
-    /// Opens the file, and tells the start, which may have gone on without it: then the next line meets the same error.
+    /// Opens the file, or another one that is wanted, and tells the start, which may have gone on without it: then the next
+    /// line meets the same error.
     fn open(&mut self) {
+        if let Some(file) = self.place.take_wanted() {
+            self.file = Some(file);
+        }
         let outcome = file(&mut self.file, &self.place.path()).map(drop);
         if let Some(opened) = self.opened.take() {
             let _ = opened.send(outcome);
@@ -155,11 +197,8 @@ impl Trouble {
     }
 }
 
-/// Returns the file of that name; opens it if necessary.
+/// Returns the file; opens it if necessary.
 fn file<'a>(file: &'a mut Option<RotatingFile>, path: &Path) -> io::Result<&'a mut RotatingFile> {
-    if !file.as_ref().is_some_and(|file| file.is_named(path)) {
-        *file = None;
-    }
     match file {
         Some(file) => Ok(file),
         none => Ok(none.insert(RotatingFile::open(path)?)),

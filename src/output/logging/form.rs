@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::Clock;
+use super::{Clock, JournalStream, LogOptions};
 use crate::output::printable::{printable, printable_json};
 
 /// What a line of JSON begins with, by which a log is known.
@@ -48,6 +48,14 @@ struct Parts<'a> {
 }
 
 impl Form {
+    /// Returns the form of lines on stderr.
+    pub(super) fn on_stderr(options: LogOptions<'_>) -> Self {
+        Self {
+            format: options.format,
+            is_journal: options.journal.is_some_and(JournalStream::is_stderr),
+        }
+    }
+
     fn write(self, out: &mut impl Write, parts: &Parts<'_>) -> fmt::Result {
         let Parts {
             time,

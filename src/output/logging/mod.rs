@@ -116,11 +116,16 @@ impl Log {
         Ok(())
     }
 
-    /// Goes on in this file from the next line on; an error is one of writing that line.
-    pub(crate) fn move_to(&self, file: &Path) {
-        if let Some(queue) = self.queue.get() {
-            queue.move_to(file);
-        }
+    /// Goes on in another file.
+    ///
+    /// # Errors
+    /// It cannot be opened; then the log stays where it is.
+    pub(crate) fn move_to(&self, path: &Path) -> Result<(), LoggingError> {
+        let moved = self.queue.get().map_or(Ok(()), |queue| queue.move_to(path));
+        moved.map_err(|source| LoggingError::File {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Waits until the log file has every line logged so far, or gives up on a hung disk.
@@ -141,6 +146,17 @@ impl Log {
     }
 }
 
+/// Formats an error as a log of these options would have it on stderr; `None` if that is text for people.
+pub(crate) fn error_lines(options: LogOptions<'_>, message: &str) -> Option<String> {
+    let form = Form::on_stderr(options);
+    let now = (options.clock)();
+    match options.format {
+        LogFormat::Json => Some(form.error_line(now, message)),
+        LogFormat::Text if form.is_journal => Some(message.lines().map(|line| form.error_line(now, line)).collect()),
+        LogFormat::Text => None,
+    }
+}
+
 /// Starts the log of a command without a log file.
 ///
 /// # Errors
@@ -157,8 +173,7 @@ where
     W: for<'writer> MakeWriter<'writer> + Clone + Send + Sync + 'static,
 {
     let (clock, format) = (options.clock, options.format);
-    let is_journal = options.journal.is_some_and(JournalStream::is_stderr);
-    let on_stderr = Form { format, is_journal };
+    let on_stderr = Form::on_stderr(options);
     let in_file = Form {
         format,
         is_journal: false,

@@ -54,6 +54,7 @@ pub(super) fn open(path: &Path, notices: Notices) -> io::Result<(Queue, QueueGua
     };
     let guard = QueueGuard {
         worker: Some(worker),
+        lines: queue.lines.clone(),
         place,
         counts,
         notices,
@@ -109,6 +110,7 @@ impl Write for &Queue {
 #[derive(Debug)]
 pub(super) struct QueueGuard {
     worker: Option<WorkerGuard>,
+    lines: NonBlocking,
     place: Arc<Place>,
     counts: Arc<Counts>,
     notices: Notices,
@@ -124,9 +126,16 @@ impl QueueGuard {
         LostLines::of(&self.counts)
     }
 
-    /// Goes on in this file.
-    pub(super) fn move_to(&self, path: &Path) {
-        self.place.move_to(path);
+    /// Goes on in another file.
+    pub(super) fn move_to(&self, path: &Path) -> io::Result<()> {
+        let (taken, outcome) = mpsc::sync_channel(1);
+        self.place.want(path, taken);
+        // Wakes the thread.
+        let _ = self.lines.clone().write(b"");
+        match outcome.recv_timeout(DISK_TIMEOUT) {
+            Ok(outcome) => outcome,
+            Err(_) => Err(io::Error::other("opening it takes too long; check its disk")),
+        }
     }
 
     /// Returns whether the last line could not be written.

@@ -43,11 +43,6 @@ impl RotatingFile {
         })
     }
 
-    /// Returns whether this is the file of that name.
-    pub(super) fn is_named(&self, name: &Path) -> bool {
-        self.name == name
-    }
-
     /// Returns the error that kept the file from being rotated before the last line; such a file keeps growing.
     pub(super) fn rotation(&self) -> Result<(), &io::Error> {
         self.rotation.as_ref().copied()
@@ -78,8 +73,12 @@ impl RotatingFile {
         }
     }
 
-    /// Gives each file the next number; the last one is removed.
+    /// Gives each file the next number; the last one is removed. If one of them is no log, it belongs to somebody else, and all
+    /// stay.
     fn shift(&self) -> io::Result<()> {
+        for number in 1..=BACKUPS {
+            check(&self.backup(number))?;
+        }
         for number in (1..BACKUPS).rev() {
             rename(&self.backup(number), &self.backup(number + 1))?;
         }
@@ -110,9 +109,11 @@ impl Write for RotatingFile {
 /// line of JSON does.
 fn check(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
-        Ok(found) if found.is_file() && found.len() > 0 && !is_log(path)? => Err(io::Error::other(
-            "it holds something else than a log; name another file",
-        )),
+        Ok(found) if found.is_file() && found.len() > 0 && !is_log(path)? => {
+            let path = path.display();
+            let problem = format!("`{path}` holds something else than a log; name another file");
+            Err(io::Error::other(problem))
+        }
         _ => Ok(()),
     }
 }
