@@ -35,6 +35,17 @@ impl Hangups {
         }
     }
 
+    /// Takes the signal unless the process was started to ignore it, as by nohup.
+    fn unless_ignored() -> Self {
+        if is_hangup_ignored() {
+            return Self {
+                #[cfg(unix)]
+                signal: None,
+            };
+        }
+        Self::listen()
+    }
+
     /// Returns at the next one.
     pub(crate) async fn next(&mut self) {
         #[cfg(unix)]
@@ -47,10 +58,32 @@ impl Hangups {
     }
 }
 
-/// Returns a shutdown that the signals trigger from now on.
+/// Returns whether SIGHUP, the first signal, is ignored (proc_pid_status(5)); where that cannot be told, it counts as ignored.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask & 1 == 1)
+}
+
+/// Returns a shutdown that Ctrl-C, SIGTERM, and the end of the terminal (SIGHUP) trigger from now on.
 pub(crate) fn shutdown() -> Shutdown {
+    let (ended, mut hangups) = (received(), Hangups::unless_ignored());
+    triggered_by(async move {
+        tokio::select! {
+            () = ended => {}
+            () = hangups.next() => {}
+        }
+    })
+}
+
+/// Returns a shutdown that Ctrl-C and SIGTERM trigger: for a service, to which SIGHUP means something else.
+pub(crate) fn shutdown_of_service() -> Shutdown {
+    triggered_by(received())
+}
+
+fn triggered_by(signal: impl Future<Output = ()> + Send + 'static) -> Shutdown {
     let (trigger, shutdown) = shutdown::channel();
-    let signal = received();
     tokio::spawn(async move {
         signal.await;
         tracing::warn!("shutting down after the current write");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use trailkeeper::sandbox::{Api, Sandbox};
+use trailkeeper::sandbox::{Action, Api, Sandbox, Step};
 
 use super::follow::rounds_until;
 use super::support::{Catalog, PATIENCE, Process, at, event, events, serve, wait_for, wait_until};
@@ -345,4 +345,38 @@ fn a_reader_of_the_summaries_that_goes_away_is_told_once() {
     let run = running.terminate();
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(run.stderr.matches("has gone away").count(), 1, "{}", run.stderr);
+}
+
+#[test]
+fn a_single_run_ends_cleanly_with_its_terminal_unless_it_was_to_survive_it() {
+    for (first, code) in [(":", 3), ("trap '' HUP", 0)] {
+        let sandbox = serve(|options| {
+            let options = options.give(Api::Tfc, events(Api::Tfc, 7, 100));
+            options.step(Step::at(Api::Tfc, 1, Action::Wait(Duration::from_secs(2))))
+        });
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args([
+                "-c",
+                &format!("{first}; exec \"$0\" collect"),
+                env!("CARGO_BIN_EXE_trailkeeper"),
+            ])
+            .current_dir(catalog.root())
+            .env_clear()
+            .envs(catalog.variables())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let running = Process::start(&mut shell);
+        wait_until("it asks", PATIENCE, || sandbox.request_count(Api::Tfc) > 0);
+        running.signal(Signal::HUP);
+        let run = running.end();
+        assert_eq!(run.code, code, "{first}: {}", run.stderr);
+        assert_eq!(
+            run.stderr.contains("shutting down"),
+            code == 3,
+            "{first}: {}",
+            run.stderr
+        );
+    }
 }

@@ -41,7 +41,7 @@ pub(super) async fn run(
         http: Http::new().map_err(StartError::from)?,
         clock,
     };
-    let (shutdown, hangups) = (signals::shutdown(), Hangups::listen());
+    let (shutdown, hangups) = (signals::shutdown_of_service(), Hangups::listen());
     let notifier = Arc::new(Notifier::new(session.manager.as_ref()));
     let exporter = exporter(arguments, &session).map_err(CommandError::start)?;
     let listener = bind(arguments.metrics_listen).await.map_err(CommandError::start)?;
