@@ -5,9 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
+use super::frontier::Frontier;
 use super::plan::WalkPlan;
 use super::{FetchError, Fetcher, PageError};
-use crate::record::digests::Digests;
 use crate::source::{Next, Page, PageRequest, Paging, Position};
 use crate::window::{TICK, Window};
 
@@ -29,9 +29,7 @@ pub(crate) struct AsGiven<'a> {
     plan: WalkPlan,
     /// The parts that are still to be read, the oldest last.
     parts: Vec<Window>,
-    /// The content hashes of what the part before held.
-    seen: Digests,
-    seen_rejected: Digests,
+    frontier: Frontier,
 }
 
 /// What the pages of a window held.
@@ -84,15 +82,14 @@ impl Look {
 }
 
 impl<'a> AsGiven<'a> {
-    /// Creates a reading of the plan's window.
+    /// Creates a reading of the plan's window: the rest of that of a walk, which has kept what it was given.
     pub(crate) fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
-        fetcher.begin_walk(plan.window);
+        fetcher.begin_effort(plan.window);
         Self {
             fetcher,
             plan,
             parts: vec![plan.window],
-            seen: Digests::default(),
-            seen_rejected: Digests::default(),
+            frontier: Frontier::default(),
         }
     }
 
@@ -110,25 +107,19 @@ impl<'a> AsGiven<'a> {
             };
             match halves(part) {
                 Some([older, newer]) if !is_read => self.parts.extend([newer, older]),
-                _ if fetched.is_too_large() => return Err(FetchError::Endless),
-                _ => return Ok(Some(self.hand_out(fetched, part.to))),
+                _ => return self.hand_out(fetched, part.to).map(Some),
             }
         }
         Ok(None)
     }
 
-    fn hand_out(&mut self, mut fetched: FetchedRecords, done_to: DateTime<Utc>) -> CompletedRange {
-        fetched.drop_known(&self.seen, &self.seen_rejected);
-        let range = CompletedRange {
-            records: std::mem::take(&mut fetched.records),
-            rejected: std::mem::take(&mut fetched.rejected),
-            originals: std::mem::take(&mut fetched.originals),
-            received: fetched.received,
-            left_for_next_run: fetched.left_for_next_run,
-            done_to,
+    fn hand_out(&mut self, fetched: FetchedRecords, done_to: DateTime<Utc>) -> Result<CompletedRange, FetchError> {
+        let limit = if self.parts.is_empty() {
+            self.plan.filed_to()
+        } else {
+            Some(done_to)
         };
-        (self.seen, self.seen_rejected) = fetched.into_seen();
-        range
+        self.frontier.advance(self.fetcher, fetched, limit, done_to)
     }
 
     /// Reads a part, and what lies before, behind and between the records of each answer, as long as that brings something

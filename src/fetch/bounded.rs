@@ -18,7 +18,7 @@ use super::reading::{FetchedSlice, Reading, fetch};
 use super::slice::{Ascent, AscentEnd, Descent, Floor, Gathering, SliceEnd};
 use super::survey::{Difference, Survey};
 use super::{FetchError, Fetcher, PageError};
-use crate::record::{Anchor, Record};
+use crate::record::Anchor;
 use crate::source::{PageRequest, Position};
 use crate::window::{Load, Slice, SlicePlan, Window};
 
@@ -96,12 +96,9 @@ impl<'a> BoundedWalk<'a> {
         loop {
             if let Some(ascent) = &mut self.ascent {
                 match ascent.next_part(self.fetcher).await? {
-                    AscentEnd::Part(fetched, done_to) => {
-                        self.keep_given();
-                        return self.frontier.advance(*fetched, self.plan.filed_to(), done_to).map(Some);
-                    }
+                    AscentEnd::Part(fetched, done_to) => return self.hand_out(*fetched, done_to).map(Some),
                     AscentEnd::Done => return Ok(None),
-                    AscentEnd::Scattered(fetched) => self.change_order(Order::Unknown, fetched.records),
+                    AscentEnd::Scattered => self.change_order(Order::Unknown),
                 }
             }
             self.fill();
@@ -116,17 +113,9 @@ impl<'a> BoundedWalk<'a> {
         }
     }
 
-    /// Keeps what answers gave that were not taken as they are; what is newer than the run is for the next one.
-    fn keep_given(&mut self) {
-        let mut given = self.fetcher.take_given();
-        given.retain(|record| record.time <= self.plan.possible_to());
-        self.frontier.keep(given);
-    }
-
     /// Takes a slice, as far as it was read; returns what it completes.
     fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
         let FetchedSlice { reading, end, took } = fetched;
-        self.keep_given();
         let slice = reading.slice();
         match end? {
             // What is below is asked for again with the next slice, and that proves that this one is empty.
@@ -142,47 +131,42 @@ impl<'a> BoundedWalk<'a> {
             SliceEnd::Complete => self.complete(reading, took),
             SliceEnd::Paused => self.join(reading, took),
             end => {
-                self.divide(reading, end, took);
+                self.divide(&reading, end, took);
                 Ok(None)
             }
         }
     }
 
     /// Has a slice read in another way, or in shorter ones.
-    fn divide(&mut self, reading: Reading, end: SliceEnd, took: Option<Duration>) {
+    fn divide(&mut self, reading: &Reading, end: SliceEnd, took: Option<Duration>) {
         match end {
             SliceEnd::Complete | SliceEnd::Paused => return,
             SliceEnd::Overflow { records, oldest } => self.overflow(reading, oldest, Load { records, took }),
-            SliceEnd::TooWide => self.narrow(&reading),
-            SliceEnd::Ascending => self.change_order(Order::OldestFirst, reading.into_fetched().records),
-            SliceEnd::Scattered => self.change_order(Order::Unknown, reading.into_fetched().records),
+            SliceEnd::TooWide => self.narrow(reading),
+            SliceEnd::Ascending => self.change_order(Order::OldestFirst),
+            SliceEnd::Scattered => self.change_order(Order::Unknown),
         }
         // The slices behind it have the old length; they are fetched again with the new one.
         self.in_flight.clear();
         self.is_proven = false;
     }
 
-    /// Handles a slice that holds too much. What an answer for the whole window gave is kept: the answers for its parts have to
-    /// hold it too.
-    fn overflow(&mut self, reading: Reading, oldest: DateTime<Utc>, load: Load) {
+    /// Handles a slice that holds too much. What an answer for the whole window gave the answers for its parts have to hold too.
+    fn overflow(&mut self, reading: &Reading, oldest: DateTime<Utc>, load: Load) {
         let slice = reading.slice();
         if !std::mem::take(&mut self.is_first) || !slice.is_long() {
             self.slices.overflowed(slice, oldest, load);
             return;
         }
         self.slices.surveyed(slice, oldest, load);
-        let records = reading.into_fetched().records;
-        self.survey = Some(Survey::new(&records, self.settled_to()));
-        self.frontier.keep(records);
+        self.survey = Some(Survey::new(&reading.fetched().records, self.settled_to()));
     }
 
-    /// Reads the whole window again in another order: what was filed already is then recognized, and what was given and
-    /// not filed is kept, since the service may drop it meanwhile.
-    fn change_order(&mut self, order: Order, given: Vec<Record>) {
+    /// Reads the whole window again in another order: what was filed already is then recognized.
+    fn change_order(&mut self, order: Order) {
         self.proven_to = self.plan.window.from;
         self.fetcher.learn(|learned| learned.order = order);
-        self.frontier = std::mem::take(&mut self.frontier).begun_again();
-        self.frontier.keep(given);
+        self.frontier = Frontier::default();
         self.begin_again();
     }
 
@@ -363,7 +347,6 @@ impl<'a> BoundedWalk<'a> {
             self.fetcher.learn(Learned::note_lapse);
         }
         if oldest.is_some() {
-            self.fetcher.keep_given(page.records.into_iter().flatten());
             self.slices.again(Slice { from, to });
         }
         Ok(oldest.is_some())
@@ -396,7 +379,6 @@ impl<'a> BoundedWalk<'a> {
     /// Completes a slice, unless it has to be read again.
     fn complete(&mut self, reading: Reading, took: Option<Duration>) -> Result<Option<CompletedRange>, FetchError> {
         if self.is_read_again(&reading) {
-            self.frontier.keep(reading.into_fetched().records);
             return Ok(None);
         }
         self.is_first = false;
@@ -420,8 +402,13 @@ impl<'a> BoundedWalk<'a> {
             let wanted = if is_jumbled { page } else { PAD_RECORDS };
             self.pad = SlicePlan::span_of(slice, load, wanted).max(LEAST_PAD);
         }
-        let is_last = slice.to >= self.plan.window.to;
-        let limit = if is_last { self.plan.filed_to() } else { Some(slice.to) };
-        self.frontier.advance(reading.into_fetched(), limit, slice.to).map(Some)
+        self.hand_out(reading.into_fetched(), slice.to).map(Some)
+    }
+
+    /// Hands out what belongs to a part that is complete up to this time.
+    fn hand_out(&mut self, fetched: FetchedRecords, done_to: DateTime<Utc>) -> Result<CompletedRange, FetchError> {
+        let is_last = done_to >= self.plan.window.to;
+        let limit = if is_last { self.plan.filed_to() } else { Some(done_to) };
+        self.frontier.advance(self.fetcher, fetched, limit, done_to)
     }
 }

@@ -50,19 +50,22 @@ impl Effort {
         }
     }
 
-    /// Counts the records of an answer that no other had of late.
-    pub(super) fn note_answer(&mut self, records: &[Result<Record, Rejected>]) {
+    /// Counts the records of an answer that no other had of late, and returns them.
+    pub(super) fn note_answer(&mut self, records: &[Result<Record, Rejected>]) -> Vec<Result<Record, Rejected>> {
         if self.recent.len() > MOST_RECENT {
             self.recent.clear();
         }
-        let contents = records.iter().map(|item| match item {
-            Ok(record) => record.identity.content,
-            Err(rejected) => rejected.content,
-        });
-        let new = contents.filter(|content| self.recent.insert(*content)).count() as u64;
-        self.useful += u64::from(new > 0);
-        self.records += new;
+        let is_new = |item: &&Result<Record, Rejected>| {
+            self.recent.insert(match item {
+                Ok(record) => record.identity.content,
+                Err(rejected) => rejected.content,
+            })
+        };
+        let new: Vec<_> = records.iter().filter(is_new).cloned().collect();
+        self.useful += u64::from(!new.is_empty());
+        self.records += new.len() as u64;
         self.most_records = self.most_records.max(self.usual_size.min(records.len() as u64));
+        new
     }
 
     /// Returns whether an answer had a record of this content of late.

@@ -3,11 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::digests::Digests;
-use crate::record::{Anchor, Line, Record, Rejected, hold};
+use crate::record::{Anchor, Form, Line, Record, Rejected, hold};
 use crate::window::bound;
 
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
-const MOST_BYTES: usize = 128 << 20;
+pub(super) const MOST_BYTES: usize = 128 << 20;
 
 /// What a set takes for a hash, up to twice its size.
 const HASH_BYTES: usize = 2 * size_of::<u128>();
@@ -98,11 +98,10 @@ impl FetchedRecords {
     }
 
     fn add_record(&mut self, record: Record) -> bool {
-        let future = self.possible_to + SOON;
-        if record.time > future {
-            let reason = format!("its time is in the future, after {}", bound(future));
-            return self.add_rejected(record.into_rejected(reason));
-        }
+        let record = match not_in_the_future(record, self.possible_to) {
+            Ok(record) => record,
+            Err(rejected) => return self.add_rejected(rejected),
+        };
         let is_new = self.seen.insert(record.identity.content);
         if is_new && record.time > self.possible_to {
             self.left_for_next_run += 1;
@@ -141,14 +140,18 @@ impl FetchedRecords {
         hold(&mut lines)
     }
 
-    /// Takes out the records that are later than `time`: they belong to what comes next.
-    pub(crate) fn split_after(&mut self, time: DateTime<Utc>) -> Vec<Record> {
-        let (kept, later) = std::mem::take(&mut self.records)
-            .into_iter()
-            .partition(|record| record.time <= time);
-        self.records = kept;
-        self.received -= Vec::len(&later) as u64;
-        later
+    /// Leaves out the records that are later than `time`: they belong to what comes next.
+    pub(crate) fn end_at(&mut self, time: DateTime<Utc>) {
+        let before = self.records.len();
+        let Self { records, seen, .. } = self;
+        records.retain(|record| {
+            let is_later = record.time > time;
+            if is_later {
+                seen.remove(&record.identity.content);
+            }
+            !is_later
+        });
+        self.received -= (before - self.records.len()) as u64;
     }
 
     /// Drops the records that `known` holds, and the rejected ones that `rejected` holds.
@@ -157,6 +160,20 @@ impl FetchedRecords {
         self.records.retain(|record| !known.contains(&record.identity.content));
         self.rejected.retain(|record| !rejected.contains(&record.content));
         self.received -= (before - self.records.len() - self.rejected.len()) as u64;
+    }
+
+    /// Returns whether it was given this record.
+    pub(super) fn has_seen(&self, record: &Record) -> bool {
+        self.seen.contains(&record.identity.content)
+    }
+
+    /// Returns whether it was given this record that cannot be filed, or this original.
+    pub(super) fn has_seen_rejected(&self, rejected: &Rejected) -> bool {
+        let seen = match rejected.form {
+            Form::Record | Form::Bytes => &self.seen_rejected,
+            Form::Original => &self.seen_originals,
+        };
+        seen.contains(&rejected.content)
     }
 
     /// Adds the content hashes of all records that it was given.
@@ -168,6 +185,16 @@ impl FetchedRecords {
     pub(crate) fn into_seen(self) -> (Digests, Digests) {
         (self.seen, self.seen_rejected)
     }
+}
+
+/// Rejects a record whose time is too far ahead of `possible_to`, the latest time that a record of the run can have.
+pub(super) fn not_in_the_future(record: Record, possible_to: DateTime<Utc>) -> Result<Record, Rejected> {
+    let future = possible_to + SOON;
+    if record.time <= future {
+        return Ok(record);
+    }
+    let reason = format!("its time is in the future, after {}", bound(future));
+    Err(record.into_rejected(reason))
 }
 
 #[cfg(test)]

@@ -67,8 +67,7 @@ impl Fetcher {
             }
             self.pause_before_look(repeated.looks.saturating_sub(LOOKS - 1)).await;
             self.effort().note_repeated();
-            let next = self.first_page(request, can_narrow).await?;
-            self.keep_given(std::mem::replace(&mut page, next).records.into_iter().flatten());
+            page = self.first_page(request, can_narrow).await?;
         }
         self.learn(|learned| learned.note_repeated(repeated.has_lapsed));
         Ok(page)

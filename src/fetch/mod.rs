@@ -19,15 +19,17 @@ use crate::http::clock::ServiceClock;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
-use crate::record::{Anchor, Broken, Reader, Record};
+use crate::record::{Anchor, Broken, Reader};
 use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
 use crate::window::{Window, bound};
 use credentials::{Credentials, Minting};
 use effort::Effort;
 use form::check_form;
+use given::{Given, LeftOver};
 use host::Host;
 use learned::Learned;
 pub(crate) use learned::{Assumptions, Order};
+use plan::WalkPlan;
 use rate_limiter::RateLimiter;
 
 pub(crate) mod credentials;
@@ -39,6 +41,7 @@ mod completed_range;
 mod fetched_records;
 mod form;
 mod frontier;
+mod given;
 pub(crate) mod host;
 mod lapse;
 mod learned;
@@ -77,8 +80,7 @@ pub struct Fetcher {
     counters: Counters,
     learned: Mutex<Learned>,
     effort: Mutex<Effort>,
-    /// What answers gave that were not taken as they are, and no walk has filed yet.
-    given: Mutex<Vec<Record>>,
+    given: Mutex<Given>,
     pause: Pause,
 }
 
@@ -380,17 +382,8 @@ impl Fetcher {
         act(&mut self.learned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps what an answer gave that is not taken as it is: the next one may lack it.
-    fn keep_given(&self, records: impl IntoIterator<Item = Record>) {
-        self.given().extend(records);
-    }
-
-    /// Takes out what was kept.
-    fn take_given(&self) -> Vec<Record> {
-        std::mem::take(&mut *self.given())
-    }
-
-    fn given(&self) -> MutexGuard<'_, Vec<Record>> {
+    /// Returns what answers gave and no completed range has yet.
+    fn given(&self) -> MutexGuard<'_, Given> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -426,7 +419,7 @@ impl Fetcher {
             let failure = match self.attempt(request, broken).await {
                 Ok(page) => {
                     self.note_answer(&page, width);
-                    return Ok(page);
+                    return self.check_given().map(|()| page);
                 }
                 Err(failure) => failure,
             };
@@ -465,9 +458,22 @@ impl Fetcher {
 
     fn note_answer(&self, page: &Page, width: TimeDelta) {
         let answered = self.learn(|learned| learned.note_answered(width, !page.records.is_empty()));
-        let mut effort = self.effort();
-        effort.note_answer(&page.records);
-        effort.note_widest(answered);
+        let new = {
+            let mut effort = self.effort();
+            effort.note_widest(answered);
+            effort.note_answer(&page.records)
+        };
+        if !new.is_empty() {
+            self.given().take(new, &page.originals);
+        }
+    }
+
+    /// Ends a walk that is given more than fits in memory.
+    fn check_given(&self) -> Result<(), PageError> {
+        if self.given().is_too_large() {
+            return Err(PageError::Fatal(FetchError::Endless));
+        }
+        Ok(())
     }
 
     /// Returns whether so many failures in a row show that a window is too wide: where as wide a one was answered for before,
@@ -491,9 +497,14 @@ impl Fetcher {
         Err(PageError::Fatal(FetchError::Endless))
     }
 
-    /// Begins to count the effort of another walk.
-    fn begin_walk(&self, window: Window) {
-        self.take_given();
+    /// Begins another walk.
+    fn begin_walk(&self, plan: WalkPlan) {
+        self.given().begin(plan);
+        self.begin_effort(plan.window);
+    }
+
+    /// Begins to count the effort anew.
+    fn begin_effort(&self, window: Window) {
         let (sent, retries) = (self.request_counts().requests, self.retries());
         *self.effort() = Effort::new(window.to - window.from, self.source.page_size(), sent, retries);
     }

@@ -28,7 +28,7 @@ impl<'a> Walk<'a> {
 
     /// Creates a walk over the plan's window that should come upon one of these records of the archive at its older end.
     pub(crate) fn above(fetcher: &'a Fetcher, plan: WalkPlan, archived: Vec<Anchor>) -> Self {
-        fetcher.begin_walk(plan.window);
+        fetcher.begin_walk(plan);
         let state = match fetcher.source().paging() {
             Paging::Bounded => State::Bounded(Box::new(BoundedWalk::new(fetcher, plan, archived))),
             Paging::Numbered => State::Numbered(Box::new(NumberedWalk::new(

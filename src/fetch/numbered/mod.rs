@@ -21,8 +21,8 @@ use super::frontier::Frontier;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
+use crate::record::Anchor;
 use crate::record::digests::Digests;
-use crate::record::{Anchor, Record};
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Window, bound, floor_to_millisecond};
 
@@ -126,7 +126,7 @@ impl NumberedWalk {
                 State::Done if self.check_count().is_err() && !self.is_again => {
                     self.is_again = true;
                     (self.total, self.least_total) = (None, None);
-                    fetcher.begin_walk(self.plan.window);
+                    fetcher.begin_effort(self.plan.window);
                     self.start_again();
                     continue;
                 }
@@ -153,7 +153,7 @@ impl NumberedWalk {
 
     /// Reads the feed from its start; what was filed already is then recognized.
     fn start_again(&mut self) {
-        self.frontier = std::mem::take(&mut self.frontier).begun_again();
+        self.frontier = Frontier::default();
         self.state = State::Start;
     }
 
@@ -190,11 +190,11 @@ impl NumberedWalk {
             tracing::info!(pages, "more pages than fit in one block: reading from the oldest on");
             self.size_first_block(took);
             let end = self.total.unwrap_or_default();
-            self.keep(first);
+            self.count(&first);
             return self.next_block(fetcher, end, Vec::new()).await;
         }
         let block = self.read_block(fetcher, 0, Some(first), Until::End).await?;
-        self.complete(block, true)
+        self.complete(fetcher, block, true)
     }
 
     /// Reads the block that ends at this offset, or a little behind it, as the feed has moved.
@@ -221,11 +221,11 @@ impl NumberedWalk {
             let newest = first.filter(|anchors| !anchors.is_empty()).unwrap_or(newest);
             self.state = State::Blocks { end: start, newest };
         }
-        self.complete(block, start == 0)
+        self.complete(fetcher, block, start == 0)
     }
 
     /// Completes a block; what may be newer than records of later blocks is kept for these.
-    fn complete(&mut self, block: Block, is_last: bool) -> Result<CompletedRange, PageError> {
+    fn complete(&mut self, fetcher: &Fetcher, block: Block, is_last: bool) -> Result<CompletedRange, PageError> {
         let limit = if is_last {
             self.plan.filed_to()
         } else {
@@ -236,7 +236,7 @@ impl NumberedWalk {
         if self.given.len() <= MOST_COUNTED {
             block.fetched.note_contents(&mut self.given);
         }
-        let range = self.frontier.advance(block.fetched, limit, done_to);
+        let range = self.frontier.advance(fetcher, block.fetched, limit, done_to);
         let mut range = range.map_err(PageError::Fatal)?;
         if is_last && self.check_count().is_err() {
             // What is missing may be anywhere.
@@ -289,12 +289,12 @@ impl NumberedWalk {
                 }
                 continue;
             }
-            self.keep_ahead(&mut block);
+            self.drop_ahead(&mut block);
             let is_open = matches!(until, Until::End) && self.total.is_none();
             let is_behind_the_end = is_open && answer.count == 0 && asked.start() >= block.end;
             let ends_before = self.ends_before(&block, &page, &answer, asked);
             let total = trusted_total(&page);
-            self.keep(page);
+            self.count(&page);
             if is_behind_the_end || ends_before {
                 // Nothing is there, or all that is older was removed since.
                 block.idle += 1;
@@ -310,20 +310,18 @@ impl NumberedWalk {
         }
     }
 
-    /// Keeps what a page gave that is not taken as it is: another one may lack it.
-    fn keep(&mut self, page: Page) {
-        let records: Vec<Record> = page.records.into_iter().flatten().collect();
+    /// Counts what a page gave that is not taken as it is.
+    fn count(&mut self, page: &Page) {
         if self.given.len() <= MOST_COUNTED {
-            self.given.extend(records.iter().map(|record| record.identity.content));
+            let records = page.records.iter().flatten();
+            self.given.extend(records.map(|record| record.identity.content));
         }
-        self.frontier.keep(records);
     }
 
-    /// Does so with the pages that were read ahead.
-    fn keep_ahead(&mut self, block: &mut Block) {
-        std::mem::take(&mut block.ahead)
-            .into_iter()
-            .for_each(|(_, page)| self.keep(page));
+    /// Drops the pages that were read ahead.
+    fn drop_ahead(&mut self, block: &mut Block) {
+        let ahead = std::mem::take(&mut block.ahead);
+        ahead.iter().for_each(|(_, page)| self.count(page));
     }
 
     /// Goes further back where the far end of the feed was removed before its first page was read.
@@ -333,7 +331,7 @@ impl NumberedWalk {
             return false;
         };
         block.moved += 1;
-        self.keep_ahead(block);
+        self.drop_ahead(block);
         block.end = total.saturating_sub(self.block_pages * self.pages.size());
         true
     }
@@ -362,7 +360,7 @@ impl NumberedWalk {
         }
         let page = self.page(fetcher, last).await?;
         let before = Answer::of(&page, &self.request(last));
-        self.keep(page);
+        self.count(&page);
         Ok(last.start() + before.count as u64 == block.end && before.is_same_as(&block.edge))
     }
 
@@ -429,7 +427,7 @@ impl NumberedWalk {
         if block.idle == 0 {
             return Ok(false);
         }
-        self.keep_ahead(block);
+        self.drop_ahead(block);
         let is_as_counted = !goes_on && new > 0 && self.total.is_some();
         let is_open = matches!(until, Until::End) && self.archived.is_empty();
         Ok(is_open && is_as_counted || self.is_end(block, until)?)

@@ -63,8 +63,8 @@ pub(in crate::fetch) enum AscentEnd {
     Part(Box<FetchedRecords>, DateTime<Utc>),
     /// Nothing is left.
     Done,
-    /// The service does not answer oldest first after all; what it gave.
-    Scattered(Box<FetchedRecords>),
+    /// The service does not answer oldest first after all.
+    Scattered,
 }
 
 impl Ascent {
@@ -97,7 +97,7 @@ impl Ascent {
         let mut fetched = FetchedRecords::new(self.possible_to);
         while !self.is_done && fetched.records.len() < PART {
             if !self.ask(fetcher, &mut fetched).await? {
-                return Ok(AscentEnd::Scattered(Box::new(fetched)));
+                return Ok(AscentEnd::Scattered);
             }
         }
         let done_to = if self.is_done { self.window.to } else { self.base };

@@ -82,11 +82,7 @@ fn is_overdue(descent: &Descent, plan: WalkPlan, watch: &Stopwatch<'_>) -> bool 
 async fn ask(fetcher: &Fetcher, descent: &mut Descent) -> Step {
     let request = descent.request(&fetcher.learned());
     match page(fetcher, descent, &request).await {
-        Ok(page) => {
-            let step = fetcher.learn(|learned| descent.take(page, learned));
-            fetcher.keep_given(descent.take_doubted());
-            step
-        }
+        Ok(page) => fetcher.learn(|learned| descent.take(page, learned)),
         Err(step) => step,
     }
 }
@@ -96,12 +92,7 @@ async fn test_order(fetcher: &Fetcher, descent: &mut Descent) -> Step {
         return Step::Ask;
     };
     match page(fetcher, descent, &request).await {
-        Ok(half) => {
-            let step = fetcher.learn(|learned| descent.take_test(&half, learned));
-            fetcher.keep_given(descent.take_doubted());
-            fetcher.keep_given(half.records.into_iter().flatten());
-            step
-        }
+        Ok(half) => fetcher.learn(|learned| descent.take_test(&half, learned)),
         Err(step) => step,
     }
 }
@@ -116,10 +107,7 @@ async fn look_above(fetcher: &Fetcher, descent: &mut Descent) -> Step {
     match page(fetcher, descent, &request).await {
         Ok(page) => {
             let above = Answer::of(&page, &request);
-            let step = fetcher.learn(|learned| descent.take_above(Some(&above), learned));
-            fetcher.keep_given(descent.take_doubted());
-            fetcher.keep_given(page.records.into_iter().flatten());
-            step
+            fetcher.learn(|learned| descent.take_above(Some(&above), learned))
         }
         Err(step) => step,
     }

@@ -124,8 +124,6 @@ pub(in crate::fetch) struct Descent {
     repeated: u32,
     /// An answer whose order is being tested.
     untested: Option<Page>,
-    /// The records of answers that were doubted.
-    doubted: Vec<Record>,
     /// How it is looked whether something is above the first answer.
     pub(super) above_look: AboveLook,
 }
@@ -169,7 +167,6 @@ impl Descent {
             before: None,
             repeated: 0,
             untested: None,
-            doubted: Vec::new(),
             above_look: AboveLook::default(),
         }
     }
@@ -235,16 +232,13 @@ impl Descent {
         let answer = Answer::of(&page, &self.request(learned));
         if !self.expected.is_empty() && !answer.holds_any(&self.expected) || self.lacks_the_floor(&answer, learned) {
             self.failed_above = (answer.count > 0).then_some(self.above);
-            self.doubted.extend(page.records.into_iter().flatten());
             return self.look_again(answer.count == 0);
         }
         if self.failed_looks < MOST_LAPSES && answer.lacks_some_of(&self.expected, self.base, learned.depth()) {
             self.failed_above = Some(self.above);
-            self.doubted.extend(page.records.into_iter().flatten());
             return self.look_again(true);
         }
         if self.failed_looks < MOST_LAPSES && answer.lacks_some_of_its_moment(&self.expected) {
-            self.doubted.extend(page.records.into_iter().flatten());
             return self.look_again(true);
         }
         if self.has_to_look_above(&answer, learned) {
@@ -252,11 +246,6 @@ impl Descent {
             return Step::LookAbove;
         }
         self.take_in_order(page, answer, learned)
-    }
-
-    /// Takes out the records of answers that were doubted: they were given all the same.
-    pub(super) fn take_doubted(&mut self) -> Vec<Record> {
-        std::mem::take(&mut self.doubted)
     }
 
     fn take_in_order(&mut self, page: Page, answer: Answer, learned: &mut Learned) -> Step {
@@ -271,7 +260,6 @@ impl Descent {
 
     fn take_tested(&mut self, page: Page, answer: Answer, learned: &mut Learned) -> Step {
         if self.is_the_answer_before(&answer) {
-            self.doubted.extend(page.records.into_iter().flatten());
             return Step::AskAgain(self.repeated);
         }
         self.keep_reach(learned);

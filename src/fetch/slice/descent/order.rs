@@ -37,7 +37,6 @@ impl Descent {
         }
         // What comes in between may hide the order: the test is repeated.
         self.failed_looks += if is_inconclusive { 1 } else { MOST_TESTS.div_ceil(2) };
-        self.doubted.extend(page.records.into_iter().flatten());
         if self.failed_looks > MOST_TESTS {
             return Step::Scattered;
         }
@@ -89,7 +88,6 @@ impl Descent {
         let is_above = |anchor: &Anchor| Some(floor_to_millisecond(anchor.time)) > newest;
         if let Some(above) = above {
             if above.anchors().iter().any(is_above) {
-                self.doubted.extend(page.records.into_iter().flatten());
                 return self.refute_order(&answer, above);
             }
             if self.above_look.has_to_go_on(&answer, above) {
