@@ -345,6 +345,17 @@ pub(crate) fn remove_scratch(path: &Path) {
     let _ = fs::remove_file(path);
 }
 
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(FileError::io("remove", path, cause)),
+        _ => Ok(()),
+    }
+}
+
 /// Syncs the data of a file, whoever wrote it.
 ///
 /// # Errors

@@ -10,7 +10,7 @@
 //! - pages: `source` builds the requests and parses the answers, without I/O; `fetch` sends them, over `http`
 //! - records: `record`, with the line form and identity that `json` defines
 //! - day files: `archive` drops duplicates, appends, repairs, reads and verifies
-//! - coverage: `coverage` keeps the journal of what was fetched
+//! - coverage: `coverage` keeps the journal of what was fetched, and what is pending
 //! - sinks: `forward` sends the lines of the day files and advances its cursor
 //! - outcome: `run` ties these together; `metrics`, `report` and the `commands` show the result
 //!
@@ -37,6 +37,8 @@
 //!   id and time; it is kept in the revised file
 //! - rejected: a record that no day file can hold; it is kept in the rejected file, with the reason
 //! - left for the next run: a record that is newer than the run; it is neither filed nor rejected
+//! - left over: what a run was given and no completed range has; pending: what earlier runs left over, in the pending file; it
+//!   is filed with the range that completes its time, or, if no run asks for that any more, as what comes late
 //! - original: a record that was not UTF-8, as it came, in the rejected file; it was filed with U+FFFD. It counts as
 //!   repaired, as does a record that is not JSON and was rejected
 //! - watermark: the time of the last record in the archive, shown as `LAST RECORD`
@@ -61,17 +63,17 @@
 //! 1. For the span that was ever asked for, the archive holds everything up to its watermark that the service still had, but
 //!    for the gaps that the journal named, synced, before anything newer was filed. A range is filed only when it is
 //!    proved complete, the oldest first; what cannot be proved in several runs is named in the journal first
-//!    (`fetch/walk.rs`, `run/writer.rs`, `coverage/`).
+//!    (`fetch/walk.rs`, `run/writer/`, `coverage/`).
 //! 2. A byte of a day file, once written, never changes and never moves (`archive/`).
 //! 3. Whoever tails a day file sees whole lines; a line is one record (`json/`, `archive/durable_appender.rs`).
-//! 4. A record that the service returned is in a day file, or in the rejected or revised file, before the run reports it
-//!    (`run/writer.rs`).
+//! 4. A record that the service returned is in a day file, or in the rejected, revised or pending file, before the run reports
+//!    it, or its end (`run/writer/`, `fetch/given.rs`).
 //! 5. The day files are enough to continue. Everything else can be rebuilt from them, except
 //!    - the journal: only it knows the coverage, and so the gaps, and what was reconciled. Without it the past is
 //!      unknown, not covered.
 //!    - the cursors: only they know what was acknowledged. A damaged one is reported, and lines are sent twice rather
 //!      than never; without one, forwarding starts as for a new sink.
-//!    - the rejected, revised and undelivered files: they hold what is stored nowhere else, or is missing elsewhere.
+//!    - the rejected, revised, pending and undelivered files: they hold what is stored nowhere else, or is missing elsewhere.
 //! 6. A cursor is always just after a newline, and never ahead of what its sink has acknowledged (`forward/cursor.rs`).
 //!
 //! # The owners

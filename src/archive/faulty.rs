@@ -216,6 +216,12 @@ impl Storage for Faulty {
         Ok(())
     }
 
+    fn remove(&self, path: &Path) -> Result<(), FileError> {
+        self.operate("remove", path)
+            .map_err(|cause| FileError::io("remove", path, cause))?;
+        Disk.remove(path)
+    }
+
     /// A kill can come between the two renames.
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError> {
         self.operate("replace", path)

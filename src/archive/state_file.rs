@@ -77,8 +77,16 @@ impl StateFile {
     ///
     /// # Errors
     /// If it cannot be written. The old content is then still there.
-    pub(super) fn replace(&self, content: &[u8]) -> Result<(), FileError> {
+    pub(crate) fn replace(&self, content: &[u8]) -> Result<(), FileError> {
         self.storage.replace(&self.path, content)
+    }
+
+    /// Removes it, if it is there.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(crate) fn remove(&self) -> Result<(), FileError> {
+        self.storage.remove(&self.path)
     }
 
     /// Replaces the content and keeps the old file as `previous`: after a crash at least one of the two is there,

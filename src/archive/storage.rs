@@ -29,7 +29,10 @@ pub(crate) trait Storage: Debug + Send + Sync {
     /// Replaces a state file and syncs it. Never a day file: those only grow.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
 
-    /// Does the same and keeps the old file as `previous`: after a crash at least one of the two is there, whole.
+    /// Removes a state file, if it is there. Never a day file.
+    fn remove(&self, path: &Path) -> Result<(), FileError>;
+
+    /// Replaces a state file and keeps the old one as `previous`: after a crash at least one of the two is there, whole.
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError>;
 
     /// Syncs the data of a file, whoever wrote it.
@@ -112,6 +115,10 @@ impl Storage for Disk {
         crate::fs::replace(path, STATE_FILE_MODE, bytes)
     }
 
+    fn remove(&self, path: &Path) -> Result<(), FileError> {
+        crate::fs::remove(path)
+    }
+
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let staged = crate::fs::Staged::write(path, STATE_FILE_MODE, bytes)?;
         match fs::rename(path, previous) {
@@ -188,6 +195,10 @@ impl Storage for DryRun {
     }
 
     fn replace(&self, _: &Path, _: &[u8]) -> Result<(), FileError> {
+        Ok(())
+    }
+
+    fn remove(&self, _: &Path) -> Result<(), FileError> {
         Ok(())
     }
 

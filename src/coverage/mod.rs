@@ -1,6 +1,6 @@
-//! The coverage journal of a stream: what the service was asked for, and what is missing.
+//! The coverage journal of a stream: what the service was asked for, and what is missing; and, in `pending`, what it gave of that.
 //!
-//! Imports: archive, fetch, fs, source, window.
+//! Imports: archive, fetch, fs, record, source, window.
 //!
 //! # The journal
 //!
@@ -82,6 +82,7 @@ mod file_notices;
 mod gap;
 mod journal;
 mod notices;
+mod pending;
 mod reconciling;
 mod scope;
 mod standing;
@@ -98,6 +99,7 @@ pub(crate) use entry::{End, Entry};
 pub(crate) use gap::{Gap, GapCounts};
 pub(crate) use journal::Journal;
 pub(crate) use notices::Gone;
+pub(crate) use pending::{Pending, PendingError};
 pub(crate) use reconciling::Reconciling;
 pub(crate) use scope::{Scope, Wanted};
 pub(crate) use standing::{Standing, WrongDay};

@@ -9,6 +9,7 @@ use super::day_counts::{Comparer, Comparison, Counted, Counts, Loss, LostDay, ma
 use super::entry::Entry;
 use super::file_notices::{days, renamed, unread_sentence};
 use super::journal::{Journal, OtherScopes, Past};
+use super::pending;
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
 use crate::archive::{DayFile, LineCounter, Listing, Location};
@@ -27,6 +28,10 @@ pub(crate) struct Standing {
     pub(crate) doubt: Option<String>,
     /// The time of the archive's last record, by the journal.
     pub(crate) last_record: Option<DateTime<Utc>>,
+    /// How many records are pending.
+    pub(crate) pending: u64,
+    /// Why that is not known.
+    unread_pending: Option<String>,
     /// The day files.
     pub(crate) listing: Listing,
     /// How many lines of the journal have not all counts, since the last that has.
@@ -65,11 +70,14 @@ impl Standing {
             None => renamed(location, wanted)?,
             Some(_) => None,
         };
+        let pending = pending::count(location);
         let mut standing = Self {
             sum: past.sum(first_day),
             counts: past.counts.clone(),
             doubt: past.doubt(first_day),
             last_record: past.last_record,
+            pending: *pending.as_ref().unwrap_or(&0),
+            unread_pending: pending.err().map(|error| error.to_string()),
             lines_without_counts: past.lines_without_counts,
             renamed,
             other_scopes,
@@ -235,6 +243,14 @@ impl Standing {
         let renamed = self.renamed.iter().filter(|_| self.last_record.is_none());
         let mut remarks: Vec<String> = renamed.cloned().collect();
         remarks.extend(self.other_scopes.iter().map(ToString::to_string));
+        if self.pending > 0 {
+            remarks.push(format!(
+                "{} records that the service gave are pending: the run that fetches all of their time files them",
+                self.pending
+            ));
+        }
+        let unread_pending = self.unread_pending.iter();
+        remarks.extend(unread_pending.map(|error| format!("not known how many records are pending: {error}")));
         if let Some(days) = days(not_counted) {
             let why = self.why_not_counted;
             remarks.push(format!(

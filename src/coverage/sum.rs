@@ -84,6 +84,20 @@ impl Sum {
         gap::gaps(settled.gaps(self.asked_from, now), retention, now)
     }
 
+    /// Returns whether what happened at a time was filed, proved to be complete or not.
+    pub(crate) fn has_filed(&self, time: DateTime<Utc>) -> bool {
+        let unproved = self.unproved.iter().map(Unproved::span);
+        let mut filed = self.covered.spans().iter().copied().chain(unproved);
+        filed.any(|span| span.from <= time && time <= span.to)
+    }
+
+    /// Returns whether a run after `now` asks for what happened at a time: it was to be asked for and was not filed, and the
+    /// service still has it.
+    pub(crate) fn awaits(&self, time: DateTime<Utc>, retention: Retention, now: DateTime<Utc>) -> bool {
+        let was_to_be_asked = self.asked_from.is_none_or(|asked_from| asked_from <= time);
+        was_to_be_asked && retention.oldest(now) <= time && !self.has_filed(time)
+    }
+
     /// Returns what a run at `now` begins with.
     pub(crate) fn assumptions(&self, now: DateTime<Utc>) -> Assumptions {
         let is_old = self
@@ -346,6 +360,30 @@ mod tests {
 
     fn gaps(sum: &Sum, now: i64) -> Vec<Window> {
         sum.gaps(TWO_WEEKS, hour(now)).iter().map(Gap::span).collect()
+    }
+
+    #[test]
+    fn a_time_is_awaited_that_was_to_be_asked_for_and_is_not_filed_as_long_as_the_service_has_it() {
+        let mut sum = Sum {
+            asked_from: Some(hour(10)),
+            ..Sum::default()
+        };
+        sum.covered.add(span(20, 30));
+        let now = hour(40);
+        let awaits = |sum: &Sum, now| {
+            let hours = [9, 10, 19, 20, 25, 30, 31, 45];
+            hours.map(|at| i32::from(sum.awaits(hour(at), TWO_WEEKS, now)))
+        };
+        assert_eq!(awaits(&sum, now), [0, 1, 1, 0, 0, 0, 1, 1]);
+        assert_eq!(awaits(&sum, hour(15) + TimeDelta::days(14)), [0, 0, 1, 0, 0, 0, 1, 1]);
+        sum.add_unproved(Unproved {
+            from: hour(30),
+            to: hour(32),
+            reason: String::new(),
+            asked_at: now,
+            repeats: 0,
+        });
+        assert_eq!(awaits(&sum, now), [0, 1, 1, 0, 0, 0, 0, 1]);
     }
 
     #[test]

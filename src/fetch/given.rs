@@ -1,4 +1,4 @@
-//! What answers gave, until a completed range has it.
+//! What answers gave, until a completed range has it. What is left when a run ends was given and not filed.
 //!
 //! Every page comes by here before anything else is made of it: whatever becomes of the answer, of the walk and of its
 //! future, the service may not give the same again.
@@ -73,19 +73,13 @@ impl Given {
     /// `limit`.
     pub(super) fn take_due(&mut self, fetched: &FetchedRecords, limit: Option<DateTime<Utc>>) -> Vec<Record> {
         let is_later = |record: &Record| limit.is_some_and(|limit| record.time > limit);
-        let (mut due, mut later) = (Vec::new(), Vec::new());
-        let mut freed = 0;
-        for record in take(&mut self.records) {
-            if is_later(&record) {
-                later.push(record);
-                continue;
-            }
+        let (mut due, mut freed) = (Vec::new(), 0);
+        for record in self.records.extract_if(.., |record| !is_later(record)) {
             freed += bytes_of(&record.line);
             if !fetched.has_seen(&record) {
                 due.push(record);
             }
         }
-        self.records = later;
         self.left
             .retain(|record| is_later(record) || !lets_go(&mut freed, &record.line, fetched.has_seen(record)));
         for rejected in [&mut self.rejected, &mut self.originals] {
@@ -101,6 +95,18 @@ impl Given {
         self.rejected.extend(back.rejected);
         self.originals.extend(back.originals);
     }
+
+    /// Takes out all of it.
+    pub(super) fn take_left_over(&mut self) -> LeftOver {
+        let mut records = take(&mut self.left);
+        records.append(&mut self.records);
+        self.bytes = 0;
+        LeftOver {
+            records,
+            rejected: take(&mut self.rejected),
+            originals: take(&mut self.originals),
+        }
+    }
 }
 
 /// Counts the bytes of a line that is handed out, if it is.
@@ -112,4 +118,79 @@ fn lets_go(freed: &mut usize, line: &Line, is_handed_out: bool) -> bool {
 /// Returns what a record takes, by its line.
 fn bytes_of(line: &Line) -> usize {
     size_of::<Record>() + line.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::test_support::record::{SHAPE, line};
+    use crate::window::Window;
+
+    fn at(minute: u32) -> DateTime<Utc> {
+        format!("2026-06-09T10:{minute:02}:00Z").parse().unwrap()
+    }
+
+    fn record(minute: u32) -> Record {
+        Record::read(&line(&minute.to_string(), &at(minute).to_rfc3339()), &SHAPE).unwrap()
+    }
+
+    /// What a walk up to this minute of a run at minute 30 was given: a record of each of these minutes.
+    fn given(to: u32, minutes: &[u32]) -> Given {
+        let mut given = Given::default();
+        given.begin(plan(to));
+        given.take(minutes.iter().map(|minute| Ok(record(*minute))).collect(), &[]);
+        given
+    }
+
+    fn plan(to: u32) -> WalkPlan {
+        WalkPlan {
+            window: Window::new(at(0), at(to)),
+            now: at(30),
+            grace: TimeDelta::minutes(2),
+            max_pages: 1,
+            concurrency: 1,
+            time_to_disk: Duration::ZERO,
+        }
+    }
+
+    fn fetched(minutes: &[u32]) -> FetchedRecords {
+        let mut fetched = FetchedRecords::new(at(32));
+        fetched.add(minutes.iter().map(|minute| Ok(record(*minute))).collect(), Vec::new());
+        fetched
+    }
+
+    fn left_over(given: &mut Given) -> Vec<Record> {
+        given.take_left_over().records
+    }
+
+    #[test]
+    fn a_range_gets_what_it_lacks_of_its_time_and_the_rest_waits_for_the_next_one() {
+        let mut given = given(30, &[1, 2, 3, 4]);
+        assert_eq!(given.take_due(&fetched(&[1, 4]), Some(at(2))), [record(2)]);
+        assert_eq!(given.take_due(&fetched(&[3]), None), [record(4)]);
+        assert_eq!((left_over(&mut given), given.bytes), (vec![], 0));
+    }
+
+    #[test]
+    fn what_is_for_another_walk_or_the_next_run_is_not_left_over_and_what_is_in_the_future_is_rejected() {
+        let mut of_a_part = given(20, &[10, 21]);
+        assert_eq!(left_over(&mut of_a_part), [record(10)]);
+        let mut of_all = given(30, &[31, 33]);
+        let future = line("future", "2026-06-12T10:00:00Z");
+        of_all.take(vec![Ok(Record::read(&future, &SHAPE).unwrap())], &[]);
+        let LeftOver { records, rejected, .. } = of_all.take_left_over();
+        assert_eq!((records, rejected.len()), (vec![record(31)], 1));
+    }
+
+    #[test]
+    fn what_a_walk_leaves_is_no_part_of_the_next_one_unless_that_is_given_it_again() {
+        let mut given = given(30, &[1, 2]);
+        given.begin(plan(30));
+        assert_eq!(given.take_due(&fetched(&[2]), None), []);
+        assert_eq!(left_over(&mut given), [record(1)]);
+    }
 }

@@ -22,10 +22,12 @@ use crate::output::printable::excerpt;
 use crate::record::{Anchor, Broken, Reader};
 use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
 use crate::window::{Window, bound};
+use completed_range::CompletedRange;
 use credentials::{Credentials, Minting};
 use effort::Effort;
 use form::check_form;
-use given::{Given, LeftOver};
+use given::Given;
+pub(crate) use given::LeftOver;
 use host::Host;
 use learned::Learned;
 pub(crate) use learned::{Assumptions, Order};
@@ -385,6 +387,20 @@ impl Fetcher {
     /// Returns what answers gave and no completed range has yet.
     fn given(&self) -> MutexGuard<'_, Given> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes back a range that nobody has filed.
+    pub(crate) fn take_back(&self, range: CompletedRange) {
+        self.given().take_back(LeftOver {
+            records: range.records,
+            rejected: range.rejected,
+            originals: range.originals,
+        });
+    }
+
+    /// Takes out what answers gave and no completed range has, at the end of a run.
+    pub(crate) fn take_left_over(&self) -> LeftOver {
+        self.given().take_left_over()
     }
 
     fn effort(&self) -> MutexGuard<'_, Effort> {

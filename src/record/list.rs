@@ -9,7 +9,7 @@ use super::{Form, IdentifyError, Identity, Line, Reader, Record, Rejected, time_
 use crate::json::{Element, JsonError, List, ListError, Scanner, push_bytes};
 
 /// How many bytes of lines and originals are taken of one page. The largest answer, 64 MiB, has no longer line form.
-const MOST_BYTES: usize = 96 << 20;
+pub(super) const MOST_BYTES: usize = 96 << 20;
 
 /// How many records are taken of one page: one of 256 bytes each in the largest answer.
 const MOST_RECORDS: usize = 1 << 18;

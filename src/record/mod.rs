@@ -12,7 +12,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::json::{Found, JsonError, Scanner};
+use crate::json::{Found, JsonError, Scanner, push_bytes};
 use crate::output::printable::excerpt;
 
 pub(crate) use crate::json::KeyPath;
@@ -190,6 +190,20 @@ impl Record {
             line: self.line,
             form: Form::Record,
         }
+    }
+}
+
+impl Rejected {
+    /// Creates one of bytes that are no record; `None` if there are more of them than a page may have.
+    pub(crate) fn of_bytes(bytes: &[u8], reason: &str) -> Option<Self> {
+        let mut line = String::new();
+        let content = push_bytes(bytes, &mut line, list::MOST_BYTES)?;
+        Some(Self {
+            reason: reason.to_owned(),
+            content,
+            line: line.into(),
+            form: Form::Bytes,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::lateness::Lateness;
 use crate::archive::{LockError, WriteError};
-use crate::coverage::{Asked, GapCounts, Gone, Purpose, Unproved, asked};
+use crate::coverage::{Asked, GapCounts, Gone, PendingError, Purpose, Unproved, asked};
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
@@ -72,6 +72,9 @@ pub(crate) enum CollectError {
     /// A day file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Records that were given and not filed could not be kept.
+    #[error(transparent)]
+    Pending(#[from] PendingError),
     /// The catalog is not locked any more.
     #[error(transparent)]
     Lock(#[from] LockError),

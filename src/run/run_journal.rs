@@ -9,10 +9,11 @@ use super::collected::{CollectError, Collected};
 use crate::archive::Lock;
 use crate::config::StreamSettings;
 use crate::coverage::{
-    CompletedRuns, Counted, Counts, End, Entry, GapCounts, Journal, Loss, LostDay, Scope, Standing, Sum, Unproved,
+    Asked, CompletedRuns, Counted, Counts, End, Entry, GapCounts, Journal, Loss, LostDay, Pending, Scope, Standing, Sum, Unproved,
     Wanted, asked,
 };
 use crate::fs::FileError;
+use crate::record::Rejected;
 
 /// After this much time what was filed is noted, so that a killed run leaves no more than that to ask for again.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
@@ -144,6 +145,33 @@ impl RunJournal {
         let mut entry = self.entry(collected, end(collected));
         self.add_up(&mut entry);
         self.is_ready.then(|| entry.gap_counts(self.settings.kind.retention))
+    }
+
+    /// Returns the pending records of its scope, and the lines of their file that cannot be read.
+    pub(super) fn pending(&self) -> (Pending, Vec<Rejected>) {
+        Pending::read(&self.settings.location, self.scope.clone(), self.settings.kind.shape)
+    }
+
+    /// Returns a test whether what happened at a time is still to be filed, by this run or a later one.
+    pub(super) fn awaits(&self, collected: &Collected) -> impl Fn(DateTime<Utc>) -> bool + use<> {
+        let mut entry = self.entry(collected, End::Open);
+        let (retention, at) = (self.settings.kind.retention, self.at);
+        entry.add_up(retention, self.settings.limits.reconcile_reach);
+        move |time| {
+            let is_asked = |asked: &Asked| asked.from <= time && time <= asked.to;
+            let is_missed = entry.asked.iter().any(is_asked) && !entry.sum.has_filed(time);
+            is_missed || entry.sum.awaits(time, retention, at)
+        }
+    }
+
+    /// Replaces the pending file, and returns what is to be known of it; a dry run writes nothing.
+    pub(super) fn write_pending(&self, pending: &mut Pending) -> Result<Vec<String>, CollectError> {
+        let Some(lock) = &self.lock else {
+            return Ok(Vec::new());
+        };
+        lock.check()?;
+        pending.write()?;
+        Ok(pending.warnings())
     }
 
     /// Returns whether this run has seen the service answer in another order than all before it assumed.

@@ -212,7 +212,11 @@ impl Fetching<'_> {
         walking.spawn(handover.walk(plan, archived).in_current_span());
         tokio::select! {
             biased;
-            () = self.context.shutdown.requested() => Err(WalkError::Shutdown),
+            () = self.context.shutdown.requested() => {
+                // Until it has ended, it may be given something.
+                walking.shutdown().await;
+                Err(WalkError::Shutdown)
+            }
             walked = walking.join_next() => match walked {
                 Some(Ok(result)) => result,
                 _ => Err(WalkError::Panic),
@@ -250,6 +254,7 @@ impl Fetching<'_> {
             assumptions: Some(self.fetcher.assumptions()),
             service_time: clock.at(Instant::now()).map(|time| time.latest),
             warnings,
+            left_over: self.fetcher.take_left_over(),
         }
     }
 }
@@ -288,6 +293,7 @@ impl Handover {
                 }
             };
             if let Some(clocks) = self.clocks_apart(plan.grace) {
+                range.into_iter().for_each(|range| self.fetcher.take_back(range));
                 return Err(WalkError::ClocksApart(clocks));
             }
             let Some(range) = range else { return Ok(()) };

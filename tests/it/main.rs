@@ -72,6 +72,9 @@ mod network;
 #[cfg(test)]
 mod outputs;
 #[cfg(test)]
+#[cfg(unix)]
+mod pending;
+#[cfg(test)]
 mod port;
 #[cfg(test)]
 mod ranges;

@@ -325,6 +325,7 @@ mod tests {
             rejected: 9_999_999,
             revised: 0,
             repaired: 0,
+            pending: 0,
             days: days(&[1; 30]),
             forwarders: vec![Lag {
                 sink: "kafka",

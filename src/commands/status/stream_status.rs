@@ -39,6 +39,7 @@ pub(super) struct StreamStatus {
     pub(super) rejected: u64,
     pub(super) revised: u64,
     pub(super) repaired: u64,
+    pub(super) pending: u64,
     pub(super) days: Vec<DayRecords>,
     pub(super) forwarders: Vec<Lag>,
     #[serde(skip)]
@@ -124,6 +125,7 @@ impl StreamStatus {
         let remarks = change.into_iter().chain(standing.remarks()).collect();
         let has_losses = !standing.sum.lost.is_empty();
         let files = standing.listing.files().count() as u64;
+        let pending = standing.pending;
         let newest = standing.newest;
         let age = last_record.map(|last| now - last);
         let lateness = lateness(last_record, max_age, now);
@@ -151,6 +153,7 @@ impl StreamStatus {
             rejected: noted.records(),
             revised: Noted::revised(location)?.records(),
             repaired: days.repaired,
+            pending,
             days: days.until(today),
             forwarders: lags(location, kind.name, kind.shape, now),
             has_losses,

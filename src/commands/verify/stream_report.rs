@@ -32,6 +32,8 @@ pub(super) struct StreamReport {
     wrong: u64,
     /// Findings that are not wrong, without the repaired lines.
     warnings: u64,
+    /// Records that were given and not filed yet.
+    pending: u64,
     findings: Vec<ShownFinding>,
     /// What is to be known and is no finding.
     remarks: Vec<String>,
@@ -167,6 +169,7 @@ impl StreamReport {
             let file = location.day_name(date).unwrap_or_default();
             self.add_of_file(file, wrong.name(), wrong.to_string());
         }
+        self.pending = standing.pending;
         self.remarks = standing.remarks();
         if self.in_both > 0 {
             let count = self.in_both;

@@ -89,7 +89,8 @@ impl Catalog {
     pub(crate) fn pointing_at(mut self, sandbox: &Sandbox) -> Self {
         let before = self.variables["TFC_API_URL"].clone();
         for file in WalkDir::new(self.root()).into_iter().map(Result::unwrap) {
-            if file.file_name().to_string_lossy().ends_with(".coverage.jsonl") {
+            let name = file.file_name().to_string_lossy();
+            if name.ends_with(".coverage.jsonl") || name.ends_with(".pending.jsonl") && file.file_type().is_file() {
                 let journal = fs::read_to_string(file.path()).unwrap();
                 fs::write(file.path(), journal.replace(&before, &sandbox.url())).unwrap();
             }
@@ -308,7 +309,8 @@ fn parsed(lines: &[String]) -> Vec<Value> {
 /// Whether a state file holds records.
 fn holds_records(path: &Path) -> bool {
     let name = path.to_string_lossy();
-    name.ends_with(".rejected.jsonl") || name.ends_with(".revised.jsonl")
+    let endings = [".rejected.jsonl", ".revised.jsonl", ".pending.jsonl"];
+    endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Files with their bytes.

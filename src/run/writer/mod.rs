@@ -3,6 +3,8 @@
 //! Everything that reads, writes, syncs or waits for a disk during a run happens here, so that no request of any stream
 //! waits for it. What is on disk is counted whatever goes wrong, even a panic.
 
+mod unfiled;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,9 +18,9 @@ use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
 use crate::archive::{Appended, Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Purpose, Standing, Sum, asked};
+use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Standing, Sum, asked};
 use crate::fetch::walk::CompletedRange;
-use crate::fetch::{Assumptions, FetchError, RequestCounts};
+use crate::fetch::{Assumptions, FetchError, LeftOver, RequestCounts};
 use crate::forward::AppendNotifier;
 use crate::http::request_stats::RequestStats;
 use crate::output::progress::StreamProgress;
@@ -129,6 +131,8 @@ pub(super) struct Ending {
     /// What is known of the service by now.
     pub(super) assumptions: Option<Assumptions>,
     pub(super) warnings: Vec<String>,
+    /// What the service gave and no completed range has.
+    pub(super) left_over: LeftOver,
 }
 
 /// A writer, for the code that fetches.
@@ -205,12 +209,12 @@ fn run(
     let mut journal = RunJournal::new(Arc::clone(&job.settings), job.now, job.access.lock());
     let opened = guarded("opening the archive", || open(&job, &mut journal));
     let worked = match opened {
-        Ok((archive, found)) => {
+        Ok((archive, found, pending)) => {
             let (last, deleted_to) = (found.last, found.last.filter(|_| found.is_last_deleted));
             let _ = recovered.send(found);
             let mut writer = Writer {
                 deleted_to,
-                ..Writer::new(job, archive, last, journal)
+                ..Writer::new(job, archive, last, journal, pending)
             };
             writer.work(&mut steps);
             Ok(writer)
@@ -256,7 +260,7 @@ fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Resu
 }
 
 /// Opens the archive, and reads how far it goes and what the journal says of it.
-fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered), CollectError> {
+fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered, Pending), CollectError> {
     // First of all, so that whatever goes wrong with the files, the journal goes on.
     let mut standing = journal.standing()?;
     if matches!(job.access, Access::Write(_)) {
@@ -286,6 +290,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     for (date, lost) in &standing.sum.lost {
         tracing::warn!(%date, "{}", lost.loss);
     }
+    let (pending, damaged) = journal.pending();
+    archive.reject(&damaged, job.now)?;
+    warnings.extend(unfiled::damaged_warning(damaged.len()));
     let recovered = Recovered {
         last,
         is_last_deleted: standing.last_record_of_no_file().is_some(),
@@ -298,7 +305,7 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         doubt: standing.doubt,
         stale_date: standing.newest.and_then(|newest| newest.stale_date(job.now)),
     };
-    Ok((archive, recovered))
+    Ok((archive, recovered, pending))
 }
 
 /// Returns the time of the last record. Without a file that can be read, the journal says from where on everything is to be
@@ -328,13 +335,20 @@ struct Writer {
     runs: Option<CompletedRuns>,
     /// The index of the span whose walk has begun and not ended.
     walk: Option<usize>,
+    pending: Pending,
     progress: StreamProgress,
     appended: AppendNotifier,
     collected: Collected,
 }
 
 impl Writer {
-    fn new(job: WriterJob, archive: Archive, last: Option<DateTime<Utc>>, journal: RunJournal) -> Self {
+    fn new(
+        job: WriterJob,
+        archive: Archive,
+        last: Option<DateTime<Utc>>,
+        journal: RunJournal,
+        pending: Pending,
+    ) -> Self {
         let overlap = job.settings.limits.overlap;
         let failure = archive.unusable().iter().next_back();
         let failure = failure.map(|(date, cause)| unusable(*date, cause));
@@ -347,6 +361,7 @@ impl Writer {
             deleted_to: None,
             runs: None,
             walk: None,
+            pending,
             progress: job.progress,
             appended: job.appended,
             collected: Collected {
@@ -363,6 +378,7 @@ impl Writer {
             let taken = guarded("a step of the writer", || self.take(step));
             if let Err(error) = taken {
                 self.collected.failure = Some(error);
+                self.keep_the_rest(steps);
                 return;
             }
         }
@@ -377,10 +393,13 @@ impl Writer {
                 let _ = noted.send(());
             }
             Step::Begin(index) => self.begin(index),
-            Step::File(range) => {
+            Step::File(mut range) => {
+                self.add_pending(&mut range);
+                let given = range.records.clone();
                 let filed = guarded("filing a range", || self.file(range));
                 // Also after an error, for what was appended before it.
                 self.appended.notify();
+                self.keep_unfiled(given, filed.is_ok());
                 filed?;
             }
             Step::AsGiven {
@@ -671,6 +690,7 @@ impl Writer {
         if let Some(time) = ending.service_time {
             asked::claim_nothing_after(&mut self.collected.asked, time);
         }
+        self.settle(ending.left_over);
         (self.collected, Some(self.progress), self.journal)
     }
 }
@@ -926,6 +946,50 @@ mod tests {
             }
             assert!(seen.len() >= 4, "{fault:?}: {seen:?}");
         }
+    }
+
+    /// Plans, and hands over ranges as long as they are taken; returns how many were, or `None` if the plan was not noted.
+    async fn hand_over(steps: StepSender) -> Option<u32> {
+        let (noted, is_noted) = oneshot::channel();
+        let asked = vec![Asked::new(window(), Purpose::New)];
+        steps.send(Step::Plan { asked, noted }).await.ok()?;
+        is_noted.await.ok()?;
+        steps.send(Step::Begin(0)).await.ok()?;
+        for number in 0..3 {
+            if steps.send(Step::File(range(number))).await.is_err() {
+                return Some(number);
+            }
+        }
+        Some(3)
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_to_a_writer_that_fails_is_filed_or_pending() {
+        let mut kept = 0;
+        for after in 0..40 {
+            let stream = Stream::new();
+            let (writer, recovered) = WriterHandle::start(stream.job()).await;
+            recovered.unwrap();
+            stream.disk.arm(after, Fault::Full(0));
+            let handed_over = hand_over(writer.steps()).await;
+            let collected = writer.finish(Ending::default()).await.collected;
+            let pending = fs::read_to_string(stream.settings.location.state_file("pending.jsonl")).unwrap_or_default();
+            kept += pending.lines().count();
+            let files = stream.settings.location.day_files().unwrap().into_iter();
+            let filed: String = files.map(|file| fs::read_to_string(&file.path).unwrap()).collect();
+            let given = (0..handed_over.unwrap_or(0)).flat_map(|number| [3, 4].map(|day| format!("{day}-{number}")));
+            for id in given {
+                let is_told = collected
+                    .warnings
+                    .iter()
+                    .any(|warning| warning.contains("could not be kept"));
+                assert!(
+                    filed.contains(&id) || pending.contains(&id) || is_told,
+                    "after {after}: {id}"
+                );
+            }
+        }
+        assert!(kept > 0);
     }
 
     #[tokio::test]
