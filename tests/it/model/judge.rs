@@ -1,5 +1,7 @@
 //! The judge: what must hold, whatever the service is like.
 //!
+//! Every record that an answer held is in the day files, or in the rejected or pending file, whatever the runs came to.
+//!
 //! After the runs of a patient reader every record that the service would give is in the day files once, or in the
 //! rejected file, or the last run has said that it failed; of records that no request gets, a warning is enough. No run is a storm of requests. An ordinary service is read
 //! completely, at once, without a warning, and with no more requests than it takes.
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use super::case::Case;
 use super::cost;
 use super::feed::Record;
-use super::runs::{NO_END, Reader, Reading};
+use super::runs::{NO_END, Reader, Reading, now};
 use super::service::Model;
 
 /// Of how many missing records is found out whether a patient reader gets them.
@@ -34,6 +36,8 @@ pub(crate) enum Verdict {
     Storm,
     /// The last run said that it was complete, and a record is missing or there twice.
     Silent,
+    /// A record that was given is kept nowhere, whatever the runs said.
+    Forgotten,
 }
 
 /// A verdict and its reasons.
@@ -90,6 +94,15 @@ pub(crate) fn judge(case: &Case, model: &Model, reading: &Reading) -> Judgement 
             ),
         );
     }
+    let forgotten = forgotten(case, model, reading);
+    if !forgotten.is_empty() {
+        let reason = format!(
+            "{} records were given and are kept nowhere: {}",
+            forgotten.len(),
+            listed(&forgotten)
+        );
+        add(Verdict::Forgotten, reason);
+    }
     for (verdict, reason) in repeated(reading) {
         add(verdict, reason);
     }
@@ -136,6 +149,24 @@ fn missing<'a>(model: &'a Model, reading: &Reading) -> Vec<&'a Record> {
         .collect()
 }
 
+/// The records that a run was given, were not newer than that, and are kept nowhere.
+fn forgotten<'a>(case: &Case, model: &'a Model, reading: &Reading) -> Vec<&'a Record> {
+    let is_kept = |number: &usize| {
+        reading.filed.contains_key(number) || reading.rejected.contains(number) || reading.pending.contains(number)
+    };
+    let given = model.given();
+    let mut lost = given.iter().filter(|(number, _)| !is_kept(number)).peekable();
+    if lost.peek().is_none() {
+        return Vec::new();
+    }
+    let records = model.service.records.iter();
+    let by_number: BTreeMap<usize, &Record> = records.map(|record| (record.number, record)).collect();
+    let lost = lost.map(|(number, run)| (by_number[number], now(case, model, *run).timestamp_millis()));
+    lost.filter(|(record, now)| record.shown_at <= *now)
+        .map(|(record, _)| record)
+        .collect()
+}
+
 fn repeated(reading: &Reading) -> Vec<(Verdict, String)> {
     let mut found = Vec::new();
     for (number, lines) in &reading.filed {
@@ -178,6 +209,7 @@ impl fmt::Display for Verdict {
             Verdict::Dear => "more requests than needed",
             Verdict::Storm => "STORM",
             Verdict::Silent => "SILENT (lost, or twice)",
+            Verdict::Forgotten => "FORGOTTEN (given, and kept nowhere)",
         })
     }
 }

@@ -39,8 +39,9 @@ pub(crate) struct Reading {
     pub(crate) last_now: DateTime<Utc>,
     /// Every line of the day files, by the number of its record.
     pub(crate) filed: BTreeMap<usize, Vec<String>>,
-    /// The records of the rejected file.
+    /// The records of the rejected file, and of the pending file.
     pub(crate) rejected: Vec<usize>,
+    pub(crate) pending: Vec<usize>,
 }
 
 /// A thread's runtime, and what is logged on it and on its blocking threads.
@@ -142,13 +143,17 @@ impl Reading {
                 }
             }
         }
-        let rejected = fs::read_to_string(folder.join(".trailkeeper/trail.rejected.jsonl")).unwrap_or_default();
+        let state = |what: &str| {
+            let path = folder.join(format!(".trailkeeper/trail.{what}.jsonl"));
+            marks(&fs::read_to_string(path).unwrap_or_default())
+        };
         Self {
             last_now: now(case, model, outcomes.len() - 1),
             outcomes,
             askings: model.askings(),
             filed,
-            rejected: marks(&rejected),
+            rejected: state("rejected"),
+            pending: state("pending"),
         }
     }
 }

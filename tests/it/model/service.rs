@@ -1,6 +1,6 @@
 //! The model: a service with its records, its habits and its clock, and what it answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -53,6 +53,8 @@ pub(crate) struct State {
     scrolls: HashMap<usize, Position>,
     /// What was asked in each run.
     runs: Vec<Asking>,
+    /// The records that answers have held which came whole, and in which run first.
+    given: BTreeMap<usize, usize>,
 }
 
 /// What was asked in a run.
@@ -260,6 +262,7 @@ impl State {
             looks: Looks::default(),
             scrolls: HashMap::new(),
             runs: Vec::new(),
+            given: BTreeMap::new(),
         }
     }
 }
@@ -282,12 +285,19 @@ impl Model {
         let mut state = self.state();
         state.now = Moment { run, request: 0 };
         state.runs.truncate(run);
+        // A run that was killed has kept nothing of what it was given.
+        state.given.retain(|_, given| *given < run);
         state.runs.resize(run + 1, Asking::default());
     }
 
     /// What was asked in each run.
     pub(crate) fn askings(&self) -> Vec<Asking> {
         self.state().runs.clone()
+    }
+
+    /// The records that were given, and in which run first.
+    pub(crate) fn given(&self) -> BTreeMap<usize, usize> {
+        self.state().given.clone()
     }
 
     /// The service's clock: it goes on by 50 ms with each request.
@@ -343,7 +353,7 @@ impl Model {
         let now = state.now;
         let is_in_any_order = matches!(fault, Some(Fault::LaggingInAnyOrder(_)));
         match service.page(&service.view(now, lag, is_in_any_order), &asked, state) {
-            Ok(page) => self.with_fault(page, fault, now),
+            Ok(page) => self.with_fault(page, fault, state),
             Err(RefusedError) => error(400, "bad token"),
         }
     }
@@ -365,7 +375,8 @@ impl Model {
     }
 
     /// What is left of a page when its answer has a fault.
-    fn with_fault(&self, mut page: Page<'_>, fault: Option<Fault>, now: Moment) -> Answer {
+    fn with_fault(&self, mut page: Page<'_>, fault: Option<Fault>, state: &mut State) -> Answer {
+        let now = state.now;
         match fault {
             Some(Fault::Lost) => return Answer::Nothing,
             Some(Fault::Status(status)) => {
@@ -389,7 +400,12 @@ impl Model {
         let body = self.service.vendor.body(&texts.collect::<Vec<_>>(), &page.paged);
         match fault {
             Some(Fault::CutBody) => Answer::Cut(body),
-            _ => Answer::Page(body),
+            _ => {
+                for record in &page.records {
+                    state.given.entry(record.number).or_insert(now.run);
+                }
+                Answer::Page(body)
+            }
         }
     }
 
