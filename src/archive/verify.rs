@@ -10,6 +10,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::day_file::DayFile;
 use super::lines::{Line, Lines};
 use crate::fs::FileError;
+use crate::output::progress::ReadProgress;
 use crate::record::digests::Unhashed;
 use crate::record::{Identified, IdentifyError, Reader};
 
@@ -122,11 +123,12 @@ pub(crate) fn verify_day(
     files: &[DayFile],
     reader: &mut Reader,
     repaired: Option<&HashSet<u64>>,
+    progress: &ReadProgress,
 ) -> Vec<Result<DayReport, FileError>> {
     let mut contents = FirstLines::default();
     let outcomes = files.iter().map(|file| {
         let mut check = Check::new(file.date, repaired, std::mem::take(&mut contents));
-        check.file(file, reader)?;
+        check.file(file, reader, progress)?;
         contents = check.contents;
         Ok(check.report)
     });
@@ -164,11 +166,13 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn file(&mut self, file: &DayFile, reader: &mut Reader) -> Result<(), FileError> {
+    fn file(&mut self, file: &DayFile, reader: &mut Reader, progress: &ReadProgress) -> Result<(), FileError> {
+        let mut part = progress.file(file.length()?, file.is_packed());
         self.report.has_other_names = !file.is_packed() && file.has_other_names()?;
         let mut lines = Lines::of(file.open()?);
         while let Some(line) = lines.next().map_err(|cause| file.unreadable(cause))? {
             self.line(&line, reader);
+            part.advance(line.bytes.len() as u64 + 1);
         }
         if self.ends_in_torn_line() && grew(file, self.report.bytes) {
             self.remove_last();
@@ -270,7 +274,12 @@ mod tests {
         );
         fs::write(&file.path, text).unwrap();
         let repaired = repaired.iter().copied().collect();
-        let outcomes = verify_day(&[file], &mut Reader::new(SHAPE), Some(&repaired));
+        let outcomes = verify_day(
+            &[file],
+            &mut Reader::new(SHAPE),
+            Some(&repaired),
+            &ReadProgress::hidden(),
+        );
         outcomes.into_iter().next().unwrap().unwrap()
     }
 

@@ -8,7 +8,7 @@ use crate::config::{self, LogSettings, StreamPlace};
 use crate::coverage::Scope;
 use crate::env::{ConfigErrors, Env};
 use crate::output::logging::{Log, LogOptions, Verbosity};
-use crate::output::progress::Progress;
+use crate::output::progress::{Progress, ReadProgress};
 use crate::source::{Kind, SOURCES};
 
 /// The archives of the chosen streams.
@@ -17,6 +17,7 @@ pub(super) struct Archives {
     pub(super) env: Env,
     /// The streams, in the order of the list of sources.
     pub(super) streams: Vec<StreamPlace>,
+    progress: Progress,
 }
 
 impl Archives {
@@ -26,25 +27,49 @@ impl Archives {
         settings.ok().map(|settings| Scope::of(settings.source.as_ref()))
     }
 
+    /// Returns the progress of a command that reads all of them.
+    pub(super) fn reading(&self, command: &'static str) -> ReadProgress {
+        let listings = self.streams.iter().filter_map(|place| place.location.listing().ok());
+        let lengths = listings.map(|listing| listing.files().filter_map(|file| file.length().ok()).sum::<u64>());
+        self.progress.reading(command, lengths.sum())
+    }
+
     /// Finds the archives of the chosen streams, and starts the log on stderr.
     pub(super) fn find(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, CommandError> {
+        Self::find_with(selection, Progress::hidden(), clock)
+    }
+
+    /// The same for a command that shows on a terminal how far it is.
+    pub(super) fn find_showing(selection: &Selection, clock: fn() -> DateTime<Utc>) -> Result<Self, CommandError> {
+        Self::find_with(selection, Progress::unless_quiet(selection.verbosity.quiet), clock)
+    }
+
+    fn find_with(
+        selection: &Selection,
+        progress: Progress,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Result<Self, CommandError> {
         let env = Env::load(selection.env_file.as_deref());
         let streams = config::places(&env, SOURCES, &selection.streams)?;
-        start_log(&env, selection.verbosity, clock)?;
+        start_log(&env, selection.verbosity, &progress, clock)?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }
-        Ok(Self { env, streams })
+        Ok(Self { env, streams, progress })
     }
 }
 
 /// Starts the log on stderr alone, in the form of the settings.
-fn start_log(env: &Env, verbosity: Verbosity, clock: fn() -> DateTime<Utc>) -> Result<(), CommandError> {
+fn start_log(
+    env: &Env,
+    verbosity: Verbosity,
+    progress: &Progress,
+    clock: fn() -> DateTime<Utc>,
+) -> Result<(), CommandError> {
     let mut errors = ConfigErrors::default();
     let Some(settings) = LogSettings::read(env, &mut errors) else {
         return Err(errors.into());
     };
-    let progress = Progress::hidden();
-    let options = settings.options(verbosity, &progress, clock);
+    let options = settings.options(verbosity, progress, clock);
     Ok(Log::default().start(LogOptions { file: None, ..options })?)
 }

@@ -2,97 +2,14 @@
 
 #![cfg(unix)]
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use trailkeeper::sandbox::{Api, PortLogin, Sandbox};
 
-use super::support::{Catalog, PATIENCE, Process, events, serve, wait_for};
-
-/// A program on a terminal, and what the terminal shows.
-struct Session {
-    child: Process,
-    keyboard: File,
-    screen: Receiver<Vec<u8>>,
-    shown: String,
-    read: usize,
-}
-
-impl Session {
-    fn start(catalog: &Catalog, arguments: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let terminal = || {
-            File::options()
-                .read(true)
-                .write(true)
-                .open(name.to_str().unwrap())
-                .unwrap()
-        };
-        let mut command = catalog.command(arguments);
-        let child = Process::start(command.stdin(terminal()).stderr(terminal()).stdout(Stdio::piped()));
-        // Its terminals are open as long as the command that was made of them.
-        drop(command);
-        let keyboard = File::from(master);
-        let mut screen_reader = keyboard.try_clone().unwrap();
-        let (sender, screen) = channel();
-        // The read fails when the last program on the terminal has ended.
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = screen_reader.read(&mut buffer) {
-                if sender.send(buffer[..length].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            child,
-            keyboard,
-            screen,
-            shown: String::new(),
-            read: 0,
-        }
-    }
-
-    /// Waits until the terminal shows this text, behind what was waited for before.
-    fn sees(&mut self, text: &str) {
-        wait_for(&format!("the terminal shows `{text}`"), PATIENCE, || {
-            if let Some(at) = self.shown[self.read..].find(text) {
-                self.read += at + text.len();
-                return Some(());
-            }
-            let more = self.screen.recv_timeout(PATIENCE);
-            let more = more.unwrap_or_else(|error| panic!("no `{text}` ({error}) in {}", self.shown));
-            self.shown.push_str(std::str::from_utf8(&more).unwrap());
-            None
-        });
-    }
-
-    /// Waits for a question and types the answer.
-    fn answers(&mut self, question: &str, answer: &str) {
-        self.sees(question);
-        self.sees(if question.ends_with('?') { "] " } else { ": " });
-        self.keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
-    }
-
-    /// The exit code, stdout, and all that the terminal showed.
-    fn end(mut self) -> (i32, String, String) {
-        let run = self.child.end();
-        // Ends when the terminal has shown nothing for a while.
-        while let Ok(more) = self.screen.recv_timeout(Duration::from_millis(200)) {
-            self.shown.push_str(std::str::from_utf8(&more).unwrap());
-        }
-        (run.code, run.stdout, self.shown)
-    }
-}
+use super::support::{Catalog, Session, events, serve};
 
 /// The services, and a working folder whose environment only says where they are.
 fn services() -> (Sandbox, Catalog) {

@@ -77,6 +77,9 @@ mod pending;
 #[cfg(test)]
 mod port;
 #[cfg(test)]
+#[cfg(unix)]
+mod progress;
+#[cfg(test)]
 mod ranges;
 #[cfg(test)]
 mod python_dotenv;

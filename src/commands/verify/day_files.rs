@@ -11,6 +11,7 @@ use crate::archive::{DayFile, DayReport, Listing, Noted, verify_day};
 use crate::config::StreamPlace;
 use crate::coverage::{Counted, Standing, Wanted};
 use crate::fs::FileError;
+use crate::output::progress::ReadProgress;
 use crate::record::Reader;
 
 /// More threads than this would wait for the disk.
@@ -33,13 +34,13 @@ struct Known {
 
 /// Verifies all day files at `now` concurrently, those of a day in one thread, and compares them with the journal. An archive
 /// that cannot be read is wrong, and holds up no other.
-pub(super) fn verify(streams: &[StreamPlace], now: DateTime<Utc>) -> Vec<StreamReport> {
+pub(super) fn verify(streams: &[StreamPlace], progress: &ReadProgress, now: DateTime<Utc>) -> Vec<StreamReport> {
     let known: Vec<_> = streams.iter().map(|place| know(place, now)).collect();
     let mut jobs = jobs(&known);
     let queue = Mutex::new(jobs.iter_mut());
     thread::scope(|scope| {
         for _ in 0..threads() {
-            scope.spawn(|| work(&queue, streams, &known));
+            scope.spawn(|| work(&queue, streams, &known, progress));
         }
     });
     let mut reports = put_together(streams, &known, &jobs);
@@ -85,6 +86,7 @@ fn work<'a>(
     queue: &Mutex<impl Iterator<Item = &'a mut Job>>,
     streams: &[StreamPlace],
     known: &[Result<Known, FileError>],
+    progress: &ReadProgress,
 ) {
     let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
     while let Some(job) = next() {
@@ -95,7 +97,7 @@ fn work<'a>(
             .as_ref()
             .ok()
             .and_then(|known| known.noted.repaired_in(&name));
-        job.outcomes = verify_day(&job.files, &mut reader, repaired);
+        job.outcomes = verify_day(&job.files, &mut reader, repaired, progress);
     }
 }
 

@@ -36,8 +36,8 @@ It takes no lock and writes nothing, and may run beside `collect`. Exit codes: 0
 /// Verifies the chosen streams.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
-    let archives = Archives::find(selection, clock)?;
-    let streams = day_files::verify(&archives.streams, clock());
+    let archives = Archives::find_showing(selection, clock)?;
+    let streams = day_files::verify(&archives.streams, &archives.reading("verify"), clock());
     let exit = exit(&streams);
     for stream in &streams {
         log_problems(selection.verbosity, stream.name(), stream.problems());

@@ -1,21 +1,26 @@
-//! Progress on a terminal: one line per stream on stderr, below the log lines.
+//! Progress on a terminal: a line for each stream, or for what is read, on stderr, below the log lines.
 
+mod reading;
 mod screen;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use chrono::{DateTime, TimeDelta, Utc};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::stderr;
+pub(crate) use reading::ReadProgress;
+
+use super::{stderr, table};
 use crate::window::Window;
 
 /// The template of a line without a known window.
 const WAITING: &str = "{spinner} {prefix:12} {msg}";
-const WALKING: &str = "{spinner} {prefix:12} [{wide_bar}] {percent:>3}% {msg}";
+const WALKING: &str = "{spinner} {prefix:12} [{wide_bar}] {percent:>3}% {msg}{left}";
+const READING: &str = "{spinner} {prefix} [{wide_bar}] {percent:>3}% {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}{left}";
 
 /// How often the spinner turns, so that a wait for a slow answer does not look like a hang.
 const TURN: Duration = Duration::from_millis(125);
@@ -89,6 +94,15 @@ impl Progress {
         }
     }
 
+    /// Adds the line of a command that is to read this many bytes.
+    #[must_use]
+    pub(crate) fn reading(&self, command: &'static str, bytes: u64) -> ReadProgress {
+        let bar = ProgressBar::new(bytes).with_style(style(READING)).with_prefix(command);
+        ReadProgress {
+            bar: self.bars.add(bar),
+        }
+    }
+
     /// Adds the line of a stream that is forwarded to a sink; it appears once something was sent.
     #[must_use]
     pub(crate) fn forward(&self, stream: &'static str, sink: &'static str) -> ForwardProgress {
@@ -130,6 +144,9 @@ impl StreamProgress {
         self.window = Some(window);
         self.bar.set_style(style(WALKING));
         self.bar.set_length(seconds(window.from, window.to).max(1));
+        // The wait before does not count for the rate, nor for the time left.
+        self.bar.reset_elapsed();
+        self.bar.reset_eta();
     }
 
     /// Notes that everything before `to` is done, with this many more records.
@@ -139,8 +156,12 @@ impl StreamProgress {
         if let Some(window) = self.window {
             self.bar.set_position(seconds(window.from, to.min(window.to)));
         }
-        self.bar
-            .set_message(format!("{} {} records", to.format("%Y-%m-%d %H:%M"), self.records));
+        let rate = self.records as f64 / self.bar.elapsed().as_secs_f64().max(1.0);
+        self.bar.set_message(format!(
+            "{} {} records, {rate:.0}/s",
+            to.format("%Y-%m-%d %H:%M"),
+            self.records
+        ));
     }
 
     /// Removes the line: the stream is done or has failed, and the summary says the rest.
@@ -209,10 +230,20 @@ fn expand_tabs(lines: &str) -> String {
     expanded
 }
 
-/// Returns the style of a template; the tests check both templates.
+/// Writes how long it will still take, once that can be told.
+fn write_time_left(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let left = state.eta();
+    if !left.is_zero() {
+        let left = TimeDelta::from_std(left).unwrap_or(TimeDelta::MAX);
+        // Writing to the line does not fail.
+        let _ = write!(text, ", {} left", table::age(left));
+    }
+}
+
+/// Returns the style of a template; the tests check all templates.
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("=> ")
+    style.progress_chars("=> ").with_key("left", write_time_left)
 }
 
 #[cfg(test)]
@@ -302,7 +333,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_sound() {
-        for template in [WAITING, WALKING] {
+        for template in [WAITING, WALKING, READING] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
@@ -317,6 +348,37 @@ mod tests {
         stream.advance("2025-06-09T12:00:00Z".parse().unwrap(), 150);
         let shown = drawn(&terminal, &stream);
         assert!(shown.contains(" 50% 2025-06-09 12:00 250 records"), "{shown}");
+    }
+
+    #[test]
+    fn a_stream_shows_its_rate_and_the_time_left() {
+        let terminal = Terminal::default();
+        let mut stream = terminal.progress().stream("yandex-mail");
+        stream.begin(day());
+        stream.bar = stream.bar.clone().with_elapsed(Duration::from_secs(100));
+        stream.advance("2025-06-09T06:00:00Z".parse().unwrap(), 5_000);
+        let shown = drawn(&terminal, &stream);
+        assert!(shown.contains(" 25% 2025-06-09 06:00 5000 records, 50/s, "), "{shown}");
+        assert!(shown.contains(" left"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_read_shows_bytes_rate_and_time_left() {
+        let terminal = Terminal::default();
+        let reading = terminal.progress().reading("verify", 8 << 20);
+        let mut file = reading.file(4 << 20, false);
+        file.advance(2 << 20);
+        terminal.take();
+        reading.bar.force_draw();
+        let shown = terminal.take();
+        assert!(
+            shown.contains("verify [") && shown.contains(" 25% 2.00 MiB of 8.00 MiB, "),
+            "{shown}"
+        );
+        assert!(shown.contains("iB/s, ") && shown.contains(" left"), "{shown}");
+        drop(file);
+        drop(reading);
+        assert!(!terminal.take().ends_with("verify"));
     }
 
     #[test]

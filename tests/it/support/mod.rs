@@ -6,6 +6,8 @@ pub(crate) mod process;
 pub(crate) mod random;
 mod rules;
 mod service;
+#[cfg(unix)]
+mod terminal;
 mod threads;
 mod tools;
 mod wait;
@@ -14,6 +16,8 @@ pub(crate) use catalog::{Catalog, Run, base_name};
 pub(crate) use inside::{run_inside, run_inside_within};
 pub(crate) use process::Process;
 pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
+#[cfg(unix)]
+pub(crate) use terminal::Session;
 pub(crate) use threads::side_by_side;
 pub(crate) use tools::{PythonPackage, succeed, tool};
 pub(crate) use wait::{PATIENCE, wait_for, wait_until};
