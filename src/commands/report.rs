@@ -1,6 +1,6 @@
 //! `trailkeeper report`: the archive as a page for a browser. It sends no requests and changes nothing in a catalog.
 //!
-//! `docs/json.md` has the form of `--json`. An archive that cannot be read is not on the page, and makes the exit code 3.
+//! `docs/json.md` has the form of `--json`. Of an archive that cannot be read the page says so, and the exit code is 3.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,13 @@ use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::{print_streams, print_text};
+use crate::config::StreamPlace;
 use crate::fs::replace_own;
 use crate::output::print::print;
+use crate::output::progress::ReadProgress;
 use crate::process::exit::Exit;
-use crate::report::{BEGINNING, StreamReport, render};
+use crate::process::host_name::host_name;
+use crate::report::{BEGINNING, Page, People, StreamReport, Surveyor, UnreadableStream};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -40,13 +43,8 @@ struct Shown {
 /// Writes the page.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
-    let archives = Archives::find(selection, clock)?;
-    let mut locations = archives.streams.iter().map(|archive| &archive.location);
-    if locations.any(|location| location.is_day_file(&arguments.html)) {
-        let path = arguments.html.display();
-        let problem = format!("--html: {path} is the name of a day file; name another file");
-        return Err(CommandError::setup(problem));
-    }
+    let archives = Archives::find_showing(selection, clock)?;
+    arguments.check_name(&archives)?;
     let streams = write(arguments, &archives, clock())?;
     let exit = if streams.iter().all(|stream| stream.error.is_none()) {
         Exit::Complete
@@ -65,34 +63,68 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 }
 
 impl Arguments {
+    fn check_name(&self, archives: &Archives) -> Result<(), CommandError> {
+        let mut locations = archives.streams.iter().map(|archive| &archive.location);
+        if locations.any(|location| location.is_day_file(&self.html)) {
+            let path = self.html.display();
+            let problem = format!("--html: {path} is the name of a day file; name another file");
+            return Err(CommandError::setup(problem));
+        }
+        Ok(())
+    }
+
     fn goes_to_stdout(&self) -> bool {
         self.html.as_os_str() == "-"
     }
 }
 
-/// Writes the page of all streams whose archive can be read.
+/// Writes the page of all streams.
 fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, CommandError> {
-    let (mut reports, mut shown) = (Vec::new(), Vec::new());
-    for archive in &archives.streams {
-        let stream = archive.kind.name;
-        let (records, error) = match StreamReport::read(archive.kind, archive.location.clone(), archive.keep, now) {
-            Ok(report) => {
-                let records = report.survey.records();
-                reports.push(report);
-                (records, None)
-            }
-            Err(error) => {
-                tracing::error!(stream, "not on the page: {error}");
-                (0, Some(error.to_string()))
-            }
-        };
-        shown.push(Shown { stream, records, error });
-    }
-    let page = render(&reports, now);
+    let progress = archives.reading("report");
+    let read = archives.streams.iter().map(|archive| read(archive, &progress, now));
+    let streams: Vec<_> = read.collect();
+    drop(progress);
+    let host = host_name();
+    let page = Page {
+        streams: &streams,
+        people: People::Named,
+        host: host.as_deref(),
+        now,
+    };
+    let page = page.render();
     if arguments.goes_to_stdout() {
         print(&page)?;
     } else {
         replace_own(&arguments.html, FILE_MODE, page.as_bytes(), BEGINNING)?;
     }
-    Ok(shown)
+    Ok(streams.iter().map(Shown::of).collect())
+}
+
+fn read(archive: &StreamPlace, progress: &ReadProgress, now: DateTime<Utc>) -> Result<StreamReport, UnreadableStream> {
+    let StreamPlace { kind, location, keep } = archive;
+    let mut surveyor = Surveyor::once(kind);
+    StreamReport::read(&mut surveyor, location, *keep, progress, now).map_err(|error| {
+        tracing::error!(stream = kind.name, "its archive is not on the page: {error}");
+        UnreadableStream {
+            name: kind.name,
+            error: error.to_string(),
+        }
+    })
+}
+
+impl Shown {
+    fn of(stream: &Result<StreamReport, UnreadableStream>) -> Self {
+        match stream {
+            Ok(report) => Self {
+                stream: report.name,
+                records: report.survey.records(),
+                error: None,
+            },
+            Err(unreadable) => Self {
+                stream: unreadable.name,
+                records: 0,
+                error: Some(unreadable.error.clone()),
+            },
+        }
+    }
 }

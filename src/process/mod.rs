@@ -4,6 +4,7 @@
 
 pub mod core_dump;
 pub mod exit;
+pub(crate) mod host_name;
 pub(crate) mod service_notifier;
 pub mod shutdown;
 pub(crate) mod signals;

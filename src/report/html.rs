@@ -1,66 +1,17 @@
-//! Writes HTML that is escaped by construction: text from a record can never become markup.
+//! The parts of the page that hold text of any origin: what they are given is made printable and cut, and then escaped.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
+
+use maud::{Markup, html};
 
 use crate::output::printable::excerpt;
 
 /// How much of a text is shown, in characters.
 const MAX_TEXT: usize = 120;
 
-/// A page, or a part of one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Html(String);
-
-impl Html {
-    /// Adds markup. It is a constant, so nothing that is read can become markup.
-    pub(super) fn markup(&mut self, markup: &'static str) -> &mut Self {
-        self.0.push_str(markup);
-        self
-    }
-
-    /// Adds text of any origin.
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        for character in excerpt(text, MAX_TEXT).chars() {
-            match character {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                other => self.0.push(other),
-            }
-        }
-        self
-    }
-
-    /// Adds a number, date or time.
-    pub(super) fn value(&mut self, value: impl fmt::Display) -> &mut Self {
-        self.text(&value.to_string())
-    }
-
-    /// Adds a count with its thousands grouped.
-    pub(super) fn count(&mut self, count: u64) -> &mut Self {
-        self.value(grouped(count))
-    }
-
-    /// Adds an attribute with its value.
-    pub(super) fn attribute(&mut self, name: &'static str, value: impl fmt::Display) -> &mut Self {
-        self.markup(" ").markup(name).markup("=\"").value(value).markup("\"")
-    }
-
-    pub(super) fn part(&mut self, part: &Html) -> &mut Self {
-        self.0.push_str(&part.0);
-        self
-    }
-
-    /// Adds an element with text in it.
-    pub(super) fn element(&mut self, open: &'static str, text: &str, close: &'static str) -> &mut Self {
-        self.markup(open).text(text).markup(close)
-    }
-
-    pub(super) fn into_string(self) -> String {
-        self.0
-    }
+/// Makes a text of any origin fit to be shown: printable, and not too long. The page escapes it.
+pub(super) fn shown(text: &str) -> String {
+    excerpt(text, MAX_TEXT)
 }
 
 /// Formats a number with a narrow space between its thousands.
@@ -77,6 +28,79 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// Formats a number of things: `1 record`, `12 records`.
+pub(super) fn many(number: u64, one: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {one}{s}", grouped(number))
+}
+
+/// A cell of a table.
+pub(super) enum Cell {
+    Text(String),
+    Number(u64),
+    /// A part of the whole, from 0 to 1, as a bar.
+    Share(f64),
+}
+
+impl Cell {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    fn markup(&self) -> Markup {
+        html! {
+            @match self {
+                Self::Text(text) => td { (shown(text)) },
+                Self::Number(number) => td.number { (grouped(*number)) },
+                Self::Share(share) => td.share {
+                    span.share style={ "width:" (format!("{:.1}", share * 100.0)) "%" } {}
+                },
+            }
+        }
+    }
+}
+
+/// How a heading stands over its column.
+#[derive(Clone, Copy)]
+pub(super) enum Heading {
+    Text(&'static str),
+    Number(&'static str),
+    /// Of a column of bars, which say what a number beside them says.
+    Share(&'static str),
+}
+
+/// Writes a table: the first column names its row.
+pub(super) fn table<const N: usize>(
+    caption: &str,
+    headings: [Heading; N],
+    rows: impl Iterator<Item = (String, [Cell; N])>,
+    first: &'static str,
+) -> Markup {
+    html! {
+        table {
+            caption { (shown(caption)) }
+            thead { tr {
+                th scope="col" { (first) }
+                @for heading in headings {
+                    @match heading {
+                        Heading::Text(text) => th scope="col" { (text) },
+                        Heading::Number(text) => th.number scope="col" { (text) },
+                        Heading::Share(text) => th scope="col" { span.unseen { (text) } },
+                    }
+                }
+            } }
+            tbody {
+                @for (name, cells) in rows {
+                    tr {
+                        th scope="row" { (shown(&name)) }
+                        @for cell in &cells { (cell.markup()) }
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -84,19 +108,22 @@ mod tests {
     use super::*;
     use crate::test_support::random::cases;
 
+    fn cell(text: &str) -> String {
+        Cell::text(text).markup().into_string()
+    }
+
     #[test]
     fn hostile_text_stays_text() {
-        let mut html = Html::default();
-        html.text("</td><script>alert('x')</script>\u{202e}\u{0}\"&amp;");
-        let expected = "&lt;/td&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;\\u{202e}\\u{0}&quot;&amp;amp;";
-        assert_eq!(html.into_string(), expected);
+        let expected = "<td>&lt;/td&gt;&lt;script&gt;alert('x')&lt;/script&gt;\\u{202e}\\u{0}&quot;&amp;amp;</td>";
+        assert_eq!(cell("</td><script>alert('x')</script>\u{202e}\u{0}\"&amp;"), expected);
     }
 
     #[test]
     fn long_text_is_cut() {
-        let mut html = Html::default();
-        html.text(&"<".repeat(1_000));
-        assert_eq!(html.into_string(), "&lt;".repeat(MAX_TEXT) + "…");
+        assert_eq!(
+            cell(&"<".repeat(1_000)),
+            format!("<td>{}…</td>", "&lt;".repeat(MAX_TEXT))
+        );
     }
 
     #[test]
@@ -116,11 +143,10 @@ mod tests {
 
         #[test]
         fn no_text_adds_markup_or_leaves_an_attribute(text in "(?s:.*)|[<>&\"'a]{0,40}") {
-            let mut html = Html::default();
-            html.attribute("title", &text);
-            let html = html.into_string();
+            let html = html! { p title=(shown(&text)) { (shown(&text)) } }.into_string();
             prop_assert_eq!(html.matches('"').count(), 2);
-            prop_assert!(!html.contains(['<', '>', '\'', '\n', '\0']));
+            prop_assert_eq!((html.matches('<').count(), html.matches('>').count()), (2, 2));
+            prop_assert!(!html.contains(['\n', '\0']));
         }
     }
 }

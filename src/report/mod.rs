@@ -1,23 +1,33 @@
-//! Renders an archive as an HTML page without external files: what is in it, day by day, and what is missing.
+//! Renders an archive as an HTML page without external files: how each stream stands, what is in it, and what is missing.
 //!
-//! Imports: archive, coverage, forward, fs, json, output, source.
+//! Imports: archive, coverage, forward, fs, json, output, record, source.
 
+mod bars;
 mod calendar;
-mod chart;
+mod counts;
+mod fields;
+mod heat_map;
 mod html;
+mod overview;
 mod page;
+mod picture;
+mod scale;
+mod section;
 mod survey;
+mod texts;
+mod verdict;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::archive::Location;
-use crate::coverage::{Entry, Gap, Standing, Wanted};
+use crate::archive::{Location, Lock, Noted};
+use crate::coverage::{Entry, Gap, Liveness, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
-use crate::source::Kind;
+use crate::output::progress::ReadProgress;
 
-pub(crate) use page::{BEGINNING, render};
-pub(crate) use survey::Survey;
+pub(crate) use counts::People;
+pub(crate) use page::{BEGINNING, Page};
+pub(crate) use survey::{Survey, Surveyor};
 
 /// One stream of the page.
 #[derive(Debug)]
@@ -28,10 +38,25 @@ pub(crate) struct StreamReport {
     pub(crate) survey: Survey,
     /// The newest line of the coverage journal; `None` if there is none.
     pub(crate) journal: Option<Entry>,
+    /// Whether that run is under way, or was killed.
+    pub(crate) liveness: Liveness,
     /// The gaps by that journal.
     pub(crate) gaps: Vec<Gap>,
+    /// Number of days whose files have lost records.
+    pub(crate) lost_days: usize,
+    /// Number of torn lines in the day files that were repaired.
+    pub(crate) repaired: u64,
+    /// Number of records in the rejected file.
+    pub(crate) rejected: u64,
     /// How far each forwarder has got.
     pub(crate) forwarders: Vec<Lag>,
+}
+
+/// A stream whose archive cannot be read.
+#[derive(Debug)]
+pub(crate) struct UnreadableStream {
+    pub(crate) name: &'static str,
+    pub(crate) error: String,
 }
 
 impl StreamReport {
@@ -40,24 +65,38 @@ impl StreamReport {
     /// # Errors
     /// If the folder, a day file or the journal cannot be read.
     pub(crate) fn read(
-        kind: &'static Kind,
-        location: Location,
+        surveyor: &mut Surveyor,
+        location: &Location,
         keep: Option<TimeDelta>,
+        progress: &ReadProgress,
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
-        let survey = Survey::read(kind, &location)?;
-        let standing = Standing::read(&location, Wanted::Stream(kind.name), keep, now)?;
+        let kind = surveyor.kind();
+        let survey = surveyor.survey(location, progress)?;
+        let standing = Standing::read(location, Wanted::Stream(kind.name), keep, now)?;
+        let noted = Noted::rejected(location)?;
         let journal = standing.newest;
         let mut gaps = standing.sum.gaps(kind.retention, now);
         // What came since the last run is not a gap: the next run asks for it.
         gaps.retain(|gap| journal.as_ref().is_some_and(|entry| gap.from < entry.at));
         Ok(Self {
             name: kind.name,
-            forwarders: lags(&location, kind.name, kind.shape, now),
-            location,
+            forwarders: lags(location, kind.name, kind.shape, now),
+            location: location.clone(),
+            liveness: Liveness::of(Lock::last_holder(location), journal.as_ref()),
+            lost_days: standing.sum.lost.len(),
+            repaired: repaired(location, &survey, &noted),
+            rejected: noted.records(),
             survey,
             journal,
             gaps,
         })
     }
+}
+
+/// Counts the torn lines of the day files that were repaired.
+fn repaired(location: &Location, survey: &Survey, noted: &Noted) -> u64 {
+    let names = survey.days.keys().filter_map(|date| location.day_name(*date));
+    let repaired = names.filter_map(|name| noted.repaired_in(&name).map(|offsets| offsets.len() as u64));
+    repaired.sum()
 }

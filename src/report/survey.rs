@@ -1,104 +1,162 @@
-//! Counts what the day files of a stream hold, in one pass.
+//! Counts what the day files of a stream hold, compressed ones included, in one pass.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Timelike, Utc};
+use chrono::NaiveDate;
 
-use crate::archive::Location;
+use super::counts::{Counts, People};
+use super::fields::FieldReader;
+use crate::archive::{DayFile, Listing, Location};
 use crate::fs::FileError;
-use crate::json::{Found, KeyPath, Scanner};
+use crate::output::progress::ReadProgress;
+use crate::record::Reader;
 use crate::source::Kind;
-
-/// How many different texts are counted; this bounds the memory, since records can hold anything.
-const MAX_TEXTS: usize = 50_000;
-
-/// The classes of delays: how much newer a record before it is. The last class is unbounded.
-const DELAYS: [(TimeDelta, &str); 6] = [
-    (TimeDelta::minutes(1), "up to a minute"),
-    (TimeDelta::minutes(10), "up to 10 minutes"),
-    (TimeDelta::hours(1), "up to an hour"),
-    (TimeDelta::hours(6), "up to 6 hours"),
-    (TimeDelta::days(1), "up to a day"),
-    (TimeDelta::MAX, "longer"),
-];
 
 /// The counts of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
-    /// Number of records in each day file, also of empty ones.
+    /// Number of records in the files of each day, also of empty ones.
     pub(crate) days: BTreeMap<NaiveDate, u64>,
-    /// Number of records in each hour of the day, UTC.
-    pub(crate) hours: [u64; 24],
-    /// How often each event type occurs.
-    pub(crate) events: Texts,
-    /// How often each actor occurs.
-    pub(crate) actors: Texts,
-    /// The times of the first and the last record.
-    pub(crate) span: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Number of lines that are not records.
-    pub(crate) unreadable: u64,
-    delays: [u64; DELAYS.len()],
+    pub(crate) counts: Counts,
+    /// Why compressed files are not counted that are damaged.
+    pub(crate) damaged: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Texts {
-    counts: HashMap<String, u64>,
-    /// Records whose text came after the limit of different texts.
-    uncounted: u64,
-    /// Records without a text.
-    none: u64,
-}
-
-/// Records after newer ones in their day file, by delay.
+/// Days without a record, between days with some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Delay {
-    /// The delay, in words.
-    pub(crate) label: &'static str,
-    pub(crate) records: u64,
+pub(crate) struct QuietDays {
+    pub(crate) first: NaiveDate,
+    pub(crate) last: NaiveDate,
+    pub(crate) days: usize,
 }
 
-impl Survey {
+/// Counts a stream, once or again and again.
+pub(crate) struct Surveyor {
+    kind: &'static Kind,
+    people: People,
+    /// The counts of files that are not read again as long as they have this length.
+    known: Option<BTreeMap<PathBuf, (u64, Counts)>>,
+}
+
+impl Surveyor {
+    /// Counts everything, once.
+    pub(crate) fn once(kind: &'static Kind) -> Self {
+        Self {
+            kind,
+            people: People::Named,
+            known: None,
+        }
+    }
+
+    /// Counts again and again, without what names people: that would fill the memory. A file that has not grown is not read
+    /// again, since its bytes never change.
+    pub(crate) fn repeated(kind: &'static Kind) -> Self {
+        Self {
+            kind,
+            people: People::LeftOut,
+            known: Some(BTreeMap::new()),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
     /// Reads all day files of a stream.
     ///
     /// # Errors
-    /// If the folder or a day file cannot be read.
-    pub(crate) fn read(kind: &Kind, location: &Location) -> Result<Self, FileError> {
-        let mut survey = Self::default();
-        let mut reader = Reader::new(kind);
-        for file in location.day_files()? {
+    /// If the folder or a day file cannot be read; one that is compressed and damaged is left out.
+    pub(crate) fn survey(&mut self, location: &Location, progress: &ReadProgress) -> Result<Survey, FileError> {
+        let mut survey = Survey::default();
+        let listing = location.listing()?;
+        for date in listing.dates() {
+            let files: Vec<_> = listing
+                .packed
+                .get(&date)
+                .into_iter()
+                .chain(listing.days.get(&date))
+                .collect();
             let mut records = 0;
-            let mut newest = None;
-            let mut others = 0;
-            let not_text = file.lines(|line| match reader.read(line) {
-                Some(read) => {
-                    records += 1;
-                    survey.add(read, &mut newest);
-                }
-                None => others += 1,
-            })?;
-            survey.unreadable += not_text + others;
-            survey.days.insert(file.date, records);
+            let mut seen = (files.len() > 1).then(HashSet::new);
+            for file in files {
+                let counts = match self.count(file, seen.as_mut(), progress) {
+                    Err(error) if error.is_damaged() => {
+                        survey.damaged.push(error.to_string());
+                        continue;
+                    }
+                    counts => counts?,
+                };
+                records += counts.records;
+                survey.counts.merge(counts);
+            }
+            survey.days.insert(date, records);
         }
+        self.forget_files_but(&listing);
         Ok(survey)
     }
 
-    fn add(&mut self, read: Read, newest: &mut Option<DateTime<Utc>>) {
-        let time = read.time;
-        self.hours[time.hour() as usize] += 1;
-        self.events.add(read.event);
-        self.actors.add(read.actor);
-        let (first, last) = self.span.unwrap_or((time, time));
-        self.span = Some((first.min(time), last.max(time)));
-        if let Some(newest) = newest.filter(|newest| *newest > time) {
-            let class = DELAYS.iter().position(|(most, _)| newest - time <= *most);
-            self.delays[class.unwrap_or(DELAYS.len() - 1)] += 1;
+    /// Forgets files that are no longer there.
+    fn forget_files_but(&mut self, listing: &Listing) {
+        if let Some(known) = &mut self.known {
+            let there: BTreeSet<_> = listing.files().map(|file| file.path.as_path()).collect();
+            known.retain(|path, _| there.contains(path.as_path()));
         }
-        *newest = (*newest).max(Some(time));
     }
 
+    /// Counts one file, or says again what was counted. What is in `seen` was in the other file of its day.
+    fn count(
+        &mut self,
+        file: &DayFile,
+        seen: Option<&mut HashSet<u128>>,
+        progress: &ReadProgress,
+    ) -> Result<Counts, FileError> {
+        let length = file.length()?;
+        let known = self.known.as_ref().and_then(|known| known.get(&file.path));
+        // What two files share depends on both of them.
+        if let Some((_, counts)) = known.filter(|(then, _)| *then == length && seen.is_none()) {
+            return Ok(counts.clone());
+        }
+        let counts = self.read(file, seen, progress)?;
+        if let Some(known) = &mut self.known {
+            known.insert(file.path.clone(), (length, counts.clone()));
+        }
+        Ok(counts)
+    }
+
+    fn read(
+        &self,
+        file: &DayFile,
+        mut seen: Option<&mut HashSet<u128>>,
+        progress: &ReadProgress,
+    ) -> Result<Counts, FileError> {
+        let mut counts = Counts::default();
+        let (mut fields, mut identities) = (FieldReader::new(self.kind), Reader::new(self.kind.shape));
+        let (mut newest, mut others) = (None, 0);
+        let mut part = progress.file(file.length()?, file.is_packed());
+        let not_text = file.lines(|line| {
+            part.advance(line.len() as u64 + 1);
+            let Some(read) = fields.read(line) else {
+                others += 1;
+                return;
+            };
+            let is_new = seen.as_mut().is_none_or(|seen| {
+                let identified = identities.identify(line);
+                identified.is_ok_and(|identified| seen.insert(identified.identity.content))
+            });
+            if is_new {
+                counts.add(read, self.people, &mut newest);
+            }
+        })?;
+        counts.unreadable = not_text + others;
+        Ok(counts)
+    }
+}
+
+impl Survey {
     /// Returns the number of records.
     pub(crate) fn records(&self) -> u64 {
-        self.days.values().sum()
+        self.counts.records
     }
 
     /// Returns the first and the last day with records.
@@ -122,156 +180,58 @@ impl Survey {
             .collect()
     }
 
-    /// Returns the periods without records between days with some: the first day, the last day, and the number of days.
-    pub(crate) fn quiet(&self) -> Vec<(NaiveDate, NaiveDate, usize)> {
+    /// Returns the periods without records between days with some.
+    pub(crate) fn quiet(&self) -> Vec<QuietDays> {
         let days = self.every_day();
         let stretches = days.chunk_by(|one, next| (one.1 == 0) == (next.1 == 0));
         let quiet = stretches.filter(|stretch| stretch[0].1 == 0);
         quiet
-            .map(|stretch| (stretch[0].0, stretch[stretch.len() - 1].0, stretch.len()))
+            .map(|stretch| QuietDays {
+                first: stretch[0].0,
+                last: stretch[stretch.len() - 1].0,
+                days: stretch.len(),
+            })
             .collect()
-    }
-
-    /// Returns the number of records after newer ones in their file, which surely came later than those.
-    pub(crate) fn delays(&self) -> Vec<Delay> {
-        let classes = DELAYS.iter().zip(self.delays);
-        classes.map(|((_, label), records)| Delay { label, records }).collect()
-    }
-}
-
-impl Texts {
-    fn add(&mut self, text: Option<String>) {
-        let Some(text) = text else {
-            self.none += 1;
-            return;
-        };
-        if let Some(count) = self.counts.get_mut(&text) {
-            *count += 1;
-        } else if self.counts.len() < MAX_TEXTS {
-            self.counts.insert(text, 1);
-        } else {
-            self.uncounted += 1;
-        }
-    }
-
-    /// Returns the most frequent texts, and how many records have another one or none.
-    pub(crate) fn top(&self, most: usize) -> (Vec<(&str, u64)>, u64) {
-        let mut top: Vec<_> = self
-            .counts
-            .iter()
-            .map(|(text, count)| (text.as_str(), *count))
-            .collect();
-        top.sort_unstable_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(other.0)));
-        let rest = top.iter().skip(most).map(|(_, count)| count).sum::<u64>();
-        top.truncate(most);
-        (top, rest + self.uncounted + self.none)
-    }
-
-    /// Returns the number of different texts, up to the limit.
-    pub(crate) fn different(&self) -> usize {
-        self.counts.len()
-    }
-}
-
-/// What is read of a line.
-struct Read {
-    time: DateTime<Utc>,
-    event: Option<String>,
-    actor: Option<String>,
-}
-
-/// Reads the lines of one kind of stream.
-struct Reader {
-    scanner: Scanner,
-    form: String,
-    events: usize,
-    actors: usize,
-}
-
-impl Reader {
-    fn new(kind: &Kind) -> Self {
-        let paths: Vec<KeyPath> = [kind.shape.time]
-            .into_iter()
-            .chain(kind.event.iter().copied())
-            .chain(kind.actor.iter().copied())
-            .collect();
-        Self {
-            scanner: Scanner::new(&paths),
-            form: String::new(),
-            events: kind.event.len(),
-            actors: kind.actor.len(),
-        }
-    }
-
-    /// Reads a line; `None` if it is not a record.
-    fn read(&mut self, line: &str) -> Option<Read> {
-        self.form.clear();
-        self.scanner.scan(line, &mut self.form).ok()?;
-        let time = DateTime::parse_from_rfc3339(&self.text(0)?).ok()?.to_utc();
-        let events: Vec<_> = (1..=self.events).filter_map(|path| self.text(path)).collect();
-        let event = (!events.is_empty()).then(|| events.join(" "));
-        let actor = (1 + self.events..=self.events + self.actors).find_map(|path| self.text(path));
-        Some(Read { time, event, actor })
-    }
-
-    /// Returns the text or number at a path; `None` for anything else, and for an empty text.
-    fn text(&self, path: usize) -> Option<String> {
-        let Found { range, .. } = self.scanner.found(path)?;
-        let written = &self.form[range.clone()];
-        let is_number = written.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-        if is_number {
-            return Some(written.to_owned());
-        }
-        let inner = written.strip_prefix('"')?.strip_suffix('"')?;
-        if inner.is_empty() {
-            return None;
-        }
-        // A lone surrogate stays as written: no `String` can hold it.
-        Some(serde_json::from_str(written).unwrap_or_else(|_| inner.to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::source::SOURCES;
 
+    fn write(folder: &Path, files: &[(&str, &str)]) -> Location {
+        for (date, text) in files {
+            fs::write(folder.join(format!("mail_{date}.log")), text).unwrap();
+        }
+        Location::new(folder, "mail", "log").unwrap()
+    }
+
     fn survey(files: &[(&str, &str)]) -> Survey {
         let folder = tempfile::tempdir().unwrap();
-        for (date, text) in files {
-            fs::write(folder.path().join(format!("mail_{date}.log")), text).unwrap();
-        }
-        let location = Location::new(folder.path(), "mail", "log").unwrap();
-        Survey::read(&SOURCES[0], &location).unwrap()
+        let location = write(folder.path(), files);
+        let mut surveyor = Surveyor::once(&SOURCES[0]);
+        surveyor.survey(&location, &ReadProgress::hidden()).unwrap()
     }
 
     fn mail(time: &str, event: &str, user: &str) -> String {
         format!("{{\"eventType\": \"{event}\", \"date\": \"{time}\", \"userLogin\": \"{user}\"}}\n")
     }
 
-    #[test]
-    fn every_stream_has_an_event_type_and_an_actor() {
-        use crate::sandbox::{Api, samples};
+    fn gzip(path: &Path, text: &str) {
+        use std::io::Write;
 
-        for (kind, api) in SOURCES.iter().zip(Api::ALL) {
-            let mut reader = Reader::new(kind);
-            let events = samples(api).unwrap();
-            assert!(!events.is_empty());
-            let read: Vec<_> = events.iter().filter_map(|event| reader.read(&event.text)).collect();
-            assert!(read.len() * 10 >= events.len() * 9, "{}", kind.name);
-            assert!(read.iter().all(|read| read.event.is_some()), "{}", kind.name);
-            assert!(
-                read.iter().filter(|read| read.actor.is_some()).count() * 2 > read.len(),
-                "{}",
-                kind.name
-            );
-        }
+        let file = fs::File::create(path).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap();
     }
 
     #[test]
-    fn records_are_counted_by_day_hour_event_and_user() {
+    fn records_are_counted_by_day_weekday_hour_event_and_user() {
         let day = [
             mail("2025-06-09T10:00:00Z", "message_receive", "a"),
             mail("2025-06-09T10:30:00Z", "message_receive", "b"),
@@ -282,32 +242,39 @@ mod tests {
             ("2025-06-10", ""),
             ("2025-06-13", &mail("2025-06-13T10:00:00Z", "mailbox_send", "a")),
         ]);
+        let counts = &survey.counts;
         assert_eq!(survey.records(), 4);
-        assert_eq!((survey.hours[10], survey.hours[23]), (3, 1));
+        // A Monday and a Friday.
+        assert_eq!((counts.week[0][10], counts.week[0][23], counts.week[4][10]), (2, 1, 1));
         assert_eq!(
-            survey.events.top(9),
+            counts.events.top(9),
             (vec![("mailbox_send", 2), ("message_receive", 2)], 0)
         );
-        assert_eq!(survey.actors.top(1), (vec![("a", 3)], 1));
+        assert_eq!(counts.actors.top(1), (vec![("a", 3)], 1));
         let date = |text: &str| text.parse::<NaiveDate>().unwrap();
         assert_eq!(survey.range(), Some((date("2025-06-09"), date("2025-06-13"))));
-        assert_eq!(survey.quiet(), [(date("2025-06-10"), date("2025-06-12"), 3)]);
-        let counts: Vec<_> = survey.every_day().into_iter().map(|(_, records)| records).collect();
-        assert_eq!(counts, [3, 0, 0, 0, 1]);
+        let quiet = QuietDays {
+            first: date("2025-06-10"),
+            last: date("2025-06-12"),
+            days: 3,
+        };
+        assert_eq!(survey.quiet(), [quiet]);
+        let days: Vec<_> = survey.every_day().into_iter().map(|(_, records)| records).collect();
+        assert_eq!(days, [3, 0, 0, 0, 1]);
     }
 
     #[test]
     fn lines_that_are_not_records_count_but_torn_lines_do_not() {
         let text = mail("2025-06-09T10:00:00Z", "x", "a") + "{\"half\": \"a line\n[]\n{}\n{\"being\": \"writ";
         let survey = survey(&[("2025-06-09", &text)]);
-        assert_eq!((survey.records(), survey.unreadable), (1, 3));
+        assert_eq!((survey.records(), survey.counts.unreadable), (1, 3));
     }
 
     #[test]
     fn a_record_after_a_newer_one_came_later_than_that() {
         let times = ["10:00:00", "10:00:30", "10:00:00", "09:00:31", "03:00:00", "10:00:31"];
         let lines = times.map(|time| mail(&format!("2025-06-09T{time}Z"), "x", "a"));
-        let delays: Vec<_> = survey(&[("2025-06-09", &lines.concat())]).delays();
+        let delays: Vec<_> = survey(&[("2025-06-09", &lines.concat())]).counts.delays();
         let records: Vec<_> = delays.iter().map(|delay| delay.records).collect();
         assert_eq!(records, [1, 0, 1, 0, 1, 0]);
     }
@@ -323,15 +290,46 @@ mod tests {
     }
 
     #[test]
-    fn texts_beyond_the_bound_are_counted_together() {
-        let mut texts = Texts::default();
-        for n in 0..MAX_TEXTS + 5 {
-            texts.add(Some(n.to_string()));
-        }
-        texts.add(None);
-        texts.add(Some("7".to_owned()));
-        let (top, rest) = texts.top(1);
-        assert_eq!(top, [("7", 2)]);
-        assert_eq!(rest, (MAX_TEXTS - 1 + 5 + 1) as u64);
+    fn compressed_days_count_once_and_damaged_ones_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (
+            mail("2025-06-09T10:00:00Z", "x", "a"),
+            mail("2025-06-09T11:00:00Z", "x", "b"),
+        );
+        let location = write(folder.path(), &[("2025-06-09", &(one.clone() + &two))]);
+        gzip(&folder.path().join("mail_2025-06-09.log.gz"), &one);
+        gzip(
+            &folder.path().join("mail_2025-06-10.log.gz"),
+            &mail("2025-06-10T10:00:00Z", "x", "a"),
+        );
+        fs::write(folder.path().join("mail_2025-06-11.log.gz"), "damaged").unwrap();
+        let mut surveyor = Surveyor::once(&SOURCES[0]);
+        let survey = surveyor.survey(&location, &ReadProgress::hidden()).unwrap();
+        let days: Vec<_> = survey.days.values().copied().collect();
+        assert_eq!((days, survey.records()), (vec![2, 1, 0], 3));
+        assert!(survey.damaged[0].contains("2025-06-11"), "{:?}", survey.damaged);
+    }
+
+    #[test]
+    fn a_repeated_survey_reads_what_has_grown_and_names_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (
+            mail("2025-06-09T10:00:00Z", "x", "a"),
+            mail("2025-06-10T10:00:00Z", "x", "a"),
+        );
+        let location = write(folder.path(), &[("2025-06-09", &old), ("2025-06-10", &new)]);
+        let mut surveyor = Surveyor::repeated(&SOURCES[0]);
+        let mut survey = || surveyor.survey(&location, &ReadProgress::hidden()).unwrap();
+        assert_eq!(survey().records(), 2);
+        // Not even this is noticed in a file that has the same length: it is not read.
+        fs::write(folder.path().join("mail_2025-06-09.log"), "x".repeat(old.len())).unwrap();
+        fs::write(folder.path().join("mail_2025-06-10.log"), new.repeat(2)).unwrap();
+        let second = survey();
+        assert_eq!((second.records(), second.counts.unreadable), (3, 0));
+        assert_eq!(
+            (second.counts.actors.different(), second.counts.addresses.different()),
+            (0, 0)
+        );
+        assert_eq!(second.counts.events.top(1).0, [("x", 3)]);
     }
 }

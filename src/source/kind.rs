@@ -45,8 +45,21 @@ pub struct Kind {
     pub(crate) event: &'static [KeyPath],
     /// Where a record says who did it; the first of these paths with a text or a number counts.
     pub(crate) actor: &'static [KeyPath],
+    /// Where a record says how it ended; `None` if the records of this source do not.
+    pub(crate) outcome: Option<Outcome>,
+    /// Where a record has the network address that it came from; the first of these paths with a text counts.
+    pub(crate) address: &'static [KeyPath],
     /// Builds the source.
     pub configure: Configure,
+}
+
+/// Where a record says how what it tells of has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    /// Where the word stands.
+    pub(crate) path: KeyPath,
+    /// The word for success; with any other the action has failed.
+    pub(crate) success: &'static str,
 }
 
 /// How long a service keeps records.

@@ -23,6 +23,7 @@ mod yandex;
 mod yandex360;
 mod yandex_audit;
 
+pub(crate) use kind::Outcome;
 pub use kind::{Configure, Kind, Retention};
 pub(crate) use port::{PORT_API_URL, PORT_CLIENT_ID, PORT_CLIENT_SECRET};
 pub(crate) use terraform::{TFC_API_URL, TFC_ORG_TOKEN};

@@ -11,7 +11,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, MintedToken, Next, PageInfo, PageParseError,
+    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, MintedToken, Next, Outcome, PageInfo, PageParseError,
     PageRequest, Paging, Retention, Source, TokenRequest, header, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
@@ -39,6 +39,11 @@ pub(super) const PORT: Kind = Kind {
         &["trigger", "by", "app", "id"],
         &["trigger", "origin"],
     ],
+    outcome: Some(Outcome {
+        path: &["status"],
+        success: "SUCCESS",
+    }),
+    address: &[],
     configure,
 };
 

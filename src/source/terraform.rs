@@ -38,6 +38,8 @@ pub(super) const TERRAFORM: Kind = Kind {
     variables: &[&TFC_API_QUERY, &TFC_API_URL],
     event: &[&["resource", "type"], &["resource", "action"]],
     actor: &[&["auth", "description"], &["auth", "accessor_id"]],
+    outcome: None,
+    address: &[],
     configure,
 };
 

@@ -48,6 +48,8 @@ pub(super) const MAIL: Kind = Kind {
     variables: &[&MAIL_API_QUERY, &YANDEX_API_URL],
     event: &[&["eventType"]],
     actor: &[&["userLogin"], &["userUid"]],
+    outcome: None,
+    address: &[&["clientIp"]],
     configure: |env, errors| configure(Log::Mail, env, errors),
 };
 
@@ -65,6 +67,8 @@ pub(super) const DISK: Kind = Kind {
     variables: &[&DISK_API_QUERY, &YANDEX_API_URL],
     event: &[&["eventType"]],
     actor: &[&["userLogin"], &["userUid"]],
+    outcome: None,
+    address: &[&["clientIp"]],
     configure: |env, errors| configure(Log::Disk, env, errors),
 };
 

@@ -11,8 +11,8 @@ use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
-    Position, Retention, Source, method,
+    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, Outcome, PageInfo, PageParseError, PageRequest,
+    Paging, Position, Retention, Source, method,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::Shape;
@@ -39,6 +39,11 @@ pub(super) const AUDIT: Kind = Kind {
     variables: &[&AUDIT_API_QUERY, &YANDEX_CLOUD_API_URL],
     event: &[&["event", "type"]],
     actor: &[&["user_login"], &["event", "uid"]],
+    outcome: Some(Outcome {
+        path: &["event", "status"],
+        success: "Success",
+    }),
+    address: &[&["event", "ip"]],
     configure,
 };
 

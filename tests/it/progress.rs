@@ -1,5 +1,6 @@
 //! Progress on a terminal: how much of all, how fast, and how long it still takes.
 
+use std::fs;
 use std::time::Duration;
 
 use trailkeeper::sandbox::{Action, Api, Step};
@@ -13,6 +14,7 @@ fn long_reads_show_on_a_terminal_how_far_they_are_and_nowhere_else() {
     catalog.collect(0, &[]);
     for (arguments, name) in [
         (&["verify"][..], "verify ["),
+        (&["report", "--html", "page.html"], "report ["),
     ] {
         let (code, _, shown) = Session::start(&catalog, arguments).end();
         assert_eq!(code, 0, "{shown}");
@@ -21,6 +23,7 @@ fn long_reads_show_on_a_terminal_how_far_they_are_and_nowhere_else() {
         assert_eq!((code, shown.as_str()), (0, ""));
         assert_eq!(catalog.run(arguments).stderr, "");
     }
+    assert!(fs::exists(catalog.root().join("page.html")).unwrap());
 }
 
 #[test]

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::calendar::{Amount, Calendar, DayRecords};
-use crate::archive::{Archive, Holder, Lock, Noted};
+use crate::archive::{Archive, Lock, Noted};
 use crate::config::StreamPlace;
-use crate::coverage::{End, Entry, Gap, LostDay, Scope, Standing, Wanted};
+use crate::coverage::{End, Entry, Gap, Liveness, LostDay, Running, Scope, Standing, Wanted};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::{self, rfc3339};
@@ -80,14 +80,6 @@ pub(super) struct LastRun {
     pub(super) rejected: u64,
     pub(super) revised: u64,
     pub(super) repaired: u64,
-}
-
-/// A run in progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Running {
-    /// Its process id.
-    pub(super) pid: u32,
-    pub(super) since: DateTime<Utc>,
 }
 
 impl StreamStatus {
@@ -204,38 +196,6 @@ impl From<Entry> for LastRun {
             rejected: entry.rejected,
             revised: entry.revised,
             repaired: entry.repaired,
-        }
-    }
-}
-
-/// A run that has not written how it ended: it is still running, or was killed.
-#[derive(Debug, Default)]
-struct Liveness {
-    running: Option<Running>,
-    silent_since: Option<DateTime<Utc>>,
-}
-
-impl Liveness {
-    fn of(holder: Option<Holder>, newest: Option<&Entry>) -> Self {
-        // The lock file has whole seconds.
-        let last = newest.map(|entry| entry.at.trunc_subsecs(0));
-        let is_open = newest.is_some_and(|entry| entry.end == End::Open);
-        let Some(holder) = holder.filter(|holder| is_open || last.is_none_or(|last| holder.since > last)) else {
-            return Self::default();
-        };
-        match holder.is_running() {
-            Some(true) => Self {
-                running: Some(Running {
-                    pid: holder.pid,
-                    since: holder.since,
-                }),
-                silent_since: None,
-            },
-            Some(false) => Self {
-                running: None,
-                silent_since: Some(holder.since),
-            },
-            None => Self::default(),
         }
     }
 }
