@@ -204,7 +204,7 @@ fn it_changes_no_file_but_its_own_counts_and_works_where_it_may_write_nothing() 
 }
 
 #[test]
-fn the_tables_fit_a_hundred_columns_and_have_no_colours_where_there_is_no_terminal() {
+fn the_tables_fit_80_columns_and_have_no_colours_where_there_is_no_terminal() {
     let sandbox = serve(|options| {
         let all = streams().into_iter();
         all.fold(options, |options, (_, api)| {
@@ -218,16 +218,22 @@ fn the_tables_fit_a_hundred_columns_and_have_no_colours_where_there_is_no_termin
     });
     let catalog = Catalog::of(&sandbox, &Api::ALL);
     catalog.collect(0, &[]);
-    let run = catalog.run(&["status"]);
+    let short = catalog.run(&["status"]).stdout;
+    let table = short.lines().filter(|line| !line.contains(": "));
+    assert_eq!(table.count(), 1 + streams().len(), "one table: {short}");
+    let run = catalog.run(&["status", "-v"]);
+    assert!(run.stdout.starts_with(&format!("{}\n", short.lines().next().unwrap())));
     assert!(
-        run.stdout.lines().all(|line| line.chars().count() <= 100),
+        run.stdout
+            .lines()
+            .all(|line| line.chars().count() <= 80 || line.contains(": ")),
         "{}",
         run.stdout
     );
     assert!(!run.stdout.contains('\u{1b}'), "{}", run.stdout);
     // Forty records a little less than a day apart: whatever the hour, some days hold two and the others one.
     let bars: Vec<_> = run.stdout.lines().filter(|line| line.contains('▄')).collect();
-    assert_eq!(bars.len(), streams().len(), "{}", run.stdout);
+    assert_eq!(bars.len(), 2 * streams().len(), "{}", run.stdout);
     assert!(bars.iter().all(|bar| bar.contains('█')), "{}", run.stdout);
     assert!(streams().iter().all(|(kind, _)| run.stdout.contains(kind.name)));
 }
