@@ -1,4 +1,4 @@
-//! What the program did, in the text format of Prometheus.
+//! What the program did, in the text format of Prometheus; and what serves it, with the health of the streams and a page.
 //!
 //! Imports: coverage, fs, http, output, run.
 //!
@@ -6,6 +6,8 @@
 
 pub(crate) mod export;
 mod family;
+pub(crate) mod health;
+pub(crate) mod page_cache;
 pub(crate) mod serve;
 mod text;
 

@@ -1,23 +1,48 @@
-//! Serves `/metrics` over HTTP.
+//! Serves what others may look at over HTTP: `/metrics`, `/healthz` and, at `/`, a page. All of it is read-only.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+use super::health::Health;
+use super::page_cache::PageCache;
 
 /// The media type of the text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A socket that listens for Prometheus.
+const HTML: &str = "text/html; charset=utf-8";
+
+/// The page loads nothing and runs nothing, and no other page may frame it.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+
+/// A socket that listens for Prometheus and for people.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
+}
+
+/// What is served.
+pub(crate) struct Served {
+    /// The newest metrics.
+    pub(crate) text: watch::Receiver<String>,
+    /// How the last runs ended.
+    pub(crate) health: watch::Receiver<Health>,
+    pub(crate) page: PageCache,
+    /// Returns the current time.
+    pub(crate) clock: fn() -> DateTime<Utc>,
 }
 
 /// The address cannot be listened on.
@@ -50,20 +75,46 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Answers `GET /metrics` with the newest text until `end`.
+    /// Answers until `end`.
     ///
     /// # Errors
     /// If the socket fails.
-    pub(crate) async fn serve(
-        self,
-        text: watch::Receiver<String>,
-        end: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let answer = move || {
-            let newest = text.borrow().clone();
-            async move { ([(CONTENT_TYPE, TEXT)], newest).into_response() }
-        };
-        let router = Router::new().route("/metrics", get(answer));
+    pub(crate) async fn serve(self, served: Served, end: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(healthz))
+            .route("/", get(page))
+            .with_state(Arc::new(served));
         axum::serve(self.socket, router).with_graceful_shutdown(end).await
     }
+}
+
+async fn metrics(State(served): State<Arc<Served>>) -> Response {
+    let newest = served.text.borrow().clone();
+    ([(CONTENT_TYPE, TEXT)], newest).into_response()
+}
+
+async fn healthz(State(served): State<Arc<Served>>) -> Response {
+    let report = served.health.borrow().report((served.clock)());
+    let status = if report.healthy {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, [(CACHE_CONTROL, "no-store")], Json(report)).into_response()
+}
+
+async fn page(State(served): State<Arc<Served>>) -> Response {
+    let Some(page) = served.page.page().await else {
+        let later = "The page is being made: the day files are read for the first time. Ask again soon.\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "10")], later).into_response();
+    };
+    let headers = [
+        (CONTENT_TYPE, HTML),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, page).into_response()
 }

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_day_a_hundred_times_the_others_does_not_flatten_them() {
         for days in [4, 12, 31, 365] {
-            let mut numbers = vec![80, 100, 120].repeat(days / 3 + 1);
+            let mut numbers = [80, 100, 120].repeat(days / 3 + 1);
             numbers.truncate(days);
             numbers[days / 2] = 10_000;
             let bars = bars(&numbers);

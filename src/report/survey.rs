@@ -13,6 +13,9 @@ use crate::output::progress::ReadProgress;
 use crate::record::Reader;
 use crate::source::Kind;
 
+/// How many different texts of a file are kept where it is not read again.
+const MOST_KNOWN: usize = 200;
+
 /// The counts of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
@@ -117,8 +120,10 @@ impl Surveyor {
         if let Some((_, counts)) = known.filter(|(then, _)| *then == length && seen.is_none()) {
             return Ok(counts.clone());
         }
-        let counts = self.read(file, seen, progress)?;
+        let mut counts = self.read(file, seen, progress)?;
         if let Some(known) = &mut self.known {
+            counts.events.keep_top(MOST_KNOWN);
+            counts.failures.keep_top(MOST_KNOWN);
             known.insert(file.path.clone(), (length, counts.clone()));
         }
         Ok(counts)

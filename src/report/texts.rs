@@ -5,6 +5,9 @@ use std::collections::HashMap;
 /// How many different texts are counted; this bounds the memory, since records can hold anything.
 const MAX_TEXTS: usize = 50_000;
 
+/// How much of a text is kept, in bytes; more than is shown of it.
+const MAX_BYTES: usize = 500;
+
 /// How often each text occurs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Texts {
@@ -18,7 +21,7 @@ pub(crate) struct Texts {
 impl Texts {
     pub(super) fn add(&mut self, text: Option<String>) {
         match text {
-            Some(text) => self.add_many(text, 1),
+            Some(text) => self.add_many(cut(text), 1),
             None => self.none += 1,
         }
     }
@@ -40,6 +43,17 @@ impl Texts {
         }
         self.uncounted += others.uncounted;
         self.none += others.none;
+    }
+
+    /// Keeps only the most frequent texts; the others are counted together.
+    pub(super) fn keep_top(&mut self, most: usize) {
+        if self.counts.len() <= most {
+            return;
+        }
+        let (top, _) = self.top(most);
+        let top: HashMap<_, _> = top.into_iter().map(|(text, count)| (text.to_owned(), count)).collect();
+        self.uncounted += self.counts.values().sum::<u64>() - top.values().sum::<u64>();
+        self.counts = top;
     }
 
     /// Returns the most frequent texts, and how many records have another one or none.
@@ -66,6 +80,15 @@ impl Texts {
     }
 }
 
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_BYTES {
+        let boundary = (0..=MAX_BYTES).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(boundary.unwrap_or(0));
+        text.shrink_to_fit();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +105,20 @@ mod tests {
         assert_eq!(top, [("7", 2)]);
         assert_eq!(rest, (MAX_TEXTS - 1 + 5 + 1) as u64);
         assert_eq!(texts.records(), (MAX_TEXTS + 5 + 1) as u64);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_length_and_number_and_nothing_is_lost() {
+        let mut texts = Texts::default();
+        for text in ["a", "a", "a", "b", "b", "c"] {
+            texts.add(Some(text.repeat(MAX_BYTES + 1)));
+        }
+        texts.add(Some("ж".repeat(MAX_BYTES)));
+        texts.add(None);
+        texts.keep_top(2);
+        let (top, rest) = texts.top(9);
+        let top: Vec<_> = top.iter().map(|(text, count)| (text.len(), *count)).collect();
+        assert_eq!((top, rest), (vec![(MAX_BYTES, 3), (MAX_BYTES, 2)], 3));
     }
 
     #[test]

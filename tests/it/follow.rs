@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use trailkeeper::sandbox::{Action, Answer, Api, PortLogin, Sandbox, Step};
+use trailkeeper::sandbox::{Action, Answer, Api, PortLogin, Sandbox, Step, When};
 
 use super::support::{Catalog, PATIENCE, Process, at, event, events, process, serve, side_by_side, tool, wait_for};
 
@@ -59,17 +61,27 @@ fn check_with_promtool(text: &str) {
     );
 }
 
-fn http_get(address: &str, path: &str) -> String {
+pub(super) fn http_get(address: &str, path: &str) -> String {
+    http("GET", address, path)
+}
+
+fn http(method: &str, address: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         socket,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// The address in the line that says what is served.
+pub(super) fn served_address(line: &str) -> String {
+    let behind = line.split("http://").nth(1).unwrap();
+    behind.split('/').next().unwrap().to_owned()
 }
 
 fn two_streams(adjust: impl FnOnce(trailkeeper::sandbox::Options) -> trailkeeper::sandbox::Options) -> Sandbox {
@@ -178,15 +190,7 @@ fn the_figures_are_served_and_promtool_takes_them() {
     let sandbox = two_streams(|options| options.step(Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}")))));
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
     let mut running = start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
-    let line = running.complaint_with("serving metrics");
-    let address = line
-        .split("http://")
-        .nth(1)
-        .unwrap()
-        .split('/')
-        .next()
-        .unwrap()
-        .to_owned();
+    let address = served_address(&running.complaint_with("serving metrics"));
     let mut seen = (false, false);
     rounds_until(&mut running, |round| {
         seen.0 |= round["stream"] == "tfc";
@@ -222,7 +226,76 @@ fn the_figures_are_served_and_promtool_takes_them() {
         figure(text, "trailkeeper_last_record_timestamp_seconds{stream=\"tfc\"}"),
         Some(last)
     );
-    assert!(http_get(&address, "/").starts_with("HTTP/1.1 404 "));
+    assert!(http_get(&address, "/other").starts_with("HTTP/1.1 404 "));
+    assert_eq!(running.terminate().code, 0);
+}
+
+#[test]
+fn the_page_and_the_health_are_served_read_only_and_name_nobody() {
+    let records = || {
+        (1..8)
+            .map(|n| event(Api::Mail, at(600 + n), &format!("n{n}")))
+            .collect::<Vec<_>>()
+    };
+    let named = |mut event: trailkeeper::sandbox::Event| {
+        event.text = event
+            .text
+            .replacen('{', r#"{"userLogin":"anna@example.org","clientIp":"192.0.2.77","#, 1);
+        event
+    };
+    let is_down = Arc::new(AtomicBool::new(true));
+    let down = Arc::clone(&is_down);
+    let when = When::Picked(Arc::new(move |seen| {
+        seen.api == Some(Api::Tfc) && down.load(Ordering::SeqCst)
+    }));
+    let sandbox = serve(|options| {
+        let options = options.give(Api::Mail, records().into_iter().map(named).collect());
+        let options = options.give(Api::Tfc, events(Api::Tfc, 7, 60));
+        options.step(Step::new(when, Action::Answer(Answer::json(401, "{}"))))
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
+    let mut running = start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
+    let address = served_address(&running.complaint_with("serving metrics"));
+    let health = || http_get(&address, "/healthz");
+    let answer = wait_for("the first run of tfc has failed", PATIENCE, || {
+        Some(health()).filter(|answer| answer.contains("its last run was not complete"))
+    });
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    is_down.store(false, Ordering::SeqCst);
+    rounds_until(&mut running, |round| {
+        round["stream"] == "tfc" && round["status"] == "complete"
+    });
+    let answer = wait_for("every stream is well", PATIENCE, || {
+        Some(health()).filter(|answer| answer.starts_with("HTTP/1.1 200 "))
+    });
+    let json: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(json["healthy"], true, "{json}");
+    assert_eq!(json["streams"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&json["streams"][0]["stream"], &json["streams"][0]["problem"]),
+        (&"tfc".into(), &Value::Null)
+    );
+    let page = wait_for("the page is made", PATIENCE, || {
+        Some(http_get(&address, "/")).filter(|answer| answer.starts_with("HTTP/1.1 200 "))
+    });
+    for text in [
+        "text/html",
+        "default-src 'none'",
+        "no-store",
+        "id=\"overview\"",
+        "Event types",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    for name in ["anna@example.org", "192.0.2.77", "<script"] {
+        assert!(!page.contains(name), "{name}");
+    }
+    for method in ["POST", "PUT", "DELETE"] {
+        for path in ["/", "/healthz", "/metrics"] {
+            let answer = http(method, &address, path);
+            assert!(answer.starts_with("HTTP/1.1 405 "), "{method} {path}: {answer}");
+        }
+    }
     assert_eq!(running.terminate().code, 0);
 }
 

@@ -10,13 +10,17 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
 use super::sampler::Sampler;
+use super::served_page::ServedPage;
 use super::{Arguments, exporter, stream_names};
 use crate::commands::error::CommandError;
 use crate::commands::session::Session;
+use crate::config::{StreamPlace, StreamSettings};
 use crate::http::Http;
 use crate::metrics::Metrics;
 use crate::metrics::export::Exporter;
-use crate::metrics::serve::{ListenError, Listener};
+use crate::metrics::health::Health;
+use crate::metrics::page_cache::PageCache;
+use crate::metrics::serve::{ListenError, Listener, Served};
 use crate::output::outlet::{Outlet, OutletError};
 use crate::process::exit::Exit;
 use crate::process::service_notifier::Notifier;
@@ -46,6 +50,8 @@ pub(super) async fn run(
     let exporter = exporter(arguments, &session).map_err(CommandError::start)?;
     let listener = bind(arguments.metrics_listen).await.map_err(CommandError::start)?;
     let watchdog = session.manager.as_ref().and_then(|manager| manager.watchdog);
+    let health = watch::Sender::new(Health::new(stream_names(&session), options.interval));
+    let places = watch::Sender::new(places(&session.config.streams));
     let mut observer = Observer {
         stdout: arguments.json.then(|| Outlet::new(io::stdout())),
         session,
@@ -55,10 +61,15 @@ pub(super) async fn run(
         hangups,
         exit: Exit::Complete,
         states: BTreeMap::new(),
+        health,
+        places,
     };
     let mut phase = observer.begin(arguments, &options)?;
     let shutdown = || observer.shutdown.clone();
-    let server = listener.map(|listener| tokio::spawn(serve(listener, observer.exporter.text(), shutdown())));
+    let server = match listener {
+        Some(listener) => Some(tokio::spawn(serve(listener, observer.served(clock)?, shutdown()))),
+        None => None,
+    };
     tokio::spawn(stay_in_touch(Arc::clone(&observer.notifier), watchdog, shutdown()));
     // What was noted before a reload tells the next phase where to begin.
     (options.range, options.waits_for_locks) = (Range::default(), true);
@@ -102,6 +113,10 @@ struct Observer<'a> {
     exit: Exit,
     /// Each stream in a few words.
     states: BTreeMap<&'static str, String>,
+    /// How the last run of each stream ended.
+    health: watch::Sender<Health>,
+    /// Where the streams are kept, for the page.
+    places: watch::Sender<Vec<StreamPlace>>,
 }
 
 impl Observer<'_> {
@@ -125,7 +140,20 @@ impl Observer<'_> {
         let metrics = Metrics::new(names.iter().copied());
         self.exporter.go_on_with(metrics, arguments.only(&names));
         self.states.retain(|name, _| names.contains(name));
+        self.health.send_modify(|health| health.go_on_with(&names));
+        self.places.send_replace(places(&self.session.config.streams));
         self.begin(arguments, options)
+    }
+
+    /// Returns what the listener serves.
+    fn served(&self, clock: fn() -> DateTime<Utc>) -> Result<Served, CommandError> {
+        let mut page = ServedPage::of(self.places.subscribe(), clock);
+        Ok(Served {
+            text: self.exporter.text(),
+            health: self.health.subscribe(),
+            page: PageCache::start(Box::new(move || page.make())).map_err(CommandError::setup)?,
+            clock,
+        })
     }
 
     fn ready(&self) {
@@ -182,6 +210,11 @@ impl Observer<'_> {
         let summary = &report.summary;
         self.exporter.update(|metrics| metrics.run(summary, report.times));
         self.print(summary);
+        if !summary.is_stopped() {
+            let is_complete = summary.error().is_none();
+            self.health
+                .send_modify(|health| health.run(summary.name(), report.times.ended, is_complete));
+        }
         self.states.insert(summary.name(), state(report));
         if !self.shutdown.is_requested() {
             let states: Vec<_> = self.states.values().map(String::as_str).collect();
@@ -223,6 +256,16 @@ impl Observer<'_> {
     }
 }
 
+/// Returns where these streams are kept.
+fn places(streams: &[StreamSettings]) -> Vec<StreamPlace> {
+    let places = streams.iter().map(|settings| StreamPlace {
+        kind: settings.kind,
+        location: settings.location.clone(),
+        keep: settings.keep,
+    });
+    places.collect()
+}
+
 /// Opens the listener of `--metrics-listen`, if that is given.
 async fn bind(address: Option<SocketAddr>) -> Result<Option<Listener>, ListenError> {
     match address {
@@ -235,15 +278,17 @@ async fn listen(address: SocketAddr) -> Result<Listener, ListenError> {
     let listener = Listener::bind(address).await?;
     let address = listener.address().unwrap_or(address);
     if !address.ip().is_loopback() {
-        tracing::warn!("--metrics-listen: everyone who can reach {address} can read the metrics");
+        tracing::warn!(
+            "--metrics-listen: everyone who can reach {address} can read the metrics and the page of the archive"
+        );
     }
-    tracing::info!("serving metrics at http://{address}/metrics");
+    tracing::info!("serving metrics at http://{address}/metrics, and a page of the archive at /");
     Ok(listener)
 }
 
-async fn serve(listener: Listener, text: watch::Receiver<String>, shutdown: Shutdown) {
+async fn serve(listener: Listener, served: Served, shutdown: Shutdown) {
     let end = async move { shutdown.requested().await };
-    if let Err(error) = listener.serve(text, end).await {
+    if let Err(error) = listener.serve(served, end).await {
         tracing::error!("metrics are no longer served: {error}");
     }
 }

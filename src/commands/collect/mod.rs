@@ -3,6 +3,7 @@
 mod follow;
 mod once;
 mod sampler;
+mod served_page;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -90,6 +91,9 @@ pub(crate) struct Arguments {
     pub(crate) metrics_file: Option<PathBuf>,
 
     /// Serve the same metrics at http://ADDRESS/metrics [default address: 127.0.0.1:9464]
+    ///
+    /// At / it serves the page of `report`, without what names users and addresses; at /healthz whether every stream is well:
+    /// 200 if its last run was complete and ended in the last 15 minutes, or three intervals, and 503 otherwise.
     #[arg(
         long,
         value_name = "ADDRESS",

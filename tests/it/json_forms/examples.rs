@@ -11,7 +11,7 @@ use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 use crate::follow;
 use crate::forwarding::Listener;
 use crate::kafka::broker::Broker;
-use crate::support::{Catalog, PATIENCE, at, base_name, event, events, serve, wait_until};
+use crate::support::{Catalog, PATIENCE, at, base_name, event, events, serve, wait_for, wait_until};
 
 const DAY: i64 = 86_400;
 
@@ -61,6 +61,7 @@ impl Examples {
         let mut examples = Self::default();
         examples.forwarded_and_failed_runs();
         examples.rounds();
+        examples.health();
         examples.late_records();
         examples.archives_that_lack_something();
         examples.archives_of_no_run();
@@ -129,6 +130,22 @@ impl Examples {
         self.follow(&catalog, &forwarding, |round| round["forward"][0]["error"].is_string());
         fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
         self.follow(&catalog, &[], |round| round["error"].is_string());
+    }
+
+    /// The health of a stream that is well, and of one whose first run waits for its service.
+    fn health(&mut self) {
+        let sandbox = sandbox();
+        sandbox.step(Step::always(Api::Disk, Action::Wait(PATIENCE)));
+        let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk]);
+        let mut running = follow::start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
+        let address = follow::served_address(&running.complaint_with("serving metrics"));
+        let health = wait_for("mail is healthy", PATIENCE, || {
+            let answer = follow::http_get(&address, "/healthz");
+            let health: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+            (health["streams"].to_string().contains(r#""healthy":true"#)).then_some(health)
+        });
+        running.kill();
+        self.printed.entry("/healthz").or_default().push(health);
     }
 
     /// Follows until a round is printed that is wanted.
