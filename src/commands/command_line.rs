@@ -266,6 +266,7 @@ pub(crate) mod tests {
             record_bytes: 0,
             gzip: false,
             still: false,
+            faults: Vec::new(),
             verbosity: Verbosity::default(),
         };
         assert_eq!(typed("sandbox").unwrap(), Command::Sandbox(sandbox.clone()));
@@ -277,10 +278,11 @@ pub(crate) mod tests {
             record_bytes: 700,
             gzip: true,
             still: true,
+            faults: vec!["slow=2@tfc".parse().unwrap(), "empty".parse().unwrap()],
             ..sandbox
         };
         assert_eq!(
-            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --record-bytes 700 --gzip --still")
+            typed("sandbox --listen [::1]:0 --records 5 --seed 7 --latency-ms 50 --record-bytes 700 --gzip --still --fault slow=2@tfc --fault empty")
                 .unwrap(),
             Command::Sandbox(other)
         );
@@ -395,6 +397,8 @@ pub(crate) mod tests {
             "--stream tfc collect",
             "sandbox --listen localhost",
             "sandbox --records -1",
+            "sandbox --fault slow=0",
+            "sandbox --fault sloww",
             "demo --json",
             "--interval 60s",
             "--follow --interval 60",

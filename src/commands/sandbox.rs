@@ -16,7 +16,7 @@ use crate::output::print::print;
 use crate::output::progress::Progress;
 use crate::process::exit::Exit;
 use crate::process::signals;
-use crate::sandbox::{Options, Sandbox};
+use crate::sandbox::{Fault, Options, Sandbox};
 use crate::source::SOURCES;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) still: bool,
 
+    /// Give the services a fault, to rehearse with; can be repeated
+    #[arg(long = "fault", value_name = "NAME[=N][@STREAM]", long_help = fault_help())]
+    pub(crate) faults: Vec<Fault>,
+
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }
@@ -56,7 +60,16 @@ pub(crate) struct Arguments {
 pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper sandbox                                 prints the variables to set
-  trailkeeper sandbox --listen 127.0.0.1:0 --records 100000 --seed 7";
+  trailkeeper sandbox --listen 127.0.0.1:0 --records 100000 --seed 7
+  trailkeeper sandbox --fault unavailable=3 --fault expired-token=0@tfc";
+
+fn fault_help() -> String {
+    format!(
+        "Give the services a fault, to rehearse with; can be repeated.\n\nN is counted for each service by itself, and @STREAM \
+         gives the fault to one alone:\n\n{}",
+        Fault::list()
+    )
+}
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
@@ -84,7 +97,8 @@ fn options(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Options {
     options.record_bytes = arguments.record_bytes as usize;
     options.gzip = arguments.gzip;
     options.listen = arguments.listen;
-    options
+    let steps = arguments.faults.iter().map(Fault::step);
+    steps.fold(options, Options::step)
 }
 
 /// Returns the settings for `.env`: everything that a collector needs except the folders.

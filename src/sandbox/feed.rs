@@ -152,12 +152,15 @@ pub(super) struct View<'a> {
     pub(super) minted: &'a MintedToken,
     /// The time of the request.
     pub(super) now: DateTime<Utc>,
+    /// What is newer than this is not there yet: a replica that lags answers.
+    pub(super) known_to: Option<DateTime<Utc>>,
 }
 
 impl View<'_> {
     /// Returns the records between two bounds that are not past retention; the options say whether each bound is
     /// included.
     pub(super) fn select(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Selection<'_> {
+        let to = [to, self.known_to].into_iter().flatten().min();
         let bound = |included| if included { Bound::Included } else { Bound::Excluded };
         let asked = from.map_or(Bound::Unbounded, bound(self.options.includes_from));
         let kept = self.options.retention.map(|retention| self.now - retention);

@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use url::form_urlencoded;
 
 /// A request, parsed.
+#[derive(Clone)]
 pub(super) struct ServiceRequest {
     /// The path, without the query.
     pub(super) path: String,
@@ -67,6 +68,11 @@ impl ServiceRequest {
             .map(Some)
             .ok_or_else(|| format!("invalid {name}"))
     }
+}
+
+/// Formats a time as the `Date` header has it.
+pub(super) fn http_date(time: DateTime<Utc>) -> String {
+    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// Parses RFC 3339 with 0 to 6 fraction digits.

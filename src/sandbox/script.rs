@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::api::Api;
 use super::event::Event;
@@ -94,6 +94,14 @@ pub enum Action {
     EndPortToken,
     /// This answer is sent instead.
     Answer(Answer),
+    /// The service refuses one request too many, and says how long to wait.
+    TooManyRequests(Duration),
+    /// The service takes the token for a wrong one.
+    RefuseToken,
+    /// The answer comes from a replica that lacks what is newer than this.
+    Lag(TimeDelta),
+    /// The date of the answer is that of a clock that is this far ahead.
+    ClockAhead(TimeDelta),
     /// The answer waits this much longer.
     Wait(Duration),
     /// The usual body, with another `Content-Type`.

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::http::ServiceRequest;
+use super::http::{ServiceRequest, http_date};
 use super::state::{Delivery, Reply, SharedState};
 
 /// The largest request body that is read.
@@ -65,9 +65,7 @@ async fn handle(
     }
     let mut response = respond(reply, &connection);
     // The date of its own clock, unless the script says another.
-    let date = (shared.options().clock)()
-        .format("%a, %d %b %Y %H:%M:%S GMT")
-        .to_string();
+    let date = http_date((shared.options().clock)());
     if let Ok(date) = HeaderValue::from_str(&date) {
         response.headers_mut().entry(DATE).or_insert(date);
     }

@@ -1,17 +1,18 @@
 //! The state of a running sandbox: feeds, tokens, counters, the log of requests.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::api::Api;
 use super::behavior::Records;
 use super::event::Event;
 use super::feed::{Feed, View};
 use super::generate::{Generator, SampleError};
-use super::http::{Answer, ServiceRequest};
+use super::http::{Answer, ServiceRequest, http_date};
 use super::minted_token::MintedToken;
 use super::options::Options;
 use super::rate_limit::{Quota, RateCounter};
@@ -117,49 +118,47 @@ impl SharedState {
         for action in state.due(&seen) {
             effects.apply(action, &mut state);
         }
-        let answer = effects.answer.take().unwrap_or_else(|| match api {
-            None => Answer::json(404, r#"{"message":"Not Found"}"#),
-            Some(api) => self.answer(&mut state, api, is_mint, request, now),
+        let answer = effects.answer.take().unwrap_or_else(|| match (api, effects.too_many) {
+            (None, _) => Answer::json(404, r#"{"message":"Not Found"}"#),
+            (Some(api), Some(wait)) => (api.service().error_answer)(RequestError::TooManyRequests(wait)),
+            (Some(api), None) => {
+                let asked = Asked {
+                    request: &effects.as_understood(request),
+                    is_mint,
+                    now,
+                    known_to: effects.lag.map(|lag| now - lag),
+                };
+                self.answer(&mut state, api, &asked)
+            }
         });
-        effects.into_reply(answer, self.options.latency)
+        effects.into_reply(answer, now, self.options.latency)
     }
 
     /// Returns the usual answer of a service, within its rate limit.
-    fn answer(
-        &self,
-        state: &mut State,
-        api: Api,
-        is_mint: bool,
-        request: &ServiceRequest,
-        now: DateTime<Utc>,
-    ) -> Answer {
+    fn answer(&self, state: &mut State, api: Api, asked: &Asked<'_>) -> Answer {
         let Some(limit) = self.options[api].rate_limit else {
-            return self.answer_unlimited(state, api, is_mint, request, now);
+            return self.answer_unlimited(state, api, asked);
         };
         let left = state.rate_counters[api as usize].admit(limit);
         let reset = state.rate_counters[api as usize].reset();
         let service = api.service();
         let answer = match left {
-            Some(_) => self.answer_unlimited(state, api, is_mint, request, now),
+            Some(_) => self.answer_unlimited(state, api, asked),
             None => (service.error_answer)(RequestError::TooManyRequests(reset)),
         };
         let quota = Quota {
             limit,
             left: left.unwrap_or_default(),
             reset,
-            now,
+            now: asked.now,
         };
         (service.rate_limit_headers)(answer, quota)
     }
 
-    fn answer_unlimited(
-        &self,
-        state: &mut State,
-        api: Api,
-        is_mint: bool,
-        request: &ServiceRequest,
-        now: DateTime<Utc>,
-    ) -> Answer {
+    fn answer_unlimited(&self, state: &mut State, api: Api, asked: &Asked<'_>) -> Answer {
+        let Asked {
+            request, is_mint, now, ..
+        } = *asked;
         let service = api.service();
         let State { feeds, minted, .. } = state;
         match (&service.mint, is_mint, request.is_post) {
@@ -173,6 +172,7 @@ impl SharedState {
                     options,
                     minted,
                     now,
+                    known_to: asked.known_to,
                 };
                 (service.answer)(&view, request)
             }
@@ -183,6 +183,15 @@ impl SharedState {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A request, as the script lets a service see it.
+struct Asked<'a> {
+    request: &'a ServiceRequest,
+    is_mint: bool,
+    now: DateTime<Utc>,
+    /// What is newer is not there yet.
+    known_to: Option<DateTime<Utc>>,
 }
 
 /// Creates the feed of a service from its records, which are taken out of the options.
@@ -262,6 +271,10 @@ fn route(address: &str) -> (Option<Api>, bool) {
 #[derive(Default)]
 struct Effects {
     answer: Option<Answer>,
+    too_many: Option<Duration>,
+    refuses_token: bool,
+    lag: Option<TimeDelta>,
+    clock_ahead: Option<TimeDelta>,
     wait: Duration,
     content_type: Option<String>,
     truncate: Option<usize>,
@@ -277,6 +290,10 @@ impl Effects {
             Action::Answer(answer) => {
                 self.answer.get_or_insert(answer);
             }
+            Action::TooManyRequests(wait) => self.too_many = Some(wait),
+            Action::RefuseToken => self.refuses_token = true,
+            Action::Lag(lag) => self.lag = Some(lag),
+            Action::ClockAhead(ahead) => self.clock_ahead = Some(ahead),
             Action::Wait(wait) => self.wait += wait,
             Action::ContentType(kind) => self.content_type = Some(kind),
             Action::Truncate(length) => self.truncate = Some(length),
@@ -286,7 +303,21 @@ impl Effects {
         }
     }
 
-    fn into_reply(self, mut answer: Answer, latency: Duration) -> Reply {
+    /// Returns the request as the service understands it: a token that it refuses is as good as none.
+    fn as_understood<'a>(&self, request: &'a ServiceRequest) -> Cow<'a, ServiceRequest> {
+        if !self.refuses_token {
+            return Cow::Borrowed(request);
+        }
+        Cow::Owned(ServiceRequest {
+            authorization: None,
+            ..request.clone()
+        })
+    }
+
+    fn into_reply(self, mut answer: Answer, now: DateTime<Utc>, latency: Duration) -> Reply {
+        if let Some(ahead) = self.clock_ahead {
+            answer = answer.with("date", http_date(now + ahead));
+        }
         if let Some(kind) = self.content_type {
             answer
                 .headers

@@ -91,6 +91,8 @@ mod readme;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod rehearsal;
+#[cfg(test)]
 mod rejections;
 #[cfg(test)]
 mod report;
