@@ -36,7 +36,9 @@ fn the_demo_fits_on_half_a_screen_repeats_nothing_and_its_next_commands_work() {
             let files = day_files.len().to_string();
             let cells = cells(&run.stdout, kind.name);
             assert_eq!(cells[1], "complete");
-            assert_eq!((cells[2] == "1000", cells[3]), (round == 0, "0"), "{api:?}: {cells:?}");
+            // Another demo may have its port, and then its services are others.
+            assert!(round > 0 || cells[2] == "1000", "{api:?}: {cells:?}");
+            assert_eq!(cells[3], "0", "{api:?}: {cells:?}");
             assert_eq!(cells[4..], [&*files, &*kept, "0", &*kept, "0"], "{api:?}");
         }
         let next = lines.iter().filter_map(|line| line.trim().strip_prefix("trailkeeper "));
