@@ -1,10 +1,9 @@
 //! The records of one fetch, each once.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::record::digests::Digests;
 use crate::record::{Anchor, Form, Line, Record, Rejected, hold};
-use crate::window::bound;
 
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
 pub(super) const MOST_BYTES: usize = 128 << 20;
@@ -12,16 +11,12 @@ pub(super) const MOST_BYTES: usize = 128 << 20;
 /// What a set takes for a hash, up to twice its size.
 const HASH_BYTES: usize = 2 * size_of::<u128>();
 
-/// Runs come at least this often. A record that is further ahead of the clocks has a wrong time.
-const SOON: TimeDelta = TimeDelta::days(1);
-
 /// The capacity at the start: as many records as a slice usually brings.
 const USUALLY_HELD: usize = 1_792;
 
 #[derive(Debug)]
 pub(crate) struct FetchedRecords {
-    /// Later records are newer than the run: they are left for the next one, which asks for them again. Those that no
-    /// run of the next [`SOON`] would file are in the future, and rejected: else nobody would ever see them.
+    /// Later records are newer than the run: they are left for the next one, which asks for them again.
     possible_to: DateTime<Utc>,
     /// The content hashes of all records.
     seen: Digests,
@@ -98,10 +93,6 @@ impl FetchedRecords {
     }
 
     fn add_record(&mut self, record: Record) -> bool {
-        let record = match not_in_the_future(record, self.possible_to) {
-            Ok(record) => record,
-            Err(rejected) => return self.add_rejected(rejected),
-        };
         let is_new = self.seen.insert(record.identity.content);
         if is_new && record.time > self.possible_to {
             self.left_for_next_run += 1;
@@ -185,16 +176,6 @@ impl FetchedRecords {
     pub(crate) fn into_seen(self) -> (Digests, Digests) {
         (self.seen, self.seen_rejected)
     }
-}
-
-/// Rejects a record whose time is too far ahead of `possible_to`, the latest time that a record of the run can have.
-pub(super) fn not_in_the_future(record: Record, possible_to: DateTime<Utc>) -> Result<Record, Rejected> {
-    let future = possible_to + SOON;
-    if record.time <= future {
-        return Ok(record);
-    }
-    let reason = format!("its time is in the future, after {}", bound(future));
-    Err(record.into_rejected(reason))
 }
 
 #[cfg(test)]

@@ -1,10 +1,33 @@
-//! Whether an answer shows that the form of the records has changed.
+//! What is wrong with the times of an answer, and whether it shows that the form of the records has changed.
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::http::retry::AttemptError;
 use crate::record::{Record, Rejected};
+use crate::window::bound;
 
 /// With fewer records that cannot be filed, an answer says nothing about the others: any service has an odd one.
 const FEWEST: usize = 3;
+
+/// Runs come at least this often. A record that is further ahead of the clocks has a wrong time.
+const SOON: TimeDelta = TimeDelta::days(1);
+
+/// Rejects the records of an answer that no run of the next [`SOON`] would file, `latest` being the latest time that one can have
+/// now: else nobody would ever see them.
+pub(super) fn reject_those_in_the_future(
+    records: Vec<Result<Record, Rejected>>,
+    latest: DateTime<Utc>,
+) -> Vec<Result<Record, Rejected>> {
+    let future = latest + SOON;
+    let checked = records.into_iter().map(|item| match item {
+        Ok(record) if record.time > future => {
+            let reason = format!("its time is in the future, after {}", bound(future));
+            Err(record.into_rejected(reason))
+        }
+        item => item,
+    });
+    checked.collect()
+}
 
 /// Checks that at least half of the records of an answer can be filed, as far as they tell themselves: else it is not
 /// them that are odd, but what is expected of them.

@@ -7,7 +7,7 @@ use std::mem::take;
 
 use chrono::{DateTime, Utc};
 
-use super::fetched_records::{FetchedRecords, MOST_BYTES, not_in_the_future};
+use super::fetched_records::{FetchedRecords, MOST_BYTES};
 use super::plan::WalkPlan;
 use crate::record::{Line, Record, Rejected, hold};
 
@@ -28,7 +28,7 @@ pub(crate) struct LeftOver {
 pub(super) struct Given {
     /// Later records are for another walk, or for the next run.
     filed_to: DateTime<Utc>,
-    possible_to: DateTime<Utc>,
+    possible_to: Option<DateTime<Utc>>,
     records: Vec<Record>,
     rejected: Vec<Rejected>,
     originals: Vec<Rejected>,
@@ -40,16 +40,21 @@ pub(super) struct Given {
 impl Given {
     /// Begins another walk.
     pub(super) fn begin(&mut self, plan: WalkPlan) {
-        self.possible_to = plan.possible_to();
-        self.filed_to = plan.filed_to().unwrap_or(self.possible_to);
+        self.possible_to = Some(plan.possible_to());
+        self.filed_to = plan.filed_to().unwrap_or(plan.possible_to());
         self.left.append(&mut self.records);
+    }
+
+    /// Returns the latest time that a record of the walk can have; `None` before the first walk.
+    pub(super) fn possible_to(&self) -> Option<DateTime<Utc>> {
+        self.possible_to
     }
 
     /// Takes what a page has and no page before had of late.
     pub(super) fn take(&mut self, new: Vec<Result<Record, Rejected>>, originals: &[Rejected]) {
         let before = (self.records.len(), self.rejected.len(), self.originals.len());
         for item in new {
-            match item.and_then(|record| not_in_the_future(record, self.possible_to)) {
+            match item {
                 Ok(record) if record.time <= self.filed_to => self.records.push(record),
                 Ok(_) => {}
                 Err(rejected) => self.rejected.push(rejected),
@@ -176,14 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_another_walk_or_the_next_run_is_not_left_over_and_what_is_in_the_future_is_rejected() {
+    fn what_is_for_another_walk_or_the_next_run_is_not_left_over() {
         let mut of_a_part = given(20, &[10, 21]);
         assert_eq!(left_over(&mut of_a_part), [record(10)]);
         let mut of_all = given(30, &[31, 33]);
-        let future = line("future", "2026-06-12T10:00:00Z");
-        of_all.take(vec![Ok(Record::read(&future, &SHAPE).unwrap())], &[]);
-        let LeftOver { records, rejected, .. } = of_all.take_left_over();
-        assert_eq!((records, rejected.len()), (vec![record(31)], 1));
+        assert_eq!(left_over(&mut of_all), [record(31)]);
     }
 
     #[test]

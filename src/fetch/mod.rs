@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,7 +25,7 @@ use crate::window::{Window, bound};
 use completed_range::CompletedRange;
 use credentials::{Credentials, Minting};
 use effort::Effort;
-use form::check_form;
+use form::{check_form, reject_those_in_the_future};
 use given::Given;
 pub(crate) use given::LeftOver;
 use host::Host;
@@ -513,6 +513,13 @@ impl Fetcher {
         Err(PageError::Fatal(FetchError::Endless))
     }
 
+    /// Returns the latest time that a record of the walk can have, by the later of both clocks; `None` outside of walks.
+    fn latest(&self) -> Option<DateTime<Utc>> {
+        let possible_to = self.given().possible_to()?;
+        let of_service = self.service_clock().at(Instant::now());
+        Some(of_service.map_or(possible_to, |time| time.latest.max(possible_to)))
+    }
+
     /// Begins another walk.
     fn begin_walk(&self, plan: WalkPlan) {
         self.given().begin(plan);
@@ -570,7 +577,10 @@ impl Fetcher {
         let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
         let result = result.and_then(|body| {
-            let page = self.read(request, &body, broken)?;
+            let mut page = self.read(request, &body, broken)?;
+            if let Some(latest) = self.latest() {
+                page.records = reject_those_in_the_future(page.records, latest);
+            }
             check_form(&page.records, |content| self.effort().has_seen(content))?;
             Ok((page, body.len()))
         });

@@ -280,6 +280,10 @@ impl Handover {
             let range = match walk.next_range().await {
                 Ok(range) => range,
                 Err(error) => {
+                    // What cannot be filed by one clock may well be by the other.
+                    if let Some(clocks) = self.clocks_apart(plan.grace) {
+                        return Err(WalkError::ClocksApart(clocks));
+                    }
                     let Some(contradiction) = error.contradiction().filter(|_| self.files_as_given) else {
                         return Err(WalkError::Fetch(error));
                     };

@@ -96,6 +96,11 @@ fn hostile(api: Api, when: DateTime<Utc>) -> (Vec<Event>, Vec<Event>) {
         let text = record(api, &good_time, "\"twin\"", &format!(r#""said":"{said}","#));
         Event::new(when, format!("twin-{said}"), text)
     }));
+    // Of no answer, however small, most cannot be filed: that would be another form of the records.
+    filed.extend((0..4).map(|number| {
+        let text = record(api, &good_time, &format!("\"plain-{number}\""), "");
+        Event::new(when, format!("plain-{number}"), text)
+    }));
     (filed, rejected)
 }
 

@@ -55,6 +55,39 @@ fn an_answer_with_more_than_half_of_its_times_unreadable_fails_the_stream_and_lo
     }
 }
 
+/// A record whose time is a century ahead.
+fn ahead(api: Api, n: i64) -> Event {
+    let time = at(60 + n);
+    let good = event(api, time, &format!("ahead-{n}"));
+    let year = time.format("%Y-").to_string();
+    Event::new(time, good.id, good.text.replace(&year, "2099-"))
+}
+
+#[test]
+fn an_answer_with_more_than_half_of_its_times_in_the_future_fails_the_stream() {
+    for api in WHOLE {
+        let sandbox = serve(|options| options.give(api, (0..7).map(|n| ahead(api, n)).collect()));
+        let catalog = Catalog::of(&sandbox, &[api])
+            .with("MAX_RETRIES", 1)
+            .with("RETRY_DELAY_SECONDS", 0);
+        let stream = catalog.collect_one(3, &[]);
+        let error = stream["error"].as_str().unwrap();
+        for part in ["7 of 7 records", "its time is in the future", "nothing is lost"] {
+            assert!(error.contains(part), "{api:?}: no {part:?} in {error}");
+        }
+        // One of many is rejected, and shows.
+        let events = (0..20).map(|n| event(api, at(100 + n), &format!("good-{n}")));
+        let sandbox = serve(|options| options.give(api, events.chain([ahead(api, 1)]).collect()));
+        let catalog = Catalog::of(&sandbox, &[api]);
+        let stream = catalog.collect_one(0, &[]);
+        assert_eq!(
+            (&stream["appended"], &stream["rejected"]),
+            (&20.into(), &1.into()),
+            "{api:?}"
+        );
+    }
+}
+
 #[test]
 fn a_single_record_without_a_time_is_no_other_form() {
     let give = |options: Options, api| options.give(api, mixed(api, 0, 1));
