@@ -80,7 +80,7 @@
 //!
 //! One file or folder owns each outside thing: `env/` the environment, `http/client.rs` reqwest, `forward/kafka/`
 //! rdkafka, `main.rs` the clock and the end of the process. `archive/` writes the day files and everything in
-//! `.trailkeeper/`; `fs.rs` opens and replaces files for it and for others. Any other code that writes a file says so
+//! `.trailkeeper/`; `fs/` opens and replaces files for it and for others. Any other code that writes a file says so
 //! there.
 //!
 //! `clippy.toml` and `tests/it/structure/` enforce the owners and the order of the modules.

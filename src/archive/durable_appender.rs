@@ -33,6 +33,15 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Returns the error of a file, if that is the reason.
+    pub(crate) fn of_file(&self) -> Option<&FileError> {
+        match self {
+            Self::File(error) => Some(error),
+            Self::Lock(error) => error.of_file(),
+            Self::Poisoned { .. } | Self::NoDay { .. } => None,
+        }
+    }
+
     /// Whether this file is to blame, and others beside it can be written.
     fn is_of_this_file(&self) -> bool {
         matches!(self, Self::File(error) if error.is_of_this_file())

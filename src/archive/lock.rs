@@ -72,6 +72,14 @@ impl LockError {
     pub(crate) fn is_held(&self) -> bool {
         matches!(self, Self::Held { .. })
     }
+
+    /// Returns the error of the lock file, if that is the reason.
+    pub(crate) fn of_file(&self) -> Option<&FileError> {
+        match self {
+            Self::File(error) => Some(error),
+            Self::Held { .. } | Self::Lost { .. } => None,
+        }
+    }
 }
 
 impl Lock {

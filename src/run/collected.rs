@@ -66,17 +66,17 @@ pub(crate) enum CollectError {
     /// The window could not be fetched completely.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// A day file could not be read.
-    #[error(transparent)]
+    /// A file could not be read.
+    #[error("{}{}", .0, promise(Some(.0)))]
     Read(#[from] FileError),
-    /// A day file could not be written.
-    #[error(transparent)]
+    /// A file could not be written.
+    #[error("{}{}", .0, promise(.0.of_file()))]
     Write(#[from] WriteError),
     /// Records that were given and not filed could not be kept.
     #[error(transparent)]
     Pending(#[from] PendingError),
-    /// The catalog is not locked any more.
-    #[error(transparent)]
+    /// The catalog is not locked, or not any more.
+    #[error("{}{}", .0, promise(.0.of_file()))]
     Lock(#[from] LockError),
     /// What is new is complete, but an older span is not.
     #[error("the span from {from} to {to} is still missing: {cause}")]
@@ -119,6 +119,14 @@ pub(crate) enum CollectError {
     /// A bug in the program.
     #[error("an internal error: {0}; please report it")]
     Internal(String),
+}
+
+/// Says that nothing else is to be done for the archive than what the error says. One of a file alone is told with its day.
+fn promise(error: Option<&FileError>) -> &'static str {
+    match error {
+        Some(error) if !error.is_of_this_file() => "; the next run completes the archive",
+        _ => "",
+    }
 }
 
 impl Collected {

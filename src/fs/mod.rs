@@ -7,11 +7,15 @@
     reason = "this file makes, replaces and removes files for all others"
 )]
 
+mod advice;
+
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Once;
+
+use advice::advice;
 
 /// Mode of the folders that the program creates.
 const FOLDER_MODE: u32 = 0o750;
@@ -20,7 +24,7 @@ const FOLDER_MODE: u32 = 0o750;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The system returned an error.
-    #[error("cannot {doing} {}: {cause}{}", path.display(), advice(cause))]
+    #[error("cannot {doing} {}: {cause}{}", path.display(), advice(doing, cause))]
     Io {
         /// What was tried, a verb.
         doing: &'static str,
@@ -108,19 +112,6 @@ impl FileError {
     /// Whether the file or its folder is missing.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
-    }
-}
-
-/// Advice about a system error, as the end of a sentence.
-fn advice(cause: &io::Error) -> &'static str {
-    match cause.kind() {
-        io::ErrorKind::NotFound => "; check that the folder exists and its disk is mounted",
-        io::ErrorKind::PermissionDenied => "; give the user that runs this program the right to do so",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space; the next run completes the archive"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable; the next run completes the archive",
-        _ => "",
     }
 }
 
@@ -569,7 +560,7 @@ mod tests {
     fn errors_name_the_path_and_say_what_to_do() {
         let error = |kind| FileError::io("write to", Path::new("/srv/mail.log"), io::Error::from(kind)).to_string();
         assert!(error(io::ErrorKind::StorageFull).starts_with("cannot write to /srv/mail.log: "));
-        assert!(error(io::ErrorKind::StorageFull).ends_with("free some space; the next run completes the archive"));
+        assert!(error(io::ErrorKind::StorageFull).contains("; free some space"));
         assert!(error(io::ErrorKind::ReadOnlyFilesystem).contains("mount it writable"));
         assert!(error(io::ErrorKind::PermissionDenied).contains("the user that runs this program"));
     }
