@@ -7,23 +7,25 @@ use super::batch::Batch;
 use super::count::LineCounter;
 use super::day::Day;
 use super::day_file::DayFile;
-use super::durable_appender::WriteError;
+use super::durable_appender::{Incomplete, WriteError, Written};
 use crate::fs::FileError;
 use crate::record::Record;
 
 /// How much is written at once, in bytes. Copying a whole batch would double its memory.
-const CHUNK_BYTES: usize = 256 * 1024;
+const CHUNK_BYTES: u64 = 256 * 1024;
 
-/// What was appended. It is on disk.
+/// What was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     pub(crate) records: u64,
     /// Number of bytes, newlines included.
     pub(crate) bytes: u64,
-    /// Length of the day file by now, in bytes; `None` in a dry run, which writes nothing.
+    /// Where they end in the day file, in bytes; `None` in a dry run, which writes nothing.
     pub(crate) end: Option<u64>,
     /// Name of the day file.
     pub(crate) file: String,
+    /// Whether they are on disk for certain; always, unless a sync failed.
+    pub(crate) is_synced: bool,
 }
 
 impl Archive {
@@ -34,25 +36,43 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// If a write or sync fails. Nothing more is appended until the archive is opened again.
-    pub fn append(&mut self, batch: &Batch) -> Result<Option<Appended>, WriteError> {
+    /// If a write or sync fails, with the records whose lines came to be in the file all the same. Nothing more is
+    /// appended until the archive is opened again.
+    pub fn append(&mut self, batch: &Batch) -> Result<Option<Appended>, Incomplete<Option<Appended>>> {
         let records = batch.records();
         let Some(first) = records.first() else { return Ok(None) };
         let file = self
             .location
             .day_name(batch.date())
             .ok_or(WriteError::NoDay { time: first.time })?;
-        let bytes = byte_length(records) as u64;
         let path = self.location.folder().join(&file);
-        let end = self.appender.append(&path, self.file_mode, chunks(records))?;
-        let begin = end.checked_sub(bytes);
-        self.known.learn(batch.date(), records, begin);
-        Ok(Some(Appended {
+        match self.appender.append(&path, self.file_mode, chunks(records)) {
+            Ok(written) => {
+                // A dry run has written nothing.
+                let offset = (written.bytes > 0).then_some(written.start);
+                self.known.learn(batch.date(), records, offset);
+                Ok(Appended::of(records, file, written))
+            }
+            Err(Incomplete { done: written, cause }) => {
+                let records = &records[..count_within(records, written.bytes)];
+                let done = Appended::of(records, file, written);
+                Err(Incomplete { done, cause })
+            }
+        }
+    }
+}
+
+impl Appended {
+    /// Describes what was written of these records; `None` if there are none.
+    fn of(records: &[Record], file: String, written: Written) -> Option<Self> {
+        let bytes = byte_length(records) as u64;
+        (bytes > 0).then(|| Self {
             records: records.len() as u64,
             bytes,
-            end: begin.map(|_| end),
+            end: (written.bytes > 0).then_some(written.start + bytes),
             file,
-        }))
+            is_synced: written.is_synced,
+        })
     }
 }
 
@@ -127,12 +147,16 @@ fn chunks(mut records: &[Record]) -> impl Iterator<Item = String> {
 
 /// Returns how many records fit into the next chunk: at least one, unless there are none.
 fn count_in_chunk(records: &[Record]) -> usize {
+    count_within(records, CHUNK_BYTES).max(1).min(records.len())
+}
+
+/// Returns how many records have their whole line in the first bytes.
+fn count_within(records: &[Record], bytes: u64) -> usize {
     let ends = records.iter().scan(0, |end, record| {
-        *end += record.line.len() + 1;
+        *end += record.line.len() as u64 + 1;
         Some(*end)
     });
-    let count = ends.take_while(|end| *end <= CHUNK_BYTES).count();
-    count.max(1).min(records.len())
+    ends.take_while(|end| *end <= bytes).count()
 }
 
 /// Returns the length of the lines in bytes, newlines included.

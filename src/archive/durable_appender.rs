@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::lock::{Lock, LockError};
-use super::storage::{Opened, Storage};
+use super::storage::{Appendable, Opened, Storage};
 use crate::fs::{FileError, folder_of};
 
 /// Why a write failed.
@@ -30,6 +30,54 @@ pub enum WriteError {
         /// The time.
         time: DateTime<Utc>,
     },
+}
+
+/// A write that failed, and what came to be of it all the same.
+#[derive(Debug)]
+pub struct Incomplete<T> {
+    pub(crate) done: T,
+    pub(crate) cause: WriteError,
+}
+
+impl<T: Default> Incomplete<T> {
+    /// Returns what was done, and whether that is all.
+    pub(crate) fn split(result: Result<T, Self>) -> (T, Result<(), WriteError>) {
+        match result {
+            Ok(done) => (done, Ok(())),
+            Err(Self { done, cause }) => (done, Err(cause)),
+        }
+    }
+}
+
+/// Nothing came to be of it.
+impl<T: Default> From<WriteError> for Incomplete<T> {
+    fn from(cause: WriteError) -> Self {
+        let done = T::default();
+        Self { done, cause }
+    }
+}
+
+impl<T: Default> From<FileError> for Incomplete<T> {
+    fn from(cause: FileError) -> Self {
+        WriteError::from(cause).into()
+    }
+}
+
+impl<T> From<Incomplete<T>> for WriteError {
+    fn from(incomplete: Incomplete<T>) -> Self {
+        incomplete.cause
+    }
+}
+
+/// What was written to the end of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Where it begins, in bytes.
+    pub(super) start: u64,
+    /// Its length; after an error it can end with a torn line.
+    pub(super) bytes: u64,
+    /// Whether it is on disk for certain.
+    pub(super) is_synced: bool,
 }
 
 impl WriteError {
@@ -81,8 +129,8 @@ impl DurableAppender {
         self.lock.as_ref().map_or(Ok(()), |lock| lock.check())
     }
 
-    /// Appends batches of whole lines and returns where they end, in bytes. The lines and the name of the file are on
-    /// disk when this returns.
+    /// Appends batches of whole lines. They and the name of the file are on disk when this returns; after an error those
+    /// are that came to be, if they can be synced.
     ///
     /// A missing file is created with `mode`; a torn line at the end is repaired first. What is no file of this program is
     /// an error of this file alone: nothing was written.
@@ -91,16 +139,29 @@ impl DurableAppender {
         path: &Path,
         mode: u32,
         batches: impl IntoIterator<Item = B>,
-    ) -> Result<u64, WriteError> {
-        let opened = self.open_or_poison(path, mode)?;
-        self.attempt(path, |appender| {
-            let created = opened.created;
-            let end = write(opened, path, batches)?;
-            if created {
-                appender.storage.sync_folder(folder_of(path))?;
-            }
-            Ok(end)
-        })
+    ) -> Result<Written, Incomplete<Written>> {
+        let Opened { mut file, created } = self.open_or_poison(path, mode)?;
+        let mut written = Written::default();
+        let attempted = self.attempt(path, |appender| {
+            terminate(file.as_mut(), path)?;
+            written.start = length(file.as_ref(), path)?;
+            let lines = write(file.as_mut(), path, batches);
+            written.bytes = length(file.as_ref(), path)?.saturating_sub(written.start);
+            // Also after an error, so that what came to be is not lost. A failed sync is not tried again: the system may
+            // believe by then that nothing is left to be synced.
+            let synced = sync(file.as_mut(), path);
+            let named = if created {
+                appender.storage.sync_folder(folder_of(path))
+            } else {
+                Ok(())
+            };
+            written.is_synced = synced.is_ok() && named.is_ok();
+            Ok(lines.and(synced).and(named)?)
+        });
+        match attempted {
+            Ok(()) => Ok(written),
+            Err(cause) => Err(Incomplete { done: written, cause }),
+        }
     }
 
     pub(super) fn is_poisoned(&self) -> bool {
@@ -126,9 +187,8 @@ impl DurableAppender {
 
     /// Adds the missing newline at the end of an existing file, in a write of its own.
     pub(super) fn terminate(&mut self, path: &Path, mode: u32) -> Result<(), WriteError> {
-        let opened = self.open_or_poison(path, mode)?;
-        self.attempt(path, |_| Ok(write(opened, path, [[]; 0])?))?;
-        Ok(())
+        let mut opened = self.open_or_poison(path, mode)?;
+        self.attempt(path, |_| Ok(terminate(opened.file.as_mut(), path)?))
     }
 
     /// Replaces a state file atomically.
@@ -172,31 +232,38 @@ impl DurableAppender {
     }
 }
 
-/// Terminates a torn line at the end of an open file, then appends each batch in one write. Returns where the last read
-/// or write ended.
-fn write<B: AsRef<[u8]>>(opened: Opened, path: &Path, batches: impl IntoIterator<Item = B>) -> Result<u64, FileError> {
-    let writing = |cause| FileError::io("write to", path, cause);
-    let syncing = |cause| FileError::io("sync", path, cause);
-    let mut file = opened.file;
-    if file
-        .last_byte()
-        .map_err(|cause| FileError::io("read", path, cause))?
-        .is_some_and(|last| last != b'\n')
-    {
-        file.write_all(b"\n").map_err(writing)?;
-        file.sync_data().map_err(syncing)?;
+/// Terminates a torn line at the end of an open file.
+fn terminate(file: &mut dyn Appendable, path: &Path) -> Result<(), FileError> {
+    let last = file.last_byte().map_err(|cause| FileError::io("read", path, cause))?;
+    if last.is_none_or(|last| last == b'\n') {
+        return Ok(());
     }
-    let mut has_written = false;
+    file.write_all(b"\n")
+        .map_err(|cause| FileError::io("write to", path, cause))?;
+    sync(file, path)
+}
+
+/// Appends each batch in one write.
+fn write<B: AsRef<[u8]>>(
+    file: &mut dyn Appendable,
+    path: &Path,
+    batches: impl IntoIterator<Item = B>,
+) -> Result<(), FileError> {
     for batch in batches {
         let lines = batch.as_ref();
         debug_assert!(lines.ends_with(b"\n"), "only whole lines are written");
-        file.write_all(lines).map_err(writing)?;
-        has_written = true;
+        file.write_all(lines)
+            .map_err(|cause| FileError::io("write to", path, cause))?;
     }
-    if has_written {
-        file.sync_data().map_err(syncing)?;
-    }
-    file.end_of_write().map_err(writing)
+    Ok(())
+}
+
+fn length(file: &dyn Appendable, path: &Path) -> Result<u64, FileError> {
+    file.length().map_err(|cause| FileError::io("look at", path, cause))
+}
+
+fn sync(file: &mut dyn Appendable, path: &Path) -> Result<(), FileError> {
+    file.sync_data().map_err(|cause| FileError::io("sync", path, cause))
 }
 
 #[cfg(test)]
@@ -236,13 +303,13 @@ mod tests {
         let mut appender = DurableAppender::new(Arc::new(Disk));
         let missing = folder.path().join("missing").join("file");
         assert!(matches!(
-            appender.append(&missing, STATE_FILE_MODE, [b"a\n"]),
-            Err(WriteError::File(_))
+            appender.append(&missing, STATE_FILE_MODE, [b"a\n"]).unwrap_err().cause,
+            WriteError::File(_)
         ));
         let path = folder.path().join("file");
         assert!(matches!(
-            appender.append(&path, STATE_FILE_MODE, [b"a\n"]),
-            Err(WriteError::Poisoned { .. })
+            appender.append(&path, STATE_FILE_MODE, [b"a\n"]).unwrap_err().cause,
+            WriteError::Poisoned { .. }
         ));
         assert!(!path.exists());
     }
@@ -255,7 +322,7 @@ mod tests {
         std::fs::create_dir(&odd).unwrap();
         assert!(appender.append(&odd, STATE_FILE_MODE, [b"a\n"]).is_err());
         let path = folder.path().join("file");
-        assert_eq!(appender.append(&path, STATE_FILE_MODE, [b"a\n"]).unwrap(), 2);
+        assert_eq!(appender.append(&path, STATE_FILE_MODE, [b"a\n"]).unwrap().bytes, 2);
     }
 
     #[test]
@@ -266,8 +333,8 @@ mod tests {
             let mut appender = DurableAppender::new(Arc::new(Disk));
             assert!(sync_existing(&mut appender, &missing).is_err());
             assert!(matches!(
-                appender.append(&path, STATE_FILE_MODE, [b"a\n"]),
-                Err(WriteError::Poisoned { .. })
+                appender.append(&path, STATE_FILE_MODE, [b"a\n"]).unwrap_err().cause,
+                WriteError::Poisoned { .. }
             ));
         }
     }

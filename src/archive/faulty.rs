@@ -283,8 +283,8 @@ impl Appendable for FaultyFile {
         self.file.last_byte()
     }
 
-    fn end_of_write(&mut self) -> io::Result<u64> {
-        self.file.end_of_write()
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
     }
 
     fn sync_data(&mut self) -> io::Result<()> {

@@ -56,7 +56,7 @@ pub(crate) use count::LineCounter;
 pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
 pub(crate) use dedup::Dedup;
-pub(crate) use durable_appender::WriteError;
+pub(crate) use durable_appender::{Incomplete, WriteError};
 pub(crate) use location::Listing;
 pub(crate) use location::SINKS;
 pub use location::{Location, NameError, STATE_FOLDER};
@@ -259,8 +259,12 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or written, or an earlier write of this archive failed.
-    pub(crate) fn reject(&mut self, records: &[Rejected], now: DateTime<Utc>) -> Result<NewlyNoted, WriteError> {
+    /// If the file cannot be read or written, or an earlier write of this archive failed; with what was noted all the same.
+    pub(crate) fn reject(
+        &mut self,
+        records: &[Rejected],
+        now: DateTime<Utc>,
+    ) -> Result<NewlyNoted, Incomplete<NewlyNoted>> {
         self.rejected.note(&mut self.appender, records, now)
     }
 
@@ -270,11 +274,15 @@ impl Archive {
     /// # Errors
     ///
     /// Those of [`Archive::reject`].
-    pub(crate) fn note_revisions(&mut self, revisions: &[Rejected], now: DateTime<Utc>) -> Result<u64, WriteError> {
+    pub(crate) fn note_revisions(
+        &mut self,
+        revisions: &[Rejected],
+        now: DateTime<Utc>,
+    ) -> Result<NewlyNoted, Incomplete<NewlyNoted>> {
         if revisions.is_empty() {
-            return Ok(0);
+            return Ok(NewlyNoted::default());
         }
-        Ok(self.revised.note(&mut self.appender, revisions, now)?.records)
+        self.revised.note(&mut self.appender, revisions, now)
     }
 
     /// Reads all of the day file of a date, and the compressed one beside it; without either the day is empty. Each record is

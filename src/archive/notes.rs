@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use serde_json::Value;
 
-use super::durable_appender::{DurableAppender, WriteError};
+use super::durable_appender::{DurableAppender, Incomplete, WriteError};
 use super::lines::{Lines, TornLine};
 use super::location::Location;
 use super::state_file::StateFile;
@@ -132,13 +132,13 @@ impl NotesFile {
         read(&self.file)
     }
 
-    /// Notes the records that are not noted yet, by content; returns how many.
+    /// Notes the records that are not noted yet, by content; returns how many, also after an error.
     pub(super) fn note(
         &mut self,
         appender: &mut DurableAppender,
         records: &[Rejected],
         now: DateTime<Utc>,
-    ) -> Result<NewlyNoted, WriteError> {
+    ) -> Result<NewlyNoted, Incomplete<NewlyNoted>> {
         let noted = self.noted(appender)?;
         let mut seen = Noted::default();
         let is_fresh = |record: &&Rejected| {
@@ -150,7 +150,15 @@ impl NotesFile {
         if fresh.is_empty() {
             return Ok(newly_noted);
         }
-        appender.append(self.file.path(), STATE_FILE_MODE, chunks(&fresh, now))?;
+        if let Err(Incomplete { cause, .. }) = appender.append(self.file.path(), STATE_FILE_MODE, chunks(&fresh, now)) {
+            let mut noted = read(&self.file).unwrap_or_default();
+            let there = fresh
+                .into_iter()
+                .filter(|record| noted.of_form(record.form).contains(&record.content));
+            there.for_each(|record| newly_noted.add(record.form));
+            let done = newly_noted;
+            return Err(Incomplete { done, cause });
+        }
         let noted = self.noted(appender)?;
         for record in fresh {
             noted.of_form(record.form).insert(record.content);

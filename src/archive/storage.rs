@@ -70,8 +70,8 @@ pub(crate) trait Appendable: Write {
     /// Returns the last byte; `None` if the file is empty.
     fn last_byte(&mut self) -> io::Result<Option<u8>>;
 
-    /// Returns where the last write ended, in bytes.
-    fn end_of_write(&mut self) -> io::Result<u64>;
+    /// Returns its length in bytes.
+    fn length(&self) -> io::Result<u64>;
 
     /// Syncs everything that was written.
     fn sync_data(&mut self) -> io::Result<()>;
@@ -151,7 +151,7 @@ impl StoredFile for File {
 
 impl Appendable for File {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
-        if File::metadata(self)?.len() == 0 {
+        if self.length()? == 0 {
             return Ok(None);
         }
         let mut last = [0];
@@ -161,8 +161,8 @@ impl Appendable for File {
         Ok(Some(last[0]))
     }
 
-    fn end_of_write(&mut self) -> io::Result<u64> {
-        self.stream_position()
+    fn length(&self) -> io::Result<u64> {
+        Ok(File::metadata(self)?.len())
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
@@ -233,7 +233,7 @@ impl Appendable for NullFile {
         Ok(None)
     }
 
-    fn end_of_write(&mut self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(0)
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Collected {
     pub(crate) repaired: u64,
     /// Records of days whose file could not be read or written; the next run asks for them again.
     pub(crate) skipped: u64,
-    /// Records that were appended and are on disk.
+    /// Records that were appended. They are on disk, but for those that a warning names.
     pub(crate) appended: u64,
     /// The day files that they were appended to.
     pub(crate) files: BTreeSet<String>,

@@ -92,7 +92,7 @@ pub(crate) struct RecordCounts {
     pub(crate) revised: u64,
     /// Those, among all others, that did not come as JSON in UTF-8 and were not noted before.
     pub(crate) repaired: u64,
-    /// Those that were appended and are on disk.
+    /// Those that were appended, also by a write that failed after them.
     pub(crate) appended: u64,
 }
 

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::Value;
 use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Seen, Step, When};
 
 use super::support::{Catalog, Run, at, event, process, serve};
@@ -54,6 +55,24 @@ fn count_lines(files: &BTreeMap<String, Vec<u8>>) -> (usize, usize) {
     (records.len(), others.len())
 }
 
+/// Asserts that a run, the first one, says of the day files of the mail what is in them: whole lines.
+fn assert_counts_what_is_on_disk(summary: &Value, catalog: &Catalog) {
+    let files = catalog.day_files(Api::Mail);
+    let whole = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    let with_lines = files.iter().filter(|(_, bytes)| whole(bytes) > 0);
+    let names: Vec<&String> = with_lines.map(|(name, _)| name).collect();
+    let lines: usize = files.values().map(|bytes| whole(bytes)).sum();
+    assert!(lines > 0, "nothing came to be");
+    assert_eq!(summary["appended"], lines, "{summary}");
+    assert_eq!(summary["files"], serde_json::to_value(names).unwrap());
+    let status = catalog.run(&["status", "--json"]).summary()["yandex-mail"].clone();
+    assert_eq!(summary["last_record"], status["last_record"], "{summary}\n{status}");
+    // Where the journal could be written.
+    if status["last_run"]["end"] == "failed" {
+        assert_eq!(status["last_run"]["appended"], lines, "{status}");
+    }
+}
+
 /// Mounts a small disk of its own on a folder; `None` where that is not allowed.
 struct Mount(PathBuf);
 
@@ -89,6 +108,14 @@ fn a_line_torn_by_a_limit_of_the_file_size_is_terminated_and_completed_by_the_ne
         let limit = format!("trap '' XFSZ; ulimit -f {blocks}");
         let failed = catalog.run_in_shell(&limit, &["collect", "--json"]);
         assert_failed(&failed, &catalog.folder(Api::Mail).join("mail_audit_"));
+        let stream = &failed.summary()["yandex-mail"];
+        let error = stream["error"].as_str().unwrap();
+        let advice = "File too large (os error 27); a limit of the size of files is reached: raise that of the process (`ulimit -f`";
+        assert!(
+            error.contains(advice) && error.ends_with("; the next run completes the archive"),
+            "{error}"
+        );
+        assert_counts_what_is_on_disk(stream, &catalog);
         let before = catalog.day_files(Api::Mail);
         assert!(
             before
@@ -121,7 +148,8 @@ fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_co
         println!("SKIPPED: mounting is not allowed here; the limit of the file size is tested above");
         return;
     };
-    let failed = catalog.run(&["collect", "--json"]);
+    let metrics = catalog.root().join("trailkeeper.prom");
+    let failed = catalog.run(&["collect", "--json", "--metrics-file", metrics.to_str().unwrap()]);
     assert_eq!(failed.code, 3, "{}", failed.stderr);
     let summary = failed.summary();
     let error = summary["yandex-mail"]["error"].as_str().unwrap();
@@ -134,6 +162,11 @@ fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_co
         "the other stream has a disk of its own"
     );
     let before = catalog.day_files(Api::Mail);
+    assert_counts_what_is_on_disk(&summary["yandex-mail"], &catalog);
+    let counted = &summary["yandex-mail"]["appended"];
+    let counted = format!("trailkeeper_appended_records_total{{stream=\"yandex-mail\"}} {counted}\n");
+    assert!(fs::read_to_string(metrics).unwrap().contains(&counted), "{counted}");
+    assert_other_files_are_not_the_archive(&catalog, &folder);
 
     Mount::remount(&folder, "size=4m");
     catalog.collect(0, &[]);
@@ -141,6 +174,21 @@ fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_co
     assert!(before.iter().all(|(name, bytes)| after[name].starts_with(bytes)));
     assert_eq!(count_lines(&after), (600, catalog.rejected(Api::Mail).len()));
     catalog.assert_holds(Api::Disk, &sandbox.events(Api::Disk));
+}
+
+/// A page or metrics that do not fit on a full disk can be written again at any time: the next run has nothing to complete.
+fn assert_other_files_are_not_the_archive(catalog: &Catalog, full: &Path) {
+    let (page, metrics) = (full.join("page.html"), full.join("trailkeeper.prom"));
+    for arguments in [
+        ["report", "--html", page.to_str().unwrap()],
+        ["collect", "--metrics-file", metrics.to_str().unwrap()],
+    ] {
+        let run = catalog.run(&arguments);
+        let path = arguments[2];
+        let message = run.stderr.lines().find(|line| line.contains(path)).unwrap();
+        assert!(message.contains("free some space"), "{message}");
+        assert!(!message.contains("the archive"), "{message}");
+    }
 }
 
 #[test]

@@ -60,6 +60,17 @@ fn archived(catalog: &Catalog) -> Vec<u8> {
     archived
 }
 
+/// Counts those of these records whose whole line is in a day file.
+fn whole_lines(catalog: &Catalog, numbers: &[u8]) -> u64 {
+    let snapshot = snapshot(catalog);
+    let lines = snapshot
+        .values()
+        .flat_map(|bytes| bytes.split_inclusive(|byte| *byte == b'\n'));
+    let whole: BTreeSet<&[u8]> = lines.filter_map(|line| line.strip_suffix(b"\n")).collect();
+    let is_there = |number: &&u8| whole.contains(numbered(**number).line.as_bytes());
+    numbers.iter().filter(is_there).count() as u64
+}
+
 /// Returns the numbers of the records that are noted as rejected.
 fn noted(catalog: &Catalog) -> Vec<u8> {
     let notes = catalog.rejected_notes();
@@ -344,9 +355,11 @@ impl Model {
                 self.confirmed.extend(numbers);
                 self.archive = Some(archive);
             }
-            Err(error) => {
-                self.confirmed.extend(&new[..error.appended.records as usize]);
+            Err(Stopped { appended, .. }) => {
+                let synced = appended.records - appended.unsynced;
+                self.confirmed.extend(&new[..synced as usize]);
                 self.assert_no_hole(&new);
+                assert_eq!(whole_lines(&self.catalog, &new), appended.records);
                 assert!(
                     archive.append_all(vec![numbered(0)]).is_err(),
                     "it goes on after an error"
@@ -358,14 +371,19 @@ impl Model {
     fn reject(&mut self, number: u8) {
         let Some(mut archive) = self.archive.take() else { return };
         let rejected = numbered(number).into_rejected("odd");
-        if let Ok(newly_noted) = archive.reject(&[rejected], now()) {
-            let noted = newly_noted.records;
-            assert!(
-                noted <= 1 && !(noted == 1 && self.noted.contains(&number)),
-                "noted again"
-            );
+        let before = noted(&self.catalog);
+        let (newly_noted, is_noted) = Incomplete::split(archive.reject(&[rejected], now()));
+        assert!(newly_noted.records == 0 || !before.contains(&number), "noted again");
+        if is_noted.is_ok() {
             self.noted.insert(number);
             self.archive = Some(archive);
+        } else {
+            let there = noted(&self.catalog).len() - before.len();
+            // A process that is dead reads nothing.
+            assert!(
+                [0, there as u64].contains(&newly_noted.records),
+                "{newly_noted:?}, {there}"
+            );
         }
     }
 

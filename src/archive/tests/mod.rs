@@ -79,8 +79,19 @@ struct DedupAll {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct AppendedAll {
     records: u64,
+    /// How many of them are not on disk for certain.
+    unsynced: u64,
     bytes: u64,
     files: Vec<String>,
+}
+
+impl AppendedAll {
+    fn add(&mut self, appended: Appended) {
+        self.records += appended.records;
+        self.unsynced += if appended.is_synced { 0 } else { appended.records };
+        self.bytes += appended.bytes;
+        self.files.push(appended.file);
+    }
 }
 
 /// An error while appending to several days.
@@ -109,13 +120,11 @@ impl Archive {
         let mut all = AppendedAll::default();
         for batch in Batch::by_day(records) {
             match self.append(&batch) {
-                Ok(appended) => {
-                    let appended = appended.unwrap();
-                    all.records += appended.records;
-                    all.bytes += appended.bytes;
-                    all.files.push(appended.file);
+                Ok(appended) => all.add(appended.unwrap()),
+                Err(Incomplete { done, cause }) => {
+                    done.into_iter().for_each(|appended| all.add(appended));
+                    return Err(Stopped { appended: all, cause });
                 }
-                Err(cause) => return Err(Stopped { appended: all, cause }),
             }
         }
         Ok(all)

@@ -44,7 +44,7 @@ impl Catalog {
             let deduplicated = archive.deduplicate_all(records).unwrap();
             ran.duplicates += deduplicated.duplicates;
             ran.revisions += deduplicated.revisions.len() as u64;
-            ran.newly_noted += archive.note_revisions(&deduplicated.revisions, now()).unwrap();
+            ran.newly_noted += archive.note_revisions(&deduplicated.revisions, now()).unwrap().records;
             ran.filed += archive.append_all(deduplicated.new).unwrap().records;
         }
         ran

@@ -40,6 +40,7 @@ fn each_record_goes_to_the_file_of_its_own_utc_day_in_the_order_of_time() {
         appended,
         AppendedAll {
             records: 6,
+            unsynced: 0,
             bytes: bytes as u64,
             files: files.to_vec()
         }
@@ -173,22 +174,32 @@ fn links_and_pipes_in_the_place_of_a_day_file_are_refused_and_left_alone() {
 
 #[test]
 fn an_error_says_what_was_appended_and_ends_all_writing() {
-    for fault in [Fault::Full(70), Fault::Broken(0), Fault::Killed(1000)] {
+    // The line of the second day has 49 bytes. A process that is dead syncs nothing.
+    for (fault, second, unsynced) in [
+        (Fault::Broken(0), 0, 0),
+        (Fault::Full(48), 0, 0),
+        (Fault::Full(49), 1, 0),
+        (Fault::Killed(1000), 1, 1),
+    ] {
         let catalog = Catalog::with_state_folder();
         let mut archive = catalog.open();
         // Open twice, look, write, sync, sync the folder: the fault comes at the write of the second day.
         catalog.disk.arm(6 + 3, fault);
         let error = archive.append_all(three_days()).unwrap_err();
-        assert_eq!(error.appended.files, ["mail_2025-06-09.log"], "{fault:?}");
+        let files = ["mail_2025-06-09.log", "mail_2025-06-10.log"].map(str::to_owned);
+        assert_eq!(error.appended.files, files[..1 + second], "{fault:?}");
+        assert_eq!(
+            (error.appended.records, error.appended.unsynced),
+            (3 + second as u64, unsynced),
+            "{fault:?}"
+        );
         assert!(error.to_string().contains("cannot write to "), "{error}");
         assert!(error.to_string().contains("mail_2025-06-10.log"), "{error}");
         catalog.disk.restart();
         let error = archive.append_all(three_days()).unwrap_err();
         assert!(matches!(error.cause, WriteError::Poisoned { .. }));
-        assert!(matches!(
-            archive.reject(&[three_days()[0].clone().into_rejected("x")], now()),
-            Err(WriteError::Poisoned { .. })
-        ));
+        let refused = archive.reject(&[three_days()[0].clone().into_rejected("x")], now());
+        assert!(matches!(refused.unwrap_err().cause, WriteError::Poisoned { .. }));
         assert!(!catalog.path("2025-06-11").exists());
 
         let mut archive = catalog.open();
@@ -198,13 +209,14 @@ fn an_error_says_what_was_appended_and_ends_all_writing() {
 }
 
 #[test]
-fn what_was_not_synced_is_not_known() {
+fn what_was_not_synced_is_counted_and_not_relied_on() {
     let catalog = Catalog::with_state_folder();
     let mut archive = catalog.open();
     archive.deduplicate_all(three_days()).unwrap();
     catalog.disk.arm(4, Fault::Broken(0));
     let error = archive.append_all(three_days()).unwrap_err();
-    assert_eq!(error.appended, AppendedAll::default());
+    let AppendedAll { records, unsynced, .. } = error.appended;
+    assert_eq!((records, unsynced), (3, 3), "they are in the file");
     assert!(error.to_string().starts_with("cannot sync "), "{error}");
     let known = |day: &str| archive.known.day(day.parse().unwrap()).unwrap().holds(&three_days()[4]);
     assert!(!known("2025-06-09"));

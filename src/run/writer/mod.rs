@@ -16,7 +16,7 @@ use tracing::Span;
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
-use crate::archive::{Appended, Archive, Batch, Dedup, Lock, NewlyNoted, Recovery};
+use crate::archive::{Appended, Archive, Batch, Dedup, Incomplete, Lock, Recovery};
 use crate::config::StreamSettings;
 use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Standing, Sum, asked};
 use crate::fetch::walk::CompletedRange;
@@ -496,19 +496,44 @@ impl Writer {
         let mut times = batch.records().iter().rev().map(|record| record.time);
         let newest = times.find(|time| *time <= self.now);
         let Dedup { new, revisions, .. } = self.archive.deduplicate(batch)?;
-        self.collected.revised += self.archive.note_revisions(&revisions, self.now)?;
+        let (noted, is_noted) = Incomplete::split(self.archive.note_revisions(&revisions, self.now));
+        self.collected.revised += noted.records;
+        is_noted?;
         let counted = self.count_before(new.date())?;
-        if let Some(appended) = self.archive.append(&new)? {
-            tracing::debug!(file = appended.file, "appended to");
-            self.count_after(new.date(), counted, &appended)?;
-            self.collected.appended += appended.records;
-            self.collected.files.insert(appended.file);
+        // What came to be before an error is counted too.
+        let (appended, is_appended) = Incomplete::split(self.archive.append(&new));
+        if let Some(appended) = appended {
+            self.note_appended(&new, counted, appended)?;
         }
-        for record in new.records() {
-            self.note_lateness(record.time);
-        }
+        is_appended?;
         self.collected.last_record = self.collected.last_record.max(newest);
         Ok(())
+    }
+
+    /// Counts what was appended: the first of these records.
+    fn note_appended(&mut self, new: &Batch, before: Counted, appended: Appended) -> Result<(), CollectError> {
+        tracing::debug!(file = appended.file, "appended to");
+        self.collected.appended += appended.records;
+        for record in &new.records()[..appended.records as usize] {
+            self.note_lateness(record.time);
+            let last = Some(record.time).filter(|time| *time <= self.now);
+            self.collected.last_record = self.collected.last_record.max(last);
+        }
+        if !appended.is_synced {
+            self.warn_of_unsynced(&appended);
+        }
+        self.collected.files.insert(appended.file.clone());
+        self.count_after(new.date(), before, &appended)
+    }
+
+    /// They are in the file, so they count; the journal does too, so that a loss of them is found.
+    fn warn_of_unsynced(&mut self, Appended { records, file, .. }: &Appended) {
+        let warning = format!(
+            "the last {records} lines of {file} could not be synced: they are there, and a power cut can take them; \
+             `trailkeeper coverage` names what it took"
+        );
+        tracing::warn!("{warning}");
+        self.collected.warnings.push(warning);
     }
 
     /// Counts what was appended to a day file. If it was cut before that, it has lost what it held.
@@ -563,12 +588,10 @@ impl Writer {
     }
 
     fn reject(&mut self, records: &[Rejected]) -> Result<(), CollectError> {
-        let NewlyNoted {
-            records: rejected,
-            repaired,
-        } = self.archive.reject(records, self.now)?;
-        self.collected.rejected += rejected;
-        self.collected.repaired += repaired;
+        let (noted, is_noted) = Incomplete::split(self.archive.reject(records, self.now));
+        self.collected.rejected += noted.records;
+        self.collected.repaired += noted.repaired;
+        is_noted?;
         for record in records {
             tracing::debug!(reason = record.reason, "a record was noted in the rejected file");
         }
@@ -698,9 +721,11 @@ impl Writer {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
 
     use super::*;
+    use crate::archive::DayFile;
     use crate::archive::faulty::{Fault, Faulty};
     use crate::config::Config;
     use crate::coverage::{End, Entry, Journal};
@@ -747,11 +772,22 @@ mod tests {
             }
         }
 
-        /// Returns the number of lines in all day files.
+        /// Returns the number of whole lines in all day files.
         fn lines(&self) -> usize {
             let files = self.settings.location.day_files().unwrap();
             let text = files.iter().map(|file| fs::read_to_string(&file.path).unwrap());
-            text.map(|text| text.lines().count()).sum()
+            text.map(|text| text.matches('\n').count()).sum()
+        }
+
+        fn files_with_lines(&self) -> BTreeSet<String> {
+            let files = self.settings.location.day_files().unwrap();
+            let with_lines = files.iter().filter(|file| file.end_of_lines().unwrap() > 0);
+            with_lines.map(DayFile::name).collect()
+        }
+
+        fn last_in_files(&self) -> Option<DateTime<Utc>> {
+            let mut archive = Archive::dry_run(self.settings.location.clone(), self.settings.kind.shape);
+            archive.recover(now(), TimeDelta::zero()).unwrap().last
         }
 
         fn entry(&self) -> Entry {
@@ -917,8 +953,8 @@ mod tests {
 
     #[tokio::test]
     async fn whatever_goes_wrong_and_a_panic_too_what_is_on_disk_is_counted_and_noted() {
-        for fault in [Fault::Panic, Fault::Broken(0)] {
-            let mut seen = std::collections::BTreeSet::new();
+        for fault in [Fault::Panic, Fault::Broken(0), Fault::Full(20), Fault::Full(60)] {
+            let mut seen = BTreeSet::new();
             for after in 0..40 {
                 let stream = Stream::new();
                 stream.disk.arm(after, fault);
@@ -929,12 +965,18 @@ mod tests {
                     assert_eq!(appended, 6, "{fault:?} after {after}");
                     continue;
                 }
-                // A line may have been written although it is unknown whether it reached the disk.
                 let lines = stream.lines() as u64;
+                // A panic can come between the write of a line and its count.
+                let uncounted = u64::from(matches!(fault, Fault::Panic));
                 assert!(
-                    appended <= lines && lines <= appended + 1,
+                    appended <= lines && lines <= appended + uncounted,
                     "{fault:?} after {after}: {appended} of {lines}"
                 );
+                if uncounted == 0 {
+                    assert_eq!(appended, lines, "{fault:?} after {after}");
+                    assert_eq!(collected.files, stream.files_with_lines(), "{fault:?} after {after}");
+                    assert_eq!(collected.last_record, stream.last_in_files(), "{fault:?} after {after}");
+                }
                 seen.insert(appended);
                 // If the journal itself cannot be written, the failure says so, and what was to be asked for is a gap.
                 let newest = Journal::of(&stream.settings.location).newest().unwrap();
@@ -990,6 +1032,30 @@ mod tests {
             }
         }
         assert!(kept > 0);
+    }
+
+    #[tokio::test]
+    async fn lines_that_cannot_be_synced_are_counted_with_a_warning() {
+        let mut warned = 0;
+        for after in 0..40 {
+            let stream = Stream::new();
+            stream.disk.arm(after, Fault::Broken(0));
+            let collected = file(&stream, 1).await;
+            stream.disk.restart();
+            let mut warnings = collected.warnings.iter();
+            if let Some(warning) = warnings.find(|warning| warning.contains("could not be synced")) {
+                assert!(warning.contains("the last 1 lines of tfc_2026-01-0"), "{warning}");
+                let error = collected.failure.unwrap().to_string();
+                assert!(
+                    error.contains("cannot sync ") && error.contains("check the disk"),
+                    "{error}"
+                );
+                assert_eq!(collected.appended, stream.lines() as u64);
+                warned += 1;
+            }
+        }
+        // The sync of each of two files, and that of each of their names.
+        assert_eq!(warned, 4);
     }
 
     #[tokio::test]
