@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Archive;
+use super::{Archive, Location};
 use crate::fs::FileError;
-use crate::record::Anchor;
+use crate::record::{Anchor, Shape};
 
 /// What the day files end with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,19 @@ pub struct Recovery {
 }
 
 impl Archive {
+    /// Returns the time of the last record, for whoever only reads and writes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Archive::recover`].
+    pub(crate) fn last_record(
+        location: &Location,
+        shape: Shape,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, FileError> {
+        let mut archive = Self::dry_run(location.clone(), shape);
+        Ok(archive.recover(now, TimeDelta::zero())?.last)
+    }
+
     /// Returns the time of the last record: the greatest in the newest day file that holds one.
     ///
     /// This is not always the time of the last line. Records and files dated after `now` do not count: one of them

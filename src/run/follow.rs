@@ -20,7 +20,7 @@ use crate::process::shutdown::Shutdown;
 use crate::run::collected::{CollectError, Collected};
 use crate::run::stream::{RunContext, collect};
 use crate::run::summary::{StreamSummary, Times};
-use crate::run::writer::Access;
+use crate::run::writer::{Access, not_locked};
 use crate::run::{StartError, hosts_of, lock_all};
 use crate::window::{Range, bound};
 
@@ -125,7 +125,7 @@ impl Stream {
             };
             let mut collected = match self.hold_lock(began).await {
                 Ok(lock) => self.collect(lock, context, &mut forwarding).await,
-                Err(error) => Collected::failed(error),
+                Err(error) => not_locked(Arc::clone(&self.settings), began, error).await,
             };
             match &collected.failure {
                 None => (range, failures) = (Range::default(), 0),

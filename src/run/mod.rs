@@ -31,7 +31,7 @@ pub(crate) use collected::{CollectError, Collected};
 use lateness::minutes;
 use stream::{RunContext, collect};
 use summary::{StreamSummary, Summary};
-use writer::{Access, Finished};
+use writer::{Access, Finished, not_locked};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +152,7 @@ impl StreamRun {
         let access = match self.access {
             Ok(access) => access,
             Err(error) => {
-                let failed = Collected::failed(error.into());
+                let failed = not_locked(self.settings, self.context.now, error.into()).await;
                 log_end(&failed);
                 return failed;
             }

@@ -168,7 +168,20 @@ fn a_full_disk_fails_the_stream_with_the_path_and_what_to_do_and_the_next_run_co
     assert!(fs::read_to_string(metrics).unwrap().contains(&counted), "{counted}");
     assert_other_files_are_not_the_archive(&catalog, &folder);
 
-    Mount::remount(&folder, "size=4m");
+    // The archive can be read, whatever cannot be written.
+    let last_record = &summary["yandex-mail"]["last_record"];
+    for options in ["size=48k", "ro"] {
+        Mount::remount(&folder, options);
+        let again = catalog.run(&["collect", "--json"]);
+        let again = &again.summary()["yandex-mail"];
+        assert_eq!(
+            (&again["status"], &again["last_record"]),
+            (&"failed".into(), last_record),
+            "{again}"
+        );
+    }
+
+    Mount::remount(&folder, "rw,size=4m");
     catalog.collect(0, &[]);
     let after = catalog.day_files(Api::Mail);
     assert!(before.iter().all(|(name, bytes)| after[name].starts_with(bytes)));

@@ -99,10 +99,7 @@ impl StreamStatus {
         let noted = Noted::rejected(location)?;
         let days = Calendar::new(location, &mut standing, &noted);
         standing.store_counts();
-        let overlap = chrono::TimeDelta::zero();
-        let last_record = Archive::dry_run(location.clone(), kind.shape)
-            .recover(now, overlap)?
-            .last;
+        let last_record = Archive::last_record(location, kind.shape, now)?;
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
         let gone = standing.gone(location, *keep, now);
         let mut problems = problems(kind, &standing, &liveness, now);

@@ -206,7 +206,8 @@ fn run(
     mut steps: mpsc::Receiver<Step>,
     ending: oneshot::Receiver<Ending>,
 ) -> Finished {
-    let mut journal = RunJournal::new(Arc::clone(&job.settings), job.now, job.access.lock());
+    let (settings, now) = (Arc::clone(&job.settings), job.now);
+    let mut journal = RunJournal::new(Arc::clone(&settings), now, job.access.lock());
     let opened = guarded("opening the archive", || open(&job, &mut journal));
     let worked = match opened {
         Ok((archive, found, pending)) => {
@@ -229,7 +230,7 @@ fn run(
     let ending = ending.blocking_recv().unwrap_or_else(|_| Ending::panicked());
     let (mut collected, progress, mut journal) = match worked {
         Ok(writer) => writer.end(ending),
-        Err((error, journal)) => (Collected::failed(error), None, journal),
+        Err((error, journal)) => (failed(&settings, now, error), None, journal),
     };
     if let Some(unproved) = journal.unproved(&collected) {
         collected.failure.get_or_insert(CollectError::Unproved(unproved));
@@ -241,6 +242,26 @@ fn run(
         collected.failure.get_or_insert(error);
     }
     Finished { collected, progress }
+}
+
+/// Returns the result of a run that failed before it knew how far the archive goes. Mostly that can be read all the same, as
+/// where nothing can be written.
+fn failed(settings: &StreamSettings, now: DateTime<Utc>, failure: CollectError) -> Collected {
+    let last_record = guarded("reading the last record", || {
+        Ok(Archive::last_record(&settings.location, settings.kind.shape, now)?)
+    });
+    Collected {
+        last_record: last_record.ok().flatten(),
+        ..Collected::failed(failure)
+    }
+}
+
+/// Returns the result of a run that did not get its lock.
+pub(super) async fn not_locked(settings: Arc<StreamSettings>, now: DateTime<Utc>, failure: CollectError) -> Collected {
+    let span = Span::current();
+    let read = spawn_blocking(move || span.in_scope(|| failed(&settings, now, failure)));
+    read.await
+        .unwrap_or_else(|_| Collected::internal("reading the archive panicked"))
 }
 
 impl Ending {
