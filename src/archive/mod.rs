@@ -65,7 +65,7 @@ pub(crate) use notes::{NewlyNoted, Noted};
 pub use recover::Recovery;
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
-pub(crate) use trial::try_out;
+pub(crate) use trial::{FileUse, try_files, try_out};
 pub(crate) use verify::{DayReport, Problem, verify_day};
 
 use day::{Day, Part};

@@ -85,6 +85,7 @@ impl Repairer<'_> {
     }
 }
 
-fn torn_line_of(file: &DayFile) -> Result<Option<TornLine>, FileError> {
+/// Returns the torn line at the end of a day file, if there is one.
+pub(super) fn torn_line_of(file: &DayFile) -> Result<Option<TornLine>, FileError> {
     torn_line(file.open()?.as_mut()).map_err(|cause| FileError::io("read", &file.path, cause))
 }

@@ -12,7 +12,7 @@ use super::day_counts::{Counts, LostDay};
 use super::entry::Entry;
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
-use crate::archive::{Location, StateFile, WriteError};
+use crate::archive::{FileUse, Location, StateFile, WriteError};
 use crate::fs::FileError;
 use crate::window::bound;
 
@@ -21,6 +21,9 @@ const FILE: &str = "coverage.jsonl";
 
 /// Name of the one before it, after `<base>.`.
 const PREVIOUS: &str = "coverage.previous.jsonl";
+
+/// The files of the journal, each as what follows `<base>.` and its use.
+pub(crate) const JOURNAL_FILES: [(&str, FileUse); 2] = [(FILE, FileUse::Append), (PREVIOUS, FileUse::Replace)];
 
 /// A journal that is longer than this, in bytes, is put aside, and another one begins.
 const LONGEST: u64 = 4 << 20;

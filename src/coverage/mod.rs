@@ -98,7 +98,7 @@ pub(crate) use covered::Covered;
 pub(crate) use day_counts::{Counted, Counts, Loss, LostDay};
 pub(crate) use entry::{End, Entry};
 pub(crate) use gap::{Gap, GapCounts};
-pub(crate) use journal::Journal;
+pub(crate) use journal::{JOURNAL_FILES, Journal};
 pub(crate) use liveness::{Liveness, Running};
 pub(crate) use notices::Gone;
 pub(crate) use pending::{Pending, PendingError};

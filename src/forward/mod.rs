@@ -24,3 +24,18 @@ mod tests;
 pub(crate) use forwarder::{Forwarded, StartPosition};
 pub(crate) use lag::Lag;
 pub(crate) use target::{AppendNotifier, ForwardContext, Target, Targets};
+
+use crate::archive::{FileUse, SINKS};
+
+/// Returns the state files of forwarding, each as what follows `<base>.` and its use.
+pub(crate) fn state_files() -> impl Iterator<Item = (String, FileUse)> {
+    let of_sink = |sink| {
+        [
+            (format!("{sink}.lock"), FileUse::Lock),
+            (format!("{sink}.json"), FileUse::Replace),
+            (format!("{sink}.previous.json"), FileUse::Replace),
+        ]
+    };
+    let undelivered = (undelivered::FILE.to_owned(), FileUse::Append);
+    SINKS.into_iter().flat_map(of_sink).chain([undelivered])
+}

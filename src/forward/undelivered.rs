@@ -9,6 +9,9 @@ use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
 use crate::archive::{StateFile, WriteError};
 
+/// Name of the undelivered file, after `<base>.`.
+pub(super) const FILE: &str = "undelivered.jsonl";
+
 /// The file `.trailkeeper/<base>.undelivered.jsonl`, with a JSON object in each line:
 /// `{"noted_at": "…Z", "sink": "kafka", "reason": "…", "file": "…", "offset": 4711, "dedup_id": "…", "record": …}`.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl Undelivered {
     /// Returns the undelivered file of a stream; `now` is when the run began.
     pub(crate) fn new(envelope: Envelope, sink: &'static str, now: DateTime<Utc>) -> Self {
         Self {
-            file: envelope.location.state("undelivered.jsonl"),
+            file: envelope.location.state(FILE),
             sink,
             envelope,
             now,

@@ -1,13 +1,19 @@
 //! `check`: each way in which the settings, a service or the clock can be wrong has its own advice.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use trailkeeper::archive::{Location, Lock};
 use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
+use walkdir::WalkDir;
 
-use super::support::{Catalog, Run, base_name, events, now, serve, streams};
+use super::support::{Catalog, Run, base_name, events, now, process, serve, streams};
 
 fn services() -> Sandbox {
     serve(|options| {
@@ -234,6 +240,123 @@ fn what_a_run_could_not_do_in_a_folder_is_a_problem_of_its_stream() {
     }
 }
 
+/// The state files of the stream `tfc`, but for those that are only positions and are made anew.
+const STATE_FILES: [&str; 15] = [
+    "lock",
+    "coverage.jsonl",
+    "coverage.previous.jsonl",
+    "rejected.jsonl",
+    "revised.jsonl",
+    "undelivered.jsonl",
+    "kafka.lock",
+    "kafka.json",
+    "kafka.previous.json",
+    "http.lock",
+    "http.json",
+    "http.previous.json",
+    "stdout.lock",
+    "stdout.json",
+    "stdout.previous.json",
+];
+
+fn state_file(catalog: &Catalog, what: &str) -> PathBuf {
+    catalog
+        .folder(Api::Tfc)
+        .join(format!(".trailkeeper/{}.{what}", base_name(Api::Tfc)))
+}
+
+#[test]
+fn a_folder_in_the_place_of_any_file_that_a_run_uses_is_a_problem_said_once() {
+    let sandbox = services();
+    for what in STATE_FILES {
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+        let path = state_file(&catalog, what);
+        fs::create_dir_all(&path).unwrap();
+        let problem = only_problem(&check(&catalog, 1, "tfc"));
+        let expected = format!("{} is not a regular file; only regular files", path.display());
+        assert!(
+            problem.starts_with(&expected) && problem.ends_with(": move it away"),
+            "{problem}"
+        );
+        assert_eq!(catalog.run(&["check", "-q"]).code, 1, "{what}");
+    }
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    fs::write(catalog.folder(Api::Tfc).join(".trailkeeper"), "").unwrap();
+    let problem = only_problem(&check(&catalog, 1, "tfc"));
+    assert!(problem.contains(".trailkeeper is not a folder"), "{problem}");
+}
+
+#[test]
+fn a_file_that_a_run_uses_and_another_user_owns_is_a_problem_with_advice() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can give files to others, and run programs as others");
+        return;
+    }
+    let sandbox = services();
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    let paths = STATE_FILES.map(|what| state_file(&catalog, what));
+    // An empty one says nothing, and a run does without.
+    paths
+        .iter()
+        .filter(|path| !path.exists())
+        .for_each(|path| fs::write(path, "").unwrap());
+    for entry in WalkDir::new(catalog.root()).into_iter().map(Result::unwrap) {
+        chown(entry.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let check = || {
+        let mut command = catalog.command(&["check", "--json"]);
+        process::run(command.uid(NOBODY).gid(NOBODY))
+    };
+    assert_eq!(check().code, 0, "{}", check().stdout);
+    let before = catalog.tree();
+    for path in paths.into_iter().chain([newest_day_file(&catalog)]) {
+        chown(&path, Some(0), Some(0)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let run = check();
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        assert_eq!(run.code, 1, "{}: {}{}", path.display(), run.stdout, run.stderr);
+        let problems = check_of(&run, "tfc")["problems"].to_string();
+        let expected = format!(
+            "cannot open {}: Permission denied (os error 13); give the user that runs this program the right",
+            path.display()
+        );
+        assert!(problems.contains(&expected), "{problems}");
+    }
+    catalog.assert_unchanged(&before);
+}
+
+/// The user and group that own nothing.
+const NOBODY: u32 = 65_534;
+
+fn newest_day_file(catalog: &Catalog) -> PathBuf {
+    let newest = catalog.day_files(Api::Tfc).into_keys().next_back().unwrap();
+    catalog.folder(Api::Tfc).join(newest)
+}
+
+#[test]
+fn a_newest_day_file_or_journal_that_is_immutable_is_a_problem_with_advice() {
+    let sandbox = services();
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    for path in [newest_day_file(&catalog), state_file(&catalog, "coverage.jsonl")] {
+        let chattr = |flag: &str| process::try_run(Command::new("chattr").arg(flag).arg(&path));
+        if chattr("+i").is_none_or(|run| run.code != 0) {
+            println!("SKIPPED: no file can be made immutable here");
+            return;
+        }
+        let check = catalog.run(&["check", "--json"]);
+        assert_eq!(chattr("-i").unwrap().code, 0);
+        assert_eq!(check.code, 1, "{}", check.stdout);
+        let problem = only_problem(&check_of(&check, "tfc"));
+        assert!(
+            problem.contains(path.to_str().unwrap()) && problem.contains("chattr -i"),
+            "{problem}"
+        );
+    }
+    assert_eq!(catalog.run(&["check"]).code, 0);
+}
+
 #[test]
 fn a_check_leaves_nothing_and_disturbs_no_run() {
     let sandbox = services();
@@ -241,6 +364,10 @@ fn a_check_leaves_nothing_and_disturbs_no_run() {
     catalog.collect(0, &[]);
     let before = catalog.tree();
     assert_eq!(catalog.run(&["check"]).code, 0);
+    let location = Location::new(catalog.folder(Api::Tfc), &base_name(Api::Tfc), "log").unwrap();
+    let held = Lock::acquire(&location, now()).unwrap();
+    assert_eq!(catalog.run(&["check"]).code, 0, "a lock that is held is no fault");
+    drop(held);
     catalog.assert_unchanged(&before);
     assert_eq!(catalog.run(&["status", "--max-age", "10000d"]).code, 0);
 }

@@ -48,8 +48,8 @@ Examples:
   trailkeeper check --stream port --json
   trailkeeper check --forward-kafka                   the broker and the topics too
 
-It locks, appends and syncs as a run does, in scratch files of the state folder, which it removes, and asks each service for
-one record. Exit codes: 0 everything works, 1 something does not.";
+It locks, appends and syncs as a run does, in scratch files of the state folder, which it removes; it opens the files that a run
+uses, and writes nothing to them; and it asks each service for one record. Exit codes: 0 everything works, 1 something does not.";
 
 /// A stream with its settings, or with the errors in them.
 type StreamOrErrors = (&'static Kind, Result<StreamSettings, ConfigErrors>);

@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::State;
-use crate::archive::{Archive, DayFile, Location, try_out};
+use crate::archive::{Archive, Location, try_files, try_out};
 use crate::config::StreamSettings;
-use crate::coverage::{Scope, Standing, Wanted};
+use crate::coverage::{JOURNAL_FILES, Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
-use crate::fs::FileError;
+use crate::forward::state_files;
 use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::table::{Cell, to_the_second};
@@ -80,44 +80,60 @@ impl StreamCheck {
         }
     }
 
-    /// Checks that a run can write to the folder, the newest day file and the last record.
+    /// Checks that a run can use the folder and the files that are there, and what they say.
     fn archive(&mut self, settings: &StreamSettings, now: DateTime<Utc>) {
         let location = &settings.location;
-        match try_out(location, now) {
-            Ok(remark) => self.remarks.extend(remark.map(str::to_owned)),
-            Err(error) => self.problems.push(error.to_string()),
-        }
         match location.day_files() {
-            Ok(files) => self.newest_file(&files, location, now),
-            Err(error) => return self.problems.push(error.to_string()),
+            Ok(mut files) => self.newest_file = files.pop().and_then(|file| location.day_name(file.date)),
+            Err(error) => return self.problem(error),
+        }
+        match try_out(location, now) {
+            Ok(remark) => {
+                self.remarks.extend(remark.map(str::to_owned));
+                self.files(location, now);
+            }
+            // Where nothing can be done in a folder, nothing can be with its files either.
+            Err(error) => self.problem(error),
         }
         match Standing::read(location, Wanted::Stream(settings.kind.name), settings.keep, now) {
-            Ok(standing) => {
-                let wrong_days = standing.wrong_days(now).into_iter();
-                self.problems
-                    .extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
-                let gone = standing.gone(location, settings.keep, now);
-                self.problems.extend(gone.map(|gone| gone.to_string()));
-                let change = standing.change_to(&Scope::of(settings.source.as_ref()));
-                self.remarks.extend(change.into_iter().chain(standing.remarks()));
-            }
-            Err(error) => self.problems.push(error.to_string()),
+            Ok(standing) => self.standing(&standing, settings, now),
+            Err(error) => self.problem(error),
         }
         let mut archive = Archive::dry_run(location.clone(), settings.kind.shape);
         match archive.recover(now, settings.limits.overlap) {
             Ok(recovery) => self.last_record = recovery.last,
-            Err(error) => self.problems.push(error.to_string()),
+            Err(error) => self.problem(error),
         }
-        self.problems.extend(archive.unusable().values().cloned());
+        archive.unusable().values().for_each(|cause| self.problem(cause));
     }
 
-    /// Notes the newest day file. A run writes to it, unless it has other names.
-    fn newest_file(&mut self, files: &[DayFile], location: &Location, now: DateTime<Utc>) {
-        self.newest_file = files.last().and_then(|file| location.day_name(file.date));
-        let newest = files.iter().rfind(|file| file.date <= now.date_naive());
-        if let Some(file) = newest.filter(|file| file.has_other_names().unwrap_or(false)) {
-            let path = file.path.clone();
-            self.problems.push(FileError::SeveralNames { path }.to_string());
+    /// Tries the files that a run uses.
+    fn files(&mut self, location: &Location, now: DateTime<Utc>) {
+        let of_forwarding: Vec<_> = state_files().collect();
+        let of_forwarding = of_forwarding.iter().map(|(what, used)| (what.as_str(), *used));
+        let others = JOURNAL_FILES.into_iter().chain(of_forwarding);
+        match try_files(location, others, now.date_naive()) {
+            Ok(faults) => faults.into_iter().for_each(|fault| self.problem(fault)),
+            Err(error) => self.problem(error),
+        }
+    }
+
+    fn standing(&mut self, standing: &Standing, settings: &StreamSettings, now: DateTime<Utc>) {
+        for (date, wrong) in standing.wrong_days(now) {
+            self.problem(format!("{date}: {wrong}"));
+        }
+        if let Some(gone) = standing.gone(&settings.location, settings.keep, now) {
+            self.problem(gone);
+        }
+        let change = standing.change_to(&Scope::of(settings.source.as_ref()));
+        self.remarks.extend(change.into_iter().chain(standing.remarks()));
+    }
+
+    /// Notes what does not work, once: what is in the place of the folder is found by each who looks for a file in it.
+    fn problem(&mut self, problem: impl ToString) {
+        let problem = problem.to_string();
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
         }
     }
 
