@@ -101,7 +101,7 @@ pub(crate) use gap::{Gap, GapCounts};
 pub(crate) use journal::{JOURNAL_FILES, Journal};
 pub(crate) use liveness::{Liveness, Running};
 pub(crate) use notices::Gone;
-pub(crate) use pending::{Pending, PendingError};
+pub(crate) use pending::{PENDING_FILE, Pending, PendingError};
 pub(crate) use reconciling::Reconciling;
 pub(crate) use scope::{Scope, Wanted};
 pub(crate) use standing::{Standing, WrongDay};

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::scope::Scope;
-use crate::archive::{Location, StateFile};
+use crate::archive::{FileUse, Location, StateFile};
 use crate::fs::FileError;
 use crate::record::digests::Digests;
 use crate::record::{Reader, Record, Rejected, Shape};
 
 /// Name of the file, after `<base>.`.
 const PENDING: &str = "pending.jsonl";
+
+/// The file, for who tries what a run uses.
+pub(crate) const PENDING_FILE: (&str, FileUse) = (PENDING, FileUse::Replace);
 
 /// The most bytes of lines that are kept, as many as a walk holds.
 const MOST_BYTES: usize = 128 << 20;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::State;
 use crate::archive::{Archive, Location, try_files, try_out};
 use crate::config::StreamSettings;
-use crate::coverage::{JOURNAL_FILES, Scope, Standing, Wanted};
+use crate::coverage::{JOURNAL_FILES, PENDING_FILE, Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
 use crate::forward::state_files;
@@ -111,7 +111,7 @@ impl StreamCheck {
     fn files(&mut self, location: &Location, now: DateTime<Utc>) {
         let of_forwarding: Vec<_> = state_files().collect();
         let of_forwarding = of_forwarding.iter().map(|(what, used)| (what.as_str(), *used));
-        let others = JOURNAL_FILES.into_iter().chain(of_forwarding);
+        let others = JOURNAL_FILES.into_iter().chain([PENDING_FILE]).chain(of_forwarding);
         match try_files(location, others, now.date_naive()) {
             Ok(faults) => faults.into_iter().for_each(|fault| self.problem(fault)),
             Err(error) => self.problem(error),

@@ -16,7 +16,7 @@ use tracing::Span;
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
-use crate::archive::{Appended, Archive, Batch, Dedup, Incomplete, Lock, Recovery};
+use crate::archive::{Appended, Archive, Batch, Dedup, Incomplete, Lock, Recovery, WriteError};
 use crate::config::StreamSettings;
 use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Standing, Sum, asked};
 use crate::fetch::walk::CompletedRange;
@@ -312,7 +312,7 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         tracing::warn!(%date, "{}", lost.loss);
     }
     let (pending, damaged) = journal.pending();
-    archive.reject(&damaged, job.now)?;
+    archive.reject(&damaged, job.now).map_err(WriteError::from)?;
     warnings.extend(unfiled::damaged_warning(damaged.len()));
     let recovered = Recovered {
         last,
