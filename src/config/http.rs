@@ -7,11 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::limits::{MAX_RETRIES, REQUEST_TIMEOUT_SECONDS, RETRY_DELAY_SECONDS};
+use super::proxies;
 use super::stdout::STRICT_JSON;
 use crate::env::{
     ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Setting, StandingSecret, Variable, endpoint, is_loopback,
     one_of, token, whole_number, yes_or_no,
 };
+use crate::http::Proxies;
 
 /// The prefix of these variables; no others have it.
 pub(super) const PREFIX: &str = "HTTP_FORWARD_";
@@ -109,6 +111,8 @@ pub(crate) struct HttpSettings {
     pub(crate) retry_delay: Duration,
     /// How long a request may take; `REQUEST_TIMEOUT_SECONDS`.
     pub(crate) timeout: Duration,
+    /// Through which proxies.
+    pub(crate) proxies: Proxies,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +137,7 @@ impl HttpSettings {
         let max_retries = env.or_default(&MAX_RETRIES, errors);
         let retry_delay = env.or_default(&RETRY_DELAY_SECONDS, errors);
         let timeout = env.or_default(&REQUEST_TIMEOUT_SECONDS, errors);
+        let proxies = proxies::read(env, errors);
         if has_token && token.is_none() {
             return None;
         }
@@ -152,6 +157,7 @@ impl HttpSettings {
             max_retries: max_retries?,
             retry_delay: retry_delay?,
             timeout: timeout?,
+            proxies,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Settings → the streams of this run, or all errors in them at once.
 //!
-//! Imports: archive, env, output, source.
+//! Imports: archive, env, http, output, source.
 //!
 //! A stream is on if `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
@@ -10,6 +10,7 @@ mod limits;
 mod log;
 mod unknown_variables;
 mod place;
+mod proxies;
 mod stdout;
 mod stream;
 mod variables;

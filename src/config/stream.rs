@@ -7,8 +7,10 @@ use chrono::TimeDelta;
 
 use super::limits::Limits;
 use super::place::{self, StreamPlace};
+use super::proxies;
 use crate::archive::Location;
 use crate::env::{ConfigErrors, DefaultValue, Env, Scope, Setting, Variable, file_mode};
+use crate::http::Proxies;
 use crate::source::{Kind, Source};
 
 pub(super) const FILE_MODE: Setting<u32> = Setting {
@@ -38,6 +40,8 @@ pub struct StreamSettings {
     pub(crate) file_mode: u32,
     /// How far and how often its service is asked.
     pub(crate) limits: Limits,
+    /// Through which proxies; all streams have the same.
+    pub(crate) proxies: Proxies,
 }
 
 impl StreamSettings {
@@ -48,6 +52,7 @@ impl StreamSettings {
         let file_mode = env.or_default(&FILE_MODE, &mut own_errors);
         let limits = Limits::read(env, kind, &mut own_errors);
         let source = (kind.configure)(env, &mut own_errors);
+        let proxies = proxies::read(env, &mut own_errors);
         errors.append(own_errors);
         let place = place?;
         Some(Self {
@@ -57,6 +62,7 @@ impl StreamSettings {
             keep: place.keep,
             file_mode: file_mode?,
             limits: limits?,
+            proxies,
         })
     }
 }

@@ -98,12 +98,14 @@ impl Env {
             .into_iter()
             .map(|(name, value)| (name, Value::Text(value)))
             .collect();
-        for (name, value) in process {
-            let value = value
-                .into_string()
-                .map_or(Value::Unreadable, |value| Value::Text(value.into()));
-            variables.insert(name.to_string_lossy().into_owned(), value);
-        }
+        let process = process.map(|(name, value)| {
+            let value = value.into_string();
+            let value = value.map_or(Value::Unreadable, |value| Value::Text(value.into()));
+            (name.to_string_lossy().into_owned(), value)
+        });
+        let process: BTreeMap<_, _> = process.collect();
+        variables.retain(|name, _| other_case(name).is_none_or(|other| !process.contains_key(&other)));
+        variables.extend(process);
         Self {
             variables,
             errors,
@@ -202,6 +204,15 @@ impl Env {
     }
 }
 
+/// Returns the other name of a variable that is written in either case: those of proxies are.
+fn other_case(name: &str) -> Option<String> {
+    match name {
+        "HTTPS_PROXY" | "HTTP_PROXY" | "ALL_PROXY" | "NO_PROXY" => Some(name.to_ascii_lowercase()),
+        "https_proxy" | "http_proxy" | "all_proxy" | "no_proxy" => Some(name.to_ascii_uppercase()),
+        _ => None,
+    }
+}
+
 fn parsed<T>(
     name: &str,
     text: &str,
@@ -295,6 +306,17 @@ mod tests {
         let env = assembled(&[("MAX_PAGES", "")], "MAX_PAGES=6\n");
         assert!(!env.is_set(&MAX_PAGES));
         assert_eq!(max_pages(&env), (Some(20), String::new()));
+    }
+
+    #[test]
+    fn a_proxy_of_the_process_wins_over_that_of_the_file_in_either_case() {
+        let env = assembled(
+            &[("https_proxy", "")],
+            "HTTPS_PROXY=http://proxy\nHTTP_PROXY=http://proxy\n",
+        );
+        assert_eq!(env.names().collect::<Vec<_>>(), ["HTTP_PROXY"]);
+        let env = assembled(&[("NO_PROXY", "a"), ("no_proxy", "b")], "no_proxy=c\n");
+        assert_eq!(env.names().collect::<Vec<_>>(), ["NO_PROXY", "no_proxy"]);
     }
 
     #[test]

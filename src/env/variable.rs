@@ -112,6 +112,15 @@ impl<T> Setting<T> {
             parse: self.parse,
         }
     }
+
+    /// Returns the same variable under another name.
+    #[must_use]
+    pub(crate) fn named(&self, name: &'static str) -> Self {
+        Self {
+            variable: Variable { name, ..self.variable },
+            parse: self.parse,
+        }
+    }
 }
 
 impl<T> Row for Setting<T> {

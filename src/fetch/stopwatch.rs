@@ -37,8 +37,8 @@ fn disturbances(fetcher: &Fetcher) -> u64 {
 mod tests {
     use super::*;
     use crate::env::{ConfigErrors, Env};
-    use crate::http::Http;
     use crate::http::retry::RetryPolicy;
+    use crate::http::{Http, Proxies};
     use crate::source::SOURCES;
 
     #[test]
@@ -50,7 +50,7 @@ mod tests {
             max_retries: 3,
             delay: Duration::ZERO,
         };
-        let fetcher = Fetcher::new(source, Http::new().unwrap(), policy);
+        let fetcher = Fetcher::new(source, Http::new(&Proxies::default()).unwrap(), policy);
         let watch = Stopwatch::start(&fetcher);
         assert!(watch.elapsed().is_some());
         let backoff = fetcher.host.back_off();

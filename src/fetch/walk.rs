@@ -67,8 +67,8 @@ mod tests {
     use crate::env::{ConfigErrors, Env};
     use crate::fetch::host::Host;
     use crate::fetch::plan::TIME_TO_DISK;
-    use crate::http::Http;
     use crate::http::retry::RetryPolicy;
+    use crate::http::{Http, Proxies};
     use crate::record::Record;
     use crate::sandbox::{Api, Event, Options, Sandbox};
     use crate::source::SOURCES;
@@ -88,7 +88,8 @@ mod tests {
             max_retries: 3,
             delay: Duration::ZERO,
         };
-        Fetcher::new(source, Http::new().unwrap(), policy).sharing(Arc::new(Host::new(concurrency)), concurrency)
+        Fetcher::new(source, Http::new(&Proxies::default()).unwrap(), policy)
+            .sharing(Arc::new(Host::new(concurrency)), concurrency)
     }
 
     /// Returns the numbers of the records of each range, by time, and the time up to which the window is complete with

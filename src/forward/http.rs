@@ -52,7 +52,7 @@ impl HttpSink {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub(crate) fn new(settings: &HttpSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
-        let http = Http::new().map_err(|error| SinkError::Refused(error.to_string()))?;
+        let http = Http::new(&settings.proxies).map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
             http: http.with_timeout(settings.timeout),
             lines: settings.batch,
@@ -271,6 +271,7 @@ mod tests {
     use super::*;
     use crate::archive::Location;
     use crate::env::StandingSecret;
+    use crate::http::Proxies;
     use crate::record::Identity;
 
     fn batch(lines: &[&str]) -> Batch {
@@ -323,6 +324,7 @@ mod tests {
             max_retries: 0,
             retry_delay: std::time::Duration::ZERO,
             timeout: std::time::Duration::ZERO,
+            proxies: Proxies::default(),
         };
         let failure = AttemptError::Status {
             status: 403,

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, ClientBuilder, NoProxy, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::clock::ServiceClock;
+use super::proxy::{Proxies, Proxy};
 use super::request_stats::{Answer, RequestStats};
 use super::retry::{AttemptError, server_wait};
 
@@ -27,6 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The default timeout of a request.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// On these systems the client finds the proxies of the system, where the settings name none.
+const SYSTEM_HAS_PROXIES: bool = cfg!(any(target_os = "macos", windows));
+
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The client of one stream. Clones share the connections, the root certificates, which take a while to load, and the
@@ -34,6 +38,8 @@ const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset"
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    /// The proxy for `https://`, to ask it why it did not connect.
+    tunnel: Option<Proxy>,
     request_stats: Arc<Mutex<RequestStats>>,
     service_clock: Arc<Mutex<ServiceClock>>,
     timeout: Duration,
@@ -50,12 +56,12 @@ impl Http {
     /// It follows no redirects and sends no referrer, so that a token goes only to the configured host.
     ///
     /// # Errors
-    /// The system's root certificates or proxy settings cannot be used.
+    /// The system's root certificates or a proxy cannot be used.
     #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
-    pub fn new() -> Result<Self, SetupError> {
+    pub fn new(proxies: &Proxies) -> Result<Self, SetupError> {
         // The error only says that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
+        let client = with_proxies(Client::builder(), proxies)?
             .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .referer(false)
@@ -64,6 +70,7 @@ impl Http {
             .map_err(|error| SetupError(describe(&error)))?;
         Ok(Self {
             client,
+            tunnel: proxies.https.clone(),
             timeout: USUAL_TIMEOUT,
             request_stats: Arc::default(),
             service_clock: unknown_clock(),
@@ -76,6 +83,7 @@ impl Http {
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self {
             client: self.client.clone(),
+            tunnel: self.tunnel.clone(),
             timeout,
             request_stats: Arc::default(),
             service_clock: unknown_clock(),
@@ -134,7 +142,7 @@ impl Http {
     /// Makes one exchange; sets `answer` to what arrived, whatever the result is.
     async fn exchange(&self, request: RequestBuilder, answer: &mut Answer) -> Result<Bytes, AttemptError> {
         let sent = Instant::now();
-        let response = request.timeout(self.timeout).send().await.map_err(transport)?;
+        let response = self.response(request).await?;
         *answer = Answer::Status(response.status().as_u16());
         if let Some(date) = date(response.headers()) {
             let mut clock = self.service_clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,9 +166,59 @@ impl Http {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, header(authorization)?);
         }
-        let response = request.timeout(self.timeout).send().await.map_err(transport)?;
+        let response = self.response(request).await?;
         accepted(response).await.map(drop)
     }
+
+    /// Sends a request, and returns the beginning of the response.
+    async fn response(&self, request: RequestBuilder) -> Result<Response, AttemptError> {
+        match request.timeout(self.timeout).send().await {
+            Ok(response) => Ok(response),
+            Err(error) => Err(AttemptError::Transport(self.reason(error).await)),
+        }
+    }
+
+    /// Says why there was no response.
+    async fn reason(&self, error: reqwest::Error) -> String {
+        let target = error.url().cloned();
+        let text = describe(&error.without_url());
+        let meaning = match &self.tunnel {
+            Some(proxy) => {
+                let authorization = self.authorization_at(proxy);
+                let authorization = authorization.as_ref().and_then(|value| value.to_str().ok());
+                proxy.meaning(&text, target.as_ref(), authorization).await
+            }
+            None => None,
+        };
+        meaning.unwrap_or(text)
+    }
+
+    /// Returns the header for the user and the password of a proxy, which the client makes of a URL.
+    fn authorization_at(&self, proxy: &Proxy) -> Option<HeaderValue> {
+        let request = self.client.get(proxy.address.url()?).build().ok()?;
+        request.headers().get(AUTHORIZATION).cloned()
+    }
+}
+
+/// Gives the client the proxies of the settings, and no others.
+fn with_proxies(builder: ClientBuilder, proxies: &Proxies) -> Result<ClientBuilder, SetupError> {
+    if proxies.is_empty() && SYSTEM_HAS_PROXIES {
+        return Ok(builder);
+    }
+    let mut builder = builder.no_proxy();
+    type Make = fn(Url) -> reqwest::Result<reqwest::Proxy>;
+    let kinds: [(_, Make); 2] = [
+        (&proxies.http, reqwest::Proxy::http),
+        (&proxies.https, reqwest::Proxy::https),
+    ];
+    for (proxy, make) in kinds {
+        let Some(address) = proxy.as_ref().and_then(|proxy| proxy.address.url()) else {
+            continue;
+        };
+        let proxy = make(address).map_err(|error| SetupError(describe(&error.without_url())))?;
+        builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&proxies.hosts_without())));
+    }
+    Ok(builder)
 }
 
 fn header(secret: &SecretString) -> Result<HeaderValue, AttemptError> {
@@ -256,23 +314,8 @@ async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
 }
 
 fn transport(error: reqwest::Error) -> AttemptError {
-    let text = describe(&error.without_url());
-    let refused = PROXY_REFUSALS.iter().find(|(part, _)| text.contains(part));
-    AttemptError::Transport(refused.map_or(text, |(_, meaning)| (*meaning).to_owned()))
+    AttemptError::Transport(describe(&error.without_url()))
 }
-
-/// What the client says when a proxy does not connect, and what it means. The client keeps no other status than this one,
-/// neither as a number nor in its text.
-const PROXY_REFUSALS: [(&str, &str); 2] = [
-    (
-        "tunnel error: proxy authorization required",
-        "the proxy answered 407 to CONNECT: it asks for a user and a password, as in HTTPS_PROXY=http://user:password@proxy:3128",
-    ),
-    (
-        "tunnel error: unsuccessful",
-        "the proxy refused to CONNECT to this host, with a status other than 407: its own log has the reason",
-    ),
-];
 
 /// Formats an error with its causes; reqwest's own text has only the outermost.
 fn describe(error: &dyn std::error::Error) -> String {

@@ -4,8 +4,11 @@
 
 mod client;
 pub(crate) mod clock;
+mod proxy;
 pub(crate) mod redaction;
 pub(crate) mod request_stats;
 pub mod retry;
 
 pub use client::{Http, SetupError};
+pub use proxy::Proxies;
+pub(crate) use proxy::{Proxy, ProxyAddress};

@@ -102,7 +102,7 @@ pub(crate) async fn run_and_forward(
         range: options.range,
         reconcile: options.reconcile,
         starts_over: options.starts_over,
-        http: Http::new()?,
+        http: client(streams)?,
         hosts: hosts_of(streams),
         shutdown: shutdown.clone(),
     };
@@ -207,6 +207,12 @@ pub(crate) fn lock_all(
         }
     };
     streams.iter().map(lock).collect()
+}
+
+/// Creates the client of these streams, which all have the same proxies.
+pub(crate) fn client(streams: &[StreamSettings]) -> Result<Http, SetupError> {
+    let proxies = streams.first().map(|settings| settings.proxies.clone());
+    Http::new(&proxies.unwrap_or_default())
 }
 
 /// Returns the hosts of these streams' services.

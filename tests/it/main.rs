@@ -82,6 +82,8 @@ mod progress;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod python_dotenv;
 #[cfg(test)]
 mod quiet;

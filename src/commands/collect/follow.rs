@@ -15,7 +15,6 @@ use super::{Arguments, exporter, stream_names};
 use crate::commands::error::CommandError;
 use crate::commands::session::Session;
 use crate::config::{StreamPlace, StreamSettings};
-use crate::http::Http;
 use crate::metrics::Metrics;
 use crate::metrics::export::Exporter;
 use crate::metrics::health::Health;
@@ -26,9 +25,9 @@ use crate::process::exit::Exit;
 use crate::process::service_notifier::Notifier;
 use crate::process::shutdown::{self, Shutdown, ShutdownTrigger};
 use crate::process::signals::{self, Hangups};
-use crate::run::StartError;
 use crate::run::follow::{FollowOptions, RunReport, follow};
 use crate::run::summary::StreamSummary;
+use crate::run::{StartError, client};
 use crate::window::Range;
 
 /// Collects until Ctrl-C or SIGTERM, which is the normal way to stop and not a failure.
@@ -42,7 +41,7 @@ pub(super) async fn run(
         range,
         interval: arguments.interval.unwrap_or_default().0,
         waits_for_locks: false,
-        http: Http::new().map_err(StartError::from)?,
+        http: client(&session.config.streams).map_err(StartError::from)?,
         clock,
     };
     let (shutdown, hangups) = (signals::shutdown_of_service(), Hangups::listen());
@@ -74,6 +73,7 @@ pub(super) async fn run(
     // What was noted before a reload tells the next phase where to begin.
     (options.range, options.waits_for_locks) = (Range::default(), true);
     while observer.observe(phase).await == PhaseEnd::Reload {
+        options.http = client(&observer.session.config.streams).map_err(StartError::from)?;
         phase = observer.begin_anew(arguments, &options)?;
     }
     observer.end();

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::super::place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
+use super::super::proxies::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUEST_METHOD};
 use super::{SECTIONS, STREAMS, Section};
 use crate::env::system::{JOURNAL_STREAM, NO_COLOR, NOTIFY_SOCKET, TERM, WATCHDOG_PID, WATCHDOG_USEC};
 use crate::env::{DefaultValue, Row, Scope};
@@ -23,15 +24,22 @@ const NOTES: &[&str] = &[
     "Each secret can be in its own file instead: name the file with `<NAME>_FILE`, and leave `<NAME>` out.",
     "The addresses of the services (`..._API_URL`) can be those of another region, of a proxy or of the sandbox. They begin \
      with `https://`; `http://` is for loopback hosts only.",
+    "Where the network has a proxy, `HTTPS_PROXY` and `NO_PROXY` can be set here, as in the environment.",
 ];
 
 /// Variables that others set: on the page, but not in `.env`.
 pub(super) const SYSTEM: Section = Section {
     title: "Variables of the system",
-    intro: "These are not for `.env`. Requests also go through the proxies that `HTTPS_PROXY` names, except to the hosts in \
-            `NO_PROXY`.",
+    intro: "Of these, only the proxies are for `.env` too; those of the environment win. A proxy that cannot be used is an error, \
+            and no request is sent without it. Kafka is reached without one. On macOS and Windows, where neither of the two \
+            names a proxy, that of the system is used.",
     prefix: None,
     rows: &[
+        &HTTPS_PROXY,
+        &HTTP_PROXY,
+        &ALL_PROXY,
+        &NO_PROXY,
+        &REQUEST_METHOD,
         &NO_COLOR,
         &TERM,
         &JOURNAL_STREAM,
