@@ -57,6 +57,21 @@ impl Covered {
         }
     }
 
+    /// Cuts a span into what lies in it and what does not.
+    pub(super) fn cut(&self, span: Window) -> Vec<Window> {
+        let inside = self.within(span);
+        let mut outside = Self::from(vec![span]);
+        inside.spans.iter().for_each(|part| outside.remove(*part));
+        [inside.spans, outside.spans].concat()
+    }
+
+    /// Returns whether all of a span lies in it.
+    pub(super) fn holds(&self, span: Window) -> bool {
+        self.spans
+            .iter()
+            .any(|whole| whole.from <= span.from && span.to <= whole.to)
+    }
+
     /// Takes out what lies after a time.
     pub(crate) fn end_at(&mut self, time: DateTime<Utc>) {
         self.spans.retain(|span| span.from <= time);

@@ -306,13 +306,14 @@ mod tests {
             r#""service_date":null,"counts":{},"has_all_counts":false,"asked_from":"2026-11-20T09:48:00.500Z","covered":[],"claimed_to":null,"last_complete":null,"#,
             r#""last_reconciled":null,"reconciling":null,"assumptions":{"order":"newest-first","#,
             r#""is_order_shown":false,"looks_above":0,"disorder_ms":0,"above_ms":0,"below_ms":0},"#,
-            r#""other_order_at":null,"lost":{},"contradictions":0,"unproved":[]}"#
+            r#""other_order_at":null,"lost":{},"contradictions":0,"unproved":[],"accepted":[]}"#
         );
         assert_eq!(line, expected);
         assert_eq!(Entry::read(&line), Some(entry));
         assert_eq!(Entry::read(&line.replace(r#""version":2"#, r#""version":1"#)), None);
         assert_eq!(Entry::read(&line[..line.len() - 1]), None);
         assert!(Entry::read(&line.replacen('{', r#"{"new":[1],"#, 1)).is_some());
+        assert!(Entry::read(&line.replace(r#","accepted":[]"#, "")).is_some());
     }
 
     proptest! {

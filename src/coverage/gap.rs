@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::source::Retention;
-use crate::window::Window;
+use crate::window::{Window, bound};
 
 /// The usual pause between two runs: a span no longer than that, at an end of what is covered, is not told as a gap.
 pub(super) const USUAL_PAUSE: TimeDelta = TimeDelta::days(1);
@@ -22,6 +22,8 @@ pub(crate) struct Gap {
     pub(crate) gone_at: DateTime<Utc>,
     /// Whether it has forgotten all of it.
     pub(crate) is_gone: bool,
+    /// Whether it was accepted that it is gone.
+    pub(crate) is_accepted: bool,
     /// Why it was filed as the service gave it and is not proved to be complete; `None` if it was never filed whole.
     pub(crate) unproved: Option<String>,
 }
@@ -31,7 +33,7 @@ pub(crate) struct Gap {
 pub(crate) struct GapCounts {
     /// Those that can still be closed, all or in part.
     pub(crate) open: u64,
-    /// Those that the service has forgotten.
+    /// Those that the service has forgotten, and that are not accepted.
     pub(crate) gone: u64,
     /// When the service begins to forget an open one.
     pub(crate) going_at: Option<DateTime<Utc>>,
@@ -43,7 +45,7 @@ impl GapCounts {
         let open = gaps.clone().filter(|gap| !gap.is_gone);
         Self {
             open: open.clone().count() as u64,
-            gone: gaps.filter(|gap| gap.is_gone).count() as u64,
+            gone: gaps.filter(|gap| gap.is_gone && !gap.is_accepted).count() as u64,
             going_at: open.map(|gap| gap.going_at).min(),
         }
     }
@@ -54,6 +56,22 @@ pub(super) fn gaps(spans: Vec<Window>, retention: Retention, now: DateTime<Utc>)
     let oldest = retention.oldest(now);
     let parts = spans.into_iter().flat_map(|gap| split(gap, oldest));
     parts.map(|span| Gap::new(span, retention, now)).collect()
+}
+
+/// Says that gaps are gone, and what is to be done about them; `None` if there are none.
+pub(crate) fn gone_sentence(gone: &[Gap]) -> Option<String> {
+    let (first, last) = (gone.first()?, gone.last()?);
+    let (from, to) = (bound(first.from), bound(last.to));
+    Some(match gone.len() {
+        1 => format!(
+            "the gap from {from} to {to} is gone: no run fetched all of it before the service dropped it; trailkeeper coverage names \
+             it, until coverage --accept-missing accepts it"
+        ),
+        count => format!(
+            "{count} gaps from {from} to {to} are gone: no run fetched all of them before the service dropped them; trailkeeper \
+             coverage names them, until coverage --accept-missing accepts them"
+        ),
+    })
 }
 
 /// Splits a span at a time.
@@ -78,6 +96,7 @@ impl Gap {
             going_at: retention.gone_at(span.from),
             gone_at,
             is_gone: gone_at <= now,
+            is_accepted: false,
             unproved: None,
         }
     }
@@ -88,7 +107,6 @@ impl Gap {
         self.to == now && now - self.from <= USUAL_PAUSE
     }
 
-    #[cfg(test)]
     pub(crate) fn span(&self) -> Window {
         Window {
             from: self.from,

@@ -21,7 +21,7 @@
 //!  "covered":[{"from":"2026-11-06T10:00:00Z","to":"2026-11-20T10:00:00Z"}],
 //!  "claimed_to":null,"last_complete":"2026-11-20T10:00:00Z","last_reconciled":null,"reconciling":null,
 //!  "assumptions":{"order":"newest-first","is_order_shown":true,"looks_above":0,"disorder_ms":0,"above_ms":0,"below_ms":0},
-//!  "other_order_at":null,"lost":{},"contradictions":0,"unproved":[]}
+//!  "other_order_at":null,"lost":{},"contradictions":0,"unproved":[],"accepted":[]}
 //! ```
 //!
 //! - `at`: when the run began; `seconds`: how long it has taken for this stream.
@@ -59,6 +59,7 @@
 //! - `contradictions`: how many runs in a row were told what contradicts itself; after three it is filed as the service
 //!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at","repeats"}`, spans that stay gaps and are asked
 //!   for again after an hour, two, and so on, up to a day.
+//! - `accepted`: gaps that the service had dropped when the operator accepted that. They stay gaps, and are no cause for alarm.
 //!
 //! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, and back to the
 //! last one with all counts. A journal of more than 4 MiB is kept as `<base>.coverage.previous.jsonl`, and another one
@@ -97,7 +98,7 @@ pub(crate) use completed_runs::CompletedRuns;
 pub(crate) use covered::Covered;
 pub(crate) use day_counts::{Counted, Counts, Loss, LostDay};
 pub(crate) use entry::{End, Entry};
-pub(crate) use gap::{Gap, GapCounts};
+pub(crate) use gap::{Gap, GapCounts, gone_sentence};
 pub(crate) use journal::{JOURNAL_FILES, Journal};
 pub(crate) use liveness::{Liveness, Running};
 pub(crate) use notices::Gone;

@@ -46,6 +46,9 @@ pub(crate) struct Sum {
     /// Spans that were filed as the service gave them, since its answers contradicted each other run after run; oldest
     /// first.
     pub(crate) unproved: Vec<Unproved>,
+    /// Gaps that the service had dropped when that was accepted.
+    #[serde(default)]
+    pub(crate) accepted: Covered,
 }
 
 impl Sum {
@@ -62,7 +65,10 @@ impl Sum {
     pub(crate) fn gaps(&self, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
         let mut settled = self.covered.clone();
         self.unproved.iter().for_each(|unproved| settled.add(unproved.span()));
-        let never_filed = gap::gaps(settled.gaps(self.asked_from, now), retention, now);
+        let asked_from = self.asked_from_without_pause(retention.oldest(now));
+        let never_filed = settled.gaps(asked_from, now).into_iter();
+        let never_filed = never_filed.flat_map(|span| self.accepted.cut(span)).collect();
+        let never_filed = gap::gaps(never_filed, retention, now).into_iter();
         let unproved = self.unproved.iter().flat_map(|unproved| {
             let gaps = gap::gaps(vec![unproved.span()], retention, now).into_iter();
             gaps.map(|gap| Gap {
@@ -70,7 +76,12 @@ impl Sum {
                 ..gap
             })
         });
-        let mut all: Vec<Gap> = never_filed.into_iter().chain(unproved).collect();
+        // What a clock that was ahead called gone may be there.
+        let marked = never_filed.chain(unproved).map(|gap| Gap {
+            is_accepted: gap.is_gone && self.accepted.holds(gap.span()),
+            ..gap
+        });
+        let mut all: Vec<Gap> = marked.collect();
         all.sort_by_key(|gap| gap.from);
         all
     }
@@ -242,14 +253,30 @@ impl Sum {
         }
     }
 
+    /// Returns the gaps at `now` that the service has dropped, and that nobody has accepted; lost days are told by themselves.
+    pub(crate) fn gone_gaps(&self, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
+        let mut others = self.clone();
+        others.accept_losses(now);
+        let gaps = others.gaps(retention, now).into_iter();
+        gaps.filter(|gap| gap.is_gone && !gap.is_accepted).collect()
+    }
+
+    /// Accepts that these gaps are gone.
+    pub(crate) fn accept_gone(&mut self, gone: &[Gap]) {
+        gone.iter().for_each(|gap| self.accepted.add(gap.span()));
+    }
+
     /// Takes what the service forgot between the first runs, as it does all the time, for nothing that was asked for:
     /// `kept` is the oldest time that it still has.
     fn forgive_the_pause(&mut self, kept: DateTime<Utc>) {
+        self.asked_from = self.asked_from_without_pause(kept);
+    }
+
+    fn asked_from_without_pause(&self, kept: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let first = self.covered.spans().first().map_or(kept, |span| span.from.min(kept));
-        let asked_from = self
-            .asked_from
-            .filter(|from| *from < first && first - *from < USUAL_PAUSE);
-        self.asked_from = asked_from.map(|_| first).or(self.asked_from);
+        let asked_from = self.asked_from?;
+        let is_pause = asked_from < first && first - asked_from < USUAL_PAUSE;
+        Some(if is_pause { first } else { asked_from })
     }
 
     /// Notes what a run that began at `at` has filed as it was given, and whether it was told what contradicts itself.
@@ -402,6 +429,29 @@ mod tests {
         let mut sum = Sum::default();
         sum.note_asked(&[asked(-9_000, 0, Purpose::Range, None)], TWO_WEEKS, hour(0));
         assert_eq!(gaps(&sum, 0), [span(-14 * 24, 0)]);
+    }
+
+    #[test]
+    fn a_gap_that_is_gone_is_accepted_and_what_only_a_wrong_clock_called_gone_is_not() {
+        let two_weeks = 14 * 24;
+        let mut sum = Sum {
+            covered: Covered::from(vec![span(0, 100), span(200, 300)]),
+            ..Sum::default()
+        };
+        sum.accept_gone(&sum.gone_gaps(TWO_WEEKS, hour(150 + two_weeks)));
+        assert_eq!(sum.gone_gaps(TWO_WEEKS, hour(150 + two_weeks)), []);
+        let flags = |now| -> Vec<_> {
+            let gaps = sum.gaps(TWO_WEEKS, hour(now)).into_iter();
+            gaps.map(|gap| (gap.span(), gap.is_gone, gap.is_accepted))
+                .take(2)
+                .collect()
+        };
+        let parts = [(span(100, 150), true, true), (span(150, 200), true, false)];
+        assert_eq!(flags(200 + two_weeks), parts);
+        assert_eq!(
+            flags(300),
+            [(span(100, 150), false, false), (span(150, 200), false, false)]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::collected::{CollectError, Collected};
 use crate::archive::Lock;
 use crate::config::StreamSettings;
 use crate::coverage::{
-    Asked, CompletedRuns, Counted, Counts, End, Entry, GapCounts, Journal, Loss, LostDay, Pending, Scope, Standing,
+    Asked, CompletedRuns, Counted, Counts, End, Entry, Gap, GapCounts, Journal, Loss, LostDay, Pending, Scope, Standing,
     Sum, Unproved, Wanted, asked,
 };
 use crate::fs::FileError;
@@ -32,8 +32,9 @@ pub(super) struct RunJournal {
     at: DateTime<Utc>,
     started: Instant,
     noted: Instant,
-    /// The sum of the runs before.
+    /// The sum of the runs before, and when the last of them began.
     before: Sum,
+    before_at: Option<DateTime<Utc>>,
     /// What the day files held before, and what those hold that this run has written to.
     counts_before: Counts,
     counts: Counts,
@@ -56,6 +57,7 @@ impl RunJournal {
             started: now,
             noted: now,
             before: Sum::default(),
+            before_at: None,
             counts_before: Counts::new(),
             counts: Counts::new(),
             lines_without_counts: usize::MAX,
@@ -77,6 +79,7 @@ impl RunJournal {
     /// Goes on from how the stream stands.
     pub(super) fn go_on_from(&mut self, standing: &Standing) {
         self.before = standing.sum.clone();
+        self.before_at = standing.newest.as_ref().map(|newest| newest.at);
         self.counts_before = standing.counts.clone();
         self.lines_without_counts = standing.lines_without_counts;
         self.last_before = standing.last_record;
@@ -172,6 +175,18 @@ impl RunJournal {
         lock.check()?;
         pending.write()?;
         Ok(pending.warnings())
+    }
+
+    /// Returns the gaps that the service has dropped since the run before; none if nothing was covered then.
+    pub(super) fn gone(&self, collected: &Collected) -> Vec<Gap> {
+        let is_known = self.is_ready && !self.before.covered.spans().is_empty();
+        let Some(before_at) = self.before_at.filter(|_| is_known) else {
+            return Vec::new();
+        };
+        let mut entry = self.entry(collected, end(collected));
+        self.add_up(&mut entry);
+        let gone = entry.sum.gone_gaps(self.settings.kind.retention, self.at).into_iter();
+        gone.filter(|gap| gap.gone_at > before_at).collect()
     }
 
     /// Returns whether this run has seen the service answer in another order than all before it assumed.

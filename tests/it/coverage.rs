@@ -286,11 +286,16 @@ fn a_numbered_feed_that_fails_covers_no_more_than_it_brought() {
 
 /// Puts another past into the journal: the sum of its last line.
 fn rewrite_covered(catalog: &Catalog, api: Api, spans: &[(i64, i64)]) {
-    let mut line = journal(catalog, api).pop().unwrap();
     let spans = spans
         .iter()
         .map(|(from, to)| serde_json::json!({"from": at(*from * DAY), "to": at(*to * DAY)}));
-    line["covered"] = spans.collect();
+    rewrite_newest(catalog, api, |line| line["covered"] = spans.collect());
+}
+
+/// Makes another line of the newest one, the only one of the journal.
+fn rewrite_newest(catalog: &Catalog, api: Api, rewrite: impl FnOnce(&mut Value)) {
+    let mut line = journal(catalog, api).pop().unwrap();
+    rewrite(&mut line);
     fs::write(journal_path(catalog, api), format!("{line}\n")).unwrap();
 }
 
@@ -608,4 +613,77 @@ fn how_much_of_the_journal_does_not_count_is_said() {
     catalog.unset("PORT_API_TOKEN");
     let run = catalog.run(&["status", "--json"]);
     assert!(!run.stdout.contains("the settings are for"), "{}", run.stdout);
+}
+
+/// A catalog of HCP Terraform that no run has come to for so many days, although it keeps records for 14.
+fn abandoned_for(sandbox: &Sandbox, days: i64) -> Catalog {
+    let catalog = Catalog::of(sandbox, &[Api::Tfc]);
+    catalog.collect_one(0, &[]);
+    rewrite_covered(&catalog, Api::Tfc, &[(40, days)]);
+    rewrite_newest(&catalog, Api::Tfc, |line| {
+        line["at"] = at(days * DAY).to_rfc3339().into()
+    });
+    catalog
+}
+
+#[test]
+fn a_gap_that_the_service_has_dropped_is_told_by_its_run_and_by_the_status_until_it_is_accepted() {
+    let sandbox = daily(10);
+    let catalog = abandoned_for(&sandbox, 20);
+    let said = "is gone: no run fetched all of it before the service dropped it";
+    let warns = |summary: &Value| summary["warnings"].to_string().contains(said);
+    assert!(warns(&catalog.collect_one(0, &[])));
+    assert!(!warns(&catalog.collect_one(0, &[])), "once is enough for a log");
+    let status = catalog.run(&["status"]);
+    assert!(status.stdout.contains(said), "{}", status.stdout);
+    let nagios = || catalog.run(&["status", "--nagios"]);
+    assert_eq!(nagios().code, 1, "{}", nagios().stdout);
+    assert!(nagios().stdout.contains(said), "{}", nagios().stdout);
+    assert_eq!(catalog.run(&["coverage", "--fail-on-gaps"]).code, 3);
+
+    let accepted = catalog.run(&["coverage", "--accept-missing", "--fail-on-gaps"]);
+    assert_eq!(accepted.code, 0, "{}", accepted.stderr);
+    assert!(accepted.stdout.contains("; accepted\n"), "{}", accepted.stdout);
+    assert_eq!(
+        (nagios().code, catalog.run(&["coverage", "--fail-on-gaps"]).code),
+        (0, 0)
+    );
+    // It is still a gap, and the next run keeps that it is accepted.
+    catalog.collect_one(0, &["--metrics-file", "figures.prom"]);
+    let shown = coverage(&catalog);
+    let [gap] = &gaps(&shown)[..] else { panic!("{shown}") };
+    assert_eq!((&gap["is_gone"], &gap["is_accepted"]), (&true.into(), &true.into()));
+    let figures = fs::read_to_string(catalog.root().join("figures.prom")).unwrap();
+    let gone = follow::figure(&figures, "trailkeeper_gaps{stream=\"tfc\",state=\"gone\"}");
+    assert_eq!(gone, Some(0.0));
+    assert_eq!(nagios().code, 0, "{}", nagios().stdout);
+}
+
+#[test]
+fn only_what_is_gone_is_accepted() {
+    let sandbox = daily(10);
+    let catalog = abandoned_for(&sandbox, 20);
+    sandbox.step(Step::always(Api::Tfc, Action::Answer(Answer::json(500, "{}"))));
+    let catalog = catalog.with("MAX_RETRIES", 0);
+    catalog.collect_one(3, &[]);
+    assert_eq!(catalog.run(&["coverage", "--accept-missing", "--fail-on-gaps"]).code, 3);
+    let shown = coverage(&catalog);
+    let all = shown["gaps"].as_array().unwrap();
+    // What the service drops meanwhile is between them.
+    let (gone, open) = (&all[0], &all[all.len() - 1]);
+    let flags = |gap: &Value| (gap["is_gone"].clone(), gap["is_accepted"].clone());
+    assert_eq!(flags(gone), (true.into(), true.into()));
+    assert_eq!(flags(open), (false.into(), false.into()));
+}
+
+#[test]
+fn what_a_service_forgets_between_the_first_runs_is_no_gap() {
+    let sandbox = daily(10);
+    sandbox.step(Step::always(Api::Tfc, Action::Answer(Answer::json(500, "{}"))));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_RETRIES", 0);
+    catalog.collect_one(3, &[]);
+    let shown = coverage(&catalog);
+    let all = shown["gaps"].as_array().unwrap();
+    assert!(all.iter().all(|gap| gap["is_gone"] == false), "{shown}");
+    assert_eq!(all.len(), 1, "{shown}");
 }

@@ -18,20 +18,21 @@ use crate::config::StreamPlace;
 use crate::coverage::{Entry, Journal, Standing, Wanted};
 use crate::process::exit::Exit;
 use crate::run::StartError;
-use crate::window::floor_to_millisecond;
+use crate::window::{bound, floor_to_millisecond};
 use stream_coverage::{StreamCoverage, text};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Accept that day files have lost records: what they should hold counts as covered again
+    /// Accept what is lost for good: records of day files, which count as covered again, and gaps that are gone
     ///
     /// For files that were deleted or shortened on purpose, and that the service no longer has. Files that are deleted
-    /// regularly are better declared with KEEP_DAYS.
+    /// regularly are better declared with KEEP_DAYS. A gap that the service has dropped stays a gap, and is no cause for
+    /// alarm any more.
     #[arg(long)]
     pub(crate) accept_missing: bool,
 
-    /// Exit with 3 if there is a gap or a day file that has lost records, but for the pause since a run that
-    /// fetched all that was new
+    /// Exit with 3 if there is a gap that is not accepted, or a day file that has lost records, but for the pause since a
+    /// run that fetched all that was new
     #[arg(long)]
     pub(crate) fail_on_gaps: bool,
 
@@ -44,7 +45,7 @@ Examples:
   trailkeeper coverage
   trailkeeper coverage --stream tfc --json
   trailkeeper coverage --fail-on-gaps -q                   as a check: exits with 3 if something is missing
-  trailkeeper coverage --stream tfc --accept-missing      what is lost in the files of tfc is to stay so
+  trailkeeper coverage --stream tfc --accept-missing      what is lost of tfc, in its files or as a gap, is to stay so
 
 `collect` goes back for gaps by itself, as long as the service still has their records.";
 
@@ -86,15 +87,19 @@ fn accept_all_losses(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<(), 
     accepted.into_iter().collect()
 }
 
-/// Notes in the journal of a stream that its losses are accepted.
+/// Notes in the journal of a stream that its losses are accepted, and its gaps that are gone.
 fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), CommandError> {
     let name = stream.kind.name;
     // Whoever is noted in the lock is taken for a run.
     let _lock =
         Lock::acquire_between_runs(&stream.location).map_err(|cause| StartError::Lock { stream: name, cause })?;
     let mut standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
-    if standing.sum.lost.is_empty() {
-        tracing::info!(stream = name, "nothing to accept: no day file has lost records");
+    let gone = standing.sum.gone_gaps(stream.kind.retention, now);
+    if standing.sum.lost.is_empty() && gone.is_empty() {
+        tracing::info!(
+            stream = name,
+            "nothing to accept: no day file has lost records, and no gap is gone"
+        );
         return Ok(());
     }
     let Some(newest) = standing.newest.take() else {
@@ -113,6 +118,15 @@ fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), Command
         counts.extend((left.all() > 0).then_some((*date, left)));
     }
     sum.accept_losses(now);
+    for gap in &gone {
+        tracing::info!(
+            stream = name,
+            from = bound(gap.from),
+            to = bound(gap.to),
+            "accepted: a gap that is gone"
+        );
+    }
+    sum.accept_gone(&gone);
     let accepted = Entry {
         sum,
         counts,

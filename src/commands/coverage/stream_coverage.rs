@@ -177,17 +177,23 @@ impl StreamCoverage {
         reasons.chain(gaps).chain(wrong_days).collect()
     }
 
-    /// Returns the gaps, except the usual pause after a run that fetched what was new.
+    /// Returns the gaps, except the usual pause after a run that fetched what was new, and those that are accepted.
     fn worth_a_line(&self, now: DateTime<Utc>) -> impl Iterator<Item = &ShownGap> {
         let can_be_pause = self.recent == Recent::Pause;
-        self.gaps
-            .iter()
-            .filter(move |gap| !(can_be_pause && gap.gap.is_pause(now)))
+        let gaps = self.gaps.iter().filter(|gap| !gap.gap.is_accepted);
+        gaps.filter(move |gap| !(can_be_pause && gap.gap.is_pause(now)))
+    }
+
+    /// Names the gaps that are accepted, and what else is no cause for alarm.
+    fn asides(&self) -> impl Iterator<Item = String> {
+        let accepted = self.gaps.iter().filter(|gap| gap.gap.is_accepted);
+        let accepted = accepted.map(|gap| gap.sentence(self.recent) + "; accepted");
+        accepted.chain(self.remarks.iter().cloned())
     }
 
     fn write_notes(&self, now: DateTime<Utc>, notes: &mut String) {
         let stream = self.stream;
-        for said in self.problems(now).iter().chain(&self.remarks) {
+        for said in self.problems(now).into_iter().chain(self.asides()) {
             let _ = writeln!(notes, "{stream}: {said}");
         }
         if !self.is_read() {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::calendar::{Amount, Calendar, DayRecords};
 use crate::archive::{Archive, Lock, Noted};
 use crate::config::StreamPlace;
-use crate::coverage::{End, Entry, Gap, Liveness, LostDay, Running, Scope, Standing, Wanted};
+use crate::coverage::{End, Entry, Gap, Liveness, LostDay, Running, Scope, Standing, Wanted, gone_sentence};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::{self, rfc3339};
@@ -245,6 +245,7 @@ fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime
     let gaps = standing.sum.gaps(kind.retention, now).into_iter();
     let open = gaps.filter(|gap| !gap.is_gone && gap.to < now);
     problems.extend(open.map(|gap| open_gap(gap, &standing.sum.lost)));
+    problems.extend(gone_sentence(&standing.sum.gone_gaps(kind.retention, now)));
     problems
 }
 

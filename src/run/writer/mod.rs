@@ -18,7 +18,7 @@ use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
 use crate::archive::{Appended, Archive, Batch, Dedup, Incomplete, Lock, Recovery, WriteError};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Standing, Sum, asked};
+use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Standing, Sum, asked, gone_sentence};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, LeftOver, RequestCounts};
 use crate::forward::AppendNotifier;
@@ -236,6 +236,10 @@ fn run(
         collected.failure.get_or_insert(CollectError::Unproved(unproved));
     }
     collected.gaps = journal.gaps(&collected);
+    if let Some(warning) = gone_sentence(&journal.gone(&collected)) {
+        tracing::warn!("{warning}");
+        collected.warnings.push(warning);
+    }
     if let Err(error) = guarded("writing the journal", || journal.end(&collected)) {
         // Logged here, since an earlier failure hides it from the summary.
         tracing::error!("{error}");
