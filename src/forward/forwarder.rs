@@ -77,6 +77,12 @@ pub(crate) enum ForwardError {
 }
 
 impl ForwardError {
+    /// Whether it was asked to stop.
+    #[must_use]
+    pub(crate) fn is_stop(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Sink(SinkError::Stopped))
+    }
+
     /// Whether another program is the reason.
     #[must_use]
     pub(crate) fn is_held(&self) -> bool {

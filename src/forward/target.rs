@@ -235,6 +235,15 @@ fn log(forwarded: &Forwarded) {
     } = forwarded;
     match failure {
         None => tracing::info!(sink, sent, repaired, waiting, undelivered, skipped, "forwarded"),
+        // Whoever asks for that knows it.
+        Some(failure) if failure.is_stop() => tracing::warn!(
+            sink,
+            sent,
+            repaired,
+            waiting,
+            undelivered,
+            "forwarding was {failure}; the next run goes on from here"
+        ),
         Some(failure) => tracing::error!(
             sink,
             sent,

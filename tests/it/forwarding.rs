@@ -441,3 +441,23 @@ fn that_a_cursor_is_there_already_is_said_once_and_not_at_every_round() {
         run.stderr
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn a_service_that_is_stopped_while_its_listener_takes_nothing_ends_without_an_error() {
+    let (attempt, attempts) = std::sync::mpsc::channel();
+    let listener = Listener::start(move |_| {
+        attempt.send(()).unwrap();
+        503
+    });
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 3, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc])
+        .with("HTTP_FORWARD_URL", &listener.address)
+        .with("RETRY_DELAY_SECONDS", 300);
+    let child = catalog.start(&["collect", "--follow", "-q", "--forward-http"]);
+    attempts
+        .recv_timeout(PATIENCE)
+        .expect("waited in vain until a request was made");
+    let run = child.terminate();
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+}
