@@ -71,6 +71,7 @@ impl<'a> Session<'a> {
     /// Reads the settings again, and takes them if they are right; returns what has changed.
     pub(super) fn reload(&mut self) -> Result<Changes, CommandError> {
         let env = Env::load(self.options.env_file);
+        self.fingerprint.check_settings_file(&env)?;
         let (config, targets) = settings(&env, &self.options)?;
         if config.log.file != self.config.log.file {
             self.log.move_to(&config.log.file)?;

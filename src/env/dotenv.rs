@@ -17,6 +17,8 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// The content of a settings file.
 #[derive(Debug, Default)]
 pub(super) struct EnvFile {
+    /// Whether there was a file that could be read.
+    pub(super) is_there: bool,
     pub(super) variables: BTreeMap<String, SecretString>,
     pub(super) warnings: Vec<String>,
 }
@@ -48,6 +50,7 @@ pub(super) fn read(location: &Location, errors: &mut ConfigErrors) -> EnvFile {
     match read_text(path) {
         Ok((text, mode)) => {
             let mut file = parse(&text, path, errors);
+            file.is_there = true;
             file.warnings.extend(super::exposed(path, mode));
             file
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::{Env, Value};
+use super::{ConfigErrors, Env, Value};
 
 /// More than any file has that a variable names for its content: a token, certificates.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -22,6 +22,7 @@ pub(crate) struct Fingerprint {
     variables: BTreeMap<String, u64>,
     /// By the variable that names the file; one that cannot be read has no hash.
     files: BTreeMap<String, Option<u64>>,
+    has_settings_file: bool,
 }
 
 /// The variables that have changed, by name; those whose file has changed are marked.
@@ -49,7 +50,22 @@ impl Fingerprint {
             variables: variables.collect(),
             files: files.iter().filter_map(of_file).collect(),
             hasher,
+            has_settings_file: env.has_file,
         }
+    }
+
+    /// Checks that these variables are not those that are left where the settings file is gone.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn check_settings_file(&self, env: &Env) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        // One that was named is an error already.
+        if self.has_settings_file && !env.has_file && env.errors.is_empty() {
+            errors.add(".env", "is gone, and settings were read from it: put it back");
+            return Err(errors);
+        }
+        Ok(())
     }
 
     /// Takes the place of another one for these variables; returns what has changed.

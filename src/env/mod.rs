@@ -49,6 +49,8 @@ pub struct Env {
     variables: BTreeMap<String, Value>,
     errors: ConfigErrors,
     warnings: Vec<String>,
+    /// Whether some of them are of a settings file.
+    has_file: bool,
 }
 
 /// Every value is kept as a secret, since which ones are secret is only known when they are read.
@@ -93,7 +95,11 @@ impl Env {
 
     fn assemble(process: impl Iterator<Item = (OsString, OsString)>, location: &Location) -> Self {
         let mut errors = ConfigErrors::default();
-        let EnvFile { variables, warnings } = dotenv::read(location, &mut errors);
+        let EnvFile {
+            is_there,
+            variables,
+            warnings,
+        } = dotenv::read(location, &mut errors);
         let mut variables: BTreeMap<_, _> = variables
             .into_iter()
             .map(|(name, value)| (name, Value::Text(value)))
@@ -110,6 +116,7 @@ impl Env {
             variables,
             errors,
             warnings,
+            has_file: is_there,
         }
     }
 

@@ -275,13 +275,14 @@ fn what_was_said_before_the_end_is_read_however_late() {
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
     let mut command = catalog.command(&["collect", "-v"]);
     let (running, reader) = unread(&mut command, false);
-    let late = std::thread::spawn(move || {
+    let (sender, late) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(1));
-        std::io::read_to_string(reader).unwrap()
+        sender.send(std::io::read_to_string(reader).unwrap())
     });
     assert_eq!(running.end().code, 0);
     drop(command);
-    let (read, log) = (late.join().unwrap(), catalog.app_log());
+    let (read, log) = (late.recv_timeout(PATIENCE).unwrap(), catalog.app_log());
     let read = read.trim_start();
     assert_eq!(read.lines().count(), log.lines().count(), "{read}\n{log}");
 }
@@ -379,4 +380,21 @@ fn a_single_run_ends_cleanly_with_its_terminal_unless_it_was_to_survive_it() {
             run.stderr
         );
     }
+}
+
+#[test]
+fn at_a_hangup_without_the_settings_file_that_is_what_is_said() {
+    let sandbox = two_streams();
+    let mut catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let path = catalog.root().join(".env");
+    fs::write(&path, catalog.env_text()).unwrap();
+    catalog.clear();
+    let mut running = catalog.start(&["collect", "--follow", "--interval", "1s", "--json"]);
+    rounds_until(&mut running, |round| round["stream"] == "tfc");
+    fs::remove_file(&path).unwrap();
+    running.signal(Signal::HUP);
+    let said = running.complaint_with("the settings could not be read again");
+    assert!(said.contains(".env is gone") && !said.contains("is required"), "{said}");
+    rounds_until(&mut running, |round| round["stream"] == "tfc");
+    assert_eq!(running.terminate().code, 0);
 }
