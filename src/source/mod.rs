@@ -377,6 +377,29 @@ fn header(scheme: &str, token: &str) -> SecretString {
     SecretString::from(value)
 }
 
+/// Returns what to do about a status that means the same at every service.
+fn usual_advice(status: u16) -> &'static str {
+    match status {
+        300..=399 => "redirects are not followed; check the address",
+        402 => "the service asks for payment: check the organization's plan and its bills",
+        404 | 405 => "what answers there is not this service: check the address, and any proxy",
+        407 => "a proxy asks for a user and a password, or refuses those that it got: check HTTP_PROXY",
+        408 => "the request took the service too long; the next run continues from here",
+        410 => "the service has removed this address: check it, and whether there is a newer trailkeeper",
+        413 | 414 | 431 => {
+            "the request is too long for the service: shorten the extra query parameters, and check any proxy"
+        }
+        429 => {
+            "it is asked too often, perhaps by others with the same token: the next run continues from here; lower \
+             FETCH_CONCURRENCY, or run less often"
+        }
+        400..=499 => {
+            "the service does not take the request: check the address and the extra query parameters, or ask its support"
+        }
+        _ => "the service may be in trouble; the next run continues from here",
+    }
+}
+
 /// Deserializes a required field: serde takes a missing one for `null`, and so an error object for an empty page.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<T, D::Error> {
     T::deserialize(value)

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, MintedToken, Next, Outcome, PageInfo, PageParseError,
-    PageRequest, Paging, Retention, Source, TokenRequest, header, method,
+    PageRequest, Paging, Retention, Source, TokenRequest, header, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
 use crate::record::Shape;
@@ -320,13 +320,7 @@ impl Source for Port {
     fn read_envelope(&self, _request: &PageRequest, envelope: &Envelope) -> Result<PageInfo, PageParseError> {
         let answer: Answer = serde_json::from_str(&envelope.json)?;
         if !answer.ok {
-            let said = answer
-                .message
-                .or(answer.error)
-                .unwrap_or_else(|| "no reason given".into());
-            return Err(PageParseError::Unreadable(format!(
-                "the service answered \"ok\":false: {said}"
-            )));
+            return Err(refused(answer.message.or(answer.error)));
         }
         if answer.audits.is_none() {
             return Err(PageParseError::Unreadable("the body has no \"audits\"".into()));
@@ -353,7 +347,7 @@ impl Source for Port {
             401 => "check PORT_API_TOKEN (it ends after three hours), or PORT_CLIENT_ID and PORT_CLIENT_SECRET",
             403 => "check that the token's user or client may read the audit log",
             404 => ADVICE_ON_ADDRESS,
-            _ => "the service may be in trouble; the next run continues from here",
+            _ => usual_advice(status),
         }
     }
 
@@ -367,13 +361,33 @@ fn advice_on_token(status: u16) -> &'static str {
     match status {
         400..=403 | 422 => "check PORT_CLIENT_ID and PORT_CLIENT_SECRET",
         404 => ADVICE_ON_ADDRESS,
-        _ => "the service may be in trouble; the next run continues from here",
+        _ => usual_advice(status),
     }
+}
+
+/// Returns what an answer with status 200 says that is none; `None` if it does not say that.
+fn refusal(body: &str) -> Option<PageParseError> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        ok: bool,
+        #[serde(flatten)]
+        said: ErrorBody,
+    }
+    let Refusal { ok, said } = serde_json::from_str(body).ok()?;
+    (!ok).then(|| refused(said.message.or(said.error)))
+}
+
+fn refused(said: Option<String>) -> PageParseError {
+    let said = said.unwrap_or_else(|| "no reason given".into());
+    PageParseError::Unreadable(format!("the service answered \"ok\":false: {said}"))
 }
 
 /// Parses the answer of `POST /v1/auth/access_token`.
 fn read_token(body: &str) -> Result<MintedToken, PageParseError> {
-    let token: TokenBody<'_> = serde_json::from_str(body)?;
+    let token: TokenBody<'_> = match serde_json::from_str(body) {
+        Ok(token) => token,
+        Err(error) => return Err(refusal(body).unwrap_or_else(|| error.into())),
+    };
     Ok(MintedToken {
         header: header("Bearer", &token.access_token),
         expires_in: token.expires_in,

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
-    Position, Retention, Source, method,
+    Position, Retention, Source, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Secret, Setting, Variable};
 use crate::record::Shape;
@@ -226,7 +226,7 @@ impl Source for Terraform {
                 "check that the organization's plan has audit trails and that TFC_ORG_TOKEN is an organization or \
                  audit-trails token: user and team tokens are refused"
             }
-            _ => "the service may be in trouble; the next run continues from here",
+            _ => usual_advice(status),
         }
     }
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
     Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
-    Position, Retention, Source, method,
+    Position, Retention, Source, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::Shape;
@@ -264,7 +264,7 @@ impl Source for Yandex360 {
                  if it is gone, collect the stream yandex-audit in its place (set AUDIT_LOG_CATALOG_LOCATION)"
             }
             (404, Log::Mail) => "check ORGANIZATION_ID_ARG, and YANDEX_API_URL if it is set",
-            _ => "the service may be in trouble; the next run continues from here",
+            _ => usual_advice(status),
         }
     }
 

@@ -12,7 +12,7 @@ use url::Url;
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
     Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, Outcome, PageInfo, PageParseError, PageRequest,
-    Paging, Position, Retention, Source, method,
+    Paging, Position, Retention, Source, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::Shape;
@@ -204,7 +204,7 @@ impl Source for YandexAudit {
             401 => "check that OAUTH_TOKEN_ARG holds a valid token that has not expired",
             403 => "check that the token's application has the scope ya360_security:read_auditlog",
             404 => "check ORGANIZATION_ID_ARG, and YANDEX_CLOUD_API_URL if it is set",
-            _ => "the service may be in trouble; the next run continues from here",
+            _ => usual_advice(status),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Port: answers that are cut at their old end without a sign, and tokens that end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -319,4 +320,22 @@ fn the_base_address_and_the_token_may_be_written_in_all_the_usual_ways() {
             assert_eq!(catalog.collect_one(0, &[])["appended"], 5, "{path:?} {prefix:?}");
         }
     }
+}
+
+#[test]
+fn a_token_endpoint_that_refuses_with_status_200_is_quoted() {
+    let sandbox = serve(|mut options| {
+        options.port_login = PortLogin::Client;
+        options
+    });
+    let refusal = Answer::json(200, r#"{"ok":false,"error":"nope"}"#);
+    let every_request = When::Picked(Arc::new(|_| true));
+    sandbox.step(Step::new(every_request, Action::Answer(refusal)));
+    let catalog = Catalog::of(&sandbox, &[Api::Port]).with("MAX_RETRIES", 0);
+    let summary = catalog.collect_one(3, &[]);
+    let error = summary["error"].as_str().unwrap();
+    assert!(
+        error.contains("/v1/auth/access_token cannot be read (the service answered \"ok\":false: nope)"),
+        "{error}"
+    );
 }

@@ -44,6 +44,14 @@ fn catalog(sandbox: &Sandbox) -> Catalog {
 fn hint(api: Api, status: u16) -> &'static str {
     match (api, status) {
         (_, 300..=399) => "redirects are not followed",
+        (_, 402) => "asks for payment",
+        (_, 405) => "what answers there is not this service",
+        (_, 407) => "check HTTP_PROXY",
+        (_, 408) => "took the service too long",
+        (_, 410) => "has removed this address",
+        (_, 413 | 414) => "the request is too long",
+        (_, 429) => "it is asked too often",
+        (_, 500..) => "the service may be in trouble",
         (Api::Mail, 401) => "OAUTH_TOKEN_ARG",
         (Api::Mail, 403) => "ya360_security:audit_log_mail",
         (Api::Mail, 404) => "ORGANIZATION_ID_ARG",
@@ -53,6 +61,7 @@ fn hint(api: Api, status: u16) -> &'static str {
         (Api::Port, 400) => "PORT_API_QUERY",
         (Api::Tfc, 401) => "TFC_ORG_TOKEN",
         (Api::Tfc, 403 | 404) => "user and team tokens are refused",
+        (Api::Tfc, 400) | (_, 406 | 409 | 418) => "does not take the request",
         _ => "",
     }
 }
