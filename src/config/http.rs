@@ -10,8 +10,8 @@ use super::limits::{MAX_RETRIES, REQUEST_TIMEOUT_SECONDS, RETRY_DELAY_SECONDS};
 use super::proxies;
 use super::stdout::STRICT_JSON;
 use crate::env::{
-    ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Setting, StandingSecret, Variable, endpoint, is_loopback,
-    one_of, token, whole_number, yes_or_no,
+    ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Secrets, Setting, StandingSecret, Variable, endpoint,
+    is_loopback, one_of, token, whole_number, yes_or_no,
 };
 use crate::http::Proxies;
 
@@ -113,6 +113,8 @@ pub(crate) struct HttpSettings {
     pub(crate) timeout: Duration,
     /// Through which proxies.
     pub(crate) proxies: Proxies,
+    /// The secrets of the run, which its listener may repeat.
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +160,7 @@ impl HttpSettings {
             retry_delay: retry_delay?,
             timeout: timeout?,
             proxies,
+            secrets: Arc::clone(env.secrets()),
         })
     }
 

@@ -71,6 +71,9 @@ pub(super) fn read(env: &Env, errors: &mut ConfigErrors) -> Proxies {
     let except = first(&[NO_PROXY, NO_PROXY.named("no_proxy")], env, errors);
     let mut proxy = |rows: &[Setting<ProxyAddress>]| {
         let (variable, address) = first(rows, env, errors)?;
+        if let Some(password) = address.password() {
+            env.secrets().note(&variable, password);
+        }
         Some(Proxy { variable, address })
     };
     let https = proxy(&[HTTPS_PROXY, HTTPS_PROXY.named("https_proxy")]);

@@ -12,6 +12,7 @@ mod config_error;
 mod fingerprint;
 mod query;
 mod secret;
+mod secrets;
 mod service_manager;
 mod statements;
 pub(crate) mod system;
@@ -23,6 +24,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -32,6 +34,7 @@ pub(crate) use fingerprint::{Changes, Fingerprint};
 pub(crate) use query::Parameters;
 pub use secret::StandingSecret;
 pub(crate) use secret::{password, token};
+pub(crate) use secrets::Secrets;
 pub(crate) use service_manager::ServiceManager;
 pub(crate) use value::{
     InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number, yes_or_no,
@@ -51,6 +54,8 @@ pub struct Env {
     warnings: Vec<String>,
     /// Whether some of them are of a settings file.
     has_file: bool,
+    /// Those that were read.
+    secrets: Arc<Secrets>,
 }
 
 /// Every value is kept as a secret, since which ones are secret is only known when they are read.
@@ -117,7 +122,13 @@ impl Env {
             errors,
             warnings,
             has_file: is_there,
+            secrets: Arc::default(),
         }
+    }
+
+    /// Returns the secrets that were read of it so far, and those that will be.
+    pub(crate) fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
     }
 
     /// Returns what is wrong with the settings file itself.

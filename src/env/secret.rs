@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use super::secrets::Secrets;
 use super::{ConfigError, ConfigErrors, Env, Row, Secret};
 
 /// More than any token has; keeps a wrong path (`/dev/zero`) from filling the memory.
@@ -19,8 +20,10 @@ pub(crate) type Check = fn(&str) -> Result<(), &'static str>;
 /// A secret of the settings that may change while the program runs, if it stands in a file.
 #[derive(Debug)]
 pub struct StandingSecret {
-    /// The newest last; one that was replaced may still be under way.
-    known: Mutex<Vec<SecretString>>,
+    /// The variable that it is a value of, directly or in a file.
+    variable: String,
+    /// All secrets of the run, this one among them.
+    secrets: Arc<Secrets>,
     file: Option<SecretFile>,
 }
 
@@ -37,20 +40,31 @@ impl StandingSecret {
     /// Creates one that stands in no file.
     #[cfg(test)]
     pub(crate) fn fixed(secret: &str) -> Self {
+        let secrets = Arc::new(Secrets::default());
+        secrets.note("TOKEN", secret.into());
         Self {
-            known: Mutex::new(vec![secret.into()]),
+            variable: "TOKEN".to_owned(),
+            secrets,
             file: None,
         }
     }
 
     /// Returns the secret as it was read last.
     pub(crate) fn current(&self) -> SecretString {
-        self.known().last().cloned().unwrap_or_default()
+        self.secrets.newest(&self.variable).unwrap_or_default()
     }
 
-    /// Returns what any of its requests may have been sent with: the secret, and the one before it.
-    pub(crate) fn all(&self) -> Vec<SecretString> {
-        self.known().clone()
+    /// Returns the secrets of the run: whatever a service says, it may repeat any of them.
+    pub(crate) fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
+    /// Names in an advice the file of the secret instead of its variable, if it stands in one.
+    pub(crate) fn named_in(&self, advice: &str) -> String {
+        match &self.file {
+            Some(file) => advice.replace(&self.variable, &file.variable),
+            None => advice.to_owned(),
+        }
     }
 
     /// Returns the file it stands in, if it does.
@@ -58,26 +72,12 @@ impl StandingSecret {
         self.file.as_ref()
     }
 
-    /// Takes the place of what was known; returns whether it differs.
-    fn replace(&self, secret: SecretString) -> bool {
-        let mut known = self.known();
-        let is_new = known
-            .last()
-            .is_none_or(|last| last.expose_secret() != secret.expose_secret());
-        if is_new {
-            known.push(secret);
-            let surplus = known.len().saturating_sub(2);
-            known.drain(..surplus);
-        }
-        is_new
-    }
-
     /// Takes what came of reading the file again, and says so in the log; returns whether the secret is another now. Where the
     /// file holds no secret for a moment, the one that was read before stays.
     pub(crate) fn take(&self, read: Result<SecretString, ConfigError>) -> bool {
         match read {
             Ok(secret) => {
-                let is_new = self.replace(secret);
+                let is_new = self.secrets.note(&self.variable, secret);
                 if let Some(file) = self.file().filter(|_| is_new) {
                     tracing::info!("{} was read again: it holds another secret", file.variable);
                 }
@@ -88,10 +88,6 @@ impl StandingSecret {
                 false
             }
         }
-    }
-
-    fn known(&self) -> MutexGuard<'_, Vec<SecretString>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,7 +105,7 @@ impl SecretFile {
                 shown(path)
             ))
         })?;
-        let secret = content.trim_end_matches(['\r', '\n']);
+        let secret = content.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
         check(secret).map_err(|problem| {
             error(format!(
                 "must name a file with a usable token, but {} {problem}",
@@ -132,6 +128,12 @@ impl Env {
     /// `None` if neither is set, or after an error: both are set, the file cannot be read, or the text is not valid for
     /// this secret.
     pub(crate) fn secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
+        let value = self.read_secret(secret, errors)?;
+        self.secrets.note(&secret.name(), value.clone());
+        Some(value)
+    }
+
+    fn read_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
         let (name, file_name) = (secret.name(), secret.file()?);
         match (self.is_name_set(&name), self.is_name_set(&file_name)) {
             (false, false) => None,
@@ -148,21 +150,15 @@ impl Env {
         }
     }
 
-    /// Returns a required secret; see [`Env::secret`].
-    pub(crate) fn required_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
-        if !self.has_secret(secret) {
-            errors.missing_secret(&secret.name());
-            return None;
-        }
-        self.secret(secret, errors)
-    }
-
     /// Returns a secret that can be read again, if it stands in a file; see [`Env::secret`].
     pub(crate) fn standing_secret(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<StandingSecret> {
-        let known = Mutex::new(vec![self.secret(secret, errors)?]);
-        // Its errors were reported just now.
-        let file = self.secret_file(secret, &mut ConfigErrors::default());
-        Some(StandingSecret { known, file })
+        self.secret(secret, errors)?;
+        Some(StandingSecret {
+            variable: secret.name(),
+            secrets: Arc::clone(&self.secrets),
+            // Its errors were reported just now.
+            file: self.secret_file(secret, &mut ConfigErrors::default()),
+        })
     }
 
     /// Returns a required secret that can be read again; see [`Env::standing_secret`].
@@ -257,6 +253,7 @@ mod tests {
     use std::fs;
 
     use proptest::prelude::*;
+    use secrecy::ExposeSecret;
 
     use super::super::{DefaultValue, Scope, Variable};
     use super::*;
@@ -275,9 +272,9 @@ mod tests {
 
     fn read_secret(pairs: &[(&str, &str)]) -> (Option<String>, String) {
         let mut errors = ConfigErrors::because("PORT_LOG_CATALOG_LOCATION is set");
-        let secret = Env::from_pairs(pairs.iter().copied()).required_secret(&PORT_API_TOKEN, &mut errors);
+        let secret = Env::from_pairs(pairs.iter().copied()).required_standing_secret(&PORT_API_TOKEN, &mut errors);
         (
-            secret.map(|secret| secret.expose_secret().to_owned()),
+            secret.map(|secret| secret.current().expose_secret().to_owned()),
             errors.to_string(),
         )
     }
@@ -294,7 +291,7 @@ mod tests {
     fn a_secret_stands_in_a_file_and_loses_the_newline_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        for content in ["abc", "abc\n", "abc\r\n", "abc\n\n"] {
+        for content in ["abc", "abc\n", "abc\r\n", "abc\n\n", "\u{feff}abc\r\n"] {
             fs::write(&path, content).unwrap();
             let pairs = [("PORT_API_TOKEN_FILE", path.to_str().unwrap())];
             assert_eq!(read_secret(&pairs), (Some("abc".to_owned()), String::new()));
@@ -351,7 +348,8 @@ mod tests {
             "hunter2\nhunter2\n",
             "hunter2\u{1b}[2J",
             "hunter2é",
-            "\u{feff}hunter2",
+            "\u{feff}",
+            "hunter2\u{feff}",
         ] {
             fs::write(&path, content).unwrap();
             let (secret, errors) = read_secret(&[("PORT_API_TOKEN_FILE", path.to_str().unwrap())]);

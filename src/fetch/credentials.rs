@@ -10,12 +10,14 @@ use tokio::time::Instant;
 
 use super::host::Host;
 use crate::http::Http;
-use crate::http::redaction::{bare, without};
 use crate::http::retry::AttemptError;
 use crate::source::{Authorization, TokenRequest};
 
 /// A minted token is renewed this long before it expires, so that it does not expire during a request.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(30);
+
+/// The name of the minted tokens among the secrets of the run.
+const MINTED: &str = "minted";
 
 /// The current token of a source that mints one.
 #[derive(Debug, Default)]
@@ -58,27 +60,9 @@ impl Credentials {
         }
         let token = token.map_err(|failure| AttemptError::Token(Box::new(failure)))?;
         let value = token.header.clone();
+        authorization.secret().secrets().note(MINTED, value.clone());
         *minted = Some(token);
         Ok(value)
-    }
-
-    /// Removes the secrets that were sent to the service from a text of it, in case it repeats them.
-    pub(super) async fn conceal(&self, authorization: &Authorization, text: &str) -> String {
-        let secrets = authorization.secret().all();
-        match authorization {
-            Authorization::Fixed(token) => {
-                let headers = secrets.iter().map(|secret| token.header_of(secret));
-                headers.fold(text.to_owned(), |text, header| without(&text, bare(&header)))
-            }
-            Authorization::Minted(_) => {
-                let secrets = secrets.iter().map(ExposeSecret::expose_secret);
-                let text = secrets.fold(text.to_owned(), |text, secret| without(&text, secret));
-                match self.minted.lock().await.as_ref() {
-                    Some(token) => without(&text, bare(&token.header)),
-                    None => text,
-                }
-            }
-        }
     }
 
     /// Returns whether there is another token to try than the refused one: a new one is minted, unless another request has

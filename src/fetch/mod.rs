@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::http::Http;
 use crate::http::clock::ServiceClock;
+use crate::http::redaction::without_any;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
@@ -147,7 +148,7 @@ pub enum FetchError {
         /// How many attempts were made, if more than one.
         attempts: Attempts,
         /// What to check.
-        advice: &'static str,
+        advice: Box<str>,
     },
     /// No complete answer arrived.
     #[error("{address} could not be reached{attempts} ({reason}): check the address, the network and any proxy")]
@@ -446,15 +447,15 @@ impl Fetcher {
             if can_narrow && self.is_too_wide(&failure) && (wait.is_none() || self.shows_too_wide(width, failed)) {
                 let answered = self.learn(|learned| learned.note_refused(width));
                 self.effort().note_widest(answered);
-                return Err(PageError::TooWide(self.explain(failure, failed).await));
+                return Err(PageError::TooWide(self.explain(failure, failed)));
             }
             if matches!(request.position, Position::Token(_)) && !is_rate_limited && may_be_lost(&failure) {
-                return Err(PageError::Lost(self.explain(failure, failed).await));
+                return Err(PageError::Lost(self.explain(failure, failed)));
             }
             let Some(wait) = wait else {
                 let is_too_large = matches!(failure, AttemptError::TooLarge { .. });
                 self.effort().note_failure();
-                let error = self.explain(failure, failed).await;
+                let error = self.explain(failure, failed);
                 return Err(if is_too_large {
                     PageError::TooLarge(error)
                 } else {
@@ -464,7 +465,7 @@ impl Fetcher {
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
                 "{}; retrying",
-                self.explain(failure, failed).await
+                self.explain(failure, failed)
             );
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
             let _backoff = is_rate_limited.then(|| self.host.back_off());
@@ -613,10 +614,10 @@ impl Fetcher {
         self.http.get(url, header).await
     }
 
-    /// Makes a server's text fit for a message: short, printable, and without the secrets that were sent.
-    async fn said(&self, text: &str) -> String {
-        let text = self.credentials.conceal(self.source.authorization(), text).await;
-        excerpt(&text, LONGEST_MESSAGE)
+    /// Makes a server's text fit for a message: short, printable, and without any secret of the run.
+    fn said(&self, text: &str) -> String {
+        let secrets = self.source.authorization().secret().secrets().all();
+        excerpt(&without_any(text, &secrets), LONGEST_MESSAGE)
     }
 
     fn is_too_wide(&self, failure: &AttemptError) -> bool {
@@ -624,7 +625,7 @@ impl Fetcher {
     }
 
     /// Says what failed, of the address that was asked: the token endpoint's if no token could be had.
-    async fn explain(&self, failure: AttemptError, attempts: u32) -> FetchError {
+    fn explain(&self, failure: AttemptError, attempts: u32) -> FetchError {
         match (failure, self.source.authorization()) {
             (AttemptError::Token(failure), Authorization::Minted(request)) => {
                 let failure = match *failure {
@@ -632,16 +633,16 @@ impl Fetcher {
                     AttemptError::TooLarge { .. } => AttemptError::UnreadableBody(failure.to_string()),
                     failure => failure,
                 };
-                self.explain_of(&request.url, failure, attempts, request.advice).await
+                self.explain_of(&request.url, failure, attempts, request.advice)
             }
             (failure, _) => {
                 let advice = |status| self.source.advice(status);
-                self.explain_of(self.source.address(), failure, attempts, advice).await
+                self.explain_of(self.source.address(), failure, attempts, advice)
             }
         }
     }
 
-    async fn explain_of(
+    fn explain_of(
         &self,
         address: &Url,
         failure: AttemptError,
@@ -658,14 +659,14 @@ impl Fetcher {
             },
             AttemptError::UnreadableBody(problem) => FetchError::Unreadable {
                 address,
-                problem: self.said(&problem).await,
+                problem: self.said(&problem),
                 attempts,
             },
             AttemptError::OtherForm { unfit, records, first } => FetchError::OtherForm {
                 address,
                 unfit,
                 records,
-                reason: self.said(&first).await,
+                reason: self.said(&first),
                 attempts,
             },
             AttemptError::TooLarge { .. } => FetchError::TooLarge {
@@ -675,20 +676,17 @@ impl Fetcher {
             AttemptError::Status { status, body, .. } => FetchError::Status {
                 address,
                 status,
-                said: self.quoted(&body).await,
+                said: self.quoted(&body),
                 attempts,
-                advice: match status {
-                    300..=399 => "redirects are not followed; check the address",
-                    _ => advice(status),
-                },
+                advice: self.source.authorization().secret().named_in(advice(status)).into(),
             },
         }
     }
 
     /// Returns the message in the body of an error, in quotes, with a comma before them; or nothing.
-    async fn quoted(&self, body: &str) -> String {
+    fn quoted(&self, body: &str) -> String {
         match self.source.error_message(body) {
-            Some(message) => format!(", \"{}\"", self.said(&message).await),
+            Some(message) => format!(", \"{}\"", self.said(&message)),
             None => String::new(),
         }
     }

@@ -10,7 +10,7 @@ use super::sink::{AFTER_STOP, BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
 use crate::http::Http;
-use crate::http::redaction::{bare, without};
+use crate::http::redaction::{without, without_any};
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
 use crate::process::shutdown::Shutdown;
@@ -240,6 +240,22 @@ fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line:
     body.extend_from_slice(b"}\n");
 }
 
+/// Returns what to check after a status, as the end of a sentence.
+fn advice(status: u16) -> &'static str {
+    match status {
+        300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
+        401 | 403 => "; check HTTP_FORWARD_TOKEN",
+        404 | 405 | 410 | 414 => "; check HTTP_FORWARD_URL",
+        400 | 406 | 415 | 422 => "; check that HTTP_FORWARD_FORMAT is the one that it expects",
+        402 => "; it asks for payment: check its plan",
+        407 => "; a proxy asks for a user and a password, or refuses those that it got: check HTTP_PROXY",
+        413 => "; it takes no line of this size: raise its limit",
+        429 => "; it is sent too much at a time: lower HTTP_FORWARD_BATCH, or forward less often",
+        500..=599 => "; it may be in trouble",
+        _ => "",
+    }
+}
+
 /// Describes a failure with the address, but without its query, which may hold a token, and without secrets that the
 /// listener repeated.
 fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
@@ -248,18 +264,15 @@ fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
     let AttemptError::Status { status, body, .. } = failure else {
         return format!("cannot send to {address}: {failure}");
     };
-    let token = settings.authorization();
-    let answer = without(body.trim(), token.as_ref().map_or("", bare));
+    let answer = without_any(body.trim(), &settings.secrets.all());
     let answer = without(&answer, settings.url.query().unwrap_or_default());
     let answer = match excerpt(&answer, MAX_ANSWER) {
         answer if answer.is_empty() => answer,
         answer => format!(", \"{answer}\""),
     };
-    let advice = match status {
-        401 | 403 => "; check HTTP_FORWARD_TOKEN",
-        404 | 405 => "; check HTTP_FORWARD_URL",
-        300..=399 => "; redirects are not followed, check HTTP_FORWARD_URL",
-        _ => "",
+    let advice = match settings.token.as_ref() {
+        Some(token) => token.named_in(advice(*status)),
+        None => advice(*status).to_owned(),
     };
     format!("{address} answered with status {status}{answer}{advice}")
 }
@@ -315,16 +328,18 @@ mod tests {
 
     #[test]
     fn messages_name_the_address_without_its_query_and_repeat_no_secret() {
+        let token = StandingSecret::fixed("swordfish");
         let settings = HttpSettings {
             url: "https://splunk.example.org/services?token=hunter2".parse().unwrap(),
             format: HttpFormat::SplunkHec,
-            token: Some(Arc::new(StandingSecret::fixed("swordfish"))),
             batch: 1,
             strict_json: false,
             max_retries: 0,
             retry_delay: std::time::Duration::ZERO,
             timeout: std::time::Duration::ZERO,
             proxies: Proxies::default(),
+            secrets: Arc::clone(token.secrets()),
+            token: Some(Arc::new(token)),
         };
         let failure = AttemptError::Status {
             status: 403,

@@ -87,6 +87,11 @@ impl ProxyAddress {
         }
     }
 
+    /// Returns the password, as it stands in the address.
+    pub(crate) fn password(&self) -> Option<SecretString> {
+        self.url()?.password().map(SecretString::from)
+    }
+
     /// Returns the address, with the user and the password.
     pub(super) fn url(&self) -> Option<Url> {
         Url::parse(self.0.expose_secret()).ok()

@@ -15,6 +15,18 @@ pub(crate) fn bare(header: &SecretString) -> &str {
 /// any word.
 const SHORTEST: usize = 8;
 
+/// Removes secrets from a text that may repeat any of them, with or without a scheme.
+pub(crate) fn without_any(text: &str, secrets: &[SecretString]) -> String {
+    let mut all: Vec<&str> = secrets
+        .iter()
+        .flat_map(|secret| [secret.expose_secret(), bare(secret)])
+        .collect();
+    // One may hold another.
+    all.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+    all.iter()
+        .fold(text.to_owned(), |text, secret| without(&text, secret.trim()))
+}
+
 /// Removes a secret from a text that may repeat it.
 pub(crate) fn without(text: &str, secret: &str) -> String {
     match secret.len() {
@@ -54,6 +66,13 @@ mod tests {
             assert_eq!(without(text, "hunter2-hunter2"), expected);
         }
         assert_eq!(without("nothing to hide", ""), "nothing to hide");
+    }
+
+    #[test]
+    fn all_secrets_are_removed_with_or_without_their_scheme() {
+        let secrets = ["hunter2-hunter2", "Bearer swordfish", "hunter2-hunter2-and-more"].map(SecretString::from);
+        let text = "hunter2-hunter2-and-more, hunter2-hunter2, swordfish, Bearer swordfish";
+        assert_eq!(without_any(text, &secrets), "[secret], [secret], [secret], [secret]");
     }
 
     #[test]

@@ -224,12 +224,7 @@ impl FixedToken {
 
     /// Returns the value of the `Authorization` header.
     pub(crate) fn header(&self) -> SecretString {
-        self.header_of(&self.secret.current())
-    }
-
-    /// Returns the header that one of its secrets was sent in.
-    pub(crate) fn header_of(&self, secret: &SecretString) -> SecretString {
-        header(self.scheme, secret.expose_secret())
+        header(self.scheme, self.secret.current().expose_secret())
     }
 }
 

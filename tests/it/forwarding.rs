@@ -224,7 +224,10 @@ fn a_listener_that_fails_is_tried_again_and_what_it_confirmed_is_not_sent_again(
     assert_eq!((&failed["sent"], &failed["waiting"]), (&json!(6), &json!(4)));
     let error = failed["error"].as_str().unwrap();
     let address = listener.address.split('?').next().unwrap();
-    assert_eq!(error, format!("{address} answered with status 503, \"no, not so\""));
+    assert_eq!(
+        error,
+        format!("{address} answered with status 503, \"no, not so\"; it may be in trouble")
+    );
     assert_eq!(forward(&catalog, "http", 0)["sent"], 4);
     let arrays = listener
         .requests()

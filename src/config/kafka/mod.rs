@@ -6,12 +6,13 @@ mod variables;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
-use crate::env::{ConfigErrors, Env, Row, Setting, is_loopback};
+use crate::env::{ConfigErrors, Env, Row, Secrets, Setting, StandingSecret, is_loopback};
 use crate::source::Kind;
 use properties::protocol_problems;
 use variables::{
@@ -47,6 +48,8 @@ pub(crate) struct KafkaSettings {
     pub(crate) strict_json: bool,
     /// Further properties of librdkafka; `KAFKA_PROPERTIES`. They may hold secrets.
     pub(crate) properties: Vec<(String, SecretString)>,
+    /// The secrets of the run, which a broker may repeat.
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 impl KafkaSettings {
@@ -73,7 +76,7 @@ pub(crate) struct Sasl {
     pub(crate) mechanism: String,
     pub(crate) username: String,
     /// The password; any characters.
-    pub(crate) password: SecretString,
+    pub(crate) password: Arc<StandingSecret>,
 }
 
 /// Which lines of a stream keep their order in Kafka.
@@ -119,6 +122,7 @@ impl KafkaSettings {
             transactional_id,
             strict_json: strict_json?,
             properties,
+            secrets: Arc::clone(env.secrets()),
         })
     }
 
@@ -173,12 +177,12 @@ fn read_sasl(env: &Env, errors: &mut ConfigErrors) -> Option<Option<Sasl>> {
     let mut own_errors = ConfigErrors::because(format!("{} is set", KAFKA_SASL_MECHANISM.name()));
     let mechanism = env.optional(&KAFKA_SASL_MECHANISM, &mut own_errors);
     let username = env.required(&KAFKA_SASL_USERNAME, &mut own_errors);
-    let password = env.required_secret(&KAFKA_SASL_PASSWORD, &mut own_errors);
+    let password = env.required_standing_secret(&KAFKA_SASL_PASSWORD, &mut own_errors);
     errors.append(own_errors);
     Some(Some(Sasl {
         mechanism: mechanism?.to_owned(),
         username: username?,
-        password: password?,
+        password: Arc::new(password?),
     }))
 }
 
@@ -288,7 +292,7 @@ mod tests {
         assert!(!format!("{settings:?}").contains("pässwörd"));
         let sasl = settings.sasl.unwrap();
         assert_eq!(sasl.mechanism, "SCRAM-SHA-512");
-        assert_eq!(sasl.password.expose_secret(), " pässwörd\t=,'\" ");
+        assert_eq!(sasl.password.current().expose_secret(), " pässwörd\t=,'\" ");
         assert!(!format!("{sasl:?}").contains("pässwörd"));
     }
 

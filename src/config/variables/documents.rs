@@ -19,7 +19,7 @@ const NOTES: &[&str] = &[
     "The environment of the process wins over the file.",
     "A variable that is set to nothing counts as not set.",
     "A mistyped name is answered with the one that was meant.",
-    "The file is read as python-dotenv reads it, without its interpolation: `$` is always literal. Put a value in single \
+    "The file is read as python-dotenv 1.2.4 reads it, without its interpolation: `$` is always literal. Put a value in single \
      quotes if it begins with a quote, or holds a space and then `#`, which begins a comment: `TFC_ORG_TOKEN='abc #def'`",
     "Each secret can be in its own file instead: name the file with `<NAME>_FILE`, and leave `<NAME>` out.",
     "The addresses of the services (`..._API_URL`) can be those of another region, of a proxy or of the sandbox. They begin \

@@ -13,9 +13,11 @@ use secrecy::ExposeSecret;
 
 use super::reports::{Outcome, Reports};
 use crate::config::{KafkaSettings, PartitionBy};
+use crate::env::Secrets;
 use crate::forward::batch::{Batch, Line};
 use crate::forward::message::{Envelope, Message};
 use crate::forward::sink::SinkError;
+use crate::http::redaction::without_any;
 use crate::process::shutdown::Shutdown;
 
 /// The first partition of the topic.
@@ -52,7 +54,7 @@ pub(super) fn base_config(settings: &KafkaSettings) -> ClientConfig {
         config
             .set("sasl.mechanism", &sasl.mechanism)
             .set("sasl.username", &sasl.username)
-            .set("sasl.password", sasl.password.expose_secret());
+            .set("sasl.password", sasl.password.current().expose_secret());
     }
     for (name, value) in &settings.properties {
         config.set(name, value.expose_secret());
@@ -108,16 +110,19 @@ pub(super) fn explain(error: &KafkaError) -> String {
 /// Receives the reports of a producer.
 pub(super) struct Context {
     reports: Arc<Reports>,
+    secrets: Arc<Secrets>,
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let message = without_any(message, &self.secrets.all());
         tracing::debug!(level = ?level, facility, "librdkafka: {message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let reason = without_any(reason, &self.secrets.all());
         tracing::debug!("librdkafka: {reason}");
-        self.reports.note_connection_error(error.rdkafka_error_code(), reason);
+        self.reports.note_connection_error(error.rdkafka_error_code(), &reason);
     }
 }
 
@@ -159,6 +164,7 @@ impl Setup {
         let reports = Arc::new(Reports::new(settings.timeout, self.shutdown.clone()));
         let context = Context {
             reports: reports.clone(),
+            secrets: Arc::clone(&settings.secrets),
         };
         let config = producer_config(settings, self.transactional_id.as_deref());
         let producer = ThreadedProducer::from_config_and_context(&config, context)

@@ -20,6 +20,8 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{base_config, explain};
 use crate::config::KafkaSettings;
+use crate::env::Secrets;
+use crate::http::redaction::without_any;
 
 /// How long one request for metadata may wait before the deadline is checked again.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -84,7 +86,10 @@ impl<'a> Prober<'a> {
         if settings.transactional_id.is_none() {
             config.set("enable.idempotence", "true");
         }
-        let listener = Listener { status: status.clone() };
+        let listener = Listener {
+            status: status.clone(),
+            secrets: Arc::clone(&settings.secrets),
+        };
         Ok(Self {
             settings,
             producer: ThreadedProducer::from_config_and_context(&config, listener)?,
@@ -141,10 +146,12 @@ impl<'a> Prober<'a> {
             None => (RDKafkaErrorCode::BrokerTransportFailure, String::new()),
         };
         match code {
-            RDKafkaErrorCode::Authentication => format!(
-                "Kafka at {server} refuses the user{reason}; check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and \
-                 KAFKA_SASL_MECHANISM"
-            ),
+            RDKafkaErrorCode::Authentication => {
+                let advice = "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM";
+                let password = self.settings.sasl.as_ref().map(|sasl| &sasl.password);
+                let advice = password.map_or_else(|| advice.to_owned(), |password| password.named_in(advice));
+                format!("Kafka at {server} refuses the user{reason}; {advice}")
+            }
             RDKafkaErrorCode::SSL => format!(
                 "no TLS connection to Kafka at {server}{reason}; check that KAFKA_SSL_CA_CERT holds the authority of the \
                  broker's certificate, and KAFKA_SSL_CLIENT_CERT a certificate that the broker trusts, if it asks for one"
@@ -232,6 +239,7 @@ struct ClientStatus {
 /// Receives what the producer reports.
 struct Listener {
     status: Arc<Mutex<ClientStatus>>,
+    secrets: Arc<Secrets>,
 }
 
 impl Listener {
@@ -242,15 +250,17 @@ impl Listener {
 
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let message = without_any(message, &self.secrets.all());
         tracing::debug!(level = ?level, facility, "librdkafka: {message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let reason = without_any(reason, &self.secrets.all());
         tracing::debug!("librdkafka: {reason}");
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         self.note(|status| match code {
             RDKafkaErrorCode::AllBrokersDown => status.are_all_down = true,
-            code => status.error = Some((code, reason.to_owned())),
+            code => status.error = Some((code, reason)),
         });
     }
 

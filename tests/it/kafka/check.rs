@@ -136,7 +136,16 @@ fn a_wrong_password_has_its_advice_and_is_not_shown() {
         &["refuses the user", "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD"],
     );
     assert!(!problem.contains("hunter2") && !catalog.app_log().contains("hunter2"));
-    check(&catalog.with("KAFKA_SASL_PASSWORD", "right"), 0);
+    let mut in_file = catalog;
+    let path = in_file.root().join("password");
+    std::fs::write(&path, in_file.unset("KAFKA_SASL_PASSWORD")).unwrap();
+    in_file.set("KAFKA_SASL_PASSWORD_FILE", path.to_str().unwrap());
+    says(
+        &self::problem(&in_file),
+        &["check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD_FILE"],
+    );
+    in_file.unset("KAFKA_SASL_PASSWORD_FILE");
+    check(&in_file.with("KAFKA_SASL_PASSWORD", "right"), 0);
 }
 
 #[test]
