@@ -9,8 +9,8 @@ use super::collected::{CollectError, Collected};
 use crate::archive::Lock;
 use crate::config::StreamSettings;
 use crate::coverage::{
-    Asked, CompletedRuns, Counted, Counts, End, Entry, Gap, GapCounts, Journal, Loss, LostDay, Pending, Scope, Standing,
-    Sum, Unproved, Wanted, asked,
+    Asked, CompletedRuns, Counted, Counts, End, Entry, Gap, GapCounts, Journal, Loss, LostDay, Pending, Scope,
+    Standing, Sum, Unproved, Wanted, asked,
 };
 use crate::fs::FileError;
 use crate::record::Rejected;
