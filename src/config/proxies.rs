@@ -21,7 +21,7 @@ pub(super) const HTTP_PROXY: Setting<ProxyAddress> = Setting {
         scope: Scope::Program,
         default: DefaultValue::None,
         example: Some("http://proxy.example.org:3128"),
-        doc: "The same for addresses with `http://`, or `http_proxy`.",
+        doc: "The same for addresses with `http://`, but never for this machine, or `http_proxy`.",
     },
     parse: proxy,
 };

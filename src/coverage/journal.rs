@@ -258,7 +258,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one has none.
-    pub(super) fn run_before(&self, entry: &Entry) -> Result<Option<Entry>, FileError> {
+    pub(crate) fn run_before(&self, entry: &Entry) -> Result<Option<Entry>, FileError> {
         let is_before = |other: &Entry| other.at != entry.at && other.scope.stream == entry.scope.stream;
         self.newest_line(|line| Entry::read(line).filter(is_before))
     }

@@ -52,7 +52,7 @@ impl InvalidValue {
     }
 
     /// Returns the end of a sentence that begins with the variable: ``must be a whole number, not `abc` ``.
-    pub(super) fn problem(&self, text: &str) -> String {
+    pub(crate) fn problem(&self, text: &str) -> String {
         let must = &self.must;
         match text.chars().count() {
             _ if self.shown == 0 => format!("must {must}"),

@@ -32,13 +32,14 @@ impl Proxies {
         self.http.is_none() && self.https.is_none()
     }
 
-    /// Returns the hosts that are reached without a proxy; for the client, `*` alone does not count for addresses.
+    /// Returns the hosts that are reached without a proxy: this machine always, since only there a secret may go unencrypted; for
+    /// the client, `*` alone does not count for addresses.
     pub(super) fn hosts_without(&self) -> String {
         let is_all = self.except.split(',').any(|host| host.trim() == "*");
         if is_all {
             "*,0.0.0.0/0,::/0".to_owned()
         } else {
-            self.except.clone()
+            format!("localhost,127.0.0.0/8,::1,{}", self.except)
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -80,12 +81,43 @@ impl Listener {
     /// # Errors
     /// If the socket fails.
     pub(crate) async fn serve(self, served: Served, end: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let router = Router::new()
+        let mut router = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(healthz))
             .route("/", get(page))
             .with_state(Arc::new(served));
+        if self.address()?.ip().is_loopback() {
+            router = router.layer(from_fn(only_by_a_name_of_this_machine));
+        }
         axum::serve(self.socket, router).with_graceful_shutdown(end).await
+    }
+}
+
+/// Answers only who asks by a name of this machine: a page of a browser could have its own name resolved to this address, and
+/// then read what is served here.
+async fn only_by_a_name_of_this_machine(request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    let is_one = hosts.next().is_none();
+    let is_local = host.is_some_and(is_of_this_machine) && request.uri().host().is_none_or(is_of_this_machine);
+    if is_one && is_local {
+        return next.run(request).await;
+    }
+    let advice = "This listener is for this machine alone: ask for 127.0.0.1 or localhost.\n";
+    (StatusCode::MISDIRECTED_REQUEST, advice).into_response()
+}
+
+/// Returns whether a host, with or without a port, is `localhost` or a loopback address.
+fn is_of_this_machine(host: &str) -> bool {
+    let address = host.parse().map(|address: SocketAddr| address.ip());
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    match address.or_else(|_| bare.parse::<IpAddr>()) {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name.eq_ignore_ascii_case("localhost"),
     }
 }
 

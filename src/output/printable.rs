@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// Makes a text that cannot control a terminal and stays on its line.
 ///
 /// Control characters are escaped (`\n`, `\u{1b}`), and so are those that change the text direction or break the line
-/// (U+2028, U+202E and similar).
+/// (U+2028, U+202E and similar), and those that nobody sees (U+200B, U+FEFF), which make two texts look the same.
 #[must_use]
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |character, out| out.extend(character.escape_default()))
@@ -16,8 +16,10 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(json, |character, out| {
-        // They all have four digits at most; writing to a String cannot fail.
-        let _ = write!(out, "\\u{:04x}", u32::from(character));
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
     })
 }
 
@@ -39,8 +41,15 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
 }
 
 fn is_unprintable(character: char) -> bool {
-    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
+    let turns =
+        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_invisible = matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}'
+            | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    character.is_control() || turns || is_invisible || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// Makes a text printable and cuts it to `most` characters.
@@ -71,6 +80,8 @@ mod tests {
         for (text, expected) in [
             ("a\nb\r\tc", "a\\nb\\r\\tc"),
             ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("ad\u{200b}min\u{feff}", "ad\\u{200b}min\\u{feff}"),
+            ("\u{61c}\u{2800}", "\\u{61c}\\u{2800}"),
             ("\u{9b}31m", "\\u{9b}31m"),
             ("\0\u{7f}", "\\u{0}\\u{7f}"),
             ("a\u{2028}b\u{202e}c\u{85}", "a\\u{2028}b\\u{202e}c\\u{85}"),

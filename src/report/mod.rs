@@ -77,8 +77,8 @@ impl StreamReport {
         let noted = Noted::rejected(location)?;
         let journal = standing.newest;
         let mut gaps = standing.sum.gaps(kind.retention, now);
-        // What came since the last run is not a gap: the next run asks for it.
-        gaps.retain(|gap| journal.as_ref().is_some_and(|entry| gap.from < entry.at));
+        // What came since the last run is not a gap: the next run asks for it, or the one that is under way.
+        gaps.retain(|gap| !gap.is_accepted && !gap.is_pause(now));
         Ok(Self {
             name: kind.name,
             forwarders: lags(location, kind.name, kind.shape, now),

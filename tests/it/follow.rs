@@ -490,3 +490,49 @@ fn a_token_file_that_changes_is_read_again_when_the_service_refuses_the_old_toke
         assert!(!said.contains("hunter2"), "{name}: {said}");
     }
 }
+
+#[test]
+fn on_a_loopback_address_only_names_of_this_machine_are_answered() {
+    let sandbox = two_streams(|options| options);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    let mut running = start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
+    let said = running.complaint_with("serving metrics at http://");
+    let address = said
+        .split("http://")
+        .nth(1)
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap()
+        .to_owned();
+    let port = address.rsplit(':').next().unwrap();
+    let status = |lines: &str, target: &str| {
+        let mut socket = TcpStream::connect(&address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(socket, "GET {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    for host in [
+        address.clone(),
+        format!("localhost:{port}"),
+        "LocalHost".into(),
+        "[::1]".into(),
+        "127.0.0.2".into(),
+    ] {
+        assert_eq!(status(&format!("Host: {host}\r\n"), "/metrics"), "200", "{host}");
+    }
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "127.0.0.1.evil.example",
+        "",
+    ] {
+        assert_eq!(status(&format!("Host: {host}\r\n"), "/metrics"), "421", "{host}");
+    }
+    assert_eq!(status("Host: localhost\r\nHost: evil.example\r\n", "/metrics"), "421");
+    assert_eq!(status("Host: localhost\r\n", "http://evil.example/metrics"), "421");
+    assert_eq!(running.terminate().code, 0);
+}

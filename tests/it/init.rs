@@ -49,6 +49,8 @@ fn the_answers_become_private_settings_that_work() {
     session.answers("Number of the organization", &variable(&sandbox, "ORGANIZATION_ID_ARG"));
     session.answers("Folder for the day files", "logs/mail");
     session.answers("Create it?", "");
+    session.answers("First part of the file names", "a/b");
+    session.sees("It must be");
     session.answers("First part of the file names", "");
     // The credentials are those of the stream before.
     session.answers("Collect yandex-disk?", "yes");

@@ -125,23 +125,22 @@ fn a_proxy_stands_in_the_environment_in_either_case_or_in_the_settings_file() {
 fn a_host_that_is_reached_without_a_proxy_is_named_in_every_form_that_is_read() {
     let sandbox = sandbox();
     let proxy = Proxy::answering(b"HTTP/1.1 503 Busy\r\n\r\n");
-    let catalog = || {
-        Catalog::of(&sandbox, &[Api::Tfc])
-            .with("MAX_RETRIES", 0)
-            .with("HTTP_PROXY", proxy.url())
-    };
-    assert_ne!(catalog().run(&["collect", "--json"]).code, 0);
-    assert_eq!(proxy.asked().len(), 1);
+    let catalog = || elsewhere(&sandbox).with("HTTPS_PROXY", proxy.url());
+    assert_eq!(catalog().run(&["collect", "--json"]).code, 3);
+    let asked = proxy.asked().len();
+    assert!(asked > 0);
     for (name, hosts) in [
-        ("NO_PROXY", "example.org, 127.0.0.1"),
-        ("no_proxy", "127.0.0.0/8"),
+        ("NO_PROXY", "elsewhere.example.com, tfc.example.org"),
+        ("no_proxy", ".example.org"),
+        ("NO_PROXY", "example.org"),
         ("NO_PROXY", "*"),
-        ("REQUEST_METHOD", "GET"),
     ] {
+        // There is no such host.
         let run = catalog().with(name, hosts).run(&["collect", "--json"]);
-        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        assert!(!error(&run).contains("proxy answered"), "{}", run.stderr);
     }
-    assert_eq!(proxy.asked().len(), 1);
+    assert_eq!(proxy.asked().len(), asked);
 }
 
 #[test]
@@ -222,4 +221,17 @@ fn a_proxy_that_cannot_be_reached_is_named_by_its_variable() {
         error.contains("the proxy of HTTPS_PROXY could not be reached"),
         "{error}"
     );
+}
+
+#[test]
+fn this_machine_is_asked_without_a_proxy_since_only_here_a_secret_goes_unencrypted() {
+    let sandbox = sandbox();
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"] {
+        let proxy = Proxy::answering(b"HTTP/1.1 403 Forbidden\r\n\r\n");
+        let run = Catalog::of(&sandbox, &[Api::Tfc])
+            .with(name, proxy.url())
+            .run(&["collect"]);
+        assert_eq!(run.code, 0, "{name}: {}", run.stderr);
+        assert_eq!(proxy.asked(), [""; 0], "{name}");
+    }
 }

@@ -237,3 +237,26 @@ fn the_tables_fit_80_columns_and_have_no_colours_where_there_is_no_terminal() {
     assert!(bars.iter().all(|bar| bar.contains('█')), "{}", run.stdout);
     assert!(streams().iter().all(|(kind, _)| run.stdout.contains(kind.name)));
 }
+
+#[test]
+fn while_a_run_is_under_way_the_one_before_says_how_a_stream_stands() {
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 7, 100)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_RETRIES", 0);
+    catalog.collect_one(0, &[]);
+    let first = sandbox.request_count(Api::Tfc);
+    sandbox.step(Step::at(Api::Tfc, first + 1, Action::Answer(Answer::html(500, "no"))));
+    catalog.collect_one(3, &[]);
+    let second = sandbox.request_count(Api::Tfc);
+    sandbox.step(Step::at(Api::Tfc, second + 1, Action::Wait(PATIENCE)));
+    let running = catalog.start(&["collect"]);
+    wait_until("the third run asks", PATIENCE, || {
+        sandbox.request_count(Api::Tfc) > second
+    });
+    let during = catalog.run(&["status", "--json", "--max-age", "1d"]);
+    assert_eq!(during.code, 3, "{}", during.stdout);
+    let status = &during.summary()["tfc"];
+    assert_eq!(status["state"], "failed", "{status}");
+    assert!(status["problems"].to_string().contains("500"), "{status}");
+    assert!(!status["running"].is_null(), "{status}");
+    running.kill();
+}

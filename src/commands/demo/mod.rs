@@ -109,14 +109,20 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
         kept: &Kept::of_all(&kafka, &streams)?,
         with_colours,
     };
-    print(&format!(
-        "\nThe first run has collected and forwarded them. A second one has asked again from two\n\
-         minutes before the last records, and repeated nothing:\n\n{}",
-        shown.table()
-    ))?;
-    show_what_is_next(dir, &streams)?;
+    let exit = first.exit().max(second.exit());
+    let said = match exit {
+        Exit::Complete => {
+            "The first run has collected and forwarded them. A second one has asked again from two\nminutes before the last records, \
+             and repeated nothing:"
+        }
+        _ => "Not all of them could be collected or forwarded:",
+    };
+    print(&format!("\n{said}\n\n{}", shown.table()))?;
+    if exit == Exit::Complete {
+        show_what_is_next(dir, &streams)?;
+    }
     sandbox.stop().await;
-    Ok(first.exit().max(second.exit()))
+    Ok(exit)
 }
 
 fn show_what_is_next(dir: &Path, streams: &[StreamSettings]) -> Result<(), DemoError> {

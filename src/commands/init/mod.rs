@@ -22,7 +22,7 @@ use crate::output::terminal::Terminal;
 use crate::process::exit::Exit;
 use crate::source::{Kind, SOURCES};
 use questions::{Answers, QUESTIONS, Question};
-use service::{Service, ServiceError};
+use service::{Service, ServiceError, is_same};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -51,7 +51,10 @@ enum InitError {
     Terminal(#[from] io::Error),
     #[error("cannot write {}: {source}; check that its folder exists and can be written to", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("the settings are written, but no service was installed: {0}")]
+    #[error(
+        "the settings are written, but the service is not installed, or only in part: {0}; mend that, and go on as the head of \
+         samples/systemd/trailkeeper.service says, or run `systemctl enable --now trailkeeper.service` if it has come that far"
+    )]
     Service(#[from] ServiceError),
 }
 
@@ -129,9 +132,10 @@ impl Asked {
             service.install(path)?;
             terminal.say(
                 "\nThe service runs: systemctl status trailkeeper, journalctl -u trailkeeper.\n\
-                 Its settings are /etc/trailkeeper/trailkeeper.env, its credentials files beside it.\n",
+                 Its settings are /etc/trailkeeper/trailkeeper.env, its credentials files beside it, which no other command needs:\n\
+                 trailkeeper status --env-file /etc/trailkeeper/trailkeeper.env\n",
             )?;
-            if root.join("etc/trailkeeper/trailkeeper.env") != path {
+            if !is_same(&root.join("etc/trailkeeper/trailkeeper.env"), path) {
                 terminal.say(&format!("{shown} is not needed any more; it holds the tokens.\n"))?;
             }
             return Ok(());
@@ -161,7 +165,7 @@ fn ask_for(kind: &Kind, terminal: &Terminal, answers: &mut Answers) -> Result<Pa
         open.iter().for_each(|question| answers.take_back(&question.row.name()));
     }
     let folder = ask_for_folder(kind, terminal)?;
-    let base = ask_with_default(terminal, "  First part of the file names", &kind.usual_base_name())?;
+    let base = ask_for_base_name(kind, terminal)?;
     let comment = format!("{}: the folder and the first part of the file names.", kind.name);
     let location = LOG_CATALOG_LOCATION.of(kind.prefix).name();
     answers.set_below(comment, location, Zeroizing::new(folder.display().to_string()));
@@ -216,6 +220,17 @@ fn ask_for_folder(kind: &Kind, terminal: &Terminal) -> Result<PathBuf, InitError
                 Ok(()) => return Ok(folder),
                 Err(error) => terminal.say(&format!("  Cannot create it: {error}.\n"))?,
             }
+        }
+    }
+}
+
+/// Asks for the first part of the file names until it can be one.
+fn ask_for_base_name(kind: &Kind, terminal: &Terminal) -> Result<String, InitError> {
+    loop {
+        let base = ask_with_default(terminal, "  First part of the file names", &kind.usual_base_name())?;
+        match (LOG_FILE_BASE_NAME.parse)(&base) {
+            Ok(base) => return Ok(base),
+            Err(invalid) => terminal.say(&format!("  It {}.\n", invalid.problem(&base)))?,
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The answers as a systemd service: the program, its user, folders, credentials and unit, as the sample of the unit says.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chrono::NaiveDate;
 use zeroize::Zeroizing;
 
 use super::CATALOGS;
 use super::questions::{Answers, QUESTIONS, Setting};
+use crate::archive::STATE_FOLDER;
 
 /// The unit, which systemd's own manual explains.
 const UNIT: &str = include_str!("../../../samples/systemd/trailkeeper.service");
@@ -20,8 +23,8 @@ const USER: &str = "trailkeeper";
 /// Where systemd looks for a program that a unit names without its folder.
 const PROGRAM_FOLDERS: [&str; 2] = ["/usr/local/bin", "/usr/bin"];
 
-/// What the unit does not show to the service (`ProtectHome=`).
-const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+/// What the unit does not show to the service (`ProtectHome=`, `PrivateTmp=`).
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
 /// Why a service cannot be installed, or was not.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,10 @@ pub(super) enum ServiceError {
     Write { path: PathBuf, source: io::Error },
     #[error("`{command}` failed: {problem}")]
     Command { command: String, problem: String },
+    #[error("{} holds more than day files ({example}), and would belong to the service's user: give it a folder of its own", folder.display())]
+    Shared { folder: PathBuf, example: String },
+    #[error("cannot list {}: {source}", folder.display())]
+    List { folder: PathBuf, source: io::Error },
 }
 
 /// What is installed, and where.
@@ -64,7 +71,9 @@ impl<'a> Service<'a> {
         let is_allowed = root != Path::new("/") || is_root();
         let is_systemd = root.join("run/systemd/system").is_dir();
         let is_new = !root.join(UNIT_PATH).exists();
-        let is_seen = |folder: &PathBuf| HOMES.iter().all(|home| !folder.starts_with(home));
+        let is_hidden = |folder: &PathBuf| HIDDEN.iter().any(|hidden| folder.starts_with(hidden));
+        // Below another root the folders are not those of the service.
+        let is_seen = |folder: &PathBuf| root != Path::new("/") || !is_hidden(folder);
         let program = std::env::current_exe().ok()?;
         (is_allowed && is_systemd && is_new && folders.iter().all(is_seen)).then_some(Self {
             answers,
@@ -77,6 +86,7 @@ impl<'a> Service<'a> {
     /// Installs and starts it. The settings file that the answers were written to may be that of the service: then it is
     /// replaced by one without secrets.
     pub(super) fn install(&self, written: &Path) -> Result<(), ServiceError> {
+        self.folders.iter().try_for_each(|folder| check_own(folder))?;
         let steps = self.steps();
         for step in &steps {
             if let Step::Write { path, .. } = step
@@ -245,7 +255,34 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
+/// Checks that a folder holds nothing but day files and their state: all of it is to belong to the service's user.
+fn check_own(folder: &Path) -> Result<(), ServiceError> {
+    let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+    let names: Vec<_> = match listed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(|source| ServiceError::List {
+            folder: folder.to_owned(),
+            source,
+        })?,
+    };
+    let is_own = |name: &OsString| name == STATE_FOLDER || is_like_a_day_file(&name.to_string_lossy());
+    match names.iter().find(|name| !is_own(name)) {
+        None => Ok(()),
+        Some(other) => Err(ServiceError::Shared {
+            folder: folder.to_owned(),
+            example: other.to_string_lossy().into_owned(),
+        }),
+    }
+}
+
+/// Returns whether a name has a date before its first dot, as `mail_audit_2026-01-05.log.gz` has.
+fn is_like_a_day_file(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default();
+    stem.rsplit_once('_')
+        .is_some_and(|(_, date)| date.parse::<NaiveDate>().is_ok())
+}
+
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 

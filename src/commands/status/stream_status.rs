@@ -8,9 +8,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::calendar::{Amount, Calendar, DayRecords};
-use crate::archive::{Archive, Lock, Noted};
+use crate::archive::{Archive, Location, Lock, Noted};
 use crate::config::StreamPlace;
-use crate::coverage::{End, Entry, Gap, Liveness, LostDay, Running, Scope, Standing, Wanted, gone_sentence};
+use crate::coverage::{End, Entry, Gap, Journal, Liveness, LostDay, Running, Scope, Standing, Wanted, gone_sentence};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::{self, rfc3339};
@@ -102,7 +102,8 @@ impl StreamStatus {
         let last_record = Archive::last_record(location, kind.shape, now)?;
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
         let gone = standing.gone(location, *keep, now);
-        let mut problems = problems(kind, &standing, &liveness, now);
+        let ended = last_ended(location, &standing, &liveness)?;
+        let mut problems = problems(kind, &standing, ended.as_ref(), &liveness, now);
         let gone = gone.map(|gone| gone.to_string());
         // The last run may have said the same.
         let is_said = |gone: &String| problems.iter().any(|problem| problem.ends_with(gone.as_str()));
@@ -118,7 +119,7 @@ impl StreamStatus {
         let newest = standing.newest;
         let age = last_record.map(|last| now - last);
         let lateness = lateness(last_record, max_age, now);
-        let state = state(newest.as_ref(), &liveness, lateness.is_some());
+        let state = state(ended.as_ref(), &liveness, lateness.is_some());
         problems.extend(lateness);
         let today = now.date_naive();
         Ok(Self {
@@ -197,15 +198,25 @@ impl From<Entry> for LastRun {
     }
 }
 
-fn state(newest: Option<&Entry>, liveness: &Liveness, is_late: bool) -> State {
-    let went_wrong = newest.is_some_and(|entry| entry.end == End::Failed);
+/// Returns the last run that is over: while one is under way, it is the one before that, which says how the stream stands.
+fn last_ended(location: &Location, standing: &Standing, liveness: &Liveness) -> Result<Option<Entry>, FileError> {
+    match &standing.newest {
+        Some(newest) if liveness.running.is_some() && newest.end == End::Open => Ok(Journal::of(location)
+            .run_before(newest)?
+            .or_else(|| Some(newest.clone()))),
+        newest => Ok(newest.clone()),
+    }
+}
+
+fn state(ended: Option<&Entry>, liveness: &Liveness, is_late: bool) -> State {
+    let went_wrong = ended.is_some_and(|entry| entry.end == End::Failed);
     if went_wrong || liveness.silent_since.is_some() {
         return State::Failed;
     }
     if is_late {
         return State::Late;
     }
-    if newest.is_none() { State::New } else { State::Ok }
+    if ended.is_none() { State::New } else { State::Ok }
 }
 
 /// Says that the last record is older than allowed. Without any record the stream counts as late.
@@ -221,7 +232,13 @@ fn lateness(last: Option<DateTime<Utc>>, max_age: Option<TimeDelta>, now: DateTi
     })
 }
 
-fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime<Utc>) -> Vec<String> {
+fn problems(
+    kind: &Kind,
+    standing: &Standing,
+    last_ended: Option<&Entry>,
+    liveness: &Liveness,
+    now: DateTime<Utc>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(since) = liveness.silent_since {
         problems.push(format!(
@@ -230,11 +247,11 @@ fn problems(kind: &Kind, standing: &Standing, liveness: &Liveness, now: DateTime
             rfc3339(since)
         ));
     }
-    if let Some(newest) = &standing.newest
-        && let Some(error) = &newest.error
+    if let Some(run) = last_ended
+        && let Some(error) = &run.error
     {
-        let at = rfc3339(newest.at);
-        problems.push(match ended(newest.end) {
+        let at = rfc3339(run.at);
+        problems.push(match ended(run.end) {
             Some(ended) => format!("the run of {at} {ended}: {error}"),
             None => format!("the run of {at} was {error}"),
         });
@@ -290,7 +307,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::coverage::{Asked, Journal, Purpose};
+    use crate::coverage::{Asked, Purpose};
     use crate::source::SOURCES;
     use crate::test_support::Catalog;
     use crate::test_support::record::line;
