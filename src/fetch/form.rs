@@ -21,7 +21,10 @@ pub(super) fn reject_those_in_the_future(
     let future = latest + SOON;
     let checked = records.into_iter().map(|item| match item {
         Ok(record) if record.time > future => {
-            let reason = format!("its time is in the future, after {}", bound(future));
+            let reason = format!(
+                "its time is in the future, after {}, by what is known of the clocks",
+                bound(future)
+            );
             Err(record.into_rejected(reason))
         }
         item => item,

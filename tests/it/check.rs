@@ -267,8 +267,9 @@ fn state_file(catalog: &Catalog, what: &str) -> PathBuf {
 
 #[test]
 fn a_folder_in_the_place_of_any_file_that_a_run_uses_is_a_problem_said_once() {
-    let sandbox = services();
     for what in STATE_FILES {
+        // One of its own: the services allow only so many requests a second.
+        let sandbox = services();
         let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
         let path = state_file(&catalog, what);
         fs::create_dir_all(&path).unwrap();
@@ -280,6 +281,7 @@ fn a_folder_in_the_place_of_any_file_that_a_run_uses_is_a_problem_said_once() {
         );
         assert_eq!(catalog.run(&["check", "-q"]).code, 1, "{what}");
     }
+    let sandbox = services();
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
     fs::write(catalog.folder(Api::Tfc).join(".trailkeeper"), "").unwrap();
     let problem = only_problem(&check(&catalog, 1, "tfc"));
