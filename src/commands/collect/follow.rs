@@ -258,12 +258,7 @@ impl Observer<'_> {
 
 /// Returns where these streams are kept.
 fn places(streams: &[StreamSettings]) -> Vec<StreamPlace> {
-    let places = streams.iter().map(|settings| StreamPlace {
-        kind: settings.kind,
-        location: settings.location.clone(),
-        keep: settings.keep,
-    });
-    places.collect()
+    streams.iter().map(StreamSettings::place).collect()
 }
 
 /// Opens the listener of `--metrics-listen`, if that is given.
