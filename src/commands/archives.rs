@@ -7,7 +7,7 @@ use super::error::CommandError;
 use crate::config::{self, LogSettings, StreamPlace};
 use crate::coverage::Scope;
 use crate::env::{ConfigErrors, Env};
-use crate::output::logging::{Log, LogOptions, Verbosity};
+use crate::output::logging::{Log, LogOptions};
 use crate::output::progress::{Progress, ReadProgress};
 use crate::source::{Kind, SOURCES};
 
@@ -50,8 +50,10 @@ impl Archives {
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
         let env = Env::load(selection.env_file.as_deref());
-        let streams = config::places(&env, SOURCES, &selection.streams)?;
-        start_log(&env, selection.verbosity, &progress, clock)?;
+        let (streams, log) = settings(&env, selection)?;
+        let options = log.options(selection.verbosity, &progress, clock);
+        // On stderr alone, in the form of the settings.
+        Log::default().start(LogOptions { file: None, ..options })?;
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }
@@ -59,17 +61,15 @@ impl Archives {
     }
 }
 
-/// Starts the log on stderr alone, in the form of the settings.
-fn start_log(
-    env: &Env,
-    verbosity: Verbosity,
-    progress: &Progress,
-    clock: fn() -> DateTime<Utc>,
-) -> Result<(), CommandError> {
+/// Reads where the streams are kept and the form of the log, or returns all errors in them.
+fn settings(env: &Env, selection: &Selection) -> Result<(Vec<StreamPlace>, LogSettings), ConfigErrors> {
     let mut errors = ConfigErrors::default();
-    let Some(settings) = LogSettings::read(env, &mut errors) else {
-        return Err(errors.into());
-    };
-    let options = settings.options(verbosity, progress, clock);
-    Ok(Log::default().start(LogOptions { file: None, ..options })?)
+    let log = LogSettings::read(env, &mut errors);
+    match (config::places(env, SOURCES, &selection.streams), log) {
+        (Ok(streams), Some(log)) => Ok((streams, log)),
+        (places, _) => {
+            errors.append(places.err().unwrap_or_default());
+            Err(errors)
+        }
+    }
 }
