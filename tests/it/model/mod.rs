@@ -29,7 +29,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::support::random::{many, random, seed, seed_or};
+use fastrand::Rng;
+
+use super::support::random::{many, seed, seed_or};
 use binary::try_binary;
 use case::Case;
 use draw::{Kind, drawn};
@@ -153,21 +155,26 @@ fn no_odd_service_makes_a_run_say_that_it_is_complete_with_a_record_missing_or_a
     assert!(failures.is_empty(), "{} failures", failures.len());
 }
 
-/// Tries so many services with the real binary, killed by chance.
-fn kill_all(kind: Kind, count: u32, is_bad: impl Fn(&Case, Verdict) -> bool) {
-    let (first, mut chance) = (first_seed(), random());
+/// Tries so many services with the real binary, killed by chance, from the one of this seed on.
+fn kill_all(kind: Kind, (first, count): (u64, u32), is_bad: impl Fn(&Case, Verdict) -> bool) {
+    let chance = seed();
     let mut table = Table::new();
     let mut failures = 0;
     for index in 0..u64::from(count) {
         let seed = first.wrapping_add(index);
         let case = drawn(kind, seed);
-        let Judgement { verdict, reasons } = try_binary(&case, Some(chance.fork()), |_| {});
+        let chance = Rng::with_seed(chance.wrapping_add(index));
+        let Judgement { verdict, reasons } = try_binary(&case, Some(chance), |_| {});
         *table.entry((case.is_endless(), verdict)).or_default() += 1;
         if is_bad(&case, verdict) {
             failures += 1;
             println!(
                 "{verdict}: the service of seed {seed}, killed:\n{case}\n    > {}",
                 reasons.join("\n    > ")
+            );
+            println!(
+                "    again: TRAILKEEPER_TEST_SEED={seed} cargo test --test it -- --ignored --nocapture model::the_one_{}_service_of_the_seed_killed",
+                format!("{kind:?}").to_lowercase()
             );
         }
     }
@@ -179,12 +186,12 @@ fn kill_all(kind: Kind, count: u32, is_bad: impl Fn(&Case, Verdict) -> bool) {
 fn ordinary_services_are_read_completely_by_runs_that_are_killed_at_any_moment() {
     // The run after a kill walks over two spans: what is new, and what the killed one has not noted.
     let is_good = |verdict| matches!(verdict, Verdict::Right | Verdict::Dear);
-    kill_all(Kind::Ordinary, many(KILLED), |_, verdict| !is_good(verdict));
+    kill_all(Kind::Ordinary, (first_seed(), many(KILLED)), |_, verdict| !is_good(verdict));
 }
 
 #[test]
 fn no_odd_service_makes_a_killed_run_say_that_it_is_complete_with_a_record_missing_or_ask_without_end() {
-    kill_all(Kind::Odd, many(3 * KILLED), is_bad);
+    kill_all(Kind::Odd, (first_seed(), many(3 * KILLED)), is_bad);
 }
 
 #[test]
@@ -197,6 +204,29 @@ fn the_one_odd_service_of_the_seed() {
 #[ignore = "for looking at one service: set TRAILKEEPER_TEST_SEED"]
 fn the_one_ordinary_service_of_the_seed() {
     show_one(Kind::Ordinary);
+}
+
+#[test]
+#[ignore = "for looking at one service whose runs are killed: set TRAILKEEPER_TEST_SEED"]
+fn the_one_odd_service_of_the_seed_killed() {
+    kill_one(Kind::Odd);
+}
+
+#[test]
+#[ignore = "for looking at one service whose runs are killed: set TRAILKEEPER_TEST_SEED"]
+fn the_one_ordinary_service_of_the_seed_killed() {
+    kill_one(Kind::Ordinary);
+}
+
+/// Kills the runs of one service at several moments: a moment cannot be had again.
+fn kill_one(kind: Kind) {
+    let case = drawn(kind, seed());
+    println!("{case}");
+    for index in 0..u64::from(many(10)) {
+        let chance = Rng::with_seed(seed().wrapping_add(index));
+        let Judgement { verdict, reasons } = try_binary(&case, Some(chance), |_| {});
+        println!("{verdict}\n    > {}", reasons.join("\n    > "));
+    }
 }
 
 /// Shows the service of this run's seed as it was drawn, and as simple as it can be; whatever came of it.
