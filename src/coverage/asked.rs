@@ -24,6 +24,9 @@ pub(crate) struct Asked {
     pub(crate) skipped: BTreeSet<NaiveDate>,
     /// Whether answers contradicted each other.
     pub(crate) is_contradicted: bool,
+    /// Whether answers lacked records that others to the same request held: a later run reads it once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) has_lapsed: bool,
     /// From where on it was filed as the service gave it, although its answers contradict each other.
     pub(crate) as_given_from: Option<DateTime<Utc>>,
     /// Why it was not asked for to its end.
@@ -40,7 +43,7 @@ pub(crate) enum Purpose {
     Gap,
     /// The user asked for it.
     Range,
-    /// It is asked for once more, for records that came late.
+    /// It is asked for once more, for records that came late, or that answers lacked.
     Reconcile,
 }
 
@@ -55,6 +58,7 @@ impl Asked {
             is_done: false,
             skipped: BTreeSet::new(),
             is_contradicted: false,
+            has_lapsed: false,
             as_given_from: None,
             error: None,
         }

@@ -104,7 +104,9 @@ impl Entry {
         sum.note_asked(asked, retention, *at);
         sum.add_covered(asked, retention, *at);
         sum.note_contradictions(asked, retention, *at);
+        let reconciling = sum.reconciling;
         sum.note_reconciled(asked, *at, reach);
+        sum.note_lapses(asked, reconciling, *at);
         if self.completed_run().is_some() {
             self.sum.last_complete = Some(self.at);
         }

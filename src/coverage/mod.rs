@@ -28,10 +28,10 @@
 //! - `scope`: what is asked for and from whom: the organization where the address names one, scheme, host and port, and
 //!   the operator's query parameters. A line of another scope covers nothing.
 //! - `asked`: the spans that the run asks for, in this order. `purpose`: `new` (from the last record on), `gap` (no run
-//!   has covered it), `range` (the user asked for it), `reconcile` (once more, for late records). `covered_to`: up to where
+//!   has covered it), `range` (the user asked for it), `reconcile` (once more, for records that were late or lacking). `covered_to`: up to where
 //!   everything was asked for and filed, and not later than the service's own time as far as its answers showed it; `null`
 //!   if nothing was. `is_done`: whether it was asked for to its end. `skipped`: days whose file could not be read or written. `is_contradicted`: answers contradicted each
-//!   other; `as_given_from`: from where on it was filed as the service gave it all the same. `error`: why it ended early.
+//!   other; `has_lapsed`, where it is so: some lacked records that others to the same request held; `as_given_from`: from where on it was filed as the service gave it all the same. `error`: why it ended early.
 //! - `end`: `open` (the run goes on, or was killed), `exhausted` (the service was asked for all of it), `stopped` (the
 //!   run was shut down), `failed` (`error` says why), `nothing` (there was nothing to ask for).
 //! - `received` is the sum of `duplicates`, `appended`, `rejected`, `revised`, and the records of skipped days; `repaired` of
@@ -48,7 +48,8 @@
 //! - `asked_from`: the oldest time that any of them was to ask for; `covered`: the spans that are covered;
 //!   `claimed_to`: a time that was claimed by a clock that was ahead, until it has come.
 //! - `last_complete`: when the last run began that covered everything up to its start; `last_reconciled`: when the
-//!   reconciling began that was last done; `reconciling`: `{"at","from","to"}`, one that is not done yet.
+//!   reconciling began that was last done; `reconciling`: `{"at","from","to"}`, one that is not done yet; with
+//!   `lapses` where it reads once more what answers lacked something of.
 //! - `assumptions`: what was seen of the service, on which it rests that what is covered is complete: the `order` of its
 //!   answers (`newest-first`, `oldest-first`, `newest-page-first`, `unknown`) and whether it was shown, by how much records
 //!   are out of order, how far bounds reach, and how many of the next answers are `doubted`. Newest first is believed until it is refuted: then everything is a gap

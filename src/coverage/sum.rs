@@ -339,10 +339,22 @@ impl Sum {
         };
         let left = begun.after(asked);
         if left.is_none() {
-            (self.reconciling, self.last_reconciled) = (None, Some(begun.at));
+            self.reconciling = None;
+            if begun.lapses == 0 {
+                self.last_reconciled = Some(begun.at);
+            }
         } else if asked.purpose == Purpose::Reconcile {
             self.reconciling = left;
         }
+    }
+
+    /// Notes what is to be read once more, since answers have lacked some of it in a run that began at `at`; `before` is the
+    /// reconciling that the run went on with.
+    pub(super) fn note_lapses(&mut self, asked: &[Asked], before: Option<Reconciling>, at: DateTime<Utc>) {
+        let again = asked
+            .iter()
+            .filter_map(|asked| Reconciling::after_lapses(asked, before, at));
+        self.reconciling = self.reconciling.into_iter().chain(again).reduce(Reconciling::joined);
     }
 
     /// Whether to reconcile: it was never done, was done `every` ago, or was noted by a clock ahead of this one.
@@ -618,6 +630,46 @@ mod tests {
         assert_eq!(sum.reconciling, Some(left));
         sum.note_reconciled(&[asked(-30, 0, Purpose::Reconcile, Some(0))], hour(2), REACH);
         assert_eq!((sum.reconciling, sum.last_reconciled), (None, Some(hour(0))));
+    }
+
+    #[test]
+    fn what_was_read_through_answers_that_lacked_something_is_read_twice_more_and_puts_off_no_reconciling_that_is_due()
+    {
+        let mut sum = Sum::default();
+        let run = |sum: &mut Sum, asked: &[Asked], at| {
+            let before = sum.reconciling;
+            sum.note_reconciled(asked, hour(at), REACH);
+            sum.note_lapses(asked, before, hour(at));
+            sum.reconciling.map(|next| (next.span(), next.lapses))
+        };
+        let lapsed = |from, to, purpose| Asked {
+            has_lapsed: true,
+            ..asked(from, to, purpose, Some(to))
+        };
+        assert_eq!(run(&mut sum, &[lapsed(0, 9, Purpose::New)], 9), Some((span(0, 9), 1)));
+        let second = [lapsed(9, 10, Purpose::New), lapsed(0, 9, Purpose::Reconcile)];
+        assert_eq!(run(&mut sum, &second, 10), Some((span(0, 10), 2)));
+        let third = [asked(10, 11, Purpose::New, Some(11)), lapsed(0, 10, Purpose::Reconcile)];
+        assert_eq!(
+            run(&mut sum, &third, 11),
+            None,
+            "a service that goes on like that is not asked without end"
+        );
+        assert_eq!(sum.last_reconciled, None);
+        run(&mut sum, &[lapsed(11, 12, Purpose::New)], 12);
+        assert_eq!(run(&mut sum, &[asked(11, 12, Purpose::Reconcile, Some(12))], 13), None);
+        assert_eq!(sum.last_reconciled, None);
+    }
+
+    #[test]
+    fn what_a_failed_run_has_not_covered_is_not_read_once_more_but_for_the_first_time() {
+        let mut sum = Sum::default();
+        let failed = Asked {
+            has_lapsed: true,
+            ..asked(0, 9, Purpose::New, None)
+        };
+        sum.note_lapses(&[failed], None, hour(9));
+        assert_eq!(sum.reconciling, None);
     }
 
     proptest! {

@@ -387,8 +387,17 @@ impl<'a> BoundedWalk<'a> {
         }
         let slice = reading.slice();
         self.proven_to = slice.to;
-        let records = reading.fetched().records.len();
-        let load = Load { records, took };
+        // What is older was read with the slice before, too.
+        let own = reading
+            .fetched()
+            .records
+            .iter()
+            .filter(|record| record.time >= slice.from);
+        let load = Load {
+            records: own.count(),
+            took,
+        };
+        let records = load.records;
         self.slices.completed(slice, load);
         self.note_load(records);
         self.is_proven = true;

@@ -26,6 +26,7 @@ struct Repeated {
     given: HashSet<Anchor>,
     looks: u32,
     has_lapsed: bool,
+    was_emptied: bool,
 }
 
 impl Repeated {
@@ -36,6 +37,7 @@ impl Repeated {
         let lacks = self.lacking(answer).is_some();
         self.given.extend(answer.anchors());
         self.has_lapsed |= lacks && answer.count > 0;
+        self.was_emptied |= lacks && answer.count == 0;
         !lacks && self.looks >= LOOKS
     }
 
@@ -69,7 +71,12 @@ impl Fetcher {
             self.effort().note_repeated();
             page = self.first_page(request, can_narrow).await?;
         }
-        self.learn(|learned| learned.note_repeated(repeated.has_lapsed));
+        self.learn(|learned| {
+            learned.note_repeated(repeated.has_lapsed);
+            if repeated.was_emptied {
+                learned.note_emptied();
+            }
+        });
         Ok(page)
     }
 

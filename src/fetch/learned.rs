@@ -52,6 +52,8 @@ pub(super) struct Learned {
     pub(super) below: Reach,
     /// How many answers are still doubted, since one has lacked what it had to hold.
     doubted: u32,
+    /// How many have lacked something in this run.
+    pub(super) lapses: u32,
     /// By how much records are out of order, at most.
     pub(super) disorder: TimeDelta,
     /// How far answers reach above the bound that was asked for, at most: services round bounds up, or filter by an
@@ -255,15 +257,22 @@ impl Learned {
     /// Takes into account that an answer lacked a record that another one to the same request holds.
     pub(super) fn note_lapse(&mut self) {
         self.doubted = DOUBTED;
+        self.lapses = self.lapses.saturating_add(1);
+    }
+
+    /// Takes into account that an answer had no records, although others to the same request do. That does not tell that one with
+    /// records may lack some, but of what was read between others may have been lacking.
+    pub(super) fn note_emptied(&mut self) {
+        self.lapses = self.lapses.saturating_add(1);
     }
 
     /// Takes into account that an answer was asked for several times, and whether one of them lacked what others held.
     pub(super) fn note_repeated(&mut self, has_lapsed: bool) {
-        self.doubted = if has_lapsed {
-            DOUBTED
+        if has_lapsed {
+            self.note_lapse();
         } else {
-            self.doubted.saturating_sub(1)
-        };
+            self.doubted = self.doubted.saturating_sub(1);
+        }
     }
 
     /// Returns whether an answer may lack something, since others did of late.

@@ -13,6 +13,7 @@ use crate::source::Paging;
 pub struct Walk<'a> {
     fetcher: &'a Fetcher,
     state: State<'a>,
+    lapses_before: u32,
 }
 
 enum State<'a> {
@@ -37,7 +38,17 @@ impl<'a> Walk<'a> {
                 archived,
             ))),
         };
-        Self { fetcher, state }
+        Self {
+            fetcher,
+            state,
+            lapses_before: fetcher.learned().lapses,
+        }
+    }
+
+    /// Returns whether answers have lacked records so far that others to the same request hold, so that it is worth the while
+    /// to read all of it once more.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.fetcher.learned().lapses > self.lapses_before
     }
 
     /// Fetches the next range; `None` at the end of the window.

@@ -314,6 +314,7 @@ mod tests {
             at: ago(30),
             from: ago(300),
             to: ago(40),
+            lapses: 0,
         });
         assert_eq!(spans(|_| {}, &sum, &limits), [due[0], (Purpose::Reconcile, 300, 40)]);
         let asked = spans(|run| run.reconcile = true, &sum, &limits);

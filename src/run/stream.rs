@@ -195,7 +195,9 @@ impl Fetching<'_> {
             }
             Purpose::Gap => tracing::info!(from, to, "fetching a gap: what no run has fetched, or what is lost"),
             Purpose::Range => tracing::info!(from, to, "fetching the range that was asked for"),
-            Purpose::Reconcile => tracing::info!(from, to, "fetching again, for records that came late"),
+            Purpose::Reconcile => {
+                tracing::info!(from, to, "fetching again, for records that came late or were lacking")
+            }
         }
     }
 
@@ -272,9 +274,25 @@ struct Handover {
 impl Handover {
     /// Walks, and hands on each completed range.
     async fn walk(self, plan: WalkPlan, archived: Vec<Anchor>) -> Result<(), WalkError> {
-        let mut walk = Walk::above(&self.fetcher, plan, archived);
+        let fetcher = Arc::clone(&self.fetcher);
+        let mut walk = Walk::above(&fetcher, plan, archived);
+        let walked = self.hand_on(&mut walk, plan).await;
+        self.tell_lapses(walk.has_lapsed()).await?;
+        walked
+    }
+
+    /// Has the writer note that answers have lacked something, as soon as it is known, since a run may be killed.
+    async fn tell_lapses(&self, has_lapsed: bool) -> Result<(), WriterStopped> {
+        if has_lapsed {
+            self.steps.send(Step::Lapse).await?;
+        }
+        Ok(())
+    }
+
+    async fn hand_on(&self, walk: &mut Walk<'_>, plan: WalkPlan) -> Result<(), WalkError> {
         let mut done_to = plan.window.from;
         loop {
+            self.tell_lapses(walk.has_lapsed()).await?;
             // Room first, so that no range waits for it. After a failed write there is never room.
             let room = self.steps.room().await?;
             let range = match walk.next_range().await {

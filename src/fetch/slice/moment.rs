@@ -17,6 +17,9 @@ use crate::window::{TICK, Window, floor_to_millisecond};
 /// How often a moment is read at most; a few looks that agree are enough.
 const MOST_LOOKS: u32 = 10;
 
+/// How often a page behind the last one is looked at where answers had no records although there were some.
+const LOOKS_AT_A_LAST_PAGE: u32 = 4;
+
 /// The most pages of one look.
 pub(super) const MOST_PAGES: u32 = 100_000;
 
@@ -40,7 +43,7 @@ pub(super) async fn read(fetcher: &Fetcher, descent: &mut Descent, answer: Answe
     // A token that was sent is not sent again.
     let mut begun = Some(&answer);
     if !answer.is_full && answer.next.is_some() {
-        if is_last(fetcher, descent, &answer).await {
+        if is_surely_last(fetcher, descent, &answer).await {
             return fetcher.learn(|learned| descent.look_for_the_end(answer.into_last(), learned));
         }
         begun = None;
@@ -54,6 +57,25 @@ pub(super) async fn read(fetcher: &Fetcher, descent: &mut Descent, answer: Answe
         return Step::Ask;
     }
     same_time(answer.oldest().unwrap_or(descent.upper), answer.count)
+}
+
+/// Returns whether the page that an answer names is empty, and the last; where answers had no records although there were
+/// some, several such pages are looked at. A token that was sent is not sent again.
+async fn is_surely_last(fetcher: &Fetcher, descent: &Descent, answer: &Answer) -> bool {
+    let mut is_so = is_last(fetcher, descent, answer).await;
+    for look in 1..LOOKS_AT_A_LAST_PAGE {
+        if !is_so || fetcher.learned().lapses == 0 {
+            break;
+        }
+        fetcher.pause_before_look(look).await;
+        let request = descent.request(&fetcher.learned());
+        let Ok(page) = fetcher.first_page(&request, false).await else {
+            return false;
+        };
+        let again = Answer::of(&page, &request);
+        is_so = again.count == answer.count && is_last(fetcher, descent, &again).await;
+    }
+    is_so
 }
 
 /// Returns whether the page that an answer names is empty, and the last.
@@ -73,7 +95,8 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
     // Where answers reach above their bound, the next one has to begin so much further below.
     let overshoot = fetcher.learned().overshoot;
     let moment = floor_to_millisecond(answer.oldest().unwrap_or(descent.upper) - overshoot);
-    let mut known = HashSet::new();
+    // What was given of it before is a part of it.
+    let mut known: HashSet<Anchor> = descent.anchors_of(answer.oldest()).collect();
     // How many looks brought all that is known, since the last one that brought something new.
     let mut agreed = 0;
     for number in 0..MOST_LOOKS {

@@ -111,6 +111,8 @@ pub(super) enum Step {
         is_of_all: bool,
         noted: oneshot::Sender<()>,
     },
+    /// Answers of the walk have lacked records that others hold.
+    Lapse,
     /// The walk is over: its span was fetched to its end, or cannot be.
     End(Result<(), FetchError>),
 }
@@ -436,6 +438,7 @@ impl Writer {
                 self.journal.begin(&self.collected)?;
                 let _ = noted.send(());
             }
+            Step::Lapse => self.asked().into_iter().for_each(|asked| asked.has_lapsed = true),
             Step::End(result) => self.end_walk(result),
         }
         Ok(())

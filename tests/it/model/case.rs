@@ -85,7 +85,7 @@ impl Case {
             oldest: Some(i64::MIN),
             ..Asking::default()
         };
-        let most = cost::bound(cost::need(self, &service, &everything), &everything);
+        let most = cost::bound(cost::need(self, &service, &everything), &everything, 1);
         Model::new(service, 2 * most)
     }
 

@@ -21,7 +21,7 @@ const TIMES: usize = 4;
 /// How many requests each answer with a fault explains: four looks, in case that two more of them have one.
 const PER_FAULT: usize = 4;
 
-/// What is not counted one by one: looks for a first page that is small enough, spans without records, a last look.
+/// What is not counted one by one in a span: looks for a first page that is small enough, spans without records, a last look.
 const FREE: usize = 26;
 
 /// What a run needs that asked for this.
@@ -79,9 +79,9 @@ fn read_twice(service: &Service, oldest: i64, size: usize) -> usize {
     full.map(|count| 2 * (count.div_ceil(size) + 1)).sum()
 }
 
-/// The most requests that a run may take without being a storm.
-pub(crate) fn bound(need: Need, asking: &Asking) -> usize {
-    TIMES * (need.pages + need.joins + need.twice) + PER_FAULT * asking.faults + FREE
+/// The most requests that a run over so many spans may take without being a storm.
+pub(crate) fn bound(need: Need, asking: &Asking, spans: usize) -> usize {
+    TIMES * (need.pages + need.joins + need.twice) + PER_FAULT * asking.faults + FREE * spans
 }
 
 /// The most requests that a run of an ordinary service may take, which is about what it takes today: every page, one more

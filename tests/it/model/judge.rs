@@ -118,7 +118,7 @@ fn too_many_requests(case: &Case, model: &Model, reading: &Reading) -> Vec<(Verd
         let (run, requests) = (index + 1, asking.requests);
         let need = cost::need(case, &model.service, asking);
         let reason = |most: usize| format!("run {run} asked {requests} times, {most} are enough for {need:?}");
-        let most = cost::bound(need, asking);
+        let most = cost::bound(need, asking, reading.spans);
         if requests > most {
             found.push((Verdict::Storm, reason(most)));
         }

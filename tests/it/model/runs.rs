@@ -19,8 +19,9 @@ use super::service::{Asking, Model};
 use super::vendor::{MARK, MARK_DIGITS, Vendor};
 use super::wire::Served;
 
-/// How long a run may take: one that takes longer does not end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a run may take: one that takes longer does not end. It waits before it looks again, and storms are told by their
+/// requests.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Reading {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) askings: Vec<Asking>,
+    /// Over how many spans a run may go.
+    pub(crate) spans: usize,
     /// When the last run began, by the reader's clock.
     pub(crate) last_now: DateTime<Utc>,
     /// Every line of the day files, by the number of its record.
@@ -151,6 +154,7 @@ impl Reading {
             last_now: now(case, model, outcomes.len() - 1),
             outcomes,
             askings: model.askings(),
+            spans: 1,
             filed,
             rejected: state("rejected"),
             pending: state("pending"),

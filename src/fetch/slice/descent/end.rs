@@ -179,9 +179,11 @@ impl Descent {
             self.end_looks = 0;
             return Step::Ask;
         }
+        // Runs ask from well below the newest records, and then bounds have nothing to do with it.
+        let lower = self.lower(learned);
+        let is_by_bounds = self.floor.newest().is_none_or(|newest| newest - lower < BELOW_ARCHIVE);
         self.below = self.below.max(learned.below).at_least(BELOW_ARCHIVE);
-        // Bounds have nothing to do with it: runs ask from well below the newest records.
-        self.failed_below = (!is_empty).then_some(self.below);
+        self.failed_below = (!is_empty && !is_by_bounds).then_some(self.below);
         Step::AskAgain(self.end_looks)
     }
 

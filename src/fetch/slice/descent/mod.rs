@@ -100,9 +100,12 @@ pub(in crate::fetch) struct Descent {
     /// The oldest record of the answer before.
     border: Option<DateTime<Utc>>,
     oldest: DateTime<Utc>,
+    /// The window of the last answer that had records; none that holds it can have none.
+    held: Option<Window>,
     /// Answers in a row that lacked what they have to hold.
     failed_looks: u32,
-    /// How far the requests reached whose answers had records, but lacked one of before, or one from below.
+    /// How far the requests reached whose answers had no records, or had some but lacked one of before, or one from below.
+    emptied: Option<Reach>,
     failed_above: Option<Reach>,
     failed_below: Option<Reach>,
     /// Answers in a row that showed nothing older.
@@ -154,7 +157,9 @@ impl Descent {
             expected: Vec::new(),
             border: None,
             oldest: slice.to,
+            held: None,
             failed_looks: 0,
+            emptied: None,
             failed_above: None,
             failed_below: None,
             end_looks: 0,
@@ -229,9 +234,19 @@ impl Descent {
 
     /// Takes an answer and returns what follows.
     pub(super) fn take(&mut self, page: Page, learned: &mut Learned) -> Step {
-        let answer = Answer::of(&page, &self.request(learned));
+        let request = self.request(learned);
+        let answer = Answer::of(&page, &request);
+        if answer.count > 0 {
+            self.held = Some(request.window);
+        } else if self.held.is_some_and(|held| holds(request.window, held)) {
+            self.failed_above = None;
+            self.emptied = Some(self.above);
+            return self.look_again(true);
+        }
         if !self.expected.is_empty() && !answer.holds_any(&self.expected) || self.lacks_the_floor(&answer, learned) {
-            self.failed_above = (answer.count > 0).then_some(self.above);
+            let is_empty = answer.count == 0;
+            self.failed_above = (!is_empty).then_some(self.above);
+            self.emptied = is_empty.then_some(self.above);
             return self.look_again(answer.count == 0);
         }
         if self.failed_looks < MOST_LAPSES && answer.lacks_some_of(&self.expected, self.base, learned.depth()) {
@@ -307,6 +322,9 @@ impl Descent {
         }
         if self.failed_above.take() == Some(self.above) {
             learned.note_lapse();
+        }
+        if self.emptied.take() == Some(self.above) {
+            learned.note_emptied();
         }
         self.failed_looks = 0;
     }
@@ -504,9 +522,14 @@ impl Descent {
     }
 
     fn count_of(&self, time: DateTime<Utc>) -> usize {
-        let moment = floor_to_millisecond(time);
-        let of_moment = |record: &&Record| floor_to_millisecond(record.time) == moment;
-        self.fetched.records.iter().filter(of_moment).count()
+        self.anchors_of(Some(time)).count()
+    }
+
+    /// Returns the records of the millisecond of a time that answers have given.
+    pub(super) fn anchors_of(&self, time: Option<DateTime<Utc>>) -> impl Iterator<Item = Anchor> + '_ {
+        let moment = time.map(floor_to_millisecond);
+        let of_moment = move |record: &&Record| Some(floor_to_millisecond(record.time)) == moment;
+        self.fetched.records.iter().filter(of_moment).map(Anchor::of)
     }
 
     fn same_moment(&self, moment: DateTime<Utc>) -> Step {
@@ -549,6 +572,10 @@ impl Descent {
         self.usual_size = self.size;
         Step::Ask
     }
+}
+
+fn holds(whole: Window, part: Window) -> bool {
+    whole.from <= part.from && part.to <= whole.to
 }
 
 /// So many records of one moment at the end of a feed are suspicious if no answer had more.

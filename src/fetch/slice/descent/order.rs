@@ -85,7 +85,12 @@ impl Descent {
         };
         let answer = Answer::of(&page, &self.request(learned));
         let newest = answer.newest().map(floor_to_millisecond);
-        let is_above = |anchor: &Anchor| Some(floor_to_millisecond(anchor.time)) > newest;
+        // An answer that goes on below its newest moment has all of that, if newer records come first.
+        let goes_below = answer.oldest() < newest.map(|newest| newest - learned.depth());
+        let is_lacking = |anchor: &Anchor| {
+            goes_below && Some(floor_to_millisecond(anchor.time)) == newest && !answer.holds_any(&[*anchor])
+        };
+        let is_above = |anchor: &Anchor| Some(floor_to_millisecond(anchor.time)) > newest || is_lacking(anchor);
         if let Some(above) = above {
             if above.anchors().iter().any(is_above) {
                 return self.refute_order(&answer, above);
