@@ -24,6 +24,8 @@
 //! - compressed day file: one that another program has compressed (`.gz`, `.zst`); it is read and never written. Damaged: it
 //!   cannot be read to its end, and counts for nothing
 //! - loss: what the files of a day held and hold no more, by the counts of the journal; the day is a gap
+//! - taken over: what another program had left in a catalog before the first run, which begins the journal; misplaced: one of
+//!   its records that stands in the file of another day
 //! - catalog: the folder of a stream's day files; everything else that is kept is in its `.trailkeeper/`
 //! - source: a service; organization: the owner of the trail; stream: one trail of a source, and its catalog
 //! - run: one pass over the streams; window: the span of time that it asks for

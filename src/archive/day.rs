@@ -28,6 +28,8 @@ pub(super) struct Day {
     time_index: Option<TimeIndex>,
     /// Number of records that only the compressed file of the day has.
     only_compressed: u64,
+    /// Whether it has the records of the day that stand in the files of other days.
+    has_misplaced: bool,
 }
 
 impl Day {
@@ -55,6 +57,21 @@ impl Day {
         self.archived.sort_unstable();
         self.archived.dedup();
         self.only_compressed = (self.archived.len() - before) as u64;
+    }
+
+    /// Adds the records of the day that stand in the files of other days.
+    pub(super) fn add_misplaced(&mut self, keys: &[Key]) {
+        self.has_misplaced = true;
+        if !keys.is_empty() {
+            self.archived.extend(keys);
+            self.archived.sort_unstable();
+            self.archived.dedup();
+        }
+    }
+
+    /// Whether it has the records of the day that stand in the files of other days, if there are any.
+    pub(super) fn has_misplaced(&self) -> bool {
+        self.has_misplaced
     }
 
     /// Returns the number of records that only the compressed file of the day has.

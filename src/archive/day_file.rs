@@ -78,6 +78,11 @@ impl DayFile {
         }
     }
 
+    /// Opens it for reading as it is stored: one that is compressed is not unpacked.
+    pub(super) fn stored(&self) -> Result<Box<dyn StoredFile>, FileError> {
+        self.storage.read(&self.path)
+    }
+
     /// Returns its metadata, without opening it.
     pub(super) fn metadata(&self) -> Result<Metadata, FileError> {
         self.storage.metadata(&self.path)

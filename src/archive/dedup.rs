@@ -68,6 +68,12 @@ impl DedupIndex {
         self.days.keys().copied()
     }
 
+    /// Takes what was read of a day, if the records in the files of other days are still to be added.
+    pub(super) fn take_incomplete(&mut self, date: NaiveDate) -> Option<Day> {
+        let is_complete = self.days.get(&date).is_none_or(Day::has_misplaced);
+        if is_complete { None } else { self.days.remove(&date) }
+    }
+
     pub(super) fn put(&mut self, date: NaiveDate, day: Day) {
         self.days.insert(date, day);
     }

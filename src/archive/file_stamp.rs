@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::storage::{StoredFile, read_at};
 
 /// Number of bytes compared at each offset.
-const COMPARED: u64 = 4096;
+pub(super) const COMPARED: u64 = 4096;
 
 /// Metadata of a file; every write changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,8 @@ mod key;
 mod lines;
 mod location;
 mod lock;
+mod misplaced;
+mod takeover;
 mod time_index;
 mod durable_appender;
 mod newest_records;
@@ -61,16 +63,19 @@ pub(crate) use location::Listing;
 pub(crate) use location::SINKS;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
+pub(crate) use misplaced::newest_local_day;
 pub(crate) use notes::{NewlyNoted, Noted};
 pub use recover::Recovery;
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
+pub(crate) use takeover::Takeover;
 pub(crate) use trial::{FileUse, try_files, try_out};
 pub(crate) use verify::{DayReport, Problem, verify_day};
 
 use day::{Day, Part};
 use dedup::DedupIndex;
 use durable_appender::DurableAppender;
+use misplaced::Misplaced;
 use notes::NotesFile;
 use repair::Repairer;
 use resume::ResumePoint;
@@ -92,6 +97,7 @@ pub struct Archive {
     rejected: NotesFile,
     revised: NotesFile,
     known: DedupIndex,
+    misplaced: Misplaced,
     resume_points: Vec<ResumePoint>,
     /// A resume point before this offset, in bytes, is not noted.
     smallest_offset: u64,
@@ -149,6 +155,7 @@ impl Archive {
             rejected,
             revised,
             known: DedupIndex::default(),
+            misplaced: Misplaced::default(),
             resume_points,
             smallest_offset: resume::SMALLEST_OFFSET,
             repaired: Repairs::default(),
@@ -212,6 +219,10 @@ impl Archive {
         if let Some(day) = day {
             self.known.put(date, day);
         }
+        if let Some(mut day) = self.known.take_incomplete(date) {
+            self.add_misplaced(date, &mut day)?;
+            self.known.put(date, day);
+        }
         let nothing = Day::default();
         let day = self.known.day(date).unwrap_or(&nothing);
         let mut verdicts = dedup::by_content(&batch, day, &self.known.revisions());
@@ -232,8 +243,12 @@ impl Archive {
         let entry = time_index.and_then(|time_index| time_index.before(oldest));
         let start = entry.map_or(0, |entry| entry.offset);
         let mut values = ArchivedValues::default();
-        let packed = self.location.packed_file_of(batch.date()).map(|packed| (packed, 0));
-        for (file, start) in [(day_file, start)].into_iter().chain(packed) {
+        let holders = self.holders_of(batch.date())?;
+        let others = holders.iter().filter_map(|date| self.location.file_of(*date));
+        let dates = [batch.date()].into_iter().chain(holders.iter().copied());
+        let packed = dates.filter_map(|date| self.location.packed_file_of(date));
+        let from_start = others.chain(packed).map(|file| (file, 0));
+        for (file, start) in [(day_file, start)].into_iter().chain(from_start) {
             let content = match file.open() {
                 Err(error) if error.is_missing() => continue,
                 opened => opened?,
@@ -251,6 +266,7 @@ impl Archive {
     /// of a forgotten day is still deduplicated: its file is read again.
     pub(crate) fn forget_before(&mut self, date: NaiveDate) {
         self.known.forget_before(date);
+        self.misplaced.forget_before(date);
     }
 
     /// Notes records in `<folder>/.trailkeeper/<base>.rejected.jsonl` and returns how many were not noted there before.

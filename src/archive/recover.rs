@@ -1,8 +1,8 @@
 //! Finds the time of the last record from the day files alone, and the records that the next run should come upon.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::{Archive, Location};
+use super::{Archive, Location, Takeover, newest_local_day};
 use crate::fs::FileError;
 use crate::record::{Anchor, Shape};
 
@@ -17,7 +17,8 @@ pub struct Recovery {
 }
 
 impl Archive {
-    /// Returns the time of the last record, for whoever only reads and writes nothing.
+    /// Returns the time of the last record, for whoever only reads and writes nothing. `takeover` is what another program has left,
+    /// where no run has begun yet.
     ///
     /// # Errors
     /// Those of [`Archive::recover`].
@@ -25,8 +26,12 @@ impl Archive {
         location: &Location,
         shape: Shape,
         now: DateTime<Utc>,
+        takeover: Option<Takeover>,
     ) -> Result<Option<DateTime<Utc>>, FileError> {
         let mut archive = Self::dry_run(location.clone(), shape);
+        takeover
+            .into_iter()
+            .for_each(|takeover| archive.know_takeover(takeover));
         Ok(archive.recover(now, TimeDelta::zero())?.last)
     }
 
@@ -35,7 +40,8 @@ impl Archive {
     /// This is not always the time of the last line. Records and files dated after `now` do not count: one of them
     /// would make every later run skip what lies before it. A file without records, such as an empty one that a full
     /// disk left, is skipped. So is one that cannot be read: from an older time on, more is asked for, and nothing is left
-    /// out. Where the newest file has no record from before `overlap`, the one before may have some.
+    /// out. Where the newest file has no record from before `overlap`, the one before may have some. Where another program has
+    /// left records in the files of other days, the newest can be in a file before the newest one.
     ///
     /// # Errors
     ///
@@ -47,8 +53,17 @@ impl Archive {
         // Read with each day file, and no fault of any of them.
         self.rejected.noted(&mut self.appender)?;
         let mut recovery = Recovery::default();
-        for date in dates.into_iter().rev().filter(|date| *date <= now.date_naive()) {
-            let is_first = recovery.last.is_none();
+        for date in dates.into_iter().rev() {
+            if !self.counts(date, now)? {
+                continue;
+            }
+            let is_first = match recovery.last {
+                None => true,
+                Some(last) => self.can_hold(date, last)?,
+            };
+            if !is_first && !recovery.below.is_empty() {
+                break;
+            }
             let (day, newest) = match self.read_end(date, now, overlap, recovery.last) {
                 Ok(read) => read,
                 Err(error) if self.is_poisoned() => return Err(error),
@@ -62,15 +77,26 @@ impl Archive {
                 }
             };
             if is_first {
-                // The first slice begins on this day: its file is not read again.
+                // The first slice begins on this day: its file is not read again. Of several it is the newest.
                 self.known.put(date, day);
                 recovery.last = newest.last();
             }
-            recovery.below = newest.into_below();
-            if !recovery.below.is_empty() {
-                break;
-            }
+            recovery.below.extend(newest.into_below());
         }
         Ok(recovery)
+    }
+
+    /// Returns whether a day file counts at `now`: it is not dated in the future, or another program has left it, which named it
+    /// by local time.
+    fn counts(&mut self, date: NaiveDate, now: DateTime<Utc>) -> Result<bool, FileError> {
+        let is_local_day = || date <= newest_local_day(now);
+        Ok(date <= now.date_naive() || (is_local_day() && self.was_left(date)?))
+    }
+
+    /// Returns whether a day file can hold a record that is later than `last`, which is in a newer file: only where a file holds
+    /// records of another day.
+    fn can_hold(&mut self, date: NaiveDate, last: DateTime<Utc>) -> Result<bool, FileError> {
+        let is_day_before = || date.succ_opt() == Some(last.date_naive());
+        Ok(date >= last.date_naive() || (is_day_before() && self.was_left(date)?))
     }
 }

@@ -12,6 +12,7 @@ use super::lock::{Lock, LockError};
 use super::notes::{REJECTED, REVISED};
 use super::repair::torn_line_of;
 use super::storage::STATE_FILE_MODE;
+use super::takeover;
 use crate::fs::{
     FileError, can_sync_folder, check_single_name, check_writable, open_for_reading, open_guarded, remove_scratch,
     remove_scratch_folder, try_to_append,
@@ -33,10 +34,11 @@ pub(crate) enum FileUse {
 }
 
 /// The state files of the archive, each as what follows `<base>.` and its use.
-const STATE_FILES: [(&str, FileUse); 3] = [
+const STATE_FILES: [(&str, FileUse); 4] = [
     ("lock", FileUse::Lock),
     (REJECTED, FileUse::Append),
     (REVISED, FileUse::Append),
+    (takeover::FILE, FileUse::Replace),
 ];
 
 /// Locks, appends, syncs, and syncs the folder, as a run does. Returns what is to be known although it works.

@@ -9,6 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::day_file::DayFile;
 use super::lines::{Line, Lines};
+use super::takeover::Takeover;
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
 use crate::record::digests::Unhashed;
@@ -32,6 +33,9 @@ pub(crate) struct DayReport {
     pub(crate) repaired: u64,
     /// Number of records older than one before them: those that came late.
     pub(crate) out_of_order: u64,
+    /// Number of records of other days, and of lines that repeat an earlier one, that another program has left.
+    pub(crate) misplaced: u64,
+    pub(crate) repeats: u64,
     /// Number of findings that are wrong, that is, all but the repaired lines.
     pub(crate) wrong: u64,
     /// Whether the file has other names (hard links), through which another program can write to it.
@@ -118,16 +122,19 @@ impl fmt::Display for Problem {
 /// Checks every line of the files of a day, and returns the outcome for each: mostly there is one, and sometimes a compressed one
 /// too. Memory grows with the number of records: about 32 bytes for each.
 ///
-/// `repaired` holds the offsets of torn lines that are noted. A last line that grows while it is read is not torn.
+/// `repaired` holds the offsets of torn lines that are noted. A last line that grows while it is read is not torn. What another
+/// program has left, by the `takeover`, is counted where it is misplaced or repeated, and is no finding.
 pub(crate) fn verify_day(
     files: &[DayFile],
     reader: &mut Reader,
     repaired: Option<&HashSet<u64>>,
+    takeover: Option<&Takeover>,
     progress: &ReadProgress,
 ) -> Vec<Result<DayReport, FileError>> {
     let mut contents = FirstLines::default();
     let outcomes = files.iter().map(|file| {
         let mut check = Check::new(file.date, repaired, std::mem::take(&mut contents));
+        check.left_to = takeover.map_or(Ok(0), |takeover| takeover.extent(file))?;
         check.file(file, reader, progress)?;
         contents = check.contents;
         Ok(check.report)
@@ -147,6 +154,8 @@ type FirstLines = HashMap<u128, u64, Unhashed>;
 struct Check<'a> {
     date: NaiveDate,
     repaired: Option<&'a HashSet<u64>>,
+    /// Up to which offset another program has left the content.
+    left_to: u64,
     /// The records of the other file of the day, if that was read before.
     others: FirstLines,
     contents: FirstLines,
@@ -159,6 +168,7 @@ impl<'a> Check<'a> {
         Self {
             date,
             repaired,
+            left_to: 0,
             others,
             contents: FirstLines::default(),
             newest: None,
@@ -203,10 +213,13 @@ impl<'a> Check<'a> {
         }
         self.report.out_of_order += u64::from(self.newest.is_some_and(|newest| time < newest));
         self.newest = self.newest.max(Some(time));
-        if time.date_naive() != self.date {
+        let (is_misplaced, was_left) = (time.date_naive() != self.date, line.offset < self.left_to);
+        if was_left {
+            self.report.misplaced += u64::from(is_misplaced);
+            self.report.repeats += u64::from(same_content.is_some());
+        } else if is_misplaced {
             return Some(Problem::WrongDay { time });
-        }
-        if let Some(first) = same_content {
+        } else if let Some(first) = same_content {
             return Some(Problem::Repeated { first });
         }
         (!line.ended).then_some(Problem::Unended)
@@ -278,6 +291,7 @@ mod tests {
             &[file],
             &mut Reader::new(SHAPE),
             Some(&repaired),
+            None,
             &ReadProgress::hidden(),
         );
         outcomes.into_iter().next().unwrap().unwrap()

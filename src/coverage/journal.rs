@@ -82,6 +82,11 @@ impl Past {
         self.has_unreadable_lines |= !self.has_all_counts;
     }
 
+    /// Returns whether a run has begun the journal, whatever can be read of it.
+    pub(super) fn is_begun(&self) -> bool {
+        self.has_lines || self.has_unreadable_lines
+    }
+
     /// Says of day files that are not counted why they are not.
     pub(super) fn why_not_counted(&self) -> &'static str {
         match (self.has_lines, self.has_unreadable_lines) {

@@ -54,8 +54,8 @@ impl Standing {
 
     /// Returns what a run at `now` warns of, and does not mend.
     pub(crate) fn warnings(&self, now: DateTime<Utc>) -> Vec<String> {
-        let future = self.listing.dates().into_iter().filter(|date| *date > now.date_naive());
-        let future = days(future).map(|days| format!("day files are dated in the future, and not read: {days}"));
+        let future =
+            days(self.future_days(now)).map(|days| format!("day files are dated in the future, and not read: {days}"));
         let unread = unread_sentence(self.listing.unread.values());
         [future, unread, self.renamed.clone()].into_iter().flatten().collect()
     }

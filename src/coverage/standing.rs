@@ -1,6 +1,6 @@
 //! How a stream stands: what its journal says, compared with its files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -12,7 +12,7 @@ use super::journal::{Journal, OtherScopes, Past};
 use super::pending;
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
-use crate::archive::{DayFile, LineCounter, Listing, Location};
+use crate::archive::{DayFile, LineCounter, Listing, Location, Takeover, newest_local_day};
 use crate::fs::FileError;
 
 /// How a stream stands.
@@ -34,6 +34,10 @@ pub(crate) struct Standing {
     unread_pending: Option<String>,
     /// The day files.
     pub(crate) listing: Listing,
+    /// Whether a run has begun the journal: what stands there without one was left by another program.
+    pub(crate) is_begun: bool,
+    /// The days that are still to come in UTC, and whose files another program has named by local time.
+    left_ahead: BTreeSet<NaiveDate>,
     /// How many lines of the journal have not all counts, since the last that has.
     pub(crate) lines_without_counts: usize,
     /// That the day files seem to have other names than the settings say.
@@ -78,6 +82,8 @@ impl Standing {
             last_record: past.last_record,
             pending: *pending.as_ref().unwrap_or(&0),
             unread_pending: pending.err().map(|error| error.to_string()),
+            is_begun: past.is_begun(),
+            left_ahead: BTreeSet::new(),
             lines_without_counts: past.lines_without_counts,
             renamed,
             other_scopes,
@@ -89,7 +95,39 @@ impl Standing {
         };
         standing.forget_what_is_back();
         standing.compare_days(keep, now);
+        standing.find_left_ahead(location, now)?;
         Ok(standing)
+    }
+
+    /// Returns what another program had left before the first run, or has if there was none yet.
+    ///
+    /// # Errors
+    /// If the note of it cannot be read.
+    pub(crate) fn takeover(&self, location: &Location, now: DateTime<Utc>) -> Result<Option<Takeover>, FileError> {
+        if self.is_begun {
+            Takeover::read(location)
+        } else {
+            Ok(Some(Takeover::of(&self.listing, now)))
+        }
+    }
+
+    /// Finds the days after that of `now` which another program has named files after by local time.
+    fn find_left_ahead(&mut self, location: &Location, now: DateTime<Utc>) -> Result<(), FileError> {
+        let is_ahead = |date: &NaiveDate| now.date_naive() < *date && *date <= newest_local_day(now);
+        let mut ahead: BTreeSet<_> = self.listing.dates().into_iter().filter(is_ahead).collect();
+        if !ahead.is_empty() {
+            let takeover = self.takeover(location, now)?;
+            ahead.retain(|date| takeover.as_ref().is_some_and(|takeover| takeover.has(*date)));
+        }
+        self.left_ahead = ahead;
+        Ok(())
+    }
+
+    /// Returns the days of files that are dated in the future at `now`, by whatever local time.
+    pub(super) fn future_days(&self, now: DateTime<Utc>) -> BTreeSet<NaiveDate> {
+        let mut future = self.listing.dates().split_off(&now.date_naive());
+        future.retain(|date| *date > now.date_naive() && !self.left_ahead.contains(date));
+        future
     }
 
     /// Forgets the losses of days that hold as much again as they did: somebody put a file back.
@@ -197,10 +235,12 @@ impl Standing {
     /// Returns what is wrong with day files at `now`, by day: those that have lost records, what is in the place of one, and
     /// files that are dated in the future.
     pub(crate) fn wrong_days(&self, now: DateTime<Utc>) -> BTreeMap<NaiveDate, WrongDay> {
-        let Listing { days, packed, odd, .. } = &self.listing;
-        let files = days.keys().chain(packed.keys());
-        let future = files.filter(|date| **date > now.date_naive());
-        let odd = odd.keys().map(|date| (*date, WrongDay::Lost(Loss::NotAFile)));
+        let future = self.future_days(now).into_iter();
+        let odd = self
+            .listing
+            .odd
+            .keys()
+            .map(|date| (*date, WrongDay::Lost(Loss::NotAFile)));
         let lost = self
             .sum
             .lost
@@ -208,7 +248,7 @@ impl Standing {
             .map(|(date, lost)| (*date, WrongDay::Lost(lost.loss)));
         // What is there now counts for more than what was noticed once.
         lost.chain(odd)
-            .chain(future.map(|date| (*date, WrongDay::Future)))
+            .chain(future.map(|date| (date, WrongDay::Future)))
             .collect()
     }
 

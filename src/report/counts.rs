@@ -1,6 +1,8 @@
 //! What day files hold, in figures.
 
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Timelike, Utc};
 
 use super::fields::Fields;
 use super::texts::Texts;
@@ -19,6 +21,8 @@ const DELAYS: [(TimeDelta, &str); 6] = [
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) records: u64,
+    /// Number of records of each UTC day, whose file another program may have named after another.
+    pub(crate) days: BTreeMap<NaiveDate, u64>,
     /// Number of records in each hour, UTC, of each weekday from Monday.
     pub(crate) week: [[u64; 24]; 7],
     /// How often each event type occurs.
@@ -58,6 +62,7 @@ impl Counts {
     pub(super) fn add(&mut self, fields: Fields, people: People, newest: &mut Option<DateTime<Utc>>) {
         let time = fields.time;
         self.records += 1;
+        *self.days.entry(time.date_naive()).or_default() += 1;
         self.week[time.weekday().num_days_from_monday() as usize][time.hour() as usize] += 1;
         if let Some(word) = fields.failure {
             let event = fields.event.as_deref().unwrap_or("without an event type");

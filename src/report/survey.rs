@@ -19,7 +19,7 @@ const MOST_KNOWN: usize = 200;
 /// The counts of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
-    /// Number of records in the files of each day, also of empty ones.
+    /// Number of records of each day, also of those with an empty file.
     pub(crate) days: BTreeMap<NaiveDate, u64>,
     pub(crate) counts: Counts,
     /// Why compressed files are not counted that are damaged.
@@ -80,20 +80,21 @@ impl Surveyor {
                 .into_iter()
                 .chain(listing.days.get(&date))
                 .collect();
-            let mut records = 0;
+            survey.days.entry(date).or_default();
             let mut seen = (files.len() > 1).then(HashSet::new);
             for file in files {
-                let counts = match self.count(file, seen.as_mut(), progress) {
+                let mut counts = match self.count(file, seen.as_mut(), progress) {
                     Err(error) if error.is_damaged() => {
                         survey.damaged.push(error.to_string());
                         continue;
                     }
                     counts => counts?,
                 };
-                records += counts.records;
+                for (day, records) in std::mem::take(&mut counts.days) {
+                    *survey.days.entry(day).or_default() += records;
+                }
                 survey.counts.merge(counts);
             }
-            survey.days.insert(date, records);
         }
         self.forget_files_but(&listing);
         Ok(survey)

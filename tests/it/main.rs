@@ -64,6 +64,9 @@ mod lost_days;
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(test)]
+#[cfg(unix)]
+mod misplaced;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod nagios;

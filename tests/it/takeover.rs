@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 
+use flate2::read::MultiGzDecoder;
 use trailkeeper::record::{Reader, Shape};
 use trailkeeper::sandbox::{Api, Sandbox, samples};
 
@@ -20,10 +22,19 @@ fn shape(api: Api) -> Shape {
     kind.shape
 }
 
-/// Where the sample records of a service are kept: the content of each, and how many lines are no record.
+/// Where the sample records of a service are kept: the content of each, and how many lines are no record. One of them stands in
+/// the compressed file of the day after its own.
 fn kept(files: &Files, base: &str, reader: &mut Reader) -> (BTreeSet<u128>, usize) {
     let (mut kept, mut skipped) = (BTreeSet::new(), 0);
-    for (name, bytes) in files.iter().filter(|(name, _)| is_day_file(name, base)) {
+    let is_compressed = |name: &str| name.strip_suffix(".gz").is_some_and(|name| is_day_file(name, base));
+    for (name, bytes) in files {
+        let mut bytes = bytes.clone();
+        if is_compressed(name) {
+            let packed = std::mem::take(&mut bytes);
+            MultiGzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
+        } else if !is_day_file(name, base) {
+            continue;
+        }
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let text = std::str::from_utf8(line).ok();
             let Some(record) = text.and_then(|text| reader.read(text).ok()) else {
@@ -31,7 +42,10 @@ fn kept(files: &Files, base: &str, reader: &mut Reader) -> (BTreeSet<u128>, usiz
                 continue;
             };
             let day = record.time.date_naive().to_string();
-            assert!(name.contains(&day), "{name} holds a record of {day}");
+            assert!(
+                name.contains(&day) || is_compressed(name),
+                "{name} holds a record of {day}"
+            );
             assert!(
                 kept.insert(record.identity.content),
                 "{name} holds a record twice: {}",

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::State;
-use crate::archive::{Archive, Location, try_files, try_out};
+use crate::archive::{Archive, Location, Takeover, try_files, try_out};
 use crate::config::StreamSettings;
 use crate::coverage::{JOURNAL_FILES, PENDING_FILE, Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
@@ -95,11 +95,16 @@ impl StreamCheck {
             // Where nothing can be done in a folder, nothing can be with its files either.
             Err(error) => self.problem(error),
         }
+        let mut archive = Archive::dry_run(location.clone(), settings.kind.shape);
         match Standing::read(location, Wanted::Stream(settings.kind.name), settings.keep, now) {
-            Ok(standing) => self.standing(&standing, settings, now),
+            Ok(standing) => {
+                self.standing(&standing, settings, now);
+                if !standing.is_begun {
+                    archive.know_takeover(Takeover::of(&standing.listing, now));
+                }
+            }
             Err(error) => self.problem(error),
         }
-        let mut archive = Archive::dry_run(location.clone(), settings.kind.shape);
         match archive.recover(now, settings.limits.overlap) {
             Ok(recovery) => self.last_record = recovery.last,
             Err(error) => self.problem(error),

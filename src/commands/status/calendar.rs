@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{Days, NaiveDate};
 use serde::Serialize;
 
-use crate::archive::{DayFile, Location, Noted};
+use crate::archive::{DayFile, Location, Noted, Takeover};
 use crate::coverage::Standing;
 
 /// How many days a bar shows.
@@ -57,6 +57,18 @@ impl Calendar {
             calendar.days.insert(date, day);
         }
         calendar
+    }
+
+    /// Counts the records that stand in the files of other days for their own, as far as the takeover knows them.
+    pub(super) fn with_misplaced(mut self, takeover: Option<&Takeover>) -> Self {
+        for (file, day, records) in takeover.into_iter().flat_map(Takeover::misplaced) {
+            if let Some(of_file) = self.days.get_mut(&file) {
+                let moved = records.min(of_file.records);
+                of_file.records -= moved;
+                self.days.entry(day).or_default().records += moved;
+            }
+        }
+        self
     }
 
     fn count(&mut self, date: NaiveDate, standing: &mut Standing) -> Day {
@@ -119,12 +131,12 @@ impl Calendar {
         (!self.unknown.contains_key(&date)).then(|| day.map_or(0, |day| day.records))
     }
 
-    /// Returns the days from the first file to the last that are known to have no records.
-    pub(super) fn without_records(&self) -> Vec<NaiveDate> {
+    /// Returns the days from the first file to the last, or up to this one, that are known to have no records.
+    pub(super) fn without_records(&self, today: NaiveDate) -> Vec<NaiveDate> {
         let (Some(first), Some(last)) = (self.first(), self.last()) else {
             return Vec::new();
         };
-        let range = first.iter_days().take_while(|date| *date <= last);
+        let range = first.iter_days().take_while(|date| *date <= last.min(today));
         range.filter(|date| self.records_of(*date) == Some(0)).collect()
     }
 

@@ -97,9 +97,10 @@ impl StreamStatus {
         let StreamPlace { kind, location, keep } = place;
         let mut standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let noted = Noted::rejected(location)?;
-        let days = Calendar::new(location, &mut standing, &noted);
+        let takeover = standing.takeover(location, now)?;
+        let days = Calendar::new(location, &mut standing, &noted).with_misplaced(takeover.as_ref());
         standing.store_counts();
-        let last_record = Archive::last_record(location, kind.shape, now)?;
+        let last_record = Archive::last_record(location, kind.shape, now, takeover)?;
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
         let gone = standing.gone(location, *keep, now);
         let ended = last_ended(location, &standing, &liveness)?;
@@ -139,7 +140,7 @@ impl StreamStatus {
             first_day: days.first(),
             last_day: days.last(),
             files,
-            days_without_records: days.without_records(),
+            days_without_records: days.without_records(today),
             rejected: noted.records(),
             revised: Noted::revised(location)?.records(),
             repaired: days.repaired,

@@ -7,7 +7,7 @@ use std::thread;
 use super::stream_report::StreamReport;
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::archive::{DayFile, DayReport, Listing, Noted, verify_day};
+use crate::archive::{DayFile, DayReport, Listing, Noted, Takeover, verify_day};
 use crate::config::StreamPlace;
 use crate::coverage::{Counted, Standing, Wanted};
 use crate::fs::FileError;
@@ -30,6 +30,8 @@ struct Job {
 struct Known {
     standing: Standing,
     noted: Noted,
+    /// What another program has left.
+    takeover: Option<Takeover>,
 }
 
 /// Verifies all day files at `now` concurrently, those of a day in one thread, and compares them with the journal. An archive
@@ -53,8 +55,10 @@ pub(super) fn verify(streams: &[StreamPlace], progress: &ReadProgress, now: Date
 }
 
 fn know(place: &StreamPlace, now: DateTime<Utc>) -> Result<Known, FileError> {
+    let standing = Standing::read(&place.location, Wanted::Stream(place.kind.name), place.keep, now)?;
     Ok(Known {
-        standing: Standing::read(&place.location, Wanted::Stream(place.kind.name), place.keep, now)?,
+        takeover: standing.takeover(&place.location, now)?,
+        standing,
         noted: Noted::rejected(&place.location)?,
     })
 }
@@ -93,11 +97,10 @@ fn work<'a>(
         let mut reader = Reader::new(streams[job.stream].kind.shape);
         // Torn lines were repaired before the file was compressed.
         let name = streams[job.stream].location.day_name(job.date).unwrap_or_default();
-        let repaired = known[job.stream]
-            .as_ref()
-            .ok()
-            .and_then(|known| known.noted.repaired_in(&name));
-        job.outcomes = verify_day(&job.files, &mut reader, repaired, progress);
+        let known = known[job.stream].as_ref().ok();
+        let repaired = known.and_then(|known| known.noted.repaired_in(&name));
+        let takeover = known.and_then(|known| known.takeover.as_ref());
+        job.outcomes = verify_day(&job.files, &mut reader, repaired, takeover, progress);
     }
 }
 

@@ -4,6 +4,8 @@
 //! and the last line has its newline. Torn lines that a crash left and a later run repaired are listed and not wrong,
 //! since their records were fetched again. Late records come after newer ones; they are counted, and not wrong either.
 //!
+//! What another program had left before the first run is not wrong if it is misplaced or repeated, and is counted.
+//!
 //! `docs/json.md` has the form of `--json`.
 
 mod day_files;

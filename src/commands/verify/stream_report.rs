@@ -29,6 +29,9 @@ pub(super) struct StreamReport {
     bytes: u64,
     repaired: u64,
     out_of_order: u64,
+    /// Records in the file of another day, and lines that repeat an earlier one, as another program has left them.
+    misplaced: u64,
+    repeats: u64,
     wrong: u64,
     /// Findings that are not wrong, without the repaired lines.
     warnings: u64,
@@ -37,6 +40,9 @@ pub(super) struct StreamReport {
     findings: Vec<ShownFinding>,
     /// What is to be known and is no finding.
     remarks: Vec<String>,
+    /// The findings in what another program has left, which come last.
+    #[serde(skip)]
+    left: Vec<ShownFinding>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +55,19 @@ struct ShownFinding {
     text: String,
     #[serde(skip)]
     is_wrong: bool,
+}
+
+impl ShownFinding {
+    fn of_file(file: &str, problem: &'static str, text: String, is_wrong: bool) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            offset: 0,
+            problem,
+            text,
+            is_wrong,
+        }
+    }
 }
 
 impl fmt::Display for ShownFinding {
@@ -72,6 +91,7 @@ pub(super) fn text(streams: &[StreamReport], with_colours: bool) -> String {
         right("WRONG"),
         right("REPAIRED"),
         right("CAME LATE"),
+        right("MISPLACED"),
     ])
     .with_colours(with_colours);
     let mut findings = String::new();
@@ -152,6 +172,7 @@ impl StreamReport {
         self.bytes += report.bytes;
         self.repaired += report.repaired;
         self.out_of_order += report.out_of_order;
+        self.add_left(&file, report);
         self.wrong += report.wrong;
         self.findings.extend(report.findings.iter().map(|finding| ShownFinding {
             file: file.clone(),
@@ -163,12 +184,31 @@ impl StreamReport {
         }));
     }
 
+    /// Adds what another program has left in a file, and is not wrong.
+    fn add_left(&mut self, file: &str, report: &DayReport) {
+        self.misplaced += report.misplaced;
+        self.repeats += report.repeats;
+        let misplaced = "records of other days, as another program left them before the first run";
+        let repeats = "lines that repeat an earlier one, as another program left them before the first run";
+        for (problem, count, what) in [
+            ("misplaced", report.misplaced, misplaced),
+            ("repeats", report.repeats, repeats),
+        ] {
+            if count > 0 {
+                self.warnings += 1;
+                self.left
+                    .push(ShownFinding::of_file(file, problem, format!("{count} {what}"), false));
+            }
+        }
+    }
+
     /// Adds what is wrong with day files as a whole, by the journal, and what is to be known of them.
     pub(super) fn compare(&mut self, standing: &Standing, location: &Location, now: DateTime<Utc>) {
         for (date, wrong) in standing.wrong_days(now) {
             let file = location.day_name(date).unwrap_or_default();
             self.add_of_file(file, wrong.name(), wrong.to_string());
         }
+        self.findings.append(&mut self.left);
         self.pending = standing.pending;
         self.remarks = standing.remarks();
         if self.in_both > 0 {
@@ -185,17 +225,11 @@ impl StreamReport {
     }
 
     fn note_of_file(&mut self, file: String, problem: &'static str, text: String, is_wrong: bool) {
-        self.findings.push(ShownFinding {
-            file,
-            line: 0,
-            offset: 0,
-            problem,
-            text,
-            is_wrong,
-        });
+        self.findings
+            .push(ShownFinding::of_file(&file, problem, text, is_wrong));
     }
 
-    fn row(&self) -> [Cell; 8] {
+    fn row(&self) -> [Cell; 9] {
         let state = if self.is_ok() {
             Cell::coloured("ok", Colour::Green)
         } else {
@@ -210,6 +244,7 @@ impl StreamReport {
             self.wrong.to_string().into(),
             self.repaired.to_string().into(),
             self.out_of_order.to_string().into(),
+            self.misplaced.to_string().into(),
         ]
     }
 }

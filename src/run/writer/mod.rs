@@ -16,7 +16,7 @@ use tracing::Span;
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
-use crate::archive::{Appended, Archive, Batch, Dedup, Incomplete, Lock, Recovery, WriteError};
+use crate::archive::{Appended, Archive, Batch, Dedup, Incomplete, Lock, Recovery, Takeover, WriteError};
 use crate::config::StreamSettings;
 use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Standing, Sum, asked, gone_sentence};
 use crate::fetch::walk::CompletedRange;
@@ -254,7 +254,12 @@ fn run(
 /// where nothing can be written.
 fn failed(settings: &StreamSettings, now: DateTime<Utc>, failure: CollectError) -> Collected {
     let last_record = guarded("reading the last record", || {
-        Ok(Archive::last_record(&settings.location, settings.kind.shape, now)?)
+        Ok(Archive::last_record(
+            &settings.location,
+            settings.kind.shape,
+            now,
+            None,
+        )?)
     });
     Collected {
         last_record: last_record.ok().flatten(),
@@ -290,6 +295,7 @@ fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Resu
 fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered, Pending), CollectError> {
     // First of all, so that whatever goes wrong with the files, the journal goes on.
     let mut standing = journal.standing()?;
+    let takeover = take_over(job, &standing)?;
     if matches!(job.access, Access::Write(_)) {
         standing.store_counts();
     }
@@ -304,6 +310,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         Access::Write(lock) => Archive::open(Arc::clone(lock), shape, job.settings.file_mode, job.now)?,
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
+    takeover
+        .into_iter()
+        .for_each(|takeover| archive.know_takeover(takeover));
     for (date, offset) in archive.torn() {
         standing.note_torn(*date, *offset, job.now);
     }
@@ -333,6 +342,20 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         stale_date: standing.newest.and_then(|newest| newest.stale_date(job.now)),
     };
     Ok((archive, recovered, pending))
+}
+
+/// Notes what another program has left, if no run has begun the journal: before anything is written there, the journal
+/// included, so that a run that is killed notes the same again.
+fn take_over(job: &WriterJob, standing: &Standing) -> Result<Option<Takeover>, CollectError> {
+    if standing.is_begun {
+        return Ok(None);
+    }
+    let takeover = Takeover::of(&standing.listing, job.now);
+    if let Access::Write(lock) = &job.access {
+        lock.check()?;
+        takeover.store(&job.settings.location)?;
+    }
+    Ok(Some(takeover))
 }
 
 /// Returns the time of the last record. Without a file that can be read, the journal says from where on everything is to be
