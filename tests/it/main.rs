@@ -11,6 +11,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests make, damage and remove files")]
 
 #[cfg(test)]
+#[cfg(unix)]
+mod agents;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod claims;
