@@ -145,9 +145,10 @@ fn as_root_it_ends_with_a_service_whose_tokens_are_credentials() {
     let commands = fs::read_to_string(catalog.root().join("commands")).unwrap();
     let folder = catalog.root().join("tfc").display().to_string();
     let expected = [
-        "useradd --system --home-dir=/var/lib/trailkeeper --shell=/usr/sbin/nologin trailkeeper".to_owned(),
-        format!("install -d -o trailkeeper -g adm -m 2750 {folder}"),
-        format!("chown -R trailkeeper:adm {folder}"),
+        "useradd --system --user-group --home-dir=/var/lib/trailkeeper --shell=/usr/sbin/nologin trailkeeper"
+            .to_owned(),
+        format!("install -d -o trailkeeper -g trailkeeper -m 2750 {folder}"),
+        format!("chown -R trailkeeper:trailkeeper {folder}"),
         "systemctl daemon-reload".to_owned(),
         "systemctl enable --now trailkeeper.service".to_owned(),
     ];

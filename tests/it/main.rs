@@ -78,6 +78,9 @@ mod network;
 #[cfg(test)]
 mod outputs;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod package;
+#[cfg(test)]
 #[cfg(unix)]
 mod pending;
 #[cfg(test)]

@@ -112,13 +112,20 @@ impl<'a> Service<'a> {
         let users = fs::read_to_string(self.root.join("etc/passwd")).unwrap_or_default();
         if !users.lines().any(|line| line.starts_with("trailkeeper:")) {
             let home = "--home-dir=/var/lib/trailkeeper";
-            steps.push(run(["useradd", "--system", home, "--shell=/usr/sbin/nologin", USER]));
+            steps.push(run([
+                "useradd",
+                "--system",
+                "--user-group",
+                home,
+                "--shell=/usr/sbin/nologin",
+                USER,
+            ]));
         }
         for folder in self.folders {
             let folder = shown(folder);
             // What was checked as root is the user's now.
-            steps.push(run(["install", "-d", "-o", USER, "-g", "adm", "-m", "2750", &folder]));
-            steps.push(run(["chown", "-R", "trailkeeper:adm", &folder]));
+            steps.push(run(["install", "-d", "-o", USER, "-g", USER, "-m", "2750", &folder]));
+            steps.push(run(["chown", "-R", "trailkeeper:trailkeeper", &folder]));
         }
         steps.push(run(["install", "-d", "-m", "0755", &shown(&self.root.join(SETTINGS))]));
         steps.extend(self.files());
