@@ -5,7 +5,8 @@
 #   docker run -d --name trailkeeper --read-only --cap-drop ALL --env-file trailkeeper.env \
 #     -v audit-trails:/var/log/audit-trails -v trailkeeper-state:/var/lib/trailkeeper trailkeeper
 #
-# The folders of the settings lie below /var/log/audit-trails, which uid 65532 has to be allowed to write to. A token
+# The folders of the settings are /var/log/audit-trails/mail and its like, which the image has, and which a new volume takes over with
+# their owner; a folder of the host has to have them, and be uid 65532's. A token
 # comes as a secret: mount its file and name it with OAUTH_TOKEN_ARG_FILE and the like.
 
 FROM rust:1.95-bookworm AS build
@@ -16,7 +17,8 @@ COPY samples samples
 # The manifest names them, so cargo wants them to be there.
 COPY benches benches
 RUN cargo build --locked --release \
-    && mkdir -p /out/state /out/audit-trails
+    && mkdir -p /out/state /out/audit-trails/mail /out/audit-trails/disk /out/audit-trails/audit \
+        /out/audit-trails/port /out/audit-trails/tfc
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="trailkeeper" \

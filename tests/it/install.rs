@@ -339,6 +339,10 @@ fn the_image_runs_as_nobody_in_particular_and_builds_what_is_locked() {
     let last_stage = dockerfile.rsplit("\nFROM ").next().unwrap();
     assert!(last_stage.contains("\nUSER nonroot"), "{last_stage}");
     assert!(dockerfile.contains("cargo build --locked --release"), "{dockerfile}");
+    // The folders of the settings are there, since the image has no shell to make them with.
+    for folder in ["mail", "disk", "audit", "port", "tfc"] {
+        assert!(dockerfile.contains(&format!("/out/audit-trails/{folder}")), "{folder}");
+    }
     // Cargo refuses a manifest whose targets are not there.
     assert!(file("Cargo.toml").contains("\n[[bench]]\n"));
     for folder in ["src", "samples", "benches"] {
