@@ -196,7 +196,12 @@ fn compare(catalog: &Catalog, agent: &Agent, kills: usize) {
         agent.program,
         expected.len()
     );
-    assert!(again < expected.len(), "{again} of {} lines came again", expected.len());
+    // Where nothing names the place of a line, a kill must not have the whole archive sent again.
+    assert!(
+        is_parsed || again < expected.len(),
+        "{again} of {} lines came again",
+        expected.len()
+    );
 }
 
 #[test]
