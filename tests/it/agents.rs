@@ -243,7 +243,7 @@ fn syslog_ng_passes_on_every_line_over_kills() {
 #[test]
 fn fluent_bit_passes_on_every_record_over_kills() {
     reads_every_record_once(|catalog| {
-        tool("fluent-bit", "none; from packages.fluentbit.io, or built from source")?;
+        tool("fluent-bit", "none; from its makers, or built from source")?;
         let folder = Agent::settle(catalog, "fluent-bit.conf", |text, folder| {
             let text = text.replace("/var/lib/fluent-bit/", &format!("{}/state/", folder.display()));
             text.replace("/var/lib/fluent-bit\n", &format!("{}\n", folder.display()))
@@ -262,7 +262,7 @@ fn fluent_bit_passes_on_every_record_over_kills() {
 #[test]
 fn filebeat_passes_on_every_record_over_kills() {
     reads_every_record_once(|catalog| {
-        tool("filebeat", "none; from artifacts.elastic.co")?;
+        tool("filebeat", "none; from its makers")?;
         let folder = Agent::settle(catalog, "filebeat.yml", |text, folder| {
             let out = format!(
                 "output.file:\n  path: {}\n  filename: trailkeeper-all\n",
