@@ -13,7 +13,7 @@ use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::{print_streams, print_text};
 use crate::config::StreamPlace;
-use crate::fs::replace_own;
+use crate::fs::{can_replace_own, replace_own};
 use crate::output::print::print;
 use crate::output::progress::ReadProgress;
 use crate::process::exit::Exit;
@@ -45,6 +45,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let selection = &arguments.selection;
     let archives = Archives::find_showing(selection, clock)?;
     arguments.check_name(&archives)?;
+    if !arguments.goes_to_stdout() {
+        can_replace_own(&arguments.html, FILE_MODE, BEGINNING)?;
+    }
     let streams = write(arguments, &archives, clock())?;
     let exit = if streams.iter().all(|stream| stream.error.is_none()) {
         Exit::Complete

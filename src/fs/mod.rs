@@ -376,6 +376,20 @@ pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FileEr
 /// # Errors
 /// If it is something else, or the system refuses.
 pub(crate) fn replace_own(path: &Path, mode: u32, bytes: &[u8], beginning: &str) -> Result<(), FileError> {
+    check_own(path, beginning)?;
+    replace(path, mode, bytes)
+}
+
+/// Finds out whether [`replace_own`] would be refused, before a long work for what it is to write. Nothing changes.
+///
+/// # Errors
+/// As of [`replace_own`].
+pub(crate) fn can_replace_own(path: &Path, mode: u32, beginning: &str) -> Result<(), FileError> {
+    check_own(path, beginning)?;
+    Staged::write(path, mode, &[]).map(drop)
+}
+
+fn check_own(path: &Path, beginning: &str) -> Result<(), FileError> {
     let mut found = Vec::new();
     match open_for_reading(path) {
         Ok(file) => {
@@ -386,7 +400,7 @@ pub(crate) fn replace_own(path: &Path, mode: u32, bytes: &[u8], beginning: &str)
         Err(error) => return Err(error),
     }
     if found.is_empty() || found == beginning.as_bytes() {
-        return replace(path, mode, bytes);
+        return Ok(());
     }
     Err(FileError::Foreign { path: path.to_owned() })
 }

@@ -24,8 +24,7 @@ pub struct Kind {
     /// What it holds, for the documents: the end of a sentence that begins with its name.
     #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
     pub(crate) about: &'static str,
-    /// What its files are named after in the documents: `mail_audit`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read where a test makes the documents"))]
+    /// What its files are named after where nothing else is said: `mail` for `mail_audit`.
     pub(crate) example: &'static str,
     /// The prefix of its variables, without the underscore: `MAIL`.
     pub(crate) prefix: &'static str,
@@ -101,11 +100,10 @@ impl Kind {
         format!("{}_{name}", self.prefix)
     }
 
-    /// Returns a base name for its day files if none is configured, as in the demo: `yandex_mail_audit`.
+    /// Returns the base name of its day files in the documents, in the demo, and where `init` is told no other: `mail_audit`.
     #[must_use]
     pub(crate) fn usual_base_name(&self) -> String {
-        let name = self.name.replace('-', "_");
-        format!("{}_audit", name.trim_end_matches("_audit"))
+        format!("{}_audit", self.example)
     }
 
     /// Returns the rows of all variables that `configure` reads.
