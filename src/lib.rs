@@ -52,7 +52,7 @@
 //! - append: to write lines to the end of a day file; sync: to wait until they are on disk
 //! - torn line: the part of a line that a crash left; repair: to end it with a newline and note it as rejected
 //! - sink: where lines are forwarded to; forwarder: reads the day files for a sink
-//! - cursor: how far a stream is forwarded to a sink, as an offset in each day file
+//! - cursor: how far a stream is forwarded to a sink, as an offset in each day file and the hash of the line before it
 //! - in flight: sent and not yet acknowledged; acknowledgement: a sink's confirmation that it has a line
 //! - undelivered: a line that a sink will never accept; it is kept in the undelivered file, with the reason
 //! - strict copy: a line, repaired so that strict JSON parsers take it; it is sent in place of the line, and counts as
@@ -73,8 +73,8 @@
 //! 5. The day files are enough to continue. Everything else can be rebuilt from them, except
 //!    - the journal: only it knows the coverage, and so the gaps, and what was reconciled. Without it the past is
 //!      unknown, not covered.
-//!    - the cursors: only they know what was acknowledged. A damaged one is reported, and lines are sent twice rather
-//!      than never; without one, forwarding starts as for a new sink.
+//!    - the cursors: only they know what was acknowledged. Without one, or with one that is damaged or does not agree with
+//!      the day files, nothing is sent until it is said where to go on.
 //!    - the rejected, revised, pending and undelivered files: they hold what is stored nowhere else, or is missing elsewhere.
 //! 6. A cursor is always just after a newline, and never ahead of what its sink has acknowledged (`forward/cursor.rs`).
 //!

@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
 use super::lines::Lines;
 use super::packed::{Packing, is_damage};
-use super::storage::{Storage, StoredFile};
+use super::storage::{Storage, StoredFile, read_at};
 use crate::fs::{FileError, count_names};
 
 /// Size of a read where lines are only counted or skipped, in bytes.
@@ -174,16 +174,24 @@ impl DayFile {
             .map_err(|cause| self.unreadable(cause))
     }
 
-    /// Whether a line ends just before this offset, which may be past the end of the file.
+    /// Returns the line that ends just before `end`, with its newline, or the last `most` bytes of a longer one; `None` if
+    /// no line ends there, as past the end of the file.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn is_line_end(&self, offset: u64) -> Result<bool, FileError> {
-        if offset > self.length()? {
-            return Ok(false);
+    pub(crate) fn line_before(&self, end: u64, most: usize) -> Result<Option<Vec<u8>>, FileError> {
+        if end == 0 || end > self.length()? {
+            return Ok(None);
         }
-        let mut file = self.open()?;
-        is_line_end(file.as_mut(), offset).map_err(|cause| self.unreadable(cause))
+        let start = end.saturating_sub(most as u64);
+        let mut bytes = vec![0; (end - start) as usize];
+        let read = read_at(self.open()?.as_mut(), start, &mut bytes);
+        read.map_err(|cause| self.unreadable(cause))?;
+        let Some((b'\n', text)) = bytes.split_last() else {
+            return Ok(None);
+        };
+        let line = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
+        Ok(Some(bytes.split_off(line)))
     }
 
     /// Counts the newlines from `start` on.
@@ -250,17 +258,6 @@ impl fmt::Debug for DayFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("DayFile").field(&self.path).finish()
     }
-}
-
-/// Whether a line ends just before this offset.
-pub(super) fn is_line_end(file: &mut (impl Read + Seek + ?Sized), offset: u64) -> io::Result<bool> {
-    let Some(last) = offset.checked_sub(1) else {
-        return Ok(false);
-    };
-    let mut byte = [0];
-    file.seek(SeekFrom::Start(last))?;
-    file.read_exact(&mut byte)?;
-    Ok(byte == *b"\n")
 }
 
 /// Reads once, and again if a signal interrupted the read.

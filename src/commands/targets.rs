@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 
 use super::arguments::sinks::Sinks;
-use super::arguments::start::StartArg;
 use crate::config::{self, HttpSettings, KafkaSettings, StdoutSettings};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{Target, Targets, kafka};
@@ -20,7 +19,7 @@ pub(super) fn targets(env: &Env, sinks: Sinks, now: DateTime<Utc>, errors: &mut 
     }
     Targets {
         list,
-        start: StartArg::resolve(sinks.from, now),
+        start: sinks.from.map(|from| from.resolve(now)),
         replay: None,
         strict_json: sinks.strict_json,
         ..Targets::default()

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::cursor::Positions;
+use super::position::{Position, Positions};
 use crate::record::Identity;
 
 /// Lines in the order of the files, and the cursor after them.
@@ -90,7 +90,12 @@ impl Batch {
         if count >= self.lines.len() {
             return self.end.clone();
         }
-        let ends = self.lines[..count].iter().map(|line| (line.day, line.end()));
+        let days = self.lines[..count].chunk_by(|one, next| one.day == next.day);
+        let ends = days.filter_map(|lines| {
+            let last = lines.last()?;
+            let text = &self.text[last.range.start..=last.range.end];
+            Some((last.day, Position::after(text, last.end())))
+        });
         ends.collect()
     }
 }

@@ -1,102 +1,23 @@
-//! The cursor: a position in every day file, and the file that stores them.
+//! The cursor: a position in every day file, the file that stores them, and why there is none to go on from.
 //!
 //! A position stands just after a newline, and never ahead of what the sink has acknowledged.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{DayFile, Location, StateFile};
+use super::position::{Mismatch, Positions};
+use crate::archive::{Location, StateFile};
 use crate::fs::FileError;
 
-/// Version of the cursor file. A newer one is refused, so that an older program does not send everything again.
-const VERSION: u32 = 1;
+/// Version of the cursor file. Version 1 has no hashes of lines, and is read too. A newer one is refused, so that an older
+/// program does not send everything again.
+const VERSION: u32 = 2;
 
-/// Positions in day files, in bytes; a file without one is at its start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Positions(BTreeMap<NaiveDate, u64>);
-
-impl Positions {
-    /// Returns the position in the file of a day.
-    #[must_use]
-    pub(crate) fn of(&self, day: NaiveDate) -> u64 {
-        self.0.get(&day).copied().unwrap_or(0)
-    }
-
-    /// Sets the position in the file of a day.
-    pub(crate) fn set(&mut self, day: NaiveDate, position: u64) {
-        self.0.insert(day, position);
-    }
-
-    /// Overwrites the positions with those of `others`.
-    pub(crate) fn update(&mut self, others: &Positions) {
-        self.0.extend(&others.0);
-    }
-
-    /// Returns the greater position of both for each day.
-    #[must_use]
-    pub(crate) fn furthest(&self, others: &Positions) -> Self {
-        let mut furthest = self.clone();
-        for (day, position) in others.iter() {
-            furthest.set(day, self.of(day).max(position));
-        }
-        furthest
-    }
-
-    /// Returns the positions, oldest day first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NaiveDate, u64)> {
-        self.0.iter().map(|(day, position)| (*day, *position))
-    }
-
-    #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the ends of these files, just after their last newlines: a torn line may still be written to.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub(crate) fn at_the_ends(files: &[DayFile]) -> Result<Self, FileError> {
-        let ends = files.iter().map(|file| Ok((file.date, file.end_of_lines()?)));
-        Ok(Self(ends.collect::<Result<_, FileError>>()?))
-    }
-
-    /// Resets every wrong position to the start of its file, with a warning. Returns whether there were any.
-    ///
-    /// A position past the end of its file, or not just after a newline, means that the file is not the one that was
-    /// forwarded. Reading from the start loses no line. Positions in missing files stay: the files may come back.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub(crate) fn repair(&mut self, files: &[DayFile]) -> Result<bool, FileError> {
-        let mut is_repaired = false;
-        for file in files {
-            let position = self.of(file.date);
-            if position > 0 && !file.is_line_end(position)? {
-                self.set(file.date, 0);
-                is_repaired = true;
-                tracing::warn!(
-                    path = %file.path.display(),
-                    position,
-                    "the cursor is not at the end of a line, so this is not the file that was forwarded: sending \
-                     its lines again"
-                );
-            }
-        }
-        Ok(is_repaired)
-    }
-}
-
-impl FromIterator<(NaiveDate, u64)> for Positions {
-    fn from_iter<I: IntoIterator<Item = (NaiveDate, u64)>>(positions: I) -> Self {
-        Self(positions.into_iter().collect())
-    }
-}
+/// What has to be said before anything is sent.
+const DECIDE: &str = "nothing is sent until `--forward-from` says where to go on: `start`, `end` (what comes from now on) or a \
+                      time";
 
 /// The file `.trailkeeper/<base>.<sink>.json`.
 #[derive(Debug)]
@@ -131,15 +52,15 @@ pub(crate) struct CursorState {
 /// What was found in place of a cursor file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// No file: the stream was never forwarded to this sink.
+    /// No file: the stream was never forwarded to this sink, or the file was removed.
     Nothing,
     Cursor(CursorState),
-    /// A damaged file. Starting at the previous cursor, or else at the start of the archive, loses no line.
+    /// A damaged file.
     Damaged {
         /// What is wrong with it.
         problem: String,
-        /// The previous cursor; `None` if that is damaged or missing too.
-        before: Option<CursorState>,
+        /// The file with the previous cursor, if that is sound.
+        previous: Option<PathBuf>,
     },
 }
 
@@ -152,6 +73,65 @@ pub(crate) enum CursorError {
     /// A newer version of the program wrote it.
     #[error("{} was written by a newer version of trailkeeper (version {version} of its format): use that version", path.display())]
     Newer { path: PathBuf, version: u32 },
+    /// There is no cursor, and there are lines.
+    #[error("there is no cursor for {sink}, and the archive has lines: {DECIDE}")]
+    Missing { sink: &'static str },
+    /// It is damaged, and there are lines.
+    #[error("{} is damaged: {problem}: {DECIDE}{}", path.display(), or_previous(previous.as_ref()))]
+    Damaged {
+        path: PathBuf,
+        problem: String,
+        previous: Option<PathBuf>,
+    },
+    /// It is not the cursor of these day files.
+    #[error(
+        "the cursor for {sink} is not one in these day files: {first}{}. They may have been restored from an older backup, or \
+         be those of another archive: put back the right ones; else {DECIDE}",
+        and_others(*others)
+    )]
+    Mismatch {
+        sink: &'static str,
+        first: Mismatch,
+        /// Number of further files.
+        others: usize,
+    },
+}
+
+fn or_previous(previous: Option<&PathBuf>) -> String {
+    let say = |path: &PathBuf| {
+        let path = path.display();
+        format!("; or put {path} in its place, after which the last lines are sent again")
+    };
+    previous.map_or_else(String::new, say)
+}
+
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        _ => format!(", and so in {others} more"),
+    }
+}
+
+impl CursorError {
+    /// Returns the error for positions that do not agree with their files; `None` if all agree.
+    #[must_use]
+    pub(crate) fn of_mismatches(sink: &'static str, mismatches: &[Mismatch]) -> Option<Self> {
+        let (first, others) = mismatches.split_first()?;
+        Some(Self::Mismatch {
+            sink,
+            first: first.clone(),
+            others: others.len(),
+        })
+    }
+
+    /// Whether only `--forward-from` helps, or another file.
+    #[must_use]
+    pub(crate) fn is_undecided(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Mismatch { .. }
+        )
+    }
 }
 
 impl CursorFile {
@@ -169,21 +149,35 @@ impl CursorFile {
         self.file.path()
     }
 
+    /// Returns the error of a cursor that is missing or damaged.
+    #[must_use]
+    pub(crate) fn missing(&self) -> CursorError {
+        CursorError::Missing { sink: self.sink }
+    }
+
+    #[must_use]
+    pub(crate) fn damaged(&self, problem: String, previous: Option<PathBuf>) -> CursorError {
+        CursorError::Damaged {
+            path: self.path().to_owned(),
+            problem,
+            previous,
+        }
+    }
+
     /// Reads the cursor.
     ///
     /// # Errors
     /// If the file cannot be read, or a newer version wrote it. A damaged file is not an error.
     pub(crate) fn load(&self) -> Result<Stored, CursorError> {
-        let before = |content| self.parse(content).ok().flatten();
         match (self.file.read()?, self.previous.read()?) {
             (None, None) => Ok(Stored::Nothing),
             // The last change crashed between its two renames.
-            (None, Some(previous)) => self.check(&previous, || None),
-            (Some(current), previous) => self.check(&current, || previous.as_deref().and_then(before)),
+            (None, Some(previous)) => self.check(&previous, None),
+            (Some(current), previous) => self.check(&current, previous.as_deref()),
         }
     }
 
-    fn check(&self, content: &[u8], before: impl FnOnce() -> Option<CursorState>) -> Result<Stored, CursorError> {
+    fn check(&self, content: &[u8], previous: Option<&[u8]>) -> Result<Stored, CursorError> {
         let problem = match self.parse(content) {
             Ok(Some(state)) => return Ok(Stored::Cursor(state)),
             Ok(None) => "it is the cursor of another stream or sink".to_owned(),
@@ -195,9 +189,10 @@ impl CursorFile {
             }
             Err(CursorFormatError::Json(error)) => format!("it is not the JSON of a cursor: {error}"),
         };
+        let is_sound = |content: &&[u8]| self.parse(content).is_ok_and(|state| state.is_some());
         Ok(Stored::Damaged {
             problem,
-            before: before(),
+            previous: previous.filter(is_sound).map(|_| self.previous.path().to_owned()),
         })
     }
 
@@ -248,11 +243,11 @@ enum CursorFormatError {
 mod tests {
     use std::fs;
 
-    use proptest::prelude::*;
+    use chrono::NaiveDate;
 
+    use super::super::position::{LineHash, Position};
     use super::*;
     use crate::test_support::Catalog;
-    use crate::test_support::random::cases;
 
     impl Catalog {
         fn cursor(&self) -> CursorFile {
@@ -302,17 +297,31 @@ mod tests {
         let catalog = Catalog::new();
         let cursor = catalog.cursor();
         assert_eq!(cursor.load().unwrap(), Stored::Nothing);
-        let stored = positions(&[("2025-06-09", 4711), ("2025-06-10", 0)]);
+        let mut stored = positions(&[("2025-06-09", 4711), ("2025-06-10", 0)]);
+        let line = Some(LineHash::of(b"line\n"));
+        stored.set(day("2025-06-11"), Position { offset: 5, line });
         cursor.store(&state_of(stored.clone())).unwrap();
         assert_eq!(cursor.load().unwrap(), cursor_of(stored));
         assert_eq!(
             fs::read_to_string(catalog.state("mail.kafka.json")).unwrap(),
-            "{\"version\":1,\"stream\":\"yandex-mail\",\"sink\":\"kafka\",\"days\":{\"2025-06-09\":4711,\"2025-06-10\":0}}\n"
+            "{\"version\":2,\"stream\":\"yandex-mail\",\"sink\":\"kafka\",\"days\":{\"2025-06-09\":4711,\"2025-06-10\":0,\
+             \"2025-06-11\":{\"offset\":5,\"line\":\"a667f365a8678c5d\"}}}\n"
         );
     }
 
     #[test]
-    fn a_damaged_cursor_falls_back_to_the_one_before_it() {
+    fn a_cursor_of_version_1_is_read() {
+        let catalog = Catalog::with_state_folder();
+        let text = r#"{"version":1,"stream":"yandex-mail","sink":"kafka","days":{"2025-06-09":4711}}"#;
+        fs::write(catalog.state("mail.kafka.json"), text).unwrap();
+        assert_eq!(
+            catalog.cursor().load().unwrap(),
+            cursor_of(positions(&[("2025-06-09", 4711)]))
+        );
+    }
+
+    #[test]
+    fn of_a_damaged_cursor_the_one_before_it_is_told_if_that_is_sound() {
         let catalog = Catalog::new();
         let cursor = catalog.cursor();
         let (one, two) = (positions(&[("2025-06-09", 1)]), positions(&[("2025-06-09", 2)]));
@@ -325,13 +334,13 @@ mod tests {
             "{\"version\":1,\"stream\":\"port\",\"sink\":\"kafka\",\"days\":{}}",
         ] {
             fs::write(catalog.state("mail.kafka.json"), damage).unwrap();
-            let Stored::Damaged { before, .. } = cursor.load().unwrap() else {
+            let Stored::Damaged { previous, .. } = cursor.load().unwrap() else {
                 panic!("{damage}")
             };
-            assert_eq!(before, Some(state_of(one.clone())));
+            assert_eq!(previous, Some(catalog.state("mail.kafka.previous.json")));
         }
         fs::write(catalog.state("mail.kafka.previous.json"), "x").unwrap();
-        assert!(matches!(cursor.load().unwrap(), Stored::Damaged { before: None, .. }));
+        assert!(matches!(cursor.load().unwrap(), Stored::Damaged { previous: None, .. }));
     }
 
     #[test]
@@ -353,37 +362,7 @@ mod tests {
         let catalog = Catalog::new();
         let cursor = catalog.cursor();
         cursor.store(&CursorState::default()).unwrap();
-        fs::write(catalog.state("mail.kafka.json"), "{\"version\":2,\"rows\":[]}").unwrap();
-        assert!(matches!(cursor.load(), Err(CursorError::Newer { version: 2, .. })));
-    }
-
-    #[test]
-    fn the_end_of_a_file_is_after_its_last_newline() {
-        let long = format!("{{}}\n{}", "x".repeat(200_000));
-        let catalog = Catalog::new().with(&[
-            ("2025-06-07", ""),
-            ("2025-06-08", "half"),
-            ("2025-06-09", "a\nb\n"),
-            ("2025-06-10", "a\nbb\nhalf"),
-            ("2025-06-11", &long),
-        ]);
-        let ends = Positions::at_the_ends(&catalog.location.day_files().unwrap()).unwrap();
-        let found: Vec<_> = ends.iter().map(|(_, position)| position).collect();
-        assert_eq!(found, [0, 0, 4, 5, 3]);
-    }
-
-    proptest! {
-        #![proptest_config(cases(256))]
-
-        #[test]
-        fn a_position_is_kept_exactly_if_it_stands_after_a_newline(text in "[a\n]{0,12}", position in 0u64..15) {
-            let catalog = Catalog::new().with(&[("2025-06-09", &text)]);
-            let mut cursor = positions(&[("2025-06-08", 9), ("2025-06-09", position)]);
-            let is_repaired = cursor.repair(&catalog.location.day_files().unwrap()).unwrap();
-            let is_right = position == 0 || text.as_bytes().get(position as usize - 1) == Some(&b'\n');
-            prop_assert_eq!(is_repaired, !is_right);
-            prop_assert_eq!(cursor.of(day("2025-06-09")), if is_right { position } else { 0 });
-            prop_assert_eq!(cursor.of(day("2025-06-08")), 9);
-        }
+        fs::write(catalog.state("mail.kafka.json"), "{\"version\":3,\"rows\":[]}").unwrap();
+        assert!(matches!(cursor.load(), Err(CursorError::Newer { version: 3, .. })));
     }
 }

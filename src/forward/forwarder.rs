@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::batch::{Batch, Line};
-use super::cursor::{CursorError, CursorFile, CursorState, Positions, Stored};
+use super::cursor::{CursorError, CursorFile, CursorState, Stored};
 use super::message::Envelope;
+use super::position::Positions;
 use super::reader::LineReader;
-use super::sink::{BatchAck, Sink, SinkError};
+use super::sink::{BatchAck, LocalCursor, Sink, SinkError};
 use super::undelivered::Undelivered;
-use crate::archive::{Lock, LockError};
+use crate::archive::{DayFile, Lock, LockError};
 use crate::fs::FileError;
 use crate::output::progress::ForwardProgress;
 use crate::process::shutdown::Shutdown;
@@ -22,11 +23,10 @@ use crate::record::Shape;
 /// repeats at most the lines of this time.
 const STORE_EVERY: Duration = Duration::from_millis(250);
 
-/// Where forwarding starts without a cursor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Where forwarding starts without a cursor that agrees with the day files, if `--forward-from` says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartPosition {
     /// At the end of the archive when the run begins.
-    #[default]
     End,
     /// At the start of the archive.
     Start,
@@ -42,8 +42,8 @@ pub(crate) struct Job {
     pub(crate) shape: Shape,
     /// Name of the sink and of the cursor.
     pub(crate) sink: &'static str,
-    /// Where to start without a cursor.
-    pub(crate) start: StartPosition,
+    /// Where to start without a cursor; `None` if that was not said, and then only an empty archive is begun.
+    pub(crate) start: Option<StartPosition>,
     /// Send only records of this time, again, and leave the cursor alone.
     pub(crate) replay: Option<Range<DateTime<Utc>>>,
     /// Send a strict copy of each line that strict JSON parsers refuse.
@@ -81,6 +81,15 @@ impl ForwardError {
     #[must_use]
     pub(crate) fn is_stop(&self) -> bool {
         matches!(self, Self::Stopped | Self::Sink(SinkError::Stopped))
+    }
+
+    /// Whether nothing is sent before it is said where to go on.
+    #[must_use]
+    pub(crate) fn is_undecided(&self) -> bool {
+        match self {
+            Self::Cursor(error) | Self::Sink(SinkError::Cursor(error)) => error.is_undecided(),
+            _ => false,
+        }
     }
 
     /// Whether another program is the reason.
@@ -155,6 +164,10 @@ struct Outbox {
     lock: Option<Lock>,
     /// What the sink has acknowledged.
     state: CursorState,
+    /// What was known when it was opened; none in a replay.
+    local: LocalCursor,
+    /// Why there is no cursor, unless the sink has one.
+    missing: Option<CursorError>,
     /// Since when `state` is newer than the stored cursor.
     unstored_since: Option<Instant>,
     undelivered_file: Undelivered,
@@ -163,7 +176,8 @@ struct Outbox {
 }
 
 impl Forwarder {
-    /// Locks and loads the cursor, or creates it where the job says to start. Call it before anything is appended.
+    /// Locks and loads the cursor, or creates it where the job says to start. Call it before anything is appended. Without a
+    /// cursor [`Forwarder::run`] fails, unless the sink has one.
     ///
     /// # Errors
     /// If another run holds the cursor, or a file cannot be read or written.
@@ -175,16 +189,16 @@ impl Forwarder {
     ) -> Result<Self, ForwardError> {
         let location = &job.envelope.location;
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
-        let (lock, state, reader) = match job.replay.clone() {
+        let (lock, start, reader) = match job.replay.clone() {
             Some(times) => {
                 let reader = LineReader::between(location.clone(), job.shape, times);
-                (None, CursorState::default(), reader)
+                (None, Start::at(CursorState::default(), false), reader)
             }
             None => {
                 let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
-                let state = start(&job, &cursor)?;
-                let reader = LineReader::new(location.clone(), job.shape, state.positions.clone());
-                (Some(lock), state, reader)
+                let start = Start::of(&job, &cursor)?;
+                let reader = LineReader::new(location.clone(), job.shape, start.state.positions.clone());
+                (Some(lock), start, reader.for_sink(job.sink))
             }
         };
         let outbox = Outbox {
@@ -194,7 +208,9 @@ impl Forwarder {
             sink,
             cursor,
             lock,
-            state,
+            state: start.state,
+            local: start.local,
+            missing: start.missing,
             unstored_since: None,
             progress,
         };
@@ -288,7 +304,7 @@ impl Forwarder {
 fn read_ahead(
     reader: &mut LineReader,
     shutdown: &Shutdown,
-    batches: &mpsc::SyncSender<Result<Batch, FileError>>,
+    batches: &mpsc::SyncSender<Result<Batch, CursorError>>,
     returned: &mpsc::Receiver<Batch>,
 ) {
     while !shutdown.is_requested() {
@@ -309,9 +325,18 @@ impl Outbox {
         if self.is_replay {
             return Ok(None);
         }
-        let restored = CursorState {
-            positions: self.sink.restore(&self.state)?,
-            is_provisional: false,
+        if let Some(error) = self
+            .missing
+            .take_if(|error| matches!(error, CursorError::Mismatch { .. }))
+        {
+            return Err(error.into());
+        }
+        let restored = match (self.sink.restore(&self.local)?, self.missing.take()) {
+            (Some(positions), _) => CursorState {
+                positions,
+                is_provisional: false,
+            },
+            (None, missing) => return Err(missing.unwrap_or_else(|| self.cursor.missing()).into()),
         };
         if restored == self.state {
             return Ok(None);
@@ -324,7 +349,7 @@ impl Outbox {
     /// Sends the batches that are read and waits until all are acknowledged.
     fn send_all(
         &mut self,
-        batches: &mpsc::Receiver<Result<Batch, FileError>>,
+        batches: &mpsc::Receiver<Result<Batch, CursorError>>,
         spare: &mpsc::Sender<Batch>,
     ) -> Result<(), ForwardError> {
         let mut in_flight = 0;
@@ -394,49 +419,109 @@ impl Outbox {
     }
 }
 
-/// Loads the cursor, or creates it at the start position.
-fn start(job: &Job, file: &CursorFile) -> Result<CursorState, ForwardError> {
-    let sink = job.sink;
-    let mut state = match file.load()? {
-        Stored::Cursor(state) => {
-            if job.start != StartPosition::End && job.is_first {
+/// What is known of the cursor before the sink is asked.
+struct Start {
+    state: CursorState,
+    local: LocalCursor,
+    /// Why there is no cursor.
+    missing: Option<CursorError>,
+}
+
+impl Start {
+    fn at(state: CursorState, is_chosen: bool) -> Self {
+        let positions = state.positions.clone();
+        let local = if state.is_provisional {
+            LocalCursor::Start { positions, is_chosen }
+        } else {
+            LocalCursor::Acknowledged(positions)
+        };
+        Self {
+            state,
+            local,
+            missing: None,
+        }
+    }
+
+    /// Returns what there is without a cursor: nothing is acknowledged but `positions`, by which waiting lines are counted.
+    fn missing(positions: Positions, error: CursorError) -> Self {
+        Self {
+            state: CursorState {
+                positions,
+                is_provisional: true,
+            },
+            local: LocalCursor::Missing,
+            missing: Some(error),
+        }
+    }
+
+    /// Loads the cursor, or creates it where the job says to start, or at the start of an empty archive.
+    fn of(job: &Job, file: &CursorFile) -> Result<Self, ForwardError> {
+        let files = job.envelope.location.day_files()?;
+        let found = load(job, file, &files)?;
+        let Some(error) = &found.missing else {
+            if job.start.is_some() && job.is_first {
+                let sink = job.sink;
                 tracing::warn!(
                     sink,
                     "--forward-from is ignored because there is a cursor already; to send a range again, use \
                      `trailkeeper forward {sink} --since … --until …`"
                 );
             }
-            state
+            return Ok(found);
+        };
+        let is_lost = matches!(error, CursorError::Missing { .. } | CursorError::Damaged { .. });
+        let mut positions = match job.start {
+            Some(start) => start_positions(job, start, files.clone())?,
+            None if is_lost && !has_lines(&files)? => Positions::default(),
+            None => return Ok(found),
+        };
+        if !matches!(error, CursorError::Missing { .. }) {
+            tracing::warn!(sink = job.sink, "replacing the cursor: {error}");
         }
-        Stored::Nothing => {
-            let state = CursorState {
-                positions: start_positions(job)?,
-                is_provisional: true,
-            };
-            file.store(&state)?;
-            state
-        }
-        Stored::Damaged { problem, before } => {
-            let instead = match before {
-                Some(_) => "using the previous cursor, so the last lines are sent again",
-                None => "everything in the archive is sent again",
-            };
-            tracing::warn!(sink, "{} is damaged: {problem}; {instead}", file.path().display());
-            let state = before.unwrap_or_default();
-            file.store(&state)?;
-            state
-        }
-    };
-    if state.positions.repair(&job.envelope.location.day_files()?)? {
+        // Notes the lines before them.
+        positions.compare(&files)?;
+        let state = CursorState {
+            positions,
+            is_provisional: true,
+        };
         file.store(&state)?;
+        Ok(Self::at(state, job.start.is_some()))
     }
-    Ok(state)
 }
 
-fn start_positions(job: &Job) -> Result<Positions, ForwardError> {
+/// Loads the cursor and compares it with the day files.
+fn load(job: &Job, file: &CursorFile, files: &[DayFile]) -> Result<Start, CursorError> {
+    let mut state = match file.load()? {
+        Stored::Cursor(state) => state,
+        Stored::Nothing => return Ok(Start::missing(Positions::default(), file.missing())),
+        Stored::Damaged { problem, previous } => {
+            return Ok(Start::missing(Positions::default(), file.damaged(problem, previous)));
+        }
+    };
+    let stored = state.positions.clone();
+    let mismatches = state.positions.compare(files)?;
+    if let Some(error) = CursorError::of_mismatches(job.sink, &mismatches) {
+        return Ok(Start::missing(state.positions.without(&mismatches), error));
+    }
+    if state.positions != stored {
+        file.store(&state)?;
+    }
+    Ok(Start::at(state, false))
+}
+
+/// Returns whether there is a line that can be forwarded.
+pub(crate) fn has_lines(files: &[DayFile]) -> Result<bool, FileError> {
+    for file in files {
+        if file.end_of_lines()? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn start_positions(job: &Job, start: StartPosition, mut files: Vec<DayFile>) -> Result<Positions, ForwardError> {
     let location = &job.envelope.location;
-    let mut files = location.day_files()?;
-    let time = match job.start {
+    let time = match start {
         StartPosition::Start => return Ok(Positions::default()),
         StartPosition::End => return Ok(Positions::at_the_ends(&files)?),
         StartPosition::Time(time) => time,

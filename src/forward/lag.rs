@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::cursor::{CursorError, CursorFile, Positions, Stored};
+use super::cursor::{CursorError, CursorFile, Stored};
+use super::forwarder::has_lines;
+use super::position::Positions;
 use super::reader::LineReader;
 use crate::archive::SINKS;
 use crate::archive::{DayFile, Location};
@@ -32,8 +34,8 @@ pub(crate) struct Lag {
 
 /// Returns how far each forwarder of a stream has got at `now`.
 ///
-/// Day files without waiting lines are not read, and cursors are not changed. A cursor that cannot be read has a
-/// `problem`.
+/// Of day files without waiting lines only the line before the cursor is read, and cursors are not changed. A cursor that
+/// cannot be read, or does not agree with the day files, has a `problem`.
 #[must_use]
 pub(crate) fn lags(location: &Location, stream: &'static str, shape: Shape, now: DateTime<Utc>) -> Vec<Lag> {
     let forwarded = Stream {
@@ -43,6 +45,57 @@ pub(crate) fn lags(location: &Location, stream: &'static str, shape: Shape, now:
         now,
     };
     SINKS.into_iter().filter_map(|sink| forwarded.lag(sink)).collect()
+}
+
+/// Returns why streams are not forwarded before `--forward-from` says where to go on, or another version of the program
+/// does it, for each sink.
+#[must_use]
+pub(crate) fn cursor_problems(location: &Location, stream: &'static str) -> Vec<String> {
+    let find = |sink| FoundCursor::of(location, stream, sink, &location.day_files()?);
+    let problem = |sink| match find(sink) {
+        Ok(found) => found?.problem,
+        Err(error) => Some(error),
+    };
+    let problems = SINKS.into_iter().filter_map(problem);
+    problems.map(|error| error.to_string()).collect()
+}
+
+/// A cursor as it is stored, or what there is in its place.
+struct FoundCursor {
+    /// How far it agrees with the day files.
+    positions: Positions,
+    /// Why it is none to go on from.
+    problem: Option<CursorError>,
+}
+
+impl FoundCursor {
+    /// Returns `None` if the stream was never forwarded to this sink, which leaves the lock of its cursor, or has no lines.
+    fn of(
+        location: &Location,
+        stream: &'static str,
+        sink: &'static str,
+        files: &[DayFile],
+    ) -> Result<Option<Self>, CursorError> {
+        let file = CursorFile::new(location, stream, sink);
+        let nothing = |problem| {
+            let positions = Positions::default();
+            let problem = Some(problem);
+            Ok(Some(Self { positions, problem }))
+        };
+        let mut positions = match file.load()? {
+            Stored::Cursor(state) => state.positions,
+            Stored::Nothing if !location.state_file(&format!("{sink}.lock")).exists() || !has_lines(files)? => {
+                return Ok(None);
+            }
+            Stored::Nothing => return nothing(file.missing()),
+            Stored::Damaged { problem, previous } => return nothing(file.damaged(problem, previous)),
+        };
+        let mismatches = positions.compare(files)?;
+        Ok(Some(Self {
+            positions: positions.without(&mismatches),
+            problem: CursorError::of_mismatches(sink, &mismatches),
+        }))
+    }
 }
 
 /// A stream and its day files.
@@ -66,27 +119,17 @@ impl Stream<'_> {
     }
 
     fn read(&self, sink: &'static str) -> Result<Option<Lag>, CursorError> {
-        let cursor = CursorFile::new(self.location, self.stream, sink);
-        let (mut positions, problem) = match cursor.load()? {
-            Stored::Nothing => return Ok(None),
-            Stored::Cursor(state) => (state.positions, None),
-            Stored::Damaged { problem, before } => {
-                let problem = format!(
-                    "{} is damaged: {problem}; the next run repairs it and sends some lines again",
-                    cursor.path().display()
-                );
-                (before.unwrap_or_default().positions, Some(problem))
-            }
-        };
         let files = self.location.day_files()?;
+        let Some(FoundCursor { positions, problem }) = FoundCursor::of(self.location, self.stream, sink, &files)?
+        else {
+            return Ok(None);
+        };
         let mut grown = Vec::new();
         for file in &files {
             if file.length()? != positions.of(file.date) {
                 grown.push(file.clone());
             }
         }
-        // As the next run does: a file that is not the one forwarded is sent again from its start.
-        positions.repair(&grown)?;
         let lag = Lag {
             waiting: self.line_reader().count_behind(&positions)?,
             oldest_waiting: self.oldest_behind(&positions, &grown)?,
@@ -94,7 +137,7 @@ impl Stream<'_> {
         };
         Ok(Some(Lag {
             oldest_waiting_seconds: lag.oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
-            problem,
+            problem: problem.map(|error| error.to_string()),
             ..lag
         }))
     }
@@ -177,6 +220,17 @@ mod tests {
     }
 
     #[test]
+    fn of_a_cursor_that_is_gone_the_lock_is_left_and_everything_waits() {
+        let catalog = Catalog::with_state_folder();
+        fs::write(catalog.location.state_file("http.lock"), "").unwrap();
+        assert_eq!(catalog.lags(), [], "there is no line");
+        catalog.append("2025-06-10", &record("2025-06-10T11:00:00Z"));
+        let lag = catalog.lag();
+        assert_eq!((lag.sink, lag.waiting), ("http", 1));
+        assert!(lag.problem.unwrap().starts_with("there is no cursor for http"));
+    }
+
+    #[test]
     fn a_forwarder_that_has_sent_everything_has_nothing_waiting() {
         let catalog = Catalog::new();
         let line = record("2025-06-10T11:00:00Z");
@@ -218,13 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_does_not_match_its_file_counts_from_the_start_as_the_next_run_does() {
+    fn a_cursor_that_does_not_match_its_file_is_told_and_all_its_lines_wait() {
         let catalog = Catalog::new();
         let line = record("2025-06-10T11:00:00Z");
         catalog.append("2025-06-10", &line.repeat(2));
         for position in [line.len() as u64 + 1, 10_000] {
             catalog.set_cursor(&[("2025-06-10", position)]);
-            assert_eq!(catalog.lag().waiting, 2, "{position}");
+            let lag = catalog.lag();
+            assert_eq!(lag.waiting, 2, "{position}");
+            assert!(lag.problem.unwrap().contains("is not one in these day files"));
         }
     }
 
@@ -238,7 +294,7 @@ mod tests {
         let damaged = catalog.lag();
         assert_eq!(damaged.waiting, 1);
         assert!(damaged.problem.unwrap().contains("mail.kafka.json is damaged"));
-        fs::write(&path, r#"{"version": 2}"#).unwrap();
+        fs::write(&path, r#"{"version": 3}"#).unwrap();
         let newer = catalog.lag();
         assert!(newer.problem.unwrap().contains("newer version of trailkeeper"));
     }

@@ -5,6 +5,7 @@
 //! The day files are the outbox. A sink outage, a kill or runs without forwarding lose nothing, and fetching never
 //! waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has acknowledged.
 
+pub(crate) mod position;
 pub(crate) mod batch;
 pub(crate) mod cursor;
 pub(crate) mod forwarder;
@@ -22,7 +23,7 @@ pub(crate) mod undelivered;
 mod tests;
 
 pub(crate) use forwarder::{Forwarded, StartPosition};
-pub(crate) use lag::Lag;
+pub(crate) use lag::{Lag, cursor_problems};
 pub(crate) use target::{AppendNotifier, ForwardContext, Target, Targets};
 
 use crate::archive::{FileUse, SINKS};

@@ -1,12 +1,13 @@
 //! Reads the whole lines after a position in every day file, oldest file first.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::batch::{Batch, Line};
-use super::cursor::Positions;
+use super::cursor::CursorError;
+use super::position::{Position, Positions};
 use crate::archive::{DayFile, Location, ReadRange};
 use crate::fs::FileError;
 use crate::json::push_strict;
@@ -24,6 +25,10 @@ pub(crate) struct LineReader {
     ahead: Positions,
     /// How far each file was synced by this reader.
     synced: Positions,
+    /// The days whose files agree with the cursor: each is compared before it is read first.
+    compared: BTreeSet<NaiveDate>,
+    /// Whose cursor it is.
+    sink: &'static str,
     /// Read only records of this time.
     only: Option<Range<DateTime<Utc>>>,
     /// The files left in this pass; `None` between passes.
@@ -43,6 +48,8 @@ impl LineReader {
             record_reader: Reader::new(shape),
             ahead: from,
             synced: Positions::default(),
+            compared: BTreeSet::new(),
+            sink: "a sink",
             only: None,
             pass: None,
             strict_json: false,
@@ -65,6 +72,13 @@ impl LineReader {
         self
     }
 
+    /// Names the sink whose cursor it reads from.
+    #[must_use]
+    pub(crate) fn for_sink(mut self, sink: &'static str) -> Self {
+        self.sink = sink;
+        self
+    }
+
     #[cfg(test)]
     pub(super) fn with_batches_of(mut self, bytes: usize) -> Self {
         self.batch_bytes = bytes;
@@ -74,6 +88,7 @@ impl LineReader {
     /// Moves to a cursor.
     pub(crate) fn seek(&mut self, positions: Positions) {
         self.ahead = positions;
+        self.compared.clear();
         self.pass = None;
     }
 
@@ -82,11 +97,11 @@ impl LineReader {
     /// The lines are on disk. A torn line at the end of a file is left for later.
     ///
     /// # Errors
-    /// If a file cannot be read.
-    pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, FileError> {
+    /// If a file cannot be read, or one that came since does not agree with the cursor.
+    pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, CursorError> {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
-            None => self.files()?,
+            None => self.compared_files()?,
         };
         let mut batch = self.spare.pop().unwrap_or_default();
         while let Some(file) = pass.front() {
@@ -96,8 +111,8 @@ impl LineReader {
             }
             let from = self.ahead.of(file.date);
             let to = self.read(file, from, room, &mut batch)?;
-            self.ahead.set(file.date, to);
-            if to > from {
+            if to.offset > from {
+                self.ahead.set(file.date, to);
                 batch.end.set(file.date, to);
             } else {
                 pass.pop_front();
@@ -124,7 +139,7 @@ impl LineReader {
     ///
     /// # Errors
     /// Those of [`LineReader::next_batch`].
-    pub(crate) fn next_batch_with_lines(&mut self) -> Result<Option<Batch>, FileError> {
+    pub(crate) fn next_batch_with_lines(&mut self) -> Result<Option<Batch>, CursorError> {
         loop {
             match self.next_batch()? {
                 Some(batch) if batch.lines.is_empty() => {}
@@ -159,8 +174,23 @@ impl LineReader {
         Ok(files)
     }
 
+    /// Returns the files of a pass. Those that were not there before are compared with the cursor.
+    fn compared_files(&mut self) -> Result<VecDeque<DayFile>, CursorError> {
+        let files = self.files()?;
+        let is_new = |file: &&DayFile| !self.compared.contains(&file.date);
+        let new: Vec<_> = files.iter().filter(is_new).cloned().collect();
+        let mismatches = self.ahead.compare(&new)?;
+        match CursorError::of_mismatches(self.sink, &mismatches) {
+            Some(error) => Err(error),
+            None => {
+                self.compared.extend(new.iter().map(|file| file.date));
+                Ok(files)
+            }
+        }
+    }
+
     /// Reads whole lines of a file into the batch; returns the position after them.
-    fn read(&mut self, file: &DayFile, from: u64, room: usize, batch: &mut Batch) -> Result<u64, FileError> {
+    fn read(&mut self, file: &DayFile, from: u64, room: usize, batch: &mut Batch) -> Result<Position, FileError> {
         let start = batch.text.len();
         // A cursor must not pass lines that a power cut can still take back.
         let synced = self.synced.of(file.date);
@@ -169,11 +199,12 @@ impl LineReader {
         match read {
             ReadRange::Whole => {
                 self.split_into_lines(file.date, from, start, batch);
-                Ok(from + (batch.text.len() - start) as u64)
+                let text = &batch.text[start..];
+                Ok(Position::after(text, from + text.len() as u64))
             }
             ReadRange::TooLong(bytes) => {
                 batch.skipped += 1;
-                Ok(from + bytes)
+                Ok((from + bytes).into())
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::cursor::{CursorError, CursorState, Positions};
+use super::cursor::CursorError;
+use super::position::Positions;
 use super::undelivered::Undelivered;
 use crate::archive::WriteError;
 
@@ -17,14 +18,14 @@ pub(crate) trait Sink: Send {
         1
     }
 
-    /// Returns the cursor to go on from; `local` is the stored one. Called once, before any batch. A sink with a cursor
-    /// of its own prefers that to a provisional local one, which only says where to start. It must also repair its own,
-    /// see [`Positions::repair`].
+    /// Returns the cursor to go on from, or `None` if there is none; `local` is what is known without the sink. Called once,
+    /// before any batch. A sink with a cursor of its own prefers that to one that only says where to start, and compares it
+    /// with the day files, see [`Positions::compare`].
     ///
     /// # Errors
-    /// If the sink cannot be reached, or does not know.
-    fn restore(&mut self, local: &CursorState) -> Result<Positions, SinkError> {
-        Ok(local.positions.clone())
+    /// If the sink cannot be reached, does not know, or has a cursor that does not agree with the day files.
+    fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
+        Ok(local.positions().cloned())
     }
 
     /// Sends a batch; [`Sink::next_ack`] returns what became of it.
@@ -34,6 +35,32 @@ pub(crate) trait Sink: Send {
     ///
     /// Lines that the sink will never take are written to the undelivered file before they count as done.
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck;
+}
+
+/// The cursor as it is known without asking the sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LocalCursor {
+    /// What the sink has acknowledged.
+    Acknowledged(Positions),
+    /// Where to start.
+    Start {
+        positions: Positions,
+        /// Whether this run was told so, with `--forward-from`.
+        is_chosen: bool,
+    },
+    /// There is none, and there are lines.
+    Missing,
+}
+
+impl LocalCursor {
+    /// Returns its positions, if there is one.
+    #[must_use]
+    pub(crate) fn positions(&self) -> Option<&Positions> {
+        match self {
+            Self::Acknowledged(positions) | Self::Start { positions, .. } => Some(positions),
+            Self::Missing => None,
+        }
+    }
 }
 
 /// The acknowledgement of a batch.

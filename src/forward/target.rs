@@ -32,8 +32,8 @@ pub(crate) enum Target {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Targets {
     pub(crate) list: Vec<Target>,
-    /// Where a stream without a cursor starts.
-    pub(crate) start: StartPosition,
+    /// Where a stream without a cursor starts; `None` if that was not said.
+    pub(crate) start: Option<StartPosition>,
     /// Send only records of this time, again, and leave the cursors alone.
     pub(crate) replay: Option<Range<DateTime<Utc>>>,
     /// Send strict copies to all of them; else each has its own setting.
@@ -235,6 +235,9 @@ fn log(forwarded: &Forwarded) {
     } = forwarded;
     match failure {
         None => tracing::info!(sink, sent, repaired, waiting, undelivered, skipped, "forwarded"),
+        Some(failure) if failure.is_undecided() => {
+            tracing::error!(sink, sent, waiting, undelivered, "forwarding failed: {failure}");
+        }
         // Whoever asks for that knows it.
         Some(failure) if failure.is_stop() => tracing::warn!(
             sink,

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::batch::Batch;
-use super::cursor::{CursorFile, CursorState, Positions, Stored};
+use super::cursor::{CursorFile, Stored};
 use super::forwarder::*;
 use super::message::Envelope;
+use super::position::Positions;
 use super::sink::{BatchAck, Sink, SinkError};
 use super::stdout::Output;
 use super::undelivered::Undelivered;
@@ -30,7 +31,7 @@ impl Catalog {
         self.append(day, &line(day, id));
     }
 
-    fn job(&self, start: StartPosition) -> Job {
+    fn job(&self, start: impl Into<Option<StartPosition>>) -> Job {
         Job {
             envelope: Envelope {
                 stream: "tfc",
@@ -39,7 +40,7 @@ impl Catalog {
             },
             shape: SHAPE,
             sink: "kafka",
-            start,
+            start: start.into(),
             replay: None,
             strict_json: false,
             now: "2025-06-12T00:00:00Z".parse().unwrap(),
@@ -47,7 +48,11 @@ impl Catalog {
         }
     }
 
-    fn try_forwarder(&self, start: StartPosition, sink: impl Sink + 'static) -> Result<Forwarder, ForwardError> {
+    fn try_forwarder(
+        &self,
+        start: impl Into<Option<StartPosition>>,
+        sink: impl Sink + 'static,
+    ) -> Result<Forwarder, ForwardError> {
         let (_, shutdown) = shutdown::channel();
         let progress = Progress::hidden().forward("tfc", "kafka");
         Forwarder::open(self.job(start), Box::new(sink), progress, shutdown)
@@ -71,22 +76,31 @@ impl Catalog {
         }
     }
 
-    fn forwarder(&self, start: StartPosition, sink: impl Sink + 'static) -> Forwarder {
+    fn forwarder(&self, start: impl Into<Option<StartPosition>>, sink: impl Sink + 'static) -> Forwarder {
         self.try_forwarder(start, sink).unwrap()
     }
 
-    fn forward(&self, start: StartPosition, sink: impl Sink + 'static) -> Forwarded {
+    fn forward(&self, start: impl Into<Option<StartPosition>>, sink: impl Sink + 'static) -> Forwarded {
         self.forwarder(start, sink).run(|| false)
     }
 
     /// Returns the ids sent to a sink that takes everything.
-    fn sent(&self, start: StartPosition) -> Vec<String> {
+    fn sent(&self, start: impl Into<Option<StartPosition>>) -> Vec<String> {
         let world = World::default();
         let forwarded = self.forward(start, world.sink(&[]));
         assert!(forwarded.failure.is_none(), "{forwarded:?}");
         let ids = world.0.lock().unwrap().arrived.concat_ids();
         assert_eq!(forwarded.sent, ids.len() as u64);
         ids
+    }
+
+    /// Returns why nothing is sent, and how many lines wait.
+    fn refused(&self) -> (String, u64) {
+        let world = World::default();
+        let forwarded = self.forward(None, world.sink(&[]));
+        assert!(world.0.lock().unwrap().arrived.is_empty());
+        assert_eq!(forwarded.sent, 0);
+        (forwarded.failure.unwrap().to_string(), forwarded.waiting)
     }
 
     fn stored(&self) -> Positions {
@@ -193,7 +207,126 @@ impl Sink for Script {
 }
 
 #[test]
-fn on_first_use_only_later_lines_are_sent_also_after_a_run_without_a_line() {
+fn without_a_cursor_nothing_is_sent_until_it_is_said_where_to_begin() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[0], "old");
+    for _ in 0..2 {
+        let (reason, waiting) = catalog.refused();
+        assert_eq!(
+            reason,
+            "there is no cursor for kafka, and the archive has lines: nothing is sent until `--forward-from` says where to go \
+             on: `start`, `end` (what comes from now on) or a time"
+        );
+        assert_eq!(waiting, 1);
+        assert!(!catalog.location.state_file("kafka.json").exists());
+    }
+    assert_eq!(catalog.sent(StartPosition::Start), ["old"]);
+}
+
+#[test]
+fn an_archive_that_is_empty_when_the_run_begins_is_forwarded_from_its_start() {
+    let catalog = Catalog::new();
+    catalog.append(DAYS[0], "half");
+    let fail = Act::Fail { arrive: 0, confirm: 0 };
+    let mut later = ["a", "b"].into_iter();
+    let forwarded = catalog.forwarder(None, World::default().sink(&[fail])).run(|| {
+        let appended = later.next();
+        appended.iter().for_each(|id| catalog.add(DAYS[1], id));
+        appended.is_some()
+    });
+    assert_eq!((forwarded.sent, forwarded.waiting), (0, 2));
+    assert_eq!(catalog.sent(None), ["a", "b"], "by the cursor of the run that failed");
+}
+
+#[test]
+fn a_day_that_is_no_longer_the_one_that_was_forwarded_stops_everything() {
+    type Change = fn(&Catalog, &std::path::Path);
+    let changes: [(&str, Change); 4] = [
+        ("shorter", |_, path| fs::write(path, line(DAYS[0], "a")).unwrap()),
+        ("other lines", |_, path| {
+            fs::write(path, line(DAYS[0], "b") + &line(DAYS[0], "a")).unwrap();
+        }),
+        ("longer, with other lines", |_, path| {
+            fs::write(path, line(DAYS[0], "cc").repeat(9)).unwrap();
+        }),
+        ("a torn line is left", |_, path| fs::write(path, "{").unwrap()),
+    ];
+    for (what, change) in changes {
+        let catalog = Catalog::new();
+        catalog.append(DAYS[0], &(line(DAYS[0], "a") + &line(DAYS[0], "b")));
+        assert_eq!(catalog.sent(StartPosition::Start), ["a", "b"]);
+        let before = catalog.stored();
+        let path = catalog.location.day_files().unwrap()[0].path.clone();
+        let right = fs::read(&path).unwrap();
+        change(&catalog, &path);
+        catalog.add(DAYS[1], "c");
+        let (reason, waiting) = catalog.refused();
+        assert!(
+            reason.starts_with("the cursor for kafka is not one in these day files: "),
+            "{what}: {reason}"
+        );
+        assert!(
+            reason.contains("mail_2025-06-09.log") && waiting > 0,
+            "{what}: {reason}"
+        );
+        assert_eq!(catalog.stored(), before, "{what}");
+        fs::write(&path, right).unwrap();
+        assert_eq!(catalog.sent(None), ["c"], "{what}: put back");
+        change(&catalog, &path);
+        assert_eq!(
+            catalog.sent(StartPosition::End),
+            Vec::<String>::new(),
+            "{what}: decided"
+        );
+        catalog.add(DAYS[2], "d");
+        assert!(catalog.sent(None).ends_with(&["d".to_owned()]), "{what}");
+    }
+}
+
+#[test]
+fn a_day_that_is_deleted_or_compressed_is_no_fault_and_is_compared_when_it_comes_back() {
+    let catalog = Catalog::new();
+    catalog.add(DAYS[0], "a");
+    assert_eq!(catalog.sent(StartPosition::Start), ["a"]);
+    let path = catalog.location.day_files().unwrap()[0].path.clone();
+    let packed = path.with_extension("log.gz");
+    fs::rename(&path, &packed).unwrap();
+    catalog.add(DAYS[1], "b");
+    assert_eq!(catalog.sent(None), ["b"]);
+    fs::rename(&packed, &path).unwrap();
+    catalog.add(DAYS[0], "late");
+    assert_eq!(catalog.sent(None), ["late"]);
+    fs::remove_file(&path).unwrap();
+    let world = World::default();
+    let mut rounds = 0;
+    let forwarded = catalog.forwarder(None, world.sink(&[])).run(|| {
+        rounds += 1;
+        catalog.append(DAYS[0], &line(DAYS[0], "other").repeat(9));
+        rounds == 1
+    });
+    assert!(world.0.lock().unwrap().arrived.is_empty());
+    let reason = forwarded.failure.unwrap().to_string();
+    assert!(
+        reason.contains("another line ends") || reason.contains("no line ends"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_cursor_of_version_1_is_taken_over_and_knows_its_lines_from_then_on() {
+    let catalog = Catalog::with_state_folder();
+    catalog.append(DAYS[0], &(line(DAYS[0], "a") + &line(DAYS[0], "b")));
+    let end = line(DAYS[0], "a").len();
+    let old = format!(r#"{{"version":1,"stream":"tfc","sink":"kafka","days":{{"2025-06-09":{end}}}}}"#);
+    fs::write(catalog.location.state_file("kafka.json"), old).unwrap();
+    assert_eq!(catalog.sent(None), ["b"]);
+    let path = catalog.location.day_files().unwrap()[0].path.clone();
+    fs::write(path, line(DAYS[0], "b") + &line(DAYS[0], "a")).unwrap();
+    assert!(catalog.refused().0.contains("another line"));
+}
+
+#[test]
+fn on_first_use_only_later_lines_are_sent_if_that_is_asked_for() {
     let catalog = Catalog::new();
     catalog.add(DAYS[1], "old");
     catalog.append(DAYS[2], "half");
@@ -201,8 +334,8 @@ fn on_first_use_only_later_lines_are_sent_also_after_a_run_without_a_line() {
     catalog.append(DAYS[2], " repaired\n");
     catalog.add(DAYS[2], "new");
     catalog.add(DAYS[0], "late");
-    assert_eq!(catalog.sent(StartPosition::End), ["late", "new"]);
-    assert_eq!(catalog.sent(StartPosition::End), Vec::<String>::new());
+    assert_eq!(catalog.sent(None), ["late", "new"]);
+    assert_eq!(catalog.sent(None), Vec::<String>::new());
 }
 
 #[test]
@@ -231,42 +364,43 @@ fn the_first_use_can_begin_at_the_start_or_at_a_time() {
 }
 
 #[test]
-fn a_damaged_cursor_never_loses_a_line() {
+fn a_damaged_cursor_sends_nothing_and_what_to_do_is_told() {
     let catalog = Catalog::new();
-    catalog.add(DAYS[0], "a");
-    assert_eq!(catalog.sent(StartPosition::Start), ["a"]);
-    catalog.add(DAYS[0], "b");
-    assert_eq!(catalog.sent(StartPosition::End), ["b"]);
+    for id in ["a", "b"] {
+        catalog.add(DAYS[0], id);
+        assert_eq!(catalog.sent(StartPosition::Start), [id]);
+    }
     let path = catalog.location.state_file("kafka.json");
-    fs::write(&path, "{").unwrap();
-    assert_eq!(catalog.sent(StartPosition::End), ["b"], "from the cursor before");
     let previous = catalog.location.state_file("kafka.previous.json");
     fs::write(&path, "{").unwrap();
+    let (reason, waiting) = catalog.refused();
+    assert!(reason.contains("mail.kafka.json is damaged: "), "{reason}");
+    let remedy = format!("or put {} in its place", previous.display());
+    assert!(reason.contains(&remedy), "{reason}");
+    assert_eq!(waiting, 2);
+    fs::copy(&previous, &path).unwrap();
+    assert_eq!(catalog.sent(None), ["b"], "from the cursor before");
+    fs::write(&path, "{").unwrap();
     fs::write(&previous, "").unwrap();
-    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "from the start");
-    let elsewhere = r#"{"version":1,"stream":"tfc","sink":"kafka","days":{"2025-06-09":7}}"#;
-    fs::write(&path, elsewhere).unwrap();
-    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "not after a newline");
-    fs::write(&path, elsewhere.replace(":7}", ":70000}")).unwrap();
-    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "past the end");
-    fs::write(&path, elsewhere.replace(":7}", ":18446744073709551615}")).unwrap();
-    assert_eq!(catalog.sent(StartPosition::End), ["a", "b"], "where no file can end");
+    assert!(!catalog.refused().0.contains("in its place"));
+    assert_eq!(catalog.sent(StartPosition::Start), ["a", "b"]);
+    for offset in ["7", "70000", "18446744073709551615"] {
+        let elsewhere = format!(r#"{{"version":1,"stream":"tfc","sink":"kafka","days":{{"2025-06-09":{offset}}}}}"#);
+        fs::write(&path, elsewhere).unwrap();
+        assert!(
+            catalog.refused().0.contains("is not one in these day files"),
+            "{offset}"
+        );
+    }
 }
 
 #[test]
-fn a_provisional_cursor_is_taken_when_the_one_after_it_is_damaged() {
-    let catalog = Catalog::new();
+fn a_damaged_cursor_of_an_empty_archive_is_begun_anew() {
+    let catalog = Catalog::with_state_folder();
+    fs::write(catalog.location.state_file("kafka.json"), "{").unwrap();
+    assert_eq!(catalog.sent(None), Vec::<String>::new());
     catalog.add(DAYS[0], "a");
-    let cursor = CursorFile::new(&catalog.location, "tfc", "kafka");
-    let provisional = CursorState {
-        positions: Positions::at_the_ends(&catalog.location.day_files().unwrap()).unwrap(),
-        is_provisional: true,
-    };
-    cursor.store(&provisional).unwrap();
-    cursor.store(&CursorState::default()).unwrap();
-    fs::write(cursor.path(), "{").unwrap();
-    drop(catalog.forwarder(StartPosition::End, World::default().sink(&[])));
-    assert_eq!(cursor.load().unwrap(), Stored::Cursor(provisional));
+    assert_eq!(catalog.sent(None), ["a"]);
 }
 
 #[test]
@@ -483,7 +617,7 @@ proptest! {
                     catalog.disk.restart();
                     let confirmed = world.0.lock().unwrap().confirmed.clone();
                     for (day, position) in catalog.stored().iter() {
-                        prop_assert!(position <= confirmed.of(day), "{day}: {position} is ahead");
+                        prop_assert!(position.offset <= confirmed.of(day), "{day}: {position:?} is ahead");
                     }
                 }
             }

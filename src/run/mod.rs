@@ -157,7 +157,7 @@ impl StreamRun {
                 return failed;
             }
         };
-        // Before anything is appended: a new cursor starts where the archive ends now.
+        // Before anything is appended: whether the archive is empty, and where it ends, is as of now.
         let starting = self.targets.start(self.settings.place(), self.forward_context);
         let (notifier, forwarding) = starting.await;
         let Finished {

@@ -303,6 +303,11 @@ fn a_file_that_a_run_uses_and_another_user_owns_is_a_problem_with_advice() {
         .iter()
         .filter(|path| !path.exists())
         .for_each(|path| fs::write(path, "").unwrap());
+    // An empty cursor is a damaged one.
+    for sink in ["kafka", "http", "stdout"] {
+        let cursor = format!(r#"{{"version":2,"stream":"tfc","sink":"{sink}","days":{{}}}}"#);
+        fs::write(state_file(&catalog, &format!("{sink}.json")), cursor).unwrap();
+    }
     for entry in WalkDir::new(catalog.root()).into_iter().map(Result::unwrap) {
         chown(entry.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     }
@@ -395,7 +400,7 @@ fn a_mistyped_variable_is_pointed_out_with_the_name_that_was_meant() {
         &["coverage"],
         &["verify"],
         &["report", "--html", "report.html"],
-        &["forward", "stdout"],
+        &["forward", "stdout", "--forward-from", "end"],
     ] {
         let run = catalog.run(command);
         assert_eq!(run.code, 0);

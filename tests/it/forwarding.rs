@@ -377,7 +377,7 @@ fn forwarding_needs_no_token_of_a_service_and_names_every_fault_of_its_own() {
     let mut catalog = ten_lines();
     let token = ["TFC_ORG_TOKEN", "TFC_API_URL"];
     token.iter().for_each(|name| drop(catalog.unset(name)));
-    assert_eq!(catalog.run(&["forward", "stdout"]).code, 0);
+    assert_eq!(catalog.run(&["forward", "stdout", "--forward-from", "end"]).code, 0);
     catalog.set("HTTP_FORWARD_FORMAT", "xml");
     let run = catalog.run(&["forward", "http"]);
     assert_eq!(run.code, 1);

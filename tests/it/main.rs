@@ -22,6 +22,8 @@ mod clocks;
 #[cfg(test)]
 mod coverage;
 #[cfg(test)]
+mod cursors;
+#[cfg(test)]
 mod days;
 #[cfg(test)]
 #[cfg(unix)]

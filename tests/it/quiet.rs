@@ -38,6 +38,8 @@ fn every_command_says_nothing_where_all_is_well_and_prints_json_where_that_is_as
     });
     let listener = Listener::start(|_| 200);
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]).with("HTTP_FORWARD_URL", &listener.address);
+    let begin = catalog.run(&["forward", "http", "--forward-from", "start", "-q"]);
+    assert_eq!((begin.code, begin.stderr.as_str()), (0, ""));
     for command in COMMANDS {
         for quiet in ["-q", "--quiet"] {
             let run = catalog.run(&[command, &[quiet]].concat());

@@ -15,11 +15,12 @@ pub(crate) struct Sinks {
     #[arg(long = "forward-http", group = "forward sinks")]
     pub(crate) http: bool,
 
-    /// Where to start a stream that was never forwarded: `start`, or a time [default: what comes from now on]
+    /// Where to start a stream without a cursor: `start`, `end` (what comes from now on), or a time. Without it nothing is
+    /// sent, unless the archive is empty
     #[arg(
         long = "forward-from",
         allow_hyphen_values = true,
-        value_name = "start|TIME",
+        value_name = "start|end|TIME",
         requires = "forward sinks"
     )]
     pub(crate) from: Option<StartArg>,

@@ -11,6 +11,8 @@ use crate::forward::StartPosition;
 pub(crate) enum StartArg {
     /// At the first line of the archive.
     Start,
+    /// Behind the last line of the archive.
+    End,
     /// At the first line of this time or later.
     Time(TimeArg),
 }
@@ -19,15 +21,20 @@ impl FromStr for StartArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "start" {
-            return Ok(StartArg::Start);
+        match text {
+            "start" => return Ok(StartArg::Start),
+            "end" => return Ok(StartArg::End),
+            _ => {}
         }
         text.parse()
             .map(StartArg::Time)
             .map_err(|error: TimeError| match error {
                 TimeError::Form => {
                     let forms = error.to_string();
-                    format!("expected `start`, or else {}", forms.trim_start_matches("expected "))
+                    format!(
+                        "expected `start`, `end`, or else {}",
+                        forms.trim_start_matches("expected ")
+                    )
                 }
                 TimeError::Age(error) => error.to_string(),
             })
@@ -36,11 +43,11 @@ impl FromStr for StartArg {
 
 impl StartArg {
     /// Resolves it at the time `now`.
-    pub(crate) fn resolve(this: Option<Self>, now: DateTime<Utc>) -> StartPosition {
-        match this {
-            None => StartPosition::End,
-            Some(StartArg::Start) => StartPosition::Start,
-            Some(StartArg::Time(time)) => StartPosition::Time(time.resolve(now)),
+    pub(crate) fn resolve(self, now: DateTime<Utc>) -> StartPosition {
+        match self {
+            StartArg::Start => StartPosition::Start,
+            StartArg::End => StartPosition::End,
+            StartArg::Time(time) => StartPosition::Time(time.resolve(now)),
         }
     }
 }

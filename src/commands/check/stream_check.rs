@@ -12,7 +12,7 @@ use crate::config::StreamSettings;
 use crate::coverage::{JOURNAL_FILES, PENDING_FILE, Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
-use crate::forward::state_files;
+use crate::forward::{cursor_problems, state_files};
 use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::table::{Cell, to_the_second};
@@ -95,6 +95,9 @@ impl StreamCheck {
             // Where nothing can be done in a folder, nothing can be with its files either.
             Err(error) => self.problem(error),
         }
+        cursor_problems(location, settings.kind.name)
+            .into_iter()
+            .for_each(|problem| self.problem(problem));
         let mut archive = Archive::dry_run(location.clone(), settings.kind.shape);
         match Standing::read(location, Wanted::Stream(settings.kind.name), settings.keep, now) {
             Ok(standing) => {

@@ -219,7 +219,7 @@ fn kafka_targets(kafka: &MockKafka, streams: &[StreamSettings]) -> Result<Target
     let settings = KafkaSettings::read(&env, &kinds, &mut errors).ok_or(DemoError::Settings(errors))?;
     Ok(Targets {
         list: vec![Target::Kafka(settings)],
-        start: StartPosition::Start,
+        start: Some(StartPosition::Start),
         replay: None,
         strict_json: false,
         ..Targets::default()

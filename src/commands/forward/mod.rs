@@ -38,9 +38,9 @@ pub(crate) struct Arguments {
     #[arg(long = "stream", value_name = "NAME", value_delimiter = ',', value_parser = stream_name::parser())]
     pub(crate) streams: Vec<String>,
 
-    /// Where to start a stream that was never forwarded to this sink: `start`, or a time [default: what comes from now
-    /// on]
-    #[arg(long, allow_hyphen_values = true, value_name = "start|TIME")]
+    /// Where to start a stream without a cursor for this sink: `start`, `end` (what comes from now on), or a time. Without it
+    /// nothing is sent, unless the archive is empty
+    #[arg(long, allow_hyphen_values = true, value_name = "start|end|TIME")]
     pub(crate) forward_from: Option<StartArg>,
 
     /// Send the records from this time on again, without moving the cursor; same forms as for `collect`
@@ -95,7 +95,8 @@ Examples:
   trailkeeper forward http --json
   trailkeeper forward stdout --strict-json | jq -c .
 
-The cursor of each stream and sink is a file in .trailkeeper; it moves when the sink has confirmed the lines.
+The cursor of each stream and sink is a file in .trailkeeper; it moves when the sink has confirmed the lines. Without one, or
+if a day file is not the one that was forwarded, nothing is sent until --forward-from says where to go on.
 
 Exit codes: 3 if lines are waiting, 4 if another program forwards with the same cursor or transactional id.";
 
@@ -111,7 +112,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let settings = Settings::read(&env, arguments)?;
     let targets = Targets {
         list: vec![settings.target],
-        start: StartArg::resolve(arguments.forward_from, now),
+        start: arguments.forward_from.map(|from| from.resolve(now)),
         replay,
         strict_json: arguments.strict_json,
         ..Targets::default()

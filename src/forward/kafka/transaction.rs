@@ -18,11 +18,14 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{Context, FIRST_PARTITION, Session, Setup, base_config, explain, is_authorization};
 use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, verdict};
+use crate::archive::DayFile;
 use crate::config::KafkaSettings;
 use crate::forward::batch::Batch;
-use crate::forward::cursor::{CursorError, CursorState, Positions};
+use crate::forward::cursor::CursorError;
+use crate::forward::forwarder::has_lines;
 use crate::forward::message::Envelope;
-use crate::forward::sink::{BatchAck, Sink, SinkError};
+use crate::forward::position::Positions;
+use crate::forward::sink::{BatchAck, LocalCursor, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
 use crate::process::shutdown::Shutdown;
 
@@ -171,7 +174,9 @@ impl Transactional {
 
     /// Whether all of this is committed: then a transaction of unknown outcome has succeeded.
     fn has_committed(&self, after: &Positions) -> bool {
-        after.iter().all(|(day, position)| self.committed.of(day) >= position)
+        after
+            .iter()
+            .all(|(day, position)| self.committed.of(day) >= position.offset)
     }
 
     /// Runs one transaction; returns the number of undelivered lines.
@@ -218,7 +223,9 @@ impl Transactional {
             .copied()
             .filter(|year| !self.groups.contains_key(year))
             .collect();
-        self.read_back(&missing)?;
+        if let Some((day, _)) = self.read_back(&missing)?.iter().next() {
+            return Err(TransactionError::GiveUp(self.is_there_already(day.year())));
+        }
         let ack_timeout = self.setup.settings.timeout;
         let Some(session) = &self.session else { return Ok(()) };
         for year in years {
@@ -268,33 +275,42 @@ impl Transactional {
 }
 
 impl Sink for Transactional {
-    fn restore(&mut self, local: &CursorState) -> Result<Positions, SinkError> {
+    fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
         self.begin_session()?;
         let files = self.envelope.location.day_files().map_err(CursorError::from)?;
-        let mut years = ledger::years(&local.positions);
+        let mut years = local.positions().map_or_else(Vec::new, ledger::years);
         years.extend(files.iter().map(|file| file.date.year()));
         years.sort_unstable();
         years.dedup();
-        let read = self.read_back(&years)?;
-        let mut positions = if local.is_provisional {
-            // The local cursor was lost or never existed: use it only for years that Kafka does not have.
-            let known = ledger::years(&read);
-            let others = local.positions.iter().filter(|(day, _)| !known.contains(&day.year()));
-            let mut positions: Positions = others.collect();
-            positions.update(&read);
-            positions
-        } else {
+        let mut read = self.read_back(&years)?;
+        let mismatches = read.compare(&files).map_err(CursorError::from)?;
+        let (is_read, is_chosen) = (
+            !read.is_empty(),
+            matches!(local, LocalCursor::Start { is_chosen: true, .. }),
+        );
+        let positions = match (CursorError::of_mismatches("kafka", &mismatches), local) {
+            (Some(error), LocalCursor::Start { positions, .. }) if is_chosen => {
+                tracing::warn!("replacing the cursor in Kafka: {error}");
+                positions.clone()
+            }
+            (Some(error), _) => return Err(error.into()),
             // Both were acknowledged; Kafka's is ahead after a crash, the local one after runs without transactions.
-            read.furthest(&local.positions)
+            (None, LocalCursor::Acknowledged(positions)) => read.furthest(positions),
+            (None, LocalCursor::Start { positions, .. }) => {
+                if is_read && is_chosen {
+                    tracing::warn!("--forward-from is ignored because Kafka has a cursor already");
+                }
+                with_unknown_years(read, positions)
+            }
+            (None, LocalCursor::Missing) if is_read && !has_older_lines(&files, &read)? => read,
+            (None, LocalCursor::Missing) => return Ok(None),
         };
-        // Before the commit: what counts as committed here is not sent again.
-        positions.repair(&files).map_err(CursorError::from)?;
-        if !positions.is_empty() {
+        if is_read || !positions.is_empty() {
             // Offsets of a group without members expire, by default after a week: commit them again.
-            self.begin_and_commit(&positions)?;
+            self.begin_and_commit(&years, &positions)?;
         }
         self.committed = positions.clone();
-        Ok(positions)
+        Ok(Some(positions))
     }
 
     fn send(&mut self, batch: Batch) {
@@ -318,15 +334,40 @@ impl Sink for Transactional {
 }
 
 impl Transactional {
-    /// Commits the whole cursor in a transaction without lines.
-    fn begin_and_commit(&mut self, positions: &Positions) -> Result<(), SinkError> {
+    /// Commits the whole cursor, which is that of these years, in a transaction without lines.
+    fn begin_and_commit(&mut self, years: &[i32], positions: &Positions) -> Result<(), SinkError> {
         if let Some(session) = &self.session {
             let begun = call(session, &self.id, |producer| producer.begin_transaction());
             begun.map_err(TransactionError::into_error)?;
         }
-        self.commit(&ledger::years(positions), positions)
-            .map_err(TransactionError::into_error)
+        self.commit(years, positions).map_err(TransactionError::into_error)
     }
+
+    /// The error for a cursor that came to light only when its year was written to: it is compared by the next run.
+    fn is_there_already(&self, year: i32) -> SinkError {
+        SinkError::Refused(format!(
+            "Kafka has a cursor of {year} for the transactional id `{}` already, and there was no day file of that year when \
+             this run began: forward again, which compares the two",
+            self.id
+        ))
+    }
+}
+
+/// Returns Kafka's positions, and the local ones of the years that Kafka does not know.
+fn with_unknown_years(read: Positions, local: &Positions) -> Positions {
+    let known = ledger::years(&read);
+    let others = local.iter().filter(|(day, _)| !known.contains(&day.year()));
+    let mut positions: Positions = others.collect();
+    positions.update(&read);
+    positions
+}
+
+/// Returns whether there are lines of a year that Kafka does not know, before those that it knows: its cursor has expired.
+fn has_older_lines(files: &[DayFile], read: &Positions) -> Result<bool, CursorError> {
+    let known = ledger::years(read);
+    let is_older = |file: &&DayFile| known.last() > Some(&file.date.year()) && !known.contains(&file.date.year());
+    let older: Vec<_> = files.iter().filter(is_older).cloned().collect();
+    Ok(has_lines(&older)?)
 }
 
 impl TransactionError {
@@ -424,7 +465,7 @@ fn fenced(id: &str, reason: String) -> SinkError {
 fn offsets(topic: &str, year: i32, positions: &Positions) -> Result<TopicPartitionList, SinkError> {
     let failed = |error: KafkaError| SinkError::Refused(explain(&error));
     let of_year = positions.iter().filter(|(day, _)| day.year() == year);
-    let bytes: u64 = of_year.map(|(_, position)| position).sum();
+    let bytes: u64 = of_year.map(|(_, position)| position.offset).sum();
     let mut list = TopicPartitionList::new();
     let mut entry = list.add_partition(topic, FIRST_PARTITION);
     entry.set_metadata(ledger::encode(year, positions));

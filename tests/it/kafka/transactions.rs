@@ -44,7 +44,7 @@ fn a_lost_local_copy_skips_nothing_although_the_first_run_after_it_does_not_reac
     fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
     broker.ask("crash");
     let mut outbox = outbox.with("KAFKA_TIMEOUT_SECONDS", "1");
-    // Without --forward-from: where the archive ends, as far as is known here.
+    // Without --forward-from and without Kafka there is no cursor.
     assert_eq!(outbox.run(&[]).code, 3);
     outbox.append(DAYS[1], 2, 10);
     broker.ask("restart");
@@ -61,7 +61,7 @@ fn a_beginning_that_kafka_corrected_is_not_taken_for_a_cursor_when_the_cursor_is
     outbox.forward(0);
     outbox.append(DAYS[0], 2, 10);
     fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
-    // It begins where the archive ends, learns from Kafka that this is too far, and gets no further.
+    // It learns from Kafka where it is, and gets no further.
     broker.ask("refuse produce no-right 1000");
     assert_eq!(outbox.run(&[]).code, 3);
     broker.ask("behave");
@@ -83,6 +83,76 @@ fn a_file_that_was_replaced_is_sent_again_although_a_transaction_has_to_be_repea
     broker.ask("refuse-calls produce out-of-order 1");
     assert_eq!(outbox.forward(0)["sent"], 5);
     outbox.assert_exactly_once(&broker.committed(TOPIC)[before..]);
+}
+
+/// The error of a run that sends nothing, and how many lines wait.
+fn refused(outbox: &Outbox) -> (String, u64) {
+    let run = outbox.run(&[]);
+    assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
+    let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+    let forward = &summary["streams"][0]["forward"][0];
+    assert_eq!(forward["sent"], 0);
+    (
+        forward["error"].as_str().unwrap().to_owned(),
+        forward["waiting"].as_u64().unwrap(),
+    )
+}
+
+#[test]
+fn a_cursor_that_neither_kafka_nor_a_file_has_is_not_guessed() {
+    let broker = Broker::start();
+    let mut sender = outbox(&broker);
+    sender.append(DAYS[0], 3, 10);
+    assert_eq!(refused(&sender).1, 3, "a sink that is switched on later");
+    sender.forward(0);
+    fs::remove_file(sender.path(".trailkeeper/tfc_audit.kafka.json")).unwrap();
+    let _ = fs::remove_file(sender.path(".trailkeeper/tfc_audit.kafka.previous.json"));
+    let mut renamed = sender.with("KAFKA_TRANSACTIONAL_ID", "renamed");
+    let (error, waiting) = refused(&renamed);
+    assert!(error.starts_with("there is no cursor for kafka"), "{error}");
+    assert_eq!(waiting, 3);
+    renamed = renamed.with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    assert_eq!(renamed.run(&[]).code, 0, "the old id knows it");
+    fs::remove_dir_all(renamed.path(".trailkeeper")).unwrap();
+    broker.ask("forget-groups");
+    assert_eq!(refused(&renamed).1, 3, "it has expired");
+    renamed.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn the_cursor_of_another_archive_with_the_same_id_is_not_applied() {
+    let broker = Broker::start();
+    let (mut one, mut other) = (outbox(&broker), outbox(&broker));
+    one.append(DAYS[0], 3, 10);
+    one.forward(0);
+    let sent = broker.committed(TOPIC).len();
+    // As long as those of the other one, and the last line too.
+    other.append(DAYS[0], 3, 9);
+    other.append(DAYS[0], 3, 10);
+    let (error, waiting) = refused(&other);
+    assert!(
+        error.contains("the cursor for kafka is not one in these day files"),
+        "{error}"
+    );
+    assert_eq!(waiting, 6);
+    assert_eq!(broker.committed(TOPIC).len(), sent);
+    assert_eq!(other.forward(0)["sent"], 6, "it was said where to go on");
+    let (error, _) = refused(&one);
+    assert!(error.contains("is not one in these day files"), "{error}");
+}
+
+#[test]
+fn a_day_that_comes_anew_under_a_cursor_in_kafka_is_not_sent_in_silence() {
+    let broker = Broker::start();
+    let (mut one, mut fresh) = (outbox(&broker), outbox(&broker));
+    one.append(DAYS[0], 3, 10);
+    one.forward(0);
+    // The archive is lost; what it has at the first run is of another year.
+    fresh.append("2024-06-09", 1, 10);
+    fresh.forward(0);
+    fresh.append(DAYS[0], 2, 9);
+    let (error, _) = refused(&fresh);
+    assert!(error.contains("is not one in these day files"), "{error}");
 }
 
 #[test]

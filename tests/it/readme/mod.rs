@@ -144,6 +144,11 @@ impl Newcomer {
             .with("HTTP_FORWARD_URL", &listener.address)
             .with("PATH", "/usr/local/bin:/usr/bin:/bin");
         fs::create_dir(catalog.root().join("man")).unwrap();
+        // The pages are read by who forwards from the first day on.
+        for sink in ["kafka", "http", "stdout"] {
+            let run = catalog.run(&["forward", sink]);
+            assert_eq!(run.code, 0, "{}", run.stderr);
+        }
         Self {
             sandbox,
             catalog,
