@@ -10,8 +10,8 @@ use super::limits::{MAX_RETRIES, REQUEST_TIMEOUT_SECONDS, RETRY_DELAY_SECONDS};
 use super::proxies;
 use super::stdout::STRICT_JSON;
 use crate::env::{
-    ConfigErrors, DefaultValue, Env, Row, Scope, Secret, Secrets, Setting, StandingSecret, Variable, endpoint,
-    is_loopback, one_of, token, whole_number, yes_or_no,
+    ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Secret, Secrets, Setting, StandingSecret, Variable,
+    endpoint, is_loopback, one_of, token, whole_number, yes_or_no,
 };
 use crate::http::Proxies;
 
@@ -24,6 +24,8 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &HTTP_FORWARD_FORMAT,
     &HTTP_FORWARD_TOKEN,
     &HTTP_FORWARD_BATCH,
+    &HTTP_FORWARD_EXPECT_STATUS,
+    &HTTP_FORWARD_EXPECT_CONTENT_TYPE,
     &HTTP_FORWARD_STRICT_JSON,
 ];
 
@@ -81,6 +83,52 @@ const HTTP_FORWARD_BATCH: Setting<usize> = Setting {
     parse: |text| whole_number(text, 1..=100_000),
 };
 
+const HTTP_FORWARD_EXPECT_STATUS: Setting<Vec<u16>> = Setting {
+    variable: Variable {
+        name: "HTTP_FORWARD_EXPECT_STATUS",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("200,202"),
+        doc: "The statuses that confirm lines, 200 to 299, with commas between them; any of these without it.",
+    },
+    parse: statuses,
+};
+
+const HTTP_FORWARD_EXPECT_CONTENT_TYPE: Setting<String> = Setting {
+    variable: Variable {
+        name: "HTTP_FORWARD_EXPECT_CONTENT_TYPE",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("application/json"),
+        doc: "The content type that a confirming answer has; without it any but that of an HTML page, which is a proxy's or a \
+              login's. splunk-hec has its own answers.",
+    },
+    parse: media_type,
+};
+
+/// Parses statuses of success.
+fn statuses(text: &str) -> Result<Vec<u16>, InvalidValue> {
+    let status = |part: &str| part.trim().parse().ok().filter(|status| (200..=299).contains(status));
+    let statuses = text.split(',').map(status).collect::<Option<_>>();
+    statuses.ok_or_else(|| InvalidValue::must("be statuses from 200 to 299, with commas between them"))
+}
+
+/// Parses a content type without parameters.
+fn media_type(text: &str) -> Result<String, InvalidValue> {
+    let is_token = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b";,/".contains(&byte))
+    };
+    match text.split_once('/') {
+        Some((kind, subtype)) if is_token(kind) && is_token(subtype) => Ok(text.to_ascii_lowercase()),
+        _ => Err(InvalidValue::must(
+            "be a content type without parameters, such as `application/json`",
+        )),
+    }
+}
+
 const HTTP_FORWARD_STRICT_JSON: Setting<bool> = Setting {
     variable: Variable {
         name: "HTTP_FORWARD_STRICT_JSON",
@@ -103,6 +151,10 @@ pub(crate) struct HttpSettings {
     pub(crate) token: Option<Arc<StandingSecret>>,
     /// How many lines one request holds; `HTTP_FORWARD_BATCH`.
     pub(crate) batch: usize,
+    /// The statuses that confirm lines; `HTTP_FORWARD_EXPECT_STATUS`.
+    pub(crate) expect_status: Option<Vec<u16>>,
+    /// The content type of a confirming answer; `HTTP_FORWARD_EXPECT_CONTENT_TYPE`.
+    pub(crate) expect_content_type: Option<String>,
     /// Whether strict copies are sent; `HTTP_FORWARD_STRICT_JSON`.
     pub(crate) strict_json: bool,
     /// How often a request is retried; `MAX_RETRIES`.
@@ -133,6 +185,8 @@ impl HttpSettings {
         let url = env.required(&HTTP_FORWARD_URL, errors);
         let format = env.or_default(&HTTP_FORWARD_FORMAT, errors);
         let batch = env.or_default(&HTTP_FORWARD_BATCH, errors);
+        let expect_status = env.optional(&HTTP_FORWARD_EXPECT_STATUS, errors);
+        let expect_content_type = env.optional(&HTTP_FORWARD_EXPECT_CONTENT_TYPE, errors);
         let strict_json = env.or_default(&HTTP_FORWARD_STRICT_JSON, errors);
         let has_token = env.has_secret(&HTTP_FORWARD_TOKEN);
         let token = env.standing_secret(&HTTP_FORWARD_TOKEN, errors);
@@ -155,6 +209,8 @@ impl HttpSettings {
             format,
             token: token.map(Arc::new),
             batch: batch?,
+            expect_status,
+            expect_content_type,
             strict_json: strict_json?,
             max_retries: max_retries?,
             retry_delay: retry_delay?,

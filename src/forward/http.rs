@@ -1,17 +1,19 @@
 //! The HTTP sink: posts lines to Logstash, Splunk, or anything else that takes JSON.
 
 use std::io::Write;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
 use super::sink::{AFTER_STOP, BatchAck, Sink, SinkError};
+use super::splunk::{HecAnswer, Meaning};
 use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
-use crate::http::Http;
 use crate::http::redaction::{without, without_any};
 use crate::http::retry::{AttemptError, RetryPolicy};
+use crate::http::{Http, Post, Receipt};
 use crate::output::printable::excerpt;
 use crate::process::shutdown::Shutdown;
 
@@ -25,7 +27,20 @@ const TOO_LARGE: u16 = 413;
 enum PostError {
     /// The listener refused them or could not be reached.
     Failed(AttemptError),
+    /// It answered with a success that confirms nothing.
+    Unconfirmed(Unconfirmed),
+    /// One of them will never be accepted: its number, and the reason.
+    InvalidLine(usize, String),
     Stopped,
+}
+
+/// A success that confirms nothing.
+struct Unconfirmed {
+    reason: String,
+    /// Whether the same request can be confirmed later.
+    is_transient: bool,
+    /// Whether the reason is the token.
+    is_of_token: bool,
 }
 
 impl From<AttemptError> for PostError {
@@ -34,7 +49,45 @@ impl From<AttemptError> for PostError {
     }
 }
 
-/// Posts several lines in each request, one request at a time. A 2xx acknowledges all lines of its request.
+impl Unconfirmed {
+    fn permanent(reason: impl Into<String>) -> PostError {
+        PostError::Unconfirmed(Self {
+            reason: reason.into(),
+            is_transient: false,
+            is_of_token: false,
+        })
+    }
+}
+
+impl PostError {
+    /// Returns whether a listener refuses the token; Splunk says 403.
+    fn is_of_token(&self) -> bool {
+        match self {
+            Self::Failed(failure) => matches!(failure, AttemptError::Status { status: 401 | 403, .. }),
+            Self::Unconfirmed(unconfirmed) => unconfirmed.is_of_token,
+            Self::InvalidLine(..) | Self::Stopped => false,
+        }
+    }
+
+    /// Returns how long to wait before the next attempt; `None` to give up.
+    fn wait(&self, policy: &RetryPolicy, failed: u32) -> Option<Duration> {
+        let jitter = fastrand::f64();
+        match self {
+            Self::Failed(failure) => policy.wait(failed, failure, jitter),
+            Self::Unconfirmed(Unconfirmed { is_transient: true, .. }) if failed <= policy.max_retries => {
+                Some(policy.backoff(failed, jitter))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_too_large(&self) -> bool {
+        matches!(self, Self::Failed(AttemptError::Status { status: TOO_LARGE, .. }))
+    }
+}
+
+/// Posts several lines in each request, one request at a time. A success that is the listener's acknowledges all lines of its
+/// request, see [`confirm`].
 pub(crate) struct HttpSink {
     http: Http,
     settings: HttpSettings,
@@ -72,16 +125,15 @@ impl HttpSink {
         };
         let mut failed = 0;
         loop {
-            let failure = match self.runtime.block_on(self.post_once(lines)) {
-                Err(PostError::Failed(failure)) => failure,
-                other => return other,
+            let Err(failure) = self.runtime.block_on(self.post_once(lines)) else {
+                return Ok(());
             };
-            if is_refused(&failure) && self.reads_another_token() {
+            if failure.is_of_token() && self.reads_another_token() {
                 continue;
             }
             failed += 1;
-            let Some(wait) = policy.wait(failed, &failure, fastrand::f64()) else {
-                return Err(failure.into());
+            let Some(wait) = failure.wait(&policy, failed) else {
+                return Err(failure);
             };
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
@@ -106,18 +158,22 @@ impl HttpSink {
     /// Sends one request. After a shutdown is requested it has a moment left to be acknowledged.
     async fn post_once(&self, lines: &[Line]) -> Result<(), PostError> {
         let (settings, authorization) = (&self.settings, self.settings.authorization());
-        let request = self.http.post(
-            settings.url.clone(),
-            content_type(settings.format),
-            authorization.as_ref(),
-            body(settings.format, &self.envelope, &self.batch, lines),
-        );
+        let request = self.http.post(Post {
+            url: settings.url.clone(),
+            content_type: content_type(settings.format),
+            authorization: authorization.as_ref(),
+            channel: None,
+            body: body(settings.format, &self.envelope, &self.batch, lines),
+        });
         let stopped = async {
             self.shutdown.requested().await;
             tokio::time::sleep(AFTER_STOP).await;
         };
         tokio::select! {
-            result = request => Ok(result?),
+            result = request => match settings.format {
+                HttpFormat::SplunkHec => confirm_hec(settings, result, lines.len()),
+                HttpFormat::Array | HttpFormat::Ndjson => confirm(settings, &result?),
+            },
             () = stopped => Err(PostError::Stopped),
         }
     }
@@ -136,27 +192,31 @@ impl HttpSink {
                 return Err(SinkError::Stopped);
             }
             let lines = &rest[..rest.len().min(self.lines)];
-            let failure = match self.post(lines) {
+            match self.post(lines) {
                 Ok(()) => {
                     *done += lines.len();
                     // The request may have been refused for a few large lines only.
                     self.lines = (self.lines + self.lines.div_ceil(16)).min(self.settings.batch);
-                    continue;
                 }
-                Err(PostError::Failed(failure)) => failure,
                 Err(PostError::Stopped) => return Err(SinkError::Stopped),
-            };
-            match failure {
-                AttemptError::Status { status: TOO_LARGE, .. } if lines.len() > 1 => {
+                // Those before it are sent alone first: whether they were taken is not said.
+                Err(PostError::InvalidLine(number @ 1.., _)) => self.lines = number,
+                Err(PostError::InvalidLine(_, reason)) => {
+                    undelivered_file.add(&self.batch, &lines[0], &reason)?;
+                    *done += 1;
+                    *undelivered += 1;
+                    self.lines = self.settings.batch;
+                }
+                Err(failure) if failure.is_too_large() && lines.len() > 1 => {
                     self.lines = lines.len() / 2;
                     tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
-                AttemptError::Status { status: TOO_LARGE, .. } => {
+                Err(failure) if failure.is_too_large() => {
                     undelivered_file.add(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
                     *done += 1;
                     *undelivered += 1;
                 }
-                failure => return Err(SinkError::Refused(describe(&self.settings, &failure))),
+                Err(failure) => return Err(SinkError::Refused(describe(&self.settings, &failure))),
             }
         }
         Ok(())
@@ -180,9 +240,59 @@ impl Sink for HttpSink {
     }
 }
 
-/// Returns whether a listener refuses the token; Splunk says 403.
-fn is_refused(failure: &AttemptError) -> bool {
-    matches!(failure, AttemptError::Status { status: 401 | 403, .. })
+/// Checks that a success confirms lines: with an expected status and content type, and not with an HTML page, as a proxy or a
+/// login has.
+fn confirm(settings: &HttpSettings, receipt: &Receipt) -> Result<(), PostError> {
+    let Receipt {
+        status, content_type, ..
+    } = receipt;
+    if let Some(expected) = &settings.expect_status
+        && !expected.contains(status)
+    {
+        let reason = format!("it answered with status {status}, and HTTP_FORWARD_EXPECT_STATUS has another");
+        return Err(Unconfirmed::permanent(reason));
+    }
+    let is_page = matches!(content_type.as_str(), "text/html" | "application/xhtml+xml") && !receipt.body.is_empty();
+    match &settings.expect_content_type {
+        Some(expected) if expected != content_type => Err(Unconfirmed::permanent(format!(
+            "the content type of the answer is `{}`, and HTTP_FORWARD_EXPECT_CONTENT_TYPE is `{expected}`",
+            excerpt(content_type, MAX_ANSWER)
+        ))),
+        None if is_page => Err(Unconfirmed::permanent(
+            "the answer is an HTML page, as of a proxy or a login; if it is the listener's, set \
+             HTTP_FORWARD_EXPECT_CONTENT_TYPE=text/html",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The same for Splunk, which says in the body of each answer what became of the events.
+fn confirm_hec(settings: &HttpSettings, result: Result<Receipt, AttemptError>, lines: usize) -> Result<(), PostError> {
+    let body = match &result {
+        Ok(receipt) => receipt.body.as_slice(),
+        Err(AttemptError::Status { body, .. }) => body.as_bytes(),
+        Err(_) => &[],
+    };
+    let Some(answer) = HecAnswer::read(body) else {
+        confirm(settings, &result?)?;
+        return Err(Unconfirmed::permanent(
+            "the answer is not one of Splunk's HTTP Event Collector, which has a `code`; check HTTP_FORWARD_URL",
+        ));
+    };
+    match (answer.meaning(), result) {
+        (Meaning::Taken, Ok(receipt)) => confirm(settings, &receipt),
+        (Meaning::InvalidEvent(number), _) if number < lines => Err(PostError::InvalidLine(
+            number,
+            format!("Splunk says: {}", answer.words()),
+        )),
+        // Its status and its text say the same.
+        (_, Err(failure)) => Err(failure.into()),
+        (meaning, Ok(_)) => Err(PostError::Unconfirmed(Unconfirmed {
+            reason: format!("Splunk says: {}{}", answer.words(), answer.advice()),
+            is_transient: meaning == Meaning::Busy,
+            is_of_token: meaning == Meaning::Token,
+        })),
+    }
 }
 
 fn content_type(format: HttpFormat) -> &'static str {
@@ -258,11 +368,25 @@ fn advice(status: u16) -> &'static str {
 
 /// Describes a failure with the address, but without its query, which may hold a token, and without secrets that the
 /// listener repeated.
-fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
+fn describe(settings: &HttpSettings, failure: &PostError) -> String {
     let mut address = settings.url.clone();
     address.set_query(None);
-    let AttemptError::Status { status, body, .. } = failure else {
-        return format!("cannot send to {address}: {failure}");
+    let (status, body) = match failure {
+        PostError::Failed(AttemptError::Status { status, body, .. }) => (status, body),
+        PostError::Failed(failure) => return format!("cannot send to {address}: {failure}"),
+        PostError::Unconfirmed(Unconfirmed { reason, .. }) => {
+            let reason = without(
+                &without_any(reason, &settings.secrets.all()),
+                settings.url.query().unwrap_or_default(),
+            );
+            let reason = match settings.token.as_ref() {
+                Some(token) => token.named_in(&reason),
+                None => reason,
+            };
+            return format!("{address} has not confirmed the lines: {reason}");
+        }
+        PostError::InvalidLine(_, reason) => return format!("{address} takes no such line: {reason}"),
+        PostError::Stopped => return SinkError::Stopped.to_string(),
     };
     let answer = without_any(body.trim(), &settings.secrets.all());
     let answer = without(&answer, settings.url.query().unwrap_or_default());
@@ -270,9 +394,13 @@ fn describe(settings: &HttpSettings, failure: &AttemptError) -> String {
         answer if answer.is_empty() => answer,
         answer => format!(", \"{answer}\""),
     };
+    let advice = match HecAnswer::read(body.as_bytes()).map_or("", |answer| answer.advice()) {
+        "" => advice(*status),
+        of_splunk => of_splunk,
+    };
     let advice = match settings.token.as_ref() {
-        Some(token) => token.named_in(advice(*status)),
-        None => advice(*status).to_owned(),
+        Some(token) => token.named_in(advice),
+        None => advice.to_owned(),
     };
     format!("{address} answered with status {status}{answer}{advice}")
 }
@@ -333,6 +461,8 @@ mod tests {
             url: "https://splunk.example.org/services?token=hunter2".parse().unwrap(),
             format: HttpFormat::SplunkHec,
             batch: 1,
+            expect_status: None,
+            expect_content_type: None,
             strict_json: false,
             max_retries: 0,
             retry_delay: std::time::Duration::ZERO,
@@ -341,11 +471,11 @@ mod tests {
             secrets: Arc::clone(token.secrets()),
             token: Some(Arc::new(token)),
         };
-        let failure = AttemptError::Status {
+        let failure = PostError::Failed(AttemptError::Status {
             status: 403,
             body: "no Splunk swordfish at /services?token=hunter2".into(),
             wait: None,
-        };
+        });
         assert_eq!(
             describe(&settings, &failure),
             "https://splunk.example.org/services answered with status 403, \"no Splunk [secret] at \

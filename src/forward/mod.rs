@@ -9,6 +9,7 @@ pub(crate) mod position;
 pub(crate) mod batch;
 pub(crate) mod cursor;
 pub(crate) mod forwarder;
+mod splunk;
 pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod lag;

@@ -19,8 +19,11 @@ use super::retry::{AttemptError, server_wait};
 /// The largest answer, after decompression: a page of these services has a few megabytes at most.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
-/// How much of an error's body is read: enough for any message.
+/// How much of an error's body is read, and of the answer to a `POST`: enough for any message.
 const LARGEST_ERROR_BODY: usize = 64 * 1024;
+
+/// How long the body of the answer to a `POST` is waited for: its status is what matters.
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A host that does not accept the connection in this time is down, whatever the timeout of the whole request is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +33,9 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// On these systems the client finds the proxies of the system, where the settings name none.
 const SYSTEM_HAS_PROXIES: bool = cfg!(any(target_os = "macos", windows));
+
+/// Splunk's header for the channel of a request.
+const REQUEST_CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
@@ -43,6 +49,16 @@ pub struct Http {
     request_stats: Arc<Mutex<RequestStats>>,
     service_clock: Arc<Mutex<ServiceClock>>,
     timeout: Duration,
+}
+
+/// The answer to a `POST`, a success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    pub(crate) status: u16,
+    /// Without its parameters, in lower case; empty if there is none.
+    pub(crate) content_type: String,
+    /// Its start, or as much as came in time.
+    pub(crate) body: Vec<u8>,
 }
 
 /// The client cannot be set up; the text says why.
@@ -151,23 +167,27 @@ impl Http {
         read_body(accepted(response).await?).await
     }
 
-    /// Sends a body by `POST`; any success status is enough, the answer is not read.
+    /// Sends a body by `POST` and returns what a success says. Its body is read, within bounds, so that the connection can be
+    /// used again.
     ///
     /// # Errors
     /// [`AttemptError::Transport`] and [`AttemptError::Status`].
-    pub(crate) async fn post(
-        &self,
-        url: Url,
-        content_type: &'static str,
-        authorization: Option<&SecretString>,
-        body: Vec<u8>,
-    ) -> Result<(), AttemptError> {
-        let mut request = self.client.post(url).header(CONTENT_TYPE, content_type).body(body);
-        if let Some(authorization) = authorization {
+    pub(crate) async fn post(&self, post: Post<'_>) -> Result<Receipt, AttemptError> {
+        let mut request = self.client.post(post.url).header(CONTENT_TYPE, post.content_type);
+        if let Some(authorization) = post.authorization {
             request = request.header(AUTHORIZATION, header(authorization)?);
         }
-        let response = self.response(request).await?;
-        accepted(response).await.map(drop)
+        if let Some(channel) = post.channel {
+            request = request.header(REQUEST_CHANNEL, channel);
+        }
+        let response = accepted(self.response(request.body(post.body)).await?).await?;
+        let (status, content_type) = (response.status().as_u16(), content_type(response.headers()));
+        let body = tokio::time::timeout(BODY_PATIENCE, read_start(response, LARGEST_ERROR_BODY)).await;
+        Ok(Receipt {
+            status,
+            content_type,
+            body: body.unwrap_or_default(),
+        })
     }
 
     /// Sends a request, and returns the beginning of the response.
@@ -219,6 +239,23 @@ fn with_proxies(builder: ClientBuilder, proxies: &Proxies) -> Result<ClientBuild
         builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&proxies.hosts_without())));
     }
     Ok(builder)
+}
+
+/// What is sent by `POST`.
+#[derive(Debug)]
+pub(crate) struct Post<'a> {
+    pub(crate) url: Url,
+    pub(crate) content_type: &'static str,
+    pub(crate) authorization: Option<&'a SecretString>,
+    /// Splunk's channel, which its acknowledgements belong to.
+    pub(crate) channel: Option<&'a str>,
+    pub(crate) body: Vec<u8>,
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+    kind.trim().to_ascii_lowercase()
 }
 
 fn header(secret: &SecretString) -> Result<HeaderValue, AttemptError> {

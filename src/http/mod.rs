@@ -10,5 +10,6 @@ pub(crate) mod request_stats;
 pub mod retry;
 
 pub use client::{Http, SetupError};
+pub(crate) use client::{Post, Receipt};
 pub use proxy::Proxies;
 pub(crate) use proxy::{Proxy, ProxyAddress};

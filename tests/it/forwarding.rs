@@ -1,7 +1,7 @@
 //! Forwarding while collecting, to an HTTP listener and to standard output: the real binary, real sockets.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -22,7 +22,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// The value of a header.
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let mut lines = lines.filter(|(header, _)| header.eq_ignore_ascii_case(name));
         lines.next().map(|(_, value)| value)
@@ -60,13 +60,12 @@ impl Listener {
     }
 }
 
-/// Answers one request of a connection, and closes it.
-fn answer(stream: TcpStream, status: impl FnOnce(&Request) -> u16) {
-    let mut reader = BufReader::new(stream);
+/// Reads the next request of a connection; `None` at its end.
+pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     let mut request = Request::default();
     while !request.head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut request.head).unwrap_or(0) == 0 {
-            return;
+            return None;
         }
     }
     let length = request
@@ -75,8 +74,21 @@ fn answer(stream: TcpStream, status: impl FnOnce(&Request) -> u16) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     request.body = String::from_utf8(body).unwrap();
+    Some(request)
+}
+
+/// Answers one request of a connection, and closes it.
+fn answer(stream: TcpStream, status: impl FnOnce(&Request) -> u16) {
+    let mut reader = BufReader::new(stream);
+    let Some(request) = read_request(&mut reader) else {
+        return;
+    };
     let status = status(&request);
-    let said = "no, not so";
+    let said = if status == 200 {
+        r#"{"text":"Success","code":0}"#
+    } else {
+        "no, not so"
+    };
     let length = said.len();
     let answer = format!("HTTP/1.1 {status} \r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{said}");
     let _ = reader.into_inner().write_all(answer.as_bytes());

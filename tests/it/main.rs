@@ -44,6 +44,8 @@ mod folders;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod http_sink;
+#[cfg(test)]
 mod init;
 #[cfg(test)]
 mod install;

@@ -1,0 +1,346 @@
+//! What an HTTP listener answers, and what of it confirms lines: real sockets, connections that stay open.
+
+use std::io::{BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use trailkeeper::sandbox::Api;
+
+use crate::forwarding::{Request, read_request};
+use crate::support::{Catalog, events, serve};
+
+/// What a listener answers.
+#[derive(Clone, Debug)]
+struct Answer {
+    status: u16,
+    content_type: &'static str,
+    body: String,
+}
+
+fn json_answer(status: u16, body: &Value) -> Answer {
+    Answer {
+        status,
+        content_type: "application/json; charset=UTF-8",
+        body: body.to_string(),
+    }
+}
+
+fn success() -> Answer {
+    json_answer(200, &json!({"text": "Success", "code": 0}))
+}
+
+/// A listener that keeps its connections open, and counts them.
+struct Collector {
+    address: String,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Collector {
+    fn start(answer: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let collector = Self {
+            address: format!("http://{}/services/collector/event", socket.local_addr().unwrap()),
+            connections: Arc::default(),
+            requests: Arc::default(),
+        };
+        let (connections, requests) = (collector.connections.clone(), collector.requests.clone());
+        let answer = Arc::new(Mutex::new(answer));
+        thread::spawn(move || {
+            for stream in socket.incoming() {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let (answer, requests) = (answer.clone(), requests.clone());
+                thread::spawn(move || {
+                    converse(stream.unwrap(), |request| {
+                        requests.lock().unwrap().push(request.clone());
+                        answer.lock().unwrap()(request)
+                    });
+                });
+            }
+        });
+        collector
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// How many lines each request held.
+    fn sizes(&self) -> Vec<usize> {
+        let requests = self.requests();
+        requests.iter().map(|request| request.body.lines().count()).collect()
+    }
+}
+
+/// Answers the requests of a connection until it ends. The head and the body come apart, as from most servers.
+fn converse(stream: TcpStream, mut answer: impl FnMut(&Request) -> Answer) {
+    stream.set_nodelay(true).unwrap();
+    let mut reader = BufReader::new(stream);
+    while let Some(request) = read_request(&mut reader) {
+        let Answer {
+            status,
+            content_type,
+            body,
+        } = answer(&request);
+        let head = format!(
+            "HTTP/1.1 {status} \r\nContent-Type: {content_type}\r\nLocation: /login\r\nContent-Length: {}\r\n\r\n",
+            if status == 204 { 0 } else { body.len() }
+        );
+        let stream = reader.get_mut();
+        let written = stream.write_all(head.as_bytes());
+        if status == 204 || written.and_then(|()| stream.write_all(body.as_bytes())).is_err() {
+            continue;
+        }
+    }
+}
+
+/// A catalog with ten lines of one stream, for this listener.
+fn ten_lines(collector: &Collector, format: &str) -> Catalog {
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    catalog
+        .with("HTTP_FORWARD_URL", &collector.address)
+        .with("HTTP_FORWARD_FORMAT", format)
+        .with("HTTP_FORWARD_TOKEN", "invented")
+        .with("RETRY_DELAY_SECONDS", "0.01")
+}
+
+fn forward(catalog: &Catalog, code: i32) -> Value {
+    let run = catalog.run(&["forward", "http", "--json", "--forward-from", "start"]);
+    assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+    assert!(!run.stderr.contains("invented"), "{}", run.stderr);
+    let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+    summary["streams"][0]["forward"][0].clone()
+}
+
+#[test]
+fn requests_of_a_run_share_connections() {
+    for format in ["ndjson", "splunk-hec"] {
+        let collector = Collector::start(|_| Answer {
+            body: format!("{}{}", success().body, " ".repeat(30_000)),
+            ..success()
+        });
+        let catalog = ten_lines(&collector, format).with("HTTP_FORWARD_BATCH", 1);
+        assert_eq!(forward(&catalog, 0)["sent"], 10);
+        assert_eq!(collector.requests().len(), 10);
+        // A request that begins before its client knows that the connection is free makes another.
+        let connections = collector.connections();
+        assert!(connections <= 5, "{format}: {connections}");
+    }
+}
+
+#[test]
+fn a_long_body_of_a_success_is_not_read_to_its_end_and_confirms_all_the_same() {
+    let collector = Collector::start(|_| Answer {
+        content_type: "text/plain",
+        body: "ok".repeat(4 << 20),
+        ..success()
+    });
+    let catalog = ten_lines(&collector, "array").with("HTTP_FORWARD_BATCH", 4);
+    assert_eq!(forward(&catalog, 0)["sent"], 10);
+    assert_eq!(collector.requests().len(), 3);
+}
+
+/// Format, settings, answer, and what is said if it confirms nothing.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Answer,
+    Option<&'static str>,
+);
+
+const PAGE: &str = "<html>Please log in</html>";
+const EXPECT_JSON: &[(&str, &str)] = &[("HTTP_FORWARD_EXPECT_CONTENT_TYPE", "application/json")];
+const EXPECT_PAGE: &[(&str, &str)] = &[("HTTP_FORWARD_EXPECT_CONTENT_TYPE", "text/html")];
+const EXPECT_STATUS: &[(&str, &str)] = &[("HTTP_FORWARD_EXPECT_STATUS", "201, 202")];
+
+fn answer(status: u16, content_type: &'static str, body: &str) -> Answer {
+    Answer {
+        status,
+        content_type,
+        body: body.to_owned(),
+    }
+}
+
+fn assert_confirmed_or_not((format, settings, answer, refusal): Case) {
+    let what = format!("{format} {settings:?} {answer:?}");
+    let collector = Collector::start(move |_| answer.clone());
+    let mut catalog = ten_lines(&collector, format);
+    settings.iter().for_each(|(name, value)| catalog.set(name, value));
+    let Some(refusal) = refusal else {
+        assert_eq!(forward(&catalog, 0)["sent"], 10, "{what}");
+        return;
+    };
+    let summary = forward(&catalog, 3);
+    assert_eq!(
+        (&summary["sent"], &summary["waiting"]),
+        (&json!(0), &json!(10)),
+        "{what}"
+    );
+    assert!(
+        summary["error"].as_str().unwrap().contains(refusal),
+        "{what}: {summary}"
+    );
+    assert_eq!(
+        collector.requests().len(),
+        1,
+        "{what}: it is not sent again in the same run"
+    );
+}
+
+#[test]
+fn a_success_confirms_unless_it_is_a_page_or_not_what_is_expected() {
+    let json = r#"{"ok":true}"#;
+    let cases: [Case; 14] = [
+        ("array", &[], answer(200, "text/plain", "ok"), None),
+        ("array", &[], answer(200, "", ""), None),
+        ("array", &[], answer(202, "", ""), None),
+        ("array", &[], answer(204, "", ""), None),
+        ("array", &[], answer(200, "text/html", ""), None),
+        (
+            "array",
+            &[],
+            answer(200, "text/html; charset=utf-8", PAGE),
+            Some("an HTML page"),
+        ),
+        ("ndjson", &[], answer(203, "Text/HTML", PAGE), Some("an HTML page")),
+        (
+            "ndjson",
+            &[],
+            answer(302, "text/html", PAGE),
+            Some("redirects are not followed"),
+        ),
+        (
+            "array",
+            EXPECT_JSON,
+            answer(200, "application/json;charset=utf-8", json),
+            None,
+        ),
+        (
+            "array",
+            EXPECT_JSON,
+            answer(200, "text/plain", "ok"),
+            Some("`text/plain`"),
+        ),
+        ("array", EXPECT_JSON, answer(200, "", ""), Some("EXPECT_CONTENT_TYPE")),
+        (
+            "array",
+            EXPECT_STATUS,
+            answer(200, "text/plain", "ok"),
+            Some("status 200"),
+        ),
+        ("array", EXPECT_STATUS, answer(202, "", ""), None),
+        ("array", EXPECT_PAGE, answer(200, "text/html", PAGE), None),
+    ];
+    cases.into_iter().for_each(assert_confirmed_or_not);
+}
+
+#[test]
+fn for_splunk_only_its_own_answer_confirms() {
+    let json = r#"{"ok":true}"#;
+    let cases: [Case; 7] = [
+        ("splunk-hec", &[], success(), None),
+        ("splunk-hec", &[], answer(200, "text/html", PAGE), Some("an HTML page")),
+        (
+            "splunk-hec",
+            EXPECT_PAGE,
+            answer(200, "text/html", PAGE),
+            Some("is not one of Splunk's"),
+        ),
+        (
+            "splunk-hec",
+            &[],
+            answer(200, "application/json", json),
+            Some("is not one of Splunk's"),
+        ),
+        ("splunk-hec", &[], answer(200, "", ""), Some("is not one of Splunk's")),
+        ("splunk-hec", &[], answer(204, "", ""), Some("is not one of Splunk's")),
+        ("splunk-hec", EXPECT_STATUS, success(), Some("status 200")),
+    ];
+    cases.into_iter().for_each(assert_confirmed_or_not);
+}
+
+#[test]
+fn wrong_expectations_are_named() {
+    let mut catalog = Catalog::bare();
+    catalog.set("HTTP_FORWARD_EXPECT_STATUS", "200,302");
+    catalog.set("HTTP_FORWARD_EXPECT_CONTENT_TYPE", "json");
+    let run = catalog.run(&["forward", "http"]);
+    assert_eq!(run.code, 1);
+    for fault in [
+        "HTTP_FORWARD_EXPECT_STATUS must be statuses from 200 to 299",
+        "HTTP_FORWARD_EXPECT_CONTENT_TYPE must be a content type",
+    ] {
+        assert!(run.stderr.contains(fault), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn splunk_that_is_busy_is_asked_again_whatever_its_status() {
+    for status in [503, 200] {
+        let mut calls = 0;
+        let collector = Collector::start(move |_| {
+            calls += 1;
+            if calls == 1 {
+                json_answer(status, &json!({"text": "Server is busy", "code": 9}))
+            } else {
+                success()
+            }
+        });
+        let catalog = ten_lines(&collector, "splunk-hec");
+        assert_eq!(forward(&catalog, 0)["sent"], 10);
+        assert_eq!(collector.sizes(), [10, 10]);
+    }
+}
+
+#[test]
+fn a_token_that_splunk_does_not_take_is_named_with_its_words() {
+    for (status, code, text) in [
+        (403, 4, "Invalid token"),
+        (403, 1, "Token disabled"),
+        (401, 3, "Invalid authorization"),
+        (200, 4, "Invalid token"),
+    ] {
+        let collector = Collector::start(move |_| json_answer(status, &json!({"text": text, "code": code})));
+        let catalog = ten_lines(&collector, "splunk-hec");
+        let error = forward(&catalog, 3)["error"].to_string();
+        assert!(error.contains(text) && error.contains("HTTP_FORWARD_TOKEN"), "{error}");
+        assert_eq!(collector.requests().len(), 1);
+    }
+}
+
+#[test]
+fn an_event_that_splunk_does_not_take_is_undelivered_and_the_others_are_not() {
+    for (status, code) in [(400, 6), (400, 12), (400, 13), (200, 6)] {
+        let is_bad = |line: &str| line.contains("60-3\"") || line.contains("60-7\"");
+        let collector = Collector::start(move |request| match request.body.lines().position(is_bad) {
+            Some(number) => {
+                let answer = json!({"text": "Invalid data format", "code": code, "invalid-event-number": number});
+                json_answer(status, &answer)
+            }
+            None => success(),
+        });
+        let catalog = ten_lines(&collector, "splunk-hec");
+        let summary = forward(&catalog, 0);
+        assert_eq!((&summary["sent"], &summary["undelivered"]), (&json!(8), &json!(2)));
+        let path = catalog
+            .folder(Api::Tfc)
+            .join(".trailkeeper/tfc_audit.undelivered.jsonl");
+        let notes = std::fs::read_to_string(path).unwrap();
+        assert_eq!(notes.lines().filter(|note| is_bad(note)).count(), 2, "{notes}");
+        assert!(notes.contains(&format!("Invalid data format (code {code})")), "{notes}");
+        let taken = collector
+            .requests()
+            .into_iter()
+            .filter(|request| !request.body.lines().any(is_bad));
+        assert_eq!(taken.map(|request| request.body.lines().count()).sum::<usize>(), 8);
+    }
+}
