@@ -1,5 +1,6 @@
 //! The settings of forwarding to an HTTP listener, read only when it is used.
 
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::env::{
     ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Secret, Secrets, Setting, StandingSecret, Variable,
     endpoint, is_loopback, one_of, token, whole_number, yes_or_no,
 };
-use crate::http::Proxies;
+use crate::http::{Authorities, Proxies};
 
 /// The prefix of these variables; no others have it.
 pub(super) const PREFIX: &str = "HTTP_FORWARD_";
@@ -23,6 +24,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &HTTP_FORWARD_URL,
     &HTTP_FORWARD_FORMAT,
     &HTTP_FORWARD_TOKEN,
+    &HTTP_FORWARD_CA_CERT,
     &HTTP_FORWARD_BATCH,
     &HTTP_FORWARD_EXPECT_STATUS,
     &HTTP_FORWARD_EXPECT_CONTENT_TYPE,
@@ -70,6 +72,26 @@ const HTTP_FORWARD_TOKEN: Secret = Secret {
     },
     check: token,
 };
+
+pub(crate) const HTTP_FORWARD_CA_CERT: Setting<Authorities> = Setting {
+    variable: Variable {
+        name: "HTTP_FORWARD_CA_CERT",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("/etc/trailkeeper/splunk-ca.pem"),
+        doc: "The authorities that signed the listener's certificate, a PEM file; they are trusted instead of the system's. It needs \
+              `https://`.",
+    },
+    parse: authorities,
+};
+
+/// Reads the file of authorities.
+fn authorities(path: &str) -> Result<Authorities, InvalidValue> {
+    let pem = fs::read(path)
+        .map_err(|error| InvalidValue::must_shown(format!("be the path of a PEM file that can be read ({error})")))?;
+    Authorities::from_pem(&pem)
+        .map_err(|problem| InvalidValue::must_shown(format!("be the path of a PEM file with certificates ({problem})")))
+}
 
 const HTTP_FORWARD_BATCH: Setting<usize> = Setting {
     variable: Variable {
@@ -149,6 +171,8 @@ pub(crate) struct HttpSettings {
     pub(crate) format: HttpFormat,
     /// `HTTP_FORWARD_TOKEN`.
     pub(crate) token: Option<Arc<StandingSecret>>,
+    /// Trusted instead of the system's; `HTTP_FORWARD_CA_CERT`.
+    pub(crate) authorities: Option<Authorities>,
     /// How many lines one request holds; `HTTP_FORWARD_BATCH`.
     pub(crate) batch: usize,
     /// The statuses that confirm lines; `HTTP_FORWARD_EXPECT_STATUS`.
@@ -179,12 +203,18 @@ pub(crate) enum HttpFormat {
     SplunkHec,
 }
 
+/// Returns whether there is a listener in the settings.
+pub(crate) fn has_listener(env: &Env) -> bool {
+    env.is_set(&HTTP_FORWARD_URL)
+}
+
 impl HttpSettings {
     /// Reads the settings; `None` after an error.
     pub(crate) fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
         let url = env.required(&HTTP_FORWARD_URL, errors);
         let format = env.or_default(&HTTP_FORWARD_FORMAT, errors);
         let batch = env.or_default(&HTTP_FORWARD_BATCH, errors);
+        let authorities = env.optional(&HTTP_FORWARD_CA_CERT, errors);
         let expect_status = env.optional(&HTTP_FORWARD_EXPECT_STATUS, errors);
         let expect_content_type = env.optional(&HTTP_FORWARD_EXPECT_CONTENT_TYPE, errors);
         let strict_json = env.or_default(&HTTP_FORWARD_STRICT_JSON, errors);
@@ -203,11 +233,18 @@ impl HttpSettings {
             errors.add(HTTP_FORWARD_URL.name(), problem);
             return None;
         }
+        if env.is_set(&HTTP_FORWARD_CA_CERT) && url.as_ref().is_some_and(|url| url.scheme() == "http") {
+            errors.add(
+                HTTP_FORWARD_URL.name(),
+                "must begin with `https://` because HTTP_FORWARD_CA_CERT is set",
+            );
+        }
         let format = format?;
         Some(Self {
             url: url?,
             format,
             token: token.map(Arc::new),
+            authorities,
             batch: batch?,
             expect_status,
             expect_content_type,

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
-pub(crate) use http::{HttpFormat, HttpSettings};
+pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
     KAFKA_SSL_CLIENT_KEY,
@@ -81,7 +81,10 @@ impl Config {
 /// Returns the names of the variables that name a file for its content: of secrets, of certificates.
 pub(crate) fn content_files(kinds: &[Kind]) -> BTreeSet<String> {
     let certificates = [&KAFKA_SSL_CA_CERT, &KAFKA_SSL_CLIENT_CERT, &KAFKA_SSL_CLIENT_KEY];
-    let certificates = certificates.into_iter().map(Row::name);
+    let certificates = certificates
+        .into_iter()
+        .map(Row::name)
+        .chain([HTTP_FORWARD_CA_CERT.name()]);
     variables::secret_files(kinds).chain(certificates).collect()
 }
 

@@ -105,7 +105,8 @@ impl HttpSink {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub(crate) fn new(settings: &HttpSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
-        let http = Http::new(&settings.proxies).map_err(|error| SinkError::Refused(error.to_string()))?;
+        let http = Http::trusting(settings.authorities.as_ref(), &settings.proxies);
+        let http = http.map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
             http: http.with_timeout(settings.timeout),
             lines: settings.batch,
@@ -461,6 +462,7 @@ mod tests {
             url: "https://splunk.example.org/services?token=hunter2".parse().unwrap(),
             format: HttpFormat::SplunkHec,
             batch: 1,
+            authorities: None,
             expect_status: None,
             expect_content_type: None,
             strict_json: false,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, ClientBuilder, NoProxy, RequestBuilder, Response, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
@@ -51,6 +51,29 @@ pub struct Http {
     timeout: Duration,
 }
 
+/// The authorities that are trusted instead of those of the system.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorities(Vec<Certificate>);
+
+impl Authorities {
+    /// Reads certificates in the PEM form.
+    ///
+    /// # Errors
+    /// If there is none, or one cannot be used; the text says why.
+    #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
+    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, String> {
+        let certificates = Certificate::from_pem_bundle(pem).map_err(|error| describe(&error))?;
+        if certificates.is_empty() {
+            return Err("there is no certificate in it".to_owned());
+        }
+        // They are parsed only when a client is made of them.
+        install_provider();
+        let client = Client::builder().tls_certs_only(certificates.clone()).build();
+        client.map_err(|error| describe(&error))?;
+        Ok(Self(certificates))
+    }
+}
+
 /// The answer to a `POST`, a success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
@@ -73,11 +96,22 @@ impl Http {
     ///
     /// # Errors
     /// The system's root certificates or a proxy cannot be used.
-    #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
     pub fn new(proxies: &Proxies) -> Result<Self, SetupError> {
-        // The error only says that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = with_proxies(Client::builder(), proxies)?
+        Self::trusting(None, proxies)
+    }
+
+    /// The same, trusting these authorities instead of the system's, if there are some.
+    ///
+    /// # Errors
+    /// As for [`Http::new`].
+    #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
+    pub(crate) fn trusting(authorities: Option<&Authorities>, proxies: &Proxies) -> Result<Self, SetupError> {
+        install_provider();
+        let builder = match authorities {
+            Some(Authorities(certificates)) => Client::builder().tls_certs_only(certificates.clone()),
+            None => Client::builder(),
+        };
+        let client = with_proxies(builder, proxies)?
             .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .referer(false)
@@ -218,6 +252,11 @@ impl Http {
         let request = self.client.get(proxy.address.url()?).build().ok()?;
         request.headers().get(AUTHORIZATION).cloned()
     }
+}
+
+fn install_provider() {
+    // The error only says that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Gives the client the proxies of the settings, and no others.

@@ -9,7 +9,7 @@ pub(crate) mod redaction;
 pub(crate) mod request_stats;
 pub mod retry;
 
+pub(crate) use client::{Authorities, Post, Receipt};
 pub use client::{Http, SetupError};
-pub(crate) use client::{Post, Receipt};
 pub use proxy::Proxies;
 pub(crate) use proxy::{Proxy, ProxyAddress};

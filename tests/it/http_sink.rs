@@ -1,15 +1,21 @@
 //! What an HTTP listener answers, and what of it confirms lines: real sockets, connections that stay open.
 
-use std::io::{BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::fs;
+use std::io::{BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use trailkeeper::sandbox::Api;
 
+use crate::follow::rounds_until;
 use crate::forwarding::{Request, read_request};
+use crate::support::certificates::{chain_of, pem};
 use crate::support::{Catalog, events, serve};
 
 /// What a listener answers.
@@ -54,7 +60,9 @@ impl Collector {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (answer, requests) = (answer.clone(), requests.clone());
                 thread::spawn(move || {
-                    converse(stream.unwrap(), |request| {
+                    let stream = stream.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    converse(stream, |request| {
                         requests.lock().unwrap().push(request.clone());
                         answer.lock().unwrap()(request)
                     });
@@ -80,8 +88,7 @@ impl Collector {
 }
 
 /// Answers the requests of a connection until it ends. The head and the body come apart, as from most servers.
-fn converse(stream: TcpStream, mut answer: impl FnMut(&Request) -> Answer) {
-    stream.set_nodelay(true).unwrap();
+fn converse(stream: impl Read + Write, mut answer: impl FnMut(&Request) -> Answer) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader) {
         let Answer {
@@ -334,7 +341,7 @@ fn an_event_that_splunk_does_not_take_is_undelivered_and_the_others_are_not() {
         let path = catalog
             .folder(Api::Tfc)
             .join(".trailkeeper/tfc_audit.undelivered.jsonl");
-        let notes = std::fs::read_to_string(path).unwrap();
+        let notes = fs::read_to_string(path).unwrap();
         assert_eq!(notes.lines().filter(|note| is_bad(note)).count(), 2, "{notes}");
         assert!(notes.contains(&format!("Invalid data format (code {code})")), "{notes}");
         let taken = collector
@@ -343,4 +350,92 @@ fn an_event_that_splunk_does_not_take_is_undelivered_and_the_others_are_not() {
             .filter(|request| !request.body.lines().any(is_bad));
         assert_eq!(taken.map(|request| request.body.lines().count()).sum::<usize>(), 8);
     }
+}
+
+/// A listener whose certificate `ca.pem` has signed; its address.
+fn tls_listener() -> String {
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            chain_of("server.pem"),
+            PrivateKeyDer::from_pem_file(pem("server.key")).unwrap(),
+        )
+        .unwrap();
+    let config = Arc::new(config);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}/in", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in socket.incoming() {
+            let connection = ServerConnection::new(config.clone()).unwrap();
+            converse(StreamOwned::new(connection, stream.unwrap()), |_| success());
+        }
+    });
+    address
+}
+
+/// The catalog for such a listener, with a copy of these authorities.
+fn trusting(authorities: &str) -> Catalog {
+    let mut catalog = ten_lines(&Collector::start(|_| success()), "array");
+    let path = catalog.root().join("ca.pem");
+    fs::copy(pem(authorities), &path).unwrap();
+    catalog.set("HTTP_FORWARD_URL", tls_listener());
+    catalog.set("HTTP_FORWARD_CA_CERT", path.display());
+    catalog.set("MAX_RETRIES", 0);
+    catalog
+}
+
+#[test]
+fn a_listener_is_trusted_for_the_authorities_in_the_file_alone() {
+    let mut catalog = trusting("ca.pem");
+    assert_eq!(forward(&catalog, 0)["sent"], 10);
+    catalog = trusting("other-ca.pem");
+    let error = forward(&catalog, 3)["error"].to_string();
+    assert!(error.contains("certificate"), "{error}");
+    catalog.unset("HTTP_FORWARD_CA_CERT");
+    assert_eq!(forward(&catalog, 3)["sent"], 0, "the system does not know it");
+}
+
+#[test]
+fn a_file_without_authorities_is_named_by_every_command_that_needs_it() {
+    let mut catalog = trusting("ca.pem");
+    let path = catalog.root().join("ca.pem");
+    let of_a_key = fs::read(pem("server.key")).unwrap();
+    let damaged = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_vec();
+    for content in [Vec::new(), b"no certificate".to_vec(), of_a_key, damaged] {
+        fs::write(&path, content).unwrap();
+        for command in [&["forward", "http"][..], &["check"], &["collect", "--forward-http"]] {
+            let run = catalog.run(command);
+            assert_eq!(run.code, 1, "{command:?} {}", run.stderr);
+            let fault = "HTTP_FORWARD_CA_CERT must be the path of a PEM file with certificates";
+            assert!((run.stdout + &run.stderr).contains(fault), "{command:?}");
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    let run = catalog.run(&["check"]);
+    assert!(
+        run.code == 1 && run.stdout.contains("PEM file that can be read"),
+        "{}",
+        run.stdout
+    );
+    fs::copy(pem("ca.pem"), &path).unwrap();
+    catalog.set("HTTP_FORWARD_URL", "http://127.0.0.1:9");
+    let run = catalog.run(&["forward", "http"]);
+    let fault = "HTTP_FORWARD_URL must begin with `https://` because HTTP_FORWARD_CA_CERT is set";
+    assert!(run.code == 1 && run.stderr.contains(fault), "{}", run.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_authorities_are_read_again_when_the_settings_are() {
+    let catalog = trusting("other-ca.pem");
+    let mut running = crate::follow::start(&catalog, &["--json", "--forward-http", "--forward-from", "start"]);
+    let waiting = |round: &Value| round["forward"][0]["waiting"].as_u64();
+    rounds_until(&mut running, |round| waiting(round) == Some(10));
+    fs::copy(pem("ca.pem"), catalog.root().join("ca.pem")).unwrap();
+    running.signal(rustix::process::Signal::HUP);
+    rounds_until(&mut running, |round| waiting(round) == Some(0));
+    let run = running.terminate();
+    assert!(run.stderr.contains("HTTP_FORWARD_CA_CERT"), "{}", run.stderr);
 }

@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
             APP_LOG_FILE.name()
         ));
     }
-    let (targets, errors) = kafka_targets(&env, arguments, clock());
+    let (targets, errors) = sinks(&env, arguments, clock());
     problems.extend(errors.iter().map(ToString::to_string));
     let outcome = check(problems, streams, targets, clock).await;
     for warning in config.iter().flat_map(|config| &config.warnings) {
@@ -140,10 +140,12 @@ impl State {
     }
 }
 
-/// Returns Kafka as `collect` would forward to it, or the errors in its settings; nothing if it is not to be checked.
-fn kafka_targets(env: &Env, arguments: &Arguments, now: DateTime<Utc>) -> (Vec<Target>, ConfigErrors) {
+/// Returns Kafka as `collect` would forward to it, if it is to be checked, and the HTTP listener, if one is set; or the errors in
+/// their settings.
+fn sinks(env: &Env, arguments: &Arguments, now: DateTime<Utc>) -> (Vec<Target>, ConfigErrors) {
     let sinks = Sinks {
         kafka: arguments.forward_kafka,
+        http: config::has_listener(env),
         ..Sinks::default()
     };
     let mut errors = ConfigErrors::default();

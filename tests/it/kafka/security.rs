@@ -2,27 +2,23 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
 use super::outbox::{DAYS, Outbox};
+use crate::support::certificates::{chain_of, pem};
 use crate::support::{PATIENCE, side_by_side};
 
 /// The API keys of <https://kafka.apache.org/protocol.html#protocol_api_keys>.
 const SASL_HANDSHAKE: i16 = 17;
 const API_VERSIONS: i16 = 18;
 const SASL_AUTHENTICATE: i16 = 36;
-
-fn pem(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/kafka/tls")).join(name)
-}
 
 fn outbox(server: &str) -> Outbox {
     let mut outbox = Outbox::without_broker()
@@ -73,11 +69,6 @@ fn tls_listener() -> (String, Receiver<String>) {
         let is_ours = subject == *chain_of("client.pem")[0];
         Some(format!("request {}, our client: {is_ours}", int16(&request, 0)))
     })
-}
-
-fn chain_of(name: &str) -> Vec<CertificateDer<'static>> {
-    let certificates = CertificateDer::pem_file_iter(pem(name)).unwrap();
-    certificates.map(Result::unwrap).collect()
 }
 
 fn read_frame(stream: &mut impl Read) -> Option<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! What the tests stand on: a catalog that the real binary collects into, a sandbox that it collects from.
 
 mod catalog;
+pub(crate) mod certificates;
 mod inside;
 pub(crate) mod process;
 pub(crate) mod random;
