@@ -1,7 +1,7 @@
 //! The settings of forwarding to an HTTP listener, read only when it is used.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -189,6 +189,8 @@ pub(crate) struct HttpSettings {
     pub(crate) timeout: Duration,
     /// Through which proxies.
     pub(crate) proxies: Proxies,
+    /// Splunk's channel of this process, a GUID, which its acknowledgements belong to.
+    pub(crate) channel: String,
     /// The secrets of the run, which its listener may repeat.
     pub(crate) secrets: Arc<Secrets>,
 }
@@ -253,6 +255,7 @@ impl HttpSettings {
             retry_delay: retry_delay?,
             timeout: timeout?,
             proxies,
+            channel: channel(),
             secrets: Arc::clone(env.secrets()),
         })
     }
@@ -271,6 +274,18 @@ impl HttpSettings {
              data; use `https://`",
         )
     }
+}
+
+/// Returns the channel of this process, also after the settings were read again: a random GUID (RFC 9562, section 5.4).
+fn channel() -> String {
+    static CHANNEL: OnceLock<String> = OnceLock::new();
+    let random = || {
+        let bits = fastrand::u128(..) & !(0xf << 76 | 0x3 << 62) | 4 << 76 | 2 << 62;
+        let digits = format!("{bits:032x}");
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+        parts.join("-")
+    };
+    CHANNEL.get_or_init(random).clone()
 }
 
 /// Returns whether records would be sent unencrypted to another host.

@@ -1,14 +1,15 @@
 //! The HTTP sink: posts lines to Logstash, Splunk, or anything else that takes JSON.
 
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
 use super::batch::{Batch, Line};
 use super::message::{Envelope, Message};
 use super::sink::{AFTER_STOP, BatchAck, Sink, SinkError};
-use super::splunk::{HecAnswer, Meaning};
+use super::splunk::{self, HecAnswer, Meaning};
 use super::undelivered::Undelivered;
 use crate::config::{HttpFormat, HttpSettings};
 use crate::http::redaction::{without, without_any};
@@ -22,6 +23,12 @@ const MAX_ANSWER: usize = 300;
 
 /// The status with which a listener asks for smaller requests (RFC 9110, section 15.5.14).
 const TOO_LARGE: u16 = 413;
+
+/// The wait before Splunk is asked again for acknowledgements, at first; it doubles.
+const FIRST_ACK_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest such wait.
+const LONGEST_ACK_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why lines were not acknowledged.
 enum PostError {
@@ -118,16 +125,17 @@ impl HttpSink {
         })
     }
 
-    /// Posts lines in one request, with retries.
-    fn post(&self, lines: &[Line]) -> Result<(), PostError> {
+    /// Posts lines in one request, with retries; returns the acknowledgement that Splunk promises.
+    fn post(&self, lines: &[Line]) -> Result<Option<u64>, PostError> {
         let policy = RetryPolicy {
             max_retries: self.settings.max_retries,
             delay: self.settings.retry_delay,
         };
         let mut failed = 0;
         loop {
-            let Err(failure) = self.runtime.block_on(self.post_once(lines)) else {
-                return Ok(());
+            let failure = match self.runtime.block_on(self.post_once(lines)) {
+                Ok(promised) => return Ok(promised),
+                Err(failure) => failure,
             };
             if failure.is_of_token() && self.reads_another_token() {
                 continue;
@@ -156,14 +164,14 @@ impl HttpSink {
         token.is_some_and(|token| token.file().is_some_and(|file| token.take(file.read())))
     }
 
-    /// Sends one request. After a shutdown is requested it has a moment left to be acknowledged.
-    async fn post_once(&self, lines: &[Line]) -> Result<(), PostError> {
+    /// Sends one request; returns the acknowledgement that Splunk promises. After a shutdown is requested it has a moment left to be acknowledged.
+    async fn post_once(&self, lines: &[Line]) -> Result<Option<u64>, PostError> {
         let (settings, authorization) = (&self.settings, self.settings.authorization());
         let request = self.http.post(Post {
             url: settings.url.clone(),
             content_type: content_type(settings.format),
             authorization: authorization.as_ref(),
-            channel: None,
+            channel: (settings.format == HttpFormat::SplunkHec).then_some(settings.channel.as_str()),
             body: body(settings.format, &self.envelope, &self.batch, lines),
         });
         let stopped = async {
@@ -173,20 +181,21 @@ impl HttpSink {
         tokio::select! {
             result = request => match settings.format {
                 HttpFormat::SplunkHec => confirm_hec(settings, result, lines.len()),
-                HttpFormat::Array | HttpFormat::Ndjson => confirm(settings, &result?),
+                HttpFormat::Array | HttpFormat::Ndjson => confirm(settings, &result?).map(|()| None),
             },
             () = stopped => Err(PostError::Stopped),
         }
     }
 
-    /// Sends the batch; `done` and `undelivered` say how far it got when it fails.
-    fn send_all(
-        &mut self,
-        undelivered_file: &mut Undelivered,
-        done: &mut usize,
-        undelivered: &mut u64,
-    ) -> Result<(), SinkError> {
-        while let rest = &self.batch.lines[*done..]
+    /// Sends the batch, and waits for what Splunk promises to acknowledge; `progress` says how far it got when it fails.
+    fn deliver(&mut self, undelivered_file: &mut Undelivered, progress: &mut Delivery) -> Result<(), SinkError> {
+        let sent = self.send_all(undelivered_file, progress);
+        let acknowledged = self.runtime.block_on(self.acknowledge(progress));
+        sent.and(acknowledged)
+    }
+
+    fn send_all(&mut self, undelivered_file: &mut Undelivered, progress: &mut Delivery) -> Result<(), SinkError> {
+        while let rest = &self.batch.lines[progress.sent..]
             && !rest.is_empty()
         {
             if self.shutdown.is_requested() {
@@ -194,8 +203,10 @@ impl HttpSink {
             }
             let lines = &rest[..rest.len().min(self.lines)];
             match self.post(lines) {
-                Ok(()) => {
-                    *done += lines.len();
+                Ok(promised) => {
+                    let first = progress.sent;
+                    progress.promised.extend(promised.map(|id| Promise { id, first }));
+                    progress.sent += lines.len();
                     // The request may have been refused for a few large lines only.
                     self.lines = (self.lines + self.lines.div_ceil(16)).min(self.settings.batch);
                 }
@@ -203,9 +214,7 @@ impl HttpSink {
                 // Those before it are sent alone first: whether they were taken is not said.
                 Err(PostError::InvalidLine(number @ 1.., _)) => self.lines = number,
                 Err(PostError::InvalidLine(_, reason)) => {
-                    undelivered_file.add(&self.batch, &lines[0], &reason)?;
-                    *done += 1;
-                    *undelivered += 1;
+                    progress.keep(&self.batch, &reason, undelivered_file)?;
                     self.lines = self.settings.batch;
                 }
                 Err(failure) if failure.is_too_large() && lines.len() > 1 => {
@@ -213,13 +222,102 @@ impl HttpSink {
                     tracing::info!(lines = self.lines, "the listener wants smaller requests");
                 }
                 Err(failure) if failure.is_too_large() => {
-                    undelivered_file.add(&self.batch, &lines[0], &describe(&self.settings, &failure))?;
-                    *done += 1;
-                    *undelivered += 1;
+                    let reason = describe(&self.settings, &failure);
+                    progress.keep(&self.batch, &reason, undelivered_file)?;
                 }
                 Err(failure) => return Err(SinkError::Refused(describe(&self.settings, &failure))),
             }
         }
+        Ok(())
+    }
+
+    /// Waits until everything that Splunk promised to acknowledge is, within the time that a request may take.
+    async fn acknowledge(&self, progress: &mut Delivery) -> Result<(), SinkError> {
+        let deadline = Instant::now() + self.settings.timeout;
+        let stopped = async {
+            self.shutdown.requested().await;
+            tokio::time::sleep(AFTER_STOP).await;
+        };
+        tokio::pin!(stopped);
+        let mut pause = FIRST_ACK_PAUSE;
+        while !progress.promised.is_empty() {
+            let come = tokio::select! {
+                come = self.ask_for_acks(progress) => come?,
+                () = &mut stopped => return Err(SinkError::Stopped),
+            };
+            progress.promised.retain(|promise| !come.contains(&promise.id));
+            if progress.promised.is_empty() {
+                break;
+            }
+            if Instant::now() + pause > deadline {
+                return Err(SinkError::Refused(format!(
+                    "Splunk took the lines and has not acknowledged them in {} s (REQUEST_TIMEOUT_SECONDS): its indexers may be in \
+                     trouble; they are sent again",
+                    self.settings.timeout.as_secs()
+                )));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = &mut stopped => return Err(SinkError::Stopped),
+            }
+            pause = (pause * 2).min(LONGEST_ACK_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Asks once for the acknowledgements that are missing. What can be repeated has come to nothing.
+    async fn ask_for_acks(&self, progress: &Delivery) -> Result<BTreeSet<u64>, SinkError> {
+        let settings = &self.settings;
+        let authorization = settings.authorization();
+        let asked = self.http.post(Post {
+            url: splunk::ack_address(&settings.url, &settings.channel),
+            content_type: "application/json",
+            authorization: authorization.as_ref(),
+            channel: Some(&settings.channel),
+            body: splunk::ask_for(progress.promised.iter().map(|promise| promise.id)),
+        });
+        let failure = match asked.await {
+            Ok(receipt) => match splunk::acknowledged(&receipt.body) {
+                Some(come) => return Ok(come),
+                None => Unconfirmed::permanent("what it says of its acknowledgements is not what Splunk says"),
+            },
+            Err(failure) if failure.is_transient() => return Ok(BTreeSet::new()),
+            Err(failure) => failure.into(),
+        };
+        Err(SinkError::Refused(describe(settings, &failure)))
+    }
+}
+
+/// How far a batch is delivered.
+#[derive(Debug, Default)]
+struct Delivery {
+    /// Number of its first lines that were taken, or are undelivered.
+    sent: usize,
+    undelivered: u64,
+    /// The acknowledgements that Splunk promised and that have not come.
+    promised: Vec<Promise>,
+}
+
+/// An acknowledgement that Splunk promised.
+#[derive(Debug)]
+struct Promise {
+    id: u64,
+    /// The first of its lines.
+    first: usize,
+}
+
+impl Delivery {
+    /// Returns the number of the first lines that are done.
+    fn done(&self) -> usize {
+        let missing = self.promised.iter().map(|promise| promise.first);
+        missing.min().unwrap_or(self.sent)
+    }
+
+    /// Keeps the next line, which will never be taken.
+    fn keep(&mut self, batch: &Batch, reason: &str, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+        undelivered_file.add(batch, &batch.lines[self.sent], reason)?;
+        self.sent += 1;
+        self.undelivered += 1;
         Ok(())
     }
 }
@@ -230,12 +328,12 @@ impl Sink for HttpSink {
     }
 
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
-        let (mut done, mut undelivered) = (0, 0);
-        let failure = self.send_all(undelivered_file, &mut done, &mut undelivered).err();
+        let mut progress = Delivery::default();
+        let failure = self.deliver(undelivered_file, &mut progress).err();
         BatchAck {
             batch: std::mem::take(&mut self.batch),
-            done,
-            undelivered,
+            done: progress.done(),
+            undelivered: progress.undelivered,
             failure,
         }
     }
@@ -268,7 +366,11 @@ fn confirm(settings: &HttpSettings, receipt: &Receipt) -> Result<(), PostError> 
 }
 
 /// The same for Splunk, which says in the body of each answer what became of the events.
-fn confirm_hec(settings: &HttpSettings, result: Result<Receipt, AttemptError>, lines: usize) -> Result<(), PostError> {
+fn confirm_hec(
+    settings: &HttpSettings,
+    result: Result<Receipt, AttemptError>,
+    lines: usize,
+) -> Result<Option<u64>, PostError> {
     let body = match &result {
         Ok(receipt) => receipt.body.as_slice(),
         Err(AttemptError::Status { body, .. }) => body.as_bytes(),
@@ -281,7 +383,7 @@ fn confirm_hec(settings: &HttpSettings, result: Result<Receipt, AttemptError>, l
         ));
     };
     match (answer.meaning(), result) {
-        (Meaning::Taken, Ok(receipt)) => confirm(settings, &receipt),
+        (Meaning::Taken, Ok(receipt)) => confirm(settings, &receipt).map(|()| answer.ack_id),
         (Meaning::InvalidEvent(number), _) if number < lines => Err(PostError::InvalidLine(
             number,
             format!("Splunk says: {}", answer.words()),
@@ -463,6 +565,7 @@ mod tests {
             format: HttpFormat::SplunkHec,
             batch: 1,
             authorities: None,
+            channel: String::new(),
             expect_status: None,
             expect_content_type: None,
             strict_json: false,

@@ -352,6 +352,99 @@ fn an_event_that_splunk_does_not_take_is_undelivered_and_the_others_are_not() {
     }
 }
 
+/// A Splunk with indexer acknowledgement: the request of this number gets the answer of `acks` to the n-th question.
+fn acknowledging(mut acks: impl FnMut(usize, &[u64]) -> Value + Send + 'static) -> Collector {
+    let (mut promised, mut asked) = (0, 0);
+    Collector::start(move |request| {
+        if !request.head.starts_with("POST /services/collector/ack?channel=") {
+            let answer = json!({"text": "Success", "code": 0, "ackId": promised});
+            promised += 1;
+            return json_answer(200, &answer);
+        }
+        asked += 1;
+        let wanted: Value = serde_json::from_str(&request.body).unwrap();
+        let wanted: Vec<u64> = serde_json::from_value(wanted["acks"].clone()).unwrap();
+        json_answer(200, &json!({"acks": acks(asked, &wanted)}))
+    })
+}
+
+fn all(wanted: &[u64], has_come: impl Fn(u64) -> bool) -> Value {
+    wanted.iter().map(|id| (id.to_string(), json!(has_come(*id)))).collect()
+}
+
+fn is_question(request: &Request) -> bool {
+    request.head.contains("/ack?channel=")
+}
+
+#[test]
+fn the_cursor_waits_for_what_splunk_promises_to_acknowledge() {
+    let collector = acknowledging(|asked, wanted| match asked {
+        1 => all(wanted, |_| false),
+        2 => all(wanted, |id| id != 1),
+        _ => all(wanted, |_| true),
+    });
+    let catalog = ten_lines(&collector, "splunk-hec").with("HTTP_FORWARD_BATCH", 4);
+    assert_eq!(forward(&catalog, 0)["sent"], 10);
+    let (questions, events): (Vec<_>, Vec<_>) = collector.requests().into_iter().partition(is_question);
+    assert_eq!(events.len(), 3, "all are in flight before the first question");
+    let asked: Vec<_> = questions.iter().map(|request| request.body.as_str()).collect();
+    assert_eq!(asked, [r#"{"acks":[0,1,2]}"#, r#"{"acks":[0,1,2]}"#, r#"{"acks":[1]}"#]);
+    let channel = events[0].header("x-splunk-request-channel").unwrap();
+    assert_eq!(
+        channel.split('-').map(str::len).collect::<Vec<_>>(),
+        [8, 4, 4, 4, 12],
+        "{channel}"
+    );
+    for request in events.iter().chain(&questions) {
+        assert_eq!(request.header("x-splunk-request-channel"), Some(channel));
+        assert_eq!(request.header("authorization"), Some("Splunk invented"));
+        assert!(!is_question(request) || request.head.contains(channel));
+    }
+    assert_eq!(forward(&catalog, 0)["sent"], 0);
+}
+
+#[test]
+fn lines_that_splunk_does_not_acknowledge_are_sent_again_by_the_next_run() {
+    let collector = acknowledging(|_, wanted| all(wanted, |id| id != 1));
+    let catalog = ten_lines(&collector, "splunk-hec")
+        .with("HTTP_FORWARD_BATCH", 4)
+        .with("REQUEST_TIMEOUT_SECONDS", 1);
+    let summary = forward(&catalog, 3);
+    assert_eq!(
+        (&summary["sent"], &summary["waiting"]),
+        (&json!(4), &json!(6)),
+        "{summary}"
+    );
+    let error = summary["error"].as_str().unwrap();
+    assert!(error.contains("has not acknowledged them in 1 s"), "{error}");
+    assert_eq!(forward(&catalog, 0)["sent"], 6, "with other numbers");
+}
+
+#[test]
+fn a_question_that_splunk_refuses_moves_no_cursor() {
+    let collector = Collector::start(|request| {
+        if is_question(request) {
+            json_answer(400, &json!({"text": "ACK is disabled", "code": 14}))
+        } else {
+            json_answer(200, &json!({"text": "Success", "code": 0, "ackId": 0}))
+        }
+    });
+    let catalog = ten_lines(&collector, "splunk-hec");
+    let summary = forward(&catalog, 3);
+    assert_eq!((&summary["sent"], &summary["waiting"]), (&json!(0), &json!(10)));
+    assert!(summary["error"].to_string().contains("ACK is disabled"), "{summary}");
+}
+
+#[test]
+fn a_channel_that_does_not_arrive_is_told_with_what_to_do() {
+    let collector = Collector::start(|_| json_answer(400, &json!({"text": "Data channel is missing", "code": 10})));
+    let error = forward(&ten_lines(&collector, "splunk-hec"), 3)["error"].to_string();
+    assert!(
+        error.contains("Data channel is missing") && error.contains("indexer acknowledgement"),
+        "{error}"
+    );
+}
+
 /// A listener whose certificate `ca.pem` has signed; its address.
 fn tls_listener() -> String {
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
