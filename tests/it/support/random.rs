@@ -11,3 +11,8 @@ pub(crate) use shared::{cases, many, seed, seed_or};
 pub(crate) fn random() -> Rng {
     Rng::with_seed(shared::seed())
 }
+
+/// The generator number `index` of this run: that of a run with a seed greater by `index` is the next one.
+pub(crate) fn random_of(index: u64) -> Rng {
+    Rng::with_seed(shared::seed().wrapping_add(index))
+}
