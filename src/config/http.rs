@@ -130,7 +130,12 @@ const HTTP_FORWARD_EXPECT_CONTENT_TYPE: Setting<String> = Setting {
 
 /// Parses statuses of success.
 fn statuses(text: &str) -> Result<Vec<u16>, InvalidValue> {
-    let status = |part: &str| part.trim().parse().ok().filter(|status| (200..=299).contains(status));
+    let status = |part: &str| {
+        part.trim()
+            .parse::<u16>()
+            .ok()
+            .filter(|status| (200..=299).contains(status))
+    };
     let statuses = text.split(',').map(status).collect::<Option<_>>();
     statuses.ok_or_else(|| InvalidValue::must("be statuses from 200 to 299, with commas between them"))
 }
