@@ -99,7 +99,7 @@ fn a_file_that_cannot_be_written_is_found_before_anything_is_asked() {
 fn stand_ins(folder: &Path) -> String {
     let bin = folder.join("bin");
     fs::create_dir(&bin).unwrap();
-    for name in ["install", "useradd", "chown", "systemctl"] {
+    for name in ["install", "groupadd", "useradd", "chown", "systemctl"] {
         let path = bin.join(name);
         let log = folder.join("commands");
         let does = if name == "install" {
@@ -145,7 +145,8 @@ fn as_root_it_ends_with_a_service_whose_tokens_are_credentials() {
     let commands = fs::read_to_string(catalog.root().join("commands")).unwrap();
     let folder = catalog.root().join("tfc").display().to_string();
     let expected = [
-        "useradd --system --user-group --home-dir=/var/lib/trailkeeper --shell=/usr/sbin/nologin trailkeeper"
+        "groupadd --system trailkeeper".to_owned(),
+        "useradd --system --gid=trailkeeper --home-dir=/var/lib/trailkeeper --shell=/usr/sbin/nologin trailkeeper"
             .to_owned(),
         format!("install -d -o trailkeeper -g trailkeeper -m 2750 {folder}"),
         format!("chown -R trailkeeper:trailkeeper {folder}"),

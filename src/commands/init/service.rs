@@ -109,18 +109,7 @@ impl<'a> Service<'a> {
             );
             steps.push(run(["install", "-D", "-m", "0755", &from, &to]));
         }
-        let users = fs::read_to_string(self.root.join("etc/passwd")).unwrap_or_default();
-        if !users.lines().any(|line| line.starts_with("trailkeeper:")) {
-            let home = "--home-dir=/var/lib/trailkeeper";
-            steps.push(run([
-                "useradd",
-                "--system",
-                "--user-group",
-                home,
-                "--shell=/usr/sbin/nologin",
-                USER,
-            ]));
-        }
+        steps.extend(self.user());
         for folder in self.folders {
             let folder = shown(folder);
             // What was checked as root is the user's now.
@@ -131,6 +120,23 @@ impl<'a> Service<'a> {
         steps.extend(self.files());
         steps.push(run(["systemctl", "daemon-reload"]));
         steps.push(run(["systemctl", "enable", "--now", "trailkeeper.service"]));
+        steps
+    }
+
+    /// The group and the user, where they are not there: either can be there without the other.
+    fn user(&self) -> Vec<Step> {
+        let is_in = |file: &str| {
+            let names = fs::read_to_string(self.root.join(file)).unwrap_or_default();
+            names.lines().any(|line| line.split(':').next() == Some(USER))
+        };
+        let mut steps = Vec::new();
+        if !is_in("etc/group") {
+            steps.push(run(["groupadd", "--system", USER]));
+        }
+        if !is_in("etc/passwd") {
+            let (home, shell) = ("--home-dir=/var/lib/trailkeeper", "--shell=/usr/sbin/nologin");
+            steps.push(run(["useradd", "--system", "--gid=trailkeeper", home, shell, USER]));
+        }
         steps
     }
 
@@ -327,6 +333,41 @@ mod tests {
             assert!(lines.contains(&line), "{line} is not in {unit}");
         }
         assert_eq!(lines.len(), UNIT.lines().count() + 2);
+    }
+
+    #[test]
+    fn a_user_and_a_group_are_made_where_either_is_missing() {
+        for (users, groups, expected) in [
+            ("", "", &["groupadd", "useradd"][..]),
+            (
+                "trailkeeper:x:998:4::/nonexistent:/bin/sh\n",
+                "adm:x:4:\n",
+                &["groupadd"],
+            ),
+            (
+                "trailkeepers:x:998:4::/:/bin/sh\n",
+                "trailkeeper:x:998:\n",
+                &["useradd"],
+            ),
+            ("trailkeeper:x:998:998::/:/bin/sh\n", "trailkeeper:x:998:\n", &[]),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("etc")).unwrap();
+            fs::write(root.path().join("etc/passwd"), users).unwrap();
+            fs::write(root.path().join("etc/group"), groups).unwrap();
+            let service = Service {
+                answers: &Answers::default(),
+                folders: &[],
+                root: root.path(),
+                program: PathBuf::new(),
+            };
+            let named = |step: &Step| match step {
+                Step::Run(words) => words[0].clone(),
+                Step::Write { path, .. } => shown(path),
+            };
+            let steps: Vec<_> = service.user().iter().map(named).collect();
+            assert_eq!(steps, expected, "{users}{groups}");
+        }
     }
 
     #[test]
