@@ -8,7 +8,8 @@ use std::process::Command;
 use super::support::process;
 
 /// Makes the copy below `$1`, as an overlay in a name space of its own, and a package of the scripts in `$2`, whose `systemctl`
-/// only notes what it was told. Then an administrator's changes, an upgrade, a removal and a purge.
+/// only notes what it was told. Then an administrator's changes, an upgrade, a removal and a purge, and
+/// what an earlier package and an administrator have left.
 const LIFE: &str = r#"
 mount -t tmpfs tmpfs "$1" && mkdir "$1/up" "$1/work" "$1/root" "$1/deb" "$1/deb/DEBIAN" || exit 77
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/up,workdir=$1/work" "$1/root" || exit 77
@@ -50,6 +51,19 @@ show remove
 inside dpkg -P trailkeeper >&2
 show purge
 cat "$root/var/log/audit-trails/kept.log"
+echo "== earlier group"
+inside chgrp adm /var/log/audit-trails
+inside dpkg -i /package.deb >"$1/said"
+inside stat -c '%U:%G %a %n' /var/log/audit-trails
+grep chgrp "$1/said"
+inside chgrp trailkeeper /var/log/audit-trails
+inside dpkg -i /package.deb >"$1/said"
+grep chgrp "$1/said" || echo nothing to do
+echo "== a link to a disk that is not mounted"
+rm -r "$root/var/log/audit-trails"
+ln -s /mnt/disk/trails "$root/var/log/audit-trails"
+inside dpkg -i /package.deb >&2
+readlink "$root/var/log/audit-trails"
 "#;
 
 const INSTALLED: &str = "\
@@ -67,6 +81,16 @@ trailkeeper:siem 2755 /var/log/audit-trails
 trailkeeper:trailkeeper 750 /var/log/trailkeeper
 root:siem 2770 /var/lib/trailkeeper
 root:root 700 /etc/trailkeeper
+";
+
+/// What becomes of the group of an earlier package, and of a link that leads nowhere now.
+const LATER: &str = "\
+== earlier group
+trailkeeper:adm 2755 /var/log/audit-trails
+    chgrp -R trailkeeper /var/log/audit-trails
+nothing to do
+== a link to a disk that is not mounted
+/mnt/disk/trails
 ";
 
 #[test]
@@ -89,7 +113,7 @@ fn the_package_makes_what_is_needed_restarts_what_runs_and_leaves_what_was_chose
     let stop = "systemctl stop trailkeeper.service trailkeeper-collect.timer trailkeeper-collect.service\n";
     let disable = "systemctl disable trailkeeper.service trailkeeper-collect.timer\nrecord\n";
     let expected = format!(
-        "{INSTALLED}== upgrade\n{CHOSEN}{restart}== remove\n{CHOSEN}{stop}systemctl daemon-reload\n== purge\n{CHOSEN}{disable}"
+        "{INSTALLED}== upgrade\n{CHOSEN}{restart}== remove\n{CHOSEN}{stop}systemctl daemon-reload\n== purge\n{CHOSEN}{disable}{LATER}"
     );
     assert_eq!(run.stdout, expected, "{}", run.stderr);
 }
