@@ -3,12 +3,12 @@
 //!
 //! `.trailkeeper/<base>.takeover.jsonl` is written by the first run, before the journal begins, and only if there are day files:
 //! a line for the whole, and one for each day with a file. What stood in a file is its first `bytes` bytes, if the last of these
-//! are still the same. `other_days` is how many of its records are of which other days; `null` until a run has asked for a
+//! are still the same. A file that was compressed can be compressed anew, or unpacked: only that there was one is noted. `other_days` is how many of its records are of which other days; `null` until a run has asked for a
 //! time that it can hold. A note that is damaged is made anew, of what stands there then.
 //!
 //! ```json
 //! {"version":1,"at":"2026-11-20T10:00:00Z","last_day":"2026-11-20","days":1}
-//! {"day":"2026-11-20","plain":{"bytes":271,"end":"8a…"},"compressed":null,"other_days":{"2026-11-19":2}}
+//! {"day":"2026-11-20","plain":{"bytes":271,"end":"8a…"},"was_compressed":false,"other_days":{"2026-11-19":2}}
 //! ```
 
 use std::collections::BTreeMap;
@@ -59,7 +59,8 @@ struct Head {
 struct LeftDay {
     day: NaiveDate,
     plain: Option<LeftFile>,
-    compressed: Option<LeftFile>,
+    /// Whether there was a compressed file.
+    was_compressed: bool,
     other_days: Option<OtherDays>,
 }
 
@@ -78,12 +79,11 @@ struct LeftFile {
 impl Takeover {
     /// Describes the day files that are there at `now`. Only their ends are read.
     pub(crate) fn of(listing: &Listing, now: DateTime<Utc>) -> Self {
-        let describe = |file: Option<&DayFile>| file.map(LeftFile::describe);
         let days = listing.dates().into_iter().map(|day| {
             let left = LeftDay {
                 day,
-                plain: describe(listing.days.get(&day)),
-                compressed: describe(listing.packed.get(&day)),
+                plain: listing.days.get(&day).map(LeftFile::describe),
+                was_compressed: listing.packed.contains_key(&day),
                 other_days: None,
             };
             (day, left)
@@ -189,11 +189,12 @@ impl Takeover {
         days.flat_map(move |left| others(left).into_iter().map(|(day, records)| (left.day, day, records)))
     }
 
-    /// Returns how many bytes of a day file's content stood there, as they stand there now; of one that was left compressed, all.
+    /// Returns how many bytes of the content of one of the `files` of a day stood there, as they stand there now. Of a compressed
+    /// file where one was left, all: this program writes none. So too of a file that is no longer compressed.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(super) fn extent(&self, file: &DayFile) -> Result<u64, FileError> {
+    pub(super) fn extent(&self, file: &DayFile, files: &[DayFile]) -> Result<u64, FileError> {
         let Some(left) = self.days.get(&file.date) else {
             return Ok(0);
         };
@@ -202,10 +203,9 @@ impl Takeover {
         {
             return Ok(found.bytes);
         }
-        match &left.compressed {
-            Some(found) if file.is_packed() && found.is_stored_in(file)? => Ok(u64::MAX),
-            _ => Ok(0),
-        }
+        let is_unpacked = left.plain.is_none() && !files.iter().any(DayFile::is_packed);
+        let is_whole = left.was_compressed && (file.is_packed() || is_unpacked);
+        Ok(if is_whole { u64::MAX } else { 0 })
     }
 }
 
@@ -224,15 +224,6 @@ impl LeftFile {
             hashed.map_err(|cause| file.unreadable(cause))
         });
         Self { bytes, end: end.ok() }
-    }
-
-    /// Whether a file that was left compressed is still the same.
-    fn is_stored_in(&self, file: &DayFile) -> Result<bool, FileError> {
-        if file.length()? != self.bytes {
-            return Ok(false);
-        }
-        let hashed = hash_before(file.stored()?.as_mut(), &[self.bytes]);
-        Ok(self.end == Some(hashed.map_err(|cause| file.unreadable(cause))?))
     }
 
     /// Whether the content of a file begins with what a day file held that was left, which can be compressed by now.

@@ -134,7 +134,7 @@ pub(crate) fn verify_day(
     let mut contents = FirstLines::default();
     let outcomes = files.iter().map(|file| {
         let mut check = Check::new(file.date, repaired, std::mem::take(&mut contents));
-        check.left_to = takeover.map_or(Ok(0), |takeover| takeover.extent(file))?;
+        check.left_to = takeover.map_or(Ok(0), |takeover| takeover.extent(file, files))?;
         check.file(file, reader, progress)?;
         contents = check.contents;
         Ok(check.report)

@@ -432,6 +432,59 @@ fn a_compressed_file_and_one_that_is_compressed_later_are_known_again() {
 }
 
 #[test]
+fn a_compressed_file_that_is_unpacked_or_compressed_again_has_what_was_left() {
+    let manner = Manner {
+        compressed: 6,
+        repeats: 20,
+        ..Manner::default()
+    };
+    let (sandbox, catalog, left) = taken_over(Rule::Local(-300), manner);
+    catalog.collect(0, &[]);
+    assert_told(&catalog, &left, manner);
+    let packed: Vec<_> = left.files.keys().filter(|name| name.ends_with(".gz")).collect();
+    let content = |name: &str| {
+        let mut content = Vec::new();
+        std::io::copy(
+            &mut flate2::read::MultiGzDecoder::new(&left.files[name][..]),
+            &mut content,
+        )
+        .unwrap();
+        content
+    };
+    let at_place = |name: &str| catalog.folder(API).join(name);
+    let unpacked = at_place(packed[1]).with_extension("");
+    fs::write(&unpacked, content(packed[1])).unwrap();
+    fs::remove_file(at_place(packed[1])).unwrap();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(&content(packed[2])).unwrap();
+    fs::write(at_place(packed[2]), encoder.finish().unwrap()).unwrap();
+    let zst = at_place(packed[3]).with_extension("zst");
+    fs::write(
+        &zst,
+        ruzstd::encoding::compress_to_vec(&content(packed[3])[..], ruzstd::encoding::CompressionLevel::Fastest),
+    )
+    .unwrap();
+    fs::remove_file(at_place(packed[3])).unwrap();
+    assert_told(&catalog, &left, manner);
+    assert_eq!(catalog.collect_one(0, &["--since", "12d"])["appended"], 0);
+    // What comes for the days of an unpacked and of a compressed one.
+    let events = [7, 8, 9].map(|day| event(API, at(600 + day * DAY), &format!("late-{day}")));
+    sandbox.add(API, events.into());
+    assert_eq!(catalog.collect_one(0, &["--since", "12d"])["appended"], 3);
+    assert_told(&catalog, &left, manner);
+    // A line of another day in a file that stands beside a compressed one was not left.
+    let beside = at_place(packed[0]).with_extension("");
+    let line = content(packed[5])
+        .split_inclusive(|byte| *byte == b'\n')
+        .next()
+        .unwrap()
+        .to_owned();
+    let mut opened = OpenOptions::new().create(true).append(true).open(beside).unwrap();
+    opened.write_all(&line).unwrap();
+    assert_eq!(shown(&catalog, "verify", 3)["wrong"], 1);
+}
+
+#[test]
 fn a_run_that_would_take_over_says_what_it_would_append_and_writes_nothing() {
     let (_sandbox, catalog, _) = taken_over(Rule::Local(180), Manner::default());
     let before = catalog.tree();
