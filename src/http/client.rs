@@ -84,6 +84,10 @@ pub(crate) struct Receipt {
     pub(crate) body: Vec<u8>,
 }
 
+/// What mostly is missing where a client is not built.
+const ROOTS_ADVICE: &str = ": it needs the root certificates of the system; install them (in Debian the package \
+                            ca-certificates), or name their file with SSL_CERT_FILE";
+
 /// The client cannot be set up; the text says why.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up: {0}")]
@@ -117,7 +121,7 @@ impl Http {
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
-            .map_err(|error| SetupError(describe(&error)))?;
+            .map_err(|error| SetupError(format!("{}{ROOTS_ADVICE}", describe(&error))))?;
         Ok(Self {
             client,
             tunnel: proxies.https.clone(),

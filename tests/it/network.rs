@@ -1,6 +1,7 @@
 //! Every fault of the network at every request of a walk: how often is asked again, after what waits, and what stays.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -645,5 +646,23 @@ async fn a_clock_that_jumps_back_and_forth_costs_no_record_and_repeats_none() {
     run_at(&catalog, now(), false).await;
     for api in apis {
         catalog.assert_holds(api, &sandbox.events(api));
+    }
+}
+
+#[test]
+fn a_machine_without_root_certificates_is_told_what_to_install() {
+    let sandbox = serve(|options| options.give(Api::Tfc, Vec::new()));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    fs::write(catalog.root().join("none.pem"), "").unwrap();
+    let file = catalog.root().join("none.pem").display().to_string();
+    let catalog = catalog.with("SSL_CERT_FILE", file).with("SSL_CERT_DIR", "/nowhere");
+    for command in ["collect", "check"] {
+        let run = catalog.run(&[command]);
+        let told = format!("{}{}", run.stdout, run.stderr);
+        assert_ne!(run.code, 0, "{told}");
+        assert!(
+            told.contains("install them (in Debian the package ca-certificates)"),
+            "{told}"
+        );
     }
 }
