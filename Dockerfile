@@ -18,7 +18,8 @@ COPY samples samples
 COPY benches benches
 RUN cargo build --locked --release \
     && mkdir -p /out/state /out/audit-trails/mail /out/audit-trails/disk /out/audit-trails/audit \
-        /out/audit-trails/port /out/audit-trails/tfc
+        /out/audit-trails/port /out/audit-trails/tfc \
+    && chmod -R 0750 /out
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="trailkeeper" \
