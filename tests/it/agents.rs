@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 use trailkeeper::sandbox::Api;
 
@@ -102,10 +106,18 @@ fn of_fluent_bit(line: &str) -> Passed {
     parsed(&event, (&event["file"], &event["offset"]), &event, &event["log"])
 }
 
-/// What the archive holds: each line, by its file and offset.
+/// What the archive holds: each line, by its file and offset; those of a compressed file by where they were before.
 fn archive(catalog: &Catalog, is_parsed: bool) -> BTreeMap<(String, u64), String> {
     let mut lines = BTreeMap::new();
-    for (name, bytes) in catalog.day_files(Api::Tfc) {
+    for (mut name, mut bytes) in catalog.day_files(Api::Tfc) {
+        if let Some(plain) = name.strip_suffix(".gz") {
+            let packed = std::mem::take(&mut bytes);
+            std::io::copy(&mut MultiGzDecoder::new(&packed[..]), &mut bytes).unwrap();
+            name = plain.to_owned();
+        }
+        if !name.ends_with(".log") {
+            continue;
+        }
         let mut offset = 0;
         for line in std::str::from_utf8(&bytes).unwrap().split_inclusive('\n') {
             let text = line.strip_suffix('\n').unwrap();
@@ -120,7 +132,8 @@ fn archive(catalog: &Catalog, is_parsed: bool) -> BTreeMap<(String, u64), String
 }
 
 /// Has an agent read an archive with late records and a new day, while it and trailkeeper are killed; then every line was passed on,
-/// and once, when those that came again are dropped by their place, or by themselves.
+/// and once, when those that came again are dropped by their place, or by themselves. Nothing else is passed on, also when a file is
+/// compressed.
 fn reads_every_record_once(make: impl FnOnce(&Catalog) -> Option<Agent>) {
     let old = events(Api::Tfc, 400, DAY + 7_000);
     let sandbox = serve(|options| options.give(Api::Tfc, old));
@@ -162,7 +175,30 @@ fn reads_every_record_once(make: impl FnOnce(&Catalog) -> Option<Agent>) {
     assert_eq!(catalog.run(&["reconcile", "--since", "3d"]).code, 0);
     assert!(days >= 2 && kills > 0, "{days} day files, {kills} kills");
     compare(&catalog, &agent, kills);
+    tidy(&catalog);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(5), "after it was compressed")]);
+    catalog.collect(0, &[]);
+    compare(&catalog, &agent, kills);
     drop(process);
+}
+
+/// What an administrator does to an archive: its oldest file is compressed, one is copied beside, and there are state files.
+fn tidy(catalog: &Catalog) {
+    let folder = catalog.folder(Api::Tfc);
+    let (oldest, bytes) = catalog.day_files(Api::Tfc).into_iter().next().unwrap();
+    let mut encoder = GzEncoder::new(
+        fs::File::create(folder.join(oldest.clone() + ".gz")).unwrap(),
+        Compression::none(),
+    );
+    encoder.write_all(&bytes).unwrap();
+    encoder.finish().unwrap();
+    fs::remove_file(folder.join(&oldest)).unwrap();
+    for other in [
+        oldest.clone() + ".previous",
+        ".trailkeeper/other.pending.jsonl".to_owned(),
+    ] {
+        fs::write(folder.join(other), "{\"id\": \"none of the agent's\"}\n").unwrap();
+    }
 }
 
 fn compare(catalog: &Catalog, agent: &Agent, kills: usize) {
