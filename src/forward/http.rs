@@ -351,7 +351,7 @@ fn confirm(settings: &HttpSettings, receipt: &Receipt) -> Result<(), PostError> 
         let reason = format!("it answered with status {status}, and HTTP_FORWARD_EXPECT_STATUS has another");
         return Err(Unconfirmed::permanent(reason));
     }
-    let is_page = matches!(content_type.as_str(), "text/html" | "application/xhtml+xml") && !receipt.body.is_empty();
+    let is_page = matches!(content_type.as_str(), "text/html" | "application/xhtml+xml") && !receipt.is_empty;
     match &settings.expect_content_type {
         Some(expected) if expected != content_type => Err(Unconfirmed::permanent(format!(
             "the content type of the answer is `{}`, and HTTP_FORWARD_EXPECT_CONTENT_TYPE is `{expected}`",

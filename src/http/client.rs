@@ -82,6 +82,8 @@ pub(crate) struct Receipt {
     pub(crate) content_type: String,
     /// Its start, or as much as came in time.
     pub(crate) body: Vec<u8>,
+    /// Whether it ended without a body. One that broke off, or did not come in time, is none that is empty.
+    pub(crate) is_empty: bool,
 }
 
 /// What mostly is missing where a client is not built.
@@ -220,11 +222,14 @@ impl Http {
         }
         let response = accepted(self.response(request.body(post.body)).await?).await?;
         let (status, content_type) = (response.status().as_u16(), content_type(response.headers()));
-        let body = tokio::time::timeout(BODY_PATIENCE, read_start(response, LARGEST_ERROR_BODY)).await;
+        let mut body = Vec::new();
+        let reading = read_start(response, LARGEST_ERROR_BODY, &mut body);
+        let has_ended = matches!(tokio::time::timeout(BODY_PATIENCE, reading).await, Ok(Ok(())));
         Ok(Receipt {
             status,
             content_type,
-            body: body.unwrap_or_default(),
+            is_empty: has_ended && body.is_empty(),
+            body,
         })
     }
 
@@ -337,7 +342,9 @@ async fn accepted(response: Response) -> Result<Response, AttemptError> {
         return Ok(response);
     }
     let wait = asked_wait(response.headers());
-    let body = read_start(response, LARGEST_ERROR_BODY).await;
+    let mut body = Vec::new();
+    // An error while reading must not hide the status.
+    let _ = read_start(response, LARGEST_ERROR_BODY, &mut body).await;
     Err(AttemptError::Status {
         status: status.as_u16(),
         body: String::from_utf8_lossy(&body).into_owned(),
@@ -381,16 +388,15 @@ async fn next_chunk(response: &mut Response, come: usize) -> Result<Option<Bytes
     }
 }
 
-/// Reads the first bytes of an error's body; an error while reading must not hide the status.
-async fn read_start(mut response: Response, limit: usize) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+/// Reads the first bytes of a body; what came before an error, or before the future is dropped, is in `body`.
+async fn read_start(mut response: Response, limit: usize, body: &mut Vec<u8>) -> reqwest::Result<()> {
+    while let Some(chunk) = response.chunk().await? {
         body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
         if body.len() == limit {
             break;
         }
     }
-    body
+    Ok(())
 }
 
 fn transport(error: reqwest::Error) -> AttemptError {

@@ -156,6 +156,57 @@ fn a_long_body_of_a_success_is_not_read_to_its_end_and_confirms_all_the_same() {
     assert_eq!(collector.requests().len(), 3);
 }
 
+/// Answers each request with these bytes, and then closes the connection, or leaves it open without a word more.
+fn answering(bytes: &'static str, closes: bool) -> String {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/services/collector/event", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in socket.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            if read_request(&mut reader).is_some() {
+                reader.get_mut().write_all(bytes.as_bytes()).unwrap();
+            }
+            open.extend((!closes).then_some(reader));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_page_whose_body_does_not_come_whole_is_a_page_all_the_same() {
+    for (bytes, closes) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n",
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n",
+            false,
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", false),
+        ("HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", true),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
+            true,
+        ),
+    ] {
+        let mut catalog = ten_lines(&Collector::start(|_| success()), "array");
+        catalog.set("HTTP_FORWARD_URL", answering(bytes, closes));
+        let summary = forward(&catalog, 3);
+        assert_eq!(summary["waiting"], 10, "{bytes}");
+        assert!(summary["error"].as_str().unwrap().contains("an HTML page"), "{summary}");
+    }
+}
+
+#[test]
+fn what_came_of_a_body_that_does_not_end_in_time_is_read() {
+    let splunk = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"text\":\"Success\",\"code\":0}";
+    let mut catalog = ten_lines(&Collector::start(|_| success()), "splunk-hec");
+    catalog.set("HTTP_FORWARD_URL", answering(splunk, false));
+    assert_eq!(forward(&catalog, 0)["sent"], 10);
+}
+
 /// Format, settings, answer, and what is said if it confirms nothing.
 type Case = (
     &'static str,
