@@ -332,6 +332,9 @@ mod tests {
             "{\"version\":1",
             "null",
             "{\"version\":1,\"stream\":\"port\",\"sink\":\"kafka\",\"days\":{}}",
+            r#"{"version":2,"stream":"yandex-mail","sink":"kafka","days":{"2025-06-09":{"offset":2,"line":"a667f365a8678c5"}}}"#,
+            r#"{"version":2,"stream":"yandex-mail","sink":"kafka","days":{"2025-06-09":{"offset":2,"line":"a667f365a8678c5x"}}}"#,
+            r#"{"version":2,"stream":"yandex-mail","sink":"kafka","days":{"2025-06-09":{"offset":2,"line":"+667f365a8678c5d"}}}"#,
         ] {
             fs::write(catalog.state("mail.kafka.json"), damage).unwrap();
             let Stored::Damaged { previous, .. } = cursor.load().unwrap() else {

@@ -33,17 +33,24 @@ impl fmt::Display for LineHash {
     }
 }
 
+/// A text is not the hash of a line, which has 16 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("`line` is not the hash of a line")]
+pub(crate) struct LineHashError;
+
 impl FromStr for LineHash {
-    type Err = std::num::ParseIntError;
+    type Err = LineHashError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u64::from_str_radix(text, 16).map(Self)
+        let is_hash = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hash = is_hash.then(|| u64::from_str_radix(text, 16).ok()).flatten();
+        hash.map(Self).ok_or(LineHashError)
     }
 }
 
 /// A position in a day file, just after a newline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "StoredPosition", into = "StoredPosition")]
+#[serde(try_from = "StoredPosition", into = "StoredPosition")]
 pub(crate) struct Position {
     /// In bytes.
     pub(crate) offset: u64,
@@ -78,15 +85,18 @@ enum StoredPosition {
     WithLine { offset: u64, line: String },
 }
 
-impl From<StoredPosition> for Position {
-    fn from(stored: StoredPosition) -> Self {
-        match stored {
+impl TryFrom<StoredPosition> for Position {
+    type Error = LineHashError;
+
+    /// A hash that is none is damage: without it the position would be taken over unseen, as one of version 1.
+    fn try_from(stored: StoredPosition) -> Result<Self, LineHashError> {
+        Ok(match stored {
             StoredPosition::Offset(offset) => offset.into(),
             StoredPosition::WithLine { offset, line } => Self {
                 offset,
-                line: line.parse().ok(),
+                line: Some(line.parse()?),
             },
-        }
+        })
     }
 }
 
