@@ -21,6 +21,9 @@ use crate::process::shutdown::Shutdown;
 /// How much of a listener's answer is shown, in characters.
 const MAX_ANSWER: usize = 300;
 
+/// A value in the query of an address that has fewer bytes is no token.
+const SHORTEST_VALUE: usize = 8;
+
 /// The status with which a listener asks for smaller requests (RFC 9110, section 15.5.14).
 const TOO_LARGE: u16 = 413;
 
@@ -214,7 +217,7 @@ impl HttpSink {
                 // Those before it are sent alone first: whether they were taken is not said.
                 Err(PostError::InvalidLine(number @ 1.., _)) => self.lines = number,
                 Err(PostError::InvalidLine(_, reason)) => {
-                    progress.keep(&self.batch, &reason, undelivered_file)?;
+                    progress.keep(&self.batch, &redacted(&self.settings, &reason), undelivered_file)?;
                     self.lines = self.settings.batch;
                 }
                 Err(failure) if failure.is_too_large() && lines.len() > 1 => {
@@ -351,18 +354,37 @@ fn confirm(settings: &HttpSettings, receipt: &Receipt) -> Result<(), PostError> 
         let reason = format!("it answered with status {status}, and HTTP_FORWARD_EXPECT_STATUS has another");
         return Err(Unconfirmed::permanent(reason));
     }
-    let is_page = matches!(content_type.as_str(), "text/html" | "application/xhtml+xml") && !receipt.is_empty;
+    let is_page = match content_type.as_str() {
+        "text/html" | "application/xhtml+xml" => !receipt.is_empty,
+        "" => begins_as_page(&receipt.body),
+        _ => false,
+    };
     match &settings.expect_content_type {
         Some(expected) if expected != content_type => Err(Unconfirmed::permanent(format!(
             "the content type of the answer is `{}`, and HTTP_FORWARD_EXPECT_CONTENT_TYPE is `{expected}`",
             excerpt(content_type, MAX_ANSWER)
         ))),
+        None if is_page && content_type.is_empty() => Err(Unconfirmed::permanent(
+            "the answer is an HTML page, as of a proxy or a login, without a content type",
+        )),
         None if is_page => Err(Unconfirmed::permanent(
             "the answer is an HTML page, as of a proxy or a login; if it is the listener's, set \
              HTTP_FORWARD_EXPECT_CONTENT_TYPE=text/html",
         )),
         _ => Ok(()),
     }
+}
+
+/// Returns whether a body without a content type begins as HTML does.
+fn begins_as_page(body: &[u8]) -> bool {
+    let body = body
+        .strip_prefix("\u{feff}".as_bytes())
+        .unwrap_or(body)
+        .trim_ascii_start();
+    [b"<!doctype html".as_slice(), b"<html"].into_iter().any(|start| {
+        let begin = body.get(..start.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    })
 }
 
 /// The same for Splunk, which says in the body of each answer what became of the events.
@@ -469,6 +491,19 @@ fn advice(status: u16) -> &'static str {
     }
 }
 
+/// Removes what is secret from a listener's words: secrets, and the query of the address, whole or one of its values, since some
+/// listeners take their token there.
+fn redacted(settings: &HttpSettings, words: &str) -> String {
+    let words = without_any(words, &settings.secrets.all());
+    let query = settings.url.query().unwrap_or_default();
+    let raw = query.split('&').filter_map(|pair| pair.split_once('='));
+    let raw = raw.map(|(_, value)| value.to_owned());
+    let decoded = settings.url.query_pairs().map(|(_, value)| value.into_owned());
+    // Shorter ones are names, such as that of an index, which the message needs.
+    let values = raw.chain(decoded).filter(|value| value.len() >= SHORTEST_VALUE);
+    values.fold(without(&words, query), |words, value| without(&words, &value))
+}
+
 /// Describes a failure with the address, but without its query, which may hold a token, and without secrets that the
 /// listener repeated.
 fn describe(settings: &HttpSettings, failure: &PostError) -> String {
@@ -478,21 +513,19 @@ fn describe(settings: &HttpSettings, failure: &PostError) -> String {
         PostError::Failed(AttemptError::Status { status, body, .. }) => (status, body),
         PostError::Failed(failure) => return format!("cannot send to {address}: {failure}"),
         PostError::Unconfirmed(Unconfirmed { reason, .. }) => {
-            let reason = without(
-                &without_any(reason, &settings.secrets.all()),
-                settings.url.query().unwrap_or_default(),
-            );
+            let reason = redacted(settings, reason);
             let reason = match settings.token.as_ref() {
                 Some(token) => token.named_in(&reason),
                 None => reason,
             };
             return format!("{address} has not confirmed the lines: {reason}");
         }
-        PostError::InvalidLine(_, reason) => return format!("{address} takes no such line: {reason}"),
+        PostError::InvalidLine(_, reason) => {
+            return format!("{address} takes no such line: {}", redacted(settings, reason));
+        }
         PostError::Stopped => return SinkError::Stopped.to_string(),
     };
-    let answer = without_any(body.trim(), &settings.secrets.all());
-    let answer = without(&answer, settings.url.query().unwrap_or_default());
+    let answer = redacted(settings, body.trim());
     let answer = match excerpt(&answer, MAX_ANSWER) {
         answer if answer.is_empty() => answer,
         answer => format!(", \"{answer}\""),

@@ -257,8 +257,16 @@ fn assert_confirmed_or_not((format, settings, answer, refusal): Case) {
 #[test]
 fn a_success_confirms_unless_it_is_a_page_or_not_what_is_expected() {
     let json = r#"{"ok":true}"#;
-    let cases: [Case; 14] = [
+    let cases: [Case; 17] = [
         ("array", &[], answer(200, "text/plain", "ok"), None),
+        ("array", &[], answer(200, "", "<ok/>"), None),
+        ("array", &[], answer(200, "", PAGE), Some("an HTML page")),
+        (
+            "ndjson",
+            &[],
+            answer(200, "", "\u{feff}\n<!DOCTYPE Html><p>"),
+            Some("an HTML page"),
+        ),
         ("array", &[], answer(200, "", ""), None),
         ("array", &[], answer(202, "", ""), None),
         ("array", &[], answer(204, "", ""), None),
@@ -324,6 +332,28 @@ fn for_splunk_only_its_own_answer_confirms() {
         ("splunk-hec", EXPECT_STATUS, success(), Some("status 200")),
     ];
     cases.into_iter().for_each(assert_confirmed_or_not);
+}
+
+#[test]
+fn what_the_query_of_an_address_holds_is_in_no_error() {
+    for body in [
+        "no key hunter2/hunter2 here",
+        "no key=hunter2%2Fhunter2&a=b here",
+        "no hunter2%2Fhunter2 here",
+    ] {
+        let collector = Collector::start(move |_| answer(400, "text/plain", body));
+        let mut catalog = ten_lines(&collector, "array");
+        catalog.set(
+            "HTTP_FORWARD_URL",
+            format!("{}?key=hunter2%2Fhunter2&a=b", collector.address),
+        );
+        let summary = forward(&catalog, 3);
+        let said = summary["error"].as_str().unwrap();
+        assert!(
+            said.contains("no [secret] here") || said.contains("no key [secret] here"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
