@@ -1,10 +1,10 @@
 //! The forwarder: sends the lines after the cursor to the sink, and moves the cursor as the sink acknowledges them.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::batch::{Batch, Line};
 use super::cursor::{CursorError, CursorFile, CursorState, Stored};
@@ -13,7 +13,7 @@ use super::position::Positions;
 use super::reader::LineReader;
 use super::sink::{BatchAck, LocalCursor, Sink, SinkError};
 use super::undelivered::Undelivered;
-use crate::archive::{DayFile, Lock, LockError};
+use crate::archive::{DayFile, Location, Lock, LockError};
 use crate::fs::FileError;
 use crate::output::progress::ForwardProgress;
 use crate::process::shutdown::Shutdown;
@@ -191,6 +191,7 @@ impl Forwarder {
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
         let (lock, start, reader) = match job.replay.clone() {
             Some(times) => {
+                warn_of_compressed(&job, times.start.date_naive()..=times.end.date_naive())?;
                 let reader = LineReader::between(location.clone(), job.shape, times);
                 (None, Start::at(CursorState::default(), false), reader)
             }
@@ -472,9 +473,14 @@ impl Start {
         let is_lost = matches!(error, CursorError::Missing { .. } | CursorError::Damaged { .. });
         let mut positions = match job.start {
             Some(start) => start_positions(job, start, files.clone())?,
-            None if is_lost && !has_lines(&files)? => Positions::default(),
+            None if is_lost && is_empty(&job.envelope.location, &files)? => Positions::default(),
             None => return Ok(found),
         };
+        match job.start {
+            Some(StartPosition::Start) => warn_of_compressed(job, NaiveDate::MIN..=NaiveDate::MAX)?,
+            Some(StartPosition::Time(time)) => warn_of_compressed(job, time.date_naive()..=NaiveDate::MAX)?,
+            Some(StartPosition::End) | None => {}
+        }
         if !matches!(error, CursorError::Missing { .. }) {
             tracing::warn!(sink = job.sink, "replacing the cursor: {error}");
         }
@@ -517,6 +523,25 @@ pub(crate) fn has_lines(files: &[DayFile]) -> Result<bool, FileError> {
         }
     }
     Ok(false)
+}
+
+/// Returns whether an archive with these day files has no line, compressed or not.
+pub(crate) fn is_empty(location: &Location, files: &[DayFile]) -> Result<bool, FileError> {
+    Ok(!has_lines(files)? && location.listing()?.packed.is_empty())
+}
+
+/// Says that compressed days are not sent, if there are some among these.
+fn warn_of_compressed(job: &Job, days: RangeInclusive<NaiveDate>) -> Result<(), FileError> {
+    let (days, them, their) = match job.envelope.location.listing()?.packed.range(days).count() {
+        0 => return Ok(()),
+        1 => ("1 day".to_owned(), "it", "its"),
+        days => (format!("{days} days"), "them", "their"),
+    };
+    tracing::warn!(
+        sink = job.sink,
+        "of {days} that another program has compressed nothing is sent: decompress {them} first if {their} lines are to go there"
+    );
+    Ok(())
 }
 
 fn start_positions(job: &Job, start: StartPosition, mut files: Vec<DayFile>) -> Result<Positions, ForwardError> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::cursor::{CursorError, CursorFile, Stored};
-use super::forwarder::has_lines;
+use super::forwarder::is_empty;
 use super::position::Positions;
 use super::reader::LineReader;
 use crate::archive::SINKS;
@@ -84,7 +84,7 @@ impl FoundCursor {
         };
         let mut positions = match file.load()? {
             Stored::Cursor(state) => state.positions,
-            Stored::Nothing if !location.state_file(&format!("{sink}.lock")).exists() || !has_lines(files)? => {
+            Stored::Nothing if !location.state_file(&format!("{sink}.lock")).exists() || is_empty(location, files)? => {
                 return Ok(None);
             }
             Stored::Nothing => return nothing(file.missing()),

@@ -164,3 +164,29 @@ fn a_day_that_was_restored_from_an_older_backup_stops_forwarding() {
     fs::rename(&path, path.with_extension("log.zst")).unwrap();
     assert_eq!(world.forward(0)["sent"], 0, "another program has compressed it");
 }
+
+#[test]
+fn compressed_days_are_lines_of_the_archive_and_it_is_told_that_they_are_not_sent() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let compressed = world.catalog.day_files(Api::Tfc).into_keys();
+    for name in compressed {
+        let path = world.catalog.folder(Api::Tfc).join(name);
+        fs::rename(&path, path.with_extension("log.gz")).unwrap();
+    }
+    assert_eq!(world.told(), (NO_CURSOR.to_owned(), 0));
+    let said = "of 1 day that another program has compressed nothing is sent: decompress it first if its lines are to go there";
+    let again = world.catalog.run(&["forward", "http", "--since", "2000-01-01"]);
+    assert!(again.stderr.contains(said), "{}", again.stderr);
+    let end = world.catalog.run(&["forward", "http", "--forward-from", "end"]);
+    assert_eq!(
+        (end.code, end.stderr.contains("compressed")),
+        (0, false),
+        "{}",
+        end.stderr
+    );
+    fs::remove_file(world.state("http.json")).unwrap();
+    fs::remove_file(world.state("http.previous.json")).unwrap();
+    let start = world.catalog.run(&["forward", "http", "--forward-from", "start"]);
+    assert_eq!((start.code, start.stderr.contains(said)), (0, true), "{}", start.stderr);
+}
