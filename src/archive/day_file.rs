@@ -64,6 +64,12 @@ impl DayFile {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Returns whether a compressed file of its day stands beside it.
+    pub(crate) fn is_beside_packed(&self) -> bool {
+        let packed = Packing::ALL.into_iter().map(|packing| self.packed(packing));
+        packed.into_iter().any(|file| file.metadata().is_ok())
+    }
+
     /// Returns whether another program has compressed it.
     pub(crate) fn is_packed(&self) -> bool {
         self.packing.is_some()
@@ -192,6 +198,30 @@ impl DayFile {
         };
         let line = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
         Ok(Some(bytes.split_off(line)))
+    }
+
+    /// Counts the lines of a compressed file behind this position of its content, in bytes. One whose length, as gzip notes it at
+    /// the end (RFC 1952, section 2.3.1), is the position is not read.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn packed_lines_behind(&self, position: u64) -> Result<u64, FileError> {
+        let failed = |cause| self.unreadable(cause);
+        if position > 0 && self.packing == Some(Packing::Gzip) {
+            let (length, mut noted) = (self.length()?, [0; 4]);
+            let read = read_at(self.stored()?.as_mut(), length.saturating_sub(4), &mut noted);
+            if read.is_ok() && u32::from_le_bytes(noted) == position as u32 {
+                return Ok(0);
+            }
+        }
+        let mut content = self.open()?;
+        io::copy(&mut content.as_mut().take(position), &mut io::sink()).map_err(failed)?;
+        let mut lines = Lines::of(content);
+        let mut count = 0;
+        while let Some(line) = lines.next().map_err(failed)? {
+            count += u64::from(line.ended);
+        }
+        Ok(count)
     }
 
     /// Counts the newlines from `start` on.

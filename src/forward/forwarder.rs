@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::batch::{Batch, Line};
+use super::compressed::CompressedTooSoon;
 use super::cursor::{CursorError, CursorFile, CursorState, Stored};
 use super::message::Envelope;
 use super::position::Positions;
@@ -68,6 +69,9 @@ pub(crate) enum ForwardError {
     /// Another run forwards this stream to this sink.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Another program has compressed lines that were not sent; all others were.
+    #[error(transparent)]
+    Compressed(CompressedTooSoon),
     /// A shutdown was requested.
     #[error("stopped on request before everything was sent")]
     Stopped,
@@ -157,6 +161,7 @@ pub(crate) struct Forwarder {
 
 /// The lines in flight, and how far the sink acknowledged them.
 struct Outbox {
+    location: Location,
     sink: Box<dyn Sink>,
     is_replay: bool,
     cursor: CursorFile,
@@ -203,6 +208,7 @@ impl Forwarder {
             }
         };
         let outbox = Outbox {
+            location: location.clone(),
             undelivered_file: Undelivered::new(job.envelope.clone(), job.sink, job.now),
             forwarded: Forwarded::nothing(job.sink),
             is_replay: job.replay.is_some(),
@@ -280,11 +286,14 @@ impl Forwarder {
         } = &mut self;
         // The first failure is the one to report.
         let stored = outbox.store();
-        let result = result.and(stored);
+        let result = result.and(stored).and_then(|()| outbox.miss_none());
         let forwarded = &mut outbox.forwarded;
         let is_incomplete = result.is_err() || shutdown.is_requested();
         if is_incomplete && !outbox.is_replay {
             forwarded.waiting = reader.count_behind(&outbox.state.positions).unwrap_or(0);
+            if let Err(ForwardError::Compressed(too_soon)) = &result {
+                forwarded.waiting += too_soon.lines;
+            }
             reader.seek(outbox.state.positions.clone());
             let first = reader.next_batch_with_lines().ok().flatten();
             forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
@@ -401,6 +410,15 @@ impl Outbox {
             waited if waited >= STORE_EVERY => self.store(),
             _ => Ok(()),
         }
+    }
+
+    /// Finds out whether lines were compressed before they were sent.
+    fn miss_none(&self) -> Result<(), ForwardError> {
+        if self.is_replay {
+            return Ok(());
+        }
+        let found = CompressedTooSoon::find(&self.location, &self.state.positions)?;
+        found.map_or(Ok(()), |too_soon| Err(ForwardError::Compressed(too_soon)))
     }
 
     /// Stores the cursor if it has changed.

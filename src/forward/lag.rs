@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::compressed::CompressedTooSoon;
 use super::cursor::{CursorError, CursorFile, Stored};
 use super::forwarder::is_empty;
 use super::position::Positions;
@@ -53,11 +54,10 @@ pub(crate) fn lags(location: &Location, stream: &'static str, shape: Shape, now:
 pub(crate) fn cursor_problems(location: &Location, stream: &'static str) -> Vec<String> {
     let find = |sink| FoundCursor::of(location, stream, sink, &location.day_files()?);
     let problem = |sink| match find(sink) {
-        Ok(found) => found?.problem,
-        Err(error) => Some(error),
+        Ok(found) => found?.problem(location),
+        Err(error) => Some(error.to_string()),
     };
-    let problems = SINKS.into_iter().filter_map(problem);
-    problems.map(|error| error.to_string()).collect()
+    SINKS.into_iter().filter_map(problem).collect()
 }
 
 /// A cursor as it is stored, or what there is in its place.
@@ -98,6 +98,18 @@ impl FoundCursor {
     }
 }
 
+impl FoundCursor {
+    fn problem(self, location: &Location) -> Option<String> {
+        if let Some(error) = self.problem {
+            return Some(error.to_string());
+        }
+        match CompressedTooSoon::find(location, &self.positions) {
+            Ok(found) => found.map(|found| found.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
 /// A stream and its day files.
 struct Stream<'a> {
     location: &'a Location,
@@ -130,14 +142,17 @@ impl Stream<'_> {
                 grown.push(file.clone());
             }
         }
+        let too_soon = CompressedTooSoon::find(self.location, &positions)?;
         let lag = Lag {
-            waiting: self.line_reader().count_behind(&positions)?,
+            waiting: self.line_reader().count_behind(&positions)? + too_soon.as_ref().map_or(0, |found| found.lines),
             oldest_waiting: self.oldest_behind(&positions, &grown)?,
             ..self.position(&positions, &files)?
         };
         Ok(Some(Lag {
             oldest_waiting_seconds: lag.oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
-            problem: problem.map(|error| error.to_string()),
+            problem: problem
+                .map(|error| error.to_string())
+                .or(too_soon.map(|found| found.to_string())),
             ..lag
         }))
     }

@@ -7,6 +7,7 @@
 
 pub(crate) mod position;
 pub(crate) mod batch;
+pub(crate) mod compressed;
 pub(crate) mod cursor;
 pub(crate) mod forwarder;
 mod splunk;

@@ -1,8 +1,11 @@
 //! Where forwarding begins and goes on: `forward`, `collect`, `status` and `check` say the same of a cursor.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Sandbox};
 
@@ -189,4 +192,56 @@ fn compressed_days_are_lines_of_the_archive_and_it_is_told_that_they_are_not_sen
     fs::remove_file(world.state("http.previous.json")).unwrap();
     let start = world.catalog.run(&["forward", "http", "--forward-from", "start"]);
     assert_eq!((start.code, start.stderr.contains(said)), (0, true), "{}", start.stderr);
+}
+
+#[test]
+fn a_day_that_is_compressed_while_its_lines_wait_is_told_until_they_are_sent() {
+    for member_count in [1, 2] {
+        let world = World::new();
+        world.catalog.collect(0, &[]);
+        let (path, whole) = (world.day_file(), fs::read(world.day_file()).unwrap());
+        let seven = whole
+            .split_inclusive(|byte| *byte == b'\n')
+            .take(7)
+            .map(<[u8]>::len)
+            .sum();
+        fs::write(&path, &whole[..seven]).unwrap();
+        assert_eq!(
+            world.run(&["forward", "http", "--json", "--forward-from", "start"], 0)["sent"],
+            7
+        );
+        let packed = path.with_extension("log.gz");
+        let half = whole.len() / member_count;
+        let members: Vec<u8> = whole.chunks(half.max(1)).flat_map(gzip).collect();
+        fs::write(&packed, members).unwrap();
+        fs::remove_file(&path).unwrap();
+        let name = packed.file_name().unwrap().to_str().unwrap();
+        let said = format!(
+            "3 lines were not sent before another program compressed {name}: decompress {name} (gzip -d or zstd -d --rm), and \
+             the next run sends them; compress only what was sent"
+        );
+        assert_eq!(world.told(), (said, 3));
+        // As it is advised.
+        fs::write(&path, &whole).unwrap();
+        fs::remove_file(&packed).unwrap();
+        assert_eq!(world.forward(0)["sent"], 3);
+        fs::write(&packed, whole.chunks(half.max(1)).flat_map(gzip).collect::<Vec<u8>>()).unwrap();
+        fs::remove_file(&path).unwrap();
+        let sent = world.forward(0);
+        assert_eq!((&sent["sent"], &sent["waiting"]), (&json!(0), &json!(0)));
+        // What comes late for a compressed day goes to a new file.
+        let late = String::from_utf8(whole[..seven].to_vec())
+            .unwrap()
+            .replacen("\"id\":\"", "\"id\":\"late-", 1);
+        fs::write(&path, late.lines().next().unwrap().to_owned() + "\n").unwrap();
+        for count in [1, 0] {
+            assert_eq!(world.forward(0)["sent"], count);
+        }
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
