@@ -216,12 +216,7 @@ impl DayFile {
         }
         let mut content = self.open()?;
         io::copy(&mut content.as_mut().take(position), &mut io::sink()).map_err(failed)?;
-        let mut lines = Lines::of(content);
-        let mut count = 0;
-        while let Some(line) = lines.next().map_err(failed)? {
-            count += u64::from(line.ended);
-        }
-        Ok(count)
+        count_newlines(content.as_mut()).map_err(failed)
     }
 
     /// Counts the newlines from `start` on.
@@ -232,15 +227,7 @@ impl DayFile {
         let failed = |cause| self.unreadable(cause);
         let mut file = self.open()?;
         file.seek(SeekFrom::Start(start)).map_err(failed)?;
-        let mut lines = 0;
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let read = read_some(file.as_mut(), &mut chunk).map_err(failed)?;
-            if read == 0 {
-                return Ok(lines);
-            }
-            lines += memchr::memchr_iter(b'\n', &chunk[..read]).count() as u64;
-        }
+        count_newlines(file.as_mut()).map_err(failed)
     }
 
     /// Appends whole lines from `start` on to `text`: about `room` bytes, but at least one line if there is one. Also
@@ -287,6 +274,19 @@ impl DayFile {
 impl fmt::Debug for DayFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("DayFile").field(&self.path).finish()
+    }
+}
+
+/// Counts the newlines of the rest of a file.
+fn count_newlines(file: &mut dyn StoredFile) -> io::Result<u64> {
+    let mut lines = 0;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = read_some(file, &mut chunk)?;
+        if read == 0 {
+            return Ok(lines);
+        }
+        lines += memchr::memchr_iter(b'\n', &chunk[..read]).count() as u64;
     }
 }
 

@@ -67,9 +67,7 @@ impl Covered {
 
     /// Returns whether all of a span lies in it.
     pub(super) fn holds(&self, span: Window) -> bool {
-        self.spans
-            .iter()
-            .any(|whole| whole.from <= span.from && span.to <= whole.to)
+        self.spans.iter().any(|whole| whole.holds(span))
     }
 
     /// Takes out what lies after a time.

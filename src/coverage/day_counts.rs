@@ -29,8 +29,9 @@ impl Counted {
     }
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// Whether a number need not be written.
+pub(super) fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// The counts of the day files, by day.

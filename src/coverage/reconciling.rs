@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, Purpose};
+use super::day_counts::is_zero;
 use crate::window::Window;
 
 /// What was read through answers that lacked something is read so often again at most.
@@ -21,11 +22,6 @@ pub(crate) struct Reconciling {
     /// How often in a row answers have lacked something of it; 0 if it is done because it was due.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) lapses: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Reconciling {

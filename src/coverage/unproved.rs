@@ -47,7 +47,7 @@ impl Unproved {
     /// Joins it with one that it touches. It is to be asked for again when the first of both is, unless it is one, asked
     /// for again.
     pub(super) fn join(&mut self, other: &Self) {
-        if self.from <= other.from && other.to <= self.to {
+        if self.span().holds(other.span()) {
             self.repeats = self.repeats.max(other.repeats.saturating_add(1));
         } else {
             self.asked_at = self.asked_at.min(other.asked_at);

@@ -5,18 +5,18 @@
 //! The day files are the outbox. A sink outage, a kill or runs without forwarding lose nothing, and fetching never
 //! waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has acknowledged.
 
-pub(crate) mod position;
 pub(crate) mod batch;
 pub(crate) mod compressed;
 pub(crate) mod cursor;
 pub(crate) mod forwarder;
-mod splunk;
 pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod lag;
 pub(crate) mod message;
 pub(crate) mod sink;
+mod splunk;
 pub(crate) mod stdout;
+pub(crate) mod position;
 pub(crate) mod reader;
 pub(crate) mod target;
 pub(crate) mod undelivered;

@@ -38,7 +38,7 @@ impl Question<'_> {
         let mut spans: Vec<Asked> = new.map(|new| Asked::new(new, Purpose::New)).into_iter().collect();
         if self.asks_for_what_is_new() || self.is_doubtful {
             let gaps = self.gaps(new).into_iter();
-            let needed = gaps.filter(|gap| older.as_ref().is_none_or(|older| !holds(older, *gap)));
+            let needed = gaps.filter(|gap| older.as_ref().is_none_or(|older| !older.span().holds(*gap)));
             spans.extend(needed.map(|gap| Asked::new(gap, Purpose::Gap)));
         }
         spans.extend(older);
@@ -155,10 +155,6 @@ impl Question<'_> {
     fn asks_for_what_is_new(&self) -> bool {
         self.range == Range::default() && !self.reconcile
     }
-}
-
-fn holds(asked: &Asked, span: Window) -> bool {
-    asked.from <= span.from && span.to <= asked.to
 }
 
 #[cfg(test)]

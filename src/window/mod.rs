@@ -34,6 +34,11 @@ impl Window {
             to: ceil_to_millisecond(to),
         }
     }
+
+    /// Returns whether all of another window lies in it.
+    pub(crate) fn holds(self, part: Self) -> bool {
+        self.from <= part.from && part.to <= self.to
+    }
 }
 
 /// Rounds down to a whole millisecond.

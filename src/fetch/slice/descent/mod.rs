@@ -238,7 +238,7 @@ impl Descent {
         let answer = Answer::of(&page, &request);
         if answer.count > 0 {
             self.held = Some(request.window);
-        } else if self.held.is_some_and(|held| holds(request.window, held)) {
+        } else if self.held.is_some_and(|held| request.window.holds(held)) {
             self.failed_above = None;
             self.emptied = Some(self.above);
             return self.look_again(true);
@@ -572,10 +572,6 @@ impl Descent {
         self.usual_size = self.size;
         Step::Ask
     }
-}
-
-fn holds(whole: Window, part: Window) -> bool {
-    whole.from <= part.from && part.to <= whole.to
 }
 
 /// So many records of one moment at the end of a feed are suspicious if no answer had more.
