@@ -36,6 +36,8 @@ pub(super) struct Calendar {
 struct Day {
     records: u64,
     bytes: u64,
+    /// How many of its file's records are of other days.
+    moved: u64,
 }
 
 /// The records of a day; `None` if not all of them are known.
@@ -65,6 +67,7 @@ impl Calendar {
             if let Some(of_file) = self.days.get_mut(&file) {
                 let moved = records.min(of_file.records);
                 of_file.records -= moved;
+                of_file.moved += moved;
                 self.days.entry(day).or_default().records += moved;
             }
         }
@@ -88,7 +91,11 @@ impl Calendar {
         if is_in_both {
             self.unknown.entry(date).or_insert_with(|| IN_BOTH.to_owned());
         }
-        Day { records, bytes }
+        Day {
+            records,
+            bytes,
+            moved: 0,
+        }
     }
 
     /// Returns how many lines a file has, as far as that is known.
@@ -137,6 +144,9 @@ impl Calendar {
             return Vec::new();
         };
         let range = first.iter_days().take_while(|date| *date <= last.min(today));
+        // The archive begins with its first record, which may stand in the file of an earlier day.
+        let is_before = |day: &Day| day.records == 0 && day.moved > 0;
+        let range = range.skip_while(|date| self.days.get(date).is_some_and(is_before));
         range.filter(|date| self.records_of(*date) == Some(0)).collect()
     }
 
