@@ -18,6 +18,21 @@ pub(crate) struct CompressedTooSoon {
     pub(crate) lines: u64,
 }
 
+/// Gives compressed days that are later than all positions one at their start, so that they still wait when what is later than
+/// they has been sent.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(crate) fn note_waiting(location: &Location, positions: &mut Positions) -> Result<(), FileError> {
+    let Some((newest, _)) = positions.iter().next_back() else {
+        return Ok(());
+    };
+    for day in location.listing()?.packed.into_keys().filter(|day| *day > newest) {
+        positions.set(day, 0);
+    }
+    Ok(())
+}
+
 impl CompressedTooSoon {
     /// Finds them: of days with a position, or later than all of these. An older day without a position was passed by when
     /// forwarding began. What cannot be read is for `verify` to tell.
@@ -37,7 +52,7 @@ impl CompressedTooSoon {
         let alone = listing.packed.iter().filter(|(day, _)| !listing.days.contains_key(day));
         for (day, file) in alone {
             let position = positions.of(*day);
-            if position == 0 && *day < newest {
+            if !positions.has(*day) && *day < newest {
                 continue;
             }
             let lines = file.packed_lines_behind(position).unwrap_or(0);

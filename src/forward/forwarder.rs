@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::batch::{Batch, Line};
-use super::compressed::CompressedTooSoon;
+use super::compressed::{CompressedTooSoon, note_waiting};
 use super::cursor::{CursorError, CursorFile, CursorState, Stored};
 use super::message::Envelope;
 use super::position::Positions;
@@ -527,6 +527,7 @@ fn load(job: &Job, file: &CursorFile, files: &[DayFile]) -> Result<Start, Cursor
     if let Some(error) = CursorError::of_mismatches(job.sink, &mismatches) {
         return Ok(Start::missing(state.positions.without(&mismatches), error));
     }
+    note_waiting(&job.envelope.location, &mut state.positions)?;
     if state.positions != stored {
         file.store(&state)?;
     }

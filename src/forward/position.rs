@@ -124,6 +124,12 @@ impl Positions {
         self.0.get(&day).map_or(0, |position| position.offset)
     }
 
+    /// Returns whether a day has a position, be it at its start.
+    #[must_use]
+    pub(crate) fn has(&self, day: NaiveDate) -> bool {
+        self.0.contains_key(&day)
+    }
+
     /// Sets the position in the file of a day.
     pub(crate) fn set(&mut self, day: NaiveDate, position: impl Into<Position>) {
         self.0.insert(day, position.into());

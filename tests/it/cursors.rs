@@ -240,6 +240,26 @@ fn a_day_that_is_compressed_while_its_lines_wait_is_told_until_they_are_sent() {
     }
 }
 
+#[test]
+fn a_compressed_day_still_waits_when_a_later_one_has_been_sent() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let path = world.day_file();
+    world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+    let line = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned() + "\n";
+    let of_day = |day: &str| path.with_file_name(format!("tfc_audit_{day}.log"));
+    fs::write(of_day("2099-01-01").with_extension("log.gz"), gzip(line.as_bytes())).unwrap();
+    fs::write(of_day("2099-01-02"), line).unwrap();
+    for sent in [1, 0] {
+        let forward = world.forward(3);
+        assert_eq!(
+            (&forward["sent"], &forward["waiting"]),
+            (&json!(sent), &json!(1)),
+            "{forward}"
+        );
+    }
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
