@@ -45,12 +45,8 @@ fn a_reader_that_leaves_is_no_error() {
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
     let mut shell = Command::new("/bin/sh");
     let pipeline = "{ \"$0\" collect --json; echo \"ended with $?\" >&2; } | true";
-    shell
-        .args(["-c", pipeline, env!("CARGO_BIN_EXE_trailkeeper")])
-        .current_dir(catalog.root())
-        .env_clear()
-        .envs(catalog.variables());
-    let run = process::run(&mut shell);
+    shell.args(["-c", pipeline, env!("CARGO_BIN_EXE_trailkeeper")]);
+    let run = process::run(catalog.place(&mut shell));
     assert!(run.stderr.contains("ended with 0"), "{}", run.stderr);
 }
 

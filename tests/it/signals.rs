@@ -365,12 +365,9 @@ fn a_single_run_ends_cleanly_with_its_terminal_unless_it_was_to_survive_it() {
                 &format!("{first}; exec \"$0\" collect"),
                 env!("CARGO_BIN_EXE_trailkeeper"),
             ])
-            .current_dir(catalog.root())
-            .env_clear()
-            .envs(catalog.variables())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped());
-        let running = Process::start(&mut shell);
+        let running = Process::start(catalog.place(&mut shell));
         wait_until("it asks", PATIENCE, || sandbox.request_count(Api::Tfc) > 0);
         running.signal(Signal::HUP);
         let run = running.end();

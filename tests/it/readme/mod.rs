@@ -199,12 +199,8 @@ impl Newcomer {
         }
         let mut shell = Command::new("sh");
         let binary = env!("CARGO_BIN_EXE_trailkeeper");
-        shell
-            .args(["-c", &format!("set -e; trailkeeper() {{ {binary} \"$@\"; }}; {line}")])
-            .current_dir(self.catalog.root())
-            .env_clear()
-            .envs(self.catalog.variables());
-        let run = process::run(&mut shell);
+        shell.args(["-c", &format!("set -e; trailkeeper() {{ {binary} \"$@\"; }}; {line}")]);
+        let run = process::run(self.catalog.place(&mut shell));
         assert_eq!(run.code, 0, "{line}\n{}{}", run.stdout, run.stderr);
     }
 

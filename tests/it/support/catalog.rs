@@ -14,6 +14,9 @@ use walkdir::WalkDir;
 use super::process::{self, Process};
 use super::{lines_by_file, streams};
 
+/// What moves the clock of a process, for instance by faketime(1): it has to be one clock for the tests and the program.
+const CLOCK: [&str; 3] = ["LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"];
+
 /// A working folder with a catalog for each stream that is switched on.
 pub(crate) struct Catalog {
     root: TempDir,
@@ -127,15 +130,21 @@ impl Catalog {
         fs::read_to_string(self.root().join("get_audit_logs.log")).unwrap()
     }
 
+    /// Puts a command into the working folder, with nothing in its environment but the settings, and the clock of the test.
+    pub(crate) fn place<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.current_dir(self.root()).env_clear().envs(&self.variables);
+        for name in CLOCK {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+
     /// The program with nothing in its environment but the settings.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trailkeeper"));
-        command
-            .args(arguments)
-            .current_dir(self.root())
-            .env_clear()
-            .envs(&self.variables);
-        command
+        self.place(command.args(arguments))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -157,11 +166,8 @@ impl Catalog {
                 &format!("{first}; exec \"$0\" \"$@\""),
                 env!("CARGO_BIN_EXE_trailkeeper"),
             ])
-            .args(arguments)
-            .current_dir(self.root())
-            .env_clear()
-            .envs(&self.variables);
-        process::run(&mut shell)
+            .args(arguments);
+        process::run(self.place(&mut shell))
     }
 
     /// Starts it.
