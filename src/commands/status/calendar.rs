@@ -138,12 +138,12 @@ impl Calendar {
         (!self.unknown.contains_key(&date)).then(|| day.map_or(0, |day| day.records))
     }
 
-    /// Returns the days from the first file to the last, or up to this one, that are known to have no records.
+    /// Returns the days from the first file to the last that are known to have no records. This one is not over.
     pub(super) fn without_records(&self, today: NaiveDate) -> Vec<NaiveDate> {
         let (Some(first), Some(last)) = (self.first(), self.last()) else {
             return Vec::new();
         };
-        let range = first.iter_days().take_while(|date| *date <= last.min(today));
+        let range = first.iter_days().take_while(|date| *date <= last && *date < today);
         // The archive begins with its first record, which may stand in the file of an earlier day.
         let is_before = |day: &Day| day.records == 0 && day.moved > 0;
         let range = range.skip_while(|date| self.days.get(date).is_some_and(is_before));
