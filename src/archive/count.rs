@@ -79,22 +79,33 @@ impl LineCounter {
     /// # Errors
     /// If it cannot be read; [`FileError::Damaged`] if it is compressed and not whole.
     pub(crate) fn count(&mut self, file: &DayFile) -> Result<DayCount, FileError> {
+        let counted = self.counted(file)?;
+        let repaired = self.repaired_in(file)?;
+        Ok(DayCount {
+            date: file.date,
+            bytes: counted.stamp.length,
+            lines: counted.lines.saturating_sub(repaired),
+        })
+    }
+
+    /// Returns where the last whole line of a day file ends, in bytes of its content.
+    ///
+    /// # Errors
+    /// Those of [`LineCounter::count`].
+    pub(crate) fn end_of_lines(&mut self, file: &DayFile) -> Result<u64, FileError> {
+        Ok(self.counted(file)?.bytes)
+    }
+
+    fn counted(&mut self, file: &DayFile) -> Result<Counted, FileError> {
         let counts = self.counts.get_or_insert_with(|| read(&self.location));
         let name = file.name();
         let before = counts.files.get(&name).cloned().unwrap_or_default();
         let counted = count(file, before.clone())?;
-        let repaired = self.repaired_in(file)?;
-        let day = DayCount {
-            date: file.date,
-            bytes: counted.stamp.length,
-            lines: counted.lines.saturating_sub(repaired),
-        };
-        let counts = self.counts.get_or_insert_default();
         if counted != before {
             self.has_news = true;
-            counts.files.insert(name, counted);
+            counts.files.insert(name, counted.clone());
         }
-        Ok(day)
+        Ok(counted)
     }
 
     /// Returns how many torn lines were repaired in a day file, before it was compressed if it is.

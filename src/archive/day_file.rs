@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
 use super::lines::Lines;
 use super::packed::{Packing, is_damage};
-use super::storage::{Storage, StoredFile, read_at};
+use super::storage::{Storage, StoredFile};
 use crate::fs::{FileError, count_names};
 
 /// Size of a read where lines are only counted or skipped, in bytes.
@@ -64,12 +64,6 @@ impl DayFile {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Returns whether a compressed file of its day stands beside it.
-    pub(crate) fn is_beside_packed(&self) -> bool {
-        let packed = Packing::ALL.into_iter().map(|packing| self.packed(packing));
-        packed.into_iter().any(|file| file.metadata().is_ok())
-    }
-
     /// Returns whether another program has compressed it.
     pub(crate) fn is_packed(&self) -> bool {
         self.packing.is_some()
@@ -82,6 +76,17 @@ impl DayFile {
             None => Ok(file),
             Some(packing) => packing.unpack(file).map_err(|cause| self.unreadable(cause)),
         }
+    }
+
+    /// Opens it for reading from this offset of its content, in bytes.
+    pub(super) fn open_at(&self, offset: u64) -> Result<Box<dyn StoredFile>, FileError> {
+        let mut file = self.open()?;
+        let moved = match self.packing {
+            None => file.seek(SeekFrom::Start(offset)),
+            Some(_) => io::copy(&mut file.as_mut().take(offset), &mut io::sink()),
+        };
+        moved.map_err(|cause| self.unreadable(cause))?;
+        Ok(file)
     }
 
     /// Opens it for reading as it is stored: one that is compressed is not unpacked.
@@ -138,7 +143,7 @@ impl DayFile {
         mut read: impl FnMut(&str) -> Option<T>,
     ) -> Result<Option<T>, FileError> {
         let failed = |cause| self.unreadable(cause);
-        let mut lines = Lines::from_offset(self.open()?, start).map_err(failed)?;
+        let mut lines = Lines::of(self.open_at(start)?);
         while let Some(line) = lines.next().map_err(failed)? {
             let text = str::from_utf8(line.bytes).ok().filter(|_| line.ended);
             if let Some(found) = text.and_then(&mut read) {
@@ -149,7 +154,7 @@ impl DayFile {
     }
 
     /// Returns the last result of `read` for the lines before `end`. A line must end at `end`. No more of the file is
-    /// read than needed.
+    /// read than needed; one that is compressed can only be read from its start.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -160,6 +165,9 @@ impl DayFile {
     ) -> Result<Option<T>, FileError> {
         let failed = |cause| self.unreadable(cause);
         let mut file = self.open()?;
+        if self.is_packed() {
+            return last_in(file.take(end), read).map_err(failed);
+        }
         let mut lines = BackwardLines::before(file.as_mut(), end);
         while let Some(line) = lines.next_line().map_err(failed)? {
             if let Some(found) = str::from_utf8(&line.bytes).ok().and_then(&mut read) {
@@ -186,13 +194,15 @@ impl DayFile {
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn line_before(&self, end: u64, most: usize) -> Result<Option<Vec<u8>>, FileError> {
-        if end == 0 || end > self.length()? {
+        if !self.is_packed() && end > self.length()? {
             return Ok(None);
         }
         let start = end.saturating_sub(most as u64);
-        let mut bytes = vec![0; (end - start) as usize];
-        let read = read_at(self.open()?.as_mut(), start, &mut bytes);
-        read.map_err(|cause| self.unreadable(cause))?;
+        let mut bytes = Vec::new();
+        let read = self.open_at(start)?.take(end - start).read_to_end(&mut bytes);
+        if (read.map_err(|cause| self.unreadable(cause))? as u64) < end - start {
+            return Ok(None);
+        }
         let Some((b'\n', text)) = bytes.split_last() else {
             return Ok(None);
         };
@@ -200,23 +210,14 @@ impl DayFile {
         Ok(Some(bytes.split_off(line)))
     }
 
-    /// Counts the lines of a compressed file behind this position of its content, in bytes. One whose length, as gzip notes it at
-    /// the end (RFC 1952, section 2.3.1), is the position is not read.
+    /// Returns the first whole line of its content, in bytes; `None` if there is none.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn packed_lines_behind(&self, position: u64) -> Result<u64, FileError> {
-        let failed = |cause| self.unreadable(cause);
-        if position > 0 && self.packing == Some(Packing::Gzip) {
-            let (length, mut noted) = (self.length()?, [0; 4]);
-            let read = read_at(self.stored()?.as_mut(), length.saturating_sub(4), &mut noted);
-            if read.is_ok() && u32::from_le_bytes(noted) == position as u32 {
-                return Ok(0);
-            }
-        }
-        let mut content = self.open()?;
-        io::copy(&mut content.as_mut().take(position), &mut io::sink()).map_err(failed)?;
-        count_newlines(content.as_mut()).map_err(failed)
+    pub(crate) fn first_line(&self) -> Result<Option<Vec<u8>>, FileError> {
+        let mut lines = Lines::of(self.open()?);
+        let line = lines.next().map_err(|cause| self.unreadable(cause))?;
+        Ok(line.filter(|line| line.ended).map(|line| line.bytes.to_vec()))
     }
 
     /// Counts the newlines from `start` on.
@@ -224,10 +225,8 @@ impl DayFile {
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn count_lines_from(&self, start: u64) -> Result<u64, FileError> {
-        let failed = |cause| self.unreadable(cause);
-        let mut file = self.open()?;
-        file.seek(SeekFrom::Start(start)).map_err(failed)?;
-        count_newlines(file.as_mut()).map_err(failed)
+        let mut file = self.open_at(start)?;
+        count_newlines(file.as_mut()).map_err(|cause| self.unreadable(cause))
     }
 
     /// Appends whole lines from `start` on to `text`: about `room` bytes, but at least one line if there is one. Also
@@ -251,7 +250,7 @@ impl DayFile {
         let before = text.len();
         text.reserve(room.min((length - start) as usize));
         file.seek(SeekFrom::Start(start)).map_err(failed)?;
-        let read = read_lines(file.as_mut(), text, room).map_err(failed)?;
+        let (read, _) = read_lines(&mut file, text, room).map_err(failed)?;
         if start + (text.len() - before) as u64 <= synced {
             return Ok((read, synced));
         }
@@ -300,39 +299,49 @@ pub(super) fn read_some(file: &mut (impl Read + ?Sized), chunk: &mut [u8]) -> io
     }
 }
 
-fn read_lines(file: &mut dyn StoredFile, text: &mut Vec<u8>, room: usize) -> io::Result<ReadRange> {
+/// Returns the last result of `read` for the lines of a text.
+fn last_in<T>(text: impl Read, mut read: impl FnMut(&str) -> Option<T>) -> io::Result<Option<T>> {
+    let mut lines = Lines::of(text);
+    let mut last = None;
+    while let Some(line) = lines.next()? {
+        last = str::from_utf8(line.bytes).ok().and_then(&mut read).or(last);
+    }
+    Ok(last)
+}
+
+/// Appends whole lines to `text`: about `room` bytes, but at least one line if there is one. Also returns what was read behind them.
+pub(super) fn read_lines(source: &mut impl Read, text: &mut Vec<u8>, room: usize) -> io::Result<(ReadRange, Vec<u8>)> {
     let start = text.len();
     let mut room = room;
     loop {
         let before = text.len();
-        let read = file.take(room as u64).read_to_end(text)?;
+        let read = source.take(room as u64).read_to_end(text)?;
         if let Some(last) = memchr::memrchr(b'\n', &text[before..]) {
-            text.truncate(before + last + 1);
-            return Ok(ReadRange::Whole);
+            return Ok((ReadRange::Whole, text.split_off(before + last + 1)));
         }
         if read < room {
-            text.truncate(start);
-            return Ok(ReadRange::Whole);
+            return Ok((ReadRange::Whole, text.split_off(start)));
         }
         if (text.len() - start) as u64 > MAX_LINE {
             let skipped = (text.len() - start) as u64;
             text.truncate(start);
-            return skip_line(file, skipped);
+            return skip_line(source, skipped);
         }
         room = text.len() - start;
     }
 }
 
-/// Skips the rest of a line, of which `skipped` bytes are read already.
-fn skip_line(file: &mut dyn StoredFile, mut skipped: u64) -> io::Result<ReadRange> {
+/// Skips the rest of a line, of which `skipped` bytes are read already. Also returns what was read behind it.
+fn skip_line(source: &mut impl Read, mut skipped: u64) -> io::Result<(ReadRange, Vec<u8>)> {
     let mut chunk = vec![0; CHUNK];
     loop {
-        let read = read_some(file, &mut chunk)?;
+        let read = read_some(source, &mut chunk)?;
         if read == 0 {
-            return Ok(ReadRange::Whole);
+            return Ok((ReadRange::Whole, Vec::new()));
         }
         if let Some(newline) = memchr::memchr(b'\n', &chunk[..read]) {
-            return Ok(ReadRange::TooLong(skipped + newline as u64 + 1));
+            let behind = chunk[newline + 1..read].to_vec();
+            return Ok((ReadRange::TooLong(skipped + newline as u64 + 1), behind));
         }
         skipped += read as u64;
     }

@@ -30,12 +30,14 @@ pub(super) struct Lines<R> {
     offset: u64,
 }
 
-impl Lines<BufReader<Box<dyn StoredFile>>> {
-    /// Reads the lines of a file from its start.
-    pub(super) fn of(file: Box<dyn StoredFile>) -> Self {
+impl<F: Read> Lines<BufReader<F>> {
+    /// Reads the lines of a file from where it stands.
+    pub(super) fn of(file: F) -> Self {
         Self::new(BufReader::with_capacity(CHUNK, file), MAX_LINE)
     }
+}
 
+impl Lines<BufReader<Box<dyn StoredFile>>> {
     /// Reads the lines from an offset, where a line must begin; line numbers count from there.
     pub(super) fn from_offset(mut file: Box<dyn StoredFile>, offset: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;

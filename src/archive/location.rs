@@ -243,7 +243,7 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn warn_of_odd_ones(&self) {
+    pub(crate) fn warn_of_odd_ones(&self) {
         for path in self.odd.values() {
             tracing::warn!(path = %path.display(), "skipped a day file that is not a regular file");
         }

@@ -1,20 +1,20 @@
 //! The forwarder: sends the lines after the cursor to the sink, and moves the cursor as the sink acknowledges them.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
 use super::batch::{Batch, Line};
-use super::compressed::{CompressedTooSoon, note_waiting};
 use super::cursor::{CursorError, CursorFile, CursorState, Stored};
+use super::day_lines::{DayLines, Days, UnreadableDays};
 use super::message::Envelope;
 use super::position::Positions;
 use super::reader::LineReader;
 use super::sink::{BatchAck, LocalCursor, Sink, SinkError};
 use super::undelivered::Undelivered;
-use crate::archive::{DayFile, Location, Lock, LockError};
+use crate::archive::{Lock, LockError};
 use crate::fs::FileError;
 use crate::output::progress::ForwardProgress;
 use crate::process::shutdown::Shutdown;
@@ -69,9 +69,9 @@ pub(crate) enum ForwardError {
     /// Another run forwards this stream to this sink.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// Another program has compressed lines that were not sent; all others were.
+    /// Compressed days cannot be read; all others were sent.
     #[error(transparent)]
-    Compressed(CompressedTooSoon),
+    Unreadable(#[from] UnreadableDays),
     /// A shutdown was requested.
     #[error("stopped on request before everything was sent")]
     Stopped,
@@ -161,7 +161,6 @@ pub(crate) struct Forwarder {
 
 /// The lines in flight, and how far the sink acknowledged them.
 struct Outbox {
-    location: Location,
     sink: Box<dyn Sink>,
     is_replay: bool,
     cursor: CursorFile,
@@ -196,19 +195,17 @@ impl Forwarder {
         let cursor = CursorFile::new(location, job.envelope.stream, job.sink);
         let (lock, start, reader) = match job.replay.clone() {
             Some(times) => {
-                warn_of_compressed(&job, times.start.date_naive()..=times.end.date_naive())?;
-                let reader = LineReader::between(location.clone(), job.shape, times);
+                let reader = LineReader::between(location, job.shape, times);
                 (None, Start::at(CursorState::default(), false), reader)
             }
             None => {
                 let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
                 let start = Start::of(&job, &cursor)?;
-                let reader = LineReader::new(location.clone(), job.shape, start.state.positions.clone());
+                let reader = LineReader::new(location, job.shape, start.state.positions.clone());
                 (Some(lock), start, reader.for_sink(job.sink))
             }
         };
         let outbox = Outbox {
-            location: location.clone(),
             undelivered_file: Undelivered::new(job.envelope.clone(), job.sink, job.now),
             forwarded: Forwarded::nothing(job.sink),
             is_replay: job.replay.is_some(),
@@ -286,14 +283,14 @@ impl Forwarder {
         } = &mut self;
         // The first failure is the one to report.
         let stored = outbox.store();
-        let result = result.and(stored).and_then(|()| outbox.miss_none());
+        let result = result.and(stored).and_then(|()| match reader.unreadable() {
+            Some(unreadable) => Err(unreadable.clone().into()),
+            None => Ok(()),
+        });
         let forwarded = &mut outbox.forwarded;
         let is_incomplete = result.is_err() || shutdown.is_requested();
         if is_incomplete && !outbox.is_replay {
             forwarded.waiting = reader.count_behind(&outbox.state.positions).unwrap_or(0);
-            if let Err(ForwardError::Compressed(too_soon)) = &result {
-                forwarded.waiting += too_soon.lines;
-            }
             reader.seek(outbox.state.positions.clone());
             let first = reader.next_batch_with_lines().ok().flatten();
             forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
@@ -412,15 +409,6 @@ impl Outbox {
         }
     }
 
-    /// Finds out whether lines were compressed before they were sent.
-    fn miss_none(&self) -> Result<(), ForwardError> {
-        if self.is_replay {
-            return Ok(());
-        }
-        let found = CompressedTooSoon::find(&self.location, &self.state.positions)?;
-        found.map_or(Ok(()), |too_soon| Err(ForwardError::Compressed(too_soon)))
-    }
-
     /// Stores the cursor if it has changed.
     fn store(&mut self) -> Result<(), ForwardError> {
         match self.unstored_since.take() {
@@ -475,8 +463,8 @@ impl Start {
 
     /// Loads the cursor, or creates it where the job says to start, or at the start of an empty archive.
     fn of(job: &Job, file: &CursorFile) -> Result<Self, ForwardError> {
-        let files = job.envelope.location.day_files()?;
-        let found = load(job, file, &files)?;
+        let listed = Days::of(&job.envelope.location).list(..)?;
+        let found = load(job, file, &listed.days)?;
         let Some(error) = &found.missing else {
             if job.start.is_some() && job.is_first {
                 let sink = job.sink;
@@ -490,20 +478,15 @@ impl Start {
         };
         let is_lost = matches!(error, CursorError::Missing { .. } | CursorError::Damaged { .. });
         let mut positions = match job.start {
-            Some(start) => start_positions(job, start, files.clone())?,
-            None if is_lost && is_empty(&job.envelope.location, &files)? => Positions::default(),
+            Some(start) => start_positions(job, start, &listed.days)?,
+            None if is_lost && listed.are_empty()? => Positions::default(),
             None => return Ok(found),
         };
-        match job.start {
-            Some(StartPosition::Start) => warn_of_compressed(job, NaiveDate::MIN..=NaiveDate::MAX)?,
-            Some(StartPosition::Time(time)) => warn_of_compressed(job, time.date_naive()..=NaiveDate::MAX)?,
-            Some(StartPosition::End) | None => {}
-        }
         if !matches!(error, CursorError::Missing { .. }) {
             tracing::warn!(sink = job.sink, "replacing the cursor: {error}");
         }
         // Notes the lines before them.
-        positions.compare(&files)?;
+        positions.compare(&listed.days)?;
         let state = CursorState {
             positions,
             is_provisional: true,
@@ -513,8 +496,8 @@ impl Start {
     }
 }
 
-/// Loads the cursor and compares it with the day files.
-fn load(job: &Job, file: &CursorFile, files: &[DayFile]) -> Result<Start, CursorError> {
+/// Loads the cursor and compares it with the days.
+fn load(job: &Job, file: &CursorFile, days: &[DayLines]) -> Result<Start, CursorError> {
     let mut state = match file.load()? {
         Stored::Cursor(state) => state,
         Stored::Nothing => return Ok(Start::missing(Positions::default(), file.missing())),
@@ -523,56 +506,25 @@ fn load(job: &Job, file: &CursorFile, files: &[DayFile]) -> Result<Start, Cursor
         }
     };
     let stored = state.positions.clone();
-    let mismatches = state.positions.compare(files)?;
+    let mismatches = state.positions.compare(days)?;
     if let Some(error) = CursorError::of_mismatches(job.sink, &mismatches) {
         return Ok(Start::missing(state.positions.without(&mismatches), error));
     }
-    note_waiting(&job.envelope.location, &mut state.positions)?;
     if state.positions != stored {
         file.store(&state)?;
     }
     Ok(Start::at(state, false))
 }
 
-/// Returns whether there is a line that can be forwarded.
-pub(crate) fn has_lines(files: &[DayFile]) -> Result<bool, FileError> {
-    for file in files {
-        if file.end_of_lines()? > 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Returns whether an archive with these day files has no line, compressed or not.
-pub(crate) fn is_empty(location: &Location, files: &[DayFile]) -> Result<bool, FileError> {
-    Ok(!has_lines(files)? && location.listing()?.packed.is_empty())
-}
-
-/// Says that compressed days are not sent, if there are some among these.
-fn warn_of_compressed(job: &Job, days: RangeInclusive<NaiveDate>) -> Result<(), FileError> {
-    let (days, them, their) = match job.envelope.location.listing()?.packed.range(days).count() {
-        0 => return Ok(()),
-        1 => ("1 day".to_owned(), "it", "its"),
-        days => (format!("{days} days"), "them", "their"),
-    };
-    tracing::warn!(
-        sink = job.sink,
-        "of {days} that another program has compressed nothing is sent: decompress {them} first if {their} lines are to go there"
-    );
-    Ok(())
-}
-
-fn start_positions(job: &Job, start: StartPosition, mut files: Vec<DayFile>) -> Result<Positions, ForwardError> {
-    let location = &job.envelope.location;
+fn start_positions(job: &Job, start: StartPosition, days: &[DayLines]) -> Result<Positions, ForwardError> {
     let time = match start {
         StartPosition::Start => return Ok(Positions::default()),
-        StartPosition::End => return Ok(Positions::at_the_ends(&files)?),
+        StartPosition::End => return Ok(Positions::at_the_ends(days)?),
         StartPosition::Time(time) => time,
     };
-    files.retain(|file| file.date <= time.date_naive());
-    let mut positions = Positions::at_the_ends(&files)?;
-    let mut day = LineReader::between(location.clone(), job.shape, time..DateTime::<Utc>::MAX_UTC);
+    let before = days.partition_point(|day| day.date <= time.date_naive());
+    let mut positions = Positions::at_the_ends(&days[..before])?;
+    let mut day = LineReader::between(&job.envelope.location, job.shape, time..DateTime::<Utc>::MAX_UTC);
     if let Some(batch) = day.next_batch_with_lines()?
         && let Some(first) = batch.lines().first()
         && first.day == time.date_naive()

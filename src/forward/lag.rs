@@ -3,13 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::compressed::CompressedTooSoon;
 use super::cursor::{CursorError, CursorFile, Stored};
-use super::forwarder::is_empty;
+use super::day_lines::{DayLines, Days, ListedDays};
 use super::position::Positions;
-use super::reader::LineReader;
-use crate::archive::SINKS;
-use crate::archive::{DayFile, Location};
+use crate::archive::{Location, SINKS};
 use crate::fs::FileError;
 use crate::record::{Reader, Shape};
 
@@ -52,11 +49,12 @@ pub(crate) fn lags(location: &Location, stream: &'static str, shape: Shape, now:
 /// does it, for each sink.
 #[must_use]
 pub(crate) fn cursor_problems(location: &Location, stream: &'static str) -> Vec<String> {
-    let find = |sink| FoundCursor::of(location, stream, sink, &location.day_files()?);
-    let problem = |sink| match find(sink) {
-        Ok(found) => found?.problem(location),
-        Err(error) => Some(error.to_string()),
+    let find = |sink| -> Result<Option<String>, CursorError> {
+        let listed = Days::of(location).list(..)?;
+        let found = FoundCursor::of(location, stream, sink, &listed)?;
+        Ok(found.and_then(|found| found.problem(&listed)))
     };
+    let problem = |sink| find(sink).unwrap_or_else(|error| Some(error.to_string()));
     SINKS.into_iter().filter_map(problem).collect()
 }
 
@@ -74,7 +72,7 @@ impl FoundCursor {
         location: &Location,
         stream: &'static str,
         sink: &'static str,
-        files: &[DayFile],
+        listed: &ListedDays,
     ) -> Result<Option<Self>, CursorError> {
         let file = CursorFile::new(location, stream, sink);
         let nothing = |problem| {
@@ -84,13 +82,13 @@ impl FoundCursor {
         };
         let mut positions = match file.load()? {
             Stored::Cursor(state) => state.positions,
-            Stored::Nothing if !location.state_file(&format!("{sink}.lock")).exists() || is_empty(location, files)? => {
+            Stored::Nothing if !location.state_file(&format!("{sink}.lock")).exists() || listed.are_empty()? => {
                 return Ok(None);
             }
             Stored::Nothing => return nothing(file.missing()),
             Stored::Damaged { problem, previous } => return nothing(file.damaged(problem, previous)),
         };
-        let mismatches = positions.compare(files)?;
+        let mismatches = positions.compare(&listed.days)?;
         Ok(Some(Self {
             positions: positions.without(&mismatches),
             problem: CursorError::of_mismatches(sink, &mismatches),
@@ -99,14 +97,10 @@ impl FoundCursor {
 }
 
 impl FoundCursor {
-    fn problem(self, location: &Location) -> Option<String> {
-        if let Some(error) = self.problem {
-            return Some(error.to_string());
-        }
-        match CompressedTooSoon::find(location, &self.positions) {
-            Ok(found) => found.map(|found| found.to_string()),
-            Err(error) => Some(error.to_string()),
-        }
+    /// Returns why not everything is sent by the next run.
+    fn problem(&self, listed: &ListedDays) -> Option<String> {
+        let problem = self.problem.as_ref().map(ToString::to_string);
+        problem.or_else(|| listed.unreadable.as_ref().map(ToString::to_string))
     }
 }
 
@@ -131,57 +125,40 @@ impl Stream<'_> {
     }
 
     fn read(&self, sink: &'static str) -> Result<Option<Lag>, CursorError> {
-        let files = self.location.day_files()?;
-        let Some(FoundCursor { positions, problem }) = FoundCursor::of(self.location, self.stream, sink, &files)?
-        else {
+        let listed = Days::of(self.location).list(..)?;
+        let Some(found) = FoundCursor::of(self.location, self.stream, sink, &listed)? else {
             return Ok(None);
         };
-        let mut grown = Vec::new();
-        for file in &files {
-            if file.length()? != positions.of(file.date) {
-                grown.push(file.clone());
+        let (mut waiting, mut oldest_waiting) = (0, None);
+        for day in &listed.days {
+            let position = found.positions.of(day.date);
+            let behind = day.count_behind(position)?;
+            waiting += behind;
+            if behind > 0 && oldest_waiting.is_none() {
+                oldest_waiting = day.first_behind(position, self.time())?;
             }
         }
-        let too_soon = CompressedTooSoon::find(self.location, &positions)?;
-        let lag = Lag {
-            waiting: self.line_reader().count_behind(&positions)? + too_soon.as_ref().map_or(0, |found| found.lines),
-            oldest_waiting: self.oldest_behind(&positions, &grown)?,
-            ..self.position(&positions, &files)?
-        };
         Ok(Some(Lag {
-            oldest_waiting_seconds: lag.oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
-            problem: problem
-                .map(|error| error.to_string())
-                .or(too_soon.map(|found| found.to_string())),
-            ..lag
+            waiting,
+            oldest_waiting,
+            oldest_waiting_seconds: oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
+            problem: found.problem(&listed),
+            ..self.position(&found.positions, &listed.days)?
         }))
     }
 
     /// Returns the newest position of the cursor.
-    fn position(&self, positions: &Positions, files: &[DayFile]) -> Result<Lag, FileError> {
-        let Some(file) = files.iter().rev().find(|file| positions.of(file.date) > 0) else {
+    fn position(&self, positions: &Positions, days: &[DayLines]) -> Result<Lag, FileError> {
+        let Some(day) = days.iter().rev().find(|day| positions.of(day.date) > 0) else {
             return Ok(Lag::default());
         };
-        let offset = positions.of(file.date);
+        let offset = positions.of(day.date);
         Ok(Lag {
-            file: self.location.day_name(file.date),
+            file: self.location.day_name(day.date),
             offset: Some(offset),
-            up_to: file.last_before(offset, self.time())?,
+            up_to: day.last_before(offset, self.time())?,
             ..Lag::default()
         })
-    }
-
-    fn line_reader(&self) -> LineReader {
-        LineReader::new(self.location.clone(), self.shape, Positions::default())
-    }
-
-    fn oldest_behind(&self, positions: &Positions, files: &[DayFile]) -> Result<Option<DateTime<Utc>>, FileError> {
-        for file in files {
-            if let Some(time) = file.first_behind(positions.of(file.date), self.time())? {
-                return Ok(Some(time));
-            }
-        }
-        Ok(None)
     }
 
     /// Reads the time of a line; `None` if it is not a record.

@@ -6,8 +6,8 @@
 //! waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has acknowledged.
 
 pub(crate) mod batch;
-pub(crate) mod compressed;
 pub(crate) mod cursor;
+pub(crate) mod day_lines;
 pub(crate) mod forwarder;
 pub(crate) mod http;
 pub(crate) mod kafka;

@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::archive::DayFile;
+use super::day_lines::DayLines;
 use crate::fs::FileError;
 
 /// How much of the end of a line is hashed, in bytes: enough to tell lines apart, and one read where it is compared.
@@ -48,7 +48,7 @@ impl FromStr for LineHash {
     }
 }
 
-/// A position in a day file, just after a newline.
+/// A position in the lines of a day, just after a newline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "StoredPosition", into = "StoredPosition")]
 pub(crate) struct Position {
@@ -124,12 +124,6 @@ impl Positions {
         self.0.get(&day).map_or(0, |position| position.offset)
     }
 
-    /// Returns whether a day has a position, be it at its start.
-    #[must_use]
-    pub(crate) fn has(&self, day: NaiveDate) -> bool {
-        self.0.contains_key(&day)
-    }
-
     /// Sets the position in the file of a day.
     pub(crate) fn set(&mut self, day: NaiveDate, position: impl Into<Position>) {
         self.0.insert(day, position.into());
@@ -162,28 +156,32 @@ impl Positions {
         self.0.is_empty()
     }
 
-    /// Returns the ends of these files, just after their last newlines: a torn line may still be written to.
+    /// Returns the ends of these days, just after their last newlines: a torn line may still be written to.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(crate) fn at_the_ends(files: &[DayFile]) -> Result<Self, FileError> {
-        let ends = files.iter().map(|file| Ok((file.date, file.end_of_lines()?.into())));
+    pub(crate) fn at_the_ends(days: &[DayLines]) -> Result<Self, FileError> {
+        let ends = days.iter().map(|day| Ok((day.date, day.end()?.into())));
         Ok(Self(ends.collect::<Result<_, FileError>>()?))
     }
 
-    /// Compares each position with its file, and notes the line before it where none is noted, as in a cursor of version 1.
+    /// Compares each position with its day, and notes the line before it where none is noted, as in a cursor of version 1.
     ///
-    /// A day without a file agrees: files are deleted or compressed when they are old, and may come back.
+    /// A day without a file agrees: files are deleted when they are old, and may come back. So does a compressed one of which
+    /// nothing is left to send.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(crate) fn compare(&mut self, files: &[DayFile]) -> Result<Vec<Mismatch>, FileError> {
+    pub(crate) fn compare(&mut self, days: &[DayLines]) -> Result<Vec<Mismatch>, FileError> {
         let mut mismatches = Vec::new();
-        for file in files {
-            let Some(position) = self.0.get_mut(&file.date).filter(|position| position.offset > 0) else {
+        for day in days {
+            let Some(position) = self.0.get_mut(&day.date).filter(|position| position.offset > 0) else {
                 continue;
             };
-            let found = file
+            if day.is_packed_before(position.offset) {
+                continue;
+            }
+            let found = day
                 .line_before(position.offset, HASHED)?
                 .map(|line| LineHash::of(&line));
             let kind = match (position.line, found) {
@@ -192,17 +190,12 @@ impl Positions {
                     continue;
                 }
                 (Some(noted), Some(found)) if noted == found => continue,
-                // What was sent is in the compressed file; this one has what came late for the day.
-                _ if file.is_beside_packed() => {
-                    *position = Position::default();
-                    continue;
-                }
                 (_, Some(_)) => MismatchKind::OtherLine,
-                (_, None) => MismatchKind::of_no_line(file, position.offset)?,
+                (_, None) => MismatchKind::of_no_line(day, position.offset)?,
             };
             mismatches.push(Mismatch {
-                day: file.date,
-                file: file.name(),
+                day: day.date,
+                file: day.name_before(position.offset),
                 offset: position.offset,
                 kind,
             });
@@ -251,8 +244,8 @@ enum MismatchKind {
 }
 
 impl MismatchKind {
-    fn of_no_line(file: &DayFile, offset: u64) -> Result<Self, FileError> {
-        let length = file.length()?;
+    fn of_no_line(day: &DayLines, offset: u64) -> Result<Self, FileError> {
+        let length = day.length()?;
         Ok(if length < offset {
             Self::Shorter(length)
         } else {
@@ -304,7 +297,7 @@ mod tests {
             ("2025-06-10", "a\nbb\nhalf"),
             ("2025-06-11", &long),
         ]);
-        let ends = Positions::at_the_ends(&catalog.location.day_files().unwrap()).unwrap();
+        let ends = Positions::at_the_ends(&catalog.days()).unwrap();
         let found: Vec<_> = ends.iter().map(|(_, position)| position.offset).collect();
         assert_eq!(found, [0, 0, 4, 5, 3]);
     }
@@ -312,9 +305,9 @@ mod tests {
     #[test]
     fn a_position_agrees_only_with_the_line_that_was_sent() {
         let catalog = Catalog::new().with(&[("2025-06-09", "one\ntwo\nthree\n")]);
-        let files = catalog.location.day_files().unwrap();
+        let days = catalog.days();
         let said = |mut positions: Positions| {
-            let mismatches = positions.compare(&files).unwrap();
+            let mismatches = positions.compare(&days).unwrap();
             mismatches.first().map(ToString::to_string)
         };
         assert_eq!(said(of(4, "one\n")), None);
@@ -342,7 +335,7 @@ mod tests {
             assert_eq!(after.line, Some(LineHash::of(last.as_bytes())));
             let catalog = Catalog::new().with(&[("2025-06-09", text)]);
             let mut positions: Positions = [(day("2025-06-09"), after)].into_iter().collect();
-            assert_eq!(positions.compare(&catalog.location.day_files().unwrap()).unwrap(), []);
+            assert_eq!(positions.compare(&catalog.days()).unwrap(), []);
         }
     }
 
@@ -353,7 +346,7 @@ mod tests {
         fn bytes_alone_agree_exactly_if_a_line_ends_there(text in "[a\n]{0,12}", offset in 0u64..15) {
             let catalog = Catalog::new().with(&[("2025-06-09", &text)]);
             let mut positions: Positions = [(day("2025-06-08"), 9), (day("2025-06-09"), offset)].into_iter().collect();
-            let mismatches = positions.compare(&catalog.location.day_files().unwrap()).unwrap();
+            let mismatches = positions.compare(&catalog.days()).unwrap();
             let is_right = offset == 0 || text.as_bytes().get(offset as usize - 1) == Some(&b'\n');
             prop_assert_eq!(mismatches.is_empty(), is_right);
             prop_assert_eq!(positions.of(day("2025-06-09")), offset);

@@ -1,14 +1,15 @@
-//! Reads the whole lines after a position in every day file, oldest file first.
+//! Reads the whole lines after a position in every day, oldest day first.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::batch::{Batch, Line};
 use super::cursor::CursorError;
+use super::day_lines::{DayLines, Days, Place, UnreadableDays};
 use super::position::{Position, Positions};
-use crate::archive::{DayFile, Location, ReadRange};
+use crate::archive::{Location, PackedLines, ReadRange};
 use crate::fs::FileError;
 use crate::json::push_strict;
 use crate::record::{Reader, Shape};
@@ -19,20 +20,24 @@ const BATCH: usize = 1 << 20;
 /// Reads the lines of a stream after a cursor, in passes over its day files.
 #[derive(Debug)]
 pub(crate) struct LineReader {
-    location: Location,
+    days: Days,
     record_reader: Reader,
     /// How far it has read, which may be ahead of the acknowledgements.
     ahead: Positions,
-    /// How far each file was synced by this reader.
-    synced: Positions,
-    /// The days whose files agree with the cursor: each is compared before it is read first.
-    compared: BTreeSet<NaiveDate>,
+    /// How far each plain file was synced by this reader.
+    synced: BTreeMap<NaiveDate, u64>,
+    /// The days that agree with the cursor, and which files they had: each is compared before it is read first.
+    compared: BTreeMap<NaiveDate, (bool, bool)>,
+    /// The compressed file that is being read.
+    unpacked: Option<PackedLines>,
+    /// What could not be read in the last pass.
+    unreadable: Option<UnreadableDays>,
     /// Whose cursor it is.
     sink: &'static str,
     /// Read only records of this time.
     only: Option<Range<DateTime<Utc>>>,
-    /// The files left in this pass; `None` between passes.
-    pass: Option<VecDeque<DayFile>>,
+    /// The days left in this pass; `None` between passes.
+    pass: Option<VecDeque<DayLines>>,
     /// Make strict copies of the lines that need one.
     strict_json: bool,
     /// Batches to reuse: the system takes its time to hand out memory.
@@ -42,13 +47,15 @@ pub(crate) struct LineReader {
 
 impl LineReader {
     /// Creates a reader of the lines after `from`.
-    pub(crate) fn new(location: Location, shape: Shape, from: Positions) -> Self {
+    pub(crate) fn new(location: &Location, shape: Shape, from: Positions) -> Self {
         Self {
-            location,
+            days: Days::of(location),
             record_reader: Reader::new(shape),
             ahead: from,
-            synced: Positions::default(),
-            compared: BTreeSet::new(),
+            synced: BTreeMap::new(),
+            compared: BTreeMap::new(),
+            unpacked: None,
+            unreadable: None,
             sink: "a sink",
             only: None,
             pass: None,
@@ -59,7 +66,7 @@ impl LineReader {
     }
 
     /// Creates a reader of the lines with records of this time, from the start of their files.
-    pub(crate) fn between(location: Location, shape: Shape, times: Range<DateTime<Utc>>) -> Self {
+    pub(crate) fn between(location: &Location, shape: Shape, times: Range<DateTime<Utc>>) -> Self {
         let mut reader = Self::new(location, shape, Positions::default());
         reader.only = Some(times);
         reader
@@ -101,19 +108,19 @@ impl LineReader {
     pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, CursorError> {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
-            None => self.compared_files()?,
+            None => self.compared_days()?,
         };
         let mut batch = self.spare.pop().unwrap_or_default();
-        while let Some(file) = pass.front() {
+        while let Some(day) = pass.front() {
             let room = self.batch_bytes.saturating_sub(batch.text.len());
             if room == 0 {
                 break;
             }
-            let from = self.ahead.of(file.date);
-            let to = self.read(file, from, room, &mut batch)?;
+            let from = self.ahead.of(day.date);
+            let to = self.read(day, from, room, &mut batch)?;
             if to.offset > from {
-                self.ahead.set(file.date, to);
-                batch.end.set(file.date, to);
+                self.ahead.set(day.date, to);
+                batch.end.set(day.date, to);
             } else {
                 pass.pop_front();
             }
@@ -152,53 +159,65 @@ impl LineReader {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(crate) fn count_behind(&self, from: &Positions) -> Result<u64, FileError> {
-        let mut lines = 0;
-        for file in self.files()? {
-            let position = from.of(file.date);
-            // Avoids opening hundreds of old files without waiting lines.
-            if file.length()? <= position {
-                continue;
-            }
-            lines += file.count_lines_from(position)?;
-        }
-        Ok(lines)
+    pub(crate) fn count_behind(&mut self, from: &Positions) -> Result<u64, FileError> {
+        let days = self.list()?.into_iter();
+        days.map(|day| day.count_behind(from.of(day.date))).sum()
     }
 
-    fn files(&self) -> Result<VecDeque<DayFile>, FileError> {
-        let mut files: VecDeque<_> = self.location.day_files()?.into();
-        if let Some(times) = &self.only {
-            let days = times.start.date_naive()..=times.end.date_naive();
-            files.retain(|file| days.contains(&file.date));
-        }
-        Ok(files)
+    /// Returns what could not be read in the last pass.
+    #[must_use]
+    pub(crate) fn unreadable(&self) -> Option<&UnreadableDays> {
+        self.unreadable.as_ref()
     }
 
-    /// Returns the files of a pass. Those that were not there before are compared with the cursor.
-    fn compared_files(&mut self) -> Result<VecDeque<DayFile>, CursorError> {
-        let files = self.files()?;
-        let is_new = |file: &&DayFile| !self.compared.contains(&file.date);
-        let new: Vec<_> = files.iter().filter(is_new).cloned().collect();
+    fn list(&mut self) -> Result<VecDeque<DayLines>, FileError> {
+        let listed = match &self.only {
+            Some(times) => self.days.list(times.start.date_naive()..=times.end.date_naive())?,
+            None => self.days.list(..)?,
+        };
+        self.unreadable = listed.unreadable;
+        Ok(listed.days.into())
+    }
+
+    /// Returns the days of a pass. Those that had not the same files before are compared with the cursor.
+    fn compared_days(&mut self) -> Result<VecDeque<DayLines>, CursorError> {
+        let days = self.list()?;
+        let is_new = |day: &&DayLines| self.compared.get(&day.date) != Some(&day.form());
+        let new: Vec<_> = days.iter().filter(is_new).cloned().collect();
         let mismatches = self.ahead.compare(&new)?;
-        match CursorError::of_mismatches(self.sink, &mismatches) {
-            Some(error) => Err(error),
-            None => {
-                self.compared.extend(new.iter().map(|file| file.date));
-                Ok(files)
-            }
+        if let Some(error) = CursorError::of_mismatches(self.sink, &mismatches) {
+            return Err(error);
         }
+        for day in new {
+            self.compared.insert(day.date, day.form());
+            self.synced.remove(&day.date);
+        }
+        Ok(days)
     }
 
-    /// Reads whole lines of a file into the batch; returns the position after them.
-    fn read(&mut self, file: &DayFile, from: u64, room: usize, batch: &mut Batch) -> Result<Position, FileError> {
+    /// Reads whole lines of a day into the batch; returns the position after them.
+    fn read(&mut self, day: &DayLines, from: u64, room: usize, batch: &mut Batch) -> Result<Position, FileError> {
         let start = batch.text.len();
-        // A cursor must not pass lines that a power cut can still take back.
-        let synced = self.synced.of(file.date);
-        let (read, synced) = file.read_whole_lines(from, room, synced, &mut batch.text)?;
-        self.synced.set(file.date, synced);
+        let read = match day.at(from) {
+            Place::Packed(file, offset) => {
+                let reading = self.unpacked.take().filter(|reading| reading.is_at(file, offset));
+                let mut reading = reading.map_or_else(|| PackedLines::of(file, offset), Ok)?;
+                let read = reading.next(room, &mut batch.text)?;
+                self.unpacked = Some(reading);
+                read
+            }
+            Place::Plain(file, offset) => {
+                // A cursor must not pass lines that a power cut can still take back.
+                let synced = self.synced.get(&day.date).copied().unwrap_or(0);
+                let (read, synced) = file.read_whole_lines(offset, room, synced, &mut batch.text)?;
+                self.synced.insert(day.date, synced);
+                read
+            }
+            Place::End => ReadRange::Whole,
+        };
         match read {
             ReadRange::Whole => {
-                self.split_into_lines(file.date, from, start, batch);
+                self.split_into_lines(day.date, from, start, batch);
                 let text = &batch.text[start..];
                 Ok(Position::after(text, from + text.len() as u64))
             }
@@ -256,7 +275,7 @@ mod tests {
 
     impl Catalog {
         fn reader(&self) -> LineReader {
-            LineReader::new(self.location.clone(), SHAPE, Positions::default())
+            LineReader::new(&self.location, SHAPE, Positions::default())
         }
     }
 
@@ -321,7 +340,7 @@ mod tests {
         }
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let times = at("2025-06-09T10:00:00Z")..at("2025-06-11T10:00:00Z");
-        let mut reader = LineReader::between(catalog.location.clone(), SHAPE, times);
+        let mut reader = LineReader::between(&catalog.location, SHAPE, times);
         assert_eq!(pass(&mut reader).0.concat(), ["09", "10"]);
     }
 

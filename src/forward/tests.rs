@@ -21,6 +21,7 @@ use crate::output::progress::Progress;
 use crate::process::shutdown;
 use crate::test_support::Catalog;
 use crate::test_support::bound::PATIENCE;
+use crate::test_support::packed::gzip;
 use crate::test_support::random::cases;
 use crate::test_support::record::{SHAPE, line_of_day as line};
 
@@ -290,10 +291,13 @@ fn a_day_that_is_deleted_or_compressed_is_no_fault_and_is_compared_when_it_comes
     assert_eq!(catalog.sent(StartPosition::Start), ["a"]);
     let path = catalog.location.day_files().unwrap()[0].path.clone();
     let packed = path.with_extension("log.gz");
-    fs::rename(&path, &packed).unwrap();
+    let content = fs::read(&path).unwrap();
+    fs::write(&packed, gzip(&content)).unwrap();
+    fs::remove_file(&path).unwrap();
     catalog.add(DAYS[1], "b");
     assert_eq!(catalog.sent(None), ["b"]);
-    fs::rename(&packed, &path).unwrap();
+    fs::write(&path, content).unwrap();
+    fs::remove_file(&packed).unwrap();
     catalog.add(DAYS[0], "late");
     assert_eq!(catalog.sent(None), ["late"]);
     fs::remove_file(&path).unwrap();

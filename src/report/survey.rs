@@ -208,6 +208,7 @@ mod tests {
 
     use super::*;
     use crate::source::SOURCES;
+    use crate::test_support::packed;
 
     fn write(folder: &Path, files: &[(&str, &str)]) -> Location {
         for (date, text) in files {
@@ -228,12 +229,7 @@ mod tests {
     }
 
     fn gzip(path: &Path, text: &str) {
-        use std::io::Write;
-
-        let file = fs::File::create(path).unwrap();
-        let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::default());
-        encoder.write_all(text.as_bytes()).unwrap();
-        encoder.finish().unwrap();
+        fs::write(path, packed::gzip(text.as_bytes())).unwrap();
     }
 
     #[test]

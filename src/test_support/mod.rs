@@ -1,8 +1,9 @@
-//! What the tests of the modules stand on: a catalog in a folder of its own, records to put into it, bounds of what they
+//! What the tests of the modules stand on: a catalog in a folder of its own, records to put into it, compressed files, bounds of what they
 //! wait for, and the seed of what is random.
 
 pub(crate) mod bound;
 mod catalog;
+pub(crate) mod packed;
 pub(crate) mod random;
 pub(crate) mod record;
 

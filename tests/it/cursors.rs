@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Sandbox};
 
 use crate::forwarding::Listener;
-use crate::support::{Catalog, event, events, serve};
+use crate::support::{Catalog, event, events, now, serve};
 
 const NO_CURSOR: &str = "there is no cursor for http, and the archive has lines: nothing is sent until `--forward-from` says where \
                          to go on: `start`, `end` (what comes from now on) or a time";
@@ -22,11 +22,16 @@ struct World {
     listener: Listener,
 }
 
+/// How many seconds ago it was noon UTC of the day before: what was then is in one file, whatever the hour is now.
+fn yesterday_noon() -> i64 {
+    now().timestamp() % 86_400 + 43_200
+}
+
 impl World {
     /// A catalog, a service with ten records, and a listener that takes everything.
     fn new() -> Self {
         let listener = Listener::start(|_| 200);
-        let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+        let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, yesterday_noon())));
         let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("HTTP_FORWARD_URL", &listener.address);
         Self {
             _sandbox: sandbox,
@@ -164,100 +169,163 @@ fn a_day_that_was_restored_from_an_older_backup_stops_forwarding() {
     }
     fs::write(&path, &right).unwrap();
     assert_eq!(world.forward(0)["sent"], 0, "the right one is back");
-    fs::rename(&path, path.with_extension("log.zst")).unwrap();
+    compress(&path);
     assert_eq!(world.forward(0)["sent"], 0, "another program has compressed it");
 }
 
-#[test]
-fn compressed_days_are_lines_of_the_archive_and_it_is_told_that_they_are_not_sent() {
-    let world = World::new();
-    world.catalog.collect(0, &[]);
-    let compressed = world.catalog.day_files(Api::Tfc).into_keys();
-    for name in compressed {
-        let path = world.catalog.folder(Api::Tfc).join(name);
-        fs::rename(&path, path.with_extension("log.gz")).unwrap();
-    }
-    assert_eq!(world.told(), (NO_CURSOR.to_owned(), 0));
-    let said = "of 1 day that another program has compressed nothing is sent: decompress it first if its lines are to go there";
-    let again = world.catalog.run(&["forward", "http", "--since", "2000-01-01"]);
-    assert!(again.stderr.contains(said), "{}", again.stderr);
-    let end = world.catalog.run(&["forward", "http", "--forward-from", "end"]);
-    assert_eq!(
-        (end.code, end.stderr.contains("compressed")),
-        (0, false),
-        "{}",
-        end.stderr
-    );
-    fs::remove_file(world.state("http.json")).unwrap();
-    fs::remove_file(world.state("http.previous.json")).unwrap();
-    let start = world.catalog.run(&["forward", "http", "--forward-from", "start"]);
-    assert_eq!((start.code, start.stderr.contains(said)), (0, true), "{}", start.stderr);
+/// Compresses a file as `gzip` does.
+fn compress(path: &Path) -> PathBuf {
+    let packed = path.with_extension("log.gz");
+    fs::write(&packed, gzip(&fs::read(path).unwrap())).unwrap();
+    fs::remove_file(path).unwrap();
+    packed
+}
+
+/// A line of an archive with another id, as a service gives it late.
+fn late_line(line: &str) -> String {
+    line.trim_end().replacen("\"id\": \"", "\"id\": \"late-", 1) + "\n"
 }
 
 #[test]
-fn a_day_that_is_compressed_while_its_lines_wait_is_told_until_they_are_sent() {
-    for member_count in [1, 2] {
+fn compressed_days_are_lines_of_the_archive_and_where_to_begin_is_chosen_in_them_too() {
+    for (from, sent) in [("start", 10), ("end", 0), ("2000-01-01", 10), ("2100-01-01", 0)] {
         let world = World::new();
         world.catalog.collect(0, &[]);
-        let (path, whole) = (world.day_file(), fs::read(world.day_file()).unwrap());
-        let seven = whole
-            .split_inclusive(|byte| *byte == b'\n')
-            .take(7)
-            .map(<[u8]>::len)
-            .sum();
-        fs::write(&path, &whole[..seven]).unwrap();
+        let path = world.day_file();
+        let lines = fs::read_to_string(&path).unwrap();
+        let packed = compress(&path);
+        assert_eq!(world.told(), (NO_CURSOR.to_owned(), 10));
+        let forward = world.run(&["forward", "http", "--json", "--forward-from", from], 0);
         assert_eq!(
-            world.run(&["forward", "http", "--json", "--forward-from", "start"], 0)["sent"],
-            7
+            (&forward["sent"], &forward["waiting"]),
+            (&json!(sent), &json!(0)),
+            "{from}"
         );
-        let packed = path.with_extension("log.gz");
-        let half = whole.len() / member_count;
-        let members: Vec<u8> = whole.chunks(half.max(1)).flat_map(gzip).collect();
-        fs::write(&packed, members).unwrap();
-        fs::remove_file(&path).unwrap();
-        let name = packed.file_name().unwrap().to_str().unwrap();
-        let said = format!(
-            "3 lines were not sent before another program compressed {name}: decompress {name} (gzip -d or zstd -d --rm), and \
-             the next run sends them; compress only what was sent"
-        );
-        assert_eq!(world.told(), (said, 3));
-        // As it is advised.
-        fs::write(&path, &whole).unwrap();
-        fs::remove_file(&packed).unwrap();
-        assert_eq!(world.forward(0)["sent"], 3);
-        fs::write(&packed, whole.chunks(half.max(1)).flat_map(gzip).collect::<Vec<u8>>()).unwrap();
-        fs::remove_file(&path).unwrap();
-        let sent = world.forward(0);
-        assert_eq!((&sent["sent"], &sent["waiting"]), (&json!(0), &json!(0)));
-        // What comes late for a compressed day goes to a new file.
-        let late = String::from_utf8(whole[..seven].to_vec())
-            .unwrap()
-            .replacen("\"id\":\"", "\"id\":\"late-", 1);
-        fs::write(&path, late.lines().next().unwrap().to_owned() + "\n").unwrap();
-        for count in [1, 0] {
-            assert_eq!(world.forward(0)["sent"], count);
+        // Neither compressed nor unpacked is it sent again, and what comes late for it is.
+        assert_eq!(world.forward(0)["sent"], 0, "{from}");
+        fs::write(&path, late_line(lines.lines().next().unwrap())).unwrap();
+        for sent in [1, 0] {
+            assert_eq!(world.forward(0)["sent"], sent, "{from}");
         }
+        fs::write(&path, lines + &fs::read_to_string(&path).unwrap()).unwrap();
+        fs::remove_file(packed).unwrap();
+        assert_eq!(world.forward(0)["sent"], 0, "{from}: unpacked before the late one");
+        let again = world.run(&["forward", "http", "--json", "--since", "2000-01-01"], 0);
+        assert_eq!(again["sent"], 11);
+        compress(&path);
+        let again = world.run(&["forward", "http", "--json", "--since", "2000-01-01"], 0);
+        assert_eq!(again["sent"], 11);
     }
 }
 
 #[test]
-fn a_compressed_day_still_waits_when_a_later_one_has_been_sent() {
-    let world = World::new();
-    world.catalog.collect(0, &[]);
-    let path = world.day_file();
-    world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
-    let line = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned() + "\n";
-    let of_day = |day: &str| path.with_file_name(format!("tfc_audit_{day}.log"));
-    fs::write(of_day("2099-01-01").with_extension("log.gz"), gzip(line.as_bytes())).unwrap();
-    fs::write(of_day("2099-01-02"), line).unwrap();
-    for sent in [1, 0] {
-        let forward = world.forward(3);
+fn what_waits_of_a_day_is_sent_although_another_program_has_compressed_it_in_between() {
+    for (member_count, has_late) in [(1, false), (1, true), (2, false), (2, true)] {
+        let world = World::new();
+        world.catalog.collect(0, &[]);
+        let (path, whole) = (world.day_file(), fs::read_to_string(world.day_file()).unwrap());
+        let lines: Vec<_> = whole.split_inclusive('\n').collect();
+        fs::write(&path, lines[..7].concat()).unwrap();
+        let start = world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+        assert_eq!(start["sent"], 7);
+        let half = whole.len().div_ceil(member_count);
+        let members: Vec<u8> = whole.as_bytes().chunks(half).flat_map(gzip).collect();
+        fs::write(path.with_extension("log.gz"), members).unwrap();
+        fs::remove_file(&path).unwrap();
+        // What comes late for a compressed day goes to a new file, and hides nothing.
+        if has_late {
+            fs::write(&path, late_line(lines[0])).unwrap();
+        }
+        let waiting = 3 + u64::from(has_late);
+        let status = world.catalog.run(&["status", "--json"]);
+        let lag = status.summary()["tfc"]["forwarders"][0].clone();
+        assert_eq!((&lag["waiting"], &lag["problem"]), (&json!(waiting), &Value::Null));
+        for sent in [waiting, 0] {
+            let forward = world.forward(0);
+            assert_eq!((&forward["sent"], &forward["waiting"]), (&json!(sent), &json!(0)));
+        }
+        let requests = world.listener.requests();
+        let arrays = requests
+            .iter()
+            .map(|request| serde_json::from_str::<Vec<Value>>(&request.body).unwrap());
+        let late = has_late.then(|| late_line(lines[0]));
+        let expected = lines
+            .iter()
+            .copied()
+            .chain(late.as_deref())
+            .map(|line| serde_json::from_str(line).unwrap());
         assert_eq!(
-            (&forward["sent"], &forward["waiting"]),
-            (&json!(sent), &json!(1)),
-            "{forward}"
+            arrays.flatten().collect::<Vec<Value>>(),
+            expected.collect::<Vec<Value>>()
         );
     }
+}
+
+#[test]
+fn a_compressed_day_that_cannot_be_read_is_told_and_holds_up_no_other() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let (path, whole) = (world.day_file(), fs::read(world.day_file()).unwrap());
+    world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+    let of_day = |day: &str| path.with_file_name(format!("tfc_audit_{day}.log"));
+    let packed = of_day("2001-01-01").with_extension("log.gz");
+    let content = gzip(&whole);
+    fs::write(&packed, &content[..content.len() - 9]).unwrap();
+    let (said, waiting) = world.told();
+    assert!(
+        said.starts_with("nothing was sent of tfc_audit_2001-01-01.log.gz: cannot read ")
+            && said.ends_with("the compressed file is damaged or cut off; restore it from a copy"),
+        "{said}"
+    );
+    assert_eq!(waiting, 0);
+    fs::write(of_day("2001-01-02"), &whole).unwrap();
+    for sent in [10, 0] {
+        assert_eq!(world.forward(3)["sent"], sent);
+    }
+    let again = world.run(&["forward", "http", "--json", "--since", "2001-01-01"], 3);
+    assert_eq!((&again["sent"], again["error"].as_str().unwrap()), (&json!(20), &*said));
+    fs::write(&packed, content).unwrap();
+    for sent in [10, 0] {
+        assert_eq!(world.forward(0)["sent"], sent);
+    }
+}
+
+#[test]
+fn a_compressed_day_that_is_not_the_one_that_was_sent_stops_forwarding() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let (path, whole) = (world.day_file(), fs::read_to_string(world.day_file()).unwrap());
+    let lines: Vec<_> = whole.split_inclusive('\n').collect();
+    fs::write(&path, lines[..7].concat()).unwrap();
+    world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+    let turned: String = lines.iter().rev().copied().collect();
+    fs::write(&path, turned.clone() + &turned).unwrap();
+    compress(&path);
+    let (said, waiting) = world.told();
+    assert!(
+        said.starts_with("the cursor for http is not one in these day files: "),
+        "{said}"
+    );
+    assert!(said.contains(".log.gz"), "{said}");
+    assert_eq!(waiting, 20);
+}
+
+#[test]
+fn a_day_is_sent_once_while_another_program_compresses_it_and_when_both_files_stay() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let (path, whole) = (world.day_file(), fs::read(world.day_file()).unwrap());
+    let packed = path.with_extension("log.gz");
+    let content = gzip(&whole);
+    fs::write(&packed, &content[..content.len() / 2]).unwrap();
+    assert_eq!(
+        world.run(&["forward", "http", "--json", "--forward-from", "start"], 0)["sent"],
+        10
+    );
+    fs::write(&packed, content).unwrap();
+    assert_eq!(world.forward(0)["sent"], 0, "as gzip -k leaves it");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(world.forward(0)["sent"], 0);
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

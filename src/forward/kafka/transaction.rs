@@ -18,11 +18,10 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{Context, FIRST_PARTITION, Session, Setup, base_config, explain, is_authorization};
 use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, verdict};
-use crate::archive::DayFile;
 use crate::config::KafkaSettings;
 use crate::forward::batch::Batch;
 use crate::forward::cursor::CursorError;
-use crate::forward::forwarder::has_lines;
+use crate::forward::day_lines::{DayLines, Days, has_lines};
 use crate::forward::message::Envelope;
 use crate::forward::position::Positions;
 use crate::forward::sink::{BatchAck, LocalCursor, Sink, SinkError};
@@ -277,13 +276,16 @@ impl Transactional {
 impl Sink for Transactional {
     fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
         self.begin_session()?;
-        let files = self.envelope.location.day_files().map_err(CursorError::from)?;
+        let days = Days::of(&self.envelope.location)
+            .list(..)
+            .map_err(CursorError::from)?
+            .days;
         let mut years = local.positions().map_or_else(Vec::new, ledger::years);
-        years.extend(files.iter().map(|file| file.date.year()));
+        years.extend(days.iter().map(|day| day.date.year()));
         years.sort_unstable();
         years.dedup();
         let mut read = self.read_back(&years)?;
-        let mismatches = read.compare(&files).map_err(CursorError::from)?;
+        let mismatches = read.compare(&days).map_err(CursorError::from)?;
         let (is_read, is_chosen) = (
             !read.is_empty(),
             matches!(local, LocalCursor::Start { is_chosen: true, .. }),
@@ -302,7 +304,7 @@ impl Sink for Transactional {
                 }
                 with_unknown_years(read, positions)
             }
-            (None, LocalCursor::Missing) if is_read && !has_older_lines(&files, &read)? => read,
+            (None, LocalCursor::Missing) if is_read && !has_older_lines(&days, &read)? => read,
             (None, LocalCursor::Missing) => return Ok(None),
         };
         if is_read || !positions.is_empty() {
@@ -363,10 +365,10 @@ fn with_unknown_years(read: Positions, local: &Positions) -> Positions {
 }
 
 /// Returns whether there are lines of a year that Kafka does not know, before those that it knows: its cursor has expired.
-fn has_older_lines(files: &[DayFile], read: &Positions) -> Result<bool, CursorError> {
+fn has_older_lines(days: &[DayLines], read: &Positions) -> Result<bool, CursorError> {
     let known = ledger::years(read);
-    let is_older = |file: &&DayFile| known.last() > Some(&file.date.year()) && !known.contains(&file.date.year());
-    let older: Vec<_> = files.iter().filter(is_older).cloned().collect();
+    let is_older = |day: &&DayLines| known.last() > Some(&day.date.year()) && !known.contains(&day.date.year());
+    let older: Vec<_> = days.iter().filter(is_older).cloned().collect();
     Ok(has_lines(&older)?)
 }
 

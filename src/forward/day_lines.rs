@@ -1,0 +1,389 @@
+//! The lines of a day as they are forwarded: those of its compressed file, if another program has made one, then those of the
+//! plain file beside it.
+//!
+//! A position counts the bytes of both, so that it stays right when a day is compressed or unpacked, and when something comes
+//! late for a compressed day.
+
+use std::ops::RangeBounds;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use crate::archive::{DayFile, LineCounter, Location};
+use crate::fs::FileError;
+
+/// Compressed days that cannot be read, so that nothing is sent of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing was sent of {}: {cause}", files.join(", "))]
+pub(crate) struct UnreadableDays {
+    /// The names of the files, oldest first.
+    files: Vec<String>,
+    /// Why the first cannot be read.
+    cause: String,
+}
+
+/// Lists the days of a location. What it had to count of compressed files is kept with the counts of the archive.
+#[derive(Debug)]
+pub(crate) struct Days {
+    location: Location,
+    counter: LineCounter,
+}
+
+/// The days of a location, oldest first.
+#[derive(Debug)]
+pub(crate) struct ListedDays {
+    pub(crate) days: Vec<DayLines>,
+    /// Those that are not among them.
+    pub(crate) unreadable: Option<UnreadableDays>,
+}
+
+/// The lines of a day.
+#[derive(Clone, Debug)]
+pub(crate) struct DayLines {
+    pub(crate) date: NaiveDate,
+    packed: Option<Packed>,
+    plain: Option<DayFile>,
+}
+
+/// A compressed file.
+#[derive(Clone, Debug)]
+struct Packed {
+    file: DayFile,
+    /// Where its last whole line ends, in bytes of its content.
+    end: u64,
+}
+
+/// Which file of a day an offset lies in.
+#[derive(Debug)]
+pub(crate) enum Place<'a> {
+    /// The compressed one, at this offset of its content.
+    Packed(&'a DayFile, u64),
+    /// The plain one.
+    Plain(&'a DayFile, u64),
+    /// Behind the last line.
+    End,
+}
+
+impl Days {
+    pub(crate) fn of(location: &Location) -> Self {
+        Self {
+            location: location.clone(),
+            counter: LineCounter::of(location),
+        }
+    }
+
+    /// Lists those among these days.
+    ///
+    /// # Errors
+    /// If the folder, or a plain file beside a compressed one, cannot be read.
+    pub(crate) fn list(&mut self, dates: impl RangeBounds<NaiveDate>) -> Result<ListedDays, FileError> {
+        let listing = self.location.listing()?;
+        listing.warn_of_odd_ones();
+        let (mut days, mut files, mut causes) = (Vec::new(), Vec::new(), Vec::new());
+        for date in listing.dates().range(dates).copied() {
+            let plain = listing.days.get(&date).cloned();
+            match self.packed(listing.packed.get(&date), plain.as_ref()) {
+                Ok(packed) => days.push(DayLines { date, packed, plain }),
+                Err(error) => {
+                    files.extend(listing.packed.get(&date).map(DayFile::name));
+                    causes.push(error.to_string());
+                }
+            }
+        }
+        self.counter.store(&listing);
+        let cause = causes.into_iter().next();
+        Ok(ListedDays {
+            days,
+            unreadable: cause.map(|cause| UnreadableDays { files, cause }),
+        })
+    }
+
+    /// Returns the compressed file of a day, unless the plain one has its lines too: while another program compresses a file
+    /// there are both, and `gzip -k` leaves both.
+    fn packed(&mut self, file: Option<&DayFile>, plain: Option<&DayFile>) -> Result<Option<Packed>, FileError> {
+        let Some(file) = file else { return Ok(None) };
+        if let Some(plain) = plain
+            && is_copied(file, plain)?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Packed {
+            file: file.clone(),
+            end: self.counter.end_of_lines(file)?,
+        }))
+    }
+}
+
+/// Whether the lines of a compressed file are, or will be, those of the plain one. Of one that is being written not even the first
+/// can be read.
+fn is_copied(packed: &DayFile, plain: &DayFile) -> Result<bool, FileError> {
+    let first = plain.first_line()?;
+    Ok(match packed.first_line() {
+        Ok(Some(of_packed)) => first.is_some_and(|first| first == of_packed),
+        Ok(None) => true,
+        Err(error) => error.is_damaged(),
+    })
+}
+
+impl ListedDays {
+    /// Whether there is no line, as far as can be read.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn are_empty(&self) -> Result<bool, FileError> {
+        Ok(self.unreadable.is_none() && !has_lines(&self.days)?)
+    }
+}
+
+/// Returns whether there is a line that can be forwarded.
+///
+/// # Errors
+/// If a file cannot be read.
+pub(crate) fn has_lines(days: &[DayLines]) -> Result<bool, FileError> {
+    for day in days {
+        if day.end()? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl DayLines {
+    /// Which of its files there are: whether a compressed one, and whether a plain one.
+    pub(crate) fn form(&self) -> (bool, bool) {
+        (self.packed.is_some(), self.plain.is_some())
+    }
+
+    fn packed_end(&self) -> u64 {
+        self.packed.as_ref().map_or(0, |packed| packed.end)
+    }
+
+    /// Returns where its last whole line ends: what follows may still be written to.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn end(&self) -> Result<u64, FileError> {
+        let plain = self.plain.as_ref().map_or(Ok(0), DayFile::end_of_lines)?;
+        Ok(self.packed_end() + plain)
+    }
+
+    /// Returns its length in bytes, with what follows its last whole line.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn length(&self) -> Result<u64, FileError> {
+        let plain = self.plain.as_ref().map_or(Ok(0), DayFile::length)?;
+        Ok(self.packed_end() + plain)
+    }
+
+    /// Returns the file in which the line behind this position begins.
+    pub(crate) fn at(&self, position: u64) -> Place<'_> {
+        match (&self.packed, &self.plain) {
+            (Some(packed), _) if position < packed.end => Place::Packed(&packed.file, position),
+            (_, Some(plain)) => Place::Plain(plain, position - self.packed_end()),
+            _ => Place::End,
+        }
+    }
+
+    /// Returns the file in which the line before this position ends.
+    pub(crate) fn before(&self, position: u64) -> Place<'_> {
+        match (&self.packed, &self.plain) {
+            (Some(packed), _) if position <= packed.end => Place::Packed(&packed.file, position),
+            (_, Some(plain)) => Place::Plain(plain, position - self.packed_end()),
+            _ => Place::End,
+        }
+    }
+
+    /// Whether a position stands behind all lines of a compressed file, with no other behind it: it is not compared, since that
+    /// would unpack the whole file at each start.
+    pub(crate) fn is_packed_before(&self, position: u64) -> bool {
+        self.plain.is_none() && self.packed_end() <= position
+    }
+
+    /// Returns the name of the file in which the line before this position ends.
+    pub(crate) fn name_before(&self, position: u64) -> String {
+        let files = [self.packed.as_ref().map(|packed| &packed.file), self.plain.as_ref()];
+        match self.before(position) {
+            Place::Packed(file, _) | Place::Plain(file, _) => file.name(),
+            Place::End => files
+                .into_iter()
+                .flatten()
+                .map(DayFile::name)
+                .next()
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Returns the line that ends at this position, see [`DayFile::line_before`].
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn line_before(&self, position: u64, most: usize) -> Result<Option<Vec<u8>>, FileError> {
+        match self.before(position) {
+            Place::Packed(file, end) | Place::Plain(file, end) => file.line_before(end, most),
+            Place::End => Ok(None),
+        }
+    }
+
+    /// Counts the lines behind this position.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn count_behind(&self, position: u64) -> Result<u64, FileError> {
+        // Avoids opening hundreds of old files without waiting lines.
+        if self.length()? <= position {
+            return Ok(0);
+        }
+        let packed = match &self.packed {
+            Some(packed) if position < packed.end => packed.file.count_lines_from(position)?,
+            _ => 0,
+        };
+        let plain = self
+            .plain
+            .as_ref()
+            .map(|plain| plain.count_lines_from(self.in_plain(position)));
+        Ok(packed + plain.unwrap_or(Ok(0))?)
+    }
+
+    fn in_plain(&self, position: u64) -> u64 {
+        position.saturating_sub(self.packed_end())
+    }
+
+    /// Returns the first result of `read` for the lines behind this position.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn first_behind(
+        &self,
+        position: u64,
+        mut read: impl FnMut(&str) -> Option<DateTime<Utc>>,
+    ) -> Result<Option<DateTime<Utc>>, FileError> {
+        if let Some(packed) = &self.packed
+            && position < packed.end
+            && let Some(found) = packed.file.first_behind(position, &mut read)?
+        {
+            return Ok(Some(found));
+        }
+        match &self.plain {
+            Some(plain) => plain.first_behind(self.in_plain(position), read),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the last result of `read` for the lines before this position.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn last_before(
+        &self,
+        position: u64,
+        mut read: impl FnMut(&str) -> Option<DateTime<Utc>>,
+    ) -> Result<Option<DateTime<Utc>>, FileError> {
+        if let Some(plain) = &self.plain
+            && position > self.packed_end()
+            && let Some(found) = plain.last_before(self.in_plain(position), &mut read)?
+        {
+            return Ok(Some(found));
+        }
+        match &self.packed {
+            Some(packed) => packed.file.last_before(position.min(packed.end), read),
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::test_support::Catalog;
+    use crate::test_support::packed::{gzip, zstandard};
+    use crate::test_support::random::cases;
+
+    const DAY: &str = "2025-06-09";
+
+    impl Catalog {
+        /// The days as a forwarder sees them.
+        pub(in crate::forward) fn days(&self) -> Vec<DayLines> {
+            let listed = Days::of(&self.location).list(..).unwrap();
+            assert_eq!(listed.unreadable, None);
+            listed.days
+        }
+
+        fn write_packed(&self, suffix: &str, bytes: Vec<u8>) {
+            fs::write(self.location.folder().join(format!("mail_{DAY}.log{suffix}")), bytes).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_plain_file_that_is_being_compressed_or_was_unpacked_beside_is_read_alone() {
+        let whole = gzip(b"one\ntwo\n");
+        for beside in [
+            whole.clone(),
+            whole[..whole.len() - 9].to_vec(),
+            whole[..5].to_vec(),
+            Vec::new(),
+        ] {
+            let catalog = Catalog::new().with(&[(DAY, "one\ntwo\n")]);
+            catalog.write_packed(".gz", beside);
+            let days = catalog.days();
+            assert_eq!(
+                (days.len(), days[0].form(), days[0].end().unwrap()),
+                (1, (false, true), 8)
+            );
+        }
+    }
+
+    #[test]
+    fn a_compressed_file_that_is_damaged_is_named_and_holds_up_no_other_day() {
+        let catalog = Catalog::new().with(&[("2025-06-08", "one\n"), ("2025-06-10", "two\n")]);
+        let whole = gzip(b"one\ntwo\n");
+        catalog.write_packed(".gz", whole[..whole.len() - 9].to_vec());
+        let listed = Days::of(&catalog.location).list(..).unwrap();
+        assert_eq!(listed.days.len(), 2);
+        assert!(!listed.are_empty().unwrap());
+        let said = listed.unreadable.unwrap().to_string();
+        assert!(
+            said.starts_with("nothing was sent of mail_2025-06-09.log.gz: cannot read "),
+            "{said}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(cases(256))]
+
+        #[test]
+        fn however_a_day_is_stored_a_position_stands_before_and_behind_the_same_lines(
+            lines in prop::collection::vec("[a-z]{0,9}", 1..9),
+            late in prop::collection::vec("[A-Z]{1,9}", 0..4),
+            at in 0usize..13,
+            is_gzip: bool,
+        ) {
+            let ended = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>();
+            let (lines, late) = (ended(&lines), ended(&late));
+            let all = [&lines[..], &late].concat();
+            let (before, behind) = all.split_at(at.min(all.len()));
+            let position = before.concat().len() as u64;
+            let plain = Catalog::new().with(&[(DAY, &all.concat())]);
+            let packed = if late.is_empty() { Catalog::new() } else { Catalog::new().with(&[(DAY, &late.concat())]) };
+            let content = lines.concat().into_bytes();
+            let (suffix, bytes) = if is_gzip { (".gz", gzip(&content)) } else { (".zst", zstandard(&content)) };
+            packed.write_packed(suffix, bytes);
+            for catalog in [plain, packed] {
+                let day = catalog.days().remove(0);
+                let last = before.last().map(|line| line.clone().into_bytes());
+                prop_assert_eq!(day.line_before(position, 4096).unwrap(), last);
+                prop_assert_eq!(day.count_behind(position).unwrap(), behind.len() as u64);
+                prop_assert_eq!(day.end().unwrap(), all.concat().len() as u64);
+                let mut first = None;
+                day.first_behind(position, |line| { first.get_or_insert(format!("{line}\n")); Some(DateTime::UNIX_EPOCH) }).unwrap();
+                prop_assert_eq!(first.as_ref(), behind.first());
+                let mut last = None;
+                day.last_before(position, |line| { last = Some(format!("{line}\n")); Some(DateTime::UNIX_EPOCH) }).unwrap();
+                prop_assert_eq!(last.as_ref(), before.last());
+            }
+        }
+    }
+}
