@@ -249,6 +249,21 @@ impl Listing {
         }
     }
 
+    /// Returns the files whose lines make up a day, in their order: the compressed one, then the plain one beside it. The plain one
+    /// alone if it has the lines of the other too: while another program compresses a file there are both, and `gzip -k` leaves both.
+    ///
+    /// # Errors
+    /// If the plain file beside a compressed one cannot be read.
+    pub(crate) fn files_of(&self, date: NaiveDate) -> Result<Vec<&DayFile>, FileError> {
+        let (packed, plain) = (self.packed.get(&date), self.days.get(&date));
+        if let (Some(packed), Some(plain)) = (packed, plain)
+            && is_copied(packed, plain)?
+        {
+            return Ok(vec![plain]);
+        }
+        Ok(packed.into_iter().chain(plain).collect())
+    }
+
     /// Returns all files, compressed or not.
     pub(crate) fn files(&self) -> impl Iterator<Item = &DayFile> {
         self.days.values().chain(self.packed.values())
@@ -263,6 +278,17 @@ impl Listing {
     pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
         self.days.keys().chain(self.packed.keys()).copied().collect()
     }
+}
+
+/// Whether the lines of a compressed file are, or will be, those of the plain one. Of one that is being written not even the first
+/// can be read.
+fn is_copied(packed: &DayFile, plain: &DayFile) -> Result<bool, FileError> {
+    let first = plain.first_line()?;
+    Ok(match packed.first_line() {
+        Ok(Some(of_packed)) => first.is_some_and(|first| first == of_packed),
+        Ok(None) => true,
+        Err(error) => error.is_damaged(),
+    })
 }
 
 #[cfg(test)]

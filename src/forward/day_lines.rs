@@ -80,11 +80,17 @@ impl Days {
         listing.warn_of_odd_ones();
         let (mut days, mut files, mut causes) = (Vec::new(), Vec::new(), Vec::new());
         for date in listing.dates().range(dates).copied() {
-            let plain = listing.days.get(&date).cloned();
-            match self.packed(listing.packed.get(&date), plain.as_ref()) {
-                Ok(packed) => days.push(DayLines { date, packed, plain }),
-                Err(error) => {
-                    files.extend(listing.packed.get(&date).map(DayFile::name));
+            let mut day = DayLines {
+                date,
+                packed: None,
+                plain: None,
+            };
+            let mut all = listing.files_of(date)?.into_iter();
+            let added = all.try_for_each(|file| self.add(file, &mut day).map_err(|error| (file, error)));
+            match added {
+                Ok(()) => days.push(day),
+                Err((file, error)) => {
+                    files.push(file.name());
                     causes.push(error.to_string());
                 }
             }
@@ -97,31 +103,17 @@ impl Days {
         })
     }
 
-    /// Returns the compressed file of a day, unless the plain one has its lines too: while another program compresses a file
-    /// there are both, and `gzip -k` leaves both.
-    fn packed(&mut self, file: Option<&DayFile>, plain: Option<&DayFile>) -> Result<Option<Packed>, FileError> {
-        let Some(file) = file else { return Ok(None) };
-        if let Some(plain) = plain
-            && is_copied(file, plain)?
-        {
-            return Ok(None);
+    fn add(&mut self, file: &DayFile, day: &mut DayLines) -> Result<(), FileError> {
+        if file.is_packed() {
+            day.packed = Some(Packed {
+                file: file.clone(),
+                end: self.counter.end_of_lines(file)?,
+            });
+        } else {
+            day.plain = Some(file.clone());
         }
-        Ok(Some(Packed {
-            file: file.clone(),
-            end: self.counter.end_of_lines(file)?,
-        }))
+        Ok(())
     }
-}
-
-/// Whether the lines of a compressed file are, or will be, those of the plain one. Of one that is being written not even the first
-/// can be read.
-fn is_copied(packed: &DayFile, plain: &DayFile) -> Result<bool, FileError> {
-    let first = plain.first_line()?;
-    Ok(match packed.first_line() {
-        Ok(Some(of_packed)) => first.is_some_and(|first| first == of_packed),
-        Ok(None) => true,
-        Err(error) => error.is_damaged(),
-    })
 }
 
 impl ListedDays {

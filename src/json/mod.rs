@@ -49,6 +49,7 @@ mod strict;
 mod tests;
 mod text;
 mod value;
+pub(crate) mod walk;
 
 use std::ops::Range;
 

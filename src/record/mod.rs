@@ -239,12 +239,19 @@ pub struct Reader {
 impl Reader {
     const TIME: usize = 0;
     const ID: usize = 1;
+    const OTHERS: usize = 2;
 
     /// Creates a reader for records of this shape.
     pub fn new(shape: Shape) -> Self {
+        Self::with_paths(shape, &[])
+    }
+
+    /// Creates a reader that also seeks the values at these paths; see [`Reader::text`].
+    pub(crate) fn with_paths(shape: Shape, paths: &[KeyPath]) -> Self {
+        let paths = [&[shape.time, shape.id], paths].concat();
         Self {
             shape,
-            scanner: Scanner::new(&[shape.time, shape.id]),
+            scanner: Scanner::new(&paths),
             line: String::new(),
             start: 0,
         }
@@ -299,6 +306,23 @@ impl Reader {
     fn scanned_id_text(&self) -> Option<String> {
         let written = &self.line[self.id()?.range.clone()];
         Some(serde_json::from_str(written).unwrap_or_else(|_| string_form(written).unwrap_or(written).to_owned()))
+    }
+
+    /// Returns the text or number at the path with this index of [`Reader::with_paths`] in the last record; `None` for anything
+    /// else, and for an empty text. A text with a lone surrogate stays as it is in the line.
+    pub(crate) fn text(&self, path: usize) -> Option<String> {
+        let found = self.scanner.found(Self::OTHERS + path)?;
+        let written = &self.line[found.range.clone()];
+        if is_number(written) {
+            return Some(written.to_owned());
+        }
+        let inner = string_form(written).filter(|inner| !inner.is_empty())?;
+        Some(serde_json::from_str(written).unwrap_or_else(|_| inner.to_owned()))
+    }
+
+    /// Returns the last record in the form of a line, whatever white space and escapes it was written with.
+    pub(crate) fn form(&self) -> &str {
+        &self.line
     }
 
     fn scan(&mut self, json: &str) -> Result<u128, JsonError> {

@@ -1,9 +1,8 @@
-//! The fields of a record that are counted, read at the key paths that its source declares.
+//! The fields of a record that are counted: its columns, and whether it failed.
 
 use chrono::{DateTime, Utc};
 
-use crate::json::{Found, KeyPath, Scanner};
-use crate::source::Kind;
+use crate::source::{ColumnReader, Kind, ReadRow};
 
 /// What is read of a line.
 pub(super) struct Fields {
@@ -17,64 +16,31 @@ pub(super) struct Fields {
 
 /// Reads the lines of one kind of stream.
 pub(super) struct FieldReader {
-    kind: &'static Kind,
-    scanner: Scanner,
-    form: String,
+    success: Option<&'static str>,
+    columns: ColumnReader,
 }
 
 impl FieldReader {
     pub(super) fn new(kind: &'static Kind) -> Self {
-        let outcome = kind.outcome.map(|outcome| outcome.path);
-        let paths: Vec<KeyPath> = [kind.shape.time]
-            .into_iter()
-            .chain(kind.event.iter().copied())
-            .chain(kind.actor.iter().copied())
-            .chain(kind.address.iter().copied())
-            .chain(outcome)
-            .collect();
+        let outcome: Vec<_> = kind.outcome.iter().map(|outcome| outcome.path).collect();
         Self {
-            kind,
-            scanner: Scanner::new(&paths),
-            form: String::new(),
+            success: kind.outcome.map(|outcome| outcome.success),
+            columns: ColumnReader::new(kind, &outcome),
         }
     }
 
     /// Reads a line; `None` if it is not a record.
     pub(super) fn read(&mut self, line: &str) -> Option<Fields> {
-        self.form.clear();
-        self.scanner.scan(line, &mut self.form).ok()?;
-        let time = DateTime::parse_from_rfc3339(&self.text(0)?).ok()?.to_utc();
-        let kind = self.kind;
-        // In the order in which the paths are sought.
-        let actors = 1 + kind.event.len();
-        let addresses = actors + kind.actor.len();
-        let outcome = addresses + kind.address.len();
-        let events: Vec<_> = (1..actors).filter_map(|path| self.text(path)).collect();
+        let ReadRow { time, row } = self.columns.read(line).ok()?;
         Some(Fields {
             time,
-            event: (!events.is_empty()).then(|| events.join(" ")),
-            actor: (actors..addresses).find_map(|path| self.text(path)),
-            address: (addresses..outcome).find_map(|path| self.text(path)),
-            failure: kind
-                .outcome
-                .and_then(|sought| self.text(outcome).filter(|word| word != sought.success)),
+            event: Some(row.event()).filter(|event| !event.is_empty()),
+            actor: row.actor.into_iter().next(),
+            address: row.address.into_iter().next(),
+            failure: self
+                .success
+                .and_then(|success| self.columns.other(0).filter(|word| word != success)),
         })
-    }
-
-    /// Returns the text or number at a path; `None` for anything else, and for an empty text.
-    fn text(&self, path: usize) -> Option<String> {
-        let Found { range, .. } = self.scanner.found(path)?;
-        let written = &self.form[range.clone()];
-        let is_number = written.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-        if is_number {
-            return Some(written.to_owned());
-        }
-        let inner = written.strip_prefix('"')?.strip_suffix('"')?;
-        if inner.is_empty() {
-            return None;
-        }
-        // A lone surrogate stays as written: no `String` can hold it.
-        Some(serde_json::from_str(written).unwrap_or_else(|_| inner.to_owned()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Source;
+use super::columns::Columns;
 use crate::env::{ConfigErrors, Env, Row};
 use crate::record::{KeyPath, Shape};
 
@@ -40,14 +41,10 @@ pub struct Kind {
     pub(crate) credentials: &'static [&'static dyn Row],
     /// The other variables that `configure` reads.
     pub(crate) variables: &'static [&'static dyn Row],
-    /// Where a record says what happened; the values at these paths are joined.
-    pub(crate) event: &'static [KeyPath],
-    /// Where a record says who did it; the first of these paths with a text or a number counts.
-    pub(crate) actor: &'static [KeyPath],
+    /// Where its records have what `report` and `search` show.
+    pub(crate) columns: Columns,
     /// Where a record says how it ended; `None` if the records of this source do not.
     pub(crate) outcome: Option<Outcome>,
-    /// Where a record has the network address that it came from; the first of these paths with a text counts.
-    pub(crate) address: &'static [KeyPath],
     /// Builds the source.
     pub configure: Configure,
 }

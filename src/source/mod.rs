@@ -16,6 +16,7 @@ use crate::json::{self, JsonError, List};
 use crate::record::{Broken, Listed, ListedError, Reader, Record, Rejected};
 use crate::window::Window;
 
+mod columns;
 mod kind;
 mod port;
 mod terraform;
@@ -23,6 +24,7 @@ mod yandex;
 mod yandex360;
 mod yandex_audit;
 
+pub(crate) use columns::{ColumnReader, Columns, ReadRow, Row};
 pub(crate) use kind::Outcome;
 pub use kind::{Configure, Kind, Retention};
 pub(crate) use port::{PORT_API_URL, PORT_CLIENT_ID, PORT_CLIENT_SECRET};

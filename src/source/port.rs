@@ -11,8 +11,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, MintedToken, Next, Outcome, PageInfo, PageParseError,
-    PageRequest, Paging, Retention, Source, TokenRequest, header, method, usual_advice,
+    Authorization, Columns, Counts, EmptyList, Envelope, FixedToken, Kind, MintedToken, Next, Outcome, PageInfo,
+    PageParseError, PageRequest, Paging, Retention, Source, TokenRequest, header, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Row, Scope, Secret, Setting, Variable};
 use crate::record::Shape;
@@ -33,17 +33,25 @@ pub(super) const PORT: Kind = Kind {
     lookback_days: 365,
     credentials: &[&PORT_CLIENT_ID, &PORT_CLIENT_SECRET, &PORT_API_TOKEN],
     variables: &[&PORT_API_QUERY, &PORT_PAGE_LIMIT, &PORT_API_URL],
-    event: &[&["resourceType"], &["action"]],
-    actor: &[
-        &["trigger", "by", "userId"],
-        &["trigger", "by", "app", "id"],
-        &["trigger", "origin"],
-    ],
+    columns: Columns {
+        event: &[&["resourceType"], &["action"]],
+        actor: &[
+            &["trigger", "by", "userId"],
+            &["trigger", "by", "app", "id"],
+            &["trigger", "origin"],
+        ],
+        address: &[],
+        // Records come with either pair of names, and those of a run with its id besides.
+        object: &[
+            &[&["context", "blueprint"], &["context", "entity"]],
+            &[&["context", "blueprintIdentifier"], &["context", "entityIdentifier"]],
+            &[&["context", "runId"]],
+        ],
+    },
     outcome: Some(Outcome {
         path: &["status"],
         success: "SUCCESS",
     }),
-    address: &[],
     configure,
 };
 

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
-    Position, Retention, Source, method, usual_advice,
+    Authorization, Columns, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest,
+    Paging, Position, Retention, Source, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Secret, Setting, Variable};
 use crate::record::Shape;
@@ -36,10 +36,24 @@ pub(super) const TERRAFORM: Kind = Kind {
     lookback_days: 14,
     credentials: &[&TFC_ORG_TOKEN],
     variables: &[&TFC_API_QUERY, &TFC_API_URL],
-    event: &[&["resource", "type"], &["resource", "action"]],
-    actor: &[&["auth", "description"], &["auth", "accessor_id"]],
+    columns: Columns {
+        event: &[&["resource", "type"], &["resource", "action"]],
+        actor: &[
+            &["auth", "description"],
+            &["auth", "accessor_id"],
+            &["auth", "impersonator_id"],
+        ],
+        address: &[],
+        // `meta` is null, flat or nested.
+        object: &[
+            &[&["resource", "meta", "workspace"]],
+            &[&["resource", "meta", "workspace", "name"]],
+            &[&["resource", "meta", "name"]],
+            &[&["resource", "id"]],
+            &[&["resource", "meta", "workspace", "id"]],
+        ],
+    },
     outcome: None,
-    address: &[],
     configure,
 };
 

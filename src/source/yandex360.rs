@@ -9,11 +9,11 @@ use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest, Paging,
-    Position, Retention, Source, method, usual_advice,
+    Authorization, Columns, Counts, EmptyList, Envelope, FixedToken, Kind, Next, PageInfo, PageParseError, PageRequest,
+    Paging, Position, Retention, Source, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
-use crate::record::Shape;
+use crate::record::{KeyPath, Shape};
 use crate::window::bound;
 
 /// The documented maximum.
@@ -34,6 +34,9 @@ const SHAPE: Shape = Shape {
     id: &["uniqId"],
 };
 
+/// The login comes first; it is empty for some records, and then the number counts.
+const ACTOR: &[KeyPath] = &[&["userLogin"], &["userUid"], &["userName"]];
+
 pub(super) const MAIL: Kind = Kind {
     name: "yandex-mail",
     vendor: VENDOR,
@@ -46,10 +49,13 @@ pub(super) const MAIL: Kind = Kind {
     lookback_days: LOOKBACK_DAYS,
     credentials: CREDENTIALS,
     variables: &[&MAIL_API_QUERY, &YANDEX_API_URL],
-    event: &[&["eventType"]],
-    actor: &[&["userLogin"], &["userUid"]],
+    columns: Columns {
+        event: &[&["eventType"]],
+        actor: ACTOR,
+        address: &[&["clientIp"]],
+        object: &[&[&["subject"]], &[&["msgId"]], &[&["mid"]]],
+    },
     outcome: None,
-    address: &[&["clientIp"]],
     configure: |env, errors| configure(Log::Mail, env, errors),
 };
 
@@ -65,10 +71,13 @@ pub(super) const DISK: Kind = Kind {
     lookback_days: LOOKBACK_DAYS,
     credentials: CREDENTIALS,
     variables: &[&DISK_API_QUERY, &YANDEX_API_URL],
-    event: &[&["eventType"]],
-    actor: &[&["userLogin"], &["userUid"]],
+    columns: Columns {
+        event: &[&["eventType"]],
+        actor: ACTOR,
+        address: &[&["clientIp"]],
+        object: &[&[&["path"]], &[&["resourceFileId"]]],
+    },
     outcome: None,
-    address: &[&["clientIp"]],
     configure: |env, errors| configure(Log::Disk, env, errors),
 };
 

@@ -11,8 +11,8 @@ use url::Url;
 
 use super::yandex::{CREDENTIALS, OAUTH_TOKEN_ARG, ORGANIZATION_ID_ARG, VENDOR};
 use super::{
-    Authorization, Counts, EmptyList, Envelope, FixedToken, Kind, Next, Outcome, PageInfo, PageParseError, PageRequest,
-    Paging, Position, Retention, Source, method, usual_advice,
+    Authorization, Columns, Counts, EmptyList, Envelope, FixedToken, Kind, Next, Outcome, PageInfo, PageParseError,
+    PageRequest, Paging, Position, Retention, Source, method, usual_advice,
 };
 use crate::env::{self, ConfigErrors, DefaultValue, Env, Parameters, Scope, Setting, Variable};
 use crate::record::Shape;
@@ -37,13 +37,23 @@ pub(super) const AUDIT: Kind = Kind {
     lookback_days: 184,
     credentials: CREDENTIALS,
     variables: &[&AUDIT_API_QUERY, &YANDEX_CLOUD_API_URL],
-    event: &[&["event", "type"]],
-    actor: &[&["user_login"], &["event", "uid"]],
+    columns: Columns {
+        event: &[&["event", "type"]],
+        actor: &[&["user_login"], &["event", "uid"], &["user_name"]],
+        address: &[&["event", "ip"]],
+        object: &[
+            &[&["event", "meta", "path"]],
+            &[&["event", "meta", "subject"]],
+            &[&["event", "meta", "conference_id"]],
+            &[&["event", "meta", "device_name"]],
+            &[&["event", "meta", "device_id"]],
+            &[&["event", "meta", "client_id"]],
+        ],
+    },
     outcome: Some(Outcome {
         path: &["event", "status"],
         success: "Success",
     }),
-    address: &[&["event", "ip"]],
     configure,
 };
 

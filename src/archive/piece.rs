@@ -1,0 +1,186 @@
+//! Pieces of day files, so that several threads can read one archive.
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+use super::backward_lines::MAX_LINE;
+use super::day_file::{DayFile, read_some};
+use crate::fs::FileError;
+
+/// How long a piece of a plain file is, in bytes. A compressed file is one piece.
+const PIECE: u64 = 8 << 20;
+
+/// Size of a read, in bytes.
+const CHUNK: usize = 1 << 20;
+
+/// The lines that begin in a part of a day file.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) file: DayFile,
+    /// In bytes of the content.
+    start: u64,
+    /// `None` at the end of the file, wherever that is.
+    end: Option<u64>,
+}
+
+impl Piece {
+    /// Divides a file, in its order.
+    ///
+    /// # Errors
+    /// If the file is missing.
+    pub(crate) fn of(file: &DayFile) -> Result<Vec<Self>, FileError> {
+        Self::of_length(file, PIECE)
+    }
+
+    fn of_length(file: &DayFile, length: u64) -> Result<Vec<Self>, FileError> {
+        let count = if file.is_packed() {
+            1
+        } else {
+            file.length()?.div_ceil(length).max(1)
+        };
+        let piece = |number: u64| Self {
+            file: file.clone(),
+            start: number * length,
+            end: (number + 1 < count).then(|| (number + 1) * length),
+        };
+        Ok((0..count).map(piece).collect())
+    }
+
+    /// Passes its whole lines to `visit`, some at a time, with their newlines, until it says that it has enough. `buffer` is
+    /// used for reading. A line longer than any record is left out, and so is a torn one at the end of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read; [`FileError::Damaged`] if it is compressed and not whole: what stands before the damage
+    /// was passed.
+    pub(crate) fn read(
+        &self,
+        buffer: &mut Vec<u8>,
+        visit: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), FileError> {
+        self.read_by(CHUNK, buffer, visit)
+    }
+
+    fn read_by(
+        &self,
+        chunk: usize,
+        buffer: &mut Vec<u8>,
+        visit: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), FileError> {
+        // The byte before tells whether a line begins at the start.
+        let from = self.start.saturating_sub(1);
+        let source = self.file.open_at(from)?;
+        let span = Span {
+            is_inside: self.start > 0,
+            length: self.end.map(|end| end - from),
+        };
+        span.read_lines(source, chunk, buffer, visit)
+            .map_err(|cause| self.file.unreadable(cause))
+    }
+}
+
+/// What of a source belongs to a piece: the lines that begin in its first bytes.
+struct Span {
+    /// Whether the first line has begun before, so that it belongs to another piece.
+    is_inside: bool,
+    /// `None` if all lines belong to it.
+    length: Option<u64>,
+}
+
+impl Span {
+    fn read_lines(
+        self,
+        mut source: impl Read,
+        chunk: usize,
+        buffer: &mut Vec<u8>,
+        mut visit: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let Self { mut is_inside, length } = self;
+        buffer.clear();
+        // Where the buffer begins, and how much of it holds no newline.
+        let (mut offset, mut searched) = (0, 0);
+        loop {
+            let filled = buffer.len();
+            buffer.resize(filled + chunk, 0);
+            let read = read_some(&mut source, &mut buffer[filled..])?;
+            buffer.truncate(filled + read);
+            let is_last = length.is_some_and(|length| offset + buffer.len() as u64 >= length);
+            // The newline that ends the last line of the piece is the first one from its last byte on, if the file has one there.
+            let end = match length.filter(|_| is_last && read > 0) {
+                Some(length) => {
+                    let from = (length - 1).saturating_sub(offset).max(searched as u64) as usize;
+                    memchr::memchr(b'\n', &buffer[from..]).map(|found| from + found)
+                }
+                None if read == 0 => memchr::memrchr(b'\n', buffer),
+                None => memchr::memrchr(b'\n', &buffer[searched..]).map(|found| searched + found),
+            };
+            if let Some(end) = end {
+                let first = if is_inside {
+                    memchr::memchr(b'\n', buffer).map_or(0, |found| found + 1)
+                } else {
+                    0
+                };
+                is_inside = false;
+                if visit(&buffer[first..=end]).is_break() || is_last {
+                    return Ok(());
+                }
+                buffer.drain(..=end);
+                offset += end as u64 + 1;
+            }
+            searched = if end.is_some() { 0 } else { buffer.len() };
+            if read == 0 {
+                return Ok(());
+            }
+            if buffer.len() as u64 > MAX_LINE {
+                offset += buffer.len() as u64;
+                buffer.clear();
+                (is_inside, searched) = (true, 0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::test_support::Catalog;
+    use crate::test_support::packed::gzip;
+    use crate::test_support::random::cases;
+
+    const DAY: &str = "2025-06-09";
+
+    proptest! {
+        #![proptest_config(cases(512))]
+
+        #[test]
+        fn pieces_of_any_length_hold_every_whole_line_once_in_order(
+            lines in prop::collection::vec("[ab]{0,30}", 0..20),
+            torn in "[ab]{0,9}",
+            length in 1_u64..200,
+            chunk in 1_usize..100,
+            is_packed: bool,
+        ) {
+            let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let catalog = Catalog::new().with(&[(DAY, &format!("{whole}{torn}"))]);
+            if is_packed {
+                let path = catalog.location.folder().join(format!("mail_{DAY}.log"));
+                fs::write(path.with_extension("log.gz"), gzip(&fs::read(&path).unwrap())).unwrap();
+                fs::remove_file(path).unwrap();
+            }
+            let listing = catalog.location.listing().unwrap();
+            let pieces = Piece::of_length(listing.files().next().unwrap(), length).unwrap();
+            let (mut buffer, mut read) = (Vec::new(), Vec::new());
+            for piece in pieces {
+                let visit = |lines: &[u8]| {
+                    read.extend_from_slice(lines);
+                    ControlFlow::Continue(())
+                };
+                piece.read_by(chunk, &mut buffer, visit).unwrap();
+            }
+            prop_assert_eq!(String::from_utf8(read).unwrap(), whole);
+        }
+    }
+}
