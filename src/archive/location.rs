@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
+use super::count::LineCounter;
 use super::day_file::DayFile;
 use super::day_name;
 use super::packed::Packing;
@@ -242,6 +243,15 @@ pub(crate) struct Listing {
     pub(crate) odd: BTreeMap<NaiveDate, PathBuf>,
 }
 
+/// The files whose lines make up a day: those of the compressed file come first.
+#[derive(Debug)]
+pub(crate) struct DayParts<'a> {
+    pub(crate) packed: Option<&'a DayFile>,
+    pub(crate) plain: Option<&'a DayFile>,
+    /// A compressed file beside the plain one that cannot be read: another program may be writing it, or it is damaged.
+    pub(crate) unreadable: Option<(&'a DayFile, FileError)>,
+}
+
 impl Listing {
     pub(crate) fn warn_of_odd_ones(&self) {
         for path in self.odd.values() {
@@ -249,19 +259,37 @@ impl Listing {
         }
     }
 
-    /// Returns the files whose lines make up a day, in their order: the compressed one, then the plain one beside it. The plain one
-    /// alone if it has the lines of the other too: while another program compresses a file there are both, and `gzip -k` leaves both.
+    /// Returns the files whose lines make up a day. If the compressed and the plain one begin with the same line, they are, or will be,
+    /// the same, and the longer one counts: while another program compresses or unpacks a file there are both, and `gzip -k` leaves
+    /// both.
     ///
     /// # Errors
     /// If the plain file beside a compressed one cannot be read.
-    pub(crate) fn files_of(&self, date: NaiveDate) -> Result<Vec<&DayFile>, FileError> {
+    pub(crate) fn parts_of(&self, date: NaiveDate, counter: &mut LineCounter) -> Result<DayParts<'_>, FileError> {
         let (packed, plain) = (self.packed.get(&date), self.days.get(&date));
-        if let (Some(packed), Some(plain)) = (packed, plain)
-            && is_copied(packed, plain)?
-        {
-            return Ok(vec![plain]);
-        }
-        Ok(packed.into_iter().chain(plain).collect())
+        let both = DayParts {
+            packed,
+            plain,
+            unreadable: None,
+        };
+        let (Some(of_packed), Some(of_plain)) = (packed, plain) else {
+            return Ok(both);
+        };
+        let first = of_plain.first_line()?;
+        let end = match of_packed.first_line() {
+            Ok(line) if line.is_some() && line != first => return Ok(both),
+            Ok(_) => counter.end_of_lines(of_packed),
+            Err(error) => Err(error),
+        };
+        Ok(match end {
+            Ok(end) if of_plain.end_of_lines()? < end => DayParts { plain: None, ..both },
+            Ok(_) => DayParts { packed: None, ..both },
+            Err(error) => DayParts {
+                packed: None,
+                unreadable: Some((of_packed, error)),
+                ..both
+            },
+        })
     }
 
     /// Returns all files, compressed or not.
@@ -278,17 +306,6 @@ impl Listing {
     pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
         self.days.keys().chain(self.packed.keys()).copied().collect()
     }
-}
-
-/// Whether the lines of a compressed file are, or will be, those of the plain one. Of one that is being written not even the first
-/// can be read.
-fn is_copied(packed: &DayFile, plain: &DayFile) -> Result<bool, FileError> {
-    let first = plain.first_line()?;
-    Ok(match packed.first_line() {
-        Ok(Some(of_packed)) => first.is_some_and(|first| first == of_packed),
-        Ok(None) => true,
-        Err(error) => error.is_damaged(),
-    })
 }
 
 #[cfg(test)]

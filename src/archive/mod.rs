@@ -61,8 +61,8 @@ pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
 pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::{Incomplete, WriteError};
-pub(crate) use location::Listing;
 pub(crate) use location::SINKS;
+pub(crate) use location::{DayParts, Listing};
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub(crate) use misplaced::newest_local_day;
@@ -72,7 +72,7 @@ pub(crate) use piece::Piece;
 pub use recover::Recovery;
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
-pub(crate) use takeover::Takeover;
+pub(crate) use takeover::{Takeover, days_that_can_hold};
 pub(crate) use trial::{FileUse, try_files, try_out};
 pub(crate) use verify::{DayReport, Problem, verify_day};
 

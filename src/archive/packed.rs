@@ -169,12 +169,22 @@ impl<R: BufRead> Frames<R> {
     fn is_over(&self) -> bool {
         !self.has_begun || self.decoder.is_finished() && self.decoder.can_collect() == 0
     }
+
+    /// Compares the content of a frame with its checksum, if it has one; the decoder leaves that to its user.
+    fn check(&self) -> io::Result<()> {
+        let noted = self.decoder.get_checksum_from_data().filter(|_| self.has_begun);
+        match noted {
+            Some(noted) if self.decoder.get_calculated_checksum() != Some(noted) => Err(damage()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.decoder.can_collect() == 0 || !self.has_begun {
             if self.is_over() {
+                self.check()?;
                 if !self.begin()? {
                     return Ok(0);
                 }
@@ -203,6 +213,24 @@ mod tests {
         let mut content = Vec::new();
         packing.unpack(Box::new(File::open(path)?))?.read_to_end(&mut content)?;
         Ok(content)
+    }
+
+    #[test]
+    fn a_file_with_any_other_bit_is_damaged_or_has_the_same_content() {
+        let text: String = (0..40)
+            .map(|number| format!("{{\"id\": {}}}\n", number * 7919 % 97))
+            .collect();
+        for packing in Packing::ALL {
+            let pack = if packing == Packing::Gzip { gzip } else { zstandard };
+            let whole = pack(text.as_bytes());
+            for bit in 0..whole.len() * 8 {
+                let mut other = whole.clone();
+                other[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(content) = unpacked(packing, &other) {
+                    assert_eq!(content, text.as_bytes(), "{packing:?}: bit {bit}");
+                }
+            }
+        }
     }
 
     #[test]

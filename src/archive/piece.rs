@@ -24,26 +24,24 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// Divides a file, in its order.
-    ///
-    /// # Errors
-    /// If the file is missing.
-    pub(crate) fn of(file: &DayFile) -> Result<Vec<Self>, FileError> {
-        Self::of_length(file, PIECE)
+    /// Divides a file of this length, in its order; at least one piece.
+    #[must_use]
+    pub(crate) fn of(file: &DayFile, length: u64) -> Vec<Self> {
+        Self::of_length(file, length, PIECE)
     }
 
-    fn of_length(file: &DayFile, length: u64) -> Result<Vec<Self>, FileError> {
+    fn of_length(file: &DayFile, length: u64, piece: u64) -> Vec<Self> {
         let count = if file.is_packed() {
             1
         } else {
-            file.length()?.div_ceil(length).max(1)
+            length.div_ceil(piece).max(1)
         };
         let piece = |number: u64| Self {
             file: file.clone(),
-            start: number * length,
-            end: (number + 1 < count).then(|| (number + 1) * length),
+            start: number * piece,
+            end: (number + 1 < count).then(|| (number + 1) * piece),
         };
-        Ok((0..count).map(piece).collect())
+        (0..count).map(piece).collect()
     }
 
     /// Passes its whole lines to `visit`, some at a time, with their newlines, until it says that it has enough. `buffer` is
@@ -171,7 +169,8 @@ mod tests {
                 fs::remove_file(path).unwrap();
             }
             let listing = catalog.location.listing().unwrap();
-            let pieces = Piece::of_length(listing.files().next().unwrap(), length).unwrap();
+            let file = listing.files().next().unwrap();
+            let pieces = Piece::of_length(file, file.length().unwrap(), length);
             let (mut buffer, mut read) = (Vec::new(), Vec::new());
             for piece in pieces {
                 let visit = |lines: &[u8]| {

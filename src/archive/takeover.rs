@@ -13,8 +13,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::ops::{Range, RangeInclusive};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::day_file::DayFile;
@@ -66,6 +67,33 @@ struct LeftDay {
 
 /// How many records of a file are of which other days.
 pub(super) type OtherDays = BTreeMap<NaiveDate, u64>;
+
+/// Returns the days whose files can hold records of these times. Another program may have left them in the files of other days.
+///
+/// # Errors
+/// If the note of the takeover cannot be read.
+pub(crate) fn days_that_can_hold(
+    location: &Location,
+    listing: &Listing,
+    times: &Range<DateTime<Utc>>,
+) -> Result<Vec<NaiveDate>, FileError> {
+    if times.is_empty() {
+        return Ok(Vec::new());
+    }
+    let last = times
+        .end
+        .checked_sub_signed(TimeDelta::nanoseconds(1))
+        .unwrap_or(times.end);
+    let days = times.start.date_naive()..=last.date_naive();
+    let left = match Takeover::read(location)? {
+        // Before the first run nothing is known.
+        None if !location.state_folder().exists() => Some(Takeover::of(listing, DateTime::UNIX_EPOCH)),
+        left => left,
+    };
+    let is_sought =
+        |day: &NaiveDate| days.contains(day) || left.as_ref().is_some_and(|left| left.can_hold(*day, &days));
+    Ok(listing.dates().into_iter().filter(is_sought).collect())
+}
 
 /// A file as it was left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +194,15 @@ impl Takeover {
         let first = day.checked_sub_days(DAYS_BEFORE).unwrap_or(day);
         let unread = self.days.range(first..).filter(|(_, left)| left.other_days.is_none());
         unread.map(|(day, _)| *day).collect()
+    }
+
+    /// Returns whether the file of a day is known to hold a record of one of these days, or may hold one.
+    fn can_hold(&self, file: NaiveDate, days: &RangeInclusive<NaiveDate>) -> bool {
+        let first = days.start().checked_sub_days(DAYS_BEFORE).unwrap_or(*days.start());
+        self.days.get(&file).is_some_and(|left| match &left.other_days {
+            Some(others) => others.range(days.clone()).next().is_some(),
+            None => file >= first,
+        })
     }
 
     /// Notes what the files of a day hold of other days.

@@ -112,6 +112,16 @@ fn and_others(others: usize) -> String {
     }
 }
 
+impl<'a> From<&'a CursorError> for Option<&'a FileError> {
+    /// The file that cannot be read or written.
+    fn from(error: &'a CursorError) -> Self {
+        match error {
+            CursorError::File(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl CursorError {
     /// Returns the error for positions that do not agree with their files; `None` if all agree.
     #[must_use]

@@ -4,12 +4,15 @@
 //! A position counts the bytes of both, so that it stays right when a day is compressed or unpacked, and when something comes
 //! late for a compressed day.
 
+use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeBounds;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::archive::{DayFile, LineCounter, Location};
+use super::position::{Mismatch, Positions};
+use crate::archive::{DayFile, DayParts, LineCounter, Location};
 use crate::fs::FileError;
+use crate::record::Reader;
 
 /// Compressed days that cannot be read, so that nothing is sent of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,11 +32,13 @@ pub(crate) struct Days {
 }
 
 /// The days of a location, oldest first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ListedDays {
     pub(crate) days: Vec<DayLines>,
     /// Those that are not among them.
     pub(crate) unreadable: Option<UnreadableDays>,
+    /// Compressed files beside plain ones that cannot be read, and why.
+    doubtful: BTreeMap<NaiveDate, (String, String)>,
 }
 
 /// The lines of a day.
@@ -78,45 +83,87 @@ impl Days {
     pub(crate) fn list(&mut self, dates: impl RangeBounds<NaiveDate>) -> Result<ListedDays, FileError> {
         let listing = self.location.listing()?;
         listing.warn_of_odd_ones();
-        let (mut days, mut files, mut causes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut listed = ListedDays::default();
         for date in listing.dates().range(dates).copied() {
-            let mut day = DayLines {
-                date,
-                packed: None,
-                plain: None,
-            };
-            let mut all = listing.files_of(date)?.into_iter();
-            let added = all.try_for_each(|file| self.add(file, &mut day).map_err(|error| (file, error)));
-            match added {
-                Ok(()) => days.push(day),
-                Err((file, error)) => {
-                    files.push(file.name());
-                    causes.push(error.to_string());
-                }
+            let parts = listing.parts_of(date, &mut self.counter)?;
+            if let Some((file, error)) = &parts.unreadable {
+                listed.doubtful.insert(date, (file.name(), error.to_string()));
+            }
+            match self.day(date, &parts, listing.unread.get(&date)) {
+                Ok(day) => listed.days.push(day),
+                Err((file, cause)) => listed.leave_out(file, cause),
             }
         }
         self.counter.store(&listing);
-        let cause = causes.into_iter().next();
-        Ok(ListedDays {
-            days,
-            unreadable: cause.map(|cause| UnreadableDays { files, cause }),
-        })
+        Ok(listed)
     }
 
-    fn add(&mut self, file: &DayFile, day: &mut DayLines) -> Result<(), FileError> {
-        if file.is_packed() {
-            day.packed = Some(Packed {
+    /// Returns a day, or the file that cannot be read and why.
+    fn day(
+        &mut self,
+        date: NaiveDate,
+        parts: &DayParts<'_>,
+        other: Option<&DayFile>,
+    ) -> Result<DayLines, (String, String)> {
+        let mut end_of = |file: &DayFile| {
+            let end = self.counter.end_of_lines(file);
+            end.map_err(|error| (file.name(), error.to_string()))
+        };
+        let packed = match parts.packed {
+            Some(file) => Some(Packed {
                 file: file.clone(),
-                end: self.counter.end_of_lines(file)?,
-            });
-        } else {
-            day.plain = Some(file.clone());
+                end: end_of(file)?,
+            }),
+            None => None,
+        };
+        if let (Some(packed), Some(other)) = (&packed, other)
+            && end_of(other)? != packed.end
+        {
+            let cause = format!("the day has other lines in {}; keep one of the two", packed.file.name());
+            return Err((other.name(), cause));
         }
-        Ok(())
+        Ok(DayLines {
+            date,
+            packed,
+            plain: parts.plain.cloned(),
+        })
     }
 }
 
 impl ListedDays {
+    /// Compares positions with the days for which `is_new` says so, see [`Positions::compare`]. A day of which a compressed file
+    /// cannot be read is left out if the plain one is not the one that was sent.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn compare(
+        &mut self,
+        positions: &mut Positions,
+        is_new: impl Fn(&DayLines) -> bool,
+    ) -> Result<Vec<Mismatch>, FileError> {
+        let new: Vec<_> = self.days.iter().filter(|day| is_new(day)).cloned().collect();
+        let mut mismatches = positions.compare(&new)?;
+        mismatches.retain(|mismatch| {
+            let Some((file, cause)) = self.doubtful.remove(&mismatch.day) else {
+                return true;
+            };
+            self.days.retain(|day| day.date != mismatch.day);
+            self.leave_out(file, cause);
+            false
+        });
+        Ok(mismatches)
+    }
+
+    fn leave_out(&mut self, file: String, cause: String) {
+        match &mut self.unreadable {
+            Some(unreadable) => unreadable.files.push(file),
+            None => {
+                let files = vec![file];
+                self.unreadable = Some(UnreadableDays { files, cause });
+            }
+        }
+    }
+
     /// Whether there is no line, as far as can be read.
     ///
     /// # Errors
@@ -234,6 +281,19 @@ impl DayLines {
             .as_ref()
             .map(|plain| plain.count_lines_from(self.in_plain(position)));
         Ok(packed + plain.unwrap_or(Ok(0))?)
+    }
+
+    /// Returns the identities of the records of the compressed file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn packed_records(&self, reader: &mut Reader) -> Result<HashSet<u128>, FileError> {
+        let mut records = HashSet::new();
+        if let Some(packed) = &self.packed {
+            let identify = |line: &str| records.extend(reader.identify(line).map(|record| record.identity.content));
+            packed.file.lines(identify)?;
+        }
+        Ok(records)
     }
 
     fn in_plain(&self, position: u64) -> u64 {

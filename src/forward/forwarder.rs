@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::batch::{Batch, Line};
 use super::cursor::{CursorError, CursorFile, CursorState, Stored};
-use super::day_lines::{DayLines, Days, UnreadableDays};
+use super::day_lines::{DayLines, Days, ListedDays, UnreadableDays};
 use super::message::Envelope;
 use super::position::Positions;
-use super::reader::LineReader;
+use super::reader::{LineReader, while_files_move};
 use super::sink::{BatchAck, LocalCursor, Sink, SinkError};
 use super::undelivered::Undelivered;
 use crate::archive::{Lock, LockError};
@@ -78,6 +78,17 @@ pub(crate) enum ForwardError {
     /// A bug in this program.
     #[error("internal error: {0}; please report it")]
     Internal(String),
+}
+
+impl<'a> From<&'a ForwardError> for Option<&'a FileError> {
+    /// The file that cannot be read or written.
+    fn from(error: &'a ForwardError) -> Self {
+        match error {
+            ForwardError::Read(error) => Some(error),
+            ForwardError::Cursor(error) => error.into(),
+            _ => None,
+        }
+    }
 }
 
 impl ForwardError {
@@ -200,7 +211,7 @@ impl Forwarder {
             }
             None => {
                 let lock = Lock::acquire_file(location, &format!("{}.lock", job.sink), job.now)?;
-                let start = Start::of(&job, &cursor)?;
+                let start = while_files_move(|| Start::of(&job, &cursor))?;
                 let reader = LineReader::new(location, job.shape, start.state.positions.clone());
                 (Some(lock), start, reader.for_sink(job.sink))
             }
@@ -463,8 +474,8 @@ impl Start {
 
     /// Loads the cursor, or creates it where the job says to start, or at the start of an empty archive.
     fn of(job: &Job, file: &CursorFile) -> Result<Self, ForwardError> {
-        let listed = Days::of(&job.envelope.location).list(..)?;
-        let found = load(job, file, &listed.days)?;
+        let mut listed = Days::of(&job.envelope.location).list(..)?;
+        let found = load(job, file, &mut listed)?;
         let Some(error) = &found.missing else {
             if job.start.is_some() && job.is_first {
                 let sink = job.sink;
@@ -486,7 +497,7 @@ impl Start {
             tracing::warn!(sink = job.sink, "replacing the cursor: {error}");
         }
         // Notes the lines before them.
-        positions.compare(&listed.days)?;
+        listed.compare(&mut positions, |_| true)?;
         let state = CursorState {
             positions,
             is_provisional: true,
@@ -497,7 +508,7 @@ impl Start {
 }
 
 /// Loads the cursor and compares it with the days.
-fn load(job: &Job, file: &CursorFile, days: &[DayLines]) -> Result<Start, CursorError> {
+fn load(job: &Job, file: &CursorFile, listed: &mut ListedDays) -> Result<Start, CursorError> {
     let mut state = match file.load()? {
         Stored::Cursor(state) => state,
         Stored::Nothing => return Ok(Start::missing(Positions::default(), file.missing())),
@@ -506,7 +517,7 @@ fn load(job: &Job, file: &CursorFile, days: &[DayLines]) -> Result<Start, Cursor
         }
     };
     let stored = state.positions.clone();
-    let mismatches = state.positions.compare(days)?;
+    let mismatches = listed.compare(&mut state.positions, |_| true)?;
     if let Some(error) = CursorError::of_mismatches(job.sink, &mismatches) {
         return Ok(Start::missing(state.positions.without(&mismatches), error));
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::cursor::{CursorError, CursorFile, Stored};
 use super::day_lines::{DayLines, Days, ListedDays};
 use super::position::Positions;
+use super::reader::while_files_move;
 use crate::archive::{Location, SINKS};
 use crate::fs::FileError;
 use crate::record::{Reader, Shape};
@@ -50,11 +51,11 @@ pub(crate) fn lags(location: &Location, stream: &'static str, shape: Shape, now:
 #[must_use]
 pub(crate) fn cursor_problems(location: &Location, stream: &'static str) -> Vec<String> {
     let find = |sink| -> Result<Option<String>, CursorError> {
-        let listed = Days::of(location).list(..)?;
-        let found = FoundCursor::of(location, stream, sink, &listed)?;
+        let mut listed = Days::of(location).list(..)?;
+        let found = FoundCursor::of(location, stream, sink, &mut listed)?;
         Ok(found.and_then(|found| found.problem(&listed)))
     };
-    let problem = |sink| find(sink).unwrap_or_else(|error| Some(error.to_string()));
+    let problem = |sink| while_files_move(|| find(sink)).unwrap_or_else(|error| Some(error.to_string()));
     SINKS.into_iter().filter_map(problem).collect()
 }
 
@@ -72,7 +73,7 @@ impl FoundCursor {
         location: &Location,
         stream: &'static str,
         sink: &'static str,
-        listed: &ListedDays,
+        listed: &mut ListedDays,
     ) -> Result<Option<Self>, CursorError> {
         let file = CursorFile::new(location, stream, sink);
         let nothing = |problem| {
@@ -88,7 +89,7 @@ impl FoundCursor {
             Stored::Nothing => return nothing(file.missing()),
             Stored::Damaged { problem, previous } => return nothing(file.damaged(problem, previous)),
         };
-        let mismatches = positions.compare(&listed.days)?;
+        let mismatches = listed.compare(&mut positions, |_| true)?;
         Ok(Some(Self {
             positions: positions.without(&mismatches),
             problem: CursorError::of_mismatches(sink, &mismatches),
@@ -115,7 +116,7 @@ struct Stream<'a> {
 impl Stream<'_> {
     /// Returns `None` if the stream was never forwarded to this sink.
     fn lag(&self, sink: &'static str) -> Option<Lag> {
-        let lag = self.read(sink).unwrap_or_else(|error| {
+        let lag = while_files_move(|| self.read(sink)).unwrap_or_else(|error| {
             Some(Lag {
                 problem: Some(error.to_string()),
                 ..Lag::default()
@@ -125,8 +126,8 @@ impl Stream<'_> {
     }
 
     fn read(&self, sink: &'static str) -> Result<Option<Lag>, CursorError> {
-        let listed = Days::of(self.location).list(..)?;
-        let Some(found) = FoundCursor::of(self.location, self.stream, sink, &listed)? else {
+        let mut listed = Days::of(self.location).list(..)?;
+        let Some(found) = FoundCursor::of(self.location, self.stream, sink, &mut listed)? else {
             return Ok(None);
         };
         let (mut waiting, mut oldest_waiting) = (0, None);

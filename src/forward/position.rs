@@ -226,7 +226,7 @@ impl<P: Into<Position>> FromIterator<(NaiveDate, P)> for Positions {
 /// A position that does not agree with its file, so that the file is not the one that was forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mismatch {
-    day: NaiveDate,
+    pub(super) day: NaiveDate,
     /// Name of the file.
     file: String,
     offset: u64,

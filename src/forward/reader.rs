@@ -1,13 +1,13 @@
 //! Reads the whole lines after a position in every day, oldest day first.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::batch::{Batch, Line};
 use super::cursor::CursorError;
-use super::day_lines::{DayLines, Days, Place, UnreadableDays};
+use super::day_lines::{DayLines, Days, ListedDays, Place, UnreadableDays};
 use super::position::{Position, Positions};
 use crate::archive::{Location, PackedLines, ReadRange};
 use crate::fs::FileError;
@@ -16,6 +16,9 @@ use crate::record::{Reader, Shape};
 
 /// Size of a batch, in bytes; only a longer line makes it larger.
 const BATCH: usize = 1 << 20;
+
+/// How often the folder is listed anew if a file that was listed is gone.
+const LISTINGS: usize = 4;
 
 /// Reads the lines of a stream after a cursor, in passes over its day files.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct LineReader {
     compared: BTreeMap<NaiveDate, (bool, bool)>,
     /// The compressed file that is being read.
     unpacked: Option<PackedLines>,
+    /// The records of the compressed file beside the plain one that is being read.
+    packed_records: Option<(NaiveDate, HashSet<u128>)>,
     /// What could not be read in the last pass.
     unreadable: Option<UnreadableDays>,
     /// Whose cursor it is.
@@ -55,6 +60,7 @@ impl LineReader {
             synced: BTreeMap::new(),
             compared: BTreeMap::new(),
             unpacked: None,
+            packed_records: None,
             unreadable: None,
             sink: "a sink",
             only: None,
@@ -106,6 +112,18 @@ impl LineReader {
     /// # Errors
     /// If a file cannot be read, or one that came since does not agree with the cursor.
     pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, CursorError> {
+        let ahead = self.ahead.clone();
+        while_files_move(|| {
+            let read = self.read_batch();
+            if read.is_err() {
+                self.ahead.clone_from(&ahead);
+                self.pass = None;
+            }
+            read
+        })
+    }
+
+    fn read_batch(&mut self) -> Result<Option<Batch>, CursorError> {
         let mut pass = match self.pass.take() {
             Some(pass) => pass,
             None => self.compared_days()?,
@@ -160,7 +178,7 @@ impl LineReader {
     /// # Errors
     /// If a file cannot be read.
     pub(crate) fn count_behind(&mut self, from: &Positions) -> Result<u64, FileError> {
-        let days = self.list()?.into_iter();
+        let days = self.list()?.days.into_iter();
         days.map(|day| day.count_behind(from.of(day.date))).sum()
     }
 
@@ -170,29 +188,30 @@ impl LineReader {
         self.unreadable.as_ref()
     }
 
-    fn list(&mut self) -> Result<VecDeque<DayLines>, FileError> {
-        let listed = match &self.only {
-            Some(times) => self.days.list(times.start.date_naive()..=times.end.date_naive())?,
-            None => self.days.list(..)?,
+    fn list(&mut self) -> Result<ListedDays, FileError> {
+        let Some(times) = &self.only else {
+            return self.days.list(..);
         };
-        self.unreadable = listed.unreadable;
-        Ok(listed.days.into())
+        let last = times.end.checked_sub_signed(TimeDelta::nanoseconds(1));
+        self.days
+            .list(times.start.date_naive()..=last.unwrap_or(times.end).date_naive())
     }
 
     /// Returns the days of a pass. Those that had not the same files before are compared with the cursor.
     fn compared_days(&mut self) -> Result<VecDeque<DayLines>, CursorError> {
-        let days = self.list()?;
-        let is_new = |day: &&DayLines| self.compared.get(&day.date) != Some(&day.form());
-        let new: Vec<_> = days.iter().filter(is_new).cloned().collect();
-        let mismatches = self.ahead.compare(&new)?;
+        let mut listed = self.list()?;
+        let is_new = |day: &DayLines| self.compared.get(&day.date) != Some(&day.form());
+        let mismatches = listed.compare(&mut self.ahead, is_new)?;
         if let Some(error) = CursorError::of_mismatches(self.sink, &mismatches) {
             return Err(error);
         }
-        for day in new {
-            self.compared.insert(day.date, day.form());
-            self.synced.remove(&day.date);
+        for day in &listed.days {
+            if self.compared.insert(day.date, day.form()) != Some(day.form()) {
+                self.synced.remove(&day.date);
+            }
         }
-        Ok(days)
+        self.unreadable = listed.unreadable;
+        Ok(listed.days.into())
     }
 
     /// Reads whole lines of a day into the batch; returns the position after them.
@@ -217,7 +236,11 @@ impl LineReader {
         };
         match read {
             ReadRange::Whole => {
+                let before = batch.lines.len();
                 self.split_into_lines(day.date, from, start, batch);
+                if day.form() == (true, true) && matches!(day.at(from), Place::Plain(..)) {
+                    self.drop_packed_records(day, before, batch)?;
+                }
                 let text = &batch.text[start..];
                 Ok(Position::after(text, from + text.len() as u64))
             }
@@ -226,6 +249,23 @@ impl LineReader {
                 Ok((from + bytes).into())
             }
         }
+    }
+
+    /// Drops lines whose records the compressed file has too, as when a run has filed them again while that was damaged: each counts
+    /// once.
+    fn drop_packed_records(&mut self, day: &DayLines, from: usize, batch: &mut Batch) -> Result<(), FileError> {
+        let known = self.packed_records.take().filter(|(date, _)| *date == day.date);
+        let (date, records) = match known {
+            Some(known) => known,
+            None => (day.date, day.packed_records(&mut self.record_reader)?),
+        };
+        let read = batch.lines.split_off(from);
+        let new = read
+            .into_iter()
+            .filter(|line| !records.contains(&line.identity.content));
+        batch.lines.extend(new);
+        self.packed_records = Some((date, records));
+        Ok(())
     }
 
     fn split_into_lines(&mut self, day: NaiveDate, from: u64, start: usize, batch: &mut Batch) {
@@ -252,6 +292,20 @@ impl LineReader {
             }
         }
     }
+}
+
+/// Tries again while files are no longer where they were listed: another program compresses or unpacks them.
+pub(crate) fn while_files_move<T, E>(mut read: impl FnMut() -> Result<T, E>) -> Result<T, E>
+where
+    for<'a> &'a E: Into<Option<&'a FileError>>,
+{
+    for _ in 1..LISTINGS {
+        match read() {
+            Err(error) if (&error).into().is_some_and(FileError::is_missing) => {}
+            read => return read,
+        }
+    }
+    read()
 }
 
 /// Appends the strict copy of a line, and its newline, and returns where it is; `None` if the line needs none.

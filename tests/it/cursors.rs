@@ -328,6 +328,84 @@ fn a_day_is_sent_once_while_another_program_compresses_it_and_when_both_files_st
     assert_eq!(world.forward(0)["sent"], 0);
 }
 
+#[test]
+fn what_a_stopped_gunzip_left_beside_the_compressed_file_hides_none_of_its_lines() {
+    for sent_before in [0, 4] {
+        let world = World::new();
+        world.catalog.collect(0, &[]);
+        let (path, whole) = (world.day_file(), fs::read_to_string(world.day_file()).unwrap());
+        let lines: Vec<_> = whole.split_inclusive('\n').collect();
+        fs::write(&path, lines[..sent_before].concat()).unwrap();
+        world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+        fs::write(path.with_extension("log.gz"), gzip(whole.as_bytes())).unwrap();
+        fs::write(&path, lines[..6].concat() + &lines[6][..9]).unwrap();
+        for sent in [10 - sent_before, 0] {
+            assert_eq!(world.forward(0)["sent"], sent, "{sent_before}");
+        }
+        fs::write(&path, &whole).unwrap();
+        fs::remove_file(path.with_extension("log.gz")).unwrap();
+        assert_eq!(world.forward(0)["sent"], 0, "it was ended");
+    }
+}
+
+#[test]
+fn records_that_were_filed_again_while_a_compressed_file_was_damaged_are_not_sent_again() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let (path, whole) = (world.day_file(), fs::read_to_string(world.day_file()).unwrap());
+    world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+    let packed = compress(&path);
+    let lines: Vec<_> = whole.split_inclusive('\n').collect();
+    for damaged in [gzip(whole.as_bytes())[..60].to_vec(), Vec::new(), b"junk".to_vec()] {
+        fs::write(&packed, damaged).unwrap();
+        // In another order, with what came late.
+        let again: String = lines.iter().rev().copied().collect();
+        fs::write(&path, late_line(lines[0]) + &again).unwrap();
+        let said = world.forward(3)["error"].as_str().unwrap().to_owned();
+        assert!(said.starts_with("nothing was sent of tfc_audit_"), "{said}");
+        assert!(said.contains(".log.gz: "), "{said}");
+    }
+    fs::write(&packed, gzip(whole.as_bytes())).unwrap();
+    for sent in [1, 0] {
+        let forward = world.forward(0);
+        assert_eq!((&forward["sent"], &forward["waiting"]), (&json!(sent), &json!(0)));
+    }
+}
+
+#[test]
+fn a_damaged_file_with_a_late_one_beside_it_holds_up_no_other_day() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let (path, whole) = (world.day_file(), fs::read_to_string(world.day_file()).unwrap());
+    world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+    fs::write(compress(&path), "").unwrap();
+    fs::write(&path, late_line(&whole)).unwrap();
+    fs::write(path.with_file_name("tfc_audit_2001-01-01.log"), &whole).unwrap();
+    for sent in [10, 0] {
+        let forward = world.forward(3);
+        assert_eq!(forward["sent"], sent, "{forward}");
+        assert!(forward["error"].to_string().contains(".log.gz: "), "{forward}");
+    }
+}
+
+#[test]
+fn of_two_compressed_files_with_other_lines_it_is_told_that_one_is_not_sent() {
+    let world = World::new();
+    world.catalog.collect(0, &[]);
+    let (path, whole) = (world.day_file(), fs::read(world.day_file()).unwrap());
+    world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+    let other = compress(&path).with_extension("zst");
+    let zstandard = |bytes| ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+    fs::write(&other, zstandard(&whole[..])).unwrap();
+    assert_eq!(world.forward(0)["sent"], 0, "both have the same lines");
+    fs::write(&other, zstandard(&whole.repeat(2)[..])).unwrap();
+    let (said, _) = world.told();
+    assert!(
+        said.contains(".log.zst: the day has other lines in tfc_audit_"),
+        "{said}"
+    );
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();

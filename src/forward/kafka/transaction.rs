@@ -276,16 +276,13 @@ impl Transactional {
 impl Sink for Transactional {
     fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
         self.begin_session()?;
-        let days = Days::of(&self.envelope.location)
-            .list(..)
-            .map_err(CursorError::from)?
-            .days;
+        let mut listed = Days::of(&self.envelope.location).list(..).map_err(CursorError::from)?;
         let mut years = local.positions().map_or_else(Vec::new, ledger::years);
-        years.extend(days.iter().map(|day| day.date.year()));
+        years.extend(listed.days.iter().map(|day| day.date.year()));
         years.sort_unstable();
         years.dedup();
         let mut read = self.read_back(&years)?;
-        let mismatches = read.compare(&days).map_err(CursorError::from)?;
+        let mismatches = listed.compare(&mut read, |_| true).map_err(CursorError::from)?;
         let (is_read, is_chosen) = (
             !read.is_empty(),
             matches!(local, LocalCursor::Start { is_chosen: true, .. }),
@@ -304,7 +301,7 @@ impl Sink for Transactional {
                 }
                 with_unknown_years(read, positions)
             }
-            (None, LocalCursor::Missing) if is_read && !has_older_lines(&days, &read)? => read,
+            (None, LocalCursor::Missing) if is_read && !has_older_lines(&listed.days, &read)? => read,
             (None, LocalCursor::Missing) => return Ok(None),
         };
         if is_read || !positions.is_empty() {
