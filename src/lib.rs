@@ -12,7 +12,7 @@
 //! - day files: `archive` drops duplicates, appends, repairs, reads and verifies
 //! - coverage: `coverage` keeps the journal of what was fetched, and what is pending
 //! - sinks: `forward` sends the lines of the day files and advances its cursor
-//! - outcome: `run` ties these together; `metrics`, `report` and the `commands` show the result
+//! - outcome: `run` ties these together; `metrics`, `report`, `search` and the `commands` show the result
 //!
 //! `sandbox` stands apart: it imitates the services, imports nothing, and serves its two commands and the tests.
 //!
@@ -113,6 +113,7 @@ pub mod forward;
 pub mod run;
 pub mod metrics;
 pub mod report;
+pub mod search;
 pub mod commands;
 #[cfg(test)]
 pub(crate) mod test_support;

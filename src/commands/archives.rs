@@ -1,4 +1,4 @@
-//! The archives that `status`, `coverage`, `verify` and `report` read: from the settings, without tokens.
+//! The archives that `status`, `coverage`, `verify`, `report` and `search` read: from the settings, without tokens.
 
 use chrono::{DateTime, Utc};
 
@@ -31,7 +31,12 @@ impl Archives {
     pub(super) fn reading(&self, command: &'static str) -> ReadProgress {
         let listings = self.streams.iter().filter_map(|place| place.location.listing().ok());
         let lengths = listings.map(|listing| listing.files().filter_map(|file| file.length().ok()).sum::<u64>());
-        self.progress.reading(command, lengths.sum())
+        self.reading_bytes(command, lengths.sum())
+    }
+
+    /// Returns the progress of a command that reads this many bytes.
+    pub(super) fn reading_bytes(&self, command: &'static str, bytes: u64) -> ReadProgress {
+        self.progress.reading(command, bytes)
     }
 
     /// Finds the archives of the chosen streams, and starts the log on stderr.

@@ -1,7 +1,7 @@
 //! The commands, a file or folder each: its arguments, its work and its output.
 //!
 //! Imports: archive, config, coverage, env, fetch, forward, fs, http, metrics, output, process, record,
-//! report, run, sandbox, source, window.
+//! report, run, sandbox, search, source, window.
 
 mod archives;
 mod arguments;
@@ -19,12 +19,14 @@ mod outcome;
 mod reconcile;
 mod report;
 mod sandbox;
+mod search;
 mod session;
 mod status;
 mod targets;
 mod verify;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     Init(init::Arguments),
     /// Write a page about the archive: records per day and hour, event types, users, gaps
     Report(report::Arguments),
+    /// Find records: by time, user, event, address, object, id or any value
+    #[command(after_long_help = search::EXAMPLES)]
+    Search(search::Arguments),
     /// Print completions for a shell
     #[command(after_long_help = completions::EXAMPLES)]
     Completions(completions::Arguments),
@@ -93,6 +98,7 @@ impl Command {
             Command::Demo(arguments) => demo::run(arguments, clock).await,
             Command::Init(arguments) => init::run(arguments, log, clock).await,
             Command::Report(arguments) => report::run(arguments, clock),
+            Command::Search(arguments) => search::run(arguments, clock),
             Command::Completions(arguments) => Ok(completions::run(arguments)?),
             Command::Man(arguments) => man::run(arguments),
         }
@@ -106,6 +112,12 @@ impl Command {
         }
     }
 
+    /// Returns the exit code for how it ended. That of `search` says 1 for nothing found, as grep does.
+    fn exit_code(&self, exit: Exit, has_failed: bool) -> ExitCode {
+        let is_search = matches!(self, Command::Search(_));
+        if is_search && has_failed { Exit::Usage } else { exit }.into()
+    }
+
     /// Returns where it keeps the path of `--env-file`; `None` if it reads no settings.
     fn env_file(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
@@ -117,6 +129,7 @@ impl Command {
             Command::Coverage(arguments) => Some(&mut arguments.selection.env_file),
             Command::Verify(arguments) => Some(&mut arguments.selection.env_file),
             Command::Report(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Search(arguments) => Some(&mut arguments.selection.env_file),
             Command::Init(arguments) => Some(&mut arguments.env_file),
             Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => None,
         }
@@ -126,6 +139,9 @@ impl Command {
     fn form(&self) -> Form {
         Form::json_if(match self {
             Command::Forward(arguments) => return arguments.form(),
+            // Standard output is for records.
+            Command::Search(arguments) if arguments.selection.json => return Form::JsonOnStderr,
+            Command::Search(_) => false,
             Command::Collect(arguments) => arguments.json,
             Command::Reconcile(arguments) => arguments.json,
             Command::Check(arguments) => arguments.selection.json,

@@ -61,7 +61,7 @@ use value::{Member, Open, Value};
 
 pub(crate) use list::{Element, List, ListError};
 pub use strict::push_strict;
-pub(crate) use text::push_bytes;
+pub(crate) use text::{form_of_text, push_bytes};
 
 /// A path of object keys from the top of a record, such as `["trigger", "at"]`.
 ///

@@ -39,6 +39,13 @@ fn copy_odd_string(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonE
     Ok(())
 }
 
+/// Returns the characters of a text as they stand between the quotes of its form.
+pub(crate) fn form_of_text(text: &str) -> String {
+    let mut form = String::with_capacity(text.len());
+    text.chars().for_each(|character| push_char(character, &mut form));
+    form
+}
+
 /// Appends the form of a string with these characters, with its quotes.
 pub(super) fn push_string(text: &str, line: &mut String) {
     line.push('"');

@@ -18,6 +18,18 @@ pub(crate) fn print(text: &str) -> Result<(), PrintError> {
     written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
+/// The same for what more may follow: returns whether the reader is still there.
+///
+/// # Errors
+/// Those of [`print()`].
+pub(crate) fn print_while_read(text: &str) -> Result<bool, PrintError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        outcome => Ok(outcome.map(|()| true)?),
+    }
+}
+
 /// Returns what came of writing to stdout.
 ///
 /// # Errors

@@ -71,6 +71,12 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 impl Colour {
+    /// Returns a text in this colour.
+    #[must_use]
+    pub(crate) fn paint(self, text: &str) -> String {
+        format!("\u{1b}[{}m{text}\u{1b}[0m", self.code())
+    }
+
     /// The code of ECMA-48, SGR.
     fn code(self) -> u8 {
         match self {
@@ -121,7 +127,7 @@ impl<const N: usize> Table<N> {
         for ((cell, width), column) in cells.iter().zip(widths).zip(self.columns) {
             let space = " ".repeat(width - cell.text.chars().count());
             let text = match cell.colour.filter(|_| self.is_coloured) {
-                Some(colour) => format!("\u{1b}[{}m{}\u{1b}[0m", colour.code(), cell.text),
+                Some(colour) => colour.paint(&cell.text),
                 None => cell.text.clone(),
             };
             if column.is_number {

@@ -11,7 +11,12 @@ const USUAL_LENGTH: usize = 4096;
 
 /// Returns whether tables on stdout are coloured: on a terminal, if `is_allowed`.
 pub(crate) fn stdout_takes_colours(is_allowed: bool) -> bool {
-    is_allowed && io::stdout().is_terminal()
+    is_allowed && stdout_is_terminal()
+}
+
+/// Returns whether somebody reads stdout as it is written.
+pub(crate) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Returns whether the process was started without a stdout: then Rust's runtime has put `/dev/null` in its place, open for both

@@ -16,16 +16,13 @@ pub(super) struct Fields {
 
 /// Reads the lines of one kind of stream.
 pub(super) struct FieldReader {
-    success: Option<&'static str>,
     columns: ColumnReader,
 }
 
 impl FieldReader {
     pub(super) fn new(kind: &'static Kind) -> Self {
-        let outcome: Vec<_> = kind.outcome.iter().map(|outcome| outcome.path).collect();
         Self {
-            success: kind.outcome.map(|outcome| outcome.success),
-            columns: ColumnReader::new(kind, &outcome),
+            columns: ColumnReader::new(kind),
         }
     }
 
@@ -37,9 +34,7 @@ impl FieldReader {
             event: Some(row.event()).filter(|event| !event.is_empty()),
             actor: row.actor.into_iter().next(),
             address: row.address.into_iter().next(),
-            failure: self
-                .success
-                .and_then(|success| self.columns.other(0).filter(|word| word != success)),
+            failure: row.failure,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Renders an archive as an HTML page without external files: how each stream stands, what is in it, and what is missing.
 //!
-//! Imports: archive, coverage, forward, fs, json, output, record, source.
+//! Imports: archive, coverage, forward, fs, output, record, source.
 
 mod bars;
 mod calendar;

@@ -28,6 +28,8 @@ pub(crate) struct Row {
     /// The values of each way to name it that the record has.
     pub(crate) object: Vec<Vec<String>>,
     pub(crate) id: Option<String>,
+    /// The word for how it ended, if that is not the word for success.
+    pub(crate) failure: Option<String>,
 }
 
 impl Row {
@@ -63,22 +65,21 @@ pub(crate) struct ReadRow {
 #[derive(Debug)]
 pub(crate) struct ColumnReader {
     columns: Columns,
+    success: Option<&'static str>,
     reader: Reader,
-    /// How many paths are sought besides the columns, before them.
-    others: usize,
 }
 
 impl ColumnReader {
-    /// Creates a reader that also seeks the values at these paths.
-    pub(crate) fn new(kind: &Kind, others: &[KeyPath]) -> Self {
+    pub(crate) fn new(kind: &Kind) -> Self {
         let columns = kind.columns;
         let objects = columns.object.iter().copied().flatten();
-        let paths = others.iter().chain(columns.event).chain(columns.actor);
-        let paths: Vec<_> = paths.chain(columns.address).chain(objects).copied().collect();
+        let paths = columns.event.iter().chain(columns.actor).chain(columns.address);
+        let outcome = kind.outcome.iter().map(|outcome| &outcome.path);
+        let paths: Vec<_> = paths.chain(objects).chain(outcome).copied().collect();
         Self {
             columns,
             reader: Reader::with_paths(kind.shape, &paths),
-            others: others.len(),
+            success: kind.outcome.map(|outcome| outcome.success),
         }
     }
 
@@ -88,7 +89,7 @@ impl ColumnReader {
     /// The line is none.
     pub(crate) fn read(&mut self, line: &str) -> Result<ReadRow, IdentifyError> {
         let (identified, id) = self.reader.identify_with_id(line)?;
-        let mut path = self.others;
+        let mut path = 0;
         let mut texts = |paths: &[KeyPath]| -> Vec<String> {
             let sought = path..path + paths.len();
             path = sought.end;
@@ -100,17 +101,16 @@ impl ColumnReader {
             address: texts(self.columns.address),
             object: self.columns.object.iter().map(|paths| texts(paths)).collect(),
             id,
+            failure: None,
         };
+        row.failure = self
+            .success
+            .and_then(|success| self.reader.text(path).filter(|word| word != success));
         row.object.retain(|values| !values.is_empty());
         Ok(ReadRow {
             time: identified.time,
             row,
         })
-    }
-
-    /// Returns the text or number at one of the other paths in the last record.
-    pub(crate) fn other(&self, path: usize) -> Option<String> {
-        self.reader.text(path)
     }
 
     /// Returns the last record in the form of a line, whatever white space and escapes its line has.

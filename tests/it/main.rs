@@ -117,6 +117,7 @@ mod revisions;
 mod runs;
 #[cfg(test)]
 #[cfg(unix)]
+mod search;
 mod secrets;
 #[cfg(test)]
 mod settings;

@@ -1,0 +1,271 @@
+//! How `search` shows what it finds: as lines, CSV, a table, a number or the names of files.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use chrono::SecondsFormat;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::output::print::{PrintError, print_while_read};
+use crate::output::printable::printable;
+use crate::output::table::Colour;
+use crate::process::exit::Exit;
+use crate::search::Found;
+use crate::source::{Kind, ReadRow};
+
+/// The columns of a table, with their widths in columns of a terminal; the last one is as wide as its content, up to a limit.
+const COLUMNS: [(&str, usize); 6] = [
+    ("TIME", 24),
+    ("STREAM", 12),
+    ("EVENT", 24),
+    ("USER", 26),
+    ("ADDRESS", 16),
+    ("OBJECT", 100),
+];
+
+/// The first row of CSV.
+const HEADER: [&str; 7] = ["time", "stream", "event", "user", "address", "object", "id"];
+
+/// By these Excel takes what was text for a formula, see <https://owasp.org/www-community/attacks/CSV_Injection>.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The lines of the records, as they stand in the files.
+    Lines,
+    Csv {
+        /// For Excel: with a byte-order mark, and formulas made texts.
+        is_for_excel: bool,
+    },
+    Table {
+        with_colours: bool,
+    },
+    Count,
+    Files,
+    /// Only the exit code says something.
+    Nothing,
+}
+
+impl Form {
+    /// Returns what stands before all records.
+    fn head(self) -> String {
+        match self {
+            Self::Csv { is_for_excel } => {
+                let mark = if is_for_excel { "\u{feff}" } else { "" };
+                format!("{mark}{}\r\n", HEADER.join(","))
+            }
+            Self::Table { .. } => table_line(&COLUMNS.map(|(heading, _)| heading.to_owned())) + "\n",
+            Self::Lines | Self::Count | Self::Files | Self::Nothing => String::new(),
+        }
+    }
+
+    /// Appends a record to `text`.
+    pub(super) fn render(self, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) {
+        match self {
+            Self::Lines => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            Self::Csv { is_for_excel } => {
+                let [first @ .., last] = csv_cells(kind, record);
+                for cell in first {
+                    push_csv(&cell, is_for_excel, text);
+                    text.push(',');
+                }
+                push_csv(&last, is_for_excel, text);
+                text.push_str("\r\n");
+            }
+            Self::Table { with_colours } => {
+                let [time, stream, event, user, address, object, _] = csv_cells(kind, record);
+                let line = table_line(&[time, stream, event, user, address, object]);
+                let is_failure = with_colours && record.row.failure.is_some();
+                let line = if is_failure { Colour::Red.paint(&line) } else { line };
+                text.push_str(&line);
+                text.push('\n');
+            }
+            Self::Count | Self::Files | Self::Nothing => {}
+        }
+    }
+}
+
+fn csv_cells(kind: &Kind, record: &ReadRow) -> [String; 7] {
+    let row = &record.row;
+    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    [
+        record.time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        kind.name.to_owned(),
+        row.event(),
+        text(row.actor()),
+        text(row.address()),
+        row.object(),
+        text(row.id.as_deref()),
+    ]
+}
+
+/// Appends a cell as RFC 4180 has it.
+fn push_csv(cell: &str, is_for_excel: bool, text: &mut String) {
+    let is_formula = is_for_excel && cell.starts_with(FORMULA_STARTS);
+    let is_quoted = is_formula || cell.contains(['"', ',', '\r', '\n']);
+    if !is_quoted {
+        return text.push_str(cell);
+    }
+    text.push('"');
+    if is_formula {
+        text.push('\'');
+    }
+    text.push_str(&cell.replace('"', "\"\""));
+    text.push('"');
+}
+
+fn table_line(cells: &[String; 6]) -> String {
+    let mut line = String::new();
+    for (cell, (_, width)) in cells.iter().zip(COLUMNS) {
+        let cell = clipped(&printable(cell), width);
+        let padding = width.saturating_sub(cell.width()) + 2;
+        line.push_str(&cell);
+        line.extend(std::iter::repeat_n(' ', padding));
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// Returns a text that is at most this many columns wide.
+fn clipped(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut left = width.saturating_sub(1);
+    let fits = |character: &char| match left.checked_sub(character.width().unwrap_or(0)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// Prints what is found, until there is enough.
+pub(super) struct Printer {
+    form: Form,
+    /// How many records may still be shown; `None` if any number.
+    left: Option<u64>,
+    found: u64,
+    /// The file that was named last.
+    named: Option<PathBuf>,
+    /// Whether a file could not be read.
+    has_failed: bool,
+    is_headed: bool,
+    outcome: Result<(), PrintError>,
+}
+
+impl Printer {
+    pub(super) fn new(form: Form, limit: Option<u64>) -> Self {
+        Self {
+            form,
+            left: if form == Form::Nothing { Some(1) } else { limit },
+            found: 0,
+            named: None,
+            has_failed: false,
+            is_headed: false,
+            outcome: Ok(()),
+        }
+    }
+
+    /// Prints what was found; breaks if no more is to be looked for.
+    pub(super) fn take(&mut self, found: &Found<'_>) -> ControlFlow<()> {
+        let matches = match &found.result {
+            Ok(matches) => matches,
+            Err(error) => {
+                tracing::error!("not searched: {error}");
+                self.has_failed = true;
+                return ControlFlow::Continue(());
+            }
+        };
+        let count = self
+            .left
+            .map_or(matches.count(), |left| matches.count().min(left as usize));
+        self.found += count as u64;
+        self.left = self.left.map(|left| left - count as u64);
+        let is_read = match self.form {
+            Form::Files if count > 0 && self.named.as_ref() != Some(&found.file.path) => {
+                self.named = Some(found.file.path.clone());
+                self.print(&format!("{}\n", found.file.path.display()))
+            }
+            Form::Lines | Form::Csv { .. } | Form::Table { .. } => self.print(matches.first(count)),
+            Form::Files | Form::Count | Form::Nothing => true,
+        };
+        if is_read && self.left != Some(0) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+
+    /// Prints a text, and the head before the first one. Returns whether somebody reads it.
+    fn print(&mut self, text: &str) -> bool {
+        let head = if std::mem::replace(&mut self.is_headed, true) {
+            String::new()
+        } else {
+            self.form.head()
+        };
+        match print_while_read(&(head + text)) {
+            Ok(is_read) => is_read,
+            Err(error) => {
+                self.outcome = Err(error);
+                false
+            }
+        }
+    }
+
+    /// Prints what comes after all records, and returns how the search ended.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    pub(super) fn end(mut self) -> Result<Exit, PrintError> {
+        if self.form == Form::Count {
+            self.print(&format!("{}\n", self.found));
+        }
+        self.outcome?;
+        Ok(match (self.has_failed, self.found) {
+            (true, _) => Exit::Usage,
+            (false, 0) => Exit::Setup,
+            (false, _) => Exit::Complete,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn csv(cells: &[&str], is_for_excel: bool) -> String {
+        let mut text = String::new();
+        cells.iter().for_each(|cell| push_csv(cell, is_for_excel, &mut text));
+        text
+    }
+
+    #[test]
+    fn a_cell_is_quoted_where_rfc_4180_asks_for_it() {
+        for (cell, expected) in [
+            ("plain text", "plain text"),
+            ("", ""),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("two\nlines", "\"two\nlines\""),
+            ("=1+1", "=1+1"),
+        ] {
+            assert_eq!(csv(&[cell], false), expected);
+        }
+        assert_eq!(csv(&["=1+1"], true), "\"'=1+1\"");
+        assert_eq!(csv(&["1-1"], true), "1-1");
+    }
+
+    #[test]
+    fn a_wide_text_is_cut_where_its_column_ends() {
+        assert_eq!(clipped("План", 4), "План");
+        assert_eq!(clipped("Планы", 4), "Пла…");
+        assert_eq!(clipped("日本語", 6), "日本語");
+        assert_eq!(clipped("日本語x", 6), "日本…");
+    }
+}

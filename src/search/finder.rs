@@ -1,0 +1,237 @@
+//! Reads day files on several threads, and passes on what matches in the order of the files.
+
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use chrono::NaiveDate;
+
+use super::query::Query;
+use super::seeker::Seeker;
+use crate::archive::{DayFile, LineCounter, Location, Piece, days_that_can_hold};
+use crate::fs::FileError;
+use crate::output::progress::ReadProgress;
+use crate::source::{Kind, ReadRow};
+
+/// How many results of a piece may wait to be taken: they are of one read each.
+const WAITING: usize = 2;
+
+/// A stream to search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) kind: &'static Kind,
+    pub(crate) location: &'a Location,
+}
+
+/// In which order records are found: that of their days and lines, or the reverse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// What was found in one read of a file, or why it could not be read.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) file: &'a DayFile,
+    pub(crate) result: Result<Matches, FileError>,
+}
+
+/// What was made of the records that match, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Matches {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Matches {
+    /// Returns how many records match.
+    pub(crate) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns what was made of the first `count` records.
+    pub(crate) fn first(&self, count: usize) -> &str {
+        match count.checked_sub(1).and_then(|last| self.ends.get(last)) {
+            Some(end) => &self.text[..*end],
+            None if count == 0 => "",
+            None => &self.text,
+        }
+    }
+
+    fn reversed(&self) -> Self {
+        let mut reversed = Self::default();
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let spans: Vec<_> = starts.zip(self.ends.iter().copied()).collect();
+        for (start, end) in spans.into_iter().rev() {
+            reversed.text.push_str(&self.text[start..end]);
+            reversed.ends.push(reversed.text.len());
+        }
+        reversed
+    }
+}
+
+/// The files to search, in the order of the search.
+#[derive(Debug)]
+pub(crate) struct Files(Vec<(&'static Kind, DayFile, u64)>);
+
+impl Files {
+    /// Returns the sum of their lengths.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(.., length)| length).sum()
+    }
+}
+
+type Results = Result<Matches, FileError>;
+
+/// A piece of a file of a stream, and where what is found goes.
+struct Task {
+    kind: &'static Kind,
+    piece: Piece,
+    length: u64,
+    results: Mutex<Option<SyncSender<Results>>>,
+}
+
+/// Searches streams.
+pub(crate) struct Finder<'a> {
+    pub(crate) query: &'a Query,
+    pub(crate) order: Order,
+}
+
+impl Finder<'_> {
+    /// Lists the files that can hold records of the time, by day and stream.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub(crate) fn files<'a>(&self, places: impl Iterator<Item = Place<'a>>) -> Result<Files, FileError> {
+        let mut files: Vec<(NaiveDate, (&'static Kind, DayFile, u64))> = Vec::new();
+        for Place { kind, location } in places {
+            let listing = location.listing()?;
+            listing.warn_of_odd_ones();
+            let mut counter = LineCounter::of(location);
+            for day in days_that_can_hold(location, &listing, &self.query.times)? {
+                let parts = listing.parts_of(day, &mut counter)?;
+                for file in parts.packed.into_iter().chain(parts.plain) {
+                    files.push((day, (kind, file.clone(), file.length()?)));
+                }
+            }
+        }
+        // The order of the streams, and of the files of a day, stays.
+        files.sort_by_key(|(day, _)| *day);
+        if self.order == Order::NewestFirst {
+            files.reverse();
+        }
+        Ok(Files(files.into_iter().map(|(_, file)| file).collect()))
+    }
+
+    /// Looks for the records. `render` makes of each what is to be passed on, and `take` says whether there is enough.
+    pub(crate) fn find(
+        &self,
+        files: &Files,
+        progress: &ReadProgress,
+        render: impl Fn(&Kind, &str, &ReadRow, &mut String) + Sync,
+        mut take: impl FnMut(Found<'_>) -> ControlFlow<()>,
+    ) {
+        let (tasks, receivers) = self.tasks(files);
+        let next = AtomicUsize::new(0);
+        // Nobody takes more: no thread looks for it.
+        let stop = || next.store(tasks.len(), Ordering::Relaxed);
+        thread::scope(|scope| {
+            let count = thread::available_parallelism().map_or(1, NonZero::get).min(tasks.len());
+            for _ in 0..count {
+                scope.spawn(|| {
+                    let mut buffer = Vec::new();
+                    while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if self.work(task, &mut buffer, &render).is_break() {
+                            stop();
+                        }
+                    }
+                });
+            }
+            for (task, results) in tasks.iter().zip(receivers) {
+                let _read = progress.file(task.length, true);
+                let file = &task.piece.file;
+                if results
+                    .into_iter()
+                    .any(|result| take(Found { file, result }).is_break())
+                {
+                    return stop();
+                }
+            }
+        });
+    }
+
+    /// Divides the files into pieces.
+    fn tasks(&self, files: &Files) -> (Vec<Task>, Vec<Receiver<Results>>) {
+        let mut all = (Vec::new(), Vec::new());
+        for (kind, file, length) in &files.0 {
+            let mut pieces = Piece::of(file, *length);
+            if self.order == Order::NewestFirst {
+                pieces.reverse();
+            }
+            let length = length / pieces.len() as u64;
+            all.extend(pieces.into_iter().map(|piece| {
+                let (sender, receiver) = sync_channel(WAITING);
+                let results = Mutex::new(Some(sender));
+                let task = Task {
+                    kind,
+                    piece,
+                    length,
+                    results,
+                };
+                (task, receiver)
+            }));
+        }
+        all
+    }
+
+    /// Searches a piece, unless nobody takes what it finds.
+    fn work(
+        &self,
+        task: &Task,
+        buffer: &mut Vec<u8>,
+        render: &(impl Fn(&Kind, &str, &ReadRow, &mut String) + Sync),
+    ) -> ControlFlow<()> {
+        let Some(results) = task.results.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return ControlFlow::Continue(());
+        };
+        let mut seeker = Seeker::new(self.query, task.kind);
+        let mut all = Matches::default();
+        let mut is_taken = true;
+        let read = task.piece.read(buffer, |lines| {
+            let mut matches = if self.order == Order::NewestFirst {
+                std::mem::take(&mut all)
+            } else {
+                Matches::default()
+            };
+            seeker.seek(lines, |line, record| {
+                render(task.kind, line, record, &mut matches.text);
+                matches.ends.push(matches.text.len());
+            });
+            if self.order == Order::NewestFirst {
+                all = matches;
+            } else if matches.count() > 0 {
+                is_taken = results.send(Ok(matches)).is_ok();
+            }
+            if is_taken {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        if all.count() > 0 {
+            is_taken &= results.send(Ok(all.reversed())).is_ok();
+        }
+        if let Err(error) = read {
+            is_taken &= results.send(Err(error)).is_ok();
+        }
+        if is_taken {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+}
