@@ -10,14 +10,25 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 
-use super::support::{Catalog, at, base_name, event, serve, streams};
+use super::support::{Catalog, at, base_name, event, now, serve, streams};
 
 const DAY: i64 = 86_400;
+
+/// How many seconds ago the newest record is: the three of a day are of one day, at whatever hour.
+fn newest() -> i64 {
+    let since_midnight = now().timestamp() % DAY;
+    if since_midnight < 1_800 {
+        since_midnight + 60
+    } else {
+        600
+    }
+}
 
 /// Services with three records on each of the last days.
 fn daily(days: i64) -> Sandbox {
     let records = |api| -> Vec<Event> {
-        let three = |day: i64| (0..3).map(move |n| event(api, at(day * DAY + 600 + n * 300), &format!("{day}-{n}")));
+        let three =
+            |day: i64| (0..3).map(move |n| event(api, at(day * DAY + newest() + n * 300), &format!("{day}-{n}")));
         (0..days).flat_map(three).collect()
     };
     serve(|options| {
@@ -27,7 +38,7 @@ fn daily(days: i64) -> Sandbox {
 }
 
 fn path(catalog: &Catalog, api: Api, days_ago: i64) -> PathBuf {
-    let date = at(days_ago * DAY + 600).date_naive();
+    let date = at(days_ago * DAY + newest()).date_naive();
     catalog.folder(api).join(format!("{}_{date}.log", base_name(api)))
 }
 
@@ -198,7 +209,7 @@ fn day_files_that_another_program_has_compressed_are_read_and_no_gap() {
         let names: Vec<_> = catalog.day_files(api).into_keys().collect();
         assert!(names.iter().all(|name| name.ends_with(".gz")), "{names:?}");
         // A late record of such a day is filed beside it.
-        let late = event(api, at(4 * DAY + 700), "late");
+        let late = event(api, at(4 * DAY + newest() + 100), "late");
         sandbox.add(api, vec![late]);
         assert_eq!(catalog.collect_one(0, &["--since", "6d"])["appended"], 1);
         let beside = fs::read_to_string(path(&catalog, api, 4)).unwrap();
@@ -238,7 +249,7 @@ fn a_compressed_day_file_that_is_lost_is_named_everywhere_and_asked_for_again() 
         let day = path(&catalog, api, 4);
         gzip(&day);
         if has_late {
-            sandbox.add(api, vec![event(api, at(4 * DAY + 700), "late")]);
+            sandbox.add(api, vec![event(api, at(4 * DAY + newest() + 100), "late")]);
             assert_eq!(catalog.collect_one(0, &["--since", "6d"])["appended"], 1);
         }
         assert_eq!(wrong_days(&catalog), Vec::<String>::new());
@@ -403,7 +414,7 @@ fn a_day_file_that_cannot_be_read_holds_up_no_other_day() {
             let run = guarded.collect(3);
             assert_names_and_advises(run["error"].as_str().unwrap(), &file);
             // Near midnight the new record can be of a day of its own.
-            let is_of_two_days = at(60).date_naive() != at(600).date_naive();
+            let is_of_two_days = at(60).date_naive() != at(newest()).date_naive();
             assert!(is_of_two_days || run["appended"] == appended, "{run}");
             assert_ne!(run["requests"], 0);
         }
@@ -554,7 +565,7 @@ fn a_compressed_day_file_in_another_form_is_no_loss() {
     let day = path(&catalog, api, 4);
     let whole = fs::read(&day).unwrap();
     gzip(&day);
-    sandbox.add(api, vec![event(api, at(4 * DAY + 700), "late")]);
+    sandbox.add(api, vec![event(api, at(4 * DAY + newest() + 100), "late")]);
     catalog.collect_one(0, &["--since", "6d"]);
     let late = fs::read(&day).unwrap();
     let no_loss = |what: &str| {
