@@ -170,9 +170,10 @@ pub(crate) const KAFKA_TRANSACTIONAL_ID: Setting<String> = Setting {
         default: DefaultValue::None,
         example: Some("trailkeeper-logserver1"),
         doc: "Exactly once: lines and cursor are committed in one transaction, and consumers with \
-              `isolation.level=read_committed` see every line once. Use a different id for each archive.",
+              `isolation.level=read_committed` see every line once. Use a different id for each archive; the cursor \
+              is kept in the topic `<id>.cursors`.",
     },
-    parse: text,
+    parse: transactional_id,
 };
 
 pub(crate) const KAFKA_STRICT_JSON: Setting<bool> = Setting {
@@ -224,6 +225,15 @@ fn topic(text: &str) -> Result<String, InvalidValue> {
             "be the name of a topic: letters, digits, `.`, `_` and `-`, at most 249 of them",
         ))
     }
+}
+
+/// The topic of its cursors is named after it.
+fn transactional_id(text: &str) -> Result<String, InvalidValue> {
+    topic(text).ok().filter(|id| id.len() <= 240).ok_or_else(|| {
+        InvalidValue::must_shown(
+            "be of letters, digits, `.`, `_` and `-`, at most 240 of them, for a topic is named after it",
+        )
+    })
 }
 
 fn pem_file(text: &str) -> Result<PathBuf, InvalidValue> {

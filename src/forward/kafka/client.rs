@@ -151,6 +151,7 @@ pub(super) struct Session {
     pub(super) reports: Arc<Reports>,
     server: String,
     topic: String,
+    transactional_id: Option<String>,
     partition: Option<i32>,
     ack_timeout: Duration,
     shutdown: Shutdown,
@@ -174,6 +175,7 @@ impl Setup {
             reports,
             server: settings.server.clone(),
             topic: self.topic.clone(),
+            transactional_id: self.transactional_id.clone(),
             partition: match settings.partition_by {
                 PartitionBy::Stream => Some(FIRST_PARTITION),
                 PartitionBy::Key => None,
@@ -275,10 +277,41 @@ impl Session {
                 }
             };
         };
-        let advice = advice(code);
-        SinkError::Refused(format!(
-            "Kafka at {server} refused lines for the topic `{topic}`: {code}{error}{advice}"
-        ))
+        let advice = self.advice(code);
+        SinkError::Refused(match (code, &self.transactional_id) {
+            (RDKafkaErrorCode::TransactionalIdAuthorizationFailed, Some(id)) => {
+                format!("Kafka at {server} refused the transactional id `{id}`: {code}{error}{advice}")
+            }
+            _ => format!("Kafka at {server} refused lines for the topic `{topic}`: {code}{error}{advice}"),
+        })
+    }
+
+    /// Returns advice about a refusal, as the end of a sentence.
+    fn advice(&self, code: RDKafkaErrorCode) -> String {
+        let topic = &self.topic;
+        match code {
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition => "; create the topic, or check KAFKA_TOPIC".to_owned(),
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                format!("; grant the user the rights Describe and Write on the topic `{topic}`")
+            }
+            RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+                "; grant the user the rights Describe and Write on it".to_owned()
+            }
+            RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                format!(
+                    "; grant the user the right Write on the topic `{topic}`, and before Kafka 2.8 IdempotentWrite too"
+                )
+            }
+            code if is_authorization(code) => "; grant the user the right to do so".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Returns the addresses of the brokers that are asked first.
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// Returns the fatal error of the producer, if any.
@@ -290,17 +323,6 @@ impl Session {
 /// Whether it only says that nothing was acknowledged.
 fn is_silence(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::QueueFull)
-}
-
-/// Advice about a refusal, as the end of a sentence.
-fn advice(code: RDKafkaErrorCode) -> &'static str {
-    match code {
-        RDKafkaErrorCode::UnknownTopic
-        | RDKafkaErrorCode::UnknownTopicOrPartition
-        | RDKafkaErrorCode::UnknownPartition => "; create the topic, or check KAFKA_TOPIC",
-        code if is_authorization(code) => "; grant the user the right to do so",
-        _ => "",
-    }
 }
 
 /// Whether the user lacks a right.

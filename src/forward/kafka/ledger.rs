@@ -1,22 +1,16 @@
-//! Encodes a cursor for Kafka: positions as the metadata of committed offsets, in a consumer group for each year.
+//! Encodes a cursor for Kafka: positions as the metadata of committed offsets.
 //!
-//! A broker takes at most 4096 bytes of metadata (`offset.metadata.max.bytes`). A year of day files of up to a pebibyte
-//! each fits: positions are written in base 32, and a day as its distance from the one before. The lines before the newest
-//! positions follow as hashes in hexadecimal, newest first, each after a full stop; by them the cursor of another archive is
-//! noticed. Version 1 has none, and is read too.
+//! A broker takes at most 4096 bytes of metadata (`offset.metadata.max.bytes`), and a text holds the years of one partition of
+//! the cursor's topic. A year of day files of up to a pebibyte each fits: positions are written in base 32, and a day as its
+//! distance from the one before. The lines before the newest positions follow as hashes in hexadecimal, newest first, each
+//! after a full stop, as many as there is room for; by them the cursor of another archive is noticed.
 
 use chrono::{Datelike, NaiveDate};
 
 use crate::forward::position::{Position, Positions};
 
-/// The first character: the version of the format.
-const VERSION: char = '2';
-
-/// What is read too.
-const VERSION_WITHOUT_LINES: char = '1';
-
-/// How many lines are written, if they fit.
-const LINES: usize = 32;
+/// The first character: the version of the format. Before it, there was a text for each year, in a group of its own.
+const VERSION: char = '3';
 
 /// The most bytes of metadata that a broker takes by default.
 const MAX_BYTES: usize = 4096;
@@ -34,32 +28,63 @@ pub(super) fn years(positions: &Positions) -> Vec<i32> {
     years
 }
 
-/// Encodes the positions of a year.
-pub(super) fn encode(year: i32, positions: &Positions) -> String {
+/// Encodes all of these positions; `None` if they do not fit.
+pub(super) fn encode(positions: &Positions) -> Option<String> {
+    let years = years(positions);
+    let texts: Vec<_> = years.iter().map(|year| encode_year(*year, positions)).collect();
+    let bytes = 1 + texts.iter().map(String::len).sum::<usize>();
+    let mut room = MAX_BYTES.checked_sub(bytes)? / LINE_BYTES;
+    let mut hashes = Vec::new();
+    for year in years.iter().rev() {
+        let newest = positions.iter().rev().filter(|(day, _)| day.year() == *year);
+        let lines: Vec<_> = newest.take(room).map(|(_, position)| position.line).collect();
+        room -= lines.len();
+        hashes.push(lines);
+    }
     let mut text = String::from(VERSION);
+    for (year, lines) in texts.iter().zip(hashes.iter().rev()) {
+        text.push_str(year);
+        for line in lines {
+            text.push('.');
+            text.extend(line.map(|line| line.to_string()));
+        }
+    }
+    Some(text)
+}
+
+/// Encodes the positions of a year, without hashes.
+fn encode_year(year: i32, positions: &Positions) -> String {
+    let mut text = format!(":{year},");
     let mut last = 0;
     for (day, position) in positions.iter().filter(|(day, _)| day.year() == year) {
         write_number(&mut text, u64::from(day.ordinal() - last));
         write_number(&mut text, position.offset);
         last = day.ordinal();
     }
-    let newest = positions.iter().rev().filter(|(day, _)| day.year() == year);
-    let most = LINES.min(MAX_BYTES.saturating_sub(text.len()) / LINE_BYTES);
-    for (_, position) in newest.take(most) {
-        text.push('.');
-        text.extend(position.line.map(|line| line.to_string()));
-    }
     text
 }
 
-/// Decodes the positions of a year; `None` if the text has another format.
-pub(super) fn decode(year: i32, text: &str) -> Option<Positions> {
-    let mut parts = text.strip_prefix([VERSION, VERSION_WITHOUT_LINES])?.split('.');
+/// Decodes positions; `None` if the text has another format.
+pub(super) fn decode(text: &str) -> Option<Positions> {
+    let mut years = text.strip_prefix(VERSION)?.split(':');
+    let mut positions = Positions::default();
+    if !years.next()?.is_empty() {
+        return None;
+    }
+    for year in years {
+        let (year, text) = year.split_once(',')?;
+        positions.update(&decode_year(year.parse().ok()?, text)?);
+    }
+    Some(positions)
+}
+
+fn decode_year(year: i32, text: &str) -> Option<Positions> {
+    let mut parts = text.split('.');
     let mut digits = parts.next()?.bytes();
     let mut days = Vec::new();
-    let mut day = 0;
+    let mut day = 0_u32;
     while digits.len() > 0 {
-        day += u32::try_from(read_number(&mut digits)?).ok()?;
+        day = day.checked_add(u32::try_from(read_number(&mut digits)?).ok()?)?;
         let offset = read_number(&mut digits)?;
         days.push((NaiveDate::from_yo_opt(year, day)?, Position::from(offset)));
     }
@@ -105,26 +130,39 @@ mod tests {
     fn a_whole_leap_year_of_huge_files_fits_into_the_metadata_of_an_offset() {
         let position = Position::after(b"line\n", (1 << 50) - 1);
         let days = (1..=366).map(|day| (NaiveDate::from_yo_opt(2024, day).unwrap(), position));
-        let text = encode(2024, &days.collect());
+        let mut positions: Positions = days.collect();
+        let text = encode(&positions).unwrap();
         assert!(text.len() <= 4096, "{}", text.len());
-        let read = decode(2024, &text).unwrap();
+        let read = decode(&text).unwrap();
         assert_eq!(read.iter().next_back().unwrap().1, position);
         assert_eq!(read.iter().next().unwrap().1, position.offset.into());
+        let next = (1..=366).filter_map(|day| Some((NaiveDate::from_yo_opt(2025, day)?, position)));
+        positions.update(&next.collect());
+        assert_eq!(encode(&positions), None, "two such years do not");
     }
 
     #[test]
     fn text_in_another_format_is_refused() {
-        for text in ["", "3AB", "1A", "1ABé", "1 ", "1z", "{}", "1-----------------", "2BB.x"] {
-            assert_eq!(decode(2025, text), None, "{text}");
+        for text in [
+            "",
+            "2BB",
+            "4:2025,AB",
+            "3:2025,A",
+            "3:2025,ABé",
+            "3:2025,1 ",
+            "3:2025,1z",
+            "{}",
+            "3AB",
+            "3:x,AB",
+            "3:2025",
+            "3:2025,1-----------------",
+            "3:2025,BB.x",
+        ] {
+            assert_eq!(decode(text), None, "{text}");
         }
-        assert_eq!(decode(2025, "1"), Some(Positions::default()));
-        assert_eq!(decode(2025, "2"), Some(Positions::default()));
-    }
-
-    #[test]
-    fn what_an_older_version_committed_is_read() {
+        assert_eq!(decode("3"), Some(Positions::default()));
         let first = NaiveDate::from_yo_opt(2025, 1).unwrap();
-        assert_eq!(decode(2025, "1BC"), Some([(first, 2)].into_iter().collect()));
+        assert_eq!(decode("3:2025,BC"), Some([(first, 2)].into_iter().collect()));
     }
 
     proptest! {
@@ -141,18 +179,14 @@ mod tests {
                     (start + chrono::TimeDelta::days(i64::from(*day) - 1), position)
                 })
                 .collect();
-            let mut decoded = Positions::default();
-            for year in years(&positions) {
-                let text = encode(year, &positions);
-                prop_assert!(text.is_ascii());
-                decoded.update(&decode(year, &text).unwrap());
-            }
-            prop_assert_eq!(decoded, positions);
+            let text = encode(&positions).unwrap();
+            prop_assert!(text.is_ascii());
+            prop_assert_eq!(decode(&text).unwrap(), positions);
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "[12][A-Za-z0-9_.-]{0,40}") {
-            let _ = decode(2025, &text);
+        fn no_text_makes_it_panic(text in "3(:[0-9]{0,5},[A-Za-z0-9_.-]{0,40}){0,3}") {
+            let _ = decode(&text);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! `transaction` delivers exactly once, with lines and cursor in one transaction.
 
 mod client;
+mod cursors;
 mod ledger;
 mod mock;
 mod probe;

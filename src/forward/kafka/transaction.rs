@@ -3,20 +3,17 @@
 //! After a crash of either side the outcome of a transaction can be unknown. `init_transactions` completes or aborts it
 //! and fences any other producer with the id. Only then is the cursor read: it says whether the lines are in the topic.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::Datelike;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{Producer, ThreadedProducer};
-use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Context, FIRST_PARTITION, Session, Setup, base_config, explain, is_authorization};
+use super::client::{Context, Session, Setup, explain, is_authorization};
+use super::cursors::{Cursors, Years};
 use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, verdict};
 use crate::config::KafkaSettings;
 use crate::forward::batch::Batch;
@@ -43,7 +40,7 @@ pub(super) struct Transactional {
     /// The transactional id of the stream.
     stream_id: String,
     session: Option<Session>,
-    groups: BTreeMap<i32, ConsumerGroupMetadata>,
+    cursors: Option<Cursors>,
     committed: Positions,
     batch: Batch,
 }
@@ -82,7 +79,7 @@ impl Transactional {
             id,
             stream_id,
             session: None,
-            groups: BTreeMap::new(),
+            cursors: None,
             committed: Positions::default(),
             batch: Batch::default(),
         }
@@ -97,22 +94,13 @@ impl Transactional {
         begun.map_err(TransactionError::into_error)
     }
 
-    /// Reads the cursor of these years from Kafka.
-    fn read_back(&mut self, years: &[i32]) -> Result<Positions, SinkError> {
-        let mut positions = Positions::default();
-        for year in years {
-            let group = format!("{}.{year}", self.stream_id);
-            let (metadata, stored) = read_group(&self.setup.settings, &group, &self.setup.topic)?;
-            self.groups.insert(*year, metadata);
-            match stored.map(|text| ledger::decode(*year, &text)) {
-                Some(Some(read)) => positions.update(&read),
-                None => {}
-                Some(None) => tracing::warn!(
-                    group,
-                    "the metadata of this consumer group is not a cursor of this program: ignoring and replacing it"
-                ),
-            }
-        }
+    /// Reads the cursor from Kafka.
+    fn read_back(&mut self) -> Result<Positions, SinkError> {
+        let Some(session) = &self.session else {
+            return Err(SinkError::Refused("there is no Kafka producer".into()));
+        };
+        let (cursors, positions) = Cursors::read(&self.setup.settings, &self.id, &self.stream_id, session)?;
+        self.cursors = Some(cursors);
         Ok(positions)
     }
 
@@ -165,8 +153,7 @@ impl Transactional {
             return Ok(());
         }
         self.begin_session()?;
-        let years = self.groups.keys().copied().collect::<Vec<_>>();
-        let read = self.read_back(&years)?;
+        let read = self.read_back()?;
         self.committed = self.committed.furthest(&read);
         Ok(())
     }
@@ -211,29 +198,20 @@ impl Transactional {
             kept.map_err(SinkError::from)?;
         }
         let years: Vec<_> = ledger::years(&batch.end_of(lines.end));
-        self.commit(&years, after)?;
+        self.commit(Years::These(&years), after)?;
         Ok(too_large.len() as u64)
     }
 
     /// Adds the cursor of these years to the open transaction, and commits it.
-    fn commit(&mut self, years: &[i32], positions: &Positions) -> Result<(), TransactionError> {
-        let missing: Vec<_> = years
-            .iter()
-            .copied()
-            .filter(|year| !self.groups.contains_key(year))
-            .collect();
-        if let Some((day, _)) = self.read_back(&missing)?.iter().next() {
-            return Err(TransactionError::GiveUp(self.is_there_already(day.year())));
-        }
-        let ack_timeout = self.setup.settings.timeout;
-        let Some(session) = &self.session else { return Ok(()) };
-        for year in years {
-            let Some(group) = self.groups.get(year) else { continue };
-            let offsets = offsets(&self.setup.topic, *year, positions)?;
-            call(session, &self.id, |producer| {
-                producer.send_offsets_to_transaction(&offsets, group, ack_timeout)
-            })?;
-        }
+    fn commit(&self, years: Years<'_>, positions: &Positions) -> Result<(), TransactionError> {
+        let (Some(session), Some(cursors)) = (&self.session, &self.cursors) else {
+            return Ok(());
+        };
+        let offsets = cursors.offsets(years, positions)?;
+        let timeout = self.setup.settings.timeout;
+        call_about(Some(cursors), session, &self.id, |producer| {
+            producer.send_offsets_to_transaction(&offsets, cursors.group(), timeout)
+        })?;
         call(session, &self.id, |producer| producer.commit_transaction(SLICE))
     }
 
@@ -277,11 +255,7 @@ impl Sink for Transactional {
     fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
         self.begin_session()?;
         let mut listed = Days::of(&self.envelope.location).list(..).map_err(CursorError::from)?;
-        let mut years = local.positions().map_or_else(Vec::new, ledger::years);
-        years.extend(listed.days.iter().map(|day| day.date.year()));
-        years.sort_unstable();
-        years.dedup();
-        let mut read = self.read_back(&years)?;
+        let mut read = self.read_back()?;
         let mismatches = listed.compare(&mut read, |_| true).map_err(CursorError::from)?;
         let (is_read, is_chosen) = (
             !read.is_empty(),
@@ -306,7 +280,7 @@ impl Sink for Transactional {
         };
         if is_read || !positions.is_empty() {
             // Offsets of a group without members expire, by default after a week: commit them again.
-            self.begin_and_commit(&years, &positions)?;
+            self.begin_and_commit(&positions)?;
         }
         self.committed = positions.clone();
         Ok(Some(positions))
@@ -333,22 +307,14 @@ impl Sink for Transactional {
 }
 
 impl Transactional {
-    /// Commits the whole cursor, which is that of these years, in a transaction without lines.
-    fn begin_and_commit(&mut self, years: &[i32], positions: &Positions) -> Result<(), SinkError> {
+    /// Commits the whole cursor, in a transaction without lines.
+    fn begin_and_commit(&self, positions: &Positions) -> Result<(), SinkError> {
         if let Some(session) = &self.session {
             let begun = call(session, &self.id, |producer| producer.begin_transaction());
             begun.map_err(TransactionError::into_error)?;
         }
-        self.commit(years, positions).map_err(TransactionError::into_error)
-    }
-
-    /// The error for a cursor that came to light only when its year was written to: it is compared by the next run.
-    fn is_there_already(&self, year: i32) -> SinkError {
-        SinkError::Refused(format!(
-            "Kafka has a cursor of {year} for the transactional id `{}` already, and there was no day file of that year when \
-             this run began: forward again, which compares the two",
-            self.id
-        ))
+        let committed = self.commit(Years::All, positions);
+        committed.map_err(TransactionError::into_error)
     }
 }
 
@@ -390,7 +356,12 @@ fn error_of_lines(session: &Session, id: &str, verdict: Verdict) -> TransactionE
     match verdict {
         Verdict::Isolate { .. } => TransactionError::TooLarge,
         Verdict::GiveUp(code) => TransactionError::GiveUp(session.refused(Some(code))),
-        Verdict::Renew => TransactionError::Abort(session.refused(Some(RDKafkaErrorCode::InvalidTransactionalState))),
+        // Something else has failed, and took them with it. The transaction knows what; it cannot be committed any more.
+        Verdict::Renew => call(session, id, |producer| producer.commit_transaction(SLICE))
+            .err()
+            .unwrap_or_else(|| {
+                TransactionError::Abort(session.refused(Some(RDKafkaErrorCode::InvalidTransactionalState)))
+            }),
     }
 }
 
@@ -398,6 +369,16 @@ fn error_of_lines(session: &Session, id: &str, verdict: Verdict) -> TransactionE
 ///
 /// A call that waits returns after [`SLICE`] and goes on when repeated, so that giving up is checked in between.
 fn call(
+    session: &Session,
+    id: &str,
+    make: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
+) -> Result<(), TransactionError> {
+    call_about(None, session, id, make)
+}
+
+/// Makes a call that is about the cursor, if there is one.
+fn call_about(
+    cursors: Option<&Cursors>,
     session: &Session,
     id: &str,
     make: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
@@ -410,16 +391,25 @@ fn call(
         };
         let is_retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
         if !is_retriable || session.reports.should_give_up(begun) {
-            return Err(error_of_call(session, id, &error));
+            return Err(error_of_call(cursors, session, id, &error));
         }
         #[expect(clippy::disallowed_methods, reason = "the thread of the forwarder")]
         thread::sleep(PAUSE);
     }
 }
 
-fn error_of_call(session: &Session, id: &str, error: &KafkaError) -> TransactionError {
+fn error_of_call(cursors: Option<&Cursors>, session: &Session, id: &str, error: &KafkaError) -> TransactionError {
     let fatal = session.fatal();
     let code = error.rdkafka_error_code();
+    let forbidden = fatal
+        .iter()
+        .map(|(code, _)| *code)
+        .chain(code)
+        .find(|code| is_authorization(*code));
+    if let Some(code) = forbidden {
+        let refused = cursors.and_then(|cursors| cursors.refused(session.server(), code));
+        return TransactionError::GiveUp(refused.unwrap_or_else(|| session.refused(Some(code))));
+    }
     if let Some((code, reason)) = &fatal
         && is_fenced(*code)
     {
@@ -431,9 +421,6 @@ fn error_of_call(session: &Session, id: &str, error: &KafkaError) -> Transaction
     if let KafkaError::Transaction(native) = error {
         if native.code() == TOO_LARGE {
             return TransactionError::TooLarge;
-        }
-        if is_authorization(native.code()) {
-            return TransactionError::GiveUp(session.refused(Some(native.code())));
         }
         if native.is_fatal() || fatal.is_some() {
             return TransactionError::Renew(SinkError::Refused(explain(error)));
@@ -458,49 +445,4 @@ fn fenced(id: &str, reason: String) -> SinkError {
         id: id.to_owned(),
         reason,
     }
-}
-
-/// Returns the cursor of a year as an offset to commit; its number is the sum of the positions.
-fn offsets(topic: &str, year: i32, positions: &Positions) -> Result<TopicPartitionList, SinkError> {
-    let failed = |error: KafkaError| SinkError::Refused(explain(&error));
-    let of_year = positions.iter().filter(|(day, _)| day.year() == year);
-    let bytes: u64 = of_year.map(|(_, position)| position.offset).sum();
-    let mut list = TopicPartitionList::new();
-    let mut entry = list.add_partition(topic, FIRST_PARTITION);
-    entry.set_metadata(ledger::encode(year, positions));
-    entry
-        .set_offset(Offset::Offset(i64::try_from(bytes).unwrap_or(i64::MAX)))
-        .map_err(failed)?;
-    Ok(list)
-}
-
-/// Returns the metadata of a consumer group without members, and the cursor text committed for it.
-fn read_group(
-    settings: &KafkaSettings,
-    group: &str,
-    topic: &str,
-) -> Result<(ConsumerGroupMetadata, Option<String>), SinkError> {
-    let failed = |error: KafkaError| {
-        let server = &settings.server;
-        SinkError::Refused(format!(
-            "cannot read the cursor from Kafka at {server}, the offset of the consumer group `{group}`: {}",
-            explain(&error)
-        ))
-    };
-    let mut config = base_config(settings);
-    config
-        .set("group.id", group)
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false");
-    let consumer: BaseConsumer = config.create().map_err(failed)?;
-    let metadata = consumer.group_metadata().ok_or_else(|| failed(KafkaError::Canceled))?;
-    let mut wanted = TopicPartitionList::new();
-    wanted.add_partition(topic, FIRST_PARTITION);
-    let committed = consumer.committed_offsets(wanted, settings.timeout).map_err(failed)?;
-    let Some(entry) = committed.find_partition(topic, FIRST_PARTITION) else {
-        return Ok((metadata, None));
-    };
-    entry.error().map_err(failed)?;
-    let is_there = matches!(entry.offset(), Offset::Offset(_));
-    Ok((metadata, is_there.then(|| entry.metadata().to_owned())))
 }

@@ -5,8 +5,8 @@
 
 use std::io::Write;
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use krafka::error::ErrorCode;
@@ -14,7 +14,7 @@ use krafka::testing::{ApiKey, Control, FakeBroker};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use super::proxy;
+use super::proxy::{self, Judge};
 use crate::support::Process;
 
 /// The broker as a test sees it; the process ends when this is dropped.
@@ -112,18 +112,19 @@ fn serve() {
             cluster.default_partitions = 1;
         });
         let upstream = broker.broker_addr(0).unwrap();
-        tokio::spawn(proxy::serve(listener, upstream));
+        let judge = Arc::new(Mutex::new(Judge::default()));
+        tokio::spawn(proxy::serve(listener, upstream, judge.clone()));
         let obey = tokio::task::spawn_blocking(move || {
             let commands = std::io::stdin().lines();
             commands
                 .map_while(Result::ok)
-                .for_each(|command| obey(&broker, port, &command));
+                .for_each(|command| obey(&broker, &judge, port, &command));
         });
         obey.await.unwrap();
     });
 }
 
-fn obey(broker: &FakeBroker, port: u16, command: &str) {
+fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str) {
     let words: Vec<_> = command.split_whitespace().collect();
     // The log of requests is for assertions that nobody makes here.
     broker.clear_requests();
@@ -163,17 +164,48 @@ fn obey(broker: &FakeBroker, port: u16, command: &str) {
             let wait = Duration::from_millis(milliseconds.parse().unwrap());
             broker.on(api_key(api), move |_| Control::Delay(wait));
         }
-        ["behave"] => broker.clear_hooks(),
+        // Requests of this kind are refused if they name this; `\0` and `\1` are bytes of the request.
+        ["deny", api, name, error] => {
+            let (error, api) = (error_code(error), api_key(api));
+            let name = name.replace("\\0", "\0").replace("\\1", "\u{1}").into_bytes();
+            let names = move |frame: &[u8]| frame.windows(name.len()).any(|part| part == name);
+            judge_by(broker, judge, api, move |frame| names(frame).then_some(error));
+        }
+        ["behave"] => {
+            broker.clear_hooks();
+            judge.lock().unwrap().clear();
+        }
         ["topics"] => broker.with_state(|cluster| cluster.topics.keys().for_each(|topic| println!("@{topic}"))),
         ["crash"] => broker.crash(0),
         ["restart"] => broker.restart(0),
         ["require-sasl", user, password] => broker.require_sasl_plain(user, password),
         ["forget-producers", topic] => assert!(broker.clear_producer_state(topic, 0)),
         ["forget-groups"] => broker.with_state(|cluster| cluster.groups.clear()),
-        ["offset", group, topic] => println!("@{:?}", broker.committed_offset(group, topic, 0)),
+        // Of the first of its partitions that has one.
+        ["offset", group, topic] => {
+            let offset = (0..100).find_map(|partition| broker.committed_offset(group, topic, partition));
+            println!("@{offset:?}");
+        }
         _ => panic!("unknown command: {command}"),
     }
     println!("@done");
+}
+
+/// Refuses the requests of a kind that a rule finds fault with.
+fn judge_by(
+    broker: &FakeBroker,
+    judge: &Arc<Mutex<Judge>>,
+    api: ApiKey,
+    rule: impl Fn(&[u8]) -> Option<ErrorCode> + Send + 'static,
+) {
+    let key = api.to_i16();
+    let rule = move |found, frame: &[u8]| if found == key { rule(frame) } else { None };
+    judge.lock().unwrap().add(Box::new(rule));
+    let judge = judge.clone();
+    broker.on(api, move |request| {
+        let refused = judge.lock().unwrap().take(key, request.correlation_id);
+        refused.map_or(Control::Pass, Control::Error)
+    });
 }
 
 fn print_records(broker: &FakeBroker, view: &str, topic: &str) {
@@ -204,6 +236,11 @@ fn api_key(name: &str) -> ApiKey {
         "end" => ApiKey::EndTxn,
         "offsets" => ApiKey::TxnOffsetCommit,
         "metadata" => ApiKey::Metadata,
+        "coordinator" => ApiKey::FindCoordinator,
+        "add-offsets" => ApiKey::AddOffsetsToTxn,
+        "add-partitions" => ApiKey::AddPartitionsToTxn,
+        "committed" => ApiKey::OffsetFetch,
+        "create" => ApiKey::CreateTopics,
         other => panic!("unknown API: {other}"),
     }
 }
@@ -213,6 +250,8 @@ fn error_code(name: &str) -> ErrorCode {
         "too-large" => ErrorCode::MessageTooLarge,
         "no-right" => ErrorCode::TopicAuthorizationFailed,
         "no-cluster-right" => ErrorCode::ClusterAuthorizationFailed,
+        "no-group-right" => ErrorCode::GroupAuthorizationFailed,
+        "no-id-right" => ErrorCode::TransactionalIdAuthorizationFailed,
         "out-of-order" => ErrorCode::OutOfOrderSequenceNumber,
         other => panic!("unknown error: {other}"),
     }

@@ -184,7 +184,10 @@ fn a_missing_right_is_told_in_the_words_of_the_broker() {
     let failed = outbox.forward(3);
     let error = failed["error"].as_str().unwrap();
     assert!(error.contains("Broker: Topic authorization failed"), "{error}");
-    assert!(error.contains("grant the user the right to do so"), "{error}");
+    assert!(
+        error.contains("grant the user the rights Describe and Write on the topic `tfc-logs`"),
+        "{error}"
+    );
     assert_eq!(failed["waiting"], 5);
     broker.ask("behave");
     assert_eq!(outbox.forward(0)["sent"], 5);

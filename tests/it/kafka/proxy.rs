@@ -1,9 +1,14 @@
 //! A loopback proxy between librdkafka and the fake broker, whose versions of `EndTxn` do not meet: version 1 goes in
 //! and version 3 comes out, and the answer back. The layouts are those of <https://kafka.apache.org/protocol.html>.
+//!
+//! It sees what the hooks of the fake broker do not: what is in a request. By that it decides which ones are to be refused. The
+//! requests of all connections get correlation ids of their own, by which the hooks know them again.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use krafka::error::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,20 +16,72 @@ use tokio::net::{TcpListener, TcpStream};
 /// The API key of `EndTxn`.
 const END_TXN: i16 = 26;
 
-/// The correlation ids of requests whose answers are to be rewritten.
-type Rewritten = Arc<Mutex<HashSet<i32>>>;
+/// The requests of a connection that have no answer yet, by the correlation id that they got here.
+type Sent = Arc<Mutex<HashMap<i32, Request>>>;
+
+struct Request {
+    /// The correlation id of the client.
+    correlation: [u8; 4],
+    /// Whether the answer is to be rewritten too.
+    is_rewritten: bool,
+}
+
+static NEXT_ID: AtomicI32 = AtomicI32::new(1);
+
+/// Returns the error for a request, if it is to be refused: of its API key and its whole frame.
+type Rule = Box<dyn Fn(i16, &[u8]) -> Option<ErrorCode> + Send>;
+
+/// Decides which requests the broker refuses.
+#[derive(Default)]
+pub(super) struct Judge {
+    rules: Vec<Rule>,
+    /// By API key and correlation id.
+    refused: HashMap<(i16, i32), ErrorCode>,
+}
+
+impl Judge {
+    pub(super) fn add(&mut self, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn look(&mut self, frame: &[u8]) {
+        let api = int16(frame, 0);
+        if let Some(error) = self.rules.iter().find_map(|rule| rule(api, frame)) {
+            self.refused.insert((api, correlation_of(frame)), error);
+        }
+    }
+
+    /// The verdict about a request, once.
+    pub(super) fn take(&mut self, api: i16, correlation: i32) -> Option<ErrorCode> {
+        self.refused.remove(&(api, correlation))
+    }
+}
+
+fn correlation_of(frame: &[u8]) -> i32 {
+    i32::from_be_bytes(frame[4..8].try_into().unwrap())
+}
 
 /// Accepts connections for ever and joins each to a new one to `upstream`.
-pub(super) async fn serve(listener: TcpListener, upstream: std::net::SocketAddr) {
+pub(super) async fn serve(listener: TcpListener, upstream: std::net::SocketAddr, judge: Arc<Mutex<Judge>>) {
     while let Ok((client, _)) = listener.accept().await {
+        let judge = judge.clone();
         tokio::spawn(async move {
             let Ok(broker) = TcpStream::connect(upstream).await else {
                 return;
             };
             let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
-            let rewritten = Rewritten::default();
-            let requests = pump(from_client, to_broker, rewritten.clone(), rewrite_request);
-            let answers = pump(from_broker, to_client, rewritten, rewrite_answer);
+            let sent = Sent::default();
+            let look = move |frame: Vec<u8>, sent: &Sent| {
+                let frame = rewrite_request(frame, sent);
+                judge.lock().unwrap().look(&frame);
+                frame
+            };
+            let requests = pump(from_client, to_broker, sent.clone(), look);
+            let answers = pump(from_broker, to_client, sent, rewrite_answer);
             // When one side goes, both do: a broker that drops a connection drops it for the client too.
             tokio::select! {
                 () = requests => {}
@@ -38,15 +95,15 @@ pub(super) async fn serve(listener: TcpListener, upstream: std::net::SocketAddr)
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    rewritten: Rewritten,
-    rewrite: fn(Vec<u8>, &Rewritten) -> Vec<u8>,
+    sent: Sent,
+    rewrite: impl Fn(Vec<u8>, &Sent) -> Vec<u8>,
 ) {
     while let Ok(length) = from.read_u32().await {
         let mut frame = vec![0; length as usize];
         if from.read_exact(&mut frame).await.is_err() {
             return;
         }
-        let frame = rewrite(frame, &rewritten);
+        let frame = rewrite(frame, &sent);
         let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
         bytes.extend(frame);
         if to.write_all(&bytes).await.is_err() {
@@ -59,12 +116,18 @@ fn int16(bytes: &[u8], at: usize) -> i16 {
     i16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn rewrite_request(frame: Vec<u8>, rewritten: &Rewritten) -> Vec<u8> {
-    if frame.len() < 10 || int16(&frame, 0) != END_TXN || int16(&frame, 2) != 1 {
+fn rewrite_request(mut frame: Vec<u8>, sent: &Sent) -> Vec<u8> {
+    let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+    let request = Request {
+        correlation: frame[4..8].try_into().unwrap(),
+        is_rewritten: int16(&frame, 0) == END_TXN && int16(&frame, 2) == 1,
+    };
+    let is_rewritten = request.is_rewritten;
+    frame[4..8].copy_from_slice(&id.to_be_bytes());
+    sent.lock().unwrap().insert(id, request);
+    if !is_rewritten {
         return frame;
     }
-    let correlation = i32::from_be_bytes(frame[4..8].try_into().unwrap());
-    rewritten.lock().unwrap().insert(correlation);
     let client_end = 10 + usize::try_from(int16(&frame, 8)).unwrap_or(0);
     let id_length = int16(&frame, client_end) as usize;
     let (id, rest) = frame[client_end + 2..].split_at(id_length);
@@ -81,9 +144,11 @@ fn rewrite_request(frame: Vec<u8>, rewritten: &Rewritten) -> Vec<u8> {
     new
 }
 
-fn rewrite_answer(frame: Vec<u8>, rewritten: &Rewritten) -> Vec<u8> {
-    let correlation = i32::from_be_bytes(frame[..4].try_into().unwrap());
-    if !rewritten.lock().unwrap().remove(&correlation) {
+fn rewrite_answer(mut frame: Vec<u8>, sent: &Sent) -> Vec<u8> {
+    let id = i32::from_be_bytes(frame[..4].try_into().unwrap());
+    let request = sent.lock().unwrap().remove(&id).unwrap();
+    frame[..4].copy_from_slice(&request.correlation);
+    if !request.is_rewritten {
         return frame;
     }
     // Correlation id, tagged fields, throttle time, error code, tagged fields.
