@@ -388,19 +388,16 @@ impl Outbox {
     }
 
     fn next_ack(&mut self, spare: &mpsc::Sender<Batch>) -> Result<(), ForwardError> {
-        let BatchAck {
-            batch,
-            done,
-            undelivered,
-            failure,
-        } = self.sink.next_ack(&mut self.undelivered_file);
+        let BatchAck { batch, done, failure } = self.sink.next_ack(&mut self.undelivered_file);
         self.commit(&batch, done)?;
-        let is_repaired = |line: &&Line| line.copy.is_some() && !self.undelivered_file.has(line);
-        self.forwarded.repaired += batch.lines()[..done].iter().filter(is_repaired).count() as u64;
+        let (undelivered, sent): (Vec<&Line>, Vec<&Line>) = batch.lines()[..done]
+            .iter()
+            .partition(|line| self.undelivered_file.has(line));
+        self.forwarded.undelivered += undelivered.len() as u64;
+        self.forwarded.sent += sent.len() as u64;
+        self.forwarded.repaired += sent.iter().filter(|line| line.copy.is_some()).count() as u64;
         // The reader may have ended.
         let _ = spare.send(batch);
-        self.forwarded.sent += (done as u64).saturating_sub(undelivered);
-        self.forwarded.undelivered += undelivered;
         self.progress.advance(self.forwarded.sent);
         match failure {
             None => Ok(()),

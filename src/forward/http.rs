@@ -296,7 +296,6 @@ impl HttpSink {
 struct Delivery {
     /// Number of its first lines that were taken, or are undelivered.
     sent: usize,
-    undelivered: u64,
     /// The acknowledgements that Splunk promised and that have not come.
     promised: Vec<Promise>,
 }
@@ -320,7 +319,6 @@ impl Delivery {
     fn keep(&mut self, batch: &Batch, reason: &str, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         undelivered_file.add(batch, &batch.lines[self.sent], reason)?;
         self.sent += 1;
-        self.undelivered += 1;
         Ok(())
     }
 }
@@ -336,7 +334,6 @@ impl Sink for HttpSink {
         BatchAck {
             batch: std::mem::take(&mut self.batch),
             done: progress.done(),
-            undelivered: progress.undelivered,
             failure,
         }
     }

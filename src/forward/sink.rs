@@ -67,10 +67,8 @@ impl LocalCursor {
 #[derive(Debug)]
 pub(crate) struct BatchAck {
     pub(crate) batch: Batch,
-    /// Number of its first lines that are done: acknowledged, or undelivered.
+    /// Number of its first lines that are done: acknowledged, or kept in the undelivered file.
     pub(crate) done: usize,
-    /// Number of those that are undelivered.
-    pub(crate) undelivered: u64,
     /// Why not all lines are done; the sink then takes no more batches.
     pub(crate) failure: Option<SinkError>,
 }
@@ -78,11 +76,10 @@ pub(crate) struct BatchAck {
 impl BatchAck {
     /// Returns the acknowledgement of a whole batch.
     #[must_use]
-    pub(crate) fn whole(batch: Batch, undelivered: u64) -> Self {
+    pub(crate) fn whole(batch: Batch) -> Self {
         Self {
             done: batch.lines.len(),
             batch,
-            undelivered,
             failure: None,
         }
     }

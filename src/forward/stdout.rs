@@ -39,7 +39,7 @@ impl<W: Write + Send> Sink for Output<W> {
 
     fn next_ack(&mut self, _: &mut Undelivered) -> BatchAck {
         let written = self.write();
-        let ack = BatchAck::whole(std::mem::take(&mut self.batch), 0);
+        let ack = BatchAck::whole(std::mem::take(&mut self.batch));
         match written {
             Ok(()) => ack,
             Err(error) => BatchAck {

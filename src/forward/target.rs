@@ -40,6 +40,8 @@ pub(crate) struct Targets {
     pub(crate) strict_json: bool,
     /// The streams that this process has forwarded, with the sinks.
     pub(crate) begun: Begun,
+    /// What was begun with Kafka in one round and is used in the next.
+    pub(crate) sessions: kafka::Pool,
 }
 
 /// Streams with the sinks that they were forwarded to; clones share it.
@@ -94,10 +96,15 @@ impl Target {
         }
     }
 
-    fn sink(&self, envelope: &Envelope, shutdown: &Shutdown) -> Result<Box<dyn Sink>, SinkError> {
+    fn sink(
+        &self,
+        envelope: &Envelope,
+        shutdown: &Shutdown,
+        sessions: &kafka::Pool,
+    ) -> Result<Box<dyn Sink>, SinkError> {
         Ok(match self {
             Target::Kafka(settings) if settings.transactional_id.is_some() && !envelope.is_replay => {
-                kafka::transactional(settings, envelope, shutdown)
+                kafka::transactional(settings, envelope, shutdown, sessions)
             }
             Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown)?),
             Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, shutdown)?),
@@ -188,7 +195,7 @@ impl Targets {
             location: place.location.clone(),
             is_replay: self.replay.is_some(),
         };
-        let sink = target.sink(&envelope, &context.shutdown)?;
+        let sink = target.sink(&envelope, &context.shutdown, &self.sessions)?;
         let job = Job {
             envelope,
             shape: place.kind.shape,

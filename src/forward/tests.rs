@@ -184,26 +184,21 @@ impl Sink for Script {
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
         let batch = self.in_flight.pop_front().unwrap();
         let lines = batch.lines().len();
-        let (arrive, done, failure, undelivered) = match self.script.pop_front().unwrap_or(Act::Confirm) {
+        let (arrive, done, failure) = match self.script.pop_front().unwrap_or(Act::Confirm) {
             Act::Undeliverable if lines > 0 => {
                 undelivered_file.add(&batch, &batch.lines()[0], "too large").unwrap();
-                (1..lines, lines, None, 1)
+                (1..lines, lines, None)
             }
-            Act::Confirm | Act::Undeliverable => (0..lines, lines, None, 0),
+            Act::Confirm | Act::Undeliverable => (0..lines, lines, None),
             Act::Fail { arrive, confirm } => {
                 let arrive = lines * usize::from(arrive) / 256;
                 let confirm = arrive * usize::from(confirm) / 256;
-                (0..arrive, confirm, Some(SinkError::Refused("away".into())), 0)
+                (0..arrive, confirm, Some(SinkError::Refused("away".into())))
             }
         };
         self.arrive(&batch, arrive);
         self.world.0.lock().unwrap().confirmed.update(&batch.end_of(done));
-        BatchAck {
-            batch,
-            done,
-            undelivered,
-            failure,
-        }
+        BatchAck { batch, done, failure }
     }
 }
 

@@ -149,6 +149,8 @@ pub(super) struct Setup {
 pub(super) struct Session {
     pub(super) producer: ThreadedProducer<Context>,
     pub(super) reports: Arc<Reports>,
+    /// When it was created.
+    pub(super) begun: Instant,
     server: String,
     topic: String,
     transactional_id: Option<String>,
@@ -173,6 +175,7 @@ impl Setup {
         Ok(Session {
             producer,
             reports,
+            begun: Instant::now(),
             server: settings.server.clone(),
             topic: self.topic.clone(),
             transactional_id: self.transactional_id.clone(),
@@ -189,6 +192,12 @@ impl Setup {
 }
 
 impl Session {
+    /// Goes on in another round, which ends by this shutdown; returns whether it can.
+    pub(super) fn take_up(&mut self, shutdown: &Shutdown) -> bool {
+        self.shutdown = shutdown.clone();
+        self.reports.take_up(shutdown) && self.fatal().is_none()
+    }
+
     /// Queues lines. Returns the number of the first, and the indexes of lines larger than the client may send, which
     /// count as done.
     pub(super) fn send(&mut self, envelope: &Envelope, batch: &Batch, lines: &[Line]) -> (usize, Vec<usize>) {

@@ -4,10 +4,12 @@
 //! by its own delivery report, and after a line that cannot be delivered nothing more is sent, so that no gap appears.
 //! `transaction` delivers exactly once, with lines and cursor in one transaction.
 
+mod calls;
 mod client;
 mod cursors;
 mod ledger;
 mod mock;
+mod pool;
 mod probe;
 mod reports;
 mod transaction;
@@ -32,6 +34,7 @@ use reports::{Failure, Outcome};
 use transaction::Transactional;
 
 pub(crate) use mock::{MockError, MockKafka};
+pub(crate) use pool::Pool;
 pub(crate) use probe::{Probe, probe};
 
 /// Number of batches in flight: enough that the producer need not wait for the last line of one batch before the next,
@@ -79,8 +82,13 @@ fn variable_of(problem: &str) -> String {
 
 /// Creates the sink that commits lines and cursor in one transaction.
 #[must_use]
-pub(crate) fn transactional(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Box<dyn Sink> {
-    Box::new(Transactional::new(settings, envelope, shutdown))
+pub(crate) fn transactional(
+    settings: &KafkaSettings,
+    envelope: &Envelope,
+    shutdown: &Shutdown,
+    pool: &Pool,
+) -> Box<dyn Sink> {
+    Box::new(Transactional::new(settings, envelope, shutdown, pool))
 }
 
 /// Delivers lines at least once.
@@ -103,7 +111,6 @@ struct InFlight {
     first: usize,
     /// Lines that are too large for the client to send.
     too_large: Vec<usize>,
-    undelivered: u64,
 }
 
 /// What to do about lines that were not delivered.
@@ -250,7 +257,6 @@ impl Sink for KafkaSink {
             sent_from: 0,
             first: 0,
             too_large: Vec::new(),
-            undelivered: 0,
         };
         out.send(&mut self.session, &self.envelope);
         self.in_flight.push_back(out);
@@ -259,14 +265,8 @@ impl Sink for KafkaSink {
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
         let failure = self.acknowledge_oldest(undelivered_file).err();
         let out = self.in_flight.pop_front();
-        let (batch, done, undelivered) =
-            out.map_or_else(Default::default, |out| (out.batch, out.done, out.undelivered));
-        BatchAck {
-            batch,
-            done,
-            undelivered,
-            failure,
-        }
+        let (batch, done) = out.map_or_else(Default::default, |out| (out.batch, out.done));
+        BatchAck { batch, done, failure }
     }
 }
 
@@ -293,7 +293,6 @@ impl InFlight {
 
     fn keep_undelivered(&mut self, index: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         undelivered_file.add(&self.batch, &self.batch.lines()[index], "too large for Kafka")?;
-        self.undelivered += 1;
         Ok(())
     }
 

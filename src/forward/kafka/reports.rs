@@ -18,11 +18,11 @@ pub(super) struct Reports {
     state: Mutex<State>,
     changed: Condvar,
     ack_timeout: Duration,
-    shutdown: Shutdown,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    shutdown: Shutdown,
     /// The batches in flight, oldest first.
     batches: VecDeque<InFlight>,
     /// Number of all reports; while it stands still, nothing is acknowledged.
@@ -75,17 +75,24 @@ impl Reports {
     /// Creates the reports of a producer. Waiting is given up after `ack_timeout` without a report, or soon after a
     /// shutdown.
     pub(super) fn new(ack_timeout: Duration, shutdown: Shutdown) -> Self {
+        let state = State {
+            shutdown,
+            batches: VecDeque::new(),
+            reported: 0,
+            error: None,
+            refusal: None,
+            all_down: false,
+        };
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             ack_timeout,
-            shutdown,
         }
     }
 
     /// Returns the current timeout.
     fn ack_timeout(&self) -> Duration {
-        if self.shutdown.is_requested() {
+        if self.state().shutdown.is_requested() {
             self.ack_timeout.min(AFTER_STOP)
         } else {
             self.ack_timeout
@@ -95,6 +102,25 @@ impl Reports {
     /// Whether to stop waiting if nothing was acknowledged since `since`.
     pub(super) fn should_give_up(&self, since: Instant) -> bool {
         self.refused().is_some() || since.elapsed() >= self.ack_timeout()
+    }
+
+    /// Forgets the batches in flight, which were given up.
+    pub(super) fn forget(&self) {
+        self.state().batches.clear();
+    }
+
+    /// Forgets what was wrong with connections, so that what is noted from now on came while nothing was sent.
+    pub(super) fn rest(&self) {
+        let mut state = self.state();
+        (state.error, state.refusal, state.all_down) = (None, None, false);
+        state.reported = 0;
+    }
+
+    /// Goes on in another round; returns whether nothing was wrong since [`Reports::rest`].
+    pub(super) fn take_up(&self, shutdown: &Shutdown) -> bool {
+        let mut state = self.state();
+        state.shutdown = shutdown.clone();
+        state.error.is_none()
     }
 
     /// Adds a batch of `count` lines with numbers from `first` on.

@@ -1,22 +1,25 @@
 //! Exactly once: lines and cursor are committed in one transaction, and the cursor is read back from Kafka.
 //!
+//! A transaction holds several batches, and is committed when they are all on their way. If it fails, each of them has one of
+//! its own, which finds out what was wrong.
+//!
 //! After a crash of either side the outcome of a transaction can be unknown. `init_transactions` completes or aborts it
 //! and fences any other producer with the id. Only then is the cursor read: it says whether the lines are in the topic.
 
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use chrono::Datelike;
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{Producer, ThreadedProducer};
+use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{Context, Session, Setup, explain, is_authorization};
+use super::calls::{SLICE, TransactionError, call, call_about, fenced, is_fenced};
+use super::client::{Session, Setup};
 use super::cursors::{Cursors, Years};
-use super::{MOST_RENEWALS, TOO_LARGE, Verdict, ledger, verdict};
+use super::pool::{Kept, Pool};
+use super::{MOST_RENEWALS, Verdict, ledger, verdict};
 use crate::config::KafkaSettings;
-use crate::forward::batch::Batch;
+use crate::forward::batch::{Batch, Line};
 use crate::forward::cursor::CursorError;
 use crate::forward::day_lines::{DayLines, Days, has_lines};
 use crate::forward::message::Envelope;
@@ -25,11 +28,9 @@ use crate::forward::sink::{BatchAck, LocalCursor, Sink, SinkError};
 use crate::forward::undelivered::Undelivered;
 use crate::process::shutdown::Shutdown;
 
-/// The wait before a call that can succeed later is repeated.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a call that can be resumed may block.
-const SLICE: Duration = Duration::from_millis(500);
+/// How many batches of at most a mebibyte a transaction holds: enough that its commit takes little of its time, few enough to
+/// stay small.
+const DEPTH: usize = 16;
 
 /// Delivers lines exactly once, to consumers that read committed messages.
 pub(super) struct Transactional {
@@ -39,33 +40,28 @@ pub(super) struct Transactional {
     id: String,
     /// The transactional id of the stream.
     stream_id: String,
+    pool: Pool,
     session: Option<Session>,
     cursors: Option<Cursors>,
     committed: Positions,
+    /// The batches of the open transaction.
+    open: VecDeque<Sent>,
+    /// Why the open transaction cannot be committed.
+    failure: Option<TransactionError>,
+    ready: VecDeque<BatchAck>,
+    /// Whether the session is to be given up: its state is not known.
+    is_unsound: bool,
+}
+
+/// A batch in the open transaction.
+struct Sent {
     batch: Batch,
-}
-
-/// Why a transaction failed.
-#[derive(Debug)]
-enum TransactionError {
-    /// It must be aborted and can then be retried.
-    Abort(SinkError),
-    /// The producer is unusable.
-    Renew(SinkError),
-    /// A line is too large for the broker.
-    TooLarge,
-    /// Only an operator, or time, can help.
-    GiveUp(SinkError),
-}
-
-impl From<SinkError> for TransactionError {
-    fn from(error: SinkError) -> Self {
-        TransactionError::GiveUp(error)
-    }
+    /// The lines that are too large for the client to send.
+    too_large: Vec<usize>,
 }
 
 impl Transactional {
-    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Self {
+    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown, pool: &Pool) -> Self {
         let id = settings.transactional_id.clone().unwrap_or_default();
         let stream_id = format!("{id}.{}", envelope.stream);
         Self {
@@ -78,11 +74,23 @@ impl Transactional {
             envelope: envelope.clone(),
             id,
             stream_id,
+            pool: pool.clone(),
             session: None,
             cursors: None,
             committed: Positions::default(),
-            batch: Batch::default(),
+            open: VecDeque::new(),
+            failure: None,
+            ready: VecDeque::new(),
+            is_unsound: false,
         }
+    }
+
+    /// Goes on with the session of the round before, if there is one; returns what it has committed.
+    fn take_up(&mut self) -> Option<Positions> {
+        let kept = self.pool.take(self.envelope.stream, &self.setup.shutdown)?;
+        self.session = Some(kept.session);
+        self.cursors = Some(kept.cursors);
+        Some(kept.committed)
     }
 
     /// Creates a new producer, which fences any other with the id and aborts its open transaction.
@@ -94,62 +102,68 @@ impl Transactional {
         begun.map_err(TransactionError::into_error)
     }
 
+    fn session(&self) -> Result<&Session, SinkError> {
+        self.session.as_ref().ok_or_else(no_producer)
+    }
+
     /// Reads the cursor from Kafka.
     fn read_back(&mut self) -> Result<Positions, SinkError> {
-        let Some(session) = &self.session else {
-            return Err(SinkError::Refused("there is no Kafka producer".into()));
-        };
-        let (cursors, positions) = Cursors::read(&self.setup.settings, &self.id, &self.stream_id, session)?;
+        let read = Cursors::read(&self.setup.settings, &self.id, &self.stream_id, self.session()?);
+        let (cursors, positions) = read?;
         self.cursors = Some(cursors);
         Ok(positions)
     }
 
-    /// Sends lines of the batch and commits them with the cursor after them, with retries.
-    fn deliver(&mut self, lines: Range<usize>, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
+    /// Sends lines of a batch and commits them with the cursor after them, with retries.
+    fn deliver(
+        &mut self,
+        batch: &Batch,
+        lines: Range<usize>,
+        undelivered_file: &mut Undelivered,
+    ) -> Result<(), SinkError> {
         let mut after = self.committed.clone();
-        after.update(&self.batch.end_of(lines.end));
-        let mut tries = 0;
-        loop {
-            let error = match self.attempt(lines.clone(), &after, undelivered_file) {
-                Ok(undelivered) => {
-                    self.committed = after;
-                    return Ok(undelivered);
-                }
-                Err(error) => error,
-            };
-            tries += 1;
-            match error {
-                TransactionError::GiveUp(error) => {
-                    // The coordinator would abort it anyway; if this is quick it spares consumers the wait.
-                    if let Some(session) = &self.session {
-                        let _ = session.producer.abort_transaction(SLICE);
-                    }
-                    return Err(error);
-                }
-                TransactionError::Abort(error) | TransactionError::Renew(error) if tries > MOST_RENEWALS => {
-                    return Err(error);
-                }
-                TransactionError::TooLarge => {
-                    self.recover(false)?;
-                    return self.split(lines, undelivered_file);
-                }
-                TransactionError::Abort(error) => self.log_retry(&error).recover(false)?,
-                TransactionError::Renew(error) => self.log_retry(&error).recover(true)?,
-            }
+        after.update(&batch.end_of(lines.end));
+        for tries in 0.. {
             if self.has_committed(&after) {
-                return Ok(0);
+                break;
+            }
+            let Err(error) = self.attempt(batch, lines.clone(), &after, undelivered_file) else {
+                break;
+            };
+            let is_too_large = matches!(error, TransactionError::TooLarge);
+            self.prepare_again(error, tries)?;
+            if is_too_large {
+                return self.split(batch, lines, undelivered_file);
+            }
+        }
+        self.committed = after;
+        Ok(())
+    }
+
+    /// Makes ready for another try, unless that would not help.
+    fn prepare_again(&mut self, error: TransactionError, tries: u32) -> Result<(), SinkError> {
+        let with_new_producer = matches!(error, TransactionError::Renew(_));
+        match error {
+            TransactionError::TooLarge => self.recover(false),
+            TransactionError::Abort(error) | TransactionError::Renew(error) if tries < MOST_RENEWALS => {
+                tracing::warn!("retrying a Kafka transaction: {error}");
+                self.recover(with_new_producer)
+            }
+            error => {
+                // The coordinator would abort it anyway; if this is quick it spares consumers the wait.
+                if let Some(session) = &self.session {
+                    let _ = session.producer.abort_transaction(SLICE);
+                }
+                Err(error.into_error())
             }
         }
     }
 
-    fn log_retry(&mut self, error: &SinkError) -> &mut Self {
-        tracing::warn!("retrying a Kafka transaction: {error}");
-        self
-    }
-
     /// Aborts the transaction, or creates a new producer and reads the committed cursor.
     fn recover(&mut self, with_new_producer: bool) -> Result<(), SinkError> {
-        if !with_new_producer && self.abort().is_ok() {
+        let session = self.session()?;
+        if !with_new_producer && call(session, &self.id, |producer| producer.abort_transaction(SLICE)).is_ok() {
+            session.reports.forget();
             return Ok(());
         }
         self.begin_session()?;
@@ -165,47 +179,50 @@ impl Transactional {
             .all(|(day, position)| self.committed.of(day) >= position.offset)
     }
 
-    /// Runs one transaction; returns the number of undelivered lines.
+    fn begin(&self) -> Result<(), TransactionError> {
+        call(self.session()?, &self.id, |producer| producer.begin_transaction())
+    }
+
+    /// Runs one transaction with lines of one batch.
     fn attempt(
         &mut self,
+        batch: &Batch,
         lines: Range<usize>,
         after: &Positions,
         undelivered_file: &mut Undelivered,
-    ) -> Result<u64, TransactionError> {
-        let Self {
-            session,
-            envelope,
-            batch,
-            ..
-        } = self;
-        let Some(session) = session else {
-            return Err(TransactionError::Renew(SinkError::Refused(
-                "there is no Kafka producer".into(),
-            )));
-        };
-        call(session, &self.id, |producer| producer.begin_transaction())?;
+    ) -> Result<(), TransactionError> {
+        self.begin()?;
+        let Self { session, envelope, .. } = self;
+        let session = session.as_mut().ok_or_else(no_producer)?;
         let sent = &batch.lines()[lines.clone()];
         let (_, too_large) = session.send(envelope, batch, sent);
-        let outcome = session.next_ack();
-        if outcome.is_stalled {
-            return Err(TransactionError::GiveUp(session.refused(None)));
+        self.wait(1)?;
+        keep_too_large(batch, too_large.iter().map(|index| &sent[*index]), undelivered_file)?;
+        let years = ledger::years(&batch.end_of(lines.end));
+        self.commit(Years::These(&years), after)
+    }
+
+    /// Waits until the lines of the open transaction, in so many parts, are acknowledged.
+    fn wait(&self, parts: usize) -> Result<(), TransactionError> {
+        let session = self.session()?;
+        let mut failures = Vec::new();
+        for _ in 0..parts {
+            let outcome = session.next_ack();
+            if outcome.is_stalled {
+                return Err(TransactionError::GiveUp(session.refused(None)));
+            }
+            failures.extend(outcome.failures);
         }
-        if !outcome.is_good() {
-            return Err(error_of_lines(session, &self.id, verdict(&outcome.failures)));
+        if failures.is_empty() {
+            return Ok(());
         }
-        for index in &too_large {
-            let kept = undelivered_file.add(batch, &sent[*index], "too large for Kafka");
-            kept.map_err(SinkError::from)?;
-        }
-        let years: Vec<_> = ledger::years(&batch.end_of(lines.end));
-        self.commit(Years::These(&years), after)?;
-        Ok(too_large.len() as u64)
+        Err(error_of_lines(session, &self.id, verdict(&failures)))
     }
 
     /// Adds the cursor of these years to the open transaction, and commits it.
     fn commit(&self, years: Years<'_>, positions: &Positions) -> Result<(), TransactionError> {
         let (Some(session), Some(cursors)) = (&self.session, &self.cursors) else {
-            return Ok(());
+            return Err(no_producer().into());
         };
         let offsets = cursors.offsets(years, positions)?;
         let timeout = self.setup.settings.timeout;
@@ -215,47 +232,138 @@ impl Transactional {
         call(session, &self.id, |producer| producer.commit_transaction(SLICE))
     }
 
-    fn abort(&self) -> Result<(), TransactionError> {
-        match &self.session {
-            Some(session) => call(session, &self.id, |producer| producer.abort_transaction(SLICE)),
-            None => Ok(()),
-        }
+    /// Commits the whole cursor, in a transaction without lines.
+    fn commit_cursor(&self, positions: &Positions) -> Result<(), SinkError> {
+        let committed = self.begin().and_then(|()| self.commit(Years::All, positions));
+        committed.map_err(TransactionError::into_error)
     }
 
     /// A broker that refuses a batch as too large does not say which line it was: tries halves.
-    fn split(&mut self, lines: Range<usize>, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
+    fn split(
+        &mut self,
+        batch: &Batch,
+        lines: Range<usize>,
+        undelivered_file: &mut Undelivered,
+    ) -> Result<(), SinkError> {
         if lines.len() > 1 {
             let middle = lines.start + lines.len() / 2;
-            return Ok(self.deliver(lines.start..middle, undelivered_file)?
-                + self.deliver(middle..lines.end, undelivered_file)?);
+            self.deliver(batch, lines.start..middle, undelivered_file)?;
+            return self.deliver(batch, middle..lines.end, undelivered_file);
         }
-        undelivered_file.add(&self.batch, &self.batch.lines()[lines.start], "too large for Kafka")?;
-        // Kafka's cursor passes the line with the next transaction.
-        self.committed.update(&self.batch.end_of(lines.end));
-        Ok(1)
+        keep_too_large(batch, &batch.lines()[lines.clone()], undelivered_file)?;
+        let mut after = self.committed.clone();
+        after.update(&batch.end_of(lines.end));
+        self.commit_cursor(&after)?;
+        self.committed = after;
+        Ok(())
     }
 
-    /// Sends the whole batch; returns the number of undelivered lines.
-    fn send_all(&mut self, undelivered_file: &mut Undelivered) -> Result<u64, SinkError> {
-        if self.batch.lines().is_empty() {
-            self.committed.update(&self.batch.end);
-            return Ok(0);
+    /// Commits the open transaction; acknowledges its batches, up to the first one that could not be delivered.
+    fn commit_open(&mut self, undelivered_file: &mut Undelivered) {
+        let open = std::mem::take(&mut self.open);
+        let mut after = self.committed.clone();
+        open.iter().for_each(|sent| after.update(&sent.batch.end));
+        let result = match self.failure.take() {
+            None => self.complete(&open, &after, undelivered_file),
+            Some(error) => Err(error),
+        };
+        match result {
+            Ok(()) => {
+                self.committed = after;
+                self.ready
+                    .extend(open.into_iter().map(|sent| BatchAck::whole(sent.batch)));
+            }
+            Err(error) => self.deliver_each(open, error, undelivered_file),
         }
-        self.deliver(0..self.batch.lines().len(), undelivered_file)
+    }
+
+    fn complete(
+        &self,
+        open: &VecDeque<Sent>,
+        after: &Positions,
+        undelivered_file: &mut Undelivered,
+    ) -> Result<(), TransactionError> {
+        self.wait(open.len())?;
+        let mut years = Vec::new();
+        for Sent { batch, too_large } in open {
+            keep_too_large(
+                batch,
+                too_large.iter().map(|index| &batch.lines()[*index]),
+                undelivered_file,
+            )?;
+            years.extend(ledger::years(&batch.end));
+        }
+        self.commit(Years::These(&years), after)
+    }
+
+    /// Delivers each batch of a transaction that failed in one of its own.
+    fn deliver_each(&mut self, open: VecDeque<Sent>, error: TransactionError, undelivered_file: &mut Undelivered) {
+        let is_found = open.len() == 1 && matches!(error, TransactionError::TooLarge);
+        let mut prepared = self.prepare_again(error, 0);
+        for Sent { batch, .. } in open {
+            let lines = 0..batch.lines().len();
+            let result = prepared.and_then(|()| {
+                if is_found {
+                    self.split(&batch, lines, undelivered_file)
+                } else {
+                    self.deliver(&batch, lines, undelivered_file)
+                }
+            });
+            let done = self.done(&batch);
+            let failure = result.err();
+            self.is_unsound = failure.is_some();
+            self.ready.push_back(BatchAck { batch, done, failure });
+            if self.is_unsound {
+                return;
+            }
+            prepared = Ok(());
+        }
     }
 
     /// Returns the number of committed lines of the batch.
-    fn done(&self) -> usize {
-        let is_done = |line: &&crate::forward::batch::Line| self.committed.of(line.day) >= line.end();
-        self.batch.lines().iter().take_while(is_done).count()
+    fn done(&self, batch: &Batch) -> usize {
+        let is_done = |line: &&Line| self.committed.of(line.day) >= line.end();
+        batch.lines().iter().take_while(is_done).count()
+    }
+
+    /// Adds a batch to the open transaction, or begins one with it.
+    fn add(&mut self, batch: &Batch) -> Result<Vec<usize>, TransactionError> {
+        if self.open.is_empty() {
+            self.begin()?;
+        }
+        let Self { session, envelope, .. } = self;
+        let session = session.as_mut().ok_or_else(no_producer)?;
+        Ok(session.send(envelope, batch, batch.lines()).1)
+    }
+}
+
+impl Drop for Transactional {
+    fn drop(&mut self) {
+        if self.is_unsound || !self.open.is_empty() {
+            return;
+        }
+        if let (Some(session), Some(cursors)) = (self.session.take(), self.cursors.take()) {
+            let committed = std::mem::take(&mut self.committed);
+            self.pool
+                .keep(self.envelope.stream, Kept::new(session, cursors, committed));
+        }
     }
 }
 
 impl Sink for Transactional {
     fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
-        self.begin_session()?;
+        // Until it is done.
+        self.is_unsound = true;
+        let taken_up = self.take_up();
+        let is_new = taken_up.is_none();
+        let mut read = match taken_up {
+            Some(committed) => committed,
+            None => {
+                self.begin_session()?;
+                self.read_back()?
+            }
+        };
         let mut listed = Days::of(&self.envelope.location).list(..).map_err(CursorError::from)?;
-        let mut read = self.read_back()?;
         let mismatches = listed.compare(&mut read, |_| true).map_err(CursorError::from)?;
         let (is_read, is_chosen) = (
             !read.is_empty(),
@@ -273,49 +381,57 @@ impl Sink for Transactional {
                 if is_read && is_chosen {
                     tracing::warn!("--forward-from is ignored because Kafka has a cursor already");
                 }
-                with_unknown_years(read, positions)
+                with_unknown_years(read.clone(), positions)
             }
-            (None, LocalCursor::Missing) if is_read && !has_older_lines(&listed.days, &read)? => read,
+            (None, LocalCursor::Missing) if is_read && !has_older_lines(&listed.days, &read)? => read.clone(),
             (None, LocalCursor::Missing) => return Ok(None),
         };
-        if is_read || !positions.is_empty() {
-            // Offsets of a group without members expire, by default after a week: commit them again.
-            self.begin_and_commit(&positions)?;
+        // Offsets of a group without members expire, by default after a week: a new session commits them again.
+        if is_new && (is_read || !positions.is_empty()) || !is_new && positions != read {
+            self.commit_cursor(&positions)?;
         }
         self.committed = positions.clone();
+        self.is_unsound = false;
         Ok(Some(positions))
     }
 
+    fn depth(&self) -> usize {
+        DEPTH
+    }
+
     fn send(&mut self, batch: Batch) {
-        self.batch = batch;
+        let mut too_large = Vec::new();
+        if self.failure.is_none() {
+            match self.add(&batch) {
+                Ok(found) => too_large = found,
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        self.open.push_back(Sent { batch, too_large });
     }
 
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
-        let result = self.send_all(undelivered_file);
-        let done = self.done();
-        let batch = std::mem::take(&mut self.batch);
-        match result {
-            Ok(undelivered) => BatchAck::whole(batch, undelivered),
-            Err(failure) => BatchAck {
-                batch,
-                done,
-                undelivered: 0,
-                failure: Some(failure),
-            },
+        if self.ready.is_empty() {
+            self.commit_open(undelivered_file);
         }
+        let ack = self.ready.pop_front();
+        ack.unwrap_or_else(|| BatchAck::whole(Batch::default()))
     }
 }
 
-impl Transactional {
-    /// Commits the whole cursor, in a transaction without lines.
-    fn begin_and_commit(&self, positions: &Positions) -> Result<(), SinkError> {
-        if let Some(session) = &self.session {
-            let begun = call(session, &self.id, |producer| producer.begin_transaction());
-            begun.map_err(TransactionError::into_error)?;
-        }
-        let committed = self.commit(Years::All, positions);
-        committed.map_err(TransactionError::into_error)
+fn no_producer() -> SinkError {
+    SinkError::Refused("there is no Kafka producer".into())
+}
+
+fn keep_too_large<'a>(
+    batch: &Batch,
+    lines: impl IntoIterator<Item = &'a Line>,
+    undelivered_file: &mut Undelivered,
+) -> Result<(), SinkError> {
+    for line in lines {
+        undelivered_file.add(batch, line, "too large for Kafka")?;
     }
+    Ok(())
 }
 
 /// Returns Kafka's positions, and the local ones of the years that Kafka does not know.
@@ -333,15 +449,6 @@ fn has_older_lines(days: &[DayLines], read: &Positions) -> Result<bool, CursorEr
     let is_older = |day: &&DayLines| known.last() > Some(&day.date.year()) && !known.contains(&day.date.year());
     let older: Vec<_> = days.iter().filter(is_older).cloned().collect();
     Ok(has_lines(&older)?)
-}
-
-impl TransactionError {
-    fn into_error(self) -> SinkError {
-        match self {
-            TransactionError::Abort(error) | TransactionError::Renew(error) | TransactionError::GiveUp(error) => error,
-            TransactionError::TooLarge => SinkError::Refused("a line is too large for Kafka".into()),
-        }
-    }
 }
 
 /// Returns what lines that were not delivered mean for their transaction.
@@ -362,87 +469,5 @@ fn error_of_lines(session: &Session, id: &str, verdict: Verdict) -> TransactionE
             .unwrap_or_else(|| {
                 TransactionError::Abort(session.refused(Some(RDKafkaErrorCode::InvalidTransactionalState)))
             }),
-    }
-}
-
-/// Makes a call of a transaction, and repeats it while it can succeed later.
-///
-/// A call that waits returns after [`SLICE`] and goes on when repeated, so that giving up is checked in between.
-fn call(
-    session: &Session,
-    id: &str,
-    make: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
-) -> Result<(), TransactionError> {
-    call_about(None, session, id, make)
-}
-
-/// Makes a call that is about the cursor, if there is one.
-fn call_about(
-    cursors: Option<&Cursors>,
-    session: &Session,
-    id: &str,
-    make: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
-) -> Result<(), TransactionError> {
-    let begun = Instant::now();
-    loop {
-        let error = match make(&session.producer) {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let is_retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-        if !is_retriable || session.reports.should_give_up(begun) {
-            return Err(error_of_call(cursors, session, id, &error));
-        }
-        #[expect(clippy::disallowed_methods, reason = "the thread of the forwarder")]
-        thread::sleep(PAUSE);
-    }
-}
-
-fn error_of_call(cursors: Option<&Cursors>, session: &Session, id: &str, error: &KafkaError) -> TransactionError {
-    let fatal = session.fatal();
-    let code = error.rdkafka_error_code();
-    let forbidden = fatal
-        .iter()
-        .map(|(code, _)| *code)
-        .chain(code)
-        .find(|code| is_authorization(*code));
-    if let Some(code) = forbidden {
-        let refused = cursors.and_then(|cursors| cursors.refused(session.server(), code));
-        return TransactionError::GiveUp(refused.unwrap_or_else(|| session.refused(Some(code))));
-    }
-    if let Some((code, reason)) = &fatal
-        && is_fenced(*code)
-    {
-        return TransactionError::GiveUp(fenced(id, reason.clone()));
-    }
-    if code.is_some_and(is_fenced) {
-        return TransactionError::GiveUp(fenced(id, explain(error)));
-    }
-    if let KafkaError::Transaction(native) = error {
-        if native.code() == TOO_LARGE {
-            return TransactionError::TooLarge;
-        }
-        if native.is_fatal() || fatal.is_some() {
-            return TransactionError::Renew(SinkError::Refused(explain(error)));
-        }
-        if native.txn_requires_abort() {
-            return TransactionError::Abort(SinkError::Refused(explain(error)));
-        }
-        if native.is_retriable() {
-            return TransactionError::GiveUp(session.refused(None));
-        }
-        return TransactionError::GiveUp(SinkError::Refused(explain(error)));
-    }
-    TransactionError::Abort(SinkError::Refused(explain(error)))
-}
-
-fn is_fenced(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
-}
-
-fn fenced(id: &str, reason: String) -> SinkError {
-    SinkError::Fenced {
-        id: id.to_owned(),
-        reason,
     }
 }

@@ -3,6 +3,7 @@
 //! The process is this test binary once more, at the ignored test [`serve`]. It takes commands on stdin, a line each, and
 //! answers on stdout with lines that begin with `@`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +86,12 @@ impl Broker {
         self.messages(&format!("committed {topic}"))
     }
 
+    /// The number of requests of a kind, and of connections that made requests, since this was asked last.
+    pub(crate) fn count(&self, api: &str) -> (u64, u64) {
+        let answer = self.ask(&format!("count {api}"));
+        (answer[0].parse().unwrap(), answer[1].parse().unwrap())
+    }
+
     fn messages(&self, command: &str) -> Vec<Message> {
         let answer = self.ask(command);
         answer.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -126,9 +133,15 @@ fn serve() {
 
 fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str) {
     let words: Vec<_> = command.split_whitespace().collect();
-    // The log of requests is for assertions that nobody makes here.
-    broker.clear_requests();
     match words[..] {
+        // Requests of this kind, and connections that made some, since they were counted last.
+        ["count", api] => {
+            let requests = broker.requests();
+            let connections: BTreeSet<_> = requests.iter().map(|request| request.connection).collect();
+            println!("@{}", broker.request_count(api_key(api)));
+            println!("@{}", connections.len());
+            broker.clear_requests();
+        }
         ["address"] => println!("@127.0.0.1:{port}"),
         [view @ ("all" | "committed"), topic] => print_records(broker, view, topic),
         ["create", topic, partitions] => assert!(broker.create_topic(topic, partitions.parse().unwrap())),

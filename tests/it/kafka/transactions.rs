@@ -4,10 +4,13 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use trailkeeper::sandbox::Api;
+
 use super::broker::Broker;
 use super::delivery::undelivered;
 use super::outbox::{DAYS, Outbox, TOPIC};
-use crate::support::{PATIENCE, wait_until};
+use crate::follow::{rounds_until, start};
+use crate::support::{Catalog, PATIENCE, events, serve, wait_until};
 
 fn outbox(broker: &Broker) -> Outbox {
     Outbox::new(broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1")
@@ -229,4 +232,53 @@ fn the_older_of_two_programs_with_one_id_ends_with_exit_4_and_says_why() {
     let error = summary["streams"][0]["forward"][0]["error"].as_str().unwrap();
     let expected = "another program began to forward with the transactional id `logserver1`, so this one stopped";
     assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn a_backlog_goes_in_few_transactions_and_all_years_are_read_by_one_consumer() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    for year in 2000..2020 {
+        outbox.append(&format!("{year}-06-09"), 400, 700);
+    }
+    broker.count("end");
+    assert_eq!(outbox.forward(0)["sent"], 8_000);
+    let (transactions, connections) = broker.count("end");
+    assert!(transactions <= 2, "{transactions} transactions for 6 MB");
+    // Of the check of the settings, the producer with its coordinator, the consumer with its, and who makes the topic.
+    assert!(connections <= 10, "{connections} connections");
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn a_following_process_has_one_session_for_all_of_its_rounds() {
+    let broker = Broker::start();
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc])
+        .with("KAFKA_SERVER", broker.address())
+        .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    let mut process = start(&catalog, &["--forward-kafka", "--json"]);
+    let has_sent = |round: &Value| round["forward"][0]["sent"] == 10;
+    rounds_until(&mut process, has_sent);
+    assert_eq!(broker.count("init").0, 1);
+    let mut rounds = 0;
+    rounds_until(&mut process, |round| {
+        assert_eq!(round["forward"][0]["error"], Value::Null);
+        rounds += 1;
+        rounds == 3
+    });
+    assert_eq!(broker.count("init").0, 0);
+    assert_eq!(broker.count("committed").0, 0);
+    // What is new goes with the session that is there.
+    let line = broker.committed(TOPIC)[0]
+        .value
+        .replacen("\"id\":\"", "\"id\":\"new-", 1);
+    let name = catalog.day_files(Api::Tfc).into_keys().next_back().unwrap();
+    let path = catalog.folder(Api::Tfc).join(name);
+    let text = fs::read_to_string(&path).unwrap() + &line + "\n";
+    fs::write(&path, text).unwrap();
+    rounds_until(&mut process, |round| round["forward"][0]["sent"] == 1);
+    assert_eq!(broker.count("init").0, 0);
+    assert_eq!(broker.committed(TOPIC).len(), 11);
+    process.terminate();
 }
