@@ -15,6 +15,8 @@ pub(crate) mod header {
     pub(crate) const OFFSET: &str = "offset";
     /// Identifies the record: the same text whenever and from wherever it is sent again.
     pub(crate) const DEDUP_ID: &str = "dedup-id";
+    /// The time of the record, if the message has another, because the broker does not take it.
+    pub(crate) const TIME: &str = "time";
     /// `true` on a replay; else the header is missing.
     pub(crate) const REPLAY: &str = "replay";
     /// `true` if the message is the strict copy of the line; else the header is missing.

@@ -99,14 +99,15 @@ impl Target {
     fn sink(
         &self,
         envelope: &Envelope,
-        shutdown: &Shutdown,
+        context: &ForwardContext,
         sessions: &kafka::Pool,
     ) -> Result<Box<dyn Sink>, SinkError> {
+        let (shutdown, now) = (&context.shutdown, context.now);
         Ok(match self {
             Target::Kafka(settings) if settings.transactional_id.is_some() && !envelope.is_replay => {
-                kafka::transactional(settings, envelope, shutdown, sessions)
+                kafka::transactional(settings, envelope, shutdown, now, sessions)
             }
-            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown)?),
+            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown, now)?),
             Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, shutdown)?),
             Target::Stdout(_) => Box::new(Output::new(std::io::stdout())),
         })
@@ -195,7 +196,7 @@ impl Targets {
             location: place.location.clone(),
             is_replay: self.replay.is_some(),
         };
-        let sink = target.sink(&envelope, &context.shutdown, &self.sessions)?;
+        let sink = target.sink(&envelope, context, &self.sessions)?;
         let job = Job {
             envelope,
             shape: place.kind.shape,

@@ -7,9 +7,9 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::ThreadedProducer;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::TOO_LARGE;
 use super::client::{Context, Session, explain, is_authorization};
 use super::cursors::Cursors;
+use super::limits::Lesson;
 use crate::forward::sink::SinkError;
 
 /// The wait before a call that can succeed later is repeated.
@@ -25,8 +25,8 @@ pub(super) enum TransactionError {
     Abort(SinkError),
     /// The producer is unusable.
     Renew(SinkError),
-    /// A line is too large for the broker.
-    TooLarge,
+    /// The broker has something against lines; this was learnt, and it can be retried.
+    Learnt(Lesson),
     /// Only an operator, or time, can help.
     GiveUp(SinkError),
 }
@@ -41,7 +41,7 @@ impl TransactionError {
     pub(super) fn into_error(self) -> SinkError {
         match self {
             TransactionError::Abort(error) | TransactionError::Renew(error) | TransactionError::GiveUp(error) => error,
-            TransactionError::TooLarge => SinkError::Refused("a line is too large for Kafka".into()),
+            TransactionError::Learnt(_) => SinkError::Refused("Kafka has refused lines".into()),
         }
     }
 }
@@ -100,9 +100,6 @@ fn error_of_call(cursors: Option<&Cursors>, session: &Session, id: &str, error: 
         return TransactionError::GiveUp(fenced(id, explain(error)));
     }
     if let KafkaError::Transaction(native) = error {
-        if native.code() == TOO_LARGE {
-            return TransactionError::TooLarge;
-        }
         if native.is_fatal() || fatal.is_some() {
             return TransactionError::Renew(SinkError::Refused(explain(error)));
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::SecondsFormat;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -11,11 +12,12 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::types::RDKafkaErrorCode;
 use secrecy::ExposeSecret;
 
+use super::limits::{Limits, TOO_LARGE};
 use super::reports::{Outcome, Reports};
 use crate::config::{KafkaSettings, PartitionBy};
 use crate::env::Secrets;
 use crate::forward::batch::{Batch, Line};
-use crate::forward::message::{Envelope, Message};
+use crate::forward::message::{Envelope, Message, header};
 use crate::forward::sink::SinkError;
 use crate::http::redaction::without_any;
 use crate::process::shutdown::Shutdown;
@@ -142,6 +144,7 @@ pub(super) struct Setup {
     pub(super) topic: String,
     /// Without one, lines are delivered at least once.
     pub(super) transactional_id: Option<String>,
+    pub(super) limits: Limits,
     pub(super) shutdown: Shutdown,
 }
 
@@ -169,7 +172,10 @@ impl Setup {
             reports: reports.clone(),
             secrets: Arc::clone(&settings.secrets),
         };
-        let config = producer_config(settings, self.transactional_id.as_deref());
+        let mut config = producer_config(settings, self.transactional_id.as_deref());
+        for (name, value) in self.limits.properties() {
+            config.set(name, value);
+        }
         let producer = ThreadedProducer::from_config_and_context(&config, context)
             .map_err(|error| SinkError::Refused(format!("the Kafka client cannot be set up: {}", explain(&error))))?;
         Ok(Session {
@@ -198,19 +204,22 @@ impl Session {
         self.reports.take_up(shutdown) && self.fatal().is_none()
     }
 
-    /// Queues lines. Returns the number of the first, and the indexes of lines larger than the client may send, which
-    /// count as done.
-    pub(super) fn send(&mut self, envelope: &Envelope, batch: &Batch, lines: &[Line]) -> (usize, Vec<usize>) {
+    /// Queues lines; returns the number of the first. Those that will never be taken, and those that are larger than the client
+    /// may send, which become such, count as done.
+    pub(super) fn send(&mut self, envelope: &Envelope, batch: &Batch, lines: &[Line], limits: &mut Limits) -> usize {
         let first = self.next;
         self.next += lines.len();
         self.reports.expect(first, lines.len());
-        let mut too_large = Vec::new();
         for (index, line) in lines.iter().enumerate() {
-            match self.offer(envelope, batch, line, first + index) {
+            if limits.is_refused(line) {
+                self.reports.pass(first + index);
+                continue;
+            }
+            match self.offer(envelope, batch, line, first + index, limits.is_untimed(line)) {
                 Ok(()) => {}
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                    too_large.push(index);
-                    self.reports.report(first + index, None);
+                    limits.refuse(line, TOO_LARGE);
+                    self.reports.pass(first + index);
                 }
                 Err(code) => {
                     for unsent in index..lines.len() {
@@ -220,16 +229,17 @@ impl Session {
                 }
             }
         }
-        (first, too_large)
+        first
     }
 
-    /// Queues one line; waits for room as long as the queue moves.
+    /// Queues one line, with its own time or that of the broker; waits for room as long as the queue moves.
     fn offer(
         &mut self,
         envelope: &Envelope,
         batch: &Batch,
         line: &Line,
         number: usize,
+        is_untimed: bool,
     ) -> Result<(), RDKafkaErrorCode> {
         self.message.describe(envelope, line);
         let mut headers = OwnedHeaders::new();
@@ -239,11 +249,18 @@ impl Session {
                 value: Some(value),
             });
         }
+        if is_untimed {
+            headers = headers.insert(Header {
+                key: header::TIME,
+                value: Some(line.time.to_rfc3339_opts(SecondsFormat::Millis, true).as_str()),
+            });
+        }
         let mut record = BaseRecord::with_opaque_to(&self.topic, number)
             .payload(batch.payload(line))
             .key(self.message.key.as_str())
-            .timestamp(self.message.timestamp)
             .headers(headers);
+        // Without one, the client takes the current time.
+        record.timestamp = (!is_untimed).then_some(self.message.timestamp);
         record.partition = self.partition;
         // The count of reports when it last changed, and the time of that.
         let mut last_change: Option<(u64, Instant)> = None;

@@ -8,6 +8,7 @@ mod calls;
 mod client;
 mod cursors;
 mod ledger;
+mod limits;
 mod mock;
 mod pool;
 mod probe;
@@ -16,8 +17,8 @@ mod transaction;
 
 use std::collections::VecDeque;
 
+use chrono::{DateTime, Utc};
 use rdkafka::producer::BaseProducer;
-use rdkafka::types::RDKafkaErrorCode;
 
 use super::batch::Batch;
 use super::message::Envelope;
@@ -30,7 +31,8 @@ use crate::config::{
 use crate::env::{ConfigErrors, Row};
 use crate::process::shutdown::Shutdown;
 use client::{Session, Setup};
-use reports::{Failure, Outcome};
+use limits::{Limits, Verdict, verdict};
+use reports::Outcome;
 use transaction::Transactional;
 
 pub(crate) use mock::{MockError, MockKafka};
@@ -86,9 +88,10 @@ pub(crate) fn transactional(
     settings: &KafkaSettings,
     envelope: &Envelope,
     shutdown: &Shutdown,
+    now: DateTime<Utc>,
     pool: &Pool,
 ) -> Box<dyn Sink> {
-    Box::new(Transactional::new(settings, envelope, shutdown, pool))
+    Box::new(Transactional::new(settings, envelope, shutdown, now, pool))
 }
 
 /// Delivers lines at least once.
@@ -109,22 +112,6 @@ struct InFlight {
     sent_from: usize,
     /// Number of that line in the session.
     first: usize,
-    /// Lines that are too large for the client to send.
-    too_large: Vec<usize>,
-}
-
-/// What to do about lines that were not delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The broker refused lines as too large, of which this is the last: find out which.
-    Isolate {
-        /// Its number in the session.
-        last: usize,
-    },
-    /// The producer is unusable: create another.
-    Renew,
-    /// Only an operator, or time, can help.
-    GiveUp(RDKafkaErrorCode),
 }
 
 impl KafkaSink {
@@ -132,11 +119,17 @@ impl KafkaSink {
     ///
     /// # Errors
     /// If the client cannot be set up.
-    pub(crate) fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
+    pub(crate) fn new(
+        settings: &KafkaSettings,
+        envelope: &Envelope,
+        shutdown: &Shutdown,
+        now: DateTime<Utc>,
+    ) -> Result<Self, SinkError> {
         let setup = Setup {
             topic: settings.topic(envelope.stream),
             settings: settings.clone(),
             transactional_id: None,
+            limits: Limits::new(now),
             shutdown: shutdown.clone(),
         };
         Ok(Self {
@@ -157,66 +150,42 @@ impl KafkaSink {
     }
 
     fn send_again(&mut self) {
-        for out in &mut self.in_flight {
-            out.send(&mut self.session, &self.envelope);
+        // While each line has a request to itself, the others wait.
+        let count = if self.setup.limits.is_singly() {
+            1
+        } else {
+            self.in_flight.len()
+        };
+        for out in self.in_flight.iter_mut().take(count) {
+            out.send(&mut self.session, &self.envelope, &mut self.setup.limits);
         }
     }
 
-    /// Sends the lines of the oldest batch one by one until it finds the one that is too large for the broker.
+    /// Learns from the failures of the oldest batch, and sends everything again that is not acknowledged.
     ///
-    /// This takes two producers: the refused batch was fatal to the first, since a gap would break the order of lines,
-    /// and the refused line is fatal to the second. The third goes on with what follows.
-    fn isolate(&mut self, until: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
-        let Some(mut out) = self.in_flight.pop_front() else {
+    /// Refused lines are fatal to a producer, since a gap would break the order of lines: another one goes on.
+    fn learn(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
+        let Some(out) = self.in_flight.front() else {
             return Ok(());
         };
-        let result = self.send_singly(&mut out, until, undelivered_file);
-        self.in_flight.push_front(out);
-        result?;
-        self.send_again();
-        Ok(())
-    }
-
-    fn send_singly(
-        &mut self,
-        out: &mut InFlight,
-        until: usize,
-        undelivered_file: &mut Undelivered,
-    ) -> Result<(), SinkError> {
-        self.session = self.setup.session()?;
-        while out.done <= until {
-            let line = &out.batch.lines()[out.done..=out.done];
-            let (_, too_large) = self.session.send(&self.envelope, &out.batch, line);
-            let outcome = self.session.next_ack();
-            match outcome.failures.first() {
-                None if outcome.is_stalled => return Err(self.session.refused(None)),
-                None if too_large.is_empty() => {}
-                None => out.keep_undelivered(out.done, undelivered_file)?,
-                Some(failure) if failure.code == TOO_LARGE => {
-                    out.keep_undelivered(out.done, undelivered_file)?;
-                    self.session = self.setup.session()?;
-                }
-                Some(failure) => return Err(self.session.refused(Some(failure.code))),
-            }
-            out.done += 1;
-        }
-        Ok(())
+        let lines = out.batch.lines();
+        let failures = outcome.failures.iter();
+        let failures: Vec<_> = failures
+            .filter_map(|failure| Some((lines.get(out.index_of(failure.number))?, failure.code)))
+            .collect();
+        let learnt = self.setup.limits.learn(&failures);
+        learnt.map_err(|code| self.session.refused(Some(code)))?;
+        self.renew()
     }
 
     /// Handles an oldest batch that was not acknowledged completely; an error is final.
-    fn recover(&mut self, outcome: &Outcome, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
-        if outcome.done > 0 {
-            self.renewals = 0;
-        }
+    fn recover(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
         if outcome.is_stalled {
             return Err(self.session.refused(None));
         }
         match verdict(&outcome.failures) {
             Verdict::GiveUp(code) => Err(self.session.refused(Some(code))),
-            Verdict::Isolate { last } => {
-                let until = self.in_flight.front().map_or(0, |out| out.index_of(last));
-                self.isolate(until, undelivered_file)
-            }
+            Verdict::Learn => self.learn(outcome),
             Verdict::Renew if self.renewals < MOST_RENEWALS => {
                 self.renewals += 1;
                 let reason = self.session.fatal().map_or_else(String::new, |(_, reason)| reason);
@@ -234,13 +203,16 @@ impl KafkaSink {
         loop {
             let outcome = self.session.next_ack();
             if let Some(out) = self.in_flight.front_mut() {
-                out.advance(outcome.done, undelivered_file)?;
+                out.advance(outcome.done, &self.setup.limits, undelivered_file)?;
+            }
+            if outcome.taken > 0 {
+                self.renewals = 0;
+                self.setup.limits.accept_some();
             }
             if outcome.is_good() {
-                self.renewals = 0;
                 return Ok(());
             }
-            self.recover(&outcome, undelivered_file)?;
+            self.recover(&outcome)?;
         }
     }
 }
@@ -256,102 +228,37 @@ impl Sink for KafkaSink {
             done: 0,
             sent_from: 0,
             first: 0,
-            too_large: Vec::new(),
         };
-        out.send(&mut self.session, &self.envelope);
+        out.send(&mut self.session, &self.envelope, &mut self.setup.limits);
         self.in_flight.push_back(out);
     }
 
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
-        let failure = self.acknowledge_oldest(undelivered_file).err();
+        let mut failure = self.acknowledge_oldest(undelivered_file).err();
         let out = self.in_flight.pop_front();
+        if failure.is_none() && self.setup.limits.end_singly() {
+            failure = self.renew().err();
+        }
         let (batch, done) = out.map_or_else(Default::default, |out| (out.batch, out.done));
         BatchAck { batch, done, failure }
     }
 }
 
 impl InFlight {
-    fn send(&mut self, session: &mut Session, envelope: &Envelope) {
+    fn send(&mut self, session: &mut Session, envelope: &Envelope, limits: &mut Limits) {
         self.sent_from = self.done;
-        let lines = &self.batch.lines()[self.sent_from..];
-        let too_large;
-        (self.first, too_large) = session.send(envelope, &self.batch, lines);
-        self.too_large = too_large.into_iter().map(|index| self.sent_from + index).collect();
+        self.first = session.send(envelope, &self.batch, &self.batch.lines()[self.sent_from..], limits);
     }
 
     /// Marks this many of the lines sent in this session as done.
-    fn advance(&mut self, done: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
+    fn advance(&mut self, done: usize, limits: &Limits, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
         let done = self.sent_from + done;
-        for index in std::mem::take(&mut self.too_large) {
-            if index < done {
-                self.keep_undelivered(index, undelivered_file)?;
-            }
-        }
+        limits.keep_refused(&self.batch, &self.batch.lines()[self.done..done], undelivered_file)?;
         self.done = done;
-        Ok(())
-    }
-
-    fn keep_undelivered(&mut self, index: usize, undelivered_file: &mut Undelivered) -> Result<(), SinkError> {
-        undelivered_file.add(&self.batch, &self.batch.lines()[index], "too large for Kafka")?;
         Ok(())
     }
 
     fn index_of(&self, number: usize) -> usize {
         self.sent_from + number.saturating_sub(self.first)
-    }
-}
-
-const TOO_LARGE: RDKafkaErrorCode = RDKafkaErrorCode::MessageSizeTooLarge;
-
-/// Codes about the producer, not about the lines.
-const PRODUCER_CODES: [RDKafkaErrorCode; 12] = [
-    RDKafkaErrorCode::DuplicateSequenceNumber,
-    RDKafkaErrorCode::Fatal,
-    RDKafkaErrorCode::GaplessGuarantee,
-    RDKafkaErrorCode::Inconsistent,
-    RDKafkaErrorCode::InvalidProducerEpoch,
-    RDKafkaErrorCode::InvalidProducerIdMapping,
-    RDKafkaErrorCode::InvalidTransactionalState,
-    RDKafkaErrorCode::OutOfOrderSequenceNumber,
-    RDKafkaErrorCode::PurgeInflight,
-    RDKafkaErrorCode::PurgeQueue,
-    RDKafkaErrorCode::State,
-    RDKafkaErrorCode::UnknownProducerId,
-];
-
-fn verdict(failures: &[Failure]) -> Verdict {
-    if let Some(failure) = failures.iter().rev().find(|failure| failure.code == TOO_LARGE) {
-        return Verdict::Isolate { last: failure.number };
-    }
-    match failures.iter().find(|failure| !PRODUCER_CODES.contains(&failure.code)) {
-        Some(failure) => Verdict::GiveUp(failure.code),
-        None => Verdict::Renew,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_of_lines_come_before_those_of_the_producer_and_a_large_line_before_all() {
-        let failures = |codes: &[RDKafkaErrorCode]| -> Vec<Failure> {
-            let numbered = codes.iter().enumerate();
-            numbered.map(|(number, code)| Failure { number, code: *code }).collect()
-        };
-        use RDKafkaErrorCode::{Fatal, OutOfOrderSequenceNumber, TopicAuthorizationFailed};
-        for (codes, expected) in [
-            (&[OutOfOrderSequenceNumber, Fatal][..], Verdict::Renew),
-            (
-                &[Fatal, TopicAuthorizationFailed],
-                Verdict::GiveUp(TopicAuthorizationFailed),
-            ),
-            (
-                &[TOO_LARGE, TOO_LARGE, Fatal, TopicAuthorizationFailed],
-                Verdict::Isolate { last: 1 },
-            ),
-        ] {
-            assert_eq!(verdict(&failures(codes)), expected);
-        }
     }
 }

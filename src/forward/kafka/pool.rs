@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::client::Session;
 use super::cursors::Cursors;
+use super::limits::Limits;
 use crate::forward::position::Positions;
 use crate::process::shutdown::Shutdown;
 
@@ -23,16 +24,8 @@ pub(super) struct Kept {
     pub(super) cursors: Cursors,
     /// The cursor in Kafka.
     pub(super) committed: Positions,
-}
-
-impl Kept {
-    pub(super) fn new(session: Session, cursors: Cursors, committed: Positions) -> Self {
-        Self {
-            session,
-            cursors,
-            committed,
-        }
-    }
+    /// What is known of the topic.
+    pub(super) limits: Limits,
 }
 
 impl Pool {

@@ -1,6 +1,6 @@
 //! The delivery reports of one producer: which lines of which batch are acknowledged, refused, or in flight.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,9 @@ use crate::process::shutdown::Shutdown;
 
 /// How often a waiting thread checks whether to give up.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long the reports of other lines are waited for once one has failed: some get none, for nothing more is sent.
+const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// Shared by the sending thread and the thread on which librdkafka reports.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ struct State {
     batches: VecDeque<InFlight>,
     /// Number of all reports; while it stands still, nothing is acknowledged.
     reported: u64,
+    /// Whether a line of the batches in flight has failed.
+    has_failed: bool,
     /// The last error of the connection to the brokers.
     error: Option<String>,
     /// The last error that a broker or the client would report again, such as a wrong password.
@@ -43,6 +48,8 @@ struct InFlight {
     done: Vec<bool>,
     /// Number of its lines without a report.
     left: usize,
+    /// Number of its lines that the broker has acknowledged.
+    taken: usize,
     failures: Vec<Failure>,
 }
 
@@ -58,6 +65,8 @@ pub(super) struct Failure {
 pub(super) struct Outcome {
     /// Number of its first lines that are done, without a gap.
     pub(super) done: usize,
+    /// Number of its lines that the broker has acknowledged.
+    pub(super) taken: usize,
     /// The lines that were not delivered, by number.
     pub(super) failures: Vec<Failure>,
     /// Whether waiting for it was given up.
@@ -79,6 +88,7 @@ impl Reports {
             shutdown,
             batches: VecDeque::new(),
             reported: 0,
+            has_failed: false,
             error: None,
             refusal: None,
             all_down: false,
@@ -106,7 +116,9 @@ impl Reports {
 
     /// Forgets the batches in flight, which were given up.
     pub(super) fn forget(&self) {
-        self.state().batches.clear();
+        let mut state = self.state();
+        state.batches.clear();
+        state.has_failed = false;
     }
 
     /// Forgets what was wrong with connections, so that what is noted from now on came while nothing was sent.
@@ -129,18 +141,30 @@ impl Reports {
             first,
             done: vec![false; count],
             left: count,
+            taken: 0,
             failures: Vec::new(),
         });
     }
 
-    /// Notes that a line was delivered or is done otherwise, or that it failed.
+    /// Notes that a line was delivered, or that it failed.
     pub(super) fn report(&self, number: usize, failure: Option<RDKafkaErrorCode>) {
+        self.note(number, failure, failure.is_none());
+    }
+
+    /// Notes that a line is done, although it was not sent.
+    pub(super) fn pass(&self, number: usize) {
+        self.note(number, None, false);
+    }
+
+    fn note(&self, number: usize, failure: Option<RDKafkaErrorCode>, is_taken: bool) {
         let mut state = self.state();
         state.reported += 1;
+        state.has_failed |= failure.is_some();
         let out = state.batches.iter_mut().find(|out| out.contains(number));
         let is_complete = out.is_some_and(|out| {
             out.left = out.left.saturating_sub(1);
             out.done[number - out.first] = failure.is_none();
+            out.taken += usize::from(is_taken);
             out.failures.extend(failure.map(|code| Failure { number, code }));
             out.left == 0
         });
@@ -204,6 +228,8 @@ impl Reports {
             state = self.state();
             if state.reported != reported {
                 since = Instant::now();
+            } else if state.has_failed && since.elapsed() >= AFTER_FAILURE {
+                state.fail_oldest();
             } else if should_give_up {
                 return state.remove_oldest(true);
             }
@@ -217,6 +243,20 @@ impl Reports {
 }
 
 impl State {
+    /// Counts the lines of the oldest batch as failed that have no report.
+    fn fail_oldest(&mut self) {
+        let Some(out) = self.batches.front_mut() else { return };
+        let failed: HashSet<_> = out.failures.iter().map(|failure| failure.number).collect();
+        let undone = (out.first..).zip(&out.done).filter(|(_, done)| !**done);
+        let unreported = undone
+            .map(|(number, _)| number)
+            .filter(|number| !failed.contains(number));
+        let code = RDKafkaErrorCode::PurgeQueue;
+        let failures: Vec<_> = unreported.map(|number| Failure { number, code }).collect();
+        out.failures.extend(failures);
+        out.left = 0;
+    }
+
     /// Removes the oldest batch and returns its result.
     fn remove_oldest(&mut self, is_stalled: bool) -> Outcome {
         let out = self.batches.pop_front();
@@ -243,6 +283,7 @@ impl InFlight {
         self.failures.sort_by_key(|failure| failure.number);
         Outcome {
             done: self.done.iter().take_while(|done| **done).count(),
+            taken: self.taken,
             failures: self.failures,
             is_stalled,
         }
@@ -298,6 +339,22 @@ mod tests {
         }
         let outcome = reports.next_ack();
         assert_eq!((outcome.done, outcome.failures), (1, vec![failure(1), failure(3)]));
+    }
+
+    #[test]
+    fn after_a_failure_lines_without_a_report_have_failed_too() {
+        let reports = reports(LONG);
+        reports.expect(0, 3);
+        reports.expect(3, 1);
+        reports.report(0, None);
+        reports.report(1, Some(failure(1).code));
+        let purged = |number| Failure {
+            number,
+            code: RDKafkaErrorCode::PurgeQueue,
+        };
+        let outcome = reports.next_ack();
+        assert_eq!((outcome.done, outcome.failures), (1, vec![failure(1), purged(2)]));
+        assert_eq!(reports.next_ack().failures, [purged(3)]);
     }
 
     #[test]

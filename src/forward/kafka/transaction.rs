@@ -9,15 +9,16 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use chrono::Datelike;
+use chrono::{DateTime, Datelike, Utc};
 use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::calls::{SLICE, TransactionError, call, call_about, fenced, is_fenced};
 use super::client::{Session, Setup};
 use super::cursors::{Cursors, Years};
+use super::limits::{Lesson, Limits, Verdict, verdict};
 use super::pool::{Kept, Pool};
-use super::{MOST_RENEWALS, Verdict, ledger, verdict};
+use super::{MOST_RENEWALS, ledger};
 use crate::config::KafkaSettings;
 use crate::forward::batch::{Batch, Line};
 use crate::forward::cursor::CursorError;
@@ -36,6 +37,8 @@ const DEPTH: usize = 16;
 pub(super) struct Transactional {
     setup: Setup,
     envelope: Envelope,
+    /// When the run began.
+    now: DateTime<Utc>,
     /// The configured id; the id of the stream begins with it.
     id: String,
     /// The transactional id of the stream.
@@ -56,12 +59,18 @@ pub(super) struct Transactional {
 /// A batch in the open transaction.
 struct Sent {
     batch: Batch,
-    /// The lines that are too large for the client to send.
-    too_large: Vec<usize>,
+    /// Number of its first line in the session.
+    first: usize,
 }
 
 impl Transactional {
-    pub(super) fn new(settings: &KafkaSettings, envelope: &Envelope, shutdown: &Shutdown, pool: &Pool) -> Self {
+    pub(super) fn new(
+        settings: &KafkaSettings,
+        envelope: &Envelope,
+        shutdown: &Shutdown,
+        now: DateTime<Utc>,
+        pool: &Pool,
+    ) -> Self {
         let id = settings.transactional_id.clone().unwrap_or_default();
         let stream_id = format!("{id}.{}", envelope.stream);
         Self {
@@ -69,8 +78,10 @@ impl Transactional {
                 topic: settings.topic(envelope.stream),
                 settings: settings.clone(),
                 transactional_id: Some(stream_id.clone()),
+                limits: Limits::new(now),
                 shutdown: shutdown.clone(),
             },
+            now,
             envelope: envelope.clone(),
             id,
             stream_id,
@@ -88,6 +99,7 @@ impl Transactional {
     /// Goes on with the session of the round before, if there is one; returns what it has committed.
     fn take_up(&mut self) -> Option<Positions> {
         let kept = self.pool.take(self.envelope.stream, &self.setup.shutdown)?;
+        self.setup.limits = kept.limits.at(self.now);
         self.session = Some(kept.session);
         self.cursors = Some(kept.cursors);
         Some(kept.committed)
@@ -127,16 +139,15 @@ impl Transactional {
             if self.has_committed(&after) {
                 break;
             }
-            let Err(error) = self.attempt(batch, lines.clone(), &after, undelivered_file) else {
-                break;
-            };
-            let is_too_large = matches!(error, TransactionError::TooLarge);
-            self.prepare_again(error, tries)?;
-            if is_too_large {
-                return self.split(batch, lines, undelivered_file);
+            match self.attempt(batch, lines.clone(), &after, undelivered_file) {
+                Ok(()) => break,
+                Err(error) => self.prepare_again(error, tries)?,
             }
         }
         self.committed = after;
+        if self.setup.limits.end_singly() {
+            self.recover(true)?;
+        }
         Ok(())
     }
 
@@ -144,7 +155,7 @@ impl Transactional {
     fn prepare_again(&mut self, error: TransactionError, tries: u32) -> Result<(), SinkError> {
         let with_new_producer = matches!(error, TransactionError::Renew(_));
         match error {
-            TransactionError::TooLarge => self.recover(false),
+            TransactionError::Learnt(lesson) => self.recover(lesson == Lesson::Batches),
             TransactionError::Abort(error) | TransactionError::Renew(error) if tries < MOST_RENEWALS => {
                 tracing::warn!("retrying a Kafka transaction: {error}");
                 self.recover(with_new_producer)
@@ -192,31 +203,52 @@ impl Transactional {
         undelivered_file: &mut Undelivered,
     ) -> Result<(), TransactionError> {
         self.begin()?;
-        let Self { session, envelope, .. } = self;
-        let session = session.as_mut().ok_or_else(no_producer)?;
         let sent = &batch.lines()[lines.clone()];
-        let (_, too_large) = session.send(envelope, batch, sent);
-        self.wait(1)?;
-        keep_too_large(batch, too_large.iter().map(|index| &sent[*index]), undelivered_file)?;
+        let first = self.queue(batch, sent)?;
+        self.wait(&[(first, sent)])?;
+        self.setup.limits.keep_refused(batch, sent, undelivered_file)?;
         let years = ledger::years(&batch.end_of(lines.end));
         self.commit(Years::These(&years), after)
     }
 
-    /// Waits until the lines of the open transaction, in so many parts, are acknowledged.
-    fn wait(&self, parts: usize) -> Result<(), TransactionError> {
-        let session = self.session()?;
-        let mut failures = Vec::new();
-        for _ in 0..parts {
+    /// Queues lines in the open transaction; returns the number of the first.
+    fn queue(&mut self, batch: &Batch, lines: &[Line]) -> Result<usize, TransactionError> {
+        let Self {
+            session,
+            envelope,
+            setup,
+            ..
+        } = self;
+        let session = session.as_mut().ok_or_else(no_producer)?;
+        Ok(session.send(envelope, batch, lines, &mut setup.limits))
+    }
+
+    /// Waits until the lines of the open transaction are acknowledged. Each part has the number of its first line.
+    fn wait(&mut self, parts: &[(usize, &[Line])]) -> Result<(), TransactionError> {
+        let session = self.session.as_ref().ok_or_else(no_producer)?;
+        let (mut failures, mut of_lines) = (Vec::new(), Vec::new());
+        for (first, lines) in parts {
             let outcome = session.next_ack();
             if outcome.is_stalled {
                 return Err(TransactionError::GiveUp(session.refused(None)));
             }
+            if outcome.taken > 0 {
+                self.setup.limits.accept_some();
+            }
+            let found = outcome.failures.iter();
+            of_lines.extend(found.filter_map(|failure| Some((lines.get(failure.number - first)?, failure.code))));
             failures.extend(outcome.failures);
         }
         if failures.is_empty() {
             return Ok(());
         }
-        Err(error_of_lines(session, &self.id, verdict(&failures)))
+        Err(match verdict(&failures) {
+            Verdict::Learn => match self.setup.limits.learn(&of_lines) {
+                Ok(lesson) => TransactionError::Learnt(lesson),
+                Err(code) => TransactionError::GiveUp(session.refused(Some(code))),
+            },
+            verdict => error_of_lines(session, &self.id, verdict),
+        })
     }
 
     /// Adds the cursor of these years to the open transaction, and commits it.
@@ -236,26 +268,6 @@ impl Transactional {
     fn commit_cursor(&self, positions: &Positions) -> Result<(), SinkError> {
         let committed = self.begin().and_then(|()| self.commit(Years::All, positions));
         committed.map_err(TransactionError::into_error)
-    }
-
-    /// A broker that refuses a batch as too large does not say which line it was: tries halves.
-    fn split(
-        &mut self,
-        batch: &Batch,
-        lines: Range<usize>,
-        undelivered_file: &mut Undelivered,
-    ) -> Result<(), SinkError> {
-        if lines.len() > 1 {
-            let middle = lines.start + lines.len() / 2;
-            self.deliver(batch, lines.start..middle, undelivered_file)?;
-            return self.deliver(batch, middle..lines.end, undelivered_file);
-        }
-        keep_too_large(batch, &batch.lines()[lines.clone()], undelivered_file)?;
-        let mut after = self.committed.clone();
-        after.update(&batch.end_of(lines.end));
-        self.commit_cursor(&after)?;
-        self.committed = after;
-        Ok(())
     }
 
     /// Commits the open transaction; acknowledges its batches, up to the first one that could not be delivered.
@@ -278,19 +290,16 @@ impl Transactional {
     }
 
     fn complete(
-        &self,
+        &mut self,
         open: &VecDeque<Sent>,
         after: &Positions,
         undelivered_file: &mut Undelivered,
     ) -> Result<(), TransactionError> {
-        self.wait(open.len())?;
+        let parts: Vec<_> = open.iter().map(|sent| (sent.first, sent.batch.lines())).collect();
+        self.wait(&parts)?;
         let mut years = Vec::new();
-        for Sent { batch, too_large } in open {
-            keep_too_large(
-                batch,
-                too_large.iter().map(|index| &batch.lines()[*index]),
-                undelivered_file,
-            )?;
+        for Sent { batch, .. } in open {
+            self.setup.limits.keep_refused(batch, batch.lines(), undelivered_file)?;
             years.extend(ledger::years(&batch.end));
         }
         self.commit(Years::These(&years), after)
@@ -298,17 +307,10 @@ impl Transactional {
 
     /// Delivers each batch of a transaction that failed in one of its own.
     fn deliver_each(&mut self, open: VecDeque<Sent>, error: TransactionError, undelivered_file: &mut Undelivered) {
-        let is_found = open.len() == 1 && matches!(error, TransactionError::TooLarge);
         let mut prepared = self.prepare_again(error, 0);
         for Sent { batch, .. } in open {
             let lines = 0..batch.lines().len();
-            let result = prepared.and_then(|()| {
-                if is_found {
-                    self.split(&batch, lines, undelivered_file)
-                } else {
-                    self.deliver(&batch, lines, undelivered_file)
-                }
-            });
+            let result = prepared.and_then(|()| self.deliver(&batch, lines, undelivered_file));
             let done = self.done(&batch);
             let failure = result.err();
             self.is_unsound = failure.is_some();
@@ -326,14 +328,12 @@ impl Transactional {
         batch.lines().iter().take_while(is_done).count()
     }
 
-    /// Adds a batch to the open transaction, or begins one with it.
-    fn add(&mut self, batch: &Batch) -> Result<Vec<usize>, TransactionError> {
+    /// Adds a batch to the open transaction, or begins one with it; returns the number of its first line.
+    fn add(&mut self, batch: &Batch) -> Result<usize, TransactionError> {
         if self.open.is_empty() {
             self.begin()?;
         }
-        let Self { session, envelope, .. } = self;
-        let session = session.as_mut().ok_or_else(no_producer)?;
-        Ok(session.send(envelope, batch, batch.lines()).1)
+        self.queue(batch, batch.lines())
     }
 }
 
@@ -343,9 +343,13 @@ impl Drop for Transactional {
             return;
         }
         if let (Some(session), Some(cursors)) = (self.session.take(), self.cursors.take()) {
-            let committed = std::mem::take(&mut self.committed);
-            self.pool
-                .keep(self.envelope.stream, Kept::new(session, cursors, committed));
+            let kept = Kept {
+                session,
+                cursors,
+                committed: std::mem::take(&mut self.committed),
+                limits: self.setup.limits.clone(),
+            };
+            self.pool.keep(self.envelope.stream, kept);
         }
     }
 }
@@ -400,14 +404,14 @@ impl Sink for Transactional {
     }
 
     fn send(&mut self, batch: Batch) {
-        let mut too_large = Vec::new();
+        let mut first = 0;
         if self.failure.is_none() {
             match self.add(&batch) {
-                Ok(found) => too_large = found,
+                Ok(number) => first = number,
                 Err(error) => self.failure = Some(error),
             }
         }
-        self.open.push_back(Sent { batch, too_large });
+        self.open.push_back(Sent { batch, first });
     }
 
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck {
@@ -421,17 +425,6 @@ impl Sink for Transactional {
 
 fn no_producer() -> SinkError {
     SinkError::Refused("there is no Kafka producer".into())
-}
-
-fn keep_too_large<'a>(
-    batch: &Batch,
-    lines: impl IntoIterator<Item = &'a Line>,
-    undelivered_file: &mut Undelivered,
-) -> Result<(), SinkError> {
-    for line in lines {
-        undelivered_file.add(batch, line, "too large for Kafka")?;
-    }
-    Ok(())
 }
 
 /// Returns Kafka's positions, and the local ones of the years that Kafka does not know.
@@ -461,10 +454,9 @@ fn error_of_lines(session: &Session, id: &str, verdict: Verdict) -> TransactionE
         };
     }
     match verdict {
-        Verdict::Isolate { .. } => TransactionError::TooLarge,
         Verdict::GiveUp(code) => TransactionError::GiveUp(session.refused(Some(code))),
         // Something else has failed, and took them with it. The transaction knows what; it cannot be committed any more.
-        Verdict::Renew => call(session, id, |producer| producer.commit_transaction(SLICE))
+        Verdict::Learn | Verdict::Renew => call(session, id, |producer| producer.commit_transaction(SLICE))
             .err()
             .unwrap_or_else(|| {
                 TransactionError::Abort(session.refused(Some(RDKafkaErrorCode::InvalidTransactionalState)))

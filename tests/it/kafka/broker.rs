@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -177,13 +178,7 @@ fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str
             let wait = Duration::from_millis(milliseconds.parse().unwrap());
             broker.on(api_key(api), move |_| Control::Delay(wait));
         }
-        // Requests of this kind are refused if they name this; `\0` and `\1` are bytes of the request.
-        ["deny", api, name, error] => {
-            let (error, api) = (error_code(error), api_key(api));
-            let name = name.replace("\\0", "\0").replace("\\1", "\u{1}").into_bytes();
-            let names = move |frame: &[u8]| frame.windows(name.len()).any(|part| part == name);
-            judge_by(broker, judge, api, move |frame| names(frame).then_some(error));
-        }
+        ["deny", ..] | ["limit", _] | ["times", ..] => refuse_by_content(broker, judge, &words),
         ["behave"] => {
             broker.clear_hooks();
             judge.lock().unwrap().clear();
@@ -202,6 +197,37 @@ fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str
         _ => panic!("unknown command: {command}"),
     }
     println!("@done");
+}
+
+/// Refuses requests by what is in them.
+fn refuse_by_content(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, words: &[&str]) {
+    match *words {
+        // Requests of this kind are refused if they name this; `\0` and `\1` are bytes of the request.
+        ["deny", api, name, error] => {
+            let (error, api) = (error_code(error), api_key(api));
+            let name = name.replace("\\0", "\0").replace("\\1", "\u{1}").into_bytes();
+            let names = move |frame: &[u8]| frame.windows(name.len()).any(|part| part == name);
+            judge_by(broker, judge, api, move |frame| names(frame).then_some(error));
+        }
+        // Batches of more bytes are refused, as by a topic with `max.message.bytes`.
+        ["limit", bytes] => {
+            let most: usize = bytes.parse().unwrap();
+            judge_by(broker, judge, ApiKey::Produce, move |frame| {
+                (proxy::record_batch(frame).len() > most).then_some(ErrorCode::MessageTooLarge)
+            });
+        }
+        // Batches with a record of another time, in milliseconds, are refused; by their first and their latest one.
+        ["times", earliest, latest] => {
+            let times: RangeInclusive<i64> = earliest.parse().unwrap()..=latest.parse().unwrap();
+            judge_by(broker, judge, ApiKey::Produce, move |frame| {
+                let batch = proxy::record_batch(frame);
+                let at = |place: usize| i64::from_be_bytes(batch[place..place + 8].try_into().unwrap());
+                let is_good = times.contains(&at(27)) && times.contains(&at(35));
+                (!is_good).then_some(ErrorCode::InvalidTimestamp)
+            });
+        }
+        _ => panic!("unknown rule: {words:?}"),
+    }
 }
 
 /// Refuses the requests of a kind that a rule finds fault with.
@@ -265,6 +291,8 @@ fn error_code(name: &str) -> ErrorCode {
         "no-cluster-right" => ErrorCode::ClusterAuthorizationFailed,
         "no-group-right" => ErrorCode::GroupAuthorizationFailed,
         "no-id-right" => ErrorCode::TransactionalIdAuthorizationFailed,
+        "invalid-record" => ErrorCode::InvalidRecord,
+        "policy" => ErrorCode::PolicyViolation,
         "out-of-order" => ErrorCode::OutOfOrderSequenceNumber,
         other => panic!("unknown error: {other}"),
     }

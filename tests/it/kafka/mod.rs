@@ -7,6 +7,7 @@ mod kills;
 mod lag;
 mod outbox;
 mod proxy;
+mod refusals;
 mod rights;
 #[cfg(feature = "kafka-tls")]
 mod security;

@@ -156,3 +156,30 @@ fn rewrite_answer(mut frame: Vec<u8>, sent: &Sent) -> Vec<u8> {
     new.extend(&frame[5..11]);
     new
 }
+
+/// The record batch of a `Produce` request, version 9 or later, for one partition.
+pub(super) fn record_batch(frame: &[u8]) -> &[u8] {
+    let mut rest = &frame[10 + int16(frame, 8).max(0) as usize + 1..];
+    let id = varint(&mut rest).saturating_sub(1);
+    rest = &rest[id + 6..]; // The acks and the time-out.
+    varint(&mut rest);
+    let topic = varint(&mut rest) - 1;
+    rest = &rest[topic..];
+    varint(&mut rest);
+    rest = &rest[4..]; // The partition.
+    let length = varint(&mut rest) - 1;
+    &rest[..length]
+}
+
+fn varint(bytes: &mut &[u8]) -> usize {
+    let mut number = 0;
+    for shift in (0..35).step_by(7) {
+        let (byte, rest) = bytes.split_first().unwrap();
+        *bytes = rest;
+        number |= usize::from(byte & 127) << shift;
+        if *byte < 128 {
+            break;
+        }
+    }
+    number
+}
