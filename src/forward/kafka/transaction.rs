@@ -380,7 +380,12 @@ impl Sink for Transactional {
             }
             (Some(error), _) => return Err(error.into()),
             // Both were acknowledged; Kafka's is ahead after a crash, the local one after runs without transactions.
-            (None, LocalCursor::Acknowledged(positions)) => read.furthest(positions),
+            (None, LocalCursor::Acknowledged(positions)) => {
+                if is_read {
+                    tell_if_behind(&read, positions);
+                }
+                read.furthest(positions)
+            }
             (None, LocalCursor::Start { positions, .. }) => {
                 if is_read && is_chosen {
                     tracing::warn!("--forward-from is ignored because Kafka has a cursor already");
@@ -434,6 +439,19 @@ fn with_unknown_years(read: Positions, local: &Positions) -> Positions {
     let mut positions: Positions = others.collect();
     positions.update(&read);
     positions
+}
+
+/// Says so if Kafka's cursor is behind the local one, which it is not by itself.
+fn tell_if_behind(read: &Positions, local: &Positions) {
+    let mut newest = local.iter().rev();
+    if let Some((day, position)) = newest.find(|(day, position)| read.of(*day) < position.offset) {
+        tracing::warn!(
+            "the cursor in Kafka is behind the one on disk, for {day} at byte {} and not {}: going on from the one on disk, which is \
+             right after runs without KAFKA_TRANSACTIONAL_ID; if Kafka has lost records, send them again with --since",
+            read.of(day),
+            position.offset
+        );
+    }
 }
 
 /// Returns whether there are lines of a year that Kafka does not know, before those that it knows: its cursor has expired.

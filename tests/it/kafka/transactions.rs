@@ -283,3 +283,27 @@ fn a_following_process_has_one_session_for_all_of_its_rounds() {
     assert_eq!(broker.committed(TOPIC).len(), 11);
     process.terminate();
 }
+
+#[test]
+fn what_was_sent_without_an_id_is_not_sent_again_with_one_and_a_cursor_in_kafka_that_is_behind_is_told() {
+    let broker = Broker::start();
+    let mut outbox = Outbox::new(&broker);
+    let behind = "the cursor in Kafka is behind the one on disk, for 2025-06-10 at byte 0 and not";
+    // The first time, Kafka has no cursor; later it has one that is behind.
+    for (day, is_behind) in [(DAYS[0], false), (DAYS[1], true)] {
+        outbox.append(day, 3, 10);
+        outbox.catalog.set("KAFKA_TRANSACTIONAL_ID", "");
+        assert_eq!(outbox.forward(0)["sent"], 3);
+        outbox.catalog.set("KAFKA_TRANSACTIONAL_ID", "logserver1");
+        let run = outbox.run(&[]);
+        assert_eq!(
+            (run.code, run.stderr.contains(behind)),
+            (0, is_behind),
+            "{}",
+            run.stderr
+        );
+        let again = outbox.run(&[]);
+        assert!(!again.stderr.contains("behind"), "{}", again.stderr);
+    }
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
