@@ -116,8 +116,9 @@ mod revisions;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
-#[cfg(unix)]
 mod search;
+#[cfg(test)]
+#[cfg(unix)]
 mod secrets;
 #[cfg(test)]
 mod settings;
