@@ -84,7 +84,13 @@ fn a_line_that_is_refused_for_itself_is_kept_whatever_the_error_is_called() {
         outbox.remove(&notes[0]["record"]);
         outbox.append(DAYS[1], 3, 10);
         assert_eq!(outbox.forward(0)["sent"], 3);
-        outbox.assert_exactly_once(&broker.committed(TOPIC));
+        let messages = broker.committed(TOPIC);
+        if id.is_empty() {
+            // What went out with the refused line may come again.
+            outbox.assert_at_least_once(&messages);
+        } else {
+            outbox.assert_exactly_once(&messages);
+        }
     });
 }
 
