@@ -50,22 +50,23 @@ impl Effort {
         }
     }
 
-    /// Counts the records of an answer that no other had of late, and returns them.
-    pub(super) fn note_answer(&mut self, records: &[Result<Record, Rejected>]) -> Vec<Result<Record, Rejected>> {
+    /// Counts the records of an answer that no other had of late; returns for each whether it is one.
+    pub(super) fn note_answer(&mut self, records: &[Result<Record, Rejected>]) -> Vec<bool> {
         if self.recent.len() > MOST_RECENT {
             self.recent.clear();
         }
-        let is_new = |item: &&Result<Record, Rejected>| {
+        let is_new = |item: &Result<Record, Rejected>| {
             self.recent.insert(match item {
                 Ok(record) => record.identity.content,
                 Err(rejected) => rejected.content,
             })
         };
-        let new: Vec<_> = records.iter().filter(is_new).cloned().collect();
-        self.useful += u64::from(!new.is_empty());
-        self.records += new.len() as u64;
+        let are_new: Vec<bool> = records.iter().map(is_new).collect();
+        let new = are_new.iter().filter(|is_new| **is_new).count();
+        self.useful += u64::from(new > 0);
+        self.records += new as u64;
         self.most_records = self.most_records.max(self.usual_size.min(records.len() as u64));
-        new
+        are_new
     }
 
     /// Returns whether an answer had a record of this content of late.

@@ -29,7 +29,7 @@ pub(super) struct Given {
     /// Later records are for another walk, or for the next run.
     filed_to: DateTime<Utc>,
     possible_to: Option<DateTime<Utc>>,
-    records: Vec<Record>,
+    pages: Vec<GivenPage>,
     rejected: Vec<Rejected>,
     originals: Vec<Rejected>,
     /// Records of the walks before, which no range of this one completes.
@@ -37,12 +37,38 @@ pub(super) struct Given {
     bytes: usize,
 }
 
+/// What a page gave: a range passes over those that are later as a whole.
+#[derive(Debug)]
+struct GivenPage {
+    oldest: DateTime<Utc>,
+    records: Vec<Record>,
+}
+
+impl GivenPage {
+    /// Takes out the records that are not later than `limit`.
+    fn take_to(&mut self, limit: Option<DateTime<Utc>>) -> Vec<Record> {
+        let Some(limit) = limit else {
+            return take(&mut self.records);
+        };
+        let (due, later) = take(&mut self.records)
+            .into_iter()
+            .partition(|record| record.time <= limit);
+        self.records = later;
+        self.oldest = oldest(&self.records).unwrap_or(self.oldest);
+        due
+    }
+}
+
+fn oldest(records: &[Record]) -> Option<DateTime<Utc>> {
+    records.iter().map(|record| record.time).min()
+}
+
 impl Given {
     /// Begins another walk.
     pub(super) fn begin(&mut self, plan: WalkPlan) {
         self.possible_to = Some(plan.possible_to());
         self.filed_to = plan.filed_to().unwrap_or(plan.possible_to());
-        self.left.append(&mut self.records);
+        self.left.extend(self.pages.drain(..).flat_map(|page| page.records));
     }
 
     /// Returns the latest time that a record of the walk can have; `None` before the first walk.
@@ -51,22 +77,27 @@ impl Given {
     }
 
     /// Takes what a page has and no page before had of late.
-    pub(super) fn take(&mut self, new: Vec<Result<Record, Rejected>>, originals: &[Rejected]) {
-        let before = (self.records.len(), self.rejected.len(), self.originals.len());
+    pub(super) fn take<'a>(&mut self, new: impl Iterator<Item = &'a Result<Record, Rejected>>, originals: &[Rejected]) {
+        // It grows by what is kept, as a page can have millions of records that are not.
+        let mut records: Vec<Record> = Vec::new();
+        let before = (self.rejected.len(), self.originals.len());
         for item in new {
             match item {
-                Ok(record) if record.time <= self.filed_to => self.records.push(record),
+                Ok(record) if record.time <= self.filed_to => records.push(record.clone()),
                 Ok(_) => {}
-                Err(rejected) => self.rejected.push(rejected),
+                Err(rejected) => self.rejected.push(rejected.clone()),
             }
         }
         self.originals.extend_from_slice(originals);
-        let records = self.records[before.0..].iter_mut().map(|record| &mut record.line);
-        let rejected = self.rejected[before.1..].iter_mut().map(|rejected| &mut rejected.line);
-        let originals = self.originals[before.2..].iter_mut().map(|original| &mut original.line);
-        let mut lines: Vec<&mut Line> = records.chain(rejected).chain(originals).collect();
+        let lines = records.iter_mut().map(|record| &mut record.line);
+        let rejected = self.rejected[before.0..].iter_mut().map(|rejected| &mut rejected.line);
+        let originals = self.originals[before.1..].iter_mut().map(|original| &mut original.line);
+        let mut lines: Vec<&mut Line> = lines.chain(rejected).chain(originals).collect();
         hold(&mut lines);
         self.bytes += lines.iter().map(|line| bytes_of(line)).sum::<usize>();
+        if let Some(oldest) = oldest(&records) {
+            self.pages.push(GivenPage { oldest, records });
+        }
     }
 
     /// Returns whether it holds more than an honest service gives at one time.
@@ -77,16 +108,19 @@ impl Given {
     /// Lets go of what a completed range has, and takes out what else was given of its time: what is not later than
     /// `limit`.
     pub(super) fn take_due(&mut self, fetched: &FetchedRecords, limit: Option<DateTime<Utc>>) -> Vec<Record> {
-        let is_later = |record: &Record| limit.is_some_and(|limit| record.time > limit);
+        let is_later = |time: DateTime<Utc>| limit.is_some_and(|limit| time > limit);
         let (mut due, mut freed) = (Vec::new(), 0);
-        for record in self.records.extract_if(.., |record| !is_later(record)) {
-            freed += bytes_of(&record.line);
-            if !fetched.has_seen(&record) {
-                due.push(record);
+        for page in self.pages.iter_mut().filter(|page| !is_later(page.oldest)) {
+            for record in page.take_to(limit) {
+                freed += bytes_of(&record.line);
+                if !fetched.has_seen(&record) {
+                    due.push(record);
+                }
             }
         }
+        self.pages.retain(|page| !page.records.is_empty());
         self.left
-            .retain(|record| is_later(record) || !lets_go(&mut freed, &record.line, fetched.has_seen(record)));
+            .retain(|record| is_later(record.time) || !lets_go(&mut freed, &record.line, fetched.has_seen(record)));
         for rejected in [&mut self.rejected, &mut self.originals] {
             rejected.retain(|rejected| !lets_go(&mut freed, &rejected.line, fetched.has_seen_rejected(rejected)));
         }
@@ -104,7 +138,7 @@ impl Given {
     /// Takes out all of it.
     pub(super) fn take_left_over(&mut self) -> LeftOver {
         let mut records = take(&mut self.left);
-        records.append(&mut self.records);
+        records.extend(self.pages.drain(..).flat_map(|page| page.records));
         self.bytes = 0;
         LeftOver {
             records,
@@ -147,7 +181,8 @@ mod tests {
     fn given(to: u32, minutes: &[u32]) -> Given {
         let mut given = Given::default();
         given.begin(plan(to));
-        given.take(minutes.iter().map(|minute| Ok(record(*minute))).collect(), &[]);
+        let records: Vec<_> = minutes.iter().map(|minute| Ok(record(*minute))).collect();
+        given.take(records.iter(), &[]);
         given
     }
 

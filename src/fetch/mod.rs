@@ -20,7 +20,7 @@ use crate::http::redaction::without_any;
 use crate::http::request_stats::RequestStats;
 use crate::http::retry::{AttemptError, RetryPolicy};
 use crate::output::printable::excerpt;
-use crate::record::{Anchor, Broken, Reader};
+use crate::record::{Anchor, Broken, Reader, Record, Rejected};
 use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
 use crate::window::{Window, bound};
 use completed_range::CompletedRange;
@@ -475,13 +475,13 @@ impl Fetcher {
 
     fn note_answer(&self, page: &Page, width: TimeDelta) {
         let answered = self.learn(|learned| learned.note_answered(width, !page.records.is_empty()));
-        let new = {
+        let are_new = {
             let mut effort = self.effort();
             effort.note_widest(answered);
             effort.note_answer(&page.records)
         };
-        if !new.is_empty() {
-            self.given().take(new, &page.originals);
+        if are_new.contains(&true) {
+            self.given().take(only_new(&page.records, are_new), &page.originals);
         }
     }
 
@@ -690,6 +690,15 @@ impl Fetcher {
             None => String::new(),
         }
     }
+}
+
+/// Returns the records of an answer that no other had of late.
+fn only_new(
+    records: &[Result<Record, Rejected>],
+    are_new: Vec<bool>,
+) -> impl Iterator<Item = &Result<Record, Rejected>> {
+    let new = records.iter().zip(are_new).filter(|(_, is_new)| *is_new);
+    new.map(|(item, _)| item)
 }
 
 /// Warns of records of the archive that the service does not give, however often it is asked.
