@@ -72,6 +72,8 @@ pub(super) struct Learned {
     pub(super) suspicious: Option<(DateTime<Utc>, usize)>,
     /// The most records of an answer.
     most_records: usize,
+    /// The fewest records of an answer that was cut although nothing said so.
+    least_cut: Option<usize>,
     /// The longest window that was answered for, and not refused since: such a one is not too wide, whatever fails.
     answered: TimeDelta,
     /// Whether the last window that was refused was not longer than one that was answered for: then it holds too much.
@@ -343,6 +345,24 @@ impl Learned {
     /// Returns how far two answers overlap because of the disorder.
     pub(super) fn depth(&self) -> TimeDelta {
         self.disorder * 2
+    }
+
+    /// Takes into account that an answer of so many records was cut although nothing said so: there were more of its window.
+    pub(super) fn note_cut(&mut self, count: usize) {
+        let is_telling = count > 0;
+        self.least_cut = self.least_cut.into_iter().chain(is_telling.then_some(count)).min();
+    }
+
+    /// Returns whether an answer of so many records may have been cut although nothing says so: as small ones were.
+    pub(super) fn may_be_cut(&self, count: usize) -> bool {
+        self.least_cut.is_some_and(|least| least <= count)
+    }
+
+    /// Notes a moment of which the service may have more than the answer of so many records, if as small ones were cut.
+    pub(super) fn suspect_of_a_cut(&mut self, time: DateTime<Utc>, count: usize) {
+        if self.may_be_cut(count) {
+            self.suspicious = Some((time, count));
+        }
     }
 
     /// Returns whether an answer had more records than this.

@@ -16,7 +16,7 @@ use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::{FetchError, Fetcher, PageError, span};
 use crate::record::Anchor;
 use crate::source::{PageRequest, Position};
-use crate::window::{Slice, Window, bound, ceil_to_millisecond, floor_to_millisecond};
+use crate::window::{Slice, TICK, Window, bound, floor_to_millisecond};
 
 /// How often a part is asked for until its answers agree; less often if it can be divided.
 const MOST_LOOKS: u32 = 10;
@@ -49,6 +49,8 @@ pub(in crate::fetch) struct Gathering {
     has_short_pages: bool,
     /// How many records are asked for: more than usual if that spares dividing the slice.
     size: u32,
+    /// How many records the answer for the whole slice had, if nothing said that there are more.
+    whole: Option<usize>,
 }
 
 /// What an answer for a part came to.
@@ -86,6 +88,7 @@ impl Gathering {
             has_pages: false,
             has_short_pages: false,
             size,
+            whole: None,
         }
     }
 
@@ -121,8 +124,13 @@ impl Gathering {
                 Part::Same => agreed += 1,
                 // The first answer is the one that the others are compared with.
                 Part::New if agreed == 0 => agreed = 1,
-                Part::New if self.slice.is_divisible() => return Ok(self.overflow()),
-                Part::New => agreed = 1,
+                Part::New => {
+                    self.note_cut(fetcher);
+                    if self.slice.is_divisible() {
+                        return Ok(self.overflow());
+                    }
+                    agreed = 1;
+                }
                 Part::Cut(_) if self.enlarge(fetcher) => {}
                 Part::Cut(_) if self.slice.is_divisible() => return Ok(self.overflow()),
                 Part::Cut(answer) => {
@@ -140,7 +148,26 @@ impl Gathering {
                 Part::TooWide => return Ok(SliceEnd::TooWide),
             }
         }
+        self.warn_of_a_moment(fetcher);
         Ok(SliceEnd::Complete)
+    }
+
+    /// Notes that the answer for the whole slice was cut, since a part of it has more.
+    fn note_cut(&self, fetcher: &Fetcher) {
+        if let Some(count) = self.whole {
+            fetcher.learn(|learned| learned.note_cut(count));
+        }
+    }
+
+    /// Notes a moment of which the service may have more than an answer holds: the parts of it are the whole.
+    fn warn_of_a_moment(&self, fetcher: &Fetcher) {
+        let times = || self.fetched.records.iter().map(|record| record.time);
+        let (Some(count), Some(time)) = (self.whole, times().max()) else {
+            return;
+        };
+        if times().min().map(floor_to_millisecond) == Some(floor_to_millisecond(time)) {
+            fetcher.learn(|learned| learned.suspect_of_a_cut(time, count));
+        }
     }
 
     /// Asks for as many records as the service gives at most; returns whether that is more.
@@ -171,7 +198,7 @@ impl Gathering {
     }
 
     /// Returns the part to ask for: first all of the slice, then its older and its newer half, which show more if the first
-    /// answer was cut; for that they need not overlap.
+    /// answer was cut; for that they need not overlap, and the same record in both would fill a small answer.
     fn part(&self, number: u32) -> Window {
         let whole = Window {
             from: floor_to_millisecond(self.asked_from() - MARGIN * 2),
@@ -180,15 +207,23 @@ impl Gathering {
         let Some(middle) = self.middle() else { return whole };
         match number {
             1 => Window {
-                to: ceil_to_millisecond(middle).min(whole.to),
+                to: (floor_to_millisecond(middle) - TICK).clamp(whole.from, whole.to),
                 ..whole
             },
             2 => Window {
-                from: floor_to_millisecond(middle).max(whole.from),
+                from: self.newer_half(middle).clamp(whole.from, whole.to),
                 ..whole
             },
             _ => whole,
         }
+    }
+
+    /// Returns where the newer half begins: at the median, or behind it if nothing newer was read.
+    fn newer_half(&self, middle: DateTime<Utc>) -> DateTime<Utc> {
+        let middle = floor_to_millisecond(middle);
+        let mut times = self.fetched.records.iter().map(|record| record.time);
+        let has_newer = times.any(|time| floor_to_millisecond(time) > middle);
+        if has_newer { middle } else { middle + TICK }
     }
 
     /// Returns the median time of what was read.
@@ -225,6 +260,7 @@ impl Gathering {
             let added = self.fetched.add(page.records, page.originals).new;
             new += added;
             given.extend(answer.anchors().iter().copied());
+            self.known.extend(answer.anchors());
             if self.fetched.is_too_large() {
                 return Err(FetchError::Endless);
             }
@@ -243,10 +279,13 @@ impl Gathering {
                 None => break,
             }
         }
-        Ok(self.conclude(request.window, new, given))
+        if agreed == 0 {
+            self.whole = (!self.has_pages).then_some(given.len());
+        }
+        Ok(self.conclude(request.window, new, &given))
     }
 
-    fn conclude(&mut self, window: Window, new: usize, given: HashSet<Anchor>) -> Part {
+    fn conclude(&self, window: Window, new: usize, given: &HashSet<Anchor>) -> Part {
         let surely = |anchor: &&Anchor| window.from + MARGIN < anchor.time && anchor.time + MARGIN < window.to;
         let lacks = self
             .known
@@ -254,7 +293,6 @@ impl Gathering {
             .filter(surely)
             .find(|anchor| !given.contains(anchor))
             .copied();
-        self.known.extend(given);
         match lacks {
             Some(anchor) => Part::Lacking(anchor),
             None if new > 0 => Part::New,

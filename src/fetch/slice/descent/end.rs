@@ -21,6 +21,9 @@ const BELOW_ARCHIVE: TimeDelta = TimeDelta::seconds(10);
 /// How often it is looked strictly below that end.
 const STRICT_LOOKS: u32 = 3;
 
+/// In how many other ways the end is asked for where small answers were cut.
+const MOST_VARIATIONS: i32 = 6;
+
 /// A request that showed the end of the feed.
 #[derive(Debug)]
 pub(super) struct End {
@@ -76,13 +79,13 @@ impl Descent {
             // The same request until it has surely been answered well, and once another one: a service may cut each answer
             // differently.
             (None, Some(_)) if self.end_looks < END_LOOKS => Step::Ask,
-            (None, Some(_)) if !self.is_varied && answer.is_of_one_moment() => {
-                self.is_varied = true;
+            (None, Some(_)) if self.varied < variations(answer, learned) => {
+                self.varied += 1;
                 Step::Ask
             }
             (None, Some(oldest)) => {
                 self.end_looks = 0;
-                self.is_varied = false;
+                self.varied = 0;
                 self.warn_of_a_moment(answer, learned);
                 self.look_strictly_below(floor_to_millisecond(oldest), false, learned)
             }
@@ -196,5 +199,22 @@ impl Descent {
         {
             learned.suspicious = Some((self.oldest, answer.count));
         }
+        if is_within_a_moment(answer) {
+            learned.suspect_of_a_cut(self.oldest, answer.count);
+        }
     }
+}
+
+/// Returns in how many other ways the end has to be asked for, since the answer may have been cut within a moment: in more of
+/// them if as small answers were cut.
+fn variations(answer: &Answer, learned: &Learned) -> i32 {
+    if is_within_a_moment(answer) && learned.may_be_cut(answer.count) {
+        MOST_VARIATIONS
+    } else {
+        i32::from(answer.is_of_one_moment())
+    }
+}
+
+fn is_within_a_moment(answer: &Answer) -> bool {
+    answer.count == 1 || answer.is_of_one_moment()
 }

@@ -44,6 +44,9 @@ const SHORT_LOOKS: u32 = 2;
 /// One record in so many is asked for again at each join, and one in any case.
 const OVERLAP: usize = 50;
 
+/// Services cut bounds to whole seconds.
+const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
+
 /// A record that comes later than where it belongs may do so by chance, as one that has just arrived does; more of them
 /// mean that the service has no order.
 const MOST_STRAYS: u32 = 8;
@@ -110,8 +113,10 @@ pub(in crate::fetch) struct Descent {
     failed_below: Option<Reach>,
     /// Answers in a row that showed nothing older.
     end_looks: u32,
-    /// Whether the end is asked for in another way, so that an answer that is cut is cut elsewhere.
-    is_varied: bool,
+    /// How often the end was asked for in another way, so that an answer that is cut is cut elsewhere.
+    varied: i32,
+    /// The last answer that seemed to have all of its window: from when that began, its oldest record, and how many it had.
+    uncut: Option<(DateTime<Utc>, DateTime<Utc>, usize)>,
     strays: u32,
     /// How often a short answer is still to be asked for again.
     short_looks: u32,
@@ -163,7 +168,8 @@ impl Descent {
             failed_above: None,
             failed_below: None,
             end_looks: 0,
-            is_varied: false,
+            varied: 0,
+            uncut: None,
             strays: 0,
             short_looks: 0,
             is_recheck: false,
@@ -213,7 +219,7 @@ impl Descent {
         let below = self.below.max(learned.below);
         match self.floor.newest() {
             Some(newest) => floor_to_millisecond(newest.min(self.slice.from) - below.time() - learned.depth()),
-            None => self.open_end() - self.pad - learned.depth() - TICK * i32::from(self.is_varied),
+            None => self.open_end() - self.pad - learned.depth() - TICK * self.varied,
         }
     }
 
@@ -278,6 +284,7 @@ impl Descent {
             return Step::AskAgain(self.repeated);
         }
         self.keep_reach(learned);
+        self.note_cut(&answer, learned);
         let added = self.fetched.add(page.records, page.originals);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
         if let Some(step) = self.limits(&answer, learned) {
@@ -305,6 +312,11 @@ impl Descent {
         }
         let is_recheck = std::mem::take(&mut self.is_recheck);
         match added.new {
+            // The oldest moment alone shows whether the answer was cut within it.
+            0 if is_recheck && !answer.may_go_on() && self.floor.is_open() => {
+                self.end_looks = 2;
+                self.go_below(answer, learned)
+            }
             0 if !is_recheck || !answer.may_go_on() => self.look_for_the_end(answer, learned),
             _ if self.floor == Floor::Awaited && !answer.may_go_on() => match self.go_below(answer, learned) {
                 // What it was cut off from, if anything, is asked for once it is known what is below.
@@ -313,6 +325,17 @@ impl Descent {
             },
             _ => self.go_below(answer, learned),
         }
+    }
+
+    /// Notes that the last answer was cut although nothing said so, if this one has older records of its window.
+    fn note_cut(&mut self, answer: &Answer, learned: &mut Learned) {
+        let Some(oldest) = answer.oldest() else { return };
+        if let Some((from, uncut_to, count)) = self.uncut
+            && (from + LEAST_MARGIN..uncut_to - learned.depth()).contains(&oldest)
+        {
+            learned.note_cut(count);
+        }
+        self.uncut = (!answer.may_go_on()).then(|| (self.lower(learned), oldest, answer.count));
     }
 
     /// Remembers how far a request had to reach for its answer to hold what it has to.
