@@ -91,8 +91,17 @@ impl<'a> BoundedWalk<'a> {
         self.fetcher.learned().order != Order::Unknown
     }
 
-    /// Fetches the next slice; `None` at the end of the window.
+    /// Fetches the next slice; `None` at the end of the window. When it fails, what else is under way is let in: the service
+    /// may not give it again.
     pub(super) async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
+        let range = self.read_next().await;
+        if range.is_err() {
+            self.fetcher.let_in(&mut self.in_flight).await;
+        }
+        range
+    }
+
+    async fn read_next(&mut self) -> Result<Option<CompletedRange>, FetchError> {
         loop {
             if let Some(ascent) = &mut self.ascent {
                 match ascent.next_part(self.fetcher).await? {

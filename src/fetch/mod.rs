@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::Stream;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -34,6 +35,7 @@ use learned::Learned;
 pub(crate) use learned::{Assumptions, Order};
 use plan::WalkPlan;
 use rate_limiter::RateLimiter;
+use under_way::UnderWay;
 
 pub(crate) mod credentials;
 mod answer;
@@ -56,6 +58,7 @@ mod reading;
 mod slice;
 mod stopwatch;
 mod survey;
+mod under_way;
 pub mod walk;
 
 /// How often a status that can mean "too wide" comes until it is taken for that.
@@ -63,6 +66,9 @@ const TOO_WIDE: u32 = 2;
 
 /// How many empty pages may come before the first one with records.
 const MOST_EMPTY_PAGES: u32 = 1_000;
+
+/// How often it is looked again for records where an empty page has named a next one, and that is empty too.
+const LOOKS_WHERE_LED_ON: u32 = 3;
 
 /// How much of a server's message is shown.
 const LONGEST_MESSAGE: usize = 300;
@@ -84,6 +90,7 @@ pub struct Fetcher {
     learned: Mutex<Learned>,
     effort: Mutex<Effort>,
     given: Mutex<Given>,
+    under_way: UnderWay,
     pause: Pause,
 }
 
@@ -299,6 +306,7 @@ impl Fetcher {
             counters: Counters::default(),
             learned: Mutex::default(),
             given: Mutex::default(),
+            under_way: UnderWay::default(),
             pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
     }
@@ -502,11 +510,19 @@ impl Fetcher {
     /// Fetches the first page of a window that has records: a service may name a next page on one that is empty.
     pub(crate) async fn first_page(&self, request: &PageRequest, can_narrow: bool) -> Result<Page, PageError> {
         let mut request = request.clone();
+        let (mut looks, mut is_led_on) = (0, false);
         for _ in 0..MOST_EMPTY_PAGES {
             let page = self.page(&request, can_narrow).await?;
             match &page.next {
                 Next::At(position) if page.records.is_empty() && *position != request.position => {
                     request.position = position.clone();
+                    is_led_on = true;
+                }
+                // An empty page names a next one because there are records.
+                _ if page.records.is_empty() && is_led_on && looks < LOOKS_WHERE_LED_ON => {
+                    looks += 1;
+                    request.position = Position::First;
+                    self.pause_before_look(looks).await;
                 }
                 _ => return Ok(page),
             }
@@ -578,7 +594,11 @@ impl Fetcher {
         let url = self.source.page_url(request);
         let result = self.body(url.clone(), header).await;
         let result = result.and_then(|body| {
-            let mut page = self.read(request, &body, broken)?;
+            let page = self.read(request, &body, broken);
+            if broken == Broken::Refuse && page.is_err() {
+                self.keep_what_is_whole(request, &body);
+            }
+            let mut page = page?;
             if let Some(latest) = self.latest() {
                 page.records = reject_those_in_the_future(page.records, latest);
             }
@@ -598,6 +618,17 @@ impl Fetcher {
         }
     }
 
+    /// Keeps the records of an answer that is refused since it has a broken one: the service may not give them again.
+    fn keep_what_is_whole(&self, request: &PageRequest, body: &[u8]) {
+        let (Ok(page), Some(latest)) = (self.read(request, body, Broken::SetAside), self.latest()) else {
+            return;
+        };
+        let records = reject_those_in_the_future(page.records, latest);
+        let whole: Vec<_> = records.into_iter().filter(Result::is_ok).collect();
+        let are_new = self.effort().note_answer(&whole);
+        self.given().take(only_new(&whole, are_new), &[]);
+    }
+
     /// Parses a page. All pages of a service share one reader, which learns their shape.
     fn read(&self, request: &PageRequest, body: &[u8], broken: Broken) -> Result<Page, PageParseError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -610,8 +641,14 @@ impl Fetcher {
         let _slot = self.slots.acquire().await;
         let _permit = self.host.permit().await;
         self.rate_limiter.acquire().await;
+        let _request = self.under_way.begin()?;
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         self.http.get(url, header).await
+    }
+
+    /// Polls what reads other parts of a walk that has failed until none of its requests is under way. It sends no others.
+    async fn let_in(&self, reading: &mut (impl Stream + Unpin)) {
+        self.under_way.let_in(reading).await;
     }
 
     /// Makes a server's text fit for a message: short, printable, and without any secret of the run.

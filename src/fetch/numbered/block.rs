@@ -45,6 +45,8 @@ pub(super) struct Block {
     pub(super) moved: u32,
     /// How many answers in a row had nothing new.
     pub(super) idle: u32,
+    /// Whether an answer held records of the archive.
+    pub(super) holds_archived: bool,
 }
 
 impl Block {
@@ -67,6 +69,7 @@ impl Block {
             is_repeated: false,
             moved: 0,
             idle: 0,
+            holds_archived: false,
         }
     }
 
@@ -75,6 +78,13 @@ impl Block {
     pub(super) fn is_joined(&self, answer: &Answer, asked: PageOf) -> bool {
         let is_repeated = |(page, anchors): &(PageOf, Vec<Anchor>)| *page != asked && anchors == answer.anchors();
         self.edge.is_empty() || answer.holds_any(&self.edge) && !self.pages.iter().any(is_repeated)
+    }
+
+    /// Returns whether an answer holds more of it than is where that page begins: then a page before lacked records, or the
+    /// feed has moved.
+    pub(super) fn shows_a_cut(&self, answer: &Answer, asked: PageOf) -> bool {
+        let known = answer.anchors().iter().filter(|anchor| self.known.contains(anchor));
+        known.count() as u64 > self.end.saturating_sub(asked.start())
     }
 
     /// Takes a page that is joined to it, and returns how many new records it had.

@@ -18,6 +18,7 @@ use super::answer::Answer;
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
+use super::learned::Learned;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
@@ -46,6 +47,9 @@ const MOST_LOOKS: u32 = 8;
 
 /// How often in a row the feed may have moved away under a request.
 const MOST_MOVES: u32 = 64;
+
+/// How often a block is read from its start since one of its pages has lacked records.
+const MOST_RESTARTS: u32 = 3;
 
 /// The service may exclude its lower bound, cut it to whole seconds, or filter by another time than the one that it shows,
 /// which keeps it from giving records of the archive that are close to the bound.
@@ -277,6 +281,7 @@ impl NumberedWalk {
     ) -> Result<Block, PageError> {
         let mut block = Block::new(start, FetchedRecords::new(self.plan.possible_to()));
         block.ahead.extend(first.map(|page| (self.pages.first(), page)));
+        let mut restarts = 0;
         loop {
             let (asked, page) = self.next_page(fetcher, &mut block, until).await?;
             let answer = Answer::of(&page, &self.request(asked));
@@ -284,6 +289,17 @@ impl NumberedWalk {
                 continue;
             }
             if self.is_joined(fetcher, &mut block, &answer, asked).await? {
+                if self.total.is_none() && block.shows_a_cut(&answer, asked) {
+                    // Where nothing is counted, no later answer shows what it lacked.
+                    restarts += 1;
+                    fetcher.learn(Learned::note_lapse);
+                    if restarts > MOST_RESTARTS {
+                        return Err(self.contradiction(&block));
+                    }
+                    fetcher.pause_before_look(restarts).await;
+                    block = Block::new(start, FetchedRecords::new(self.plan.possible_to()));
+                    continue;
+                }
                 if self.take(&mut block, page, &answer, asked, until)? {
                     return Ok(block);
                 }
@@ -408,7 +424,8 @@ impl NumberedWalk {
         // A service that counts fewer records than it gave may have more of them.
         let goes_on = answer.may_go_on() || total > block.end || total < block.known() && self.total.is_some();
         // Where newer records do not come first, those of the archive say nothing of what is behind them.
-        let is_told = answer.descends || !goes_on;
+        let is_told = answer.descends || !goes_on && self.total.is_some();
+        block.holds_archived |= answer.holds_any(&self.archived);
         let is_met = match until {
             Until::Met(anchors) => answer.holds_any(anchors),
             Until::End => is_told && answer.holds_any(&self.archived),
@@ -442,7 +459,7 @@ impl NumberedWalk {
             // All that the block before had may have been removed since.
             Until::Met(_) if self.total.is_some_and(|total| total <= block.end) => {}
             Until::Met(_) => return Err(self.contradiction(block)),
-            Until::End if self.archived.is_empty() => {}
+            Until::End if self.archived.is_empty() || block.holds_archived => {}
             Until::End => warn_of_lost(&self.archived),
         }
         Ok(true)
@@ -464,11 +481,14 @@ impl NumberedWalk {
         }
         let asked = self.pages.until(block, end, u64::from(self.plan.max_pages));
         let this = &*self;
-        let read: Vec<(PageOf, Page)> = stream::iter(asked)
-            .map(|asked| async move { Ok((asked, this.ask(fetcher, asked).await?)) })
-            .buffered(self.plan.concurrency)
-            .try_collect()
-            .await?;
+        let pages = stream::iter(asked).map(|asked| async move { Ok((asked, this.ask(fetcher, asked).await?)) });
+        let mut pages = pages.buffered(self.plan.concurrency);
+        let read: Result<Vec<(PageOf, Page)>, PageError> = pages.by_ref().try_collect().await;
+        if read.is_err() {
+            fetcher.let_in(&mut pages).await;
+        }
+        drop(pages);
+        let read = read?;
         for (_, page) in &read {
             self.note_total(page);
         }

@@ -33,6 +33,12 @@ impl Writer {
         }
         let held: Digests = range.records.iter().map(|record| record.identity.content).collect();
         due.retain(|record| !held.contains(&record.identity.content));
+        if !due.is_empty()
+            && let Some(asked) = self.asked()
+        {
+            // What lacks records that were given before may lack others.
+            asked.has_lapsed = true;
+        }
         range.received += due.len() as u64;
         due.append(&mut range.records);
         range.records = due;

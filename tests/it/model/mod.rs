@@ -43,11 +43,15 @@ const ODD: u32 = 300;
 /// Where the services begin that every change is tried with.
 pub(crate) const USUAL_SEED: u64 = 20_261_126;
 
-/// Seeds of services with which an earlier version was complete with a record missing, or asked without end. In this order: half
-/// of the answers lag, at moments that fill several short pages (two); no order at all, with tokens that end early; a moment in
-/// no order; answers of one record, in any order (two); an answer that ends within the oldest moment; no order, and a lost page.
-const ONCE_READ_WRONGLY: [u64; 8] = [
-    880_017, 880_020, 880_460, 991_141, 1_400_823, 1_401_188, 1_401_690, 1_401_770,
+/// Seeds of services with which an earlier version was complete with a record missing, asked without end, or forgot what it was
+/// given. In this order: half of the answers lag, at moments that fill several short pages (two); no order at all, with tokens
+/// that end early; a moment in no order; an answer under way when another one fails; half a page in any order, of a feed that
+/// counts nothing; an answer with a broken record, and then only such as are cut; empty pages that lead to empty ones; oldest
+/// first, without counts; answers of one record, in any order (two); an answer that ends within the oldest moment; no order, and
+/// a lost page.
+const ONCE_READ_WRONGLY: [u64; 13] = [
+    880_017, 880_020, 880_460, 991_141, 771_049, 770_704, 1_400_347, 1_400_611, 1_400_694, 1_400_823, 1_401_188,
+    1_401_690, 1_401_770,
 ];
 
 /// How many are read by runs of the real binary that are killed.
