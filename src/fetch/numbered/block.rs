@@ -77,7 +77,9 @@ impl Block {
     /// another, can overlap it too.
     pub(super) fn is_joined(&self, answer: &Answer, asked: PageOf) -> bool {
         let is_repeated = |(page, anchors): &(PageOf, Vec<Anchor>)| *page != asked && anchors == answer.anchors();
-        self.edge.is_empty() || answer.holds_any(&self.edge) && !self.pages.iter().any(is_repeated)
+        // At the end of the feed several pages can hold its last records, and nothing else.
+        let is_all_overlap = answer.count as u64 <= self.end.saturating_sub(asked.start());
+        self.edge.is_empty() || answer.holds_any(&self.edge) && (is_all_overlap || !self.pages.iter().any(is_repeated))
     }
 
     /// Returns whether an answer holds more of it than is where that page begins: then a page before lacked records, or the
@@ -172,6 +174,8 @@ impl Block {
 
     fn go_to(&mut self, end: u64) {
         self.moved += 1;
+        // The same place again shows nothing.
+        self.failed += u32::from(end == self.end);
         self.end = end;
     }
 

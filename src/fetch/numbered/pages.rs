@@ -34,8 +34,8 @@ impl PageOf {
 #[derive(Debug)]
 pub(super) struct PagePlan {
     size: u32,
-    /// How many records the last page held that was short.
-    short: Option<u32>,
+    /// The last page, if it was short, and how many records it held.
+    short: Option<(PageOf, u32)>,
 }
 
 impl PagePlan {
@@ -56,14 +56,19 @@ impl PagePlan {
     }
 
     /// Takes a page into account that is not the last: a service may put fewer records on a page than were asked for. Where
-    /// no count makes it certain, two pages in a row have to show it, since one may have been cut.
+    /// no count makes it certain, two different pages in a row have to show it, since one may have been cut.
     pub(super) fn learn(&mut self, page: &Page, asked: PageOf, is_certain: bool) {
         let held = u32::try_from(page.records.len()).unwrap_or(u32::MAX);
         let is_short = 0 < held && held < asked.size;
-        if is_short && (is_certain || self.short == Some(held)) {
+        // The first page is full, unless the feed ends with it; another one can be the rest of it.
+        let is_telling = |page| page != asked || asked.number == 1;
+        let is_shown_again = self
+            .short
+            .is_some_and(|(page, short)| is_telling(page) && short == held);
+        if is_short && (is_certain || is_shown_again) {
             self.size = self.size.min(held);
         }
-        self.short = is_short.then_some(held);
+        self.short = is_short.then_some((asked, held));
     }
 
     /// Returns whether the counts of the first page agree with what it holds.
