@@ -50,6 +50,9 @@ pub(super) struct BoundedWalk<'a> {
     is_first: bool,
     archived: Vec<Anchor>,
     frontier: Frontier,
+    /// Whether a slice that ends well above it has read all of the newest moment: one that fills pages is not read again with
+    /// each slice that has nothing.
+    is_newest_whole: bool,
     pad: TimeDelta,
     /// Up to when what was read is complete; what is behind it was read without finding anything.
     proven_to: DateTime<Utc>,
@@ -75,6 +78,7 @@ impl<'a> BoundedWalk<'a> {
             is_first: true,
             archived,
             frontier: Frontier::default(),
+            is_newest_whole: false,
             pad: LEAST_PAD,
             proven_to: plan.window.from,
             refused: None,
@@ -279,7 +283,7 @@ impl<'a> BoundedWalk<'a> {
         let floor = if self.frontier.anchors.is_empty() {
             Floor::of(self.archived.clone(), true, is_last)
         } else {
-            Floor::of(self.frontier.anchors.clone(), false, is_last)
+            Floor::of(self.frontier.anchors.clone(), false, is_last).with_whole(self.is_newest_whole)
         };
         let is_out_of_reach = match (floor.newest(), self.refused) {
             (Some(newest), Some(refused)) => slice.to - newest >= refused,
@@ -420,7 +424,11 @@ impl<'a> BoundedWalk<'a> {
             let wanted = if is_jumbled { page } else { PAD_RECORDS };
             self.pad = SlicePlan::span_of(slice, load, wanted).max(LEAST_PAD);
         }
-        self.hand_out(reading.into_fetched(), slice.to).map(Some)
+        let range = self.hand_out(reading.into_fetched(), slice.to)?;
+        let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
+        let newest = self.frontier.anchors.first().map(|anchor| anchor.time);
+        self.is_newest_whole = newest.is_some_and(|newest| newest + margin < slice.to);
+        Ok(Some(range))
     }
 
     /// Hands out what belongs to a part that is complete up to this time.

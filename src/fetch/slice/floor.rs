@@ -20,6 +20,8 @@ pub(in crate::fetch) enum Floor {
         anchors: Vec<Anchor>,
         /// Whether they are from the archive: the service may have dropped or changed them.
         is_archived: bool,
+        /// Whether all of the newest moment was read.
+        is_whole: bool,
     },
 }
 
@@ -30,7 +32,23 @@ impl Floor {
             return Floor::Open { is_last };
         }
         anchors.sort_unstable_by(|one, other| other.cmp(one));
-        Floor::Known { anchors, is_archived }
+        Floor::Known {
+            anchors,
+            is_archived,
+            is_whole: false,
+        }
+    }
+
+    /// Returns it as one whose newest moment was read with all that is in it, or not.
+    pub(in crate::fetch) fn with_whole(mut self, of_newest: bool) -> Self {
+        if let Floor::Known { is_whole, .. } = &mut self {
+            *is_whole = of_newest;
+        }
+        self
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Floor::Known { is_whole: true, .. })
     }
 
     pub(in crate::fetch) fn is_open(&self) -> bool {
