@@ -152,6 +152,11 @@ impl Answer {
         self.count > 1 && self.span().num_milliseconds() == 0
     }
 
+    /// Returns whether it has one record, or several of one millisecond.
+    pub(super) fn is_within_a_moment(&self) -> bool {
+        self.count == 1 || self.is_of_one_moment()
+    }
+
     /// Returns whether it may go on: it is full, or names a next page. Nothing else proves anything: a service may cap
     /// an answer as it likes.
     pub(super) fn may_go_on(&self) -> bool {

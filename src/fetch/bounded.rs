@@ -372,16 +372,20 @@ impl<'a> BoundedWalk<'a> {
         to - LATENESS
     }
 
-    /// Compares a slice with the survey; returns whether it has to be read once more, since it lacks something.
+    /// Compares a slice with what other answers gave of its time, the survey among them; returns whether it has to be read once
+    /// more, since it lacks something.
     fn is_read_again(&mut self, reading: &Reading) -> bool {
-        let Some(survey) = &self.survey else { return false };
         let slice = reading.slice();
         let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
-        let difference = survey.compare(&reading.fetched().records, (slice.from, slice.to), margin);
-        if difference.is_some() {
+        let fetched = reading.fetched();
+        let survey = self.survey.as_ref();
+        let difference = survey.and_then(|survey| survey.compare(&fetched.records, (slice.from, slice.to), margin));
+        let settled = (slice.from, self.settled_to().min(slice.to - margin));
+        let lacks = difference == Some(Difference::PartLacks) || self.fetcher.given().has_more_than(fetched, settled);
+        if lacks || difference.is_some() {
             self.fetcher.learn(Learned::note_lapse);
         }
-        self.is_read_twice = difference == Some(Difference::PartLacks) && !self.is_read_twice;
+        self.is_read_twice = lacks && !self.is_read_twice;
         if self.is_read_twice {
             self.in_flight.clear();
             self.slices.again(slice);

@@ -105,6 +105,19 @@ impl Given {
         self.bytes > MOST_HELD
     }
 
+    /// Returns whether an answer of this walk gave a record from between these times that a reading of them lacks.
+    pub(super) fn has_more_than(
+        &self,
+        fetched: &FetchedRecords,
+        (after, before): (DateTime<Utc>, DateTime<Utc>),
+    ) -> bool {
+        let pages = self.pages.iter().filter(|page| page.oldest < before);
+        let mut between = pages
+            .flat_map(|page| &page.records)
+            .filter(|record| after < record.time && record.time < before);
+        between.any(|record| !fetched.has_seen(record))
+    }
+
     /// Lets go of what a completed range has, and takes out what else was given of its time: what is not later than
     /// `limit`.
     pub(super) fn take_due(&mut self, fetched: &FetchedRecords, limit: Option<DateTime<Utc>>) -> Vec<Record> {

@@ -199,22 +199,16 @@ impl Descent {
         {
             learned.suspicious = Some((self.oldest, answer.count));
         }
-        if is_within_a_moment(answer) {
-            learned.suspect_of_a_cut(self.oldest, answer.count);
-        }
+        learned.suspect_of_a_cut(self.oldest, self.count_of(self.oldest));
     }
 }
 
 /// Returns in how many other ways the end has to be asked for, since the answer may have been cut within a moment: in more of
 /// them if as small answers were cut.
 fn variations(answer: &Answer, learned: &Learned) -> i32 {
-    if is_within_a_moment(answer) && learned.may_be_cut(answer.count) {
+    if answer.is_within_a_moment() && learned.may_be_cut(answer.count) {
         MOST_VARIATIONS
     } else {
         i32::from(answer.is_of_one_moment())
     }
-}
-
-fn is_within_a_moment(answer: &Answer) -> bool {
-    answer.count == 1 || answer.is_of_one_moment()
 }

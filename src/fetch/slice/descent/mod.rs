@@ -260,6 +260,9 @@ impl Descent {
             return self.look_again(true);
         }
         if self.failed_looks < MOST_LAPSES && answer.lacks_some_of_its_moment(&self.expected) {
+            if self.failed_looks > 0 {
+                learned.note_cut(answer.count);
+            }
             return self.look_again(true);
         }
         if self.has_to_look_above(&answer, learned) {
@@ -334,6 +337,11 @@ impl Descent {
             && (from + LEAST_MARGIN..uncut_to - learned.depth()).contains(&oldest)
         {
             learned.note_cut(count);
+        }
+        // One of a moment that has fewer of it than are known, too.
+        let is_all = answer.is_within_a_moment() && !answer.may_go_on();
+        if is_all && answer.count < self.count_of(oldest) {
+            learned.note_cut(answer.count);
         }
         self.uncut = (!answer.may_go_on()).then(|| (self.lower(learned), oldest, answer.count));
     }
