@@ -55,12 +55,13 @@ impl Piece {
         buffer: &mut Vec<u8>,
         visit: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), FileError> {
-        self.read_by(CHUNK, buffer, visit)
+        self.read_by(CHUNK, MAX_LINE, buffer, visit)
     }
 
     fn read_by(
         &self,
         chunk: usize,
+        most: u64,
         buffer: &mut Vec<u8>,
         visit: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), FileError> {
@@ -70,6 +71,7 @@ impl Piece {
         let span = Span {
             is_inside: self.start > 0,
             length: self.end.map(|end| end - from),
+            most,
         };
         span.read_lines(source, chunk, buffer, visit)
             .map_err(|cause| self.file.unreadable(cause))
@@ -82,6 +84,8 @@ struct Span {
     is_inside: bool,
     /// `None` if all lines belong to it.
     length: Option<u64>,
+    /// The longest line that is read, in bytes.
+    most: u64,
 }
 
 impl Span {
@@ -92,7 +96,11 @@ impl Span {
         buffer: &mut Vec<u8>,
         mut visit: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        let Self { mut is_inside, length } = self;
+        let Self {
+            mut is_inside,
+            length,
+            most,
+        } = self;
         buffer.clear();
         // Where the buffer begins, and how much of it holds no newline.
         let (mut offset, mut searched) = (0, 0);
@@ -112,11 +120,7 @@ impl Span {
                 None => memchr::memrchr(b'\n', &buffer[searched..]).map(|found| searched + found),
             };
             if let Some(end) = end {
-                let first = if is_inside {
-                    memchr::memchr(b'\n', buffer).map_or(0, |found| found + 1)
-                } else {
-                    0
-                };
+                let first = first_line(buffer, is_inside);
                 is_inside = false;
                 if visit(&buffer[first..=end]).is_break() || is_last {
                     return Ok(());
@@ -128,13 +132,32 @@ impl Span {
             if read == 0 {
                 return Ok(());
             }
-            if buffer.len() as u64 > MAX_LINE {
-                offset += buffer.len() as u64;
-                buffer.clear();
-                (is_inside, searched) = (true, 0);
+            if buffer.len() as u64 > most {
+                // Whole lines can stand before it, if the end of the piece was sought behind them.
+                if let Some(end) = memchr::memrchr(b'\n', buffer) {
+                    let first = first_line(buffer, is_inside);
+                    is_inside = false;
+                    if visit(&buffer[first..=end]).is_break() {
+                        return Ok(());
+                    }
+                    buffer.drain(..=end);
+                    offset += end as u64 + 1;
+                }
+                if buffer.len() as u64 > most {
+                    offset += buffer.len() as u64;
+                    buffer.clear();
+                    is_inside = true;
+                }
+                searched = buffer.len();
             }
         }
     }
+}
+
+/// Returns where the first line begins that does not begin before the buffer.
+fn first_line(buffer: &[u8], is_inside: bool) -> usize {
+    let newline = memchr::memchr(b'\n', buffer).filter(|_| is_inside);
+    newline.map_or(0, |newline| newline + 1)
 }
 
 #[cfg(test)]
@@ -159,6 +182,7 @@ mod tests {
             torn in "[ab]{0,9}",
             length in 1_u64..200,
             chunk in 1_usize..100,
+            most in prop_oneof![Just(1_000_u64), 20_u64..60],
             is_packed: bool,
         ) {
             let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -177,9 +201,14 @@ mod tests {
                     read.extend_from_slice(lines);
                     ControlFlow::Continue(())
                 };
-                piece.read_by(chunk, &mut buffer, visit).unwrap();
+                piece.read_by(chunk, most, &mut buffer, visit).unwrap();
             }
-            prop_assert_eq!(String::from_utf8(read).unwrap(), whole);
+            // What is longer than the limit may be left out, and nothing else.
+            let short = |text: &str| -> Vec<String> {
+                let lines = text.split_inclusive('\n');
+                lines.filter(|line| line.len() as u64 <= most).map(str::to_owned).collect()
+            };
+            prop_assert_eq!(short(std::str::from_utf8(&read).unwrap()), short(&whole));
         }
     }
 }

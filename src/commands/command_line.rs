@@ -78,13 +78,18 @@ impl CommandLine {
             return status::nagios::run(arguments, clock).into();
         }
         let ended = command.run(&log, clock).await;
-        let has_failed = ended.is_err();
         let exit = ended.unwrap_or_else(|error| {
             let env_file = command.env_file().and_then(|path| path.take());
-            error.report(command.form(), |text| say(text, env_file.as_deref(), clock))
+            error.report(command.form(), command.failure(), |text| {
+                say(text, env_file.as_deref(), clock)
+            })
         });
-        let of_log = exit_of(&log);
-        command.exit_code(exit.max(of_log), has_failed || of_log != Exit::Complete)
+        match (exit_of(&log), command.failure()) {
+            (Exit::Complete, _) => exit,
+            (_, Some(failure)) => failure,
+            (of_log, None) => exit.max(of_log),
+        }
+        .into()
     }
 
     /// Reports that the program cannot start, and returns the exit code.

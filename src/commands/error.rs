@@ -92,18 +92,19 @@ impl CommandError {
     }
 
     /// Says or logs the error, and returns the exit code; prints it as JSON too if that is the form of the result.
-    pub(super) fn report(&self, form: Form, say: impl Fn(&str)) -> Exit {
+    pub(super) fn report(&self, form: Form, exit: Option<Exit>, say: impl Fn(&str)) -> Exit {
+        let exit = exit.unwrap_or(self.exit());
         match self.place {
             Place::Stderr => say(&self.to_string()),
             Place::Log => tracing::error!("{self}"),
         }
         // If the output is what cannot be written, neither can this be.
         if !self.is_of_output
-            && let Err(error) = form.print_error(&self.shown())
+            && let Err(error) = form.print_error(&self.shown(exit))
         {
             say(&format!("cannot write the error: {error}"));
         }
-        self.exit()
+        exit
     }
 
     fn exit(&self) -> Exit {
@@ -114,7 +115,7 @@ impl CommandError {
         }
     }
 
-    fn shown(&self) -> Shown<'_> {
+    fn shown(&self, exit: Exit) -> Shown<'_> {
         let problems = self.problems.iter().map(|error| ShownProblem {
             variable: &error.variable,
             problem: &error.problem,
@@ -125,7 +126,7 @@ impl CommandError {
                 message: &self.message,
                 problems: problems.collect(),
             },
-            exit_code: self.exit() as u8,
+            exit_code: exit as u8,
         }
     }
 }

@@ -26,7 +26,6 @@ mod targets;
 mod verify;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -112,10 +111,10 @@ impl Command {
         }
     }
 
-    /// Returns the exit code for how it ended. That of `search` says 1 for nothing found, as grep does.
-    fn exit_code(&self, exit: Exit, has_failed: bool) -> ExitCode {
-        let is_search = matches!(self, Command::Search(_));
-        if is_search && has_failed { Exit::Usage } else { exit }.into()
+    /// Returns its exit code for whatever goes wrong, if that is always the same: that of `search` says 1 for nothing found, as that
+    /// of grep does.
+    fn failure(&self) -> Option<Exit> {
+        matches!(self, Command::Search(_)).then_some(Exit::Usage)
     }
 
     /// Returns where it keeps the path of `--env-file`; `None` if it reads no settings.

@@ -19,6 +19,9 @@ use crate::source::{Kind, ReadRow};
 /// How many results of a piece may wait to be taken: they are of one read each.
 const WAITING: usize = 2;
 
+/// How often the folder is listed anew if a file that was listed is gone.
+const LISTINGS: usize = 4;
+
 /// A stream to search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
@@ -74,16 +77,22 @@ impl Matches {
     }
 }
 
-/// The files to search, in the order of the search.
-#[derive(Debug)]
-pub(crate) struct Files(Vec<(&'static Kind, DayFile, u64)>);
+/// The files to search, in the order of the search, and why others are not searched.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    found: Vec<(&'static Kind, DayFile, u64)>,
+    pub(crate) problems: Vec<String>,
+}
 
 impl Files {
     /// Returns the sum of their lengths.
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.iter().map(|(.., length)| length).sum()
+        self.found.iter().map(|(.., length)| length).sum()
     }
 }
+
+/// A file of a stream, with its day and its length.
+type FileOfDay = (NaiveDate, (&'static Kind, DayFile, u64));
 
 type Results = Result<Matches, FileError>;
 
@@ -103,20 +112,13 @@ pub(crate) struct Finder<'a> {
 
 impl Finder<'_> {
     /// Lists the files that can hold records of the time, by day and stream.
-    ///
-    /// # Errors
-    /// If a folder cannot be read.
-    pub(crate) fn files<'a>(&self, places: impl Iterator<Item = Place<'a>>) -> Result<Files, FileError> {
-        let mut files: Vec<(NaiveDate, (&'static Kind, DayFile, u64))> = Vec::new();
-        for Place { kind, location } in places {
-            let listing = location.listing()?;
-            listing.warn_of_odd_ones();
-            let mut counter = LineCounter::of(location);
-            for day in days_that_can_hold(location, &listing, &self.query.times)? {
-                let parts = listing.parts_of(day, &mut counter)?;
-                for file in parts.packed.into_iter().chain(parts.plain) {
-                    files.push((day, (kind, file.clone(), file.length()?)));
-                }
+    #[must_use]
+    pub(crate) fn files<'a>(&self, places: impl Iterator<Item = Place<'a>>) -> Files {
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
+        for place in places {
+            match self.files_of(place, &mut problems) {
+                Ok(found) => files.extend(found),
+                Err(error) => problems.push(error.to_string()),
             }
         }
         // The order of the streams, and of the files of a day, stays.
@@ -124,7 +126,48 @@ impl Finder<'_> {
         if self.order == Order::NewestFirst {
             files.reverse();
         }
-        Ok(Files(files.into_iter().map(|(_, file)| file).collect()))
+        Files {
+            found: files.into_iter().map(|(_, file)| file).collect(),
+            problems,
+        }
+    }
+
+    /// Lists those of a stream, anew if one of them has been compressed or unpacked meanwhile.
+    fn files_of(&self, place: Place<'_>, problems: &mut Vec<String>) -> Result<Vec<FileOfDay>, FileError> {
+        let known = problems.len();
+        for _ in 1..LISTINGS {
+            match self.list(place, problems) {
+                Err(error) if error.is_missing() => problems.truncate(known),
+                listed => return listed,
+            }
+        }
+        self.list(place, problems)
+    }
+
+    fn list(&self, place: Place<'_>, problems: &mut Vec<String>) -> Result<Vec<FileOfDay>, FileError> {
+        let Place { kind, location } = place;
+        let (listing, mut counter) = (location.listing()?, LineCounter::of(location));
+        let mut files = Vec::new();
+        for day in days_that_can_hold(location, &listing, &self.query.times)? {
+            let parts = listing.parts_of(day, &mut counter)?;
+            problems.extend(parts.unreadable.map(|(_, error)| error.to_string()));
+            for file in parts.packed.into_iter().chain(parts.plain) {
+                files.push((day, (kind, file.clone(), file.length()?)));
+            }
+            // Of two compressed files one is usually the other in another form.
+            let other = listing.unread.get(&day).zip(parts.packed.or(parts.plain));
+            if let Some((other, read)) = other
+                && counter.end_of_lines(other).ok() != counter.end_of_lines(read).ok()
+            {
+                let (other, read) = (other.path.display(), read.name());
+                problems.push(format!(
+                    "{other}: the day has other lines in {read}; keep one of the two"
+                ));
+            }
+        }
+        let odd = listing.odd.values().map(|path| path.display());
+        problems.extend(odd.map(|path| format!("{path} is not a regular file")));
+        Ok(files)
     }
 
     /// Looks for the records. `render` makes of each what is to be passed on, and `take` says whether there is enough.
@@ -167,7 +210,7 @@ impl Finder<'_> {
     /// Divides the files into pieces.
     fn tasks(&self, files: &Files) -> (Vec<Task>, Vec<Receiver<Results>>) {
         let mut all = (Vec::new(), Vec::new());
-        for (kind, file, length) in &files.0 {
+        for (kind, file, length) in &files.found {
             let mut pieces = Piece::of(file, *length);
             if self.order == Order::NewestFirst {
                 pieces.reverse();
@@ -222,11 +265,12 @@ impl Finder<'_> {
                 ControlFlow::Break(())
             }
         });
-        if all.count() > 0 {
-            is_taken &= results.send(Ok(all.reversed())).is_ok();
-        }
+        // What is behind the damage would have come first.
         if let Err(error) = read {
             is_taken &= results.send(Err(error)).is_ok();
+        }
+        if all.count() > 0 {
+            is_taken &= results.send(Ok(all.reversed())).is_ok();
         }
         if is_taken {
             ControlFlow::Continue(())

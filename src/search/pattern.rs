@@ -15,6 +15,9 @@ pub(crate) struct Manner {
 #[error("{0}")]
 pub(crate) struct PatternError(String);
 
+/// The largest compiled expression, in bytes: what fits into the longest command line.
+const LARGEST: usize = 256 << 20;
+
 /// A pattern for a value.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
@@ -40,7 +43,7 @@ pub(crate) enum Extent {
 
 impl Pattern {
     /// Reads a pattern. Without a regular expression `*` stands for any characters and `?` for one; a backslash takes the meaning
-    /// from what follows.
+    /// from these and from another backslash.
     ///
     /// # Errors
     /// It is no regular expression, or too large a one.
@@ -92,6 +95,7 @@ fn regex(expression: &str, manner: Manner) -> Result<Regex, PatternError> {
     let built = RegexBuilder::new(expression)
         .case_insensitive(manner.ignores_case)
         .dot_matches_new_line(!manner.is_regex)
+        .size_limit(LARGEST)
         .build();
     built.map_err(|error| PatternError(error.to_string()))
 }
@@ -133,8 +137,11 @@ fn pieces(text: &str) -> Vec<Piece> {
         if let Some(wildcard) = wildcard {
             pieces.extend([wildcard, Piece::Literal(String::new())]);
         } else if let Some(Piece::Literal(literal)) = pieces.last_mut() {
-            let is_escape = character == '\\';
-            let escaped = if is_escape { characters.next() } else { None };
+            let next = characters.clone().next();
+            let escaped = next.filter(|next| character == '\\' && matches!(next, '*' | '?' | '\\'));
+            if escaped.is_some() {
+                characters.next();
+            }
             literal.push(escaped.unwrap_or(character));
         }
     }
@@ -169,6 +176,7 @@ mod tests {
             (r"\*", "x", false),
             (r"a\", r"a\", true),
             (r"a\\b", r"a\b", true),
+            (r"C:\Users\x", r"C:\Users\x", true),
             ("[x].(+)", "[x].(+)", true),
         ] {
             assert_eq!(matches(pattern, value), expected, "{pattern} {value}");

@@ -42,6 +42,8 @@ pub(crate) enum Filter {
     Value { field: Field, patterns: Vec<Pattern> },
     /// The address lies in one of these networks.
     Address(Vec<IpNet>),
+    /// The record says that it did not succeed.
+    Failed,
 }
 
 impl Filter {
@@ -65,6 +67,7 @@ impl Filter {
     /// Whether a record matches; `form` is its line.
     fn matches(&self, row: &Row, form: &str) -> bool {
         match self {
+            Self::Failed => row.failure.is_some(),
             Self::Address(networks) => row.address.iter().any(|address| is_within(address, networks)),
             Self::Value { field, patterns } => {
                 let is_sought = |value: &str| patterns.iter().any(|pattern| pattern.matches(value));

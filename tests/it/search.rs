@@ -184,7 +184,7 @@ fn is_like(pattern: &[char], text: &[char]) -> bool {
         [] => text.is_empty(),
         ['*', rest @ ..] => (0..=text.len()).any(|from| is_like(rest, &text[from..])),
         ['?', rest @ ..] => !text.is_empty() && is_like(rest, &text[1..]),
-        ['\\', escaped, rest @ ..] => text.first() == Some(escaped) && is_like(rest, &text[1..]),
+        ['\\', escaped @ ('*' | '?' | '\\'), rest @ ..] => text.first() == Some(escaped) && is_like(rest, &text[1..]),
         [first, rest @ ..] => text.first() == Some(first) && is_like(rest, &text[1..]),
     }
 }
@@ -430,7 +430,10 @@ fn every_stream_has_its_columns_in_csv() {
     let run = catalog.run(&["search", "--csv"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let rows = rows_of(&run.stdout);
-    assert_eq!(rows[0], ["time", "stream", "event", "user", "address", "object", "id"]);
+    assert_eq!(
+        rows[0],
+        ["time", "stream", "event", "user", "address", "object", "id", "failure"]
+    );
     assert_eq!(rows.len(), 1 + catalog.run(&["search"]).stdout.lines().count());
     for api in Api::ALL {
         let of_stream: Vec<_> = rows.iter().filter(|row| row[1] == api.name()).collect();
@@ -463,6 +466,8 @@ fn an_entity_is_found_under_each_name_of_its_context_and_a_workspace_flat_or_nes
         (&["--regex", "--object", "^(billing|legacy)$"], 3),
         (&["--user", "auth0|1", "--user", "dev"], 4),
         (&["--where", "/trigger/origin=UI", "--event", "entity DELETE"], 1),
+        (&["--stream", "yandex-audit", "--event", "*login*", "--failed"], 1),
+        (&["--stream", "port", "--failed"], 1),
         (&["--ip", "2001:db8::/32", "--stream", "yandex-audit"], of_network),
     ] {
         let run = catalog.run(&[&["search", "--count"], arguments].concat());
@@ -507,6 +512,32 @@ fn the_exit_code_tells_found_from_nothing_found_and_from_everything_else() {
         code(&["--stream", "tfc", "--since", "2021-01-01"]),
         0,
         "a file of another time is not opened"
+    );
+    // With a late file beside it as well, and with a folder that is gone: all others are searched.
+    let late = fs::read(folder.join("tfc_audit_2025-06-09.log")).unwrap();
+    fs::write(folder.join("tfc_audit_2020-01-01.log"), late).unwrap();
+    let late = catalog.run(&["search", "--stream", "tfc", "--until", "2026-01-01"]);
+    assert_eq!(late.code, 2, "{}", late.stdout);
+    assert!(
+        late.stderr.contains("the compressed file is damaged"),
+        "{}",
+        late.stderr
+    );
+    fs::remove_dir_all(folder).unwrap();
+    let rest = catalog.run(&["search", "--json", "--stream", "tfc", "--stream", "port"]);
+    assert_eq!(
+        (rest.code, rest.stdout.lines().count()),
+        (2, samples(Api::Port).unwrap().len())
+    );
+    let error = catalog.run(&["search", "--json", "--regex", "--text", "("]).stderr;
+    let error: Value = error.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+    assert_eq!(error["exit_code"], 2);
+    let nothing = catalog.run(&["search", "--csv", "--user", "nobody", "--stream", "port"]);
+    assert_eq!(
+        (nothing.code, nothing.stdout.lines().count()),
+        (1, 1),
+        "{}",
+        nothing.stdout
     );
 }
 

@@ -1,5 +1,6 @@
 //! How `search` shows what it finds: as lines, CSV, a table, a number or the names of files.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use chrono::SecondsFormat;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::output::print::{PrintError, print_while_read};
-use crate::output::printable::printable;
+use crate::output::printable::{printable, printable_json};
 use crate::output::table::Colour;
 use crate::process::exit::Exit;
 use crate::search::Found;
@@ -17,23 +18,27 @@ use crate::source::{Kind, ReadRow};
 const COLUMNS: [(&str, usize); 6] = [
     ("TIME", 24),
     ("STREAM", 12),
-    ("EVENT", 24),
+    ("EVENT", 30),
     ("USER", 26),
-    ("ADDRESS", 16),
+    ("ADDRESS", 24),
     ("OBJECT", 100),
 ];
 
 /// The first row of CSV.
-const HEADER: [&str; 7] = ["time", "stream", "event", "user", "address", "object", "id"];
+const HEADER: [&str; 8] = ["time", "stream", "event", "user", "address", "object", "id", "failure"];
 
 /// By these Excel takes what was text for a formula, see <https://owasp.org/www-community/attacks/CSV_Injection>.
-const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝'];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// The lines of the records, as they stand in the files.
-    Lines,
+    Lines {
+        /// Nothing in them may control it.
+        is_for_terminal: bool,
+    },
     Csv {
+        is_for_terminal: bool,
         /// For Excel: with a byte-order mark, and formulas made texts.
         is_for_excel: bool,
     },
@@ -50,33 +55,44 @@ impl Form {
     /// Returns what stands before all records.
     fn head(self) -> String {
         match self {
-            Self::Csv { is_for_excel } => {
+            Self::Csv { is_for_excel, .. } => {
                 let mark = if is_for_excel { "\u{feff}" } else { "" };
                 format!("{mark}{}\r\n", HEADER.join(","))
             }
             Self::Table { .. } => table_line(&COLUMNS.map(|(heading, _)| heading.to_owned())) + "\n",
-            Self::Lines | Self::Count | Self::Files | Self::Nothing => String::new(),
+            Self::Lines { .. } | Self::Count | Self::Files | Self::Nothing => String::new(),
         }
     }
 
     /// Appends a record to `text`.
     pub(super) fn render(self, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) {
         match self {
-            Self::Lines => {
-                text.push_str(line);
+            Self::Lines { is_for_terminal } => {
+                let line = if is_for_terminal {
+                    printable_json(line)
+                } else {
+                    Cow::Borrowed(line)
+                };
+                text.push_str(&line);
                 text.push('\n');
             }
-            Self::Csv { is_for_excel } => {
-                let [first @ .., last] = csv_cells(kind, record);
-                for cell in first {
+            Self::Csv {
+                is_for_excel,
+                is_for_terminal,
+            } => {
+                for (index, cell) in cells(kind, record).iter().enumerate() {
+                    let cell = if is_for_terminal {
+                        printable(cell)
+                    } else {
+                        Cow::Borrowed(&**cell)
+                    };
+                    text.push_str(if index > 0 { "," } else { "" });
                     push_csv(&cell, is_for_excel, text);
-                    text.push(',');
                 }
-                push_csv(&last, is_for_excel, text);
                 text.push_str("\r\n");
             }
             Self::Table { with_colours } => {
-                let [time, stream, event, user, address, object, _] = csv_cells(kind, record);
+                let [time, stream, event, user, address, object, ..] = cells(kind, record);
                 let line = table_line(&[time, stream, event, user, address, object]);
                 let is_failure = with_colours && record.row.failure.is_some();
                 let line = if is_failure { Colour::Red.paint(&line) } else { line };
@@ -88,7 +104,8 @@ impl Form {
     }
 }
 
-fn csv_cells(kind: &Kind, record: &ReadRow) -> [String; 7] {
+/// Returns the columns of a record.
+fn cells(kind: &Kind, record: &ReadRow) -> [String; HEADER.len()] {
     let row = &record.row;
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
     [
@@ -99,6 +116,7 @@ fn csv_cells(kind: &Kind, record: &ReadRow) -> [String; 7] {
         text(row.address()),
         row.object(),
         text(row.id.as_deref()),
+        text(row.failure.as_deref()),
     ]
 }
 
@@ -172,13 +190,18 @@ impl Printer {
         }
     }
 
+    /// Says why something was not searched.
+    pub(super) fn fail(&mut self, problem: &str) {
+        tracing::error!("not searched: {problem}");
+        self.has_failed = true;
+    }
+
     /// Prints what was found; breaks if no more is to be looked for.
     pub(super) fn take(&mut self, found: &Found<'_>) -> ControlFlow<()> {
         let matches = match &found.result {
             Ok(matches) => matches,
             Err(error) => {
-                tracing::error!("not searched: {error}");
-                self.has_failed = true;
+                self.fail(&error.to_string());
                 return ControlFlow::Continue(());
             }
         };
@@ -192,7 +215,7 @@ impl Printer {
                 self.named = Some(found.file.path.clone());
                 self.print(&format!("{}\n", found.file.path.display()))
             }
-            Form::Lines | Form::Csv { .. } | Form::Table { .. } => self.print(matches.first(count)),
+            Form::Lines { .. } | Form::Csv { .. } | Form::Table { .. } => self.print(matches.first(count)),
             Form::Files | Form::Count | Form::Nothing => true,
         };
         if is_read && self.left != Some(0) {
@@ -223,8 +246,11 @@ impl Printer {
     /// # Errors
     /// Standard output cannot be written to.
     pub(super) fn end(mut self) -> Result<Exit, PrintError> {
-        if self.form == Form::Count {
-            self.print(&format!("{}\n", self.found));
+        match self.form {
+            Form::Count => drop(self.print(&format!("{}\n", self.found))),
+            // Whoever reads it needs the names of the columns, be there rows or not.
+            Form::Csv { .. } if !self.is_headed => drop(self.print("")),
+            _ => {}
         }
         self.outcome?;
         Ok(match (self.has_failed, self.found) {

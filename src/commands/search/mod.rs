@@ -25,7 +25,8 @@ use form::{Form, Printer};
 pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper search --since 7d --user a.petrova@example.org
-  trailkeeper search --stream yandex-mail --object '<k3@calendar.example.org>' --csv    who got this mail
+  trailkeeper search --event message_receive --object '*k3@calendar.example.org*' --csv    who got this mail
+  trailkeeper search --stream yandex-audit --since 7d --event '*login*' --failed           failed sign-ins
   trailkeeper search --since 2025-06-09 --until 2025-06-10 --ip 192.0.2.0/24 --count
   trailkeeper search --where /trigger/origin=UI --where /trigger/origin=API --event '* DELETE'
   trailkeeper search --text billing --newest-first --limit 20 --json
@@ -39,14 +40,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME")]
     since: Option<TimeArg>,
 
-    /// Only records before this time
+    /// Only records before this time, which is not included
     #[arg(long, value_name = "TIME")]
     until: Option<TimeArg>,
 
     /// Who did it: any of the names and ids that a record has for that
     ///
     /// This option and those that follow can be repeated, and then one of the values is enough; all options have to match. A
-    /// value is the whole text; `*` stands for any characters, `?` for one, and a backslash takes the meaning from either.
+    /// value is the whole text; `*` stands for any characters, `?` for one, and a backslash takes the meaning from these and from another backslash.
     #[arg(long, value_name = "TEXT")]
     user: Vec<String>,
 
@@ -82,6 +83,10 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     ignore_case: bool,
 
+    /// Only what failed, by the word that the record has for how it ended
+    #[arg(long)]
+    failed: bool,
+
     /// The records of the time that do not match
     #[arg(long)]
     invert: bool,
@@ -94,12 +99,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// Print comma-separated values (RFC 4180): time, stream, event, user, address, object, id
+    /// Print comma-separated values (RFC 4180): time, stream, event, user, address, object, id, failure
     #[arg(long)]
     csv: bool,
 
     /// CSV for Excel: a byte-order mark, by which it knows UTF-8, and a `'` before what it would take for a formula
-    #[arg(long, requires = "csv")]
+    #[arg(long, requires = "csv", conflicts_with_all = ["table", "count", "files"])]
     bom: bool,
 
     /// Print a table, also where stdout is no terminal
@@ -170,6 +175,9 @@ impl Arguments {
             let field = Field::Pointer(pointer.parse().map_err(CommandError::usage)?);
             filters.push(filter("--where", field, &values, manner)?);
         }
+        if self.failed {
+            filters.push(Filter::Failed);
+        }
         if !self.ip.is_empty() {
             filters.push(Filter::Address(self.ip.clone()));
         }
@@ -179,14 +187,19 @@ impl Arguments {
     fn form(&self, with_colours: bool) -> Form {
         let Selection { json, verbosity, .. } = &self.selection;
         match self {
-            Self { csv: true, bom, .. } => Form::Csv { is_for_excel: *bom },
+            Self { csv: true, bom, .. } => Form::Csv {
+                is_for_excel: *bom,
+                is_for_terminal: stdout_is_terminal(),
+            },
             Self { count: true, .. } => Form::Count,
             Self { files: true, .. } => Form::Files,
             Self { table: true, .. } => Form::Table { with_colours },
-            _ if *json => Form::Lines,
+            _ if *json => Form::Lines {
+                is_for_terminal: stdout_is_terminal(),
+            },
             _ if verbosity.quiet => Form::Nothing,
             _ if stdout_is_terminal() => Form::Table { with_colours },
-            _ => Form::Lines,
+            _ => Form::Lines { is_for_terminal: false },
         }
     }
 }
@@ -212,7 +225,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         kind: place.kind,
         location: &place.location,
     });
-    let files = finder.files(places).map_err(CommandError::setup)?;
+    let files = finder.files(places);
     // What is found would run into the line of the progress.
     let progress = if stdout_is_terminal() {
         ReadProgress::hidden()
@@ -220,6 +233,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         archives.reading_bytes("search", files.bytes())
     };
     let mut printer = Printer::new(form, arguments.limit);
+    files.problems.iter().for_each(|problem| printer.fail(problem));
     let render = |kind: &Kind, line: &str, record: &ReadRow, text: &mut String| form.render(kind, line, record, text);
     finder.find(&files, &progress, render, |found| printer.take(&found));
     drop(progress);
