@@ -96,11 +96,7 @@ impl Span {
         buffer: &mut Vec<u8>,
         mut visit: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        let Self {
-            mut is_inside,
-            length,
-            most,
-        } = self;
+        let Self { mut is_inside, .. } = self;
         buffer.clear();
         // Where the buffer begins, and how much of it holds no newline.
         let (mut offset, mut searched) = (0, 0);
@@ -109,48 +105,34 @@ impl Span {
             buffer.resize(filled + chunk, 0);
             let read = read_some(&mut source, &mut buffer[filled..])?;
             buffer.truncate(filled + read);
-            let is_last = length.is_some_and(|length| offset + buffer.len() as u64 >= length);
-            // The newline that ends the last line of the piece is the first one from its last byte on, if the file has one there.
-            let end = match length.filter(|_| is_last && read > 0) {
-                Some(length) => {
-                    let from = (length - 1).saturating_sub(offset).max(searched as u64) as usize;
-                    memchr::memchr(b'\n', &buffer[from..]).map(|found| from + found)
-                }
-                None if read == 0 => memchr::memrchr(b'\n', buffer),
-                None => memchr::memrchr(b'\n', &buffer[searched..]).map(|found| searched + found),
-            };
+            let last = self.last_newline(buffer, offset, searched);
+            let end = last.or_else(|| memchr::memrchr(b'\n', &buffer[searched..]).map(|found| searched + found));
             if let Some(end) = end {
                 let first = first_line(buffer, is_inside);
                 is_inside = false;
-                if visit(&buffer[first..=end]).is_break() || is_last {
+                if visit(&buffer[first..=end]).is_break() || last.is_some() {
                     return Ok(());
                 }
                 buffer.drain(..=end);
                 offset += end as u64 + 1;
             }
-            searched = if end.is_some() { 0 } else { buffer.len() };
             if read == 0 {
                 return Ok(());
             }
-            if buffer.len() as u64 > most {
-                // Whole lines can stand before it, if the end of the piece was sought behind them.
-                if let Some(end) = memchr::memrchr(b'\n', buffer) {
-                    let first = first_line(buffer, is_inside);
-                    is_inside = false;
-                    if visit(&buffer[first..=end]).is_break() {
-                        return Ok(());
-                    }
-                    buffer.drain(..=end);
-                    offset += end as u64 + 1;
-                }
-                if buffer.len() as u64 > most {
-                    offset += buffer.len() as u64;
-                    buffer.clear();
-                    is_inside = true;
-                }
-                searched = buffer.len();
+            searched = buffer.len();
+            if searched as u64 > self.most {
+                offset += searched as u64;
+                buffer.clear();
+                (is_inside, searched) = (true, 0);
             }
         }
+    }
+
+    /// Returns the newline that ends the last line of the piece, if the buffer has it: the first one from its last byte on.
+    fn last_newline(&self, buffer: &[u8], offset: u64, searched: usize) -> Option<usize> {
+        let last_byte = self.length?.saturating_sub(1).saturating_sub(offset);
+        let from = usize::try_from(last_byte).ok()?.max(searched);
+        memchr::memchr(b'\n', buffer.get(from..)?).map(|found| from + found)
     }
 }
 

@@ -232,10 +232,16 @@ impl DayLines {
         }
     }
 
-    /// Whether a position stands behind all lines of a compressed file, with no other behind it: it is not compared, since that
-    /// would unpack the whole file at each start.
-    pub(crate) fn is_packed_before(&self, position: u64) -> bool {
-        self.plain.is_none() && self.packed_end() <= position
+    /// Returns where the lines of a compressed file end that has none beside it.
+    pub(crate) fn packed_alone_end(&self) -> Option<u64> {
+        let packed = self.packed.as_ref().filter(|_| self.plain.is_none());
+        packed.map(|packed| packed.end)
+    }
+
+    /// Whether a position stands at the end of a compressed file: it is not compared, since that would unpack the whole file at each
+    /// start.
+    pub(crate) fn is_packed_end(&self, position: u64) -> bool {
+        self.packed_end() == position
     }
 
     /// Returns the name of the file in which the line before this position ends.

@@ -167,8 +167,8 @@ impl Positions {
 
     /// Compares each position with its day, and notes the line before it where none is noted, as in a cursor of version 1.
     ///
-    /// A day without a file agrees: files are deleted when they are old, and may come back. So does a compressed one of which
-    /// nothing is left to send.
+    /// A day without a file agrees: files are deleted when they are old, and may come back. So does a position at the end of a
+    /// compressed file.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -178,7 +178,16 @@ impl Positions {
             let Some(position) = self.0.get_mut(&day.date).filter(|position| position.offset > 0) else {
                 continue;
             };
-            if day.is_packed_before(position.offset) {
+            if day.is_packed_end(position.offset) {
+                continue;
+            }
+            // What came late was put into the compressed file, after it had been sent.
+            let merged = day.packed_alone_end().filter(|end| *end < position.offset);
+            if let Some(end) = merged
+                && let Some(last) = day.line_before(end, HASHED)?
+                && position.line == Some(LineHash::of(&last))
+            {
+                position.offset = end;
                 continue;
             }
             let found = day

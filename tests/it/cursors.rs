@@ -183,7 +183,8 @@ fn compress(path: &Path) -> PathBuf {
 
 /// A line of an archive with another id, as a service gives it late.
 fn late_line(line: &str) -> String {
-    line.trim_end().replacen("\"id\": \"", "\"id\": \"late-", 1) + "\n"
+    let line = line.lines().next().unwrap();
+    line.replacen("\"id\": \"", "\"id\": \"late-", 1) + "\n"
 }
 
 #[test]
@@ -299,15 +300,44 @@ fn a_compressed_day_that_is_not_the_one_that_was_sent_stops_forwarding() {
     fs::write(&path, lines[..7].concat()).unwrap();
     world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
     let turned: String = lines.iter().rev().copied().collect();
-    fs::write(&path, turned.clone() + &turned).unwrap();
-    compress(&path);
-    let (said, waiting) = world.told();
-    assert!(
-        said.starts_with("the cursor for http is not one in these day files: "),
-        "{said}"
-    );
-    assert!(said.contains(".log.gz"), "{said}");
-    assert_eq!(waiting, 20);
+    // One with other lines, and one from an older backup.
+    for (content, waits) in [(turned.clone() + &turned, 20), (lines[..6].concat(), 6)] {
+        fs::write(&path, content).unwrap();
+        let packed = compress(&path);
+        let (said, waiting) = world.told();
+        assert!(
+            said.starts_with("the cursor for http is not one in these day files: "),
+            "{said}"
+        );
+        assert!(said.contains(".log.gz"), "{said}");
+        assert_eq!(waiting, waits);
+        fs::remove_file(packed).unwrap();
+    }
+}
+
+#[test]
+fn what_came_late_may_be_put_into_the_compressed_file_at_any_time() {
+    for forwards_between in [false, true] {
+        let world = World::new();
+        world.catalog.collect(0, &[]);
+        let (path, whole) = (world.day_file(), fs::read_to_string(world.day_file()).unwrap());
+        world.run(&["forward", "http", "--json", "--forward-from", "start"], 0);
+        let packed = compress(&path);
+        let late = late_line(&whole);
+        fs::write(&path, &late).unwrap();
+        assert_eq!(world.forward(0)["sent"], 1);
+        let members = [fs::read(&packed).unwrap(), gzip(late.as_bytes())].concat();
+        fs::write(&packed, members).unwrap();
+        if forwards_between {
+            assert_eq!(world.forward(0)["sent"], 0);
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(world.forward(0)["sent"], 0);
+        fs::write(&path, late.replace("late-", "later-")).unwrap();
+        for sent in [1, 0] {
+            assert_eq!(world.forward(0)["sent"], sent, "{forwards_between}");
+        }
+    }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, samples};
 
 use crate::support::random::{many, random_of};
-use crate::support::{Catalog, Run, base_name, event, serve};
+use crate::support::{Catalog, Run, base_name, event, process, serve};
 
 /// How many archives are drawn, with as many queries each.
 const CASES: u64 = 12;
@@ -411,17 +411,13 @@ fn of_samples() -> Catalog {
 
 /// The rows of CSV as Python's csv module reads them.
 fn rows_of(csv: &str) -> Vec<Vec<String>> {
-    let script = "import csv, io, json, sys; text = sys.stdin.buffer.read().decode('utf-8-sig'); \
-                  print(json.dumps(list(csv.reader(io.StringIO(text, newline='')))))";
-    let mut python = Command::new("python3")
-        .args(["-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    python.stdin.take().unwrap().write_all(csv.as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap()
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("found.csv");
+    fs::write(&path, csv).unwrap();
+    let script = "import csv, json, sys; file = open(sys.argv[1], encoding='utf-8-sig', newline=''); \
+                  print(json.dumps(list(csv.reader(file))))";
+    let run = process::run(Command::new("python3").args(["-c", script]).arg(path));
+    serde_json::from_str(&run.stdout).unwrap()
 }
 
 #[test]
@@ -541,17 +537,19 @@ fn the_exit_code_tells_found_from_nothing_found_and_from_everything_else() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_reader_that_has_enough_ends_the_search_quietly() {
     let catalog = of_samples();
     let line = fs::read_to_string(catalog.folder(Api::Tfc).join("tfc_audit_2025-06-09.log")).unwrap();
     let many = line.repeat(200_000_usize.div_ceil(line.lines().count()));
     fs::write(catalog.folder(Api::Tfc).join("tfc_audit_2025-06-07.log"), many).unwrap();
-    let mut child = catalog.command(&["search", "--stream", "tfc"]).spawn().unwrap();
-    let mut first = [0; 100];
-    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    let mut shell = Command::new("/bin/sh");
+    let pipeline = "{ \"$0\" search --stream tfc; echo \"ended with $?\" >&2; } | head -n 1";
+    shell.args(["-c", pipeline, env!("CARGO_BIN_EXE_trailkeeper")]);
+    let run = process::run(catalog.place(&mut shell));
+    assert_eq!(run.stderr, "ended with 0\n");
+    assert_eq!(run.stdout.lines().count(), 1);
 }
 
 #[test]

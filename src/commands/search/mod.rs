@@ -28,7 +28,7 @@ Examples:
   trailkeeper search --event message_receive --object '*k3@calendar.example.org*' --csv    who got this mail
   trailkeeper search --stream yandex-audit --since 7d --event '*login*' --failed           failed sign-ins
   trailkeeper search --since 2025-06-09 --until 2025-06-10 --ip 192.0.2.0/24 --count
-  trailkeeper search --where /trigger/origin=UI --where /trigger/origin=API --event '* DELETE'
+  trailkeeper search --where /trigger/origin=UI --where /trigger/origin=API --event '*DELETE'
   trailkeeper search --text billing --newest-first --limit 20 --json
 
 Exit codes: 0 found, 1 nothing found, 2 for everything else.";

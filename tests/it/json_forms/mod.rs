@@ -76,7 +76,10 @@ fn every_command_with_json_has_a_section() {
     let commands = list
         .lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    let commands = commands.map(|line| line.split_whitespace().next().unwrap());
+    // What `search` prints is records, as the services gave them.
+    let commands = commands
+        .map(|line| line.split_whitespace().next().unwrap())
+        .filter(|command| *command != "search");
     let with_json: BTreeSet<_> = commands
         .filter(|command| {
             let text = help(&[command, "--help"]);
