@@ -79,7 +79,7 @@ impl Days {
     /// Lists those among these days.
     ///
     /// # Errors
-    /// If the folder, or a plain file beside a compressed one, cannot be read.
+    /// If the folder, or a plain file beside a compressed one, cannot be read, or a file is gone since it was listed.
     pub(crate) fn list(&mut self, dates: impl RangeBounds<NaiveDate>) -> Result<ListedDays, FileError> {
         let listing = self.location.listing()?;
         listing.warn_of_odd_ones();
@@ -91,23 +91,18 @@ impl Days {
             }
             match self.day(date, &parts, listing.unread.get(&date)) {
                 Ok(day) => listed.days.push(day),
-                Err((file, cause)) => listed.leave_out(file, cause),
+                Err(DayError::Unreadable { file, cause }) => listed.leave_out(file, cause),
+                Err(DayError::Gone(error)) => return Err(error),
             }
         }
         self.counter.store(&listing);
         Ok(listed)
     }
 
-    /// Returns a day, or the file that cannot be read and why.
-    fn day(
-        &mut self,
-        date: NaiveDate,
-        parts: &DayParts<'_>,
-        other: Option<&DayFile>,
-    ) -> Result<DayLines, (String, String)> {
+    fn day(&mut self, date: NaiveDate, parts: &DayParts<'_>, other: Option<&DayFile>) -> Result<DayLines, DayError> {
         let mut end_of = |file: &DayFile| {
             let end = self.counter.end_of_lines(file);
-            end.map_err(|error| (file.name(), error.to_string()))
+            end.map_err(|error| DayError::of(file, error))
         };
         let packed = match parts.packed {
             Some(file) => Some(Packed {
@@ -120,13 +115,34 @@ impl Days {
             && end_of(other)? != packed.end
         {
             let cause = format!("the day has other lines in {}; keep one of the two", packed.file.name());
-            return Err((other.name(), cause));
+            let file = other.name();
+            return Err(DayError::Unreadable { file, cause });
         }
         Ok(DayLines {
             date,
             packed,
             plain: parts.plain.cloned(),
         })
+    }
+}
+
+/// Why a day is not among those that are listed.
+enum DayError {
+    /// The file cannot be read.
+    Unreadable { file: String, cause: String },
+    /// The file is gone since it was listed.
+    Gone(FileError),
+}
+
+impl DayError {
+    fn of(file: &DayFile, error: FileError) -> Self {
+        if error.is_missing() {
+            return Self::Gone(error);
+        }
+        Self::Unreadable {
+            file: file.name(),
+            cause: error.to_string(),
+        }
     }
 }
 
