@@ -216,9 +216,10 @@ fn a_line_above_the_limits_is_put_aside_in_a_transaction_too() {
 fn the_older_of_two_programs_with_one_id_ends_with_exit_4_and_says_why() {
     let broker = Broker::start();
     let (mut older, mut newer) = (outbox(&broker), outbox(&broker));
-    older.append(DAYS[0], 20_000, 200);
+    // Two transactions, so that it is at work until the newer one begins.
+    older.append(DAYS[0], 20_000, 1_000);
     newer.append(DAYS[1], 5, 10);
-    broker.ask("delay end 300");
+    broker.ask("delay end 2000");
     let mut process = older
         .catalog
         .start(&["forward", "kafka", "--json", "--forward-from", "start"]);
