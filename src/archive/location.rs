@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use super::count::LineCounter;
 use super::day_file::DayFile;
 use super::day_name;
 use super::packed::Packing;
@@ -243,53 +242,11 @@ pub(crate) struct Listing {
     pub(crate) odd: BTreeMap<NaiveDate, PathBuf>,
 }
 
-/// The files whose lines make up a day: those of the compressed file come first.
-#[derive(Debug)]
-pub(crate) struct DayParts<'a> {
-    pub(crate) packed: Option<&'a DayFile>,
-    pub(crate) plain: Option<&'a DayFile>,
-    /// A compressed file beside the plain one that cannot be read: another program may be writing it, or it is damaged.
-    pub(crate) unreadable: Option<(&'a DayFile, FileError)>,
-}
-
 impl Listing {
     pub(crate) fn warn_of_odd_ones(&self) {
         for path in self.odd.values() {
             tracing::warn!(path = %path.display(), "skipped a day file that is not a regular file");
         }
-    }
-
-    /// Returns the files whose lines make up a day. If the compressed and the plain one begin with the same line, they are, or will be,
-    /// the same, and the longer one counts: while another program compresses or unpacks a file there are both, and `gzip -k` leaves
-    /// both.
-    ///
-    /// # Errors
-    /// If the plain file beside a compressed one cannot be read.
-    pub(crate) fn parts_of(&self, date: NaiveDate, counter: &mut LineCounter) -> Result<DayParts<'_>, FileError> {
-        let (packed, plain) = (self.packed.get(&date), self.days.get(&date));
-        let both = DayParts {
-            packed,
-            plain,
-            unreadable: None,
-        };
-        let (Some(of_packed), Some(of_plain)) = (packed, plain) else {
-            return Ok(both);
-        };
-        let first = of_plain.first_line()?;
-        let end = match of_packed.first_line() {
-            Ok(line) if line.is_some() && line != first => return Ok(both),
-            Ok(_) => counter.end_of_lines(of_packed),
-            Err(error) => Err(error),
-        };
-        Ok(match end {
-            Ok(end) if of_plain.end_of_lines()? < end => DayParts { plain: None, ..both },
-            Ok(_) => DayParts { packed: None, ..both },
-            Err(error) => DayParts {
-                packed: None,
-                unreadable: Some((of_packed, error)),
-                ..both
-            },
-        })
     }
 
     /// Returns all files, compressed or not.

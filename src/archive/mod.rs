@@ -18,6 +18,7 @@ mod count;
 mod day;
 mod day_file;
 mod day_name;
+mod day_parts;
 mod end;
 #[cfg(test)]
 #[cfg(unix)]
@@ -59,10 +60,11 @@ pub use batch::Batch;
 pub(crate) use count::LineCounter;
 pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
+pub(crate) use day_parts::{DayParts, while_files_move};
 pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::{Incomplete, WriteError};
+pub(crate) use location::Listing;
 pub(crate) use location::SINKS;
-pub(crate) use location::{DayParts, Listing};
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub(crate) use misplaced::newest_local_day;

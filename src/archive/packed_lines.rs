@@ -66,8 +66,6 @@ impl std::fmt::Debug for PackedLines {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -78,8 +76,7 @@ mod tests {
     impl Catalog {
         /// Writes a compressed day file.
         fn packed(&self, content: &[u8]) -> DayFile {
-            let path = self.location.folder().join("mail_2025-06-09.log.gz");
-            fs::write(path, gzip(content)).unwrap();
+            self.write_packed("2025-06-09", ".gz", gzip(content));
             self.location.listing().unwrap().packed.into_values().next().unwrap()
         }
     }

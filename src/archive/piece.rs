@@ -144,8 +144,6 @@ fn first_line(buffer: &[u8], is_inside: bool) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -168,11 +166,11 @@ mod tests {
             is_packed: bool,
         ) {
             let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            let catalog = Catalog::new().with(&[(DAY, &format!("{whole}{torn}"))]);
+            let (catalog, content) = (Catalog::new(), format!("{whole}{torn}"));
             if is_packed {
-                let path = catalog.location.folder().join(format!("mail_{DAY}.log"));
-                fs::write(path.with_extension("log.gz"), gzip(&fs::read(&path).unwrap())).unwrap();
-                fs::remove_file(path).unwrap();
+                catalog.write_packed(DAY, ".gz", gzip(content.as_bytes()));
+            } else {
+                catalog.write(DAY, &content);
             }
             let listing = catalog.location.listing().unwrap();
             let file = listing.files().next().unwrap();

@@ -9,7 +9,6 @@ use std::ops::RangeBounds;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::position::{Mismatch, Positions};
 use crate::archive::{DayFile, DayParts, LineCounter, Location};
 use crate::fs::FileError;
 use crate::record::Reader;
@@ -147,27 +146,14 @@ impl DayError {
 }
 
 impl ListedDays {
-    /// Compares positions with the days for which `is_new` says so, see [`Positions::compare`]. A day of which a compressed file
-    /// cannot be read is left out if the plain one is not the one that was sent.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub(crate) fn compare(
-        &mut self,
-        positions: &mut Positions,
-        is_new: impl Fn(&DayLines) -> bool,
-    ) -> Result<Vec<Mismatch>, FileError> {
-        let new: Vec<_> = self.days.iter().filter(|day| is_new(day)).cloned().collect();
-        let mut mismatches = positions.compare(&new)?;
-        mismatches.retain(|mismatch| {
-            let Some((file, cause)) = self.doubtful.remove(&mismatch.day) else {
-                return true;
-            };
-            self.days.retain(|day| day.date != mismatch.day);
-            self.leave_out(file, cause);
-            false
-        });
-        Ok(mismatches)
+    /// Leaves out a day of which a compressed file cannot be read; returns whether there is one.
+    pub(crate) fn leave_out_doubtful(&mut self, date: NaiveDate) -> bool {
+        let Some((file, cause)) = self.doubtful.remove(&date) else {
+            return false;
+        };
+        self.days.retain(|day| day.date != date);
+        self.leave_out(file, cause);
+        true
     }
 
     fn leave_out(&mut self, file: String, cause: String) {
@@ -367,8 +353,6 @@ impl DayLines {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -385,10 +369,6 @@ mod tests {
             assert_eq!(listed.unreadable, None);
             listed.days
         }
-
-        fn write_packed(&self, suffix: &str, bytes: Vec<u8>) {
-            fs::write(self.location.folder().join(format!("mail_{DAY}.log{suffix}")), bytes).unwrap();
-        }
     }
 
     #[test]
@@ -401,7 +381,7 @@ mod tests {
             Vec::new(),
         ] {
             let catalog = Catalog::new().with(&[(DAY, "one\ntwo\n")]);
-            catalog.write_packed(".gz", beside);
+            catalog.write_packed(DAY, ".gz", beside);
             let days = catalog.days();
             assert_eq!(
                 (days.len(), days[0].form(), days[0].end().unwrap()),
@@ -414,7 +394,7 @@ mod tests {
     fn a_compressed_file_that_is_damaged_is_named_and_holds_up_no_other_day() {
         let catalog = Catalog::new().with(&[("2025-06-08", "one\n"), ("2025-06-10", "two\n")]);
         let whole = gzip(b"one\ntwo\n");
-        catalog.write_packed(".gz", whole[..whole.len() - 9].to_vec());
+        catalog.write_packed(DAY, ".gz", whole[..whole.len() - 9].to_vec());
         let listed = Days::of(&catalog.location).list(..).unwrap();
         assert_eq!(listed.days.len(), 2);
         assert!(!listed.are_empty().unwrap());
@@ -444,7 +424,7 @@ mod tests {
             let packed = if late.is_empty() { Catalog::new() } else { Catalog::new().with(&[(DAY, &late.concat())]) };
             let content = lines.concat().into_bytes();
             let (suffix, bytes) = if is_gzip { (".gz", gzip(&content)) } else { (".zst", zstandard(&content)) };
-            packed.write_packed(suffix, bytes);
+            packed.write_packed(DAY, suffix, bytes);
             for catalog in [plain, packed] {
                 let day = catalog.days().remove(0);
                 let last = before.last().map(|line| line.clone().into_bytes());

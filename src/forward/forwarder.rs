@@ -11,10 +11,10 @@ use super::cursor::{CursorError, CursorFile, CursorState, Stored};
 use super::day_lines::{DayLines, Days, ListedDays, UnreadableDays};
 use super::message::Envelope;
 use super::position::Positions;
-use super::reader::{LineReader, while_files_move};
+use super::reader::LineReader;
 use super::sink::{BatchAck, LocalCursor, Sink, SinkError};
 use super::undelivered::Undelivered;
-use crate::archive::{Lock, LockError};
+use crate::archive::{Lock, LockError, while_files_move};
 use crate::fs::FileError;
 use crate::output::progress::ForwardProgress;
 use crate::process::shutdown::Shutdown;
@@ -494,7 +494,7 @@ impl Start {
             tracing::warn!(sink = job.sink, "replacing the cursor: {error}");
         }
         // Notes the lines before them.
-        listed.compare(&mut positions, |_| true)?;
+        positions.compare_listed(&mut listed, |_| true)?;
         let state = CursorState {
             positions,
             is_provisional: true,
@@ -514,7 +514,7 @@ fn load(job: &Job, file: &CursorFile, listed: &mut ListedDays) -> Result<Start, 
         }
     };
     let stored = state.positions.clone();
-    let mismatches = listed.compare(&mut state.positions, |_| true)?;
+    let mismatches = state.positions.compare_listed(listed, |_| true)?;
     if let Some(error) = CursorError::of_mismatches(job.sink, &mismatches) {
         return Ok(Start::missing(state.positions.without(&mismatches), error));
     }

@@ -6,8 +6,7 @@ use serde::Serialize;
 use super::cursor::{CursorError, CursorFile, Stored};
 use super::day_lines::{DayLines, Days, ListedDays};
 use super::position::Positions;
-use super::reader::while_files_move;
-use crate::archive::{Location, SINKS};
+use crate::archive::{Location, SINKS, while_files_move};
 use crate::fs::FileError;
 use crate::record::{Reader, Shape};
 
@@ -89,7 +88,7 @@ impl FoundCursor {
             Stored::Nothing => return nothing(file.missing()),
             Stored::Damaged { problem, previous } => return nothing(file.damaged(problem, previous)),
         };
-        let mismatches = listed.compare(&mut positions, |_| true)?;
+        let mismatches = positions.compare_listed(listed, |_| true)?;
         Ok(Some(Self {
             positions: positions.without(&mismatches),
             problem: CursorError::of_mismatches(sink, &mismatches),

@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::day_lines::DayLines;
+use super::day_lines::{DayLines, ListedDays};
 use crate::fs::FileError;
 
 /// How much of the end of a line is hashed, in bytes: enough to tell lines apart, and one read where it is compared.
@@ -165,6 +165,22 @@ impl Positions {
         Ok(Self(ends.collect::<Result<_, FileError>>()?))
     }
 
+    /// Compares the positions with the days for which `is_new` says so, as [`Positions::compare`] does. A day of which a compressed
+    /// file cannot be read is left out of the list if the plain one is not the one that was sent.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn compare_listed(
+        &mut self,
+        listed: &mut ListedDays,
+        is_new: impl Fn(&DayLines) -> bool,
+    ) -> Result<Vec<Mismatch>, FileError> {
+        let new: Vec<_> = listed.days.iter().filter(|day| is_new(day)).cloned().collect();
+        let mut mismatches = self.compare(&new)?;
+        mismatches.retain(|mismatch| !listed.leave_out_doubtful(mismatch.day));
+        Ok(mismatches)
+    }
+
     /// Compares each position with its day, and notes the line before it where none is noted, as in a cursor of version 1.
     ///
     /// A day without a file agrees: files are deleted when they are old, and may come back. So does a position at the end of a
@@ -172,7 +188,7 @@ impl Positions {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(crate) fn compare(&mut self, days: &[DayLines]) -> Result<Vec<Mismatch>, FileError> {
+    fn compare(&mut self, days: &[DayLines]) -> Result<Vec<Mismatch>, FileError> {
         let mut mismatches = Vec::new();
         for day in days {
             let Some(position) = self.0.get_mut(&day.date).filter(|position| position.offset > 0) else {
@@ -235,7 +251,7 @@ impl<P: Into<Position>> FromIterator<(NaiveDate, P)> for Positions {
 /// A position that does not agree with its file, so that the file is not the one that was forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mismatch {
-    pub(super) day: NaiveDate,
+    day: NaiveDate,
     /// Name of the file.
     file: String,
     offset: u64,

@@ -9,16 +9,13 @@ use super::batch::{Batch, Line};
 use super::cursor::CursorError;
 use super::day_lines::{DayLines, Days, ListedDays, Place, UnreadableDays};
 use super::position::{Position, Positions};
-use crate::archive::{Location, PackedLines, ReadRange};
+use crate::archive::{Location, PackedLines, ReadRange, while_files_move};
 use crate::fs::FileError;
 use crate::json::push_strict;
 use crate::record::{Reader, Shape};
 
 /// Size of a batch, in bytes; only a longer line makes it larger.
 const BATCH: usize = 1 << 20;
-
-/// How often the folder is listed anew if a file that was listed is gone.
-const LISTINGS: usize = 4;
 
 /// Reads the lines of a stream after a cursor, in passes over its day files.
 #[derive(Debug)]
@@ -201,7 +198,7 @@ impl LineReader {
     fn compared_days(&mut self) -> Result<VecDeque<DayLines>, CursorError> {
         let mut listed = self.list()?;
         let is_new = |day: &DayLines| self.compared.get(&day.date) != Some(&day.form());
-        let mismatches = listed.compare(&mut self.ahead, is_new)?;
+        let mismatches = self.ahead.compare_listed(&mut listed, is_new)?;
         if let Some(error) = CursorError::of_mismatches(self.sink, &mismatches) {
             return Err(error);
         }
@@ -292,20 +289,6 @@ impl LineReader {
             }
         }
     }
-}
-
-/// Tries again while files are no longer where they were listed: another program compresses or unpacks them.
-pub(crate) fn while_files_move<T, E>(mut read: impl FnMut() -> Result<T, E>) -> Result<T, E>
-where
-    for<'a> &'a E: Into<Option<&'a FileError>>,
-{
-    for _ in 1..LISTINGS {
-        match read() {
-            Err(error) if (&error).into().is_some_and(FileError::is_missing) => {}
-            read => return read,
-        }
-    }
-    read()
 }
 
 /// Appends the strict copy of a line, and its newline, and returns where it is; `None` if the line needs none.

@@ -11,16 +11,13 @@ use chrono::NaiveDate;
 
 use super::query::Query;
 use super::seeker::Seeker;
-use crate::archive::{DayFile, LineCounter, Location, Piece, days_that_can_hold};
+use crate::archive::{DayFile, LineCounter, Location, Piece, days_that_can_hold, while_files_move};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
 use crate::source::{Kind, ReadRow};
 
 /// How many results of a piece may wait to be taken: they are of one read each.
 const WAITING: usize = 2;
-
-/// How often the folder is listed anew if a file that was listed is gone.
-const LISTINGS: usize = 4;
 
 /// A stream to search.
 #[derive(Clone, Copy, Debug)]
@@ -135,13 +132,10 @@ impl Finder<'_> {
     /// Lists those of a stream, anew if one of them has been compressed or unpacked meanwhile.
     fn files_of(&self, place: Place<'_>, problems: &mut Vec<String>) -> Result<Vec<FileOfDay>, FileError> {
         let known = problems.len();
-        for _ in 1..LISTINGS {
-            match self.list(place, problems) {
-                Err(error) if error.is_missing() => problems.truncate(known),
-                listed => return listed,
-            }
-        }
-        self.list(place, problems)
+        while_files_move(|| {
+            problems.truncate(known);
+            self.list(place, problems)
+        })
     }
 
     fn list(&self, place: Place<'_>, problems: &mut Vec<String>) -> Result<Vec<FileOfDay>, FileError> {

@@ -1,10 +1,13 @@
 //! Compresses what tests take for the work of another program.
 
+use std::fs;
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+use super::Catalog;
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -14,4 +17,11 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 pub(crate) fn zstandard(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+impl Catalog {
+    /// Writes what stands where another program has compressed the file of a day.
+    pub(crate) fn write_packed(&self, day: &str, suffix: &str, bytes: Vec<u8>) {
+        fs::write(self.location.folder().join(format!("mail_{day}.log{suffix}")), bytes).unwrap();
+    }
 }

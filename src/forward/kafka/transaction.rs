@@ -368,7 +368,7 @@ impl Sink for Transactional {
             }
         };
         let mut listed = Days::of(&self.envelope.location).list(..).map_err(CursorError::from)?;
-        let mismatches = listed.compare(&mut read, |_| true).map_err(CursorError::from)?;
+        let mismatches = read.compare_listed(&mut listed, |_| true).map_err(CursorError::from)?;
         let (is_read, is_chosen) = (
             !read.is_empty(),
             matches!(local, LocalCursor::Start { is_chosen: true, .. }),

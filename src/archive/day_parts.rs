@@ -1,0 +1,69 @@
+//! Which files of a day are read where each of its lines counts once: the compressed one, the plain one, or both.
+
+use chrono::NaiveDate;
+
+use super::count::LineCounter;
+use super::day_file::DayFile;
+use super::location::Listing;
+use crate::fs::FileError;
+
+/// How often the folder is listed anew if a file that was listed is gone.
+const LISTINGS: usize = 4;
+
+/// The files whose lines make up a day: those of the compressed file come first.
+#[derive(Debug)]
+pub(crate) struct DayParts<'a> {
+    pub(crate) packed: Option<&'a DayFile>,
+    pub(crate) plain: Option<&'a DayFile>,
+    /// A compressed file beside the plain one that cannot be read: another program may be writing it, or it is damaged.
+    pub(crate) unreadable: Option<(&'a DayFile, FileError)>,
+}
+
+impl Listing {
+    /// Returns the files whose lines make up a day. If the compressed and the plain one begin with the same line, they are, or will be,
+    /// the same, and the longer one counts: while another program compresses or unpacks a file there are both, and `gzip -k` leaves
+    /// both.
+    ///
+    /// # Errors
+    /// If the plain file beside a compressed one cannot be read.
+    pub(crate) fn parts_of(&self, date: NaiveDate, counter: &mut LineCounter) -> Result<DayParts<'_>, FileError> {
+        let (packed, plain) = (self.packed.get(&date), self.days.get(&date));
+        let both = DayParts {
+            packed,
+            plain,
+            unreadable: None,
+        };
+        let (Some(of_packed), Some(of_plain)) = (packed, plain) else {
+            return Ok(both);
+        };
+        let first = of_plain.first_line()?;
+        let end = match of_packed.first_line() {
+            Ok(line) if line.is_some() && line != first => return Ok(both),
+            Ok(_) => counter.end_of_lines(of_packed),
+            Err(error) => Err(error),
+        };
+        Ok(match end {
+            Ok(end) if of_plain.end_of_lines()? < end => DayParts { plain: None, ..both },
+            Ok(_) => DayParts { packed: None, ..both },
+            Err(error) => DayParts {
+                packed: None,
+                unreadable: Some((of_packed, error)),
+                ..both
+            },
+        })
+    }
+}
+
+/// Tries again while files are no longer where they were listed: another program compresses or unpacks them.
+pub(crate) fn while_files_move<T, E>(mut read: impl FnMut() -> Result<T, E>) -> Result<T, E>
+where
+    for<'a> &'a E: Into<Option<&'a FileError>>,
+{
+    for _ in 1..LISTINGS {
+        match read() {
+            Err(error) if (&error).into().is_some_and(FileError::is_missing) => {}
+            read => return read,
+        }
+    }
+    read()
+}
