@@ -29,11 +29,20 @@ impl Descent {
         };
         let request = self.request(learned);
         let (whole, half) = (Answer::of(&page, &request), Answer::of(half, &request));
-        let is_inconclusive = half.count == 0 || half.count >= whole.count || half.shares_little_with(&whole);
-        match learned.note_test(&whole, &half) {
-            Some(Order::OldestFirst) if !is_inconclusive => return Step::Ascending,
-            Some(_) if !is_inconclusive => return self.take_tested(page, whole, learned),
-            _ => {}
+        // The oldest records of a service that answers oldest first may have gone in between: then the smaller page ends above
+        // the whole one, as it does where newer records have come.
+        let has_moved = whole.ascends && half.newest() > whole.newest();
+        let is_small = half.count == 0 || half.count >= whole.count;
+        let is_inconclusive = is_small || has_moved || half.shares_little_with(&whole);
+        let shown = if is_inconclusive {
+            None
+        } else {
+            learned.note_test(&whole, &half)
+        };
+        match shown {
+            Some(Order::OldestFirst) => return Step::Ascending,
+            Some(_) => return self.take_tested(page, whole, learned),
+            None => {}
         }
         // What comes in between may hide the order: the test is repeated.
         self.failed_looks += if is_inconclusive { 1 } else { MOST_TESTS.div_ceil(2) };
