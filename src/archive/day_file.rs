@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
+use super::file_stamp::FileStamp;
 use super::lines::Lines;
 use super::packed::{Packing, is_damage};
 use super::storage::{Storage, StoredFile};
@@ -79,7 +80,10 @@ impl DayFile {
     }
 
     /// Opens it for reading from this offset of its content, in bytes.
-    pub(super) fn open_at(&self, offset: u64) -> Result<Box<dyn StoredFile>, FileError> {
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not a regular file.
+    pub(crate) fn open_at(&self, offset: u64) -> Result<Box<dyn StoredFile>, FileError> {
         let mut file = self.open()?;
         let moved = match self.packing {
             None => file.seek(SeekFrom::Start(offset)),
@@ -92,6 +96,14 @@ impl DayFile {
     /// Opens it for reading as it is stored: one that is compressed is not unpacked.
     pub(super) fn stored(&self) -> Result<Box<dyn StoredFile>, FileError> {
         self.storage.read(&self.path)
+    }
+
+    /// Returns what tells whether it was written to since.
+    ///
+    /// # Errors
+    /// If it is missing, or its folder cannot be read.
+    pub(crate) fn stamp(&self) -> Result<FileStamp, FileError> {
+        Ok(FileStamp::of(&self.metadata()?))
     }
 
     /// Returns its metadata, without opening it.
@@ -261,7 +273,7 @@ impl DayFile {
     }
 
     /// Returns the error of a read of this file.
-    pub(super) fn unreadable(&self, cause: io::Error) -> FileError {
+    pub(crate) fn unreadable(&self, cause: io::Error) -> FileError {
         if self.is_packed() && is_damage(&cause) {
             let path = self.path.clone();
             return FileError::Damaged { path };

@@ -32,6 +32,12 @@ pub(super) fn date(name: &str, base: &str, extension: &str) -> Option<NaiveDate>
     NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)
 }
 
+/// Returns the day of the file `name`, if it is a day file of any base name and extension.
+pub(crate) fn day_of_name(name: &str) -> Option<NaiveDate> {
+    let (base, extension) = parts(name)?;
+    date(name, base, extension)
+}
+
 /// Returns the base name and the extension of the file `name`, if it is a day file of any; the last date in it is its day.
 pub(super) fn parts(name: &str) -> Option<(&str, &str)> {
     let mut ends = name.rmatch_indices('_').map(|(end, _)| end);

@@ -13,7 +13,7 @@ pub(super) const COMPARED: u64 = 4096;
 
 /// Metadata of a file; every write changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FileStamp {
+pub(crate) struct FileStamp {
     pub(super) length: u64,
     device: u64,
     inode: u64,
@@ -51,12 +51,12 @@ impl FileStamp {
     }
 
     /// Whether an equal stamp later proves that nothing was written in between.
-    pub(super) fn is_reliable(&self) -> bool {
+    pub(crate) fn is_reliable(&self) -> bool {
         self.changed.is_some()
     }
 
     /// Whether `later` can be the same file after it grew.
-    pub(super) fn can_have_grown_to(&self, later: &Self) -> bool {
+    pub(crate) fn can_have_grown_to(&self, later: &Self) -> bool {
         (self.device, self.inode) == (later.device, later.inode) && self.length <= later.length
     }
 }

@@ -91,6 +91,27 @@ impl Location {
         day_name::name(&self.base, date, &self.extension)
     }
 
+    /// Returns the day of a file with this name; `None` if it is not that of a day file.
+    pub(crate) fn day_of(&self, name: &str) -> Option<NaiveDate> {
+        day_name::date(name, &self.base, &self.extension)
+    }
+
+    /// Returns the location in a folder where a file with this name is a day file; `None` if it is not the name of one.
+    pub(crate) fn of_day_file(folder: &Path, name: &str) -> Option<Self> {
+        let (base, extension) = day_name::parts(name)?;
+        Self::new(folder, base, extension).ok()
+    }
+
+    /// Returns a location in a folder whose state files are found by their whole names: no day file has its names.
+    pub(crate) fn of_state(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            base: String::new(),
+            extension: String::new(),
+            storage: Arc::new(Disk),
+        }
+    }
+
     /// Returns whether a path is that of a day file, which need not be there.
     pub(crate) fn is_day_file(&self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::backward_lines::BackwardLines;
 use super::durable_appender::{DurableAppender, WriteError};
+use super::file_stamp::FileStamp;
 use super::location::Location;
 use super::storage::{STATE_FILE_MODE, Storage, StoredFile};
 use crate::fs::{FileError, make_folder};
@@ -21,10 +22,17 @@ pub(crate) struct StateFile {
 impl Location {
     /// Returns the state file `<base>.<what>` of the stream.
     pub(crate) fn state(&self, what: &str) -> StateFile {
-        StateFile {
-            path: self.state_file(what),
-            storage: Arc::clone(self.storage()),
-        }
+        self.state_at(self.state_file(what))
+    }
+
+    /// Returns the state file with this whole name, which leads nowhere else.
+    pub(crate) fn state_named(&self, name: &str) -> StateFile {
+        self.state_at(self.state_folder().join(name))
+    }
+
+    fn state_at(&self, path: PathBuf) -> StateFile {
+        let storage = Arc::clone(self.storage());
+        StateFile { path, storage }
     }
 }
 
@@ -65,8 +73,22 @@ impl StateFile {
         Ok(Some(String::from_utf8(content).unwrap_or_default()))
     }
 
+    /// Returns what tells whether it was written to since; `None` if it is missing.
+    ///
+    /// # Errors
+    /// If its folder cannot be read.
+    pub(crate) fn stamp(&self) -> Result<Option<FileStamp>, FileError> {
+        match self.storage.metadata(&self.path) {
+            Err(error) if error.is_missing() => Ok(None),
+            found => Ok(Some(FileStamp::of(&found?))),
+        }
+    }
+
     /// Opens it for reading; `None` if it is missing.
-    pub(super) fn open(&self) -> Result<Option<Box<dyn StoredFile>>, FileError> {
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not a regular file.
+    pub(crate) fn open(&self) -> Result<Option<Box<dyn StoredFile>>, FileError> {
         match self.storage.read(&self.path) {
             Err(error) if error.is_missing() => Ok(None),
             opened => opened.map(Some),

@@ -105,7 +105,7 @@ pub(crate) fn claim_nothing_after(asked: &mut [Asked], time: DateTime<Utc>) {
 }
 
 /// Returns a UTC day.
-pub(super) fn day_span(day: NaiveDate) -> Window {
+pub(crate) fn day_span(day: NaiveDate) -> Window {
     Window {
         from: start_of(day),
         to: start_of(day.checked_add_days(Days::new(1)).unwrap_or(day)),

@@ -92,7 +92,7 @@ mod standing;
 mod sum;
 mod unproved;
 
-pub(crate) use asked::{Asked, Purpose};
+pub(crate) use asked::{Asked, Purpose, day_span};
 #[cfg(test)]
 pub(crate) use completed_runs::CompletedRun;
 pub(crate) use completed_runs::CompletedRuns;

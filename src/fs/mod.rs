@@ -8,7 +8,9 @@
 )]
 
 mod advice;
+mod private_file;
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use std::process;
 use std::sync::Once;
 
 use advice::advice;
+pub(crate) use private_file::{create_private, read_private};
 
 /// Mode of the folders that the program creates.
 const FOLDER_MODE: u32 = 0o750;
@@ -141,8 +144,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     if let Ok(folder) = File::open(path) {
         set_mode(&folder, path, FOLDER_MODE);
     }
-    let parent = path.parent().unwrap_or(Path::new("."));
-    sync_folder(parent)
+    sync_folder(folder_of(path))
 }
 
 fn check_folder(path: &Path) -> Result<(), FileError> {
@@ -334,6 +336,35 @@ pub(crate) fn remove_scratch_folder(path: &Path) {
 pub(crate) fn remove_scratch(path: &Path) {
     // What is left of it is made again.
     let _ = fs::remove_file(path);
+}
+
+/// Reads a text that somebody gave; bytes that are not UTF-8 become U+FFFD.
+///
+/// # Errors
+/// If it cannot be read, or is not a regular file.
+pub(crate) fn read_to_string(path: &Path) -> Result<String, FileError> {
+    let mut content = Vec::new();
+    let read = open_for_reading(path)?.read_to_end(&mut content);
+    read.map_err(|cause| FileError::io("read", path, cause))?;
+    Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+/// Returns the names of what is in a folder, in no order.
+///
+/// # Errors
+/// If it is missing or cannot be read.
+pub(crate) fn list(folder: &Path) -> Result<Vec<OsString>, FileError> {
+    let names = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+    names.map_err(|cause| FileError::io("list", folder, cause))
+}
+
+/// Renames a file or folder within its folder; the new name is on disk when this returns.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(|cause| FileError::io("rename", from, cause))?;
+    sync_folder(folder_of(to))
 }
 
 /// Removes a file, if it is there.
