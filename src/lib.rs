@@ -109,6 +109,7 @@ pub mod archive;
 pub mod config;
 pub mod fetch;
 pub mod coverage;
+pub mod evidence;
 pub mod forward;
 pub mod run;
 pub mod metrics;

@@ -328,6 +328,7 @@ pub(crate) mod tests {
         });
         assert_eq!(typed(&format!("coverage {flags}")).unwrap(), coverage);
         let verify = Command::Verify(verify::Arguments {
+            evidence: verify::EvidenceArguments::default(),
             selection: selection.clone(),
         });
         assert_eq!(typed(&format!("verify {flags}")).unwrap(), verify);

@@ -11,6 +11,8 @@ use super::arguments::range::EmptyRangeError;
 use super::outcome::{Form, ShowError};
 use crate::config::APP_LOG_FILE;
 use crate::env::{ConfigError, ConfigErrors, Row};
+use crate::evidence::keeper::{KeeperError, LogError};
+use crate::evidence::prover::ProveError;
 use crate::fs::FileError;
 use crate::output::logging::LoggingError;
 use crate::output::print::PrintError;
@@ -35,6 +37,8 @@ enum ErrorKind {
     Usage,
     Held,
     Failed,
+    /// The evidence is not what it should be, or there is none.
+    Refused,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +116,7 @@ impl CommandError {
             ErrorKind::Settings | ErrorKind::Failed => Exit::Setup,
             ErrorKind::Usage => Exit::Usage,
             ErrorKind::Held => Exit::Locked,
+            ErrorKind::Refused => Exit::StreamFailed,
         }
     }
 
@@ -170,6 +175,31 @@ impl From<LoggingError> for CommandError {
             }
             LoggingError::Started => Self::setup(error),
         }
+    }
+}
+
+impl From<KeeperError> for CommandError {
+    fn from(error: KeeperError) -> Self {
+        let kind = match &error {
+            KeeperError::Log(LogError::Lock(error)) if error.is_held() => ErrorKind::Held,
+            KeeperError::Log(LogError::File(_) | LogError::Lock(_) | LogError::Json(_)) => ErrorKind::Failed,
+            KeeperError::Log(LogError::Missing { .. } | LogError::OtherKey { .. } | LogError::NotAsSigned { .. }) => {
+                ErrorKind::Refused
+            }
+            KeeperError::UnknownFile { .. } | KeeperError::AsSealed { .. } => ErrorKind::Refused,
+            _ => ErrorKind::Failed,
+        };
+        Self::new(kind, error, Place::Stderr)
+    }
+}
+
+impl From<ProveError> for CommandError {
+    fn from(error: ProveError) -> Self {
+        let kind = match &error {
+            ProveError::File(_) => ErrorKind::Failed,
+            _ => ErrorKind::Refused,
+        };
+        Self::new(kind, error, Place::Stderr)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The commands, a file or folder each: its arguments, its work and its output.
 //!
-//! Imports: archive, config, coverage, env, fetch, forward, fs, http, metrics, output, process, record,
+//! Imports: archive, config, coverage, env, evidence, fetch, forward, fs, http, metrics, output, process, record,
 //! report, run, sandbox, search, source, window.
 
 mod archives;
@@ -12,13 +12,17 @@ mod completions;
 mod coverage;
 mod demo;
 mod error;
+mod evidence;
 mod forward;
 mod init;
 mod man;
 mod outcome;
+mod prove;
 mod reconcile;
 mod report;
 mod sandbox;
+mod seal;
+mod sealing;
 mod search;
 mod session;
 mod status;
@@ -63,6 +67,15 @@ pub(crate) enum Command {
     /// Read every line of the day files and report what is wrong
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::Arguments),
+    /// Note in the evidence what the day files hold, and sign it
+    #[command(after_long_help = seal::EXAMPLES)]
+    Seal(seal::Arguments),
+    /// Write the proof that one record stood in the archive when it was sealed
+    #[command(after_long_help = prove::EXAMPLES)]
+    Prove(prove::Arguments),
+    /// Begin the evidence, say what broke, change its key
+    #[command(after_long_help = evidence::EXAMPLES)]
+    Evidence(evidence::Arguments),
     /// Imitate the services, with invented records
     #[command(after_long_help = sandbox::EXAMPLES, mut_arg("quiet", |quiet| quiet.help(QUIET_SHOW)))]
     Sandbox(sandbox::Arguments),
@@ -93,6 +106,9 @@ impl Command {
             Command::Status(arguments) => status::run(arguments, clock),
             Command::Coverage(arguments) => coverage::run(arguments, clock),
             Command::Verify(arguments) => verify::run(arguments, clock),
+            Command::Seal(arguments) => seal::run(arguments, clock),
+            Command::Prove(arguments) => prove::run(arguments, clock),
+            Command::Evidence(arguments) => evidence::run(arguments, clock),
             Command::Sandbox(arguments) => sandbox::run(arguments, clock).await,
             Command::Demo(arguments) => demo::run(arguments, clock).await,
             Command::Init(arguments) => init::run(arguments, log, clock).await,
@@ -127,6 +143,9 @@ impl Command {
             Command::Status(arguments) => Some(&mut arguments.selection.env_file),
             Command::Coverage(arguments) => Some(&mut arguments.selection.env_file),
             Command::Verify(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Seal(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Prove(arguments) => Some(&mut arguments.env_file),
+            Command::Evidence(arguments) => Some(arguments.env_file()),
             Command::Report(arguments) => Some(&mut arguments.selection.env_file),
             Command::Search(arguments) => Some(&mut arguments.selection.env_file),
             Command::Init(arguments) => Some(&mut arguments.env_file),
@@ -148,6 +167,10 @@ impl Command {
             Command::Coverage(arguments) => arguments.selection.json,
             Command::Verify(arguments) => arguments.selection.json,
             Command::Report(arguments) => arguments.selection.json,
+            Command::Seal(arguments) => arguments.selection.json,
+            Command::Evidence(arguments) => arguments.is_json(),
+            // Standard output is for the proof.
+            Command::Prove(_) => false,
             Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
                 false
             }

@@ -12,7 +12,10 @@ use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::{print_streams, print_text};
-use crate::config::StreamPlace;
+use crate::config::{EvidenceSettings, StreamPlace};
+use crate::env::{ConfigErrors, Env};
+use crate::evidence::folder::Folder;
+use crate::evidence::sealed_days::SealedDays;
 use crate::fs::{can_replace_own, replace_own};
 use crate::output::print::print;
 use crate::output::progress::ReadProgress;
@@ -85,8 +88,9 @@ impl Arguments {
 fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Result<Vec<Shown>, CommandError> {
     let progress = archives.reading("report");
     let read = archives.streams.iter().map(|archive| read(archive, &progress, now));
-    let streams: Vec<_> = read.collect();
+    let mut streams: Vec<_> = read.collect();
     drop(progress);
+    add_evidence(&archives.env, &mut streams)?;
     let host = host_name();
     let page = Page {
         streams: &streams,
@@ -101,6 +105,21 @@ fn write(arguments: &Arguments, archives: &Archives, now: DateTime<Utc>) -> Resu
         replace_own(&arguments.html, FILE_MODE, page.as_bytes(), BEGINNING)?;
     }
     Ok(streams.iter().map(Shown::of).collect())
+}
+
+/// Adds what the log says of each stream, if sealing is on.
+fn add_evidence(env: &Env, streams: &mut [Result<StreamReport, UnreadableStream>]) -> Result<(), CommandError> {
+    let mut errors = ConfigErrors::default();
+    let settings = EvidenceSettings::read(env, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    let Some(settings) = settings else { return Ok(()) };
+    let mut sealed = SealedDays::read(&Folder::new(&settings.folder))?;
+    for stream in streams.iter_mut().flatten() {
+        stream.sealed = sealed.remove(stream.name);
+    }
+    Ok(())
 }
 
 fn read(archive: &StreamPlace, progress: &ReadProgress, now: DateTime<Utc>) -> Result<StreamReport, UnreadableStream> {

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
-use super::targets;
-use crate::config::{self, Config, LOG_FORMAT};
+use super::{sealing, targets};
+use crate::config::{self, Config, LOG_FORMAT, StreamSettings};
 use crate::env::{Changes, ConfigErrors, Env, Fingerprint, Row, ServiceManager};
 use crate::forward::Targets;
 use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
 use crate::output::terminal::stdout_takes_colours;
+use crate::process::exit::Exit;
 use crate::process::signals;
 use crate::run::summary::Summary;
 use crate::run::{self, RunOptions, StartError};
@@ -87,6 +88,12 @@ impl<'a> Session<'a> {
         log_warnings(&env, &config, &targets);
         (self.config, self.targets) = (config, targets);
         Ok(changes)
+    }
+
+    /// Seals what the streams hold at `now`, if the settings say so.
+    pub(super) async fn seal(&self, now: DateTime<Utc>) -> Exit {
+        let places = self.config.streams.iter().map(StreamSettings::place).collect();
+        sealing::seal(self.config.evidence.clone(), places, now).await
     }
 
     /// Runs once, until it is complete or a shutdown is requested.

@@ -4,6 +4,7 @@
 //!
 //! A stream is on if `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
+mod evidence;
 mod http;
 mod kafka;
 mod limits;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
+pub(crate) use evidence::{EVIDENCE_KEY_FILE, EvidenceSettings};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
@@ -39,6 +41,8 @@ pub struct Config {
     pub streams: Vec<StreamSettings>,
     /// The program's own log.
     pub(crate) log: LogSettings,
+    /// Where runs are sealed, if they are.
+    pub(crate) evidence: Option<EvidenceSettings>,
     /// Warnings, such as a file with tokens that everyone can read.
     pub(crate) warnings: Vec<String>,
 }
@@ -59,6 +63,10 @@ impl Config {
         }
         place::check_distinct(env, kinds, &chosen, &mut errors);
         let log = LogSettings::read(env, &mut errors);
+        let evidence = EvidenceSettings::read(env, &mut errors);
+        if let Some(evidence) = &evidence {
+            evidence.check_outside(streams.iter().map(|stream| stream.location.folder()), &mut errors);
+        }
         let is_day_file = |log: &&LogSettings| streams.iter().any(|stream| stream.location.is_day_file(&log.file));
         if log.as_ref().filter(is_day_file).is_some() {
             errors.add(APP_LOG_FILE.name(), "must not be a day file: name another file");
@@ -67,6 +75,7 @@ impl Config {
             Some(log) if errors.is_empty() && streams.len() == chosen.len() => Ok(Self {
                 streams,
                 log,
+                evidence,
                 warnings: warnings(env, kinds, &chosen),
             }),
             _ => {

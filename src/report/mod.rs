@@ -1,6 +1,6 @@
 //! Renders an archive as an HTML page without external files: how each stream stands, what is in it, and what is missing.
 //!
-//! Imports: archive, coverage, forward, fs, output, record, source.
+//! Imports: archive, coverage, evidence, forward, fs, output, record, source.
 
 mod bars;
 mod calendar;
@@ -21,6 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::archive::{Location, Lock, Noted};
 use crate::coverage::{Entry, Gap, Liveness, Standing, Wanted};
+use crate::evidence::sealed_days::SealedDays;
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
@@ -50,6 +51,8 @@ pub(crate) struct StreamReport {
     pub(crate) rejected: u64,
     /// How far each forwarder has got.
     pub(crate) forwarders: Vec<Lag>,
+    /// What of it is sealed; `None` if sealing is off, or nothing is yet.
+    pub(crate) sealed: Option<SealedDays>,
 }
 
 /// A stream whose archive cannot be read.
@@ -90,6 +93,7 @@ impl StreamReport {
             survey,
             journal,
             gaps,
+            sealed: None,
         })
     }
 }

@@ -12,6 +12,7 @@ use super::texts::Texts;
 use super::verdict::Verdict;
 use super::{StreamReport, UnreadableStream, bars, calendar, heat_map};
 use crate::coverage::{End, Gap};
+use crate::evidence::sealed_days::SealedDays;
 use crate::forward::Lag;
 use crate::output::table::{age, to_the_second};
 
@@ -35,6 +36,7 @@ pub(super) fn section(stream: &Result<StreamReport, UnreadableStream>, people: P
                 (facts(stream, now))
                 @if stream.survey.records() > 0 { (records(stream, people)) }
                 (coverage(stream))
+                @if let Some(sealed) = &stream.sealed { (evidence(sealed)) }
                 (forwarders(stream))
             }
         }
@@ -88,6 +90,20 @@ fn facts(stream: &StreamReport, now: DateTime<Utc>) -> Markup {
             (fact("Folder", &html! { (shown(&stream.location.folder().display().to_string())) }))
         }
         @for damaged in &survey.damaged { p.warn { "Not counted: " (shown(damaged)) } }
+    }
+}
+
+fn evidence(sealed: &SealedDays) -> Markup {
+    html! {
+        h3 { "Evidence" }
+        dl {
+            (fact("Sealed days", &html! { (sealed.first.to_string()) " to " (sealed.last.to_string()) }))
+            (fact("Closed", &html! { (sealed.closed) }))
+            (fact("Still open", &html! { (sealed.open) }))
+            (fact("Acknowledged as broken", &html! { (sealed.broken) }))
+            @if let Some(at) = sealed.sealed_at { (fact("Sealed last", &html! { (to_the_second(at)) })) }
+        }
+        p.soft { "By the log; trailkeeper verify --evidence compares it with the files." }
     }
 }
 

@@ -29,6 +29,8 @@ mod days;
 #[cfg(unix)]
 mod disk;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod forwarding;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, watch};
 
 use super::sampler::Sampler;
@@ -29,6 +29,9 @@ use crate::run::follow::{FollowOptions, RunReport, follow};
 use crate::run::summary::StreamSummary;
 use crate::run::{StartError, client};
 use crate::window::Range;
+
+/// The least time between two seals.
+const SEAL_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
 /// Collects until Ctrl-C or SIGTERM, which is the normal way to stop and not a failure.
 pub(super) async fn run(
@@ -62,6 +65,8 @@ pub(super) async fn run(
         states: BTreeMap::new(),
         health,
         places,
+        sealed_at: None,
+        clock,
     };
     let mut phase = observer.begin(arguments, &options)?;
     let shutdown = || observer.shutdown.clone();
@@ -76,6 +81,8 @@ pub(super) async fn run(
         options.http = client(&observer.session.config.streams).map_err(StartError::from)?;
         phase = observer.begin_anew(arguments, &options)?;
     }
+    observer.sealed_at = None;
+    observer.seal().await;
     observer.end();
     if let Some(server) = server {
         // It ends by the same shutdown, and has logged its errors.
@@ -117,6 +124,9 @@ struct Observer<'a> {
     health: watch::Sender<Health>,
     /// Where the streams are kept, for the page.
     places: watch::Sender<Vec<StreamPlace>>,
+    /// When it was sealed last.
+    sealed_at: Option<DateTime<Utc>>,
+    clock: fn() -> DateTime<Utc>,
 }
 
 impl Observer<'_> {
@@ -169,7 +179,10 @@ impl Observer<'_> {
         loop {
             tokio::select! {
                 report = phase.reports.recv() => match report {
-                    Some(report) => self.show(&report),
+                    Some(report) => {
+                        self.show(&report);
+                        self.seal().await;
+                    }
                     None if shutdown.is_requested() => return PhaseEnd::Shutdown,
                     None => return end,
                 },
@@ -219,6 +232,19 @@ impl Observer<'_> {
         if !self.shutdown.is_requested() {
             let states: Vec<_> = self.states.values().map(String::as_str).collect();
             self.notifier.status(&states.join("; "));
+        }
+    }
+
+    /// Seals what was collected; not after the run of each stream, since they end one soon after the other.
+    async fn seal(&mut self) {
+        let now = (self.clock)();
+        if self
+            .sealed_at
+            .is_none_or(|before| before + SEAL_PAUSE <= now || now < before)
+        {
+            // What is wrong is logged, and is no reason to end.
+            self.session.seal(now).await;
+            self.sealed_at = Some(now);
         }
     }
 

@@ -29,6 +29,9 @@ pub(super) async fn run(
         began: run_options.now,
         ended: clock(),
     };
+    if !run_options.dry_run {
+        summary = summary.at_least(session.seal(times.ended).await);
+    }
     // The metrics count the lines that are missing in the log.
     let summary = summary.at_least(exit_of(session.log));
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));

@@ -78,9 +78,13 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         run_options,
         sinks: Sinks::default(),
     };
-    let mut summary = Session::start(options, log, clock)?.run(run_options).await?;
+    let session = Session::start(options, log, clock)?;
+    let mut summary = session.run(run_options).await?;
     if arguments.strict {
         summary = summary.strict();
+    }
+    if !arguments.dry_run {
+        summary = summary.at_least(session.seal(clock()).await);
     }
     let summary = summary.at_least(exit_of(log));
     let report = Report::of(&summary);

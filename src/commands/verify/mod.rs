@@ -6,10 +6,15 @@
 //!
 //! What another program had left before the first run is not wrong if it is misplaced or repeated, and is counted.
 //!
+//! `--evidence` compares the files with what was sealed instead, in `evidence`, and `--proof` verifies the proof of a line.
+//!
 //! `docs/json.md` has the form of `--json`.
 
 mod day_files;
+mod evidence;
+mod proof;
 mod stream_report;
+mod verdict_view;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -20,10 +25,14 @@ use super::error::CommandError;
 use super::outcome::{log_problems, print_streams, print_text};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
+pub(crate) use evidence::EvidenceArguments;
 use stream_report::{StreamReport, text};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) evidence: EvidenceArguments,
+
     #[command(flatten)]
     pub(crate) selection: Selection,
 }
@@ -32,12 +41,22 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper verify
   trailkeeper verify --stream yandex-mail --json
+  trailkeeper verify --evidence --policy policy.txt
+  trailkeeper verify --evidence --policy policy.txt --evidence-folder evidence --files tfc=tfc
+  trailkeeper verify --proof event.tlog-proof --policy policy.txt
 
 It takes no lock and writes nothing, and may run beside `collect`. Exit codes: 0 all is well, 3 something is wrong.";
 
-/// Verifies the chosen streams.
+/// Verifies the chosen streams, or a proof.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
+    let Arguments { evidence, .. } = arguments;
+    if let (Some(proof), Some(policy)) = (&evidence.proof, &evidence.policy) {
+        return proof::run(proof, policy, selection.json, selection.verbosity);
+    }
+    if evidence.evidence {
+        return evidence::run(evidence, selection, clock);
+    }
     let archives = Archives::find_showing(selection, clock)?;
     let streams = day_files::verify(&archives.streams, &archives.reading("verify"), clock());
     let exit = exit(&streams);

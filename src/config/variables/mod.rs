@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{http, kafka, limits, log, place, stdout, stream};
+use super::{evidence, http, kafka, limits, log, place, stdout, stream};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
@@ -71,6 +71,12 @@ const SECTIONS: &[Section] = &[
         intro: "",
         prefix: Some(stdout::PREFIX),
         rows: stdout::ROWS,
+    },
+    Section {
+        title: "Evidence (`trailkeeper seal`)",
+        intro: "",
+        prefix: Some(evidence::PREFIX),
+        rows: evidence::ROWS,
     },
 ];
 

@@ -68,6 +68,7 @@ impl Examples {
         examples.a_run_under_way();
         examples.a_span_that_is_not_proved();
         examples.checks();
+        examples.evidence();
         examples.errors();
         examples
     }
@@ -79,7 +80,13 @@ impl Examples {
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}\n{}\n{}", run.stdout, run.stderr));
         assert_eq!(printed["exit_code"], run.code, "{arguments:?}");
         let is_error = printed.get("error").is_some();
-        let section = if is_error { "Errors" } else { arguments[0] };
+        let section = match arguments {
+            _ if is_error => "Errors",
+            ["verify", "--evidence", ..] => "verify --evidence",
+            ["verify", "--proof", ..] => "verify --proof",
+            [command, ..] => command,
+            [] => unreachable!("a command has a name"),
+        };
         self.printed.entry(section).or_default().push(printed);
     }
 
@@ -89,6 +96,69 @@ impl Examples {
         self.run(catalog, &["coverage"]);
         self.run(catalog, &["verify"]);
         self.run(catalog, &["report", "--html", "page.html"]);
+    }
+
+    /// Archives that are sealed, changed, and acknowledged; keys; and proofs.
+    fn evidence(&mut self) {
+        let sandbox = sandbox();
+        let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk])
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_KEY_FILE", "evidence.key");
+        self.run(&catalog, &["seal"]);
+        self.run(&catalog, &["evidence", "keygen"]);
+        self.run(&catalog, &["verify", "--evidence"]);
+        self.run(&catalog, &["collect"]);
+        self.run(&catalog, &["seal"]);
+        self.run(&catalog, &["verify", "--evidence"]);
+        let proof = catalog.run(&[
+            "prove",
+            "--stream",
+            "yandex-mail",
+            "--id",
+            "9",
+            "--out",
+            "event.tlog-proof",
+        ]);
+        assert_eq!(proof.code, 0, "{}", proof.stderr);
+        let verify_proof = [
+            "verify",
+            "--proof",
+            "event.tlog-proof",
+            "--policy",
+            "evidence/policy.txt",
+        ];
+        self.run(&catalog, &verify_proof);
+        fs::write(catalog.root().join("event.tlog-proof"), "none").unwrap();
+        self.run(&catalog, &verify_proof);
+        let oldest = day_files(&catalog).remove(0);
+        fs::copy(&oldest, catalog.root().join("mail.copy")).unwrap();
+        fs::write(&oldest, "{}\n").unwrap();
+        fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
+        self.run(&catalog, &["seal"]);
+        self.run(&catalog, &["verify", "--evidence", "--at", "2999-01-01"]);
+        // A file of the state folder has a name that does not change.
+        let noted = state(&catalog, "coverage.jsonl");
+        let content = fs::read(&noted).unwrap();
+        fs::write(&noted, "{}\n").unwrap();
+        self.run(
+            &catalog,
+            &[
+                "evidence",
+                "acknowledge",
+                "mail_audit.coverage.jsonl",
+                "--reason",
+                "changed",
+            ],
+        );
+        fs::write(&noted, content).unwrap();
+        self.run(&catalog, &["verify", "--evidence"]);
+        fs::write(catalog.root().join("evidence/entries.jsonl"), "").unwrap();
+        self.run(&catalog, &["verify", "--evidence"]);
+        fs::write(catalog.root().join("evidence/checkpoint"), "").unwrap();
+        self.run(&catalog, &["verify", "--evidence"]);
+        self.run(&catalog, &["evidence", "restart", "--reason", "lost"]);
+        self.run(&catalog, &["verify", "--evidence"]);
     }
 
     /// Runs that forward, or cannot, that warn, and that fail before they ask for anything.

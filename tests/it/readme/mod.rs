@@ -62,13 +62,14 @@ const NOT_RUN: [(&str, &str); 18] = [
 ];
 
 /// What is put in the place of what only another machine has.
-const INSTEAD: [(&str, &str); 6] = [
+const INSTEAD: [(&str, &str); 7] = [
     ("/var/lib/trailkeeper/metrics/", "./"),
     ("/usr/share/bash-completion/completions/", "./completions-"),
     ("/usr/local/share/man/man1", "./man"),
     ("/tmp/trailkeeper-demo", "./another-demo"),
     ("--metrics-listen 0.0.0.0:9464", "--metrics-listen 127.0.0.1:0"),
     ("trailkeeper sandbox", "trailkeeper sandbox --listen 127.0.0.1:0"),
+    ("--id ae66e491-db59-457c-8445-9c908ee726ae", "--id 3600-0"),
 ];
 
 /// Flags of other programs that the pages name.
@@ -142,12 +143,23 @@ impl Newcomer {
         let catalog = Catalog::of(&sandbox, &Api::ALL)
             .with("KAFKA_SERVER", broker.address())
             .with("HTTP_FORWARD_URL", &listener.address)
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_KEY_FILE", "evidence.key")
             .with("PATH", "/usr/local/bin:/usr/bin:/bin");
         fs::create_dir(catalog.root().join("man")).unwrap();
         // The pages are read by who forwards from the first day on.
         for sink in ["kafka", "http", "stdout"] {
             let run = catalog.run(&["forward", sink]);
             assert_eq!(run.code, 0, "{}", run.stderr);
+        }
+        // Those about evidence by who has a log, and keeps a checkpoint of it.
+        for line in ["evidence keygen", "collect", "seal"] {
+            let run = catalog.run(&line.split(' ').collect::<Vec<_>>());
+            assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+        }
+        for (there, here) in [("policy.txt", "auditor.policy"), ("checkpoint", "kept.checkpoint")] {
+            fs::copy(catalog.root().join("evidence").join(there), catalog.root().join(here)).unwrap();
         }
         Self {
             sandbox,

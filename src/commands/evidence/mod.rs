@@ -1,0 +1,206 @@
+//! `trailkeeper evidence`: what is done to the log by hand. Each command is a word and a few arguments, so all of them are here.
+//!
+//! `docs/json.md` has the form of `--json`.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::archives::Archives;
+use super::arguments::selection::Selection;
+use super::error::CommandError;
+use super::outcome::{print_json, print_text};
+use super::seal::evidence_settings;
+use crate::config::EvidenceSettings;
+use crate::env::Env;
+use crate::evidence::keeper::Keeper;
+use crate::evidence::note::VerifierKey;
+use crate::output::logging::Verbosity;
+use crate::process::exit::Exit;
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper evidence keygen
+  trailkeeper evidence acknowledge mail_audit_2026-11-20.log --reason restored
+  trailkeeper evidence rotate
+  trailkeeper evidence restart --reason disk-lost
+
+EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, what it is called, and which key signs it.";
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+enum Action {
+    /// Make a key, write it to EVIDENCE_KEY_FILE, begin the log, and print the public key
+    Keygen(Options),
+    /// Take a file as it is now, although it is not what was sealed, and say why; verifiers show it for ever
+    Acknowledge(AcknowledgeArguments),
+    /// Replace the key by a new one; the old one signs once more that it does
+    Rotate(Options),
+    /// Begin another log in place of one that is lost, under a name with the next number; verifiers show it for ever
+    Restart(RestartArguments),
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct Options {
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+
+    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
+    #[arg(long, value_name = "PATH")]
+    env_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct AcknowledgeArguments {
+    /// The day file, or the file of the state folder: its name, or its path
+    #[arg(value_name = "FILE")]
+    file: String,
+
+    /// What happened, for those who verify the archive later
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    #[command(flatten)]
+    selection: Selection,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct RestartArguments {
+    /// What happened, for those who verify the archive later
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+/// The result of each command as JSON; what it does not have is null.
+#[derive(Debug, Default, Serialize)]
+struct Shown {
+    key: Option<String>,
+    fingerprint: Option<String>,
+    file: Option<String>,
+    exit_code: u8,
+}
+
+impl Arguments {
+    /// Returns where the path of `--env-file` is kept.
+    pub(super) fn env_file(&mut self) -> &mut Option<PathBuf> {
+        match &mut self.action {
+            Action::Keygen(options) | Action::Rotate(options) => &mut options.env_file,
+            Action::Acknowledge(arguments) => &mut arguments.selection.env_file,
+            Action::Restart(arguments) => &mut arguments.options.env_file,
+        }
+    }
+
+    /// Returns whether the result is printed as JSON.
+    pub(super) fn is_json(&self) -> bool {
+        match &self.action {
+            Action::Keygen(options) | Action::Rotate(options) => options.json,
+            Action::Acknowledge(arguments) => arguments.selection.json,
+            Action::Restart(arguments) => arguments.options.json,
+        }
+    }
+}
+
+/// Does what is to be done.
+pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    match &arguments.action {
+        Action::Keygen(options) => keygen(options, clock()),
+        Action::Acknowledge(arguments) => acknowledge(arguments, clock),
+        Action::Rotate(options) => rotate(options, clock()),
+        Action::Restart(arguments) => restart(arguments, clock()),
+    }
+}
+
+fn settings(options: &Options) -> Result<EvidenceSettings, CommandError> {
+    let env = Env::load(options.env_file.as_deref());
+    if !env.errors().is_empty() {
+        return Err(env.errors().clone().into());
+    }
+    evidence_settings(&env, &[])
+}
+
+fn keygen(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+    let settings = settings(options)?;
+    let key = Keeper::new(&settings).generate_key(now)?;
+    show_key(options, &key, |key| {
+        format!(
+            "{key}\n\nThis is the public key of the log ({}). Give it to those who verify the archive, in a policy of theirs; what \
+             stands in {} is the operator's word only. Keep a copy of the key file apart from this machine.\n",
+            key.fingerprint(),
+            settings.folder.join("policy.txt").display()
+        )
+    })
+}
+
+fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+    let settings = settings(options)?;
+    let (key, kept) = Keeper::new(&settings).rotate(now)?;
+    show_key(options, &key, |key| {
+        format!(
+            "{key}\n\nThis is the public key from now on ({}). Verifiers who have the log follow it from the old key; for proofs of \
+             single lines they need it in their policy. The old key is kept as {}: put it away.\n",
+            key.fingerprint(),
+            kept.display()
+        )
+    })
+}
+
+fn restart(arguments: &RestartArguments, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+    let settings = settings(&arguments.options)?;
+    let key = Keeper::new(&settings).restart(&arguments.reason, now)?;
+    show_key(&arguments.options, &key, |key| {
+        format!(
+            "{key}\n\nThe log is called {} from now on, and what the lost one said is not proved by it. Give this public key to those \
+             who verify the archive.\n",
+            key.name()
+        )
+    })
+}
+
+fn show_key(options: &Options, key: &VerifierKey, text: impl Fn(&VerifierKey) -> String) -> Result<Exit, CommandError> {
+    if options.json {
+        print_json(&Shown {
+            key: Some(key.to_string()),
+            fingerprint: Some(key.fingerprint()),
+            ..Shown::default()
+        })?;
+    } else {
+        print_text(options.verbosity, || text(key))?;
+    }
+    Ok(Exit::Complete)
+}
+
+fn acknowledge(arguments: &AcknowledgeArguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let selection = &arguments.selection;
+    let archives = Archives::find(selection, clock)?;
+    let settings = evidence_settings(&archives.env, &archives.streams)?;
+    let keeper = Keeper::new(&settings);
+    let file = keeper.acknowledge(&archives.streams, &arguments.file, &arguments.reason, clock())?;
+    if selection.json {
+        print_json(&Shown {
+            file: Some(file.file),
+            ..Shown::default()
+        })?;
+    } else {
+        print_text(selection.verbosity, || {
+            format!(
+                "{} of {} counts as it is from now on; verifiers show why\n",
+                file.file, file.stream
+            )
+        })?;
+    }
+    Ok(Exit::Complete)
+}

@@ -1,0 +1,242 @@
+//! A verdict on the evidence, as JSON and as text.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::evidence::policy::Policy;
+use crate::evidence::stream_verdict::{FileVerdict, StreamVerdict};
+use crate::evidence::verify::Verdict;
+use crate::output::logging::Verbosity;
+use crate::output::printable::printable;
+use crate::output::table::{Cell, Colour, Table, left, rfc3339, right, to_the_second};
+use crate::process::exit::Exit;
+
+/// How many files of a stream are listed that have something to be told.
+const SHOWN: usize = 100;
+
+/// What the verdict rests on.
+pub(super) struct Basis {
+    pub(super) path: PathBuf,
+    /// Whose signatures are believed; or why nobody's are.
+    pub(super) policy: Result<Policy, String>,
+    /// Whether it is the operator who says so.
+    pub(super) is_operators: bool,
+}
+
+/// The verdict as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown<'a> {
+    origin: Option<&'a str>,
+    size: Option<u64>,
+    key: Option<String>,
+    fingerprint: Option<String>,
+    sealed_at: Option<String>,
+    policy: String,
+    is_operators_policy: bool,
+    problems: &'a [String],
+    remarks: &'a [String],
+    streams: Vec<ShownStream<'a>>,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownStream<'a> {
+    stream: &'a str,
+    sealed_at: Option<String>,
+    problems: &'a [String],
+    files: Vec<ShownFile<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownFile<'a> {
+    file: &'a str,
+    is_closed: bool,
+    sealed_at: Option<String>,
+    entry: Option<u64>,
+    lines: u64,
+    bytes: u64,
+    unsealed_lines: u64,
+    unsealed_bytes: u64,
+    problem: Option<String>,
+    first_line: Option<u64>,
+    last_line: Option<u64>,
+    from_byte: Option<u64>,
+    to_byte: Option<u64>,
+    broken: Vec<ShownBroken<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownBroken<'a> {
+    at: String,
+    reason: &'a str,
+    lines_before: u64,
+    lines_after: u64,
+}
+
+/// Returns the verdict for programs.
+pub(super) fn shown<'a>(verdict: &'a Verdict, basis: &Basis, exit: Exit) -> Shown<'a> {
+    let checkpoint = verdict.checkpoint.as_ref();
+    Shown {
+        origin: checkpoint.map(|(checkpoint, _)| checkpoint.origin.as_str()),
+        size: checkpoint.map(|(checkpoint, _)| checkpoint.size),
+        key: checkpoint.map(|(_, key)| key.to_string()),
+        fingerprint: checkpoint.map(|(_, key)| key.fingerprint()),
+        sealed_at: verdict.sealed_at.map(rfc3339),
+        policy: basis.path.display().to_string(),
+        is_operators_policy: basis.is_operators,
+        problems: &verdict.problems,
+        remarks: &verdict.remarks,
+        streams: verdict.streams.iter().map(shown_stream).collect(),
+        exit_code: exit as u8,
+    }
+}
+
+fn shown_stream(stream: &StreamVerdict) -> ShownStream<'_> {
+    ShownStream {
+        stream: &stream.stream,
+        sealed_at: stream.sealed_at.map(rfc3339),
+        problems: &stream.problems,
+        files: stream.files.iter().map(shown_file).collect(),
+    }
+}
+
+fn shown_file(file: &FileVerdict) -> ShownFile<'_> {
+    let problem = file.problem.as_ref();
+    let (lines, bytes) = (
+        problem.and_then(|problem| problem.lines),
+        problem.and_then(|problem| problem.bytes),
+    );
+    let broken = file.broken.iter().map(|broken| ShownBroken {
+        at: rfc3339(broken.at),
+        reason: &broken.reason,
+        lines_before: broken.was.lines,
+        lines_after: broken.is.lines,
+    });
+    ShownFile {
+        file: &file.file,
+        is_closed: file.is_closed,
+        sealed_at: file.sealed.map(|sealed| rfc3339(sealed.at)),
+        entry: file.sealed.map(|sealed| sealed.entry),
+        lines: file.sealed.map_or(0, |sealed| sealed.content.lines),
+        bytes: file.sealed.map_or(0, |sealed| sealed.content.bytes),
+        unsealed_lines: file.unsealed_lines,
+        unsealed_bytes: file.unsealed_bytes,
+        problem: problem.map(|problem| problem.what.clone()),
+        first_line: lines.map(|(first, _)| first),
+        last_line: lines.map(|(_, last)| last),
+        from_byte: bytes.map(|(from, _)| from),
+        to_byte: bytes.map(|(_, to)| to),
+        broken: broken.collect(),
+    }
+}
+
+/// Returns the verdict for people.
+pub(super) fn text(verdict: &Verdict, basis: &Basis, (verbosity, with_colours): (Verbosity, bool)) -> String {
+    let mut text = String::new();
+    if !verdict.streams.is_empty() {
+        text += &table(verdict).with_colours(with_colours).to_string();
+    }
+    for stream in &verdict.streams {
+        text += &details(stream, verbosity.verbose);
+    }
+    for line in verdict.problems.iter().chain(&verdict.remarks) {
+        text += &format!("{}\n", printable(line));
+    }
+    text + &signature(verdict, basis)
+}
+
+fn table(verdict: &Verdict) -> Table<7> {
+    let mut table = Table::new([
+        left("STREAM"),
+        left("STATE"),
+        left("SEALED UP TO"),
+        right("DAYS"),
+        right("CLOSED"),
+        right("LINES"),
+        right("NOT YET SEALED"),
+    ]);
+    for stream in &verdict.streams {
+        let state = if verdict.is_stream_believed(stream) {
+            Cell::coloured("as sealed", Colour::Green)
+        } else {
+            Cell::coloured("wrong", Colour::Red)
+        };
+        let days = || stream.files.iter().filter(|file| file.date.is_some());
+        let lines: u64 = days()
+            .filter_map(|file| file.sealed)
+            .map(|sealed| sealed.content.lines)
+            .sum();
+        let unsealed: u64 = days().map(|file| file.unsealed_lines).sum();
+        table.row([
+            printable(&stream.stream).into_owned().into(),
+            state,
+            stream.sealed_at.map_or("never".to_owned(), to_the_second).into(),
+            days().count().to_string().into(),
+            days().filter(|file| file.is_closed).count().to_string().into(),
+            lines.to_string().into(),
+            unsealed.to_string().into(),
+        ]);
+    }
+    table
+}
+
+fn details(stream: &StreamVerdict, all: bool) -> String {
+    let name = printable(&stream.stream);
+    let mut lines: Vec<String> = stream
+        .problems
+        .iter()
+        .map(|problem| format!("{name}: {problem}\n"))
+        .collect();
+    for file in &stream.files {
+        let shown = printable(&file.file);
+        lines.extend(
+            file.problem
+                .iter()
+                .map(|problem| format!("{name}: {shown}: {problem}\n")),
+        );
+        lines.extend(file.broken.iter().map(|broken| {
+            let (before, after, at) = (broken.was.lines, broken.is.lines, to_the_second(broken.at));
+            let reason = printable(&broken.reason);
+            format!("{name}: {shown}: acknowledged as broken at {at}, {before} lines before, {after} after: {reason}\n")
+        }));
+        if all && file.problem.is_none() {
+            let sealed = file.sealed.map_or("not sealed".to_owned(), |sealed| {
+                format!("{} lines sealed at {}", sealed.content.lines, to_the_second(sealed.at))
+            });
+            let closed = if file.is_closed { ", closed" } else { "" };
+            lines.push(format!(
+                "{name}: {shown}: {sealed}{closed}, {} lines not yet sealed\n",
+                file.unsealed_lines
+            ));
+        }
+    }
+    let more = lines.len().saturating_sub(SHOWN);
+    if !all && more > 0 {
+        lines.truncate(SHOWN);
+        lines.push(format!("{name}: and {more} more\n"));
+    }
+    lines.concat()
+}
+
+/// Says who signed, and on whose word that is believed.
+fn signature(verdict: &Verdict, basis: &Basis) -> String {
+    let Some((checkpoint, key)) = &verdict.checkpoint else {
+        return String::new();
+    };
+    let policy = basis.path.display();
+    let whose = if basis.is_operators {
+        format!(
+            "{policy}, which is the operator's own: that shows accidents, and no forgery by him; compare the fingerprint with what \
+             you were given, or name your own policy with --policy"
+        )
+    } else {
+        policy.to_string()
+    };
+    format!(
+        "the log {} has {} entries, signed by the key {}\ntrusted by {whose}\n",
+        printable(&checkpoint.origin),
+        checkpoint.size,
+        key.fingerprint()
+    )
+}

@@ -1,0 +1,159 @@
+//! The settings of evidence: where the log is, what it is called, which key signs it, and how often.
+
+use std::path::{Path, PathBuf};
+
+use chrono::TimeDelta;
+
+use crate::env::{
+    ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder, text, whole_number,
+};
+
+/// The prefix of most of these variables; no others have it.
+pub(super) const PREFIX: &str = "EVIDENCE_";
+
+/// The variables, in the order of the documents.
+pub(super) const ROWS: &[&dyn Row] = &[
+    &EVIDENCE_FOLDER,
+    &EVIDENCE_ORIGIN,
+    &EVIDENCE_KEY_FILE,
+    &SEAL_EVERY_MINUTES,
+    &SEAL_AFTER_HOURS,
+];
+
+pub(crate) const EVIDENCE_FOLDER: Setting<PathBuf> = Setting {
+    variable: Variable {
+        name: "EVIDENCE_FOLDER",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("/var/lib/trailkeeper/evidence"),
+        doc: "The folder of the log that proves what the day files held; not inside a catalog. With `EVIDENCE_ORIGIN` it switches \
+              sealing on.",
+    },
+    parse: folder,
+};
+
+pub(crate) const EVIDENCE_ORIGIN: Setting<String> = Setting {
+    variable: Variable {
+        name: "EVIDENCE_ORIGIN",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("audit.example.org/trails"),
+        doc: "The name of the log: like a web address without `https://`, one for each organization. It never changes.",
+    },
+    parse: origin,
+};
+
+pub(crate) const EVIDENCE_KEY_FILE: Setting<PathBuf> = Setting {
+    variable: Variable {
+        name: "EVIDENCE_KEY_FILE",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("/etc/trailkeeper/evidence.key"),
+        doc: "The file with the key that signs the log, which `trailkeeper evidence keygen` writes.",
+    },
+    parse: folder,
+};
+
+const SEAL_EVERY_MINUTES: Setting<i64> = Setting {
+    variable: Variable {
+        name: "SEAL_EVERY_MINUTES",
+        scope: Scope::Program,
+        default: DefaultValue::Text("60"),
+        example: None,
+        doc: "How often a file that grows is sealed at the end of a run, in minutes; 0 to 1440, 0 is after every run.",
+    },
+    parse: |text| whole_number(text, 0..=1_440),
+};
+
+const SEAL_AFTER_HOURS: Setting<i64> = Setting {
+    variable: Variable {
+        name: "SEAL_AFTER_HOURS",
+        scope: Scope::Program,
+        default: DefaultValue::Text("48"),
+        example: None,
+        doc: "How many hours after its end a day is closed, once no gap of it can be filled any more; 0 to 720. Records that come \
+              later are sealed as late ones.",
+    },
+    parse: |text| whole_number(text, 0..=720),
+};
+
+/// Where and how the archive is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EvidenceSettings {
+    /// The folder of the log; `EVIDENCE_FOLDER`.
+    pub(crate) folder: PathBuf,
+    /// Its name; `EVIDENCE_ORIGIN`.
+    pub(crate) origin: String,
+    /// The file of the key; `EVIDENCE_KEY_FILE`.
+    pub(crate) key_file: Option<PathBuf>,
+    /// How often a file that grows is sealed; `SEAL_EVERY_MINUTES`.
+    pub(crate) every: TimeDelta,
+    /// How long after its end a day is closed; `SEAL_AFTER_HOURS`.
+    pub(crate) after: TimeDelta,
+}
+
+impl EvidenceSettings {
+    /// Reads the settings; `None` if sealing is off, or after an error.
+    pub(crate) fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
+        if !env.is_set(&EVIDENCE_FOLDER) && !env.is_set(&EVIDENCE_ORIGIN) {
+            return None;
+        }
+        let mut own_errors = ConfigErrors::because("sealing is switched on by EVIDENCE_FOLDER and EVIDENCE_ORIGIN");
+        let settings = Self::read_required(env, &mut own_errors);
+        if settings.as_ref().is_some_and(|settings| settings.key_file.is_none()) {
+            own_errors.missing(&EVIDENCE_KEY_FILE.name());
+        }
+        let is_whole = own_errors.is_empty();
+        errors.append(own_errors);
+        settings.filter(|_| is_whole)
+    }
+
+    /// Checks that the folder of the log is not that of a catalog, nor inside one, where agents and runs look for files.
+    pub(crate) fn check_outside<'a>(&self, catalogs: impl Iterator<Item = &'a Path>, errors: &mut ConfigErrors) {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        // The folder itself may not be there yet.
+        let parent = self
+            .folder
+            .parent()
+            .filter(|parent| *parent != Path::new(""))
+            .unwrap_or(Path::new("."));
+        let (folder, parent) = (real(&self.folder), real(parent));
+        for catalog in catalogs {
+            let real = real(catalog);
+            if folder.starts_with(&real) || parent.starts_with(&real) {
+                let problem = format!(
+                    "must not be inside the catalog {}: name a folder of its own",
+                    catalog.display()
+                );
+                errors.add(EVIDENCE_FOLDER.name(), problem);
+            }
+        }
+    }
+
+    /// Reads the settings for a command that is about nothing else; `None` after an error.
+    pub(crate) fn read_required(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
+        let folder = env.required(&EVIDENCE_FOLDER, errors);
+        let origin = env.required(&EVIDENCE_ORIGIN, errors);
+        let key_file = env.optional(&EVIDENCE_KEY_FILE, errors);
+        let every = env.or_default(&SEAL_EVERY_MINUTES, errors);
+        let after = env.or_default(&SEAL_AFTER_HOURS, errors);
+        Some(Self {
+            folder: folder?,
+            origin: origin?,
+            key_file,
+            every: TimeDelta::minutes(every?),
+            after: TimeDelta::hours(after?),
+        })
+    }
+}
+
+fn origin(value: &str) -> Result<String, InvalidValue> {
+    let name = text(value)?;
+    let is_odd = |c: char| c.is_whitespace() || c == '+';
+    if name.is_empty() || name.contains(is_odd) || name.contains("://") {
+        return Err(InvalidValue::must_shown(
+            "be a name like `audit.example.org/trails`, without spaces, `+` and `https://`",
+        ));
+    }
+    Ok(name)
+}

@@ -1,0 +1,159 @@
+//! The evidence folder, as it is read: the entries of the log, its checkpoints, and what the operator says is to be trusted.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::Checkpoint;
+use super::tree::{Tree, leaf};
+use crate::fs::{FileError, list, open_for_reading};
+
+/// The entries, a line each.
+pub(super) const ENTRIES: &str = "entries.jsonl";
+
+/// The newest checkpoint.
+pub(super) const CHECKPOINT: &str = "checkpoint";
+
+/// All checkpoints, each in a file that is named after its size.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+
+/// The keys that a verifier is to trust, by the operator.
+pub(super) const POLICY: &str = "policy.txt";
+
+/// Where a log is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(PathBuf);
+
+/// The content of an evidence folder.
+#[derive(Debug)]
+pub(crate) struct FolderContent {
+    pub(crate) entries: Vec<u8>,
+    /// The newest checkpoint, as it stands.
+    pub(crate) checkpoint: String,
+    /// The others that are there, by their sizes.
+    pub(crate) checkpoints: Vec<(u64, String)>,
+}
+
+impl Folder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn shown(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Returns what a verifier trusts who is the operator himself; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn policy(&self) -> Result<Option<(PathBuf, String)>, FileError> {
+        let path = self.file(POLICY);
+        Ok(read_text(&path)?.map(|text| (path, text)))
+    }
+
+    /// Reads what is there; `None` if there is no log.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn read(&self) -> Result<Option<FolderContent>, FileError> {
+        let Some(entries) = read_bytes(&self.file(ENTRIES))? else {
+            return Ok(None);
+        };
+        Ok(Some(FolderContent {
+            entries,
+            checkpoint: self.newest_checkpoint()?.unwrap_or_default(),
+            checkpoints: self.checkpoints()?,
+        }))
+    }
+
+    /// Reads the newest checkpoint, as it stands.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn newest_checkpoint(&self) -> Result<Option<String>, FileError> {
+        match read_text(&self.file(CHECKPOINT))? {
+            Some(newest) => Ok(Some(newest)),
+            None => Ok(self.checkpoints()?.pop().map(|(_, text)| text)),
+        }
+    }
+
+    /// Reads the checkpoints, the smallest first.
+    fn checkpoints(&self) -> Result<Vec<(u64, String)>, FileError> {
+        let folder = self.file(CHECKPOINTS);
+        let names = match list(&folder) {
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            names => names?,
+        };
+        let mut checkpoints = Vec::new();
+        for name in names {
+            if let Some(size) = name.to_str().and_then(|name| name.parse().ok()) {
+                let text = read_text(&folder.join(&name))?;
+                checkpoints.extend(text.map(|text| (size, text)));
+            }
+        }
+        checkpoints.sort_unstable();
+        Ok(checkpoints)
+    }
+
+    /// Reads the name of the log that is there, which nobody has verified.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn unverified_origin(&self) -> Result<Option<String>, FileError> {
+        let checkpoint = self.newest_checkpoint()?.as_deref().and_then(Checkpoint::unverified);
+        Ok(checkpoint.map(|checkpoint| checkpoint.origin))
+    }
+}
+
+impl FolderContent {
+    /// Returns the tree over the first entries, so many, and where they end; `None` if there are fewer whole lines.
+    pub(crate) fn tree_of(&self, size: u64) -> Option<(Tree, u64)> {
+        let (mut tree, mut bytes) = (Tree::default(), 0);
+        let mut rest = &self.entries[..];
+        while tree.size() < size {
+            let newline = memchr::memchr(b'\n', rest)?;
+            tree.push(leaf(&rest[..newline]));
+            bytes += newline as u64 + 1;
+            rest = &rest[newline + 1..];
+        }
+        Some((tree, bytes))
+    }
+
+    /// Returns the first entries, so many, a line each.
+    pub(crate) fn lines(&self, size: u64) -> impl Iterator<Item = &[u8]> {
+        lines(&self.entries).take(usize::try_from(size).unwrap_or(usize::MAX))
+    }
+}
+
+/// Returns the whole lines of a text.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
+    let whole = &text[..end];
+    whole
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| &line[..line.len() - 1])
+}
+
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    let mut file = match open_for_reading(path) {
+        Err(error) if error.is_missing() => return Ok(None),
+        opened => opened?,
+    };
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)
+        .map_err(|cause| FileError::io("read", path, cause))?;
+    Ok(Some(content))
+}
+
+/// Reads a text; bytes that are not UTF-8 are no text that anybody has signed.
+fn read_text(path: &Path) -> Result<Option<String>, FileError> {
+    Ok(read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}

@@ -1,0 +1,339 @@
+//! Who adds to a log: the key, the folder, and what is done with them. One function for each thing that can be added.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::entry::{Content, Entry, FileId, Says};
+use super::folder::Folder;
+use super::ledger::{History, Ledger};
+pub(crate) use super::log::LogError;
+use super::log::{Log, put_aside};
+use super::material::Material;
+use super::note::VerifierKey;
+use super::notes::Notes;
+use super::seal::{SealOptions, StreamSeal, seal_stream};
+use super::signer::{Signer, SignerError};
+use super::tree::{Tree, sha256};
+use crate::archive::{LineCounter, Location};
+use crate::config::{EVIDENCE_KEY_FILE, EvidenceSettings, StreamPlace};
+use crate::env::Row;
+use crate::fs::{FileError, remove, rename};
+
+/// Why nothing was added.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeeperError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{} is not set: it names the file of the key", EVIDENCE_KEY_FILE.name())]
+    NoKeyFile,
+    #[error("the log is that of {found}, and EVIDENCE_ORIGIN says {set}: the name of a log never changes")]
+    OtherOrigin { found: String, set: String },
+    #[error(
+        "{file} is no file that was sealed, nor one of a stream: give the name of a day file, as `verify --evidence` shows it"
+    )]
+    UnknownFile { file: String },
+    #[error("{file} is what was sealed: there is nothing to acknowledge")]
+    AsSealed { file: String },
+    #[error("{folder} holds a log that can be added to: `restart` is for one that is lost")]
+    NotLost { folder: String },
+}
+
+/// What a seal came to.
+#[derive(Debug)]
+pub(crate) struct Seal {
+    /// By stream.
+    pub(crate) streams: BTreeMap<&'static str, StreamSeal>,
+    /// How many entries the log has now.
+    pub(crate) size: u64,
+    pub(crate) key: VerifierKey,
+}
+
+/// Adds to the log of some settings.
+#[derive(Debug)]
+pub(crate) struct Keeper<'a> {
+    settings: &'a EvidenceSettings,
+    folder: Folder,
+}
+
+impl<'a> Keeper<'a> {
+    pub(crate) fn new(settings: &'a EvidenceSettings) -> Self {
+        Self {
+            settings,
+            folder: Folder::new(&settings.folder),
+        }
+    }
+
+    fn key_file(&self) -> Result<&Path, KeeperError> {
+        self.settings.key_file.as_deref().ok_or(KeeperError::NoKeyFile)
+    }
+
+    /// Reads the key, by the name of the log that is there: one that was begun anew has a number behind its name.
+    fn signer(&self) -> Result<Signer, KeeperError> {
+        let signer = Signer::read(self.key_file()?)?;
+        let set = &self.settings.origin;
+        let found = self.folder.unverified_origin()?.unwrap_or_else(|| set.clone());
+        if found != *set && number_of(&found, set).is_none() {
+            return Err(KeeperError::OtherOrigin {
+                found,
+                set: set.clone(),
+            });
+        }
+        Ok(signer.named(&found))
+    }
+
+    fn open(&self, signer: &Signer, now: DateTime<Utc>) -> Result<Log, KeeperError> {
+        Ok(Log::open(&self.folder, signer.verifier(), now)?)
+    }
+
+    fn location(&self) -> Result<Location, KeeperError> {
+        let location = Location::new(self.folder.path(), "evidence", "jsonl");
+        let failed = |error| FileError::io("use", self.folder.path(), std::io::Error::other(error));
+        Ok(location.map_err(failed)?)
+    }
+
+    /// Makes a key, writes it to its file, and begins the log.
+    ///
+    /// # Errors
+    /// If the file or a log is there already, or the system refuses.
+    pub(crate) fn generate_key(&self, now: DateTime<Utc>) -> Result<VerifierKey, KeeperError> {
+        let path = self.key_file()?;
+        if self.folder.read()?.is_some() {
+            let folder = self.folder.path().display().to_string();
+            return Err(LogError::Begun { folder }.into());
+        }
+        let signer = Signer::generate(&self.settings.origin)?;
+        signer.write(path)?;
+        let key = signer.verifier().clone();
+        let begun = Log::begin(&self.folder, &[key_entry(&key, now)], &signer, now);
+        if begun.is_err() {
+            // A key without a log would be in the way of the next try; it has signed nothing that counts.
+            remove(path)?;
+        }
+        begun?;
+        Ok(key)
+    }
+
+    /// Seals streams.
+    ///
+    /// # Errors
+    /// If the key or the log cannot be used. What is wrong with a stream is in the result.
+    pub(crate) fn seal(&self, places: &[StreamPlace], options: SealOptions) -> Result<Seal, KeeperError> {
+        let signer = self.signer()?;
+        let mut log = self.open(&signer, options.now)?;
+        let file = self.location()?.state("notes.json");
+        let mut notes = if options.full {
+            Notes::default()
+        } else {
+            Notes::read(&file)
+        };
+        let mut streams = BTreeMap::new();
+        for place in places {
+            streams.insert(place.kind.name, seal_stream(place, &log.ledger, &mut notes, options));
+        }
+        let entries: Vec<_> = streams.values().flat_map(|seal| &seal.entries).cloned().collect();
+        if !entries.is_empty() {
+            log.add(&entries, &[&signer])?;
+        }
+        notes.store(&file);
+        Ok(Seal {
+            streams,
+            size: log.size(),
+            key: signer.verifier().clone(),
+        })
+    }
+
+    /// Takes a file as it is now, although it is not what was sealed, and says why.
+    ///
+    /// # Errors
+    /// If it is what was sealed, or nothing is known of such a file.
+    pub(crate) fn acknowledge(
+        &self,
+        places: &[StreamPlace],
+        file: &str,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<FileId, KeeperError> {
+        let signer = self.signer()?;
+        let mut log = self.open(&signer, now)?;
+        let (id, place) =
+            find(places, &log.ledger, file).ok_or_else(|| KeeperError::UnknownFile { file: file.to_owned() })?;
+        let history = log.ledger.files.get(&id);
+        let was = history.and_then(History::newest).map(|sealed| sealed.content);
+        let (content, is_longer) = content_of(&place.location, &id.file, was)?;
+        let may_grow = history.is_some_and(|history| !history.is_closed);
+        if was == Some(content) || is_longer && may_grow {
+            return Err(KeeperError::AsSealed { file: id.file });
+        }
+        let says = Says::Broken {
+            file: id.clone(),
+            content,
+            was: was.unwrap_or_else(nothing),
+            reason: reason.to_owned(),
+        };
+        log.add(&[Entry::new(says, now)], &[&signer])?;
+        Ok(id)
+    }
+
+    /// Makes another key, which signs from now on; the old one signs once more that it does. The old file is kept beside the new
+    /// one.
+    ///
+    /// # Errors
+    /// If the key or the log cannot be used, or the system refuses.
+    pub(crate) fn rotate(&self, now: DateTime<Utc>) -> Result<(VerifierKey, PathBuf), KeeperError> {
+        let old = self.signer()?;
+        let mut log = self.open(&old, now)?;
+        let path = self.key_file()?;
+        let kept = with_suffix(path, &format!(".until-{}", now.format("%Y%m%dT%H%M%SZ")));
+        let staged = with_suffix(path, ".next");
+        let new = match left_over(&staged, &log.ledger, old.verifier().name())? {
+            Some(new) => new,
+            None => {
+                let new = Signer::generate(old.verifier().name())?;
+                new.write(&staged)?;
+                log.add(&[key_entry(new.verifier(), now)], &[&old, &new])?;
+                new
+            }
+        };
+        rename(path, &kept)?;
+        rename(&staged, path)?;
+        Ok((new.verifier().clone(), kept))
+    }
+
+    /// Begins another log, in place of one that is lost: what is left of that is kept in a folder of its own.
+    ///
+    /// # Errors
+    /// If the log that is there can be added to, or the system refuses.
+    pub(crate) fn restart(&self, reason: &str, now: DateTime<Utc>) -> Result<VerifierKey, KeeperError> {
+        let signer = Signer::read(self.key_file()?)?;
+        let set = &self.settings.origin;
+        let found = self.folder.unverified_origin()?.unwrap_or_else(|| set.clone());
+        let named = signer.verifier().named(&found);
+        if Log::open(&self.folder, &named, now).is_ok() {
+            let folder = self.folder.path().display().to_string();
+            return Err(KeeperError::NotLost { folder });
+        }
+        let number = number_of(&found, set).unwrap_or(1);
+        let lost = put_aside(&self.folder, number)?;
+        // Where nothing is left of the lost log, its number is not known, and a name is never given twice.
+        let next = match lost {
+            Some(_) => (number + 1).to_string(),
+            None => now.format("%Y%m%d%H%M%S").to_string(),
+        };
+        let origin = format!("{set}/{next}");
+        let signer = signer.named(&origin);
+        let says = Says::Restart {
+            reason: reason.to_owned(),
+            lost,
+        };
+        let entries = [Entry::new(says, now), key_entry(signer.verifier(), now)];
+        Log::begin(&self.folder, &entries, &signer, now)?;
+        Ok(signer.verifier().clone())
+    }
+}
+
+/// Returns the next key that a crash has left, if the log names it already; any other one is removed.
+fn left_over(staged: &Path, ledger: &Ledger, name: &str) -> Result<Option<Signer>, KeeperError> {
+    if staged.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let signer = Signer::read(staged).ok().map(|signer| signer.named(name));
+    let is_named = |signer: &Signer| ledger.keys.iter().any(|(_, key)| key == signer.verifier());
+    match signer.filter(is_named) {
+        Some(signer) => Ok(Some(signer)),
+        None => {
+            remove(staged)?;
+            Ok(None)
+        }
+    }
+}
+
+fn key_entry(key: &VerifierKey, now: DateTime<Utc>) -> Entry {
+    Entry::new(Says::Key { key: key.to_string() }, now)
+}
+
+/// Returns which log of a name it is: `example.org/audit` is the first, `example.org/audit/2` the second one.
+fn number_of(found: &str, set: &str) -> Option<u64> {
+    let rest = found.strip_prefix(set)?;
+    if rest.is_empty() {
+        return Some(1);
+    }
+    let number = rest.strip_prefix('/')?;
+    number.parse().ok().filter(|n: &u64| *n > 1 && n.to_string() == number)
+}
+
+/// The content of a file that is not there.
+fn nothing() -> Content {
+    Content {
+        lines: 0,
+        bytes: 0,
+        root: sha256(b""),
+    }
+}
+
+/// Finds the file of this name, or path: a sealed one, or a day file of a stream.
+fn find<'p>(places: &'p [StreamPlace], ledger: &Ledger, file: &str) -> Option<(FileId, &'p StreamPlace)> {
+    let name = Path::new(file).file_name()?.to_str()?;
+    let is_here = |place: &&StreamPlace| match Path::new(file).parent() {
+        Some(folder) if folder != Path::new("") => {
+            folder.canonicalize().ok() == place.location.folder().canonicalize().ok()
+        }
+        _ => true,
+    };
+    let candidates = places.iter().filter(is_here).map(|place| {
+        let id = FileId {
+            stream: place.kind.name.to_owned(),
+            file: name.to_owned(),
+        };
+        (id, place)
+    });
+    let is_known =
+        |(id, place): &(FileId, &StreamPlace)| ledger.files.contains_key(id) || place.location.day_of(name).is_some();
+    candidates.into_iter().find(is_known)
+}
+
+/// Returns what a file holds now, and whether it begins with what it held.
+fn content_of(location: &Location, name: &str, was: Option<Content>) -> Result<(Content, bool), FileError> {
+    let material = match location.day_of(name) {
+        Some(date) => {
+            let listing = location.listing()?;
+            Material::of_day(listing.parts_of(date, &mut LineCounter::of(location))?)?
+        }
+        None => Material::State(location.state_named(name)),
+    };
+    let wanted: Vec<_> = was.iter().map(|was| was.lines).collect();
+    let hashed = material.hash(Tree::default(), 0, &wanted, |_| {})?;
+    Ok((hashed.content(), was.is_some() && hashed.marks.first() == was.as_ref()))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.to_owned().into_os_string();
+    path.push(suffix);
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_of;
+
+    #[test]
+    fn a_log_that_was_begun_anew_has_a_number_behind_its_name() {
+        let table = [
+            ("a.example/x", Some(1)),
+            ("a.example/x/2", Some(2)),
+            ("a.example/x/17", Some(17)),
+            ("a.example/x/1", None),
+            ("a.example/x/02", None),
+            ("a.example/x2", None),
+            ("b.example", None),
+        ];
+        for (found, number) in table {
+            assert_eq!(number_of(found, "a.example/x"), number, "{found}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Adds to the log: entries, and the checkpoint that signs them, under a lock.
+//!
+//! An entry counts once a checkpoint holds it. What stands behind the newest checkpoint was not signed, since a crash came between,
+//! and is cut off before more is added.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this file writes the evidence folder, which is not inside a catalog"
+)]
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use super::checkpoint::{Checkpoint, CheckpointError};
+use super::entry::Entry;
+use super::folder::{CHECKPOINT, CHECKPOINTS, ENTRIES, Folder, FolderContent, POLICY, lines};
+use super::ledger::Ledger;
+use super::note::VerifierKey;
+use super::policy::Policy;
+use super::signer::Signer;
+use super::tree::{Tree, leaf};
+use crate::archive::{Location, Lock, LockError};
+use crate::fs::{FileError, folder_of, make_folder, open_guarded, open_or_create, rename, replace, sync_folder};
+
+/// Mode of the files, which agents and auditors may read.
+const MODE: u32 = 0o640;
+
+/// Why nothing is added to a log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(
+        "{folder} holds no log, and a key is there: a log is begun once, by `trailkeeper evidence keygen`; restore the folder from \
+         a copy, or begin another log, which will say so for ever, with `trailkeeper evidence restart --reason TEXT`"
+    )]
+    Missing { folder: String },
+    #[error("{folder} holds a log already: nothing is begun anew")]
+    Begun { folder: String },
+    #[error(
+        "the newest checkpoint in {folder} is not one by this key: {error}; nothing is signed: use the key of this log, or restore \
+         the folder from a copy"
+    )]
+    OtherKey { folder: String, error: CheckpointError },
+    #[error(
+        "the entries in {folder} are not those that were signed ({problem}); nothing is signed, since that would make a second history: \
+         restore the folder from its newest copy, or, if it is lost, begin another log with `trailkeeper evidence restart --reason TEXT`"
+    )]
+    NotAsSigned { folder: String, problem: String },
+    #[error("cannot write an entry: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A log that is added to, as long as its lock is held.
+#[derive(Debug)]
+pub(crate) struct Log {
+    folder: Folder,
+    /// The tree over the entries that are signed, and their length in bytes.
+    tree: Tree,
+    bytes: u64,
+    /// What these entries come to.
+    pub(crate) ledger: Ledger,
+    _lock: Lock,
+}
+
+impl Log {
+    /// Begins a log with these entries, the first of which is its key. The folder is created if it is missing.
+    ///
+    /// # Errors
+    /// If there is a log already, another process adds to it, or the system refuses.
+    pub(crate) fn begin(
+        folder: &Folder,
+        entries: &[Entry],
+        signer: &Signer,
+        now: DateTime<Utc>,
+    ) -> Result<(), LogError> {
+        make_folder(folder.path())?;
+        let lock = lock(folder, now)?;
+        if folder.file(ENTRIES).symlink_metadata().is_ok() {
+            return Err(LogError::Begun { folder: folder.shown() });
+        }
+        let mut log = Self {
+            folder: folder.clone(),
+            tree: Tree::default(),
+            bytes: 0,
+            ledger: Ledger::default(),
+            _lock: lock,
+        };
+        let policy = folder.file(POLICY);
+        if !policy.exists() {
+            replace(&policy, MODE, Policy::text(signer.verifier()).as_bytes())?;
+        }
+        log.add(entries, &[signer])
+    }
+
+    /// Opens the log to add to it, and makes sure that it holds what this key has signed last. Entries that nobody signed are cut
+    /// off.
+    ///
+    /// # Errors
+    /// If there is none, another process adds to it, or what it holds is not what was signed.
+    pub(crate) fn open(folder: &Folder, key: &VerifierKey, now: DateTime<Utc>) -> Result<Self, LogError> {
+        let missing = || LogError::Missing { folder: folder.shown() };
+        if !folder.path().is_dir() {
+            return Err(missing());
+        }
+        let lock = lock(folder, now)?;
+        let content = folder.read()?.ok_or_else(missing)?;
+        let (signed, text) = newest_signed(folder, &content, key)?;
+        let (tree, bytes) = content.tree_of(signed.size).ok_or_else(|| LogError::NotAsSigned {
+            folder: folder.shown(),
+            problem: format!("{} were signed, and fewer are there", signed.size),
+        })?;
+        if tree.root() != signed.root {
+            return Err(LogError::NotAsSigned {
+                folder: folder.shown(),
+                problem: format!("the root of the first {} is another one", signed.size),
+            });
+        }
+        if (bytes as usize) < content.entries.len() {
+            cut(&folder.file(ENTRIES), bytes)?;
+        }
+        if *text != content.checkpoint {
+            // A crash came before it was in its place.
+            replace(&folder.file(CHECKPOINT), MODE, text.as_bytes())?;
+        }
+        let ledger = Ledger::read(lines(&content.entries[..bytes as usize]));
+        Ok(Self {
+            folder: folder.clone(),
+            tree,
+            bytes,
+            ledger,
+            _lock: lock,
+        })
+    }
+
+    /// Returns how many entries are signed.
+    pub(crate) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// Adds entries, and signs them. They and the checkpoint are on disk when this returns; after a crash in between, none of them
+    /// counts.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(crate) fn add(&mut self, entries: &[Entry], signers: &[&Signer]) -> Result<(), LogError> {
+        let Some(signer) = signers.first() else { return Ok(()) };
+        let mut tree = self.tree.clone();
+        let mut text = String::new();
+        for entry in entries {
+            let line = entry.to_line()?;
+            tree.push(leaf(line.as_bytes()));
+            text.push_str(&line);
+            text.push('\n');
+        }
+        let checkpoint = Checkpoint {
+            origin: signer.verifier().name().to_owned(),
+            size: tree.size(),
+            root: tree.root(),
+        };
+        append(&self.folder.file(ENTRIES), self.bytes, text.as_bytes())?;
+        self.sign(&checkpoint, signers)?;
+        self.bytes += text.len() as u64;
+        self.tree = tree;
+        Ok(())
+    }
+
+    fn sign(&self, checkpoint: &Checkpoint, signers: &[&Signer]) -> Result<(), FileError> {
+        let signed = checkpoint.signed(signers);
+        let folder = self.folder.file(CHECKPOINTS);
+        make_folder(&folder)?;
+        // First under its size: so it is known after a crash that it was signed.
+        replace(&folder.join(checkpoint.size.to_string()), MODE, signed.as_bytes())?;
+        replace(&self.folder.file(CHECKPOINT), MODE, signed.as_bytes())
+    }
+}
+
+/// Moves a lost log into a folder of its own, `lost-<number>`; returns its newest checkpoint, if there is one.
+///
+/// # Errors
+/// If the system refuses.
+pub(super) fn put_aside(folder: &Folder, number: u64) -> Result<Option<String>, FileError> {
+    make_folder(folder.path())?;
+    let checkpoint = folder.newest_checkpoint()?;
+    let aside = folder.file(&format!("lost-{number}"));
+    make_folder(&aside)?;
+    for name in [ENTRIES, CHECKPOINTS, CHECKPOINT, POLICY] {
+        let from = folder.file(name);
+        if from.symlink_metadata().is_ok() {
+            rename(&from, &aside.join(name))?;
+        }
+    }
+    Ok(checkpoint)
+}
+
+/// Returns the newest checkpoint that a key has signed, and its text.
+fn newest_signed<'a>(
+    folder: &Folder,
+    content: &'a FolderContent,
+    key: &VerifierKey,
+) -> Result<(Checkpoint, &'a String), LogError> {
+    let keys = std::slice::from_ref(key);
+    let failed = |error| LogError::OtherKey {
+        folder: folder.shown(),
+        error,
+    };
+    let (newest, _) = Checkpoint::verify(&content.checkpoint, keys).map_err(failed)?;
+    let others = content.checkpoints.iter().filter(|(size, _)| *size > newest.size);
+    let later = others.filter_map(|(_, text)| Some((Checkpoint::verify(text, keys).ok()?.0, text)));
+    let later = later.max_by_key(|(checkpoint, _)| checkpoint.size);
+    Ok(later.unwrap_or((newest, &content.checkpoint)))
+}
+
+fn lock(folder: &Folder, now: DateTime<Utc>) -> Result<Lock, LogError> {
+    let location = Location::new(folder.path(), "evidence", "jsonl")
+        .map_err(|error| FileError::io("use", folder.path(), std::io::Error::other(error)))?;
+    Ok(Lock::acquire(&location, now)?)
+}
+
+/// Appends whole lines at the end of the signed ones, and syncs them.
+fn append(path: &Path, end: u64, lines: &[u8]) -> Result<(), FileError> {
+    let failed = |cause| FileError::io("write to", path, cause);
+    let (mut file, is_new) = open_or_create(OpenOptions::new().read(true).append(true), path, MODE)?;
+    if file.metadata().map_err(failed)?.len() != end {
+        // Lines of an attempt that failed.
+        file.set_len(end).map_err(failed)?;
+    }
+    file.write_all(lines).and_then(|()| file.sync_all()).map_err(failed)?;
+    if is_new { sync_folder(folder_of(path)) } else { Ok(()) }
+}
+
+/// Cuts a file off.
+fn cut(path: &Path, end: u64) -> Result<(), FileError> {
+    let failed = |cause| FileError::io("write to", path, cause);
+    let file = open_guarded(OpenOptions::new().write(true), path)?;
+    file.set_len(end).and_then(|()| file.sync_all()).map_err(failed)
+}

@@ -1,0 +1,194 @@
+//! What is sealed, as it stands on disk: the files of a day, or a file of the state folder.
+
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
+
+use super::hasher::{Hashed, Hasher};
+use super::tree::Tree;
+use crate::archive::{DayFile, DayParts, FileStamp, StateFile};
+use crate::fs::FileError;
+
+/// A first and a last line.
+pub(super) type Ends = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The most of a last line that is read, in bytes.
+const LONGEST: usize = 16 << 20;
+
+/// The files that make up one content: of a day, what another program has compressed comes first.
+#[derive(Debug)]
+pub(super) enum Material {
+    Day(Vec<DayFile>),
+    State(StateFile),
+}
+
+impl Material {
+    /// Returns the files of a day.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub(super) fn of_day(parts: DayParts<'_>) -> Result<Self, FileError> {
+        match parts.unreadable {
+            // It may be written by another program, and what the plain file holds counts then.
+            Some((_, error)) if parts.plain.is_none() => Err(error),
+            _ => Ok(Self::Day(
+                parts.packed.into_iter().chain(parts.plain).cloned().collect(),
+            )),
+        }
+    }
+
+    /// Returns what tells whether it was written to since; nothing if a file is missing.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub(super) fn stamps(&self) -> Result<Vec<FileStamp>, FileError> {
+        match self {
+            Self::Day(files) => files.iter().map(DayFile::stamp).collect(),
+            Self::State(file) => Ok(file.stamp()?.into_iter().collect()),
+        }
+    }
+
+    /// Returns how long its files are, in bytes as they are stored.
+    ///
+    /// # Errors
+    /// If one is missing.
+    pub(super) fn length(&self) -> Result<u64, FileError> {
+        match self {
+            Self::Day(files) => files.iter().map(DayFile::length).sum(),
+            Self::State(file) => Ok(file.length().unwrap_or(0)),
+        }
+    }
+
+    /// Returns the length of the whole lines in the part that this program writes, in bytes.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn plain_bytes(&self) -> Result<u64, FileError> {
+        match self {
+            Self::Day(files) => {
+                let plain = files.iter().filter(|file| !file.is_packed());
+                plain.map(DayFile::end_of_lines).sum()
+            }
+            Self::State(_) => Ok(0),
+        }
+    }
+
+    /// Hashes the lines behind those of a tree, which end at this byte; the content up to each of the `wanted` lines is noted.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn hash(
+        &self,
+        behind: Tree,
+        bytes: u64,
+        wanted: &[u64],
+        mut progress: impl FnMut(u64),
+    ) -> Result<Hashed, FileError> {
+        let mut hasher = Hasher::behind(behind, bytes, wanted);
+        match self {
+            // Only one that is alone can be read from within.
+            Self::Day(files) => {
+                for file in files {
+                    let content = file.open_at(bytes)?;
+                    hasher
+                        .read(content, &mut progress)
+                        .map_err(|cause| file.unreadable(cause))?;
+                }
+            }
+            Self::State(file) => {
+                let failed = |cause| FileError::io("read", file.path(), cause);
+                if let Some(mut content) = file.open()? {
+                    content.seek(SeekFrom::Start(bytes)).map_err(failed)?;
+                    hasher.read(content.by_ref(), &mut progress).map_err(failed)?;
+                }
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Passes its whole lines to `visit`, without their newlines, until it says that it has enough.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn lines(&self, mut visit: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), FileError> {
+        let mut split = Split::default();
+        match self {
+            Self::Day(files) => {
+                for file in files {
+                    let read = split.read(file.open_at(0)?, &mut visit);
+                    if read.map_err(|cause| file.unreadable(cause))?.is_break() {
+                        break;
+                    }
+                }
+            }
+            Self::State(file) => {
+                if let Some(content) = file.open()? {
+                    let read = split.read(content, &mut visit);
+                    let _ = read.map_err(|cause| FileError::io("read", file.path(), cause))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns its first and its last whole line, of a day.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn ends(&self) -> Result<Ends, FileError> {
+        let Self::Day(files) = self else {
+            return Ok((None, None));
+        };
+        let first = files.first().map(DayFile::first_line).transpose()?.flatten();
+        let last = match files.last() {
+            // It cannot be read from its end.
+            Some(file) if file.is_packed() => self.last_line()?,
+            Some(file) => file.line_before(file.end_of_lines()?, LONGEST)?,
+            None => None,
+        };
+        Ok((first, last))
+    }
+
+    fn last_line(&self) -> Result<Option<Vec<u8>>, FileError> {
+        let mut last = None;
+        self.lines(|line| {
+            last = Some(line.to_owned());
+            ControlFlow::Continue(())
+        })?;
+        Ok(last)
+    }
+
+    /// Returns whether it can be read from within: it is one file that is not compressed.
+    pub(super) fn is_plain(&self) -> bool {
+        match self {
+            Self::Day(files) => matches!(&files[..], [file] if !file.is_packed()),
+            Self::State(_) => true,
+        }
+    }
+}
+
+/// Splits what is read into lines.
+#[derive(Default)]
+struct Split {
+    /// A line whose end is still to be read.
+    line: Vec<u8>,
+}
+
+impl Split {
+    fn read(
+        &mut self,
+        source: impl Read,
+        visit: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut source = BufReader::with_capacity(1 << 20, source);
+        loop {
+            source.read_until(b'\n', &mut self.line)?;
+            let Some((b'\n', line)) = self.line.split_last() else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            if visit(line).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.line.clear();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Evidence: a signed log of what the day files held, so that an auditor can check the archive without trusting its operator.
+//!
+//! Imports: archive, config, coverage, env, fs, output, record, window.
+//!
+//! The formats are those of C2SP (`signed-note`, `tlog-checkpoint`, `tlog-policy`, `tlog-proof`) and RFC 6962, so that tools of
+//! others read them. Day files are only read. `docs/evidence.md` says what is proved, and what is not.
+
+pub(crate) mod checkpoint;
+pub(crate) mod entry;
+pub(crate) mod folder;
+mod hasher;
+pub(crate) mod keeper;
+pub(crate) mod ledger;
+mod log;
+mod material;
+pub(crate) mod note;
+mod notes;
+pub(crate) mod policy;
+pub(crate) mod proof;
+pub(crate) mod prover;
+pub(crate) mod seal;
+pub(crate) mod sealed_days;
+mod signer;
+pub(crate) mod stream_verdict;
+mod tree;
+mod trust;
+pub(crate) mod verify;

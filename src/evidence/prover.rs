@@ -1,0 +1,163 @@
+//! Finds a line in the archive and writes its proof.
+
+use std::ops::ControlFlow;
+
+use super::checkpoint::Checkpoint;
+use super::entry::FileId;
+use super::folder::Folder;
+use super::ledger::{Ledger, Sealed};
+use super::material::Material;
+use super::proof::Proof;
+use super::tree::{Hash, Tree, leaf, path};
+use crate::archive::{LineCounter, Location, while_files_move};
+use crate::config::StreamPlace;
+use crate::fs::FileError;
+use crate::record::Reader;
+
+/// The line to prove.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// That of the record with this id; the first one, if several versions of it are kept.
+    Id(String),
+    /// The line with this number, from 1, of this file.
+    Line(String, u64),
+}
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProveError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{0} holds no log: `trailkeeper evidence keygen` begins one")]
+    NoLog(String),
+    #[error("the log in {0} is not as it was signed: `trailkeeper verify --evidence` says what is wrong")]
+    NotAsSigned(String),
+    #[error("no record of this stream has the id {0}, or it is not sealed yet: `trailkeeper seal` seals what is new")]
+    NoRecord(String),
+    #[error("{file} has no line {line}, or it is not sealed yet: `trailkeeper seal` seals what is new")]
+    NoLine { file: String, line: u64 },
+    #[error("{0} is not what was sealed: `trailkeeper verify --evidence` says where")]
+    Changed(String),
+}
+
+/// Proves a line of a stream.
+///
+/// # Errors
+/// If there is no such line, it is not sealed, or the file or the log is not what was sealed.
+pub(crate) fn prove(folder: &Folder, place: &StreamPlace, wanted: &Wanted) -> Result<Proof, ProveError> {
+    let shown = || folder.path().display().to_string();
+    let content = folder.read()?.ok_or_else(|| ProveError::NoLog(shown()))?;
+    let checkpoint = Checkpoint::unverified(&content.checkpoint).ok_or_else(|| ProveError::NotAsSigned(shown()))?;
+    let log: Vec<Hash> = content.lines(checkpoint.size).map(leaf).collect();
+    let is_as_signed = content
+        .tree_of(checkpoint.size)
+        .is_some_and(|(tree, _)| tree.root() == checkpoint.root);
+    if !is_as_signed {
+        return Err(ProveError::NotAsSigned(shown()));
+    }
+    let ledger = Ledger::read(content.lines(checkpoint.size));
+    let (id, number) = find(place, &ledger, wanted)?;
+    let sealed = ledger.files.get(&id).and_then(|history| history.newest());
+    let sealed = sealed.filter(|sealed| (1..=sealed.content.lines).contains(&number));
+    let sealed = sealed.ok_or_else(|| ProveError::NoLine {
+        file: id.file.clone(),
+        line: number,
+    })?;
+    let (leaves, line) = leaves(place, &id, sealed, number)?;
+    let entry = usize::try_from(sealed.entry)
+        .ok()
+        .and_then(|number| content.lines(checkpoint.size).nth(number));
+    Ok(Proof {
+        index: sealed.entry,
+        entry_path: path(&log, sealed.entry as usize),
+        checkpoint: content.checkpoint.clone(),
+        line_number: number,
+        line_path: path(&leaves, number as usize - 1),
+        entry: entry.unwrap_or_default().to_owned(),
+        line,
+    })
+}
+
+/// Returns the file and the number of the line.
+fn find(place: &StreamPlace, ledger: &Ledger, wanted: &Wanted) -> Result<(FileId, u64), ProveError> {
+    let in_stream = |file: &str| FileId {
+        stream: place.kind.name.to_owned(),
+        file: file.to_owned(),
+    };
+    let id = match wanted {
+        Wanted::Line(file, number) => return Ok((in_stream(file), *number)),
+        Wanted::Id(id) => id,
+    };
+    let files = ledger
+        .files
+        .iter()
+        .rev()
+        .filter(|(file, _)| file.stream == place.kind.name);
+    for (file, history) in files {
+        let lines = history.newest().map_or(0, |sealed| sealed.content.lines);
+        if let Some(material) = material(place, &file.file)?
+            && let Some(number) = number_of(place, &material, id)?.filter(|number| *number <= lines)
+        {
+            return Ok((file.clone(), number));
+        }
+    }
+    Err(ProveError::NoRecord(id.clone()))
+}
+
+/// Returns the number of the first line whose record has an id.
+fn number_of(place: &StreamPlace, material: &Material, id: &str) -> Result<Option<u64>, FileError> {
+    let finder = memchr::memmem::Finder::new(id.as_bytes());
+    let mut reader = Reader::new(place.kind.shape);
+    let (mut number, mut found) = (0, None);
+    material.lines(|line| {
+        number += 1;
+        // An id may be written with escapes.
+        let may_be = finder.find(line).is_some() || memchr::memchr(b'\\', line).is_some();
+        let text = std::str::from_utf8(line).ok().filter(|_| may_be);
+        let read = text.and_then(|text| reader.identify_with_id(text).ok());
+        if read.is_some_and(|(_, found)| found.as_deref() == Some(id)) {
+            found = Some(number);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// Returns the hashes of the lines that were sealed, and one of the lines.
+fn leaves(place: &StreamPlace, id: &FileId, sealed: Sealed, number: u64) -> Result<(Vec<Hash>, Vec<u8>), ProveError> {
+    let changed = || ProveError::Changed(id.file.clone());
+    let material = material(place, &id.file)?.ok_or_else(changed)?;
+    let (mut leaves, mut wanted, mut tree) = (Vec::new(), Vec::new(), Tree::default());
+    material.lines(|line| {
+        if tree.size() == sealed.content.lines {
+            return ControlFlow::Break(());
+        }
+        let hash = leaf(line);
+        leaves.push(hash);
+        tree.push(hash);
+        if tree.size() == number {
+            wanted = line.to_owned();
+        }
+        ControlFlow::Continue(())
+    })?;
+    if tree.size() != sealed.content.lines || tree.root() != sealed.content.root {
+        return Err(changed());
+    }
+    Ok((leaves, wanted))
+}
+
+/// Returns the files of the day that a file is named after; `None` if it is not a day file.
+fn material(place: &StreamPlace, name: &str) -> Result<Option<Material>, FileError> {
+    let Some(location) = Location::of_day_file(place.location.folder(), name) else {
+        return Ok(None);
+    };
+    let Some(date) = location.day_of(name) else {
+        return Ok(None);
+    };
+    while_files_move(|| {
+        let listing = location.listing()?;
+        let parts = listing.parts_of(date, &mut LineCounter::of(&location))?;
+        Material::of_day(parts).map(Some)
+    })
+}

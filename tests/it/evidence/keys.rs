@@ -1,0 +1,150 @@
+//! Keys: made once, kept to their owner, replaced, and a log that is lost.
+
+use std::fs;
+
+use super::*;
+
+#[test]
+fn a_key_is_written_for_its_owner_alone_never_over_a_file_and_only_keygen_begins_a_log() {
+    let sandbox = daily(2);
+    let catalog = unsealed(&sandbox, &[Api::Tfc]);
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("not sealed: "), "{}", run.stderr);
+    assert!(!folder(&catalog).exists());
+    let made = catalog.run(&["evidence", "keygen", "--json"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let shown: Value = serde_json::from_str(&made.stdout).unwrap();
+    assert!(
+        shown["key"].as_str().unwrap().starts_with(&format!("{ORIGIN}+")),
+        "{shown}"
+    );
+    let secret = fs::read_to_string(key_file(&catalog)).unwrap();
+    assert!(!made.stdout.contains(secret.trim_end().rsplit('+').next().unwrap()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mode = fs::metadata(key_file(&catalog)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::set_permissions(key_file(&catalog), fs::Permissions::from_mode(0o644)).unwrap();
+        let run = catalog.run(&["seal"]);
+        assert!(
+            run.code == 1 && run.stderr.contains("can be read by others: chmod 600"),
+            "{}",
+            run.stderr
+        );
+        fs::set_permissions(key_file(&catalog), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    for _ in 0..2 {
+        let again = catalog.run(&["evidence", "keygen"]);
+        assert_eq!(again.code, 1, "{}", again.stderr);
+        assert_eq!(fs::read_to_string(key_file(&catalog)).unwrap(), secret);
+        // Also when the log is gone: that would be a second history.
+        let _ = fs::rename(folder(&catalog), catalog.root().join("away"));
+    }
+    let run = catalog.run(&["seal"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("holds no log, and a key is there"),
+        "{}",
+        run.stderr
+    );
+    fs::rename(catalog.root().join("away"), folder(&catalog)).unwrap();
+    seal(&catalog, 0);
+    fs::remove_file(key_file(&catalog)).unwrap();
+    assert_eq!(catalog.run(&["seal"]).code, 1);
+    verify(&catalog, 0, &[]);
+}
+
+#[test]
+fn a_new_key_is_followed_from_the_old_one() {
+    let sandbox = daily(5);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let policy = catalog.root().join("auditor.policy");
+    fs::copy(folder(&catalog).join("policy.txt"), &policy).unwrap();
+    let old = fs::read_to_string(key_file(&catalog)).unwrap();
+    let run = catalog.run(&["evidence", "rotate"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_ne!(fs::read_to_string(key_file(&catalog)).unwrap(), old);
+    let kept = fs::read_dir(catalog.root()).unwrap().map(|entry| entry.unwrap().path());
+    let kept = kept.filter(|path| name(path).starts_with("evidence.key.until-"));
+    assert_eq!(
+        kept.map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>(),
+        [old]
+    );
+    let trusting = ["--policy", policy.to_str().unwrap()];
+    verify(&catalog, 0, &trusting);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new")]);
+    catalog.collect_one(0, &[]);
+    seal(&catalog, 0);
+    // Signed by the new key alone by now.
+    let verdict = verify(&catalog, 0, &trusting);
+    assert_eq!(problems(&verdict), Vec::<String>::new());
+    assert_eq!(catalog.run(&["evidence", "rotate"]).code, 0);
+    seal(&catalog, 0);
+    verify(&catalog, 0, &trusting);
+    // Without the checkpoint that handed over nobody vouches for the new key.
+    for kept in fs::read_dir(folder(&catalog).join("checkpoints")).unwrap() {
+        fs::remove_file(kept.unwrap().path()).unwrap();
+    }
+    let verdict = verify(&catalog, 3, &trusting);
+    assert!(
+        problems(&verdict)[0].contains("no key that is trusted has signed it"),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn a_lost_log_is_begun_anew_under_another_name_which_says_so_for_ever() {
+    let sandbox = daily(5);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let run = catalog.run(&["evidence", "restart", "--reason", "a trial"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    let lost = fs::read_to_string(folder(&catalog).join("checkpoint")).unwrap();
+    fs::remove_file(folder(&catalog).join("entries.jsonl")).unwrap();
+    assert_eq!(catalog.run(&["seal"]).code, 3);
+    let run = catalog.run(&["evidence", "restart", "--reason", "the disk was lost"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    seal(&catalog, 0);
+    let verdict = verify(&catalog, 0, &[]);
+    assert_eq!(verdict["origin"], format!("{ORIGIN}/2"));
+    assert!(
+        verdict["remarks"][0].as_str().unwrap().contains("the disk was lost"),
+        "{verdict}"
+    );
+    assert_eq!(kinds(&catalog, "restart")[0]["lost"], lost);
+    assert_eq!(
+        fs::read_to_string(folder(&catalog).join("lost-1/checkpoint")).unwrap(),
+        lost
+    );
+    catalog.collect_one(0, &[]);
+    fs::remove_dir_all(folder(&catalog)).unwrap();
+    let run = catalog.run(&["evidence", "restart", "--reason", "again"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    seal(&catalog, 0);
+}
+
+#[test]
+fn the_settings_are_checked_together_and_the_folder_is_not_inside_a_catalog() {
+    let sandbox = daily(2);
+    let mut catalog = unsealed(&sandbox, &[Api::Tfc]);
+    catalog.set("EVIDENCE_ORIGIN", "https://audit.example.org");
+    catalog.unset("EVIDENCE_KEY_FILE");
+    catalog.set("SEAL_AFTER_HOURS", "often");
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    for variable in ["EVIDENCE_ORIGIN", "SEAL_AFTER_HOURS"] {
+        assert!(run.stderr.contains(variable), "{}", run.stderr);
+    }
+    let mut catalog = unsealed(&sandbox, &[Api::Tfc]);
+    let inside = catalog.folder(Api::Tfc).join("evidence");
+    catalog.set("EVIDENCE_FOLDER", inside.display());
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("EVIDENCE_FOLDER must not be inside the catalog"),
+        "{}",
+        run.stderr
+    );
+}
