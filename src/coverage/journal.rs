@@ -6,15 +6,15 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 
-use super::asked::start_of;
+use super::asked::{Asked, start_of};
 use super::completed_runs::CompletedRuns;
 use super::day_counts::{Counts, LostDay};
-use super::entry::Entry;
+use super::entry::{End, Entry};
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
 use crate::archive::{FileUse, Location, StateFile, WriteError};
 use crate::fs::FileError;
-use crate::window::bound;
+use crate::window::{Window, bound};
 
 /// Name of the journal, after `<base>.`.
 const FILE: &str = "coverage.jsonl";
@@ -292,6 +292,28 @@ impl Journal {
             None
         })?;
         Ok(CompletedRuns::from_newest(newest_first))
+    }
+
+    /// Returns the spans that runs asked for which began at `since` or later and were killed, or are still at work: what they have
+    /// written last is not counted.
+    ///
+    /// # Errors
+    /// If the journal cannot be read; a missing one has none.
+    pub(crate) fn unfinished_spans(&self, since: DateTime<Utc>) -> Result<Vec<Window>, FileError> {
+        let (mut spans, mut ended_at) = (Vec::new(), None);
+        self.newest_line(|line| {
+            let entry = Entry::read(line)?;
+            if entry.at < since {
+                return Some(());
+            }
+            // The newest line of a run tells how it ended.
+            if ended_at != Some(entry.at) && entry.end == End::Open {
+                spans.extend(entry.asked.iter().map(Asked::span));
+            }
+            ended_at = Some(entry.at);
+            None
+        })?;
+        Ok(spans)
     }
 
     /// Returns the result of `read` for the newest line for which it has one.

@@ -12,7 +12,7 @@ use super::notes::Notes;
 use super::tree::{Hash, Tree};
 use crate::archive::{FileStamp, LineCounter, while_files_move};
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Standing, Wanted, day_span};
+use crate::coverage::{Covered, Gap, Journal, Standing, Wanted, day_span};
 use crate::fs::FileError;
 use crate::record::Reader;
 use crate::window::Window;
@@ -353,6 +353,19 @@ impl Sealing<'_> {
         })
     }
 
+    /// Returns whether a run was killed since the stream was sealed last, or is still at work, that was to write to a day: what it
+    /// wrote last is not counted.
+    fn may_be_of_a_killed_run(&self, date: NaiveDate) -> Result<bool, FileError> {
+        let Some(sealed_at) = self.ledger.sealed_at.get(self.place.kind.name) else {
+            return Ok(true);
+        };
+        // The run that is at work may have begun before that.
+        let since = *sealed_at - TimeDelta::days(1);
+        let unfinished = Journal::of(&self.place.location).unfinished_spans(since)?;
+        let day = day_span(date);
+        Ok(unfinished.iter().any(|span| span.from < day.to && day.from < span.to))
+    }
+
     /// Checks that what a closed day has more than was sealed was appended by this program, as the journal of its runs says.
     fn check_appended(&self, date: NaiveDate, material: &Material, hashed: &Hashed) -> Result<(), Fault> {
         if self.is_first {
@@ -361,6 +374,9 @@ impl Sealing<'_> {
         let counted = self.standing.counts.get(&date).copied().unwrap_or_default();
         let plain = material.plain_bytes()?;
         if plain <= counted.bytes && (plain > 0 || hashed.tree.size() <= counted.all()) {
+            return Ok(());
+        }
+        if self.may_be_of_a_killed_run(date)? {
             return Ok(());
         }
         let name = self.place.location.day_name(date).unwrap_or_default();

@@ -196,6 +196,38 @@ fn lines_of_others_in_a_closed_day_and_whole_files_of_others_are_not_sealed_unti
     acknowledge(&catalog, "nothing.log", 3);
 }
 
+#[test]
+fn what_a_killed_run_has_written_last_to_a_closed_day_is_sealed() {
+    let sandbox = daily(6);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let closed = path(&catalog, Api::Tfc, 4);
+    let line = fs::read_to_string(&closed)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .replace("4-0", "late");
+    let append =
+        |path: &Path, line: &str| writeln!(OpenOptions::new().append(true).open(path).unwrap(), "{line}").unwrap();
+    append(&closed, &line);
+    let journal = catalog
+        .folder(Api::Tfc)
+        .join(format!(".trailkeeper/{}.coverage.jsonl", base_name(Api::Tfc)));
+    // As a run leaves it that is killed between the append and its note of it.
+    let last = fs::read_to_string(&journal).unwrap().lines().last().unwrap().to_owned();
+    let mut killed: Value = serde_json::from_str(&last).unwrap();
+    killed["at"] = at(0).to_rfc3339().into();
+    killed["end"] = "open".into();
+    killed["asked"][0]["from"] = at(5 * DAY).to_rfc3339().into();
+    killed["asked"][0]["covered_to"] = Value::Null;
+    append(&journal, &killed.to_string());
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(4 * DAY + newest()), "late")]);
+    catalog.collect_one(0, &[]);
+    seal(&catalog, 0);
+    assert_eq!(kinds(&catalog, "late")[0]["lines"], 4);
+    verify(&catalog, 0, &[]);
+}
+
 pub(super) fn acknowledge(catalog: &Catalog, file: &str, code: i32) {
     let run = catalog.run(&["evidence", "acknowledge", file, "--reason", "seen by the owner"]);
     assert_eq!(run.code, code, "{file}: {}{}", run.stdout, run.stderr);
