@@ -70,7 +70,7 @@ pub(crate) use location::SINKS;
 pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub(crate) use misplaced::newest_local_day;
-pub(crate) use notes::{NewlyNoted, Noted};
+pub(crate) use notes::{NewlyNoted, Noted, REJECTED, REVISED};
 pub(crate) use packed_lines::PackedLines;
 pub(crate) use piece::Piece;
 pub use recover::Recovery;

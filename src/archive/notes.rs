@@ -18,10 +18,10 @@ use crate::record::digests::Digests;
 use crate::record::{Form, Rejected};
 
 /// Name of the rejected file, after `<base>.`.
-pub(super) const REJECTED: &str = "rejected.jsonl";
+pub(crate) const REJECTED: &str = "rejected.jsonl";
 
 /// Name of the revised file, after `<base>.`.
-pub(super) const REVISED: &str = "revised.jsonl";
+pub(crate) const REVISED: &str = "revised.jsonl";
 
 /// The reason noted for a torn line.
 const TORN_LINE: &str = "torn line, repaired";

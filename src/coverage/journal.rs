@@ -17,13 +17,14 @@ use crate::fs::FileError;
 use crate::window::{Window, bound};
 
 /// Name of the journal, after `<base>.`.
-const FILE: &str = "coverage.jsonl";
+pub(crate) const JOURNAL: &str = "coverage.jsonl";
 
 /// Name of the one before it, after `<base>.`.
-const PREVIOUS: &str = "coverage.previous.jsonl";
+pub(crate) const PREVIOUS_JOURNAL: &str = "coverage.previous.jsonl";
 
 /// The files of the journal, each as what follows `<base>.` and its use.
-pub(crate) const JOURNAL_FILES: [(&str, FileUse); 2] = [(FILE, FileUse::Append), (PREVIOUS, FileUse::Replace)];
+pub(crate) const JOURNAL_FILES: [(&str, FileUse); 2] =
+    [(JOURNAL, FileUse::Append), (PREVIOUS_JOURNAL, FileUse::Replace)];
 
 /// A journal that is longer than this, in bytes, is put aside, and another one begins.
 const LONGEST: u64 = 4 << 20;
@@ -214,8 +215,8 @@ impl Journal {
     #[must_use]
     pub(crate) fn of(location: &Location) -> Self {
         Self {
-            file: location.state(FILE),
-            previous: location.state(PREVIOUS),
+            file: location.state(JOURNAL),
+            previous: location.state(PREVIOUS_JOURNAL),
         }
     }
 
@@ -442,7 +443,7 @@ mod tests {
         whole.sum.asked_from = Some(at(-10));
         journal.append(&whole).unwrap();
         for damage in ["{\"version\":2", "\u{fffd}"] {
-            location.state(FILE).append_line(damage).unwrap();
+            location.state(JOURNAL).append_line(damage).unwrap();
         }
         let past = journal.past(Wanted::Stream("tfc")).unwrap();
         assert_eq!(past.unreadable, 2);
@@ -467,11 +468,11 @@ mod tests {
         journal.append(&long(0)).unwrap();
         assert!(journal.is_full());
         journal.append(&entry(5, End::Exhausted)).unwrap();
-        assert!(!location.state_file(PREVIOUS).exists(), "it has not all counts");
+        assert!(!location.state_file(PREVIOUS_JOURNAL).exists(), "it has not all counts");
         let mut all = entry(10, End::Exhausted);
         all.has_all_counts = true;
         journal.append(&all).unwrap();
-        assert!(!journal.is_full() && location.state_file(PREVIOUS).exists());
+        assert!(!journal.is_full() && location.state_file(PREVIOUS_JOURNAL).exists());
         journal.append(&entry(15, End::Exhausted)).unwrap();
         let runs = journal.completed_runs(at(-1)).unwrap();
         let least = |minute| runs.least_overlap(at(minute), at(14)).map(|least| least.num_minutes());

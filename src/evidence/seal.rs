@@ -10,19 +10,15 @@ use super::ledger::{History, Ledger, Sealed};
 use super::material::Material;
 use super::notes::Notes;
 use super::tree::{Hash, Tree};
-use crate::archive::{FileStamp, LineCounter, while_files_move};
+use crate::archive::{FileStamp, LineCounter, REJECTED, REVISED, while_files_move};
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Journal, Standing, Wanted, day_span};
+use crate::coverage::{Covered, Gap, JOURNAL, Journal, PREVIOUS_JOURNAL, Standing, Wanted, day_span};
 use crate::fs::FileError;
 use crate::record::Reader;
 use crate::window::Window;
 
 /// The files of the state folder that are sealed: completeness rests on them.
-const STATE_FILES: [&str; 4] = [PREVIOUS, COVERAGE, "rejected.jsonl", "revised.jsonl"];
-
-/// The journal of the coverage, and the one before it.
-const COVERAGE: &str = "coverage.jsonl";
-const PREVIOUS: &str = "coverage.previous.jsonl";
+const STATE_FILES: [&str; 4] = [PREVIOUS_JOURNAL, JOURNAL, REJECTED, REVISED];
 
 /// How to seal.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +214,7 @@ impl Sealing<'_> {
     fn state_files(&mut self) {
         for what in STATE_FILES {
             let id = self.id(self.state_name(what));
-            let closed_to = (what == COVERAGE).then(|| (self.options.now - self.options.after).date_naive());
+            let closed_to = (what == JOURNAL).then(|| (self.options.now - self.options.after).date_naive());
             let material = Material::State(self.place.location.state(what));
             let sealed = self.file(&id, &material, Purpose::State { closed_to });
             self.note_problem(sealed);
@@ -278,11 +274,11 @@ impl Sealing<'_> {
 
     /// Returns whether the journal that was sealed last is the one before the present one by now.
     fn has_put_a_journal_aside(&self) -> Result<bool, FileError> {
-        let history = self.ledger.files.get(&self.id(self.state_name(COVERAGE)));
+        let history = self.ledger.files.get(&self.id(self.state_name(JOURNAL)));
         let Some(sealed) = history.and_then(History::newest) else {
             return Ok(false);
         };
-        let previous = Material::State(self.place.location.state(PREVIOUS));
+        let previous = Material::State(self.place.location.state(PREVIOUS_JOURNAL));
         let hashed = previous.hash(Tree::default(), 0, &[sealed.content.lines], |_| {})?;
         Ok(hashed.marks.first() == Some(&sealed.content))
     }
@@ -406,7 +402,7 @@ impl Subject<'_> {
 
     fn is_journal(&self) -> bool {
         let is_one = |what: &str| self.id.file.ends_with(&format!(".{what}"));
-        matches!(self.purpose, Purpose::State { .. }) && [COVERAGE, PREVIOUS].into_iter().any(is_one)
+        matches!(self.purpose, Purpose::State { .. }) && [JOURNAL, PREVIOUS_JOURNAL].into_iter().any(is_one)
     }
 }
 

@@ -14,12 +14,9 @@ use super::material::Material;
 use super::tree::Tree;
 use super::verify::StreamFiles;
 use crate::archive::{LineCounter, Location, while_files_move};
+use crate::coverage::{JOURNAL, PREVIOUS_JOURNAL};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
-
-/// The journal of the coverage and the one before it, which it becomes when it is full.
-const COVERAGE: &str = ".coverage.jsonl";
-const PREVIOUS: &str = ".coverage.previous.jsonl";
 
 /// What the files of a stream come to.
 #[derive(Debug)]
@@ -270,19 +267,19 @@ fn behind(verdict: &FileVerdict, hashed: &Hashed, closed_to: Option<NaiveDate>) 
 fn was_put_aside(id: &FileId, job: &Job, ledger: &Ledger) -> bool {
     let base = id
         .file
-        .strip_suffix(PREVIOUS)
-        .or_else(|| id.file.strip_suffix(COVERAGE));
+        .strip_suffix(PREVIOUS_JOURNAL)
+        .or_else(|| id.file.strip_suffix(JOURNAL));
     let Some(base) = base.filter(|_| job.date.is_none()) else {
         return false;
     };
     let newest = FileId {
-        file: format!("{base}{COVERAGE}"),
+        file: format!("{base}{JOURNAL}"),
         ..id.clone()
     };
     let Some(sealed) = ledger.files.get(&newest).and_then(History::newest) else {
         return false;
     };
-    let previous = state_file(job, &format!("{base}{PREVIOUS}"));
+    let previous = state_file(job, &format!("{base}{PREVIOUS_JOURNAL}"));
     let hashed = previous.hash(Tree::default(), 0, &[sealed.content.lines], |_| {});
     hashed.is_ok_and(|hashed| hashed.marks.first() == Some(&sealed.content))
 }
