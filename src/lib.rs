@@ -12,7 +12,7 @@
 //! - day files: `archive` drops duplicates, appends, repairs, reads and verifies
 //! - coverage: `coverage` keeps the journal of what was fetched, and what is pending
 //! - sinks: `forward` sends the lines of the day files and advances its cursor
-//! - outcome: `run` ties these together; `metrics`, `report`, `search` and the `commands` show the result
+//! - outcome: `run` ties these together; `metrics`, `report`, `search`, `export` and the `commands` show the result
 //!
 //! `sandbox` stands apart: it imitates the services, imports nothing, and serves its two commands and the tests.
 //!
@@ -57,6 +57,7 @@
 //! - undelivered: a line that a sink will never accept; it is kept in the undelivered file, with the reason
 //! - strict copy: a line, repaired so that strict JSON parsers take it; it is sent in place of the line, and counts as
 //!   repaired where forwarding counts
+//! - bundle: the files that `export` wrote for somebody else, with a manifest of them; part: what is in it of one stream
 //! - retry: to send a request again; backoff: the wait before it; rate limit: how often a service may be asked
 //! - shutdown: the request to stop soon, without losing anything
 //!
@@ -82,7 +83,7 @@
 //!
 //! One file or folder owns each outside thing: `env/` the environment, `http/client.rs` reqwest, `forward/kafka/`
 //! rdkafka, `main.rs` the clock and the end of the process. `archive/` writes the day files and everything in
-//! `.trailkeeper/`; `fs/` opens and replaces files for it and for others. Any other code that writes a file says so
+//! `.trailkeeper/`; `fs/` opens, makes and replaces files for it and for others. Any other code that writes a file says so
 //! there.
 //!
 //! `clippy.toml` and `tests/it/structure/` enforce the owners and the order of the modules.
@@ -115,6 +116,7 @@ pub mod run;
 pub mod metrics;
 pub mod report;
 pub mod search;
+pub mod export;
 pub mod commands;
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -104,6 +105,27 @@ impl DayFile {
     /// If it is missing, or its folder cannot be read.
     pub(crate) fn stamp(&self) -> Result<FileStamp, FileError> {
         Ok(FileStamp::of(&self.metadata()?))
+    }
+
+    /// Passes the first `length` bytes of it to `visit`, as they are stored, until it says that it has enough; returns how many there
+    /// were.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn read_stored(
+        &self,
+        length: u64,
+        mut visit: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<u64, FileError> {
+        let mut stored = self.stored()?.take(length);
+        let (mut chunk, mut all) = (vec![0; CHUNK], 0);
+        loop {
+            let read = read_some(&mut stored, &mut chunk).map_err(|cause| self.unreadable(cause))?;
+            all += read as u64;
+            if read == 0 || visit(&chunk[..read]).is_break() {
+                return Ok(all);
+            }
+        }
     }
 
     /// Returns its metadata, without opening it.

@@ -19,12 +19,13 @@ pub(crate) struct Piece {
     pub(crate) file: DayFile,
     /// In bytes of the content.
     start: u64,
-    /// `None` at the end of the file, wherever that is.
+    /// `None` at the end of a compressed file.
     end: Option<u64>,
 }
 
 impl Piece {
-    /// Divides a file of this length, in its order; at least one piece.
+    /// Divides a file of this length, in its order; at least one piece. What begins behind that length in a file that is not
+    /// compressed belongs to no piece.
     #[must_use]
     pub(crate) fn of(file: &DayFile, length: u64) -> Vec<Self> {
         Self::of_length(file, length, PIECE)
@@ -39,7 +40,7 @@ impl Piece {
         let piece = |number: u64| Self {
             file: file.clone(),
             start: number * piece,
-            end: (number + 1 < count).then(|| (number + 1) * piece),
+            end: (!file.is_packed()).then(|| length.min((number + 1) * piece)),
         };
         (0..count).map(piece).collect()
     }

@@ -1,4 +1,4 @@
-//! The archives that `status`, `coverage`, `verify`, `report` and `search` read: from the settings, without tokens.
+//! The archives that `status`, `coverage`, `verify`, `report`, `search` and `export` read: from the settings, without tokens.
 
 use chrono::{DateTime, Utc};
 

@@ -1,6 +1,6 @@
 //! The commands, a file or folder each: its arguments, its work and its output.
 //!
-//! Imports: archive, config, coverage, env, evidence, fetch, forward, fs, http, metrics, output, process, record,
+//! Imports: archive, config, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
 //! report, run, sandbox, search, source, window.
 
 mod archives;
@@ -13,6 +13,7 @@ mod coverage;
 mod demo;
 mod error;
 mod evidence;
+mod export;
 mod forward;
 mod init;
 mod man;
@@ -89,6 +90,9 @@ pub(crate) enum Command {
     /// Find records: by time, user, event, address, object, id or any value
     #[command(after_long_help = search::EXAMPLES)]
     Search(search::Arguments),
+    /// Write the records that a search finds, and how complete they are, to a folder for somebody else
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(export::Arguments),
     /// Print completions for a shell
     #[command(after_long_help = completions::EXAMPLES)]
     Completions(completions::Arguments),
@@ -114,6 +118,7 @@ impl Command {
             Command::Init(arguments) => init::run(arguments, log, clock).await,
             Command::Report(arguments) => report::run(arguments, clock),
             Command::Search(arguments) => search::run(arguments, clock),
+            Command::Export(arguments) => export::run(arguments, clock),
             Command::Completions(arguments) => Ok(completions::run(arguments)?),
             Command::Man(arguments) => man::run(arguments),
         }
@@ -148,6 +153,7 @@ impl Command {
             Command::Evidence(arguments) => Some(arguments.env_file()),
             Command::Report(arguments) => Some(&mut arguments.selection.env_file),
             Command::Search(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Export(arguments) => Some(&mut arguments.selection.env_file),
             Command::Init(arguments) => Some(&mut arguments.env_file),
             Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => None,
         }
@@ -171,6 +177,7 @@ impl Command {
             Command::Evidence(arguments) => arguments.is_json(),
             // Standard output is for the proof.
             Command::Prove(_) => false,
+            Command::Export(arguments) => arguments.selection.json,
             Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
                 false
             }

@@ -97,7 +97,7 @@ pub(crate) use asked::{Asked, Purpose, day_span};
 pub(crate) use completed_runs::CompletedRun;
 pub(crate) use completed_runs::CompletedRuns;
 pub(crate) use covered::Covered;
-pub(crate) use day_counts::{Counted, Counts, Loss, LostDay};
+pub(crate) use day_counts::{Counted, Counts, Loss, LostDay, may_be_deleted};
 pub(crate) use entry::{End, Entry};
 pub(crate) use gap::{Gap, GapCounts, gone_sentence};
 pub(crate) use journal::{JOURNAL, JOURNAL_FILES, Journal, PREVIOUS_JOURNAL};

@@ -8,6 +8,7 @@
 )]
 
 mod advice;
+mod new_folder;
 mod private_file;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use std::process;
 use std::sync::Once;
 
 use advice::advice;
+pub(crate) use new_folder::NewFolder;
 pub(crate) use private_file::{create_private, read_private};
 
 /// Mode of the folders that the program creates.
@@ -49,6 +51,14 @@ pub enum FileError {
     NotAFolder {
         /// The path.
         path: PathBuf,
+    },
+    /// A folder is to be filled with new files, and has some already.
+    #[error("{} is not empty, it holds {found}: name a new or an empty folder", path.display())]
+    NotEmpty {
+        /// The path.
+        path: PathBuf,
+        /// The name of something that is in it.
+        found: Box<str>,
     },
     /// It could be changed through another name, from outside its folder.
     #[error(
@@ -102,6 +112,7 @@ impl FileError {
             Self::NotOurs { .. }
             | Self::Foreign { .. }
             | Self::NotAFolder { .. }
+            | Self::NotEmpty { .. }
             | Self::SeveralNames { .. }
             | Self::Damaged { .. } => true,
         }

@@ -2,6 +2,7 @@
 //!
 //! Imports: window.
 
+pub(crate) mod csv;
 pub(crate) mod logging;
 pub(crate) mod outlet;
 pub mod print;

@@ -1,4 +1,4 @@
-//! The parts of the page that hold text of any origin: what they are given is made printable and cut, and then escaped.
+//! The parts of a page that hold text of any origin: what they are given is made printable and cut, and then escaped.
 
 use std::fmt::Write;
 
@@ -10,12 +10,12 @@ use crate::output::printable::excerpt;
 const MAX_TEXT: usize = 120;
 
 /// Makes a text of any origin fit to be shown: printable, and not too long. The page escapes it.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     excerpt(text, MAX_TEXT)
 }
 
 /// Formats a number with a narrow space between its thousands.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
     for (index, digit) in digits.chars().enumerate() {
@@ -29,13 +29,18 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// Formats a number of things: `1 record`, `12 records`.
-pub(super) fn many(number: u64, one: &str) -> String {
+pub(crate) fn many(number: u64, one: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {one}{s}", grouped(number))
 }
 
+/// A fact with its name, for a list of them.
+pub(crate) fn fact(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
 /// A cell of a table.
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Text(String),
     Number(u64),
     /// A part of the whole, from 0 to 1, as a bar.
@@ -43,7 +48,7 @@ pub(super) enum Cell {
 }
 
 impl Cell {
-    pub(super) fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
@@ -62,7 +67,7 @@ impl Cell {
 
 /// How a heading stands over its column.
 #[derive(Clone, Copy)]
-pub(super) enum Heading {
+pub(crate) enum Heading {
     Text(&'static str),
     Number(&'static str),
     /// Of a column of bars, which say what a number beside them says.
@@ -70,7 +75,7 @@ pub(super) enum Heading {
 }
 
 /// Writes a table: the first column names its row.
-pub(super) fn table<const N: usize>(
+pub(crate) fn table<const N: usize>(
     caption: &str,
     headings: [Heading; N],
     rows: impl Iterator<Item = (String, [Cell; N])>,

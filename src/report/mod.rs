@@ -6,8 +6,9 @@ mod bars;
 mod calendar;
 mod counts;
 mod fields;
+mod frame;
 mod heat_map;
-mod html;
+pub(crate) mod html;
 mod overview;
 mod page;
 mod picture;
@@ -27,6 +28,7 @@ use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
 
 pub(crate) use counts::People;
+pub(crate) use frame::frame;
 pub(crate) use page::{BEGINNING, Page};
 pub(crate) use survey::{Survey, Surveyor};
 

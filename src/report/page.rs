@@ -1,9 +1,10 @@
 //! The page: the overview, then a section for each stream, nothing loaded from elsewhere.
 
 use chrono::{DateTime, Utc};
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::counts::People;
+use super::frame::frame;
 use super::html::shown;
 use super::section::section;
 use super::{StreamReport, UnreadableStream, overview};
@@ -11,11 +12,6 @@ use crate::output::table::to_the_second;
 
 /// What a page begins with, by which it is known.
 pub(crate) const BEGINNING: &str = "<!DOCTYPE html>\n<!-- made by trailkeeper report -->\n";
-
-/// Forbids to load or run anything, so that even markup from a record could do no harm.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-
-const STYLE: &str = include_str!("style.css");
 
 /// All that is on a page.
 pub(crate) struct Page<'a> {
@@ -31,27 +27,15 @@ impl Page<'_> {
     /// Renders the page.
     #[must_use]
     pub(crate) fn render(&self) -> String {
-        let page = html! {
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
-                    meta name="referrer" content="no-referrer";
-                    title { "trailkeeper report" }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    (self.header())
-                    main {
-                        (overview::table(self.streams, self.now))
-                        @for stream in self.streams { (section(stream, self.people, self.now)) }
-                    }
-                    (self.footer())
-                }
+        let body = html! {
+            (self.header())
+            main {
+                (overview::table(self.streams, self.now))
+                @for stream in self.streams { (section(stream, self.people, self.now)) }
             }
+            (self.footer())
         };
-        format!("{BEGINNING}{}\n", page.into_string())
+        frame(BEGINNING, "trailkeeper report", &body)
     }
 
     fn header(&self) -> Markup {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::counts::People;
-use super::html::{Cell, Heading, grouped, shown, table};
+use super::html::{Cell, Heading, fact, grouped, shown, table};
 use super::overview::{ago, verdict};
 use super::scale::Scale;
 use super::survey::QuietDays;
@@ -105,10 +105,6 @@ fn evidence(sealed: &SealedDays) -> Markup {
         }
         p.soft { "By the log; trailkeeper verify --evidence compares it with the files." }
     }
-}
-
-fn fact(name: &str, value: &Markup) -> Markup {
-    html! { div { dt { (name) } dd { (value) } } }
 }
 
 fn days(stream: &StreamReport) -> Markup {

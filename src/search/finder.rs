@@ -7,13 +7,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::query::Query;
 use super::seeker::Seeker;
 use crate::archive::{DayFile, LineCounter, Location, Piece, days_that_can_hold, while_files_move};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
+use crate::process::shutdown::Shutdown;
 use crate::source::{Kind, ReadRow};
 
 /// How many results of a piece may wait to be taken: they are of one read each.
@@ -36,6 +37,7 @@ pub(crate) enum Order {
 /// What was found in one read of a file, or why it could not be read.
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
+    pub(crate) kind: &'static Kind,
     pub(crate) file: &'a DayFile,
     pub(crate) result: Result<Matches, FileError>,
 }
@@ -44,7 +46,8 @@ pub(crate) struct Found<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
     text: String,
-    ends: Vec<usize>,
+    /// Where what was made of each ends, and its time.
+    ends: Vec<(usize, DateTime<Utc>)>,
 }
 
 impl Matches {
@@ -56,40 +59,64 @@ impl Matches {
     /// Returns what was made of the first `count` records.
     pub(crate) fn first(&self, count: usize) -> &str {
         match count.checked_sub(1).and_then(|last| self.ends.get(last)) {
-            Some(end) => &self.text[..*end],
+            Some((end, _)) => &self.text[..*end],
             None if count == 0 => "",
             None => &self.text,
         }
     }
 
+    /// Returns what was made of all records.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the times of the records.
+    pub(crate) fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.ends.iter().map(|(_, time)| *time)
+    }
+
     fn reversed(&self) -> Self {
         let mut reversed = Self::default();
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let spans: Vec<_> = starts.zip(self.ends.iter().copied()).collect();
-        for (start, end) in spans.into_iter().rev() {
-            reversed.text.push_str(&self.text[start..end]);
-            reversed.ends.push(reversed.text.len());
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
+        let spans: Vec<_> = starts.zip(&self.ends).collect();
+        for (start, (end, time)) in spans.into_iter().rev() {
+            reversed.text.push_str(&self.text[start..*end]);
+            reversed.ends.push((reversed.text.len(), *time));
         }
         reversed
     }
 }
 
+/// A file to search.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    pub(crate) kind: &'static Kind,
+    pub(crate) file: DayFile,
+    /// How much of it is searched, in bytes as it is stored: to the end of its last whole line when it was listed, all of one that is
+    /// compressed.
+    pub(crate) length: u64,
+}
+
+/// Why something of a stream is not searched.
+#[derive(Debug)]
+pub(crate) struct Unsearched {
+    pub(crate) kind: &'static Kind,
+    pub(crate) problem: String,
+}
+
 /// The files to search, in the order of the search, and why others are not searched.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    found: Vec<(&'static Kind, DayFile, u64)>,
-    pub(crate) problems: Vec<String>,
+    pub(crate) found: Vec<SourceFile>,
+    pub(crate) problems: Vec<Unsearched>,
 }
 
 impl Files {
     /// Returns the sum of their lengths.
     pub(crate) fn bytes(&self) -> u64 {
-        self.found.iter().map(|(.., length)| length).sum()
+        self.found.iter().map(|source| source.length).sum()
     }
 }
-
-/// A file of a stream, with its day and its length.
-type FileOfDay = (NaiveDate, (&'static Kind, DayFile, u64));
 
 type Results = Result<Matches, FileError>;
 
@@ -105,6 +132,8 @@ struct Task {
 pub(crate) struct Finder<'a> {
     pub(crate) query: &'a Query,
     pub(crate) order: Order,
+    /// What ends the search early.
+    pub(crate) shutdown: Option<&'a Shutdown>,
 }
 
 impl Finder<'_> {
@@ -115,7 +144,10 @@ impl Finder<'_> {
         for place in places {
             match self.files_of(place, &mut problems) {
                 Ok(found) => files.extend(found),
-                Err(error) => problems.push(error.to_string()),
+                Err(error) => problems.push(Unsearched {
+                    kind: place.kind,
+                    problem: error.to_string(),
+                }),
             }
         }
         // The order of the streams, and of the files of a day, stays.
@@ -130,7 +162,11 @@ impl Finder<'_> {
     }
 
     /// Lists those of a stream, anew if one of them has been compressed or unpacked meanwhile.
-    fn files_of(&self, place: Place<'_>, problems: &mut Vec<String>) -> Result<Vec<FileOfDay>, FileError> {
+    fn files_of(
+        &self,
+        place: Place<'_>,
+        problems: &mut Vec<Unsearched>,
+    ) -> Result<Vec<(NaiveDate, SourceFile)>, FileError> {
         let known = problems.len();
         while_files_move(|| {
             problems.truncate(known);
@@ -138,15 +174,20 @@ impl Finder<'_> {
         })
     }
 
-    fn list(&self, place: Place<'_>, problems: &mut Vec<String>) -> Result<Vec<FileOfDay>, FileError> {
+    fn list(
+        &self,
+        place: Place<'_>,
+        problems: &mut Vec<Unsearched>,
+    ) -> Result<Vec<(NaiveDate, SourceFile)>, FileError> {
         let Place { kind, location } = place;
+        let unsearched = |problem| Unsearched { kind, problem };
         let (listing, mut counter) = (location.listing()?, LineCounter::of(location));
         let mut files = Vec::new();
         for day in days_that_can_hold(location, &listing, &self.query.times)? {
             let parts = listing.parts_of(day, &mut counter)?;
-            problems.extend(parts.unreadable.map(|(_, error)| error.to_string()));
+            problems.extend(parts.unreadable.map(|(_, error)| unsearched(error.to_string())));
             for file in parts.packed.into_iter().chain(parts.plain) {
-                files.push((day, (kind, file.clone(), file.length()?)));
+                files.extend(source_file(kind, file)?.map(|source| (day, source)));
             }
             // Of two compressed files one is usually the other in another form.
             let other = listing.unread.get(&day).zip(parts.packed.or(parts.plain));
@@ -154,13 +195,13 @@ impl Finder<'_> {
                 && counter.end_of_lines(other).ok() != counter.end_of_lines(read).ok()
             {
                 let (other, read) = (other.path.display(), read.name());
-                problems.push(format!(
+                problems.push(unsearched(format!(
                     "{other}: the day has other lines in {read}; keep one of the two"
-                ));
+                )));
             }
         }
         let odd = listing.odd.values().map(|path| path.display());
-        problems.extend(odd.map(|path| format!("{path} is not a regular file")));
+        problems.extend(odd.map(|path| unsearched(format!("{path} is not a regular file"))));
         Ok(files)
     }
 
@@ -190,10 +231,10 @@ impl Finder<'_> {
             }
             for (task, results) in tasks.iter().zip(receivers) {
                 let _read = progress.file(task.length, true);
-                let file = &task.piece.file;
+                let (kind, file) = (task.kind, &task.piece.file);
                 if results
                     .into_iter()
-                    .any(|result| take(Found { file, result }).is_break())
+                    .any(|result| take(Found { kind, file, result }).is_break())
                 {
                     return stop();
                 }
@@ -204,7 +245,7 @@ impl Finder<'_> {
     /// Divides the files into pieces.
     fn tasks(&self, files: &Files) -> (Vec<Task>, Vec<Receiver<Results>>) {
         let mut all = (Vec::new(), Vec::new());
-        for (kind, file, length) in &files.found {
+        for SourceFile { kind, file, length } in &files.found {
             let mut pieces = Piece::of(file, *length);
             if self.order == Order::NewestFirst {
                 pieces.reverse();
@@ -235,6 +276,10 @@ impl Finder<'_> {
         let Some(results) = task.results.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return ControlFlow::Continue(());
         };
+        if self.is_ended() {
+            // Whoever waits for this piece goes on to the next.
+            return ControlFlow::Continue(());
+        }
         let mut seeker = Seeker::new(self.query, task.kind);
         let mut all = Matches::default();
         let mut is_taken = true;
@@ -246,14 +291,14 @@ impl Finder<'_> {
             };
             seeker.seek(lines, |line, record| {
                 render(task.kind, line, record, &mut matches.text);
-                matches.ends.push(matches.text.len());
+                matches.ends.push((matches.text.len(), record.time));
             });
             if self.order == Order::NewestFirst {
                 all = matches;
             } else if matches.count() > 0 {
                 is_taken = results.send(Ok(matches)).is_ok();
             }
-            if is_taken {
+            if is_taken && !self.is_ended() {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
@@ -272,4 +317,19 @@ impl Finder<'_> {
             ControlFlow::Break(())
         }
     }
+
+    fn is_ended(&self) -> bool {
+        self.shutdown.is_some_and(Shutdown::is_requested)
+    }
+}
+
+/// Returns a file with as much of it as is searched; `None` if it has no whole line yet.
+fn source_file(kind: &'static Kind, file: &DayFile) -> Result<Option<SourceFile>, FileError> {
+    let length = if file.is_packed() {
+        file.length()?
+    } else {
+        file.end_of_lines()?
+    };
+    let file = file.clone();
+    Ok((length > 0).then_some(SourceFile { kind, file, length }))
 }

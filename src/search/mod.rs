@@ -1,16 +1,20 @@
 //! Looks for records in the day files: a query, and the threads that read the files for it.
 //!
-//! Imports: archive, fs, json, output, source.
+//! Imports: archive, fs, json, output, process, source.
 //!
 //! Nothing is locked or written, and no more is opened than the time of the query allows. A file is searched for bytes that
 //! every match has to hold; only a line with them is parsed, and only what was parsed decides.
 
+mod asked;
+mod cells;
 mod finder;
 mod pattern;
 mod query;
 mod seeker;
 
 pub(crate) use crate::json::walk::Pointer;
-pub(crate) use finder::{Finder, Found, Order, Place};
+pub(crate) use asked::AskedFilter;
+pub(crate) use cells::{HEADINGS, cells};
+pub(crate) use finder::{Files, Finder, Found, Order, Place, SourceFile};
 pub(crate) use pattern::Manner;
 pub(crate) use query::{Field, Filter, Query};

@@ -20,17 +20,17 @@ use crate::support::{Catalog, Run, base_name, event, process, serve};
 const CASES: u64 = 12;
 
 /// An archive that nobody has collected, since searching asks no service.
-struct Archive {
-    catalog: Catalog,
+pub(crate) struct Archive {
+    pub(crate) catalog: Catalog,
     /// The records of each stream in the order of its files, with the line of each.
     records: BTreeMap<&'static str, Vec<(DateTime<Utc>, String)>>,
 }
 
-fn start() -> DateTime<Utc> {
+pub(crate) fn start() -> DateTime<Utc> {
     "2025-06-08T00:00:00Z".parse().unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -100,7 +100,7 @@ fn line(is_mail: bool, time: DateTime<Utc>, number: usize, random: &mut Rng) -> 
 }
 
 impl Archive {
-    fn draw(random: &mut Rng) -> Self {
+    pub(crate) fn draw(random: &mut Rng) -> Self {
         let sandbox = serve(|options| options);
         let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
         let mut records: BTreeMap<&'static str, Vec<_>> = BTreeMap::new();
@@ -135,6 +135,11 @@ impl Archive {
 
     /// What the reference finds, day by day and stream by stream.
     fn expected(&self, query: &Query) -> Vec<String> {
+        self.found(query).into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// The same with the stream of each line.
+    pub(crate) fn found(&self, query: &Query) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         for (stream, records) in &self.records {
             for (time, line) in records {
@@ -148,7 +153,7 @@ impl Archive {
         }
         let order = |stream: &str| [Api::Mail, Api::Tfc].iter().position(|api| api.name() == stream);
         found.sort_by_key(|(day, stream, _)| (*day, order(stream)));
-        found.into_iter().map(|(.., line)| line).collect()
+        found.into_iter().map(|(_, stream, line)| (stream, line)).collect()
     }
 }
 
@@ -171,8 +176,8 @@ enum Filter {
 }
 
 #[derive(Debug)]
-struct Query {
-    since: Option<DateTime<Utc>>,
+pub(crate) struct Query {
+    pub(crate) since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
     filters: Vec<Filter>,
     invert: bool,
@@ -295,7 +300,7 @@ impl Filter {
 }
 
 impl Query {
-    fn draw(random: &mut Rng) -> Self {
+    pub(crate) fn draw(random: &mut Rng) -> Self {
         let time = |random: &mut Rng| {
             let is_said = random.bool();
             is_said.then(|| start() + TimeDelta::milliseconds(random.i64(0..4 * 86_400_000)))
@@ -312,7 +317,7 @@ impl Query {
         }
     }
 
-    fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let time = |name: &str, time: Option<DateTime<Utc>>| time.map(|time| format!("--{name}={}", time.to_rfc3339()));
         let mut arguments: Vec<String> = time("since", self.since)
             .into_iter()
@@ -325,7 +330,7 @@ impl Query {
     }
 
     /// Filters of one field would be alternatives.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         let fields: Vec<_> = self
             .filters
             .iter()
@@ -393,7 +398,7 @@ fn whatever_is_asked_for_the_records_of_the_reference_are_found_in_its_order() {
 }
 
 /// An archive with the samples of all services.
-fn of_samples() -> Catalog {
+pub(crate) fn of_samples() -> Catalog {
     let sandbox = serve(|options| options);
     let catalog = Catalog::of(&sandbox, &Api::ALL);
     for api in Api::ALL {
@@ -410,7 +415,7 @@ fn of_samples() -> Catalog {
 }
 
 /// The rows of CSV as Python's csv module reads them.
-fn rows_of(csv: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows_of(csv: &str) -> Vec<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("found.csv");
     fs::write(&path, csv).unwrap();

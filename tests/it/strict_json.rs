@@ -14,7 +14,7 @@ use crate::support::{Catalog, PythonPackage, Run, at, event, serve, succeed, too
 const REFUSED: usize = 4;
 const TAKEN: usize = 1;
 
-const DUCKDB: PythonPackage = PythonPackage {
+pub(crate) const DUCKDB: PythonPackage = PythonPackage {
     name: "duckdb",
     named_by: "PYTHON_WITH_DUCKDB",
     import: "import duckdb",

@@ -1,6 +1,7 @@
 //! Arguments that several commands have in common.
 
 pub(crate) mod age;
+pub(crate) mod filters;
 pub(crate) mod interval;
 pub(crate) mod listen;
 pub(crate) mod range;

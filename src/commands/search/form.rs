@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use chrono::SecondsFormat;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::output::csv::Csv;
 use crate::output::print::{PrintError, print_while_read};
 use crate::output::printable::{printable, printable_json};
 use crate::output::table::Colour;
 use crate::process::exit::Exit;
-use crate::search::Found;
+use crate::search::{Found, HEADINGS, cells};
 use crate::source::{Kind, ReadRow};
 
 /// The columns of a table, with their widths in columns of a terminal; the last one is as wide as its content, up to a limit.
@@ -24,12 +24,6 @@ const COLUMNS: [(&str, usize); 6] = [
     ("OBJECT", 100),
 ];
 
-/// The first row of CSV.
-const HEADER: [&str; 8] = ["time", "stream", "event", "user", "address", "object", "id", "failure"];
-
-/// By these Excel takes what was text for a formula, see <https://owasp.org/www-community/attacks/CSV_Injection>.
-const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝'];
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// The lines of the records, as they stand in the files.
@@ -38,9 +32,8 @@ pub(super) enum Form {
         is_for_terminal: bool,
     },
     Csv {
+        csv: Csv,
         is_for_terminal: bool,
-        /// For Excel: with a byte-order mark, and formulas made texts.
-        is_for_excel: bool,
     },
     Table {
         with_colours: bool,
@@ -55,10 +48,7 @@ impl Form {
     /// Returns what stands before all records.
     fn head(self) -> String {
         match self {
-            Self::Csv { is_for_excel, .. } => {
-                let mark = if is_for_excel { "\u{feff}" } else { "" };
-                format!("{mark}{}\r\n", HEADER.join(","))
-            }
+            Self::Csv { csv, .. } => csv.head(&HEADINGS),
             Self::Table { .. } => table_line(&COLUMNS.map(|(heading, _)| heading.to_owned())) + "\n",
             Self::Lines { .. } | Self::Count | Self::Files | Self::Nothing => String::new(),
         }
@@ -76,20 +66,16 @@ impl Form {
                 text.push_str(&line);
                 text.push('\n');
             }
-            Self::Csv {
-                is_for_excel,
-                is_for_terminal,
-            } => {
-                for (index, cell) in cells(kind, record).iter().enumerate() {
-                    let cell = if is_for_terminal {
+            Self::Csv { csv, is_for_terminal } => {
+                let cells = cells(kind, record);
+                let shown = cells.each_ref().map(|cell| {
+                    if is_for_terminal {
                         printable(cell)
                     } else {
                         Cow::Borrowed(&**cell)
-                    };
-                    text.push_str(if index > 0 { "," } else { "" });
-                    push_csv(&cell, is_for_excel, text);
-                }
-                text.push_str("\r\n");
+                    }
+                });
+                csv.push_row(shown.iter().map(|cell| &**cell), text);
             }
             Self::Table { with_colours } => {
                 let [time, stream, event, user, address, object, ..] = cells(kind, record);
@@ -102,37 +88,6 @@ impl Form {
             Self::Count | Self::Files | Self::Nothing => {}
         }
     }
-}
-
-/// Returns the columns of a record.
-fn cells(kind: &Kind, record: &ReadRow) -> [String; HEADER.len()] {
-    let row = &record.row;
-    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    [
-        record.time.to_rfc3339_opts(SecondsFormat::Millis, true),
-        kind.name.to_owned(),
-        row.event(),
-        text(row.actor()),
-        text(row.address()),
-        row.object(),
-        text(row.id.as_deref()),
-        text(row.failure.as_deref()),
-    ]
-}
-
-/// Appends a cell as RFC 4180 has it.
-fn push_csv(cell: &str, is_for_excel: bool, text: &mut String) {
-    let is_formula = is_for_excel && cell.starts_with(FORMULA_STARTS);
-    let is_quoted = is_formula || cell.contains(['"', ',', '\r', '\n']);
-    if !is_quoted {
-        return text.push_str(cell);
-    }
-    text.push('"');
-    if is_formula {
-        text.push('\'');
-    }
-    text.push_str(&cell.replace('"', "\"\""));
-    text.push('"');
 }
 
 fn table_line(cells: &[String; 6]) -> String {
@@ -264,28 +219,6 @@ impl Printer {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn csv(cells: &[&str], is_for_excel: bool) -> String {
-        let mut text = String::new();
-        cells.iter().for_each(|cell| push_csv(cell, is_for_excel, &mut text));
-        text
-    }
-
-    #[test]
-    fn a_cell_is_quoted_where_rfc_4180_asks_for_it() {
-        for (cell, expected) in [
-            ("plain text", "plain text"),
-            ("", ""),
-            ("a,b", "\"a,b\""),
-            ("say \"x\"", "\"say \"\"x\"\"\""),
-            ("two\nlines", "\"two\nlines\""),
-            ("=1+1", "=1+1"),
-        ] {
-            assert_eq!(csv(&[cell], false), expected);
-        }
-        assert_eq!(csv(&["=1+1"], true), "\"'=1+1\"");
-        assert_eq!(csv(&["1-1"], true), "1-1");
-    }
 
     #[test]
     fn a_wide_text_is_cut_where_its_column_ends() {

@@ -4,21 +4,20 @@
 
 mod form;
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
-use ipnet::IpNet;
 
 use super::archives::Archives;
+use super::arguments::filters::Filters;
 use super::arguments::range::range;
 use super::arguments::selection::Selection;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
+use crate::output::csv::Csv;
 use crate::output::progress::ReadProgress;
 use crate::output::terminal::{stdout_is_terminal, stdout_takes_colours};
 use crate::process::exit::Exit;
-use crate::search::{Field, Filter, Finder, Manner, Order, Place, Pointer, Query};
+use crate::search::{Finder, Order, Place, Query};
 use crate::source::{Kind, ReadRow};
 use form::{Form, Printer};
 
@@ -44,52 +43,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME")]
     until: Option<TimeArg>,
 
-    /// Who did it: any of the names and ids that a record has for that
-    ///
-    /// This option and those that follow can be repeated, and then one of the values is enough; all options have to match. A
-    /// value is the whole text; `*` stands for any characters, `?` for one, and a backslash takes the meaning from these and from another backslash.
-    #[arg(long, value_name = "TEXT")]
-    user: Vec<String>,
-
-    /// What happened
-    #[arg(long, value_name = "TEXT")]
-    event: Vec<String>,
-
-    /// The network address that it came from, or its network: 192.0.2.7, 2001:db8::/32
-    #[arg(long, value_name = "CIDR", value_parser = network)]
-    ip: Vec<IpNet>,
-
-    /// What it was done to: subject or message id of a mail, path, entity or its blueprint, workspace, …
-    #[arg(long, value_name = "TEXT")]
-    object: Vec<String>,
-
-    /// The id that the service gave the record
-    #[arg(long, value_name = "TEXT")]
-    id: Vec<String>,
-
-    /// A part of any value, wherever it stands
-    #[arg(long, value_name = "TEXT")]
-    text: Vec<String>,
-
-    /// The value at a JSON pointer (RFC 6901), as in /trigger/origin=UI; those of one pointer are alternatives
-    #[arg(long = "where", value_name = "POINTER=VALUE", value_parser = pointer_and_value)]
-    places: Vec<(String, String)>,
-
-    /// Values are regular expressions, which match anywhere in a text
-    #[arg(long)]
-    regex: bool,
-
-    /// Upper and lower case are the same
-    #[arg(short, long)]
-    ignore_case: bool,
-
-    /// Only what failed, by the word that the record has for how it ended
-    #[arg(long)]
-    failed: bool,
-
-    /// The records of the time that do not match
-    #[arg(long)]
-    invert: bool,
+    #[command(flatten)]
+    filters: Filters,
 
     /// The newest days and lines first
     #[arg(long)]
@@ -123,72 +78,20 @@ pub(crate) struct Arguments {
     pub(super) selection: Selection,
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
-    network.ok_or_else(|| "expected an address or a network, such as 192.0.2.7 or 2001:db8::/32".to_owned())
-}
-
-/// Splits at the first `=` behind the pointer; a key with one cannot be named.
-fn pointer_and_value(text: &str) -> Result<(String, String), String> {
-    let (pointer, value) = text
-        .split_once('=')
-        .ok_or("expected a JSON pointer and a value, as in /trigger/origin=UI")?;
-    pointer.parse::<Pointer>().map_err(|error| error.to_string())?;
-    Ok((pointer.to_owned(), value.to_owned()))
-}
-
 impl Arguments {
     fn query(&self, now: DateTime<Utc>) -> Result<Query, CommandError> {
         let resolve = |time: Option<TimeArg>, default| time.map_or(default, |time| time.resolve(now));
         let since = resolve(self.since, DateTime::<Utc>::MIN_UTC);
         let until = resolve(self.until, DateTime::<Utc>::MAX_UTC);
-        Ok(Query {
-            times: range(since, until).map_err(CommandError::usage)?,
-            filters: self.filters()?,
-            is_inverted: self.invert,
-            ignores_case: self.ignore_case,
-        })
-    }
-
-    fn filters(&self) -> Result<Vec<Filter>, CommandError> {
-        let manner = Manner {
-            is_regex: self.regex,
-            ignores_case: self.ignore_case,
-        };
-        let texts = [
-            ("--user", Field::User, &self.user),
-            ("--event", Field::Event, &self.event),
-            ("--object", Field::Object, &self.object),
-            ("--id", Field::Id, &self.id),
-            ("--text", Field::Text, &self.text),
-        ];
-        let mut filters = Vec::new();
-        for (option, field, texts) in texts.into_iter().filter(|(.., texts)| !texts.is_empty()) {
-            filters.push(filter(option, field, texts, manner)?);
-        }
-        let mut pointers: Vec<&str> = self.places.iter().map(|(pointer, _)| pointer.as_str()).collect();
-        pointers.sort_unstable();
-        pointers.dedup();
-        for pointer in pointers {
-            let places = self.places.iter().filter(|(at, _)| at == pointer);
-            let values: Vec<_> = places.map(|(_, value)| value.clone()).collect();
-            let field = Field::Pointer(pointer.parse().map_err(CommandError::usage)?);
-            filters.push(filter("--where", field, &values, manner)?);
-        }
-        if self.failed {
-            filters.push(Filter::Failed);
-        }
-        if !self.ip.is_empty() {
-            filters.push(Filter::Address(self.ip.clone()));
-        }
-        Ok(filters)
+        let times = range(since, until).map_err(CommandError::usage)?;
+        self.filters.query(times).map_err(CommandError::usage)
     }
 
     fn form(&self, with_colours: bool) -> Form {
         let Selection { json, verbosity, .. } = &self.selection;
         match self {
             Self { csv: true, bom, .. } => Form::Csv {
-                is_for_excel: *bom,
+                csv: if *bom { Csv::ForExcel } else { Csv::Plain },
                 is_for_terminal: stdout_is_terminal(),
             },
             Self { count: true, .. } => Form::Count,
@@ -204,10 +107,6 @@ impl Arguments {
     }
 }
 
-fn filter(option: &str, field: Field, texts: &[String], manner: Manner) -> Result<Filter, CommandError> {
-    Filter::of(field, texts, manner).map_err(|error| CommandError::usage(format!("{option}: {error}")))
-}
-
 /// Searches the chosen streams.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let query = arguments.query(clock())?;
@@ -220,6 +119,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         } else {
             Order::OldestFirst
         },
+        shutdown: None,
     };
     let places = archives.streams.iter().map(|place| Place {
         kind: place.kind,
@@ -233,7 +133,10 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         archives.reading_bytes("search", files.bytes())
     };
     let mut printer = Printer::new(form, arguments.limit);
-    files.problems.iter().for_each(|problem| printer.fail(problem));
+    files
+        .problems
+        .iter()
+        .for_each(|unsearched| printer.fail(&unsearched.problem));
     let render = |kind: &Kind, line: &str, record: &ReadRow, text: &mut String| form.render(kind, line, record, text);
     finder.find(&files, &progress, render, |found| printer.take(&found));
     drop(progress);

@@ -96,6 +96,21 @@ impl Examples {
         self.run(catalog, &["coverage"]);
         self.run(catalog, &["verify"]);
         self.run(catalog, &["report", "--html", "page.html"]);
+        self.export(catalog);
+    }
+
+    /// What `export` prints, and its manifest.
+    fn export(&mut self, catalog: &Catalog) {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("out");
+        let arguments = ["export", "--since", "20d", "--event=*", "--json", "--to"];
+        let run = catalog.run(&[&arguments[..], &[to.to_str().unwrap()]].concat());
+        let printed: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(printed["exit_code"], run.code, "{}", run.stderr);
+        let manifest = serde_json::from_slice(&fs::read(to.join("manifest.json")).unwrap()).unwrap();
+        for (section, shown) in [("export", printed), ("manifest.json", manifest)] {
+            self.printed.entry(section).or_default().push(shown);
+        }
     }
 
     /// Archives that are sealed, changed, and acknowledged; keys; and proofs.
@@ -295,6 +310,7 @@ impl Examples {
         }]);
         fs::write(&journal, format!("{line}\n")).unwrap();
         self.run(&catalog, &["coverage"]);
+        self.export(&catalog);
     }
 
     /// Services and brokers that work and that do not.

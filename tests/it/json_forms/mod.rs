@@ -12,10 +12,11 @@ use examples::Examples;
 use observed::{Observed, Seen};
 
 /// The sections that are not of a command with `--json` alone.
-const OTHER_SECTIONS: [&str; 6] = [
+const OTHER_SECTIONS: [&str; 7] = [
     "Errors",
     "collect --follow",
     "/healthz",
+    "manifest.json",
     "evidence",
     "verify --evidence",
     "verify --proof",

@@ -33,7 +33,7 @@ const NOT_RUN: [(&str, &str); 18] = [
     ),
     (
         "cargo build --release --no-default-features",
-        "it builds the program without TLS for Kafka",
+        "it builds the program without TLS for Kafka and without Parquet",
     ),
     (
         "cargo bench --bench end_to_end",
@@ -73,9 +73,10 @@ const INSTEAD: [(&str, &str); 7] = [
 ];
 
 /// Flags of other programs that the pages name.
-const FLAGS_OF_OTHERS: [&str; 11] = [
+const FLAGS_OF_OTHERS: [&str; 12] = [
     "--bench",
     "--compressed",
+    "--features",
     "--lib",
     "--long",
     "--no-default-features",

@@ -1,0 +1,169 @@
+//! `trailkeeper export`: a bundle of the records that a query finds, for somebody else. It takes no lock, needs no token and writes
+//! nothing in an archive.
+//!
+//! `docs/json.md` has the form of `--json`, and of the manifest.
+
+mod outcome;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::archives::Archives;
+use super::arguments::filters::Filters;
+use super::arguments::range::range;
+use super::arguments::selection::Selection;
+use super::arguments::time::TimeArg;
+use super::error::CommandError;
+use super::outcome::{print_json, print_text};
+use crate::export::{AskedQuery, Bundle, ExportError, Format, Part};
+use crate::fs::{NewFolder, folder_of};
+use crate::output::csv::Csv;
+use crate::process::exit::Exit;
+use crate::process::host_name::host_name;
+use crate::process::signals;
+use crate::search::{Finder, Order, Place};
+use crate::window::{Window, floor_to_millisecond};
+use outcome::Exported;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  trailkeeper export --since 2025-06-09 --until 2025-06-10 --to incident-7
+  trailkeeper export --since 30d --user a.petrova@example.org --to petrova --format csv --bom
+  trailkeeper export --since 2025-01-01 --stream tfc --to tfc --format parquet --fail-on-gaps
+
+Exit codes: 0 written, whether something was found or not, 3 if something could not be read, or with --fail-on-gaps if something is missing.";
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Records of this time or later: a time, a date, or an age such as 36h
+    #[arg(long, value_name = "TIME")]
+    since: TimeArg,
+
+    /// Records before this time, which is not included [default: now]
+    #[arg(long, value_name = "TIME")]
+    until: Option<TimeArg>,
+
+    /// The folder to write to, which has to be new or empty
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// The form of the records
+    #[arg(long, value_name = "FORM", default_value = "ndjson", value_parser = format())]
+    format: Format,
+
+    /// CSV for Excel: a byte-order mark, by which it knows UTF-8, and a `'` before what it would take for a formula
+    #[arg(long)]
+    bom: bool,
+
+    /// Exit with 3 if something of the time is missing that is not accepted, or not known to be there
+    #[arg(long)]
+    fail_on_gaps: bool,
+
+    #[command(flatten)]
+    filters: Filters,
+
+    #[command(flatten)]
+    pub(super) selection: Selection,
+}
+
+fn format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::NAMES).try_map(|name| Format::of(&name))
+}
+
+impl Arguments {
+    fn times(&self, now: DateTime<Utc>) -> Result<Range<DateTime<Utc>>, CommandError> {
+        let until = self.until.map_or(now, |until| until.resolve(now));
+        range(self.since.resolve(now), until).map_err(CommandError::usage)
+    }
+
+    fn format(&self) -> Result<Format, CommandError> {
+        match (self.format, self.bom) {
+            (Format::Csv(_), true) => Ok(Format::Csv(Csv::ForExcel)),
+            (_, true) => Err(CommandError::usage("--bom is for --format csv")),
+            (format, false) => Ok(format),
+        }
+    }
+}
+
+/// Writes the bundle.
+pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let (selection, now) = (&arguments.selection, floor_to_millisecond(clock()));
+    let (times, format) = (arguments.times(now)?, arguments.format()?);
+    let query = arguments.filters.query(times.clone()).map_err(CommandError::usage)?;
+    let archives = Archives::find_showing(selection, clock)?;
+    check_place(&arguments.to, &archives)?;
+    let folder = NewFolder::make(&arguments.to)?;
+    let shutdown = signals::shutdown();
+    let span = Window {
+        from: times.start,
+        to: times.end.min(now),
+    };
+    // What the journal says is read before the files are listed, which hold at least as much.
+    let parts = archives.streams.iter();
+    let parts = parts.map(|place| Part::begin(place, archives.scope_of(place.kind).as_ref(), span, now));
+    let parts = parts.collect();
+    let finder = Finder {
+        query: &query,
+        order: Order::OldestFirst,
+        shutdown: Some(&shutdown),
+    };
+    let places = archives.streams.iter().map(|place| Place {
+        kind: place.kind,
+        location: &place.location,
+    });
+    let files = finder.files(places);
+    let progress = archives.reading_bytes("export", files.bytes());
+    let bundle = Bundle {
+        folder,
+        format,
+        asked: AskedQuery {
+            since: times.start,
+            until: times.end,
+            filters: arguments.filters.asked(),
+        },
+        parts,
+        host: host_name().unwrap_or_default(),
+        shutdown: &shutdown,
+        now,
+    };
+    let written = bundle.write(&finder, &files, &progress);
+    drop(progress);
+    let manifest = match written {
+        Err(error @ ExportError::Interrupted) => {
+            tracing::error!("{error}");
+            return Ok(Exit::StreamFailed);
+        }
+        written => written.map_err(CommandError::setup)?,
+    };
+    let exported = Exported::of(&arguments.to, &manifest, arguments.fail_on_gaps);
+    for (stream, sentence) in exported.missing() {
+        tracing::warn!(stream, "not complete: {sentence}");
+    }
+    if selection.json {
+        print_json(&exported)?;
+    } else {
+        print_text(selection.verbosity, || exported.text())?;
+    }
+    Ok(exported.exit())
+}
+
+/// Errors if the folder would be in an archive, where agents look for day files.
+fn check_place(to: &Path, archives: &Archives) -> Result<(), CommandError> {
+    let Ok(above) = folder_of(to).canonicalize() else {
+        return Ok(());
+    };
+    let to = to.canonicalize().unwrap_or(above);
+    for place in &archives.streams {
+        let folder = place.location.folder();
+        if folder.canonicalize().is_ok_and(|folder| to.starts_with(folder)) {
+            let (to, folder) = (to.display(), folder.display());
+            let problem = format!("--to: {to} is in {folder}, the folder of a stream; name a folder elsewhere");
+            return Err(CommandError::setup(problem));
+        }
+    }
+    Ok(())
+}

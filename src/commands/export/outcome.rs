@@ -1,0 +1,91 @@
+//! What `export` has written, as JSON and as a table.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::export::{Manifest, Part};
+use crate::output::table::{Table, left, right};
+use crate::process::exit::Exit;
+
+/// What was written. The fields are those of `trailkeeper export --json`; `docs/json.md` says what they are.
+#[derive(Debug, Serialize)]
+pub(super) struct Exported<'a> {
+    folder: &'a Path,
+    records: u64,
+    is_complete: bool,
+    streams: Vec<Stream<'a>>,
+    exit_code: u8,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+#[derive(Debug, Serialize)]
+struct Stream<'a> {
+    stream: &'static str,
+    file: &'a str,
+    records: u64,
+    repaired: u64,
+    is_complete: bool,
+    missing: Vec<String>,
+}
+
+impl<'a> Exported<'a> {
+    /// Returns what a manifest says.
+    pub(super) fn of(folder: &'a Path, manifest: &'a Manifest, fails_on_gaps: bool) -> Self {
+        let parts = manifest.streams();
+        let has_failed = parts.iter().any(Part::has_failed);
+        let is_alarming = fails_on_gaps && parts.iter().any(Part::is_alarming);
+        let exit = if has_failed || is_alarming {
+            Exit::StreamFailed
+        } else {
+            Exit::Complete
+        };
+        let streams = parts.iter().map(|part| Stream {
+            stream: part.name(),
+            file: part.file(),
+            records: part.records(),
+            repaired: part.repaired(),
+            is_complete: part.is_complete(),
+            missing: part.sentences(),
+        });
+        Self {
+            folder,
+            records: manifest.records(),
+            is_complete: manifest.is_complete(),
+            streams: streams.collect(),
+            exit_code: exit as u8,
+            exit,
+        }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Returns what is missing, with the stream that it is missing of.
+    pub(super) fn missing(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let streams = self.streams.iter();
+        streams.flat_map(|stream| stream.missing.iter().map(|sentence| (stream.stream, sentence)))
+    }
+
+    /// Returns it for people.
+    pub(super) fn text(&self) -> String {
+        let mut table = Table::new([left("STREAM"), right("RECORDS"), left("COMPLETE"), left("FILE")]);
+        let mut notes = String::new();
+        for stream in &self.streams {
+            let complete = if stream.is_complete { "yes" } else { "NO" };
+            table.row([stream.stream, &stream.records.to_string(), complete, stream.file]);
+            if stream.repaired > 0 {
+                let _ = writeln!(
+                    notes,
+                    "{}: {} lines were repaired for parsers that refuse half a character",
+                    stream.stream, stream.repaired
+                );
+            }
+        }
+        let (folder, records) = (self.folder.display(), self.records);
+        format!("{table}{notes}{folder}: {records} records; about.html says what they are and how complete\n")
+    }
+}

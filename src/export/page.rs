@@ -1,0 +1,154 @@
+//! The page of a bundle, for people: what it is, what was asked for, how complete it is, and how to check it.
+
+use maud::{Markup, html};
+
+use super::manifest::Manifest;
+use super::part::Part;
+use crate::output::table::{rfc3339, size, to_the_second};
+use crate::report::frame;
+use crate::report::html::{Cell, Heading, fact, grouped, many, shown, table};
+
+const BEGINNING: &str = "<!DOCTYPE html>\n<!-- made by trailkeeper export -->\n";
+
+/// How many gaps of a stream are listed; the manifest has all.
+const MOST_GAPS: usize = 50;
+
+/// Renders the page; the manifest has the files of records and not yet the page itself.
+pub(super) fn render(manifest: &Manifest) -> String {
+    let body = html! {
+        header {
+            h1 { "Records of audit trails" }
+            p.soft {
+                "Exported on " (to_the_second(manifest.made_at))
+                @if !manifest.host.is_empty() { ", on " (shown(&manifest.host)) }
+                ". Times are in UTC."
+            }
+        }
+        main {
+            (what_it_is(manifest))
+            @for part in &manifest.streams { (section(part)) }
+            (check(manifest))
+        }
+        footer { p { "Made by " (manifest.program) ". It holds personal data: names of users and network addresses from the records." } }
+    };
+    frame(BEGINNING, "trailkeeper export", &body)
+}
+
+fn what_it_is(manifest: &Manifest) -> Markup {
+    let asked = &manifest.query;
+    let rows = asked.filters.iter().map(|filter| {
+        let values = filter.values.join(" or ");
+        (filter.option.to_owned(), [Cell::text(values)])
+    });
+    html! {
+        section {
+            h2 { "What this is" }
+            p { (verdict(manifest)) }
+            dl {
+                (fact("From", &html! { (rfc3339(asked.since)) }))
+                (fact("To, not included", &html! { (rfc3339(asked.until)) }))
+                (fact("Records", &html! { (grouped(manifest.records)) }))
+                (fact("Streams", &html! { (manifest.streams.len()) }))
+            }
+            p { (about_the_format(manifest)) }
+            @if asked.filters.is_empty() {
+                p { "All records of these streams and this time were asked for." }
+            } @else {
+                (table("Only records with all of these were asked for", [Heading::Text("Value")], rows, "Option of trailkeeper export"))
+            }
+        }
+    }
+}
+
+fn verdict(manifest: &Manifest) -> Markup {
+    html! {
+        @if manifest.is_complete {
+            strong.is-ok { "Complete" }
+            ": the services were asked for everything of this time, up to the last run before the export."
+        } @else {
+            strong.is-failed { "Not complete" }
+            ": something of this time is missing, or not known to be here. Below it is named for each stream."
+        }
+    }
+}
+
+fn about_the_format(manifest: &Manifest) -> &'static str {
+    match manifest.format.name() {
+        "csv" => {
+            "The files have the columns of the records as comma-separated values (RFC 4180), in UTF-8, and not all that the services gave."
+        }
+        "parquet" => {
+            "The files are Parquet, with a column for each column of the records, and one for all that the service gave, as JSON."
+        }
+        _ => "The files have a record as JSON in each line, byte for byte as it was archived when the service gave it.",
+    }
+}
+
+fn section(part: &Part) -> Markup {
+    let found = &part.completeness;
+    let range = part.first_record.zip(part.last_record);
+    html! {
+        section id=(part.name()) {
+            h2 { (part.name()) }
+            p {
+                @if part.is_complete() { strong.is-ok { "Complete" } } @else { strong.is-failed { "Not complete" } }
+                @if let Some(gap) = found.last_run() { ". What came after " (to_the_second(gap)) " was not asked for yet" }
+                "."
+            }
+            dl {
+                (fact("Records", &html! { (grouped(part.records())) }))
+                @if let Some((first, last)) = range {
+                    (fact("First record", &html! { (rfc3339(first)) }))
+                    (fact("Last record", &html! { (rfc3339(last)) }))
+                }
+                (fact("Files searched", &html! { (grouped(part.sources.len() as u64)) }))
+                @if part.repaired() > 0 { (fact("Repaired", &html! { (grouped(part.repaired())) })) }
+                @if found.pending > 0 { (fact("Pending, not exported", &html! { (grouped(found.pending)) })) }
+                @if found.rejected > 0 { (fact("Rejected, not exported", &html! { (grouped(found.rejected)) })) }
+            }
+            @if part.repaired() > 0 {
+                p { (many(part.repaired(), "line")) " held what strict JSON parsers refuse, such as half a character, and was repaired: U+FFFD stands in its place." }
+            }
+            (missing(part))
+        }
+    }
+}
+
+fn missing(part: &Part) -> Markup {
+    let found = &part.completeness;
+    let caption = format!("{}: the time that is not covered", part.name());
+    let rows = found.gaps.iter().take(MOST_GAPS).map(|gap| {
+        let accepted = if gap.is_accepted { "; accepted" } else { "" };
+        let what = format!("{}{accepted}", gap.kind.sentence());
+        let cells = [Cell::text(rfc3339(gap.to)), Cell::text(what)];
+        (rfc3339(gap.from), cells)
+    });
+    html! {
+        @for problem in part.not_read.iter() { p.warn { "Not read: " (shown(problem)) } }
+        @for problem in found.problems.iter() { p.warn { (shown(problem)) } }
+        @for day in &found.wrong_days { p.warn { (day.date.to_string()) ": " (shown(&day.text)) } }
+        @if !found.gaps.is_empty() { (table(&caption, [Heading::Text("To"), Heading::Text("What is known")], rows, "From")) }
+        @if found.gaps.len() > MOST_GAPS { p { (found.gaps.len() - MOST_GAPS) " more are in the manifest." } }
+    }
+}
+
+fn check(manifest: &Manifest) -> Markup {
+    let rows = manifest.files.iter().map(|file| {
+        let cells = [Cell::text(size(file.bytes)), Cell::text(file.sha256.clone())];
+        (file.name.clone(), cells)
+    });
+    html! {
+        section {
+            h2 { "How to check it" }
+            p { "The file SHA256SUMS has the hashes of all others. In this folder:" }
+            pre { code { "sha256sum -c SHA256SUMS" } }
+            p { "says OK for each file that is as it was written; on macOS it is " code { "shasum -a 256 -c SHA256SUMS" } "." }
+            p {
+                "That file itself is not protected: who sends this bundle should tell its hash in another way. The file manifest.json has all \
+                 that stands here for programs, and of each day file that was searched how many bytes of it, and their hash: "
+                code { "head -c BYTES FILE | sha256sum" } " where the archive is."
+            }
+            (table("The files", [Heading::Text("Size"), Heading::Text("SHA-256")], rows, "File"))
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a bundle has of one stream.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Serialize, Serializer};
+
+use super::completeness::Completeness;
+use crate::config::StreamPlace;
+use crate::coverage::Scope;
+use crate::source::Kind;
+use crate::window::Window;
+
+/// What a bundle has of one stream. `docs/json.md` says what the fields are.
+#[derive(Debug, Serialize)]
+pub(crate) struct Part {
+    #[serde(rename = "stream", serialize_with = "name")]
+    pub(super) kind: &'static Kind,
+    pub(super) file: String,
+    pub(super) records: u64,
+    pub(super) repaired: u64,
+    pub(super) first_record: Option<DateTime<Utc>>,
+    pub(super) last_record: Option<DateTime<Utc>>,
+    pub(super) is_complete: bool,
+    /// What was to be read, and could not be.
+    pub(super) not_read: Vec<String>,
+    #[serde(flatten)]
+    pub(super) completeness: Completeness,
+    #[serde(serialize_with = "days")]
+    pub(super) days: BTreeMap<NaiveDate, u64>,
+    pub(super) sources: Vec<Source>,
+}
+
+/// A file that was searched.
+#[derive(Debug, Serialize)]
+pub(super) struct Source {
+    pub(super) file: String,
+    /// How much of it was searched, as it is stored.
+    pub(super) bytes: u64,
+    /// Of these bytes.
+    pub(super) sha256: String,
+}
+
+#[derive(Serialize)]
+struct Day {
+    date: NaiveDate,
+    records: u64,
+}
+
+fn name<S: Serializer>(kind: &&'static Kind, serializer: S) -> Result<S::Ok, S::Error> {
+    kind.name.serialize(serializer)
+}
+
+fn days<S: Serializer>(days: &BTreeMap<NaiveDate, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(days.iter().map(|(date, records)| Day {
+        date: *date,
+        records: *records,
+    }))
+}
+
+impl Part {
+    /// Begins that of a stream: reads how complete its archive is for a span of time, at `now`.
+    pub(crate) fn begin(place: &StreamPlace, scope: Option<&Scope>, span: Window, now: DateTime<Utc>) -> Self {
+        let read = Completeness::read(place, scope, span, now);
+        let error = read.as_ref().err().map(ToString::to_string);
+        let mut part = Self {
+            kind: place.kind,
+            file: String::new(),
+            records: 0,
+            repaired: 0,
+            first_record: None,
+            last_record: None,
+            is_complete: false,
+            not_read: Vec::new(),
+            completeness: read.unwrap_or_default(),
+            days: BTreeMap::new(),
+            sources: Vec::new(),
+        };
+        if let Some(error) = error {
+            part.fail(&format!("how complete it is, is not known: {error}"));
+        }
+        part
+    }
+
+    /// Counts a record.
+    pub(super) fn count(&mut self, time: DateTime<Utc>) {
+        self.records += 1;
+        self.first_record = Some(self.first_record.map_or(time, |first| first.min(time)));
+        self.last_record = Some(self.last_record.map_or(time, |last| last.max(time)));
+        *self.days.entry(time.date_naive()).or_default() += 1;
+    }
+
+    /// Notes that something was not read.
+    pub(super) fn fail(&mut self, problem: &str) {
+        tracing::error!(stream = self.kind.name, "not read: {problem}");
+        self.not_read.push(problem.to_owned());
+    }
+
+    /// Finds out whether it is complete, when all has been read.
+    pub(super) fn judge(&mut self) {
+        self.is_complete = self.not_read.is_empty() && self.completeness.is_complete();
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.kind.name
+    }
+
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    pub(crate) fn repaired(&self) -> u64 {
+        self.repaired
+    }
+
+    /// Whether all of the time that was asked for is there, up to the last run.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Whether something is missing that nobody has accepted, or not known.
+    pub(crate) fn is_alarming(&self) -> bool {
+        self.completeness.is_alarming()
+    }
+
+    /// Whether a file was not read.
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.not_read.is_empty()
+    }
+
+    /// Says all that is missing, or not known.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let not_read = self.not_read.iter().map(|problem| format!("not read: {problem}"));
+        not_read.chain(self.completeness.sentences()).collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! A file of the records of one stream, in any format.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use super::format::Format;
+use super::hashing::HashedFile;
+#[cfg(feature = "parquet")]
+use super::parquet::ParquetFile;
+use crate::search::HEADINGS;
+
+/// A file that is being written.
+pub(super) enum RecordFile {
+    Text(Box<BufWriter<HashedFile>>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetFile>),
+}
+
+/// What a file came to.
+pub(super) struct Written {
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+    /// Records whose line is not as it was.
+    pub(super) repaired: u64,
+}
+
+impl RecordFile {
+    /// Begins a file.
+    pub(super) fn begin(format: Format, file: File) -> io::Result<Self> {
+        let mut text = BufWriter::new(HashedFile::new(file));
+        match format {
+            Format::Ndjson => {}
+            Format::Csv(csv) => text.write_all(csv.head(&HEADINGS).as_bytes())?,
+            #[cfg(feature = "parquet")]
+            Format::Parquet => {
+                let file = text.into_inner().map_err(io::IntoInnerError::into_error)?;
+                return Ok(Self::Parquet(Box::new(ParquetFile::begin(file)?)));
+            }
+        }
+        Ok(Self::Text(Box::new(text)))
+    }
+
+    /// Writes records as their format has rendered them.
+    pub(super) fn write(&mut self, rendered: &str) -> io::Result<()> {
+        match self {
+            Self::Text(file) => file.write_all(rendered.as_bytes()),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(file) => file.write(rendered),
+        }
+    }
+
+    /// Ends the file, and syncs it.
+    pub(super) fn finish(self) -> io::Result<Written> {
+        let (file, repaired) = match self {
+            Self::Text(file) => (file.into_inner().map_err(io::IntoInnerError::into_error)?, 0),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(file) => file.finish()?,
+        };
+        let (bytes, sha256) = file.finish()?;
+        Ok(Written {
+            bytes,
+            sha256,
+            repaired,
+        })
+    }
+}
