@@ -108,6 +108,8 @@ mod quiet;
 #[cfg(unix)]
 mod readme;
 #[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod rehearsal;
