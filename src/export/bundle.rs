@@ -196,7 +196,7 @@ fn take(
 /// Hashes the files that are searched, as far as they are.
 fn hashes(files: &[SourceFile], is_over: &(impl Fn() -> bool + Sync)) -> Sources {
     let hashed = files.iter().take_while(|_| !is_over()).map(|source| {
-        let SourceFile { kind, file, length } = source;
+        let SourceFile { kind, file, length, .. } = source;
         let hash = match hash_of_stored(file, *length, is_over) {
             Ok(Some(sha256)) => Ok(Source {
                 file: file.name(),

@@ -19,6 +19,19 @@ pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Returns how many columns the terminal of stdout has; `None` if it is none, or does not say.
+#[cfg(unix)]
+pub(crate) fn stdout_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col.into()).filter(|width| *width > 0)
+}
+
+/// It is not asked here.
+#[cfg(not(unix))]
+pub(crate) fn stdout_width() -> Option<usize> {
+    None
+}
+
 /// Returns whether the process was started without a stdout: then Rust's runtime has put `/dev/null` in its place, open for both
 /// reading and writing, as nobody opens it for output alone.
 #[cfg(target_os = "linux")]

@@ -28,7 +28,7 @@ impl FieldReader {
 
     /// Reads a line; `None` if it is not a record.
     pub(super) fn read(&mut self, line: &str) -> Option<Fields> {
-        let ReadRow { time, row } = self.columns.read(line).ok()?;
+        let ReadRow { time, row, .. } = self.columns.read(line).ok()?;
         Some(Fields {
             time,
             event: Some(row.event()).filter(|event| !event.is_empty()),

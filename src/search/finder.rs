@@ -1,14 +1,17 @@
 //! Reads day files on several threads, and passes on what matches in the order of the files.
 
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 
+use super::matches::Matches;
 use super::query::Query;
 use super::seeker::Seeker;
 use crate::archive::{DayFile, LineCounter, Location, Piece, days_that_can_hold, while_files_move};
@@ -42,51 +45,6 @@ pub(crate) struct Found<'a> {
     pub(crate) result: Result<Matches, FileError>,
 }
 
-/// What was made of the records that match, one behind the other.
-#[derive(Debug, Default)]
-pub(crate) struct Matches {
-    text: String,
-    /// Where what was made of each ends, and its time.
-    ends: Vec<(usize, DateTime<Utc>)>,
-}
-
-impl Matches {
-    /// Returns how many records match.
-    pub(crate) fn count(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Returns what was made of the first `count` records.
-    pub(crate) fn first(&self, count: usize) -> &str {
-        match count.checked_sub(1).and_then(|last| self.ends.get(last)) {
-            Some((end, _)) => &self.text[..*end],
-            None if count == 0 => "",
-            None => &self.text,
-        }
-    }
-
-    /// Returns what was made of all records.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Returns the times of the records.
-    pub(crate) fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        self.ends.iter().map(|(_, time)| *time)
-    }
-
-    fn reversed(&self) -> Self {
-        let mut reversed = Self::default();
-        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
-        let spans: Vec<_> = starts.zip(&self.ends).collect();
-        for (start, (end, time)) in spans.into_iter().rev() {
-            reversed.text.push_str(&self.text[start..*end]);
-            reversed.ends.push((reversed.text.len(), *time));
-        }
-        reversed
-    }
-}
-
 /// A file to search.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
@@ -95,6 +53,8 @@ pub(crate) struct SourceFile {
     /// How much of it is searched, in bytes as it is stored: to the end of its last whole line when it was listed, all of one that is
     /// compressed.
     pub(crate) length: u64,
+    /// Whether the day has another file as well, which can hold some of the same records.
+    is_one_of_two: bool,
 }
 
 /// Why something of a stream is not searched.
@@ -125,6 +85,7 @@ struct Task {
     kind: &'static Kind,
     piece: Piece,
     length: u64,
+    is_one_of_two: bool,
     results: Mutex<Option<SyncSender<Results>>>,
 }
 
@@ -132,6 +93,8 @@ struct Task {
 pub(crate) struct Finder<'a> {
     pub(crate) query: &'a Query,
     pub(crate) order: Order,
+    /// How many records are enough, if not all are wanted.
+    pub(crate) limit: Option<u64>,
     /// What ends the search early.
     pub(crate) shutdown: Option<&'a Shutdown>,
 }
@@ -186,8 +149,9 @@ impl Finder<'_> {
         for day in days_that_can_hold(location, &listing, &self.query.times)? {
             let parts = listing.parts_of(day, &mut counter)?;
             problems.extend(parts.unreadable.map(|(_, error)| unsearched(error.to_string())));
+            let is_one_of_two = parts.packed.is_some() && parts.plain.is_some();
             for file in parts.packed.into_iter().chain(parts.plain) {
-                files.extend(source_file(kind, file)?.map(|source| (day, source)));
+                files.extend(source_file(kind, file, is_one_of_two)?.map(|source| (day, source)));
             }
             // Of two compressed files one is usually the other in another form.
             let other = listing.unread.get(&day).zip(parts.packed.or(parts.plain));
@@ -229,13 +193,12 @@ impl Finder<'_> {
                     }
                 });
             }
+            let mut twice = Twice::default();
             for (task, results) in tasks.iter().zip(receivers) {
                 let _read = progress.file(task.length, true);
                 let (kind, file) = (task.kind, &task.piece.file);
-                if results
-                    .into_iter()
-                    .any(|result| take(Found { kind, file, result }).is_break())
-                {
+                let mut results = results.into_iter().map(|result| twice.once(task, result));
+                if results.any(|result| take(Found { kind, file, result }).is_break()) {
                     return stop();
                 }
             }
@@ -245,7 +208,13 @@ impl Finder<'_> {
     /// Divides the files into pieces.
     fn tasks(&self, files: &Files) -> (Vec<Task>, Vec<Receiver<Results>>) {
         let mut all = (Vec::new(), Vec::new());
-        for SourceFile { kind, file, length } in &files.found {
+        for source in &files.found {
+            let SourceFile {
+                kind,
+                file,
+                length,
+                is_one_of_two,
+            } = source;
             let mut pieces = Piece::of(file, *length);
             if self.order == Order::NewestFirst {
                 pieces.reverse();
@@ -258,6 +227,7 @@ impl Finder<'_> {
                     kind,
                     piece,
                     length,
+                    is_one_of_two: *is_one_of_two,
                     results,
                 };
                 (task, receiver)
@@ -290,10 +260,14 @@ impl Finder<'_> {
                 Matches::default()
             };
             seeker.seek(lines, |line, record| {
-                render(task.kind, line, record, &mut matches.text);
-                matches.ends.push((matches.text.len(), record.time));
+                render(task.kind, line, record, matches.text_mut());
+                matches.end_record(record);
             });
             if self.order == Order::NewestFirst {
+                // More than are wanted need not be held.
+                self.limit
+                    .into_iter()
+                    .for_each(|limit| matches.keep_last(limit as usize));
                 all = matches;
             } else if matches.count() > 0 {
                 is_taken = results.send(Ok(matches)).is_ok();
@@ -324,12 +298,50 @@ impl Finder<'_> {
 }
 
 /// Returns a file with as much of it as is searched; `None` if it has no whole line yet.
-fn source_file(kind: &'static Kind, file: &DayFile) -> Result<Option<SourceFile>, FileError> {
+fn source_file(kind: &'static Kind, file: &DayFile, is_one_of_two: bool) -> Result<Option<SourceFile>, FileError> {
     let length = if file.is_packed() {
         file.length()?
     } else {
         file.end_of_lines()?
     };
-    let file = file.clone();
-    Ok((length > 0).then_some(SourceFile { kind, file, length }))
+    let source = SourceFile {
+        kind,
+        file: file.clone(),
+        length,
+        is_one_of_two,
+    };
+    Ok((length > 0).then_some(source))
+}
+
+/// The records that were found in the one file of a day which has two.
+#[derive(Default)]
+struct Twice {
+    /// The file that was searched last.
+    last: Option<(NaiveDate, PathBuf)>,
+    /// What identifies the records of it, and those of the file before it if that is of the same day.
+    own: HashSet<u128>,
+    others: HashSet<u128>,
+}
+
+impl Twice {
+    /// Leaves out what was found in the other file of the day already.
+    fn once(&mut self, task: &Task, result: Results) -> Results {
+        let matches = match result {
+            Ok(matches) if task.is_one_of_two => matches,
+            other => return other,
+        };
+        let DayFile { date, path, .. } = &task.piece.file;
+        let is_same = self.last.as_ref().is_some_and(|(_, last)| last == path);
+        if !is_same {
+            let is_same_day = self
+                .last
+                .as_ref()
+                .is_some_and(|(last, other)| last == date && other.parent() == path.parent());
+            let before = std::mem::take(&mut self.own);
+            self.others = if is_same_day { before } else { HashSet::new() };
+            self.last = Some((*date, path.clone()));
+        }
+        self.own.extend(matches.contents());
+        Ok(matches.without(&self.others))
+    }
 }

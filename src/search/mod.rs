@@ -8,6 +8,7 @@
 mod asked;
 mod cells;
 mod finder;
+mod matches;
 mod pattern;
 mod query;
 mod seeker;

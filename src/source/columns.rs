@@ -58,6 +58,8 @@ impl Row {
 #[derive(Debug)]
 pub(crate) struct ReadRow {
     pub(crate) time: DateTime<Utc>,
+    /// The hash of its content, by which it is known again.
+    pub(crate) content: u128,
     pub(crate) row: Row,
 }
 
@@ -109,6 +111,7 @@ impl ColumnReader {
         row.object.retain(|values| !values.is_empty());
         Ok(ReadRow {
             time: identified.time,
+            content: identified.identity.content,
             row,
         })
     }

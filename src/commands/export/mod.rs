@@ -109,6 +109,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let finder = Finder {
         query: &query,
         order: Order::OldestFirst,
+        limit: None,
         shutdown: Some(&shutdown),
     };
     let places = archives.streams.iter().map(|place| Place {

@@ -14,15 +14,41 @@ use crate::process::exit::Exit;
 use crate::search::{Found, HEADINGS, cells};
 use crate::source::{Kind, ReadRow};
 
-/// The columns of a table, with their widths in columns of a terminal; the last one is as wide as its content, up to a limit.
-const COLUMNS: [(&str, usize); 6] = [
-    ("TIME", 24),
-    ("STREAM", 12),
-    ("EVENT", 30),
-    ("USER", 26),
-    ("ADDRESS", 24),
-    ("OBJECT", 100),
-];
+/// The columns of a table.
+const COLUMNS: [&str; 6] = ["TIME", "STREAM", "EVENT", "USER", "ADDRESS", "OBJECT"];
+
+/// The widths of the columns, in columns of a terminal.
+type Widths = [usize; COLUMNS.len()];
+
+/// How wide they are where there is room; the last one is as wide as its content up to this.
+const WIDEST: Widths = [24, 12, 30, 26, 24, 100];
+
+/// How many of them are always as wide.
+const FIXED: usize = 2;
+
+/// Less says nothing.
+const NARROWEST: usize = 8;
+
+/// What stands between two columns.
+const BETWEEN: usize = 2;
+
+/// Returns the widths for a terminal that is so wide, or for what is none.
+pub(super) fn widths(terminal: Option<usize>) -> Widths {
+    let mut widths = WIDEST;
+    let Some(terminal) = terminal else { return widths };
+    let taken: usize = WIDEST[..FIXED].iter().sum::<usize>() + BETWEEN * (COLUMNS.len() - 1);
+    let room = terminal.saturating_sub(taken);
+    // What the last column can do without, the others need not give.
+    let (last, others) = (COLUMNS.len() - 1, &WIDEST[FIXED..COLUMNS.len() - 1]);
+    let wanted: usize = others.iter().sum();
+    let rest = room.saturating_sub(wanted).max(room / (COLUMNS.len() - FIXED));
+    widths[last] = rest.clamp(NARROWEST, WIDEST[last]);
+    let left = room.saturating_sub(widths[last]).min(wanted);
+    for width in &mut widths[FIXED..last] {
+        *width = (*width * left / wanted).max(NARROWEST);
+    }
+    widths
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -37,6 +63,7 @@ pub(super) enum Form {
     },
     Table {
         with_colours: bool,
+        widths: Widths,
     },
     Count,
     Files,
@@ -49,7 +76,7 @@ impl Form {
     fn head(self) -> String {
         match self {
             Self::Csv { csv, .. } => csv.head(&HEADINGS),
-            Self::Table { .. } => table_line(&COLUMNS.map(|(heading, _)| heading.to_owned())) + "\n",
+            Self::Table { widths, .. } => table_line(&COLUMNS.map(str::to_owned), widths) + "\n",
             Self::Lines { .. } | Self::Count | Self::Files | Self::Nothing => String::new(),
         }
     }
@@ -77,9 +104,9 @@ impl Form {
                 });
                 csv.push_row(shown.iter().map(|cell| &**cell), text);
             }
-            Self::Table { with_colours } => {
+            Self::Table { with_colours, widths } => {
                 let [time, stream, event, user, address, object, ..] = cells(kind, record);
-                let line = table_line(&[time, stream, event, user, address, object]);
+                let line = table_line(&[time, stream, event, user, address, object], widths);
                 let is_failure = with_colours && record.row.failure.is_some();
                 let line = if is_failure { Colour::Red.paint(&line) } else { line };
                 text.push_str(&line);
@@ -90,11 +117,11 @@ impl Form {
     }
 }
 
-fn table_line(cells: &[String; 6]) -> String {
+fn table_line(cells: &[String; COLUMNS.len()], widths: Widths) -> String {
     let mut line = String::new();
-    for (cell, (_, width)) in cells.iter().zip(COLUMNS) {
+    for (cell, width) in cells.iter().zip(widths) {
         let cell = clipped(&printable(cell), width);
-        let padding = width.saturating_sub(cell.width()) + 2;
+        let padding = width.saturating_sub(cell.width()) + BETWEEN;
         line.push_str(&cell);
         line.extend(std::iter::repeat_n(' ', padding));
     }
@@ -219,6 +246,24 @@ impl Printer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_as_wide_as_its_terminal_and_not_wider_than_it_has_to_be() {
+        let line = |terminal| {
+            let cells = COLUMNS.map(|_| "x".repeat(200));
+            table_line(&cells, widths(Some(terminal))).width()
+        };
+        for terminal in 80..226 {
+            let width = line(terminal);
+            assert!(
+                width <= terminal && width + COLUMNS.len() > terminal,
+                "{terminal}: {width}"
+            );
+        }
+        assert_eq!(widths(Some(400)), WIDEST);
+        assert_eq!(widths(None), WIDEST);
+        assert!(widths(Some(0)).iter().all(|width| *width >= NARROWEST));
+    }
 
     #[test]
     fn a_wide_text_is_cut_where_its_column_ends() {

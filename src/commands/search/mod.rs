@@ -15,11 +15,11 @@ use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use crate::output::csv::Csv;
 use crate::output::progress::ReadProgress;
-use crate::output::terminal::{stdout_is_terminal, stdout_takes_colours};
+use crate::output::terminal::{stdout_is_terminal, stdout_takes_colours, stdout_width};
 use crate::process::exit::Exit;
 use crate::search::{Finder, Order, Place, Query};
 use crate::source::{Kind, ReadRow};
-use form::{Form, Printer};
+use form::{Form, Printer, widths};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -89,6 +89,10 @@ impl Arguments {
 
     fn form(&self, with_colours: bool) -> Form {
         let Selection { json, verbosity, .. } = &self.selection;
+        let table = || Form::Table {
+            with_colours,
+            widths: widths(stdout_width()),
+        };
         match self {
             Self { csv: true, bom, .. } => Form::Csv {
                 csv: if *bom { Csv::ForExcel } else { Csv::Plain },
@@ -96,12 +100,12 @@ impl Arguments {
             },
             Self { count: true, .. } => Form::Count,
             Self { files: true, .. } => Form::Files,
-            Self { table: true, .. } => Form::Table { with_colours },
+            Self { table: true, .. } => table(),
             _ if *json => Form::Lines {
                 is_for_terminal: stdout_is_terminal(),
             },
             _ if verbosity.quiet => Form::Nothing,
-            _ if stdout_is_terminal() => Form::Table { with_colours },
+            _ if stdout_is_terminal() => table(),
             _ => Form::Lines { is_for_terminal: false },
         }
     }
@@ -119,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         } else {
             Order::OldestFirst
         },
+        limit: arguments.limit,
         shutdown: None,
     };
     let places = archives.streams.iter().map(|place| Place {
