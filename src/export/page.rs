@@ -107,7 +107,10 @@ fn section(part: &Part) -> Markup {
                 @if found.rejected > 0 { (fact("Rejected, not exported", &html! { (grouped(found.rejected)) })) }
             }
             @if part.repaired() > 0 {
-                p { (many(part.repaired(), "line")) " held what strict JSON parsers refuse, such as half a character, and was repaired: U+FFFD stands in its place." }
+                p {
+                    "In " (many(part.repaired(), "line")) " something that strict JSON parsers refuse, such as half a character, was repaired: \
+                     U+FFFD stands in its place."
+                }
             }
             (missing(part))
         }

@@ -92,7 +92,6 @@ impl Part {
 
     /// Notes that something was not read.
     pub(super) fn fail(&mut self, problem: &str) {
-        tracing::error!(stream = self.kind.name, "not read: {problem}");
         self.not_read.push(problem.to_owned());
     }
 

@@ -274,6 +274,13 @@ fn what_is_missing_is_named_in_the_manifest_on_the_page_and_on_standard_error() 
     let page = lacking.text("about.html");
     assert!(page.contains("Not complete") && page.contains("the service was never asked for it"));
     assert!(!page.contains("<script") && !page.contains("src="));
+    let (_, run) = export("quiet", 0, &["--since", "20d", "-q"]);
+    assert!(
+        run.stderr.contains("ERROR") && run.stderr.contains("a gap from"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.stdout, "");
     let (_, run) = export("failing", 3, &["--since", "20d", "--fail-on-gaps", "--json"]);
     let shown: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!((&shown["exit_code"], &shown["is_complete"]), (&json!(3), &json!(false)));

@@ -97,7 +97,6 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let archives = Archives::find_showing(selection, clock)?;
     check_place(&arguments.to, &archives)?;
     let folder = NewFolder::make(&arguments.to)?;
-    let shutdown = signals::shutdown();
     let span = Window {
         from: times.start,
         to: times.end.min(now),
@@ -106,6 +105,8 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let parts = archives.streams.iter();
     let parts = parts.map(|place| Part::begin(place, archives.scope_of(place.kind).as_ref(), span, now));
     let parts = parts.collect();
+    // From here on something is left behind if it ends.
+    let shutdown = signals::shutdown();
     let finder = Finder {
         query: &query,
         order: Order::OldestFirst,
@@ -141,9 +142,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         written => written.map_err(CommandError::setup)?,
     };
     let exported = Exported::of(&arguments.to, &manifest, arguments.fail_on_gaps);
-    for (stream, sentence) in exported.missing() {
-        tracing::warn!(stream, "not complete: {sentence}");
-    }
+    exported.log_missing(selection.verbosity.quiet);
     if selection.json {
         print_json(&exported)?;
     } else {

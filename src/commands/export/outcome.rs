@@ -29,6 +29,8 @@ struct Stream<'a> {
     repaired: u64,
     is_complete: bool,
     missing: Vec<String>,
+    #[serde(skip)]
+    has_failed: bool,
 }
 
 impl<'a> Exported<'a> {
@@ -49,6 +51,7 @@ impl<'a> Exported<'a> {
             repaired: part.repaired(),
             is_complete: part.is_complete(),
             missing: part.sentences(),
+            has_failed: part.has_failed(),
         });
         Self {
             folder,
@@ -64,10 +67,23 @@ impl<'a> Exported<'a> {
         self.exit
     }
 
-    /// Returns what is missing, with the stream that it is missing of.
-    pub(super) fn missing(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let streams = self.streams.iter();
-        streams.flat_map(|stream| stream.missing.iter().map(|sentence| (stream.stream, sentence)))
+    /// Logs what is missing: as a warning, or as an error if something could not be read or if only errors are told.
+    pub(super) fn log_missing(&self, is_quiet: bool) {
+        for Stream {
+            stream,
+            missing,
+            has_failed,
+            ..
+        } in &self.streams
+        {
+            for sentence in missing {
+                if *has_failed || is_quiet {
+                    tracing::error!(stream, "not complete: {sentence}");
+                } else {
+                    tracing::warn!(stream, "not complete: {sentence}");
+                }
+            }
+        }
     }
 
     /// Returns it for people.
