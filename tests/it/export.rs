@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -463,6 +465,45 @@ fn what_is_appended_while_it_is_read_is_not_in_it() {
         (&json!(1), &json!(record.to_string().len() + 1))
     );
     bundle.assert_hashes(&catalog);
+}
+
+#[test]
+fn a_file_that_is_being_appended_to_is_exported_up_to_a_whole_line_and_its_hash_is_of_that() {
+    let catalog = of_samples();
+    let path = catalog.folder(Api::Mail).join("mail_audit_2025-06-01.log");
+    let mut file = fs::File::create(&path).unwrap();
+    let is_over = AtomicBool::new(false);
+    let append = || {
+        for number in 0..100_000 {
+            let record = json!({"eventType": "x", "date": "2025-06-01T10:00:00Z", "uniqId": number.to_string()});
+            let line = format!("{record}\n");
+            let (one, other) = line.split_at(number % line.len());
+            [one, other].map(|part| file.write_all(part.as_bytes()).unwrap());
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(append);
+        for name in ["one", "two", "three"] {
+            let arguments = [
+                "--since",
+                "2025-06-01",
+                "--until",
+                "2025-06-02",
+                "--stream",
+                "yandex-mail",
+            ];
+            let (bundle, _) = Bundle::of(&catalog, name, 0, &arguments);
+            bundle.assert_hashes(&catalog);
+            for (number, line) in bundle.text("yandex-mail.ndjson").lines().enumerate() {
+                let record: Value = serde_json::from_str(line).unwrap();
+                assert_eq!(record["uniqId"], number.to_string());
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
