@@ -478,7 +478,9 @@ fn a_file_that_is_being_appended_to_is_exported_up_to_a_whole_line_and_its_hash_
             let record = json!({"eventType": "x", "date": "2025-06-01T10:00:00Z", "uniqId": number.to_string()});
             let line = format!("{record}\n");
             let (one, other) = line.split_at(number % line.len());
-            [one, other].map(|part| file.write_all(part.as_bytes()).unwrap());
+            for part in [one, other] {
+                file.write_all(part.as_bytes()).unwrap();
+            }
             if is_over.load(Ordering::Relaxed) {
                 return;
             }
