@@ -16,6 +16,8 @@ const VERSION: u32 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     files: BTreeMap<FileId, Note>,
+    /// Whether they are others than are stored.
+    is_changed: bool,
 }
 
 /// What was noted of a file.
@@ -51,11 +53,15 @@ impl Notes {
             .map(|note| (note.file.clone(), note));
         Self {
             files: by_file.collect(),
+            is_changed: false,
         }
     }
 
-    /// Stores the notes. Without them the next seal only takes longer.
+    /// Stores the notes, if there are new ones. Without them the next seal only takes longer.
     pub(super) fn store(&self, file: &StateFile) {
+        if !self.is_changed {
+            return;
+        }
         let stored = Stored {
             version: VERSION,
             files: self.files.values().cloned().collect(),
@@ -81,6 +87,7 @@ impl Notes {
             peaks,
         };
         self.files.insert(file, note);
+        self.is_changed = true;
     }
 }
 

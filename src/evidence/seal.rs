@@ -10,7 +10,7 @@ use super::ledger::{History, Ledger, Sealed};
 use super::material::Material;
 use super::notes::Notes;
 use super::tree::{Hash, Tree};
-use crate::archive::{FileStamp, LineCounter, REJECTED, REVISED, while_files_move};
+use crate::archive::{FileStamp, LineCounter, Listing, REJECTED, REVISED, while_files_move};
 use crate::config::StreamPlace;
 use crate::coverage::{Covered, Gap, JOURNAL, Journal, PREVIOUS_JOURNAL, Standing, Wanted, day_span};
 use crate::fs::FileError;
@@ -90,6 +90,7 @@ struct Sealing<'a> {
     options: SealOptions,
     /// Whether nothing of the stream was ever sealed: then it is taken as it is found.
     is_first: bool,
+    counter: LineCounter,
     seal: StreamSeal,
 }
 
@@ -112,6 +113,7 @@ pub(super) fn seal_stream(place: &StreamPlace, ledger: &Ledger, notes: &mut Note
         notes,
         options,
         is_first: !ledger.sealed_at.contains_key(place.kind.name),
+        counter: LineCounter::of(&place.location),
         seal: StreamSeal::default(),
     };
     sealing.days();
@@ -196,18 +198,28 @@ impl Sealing<'_> {
         day.to + self.options.after <= self.options.now && !has_gap
     }
 
-    /// Seals a day. Another program may be compressing its file.
+    /// Seals a day. Another program may be compressing its file, so that what was listed is no longer there.
     fn day(&mut self, id: FileId, purpose: Purpose) -> Result<(), Fault> {
         let Purpose::Day { date, .. } = purpose else {
             return Ok(());
         };
-        let location = self.place.location.clone();
-        while_files_move(|| {
-            let listing = location.listing()?;
-            let mut counter = LineCounter::of(&location);
-            let material = Material::of_day(listing.parts_of(date, &mut counter)?)?;
-            self.file(&id, &material, purpose)
-        })
+        let mut listing = std::mem::take(&mut self.standing.listing);
+        let sealed = while_files_move(|| {
+            let sealed = self.day_of(&listing, date, &id, purpose);
+            if let Err(Fault::File(error)) = &sealed
+                && error.is_missing()
+            {
+                listing = self.place.location.listing()?;
+            }
+            sealed
+        });
+        self.standing.listing = listing;
+        sealed
+    }
+
+    fn day_of(&mut self, listing: &Listing, date: NaiveDate, id: &FileId, purpose: Purpose) -> Result<(), Fault> {
+        let material = Material::of_day(listing.parts_of(date, &mut self.counter)?)?;
+        self.file(id, &material, purpose)
     }
 
     /// Seals the files of the state folder: the journal that was put aside before the one that took its place.
