@@ -125,8 +125,8 @@ pub(crate) struct Forwarded {
     pub(crate) sent: u64,
     /// Number of those of which a strict copy was sent.
     pub(crate) repaired: u64,
-    /// Number of lines still to be sent.
-    pub(crate) waiting: u64,
+    /// Number of lines still to be sent; `None` if it could not begin, or they could not be counted.
+    pub(crate) waiting: Option<u64>,
     /// Time of the first record among those.
     pub(crate) oldest_waiting: Option<DateTime<Utc>>,
     /// Number of lines that the sink will never take; they are in the undelivered file.
@@ -145,7 +145,7 @@ impl Forwarded {
             sink,
             sent: 0,
             repaired: 0,
-            waiting: 0,
+            waiting: Some(0),
             oldest_waiting: None,
             undelivered: 0,
             skipped: 0,
@@ -157,6 +157,7 @@ impl Forwarded {
     #[must_use]
     pub(crate) fn failed(sink: &'static str, failure: ForwardError) -> Self {
         Self {
+            waiting: None,
             failure: Some(failure),
             ..Self::nothing(sink)
         }
@@ -301,13 +302,14 @@ impl Forwarder {
         let forwarded = &mut outbox.forwarded;
         let is_incomplete = result.is_err() || shutdown.is_requested();
         if is_incomplete && !outbox.is_replay {
-            forwarded.waiting = reader.count_behind(&outbox.state.positions).unwrap_or(0);
+            forwarded.waiting = reader.count_behind(&outbox.state.positions).ok();
             reader.seek(outbox.state.positions.clone());
             let first = reader.next_batch_with_lines().ok().flatten();
             forwarded.oldest_waiting = first.and_then(|batch| Some(batch.lines().first()?.time));
         }
         // A replay has no cursor, so no lines wait.
-        let is_stopped = forwarded.waiting > 0 || outbox.is_replay && shutdown.is_requested();
+        let is_stopped =
+            forwarded.waiting.is_none_or(|waiting| waiting > 0) || outbox.is_replay && shutdown.is_requested();
         forwarded.failure = match result {
             Ok(()) if is_stopped => Some(ForwardError::Stopped),
             Err(ForwardError::Sink(SinkError::Closed)) | Ok(()) => None,

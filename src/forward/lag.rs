@@ -20,8 +20,8 @@ pub(crate) struct Lag {
     pub(crate) offset: Option<u64>,
     /// Time of the last record before that.
     pub(crate) up_to: Option<DateTime<Utc>>,
-    /// Number of whole lines after the cursor, in all day files.
-    pub(crate) waiting: u64,
+    /// Number of whole lines after the cursor, in all day files; `None` if the cursor, or a file, cannot be read.
+    pub(crate) waiting: Option<u64>,
     /// Time of the first record among those, in the oldest day file that has one.
     pub(crate) oldest_waiting: Option<DateTime<Utc>>,
     /// The age of that record.
@@ -139,7 +139,7 @@ impl Stream<'_> {
             }
         }
         Ok(Some(Lag {
-            waiting,
+            waiting: Some(waiting),
             oldest_waiting,
             oldest_waiting_seconds: oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
             problem: found.problem(&listed),
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(catalog.lags(), [], "there is no line");
         catalog.append("2025-06-10", &record("2025-06-10T11:00:00Z"));
         let lag = catalog.lag();
-        assert_eq!((lag.sink, lag.waiting), ("http", 1));
+        assert_eq!((lag.sink, lag.waiting), ("http", Some(1)));
         assert!(lag.problem.unwrap().starts_with("there is no cursor for http"));
     }
 
@@ -234,6 +234,7 @@ mod tests {
             file: Some("mail_2025-06-10.log".to_owned()),
             offset: Some(line.len() as u64),
             up_to: Some(at("2025-06-10T11:00:00Z")),
+            waiting: Some(0),
             ..Lag::default()
         };
         assert_eq!(catalog.lag(), expected);
@@ -249,7 +250,7 @@ mod tests {
         catalog.append("2025-06-09", &format!("junk\n{}", record("2025-06-09T08:00:00Z")));
         catalog.append("2025-06-10", &format!("{}half", record("2025-06-10T11:59:00Z")));
         let lag = catalog.lag();
-        assert_eq!((lag.waiting, lag.up_to), (3, Some(at("2025-06-10T11:00:00Z"))));
+        assert_eq!((lag.waiting, lag.up_to), (Some(3), Some(at("2025-06-10T11:00:00Z"))));
         assert_eq!(lag.oldest_waiting, Some(at("2025-06-09T08:00:00Z")));
         assert_eq!(lag.oldest_waiting_seconds, Some(28 * 3600));
     }
@@ -260,7 +261,7 @@ mod tests {
         catalog.append("2025-06-09", &record("2025-06-09T10:00:00Z"));
         catalog.set_cursor(&[]);
         let lag = catalog.lag();
-        assert_eq!((lag.file, lag.up_to, lag.waiting), (None, None, 1));
+        assert_eq!((lag.file, lag.up_to, lag.waiting), (None, None, Some(1)));
     }
 
     #[test]
@@ -271,7 +272,7 @@ mod tests {
         for position in [line.len() as u64 + 1, 10_000] {
             catalog.set_cursor(&[("2025-06-10", position)]);
             let lag = catalog.lag();
-            assert_eq!(lag.waiting, 2, "{position}");
+            assert_eq!(lag.waiting, Some(2), "{position}");
             assert!(lag.problem.unwrap().contains("is not one in these day files"));
         }
     }
@@ -284,10 +285,11 @@ mod tests {
         let path = catalog.location.state_file("kafka.json");
         fs::write(&path, "{").unwrap();
         let damaged = catalog.lag();
-        assert_eq!(damaged.waiting, 1);
+        assert_eq!(damaged.waiting, Some(1));
         assert!(damaged.problem.unwrap().contains("mail.kafka.json is damaged"));
         fs::write(&path, r#"{"version": 3}"#).unwrap();
         let newer = catalog.lag();
+        assert_eq!(newer.waiting, None, "it cannot be counted");
         assert!(newer.problem.unwrap().contains("newer version of trailkeeper"));
     }
 }

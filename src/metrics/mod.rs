@@ -55,8 +55,8 @@ pub(crate) struct Forwarding {
     pub(crate) delivered: u64,
     /// Those of them that it delivered as strict copies.
     pub(crate) repaired: u64,
-    /// Records of the archive that wait for it.
-    pub(crate) lag_records: u64,
+    /// Records of the archive that wait for it, if that is known.
+    pub(crate) lag_records: Option<u64>,
     /// How long the oldest of those has waited, in seconds.
     pub(crate) lag_seconds: f64,
 }
@@ -175,7 +175,10 @@ impl Metrics {
         let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
         self.add(Name::Forwarded, labels(), forwarding.delivered as f64);
         self.add(Name::ForwardedRepaired, labels(), forwarding.repaired as f64);
-        self.lag(stream, forwarder, forwarding.lag_records, forwarding.lag_seconds);
+        // What is not known is left unchanged.
+        if let Some(records) = forwarding.lag_records {
+            self.lag(stream, forwarder, records, forwarding.lag_seconds);
+        }
     }
 
     /// Sets how many records wait for a forwarder, and the age of the oldest in seconds.
@@ -457,7 +460,7 @@ mod tests {
             Forwarding {
                 delivered: 5,
                 repaired: 2,
-                lag_records: 2,
+                lag_records: Some(2),
                 lag_seconds: 0.5,
             },
         );

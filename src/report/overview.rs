@@ -91,9 +91,10 @@ fn forwarded(forwarders: &[Lag]) -> Markup {
             div {
                 (shown(lag.sink)) ": "
                 @match (lag.waiting, lag.oldest_waiting_seconds) {
-                    (0, _) => "all",
-                    (waiting, Some(seconds)) => { (grouped(waiting)) " wait, " (age(TimeDelta::seconds(seconds))) },
-                    (waiting, None) => { (grouped(waiting)) " wait" },
+                    (None, _) => "not known",
+                    (Some(0), _) => "all",
+                    (Some(waiting), Some(seconds)) => { (grouped(waiting)) " wait, " (age(TimeDelta::seconds(seconds))) },
+                    (Some(waiting), None) => { (grouped(waiting)) " wait" },
                 }
                 @if lag.problem.is_some() { " " span.warn { "(problem)" } }
             }

@@ -139,7 +139,7 @@ mod tests {
         let mut stream = report(line);
         stream.forwarders.push(Lag {
             sink: "kafka <1>",
-            waiting: 12_345,
+            waiting: Some(12_345),
             up_to: Some(now()),
             oldest_waiting_seconds: Some(7_200),
             problem: Some("<broken>".to_owned()),

@@ -277,11 +277,13 @@ fn forwarders(stream: &StreamReport) -> Markup {
 
 fn forwarder(lag: &Lag, records: u64) -> [Cell; 4] {
     let oldest = lag.oldest_waiting_seconds.map(TimeDelta::seconds);
-    let done = records.saturating_sub(lag.waiting) as f64 / records.max(1) as f64;
+    let share = |waiting| records.saturating_sub(waiting) as f64 / records.max(1) as f64;
     [
-        Cell::Number(lag.waiting),
+        lag.waiting
+            .map_or_else(|| Cell::Text("not known".to_owned()), Cell::Number),
         Cell::Text(oldest.map_or_else(String::new, age)),
-        Cell::Share(done),
+        lag.waiting
+            .map_or_else(|| Cell::Text(String::new()), |waiting| Cell::Share(share(waiting))),
         Cell::Text(lag.up_to.map_or_else(|| "nothing yet".to_owned(), to_the_second)),
     ]
 }

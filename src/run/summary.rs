@@ -102,7 +102,7 @@ pub(crate) struct ForwardSummary {
     sink: &'static str,
     sent: u64,
     repaired: u64,
-    waiting: u64,
+    waiting: Option<u64>,
     undelivered: u64,
     error: Option<String>,
     #[serde(skip)]
@@ -151,8 +151,8 @@ impl ForwardSummary {
         self.repaired
     }
 
-    /// Returns how many lines are still to be sent.
-    pub(crate) fn waiting(&self) -> u64 {
+    /// Returns how many lines are still to be sent, if that is known.
+    pub(crate) fn waiting(&self) -> Option<u64> {
         self.waiting
     }
 
@@ -175,6 +175,7 @@ impl ForwardSummary {
             0 => String::new(),
             _ => format!(" ({repaired} as repaired copies)"),
         };
+        let waiting = waiting.map_or_else(|| "?".to_owned(), |waiting| waiting.to_string());
         let error = self
             .error
             .as_ref()

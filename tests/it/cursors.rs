@@ -263,6 +263,36 @@ fn what_waits_of_a_day_is_sent_although_another_program_has_compressed_it_in_bet
 }
 
 #[test]
+fn where_forwarding_cannot_begin_it_is_not_said_that_nothing_waits() {
+    let world = World::new();
+    world.catalog.collect(0, &["--forward-http"]);
+    let line = fs::read_to_string(world.day_file()).unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(world.day_file()).unwrap();
+    file.write_all(line.as_bytes()).unwrap();
+    fs::write(world.state("http.json"), "{\"version\":99}").unwrap();
+    let forward = world.forward(3);
+    assert!(
+        forward["error"].as_str().unwrap().contains("a newer version"),
+        "{forward}"
+    );
+    assert_eq!((&forward["sent"], &forward["waiting"]), (&json!(0), &Value::Null));
+    let text = world.catalog.run(&["forward", "http"]).stdout;
+    assert!(
+        text.starts_with("tfc to http: 0 sent, ? waiting, 0 undelivered; "),
+        "{text}"
+    );
+    let status = world.catalog.run(&["status", "--json"]);
+    assert_eq!(status.summary()["tfc"]["forwarders"][0]["waiting"], Value::Null);
+    let figures = world.catalog.run(&["status", "--nagios"]).stdout;
+    assert!(figures.contains("tfc_http_waiting=U;;;0"), "{figures}");
+    let status = world.catalog.run(&["status", "-v"]).stdout;
+    let row = status
+        .lines()
+        .find(|line| line.starts_with("tfc  ") && line.contains("http"));
+    assert!(row.is_some_and(|row| row.contains(" ? ")), "{status}");
+}
+
+#[test]
 fn a_compressed_day_that_cannot_be_read_is_told_and_holds_up_no_other() {
     let world = World::new();
     world.catalog.collect(0, &[]);

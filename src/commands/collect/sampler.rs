@@ -102,7 +102,10 @@ impl Sample {
         }
         for (stream, lag) in &self.lags {
             let seconds = lag.oldest_waiting_seconds.unwrap_or(0).max(0);
-            metrics.lag(stream, lag.sink, lag.waiting, seconds as f64);
+            // What is not known is left unchanged.
+            if let Some(waiting) = lag.waiting {
+                metrics.lag(stream, lag.sink, waiting, seconds as f64);
+            }
         }
     }
 }

@@ -137,7 +137,10 @@ fn figures(streams: &[StreamStatus], max_age: Option<TimeDelta>) -> String {
             "{name}_age={age};;{limit};0 {name}_records={records};;;0 {name}_problems={problems};0;;0 "
         );
         for lag in &stream.forwarders {
-            let (sink, waiting) = (lag.sink, lag.waiting);
+            let sink = lag.sink;
+            let waiting = lag
+                .waiting
+                .map_or_else(|| "U".to_owned(), |waiting| waiting.to_string());
             let _ = write!(figures, "{name}_{sink}_waiting={waiting};;;0 ");
         }
     }

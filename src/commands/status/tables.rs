@@ -155,8 +155,9 @@ fn forwarder(stream: &'static str, lag: &Lag) -> [Cell; 5] {
         .oldest_waiting_seconds
         .map(|seconds| age(TimeDelta::seconds(seconds)));
     let waiting = match lag.waiting {
-        0 => Cell::from("0"),
-        waiting => Cell::coloured(waiting.to_string(), Colour::Yellow),
+        None => Cell::coloured("?", Colour::Red),
+        Some(0) => Cell::from("0"),
+        Some(waiting) => Cell::coloured(waiting.to_string(), Colour::Yellow),
     };
     [
         stream.into(),
@@ -179,8 +180,9 @@ fn notes(streams: &[StreamStatus]) -> String {
 fn notes_of(stream: &StreamStatus) -> Vec<String> {
     let mut notes: Vec<String> = stream.all_problems().collect();
     notes.extend(stream.remarks.iter().cloned());
-    for lag in stream.forwarders.iter().filter(|lag| lag.waiting > 0) {
-        notes.push(format!("{} lines wait for {}", lag.waiting, lag.sink));
+    let waits = |lag: &Lag| Some((lag.waiting.filter(|waiting| *waiting > 0)?, lag.sink));
+    for (waiting, sink) in stream.forwarders.iter().filter_map(waits) {
+        notes.push(format!("{waiting} lines wait for {sink}"));
     }
     if stream.rejected > 0 {
         let by_last_run = stream.last_run.as_ref().map_or(0, |run| run.rejected);
@@ -285,7 +287,7 @@ mod tests {
             forwarders: vec![Lag {
                 sink: "kafka",
                 up_to: time,
-                waiting: 999_999_999,
+                waiting: Some(999_999_999),
                 oldest_waiting_seconds: Some(86_400 * 999),
                 ..Lag::default()
             }],
