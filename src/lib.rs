@@ -53,6 +53,7 @@
 //! - torn line: the part of a line that a crash left; repair: to end it with a newline and note it as rejected
 //! - sink: where lines are forwarded to; forwarder: reads the day files for a sink
 //! - cursor: how far a stream is forwarded to a sink, as an offset in each day file and the hash of the line before it
+//! - archive id: a random number, made once for a catalog, that a cursor in Kafka carries; a hint of who has written it
 //! - in flight: sent and not yet acknowledged; acknowledgement: a sink's confirmation that it has a line
 //! - undelivered: a line that a sink will never accept; it is kept in the undelivered file, with the reason
 //! - strict copy: a line, repaired so that strict JSON parsers take it; it is sent in place of the line, and counts as

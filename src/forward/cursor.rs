@@ -2,6 +2,7 @@
 //!
 //! A position stands just after a newline, and never ahead of what the sink has acknowledged.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -85,8 +86,7 @@ pub(crate) enum CursorError {
     },
     /// It is not the cursor of these day files.
     #[error(
-        "the cursor for {sink} is not one in these day files: {first}{}. They may have been restored from an older backup, or \
-         be those of another archive: put back the right ones; else {DECIDE}",
+        "the cursor for {sink} is not one in these day files: {first}{}. {origin}; else {DECIDE}",
         and_others(*others)
     )]
     Mismatch {
@@ -94,7 +94,35 @@ pub(crate) enum CursorError {
         first: Mismatch,
         /// Number of further files.
         others: usize,
+        origin: Origin,
     },
+}
+
+/// Which archive has written a cursor, as far as its id tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Unknown,
+    This,
+    Another,
+}
+
+impl fmt::Display for Origin {
+    /// Writes what may have happened, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => {
+                "They may have been restored from an older backup, or be those of another archive: put back the right ones"
+            }
+            Self::This => {
+                "This archive has written it: day files may have been restored from an older backup, or fetched again in \
+                 another order: put back the right ones"
+            }
+            Self::Another => {
+                "It was written by another archive, or by this one before its state folder was lost: give each archive a \
+                 transactional id of its own, or put back the right day files"
+            }
+        })
+    }
 }
 
 fn or_previous(previous: Option<&PathBuf>) -> String {
@@ -131,7 +159,24 @@ impl CursorError {
             sink,
             first: first.clone(),
             others: others.len(),
+            origin: Origin::Unknown,
         })
+    }
+
+    /// Says which archive has written the cursor, if it does not agree with the day files.
+    #[must_use]
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
+        match self {
+            Self::Mismatch {
+                sink, first, others, ..
+            } => Self::Mismatch {
+                sink,
+                first,
+                others,
+                origin,
+            },
+            other => other,
+        }
     }
 
     /// Whether only `--forward-from` helps, or another file.

@@ -153,7 +153,7 @@ impl Forwarded {
         }
     }
 
-    /// Returns an empty result with this failure.
+    /// Returns the result of a forwarder that could not begin: what waits is not known.
     #[must_use]
     pub(crate) fn failed(sink: &'static str, failure: ForwardError) -> Self {
         Self {
@@ -358,6 +358,14 @@ impl Outbox {
             },
             (None, missing) => return Err(missing.unwrap_or_else(|| self.cursor.missing()).into()),
         };
+        if self.local.chosen().is_some_and(|chosen| *chosen != restored.positions) {
+            let sink = self.forwarded.sink;
+            tracing::warn!(
+                sink,
+                "--forward-from is ignored because there is a cursor already; to send a range again, use \
+                 `trailkeeper forward {sink} --since … --until …`"
+            );
+        }
         if restored == self.state {
             return Ok(None);
         }
@@ -450,7 +458,10 @@ impl Start {
         let local = if state.is_provisional {
             LocalCursor::Start { positions, is_chosen }
         } else {
-            LocalCursor::Acknowledged(positions)
+            LocalCursor::Acknowledged {
+                positions,
+                chosen: None,
+            }
         };
         Self {
             state,
@@ -471,32 +482,32 @@ impl Start {
         }
     }
 
+    /// Notes where the job says to start, for a sink whose own cursor cannot be used.
+    fn with_chosen(mut self, job: &Job, listed: &mut ListedDays) -> Result<Self, ForwardError> {
+        if let (LocalCursor::Acknowledged { chosen, .. }, Some(start)) = (&mut self.local, job.start)
+            && job.is_first
+        {
+            *chosen = Some(start_positions(job, start, listed)?);
+        }
+        Ok(self)
+    }
+
     /// Loads the cursor, or creates it where the job says to start, or at the start of an empty archive.
     fn of(job: &Job, file: &CursorFile) -> Result<Self, ForwardError> {
         let mut listed = Days::of(&job.envelope.location).list(..)?;
         let found = load(job, file, &mut listed)?;
         let Some(error) = &found.missing else {
-            if job.start.is_some() && job.is_first {
-                let sink = job.sink;
-                tracing::warn!(
-                    sink,
-                    "--forward-from is ignored because there is a cursor already; to send a range again, use \
-                     `trailkeeper forward {sink} --since … --until …`"
-                );
-            }
-            return Ok(found);
+            return found.with_chosen(job, &mut listed);
         };
         let is_lost = matches!(error, CursorError::Missing { .. } | CursorError::Damaged { .. });
-        let mut positions = match job.start {
-            Some(start) => start_positions(job, start, &listed.days)?,
+        let positions = match job.start {
+            Some(start) => start_positions(job, start, &mut listed)?,
             None if is_lost && listed.are_empty()? => Positions::default(),
             None => return Ok(found),
         };
         if !matches!(error, CursorError::Missing { .. }) {
             tracing::warn!(sink = job.sink, "replacing the cursor: {error}");
         }
-        // Notes the lines before them.
-        positions.compare_listed(&mut listed, |_| true)?;
         let state = CursorState {
             positions,
             is_provisional: true,
@@ -526,12 +537,18 @@ fn load(job: &Job, file: &CursorFile, listed: &mut ListedDays) -> Result<Start, 
     Ok(Start::at(state, false))
 }
 
-fn start_positions(job: &Job, start: StartPosition, days: &[DayLines]) -> Result<Positions, ForwardError> {
-    let time = match start {
-        StartPosition::Start => return Ok(Positions::default()),
-        StartPosition::End => return Ok(Positions::at_the_ends(days)?),
-        StartPosition::Time(time) => time,
+/// Returns the positions at which to start, with the lines before them.
+fn start_positions(job: &Job, start: StartPosition, listed: &mut ListedDays) -> Result<Positions, ForwardError> {
+    let mut positions = match start {
+        StartPosition::Start => Positions::default(),
+        StartPosition::End => Positions::at_the_ends(&listed.days)?,
+        StartPosition::Time(time) => positions_at(job, time, &listed.days)?,
     };
+    positions.compare_listed(listed, |_| true)?;
+    Ok(positions)
+}
+
+fn positions_at(job: &Job, time: DateTime<Utc>, days: &[DayLines]) -> Result<Positions, ForwardError> {
     let before = days.partition_point(|day| day.date <= time.date_naive());
     let mut positions = Positions::at_the_ends(&days[..before])?;
     let mut day = LineReader::between(&job.envelope.location, job.shape, time..DateTime::<Utc>::MAX_UTC);

@@ -5,6 +5,7 @@
 //! The day files are the outbox. A sink outage, a kill or runs without forwarding lose nothing, and fetching never
 //! waits for a sink. A cursor stands just after a newline, and never ahead of what its sink has acknowledged.
 
+mod archive_id;
 pub(crate) mod batch;
 pub(crate) mod cursor;
 pub(crate) mod day_lines;
@@ -39,6 +40,9 @@ pub(crate) fn state_files() -> impl Iterator<Item = (String, FileUse)> {
             (format!("{sink}.previous.json"), FileUse::Replace),
         ]
     };
-    let undelivered = (undelivered::FILE.to_owned(), FileUse::Append);
-    SINKS.into_iter().flat_map(of_sink).chain([undelivered])
+    let others = [
+        (undelivered::FILE.to_owned(), FileUse::Append),
+        (archive_id::FILE.to_owned(), FileUse::Replace),
+    ];
+    SINKS.into_iter().flat_map(of_sink).chain(others)
 }

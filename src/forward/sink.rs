@@ -41,7 +41,11 @@ pub(crate) trait Sink: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LocalCursor {
     /// What the sink has acknowledged.
-    Acknowledged(Positions),
+    Acknowledged {
+        positions: Positions,
+        /// Where this run was told to start, with `--forward-from`: for a sink whose own cursor is not to be used.
+        chosen: Option<Positions>,
+    },
     /// Where to start.
     Start {
         positions: Positions,
@@ -57,7 +61,17 @@ impl LocalCursor {
     #[must_use]
     pub(crate) fn positions(&self) -> Option<&Positions> {
         match self {
-            Self::Acknowledged(positions) | Self::Start { positions, .. } => Some(positions),
+            Self::Acknowledged { positions, .. } | Self::Start { positions, .. } => Some(positions),
+            Self::Missing => None,
+        }
+    }
+
+    /// Returns where this run was told to start, if it was.
+    #[must_use]
+    pub(crate) fn chosen(&self) -> Option<&Positions> {
+        match self {
+            Self::Acknowledged { chosen, .. } => chosen.as_ref(),
+            Self::Start { positions, is_chosen } => is_chosen.then_some(positions),
             Self::Missing => None,
         }
     }

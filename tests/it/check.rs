@@ -241,13 +241,14 @@ fn what_a_run_could_not_do_in_a_folder_is_a_problem_of_its_stream() {
 }
 
 /// The state files of the stream `tfc`, but for those that are only positions and are made anew.
-const STATE_FILES: [&str; 15] = [
+const STATE_FILES: [&str; 16] = [
     "lock",
     "coverage.jsonl",
     "coverage.previous.jsonl",
     "rejected.jsonl",
     "revised.jsonl",
     "undelivered.jsonl",
+    "archive-id",
     "kafka.lock",
     "kafka.json",
     "kafka.previous.json",

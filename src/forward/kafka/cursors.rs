@@ -5,6 +5,7 @@
 //! forwarder the right to read them. The positions are the metadata of the offsets; the offsets are 0, so that tools that
 //! compare them with the end of the topic see that nothing waits.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::Datelike;
@@ -20,6 +21,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client::{Session, base_config, explain, is_authorization};
 use super::ledger;
 use crate::config::KafkaSettings;
+use crate::forward::archive_id::ArchiveId;
+use crate::forward::cursor::Origin;
 use crate::forward::position::Positions;
 use crate::forward::sink::SinkError;
 
@@ -29,6 +32,9 @@ const PARTITIONS: i32 = 10;
 /// The longest wait for one answer, after which it is looked what else was said; the first one is shorter.
 const LONGEST_SLICE: Duration = Duration::from_secs(4);
 const FIRST_SLICE: Duration = Duration::from_millis(250);
+
+/// How long a topic is waited for that a broker may make by itself, although it did not when it was asked to.
+const MAKING: Duration = Duration::from_secs(5);
 
 /// The years whose positions are committed.
 #[derive(Clone, Copy)]
@@ -47,6 +53,16 @@ pub(super) struct Cursors {
     /// The consumer group that commits them.
     group: String,
     metadata: ConsumerGroupMetadata,
+    /// The archive whose positions are committed.
+    archive: ArchiveId,
+}
+
+/// What Kafka has of a cursor.
+pub(super) struct Committed {
+    /// Empty if there is none.
+    pub(super) positions: Positions,
+    /// Which archive has committed them.
+    pub(super) origin: Origin,
 }
 
 impl Cursors {
@@ -59,10 +75,11 @@ impl Cursors {
         id: &str,
         stream_id: &str,
         session: &Session,
-    ) -> Result<(Self, Positions), SinkError> {
+        archive: ArchiveId,
+    ) -> Result<(Self, Committed), SinkError> {
         let asker = Asker::new(settings, id, stream_id, session)?;
         let partitions = asker.partitions()?;
-        let positions = asker.positions(partitions)?;
+        let committed = asker.committed(partitions, Some(archive))?;
         let metadata = asker.consumer.group_metadata();
         let metadata = metadata.ok_or_else(|| asker.failed(RDKafkaErrorCode::Unknown))?;
         let cursors = Self {
@@ -70,8 +87,14 @@ impl Cursors {
             partitions,
             group: asker.group,
             metadata,
+            archive,
         };
-        Ok((cursors, positions))
+        Ok((cursors, committed))
+    }
+
+    /// Goes on for an archive, whose id may have been lost and made anew.
+    pub(super) fn go_on(&mut self, archive: ArchiveId) {
+        self.archive = archive;
     }
 
     /// Returns the group that commits it.
@@ -93,7 +116,7 @@ impl Cursors {
             let own = positions
                 .iter()
                 .filter(|(day, _)| self.partition_of(day.year()) == partition);
-            let text = ledger::encode(&own.collect()).ok_or_else(|| self.too_few_partitions())?;
+            let text = ledger::encode(self.archive, &own.collect()).ok_or_else(|| self.too_few_partitions())?;
             let mut entry = list.add_partition(&self.topic, partition);
             entry.set_metadata(text);
             let set = entry.set_offset(Offset::Offset(0));
@@ -218,7 +241,11 @@ impl<'a> Asker<'a> {
             if let Some(partitions) = self.find(|slice| producer.fetch_metadata(Some(&self.topic), slice))? {
                 return Ok(partitions);
             }
-            if refusal.is_some() || self.session.reports.should_give_up(begun) {
+            let is_hopeless = match &refusal {
+                Some(Refusal { is_forbidden, .. }) => *is_forbidden || begun.elapsed() >= MAKING,
+                None => false,
+            };
+            if is_hopeless || self.session.reports.should_give_up(begun) {
                 return Err(self.missing(refusal));
             }
             self.session.reports.wait_a_moment();
@@ -244,35 +271,38 @@ impl<'a> Asker<'a> {
     }
 
     /// Makes the topic, with as many replicas as the broker has by default.
-    fn create(&self) -> Result<(), String> {
-        let admin: AdminClient<DefaultClientContext> =
-            base_config(self.settings).create().map_err(|error| explain(&error))?;
+    fn create(&self) -> Result<(), Refusal> {
+        let admin: AdminClient<DefaultClientContext> = base_config(self.settings).create().map_err(Refusal::of)?;
         let topic = NewTopic::new(&self.topic, PARTITIONS, TopicReplication::Fixed(-1));
         let timeout = self.settings.timeout;
         let options = AdminOptions::new()
             .operation_timeout(Some(timeout))
             .request_timeout(Some(timeout));
         let created = tokio::runtime::Handle::current().block_on(admin.create_topics([&topic], &options));
-        match created.map_err(|error| explain(&error))?.pop() {
-            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => Err(code.to_string()),
+        match created.map_err(Refusal::of)?.pop() {
+            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => Err(Refusal {
+                reason: code.to_string(),
+                is_forbidden: is_authorization(code),
+            }),
             _ => Ok(()),
         }
     }
 
-    fn missing(&self, refusal: Option<String>) -> SinkError {
+    fn missing(&self, refusal: Option<Refusal>) -> SinkError {
         let (server, topic) = (&self.settings.server, &self.topic);
-        let refusal = refusal.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+        let refusal = refusal.map_or_else(String::new, |refusal| format!(" ({})", refusal.reason));
         SinkError::Refused(format!(
             "Kafka at {server} has no topic `{topic}` for the cursor, and it could not be made{refusal}; create it \
              (kafka-topics --create --topic {topic} --partitions {PARTITIONS}), or grant the user the right Create on it"
         ))
     }
 
-    fn positions(&self, partitions: i32) -> Result<Positions, SinkError> {
+    /// Reads what is committed, for an archive with this id.
+    fn committed(&self, partitions: i32, archive: Option<ArchiveId>) -> Result<Committed, SinkError> {
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition_range(&self.topic, 0, partitions - 1);
         let committed = self.ask(|slice| self.consumer.committed_offsets(wanted.clone(), slice))?;
-        let mut positions = Positions::default();
+        let (mut positions, mut archives) = (Positions::default(), BTreeSet::new());
         for entry in committed.elements() {
             if let Err(error) = entry.error() {
                 return Err(self.failed(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)));
@@ -281,7 +311,10 @@ impl<'a> Asker<'a> {
                 continue;
             }
             match ledger::decode(entry.metadata()) {
-                Some(read) => positions.update(&read),
+                Some((archive, read)) => {
+                    positions.update(&read);
+                    archives.extend(archive);
+                }
                 None => tracing::warn!(
                     group = self.group,
                     topic = self.topic,
@@ -289,7 +322,28 @@ impl<'a> Asker<'a> {
                 ),
             }
         }
-        Ok(positions)
+        let origin = match archive {
+            Some(archive) if !archives.is_empty() && archives.iter().all(|found| *found == archive) => Origin::This,
+            Some(_) if !archives.is_empty() => Origin::Another,
+            _ => Origin::Unknown,
+        };
+        Ok(Committed { positions, origin })
+    }
+}
+
+/// Why the topic was not made.
+struct Refusal {
+    reason: String,
+    /// Whether the user lacks the right, so that the broker does not make it by itself either.
+    is_forbidden: bool,
+}
+
+impl Refusal {
+    fn of(error: KafkaError) -> Self {
+        Self {
+            reason: explain(&error),
+            is_forbidden: error.rdkafka_error_code().is_some_and(is_authorization),
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! A broker takes at most 4096 bytes of metadata (`offset.metadata.max.bytes`), and a text holds the years of one partition of
 //! the cursor's topic. A year of day files of up to a pebibyte each fits: positions are written in base 32, and a day as its
 //! distance from the one before. The lines before the newest positions follow as hashes in hexadecimal, newest first, each
-//! after a full stop, as many as there is room for; by them the cursor of another archive is noticed.
+//! after a full stop, as many as there is room for; by them the cursor of another archive is noticed. Before all years stands
+//! the id of the archive.
 
 use chrono::{Datelike, NaiveDate};
 
+use crate::forward::archive_id::ArchiveId;
 use crate::forward::position::{Position, Positions};
 
 /// The first character: the version of the format. Before it, there was a text for each year, in a group of its own.
@@ -28,11 +30,12 @@ pub(super) fn years(positions: &Positions) -> Vec<i32> {
     years
 }
 
-/// Encodes all of these positions; `None` if they do not fit.
-pub(super) fn encode(positions: &Positions) -> Option<String> {
+/// Encodes all of these positions of an archive; `None` if they do not fit.
+pub(super) fn encode(archive: ArchiveId, positions: &Positions) -> Option<String> {
     let years = years(positions);
     let texts: Vec<_> = years.iter().map(|year| encode_year(*year, positions)).collect();
-    let bytes = 1 + texts.iter().map(String::len).sum::<usize>();
+    let mut text = format!("{VERSION}{archive}");
+    let bytes = text.len() + texts.iter().map(String::len).sum::<usize>();
     let mut room = MAX_BYTES.checked_sub(bytes)? / LINE_BYTES;
     let mut hashes = Vec::new();
     for year in years.iter().rev() {
@@ -41,7 +44,6 @@ pub(super) fn encode(positions: &Positions) -> Option<String> {
         room -= lines.len();
         hashes.push(lines);
     }
-    let mut text = String::from(VERSION);
     for (year, lines) in texts.iter().zip(hashes.iter().rev()) {
         text.push_str(year);
         for line in lines {
@@ -64,18 +66,19 @@ fn encode_year(year: i32, positions: &Positions) -> String {
     text
 }
 
-/// Decodes positions; `None` if the text has another format.
-pub(super) fn decode(text: &str) -> Option<Positions> {
+/// Decodes positions, and the archive that they are of, if it had an id; `None` if the text has another format.
+pub(super) fn decode(text: &str) -> Option<(Option<ArchiveId>, Positions)> {
     let mut years = text.strip_prefix(VERSION)?.split(':');
     let mut positions = Positions::default();
-    if !years.next()?.is_empty() {
-        return None;
-    }
+    let archive = match years.next()? {
+        "" => None,
+        id => Some(id.parse().ok()?),
+    };
     for year in years {
         let (year, text) = year.split_once(',')?;
         positions.update(&decode_year(year.parse().ok()?, text)?);
     }
-    Some(positions)
+    Some((archive, positions))
 }
 
 fn decode_year(year: i32, text: &str) -> Option<Positions> {
@@ -126,6 +129,12 @@ mod tests {
     use super::*;
     use crate::test_support::random::cases;
 
+    const ARCHIVE: &str = "0123456789abcdef";
+
+    fn encode(positions: &Positions) -> Option<String> {
+        super::encode(ARCHIVE.parse().unwrap(), positions)
+    }
+
     #[test]
     fn a_whole_leap_year_of_huge_files_fits_into_the_metadata_of_an_offset() {
         let position = Position::after(b"line\n", (1 << 50) - 1);
@@ -133,7 +142,8 @@ mod tests {
         let mut positions: Positions = days.collect();
         let text = encode(&positions).unwrap();
         assert!(text.len() <= 4096, "{}", text.len());
-        let read = decode(&text).unwrap();
+        let (archive, read) = decode(&text).unwrap();
+        assert_eq!(archive, ARCHIVE.parse().ok());
         assert_eq!(read.iter().next_back().unwrap().1, position);
         assert_eq!(read.iter().next().unwrap().1, position.offset.into());
         let next = (1..=366).filter_map(|day| Some((NaiveDate::from_yo_opt(2025, day)?, position)));
@@ -157,12 +167,13 @@ mod tests {
             "3:2025",
             "3:2025,1-----------------",
             "3:2025,BB.x",
+            "30123:2025,BB",
         ] {
             assert_eq!(decode(text), None, "{text}");
         }
-        assert_eq!(decode("3"), Some(Positions::default()));
+        assert_eq!(decode("3"), Some((None, Positions::default())));
         let first = NaiveDate::from_yo_opt(2025, 1).unwrap();
-        assert_eq!(decode("3:2025,BC"), Some([(first, 2)].into_iter().collect()));
+        assert_eq!(decode("3:2025,BC"), Some((None, [(first, 2)].into_iter().collect())));
     }
 
     proptest! {
@@ -181,11 +192,11 @@ mod tests {
                 .collect();
             let text = encode(&positions).unwrap();
             prop_assert!(text.is_ascii());
-            prop_assert_eq!(decode(&text).unwrap(), positions);
+            prop_assert_eq!(decode(&text).unwrap(), (ARCHIVE.parse().ok(), positions));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "3(:[0-9]{0,5},[A-Za-z0-9_.-]{0,40}){0,3}") {
+        fn no_text_makes_it_panic(text in "3[0-9a-f]{0,17}(:[0-9]{0,5},[A-Za-z0-9_.-]{0,40}){0,3}") {
             let _ = decode(&text);
         }
     }

@@ -15,13 +15,14 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::calls::{SLICE, TransactionError, call, call_about, fenced, is_fenced};
 use super::client::{Session, Setup};
-use super::cursors::{Cursors, Years};
+use super::cursors::{Committed, Cursors, Years};
 use super::limits::{Lesson, Limits, Verdict, verdict};
 use super::pool::{Kept, Pool};
 use super::{MOST_RENEWALS, ledger};
 use crate::config::KafkaSettings;
+use crate::forward::archive_id::ArchiveId;
 use crate::forward::batch::{Batch, Line};
-use crate::forward::cursor::CursorError;
+use crate::forward::cursor::{CursorError, Origin};
 use crate::forward::day_lines::{DayLines, Days, has_lines};
 use crate::forward::message::Envelope;
 use crate::forward::position::Positions;
@@ -97,12 +98,18 @@ impl Transactional {
     }
 
     /// Goes on with the session of the round before, if there is one; returns what it has committed.
-    fn take_up(&mut self) -> Option<Positions> {
-        let kept = self.pool.take(self.envelope.stream, &self.setup.shutdown)?;
+    fn take_up(&mut self) -> Result<Option<Committed>, SinkError> {
+        let Some(mut kept) = self.pool.take(self.envelope.stream, &self.setup.shutdown) else {
+            return Ok(None);
+        };
+        kept.cursors.go_on(self.archive()?);
         self.setup.limits = kept.limits.at(self.now);
         self.session = Some(kept.session);
         self.cursors = Some(kept.cursors);
-        Some(kept.committed)
+        Ok(Some(Committed {
+            positions: kept.committed,
+            origin: Origin::This,
+        }))
     }
 
     /// Creates a new producer, which fences any other with the id and aborts its open transaction.
@@ -119,11 +126,22 @@ impl Transactional {
     }
 
     /// Reads the cursor from Kafka.
-    fn read_back(&mut self) -> Result<Positions, SinkError> {
-        let read = Cursors::read(&self.setup.settings, &self.id, &self.stream_id, self.session()?);
-        let (cursors, positions) = read?;
+    fn read_back(&mut self) -> Result<Committed, SinkError> {
+        let archive = self.archive()?;
+        let read = Cursors::read(
+            &self.setup.settings,
+            &self.id,
+            &self.stream_id,
+            self.session()?,
+            archive,
+        );
+        let (cursors, committed) = read?;
         self.cursors = Some(cursors);
-        Ok(positions)
+        Ok(committed)
+    }
+
+    fn archive(&self) -> Result<ArchiveId, SinkError> {
+        Ok(ArchiveId::of_or_new(&self.envelope.location).map_err(CursorError::from)?)
     }
 
     /// Sends lines of a batch and commits them with the cursor after them, with retries.
@@ -179,7 +197,7 @@ impl Transactional {
         }
         self.begin_session()?;
         let read = self.read_back()?;
-        self.committed = self.committed.furthest(&read);
+        self.committed = self.committed.furthest(&read.positions);
         Ok(())
     }
 
@@ -358,9 +376,12 @@ impl Sink for Transactional {
     fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
         // Until it is done.
         self.is_unsound = true;
-        let taken_up = self.take_up();
+        let taken_up = self.take_up()?;
         let is_new = taken_up.is_none();
-        let mut read = match taken_up {
+        let Committed {
+            positions: mut read,
+            origin,
+        } = match taken_up {
             Some(committed) => committed,
             None => {
                 self.begin_session()?;
@@ -369,29 +390,24 @@ impl Sink for Transactional {
         };
         let mut listed = Days::of(&self.envelope.location).list(..).map_err(CursorError::from)?;
         let mismatches = read.compare_listed(&mut listed, |_| true).map_err(CursorError::from)?;
-        let (is_read, is_chosen) = (
-            !read.is_empty(),
-            matches!(local, LocalCursor::Start { is_chosen: true, .. }),
-        );
-        let positions = match (CursorError::of_mismatches("kafka", &mismatches), local) {
-            (Some(error), LocalCursor::Start { positions, .. }) if is_chosen => {
+        let is_read = !read.is_empty();
+        let error = CursorError::of_mismatches("kafka", &mismatches).map(|error| error.with_origin(origin));
+        let positions = match (error, local) {
+            (Some(error), local) => {
+                let Some(chosen) = local.chosen() else {
+                    return Err(error.into());
+                };
                 tracing::warn!("replacing the cursor in Kafka: {error}");
-                positions.clone()
+                chosen.clone()
             }
-            (Some(error), _) => return Err(error.into()),
             // Both were acknowledged; Kafka's is ahead after a crash, the local one after runs without transactions.
-            (None, LocalCursor::Acknowledged(positions)) => {
+            (None, LocalCursor::Acknowledged { positions, .. }) => {
                 if is_read {
                     tell_if_behind(&read, positions);
                 }
                 read.furthest(positions)
             }
-            (None, LocalCursor::Start { positions, .. }) => {
-                if is_read && is_chosen {
-                    tracing::warn!("--forward-from is ignored because Kafka has a cursor already");
-                }
-                with_unknown_years(read.clone(), positions)
-            }
+            (None, LocalCursor::Start { positions, .. }) => with_unknown_years(read.clone(), positions),
             (None, LocalCursor::Missing) if is_read && !has_older_lines(&listed.days, &read)? => read.clone(),
             (None, LocalCursor::Missing) => return Ok(None),
         };

@@ -1,6 +1,7 @@
 //! Exactly once, with a transactional id.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,9 @@ use super::delivery::undelivered;
 use super::outbox::{DAYS, Outbox, TOPIC};
 use crate::follow::{rounds_until, start};
 use crate::support::{Catalog, PATIENCE, events, serve, wait_until};
+
+const ANOTHER: &str = "It was written by another archive, or by this one before its state folder was lost: give each archive a \
+                       transactional id of its own";
 
 fn outbox(broker: &Broker) -> Outbox {
     Outbox::new(broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1")
@@ -132,14 +136,96 @@ fn the_cursor_of_another_archive_with_the_same_id_is_not_applied() {
     other.append(DAYS[0], 3, 10);
     let (error, waiting) = refused(&other);
     assert!(
-        error.contains("the cursor for kafka is not one in these day files"),
+        error.contains("the cursor for kafka is not one in these day files") && error.contains(ANOTHER),
         "{error}"
     );
+    assert!(error.contains("until `--forward-from` says where to go on"), "{error}");
     assert_eq!(waiting, 6);
     assert_eq!(broker.committed(TOPIC).len(), sent);
     assert_eq!(other.forward(0)["sent"], 6, "it was said where to go on");
+    // What it has on disk agrees with its day files, and what Kafka has does not.
     let (error, _) = refused(&one);
-    assert!(error.contains("is not one in these day files"), "{error}");
+    assert!(
+        error.contains("is not one in these day files") && error.contains(ANOTHER),
+        "{error}"
+    );
+}
+
+#[test]
+fn day_files_that_were_restored_and_fetched_again_in_another_order_are_not_sent_in_silence() {
+    for has_state in [true, false] {
+        let broker = Broker::start();
+        let mut outbox = outbox(&broker);
+        outbox.append(DAYS[0], 6, 10);
+        outbox.forward(0);
+        let backup = outbox.catalog.root().join("backup");
+        copy_folder(&outbox.path(""), &backup);
+        outbox.append(DAYS[0], 4, 10);
+        assert_eq!(outbox.forward(0)["sent"], 4);
+        let sent = broker.committed(TOPIC);
+        fs::remove_dir_all(outbox.path("")).unwrap();
+        copy_folder(&backup, &outbox.path(""));
+        if !has_state {
+            fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
+        }
+        // The service gives the four in another order now, and one more.
+        let lines = outbox.lines.values_mut().next().unwrap();
+        lines[6..].reverse();
+        let again: String = lines[6..].iter().map(|line| format!("{line}\n")).collect();
+        outbox.append_raw(DAYS[0], &again);
+        outbox.append(DAYS[0], 1, 10);
+        let (error, waiting) = refused(&outbox);
+        let whose = if has_state {
+            "This archive has written it: day files may have been restored from an older backup, or fetched again in another order"
+        } else {
+            ANOTHER
+        };
+        assert!(
+            error.contains("is not one in these day files") && error.contains(whose),
+            "{error}"
+        );
+        assert!(error.contains("until `--forward-from` says where to go on"), "{error}");
+        // With its state folder, the archive has a cursor behind the first six.
+        let behind = if has_state { 5 } else { 11 };
+        assert_eq!((waiting, broker.committed(TOPIC).len()), (behind, sent.len()));
+        // All but the newest has been sent.
+        let end = outbox.run(&["--forward-from", "end"]);
+        assert_eq!(end.code, 0, "{}{}", end.stdout, end.stderr);
+        outbox.append(DAYS[1], 2, 10);
+        assert_eq!(outbox.forward(0)["sent"], 2);
+        assert_eq!(broker.committed(TOPIC).len(), sent.len() + 2);
+    }
+}
+
+/// A state folder that is lost costs nothing: the lines say that the cursor is that of these day files.
+#[test]
+fn the_id_of_an_archive_is_made_once_and_does_not_decide() {
+    let broker = Broker::start();
+    let mut outbox = outbox(&broker);
+    let id = outbox.path(".trailkeeper/tfc_audit.archive-id");
+    outbox.append(DAYS[0], 3, 10);
+    outbox.forward(0);
+    let first = fs::read_to_string(&id).unwrap();
+    outbox.append(DAYS[0], 3, 10);
+    outbox.forward(0);
+    assert_eq!(fs::read_to_string(&id).unwrap(), first);
+    fs::remove_dir_all(outbox.path(".trailkeeper")).unwrap();
+    outbox.append(DAYS[0], 3, 10);
+    assert_eq!(outbox.forward(0)["sent"], 3);
+    assert_ne!(fs::read_to_string(&id).unwrap(), first);
+    outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let copy = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &copy);
+        } else {
+            fs::copy(entry.path(), copy).unwrap();
+        }
+    }
 }
 
 #[test]
