@@ -3,16 +3,15 @@
 //! The process is this test binary once more, at the ignored test [`serve`]. It takes commands on stdin, a line each, and
 //! answers on stdout with lines that begin with `@`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::ops::RangeInclusive;
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use krafka::error::ErrorCode;
-use krafka::testing::{ApiKey, Control, FakeBroker};
+use krafka::testing::{ApiKey, Control, FakeBroker, RequestInfo};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -109,7 +108,7 @@ fn serve() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let broker = FakeBroker::start().await.unwrap();
+        let broker = Arc::new(FakeBroker::start().await.unwrap());
         broker.set_api_versions(ApiKey::TxnOffsetCommit, 3, 3);
         broker.set_api_versions(ApiKey::EndTxn, 0, 1);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -120,19 +119,74 @@ fn serve() {
             cluster.default_partitions = 1;
         });
         let upstream = broker.broker_addr(0).unwrap();
-        let judge = Arc::new(Mutex::new(Judge::default()));
+        let mut judge = Judge::default();
+        judge.add_standing(Box::new(no_offsets_without_topic(broker.clone())));
+        let judge = Arc::new(Mutex::new(judge));
         tokio::spawn(proxy::serve(listener, upstream, judge.clone()));
+        let hooks = Hooks::install(&broker, &judge);
         let obey = tokio::task::spawn_blocking(move || {
             let commands = std::io::stdin().lines();
             commands
                 .map_while(Result::ok)
-                .for_each(|command| obey(&broker, &judge, port, &command));
+                .for_each(|command| obey(&broker, &hooks, port, &command));
         });
         obey.await.unwrap();
     });
 }
 
-fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str) {
+/// As Kafka does, and the fake broker does not: offsets are refused for a topic that does not exist.
+fn no_offsets_without_topic(broker: Arc<FakeBroker>) -> impl Fn(i16, &[u8]) -> Option<ErrorCode> + Send {
+    move |api, frame| {
+        let is_about_offsets = api == ApiKey::TxnOffsetCommit.to_i16();
+        let topics = is_about_offsets.then(|| proxy::topics_of_offsets(frame));
+        let exists = |topic: &String| broker.with_state(|cluster| cluster.topics.contains_key(topic));
+        let is_bad = topics.is_some_and(|topics| !topics.iter().all(exists));
+        is_bad.then_some(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+type Hook = Box<dyn FnMut(&RequestInfo) -> Control + Send>;
+
+/// What is done with requests: the newest hook of a kind decides, unless the judge has refused the request. The fake broker has
+/// such hooks too, but none that stays when others are removed.
+struct Hooks {
+    hooks: Arc<Mutex<HashMap<i16, Hook>>>,
+    judge: Arc<Mutex<Judge>>,
+}
+
+impl Hooks {
+    fn install(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>) -> Self {
+        let hooks = Arc::new(Mutex::new(HashMap::<i16, Hook>::new()));
+        for (_, api) in API_KEYS {
+            let (hooks, judge) = (hooks.clone(), judge.clone());
+            broker.on(api, move |request| {
+                let refused = judge.lock().unwrap().take(api.to_i16(), request.correlation_id);
+                let mut hooks = hooks.lock().unwrap();
+                let hook = hooks.get_mut(&api.to_i16());
+                match (refused, hook) {
+                    (Some(error), _) => Control::Error(error),
+                    (None, Some(hook)) => hook(request),
+                    (None, None) => Control::Pass,
+                }
+            });
+        }
+        Self {
+            hooks,
+            judge: judge.clone(),
+        }
+    }
+
+    fn on(&self, api: &str, hook: impl FnMut(&RequestInfo) -> Control + Send + 'static) {
+        self.hooks.lock().unwrap().insert(api_key(api).to_i16(), Box::new(hook));
+    }
+
+    fn clear(&self) {
+        self.hooks.lock().unwrap().clear();
+        self.judge.lock().unwrap().clear();
+    }
+}
+
+fn obey(broker: &FakeBroker, hooks: &Hooks, port: u16, command: &str) {
     let words: Vec<_> = command.split_whitespace().collect();
     match words[..] {
         // Requests of this kind, and connections that made some, since they were counted last.
@@ -146,16 +200,29 @@ fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str
         ["address"] => println!("@127.0.0.1:{port}"),
         [view @ ("all" | "committed"), topic] => print_records(broker, view, topic),
         ["create", topic, partitions] => assert!(broker.create_topic(topic, partitions.parse().unwrap())),
+        ["partitions", topic] => {
+            broker.with_state(|cluster| println!("@{}", cluster.topics[topic].partitions.len()));
+        }
         ["no-auto-create"] => broker.with_state(|cluster| cluster.auto_create_topics = false),
+        ["auto-create"] => broker.with_state(|cluster| cluster.auto_create_topics = true),
         ["refuse", api, error, times] => {
-            let error = error_code(error);
-            broker.on_times(api_key(api), times.parse().unwrap(), move |_| Control::Error(error));
+            let (error, mut left) = (error_code(error), times.parse::<u64>().unwrap());
+            hooks.on(api, move |_| {
+                let is_refused = left > 0;
+                left = left.saturating_sub(1);
+                if is_refused {
+                    Control::Error(error)
+                } else {
+                    Control::Pass
+                }
+            });
         }
         // Every `nth` request of this kind is carried out, and its answer lost.
         ["lose-answers", api, nth] => {
-            let (nth, count) = (nth.parse::<u64>().unwrap(), AtomicU64::new(0));
-            broker.on(api_key(api), move |_| {
-                if (count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth) {
+            let (nth, mut count) = (nth.parse::<u64>().unwrap(), 0_u64);
+            hooks.on(api, move |_| {
+                count += 1;
+                if count.is_multiple_of(nth) {
                     Control::ApplyThen(Box::new(Control::Disconnect))
                 } else {
                     Control::Pass
@@ -164,10 +231,11 @@ fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str
         }
         // The requests of this kind with these numbers, from 1, are refused.
         ["refuse-calls", api, error, calls] => {
-            let (error, count) = (error_code(error), AtomicU64::new(0));
+            let (error, mut count) = (error_code(error), 0);
             let calls: Vec<u64> = calls.split(',').map(|call| call.parse().unwrap()).collect();
-            broker.on(api_key(api), move |_| {
-                if calls.contains(&(count.fetch_add(1, Ordering::Relaxed) + 1)) {
+            hooks.on(api, move |_| {
+                count += 1;
+                if calls.contains(&count) {
                     Control::Error(error)
                 } else {
                     Control::Pass
@@ -176,13 +244,10 @@ fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str
         }
         ["delay", api, milliseconds] => {
             let wait = Duration::from_millis(milliseconds.parse().unwrap());
-            broker.on(api_key(api), move |_| Control::Delay(wait));
+            hooks.on(api, move |_| Control::Delay(wait));
         }
-        ["deny", ..] | ["limit", _] | ["times", ..] => refuse_by_content(broker, judge, &words),
-        ["behave"] => {
-            broker.clear_hooks();
-            judge.lock().unwrap().clear();
-        }
+        ["deny", ..] | ["limit", _] | ["times", ..] => refuse_by_content(&hooks.judge, &words),
+        ["behave"] => hooks.clear(),
         ["topics"] => broker.with_state(|cluster| cluster.topics.keys().for_each(|topic| println!("@{topic}"))),
         ["crash"] => broker.crash(0),
         ["restart"] => broker.restart(0),
@@ -200,26 +265,26 @@ fn obey(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, port: u16, command: &str
 }
 
 /// Refuses requests by what is in them.
-fn refuse_by_content(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, words: &[&str]) {
+fn refuse_by_content(judge: &Mutex<Judge>, words: &[&str]) {
     match *words {
         // Requests of this kind are refused if they name this; `\0` and `\1` are bytes of the request.
         ["deny", api, name, error] => {
             let (error, api) = (error_code(error), api_key(api));
             let name = name.replace("\\0", "\0").replace("\\1", "\u{1}").into_bytes();
             let names = move |frame: &[u8]| frame.windows(name.len()).any(|part| part == name);
-            judge_by(broker, judge, api, move |frame| names(frame).then_some(error));
+            judge_by(judge, api, move |frame| names(frame).then_some(error));
         }
         // Batches of more bytes are refused, as by a topic with `max.message.bytes`.
         ["limit", bytes] => {
             let most: usize = bytes.parse().unwrap();
-            judge_by(broker, judge, ApiKey::Produce, move |frame| {
+            judge_by(judge, ApiKey::Produce, move |frame| {
                 (proxy::record_batch(frame).len() > most).then_some(ErrorCode::MessageTooLarge)
             });
         }
         // Batches with a record of another time, in milliseconds, are refused; by their first and their latest one.
         ["times", earliest, latest] => {
             let times: RangeInclusive<i64> = earliest.parse().unwrap()..=latest.parse().unwrap();
-            judge_by(broker, judge, ApiKey::Produce, move |frame| {
+            judge_by(judge, ApiKey::Produce, move |frame| {
                 let batch = proxy::record_batch(frame);
                 let at = |place: usize| i64::from_be_bytes(batch[place..place + 8].try_into().unwrap());
                 let is_good = times.contains(&at(27)) && times.contains(&at(35));
@@ -231,20 +296,10 @@ fn refuse_by_content(broker: &FakeBroker, judge: &Arc<Mutex<Judge>>, words: &[&s
 }
 
 /// Refuses the requests of a kind that a rule finds fault with.
-fn judge_by(
-    broker: &FakeBroker,
-    judge: &Arc<Mutex<Judge>>,
-    api: ApiKey,
-    rule: impl Fn(&[u8]) -> Option<ErrorCode> + Send + 'static,
-) {
+fn judge_by(judge: &Mutex<Judge>, api: ApiKey, rule: impl Fn(&[u8]) -> Option<ErrorCode> + Send + 'static) {
     let key = api.to_i16();
     let rule = move |found, frame: &[u8]| if found == key { rule(frame) } else { None };
     judge.lock().unwrap().add(Box::new(rule));
-    let judge = judge.clone();
-    broker.on(api, move |request| {
-        let refused = judge.lock().unwrap().take(key, request.correlation_id);
-        refused.map_or(Control::Pass, Control::Error)
-    });
 }
 
 fn print_records(broker: &FakeBroker, view: &str, topic: &str) {
@@ -268,20 +323,23 @@ fn print_records(broker: &FakeBroker, view: &str, topic: &str) {
     }
 }
 
+/// The requests that can be refused, by the names that they have in commands.
+const API_KEYS: [(&str, ApiKey); 10] = [
+    ("produce", ApiKey::Produce),
+    ("init", ApiKey::InitProducerId),
+    ("end", ApiKey::EndTxn),
+    ("offsets", ApiKey::TxnOffsetCommit),
+    ("metadata", ApiKey::Metadata),
+    ("coordinator", ApiKey::FindCoordinator),
+    ("add-offsets", ApiKey::AddOffsetsToTxn),
+    ("add-partitions", ApiKey::AddPartitionsToTxn),
+    ("committed", ApiKey::OffsetFetch),
+    ("create", ApiKey::CreateTopics),
+];
+
 fn api_key(name: &str) -> ApiKey {
-    match name {
-        "produce" => ApiKey::Produce,
-        "init" => ApiKey::InitProducerId,
-        "end" => ApiKey::EndTxn,
-        "offsets" => ApiKey::TxnOffsetCommit,
-        "metadata" => ApiKey::Metadata,
-        "coordinator" => ApiKey::FindCoordinator,
-        "add-offsets" => ApiKey::AddOffsetsToTxn,
-        "add-partitions" => ApiKey::AddPartitionsToTxn,
-        "committed" => ApiKey::OffsetFetch,
-        "create" => ApiKey::CreateTopics,
-        other => panic!("unknown API: {other}"),
-    }
+    let found = API_KEYS.into_iter().find(|(found, _)| *found == name);
+    found.unwrap_or_else(|| panic!("unknown API: {name}")).1
 }
 
 fn error_code(name: &str) -> ErrorCode {

@@ -11,4 +11,5 @@ mod refusals;
 mod rights;
 #[cfg(feature = "kafka-tls")]
 mod security;
+mod topics;
 mod transactions;

@@ -34,6 +34,8 @@ type Rule = Box<dyn Fn(i16, &[u8]) -> Option<ErrorCode> + Send>;
 /// Decides which requests the broker refuses.
 #[derive(Default)]
 pub(super) struct Judge {
+    /// Those that are always kept.
+    standing: Vec<Rule>,
     rules: Vec<Rule>,
     /// By API key and correlation id.
     refused: HashMap<(i16, i32), ErrorCode>,
@@ -44,13 +46,18 @@ impl Judge {
         self.rules.push(rule);
     }
 
+    pub(super) fn add_standing(&mut self, rule: Rule) {
+        self.standing.push(rule);
+    }
+
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        self.rules.clear();
     }
 
     fn look(&mut self, frame: &[u8]) {
         let api = int16(frame, 0);
-        if let Some(error) = self.rules.iter().find_map(|rule| rule(api, frame)) {
+        let mut rules = self.rules.iter().chain(&self.standing);
+        if let Some(error) = rules.find_map(|rule| rule(api, frame)) {
             self.refused.insert((api, correlation_of(frame)), error);
         }
     }
@@ -169,6 +176,35 @@ pub(super) fn record_batch(frame: &[u8]) -> &[u8] {
     rest = &rest[4..]; // The partition.
     let length = varint(&mut rest) - 1;
     &rest[..length]
+}
+
+/// The topics of a `TxnOffsetCommit` request, version 3 or later.
+pub(super) fn topics_of_offsets(frame: &[u8]) -> Vec<String> {
+    let mut rest = &frame[10 + int16(frame, 8).max(0) as usize + 1..];
+    text(&mut rest); // The transactional id.
+    text(&mut rest); // The group.
+    rest = &rest[14..]; // The producer and its epoch, the generation.
+    text(&mut rest); // The member.
+    text(&mut rest); // Its instance.
+    let topics = varint(&mut rest) - 1;
+    let names = (0..topics).map(|_| {
+        let name = text(&mut rest);
+        for _ in 1..varint(&mut rest) {
+            rest = &rest[16..]; // The partition, the offset, its epoch.
+            text(&mut rest); // The metadata.
+            rest = &rest[1..]; // No tagged fields.
+        }
+        rest = &rest[1..];
+        name
+    });
+    names.collect()
+}
+
+fn text(bytes: &mut &[u8]) -> String {
+    let length = varint(bytes).saturating_sub(1);
+    let (text, rest) = bytes.split_at(length);
+    *bytes = rest;
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn varint(bytes: &mut &[u8]) -> usize {
