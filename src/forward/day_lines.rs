@@ -218,17 +218,18 @@ impl DayLines {
 
     /// Returns the file in which the line behind this position begins.
     pub(crate) fn at(&self, position: u64) -> Place<'_> {
-        match (&self.packed, &self.plain) {
-            (Some(packed), _) if position < packed.end => Place::Packed(&packed.file, position),
-            (_, Some(plain)) => Place::Plain(plain, position - self.packed_end()),
-            _ => Place::End,
-        }
+        self.place(position, |packed_end| position < packed_end)
     }
 
     /// Returns the file in which the line before this position ends.
     pub(crate) fn before(&self, position: u64) -> Place<'_> {
+        self.place(position, |packed_end| position <= packed_end)
+    }
+
+    /// Returns the compressed file if a position lies in it, by its end, and else the plain one.
+    fn place(&self, position: u64, is_packed: impl Fn(u64) -> bool) -> Place<'_> {
         match (&self.packed, &self.plain) {
-            (Some(packed), _) if position <= packed.end => Place::Packed(&packed.file, position),
+            (Some(packed), _) if is_packed(packed.end) => Place::Packed(&packed.file, position),
             (_, Some(plain)) => Place::Plain(plain, position - self.packed_end()),
             _ => Place::End,
         }

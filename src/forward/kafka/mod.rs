@@ -14,6 +14,7 @@ mod pool;
 mod probe;
 mod reports;
 mod transaction;
+mod verdict;
 
 use std::collections::VecDeque;
 
@@ -31,9 +32,10 @@ use crate::config::{
 use crate::env::{ConfigErrors, Row};
 use crate::process::shutdown::Shutdown;
 use client::{Session, Setup};
-use limits::{Limits, Verdict, verdict};
+use limits::Limits;
 use reports::Outcome;
 use transaction::Transactional;
+use verdict::{Verdict, verdict};
 
 pub(crate) use mock::{MockError, MockKafka};
 pub(crate) use pool::Pool;
