@@ -316,7 +316,9 @@ impl Forwarder {
             Err(ForwardError::Sink(SinkError::Stopped)) => Some(ForwardError::Stopped),
             Err(error) => Some(error),
         };
-        self.outbox.forwarded
+        let Outbox { sink, forwarded, .. } = self.outbox;
+        sink.end();
+        forwarded
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) trait Sink: Send {
     ///
     /// Lines that the sink will never take are written to the undelivered file before they count as done.
     fn next_ack(&mut self, undelivered_file: &mut Undelivered) -> BatchAck;
+
+    /// Ends, and keeps what another round of this process can go on with.
+    fn end(self: Box<Self>) {}
 }
 
 /// The cursor as it is known without asking the sink.

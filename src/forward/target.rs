@@ -107,7 +107,7 @@ impl Target {
             Target::Kafka(settings) if settings.transactional_id.is_some() && !envelope.is_replay => {
                 kafka::transactional(settings, envelope, shutdown, now, sessions)
             }
-            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown, now)?),
+            Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown, now, sessions)?),
             Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, shutdown)?),
             Target::Stdout(_) => Box::new(Output::new(std::io::stdout())),
         })

@@ -38,6 +38,7 @@ use transaction::Transactional;
 use verdict::{Verdict, verdict};
 
 pub(crate) use mock::{MockError, MockKafka};
+use pool::Kept;
 pub(crate) use pool::Pool;
 pub(crate) use probe::{Probe, probe};
 
@@ -103,6 +104,9 @@ pub(crate) struct KafkaSink {
     session: Session,
     in_flight: VecDeque<InFlight>,
     renewals: u32,
+    pool: Pool,
+    /// Whether the session is to be given up: lines of it may still arrive.
+    is_unsound: bool,
 }
 
 /// A batch in flight.
@@ -117,7 +121,7 @@ struct InFlight {
 }
 
 impl KafkaSink {
-    /// Creates the sink for the topic of a stream.
+    /// Creates the sink for the topic of a stream. It goes on with the session of the round before, if there is one.
     ///
     /// # Errors
     /// If the client cannot be set up.
@@ -126,20 +130,25 @@ impl KafkaSink {
         envelope: &Envelope,
         shutdown: &Shutdown,
         now: DateTime<Utc>,
+        pool: &Pool,
     ) -> Result<Self, SinkError> {
+        let kept = pool.take(envelope.stream, shutdown);
+        let (session, limits) = kept.map(|kept| (kept.session, kept.limits.at(now))).unzip();
         let setup = Setup {
             topic: settings.topic(envelope.stream),
             settings: settings.clone(),
             transactional_id: None,
-            limits: Limits::new(now),
+            limits: limits.unwrap_or_else(|| Limits::new(now)),
             shutdown: shutdown.clone(),
         };
         Ok(Self {
-            session: setup.session()?,
+            session: session.map_or_else(|| setup.session(), Ok)?,
             setup,
             envelope: envelope.clone(),
             in_flight: VecDeque::new(),
             renewals: 0,
+            pool: pool.clone(),
+            is_unsound: false,
         })
     }
 
@@ -242,7 +251,20 @@ impl Sink for KafkaSink {
             failure = self.renew().err();
         }
         let (batch, done) = out.map_or_else(Default::default, |out| (out.batch, out.done));
+        self.is_unsound |= failure.is_some();
         BatchAck { batch, done, failure }
+    }
+
+    fn end(self: Box<Self>) {
+        if self.is_unsound || !self.in_flight.is_empty() {
+            return;
+        }
+        let kept = Kept {
+            session: self.session,
+            limits: self.setup.limits,
+            cursor: None,
+        };
+        self.pool.keep(self.envelope.stream, kept);
     }
 }
 

@@ -18,21 +18,25 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<BTreeMap<&'static str, Kept>>>);
 
-/// A session without an open transaction.
+/// A session without lines in flight, and without an open transaction.
 pub(super) struct Kept {
     pub(super) session: Session,
-    pub(super) cursors: Cursors,
-    /// The cursor in Kafka.
-    pub(super) committed: Positions,
     /// What is known of the topic.
     pub(super) limits: Limits,
+    /// The cursor in Kafka, if it has one.
+    pub(super) cursor: Option<KeptCursor>,
+}
+
+pub(super) struct KeptCursor {
+    pub(super) cursors: Cursors,
+    pub(super) committed: Positions,
 }
 
 impl Pool {
     /// Takes the session of a stream, if it has not failed meanwhile.
     pub(super) fn take(&self, stream: &'static str, shutdown: &Shutdown) -> Option<Kept> {
         let mut kept = self.lock().remove(stream)?;
-        let is_young = kept.session.begun.elapsed() < LONGEST_LIFE;
+        let is_young = kept.cursor.is_none() || kept.session.begun.elapsed() < LONGEST_LIFE;
         (is_young && kept.session.take_up(shutdown)).then_some(kept)
     }
 

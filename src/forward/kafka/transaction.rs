@@ -17,7 +17,7 @@ use super::calls::{SLICE, TransactionError, call, call_about, fenced, is_fenced}
 use super::client::{Session, Setup};
 use super::cursors::{Committed, Cursors, Years};
 use super::limits::{Lesson, Limits};
-use super::pool::{Kept, Pool};
+use super::pool::{Kept, KeptCursor, Pool};
 use super::verdict::{Verdict, verdict};
 use super::{MOST_RENEWALS, ledger};
 use crate::config::KafkaSettings;
@@ -100,15 +100,21 @@ impl Transactional {
 
     /// Goes on with the session of the round before, if there is one; returns what it has committed.
     fn take_up(&mut self) -> Result<Option<Committed>, SinkError> {
-        let Some(mut kept) = self.pool.take(self.envelope.stream, &self.setup.shutdown) else {
+        let kept = self.pool.take(self.envelope.stream, &self.setup.shutdown);
+        let Some(Kept {
+            session,
+            limits,
+            cursor: Some(KeptCursor { mut cursors, committed }),
+        }) = kept
+        else {
             return Ok(None);
         };
-        kept.cursors.go_on(self.archive()?);
-        self.setup.limits = kept.limits.at(self.now);
-        self.session = Some(kept.session);
-        self.cursors = Some(kept.cursors);
+        cursors.go_on(self.archive()?);
+        self.setup.limits = limits.at(self.now);
+        self.session = Some(session);
+        self.cursors = Some(cursors);
         Ok(Some(Committed {
-            positions: kept.committed,
+            positions: committed,
             origin: Origin::This,
         }))
     }
@@ -356,23 +362,6 @@ impl Transactional {
     }
 }
 
-impl Drop for Transactional {
-    fn drop(&mut self) {
-        if self.is_unsound || !self.open.is_empty() {
-            return;
-        }
-        if let (Some(session), Some(cursors)) = (self.session.take(), self.cursors.take()) {
-            let kept = Kept {
-                session,
-                cursors,
-                committed: std::mem::take(&mut self.committed),
-                limits: self.setup.limits.clone(),
-            };
-            self.pool.keep(self.envelope.stream, kept);
-        }
-    }
-}
-
 impl Sink for Transactional {
     fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
         // Until it is done.
@@ -442,6 +431,21 @@ impl Sink for Transactional {
         }
         let ack = self.ready.pop_front();
         ack.unwrap_or_else(|| BatchAck::whole(Batch::default()))
+    }
+
+    fn end(self: Box<Self>) {
+        if self.is_unsound || !self.open.is_empty() {
+            return;
+        }
+        if let (Some(session), Some(cursors)) = (self.session, self.cursors) {
+            let committed = self.committed;
+            let kept = Kept {
+                session,
+                limits: self.setup.limits,
+                cursor: Some(KeptCursor { cursors, committed }),
+            };
+            self.pool.keep(self.envelope.stream, kept);
+        }
     }
 }
 

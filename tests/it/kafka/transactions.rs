@@ -11,7 +11,7 @@ use super::broker::Broker;
 use super::delivery::undelivered;
 use super::outbox::{DAYS, Outbox, TOPIC};
 use crate::follow::{rounds_until, start};
-use crate::support::{Catalog, PATIENCE, events, serve, wait_until};
+use crate::support::{Catalog, PATIENCE, events, serve, side_by_side, wait_until};
 
 const ANOTHER: &str = "It was written by another archive, or by this one before its state folder was lost: give each archive a \
                        transactional id of its own";
@@ -340,15 +340,19 @@ fn a_backlog_goes_in_few_transactions_and_all_years_are_read_by_one_consumer() {
 
 #[test]
 fn a_following_process_has_one_session_for_all_of_its_rounds() {
+    side_by_side(["", "logserver1"], has_one_session);
+}
+
+fn has_one_session(id: &str) {
     let broker = Broker::start();
     let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
     let catalog = Catalog::of(&sandbox, &[Api::Tfc])
         .with("KAFKA_SERVER", broker.address())
-        .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+        .with("KAFKA_TRANSACTIONAL_ID", id);
     let mut process = start(&catalog, &["--forward-kafka", "--json"]);
     let has_sent = |round: &Value| round["forward"][0]["sent"] == 10;
     rounds_until(&mut process, has_sent);
-    assert_eq!(broker.count("init").0, 1);
+    assert_eq!(broker.count("init").0, 1, "{id}");
     let mut rounds = 0;
     rounds_until(&mut process, |round| {
         assert_eq!(round["forward"][0]["error"], Value::Null);
