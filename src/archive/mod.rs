@@ -77,7 +77,7 @@ pub use recover::Recovery;
 pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
 pub(crate) use takeover::{Takeover, days_that_can_hold};
-pub(crate) use trial::{FileUse, try_files, try_out};
+pub(crate) use trial::{FileUse, try_files, try_out, try_out_state, try_state_files};
 pub(crate) use verify::{DayReport, Problem, verify_day};
 
 use day::{Day, Part};

@@ -47,14 +47,33 @@ const STATE_FILES: [(&str, FileUse); 4] = [
 /// One of these is not possible there.
 pub(crate) fn try_out(location: &Location, now: DateTime<Utc>) -> Result<Option<&'static str>, LockError> {
     check_writable(location.folder())?;
+    try_out_state(location, now)?;
+    let can_sync = can_sync_folder(location.folder())?;
+    Ok((!can_sync).then_some(NO_FOLDER_SYNC))
+}
+
+/// Locks, appends and syncs in the state folder, as a forwarder does.
+///
+/// # Errors
+/// One of these is not possible there.
+pub(crate) fn try_out_state(location: &Location, now: DateTime<Utc>) -> Result<(), LockError> {
     let is_first = !location.state_folder().exists();
     let tried = try_in_state_folder(location, now);
     if is_first {
         remove_scratch_folder(&location.state_folder());
     }
-    tried?;
-    let can_sync = can_sync_folder(location.folder())?;
-    Ok((!can_sync).then_some(NO_FOLDER_SYNC))
+    tried
+}
+
+/// Returns which of these state files cannot be used, and why.
+pub(crate) fn try_state_files<'a>(
+    location: &Location,
+    files: impl IntoIterator<Item = (&'a str, FileUse)>,
+) -> Vec<FileError> {
+    let tried = files
+        .into_iter()
+        .map(|(what, used)| try_file(&location.state_file(what), used));
+    tried.filter_map(Result::err).collect()
 }
 
 fn try_in_state_folder(location: &Location, now: DateTime<Utc>) -> Result<(), LockError> {
@@ -80,9 +99,9 @@ pub(crate) fn try_files<'a>(
     let newest = files.iter().rposition(|file| file.date <= today);
     let day_files = files.iter().enumerate();
     let of_days = day_files.map(|(index, file)| try_day_file(file, newest == Some(index)));
-    let state_files = STATE_FILES.into_iter().chain(others);
-    let of_state = state_files.map(|(what, used)| try_file(&location.state_file(what), used));
-    Ok(of_state.chain(of_days).filter_map(Result::err).collect())
+    let mut faults = try_state_files(location, STATE_FILES.into_iter().chain(others));
+    faults.extend(of_days.filter_map(Result::err));
+    Ok(faults)
 }
 
 /// A run writes to the newest day file, and to one with a torn line.

@@ -138,6 +138,12 @@ pub(crate) fn each(
     chosen.into_iter().map(read).collect()
 }
 
+/// Returns whether no secret of a service is set, as on a machine that only forwards what others have collected.
+pub(crate) fn has_no_token(env: &Env, kinds: &'static [Kind]) -> bool {
+    let mut secrets = kinds.iter().flat_map(Kind::secrets);
+    !secrets.any(|row| env.has_secret_of(row))
+}
+
 fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
     let mut warnings = env.warnings().to_vec();
     warnings.extend(unknown(env, kinds).iter().map(ToString::to_string));

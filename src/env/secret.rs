@@ -123,6 +123,11 @@ impl Env {
         self.is_set(secret) || secret.file().is_some_and(|file| self.is_name_set(&file))
     }
 
+    /// Returns whether the variable of a secret, or that of its file, is set.
+    pub(crate) fn has_secret_of(&self, row: &dyn Row) -> bool {
+        self.is_name_set(&row.name()) || row.file().is_some_and(|file| self.is_name_set(&file))
+    }
+
     /// Returns the secret, or the content of the file that `<NAME>_FILE` names, without the newline at its end.
     ///
     /// `None` if neither is set, or after an error: both are set, the file cannot be read, or the text is not valid for

@@ -1,5 +1,7 @@
 //! How far the forwarders of a stream have got, from their cursors and the day files alone.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -14,6 +16,8 @@ use crate::record::{Reader, Shape};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Lag {
     pub(crate) sink: &'static str,
+    /// The cursor file that this is told from; `None` if there is none, or it cannot be read.
+    pub(crate) cursor: Option<PathBuf>,
     /// The newest day file with a position; `None` if nothing was forwarded.
     pub(crate) file: Option<String>,
     /// The position there, in bytes.
@@ -60,6 +64,8 @@ pub(crate) fn cursor_problems(location: &Location, stream: &'static str) -> Vec<
 
 /// A cursor as it is stored, or what there is in its place.
 struct FoundCursor {
+    /// Its file, if it could be read.
+    file: Option<PathBuf>,
     /// How far it agrees with the day files.
     positions: Positions,
     /// Why it is none to go on from.
@@ -78,7 +84,11 @@ impl FoundCursor {
         let nothing = |problem| {
             let positions = Positions::default();
             let problem = Some(problem);
-            Ok(Some(Self { positions, problem }))
+            Ok(Some(Self {
+                file: None,
+                positions,
+                problem,
+            }))
         };
         let mut positions = match file.load()? {
             Stored::Cursor(state) => state.positions,
@@ -90,6 +100,7 @@ impl FoundCursor {
         };
         let mismatches = positions.compare_listed(listed, |_| true)?;
         Ok(Some(Self {
+            file: Some(file.path().to_owned()),
             positions: positions.without(&mismatches),
             problem: CursorError::of_mismatches(sink, &mismatches),
         }))
@@ -139,6 +150,7 @@ impl Stream<'_> {
             }
         }
         Ok(Some(Lag {
+            cursor: found.file.clone(),
             waiting: Some(waiting),
             oldest_waiting,
             oldest_waiting_seconds: oldest_waiting.map(|oldest| (self.now - oldest).num_seconds()),
@@ -231,6 +243,7 @@ mod tests {
         catalog.set_cursor(&[("2025-06-09", 5), ("2025-06-10", line.len() as u64)]);
         let expected = Lag {
             sink: "kafka",
+            cursor: Some(catalog.location.state_file("kafka.json")),
             file: Some("mail_2025-06-10.log".to_owned()),
             offset: Some(line.len() as u64),
             up_to: Some(at("2025-06-10T11:00:00Z")),

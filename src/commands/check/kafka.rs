@@ -1,13 +1,14 @@
-//! `check --forward-kafka`: the broker, each stream's topic, and what is known about the right to write.
+//! `check --forward-kafka`: the broker, each stream's topic, where its cursor stands, and what is known about the right to write.
 
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::State;
+use crate::archive::Location;
 use crate::commands::outcome::log_problems;
 use crate::config::KafkaSettings;
-use crate::forward::kafka::{Probe, probe};
+use crate::forward::kafka::{CursorProbe, Probe, probe};
 use crate::output::logging::Verbosity;
 use crate::output::table::{Cell, Table, left, right};
 
@@ -32,11 +33,12 @@ struct TopicCheck {
     problem: Option<String>,
     topic: String,
     partitions: usize,
+    cursor: Option<CursorProbe>,
 }
 
 impl KafkaCheck {
     /// Asks the broker for the topics of these streams.
-    pub(super) async fn run(settings: KafkaSettings, streams: Vec<&'static str>) -> Self {
+    pub(super) async fn run(settings: KafkaSettings, streams: Vec<(&'static str, Option<Location>)>) -> Self {
         let server = settings.server.clone();
         let started = Instant::now();
         let asked = tokio::task::spawn_blocking(move || probe(&settings, &streams));
@@ -55,6 +57,7 @@ impl KafkaCheck {
             problem: topic.problem,
             topic: topic.topic,
             partitions: topic.partitions,
+            cursor: topic.cursor,
         });
         let topics: Vec<_> = topics.collect();
         let is_ok = probe.problems.is_empty() && topics.iter().all(|topic| topic.problem.is_none());
@@ -110,6 +113,14 @@ impl KafkaCheck {
         };
         for (stream, problem) in self.problems_of_topics() {
             text.push_str(&format!("{stream}: {problem}\n"));
+        }
+        for topic in &self.topics {
+            if let Some(CursorProbe { file, offset, waiting }) = &topic.cursor {
+                text.push_str(&format!(
+                    "{}: its cursor in Kafka stands at byte {offset} of {file}, and {waiting} lines wait\n",
+                    topic.stream
+                ));
+            }
         }
         let sentences = self.problems.iter().map(String::as_str).chain(self.notice);
         sentences.for_each(|sentence| text.push_str(&format!("kafka: {sentence}\n")));

@@ -7,6 +7,7 @@
 
 mod kafka;
 mod stream_check;
+mod subjects;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -18,7 +19,7 @@ use super::arguments::sinks::Sinks;
 use super::error::CommandError;
 use super::outcome::{exit_of, log_problems, print_json, print_text};
 use super::targets;
-use crate::config::{self, APP_LOG_FILE, Config, StreamSettings};
+use crate::config::{self, APP_LOG_FILE};
 use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::Target;
 use crate::output::logging::{Log, LogOptions, Verbosity};
@@ -26,15 +27,18 @@ use crate::output::progress::Progress;
 use crate::output::table::{Cell, Colour, Table, left, right};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
-use crate::source::{Kind, SOURCES};
+use crate::source::SOURCES;
 use kafka::KafkaCheck;
 use stream_check::StreamCheck;
+use subjects::{SubjectOrErrors, Subjects};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Also check Kafka: the broker, the topic of each stream, and whether the user may start to write
     ///
-    /// It sends no line and creates no topic, so only the first line shows whether the user may write to a topic.
+    /// It sends no line and creates no topic, so only the first line shows whether the user may write to a topic. With
+    /// KAFKA_TRANSACTIONAL_ID it asks Kafka where the cursors stand. Where no token is set, as on a machine that only forwards, the
+    /// services are not asked.
     #[arg(long)]
     pub(crate) forward_kafka: bool,
 
@@ -51,21 +55,26 @@ Examples:
 It locks, appends and syncs as a run does, in scratch files of the state folder, which it removes; it opens the files that a run
 uses, and writes nothing to them; and it asks each service for one record. Exit codes: 0 everything works, 1 something does not.";
 
-/// A stream with its settings, or with the errors in them.
-type StreamOrErrors = (&'static Kind, Result<StreamSettings, ConfigErrors>);
-
 /// Checks the chosen streams.
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let env = Env::load(selection.env_file.as_deref());
-    let config = Config::read(&env, SOURCES, &selection.streams);
+    let only_forwards = arguments.forward_kafka && config::has_no_token(&env, SOURCES);
+    let Subjects {
+        streams,
+        log: log_settings,
+        mut problems,
+        warnings,
+    } = if only_forwards {
+        Subjects::forwarded(&env, &selection.streams)
+    } else {
+        Subjects::collected(&env, &selection.streams)
+    };
     let (verbosity, progress) = (selection.verbosity, Progress::hidden());
-    log.start(match &config {
-        Ok(config) => config.log.options(verbosity, &progress, clock),
-        Err(_) => LogOptions::on_stderr(verbosity, &progress, clock),
+    log.start(match &log_settings {
+        Some(settings) => settings.options(verbosity, &progress, clock),
+        None => LogOptions::on_stderr(verbosity, &progress, clock),
     })?;
-    let streams = config::each(&env, SOURCES, &selection.streams);
-    let mut problems = problems_of_all(&config, &streams);
     tracing::debug!("checking the settings");
     if exit_of(log) != Exit::Complete {
         problems.push(format!(
@@ -76,7 +85,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let (targets, errors) = sinks(&env, arguments, clock());
     problems.extend(errors.iter().map(ToString::to_string));
     let outcome = check(problems, streams, targets, clock).await;
-    for warning in config.iter().flat_map(|config| &config.warnings) {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     outcome.log_problems(selection.verbosity);
@@ -92,19 +101,23 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
 /// Checks the services and Kafka, all at the same time.
 async fn check(
     problems: Vec<String>,
-    streams: Vec<StreamOrErrors>,
+    streams: Vec<SubjectOrErrors>,
     targets: Vec<Target>,
     clock: fn() -> DateTime<Utc>,
 ) -> Outcome {
-    let names: Vec<_> = streams.iter().map(|(kind, _)| kind.name).collect();
+    let places = streams.iter().map(|(kind, subject)| {
+        let location = subject.as_ref().ok().map(|subject| subject.location().clone());
+        (kind.name, location)
+    });
+    let places: Vec<_> = places.collect();
     let forwarders = targets.into_iter().filter_map(|target| match target {
         // If no stream is on, that was reported already.
-        Target::Kafka(settings) if !names.is_empty() => Some(KafkaCheck::run(settings, names.clone())),
+        Target::Kafka(settings) if !places.is_empty() => Some(KafkaCheck::run(settings, places.clone())),
         _ => None,
     });
     let streams = streams.into_iter();
     let (streams, forwarders) = futures::join!(
-        join_all(streams.map(|(kind, settings)| StreamCheck::run(kind, settings, clock))),
+        join_all(streams.map(|(kind, subject)| StreamCheck::run(kind, subject, clock))),
         join_all(forwarders)
     );
     Outcome::new(problems, streams, forwarders)
@@ -155,21 +168,6 @@ fn sinks(env: &Env, arguments: &Arguments, now: DateTime<Utc>) -> (Vec<Target>, 
     } else {
         (Vec::new(), errors)
     }
-}
-
-/// Returns the errors in the settings that do not concern one stream alone.
-fn problems_of_all(config: &Result<Config, ConfigErrors>, streams: &[StreamOrErrors]) -> Vec<String> {
-    let of_streams: Vec<_> = streams
-        .iter()
-        .filter_map(|(_, settings)| settings.as_ref().err())
-        .collect();
-    let is_known = |problem: &String| {
-        let mut all = of_streams.iter().flat_map(|errors| errors.iter());
-        all.any(|error| error.to_string() == *problem)
-    };
-    let errors = config.as_ref().err();
-    let problems = errors.into_iter().flat_map(ConfigErrors::iter).map(ToString::to_string);
-    problems.filter(|problem| !is_known(problem)).collect()
 }
 
 impl Outcome {

@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::State;
-use crate::archive::{Archive, Location, Takeover, try_files, try_out};
-use crate::config::StreamSettings;
+use super::subjects::Subject;
+use crate::archive::{Archive, Location, Takeover, try_files, try_out, try_out_state, try_state_files};
+use crate::config::{StreamPlace, StreamSettings};
 use crate::coverage::{JOURNAL_FILES, PENDING_FILE, Scope, Standing, Wanted};
 use crate::env::ConfigErrors;
 use crate::fetch::Fetcher;
@@ -39,18 +40,22 @@ pub(super) struct StreamCheck {
     newest_record: Option<DateTime<Utc>>,
     milliseconds: Option<u64>,
     clock_skew_seconds: Option<i64>,
+    /// Whether it is only forwarded from here.
+    #[serde(skip)]
+    is_forwarded: bool,
 }
 
 impl StreamCheck {
     /// Checks a stream: its settings, its archive, its service and the clock.
     pub(super) async fn run(
         kind: &'static Kind,
-        settings: Result<StreamSettings, ConfigErrors>,
+        subject: Result<Subject, ConfigErrors>,
         clock: fn() -> DateTime<Utc>,
     ) -> Self {
         let mut check = Self::new(kind);
-        match settings {
-            Ok(settings) => {
+        match subject {
+            Ok(Subject::Forwarded(place)) => check.forwarded(&place, clock()),
+            Ok(Subject::Collected(settings)) => {
                 check.folder = Some(settings.location.folder().to_owned());
                 check.notice = settings.source.notice();
                 check.archive(&settings, clock());
@@ -77,6 +82,36 @@ impl StreamCheck {
             newest_record: None,
             milliseconds: None,
             clock_skew_seconds: None,
+            is_forwarded: false,
+        }
+    }
+
+    /// Checks what a forwarder uses.
+    fn forwarded(&mut self, place: &StreamPlace, now: DateTime<Utc>) {
+        let StreamPlace { kind, location, .. } = place;
+        self.is_forwarded = true;
+        self.folder = Some(location.folder().to_owned());
+        self.notice = Some("no token of any service is set, so it is checked for forwarding alone");
+        match location.day_files() {
+            Ok(mut files) => self.newest_file = files.pop().and_then(|file| location.day_name(file.date)),
+            Err(error) => return self.problem(error),
+        }
+        match try_out_state(location, now) {
+            Ok(()) => {
+                let files: Vec<_> = state_files().collect();
+                let files = files.iter().map(|(what, used)| (what.as_str(), *used));
+                try_state_files(location, files)
+                    .into_iter()
+                    .for_each(|fault| self.problem(fault));
+            }
+            Err(error) => self.problem(error),
+        }
+        cursor_problems(location, kind.name)
+            .into_iter()
+            .for_each(|problem| self.problem(problem));
+        match Archive::last_record(location, kind.shape, now, None) {
+            Ok(last) => self.last_record = last,
+            Err(error) => self.problem(error),
         }
     }
 
@@ -179,6 +214,7 @@ impl StreamCheck {
         let newest = match (self.records, self.newest_record) {
             (Some(_), Some(newest)) => to_the_second(newest),
             (Some(_), None) => "none in a day".to_owned(),
+            (None, _) if self.is_forwarded => "not asked".to_owned(),
             (None, _) => "no answer".to_owned(),
         };
         let answer = self.milliseconds.filter(|_| self.records.is_some());

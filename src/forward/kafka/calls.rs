@@ -1,7 +1,7 @@
 //! The calls of a transaction: repeated while they can succeed later, and what their errors mean.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::ThreadedProducer;
@@ -11,6 +11,7 @@ use super::client::{Context, Session, explain, is_authorization};
 use super::cursors::Cursors;
 use super::limits::Lesson;
 use crate::forward::sink::SinkError;
+use crate::process::awake::Stopwatch;
 
 /// The wait before a call that can succeed later is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -64,14 +65,14 @@ pub(super) fn call_about(
     id: &str,
     make: impl Fn(&ThreadedProducer<Context>) -> KafkaResult<()>,
 ) -> Result<(), TransactionError> {
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     loop {
         let error = match make(&session.producer) {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         let is_retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-        if !is_retriable || session.reports.should_give_up(begun) {
+        if !is_retriable || session.reports.should_give_up(&begun) {
             return Err(error_of_call(cursors, session, id, &error));
         }
         #[expect(clippy::disallowed_methods, reason = "the thread of the forwarder")]
@@ -94,10 +95,10 @@ fn error_of_call(cursors: Option<&Cursors>, session: &Session, id: &str, error: 
     if let Some((code, reason)) = &fatal
         && is_fenced(*code)
     {
-        return TransactionError::GiveUp(fenced(id, reason.clone()));
+        return TransactionError::GiveUp(fenced(session, id, reason.clone()));
     }
     if code.is_some_and(is_fenced) {
-        return TransactionError::GiveUp(fenced(id, explain(error)));
+        return TransactionError::GiveUp(fenced(session, id, explain(error)));
     }
     if let KafkaError::Transaction(native) = error {
         if native.is_fatal() || fatal.is_some() {
@@ -118,9 +119,15 @@ pub(super) fn is_fenced(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
 }
 
-pub(super) fn fenced(id: &str, reason: String) -> SinkError {
-    SinkError::Fenced {
-        id: id.to_owned(),
-        reason,
+/// Returns the error of a session that Kafka has ended: for another program, or since it heard nothing from this one.
+pub(super) fn fenced(session: &Session, id: &str, reason: String) -> SinkError {
+    let id = id.to_owned();
+    let seconds = session.since.not_awake().as_secs();
+    if seconds == 0 {
+        return SinkError::Fenced { id, reason };
     }
+    SinkError::Refused(format!(
+        "this process was stopped, or its machine was suspended, for {seconds} s; meanwhile Kafka gave up its transaction, or another \
+         program began to forward with the transactional id `{id}`: {reason}"
+    ))
 }

@@ -14,12 +14,14 @@ use secrecy::ExposeSecret;
 
 use super::limits::{Limits, TOO_LARGE};
 use super::reports::{Outcome, Reports};
+use super::trouble;
 use crate::config::{KafkaSettings, PartitionBy};
 use crate::env::Secrets;
 use crate::forward::batch::{Batch, Line};
 use crate::forward::message::{Envelope, Message, header};
 use crate::forward::sink::SinkError;
 use crate::http::redaction::without_any;
+use crate::process::awake::Stopwatch;
 use crate::process::shutdown::Shutdown;
 
 /// The first partition of the topic.
@@ -28,6 +30,8 @@ pub(super) const FIRST_PARTITION: i32 = 0;
 /// Returns the configuration of every client.
 pub(super) fn base_config(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // That a port may want TLS it says there, and nowhere else.
+    config.set_log_level(RDKafkaLogLevel::Info);
     config
         .set("bootstrap.servers", &settings.server)
         .set("client.id", "trailkeeper")
@@ -119,12 +123,16 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let message = without_any(message, &self.secrets.all());
         tracing::debug!(level = ?level, facility, "librdkafka: {message}");
+        if let Some(error) = trouble::of_log(&message) {
+            self.reports.note_connection_error(error.code, &error.reason);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let reason = without_any(reason, &self.secrets.all());
         tracing::debug!("librdkafka: {reason}");
-        self.reports.note_connection_error(error.rdkafka_error_code(), &reason);
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        self.reports.note_connection_error(code, &reason);
     }
 }
 
@@ -154,11 +162,12 @@ pub(super) struct Session {
     pub(super) reports: Arc<Reports>,
     /// When it was created.
     pub(super) begun: Instant,
-    server: String,
+    /// Since the round began.
+    pub(super) since: Stopwatch,
+    settings: KafkaSettings,
     topic: String,
     transactional_id: Option<String>,
     partition: Option<i32>,
-    ack_timeout: Duration,
     shutdown: Shutdown,
     next: usize,
     message: Message,
@@ -182,14 +191,14 @@ impl Setup {
             producer,
             reports,
             begun: Instant::now(),
-            server: settings.server.clone(),
+            since: Stopwatch::start(),
+            settings: settings.clone(),
             topic: self.topic.clone(),
             transactional_id: self.transactional_id.clone(),
             partition: match settings.partition_by {
                 PartitionBy::Stream => Some(FIRST_PARTITION),
                 PartitionBy::Key => None,
             },
-            ack_timeout: settings.timeout,
             shutdown: self.shutdown.clone(),
             next: 0,
             message: Message::default(),
@@ -201,6 +210,7 @@ impl Session {
     /// Goes on in another round, which ends by this shutdown; returns whether it can.
     pub(super) fn take_up(&mut self, shutdown: &Shutdown) -> bool {
         self.shutdown = shutdown.clone();
+        self.since = Stopwatch::start();
         self.reports.take_up(shutdown) && self.fatal().is_none()
     }
 
@@ -263,7 +273,7 @@ impl Session {
         record.timestamp = (!is_untimed).then_some(self.message.timestamp);
         record.partition = self.partition;
         // The count of reports when it last changed, and the time of that.
-        let mut last_change: Option<(u64, Instant)> = None;
+        let mut last_change: Option<(u64, Stopwatch)> = None;
         loop {
             let (error, returned) = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -273,9 +283,9 @@ impl Session {
             let reported = self.reports.count();
             let since = match last_change {
                 Some((count, since)) if count == reported => since,
-                _ => last_change.insert((reported, Instant::now())).1,
+                _ => last_change.insert((reported, Stopwatch::start())).1,
             };
-            if code != RDKafkaErrorCode::QueueFull || self.reports.should_give_up(since) {
+            if code != RDKafkaErrorCode::QueueFull || self.reports.should_give_up(&since) {
                 return Err(code);
             }
             self.reports.wait_a_moment();
@@ -290,19 +300,12 @@ impl Session {
 
     /// Returns the error for lines that were not acknowledged.
     pub(super) fn refused(&self, code: Option<RDKafkaErrorCode>) -> SinkError {
-        let error = self.reports.error();
-        let error = error.map_or_else(String::new, |error| format!(": {error}"));
-        let (server, topic) = (&self.server, &self.topic);
         let Some(code) = code.filter(|code| !is_silence(*code)) else {
-            return match self.reports.refused() {
-                Some(reason) => SinkError::Refused(format!("Kafka at {server} cannot be used: {reason}")),
-                None if self.shutdown.is_requested() => SinkError::Stopped,
-                None => {
-                    let seconds = self.ack_timeout.as_secs_f64();
-                    SinkError::Refused(format!("Kafka at {server} acknowledged nothing for {seconds} s{error}"))
-                }
-            };
+            return self.silent();
         };
+        let error = self.reports.error();
+        let error = error.map_or_else(String::new, |error| format!(": {}", error.reason));
+        let (server, topic) = (&self.settings.server, &self.topic);
         let advice = self.advice(code);
         SinkError::Refused(match (code, &self.transactional_id) {
             (RDKafkaErrorCode::TransactionalIdAuthorizationFailed, Some(id)) => {
@@ -310,6 +313,25 @@ impl Session {
             }
             _ => format!("Kafka at {server} refused lines for the topic `{topic}`: {code}{error}{advice}"),
         })
+    }
+
+    /// Returns the error if nothing is acknowledged, with the advice that `check` has for it.
+    fn silent(&self) -> SinkError {
+        let server = &self.settings.server;
+        let error = self.reports.error();
+        let advice = error.as_ref().map(|error| trouble::advice(&self.settings, error));
+        let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+        if let Some(reason) = self.reports.refused() {
+            return SinkError::Refused(format!("Kafka at {server} cannot be used: {reason}{advice}"));
+        }
+        if self.shutdown.is_requested() {
+            return SinkError::Stopped;
+        }
+        let seconds = self.settings.timeout.as_secs_f64();
+        let error = error.map_or_else(String::new, |error| format!(": {}", error.reason));
+        SinkError::Refused(format!(
+            "Kafka at {server} acknowledged nothing for {seconds} s{error}{advice}"
+        ))
     }
 
     /// Returns advice about a refusal, as the end of a sentence.
@@ -337,7 +359,7 @@ impl Session {
 
     /// Returns the addresses of the brokers that are asked first.
     pub(super) fn server(&self) -> &str {
-        &self.server
+        &self.settings.server
     }
 
     /// Returns the fatal error of the producer, if any.

@@ -6,7 +6,7 @@
 //! compare them with the end of the topic see that nothing waits.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::Datelike;
 use rdkafka::TopicPartitionList;
@@ -25,6 +25,7 @@ use crate::forward::archive_id::ArchiveId;
 use crate::forward::cursor::Origin;
 use crate::forward::position::Positions;
 use crate::forward::sink::SinkError;
+use crate::process::awake::Stopwatch;
 
 /// How many partitions the topic is made with: as many years fit, whatever their files.
 const PARTITIONS: i32 = 10;
@@ -90,6 +91,24 @@ impl Cursors {
             archive,
         };
         Ok((cursors, committed))
+    }
+
+    /// Reads the cursor of the stream with this transactional id, and makes nothing; `None` if there is no topic for it.
+    ///
+    /// # Errors
+    /// As [`Cursors::read`].
+    pub(super) fn look(
+        settings: &KafkaSettings,
+        id: &str,
+        stream_id: &str,
+        session: &Session,
+        archive: Option<ArchiveId>,
+    ) -> Result<Option<Committed>, SinkError> {
+        let asker = Asker::new(settings, id, stream_id, session)?;
+        let Some(partitions) = asker.known_partitions()? else {
+            return Ok(None);
+        };
+        asker.committed(partitions, archive).map(Some)
     }
 
     /// Goes on for an archive, whose id may have been lost and made anew.
@@ -201,7 +220,7 @@ impl<'a> Asker<'a> {
 
     /// Makes a call until it succeeds; looks in between at what the broker says only to those who poll.
     fn ask<T>(&self, make: impl Fn(Duration) -> Result<T, KafkaError>) -> Result<T, SinkError> {
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         let mut slice = FIRST_SLICE;
         loop {
             let code = match make(slice) {
@@ -218,7 +237,7 @@ impl<'a> Asker<'a> {
                     return Err(self.failed(code));
                 }
             }
-            if self.session.reports.should_give_up(begun) {
+            if self.session.reports.should_give_up(&begun) {
                 return Err(self.session.refused(None));
             }
             if !is_silence && !is_passing(code) {
@@ -230,26 +249,31 @@ impl<'a> Asker<'a> {
 
     /// Returns the number of partitions of the topic, which it makes if it is not there.
     fn partitions(&self) -> Result<i32, SinkError> {
-        if let Some(partitions) = self.find(|slice| self.consumer.fetch_metadata(Some(&self.topic), slice))? {
+        if let Some(partitions) = self.known_partitions()? {
             return Ok(partitions);
         }
         let refusal = self.create().err();
         // A broker that makes topics by itself does so when a producer asks for one.
         let producer = self.session.producer.client();
-        let begun = Instant::now();
+        let begun = Stopwatch::start();
         loop {
             if let Some(partitions) = self.find(|slice| producer.fetch_metadata(Some(&self.topic), slice))? {
                 return Ok(partitions);
             }
             let is_hopeless = match &refusal {
-                Some(Refusal { is_forbidden, .. }) => *is_forbidden || begun.elapsed() >= MAKING,
+                Some(Refusal { is_forbidden, .. }) => *is_forbidden || begun.awake() >= MAKING,
                 None => false,
             };
-            if is_hopeless || self.session.reports.should_give_up(begun) {
+            if is_hopeless || self.session.reports.should_give_up(&begun) {
                 return Err(self.missing(refusal));
             }
             self.session.reports.wait_a_moment();
         }
+    }
+
+    /// Returns the number of partitions; `None` if there is no topic yet. A consumer does not make one.
+    fn known_partitions(&self) -> Result<Option<i32>, SinkError> {
+        self.find(|slice| self.consumer.fetch_metadata(Some(&self.topic), slice))
     }
 
     /// Returns the number of partitions; `None` if there is no such topic.

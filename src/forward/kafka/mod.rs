@@ -6,6 +6,7 @@
 
 mod calls;
 mod client;
+mod cursor_probe;
 mod cursors;
 mod ledger;
 mod limits;
@@ -14,6 +15,7 @@ mod pool;
 mod probe;
 mod reports;
 mod transaction;
+mod trouble;
 mod verdict;
 
 use std::collections::VecDeque;
@@ -37,6 +39,7 @@ use reports::Outcome;
 use transaction::Transactional;
 use verdict::{Verdict, verdict};
 
+pub(crate) use cursor_probe::CursorProbe;
 pub(crate) use mock::{MockError, MockKafka};
 use pool::Kept;
 pub(crate) use pool::Pool;

@@ -1,4 +1,5 @@
-//! Checks whether Kafka would take the lines of these streams, without sending one and without creating a topic.
+//! Checks whether Kafka would take the lines of these streams, without sending one and without creating a topic, and where its
+//! cursors stand.
 //!
 //! A client can ask which brokers and topics there are, as far as the user may see them, and for a producer id. A
 //! broker gives one to a user that may write to any topic (since Kafka 2.8, KIP-679; before that it is a right of its
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -18,7 +20,12 @@ use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{base_config, explain};
+use super::client::{Setup, base_config, explain};
+use super::cursor_probe::{CursorProbe, probe_cursor};
+use super::limits::Limits;
+use super::reports::ConnectionError;
+use super::trouble::{self, Trouble};
+use crate::archive::Location;
 use crate::config::KafkaSettings;
 use crate::env::Secrets;
 use crate::http::redaction::without_any;
@@ -47,13 +54,22 @@ pub(crate) struct TopicProbe {
     pub(crate) partitions: usize,
     /// Why lines would be refused, as a sentence.
     pub(crate) problem: Option<String>,
+    /// Where Kafka's cursor stands, exactly once; `None` if there is none, or it was not asked for.
+    pub(crate) cursor: Option<CursorProbe>,
 }
 
-/// Asks the broker. This blocks, at most for the acknowledgement timeout of the settings.
+/// Asks the broker about the topics of streams, and about the cursors of those whose day files are known. This blocks, at most for
+/// the acknowledgement timeout of the settings for each question.
 #[must_use]
-pub(crate) fn probe(settings: &KafkaSettings, streams: &[&'static str]) -> Probe {
+pub(crate) fn probe(settings: &KafkaSettings, streams: &[(&'static str, Option<Location>)]) -> Probe {
     match Prober::new(settings) {
-        Ok(prober) => prober.run(streams),
+        Ok(prober) => {
+            let mut probe = prober.run(streams);
+            if let Some(id) = &settings.transactional_id {
+                probe.ask_for_cursors(settings, id, streams);
+            }
+            probe
+        }
         Err(error) => Probe::failed(format!("the Kafka client cannot be set up: {}", explain(&error))),
     }
 }
@@ -63,6 +79,29 @@ impl Probe {
         Self {
             problems: vec![problem],
             ..Self::default()
+        }
+    }
+
+    /// Asks where the cursors stand, with a producer that has no transactional id: with it a running forwarder would end.
+    fn ask_for_cursors(&mut self, settings: &KafkaSettings, id: &str, streams: &[(&'static str, Option<Location>)]) {
+        let (_trigger, shutdown) = crate::process::shutdown::channel();
+        for topic in self.topics.iter_mut().filter(|topic| topic.problem.is_none()) {
+            let found = streams.iter().find(|(stream, _)| *stream == topic.stream);
+            let Some((stream, Some(location))) = found else {
+                continue;
+            };
+            let setup = Setup {
+                settings: settings.clone(),
+                topic: topic.topic.clone(),
+                transactional_id: None,
+                limits: Limits::new(DateTime::UNIX_EPOCH),
+                shutdown: shutdown.clone(),
+            };
+            let asked = setup.session();
+            match asked.and_then(|session| probe_cursor(settings, id, stream, location, &session)) {
+                Ok(cursor) => topic.cursor = cursor,
+                Err(error) => topic.problem = Some(error.to_string()),
+            }
         }
     }
 }
@@ -98,9 +137,9 @@ impl<'a> Prober<'a> {
         })
     }
 
-    fn run(&self, streams: &[&'static str]) -> Probe {
+    fn run(&self, streams: &[(&'static str, Option<Location>)]) -> Probe {
         let mut probe = Probe::default();
-        for stream in streams {
+        for (stream, _) in streams {
             let topic = self.settings.topic(stream);
             let metadata = match self.metadata(&topic) {
                 Ok(metadata) => metadata,
@@ -111,6 +150,7 @@ impl<'a> Prober<'a> {
                 stream,
                 partitions: metadata.topics().first().map_or(0, |topic| topic.partitions().len()),
                 problem: problem_of(&metadata, &topic),
+                cursor: None,
                 topic,
             });
         }
@@ -139,31 +179,18 @@ impl<'a> Prober<'a> {
 
     fn unreachable(&self) -> String {
         let server = &self.settings.server;
-        let (code, reason) = match self.status().error.clone() {
-            // A failed handshake is sometimes reported as a transport error.
-            Some((_, reason)) if reason.contains("SSL routines") => (RDKafkaErrorCode::SSL, format!(": {reason}")),
-            Some((code, reason)) => (code, format!(": {reason}")),
-            None => (RDKafkaErrorCode::BrokerTransportFailure, String::new()),
+        let error = self.status().error.clone().unwrap_or_else(|| ConnectionError {
+            code: RDKafkaErrorCode::BrokerTransportFailure,
+            reason: "no answer".to_owned(),
+        });
+        let what = match Trouble::of(self.settings, &error) {
+            Trouble::Login => format!("Kafka at {server} refuses the user"),
+            Trouble::Handshake => format!("no TLS connection to Kafka at {server}"),
+            Trouble::Name => "the host of Kafka is not known".to_owned(),
+            Trouble::TlsPort | Trouble::Other => format!("Kafka at {server} cannot be reached"),
         };
-        match code {
-            RDKafkaErrorCode::Authentication => {
-                let advice = "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM";
-                let password = self.settings.sasl.as_ref().map(|sasl| &sasl.password);
-                let advice = password.map_or_else(|| advice.to_owned(), |password| password.named_in(advice));
-                format!("Kafka at {server} refuses the user{reason}; {advice}")
-            }
-            RDKafkaErrorCode::SSL => format!(
-                "no TLS connection to Kafka at {server}{reason}; check that KAFKA_SSL_CA_CERT holds the authority of the \
-                 broker's certificate, and KAFKA_SSL_CLIENT_CERT a certificate that the broker trusts, if it asks for one"
-            ),
-            RDKafkaErrorCode::Resolve => {
-                format!("the host of Kafka is not known{reason}; check the names in KAFKA_SERVER ({server})")
-            }
-            _ => format!(
-                "Kafka at {server} cannot be reached{reason}; check KAFKA_SERVER, that the broker runs, and that no \
-                 firewall is in between; a broker that needs TLS or a password may close the connection without a reason"
-            ),
-        }
+        let advice = trouble::advice(self.settings, &error);
+        format!("{what}: {}; {advice}", error.reason)
     }
 
     /// Waits for a producer id, if it may be asked for. The sentence says what is still unknown.
@@ -229,7 +256,7 @@ fn problem_of(metadata: &Metadata, topic: &str) -> Option<String> {
 #[derive(Debug, Default)]
 struct ClientStatus {
     /// The last error of a connection.
-    error: Option<(RDKafkaErrorCode, String)>,
+    error: Option<ConnectionError>,
     /// Whether no broker could be reached.
     are_all_down: bool,
     /// Whether the broker gave a producer id.
@@ -252,6 +279,9 @@ impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let message = without_any(message, &self.secrets.all());
         tracing::debug!(level = ?level, facility, "librdkafka: {message}");
+        if let Some(error) = trouble::of_log(&message) {
+            self.note(|status| status.error = Some(error));
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -260,7 +290,7 @@ impl ClientContext for Listener {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         self.note(|status| match code {
             RDKafkaErrorCode::AllBrokersDown => status.are_all_down = true,
-            code => status.error = Some((code, reason)),
+            code => status.error = Some(ConnectionError { code, reason }),
         });
     }
 

@@ -487,7 +487,7 @@ fn has_older_lines(days: &[DayLines], read: &Positions) -> Result<bool, CursorEr
 fn error_of_lines(session: &Session, id: &str, verdict: Verdict) -> TransactionError {
     if let Some((code, reason)) = session.fatal() {
         return if is_fenced(code) {
-            TransactionError::GiveUp(fenced(id, reason))
+            TransactionError::GiveUp(fenced(session, id, reason))
         } else {
             TransactionError::Renew(SinkError::Refused(reason))
         };

@@ -56,6 +56,9 @@ fn add_damaged(day_file: &Path) {
     fs::write(format!("{}.gz", day_file.display()), "damaged").unwrap();
 }
 
+/// The cursor of a version to come.
+const NEWER_CURSOR: &str = "{\"version\":99}";
+
 impl Examples {
     pub(super) fn of_all_commands() -> Self {
         let mut examples = Self::default();
@@ -193,6 +196,10 @@ impl Examples {
         self.read(&catalog);
         fs::write(state(&catalog, "http.json"), "{").unwrap();
         self.run(&catalog, &["status"]);
+        fs::write(state(&catalog, "http.json"), NEWER_CURSOR).unwrap();
+        self.run(&catalog, &["status"]);
+        self.run(&catalog, &["forward", "http"]);
+        self.run(&catalog, &["collect", "--forward-http"]);
         add_future_file(&catalog);
         fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
         self.run(&catalog, &["collect"]);
@@ -213,6 +220,10 @@ impl Examples {
         catalog.set("HTTP_FORWARD_URL", &refusing.address);
         sandbox.add(Api::Mail, vec![event(Api::Mail, at(60), "new")]);
         self.follow(&catalog, &forwarding, |round| round["forward"][0]["error"].is_string());
+        fs::write(state(&catalog, "http.json"), NEWER_CURSOR).unwrap();
+        self.follow(&catalog, &forwarding, |round| {
+            round["forward"][0]["error"].is_string() && round["forward"][0]["waiting"].is_null()
+        });
         fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
         self.follow(&catalog, &[], |round| round["error"].is_string());
     }
@@ -325,6 +336,10 @@ impl Examples {
             .with("MAX_RETRIES", 0);
         self.run(&catalog, &["check", "--forward-kafka"]);
         self.run(&catalog, &["collect"]);
+        catalog.set("KAFKA_TRANSACTIONAL_ID", "examples");
+        self.run(&catalog, &["collect", "--forward-kafka", "--forward-from", "start"]);
+        self.run(&catalog, &["check", "--forward-kafka"]);
+        catalog.unset("KAFKA_TRANSACTIONAL_ID");
         add_damaged(&day_files(&catalog)[0]);
         sandbox.step(Step::always(Api::Mail, Action::Answer(Answer::json(401, "{}"))));
         catalog.set("KAFKA_SERVER", "127.0.0.1:9");

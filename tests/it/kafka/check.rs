@@ -1,9 +1,10 @@
 //! `check --forward-kafka`: what can be wrong between us and a topic, each with its own advice, and without a line sent.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Sandbox};
 
 use super::broker::Broker;
+use super::outbox::{DAYS, Outbox};
 use crate::support::{Catalog, Run, events, serve};
 
 fn service() -> Sandbox {
@@ -174,6 +175,71 @@ fn with_a_transactional_id_it_does_not_disturb_a_forwarder_at_work() {
     broker.ask("refuse init no-cluster-right 1000");
     let kafka = check(&catalog.with("KAFKA_TRANSACTIONAL_ID", "trailkeeper"), 0);
     says(kafka["notice"].as_str().unwrap(), &["KAFKA_TRANSACTIONAL_ID"]);
+}
+
+#[test]
+fn it_asks_kafka_where_the_cursor_stands_and_makes_nothing_for_that() {
+    let (_sandbox, broker, catalog) = working();
+    let catalog = catalog.with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    assert_eq!(check(&catalog, 0)["topics"][0]["cursor"], Value::Null);
+    assert_eq!(broker.ask("topics"), ["tfc-logs"]);
+    catalog.collect(0, &["--forward-kafka"]);
+    broker.count("init");
+    let (name, text) = catalog.day_files(Api::Tfc).pop_last().unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let cursor = json!({"file": name, "offset": text.len(), "waiting": 0});
+    assert_eq!(check(&catalog, 0)["topics"][0]["cursor"], cursor);
+    let path = catalog.folder(Api::Tfc).join(&name);
+    std::fs::write(&path, format!("{text}{}", text.replace("\"id\":\"", "\"id\":\"new-"))).unwrap();
+    let cursor = json!({"file": name, "offset": text.len(), "waiting": 3});
+    assert_eq!(check(&catalog, 0)["topics"][0]["cursor"], cursor);
+    let shown = catalog.run(&["check", "--forward-kafka"]).stdout;
+    let sentence = format!(
+        "tfc: its cursor in Kafka stands at byte {} of {name}, and 3 lines wait\n",
+        text.len()
+    );
+    assert!(shown.contains(&sentence), "{shown}");
+    broker.ask(r"deny coordinator logserver1.tfc\0 no-group-right");
+    let problem = check(&catalog, 1)["topics"][0]["problem"].as_str().unwrap().to_owned();
+    says(
+        &problem,
+        &["grant the user the right Read on the consumer group `logserver1.tfc`"],
+    );
+}
+
+#[test]
+fn a_machine_that_only_forwards_needs_no_token_and_learns_of_a_cursor_that_is_not_its_own() {
+    let broker = Broker::start();
+    broker.ask("create tfc-logs 1");
+    let outbox = || Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    let (mut one, mut other) = (outbox(), outbox());
+    one.append(DAYS[0], 3, 10);
+    one.forward(0);
+    let kafka = check(&one.catalog, 0);
+    assert_eq!(kafka["topics"][0]["cursor"]["waiting"], 0);
+    let run = one.catalog.run(&["check", "--forward-kafka"]);
+    says(
+        &run.stdout,
+        &[
+            "not asked",
+            "tfc: no token of any service is set, so it is checked for forwarding alone",
+        ],
+    );
+    other.append(DAYS[0], 5, 9);
+    other.forward(0);
+    let problem = check(&one.catalog, 1)["topics"][0]["problem"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    says(
+        &problem,
+        &["is not one in these day files", "It was written by another archive"],
+    );
+    // Where a token is set, collecting is checked.
+    let collecting = one.catalog.with("PORT_API_TOKEN", "abc");
+    let run = collecting.run(&["check", "--forward-kafka", "--json"]);
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    says(&json["streams"][0]["problems"].to_string(), &["TFC_ORG_TOKEN"]);
 }
 
 #[test]

@@ -3,6 +3,11 @@
 use std::fs;
 #[cfg(unix)]
 use std::net::TcpListener;
+#[cfg(unix)]
+use std::time::{Duration, Instant};
+
+#[cfg(unix)]
+use rustix::process::Signal;
 
 use serde_json::{Value, json};
 
@@ -172,6 +177,43 @@ fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
             "error": "stopped on request before everything was sent",
         });
         assert_eq!(summary["streams"][0]["forward"][0], expected);
+    });
+}
+
+/// The answer of the broker comes a moment after it goes on.
+#[cfg(unix)]
+#[test]
+fn a_process_that_was_stopped_says_so_and_goes_on() {
+    side_by_side(["", "logserver1"], |id| {
+        let broker = Broker::start();
+        broker.ask(&format!("create {TOPIC} 1"));
+        let mut outbox = Outbox::new(&broker)
+            .with("KAFKA_TRANSACTIONAL_ID", id)
+            .with("KAFKA_TIMEOUT_SECONDS", "4");
+        outbox.append(DAYS[0], 5, 10);
+        broker.ask("delay produce 7000");
+        broker.count("produce");
+        let arguments = ["forward", "kafka", "--json", "--forward-from", "start"];
+        let mut process = outbox.catalog.start(&arguments);
+        wait_until("the lines are on their way", PATIENCE, || {
+            process.assert_running();
+            broker.count("produce").0 > 0
+        });
+        let stopped = Instant::now();
+        process.signal(Signal::STOP);
+        wait_until("the time-out is over", PATIENCE, || {
+            stopped.elapsed() > Duration::from_millis(5_500)
+        });
+        process.signal(Signal::CONT);
+        let run = process.end();
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        assert!(
+            run.stderr
+                .contains("this process was stopped, or its machine was suspended, for "),
+            "{}",
+            run.stderr
+        );
+        outbox.assert_exactly_once(&broker.committed(TOPIC));
     });
 }
 

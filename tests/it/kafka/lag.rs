@@ -38,6 +38,8 @@ fn status_tells_what_was_forwarded_and_what_waits() {
         "{done}"
     );
     assert_eq!(done["file"], format!("tfc_audit_{}.log", DAYS[1]));
+    let cursor = outbox.path(".trailkeeper/tfc_audit.kafka.json");
+    assert_eq!(done["cursor"], cursor.to_str().unwrap());
     assert_eq!((&done["offset"], &done["problem"]), (&length.into(), &Value::Null));
     assert_eq!(done["up_to"], format!("{}T00:00:05Z", DAYS[1]));
     assert_eq!(

@@ -114,6 +114,26 @@ fn an_unknown_authority_is_told() {
 }
 
 #[test]
+fn a_tls_port_without_tls_in_the_settings_is_told_by_check_and_when_forwarding() {
+    let (address, _listener) = tls_listener();
+    let mut outbox = outbox(&address);
+    let advice = "; the port seems to want TLS: set KAFKA_SSL_CA_CERT, or KAFKA_PROPERTIES=security.protocol=ssl";
+    let run = outbox.catalog.run(&["check", "--forward-kafka", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let problem = json["forwarders"][0]["problems"][0].as_str().unwrap();
+    assert!(problem.contains(advice), "{problem}");
+    for id in ["", "logserver1"] {
+        outbox = outbox.with("KAFKA_TRANSACTIONAL_ID", id);
+        let failed = outbox.forward(3);
+        let error = failed["error"].as_str().unwrap();
+        assert!(
+            error.contains("acknowledged nothing for 3 s: ") && error.contains(advice),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn check_tells_of_an_unknown_authority() {
     let (address, _) = tls_listener();
     let outbox = outbox(&address).with("KAFKA_SSL_CA_CERT", pem("other-ca.pem").to_str().unwrap());
