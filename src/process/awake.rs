@@ -71,7 +71,7 @@ fn stopped() -> Duration {
     static WATCHING: Once = Once::new();
     WATCHING.call_once(|| {
         watch().looked = now();
-        let watching = thread::Builder::new().name("awake".to_owned()).spawn(|| {
+        let watching = thread::Builder::new().name("awake".to_owned()).spawn(|| -> ! {
             loop {
                 #[expect(clippy::disallowed_methods, reason = "a thread that does nothing else")]
                 thread::sleep(TICK);

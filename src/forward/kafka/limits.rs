@@ -222,9 +222,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use RDKafkaErrorCode::{
-        InvalidDifferentRecord, InvalidRecord, InvalidTimestamp, MessageSizeTooLarge, PolicyViolation,
-    };
+    use RDKafkaErrorCode::{InvalidTimestamp, MessageSizeTooLarge, PolicyViolation};
 
     const IDENTITY: crate::record::Identity = crate::record::Identity { content: 0, mark: 0 };
 

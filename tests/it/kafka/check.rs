@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Sandbox};
 
 use super::broker::Broker;
-use super::outbox::{DAYS, Outbox};
+use super::outbox::{DAYS, ID, Outbox};
 use crate::support::{Catalog, Run, events, serve};
 
 fn service() -> Sandbox {
@@ -180,7 +180,7 @@ fn with_a_transactional_id_it_does_not_disturb_a_forwarder_at_work() {
 #[test]
 fn it_asks_kafka_where_the_cursor_stands_and_makes_nothing_for_that() {
     let (_sandbox, broker, catalog) = working();
-    let catalog = catalog.with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    let catalog = catalog.with("KAFKA_TRANSACTIONAL_ID", ID);
     assert_eq!(check(&catalog, 0)["topics"][0]["cursor"], Value::Null);
     assert_eq!(broker.ask("topics"), ["tfc-logs"]);
     catalog.collect(0, &["--forward-kafka"]);
@@ -211,7 +211,7 @@ fn it_asks_kafka_where_the_cursor_stands_and_makes_nothing_for_that() {
 fn a_machine_that_only_forwards_needs_no_token_and_learns_of_a_cursor_that_is_not_its_own() {
     let broker = Broker::start();
     broker.ask("create tfc-logs 1");
-    let outbox = || Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    let outbox = || Outbox::exactly_once(&broker);
     let (mut one, mut other) = (outbox(), outbox());
     one.append(DAYS[0], 3, 10);
     one.forward(0);

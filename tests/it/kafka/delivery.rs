@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::broker::Broker;
-use super::outbox::{DAYS, Outbox, TOPIC};
+use super::outbox::{DAYS, MODES, Outbox, TOPIC};
 #[cfg(unix)]
 use crate::support::{PATIENCE, side_by_side, wait_until};
 
@@ -77,7 +77,7 @@ fn a_strict_copy_has_the_key_the_ids_and_the_place_of_its_line() {
         r#"{"id": "ae-2", "timestamp": "2025-06-09T10:00:01Z", "n": 1e300}"#,
         r#"{"timestamp": "2025-06-09T10:00:02Z", "text": "\ud800"}"#,
     ];
-    for id in ["", "logserver1"] {
+    for id in MODES {
         let broker = Broker::start();
         let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", id);
         outbox.append_raw(DAYS[0], &(lines.join("\n") + "\n"));
@@ -152,7 +152,7 @@ fn a_broker_that_is_away_for_a_run_costs_nothing_but_time() {
 #[cfg(unix)]
 #[test]
 fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
-    side_by_side(["", "logserver1"], |id| {
+    side_by_side(MODES, |id| {
         let broker = TcpListener::bind("127.0.0.1:0").unwrap();
         broker.set_nonblocking(true).unwrap();
         let mut outbox = Outbox::without_broker()
@@ -184,7 +184,7 @@ fn a_wish_to_stop_is_heard_although_nothing_is_confirmed() {
 #[cfg(unix)]
 #[test]
 fn a_process_that_was_stopped_says_so_and_goes_on() {
-    side_by_side(["", "logserver1"], |id| {
+    side_by_side(MODES, |id| {
         let broker = Broker::start();
         broker.ask(&format!("create {TOPIC} 1"));
         let mut outbox = Outbox::new(&broker)
@@ -264,7 +264,7 @@ fn a_wrong_password_is_told_and_the_right_one_works() {
         // It is told at once: nobody would wait as long as this.
         .with("KAFKA_TIMEOUT_SECONDS", "3600");
     outbox.append(DAYS[0], 5, 10);
-    for id in ["", "logserver1"] {
+    for id in MODES {
         outbox.catalog.set("KAFKA_TRANSACTIONAL_ID", id);
         let failed = outbox.forward(3);
         let error = failed["error"].as_str().unwrap();

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::broker::Broker;
-use super::outbox::{DAYS, Outbox, TOPIC};
+use super::outbox::{DAYS, ID, Outbox, TOPIC};
 use crate::support::random::{many, random};
 use crate::support::{PythonPackage, succeed};
 
@@ -47,7 +47,7 @@ fn kills_at_random_moments_repeat_no_line_in_a_transaction() {
     let broker = Broker::start();
     let mut outbox = Outbox::new(&broker)
         .with("KAFKA_PROPERTIES", "batch.num.messages=50")
-        .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+        .with("KAFKA_TRANSACTIONAL_ID", ID);
     torment(&mut outbox, |_| {});
     outbox.assert_exactly_once(&broker.committed(TOPIC));
 }
@@ -60,7 +60,7 @@ fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_i
             "KAFKA_PROPERTIES",
             "batch.num.messages=50,reconnect.backoff.ms=10,reconnect.backoff.max.ms=50",
         )
-        .with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+        .with("KAFKA_TRANSACTIONAL_ID", ID);
     torment(&mut outbox, |round| {
         broker.ask("behave");
         match round % 4 {
@@ -85,7 +85,7 @@ fn an_independent_consumer_reads_every_line_once() {
     let test = "an_independent_consumer_reads_every_line_once";
     let Some(python) = PACKAGE.python(test) else { return };
     let broker = Broker::start();
-    let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    let mut outbox = Outbox::exactly_once(&broker);
     outbox.append(DAYS[0], 300, 100);
     outbox.forward(0);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/kafka/consume.py");

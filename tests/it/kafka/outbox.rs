@@ -16,6 +16,12 @@ pub(super) const DAYS: [&str; 3] = ["2025-06-09", "2025-06-10", "2025-06-11"];
 /// The topic of the stream.
 pub(super) const TOPIC: &str = "tfc-logs";
 
+/// The transactional id of the tests.
+pub(super) const ID: &str = "logserver1";
+
+/// At least once, and exactly once, by their transactional ids.
+pub(super) const MODES: [&str; 2] = ["", ID];
+
 /// The catalog of one stream, without a service behind it.
 pub(super) struct Outbox {
     pub(super) catalog: Catalog,
@@ -30,6 +36,11 @@ impl Outbox {
         Self::without_broker()
             .with("KAFKA_SERVER", broker.address())
             .with("KAFKA_TIMEOUT_SECONDS", "20")
+    }
+
+    /// One that is forwarded exactly once.
+    pub(super) fn exactly_once(broker: &Broker) -> Self {
+        Self::new(broker).with("KAFKA_TRANSACTIONAL_ID", ID)
     }
 
     /// A catalog without settings for a broker.

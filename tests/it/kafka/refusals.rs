@@ -4,10 +4,8 @@ use serde_json::{Value, json};
 
 use super::broker::Broker;
 use super::delivery::undelivered;
-use super::outbox::{DAYS, Outbox, TOPIC};
+use super::outbox::{DAYS, ID, MODES, Outbox, TOPIC};
 use crate::support::side_by_side;
-
-const MODES: [&str; 2] = ["", "logserver1"];
 
 /// Uncompressed, so that the broker of the tests sees the lines.
 fn outbox(broker: &Broker, id: &str) -> Outbox {
@@ -97,7 +95,7 @@ fn a_line_that_is_refused_for_itself_is_kept_whatever_the_error_is_called() {
 #[test]
 fn what_a_failed_transaction_had_is_neither_sent_nor_undelivered() {
     let broker = Broker::start();
-    let mut outbox = outbox(&broker, "logserver1");
+    let mut outbox = outbox(&broker, ID);
     outbox.append(DAYS[0], 2, 10);
     outbox.append(DAYS[0], 1, 1_100_000);
     outbox.append(DAYS[0], 2, 10);

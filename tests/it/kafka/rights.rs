@@ -1,7 +1,7 @@
 //! What the user of a forwarder has to be allowed: with each right missing, nothing is sent, and the error names the right.
 
 use super::broker::Broker;
-use super::outbox::{DAYS, Outbox, TOPIC};
+use super::outbox::{DAYS, ID, Outbox, TOPIC};
 use crate::support::side_by_side;
 
 /// A right that is missing: the id, the requests that a broker without it refuses, and what the error says.
@@ -10,8 +10,6 @@ struct Missing {
     refused: &'static [&'static str],
     said: &'static str,
 }
-
-const IDS: &str = "logserver1";
 
 const RIGHTS: [Missing; 10] = [
     Missing {
@@ -25,7 +23,7 @@ const RIGHTS: [Missing; 10] = [
         said: "grant the user the rights Describe and Write on the topic `tfc-logs`",
     },
     Missing {
-        id: IDS,
+        id: ID,
         refused: &[
             "deny produce tfc-logs no-right",
             "deny add-partitions tfc-logs no-right",
@@ -33,7 +31,7 @@ const RIGHTS: [Missing; 10] = [
         said: "grant the user the rights Describe and Write on the topic `tfc-logs`",
     },
     Missing {
-        id: IDS,
+        id: ID,
         refused: &[
             "deny metadata tfc-logs no-right",
             "deny add-partitions tfc-logs no-right",
@@ -41,23 +39,23 @@ const RIGHTS: [Missing; 10] = [
         said: "grant the user the rights Describe and Write on the topic `tfc-logs`",
     },
     Missing {
-        id: IDS,
+        id: ID,
         refused: &["deny init logserver1.tfc no-id-right"],
         said: "; grant the user the rights Describe and Write on it",
     },
     Missing {
-        id: IDS,
+        id: ID,
         refused: &[r"deny coordinator logserver1.tfc\0 no-group-right"],
         said: "Broker: Group authorization failed); grant the user the right Read on the consumer group `logserver1.tfc`",
     },
     // With the right Describe alone.
     Missing {
-        id: IDS,
+        id: ID,
         refused: &["deny add-offsets logserver1.tfc no-group-right"],
         said: "Broker: Group authorization failed); grant the user the right Read on the consumer group `logserver1.tfc`",
     },
     Missing {
-        id: IDS,
+        id: ID,
         refused: &[
             "deny metadata logserver1.cursors no-right",
             "deny offsets logserver1.cursors no-right",
@@ -66,14 +64,14 @@ const RIGHTS: [Missing; 10] = [
     },
     // With the right Describe alone.
     Missing {
-        id: IDS,
+        id: ID,
         refused: &["deny offsets logserver1.cursors no-right"],
         said: "did not take the cursor, offsets of the consumer group `logserver1.tfc` for the topic `logserver1.cursors`: \
                TopicAuthorizationFailed (Broker: Topic authorization failed); grant the user the right Read on the topic \
                `logserver1.cursors`",
     },
     Missing {
-        id: IDS,
+        id: ID,
         refused: &["deny create logserver1.cursors no-right", "no-auto-create"],
         said: "has no topic `logserver1.cursors` for the cursor, and it could not be made (TopicAuthorizationFailed (Broker: Topic \
                authorization failed)); \
@@ -114,7 +112,7 @@ fn the_cursors_topic_that_an_operator_made_is_used_as_it_is() {
     broker.ask(&format!("create {TOPIC} 1"));
     broker.ask("create logserver1.cursors 1");
     broker.ask("deny create logserver1.cursors no-right");
-    let mut outbox = Outbox::new(&broker).with("KAFKA_TRANSACTIONAL_ID", IDS);
+    let mut outbox = Outbox::exactly_once(&broker);
     outbox.append("2024-06-09", 3, 10);
     outbox.append(DAYS[0], 3, 10);
     assert_eq!(outbox.forward(0)["sent"], 6);

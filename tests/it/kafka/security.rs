@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
-use super::outbox::{DAYS, Outbox};
+use super::outbox::{DAYS, MODES, Outbox};
 use crate::support::certificates::{chain_of, pem};
 use crate::support::{PATIENCE, side_by_side};
 
@@ -122,7 +122,7 @@ fn a_tls_port_without_tls_in_the_settings_is_told_by_check_and_when_forwarding()
     let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     let problem = json["forwarders"][0]["problems"][0].as_str().unwrap();
     assert!(problem.contains(advice), "{problem}");
-    for id in ["", "logserver1"] {
+    for id in MODES {
         outbox = outbox.with("KAFKA_TRANSACTIONAL_ID", id);
         let failed = outbox.forward(3);
         let error = failed["error"].as_str().unwrap();

@@ -7,7 +7,7 @@ use crate::support::{PATIENCE, side_by_side, wait_until};
 const CURSORS: &str = "logserver1.cursors";
 
 fn outbox(broker: &Broker) -> Outbox {
-    let mut outbox = Outbox::new(broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    let mut outbox = Outbox::exactly_once(broker);
     outbox.append(DAYS[0], 5, 10);
     outbox
 }

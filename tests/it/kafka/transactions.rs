@@ -9,7 +9,7 @@ use trailkeeper::sandbox::Api;
 
 use super::broker::Broker;
 use super::delivery::undelivered;
-use super::outbox::{DAYS, Outbox, TOPIC};
+use super::outbox::{DAYS, ID, MODES, Outbox, TOPIC};
 use crate::follow::{rounds_until, start};
 use crate::support::{Catalog, PATIENCE, events, serve, side_by_side, wait_until};
 
@@ -17,7 +17,7 @@ const ANOTHER: &str = "It was written by another archive, or by this one before 
                        transactional id of its own";
 
 fn outbox(broker: &Broker) -> Outbox {
-    Outbox::new(broker).with("KAFKA_TRANSACTIONAL_ID", "logserver1")
+    Outbox::exactly_once(broker)
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_cursor_that_neither_kafka_nor_a_file_has_is_not_guessed() {
     let (error, waiting) = refused(&renamed);
     assert!(error.starts_with("there is no cursor for kafka"), "{error}");
     assert_eq!(waiting, 3);
-    renamed = renamed.with("KAFKA_TRANSACTIONAL_ID", "logserver1");
+    renamed = renamed.with("KAFKA_TRANSACTIONAL_ID", ID);
     assert_eq!(renamed.run(&[]).code, 0, "the old id knows it");
     fs::remove_dir_all(renamed.path(".trailkeeper")).unwrap();
     broker.ask("forget-groups");
@@ -340,7 +340,7 @@ fn a_backlog_goes_in_few_transactions_and_all_years_are_read_by_one_consumer() {
 
 #[test]
 fn a_following_process_has_one_session_for_all_of_its_rounds() {
-    side_by_side(["", "logserver1"], has_one_session);
+    side_by_side(MODES, has_one_session);
 }
 
 fn has_one_session(id: &str) {
@@ -385,7 +385,7 @@ fn what_was_sent_without_an_id_is_not_sent_again_with_one_and_a_cursor_in_kafka_
         outbox.append(day, 3, 10);
         outbox.catalog.set("KAFKA_TRANSACTIONAL_ID", "");
         assert_eq!(outbox.forward(0)["sent"], 3);
-        outbox.catalog.set("KAFKA_TRANSACTIONAL_ID", "logserver1");
+        outbox.catalog.set("KAFKA_TRANSACTIONAL_ID", ID);
         let run = outbox.run(&[]);
         assert_eq!(
             (run.code, run.stderr.contains(behind)),
