@@ -50,6 +50,12 @@ fn a_topic_that_is_made_by_itself_may_be_there_a_moment_later() {
         process.assert_running();
         broker.count("create").0 > 0
     });
+    let mut asked = 0;
+    wait_until("it looks for the topic again and again", PATIENCE, || {
+        process.assert_running();
+        asked += broker.count("metadata").0;
+        asked >= 5
+    });
     broker.ask("auto-create");
     let run = process.end();
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
