@@ -200,11 +200,9 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, port: u16, command: &str) {
         ["address"] => println!("@127.0.0.1:{port}"),
         [view @ ("all" | "committed"), topic] => print_records(broker, view, topic),
         ["create", topic, partitions] => assert!(broker.create_topic(topic, partitions.parse().unwrap())),
-        ["partitions", topic] => {
-            broker.with_state(|cluster| println!("@{}", cluster.topics[topic].partitions.len()));
+        [word @ ("auto-create" | "no-auto-create")] => {
+            broker.with_state(|cluster| cluster.auto_create_topics = word == "auto-create");
         }
-        ["no-auto-create"] => broker.with_state(|cluster| cluster.auto_create_topics = false),
-        ["auto-create"] => broker.with_state(|cluster| cluster.auto_create_topics = true),
         ["refuse", api, error, times] => {
             let (error, mut left) = (error_code(error), times.parse::<u64>().unwrap());
             hooks.on(api, move |_| {
@@ -254,14 +252,25 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, port: u16, command: &str) {
         ["require-sasl", user, password] => broker.require_sasl_plain(user, password),
         ["forget-producers", topic] => assert!(broker.clear_producer_state(topic, 0)),
         ["forget-groups"] => broker.with_state(|cluster| cluster.groups.clear()),
+        ["offset" | "partitions", ..] => print_figure(broker, &words),
+        _ => panic!("unknown command: {command}"),
+    }
+    println!("@done");
+}
+
+/// Prints what the broker knows of a topic.
+fn print_figure(broker: &FakeBroker, words: &[&str]) {
+    match *words {
         // Of the first of its partitions that has one.
         ["offset", group, topic] => {
             let offset = (0..100).find_map(|partition| broker.committed_offset(group, topic, partition));
             println!("@{offset:?}");
         }
-        _ => panic!("unknown command: {command}"),
+        ["partitions", topic] => {
+            broker.with_state(|cluster| println!("@{}", cluster.topics[topic].partitions.len()));
+        }
+        _ => panic!("unknown figure: {words:?}"),
     }
-    println!("@done");
 }
 
 /// Refuses requests by what is in them.
