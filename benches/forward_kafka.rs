@@ -213,7 +213,7 @@ fn run_forwarder(server: &str, folder: &Path, id: Option<&str>) -> Outcome<(Dura
         .spawn()?;
     let (stdout, memory) = watch(process)?;
     let took = begun.elapsed();
-    let expected = format!("\"sent\":{},\"waiting\":0", wanted_lines());
+    let expected = format!("\"sent\":{},\"repaired\":0,\"waiting\":0", wanted_lines());
     if !stdout.contains(&expected) {
         return Err(format!("the forwarder did not send everything: {stdout}").into());
     }
