@@ -181,12 +181,15 @@ impl From<LoggingError> for CommandError {
 impl From<KeeperError> for CommandError {
     fn from(error: KeeperError) -> Self {
         let kind = match &error {
-            KeeperError::Log(LogError::Lock(error)) if error.is_held() => ErrorKind::Held,
+            error if error.is_held() => ErrorKind::Held,
             KeeperError::Log(LogError::File(_) | LogError::Lock(_) | LogError::Json(_)) => ErrorKind::Failed,
             KeeperError::Log(LogError::Missing { .. } | LogError::OtherKey { .. } | LogError::NotAsSigned { .. }) => {
                 ErrorKind::Refused
             }
-            KeeperError::UnknownFile { .. } | KeeperError::AsSealed { .. } => ErrorKind::Refused,
+            KeeperError::Replaced
+            | KeeperError::UnknownFile { .. }
+            | KeeperError::AsSealed { .. }
+            | KeeperError::TwoForms { .. } => ErrorKind::Refused,
             _ => ErrorKind::Failed,
         };
         Self::new(kind, error, Place::Stderr)

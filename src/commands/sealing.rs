@@ -1,11 +1,18 @@
 //! Sealing at the end of a run, where the settings say so.
 
+use std::thread;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use crate::config::{EvidenceSettings, StreamPlace};
-use crate::evidence::keeper::Keeper;
+use crate::evidence::keeper::{Keeper, KeeperError, Seal};
 use crate::evidence::seal::SealOptions;
 use crate::process::exit::Exit;
+
+/// How often it is tried to seal while another process does, and the pause in between.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Seals streams after a run, if sealing is on; what is wrong is logged, and makes the exit code 3: what was collected is kept all
 /// the same.
@@ -25,7 +32,7 @@ fn seal_now(settings: &EvidenceSettings, places: &[StreamPlace], now: DateTime<U
         every: settings.every,
         full: false,
     };
-    let seal = match Keeper::new(settings).seal(places, options) {
+    let seal = match seal_when_free(settings, places, options) {
         Ok(seal) => seal,
         Err(error) => {
             tracing::error!("not sealed: {error}");
@@ -44,4 +51,19 @@ fn seal_now(settings: &EvidenceSettings, places: &[StreamPlace], now: DateTime<U
         }
     }
     exit
+}
+
+/// Seals once nobody else does, or after a few tries: streams that are collected side by side end at the same moment.
+fn seal_when_free(
+    settings: &EvidenceSettings,
+    places: &[StreamPlace],
+    options: SealOptions,
+) -> Result<Seal, KeeperError> {
+    for _ in 1..TRIES {
+        match Keeper::new(settings).seal(places, options) {
+            Err(error) if error.is_held() => thread::sleep(PAUSE),
+            sealed => return sealed,
+        }
+    }
+    Keeper::new(settings).seal(places, options)
 }

@@ -27,7 +27,7 @@ pub(crate) const JOURNAL_FILES: [(&str, FileUse); 2] =
     [(JOURNAL, FileUse::Append), (PREVIOUS_JOURNAL, FileUse::Replace)];
 
 /// A journal that is longer than this, in bytes, is put aside, and another one begins.
-const LONGEST: u64 = 4 << 20;
+pub(crate) const LONGEST_JOURNAL: u64 = 4 << 20;
 
 /// What the journal says of earlier runs in a scope.
 #[derive(Clone, Debug, Default)]
@@ -327,7 +327,7 @@ impl Journal {
 
     /// Returns whether the next line begins another journal. It has to hold all counts then.
     pub(crate) fn is_full(&self) -> bool {
-        self.file.length().is_ok_and(|length| length > LONGEST)
+        self.file.length().is_ok_and(|length| length > LONGEST_JOURNAL)
     }
 
     /// Appends a line and syncs it. One that holds all counts begins another journal, if this one is full; the one before is
@@ -462,7 +462,7 @@ mod tests {
         let journal = Journal::of(&location);
         let long = |minute| {
             let mut entry = entry(minute, End::Exhausted);
-            entry.error = Some("x".repeat(LONGEST as usize));
+            entry.error = Some("x".repeat(LONGEST_JOURNAL as usize));
             entry
         };
         journal.append(&long(0)).unwrap();

@@ -100,7 +100,7 @@ pub(crate) use covered::Covered;
 pub(crate) use day_counts::{Counted, Counts, Loss, LostDay, may_be_deleted};
 pub(crate) use entry::{End, Entry};
 pub(crate) use gap::{Gap, GapCounts, gone_sentence};
-pub(crate) use journal::{JOURNAL, JOURNAL_FILES, Journal, PREVIOUS_JOURNAL};
+pub(crate) use journal::{JOURNAL, JOURNAL_FILES, Journal, LONGEST_JOURNAL, PREVIOUS_JOURNAL};
 pub(crate) use liveness::{Liveness, Running};
 pub(crate) use notices::Gone;
 pub(crate) use pending::{PENDING_FILE, Pending, PendingError};

@@ -1,10 +1,11 @@
 //! The evidence folder, as it is read: the entries of the log, its checkpoints, and what the operator says is to be trusted.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::tree::{Tree, leaf};
+use super::tree::{Hash, Tree, leaf};
 use crate::fs::{FileError, list, open_for_reading};
 
 /// The entries, a line each.
@@ -125,6 +126,22 @@ impl FolderContent {
             rest = &rest[newline + 1..];
         }
         Some((tree, bytes))
+    }
+
+    /// Returns the roots of the trees over the first entries, for each of these numbers of which there are so many.
+    pub(super) fn roots(&self, sizes: &BTreeSet<u64>) -> BTreeMap<u64, Hash> {
+        let (mut tree, mut roots) = (Tree::default(), BTreeMap::new());
+        let largest = sizes.last().copied().unwrap_or(0);
+        let mut lines = lines(&self.entries);
+        loop {
+            if sizes.contains(&tree.size()) {
+                roots.insert(tree.size(), tree.root());
+            }
+            match lines.next().filter(|_| tree.size() < largest) {
+                Some(line) => tree.push(leaf(line)),
+                None => return roots,
+            }
+        }
     }
 
     /// Returns the first entries, so many, a line each.

@@ -40,8 +40,21 @@ pub(crate) enum KeeperError {
     UnknownFile { file: String },
     #[error("{file} is what was sealed: there is nothing to acknowledge")]
     AsSealed { file: String },
+    #[error(
+        "the key was replaced by another one, and is still in its place: `trailkeeper evidence rotate` finishes that"
+    )]
+    Replaced,
+    #[error("{problem}: that is not to be acknowledged; remove the wrong file first")]
+    TwoForms { problem: String },
     #[error("{folder} holds a log that can be added to: `restart` is for one that is lost")]
     NotLost { folder: String },
+}
+
+impl KeeperError {
+    /// Returns whether another process adds to the log.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Log(LogError::Lock(error)) if error.is_held())
+    }
 }
 
 /// What a seal came to.
@@ -87,8 +100,14 @@ impl<'a> Keeper<'a> {
         Ok(signer.named(&found))
     }
 
+    /// Opens the log, for the key that signs it now.
     fn open(&self, signer: &Signer, now: DateTime<Utc>) -> Result<Log, KeeperError> {
-        Ok(Log::open(&self.folder, signer.verifier(), now)?)
+        let log = Log::open(&self.folder, signer.verifier(), now)?;
+        let newest = log.ledger.keys.last().map(|(_, key)| key);
+        if newest.is_some_and(|key| key != signer.verifier()) {
+            return Err(KeeperError::Replaced);
+        }
+        Ok(log)
     }
 
     fn location(&self) -> Result<Location, KeeperError> {
@@ -166,6 +185,9 @@ impl<'a> Keeper<'a> {
         let history = log.ledger.files.get(&id);
         let was = history.and_then(History::newest).map(|sealed| sealed.content);
         let (content, is_longer) = content_of(&place.location, &id.file, was)?;
+        if was.is_none() && content.lines == 0 {
+            return Err(KeeperError::UnknownFile { file: id.file });
+        }
         let may_grow = history.is_some_and(|history| !history.is_closed);
         if was == Some(content) || is_longer && may_grow {
             return Err(KeeperError::AsSealed { file: id.file });
@@ -187,12 +209,16 @@ impl<'a> Keeper<'a> {
     /// If the key or the log cannot be used, or the system refuses.
     pub(crate) fn rotate(&self, now: DateTime<Utc>) -> Result<(VerifierKey, PathBuf), KeeperError> {
         let old = self.signer()?;
-        let mut log = self.open(&old, now)?;
+        let mut log = Log::open(&self.folder, old.verifier(), now)?;
         let path = self.key_file()?;
-        let kept = with_suffix(path, &format!(".until-{}", now.format("%Y%m%dT%H%M%SZ")));
+        let kept = with_suffix(path, &format!(".until-{}", now.format("%Y%m%dT%H%M%S%3fZ")));
         let staged = with_suffix(path, ".next");
         let new = match left_over(&staged, &log.ledger, old.verifier().name())? {
-            Some(new) => new,
+            Some(new) => {
+                // The old key may have signed since, so both sign what is there now.
+                log.add(&[], &[&old, &new])?;
+                new
+            }
             None => {
                 let new = Signer::generate(old.verifier().name())?;
                 new.write(&staged)?;
@@ -200,7 +226,8 @@ impl<'a> Keeper<'a> {
                 new
             }
         };
-        rename(path, &kept)?;
+        // The old key stays in its place until the new one takes it.
+        old.write(&kept)?;
         rename(&staged, path)?;
         Ok((new.verifier().clone(), kept))
     }
@@ -214,9 +241,13 @@ impl<'a> Keeper<'a> {
         let set = &self.settings.origin;
         let found = self.folder.unverified_origin()?.unwrap_or_else(|| set.clone());
         let named = signer.verifier().named(&found);
-        if Log::open(&self.folder, &named, now).is_ok() {
-            let folder = self.folder.path().display().to_string();
-            return Err(KeeperError::NotLost { folder });
+        match Log::open(&self.folder, &named, now) {
+            Ok(_) => {
+                let folder = self.folder.path().display().to_string();
+                return Err(KeeperError::NotLost { folder });
+            }
+            Err(error) if error.is_of_a_lost_log() => {}
+            Err(error) => return Err(error.into()),
         }
         let number = number_of(&found, set).unwrap_or(1);
         let lost = put_aside(&self.folder, number)?;
@@ -281,7 +312,10 @@ fn find<'p>(places: &'p [StreamPlace], ledger: &Ledger, file: &str) -> Option<(F
     let name = Path::new(file).file_name()?.to_str()?;
     let is_here = |place: &&StreamPlace| match Path::new(file).parent() {
         Some(folder) if folder != Path::new("") => {
-            folder.canonicalize().ok() == place.location.folder().canonicalize().ok()
+            let catalogs = [place.location.folder().to_owned(), place.location.state_folder()];
+            catalogs
+                .iter()
+                .any(|catalog| folder.canonicalize().ok() == catalog.canonicalize().ok())
         }
         _ => true,
     };
@@ -298,17 +332,20 @@ fn find<'p>(places: &'p [StreamPlace], ledger: &Ledger, file: &str) -> Option<(F
 }
 
 /// Returns what a file holds now, and whether it begins with what it held.
-fn content_of(location: &Location, name: &str, was: Option<Content>) -> Result<(Content, bool), FileError> {
-    let material = match location.day_of(name) {
-        Some(date) => {
+fn content_of(location: &Location, name: &str, was: Option<Content>) -> Result<(Content, bool), KeeperError> {
+    let of_day = Location::of_day_file(location.folder(), name);
+    let material = match of_day.and_then(|location| Some((location.day_of(name)?, location))) {
+        Some((date, location)) => {
             let listing = location.listing()?;
-            Material::of_day(listing.parts_of(date, &mut LineCounter::of(location))?)?
+            let material = Material::of_day(&listing, date, &mut LineCounter::of(&location))?;
+            material.map_err(|problem| KeeperError::TwoForms { problem })?
         }
         None => Material::State(location.state_named(name)),
     };
     let wanted: Vec<_> = was.iter().map(|was| was.lines).collect();
     let hashed = material.hash(Tree::default(), 0, &wanted, |_| {})?;
-    Ok((hashed.content(), was.is_some() && hashed.marks.first() == was.as_ref()))
+    let begins_so = was.is_some() && hashed.marks.first() == was.as_ref();
+    Ok((hashed.content(), begins_so))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -7,6 +7,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::entry::{Content, Entry, FileId, Says};
 use super::note::VerifierKey;
 use super::tree::Hash;
+use crate::archive::day_of_name;
+use crate::coverage::{JOURNAL, PREVIOUS_JOURNAL};
 
 /// What a log says.
 #[derive(Debug, Default)]
@@ -20,8 +22,9 @@ pub(crate) struct Ledger {
     pub(crate) keys: Vec<(u64, VerifierKey)>,
     /// Why this log was begun in place of another one.
     pub(crate) restarts: Vec<String>,
-    /// When the newest entry was written.
+    /// When the last entry was written, and the first one that is older than the one before it.
     pub(crate) newest_at: Option<DateTime<Utc>>,
+    pub(crate) goes_back_at: Option<u64>,
     /// Number of entries.
     pub(crate) size: u64,
     /// What cannot be true.
@@ -37,6 +40,8 @@ pub(crate) struct History {
     pub(crate) broken: Vec<Acknowledged>,
     /// Whether it is the file of a day that is closed.
     pub(crate) is_closed: bool,
+    /// Whether the first entry about it acknowledges what is there.
+    was_never_sealed: bool,
 }
 
 /// What a file held when an entry was written.
@@ -93,7 +98,10 @@ impl Ledger {
 
     fn take(&mut self, number: u64, entry: Entry) {
         let Entry { says, at, .. } = entry;
-        self.newest_at = self.newest_at.max(Some(at));
+        if self.newest_at > Some(at) {
+            self.goes_back_at = self.goes_back_at.or(Some(number));
+        }
+        self.newest_at = Some(at);
         if let Some((file, content)) = says.content() {
             if !is_file_name(&file.file) {
                 let fault = format!(
@@ -116,7 +124,9 @@ impl Ledger {
             };
             self.note(&file, sealed, &says);
             let history = self.files.entry(file).or_default();
-            history.is_closed |= is_closed;
+            // Of a day file that was never sealed a person has acknowledged all that there is.
+            let is_foreign = matches!(says, Says::Broken { .. }) && history.was_never_sealed;
+            history.is_closed |= is_closed || is_foreign;
         }
         match says {
             Says::Key { key } => self.take_key(number, &key),
@@ -144,6 +154,15 @@ impl Ledger {
 
     fn note(&mut self, file: &FileId, sealed: Sealed, says: &Says) {
         let history = self.files.entry(file.clone()).or_default();
+        let is_day = day_of_name(&file.file).is_some();
+        if is_day == matches!(says, Says::Journal { .. }) && !matches!(says, Says::Broken { .. }) {
+            let fault = format!(
+                "entry {} takes a day file for another file, or another one for a day file: {file}",
+                sealed.entry
+            );
+            self.faults.push(fault);
+            return;
+        }
         if let Says::Broken { was, reason, .. } = says {
             let known = history.newest().map(|sealed| sealed.content);
             if known.is_some_and(|known| known != *was) {
@@ -152,6 +171,7 @@ impl Ledger {
                     sealed.entry
                 ));
             }
+            history.was_never_sealed = is_day && history.sealed.is_empty() && history.broken.is_empty();
             history.broken.push(Acknowledged {
                 was: *was,
                 is: sealed.content,
@@ -161,8 +181,8 @@ impl Ledger {
             history.sealed = vec![sealed];
             return;
         }
-        if matches!(says, Says::Journal { .. }) {
-            // A journal that is full is put aside, and another one begins under its name.
+        if is_journal_of_coverage(&file.file) {
+            // One that is full is put aside, and another one begins under its name.
             history.sealed.clear();
         } else if let Some(newest) = history.newest()
             && let Some(fault) = contradiction(newest.content, sealed.content)
@@ -187,6 +207,13 @@ fn contradiction(earlier: Content, later: Content) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Returns whether a file of the state folder is a journal of the coverage, or the one before it.
+fn is_journal_of_coverage(name: &str) -> bool {
+    [JOURNAL, PREVIOUS_JOURNAL]
+        .into_iter()
+        .any(|what| name.ends_with(&format!(".{what}")))
 }
 
 fn sha256(says: &Says) -> Option<Hash> {
@@ -217,6 +244,9 @@ mod tests {
     use super::super::signer::Signer;
     use super::super::tree::sha256;
     use super::*;
+
+    const A: &str = "tfc_2026-11-18.log";
+    const B: &str = "tfc_2026-11-19.log";
 
     fn at() -> DateTime<Utc> {
         "2026-11-20T10:00:00Z".parse().unwrap()
@@ -273,48 +303,48 @@ mod tests {
     fn a_file_that_grows_and_is_closed_has_a_history() {
         let ledger = ledger(vec![
             key(),
-            open("a", 1, "1"),
-            open("a", 3, "3"),
-            open("b", 1, "1"),
-            day("a", 3, "3"),
+            open(A, 1, "1"),
+            open(A, 3, "3"),
+            open(B, 1, "1"),
+            day(A, 3, "3"),
         ]);
         assert_eq!(ledger.faults, Vec::<String>::new());
-        let history = &ledger.files[&file("a")];
+        let history = &ledger.files[&file(A)];
         let lines: Vec<_> = history
             .sealed
             .iter()
             .map(|sealed| (sealed.entry, sealed.content.lines))
             .collect();
         assert_eq!((lines, history.is_closed), (vec![(1, 1), (2, 3), (4, 3)], true));
-        assert!(!ledger.files[&file("b")].is_closed);
+        assert!(!ledger.files[&file(B)].is_closed);
         assert_eq!((ledger.size, ledger.keys.len()), (5, 1));
     }
 
     #[test]
     fn entries_that_contradict_each_other_are_faults() {
         let broken = Says::Broken {
-            file: file("a"),
+            file: file(A),
             content: content(1, "new"),
             was: content(2, "other"),
             reason: "restored".to_owned(),
         };
         let table = [
             (
-                vec![key(), open("a", 2, "2"), open("a", 1, "1")],
-                "entry 2 says less than an earlier entry of a (tfc)",
+                vec![key(), open(A, 2, "2"), open(A, 1, "1")],
+                "entry 2 says less than an earlier entry of tfc_2026-11-18.log (tfc)",
             ),
             (
-                vec![key(), open("a", 2, "2"), day("a", 2, "3")],
-                "entry 2 says something else than an earlier entry about the same lines of a (tfc)",
+                vec![key(), open(A, 2, "2"), day(A, 2, "3")],
+                "entry 2 says something else than an earlier entry about the same lines of tfc_2026-11-18.log (tfc)",
             ),
             (
                 vec![key(), open("../a", 1, "1")],
                 "entry 1 names a file outside of the catalog: ../a",
             ),
-            (vec![open("a", 1, "1")], "the log does not begin with its key"),
+            (vec![open(A, 1, "1")], "the log does not begin with its key"),
             (
-                vec![key(), open("a", 2, "2"), broken],
-                "entry 2 acknowledges what was never sealed of a (tfc)",
+                vec![key(), open(A, 2, "2"), broken],
+                "entry 2 acknowledges what was never sealed of tfc_2026-11-18.log (tfc)",
             ),
         ];
         for (says, expected) in table {
@@ -326,14 +356,14 @@ mod tests {
     #[test]
     fn what_a_person_acknowledged_is_what_counts_from_then_on() {
         let broken = Says::Broken {
-            file: file("a"),
+            file: file(A),
             content: content(1, "new"),
             was: content(2, "2"),
             reason: "restored from a copy".to_owned(),
         };
-        let ledger = ledger(vec![key(), open("a", 2, "2"), broken, open("a", 3, "3")]);
+        let ledger = ledger(vec![key(), open(A, 2, "2"), broken, open(A, 3, "3")]);
         assert_eq!(ledger.faults, Vec::<String>::new());
-        let history = &ledger.files[&file("a")];
+        let history = &ledger.files[&file(A)];
         assert_eq!(history.sealed.len(), 2);
         assert_eq!(history.broken[0].reason, "restored from a copy");
     }

@@ -56,6 +56,16 @@ pub(crate) enum LogError {
     Json(#[from] serde_json::Error),
 }
 
+impl LogError {
+    /// Returns whether there is no log that this key could go on with.
+    pub(super) fn is_of_a_lost_log(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::OtherKey { .. } | Self::NotAsSigned { .. }
+        )
+    }
+}
+
 /// A log that is added to, as long as its lock is held.
 #[derive(Debug)]
 pub(crate) struct Log {

@@ -3,10 +3,15 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 
+use chrono::NaiveDate;
+
 use super::hasher::{Hashed, Hasher};
-use super::tree::Tree;
-use crate::archive::{DayFile, DayParts, FileStamp, StateFile};
+use super::tree::{Hash, Tree, sha256};
+use crate::archive::{DayFile, FileStamp, LineCounter, Listing, StateFile};
 use crate::fs::FileError;
+
+/// So many bytes before what is new are compared with what stood there.
+const COMPARED: u64 = 4096;
 
 /// A first and a last line.
 pub(super) type Ends = (Option<Vec<u8>>, Option<Vec<u8>>);
@@ -22,18 +27,38 @@ pub(super) enum Material {
 }
 
 impl Material {
-    /// Returns the files of a day.
+    /// Returns the files of a day. Every form of it has to hold the same: people and agents read the one or the other.
     ///
     /// # Errors
     /// If one of them cannot be read.
-    pub(super) fn of_day(parts: DayParts<'_>) -> Result<Self, FileError> {
-        match parts.unreadable {
-            // It may be written by another program, and what the plain file holds counts then.
-            Some((_, error)) if parts.plain.is_none() => Err(error),
-            _ => Ok(Self::Day(
-                parts.packed.into_iter().chain(parts.plain).cloned().collect(),
-            )),
+    pub(super) fn of_day(
+        listing: &Listing,
+        date: NaiveDate,
+        counter: &mut LineCounter,
+    ) -> Result<Result<Self, String>, FileError> {
+        if let Some(path) = listing.odd.get(&date) {
+            let problem = format!("{} is no regular file", path.display());
+            return Ok(Err(problem));
         }
+        if let Some(unread) = listing.unread.get(&date) {
+            let problem = format!("the day has two compressed files, {} among them", unread.name());
+            return Ok(Err(problem));
+        }
+        let parts = listing.parts_of(date, counter)?;
+        if let Some((_, error)) = parts.unreadable
+            && parts.plain.is_none()
+        {
+            return Err(error);
+        }
+        let files: Vec<_> = parts.packed.into_iter().chain(parts.plain).cloned().collect();
+        let (plain, packed) = (listing.days.get(&date), listing.packed.get(&date));
+        if let (Some(plain), Some(packed), [_]) = (plain, packed, &files[..])
+            && !is_copy(plain, packed)?
+        {
+            let problem = format!("{} holds something else than {}", packed.name(), plain.name());
+            return Ok(Err(problem));
+        }
+        Ok(Ok(Self::Day(files)))
     }
 
     /// Returns what tells whether it was written to since; nothing if a file is missing.
@@ -105,6 +130,33 @@ impl Material {
         Ok(hasher.finish())
     }
 
+    /// Returns the hash of the bytes just before an offset of a file that can be read from within, which end with a newline; `None`
+    /// if they do not.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn hash_before(&self, end: u64) -> Result<Option<Hash>, FileError> {
+        let start = end.saturating_sub(COMPARED);
+        let mut bytes = Vec::new();
+        match self {
+            Self::Day(files) => {
+                let Some(file) = files.first() else { return Ok(None) };
+                let read = file.open_at(start)?.take(end - start).read_to_end(&mut bytes);
+                read.map_err(|cause| file.unreadable(cause))?;
+            }
+            Self::State(file) => {
+                let failed = |cause| FileError::io("read", file.path(), cause);
+                let Some(mut content) = file.open()? else {
+                    return Ok(None);
+                };
+                content.seek(SeekFrom::Start(start)).map_err(failed)?;
+                content.take(end - start).read_to_end(&mut bytes).map_err(failed)?;
+            }
+        }
+        let is_whole = bytes.len() as u64 == end - start && bytes.last().is_none_or(|last| *last == b'\n');
+        Ok(is_whole.then(|| sha256(&bytes)))
+    }
+
     /// Passes its whole lines to `visit`, without their newlines, until it says that it has enough.
     ///
     /// # Errors
@@ -163,6 +215,29 @@ impl Material {
             Self::Day(files) => matches!(&files[..], [file] if !file.is_packed()),
             Self::State(_) => true,
         }
+    }
+}
+
+/// Returns whether the shorter one of two files of a day is how the longer one begins: one is, or will be, a copy of the other. What
+/// cannot be unpacked may still be written, and is compared as far as it goes.
+fn is_copy(plain: &DayFile, packed: &DayFile) -> Result<bool, FileError> {
+    let mut one = BufReader::with_capacity(1 << 16, plain.open_at(0)?);
+    let mut other = match packed.open_at(0) {
+        Err(error) if error.is_damaged() => return Ok(true),
+        opened => BufReader::with_capacity(1 << 16, opened?),
+    };
+    loop {
+        let read = one.fill_buf().map_err(|cause| plain.unreadable(cause))?;
+        let unpacked = match other.fill_buf().map_err(|cause| packed.unreadable(cause)) {
+            Err(error) if error.is_damaged() => return Ok(true),
+            unpacked => unpacked?,
+        };
+        let length = read.len().min(unpacked.len());
+        if length == 0 || read[..length] != unpacked[..length] {
+            return Ok(length == 0);
+        }
+        one.consume(length);
+        other.consume(length);
     }
 }
 

@@ -28,9 +28,11 @@ pub(super) struct Note {
     stamps: Vec<FileStamp>,
     /// What it held, which may be more than was sealed.
     content: Content,
-    /// The peaks of its tree, as long as it may grow.
+    /// The peaks of its tree, as long as it may grow, and the hash of its last bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     peaks: Vec<Hash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<Hash>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,13 +80,20 @@ impl Notes {
     }
 
     /// Notes what a file holds, and its tree if it may grow.
-    pub(super) fn note(&mut self, file: FileId, stamps: Vec<FileStamp>, content: Content, tree: Option<&Tree>) {
-        let peaks = tree.map(|tree| tree.peaks().to_vec()).unwrap_or_default();
+    pub(super) fn note(
+        &mut self,
+        file: FileId,
+        stamps: Vec<FileStamp>,
+        content: Content,
+        grown: Option<(&Tree, Hash)>,
+    ) {
+        let peaks = grown.map(|(tree, _)| tree.peaks().to_vec()).unwrap_or_default();
         let note = Note {
             file: file.clone(),
             stamps,
             content,
             peaks,
+            end: grown.map(|(_, end)| end),
         };
         self.files.insert(file, note);
         self.is_changed = true;
@@ -97,14 +106,13 @@ impl Note {
         !stamps.is_empty() && self.stamps == stamps && stamps.iter().all(FileStamp::is_reliable)
     }
 
-    /// Returns the tree over what the file held, if it can be the same file that has grown.
-    pub(super) fn tree_of_grown(&self, stamps: &[FileStamp]) -> Option<Tree> {
+    /// Returns the tree over what the file held, if it can be the same file that has grown, and the hash of its last bytes.
+    pub(super) fn tree_of_grown(&self, stamps: &[FileStamp]) -> Option<(Tree, Hash)> {
         let (&[before], &[after]) = (&self.stamps[..], stamps) else {
             return None;
         };
         let can_have_grown = before.is_reliable() && before.can_have_grown_to(&after);
-        can_have_grown
-            .then(|| Tree::of(self.content.lines, self.peaks.clone()))
-            .flatten()
+        let tree = Tree::of(self.content.lines, self.peaks.clone()).filter(|_| can_have_grown)?;
+        Some((tree, self.end?))
     }
 }

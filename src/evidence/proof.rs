@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::entry::{Content, Entry, FileId};
+use super::entry::{Content, Entry, FileId, Says};
 use super::note::VerifierKey;
 use super::policy::Policy;
 use super::tree::{Hash, leaf, root_of_path};
@@ -67,6 +67,8 @@ pub(crate) enum ProofError {
     NoFile,
     #[error("the line is not in the file that the entry names")]
     Line,
+    #[error("the entry acknowledges that the file is not what was sealed: {0}")]
+    Broken(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,6 +156,9 @@ impl Proof {
             return Err(ProofError::Entry);
         }
         let entry = Entry::read(&self.entry).map_err(ProofError::Inner)?;
+        if let Says::Broken { reason, .. } = &entry.says {
+            return Err(ProofError::Broken(reason.escape_debug().to_string()));
+        }
         let (file, content) = entry.says.content().ok_or(ProofError::NoFile)?;
         let place = self.line_number.checked_sub(1).ok_or(ProofError::Line)?;
         let is_one_line = !self.line.contains(&b'\n');
@@ -186,7 +191,6 @@ fn hash(text: &str) -> Option<Hash> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::entry::Says;
     use super::super::signer::Signer;
     use super::super::tree::{Tree, path};
     use super::*;

@@ -38,6 +38,8 @@ pub(crate) enum ProveError {
     NoLine { file: String, line: u64 },
     #[error("{0} is not what was sealed: `trailkeeper verify --evidence` says where")]
     Changed(String),
+    #[error("{file} was acknowledged as broken ({reason}): what stands in it proves nothing")]
+    Broken { file: String, reason: String },
 }
 
 /// Proves a line of a stream.
@@ -57,7 +59,14 @@ pub(crate) fn prove(folder: &Folder, place: &StreamPlace, wanted: &Wanted) -> Re
     }
     let ledger = Ledger::read(content.lines(checkpoint.size));
     let (id, number) = find(place, &ledger, wanted)?;
-    let sealed = ledger.files.get(&id).and_then(|history| history.newest());
+    let history = ledger.files.get(&id);
+    if let Some(broken) = history.and_then(|history| history.broken.last()) {
+        return Err(ProveError::Broken {
+            file: id.file,
+            reason: broken.reason.escape_debug().to_string(),
+        });
+    }
+    let sealed = history.and_then(|history| history.newest());
     let sealed = sealed.filter(|sealed| (1..=sealed.content.lines).contains(&number));
     let sealed = sealed.ok_or_else(|| ProveError::NoLine {
         file: id.file.clone(),
@@ -157,7 +166,7 @@ fn material(place: &StreamPlace, name: &str) -> Result<Option<Material>, FileErr
     };
     while_files_move(|| {
         let listing = location.listing()?;
-        let parts = listing.parts_of(date, &mut LineCounter::of(&location))?;
-        Material::of_day(parts).map(Some)
+        // What cannot be what was sealed is found by its root.
+        Material::of_day(&listing, date, &mut LineCounter::of(&location)).map(Result::ok)
     })
 }

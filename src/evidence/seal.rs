@@ -10,7 +10,7 @@ use super::ledger::{History, Ledger, Sealed};
 use super::material::Material;
 use super::notes::Notes;
 use super::tree::{Hash, Tree};
-use crate::archive::{FileStamp, LineCounter, Listing, REJECTED, REVISED, while_files_move};
+use crate::archive::{FileStamp, LineCounter, Listing, Location, REJECTED, REVISED, while_files_move};
 use crate::config::StreamPlace;
 use crate::coverage::{Covered, Gap, JOURNAL, Journal, PREVIOUS_JOURNAL, Standing, Wanted, day_span};
 use crate::fs::FileError;
@@ -170,11 +170,35 @@ impl Sealing<'_> {
         let gone = gone.filter(|(file, _)| !self.is_state_file(&file.file));
         let gone: Vec<_> = gone.map(|(file, _)| file.file.clone()).collect();
         for file in gone {
+            if self.other_name(&file) {
+                continue;
+            }
             self.note_problem(Err(Fault::Problem(format!(
                 "{file} was sealed and is gone: restore it from a copy, or say why it is gone with `trailkeeper evidence acknowledge \
                  {file} --reason TEXT`"
             ))));
         }
+    }
+
+    /// Seals a file that another base name or extension has named, if it is there.
+    fn other_name(&mut self, file: &str) -> bool {
+        let id = self.id(file.to_owned());
+        let Some(location) = Location::of_day_file(self.place.location.folder(), file) else {
+            let state = self.place.location.state_named(file);
+            let is_there = matches!(state.stamp(), Ok(Some(_)));
+            if is_there {
+                let sealed = self.file(&id, &Material::State(state), Purpose::State { closed_to: None });
+                self.note_problem(sealed);
+            }
+            return is_there;
+        };
+        let day = location.day_of(file).zip(location.listing().ok());
+        let Some((date, listing)) = day.filter(|(date, listing)| listing.has(*date)) else {
+            return false;
+        };
+        let sealed = self.day_of(&listing, date, &id, Purpose::Day { date, is_over: true });
+        self.note_problem(sealed);
+        true
     }
 
     fn is_state_file(&self, name: &str) -> bool {
@@ -218,7 +242,7 @@ impl Sealing<'_> {
     }
 
     fn day_of(&mut self, listing: &Listing, date: NaiveDate, id: &FileId, purpose: Purpose) -> Result<(), Fault> {
-        let material = Material::of_day(listing.parts_of(date, &mut self.counter)?)?;
+        let material = Material::of_day(listing, date, &mut self.counter)?.map_err(Fault::Problem)?;
         self.file(id, &material, purpose)
     }
 
@@ -250,8 +274,14 @@ impl Sealing<'_> {
         let says = self.says(&subject, material, &hashed)?;
         if says.is_some() || subject.content() == Some(content) {
             let may_grow = !subject.is_closed && !matches!(says, Some(Says::Day { .. }));
-            let tree = may_grow.then_some(&hashed.tree);
-            self.notes.note(id.clone(), stamps, content, tree);
+            let can_grow = may_grow && material.is_plain();
+            let end = if can_grow {
+                material.hash_before(content.bytes)?
+            } else {
+                None
+            };
+            let grown = end.map(|end| (&hashed.tree, end));
+            self.notes.note(id.clone(), stamps, content, grown);
         }
         let now = self.options.now;
         self.seal.entries.extend(says.map(|says| Entry::new(says, now)));
@@ -272,7 +302,9 @@ impl Sealing<'_> {
                 return Ok(None);
             }
             let grown = note.filter(|_| material.is_plain());
-            if let Some(tree) = grown.and_then(|note| note.tree_of_grown(stamps)) {
+            if let Some((tree, end)) = grown.and_then(|note| note.tree_of_grown(stamps))
+                && material.hash_before(sealed.bytes)? == Some(end)
+            {
                 return Ok(Some(material.hash(tree, sealed.bytes, &[], |_| {})?));
             }
         }
@@ -299,9 +331,11 @@ impl Sealing<'_> {
     fn says(&self, subject: &Subject<'_>, material: &Material, hashed: &Hashed) -> Result<Option<Says>, Fault> {
         let (file, content) = (subject.id.clone(), hashed.content());
         let has_grown = subject.content().is_none_or(|sealed| sealed.lines < content.lines);
+        // An entry that is dated in the future was written by a clock that was ahead.
+        let now = self.options.now;
         let is_due = subject
             .sealed
-            .is_none_or(|sealed| sealed.at + self.options.every <= self.options.now);
+            .is_none_or(|sealed| sealed.at + self.options.every <= now || now < sealed.at);
         let sha256 = hashed.sha256;
         Ok(match subject.purpose {
             Purpose::State { closed_to } if subject.content() != Some(content) && is_due => Some(Says::Journal {
@@ -318,8 +352,6 @@ impl Sealing<'_> {
             }
             Purpose::Day { date, .. } if subject.is_closed && has_grown => {
                 self.check_appended(date, material, hashed)?;
-                // Only from the beginning is the hash that of all bytes.
-                let sha256 = material.hash(Tree::default(), 0, &[], |_| {})?.sha256;
                 Some(Says::Late { file, content, sha256 })
             }
             Purpose::Day { date, .. } if subject.is_closing() && hashed.torn == 0 => {
@@ -367,9 +399,7 @@ impl Sealing<'_> {
         let Some(sealed_at) = self.ledger.sealed_at.get(self.place.kind.name) else {
             return Ok(true);
         };
-        // The run that is at work may have begun before that.
-        let since = *sealed_at - TimeDelta::days(1);
-        let unfinished = Journal::of(&self.place.location).unfinished_spans(since)?;
+        let unfinished = Journal::of(&self.place.location).unfinished_spans(*sealed_at)?;
         let day = day_span(date);
         Ok(unfinished.iter().any(|span| span.from < day.to && day.from < span.to))
     }

@@ -14,7 +14,7 @@ use super::material::Material;
 use super::tree::Tree;
 use super::verify::StreamFiles;
 use crate::archive::{LineCounter, Location, while_files_move};
-use crate::coverage::{JOURNAL, PREVIOUS_JOURNAL};
+use crate::coverage::{JOURNAL, LONGEST_JOURNAL, PREVIOUS_JOURNAL};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
 
@@ -97,9 +97,10 @@ pub(super) fn verify_stream(
         files: Vec::new(),
     };
     let Some(files) = files else {
-        verdict
-            .problems
-            .push("the log has entries about this stream, and it is not said where its files are".to_owned());
+        verdict.problems.push(
+            "the log has entries about this stream, and it is not said where its files are: name them with --files"
+                .to_owned(),
+        );
         return verdict;
     };
     match jobs(stream, files, ledger) {
@@ -128,7 +129,8 @@ fn jobs(stream: &str, files: &StreamFiles, ledger: &Ledger) -> Result<Vec<Job>, 
         jobs.insert(name.to_owned(), (date, location.clone()));
     }
     for location in &locations {
-        for date in location.listing()?.dates() {
+        let listing = location.listing()?;
+        for date in listing.dates().into_iter().chain(listing.odd.keys().copied()) {
             let name = location.day_name(date).unwrap_or_default();
             jobs.entry(name).or_insert_with(|| (Some(date), location.clone()));
         }
@@ -185,7 +187,8 @@ fn verify_file(stream: &str, job: &Job, ledger: &Ledger, progress: &ReadProgress
     let hashed = while_files_move(|| read(job, &wanted, progress));
     verdict.problem = match hashed {
         Err(error) => Some(Mismatch::of(error.to_string())),
-        Ok(hashed) => {
+        Ok(Err(problem)) => Some(Mismatch::of(problem)),
+        Ok(Ok(hashed)) => {
             let sealed = verdict
                 .sealed
                 .map_or((0, 0), |sealed| (sealed.content.lines, sealed.content.bytes));
@@ -199,16 +202,22 @@ fn verify_file(stream: &str, job: &Job, ledger: &Ledger, progress: &ReadProgress
     verdict
 }
 
-fn read(job: &Job, wanted: &[u64], progress: &ReadProgress) -> Result<Hashed, FileError> {
+/// Reads a file; or says why its forms cannot all be what was sealed.
+fn read(job: &Job, wanted: &[u64], progress: &ReadProgress) -> Result<Result<Hashed, String>, FileError> {
     let material = match job.date {
         Some(date) => {
             let listing = job.location.listing()?;
-            Material::of_day(listing.parts_of(date, &mut LineCounter::of(&job.location))?)?
+            match Material::of_day(&listing, date, &mut LineCounter::of(&job.location))? {
+                Ok(material) => material,
+                Err(problem) => return Ok(Err(problem)),
+            }
         }
         None => state_file(job, &job.file),
     };
     let mut part = progress.file(material.length()?, false);
-    material.hash(Tree::default(), 0, wanted, |read| part.advance(read))
+    material
+        .hash(Tree::default(), 0, wanted, |read| part.advance(read))
+        .map(Ok)
 }
 
 fn state_file(job: &Job, name: &str) -> Material {
@@ -280,6 +289,9 @@ fn was_put_aside(id: &FileId, job: &Job, ledger: &Ledger) -> bool {
         return false;
     };
     let previous = state_file(job, &format!("{base}{PREVIOUS_JOURNAL}"));
+    if previous.length().unwrap_or(0) <= LONGEST_JOURNAL {
+        return false;
+    }
     let hashed = previous.hash(Tree::default(), 0, &[sealed.content.lines], |_| {});
     hashed.is_ok_and(|hashed| hashed.marks.first() == Some(&sealed.content))
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, CheckpointError};
 use super::folder::{Folder, FolderContent};
 use super::ledger::Ledger;
 use super::note::VerifierKey;
 use super::policy::Policy;
 use super::stream_verdict::{StreamVerdict, verify_stream};
-use super::trust::{Trust, root_of};
+use super::trust::{Roots, Trust};
 use crate::archive::Location;
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
@@ -94,8 +94,21 @@ pub(crate) fn verify(
     let Some(content) = folder.read()? else {
         return Ok(Verdict::refused(format!("{} holds no log", folder.path().display())));
     };
-    let trust = Trust::of(options.policy.logs(), &content);
-    let (checkpoint, key) = match trust.verify(&content.checkpoint) {
+    let Some(unverified) = Checkpoint::unverified(&content.checkpoint) else {
+        let error = CheckpointError::Form;
+        return Ok(Verdict::refused(format!(
+            "the newest checkpoint is not believed: {error}"
+        )));
+    };
+    let roots = roots(&content, unverified.size, options);
+    if let Ok((signed, _)) = Checkpoint::verify(&content.checkpoint, options.policy.logs())
+        && let Some(problem) = difference(&roots, &signed)
+    {
+        return Ok(Verdict::refused(problem));
+    }
+    let ledger = Ledger::read(content.lines(unverified.size));
+    let trust = Trust::of(options.policy.logs(), &ledger.keys, &content, &roots);
+    let (checkpoint, key) = match trust.verify_newest(&content.checkpoint, unverified.size) {
         Ok(verified) => verified,
         Err(error) => {
             return Ok(Verdict::refused(format!(
@@ -103,14 +116,21 @@ pub(crate) fn verify(
             )));
         }
     };
-    if let Some(problem) = difference(&content, &checkpoint) {
+    if let Some(problem) = difference(&roots, &checkpoint) {
         return Ok(Verdict::refused(problem));
     }
-    let ledger = Ledger::read(content.lines(checkpoint.size));
+    let log = VerifiedLog {
+        content: &content,
+        newest: &checkpoint,
+        trust: &trust,
+        ledger: &ledger,
+        roots: &roots,
+    };
+    let (problems, remarks) = (log.problems(options), log.remarks());
     let mut verdict = Verdict {
         sealed_at: ledger.newest_at,
-        problems: problems(&content, &checkpoint, &trust, &ledger, options),
-        remarks: remarks(&content, &checkpoint, &ledger),
+        problems,
+        remarks,
         checkpoint: Some((checkpoint, key)),
         streams: Vec::new(),
         accept_broken: options.accept_broken,
@@ -130,80 +150,97 @@ fn streams<'a>(ledger: &'a Ledger, files: &'a [StreamFiles]) -> BTreeSet<&'a str
     ledger.streams().into_iter().chain(given).collect()
 }
 
+/// Returns the roots that checkpoints are compared with.
+fn roots(content: &FolderContent, newest: u64, options: &VerifyOptions) -> Roots {
+    let others = content.checkpoints.iter().map(|(_, text)| text).chain(&options.older);
+    let sizes = others.filter_map(|text| Checkpoint::unverified(text).map(|checkpoint| checkpoint.size));
+    content.roots(&sizes.chain([newest]).collect())
+}
+
 /// Says in what the entries are not those of a checkpoint.
-fn difference(content: &FolderContent, checkpoint: &Checkpoint) -> Option<String> {
+fn difference(roots: &Roots, checkpoint: &Checkpoint) -> Option<String> {
     let Checkpoint { size, root, .. } = checkpoint;
-    match root_of(content, *size) {
+    match roots.get(size) {
         None => Some(format!(
             "{size} entries were signed, and fewer are there: the log was cut off"
         )),
-        Some(found) if found != *root => Some(format!("the first {size} entries are not those that were signed")),
+        Some(found) if found != root => Some(format!("the first {size} entries are not those that were signed")),
         Some(_) => None,
     }
 }
 
-fn problems(
-    content: &FolderContent,
-    newest: &Checkpoint,
-    trust: &Trust,
-    ledger: &Ledger,
-    options: &VerifyOptions,
-) -> Vec<String> {
-    let mut problems = ledger.faults.clone();
-    for (size, text) in &content.checkpoints {
-        problems.extend(problem_of(&format!("checkpoints/{size}"), text, content, newest, trust));
-    }
-    if let Some(older) = &options.older {
-        problems.extend(problem_of("the older checkpoint", older, content, newest, trust));
-    }
-    let others = ledger.keys.iter().filter(|(_, key)| key.name() != newest.origin);
-    problems.extend(others.map(|(number, key)| format!("entry {number} names a key of another log, {}", key.name())));
-    if let Some(at) = options
-        .at
-        .filter(|at| ledger.newest_at.is_none_or(|newest| newest < *at))
-    {
-        let newest = ledger
-            .newest_at
-            .map_or("never".to_owned(), |newest| newest.to_rfc3339());
-        problems.push(format!(
-            "the newest entry is of {newest}, before {}: the evidence is stale",
-            at.to_rfc3339()
-        ));
-    }
-    problems
+/// A log whose newest checkpoint is believed.
+struct VerifiedLog<'a> {
+    content: &'a FolderContent,
+    newest: &'a Checkpoint,
+    trust: &'a Trust<'a>,
+    ledger: &'a Ledger,
+    roots: &'a Roots,
 }
 
-/// Says why an earlier checkpoint is not of the same history as the newest one.
-fn problem_of(name: &str, text: &str, content: &FolderContent, newest: &Checkpoint, trust: &Trust) -> Option<String> {
-    let earlier = match trust.verify(text) {
-        Ok((earlier, _)) => earlier,
-        Err(error) => return Some(format!("{name} is not believed: {error}")),
-    };
-    if earlier.origin != newest.origin {
-        return Some(format!("{name} is of another log, {}", earlier.origin));
+impl VerifiedLog<'_> {
+    fn problems(&self, options: &VerifyOptions) -> Vec<String> {
+        let mut problems = self.ledger.faults.clone();
+        for (size, text) in &self.content.checkpoints {
+            problems.extend(self.problem_of(&format!("checkpoints/{size}"), text));
+        }
+        if let Some(older) = &options.older {
+            problems.extend(self.problem_of("the older checkpoint", older));
+        }
+        let origin = &self.newest.origin;
+        let others = self.ledger.keys.iter().filter(|(_, key)| key.name() != origin);
+        problems.extend(others.map(|(number, key)| {
+            let name = key.name();
+            format!("entry {number} names a key of another log, {name}")
+        }));
+        let newest = self.ledger.newest_at;
+        if let Some(at) = options.at.filter(|at| newest.is_none_or(|newest| newest < *at)) {
+            let newest = newest.map_or("never".to_owned(), |newest| newest.to_rfc3339());
+            problems.push(format!(
+                "the newest entry is of {newest}, before {}: the evidence is stale",
+                at.to_rfc3339()
+            ));
+        }
+        problems
     }
-    if earlier.size > newest.size {
-        let Checkpoint { size, .. } = earlier;
-        return Some(format!(
-            "{name} holds {size} entries, more than the newest one: the log was cut off"
-        ));
-    }
-    difference(content, &earlier).map(|problem| format!("{name} is of another history: {problem}"))
-}
 
-fn remarks(content: &FolderContent, newest: &Checkpoint, ledger: &Ledger) -> Vec<String> {
-    let mut remarks = Vec::new();
-    let signed = content.tree_of(newest.size).map_or(0, |(_, bytes)| bytes);
-    if (signed as usize) < content.entries.len() {
-        remarks.push("entries behind the newest checkpoint are not signed: the next seal replaces them".to_owned());
+    /// Says why an earlier checkpoint is not of the same history as the newest one.
+    fn problem_of(&self, name: &str, text: &str) -> Option<String> {
+        let earlier = match self.trust.verify(text) {
+            Ok(earlier) => earlier,
+            Err(error) => return Some(format!("{name} is not believed: {error}")),
+        };
+        if earlier.origin != self.newest.origin {
+            return Some(format!("{name} is of another log, {}", earlier.origin));
+        }
+        if earlier.size > self.newest.size {
+            let Checkpoint { size, .. } = earlier;
+            return Some(format!(
+                "{name} holds {size} entries, more than the newest one: the log was cut off"
+            ));
+        }
+        difference(self.roots, &earlier).map(|problem| format!("{name} is of another history: {problem}"))
     }
-    remarks.extend(ledger.restarts.iter().map(|reason| {
-        format!(
-            "this log was begun in place of one that was lost ({}): what that one said is not proved here",
-            reason.escape_debug()
-        )
-    }));
-    remarks
+
+    fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        let signed = self.content.tree_of(self.newest.size).map_or(0, |(_, bytes)| bytes);
+        if (signed as usize) < self.content.entries.len() {
+            remarks.push("entries behind the newest checkpoint are not signed: the next seal replaces them".to_owned());
+        }
+        if let Some(number) = self.ledger.goes_back_at {
+            remarks.push(format!(
+                "entry {number} is older than the one before it: the clock of the machine that seals was put back"
+            ));
+        }
+        remarks.extend(self.ledger.restarts.iter().map(|reason| {
+            format!(
+                "this log was begun in place of one that was lost ({}): what that one said is not proved here",
+                reason.escape_debug()
+            )
+        }));
+        remarks
+    }
 }
 
 impl StreamFiles {

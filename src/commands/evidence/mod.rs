@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -68,7 +69,7 @@ struct AcknowledgeArguments {
     file: String,
 
     /// What happened, for those who verify the archive later
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
 
     #[command(flatten)]
@@ -78,7 +79,7 @@ struct AcknowledgeArguments {
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 struct RestartArguments {
     /// What happened, for those who verify the archive later
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
 
     #[command(flatten)]

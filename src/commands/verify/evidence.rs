@@ -17,6 +17,7 @@ use crate::evidence::folder::Folder;
 use crate::evidence::policy::Policy;
 use crate::evidence::verify::{StreamFiles, Verdict, VerifyOptions, verify};
 use crate::fs::read_to_string;
+use crate::output::print::print_to_stderr;
 use crate::output::progress::{Progress, ReadProgress};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
@@ -25,11 +26,11 @@ use crate::process::exit::Exit;
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EvidenceArguments {
     /// Compare the files with what was sealed, instead of reading their lines
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(crate) evidence: bool,
 
     /// Trust the keys in this policy (C2SP tlog-policy), and not what the operator has put into the evidence folder
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "what")]
     pub(crate) policy: Option<PathBuf>,
 
     /// A checkpoint that was kept elsewhere: what it says has to be true still
@@ -48,12 +49,18 @@ pub(crate) struct EvidenceArguments {
     #[arg(long, value_name = "DIR", requires_all = ["evidence", "files"])]
     pub(crate) evidence_folder: Option<PathBuf>,
 
-    /// The catalog of a stream, where the settings of the collector are not known
-    #[arg(long, value_name = "STREAM=DIR", requires = "evidence_folder", value_parser = files)]
+    /// The catalog of a stream, where the settings of the collector are not known, or do not name it any more
+    #[arg(long, value_name = "STREAM=DIR", requires = "evidence", value_parser = files)]
     pub(crate) files: Vec<(String, PathBuf)>,
 
     /// Verify the proof of one line, which `prove` wrote; needs --policy and nothing else
-    #[arg(long, value_name = "FILE", requires = "policy", conflicts_with = "evidence")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "what",
+        requires = "policy",
+        conflicts_with_all = ["checkpoint", "at", "accept_broken", "files", "evidence_folder"]
+    )]
     pub(crate) proof: Option<PathBuf>,
 }
 
@@ -72,12 +79,7 @@ pub(super) fn run(
 ) -> Result<Exit, CommandError> {
     match &arguments.evidence_folder {
         Some(folder) => {
-            let files = arguments.files.iter().map(|(stream, folder)| StreamFiles {
-                stream: stream.clone(),
-                folder: folder.clone(),
-                location: None,
-            });
-            let files: Vec<_> = files.collect();
+            let files: Vec<_> = named_files(arguments).collect();
             let progress = Progress::unless_quiet(selection.verbosity.quiet);
             let reading = progress.reading("verify", bytes(&files));
             judge(arguments, selection, (folder, &files), &reading, false, clock())
@@ -85,7 +87,8 @@ pub(super) fn run(
         None => {
             let archives = Archives::find_showing(selection, clock)?;
             let settings = evidence_settings(&archives.env, &archives.streams)?;
-            let files: Vec<_> = archives.streams.iter().map(stream_files).collect();
+            let mut files: Vec<_> = archives.streams.iter().map(stream_files).collect();
+            files.extend(named_files(arguments));
             let with_colours = stdout_takes_colours(archives.env.allows_colours());
             let reading = archives.reading("verify");
             judge(
@@ -98,6 +101,15 @@ pub(super) fn run(
             )
         }
     }
+}
+
+/// Returns where files are that the arguments name.
+fn named_files(arguments: &EvidenceArguments) -> impl Iterator<Item = StreamFiles> {
+    arguments.files.iter().map(|(stream, folder)| StreamFiles {
+        stream: stream.clone(),
+        folder: folder.clone(),
+        location: None,
+    })
 }
 
 fn stream_files(place: &StreamPlace) -> StreamFiles {
@@ -116,6 +128,10 @@ fn judge(
     with_colours: bool,
     now: DateTime<Utc>,
 ) -> Result<Exit, CommandError> {
+    if let Some(twice) = named_twice(files) {
+        let problem = format!("--files: {twice} has a folder already: name each stream once");
+        return Err(CommandError::usage(problem));
+    }
     let folder = Folder::new(folder);
     let basis = basis(arguments, &folder)?;
     let verdict = match &basis.policy {
@@ -136,6 +152,12 @@ fn judge(
     } else {
         Exit::StreamFailed
     };
+    if arguments.evidence_folder.is_some() && selection.verbosity.quiet && !selection.json {
+        verdict
+            .all_problems()
+            .iter()
+            .for_each(|problem| print_to_stderr(&format!("{problem}\n")));
+    }
     log_problems(selection.verbosity, "evidence", verdict.all_problems());
     if selection.json {
         print_json(&shown(&verdict, &basis, exit))?;
@@ -145,6 +167,14 @@ fn judge(
         })?;
     }
     Ok(exit)
+}
+
+fn named_twice(files: &[StreamFiles]) -> Option<&str> {
+    let mut streams: Vec<_> = files.iter().map(|files| files.stream.as_str()).collect();
+    streams.sort_unstable();
+    streams
+        .windows(2)
+        .find_map(|pair| (pair[0] == pair[1]).then_some(pair[0]))
 }
 
 /// Reads the policy: that of the auditor, or what the operator says.

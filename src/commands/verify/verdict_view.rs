@@ -157,7 +157,9 @@ fn table(verdict: &Verdict) -> Table<7> {
         right("NOT YET SEALED"),
     ]);
     for stream in &verdict.streams {
-        let state = if verdict.is_stream_believed(stream) {
+        let state = if stream.sealed_at.is_none() && stream.problems.is_empty() {
+            Cell::coloured("not sealed", Colour::Yellow)
+        } else if verdict.is_stream_believed(stream) {
             Cell::coloured("as sealed", Colour::Green)
         } else {
             Cell::coloured("wrong", Colour::Red)

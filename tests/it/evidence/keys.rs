@@ -148,3 +148,78 @@ fn the_settings_are_checked_together_and_the_folder_is_not_inside_a_catalog() {
         run.stderr
     );
 }
+
+#[test]
+fn a_key_that_was_replaced_signs_nothing_more() {
+    let sandbox = daily(5);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let policy = catalog.root().join("auditor.policy");
+    fs::copy(folder(&catalog).join("policy.txt"), &policy).unwrap();
+    let old = catalog.root().join("old.key");
+    fs::copy(key_file(&catalog), &old).unwrap();
+    let made = catalog.run(&["evidence", "rotate", "--json"]);
+    let made: Value = serde_json::from_str(&made.stdout).unwrap();
+    let newer = catalog.root().join("newer.policy");
+    fs::write(&newer, format!("log {}\nquorum none\n", made["key"].as_str().unwrap())).unwrap();
+    verify(&catalog, 0, &["--policy", newer.to_str().unwrap()]);
+    // Whoever has seen the old key goes on with it.
+    let entry = serde_json::json!({
+        "v": 1, "kind": "open", "stream": "tfc", "file": "tfc_audit_2099-01-01.log", "lines": 0, "bytes": 0,
+        "root": super::forger::hex(super::forger::root_of(b"")), "at": now().to_rfc3339(),
+    });
+    edit(&folder(&catalog).join("entries.jsonl"), |text| {
+        format!("{text}{entry}\n")
+    });
+    super::forger::sign(&folder(&catalog), &old, ORIGIN);
+    for policy in [&policy, &newer] {
+        let verdict = verify(&catalog, 3, &["--policy", policy.to_str().unwrap()]);
+        assert!(
+            problems(&verdict)[0].contains("no key that is trusted has signed it"),
+            "{verdict}"
+        );
+    }
+}
+
+#[test]
+fn a_rotation_that_was_killed_is_finished_by_the_next_one() {
+    let sandbox = daily(3);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let old = fs::read(key_file(&catalog)).unwrap();
+    assert_eq!(catalog.run(&["evidence", "rotate"]).code, 0);
+    // As a kill leaves it before the new key has taken the place of the old one.
+    fs::rename(key_file(&catalog), catalog.root().join("evidence.key.next")).unwrap();
+    fs::write(key_file(&catalog), old).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        fs::set_permissions(key_file(&catalog), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new")]);
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("`trailkeeper evidence rotate` finishes that"),
+        "{}",
+        run.stderr
+    );
+    let run = catalog.run(&["evidence", "rotate"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!catalog.root().join("evidence.key.next").exists());
+    seal(&catalog, 0);
+    verify(&catalog, 0, &[]);
+}
+
+#[test]
+fn a_log_that_somebody_adds_to_is_not_lost() {
+    let sandbox = daily(2);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let lock = folder(&catalog).join(".trailkeeper/evidence.lock");
+    let lock = fs::File::options().write(true).open(lock).unwrap();
+    lock.lock().unwrap();
+    let run = catalog.run(&["evidence", "restart", "--reason", "impatience"]);
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    assert!(folder(&catalog).join("entries.jsonl").exists());
+    drop(lock);
+    verify(&catalog, 0, &[]);
+}

@@ -205,3 +205,18 @@ fn the_shell_checks_a_closed_day() {
     let run = succeed(Command::new("sh").arg("-c").arg(script));
     assert_eq!(run.stdout.split(' ').next().unwrap(), day["sha256"].as_str().unwrap());
 }
+
+#[test]
+fn a_file_that_was_acknowledged_as_broken_proves_nothing() {
+    let (_sandbox, catalog, policy) = example();
+    let proof = prove(&catalog, &["--stream", "tfc", "--id", "4-1"]);
+    edit(&path(&catalog, Api::Tfc, 4), |text| text.replace("4-1", "4-9"));
+    let file = name(&path(&catalog, Api::Tfc, 4));
+    let run = catalog.run(&["evidence", "acknowledge", &file, "--reason", "somebody edited it"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let run = catalog.run(&["prove", "--stream", "tfc", "--id", "4-9"]);
+    assert_eq!(run.code, 3);
+    assert!(run.stderr.contains("somebody edited it"), "{}", run.stderr);
+    // What was proved before stays so.
+    assert_eq!(verify_proof(&catalog, &proof, &policy).0, 0);
+}

@@ -332,3 +332,87 @@ fn who_has_no_settings_verifies_the_folders() {
         broken.stdout
     );
 }
+
+#[test]
+fn every_form_of_a_day_is_what_was_sealed() {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    let (_sandbox, catalog, policy) = example();
+    let plain = path(&catalog, Api::Tfc, 4);
+    let whole = fs::read(&plain).unwrap();
+    let gzip = |content: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    };
+    let packed = PathBuf::from(format!("{}.gz", plain.display()));
+    fs::write(&packed, gzip(&whole)).unwrap();
+    verify(&catalog, 0, &[]);
+    // What people and agents read is the plain one.
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    for forged in [
+        [lines[0], lines[2]].concat(),
+        [lines[0], &lines[1].replace("4-1", "4-")].concat(),
+    ] {
+        fs::write(&plain, forged).unwrap();
+        refused(&catalog, &policy, &[], "holds something else than");
+        assert_eq!(catalog.run(&["seal", "--full"]).code, 3);
+    }
+    fs::write(&plain, &whole).unwrap();
+    fs::write(&packed, gzip([lines[0], lines[2]].concat().as_bytes())).unwrap();
+    refused(&catalog, &policy, &[], "holds something else than");
+    fs::remove_file(&packed).unwrap();
+    // One that is being written yet is no fault.
+    let begun = gzip(&whole);
+    fs::write(&packed, &begun[..begun.len() / 2]).unwrap();
+    verify(&catalog, 0, &[]);
+    fs::write(&packed, gzip(&whole)).unwrap();
+    fs::write(format!("{}.zst", plain.display()), "another").unwrap();
+    refused(&catalog, &policy, &[], "the day has two compressed files");
+    fs::remove_file(format!("{}.zst", plain.display())).unwrap();
+    #[cfg(unix)]
+    {
+        let elsewhere = catalog.root().join("forged.log");
+        fs::write(&elsewhere, lines[0]).unwrap();
+        fs::remove_file(&plain).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &plain).unwrap();
+        refused(&catalog, &policy, &[], "is no regular file");
+    }
+}
+
+#[test]
+fn an_entry_about_another_kind_of_file_erases_nothing() {
+    let (_sandbox, catalog, policy) = example();
+    let kept = catalog.root().join("kept.checkpoint");
+    fs::copy(folder(&catalog).join("checkpoint"), &kept).unwrap();
+    let changed = path(&catalog, Api::Tfc, 4);
+    edit(&changed, |text| text.split_inclusive('\n').take(1).collect());
+    let content = fs::read(&changed).unwrap();
+    let entry = serde_json::json!({
+        "v": 1, "kind": "journal", "stream": "tfc", "file": name(&changed), "lines": 1, "bytes": content.len(),
+        "root": hex(root_of(&content)), "at": now().to_rfc3339(),
+    });
+    forge(&catalog, |mut entries| {
+        entries.push(entry);
+        entries
+    });
+    refused(
+        &catalog,
+        &policy,
+        &["--checkpoint", kept.to_str().unwrap()],
+        "takes a day file for another file",
+    );
+}
+
+#[test]
+fn a_journal_is_another_one_only_if_the_one_before_it_was_full() {
+    let (_sandbox, catalog, policy) = example();
+    let state = catalog.folder(Api::Tfc).join(".trailkeeper");
+    let journal = state.join("tfc_audit.coverage.jsonl");
+    fs::rename(&journal, state.join("tfc_audit.coverage.previous.jsonl")).unwrap();
+    fs::write(&journal, "forged\n").unwrap();
+    refused(&catalog, &policy, &[], "tfc_audit.coverage.jsonl: only 1 of");
+}

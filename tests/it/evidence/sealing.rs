@@ -216,7 +216,7 @@ fn what_a_killed_run_has_written_last_to_a_closed_day_is_sealed() {
     // As a run leaves it that is killed between the append and its note of it.
     let last = fs::read_to_string(&journal).unwrap().lines().last().unwrap().to_owned();
     let mut killed: Value = serde_json::from_str(&last).unwrap();
-    killed["at"] = at(0).to_rfc3339().into();
+    killed["at"] = now().to_rfc3339().into();
     killed["end"] = "open".into();
     killed["asked"][0]["from"] = at(5 * DAY).to_rfc3339().into();
     killed["asked"][0]["covered_to"] = Value::Null;
@@ -330,4 +330,78 @@ fn the_page_says_what_is_sealed() {
     catalog.unset("EVIDENCE_FOLDER");
     catalog.unset("EVIDENCE_ORIGIN");
     assert!(!page(&catalog).contains("<h3>Evidence</h3>"));
+}
+
+#[test]
+fn a_file_whose_earlier_lines_were_changed_is_found_when_it_grows() {
+    let sandbox = daily(3);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    seal(&catalog, 0);
+    let newest = path(&catalog, Api::Tfc, 0);
+    edit(&newest, |text| text.replacen("0-1", "0-1-and-more", 1));
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new")]);
+    catalog.run(&["collect"]);
+    let sealed = seal(&catalog, 3);
+    let problem = sealed["streams"][0]["problems"][0].as_str().unwrap();
+    assert!(problem.contains("is not what was sealed"), "{problem}");
+}
+
+#[test]
+fn an_entry_by_a_clock_that_was_ahead_holds_up_no_seal() {
+    let sandbox = daily(2);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    // As a seal of tomorrow would have written it.
+    let tomorrow = (now() + chrono::TimeDelta::days(1)).to_rfc3339();
+    let text = fs::read_to_string(folder(&catalog).join("entries.jsonl")).unwrap();
+    let changed: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let mut entry: Value = serde_json::from_str(line).unwrap();
+            entry["at"] = tomorrow.as_str().into();
+            format!("{entry}\n")
+        })
+        .collect();
+    fs::write(folder(&catalog).join("entries.jsonl"), changed.concat()).unwrap();
+    fs::remove_dir_all(folder(&catalog).join("checkpoints")).unwrap();
+    fs::create_dir(folder(&catalog).join("checkpoints")).unwrap();
+    super::forger::sign(&folder(&catalog), &key_file(&catalog), ORIGIN);
+    let size = entries(&catalog).len();
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new")]);
+    catalog.collect_one(0, &[]);
+    assert!(entries(&catalog).len() > size);
+    let verdict = verify(&catalog, 0, &[]);
+    assert!(
+        verdict["remarks"][0].as_str().unwrap().contains("the clock"),
+        "{verdict}"
+    );
+    verify(&catalog, 3, &["--at", &tomorrow]);
+}
+
+#[test]
+fn a_stream_whose_files_have_another_name_now_is_sealed_all_the_same() {
+    let sandbox = daily(6);
+    let mut catalog = sealed(&sandbox, &[Api::Tfc]);
+    catalog.set("TFC_LOG_FILE_BASE_NAME", "tfc_renamed");
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    seal(&catalog, 0);
+    verify(&catalog, 0, &[]);
+    edit(&path(&catalog, Api::Tfc, 4), |text| text.replace("4-1", "4-9"));
+    seal(&catalog, 3);
+    let verdict = verify(&catalog, 3, &[]);
+    assert_eq!(problems(&verdict).len(), 1, "{verdict}");
+}
+
+#[test]
+fn a_stream_that_is_switched_off_is_verified_where_its_folder_is_named() {
+    let sandbox = daily(3);
+    let mut catalog = sealed(&sandbox, &[Api::Tfc, Api::Mail]);
+    let folder = catalog.folder(Api::Tfc);
+    catalog.unset("TFC_LOG_CATALOG_LOCATION");
+    let verdict = verify(&catalog, 3, &[]);
+    assert!(problems(&verdict)[0].contains("name them with --files"), "{verdict}");
+    let named = format!("tfc={}", folder.display());
+    verify(&catalog, 0, &["--files", &named]);
+    let run = catalog.run(&["verify", "--evidence", "--files", "yandex-mail=."]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
 }
