@@ -1,6 +1,5 @@
 //! Sealing at the end of a run, where the settings say so.
 
-use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +9,8 @@ use crate::evidence::keeper::{Keeper, KeeperError, Seal};
 use crate::evidence::seal::SealOptions;
 use crate::process::exit::Exit;
 
-/// How often it is tried to seal while another process does, and the pause in between.
+/// How often it is tried to seal while another process does, and the pause in between: streams that are collected side by side end
+/// at the same moment.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -20,19 +20,31 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
     let Some(settings) = settings else {
         return Exit::Complete;
     };
-    let sealed = tokio::task::spawn_blocking(move || seal_now(&settings, &places, now)).await;
-    // A panic was reported where it happened.
-    sealed.unwrap_or(Exit::StreamFailed)
-}
-
-fn seal_now(settings: &EvidenceSettings, places: &[StreamPlace], now: DateTime<Utc>) -> Exit {
     let options = SealOptions {
         now,
         after: settings.after,
         every: settings.every,
         full: false,
     };
-    let seal = match seal_when_free(settings, places, options) {
+    let mut tries = 1;
+    loop {
+        let (settings, places) = (settings.clone(), places.clone());
+        let sealed = tokio::task::spawn_blocking(move || Keeper::new(&settings).seal(&places, options)).await;
+        match sealed {
+            Ok(Err(error)) if error.is_held() && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Ok(sealed) => return told(sealed),
+            // A panic was reported where it happened.
+            Err(_) => return Exit::StreamFailed,
+        }
+    }
+}
+
+/// Logs what a seal came to.
+fn told(sealed: Result<Seal, KeeperError>) -> Exit {
+    let seal = match sealed {
         Ok(seal) => seal,
         Err(error) => {
             tracing::error!("not sealed: {error}");
@@ -51,19 +63,4 @@ fn seal_now(settings: &EvidenceSettings, places: &[StreamPlace], now: DateTime<U
         }
     }
     exit
-}
-
-/// Seals once nobody else does, or after a few tries: streams that are collected side by side end at the same moment.
-fn seal_when_free(
-    settings: &EvidenceSettings,
-    places: &[StreamPlace],
-    options: SealOptions,
-) -> Result<Seal, KeeperError> {
-    for _ in 1..TRIES {
-        match Keeper::new(settings).seal(places, options) {
-            Err(error) if error.is_held() => thread::sleep(PAUSE),
-            sealed => return sealed,
-        }
-    }
-    Keeper::new(settings).seal(places, options)
 }

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
 
 use super::support::random::{many, random};
-use super::support::{Catalog, PATIENCE, Process, Run, at, event, lines_by_file, process, serve, wait_until};
+use super::support::{Catalog, PATIENCE, Process, at, event, lines_by_file, serve, under_strace, wait_until};
 
 /// How often a run is killed at most, and for how long the test goes on.
 const MOST_KILLS: u32 = 300;
@@ -167,7 +166,11 @@ fn killed_at_every_system_call_that_writes_the_archive_is_complete_after_the_nex
         for when in 1.. {
             assert!(when < 10_000, "a run makes no end of {call}");
             let catalog = Catalog::of(&sandbox, &[Api::Mail]).with("MAX_PAGES", 2);
-            let run = killed_by_strace(&catalog, call, when);
+            let inject = [
+                format!("trace={call}"),
+                format!("inject={call}:signal=KILL:when={when}"),
+            ];
+            let run = under_strace(&catalog, &["collect", "-q"], None, &inject);
             match run.code {
                 -1 => kills += 1,
                 0 => break,
@@ -180,23 +183,6 @@ fn killed_at_every_system_call_that_writes_the_archive_is_complete_after_the_nex
         }
         println!("{call}: killed {kills} times");
     }
-}
-
-fn killed_by_strace(catalog: &Catalog, call: &str, when: usize) -> Run {
-    let program = catalog.command(&["collect", "-q"]);
-    let mut strace = Command::new("strace");
-    strace
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:signal=KILL:when={when}")])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .current_dir(catalog.root())
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin");
-    for (name, value) in program.get_envs() {
-        strace.env(name, value.unwrap());
-    }
-    process::run(&mut strace)
 }
 
 #[test]

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 
 use super::*;
-use crate::support::{Run, process, tool};
+use crate::support::{Run, tool, under_strace};
 
 /// A catalog with a log, and something new that is not sealed.
 struct Example {
@@ -66,23 +65,8 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Has a system call of a seal fail, or kills it there: before the call takes effect. With `only`, calls for this file alone.
 fn inject(catalog: &Catalog, (call, only): (&str, Option<&Path>), what: &str, when: usize) -> Run {
-    let program = catalog.command(&["seal", "-q"]);
-    let mut strace = Command::new("strace");
-    if let Some(only) = only {
-        strace.arg("-P").arg(only);
-    }
-    strace
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:{what}:when={when}")])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .current_dir(catalog.root())
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin");
-    for (name, value) in program.get_envs() {
-        strace.env(name, value.unwrap());
-    }
-    process::run(&mut strace)
+    let filters = [format!("trace={call}"), format!("inject={call}:{what}:when={when}")];
+    under_strace(catalog, &["seal", "-q"], only, &filters)
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 
-use super::Run;
 use super::process;
+use super::{Catalog, Run};
 
 /// A program that answers `--version` or `-v`; without it the test that needs it says so and proves nothing.
 pub(crate) fn tool(name: &str, debian_package: &str) -> Option<Command> {
@@ -19,6 +20,30 @@ pub(crate) fn tool(name: &str, debian_package: &str) -> Option<Command> {
         "NOT RUN: a test needs {name} (Debian package {debian_package}), which is not installed"
     );
     None
+}
+
+/// Runs the program under strace, which does to its system calls what the filters say (`-e`): to all, or with `only` to those for
+/// this file.
+pub(crate) fn under_strace(catalog: &Catalog, arguments: &[&str], only: Option<&Path>, filters: &[String]) -> Run {
+    let program = catalog.command(arguments);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null"]);
+    for filter in filters {
+        strace.args(["-e", filter]);
+    }
+    if let Some(only) = only {
+        strace.arg("-P").arg(only);
+    }
+    strace
+        .arg(program.get_program())
+        .args(program.get_args())
+        .current_dir(catalog.root())
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    for (name, value) in program.get_envs() {
+        strace.env(name, value.unwrap());
+    }
+    process::run(&mut strace)
 }
 
 /// A package of PyPI that a test needs.
