@@ -21,6 +21,7 @@ pub(crate) mod prover;
 pub(crate) mod seal;
 pub(crate) mod sealed_days;
 mod signer;
+pub(crate) mod stream_files;
 pub(crate) mod stream_verdict;
 mod tree;
 mod trust;

@@ -1,7 +1,6 @@
 //! Verifies an archive against its evidence. It believes the keys of a policy and nothing else: no note of a seal is read.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
@@ -10,9 +9,9 @@ use super::folder::{Folder, FolderContent};
 use super::ledger::Ledger;
 use super::note::VerifierKey;
 use super::policy::Policy;
+use super::stream_files::StreamFiles;
 use super::stream_verdict::{StreamVerdict, verify_stream};
 use super::trust::{Roots, Trust};
-use crate::archive::Location;
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
 
@@ -29,15 +28,6 @@ pub(crate) struct VerifyOptions {
     pub(crate) accept_broken: bool,
     /// The streams to verify; all if there are none.
     pub(crate) only: Vec<String>,
-}
-
-/// Where the files of a stream are.
-#[derive(Clone, Debug)]
-pub(crate) struct StreamFiles {
-    pub(crate) stream: String,
-    pub(crate) folder: PathBuf,
-    /// Where files are that no entry names, if the settings are known.
-    pub(crate) location: Option<Location>,
 }
 
 /// What an archive comes to.
@@ -240,23 +230,5 @@ impl VerifiedLog<'_> {
             )
         }));
         remarks
-    }
-}
-
-impl StreamFiles {
-    /// Returns where the day files of these names are.
-    pub(super) fn locations<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Location> {
-        let mut locations: Vec<Location> = self.location.iter().cloned().collect();
-        for location in names.filter_map(|name| Location::of_day_file(&self.folder, name)) {
-            if !locations.contains(&location) {
-                locations.push(location);
-            }
-        }
-        locations
-    }
-
-    /// Returns where the files of the state folder are, which have whole names.
-    pub(super) fn state_location(&self) -> Location {
-        Location::of_state(&self.folder)
     }
 }

@@ -101,14 +101,15 @@ impl RangeGap {
 }
 
 impl Completeness {
-    /// Reads it at `now`; `scope` is that of the settings, if they name one.
+    /// Reads it at `now`; `scope` is that of the settings, if they name one. If the span `is_up_to_now` because no end was asked for, the
+    /// usual pause since the last run is no gap, where that run was within the span.
     ///
     /// # Errors
     /// If the folder, the journal or the rejected file cannot be read.
     pub(super) fn read(
         place: &StreamPlace,
         scope: Option<&Scope>,
-        span: Window,
+        (span, is_up_to_now): (Window, bool),
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
         let StreamPlace { kind, location, keep } = place;
@@ -122,7 +123,8 @@ impl Completeness {
             rejected: Noted::rejected(location)?.records(),
             ..Self::default()
         };
-        found.gaps = gaps(&found.covered, known, span, |gap| is_pause_usual && gap.is_pause(now));
+        let is_pause = |gap: &Gap| is_up_to_now && is_pause_usual && gap.is_pause(now) && span.from < gap.from;
+        found.gaps = gaps(&found.covered, known, span, is_pause);
         found.lack_deleted_days(&standing, *keep, now);
         let wrong_days = standing.wrong_days(now).into_iter();
         let wrong_days = wrong_days.filter(|(date, _)| is_within(*date, span));

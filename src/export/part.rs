@@ -59,8 +59,9 @@ fn days<S: Serializer>(days: &BTreeMap<NaiveDate, u64>, serializer: S) -> Result
 }
 
 impl Part {
-    /// Begins that of a stream: reads how complete its archive is for a span of time, at `now`.
-    pub(crate) fn begin(place: &StreamPlace, scope: Option<&Scope>, span: Window, now: DateTime<Utc>) -> Self {
+    /// Begins that of a stream: reads how complete its archive is for a span of time, at `now`; whether that is its end because no other
+    /// was asked for stands beside it.
+    pub(crate) fn begin(place: &StreamPlace, scope: Option<&Scope>, span: (Window, bool), now: DateTime<Utc>) -> Self {
         let read = Completeness::read(place, scope, span, now);
         let error = read.as_ref().err().map(ToString::to_string);
         let mut part = Self {

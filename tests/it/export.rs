@@ -516,3 +516,32 @@ fn a_default_end_is_now() {
     let until: chrono::DateTime<Utc> = until.as_str().unwrap().parse().unwrap();
     assert!(before - TimeDelta::milliseconds(1) <= until && until <= Utc::now());
 }
+
+#[test]
+fn time_that_no_run_has_asked_for_is_not_complete() {
+    let records = (0..40).map(|n| event(Api::Tfc, at(60 + n * 600), &n.to_string()));
+    let sandbox = serve(|options| options.give(Api::Tfc, records.collect()));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect_one(0, &["--until", "3h"]);
+    for (name, times) in [
+        ("past", &["--since", "2h", "--until", "1h"][..]),
+        ("now", &["--since", "2h"]),
+        ("over", &["--since", "4h", "--until", "1h"]),
+        ("future", &["--since", "2999-01-01", "--until", "2999-01-02"]),
+    ] {
+        let (bundle, _) = Bundle::of(&catalog, name, 3, &[times, &["--fail-on-gaps"]].concat());
+        let part = bundle.part(Api::Tfc);
+        assert_eq!(part["is_complete"], false, "{name}: {part}");
+        assert_ne!(part["gaps"], json!([]), "{name}");
+    }
+    catalog.collect_one(0, &[]);
+    let (bundle, _) = Bundle::of(&catalog, "all", 0, &["--since", "4h", "--fail-on-gaps"]);
+    assert_eq!(bundle.part(Api::Tfc)["is_complete"], true);
+    let (bundle, _) = Bundle::of(
+        &catalog,
+        "ahead",
+        3,
+        &["--since", "4h", "--until", "2999-01-01", "--fail-on-gaps"],
+    );
+    assert_eq!(bundle.part(Api::Tfc)["is_complete"], false);
+}

@@ -99,8 +99,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let folder = NewFolder::make(&arguments.to)?;
     let span = Window {
         from: times.start,
-        to: times.end.min(now),
+        to: times.end,
     };
+    let span = (span, arguments.until.is_none());
     // What the journal says is read before the files are listed, which hold at least as much.
     let parts = archives.streams.iter();
     let parts = parts.map(|place| Part::begin(place, archives.scope_of(place.kind).as_ref(), span, now));
