@@ -37,8 +37,8 @@ use judge::{Judgement, Verdict, try_case};
 use runs::Reader;
 
 /// How many ordinary and how many odd services are tried.
-const ORDINARY: u32 = 300;
-const ODD: u32 = 300;
+const ORDINARY: u32 = 200;
+const ODD: u32 = 200;
 
 /// Where the services begin that every change is tried with.
 pub(crate) const USUAL_SEED: u64 = 20_261_126;
