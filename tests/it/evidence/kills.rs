@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
-use crate::support::{Run, tool, under_strace};
+use crate::support::{Run, can_trace, under_strace};
 
 /// A catalog with a log, and something new that is not sealed.
 struct Example {
@@ -71,7 +71,7 @@ fn inject(catalog: &Catalog, (call, only): (&str, Option<&Path>), what: &str, wh
 
 #[test]
 fn a_seal_that_is_killed_at_any_system_call_is_taken_up_by_the_next_one() {
-    if tool("strace", "strace").is_none() {
+    if !can_trace() {
         return;
     }
     let example = Example::new();
@@ -97,7 +97,7 @@ fn a_seal_that_is_killed_at_any_system_call_is_taken_up_by_the_next_one() {
 
 #[test]
 fn a_full_disk_leaves_what_was_signed_and_says_so() {
-    if tool("strace", "strace").is_none() {
+    if !can_trace() {
         return;
     }
     let example = Example::new();

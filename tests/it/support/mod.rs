@@ -20,5 +20,5 @@ pub(crate) use service::{at, event, events, lines_by_file, now, serve, streams};
 #[cfg(unix)]
 pub(crate) use terminal::Session;
 pub(crate) use threads::side_by_side;
-pub(crate) use tools::{PythonPackage, succeed, tool, under_strace};
+pub(crate) use tools::{PythonPackage, can_trace, succeed, tool, under_strace};
 pub(crate) use wait::{PATIENCE, wait_for, wait_until};

@@ -22,6 +22,22 @@ pub(crate) fn tool(name: &str, debian_package: &str) -> Option<Command> {
     None
 }
 
+/// Whether strace is there and may trace; without it the test that needs it says so and proves nothing.
+pub(crate) fn can_trace() -> bool {
+    let Some(mut strace) = tool("strace", "strace") else {
+        return false;
+    };
+    let trial = process::try_run(strace.args(["-o", "/dev/null", "true"]));
+    let can_trace = trial.is_some_and(|run| run.code == 0);
+    if !can_trace {
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT RUN: a test needs strace, which may not trace here"
+        );
+    }
+    can_trace
+}
+
 /// Runs the program under strace, which does to its system calls what the filters say (`-e`): to all, or with `only` to those for
 /// this file.
 pub(crate) fn under_strace(catalog: &Catalog, arguments: &[&str], only: Option<&Path>, filters: &[String]) -> Run {
