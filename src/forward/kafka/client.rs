@@ -1,6 +1,7 @@
 //! Configures librdkafka as a producer that loses nothing, and reads its reports.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::SecondsFormat;
@@ -26,6 +27,10 @@ use crate::process::shutdown::Shutdown;
 
 /// The first partition of the topic.
 pub(super) const FIRST_PARTITION: i32 = 0;
+
+/// How long, and how often, it is waited for the client to let go of what it has reported.
+const SHORTLY: Duration = Duration::from_micros(200);
+const MOST_WAITS: u32 = 500;
 
 /// Returns the configuration of every client.
 pub(super) fn base_config(settings: &KafkaSettings) -> ClientConfig {
@@ -212,6 +217,18 @@ impl Session {
         self.shutdown = shutdown.clone();
         self.since = Stopwatch::start();
         self.reports.take_up(shutdown) && self.fatal().is_none()
+    }
+
+    /// Waits until the client has let go of the lines that it has reported, which it does at once: a commit that finds one left
+    /// waits for a tenth of a second.
+    pub(super) fn let_go(&self) {
+        for _ in 0..MOST_WAITS {
+            if self.producer.in_flight_count() == 0 {
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "the thread of the forwarder")]
+            thread::sleep(SHORTLY);
+        }
     }
 
     /// Queues lines; returns the number of the first. Those that will never be taken, and those that are larger than the client

@@ -33,7 +33,7 @@ use crate::process::shutdown::Shutdown;
 
 /// How many batches of at most a mebibyte a transaction holds: enough that its commit takes little of its time, few enough to
 /// stay small.
-const DEPTH: usize = 16;
+const DEPTH: usize = 32;
 
 /// Delivers lines exactly once, to consumers that read committed messages.
 pub(super) struct Transactional {
@@ -286,6 +286,7 @@ impl Transactional {
         call_about(Some(cursors), session, &self.id, |producer| {
             producer.send_offsets_to_transaction(&offsets, cursors.group(), timeout)
         })?;
+        session.let_go();
         call(session, &self.id, |producer| producer.commit_transaction(SLICE))
     }
 
