@@ -283,7 +283,8 @@ impl<'a> BoundedWalk<'a> {
         let floor = if self.frontier.anchors.is_empty() {
             Floor::of(self.archived.clone(), true, is_last)
         } else {
-            Floor::of(self.frontier.anchors.clone(), false, is_last).with_whole(self.is_newest_whole)
+            Floor::of(self.frontier.anchors.clone(), false, is_last)
+                .with_whole(self.is_newest_whole.then(|| self.frontier.newest()))
         };
         let is_out_of_reach = match (floor.newest(), self.refused) {
             (Some(newest), Some(refused)) => slice.to - newest >= refused,

@@ -1,5 +1,8 @@
 //! How far a walk has come: what the next part is joined to.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::completed_range::CompletedRange;
@@ -7,6 +10,7 @@ use super::fetched_records::FetchedRecords;
 use super::{FetchError, Fetcher, LeftOver};
 use crate::record::digests::Digests;
 use crate::record::{Anchor, Record};
+use crate::window::floor_to_millisecond;
 
 /// How many records of a part the next one has to come upon; one of them is enough.
 const ANCHORS: usize = 8;
@@ -16,6 +20,8 @@ const ANCHORS: usize = 8;
 pub(super) struct Frontier {
     /// The newest records, newest first.
     pub(super) anchors: Vec<Anchor>,
+    /// All records of the newest millisecond.
+    newest: Arc<HashSet<Anchor>>,
     /// The content hashes of what was handed out of the last part: the next one holds some of it again.
     seen: Digests,
     seen_rejected: Digests,
@@ -61,10 +67,30 @@ impl Frontier {
         })
     }
 
+    /// Returns the records that were read of the newest millisecond.
+    pub(super) fn newest(&self) -> Arc<HashSet<Anchor>> {
+        Arc::clone(&self.newest)
+    }
+
     fn keep_newest(&mut self, records: &[Record]) {
+        self.keep_newest_moment(records);
         self.anchors.extend(records.iter().map(Anchor::of));
         self.anchors.sort_unstable_by(|one, other| other.cmp(one));
         self.anchors.dedup();
         self.anchors.truncate(ANCHORS);
+    }
+
+    fn keep_newest_moment(&mut self, records: &[Record]) {
+        let known = self.newest.iter().map(|anchor| anchor.time);
+        let newest = records
+            .iter()
+            .map(|record| record.time)
+            .chain(known)
+            .max()
+            .map(floor_to_millisecond);
+        let is_newest = |anchor: &Anchor| Some(floor_to_millisecond(anchor.time)) == newest;
+        let moment = Arc::make_mut(&mut self.newest);
+        moment.retain(is_newest);
+        moment.extend(records.iter().map(Anchor::of).filter(is_newest));
     }
 }

@@ -1,8 +1,12 @@
 //! What is known below a slice: an answer that holds it has reached down to the end of the slice.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::record::Anchor;
+use crate::window::floor_to_millisecond;
 
 /// What is known of the records below a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +24,8 @@ pub(in crate::fetch) enum Floor {
         anchors: Vec<Anchor>,
         /// Whether they are from the archive: the service may have dropped or changed them.
         is_archived: bool,
-        /// Whether all of the newest moment was read.
-        is_whole: bool,
+        /// The records of the newest moment, if all of it was read.
+        whole: Option<Arc<HashSet<Anchor>>>,
     },
 }
 
@@ -35,20 +39,26 @@ impl Floor {
         Floor::Known {
             anchors,
             is_archived,
-            is_whole: false,
+            whole: None,
         }
     }
 
-    /// Returns it as one whose newest moment was read with all that is in it, or not.
-    pub(in crate::fetch) fn with_whole(mut self, of_newest: bool) -> Self {
-        if let Floor::Known { is_whole, .. } = &mut self {
-            *is_whole = of_newest;
+    /// Returns it as one whose newest moment has these records and no other, if that is known.
+    pub(in crate::fetch) fn with_whole(mut self, of_newest: Option<Arc<HashSet<Anchor>>>) -> Self {
+        if let Floor::Known { whole, .. } = &mut self {
+            *whole = of_newest;
         }
         self
     }
 
-    pub(super) fn is_whole(&self) -> bool {
-        matches!(self, Floor::Known { is_whole: true, .. })
+    /// Returns whether all of the newest moment was read, and nothing of it in an answer with these records is new: the answer
+    /// that it was read from may have lacked some of it.
+    pub(super) fn is_whole_with(&self, answer: &[Anchor]) -> bool {
+        let (Floor::Known { whole: Some(whole), .. }, Some(newest)) = (self, self.newest()) else {
+            return false;
+        };
+        let of_newest = |anchor: &&Anchor| floor_to_millisecond(anchor.time) == floor_to_millisecond(newest);
+        answer.iter().filter(of_newest).all(|anchor| whole.contains(anchor))
     }
 
     pub(in crate::fetch) fn is_open(&self) -> bool {

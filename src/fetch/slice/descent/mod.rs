@@ -408,7 +408,7 @@ impl Descent {
         let is_deep = depth.is_zero() || answer.says_last || oldest < floor - depth;
         // Of the moment with the newest of them the answer before may have lacked some too.
         let is_at_newest = floor_to_millisecond(oldest) == floor_to_millisecond(newest);
-        let is_cut_there = answer.may_go_on() && is_at_newest && !self.floor.is_whole();
+        let is_cut_there = answer.may_go_on() && is_at_newest && !self.floor.is_whole_with(answer.anchors());
         let meets = oldest <= newest + depth && answer.holds_any(self.floor.anchors());
         is_deep && meets && !is_cut_there || oldest < floor - depth
     }
