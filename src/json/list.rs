@@ -2,6 +2,7 @@
 
 use std::str::Utf8Chunk;
 
+use super::buffer::Buffer;
 use super::extent::{Extent, extent};
 use super::input::Input;
 use super::text;
@@ -286,7 +287,7 @@ fn valid_start(bytes: &[u8]) -> &str {
 fn find(input: &mut Input<'_>, name: &str) -> Option<()> {
     let mut sought = String::new();
     text::push_string(name, &mut sought);
-    let (mut scanner, mut form) = (Scanner::new(&[]), String::new());
+    let (mut scanner, mut key, mut form) = (Scanner::new(&[]), Buffer::default(), String::new());
     let mut opening = b'{';
     loop {
         // `{` before the first member, a comma before each other one.
@@ -296,9 +297,9 @@ fn find(input: &mut Input<'_>, name: &str) -> Option<()> {
         if input.peek() != Some(b'"') {
             return None;
         }
-        form.clear();
-        text::copy_string(input, &mut form).ok()?;
-        let is_sought = form == sought;
+        key.clear();
+        text::copy_string(input, &mut key).ok()?;
+        let is_sought = key.as_bytes() == sought.as_bytes();
         take(input, b':')?;
         if is_sought {
             return take(input, b'[');

@@ -36,7 +36,7 @@
 //!
 //! The first byte tells every kind of value from every other.
 
-mod copy;
+mod buffer;
 mod extent;
 mod input;
 mod list;
@@ -45,6 +45,7 @@ mod pass;
 mod paths;
 mod sequence;
 mod strict;
+mod subtree;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -53,11 +54,13 @@ pub(crate) mod walk;
 
 use std::ops::Range;
 
+use buffer::Buffer;
 use input::Input;
 use pass::Pass;
 use paths::SoughtPath;
 use sequence::Sequences;
-use value::{Member, Open, Value};
+use subtree::Subtrees;
+use value::{Members, Open, Value};
 
 pub(crate) use list::{Element, List, ListError};
 pub use strict::push_strict;
@@ -70,7 +73,7 @@ pub(crate) use text::{form_of_text, push_bytes};
 pub type KeyPath = &'static [&'static str];
 
 /// How many arrays and objects may be open, inside each other, and how many members of open objects there may be: an
-/// open array takes 32 bytes for one of text, a member 48 and as much again when its object ends. No record has as many.
+/// open array takes 64 bytes for one of text, a member 24 and as much again when its object ends. No record has as many.
 const MOST_OPEN: usize = 1 << 17;
 
 /// A text is not one JSON value (RFC 8259), or nested deeper, or with more members of one object, than any record.
@@ -104,7 +107,7 @@ pub struct Found {
 impl Found {
     /// Returns the hash of the value, which is in this buffer.
     pub fn hash(&self, buffer: &str) -> u128 {
-        self.value.hash(buffer)
+        self.value.hash(buffer.as_bytes())
     }
 }
 
@@ -140,9 +143,12 @@ pub fn scan(json: &str, sought: &[KeyPath], line: &mut String) -> Result<Scan, J
 pub struct Scanner {
     sought: Vec<SoughtPath>,
     open: Vec<Open>,
-    members: Vec<Member>,
+    members: Members,
+    subtrees: Subtrees,
     sequences: Sequences,
-    scratch: Vec<u8>,
+    /// The form of the value that is read.
+    form: Buffer,
+    scratch: Buffer,
 }
 
 impl Scanner {
@@ -151,9 +157,11 @@ impl Scanner {
         Self {
             sought: sought.iter().map(|path| SoughtPath::new(path)).collect(),
             open: Vec::new(),
-            members: Vec::new(),
+            members: Members::default(),
+            subtrees: Subtrees::default(),
             sequences: Sequences::default(),
-            scratch: Vec::new(),
+            form: Buffer::default(),
+            scratch: Buffer::default(),
         }
     }
 
@@ -174,23 +182,23 @@ impl Scanner {
         Ok(content)
     }
 
-    /// Scans a value that something may follow.
+    /// Scans a value that something may follow; `line` is unchanged if there is none.
     fn scan_value(&mut self, input: &mut Input<'_>, line: &mut String) -> Result<u128, JsonError> {
         self.open.clear();
         self.members.clear();
         self.sequences.make_room();
+        self.form.clear();
+        self.scratch.clear();
+        self.subtrees.forget();
         self.sought.iter_mut().for_each(SoughtPath::reset);
-        let line_start = line.len();
-        let mut pass = Pass {
-            input,
-            line,
-            scanner: self,
-        };
-        let content = pass.run();
-        if content.is_err() {
-            line.truncate(line_start);
+        let content = Pass { input, scanner: self }.run()?;
+        self.sought.iter_mut().for_each(|path| path.move_behind(line.len()));
+        // A text was cut before and behind characters of one byte, so the pieces are text.
+        match simdutf8::basic::from_utf8(self.form.as_bytes()) {
+            Ok(form) => line.push_str(form),
+            Err(_) => line.push_str(&String::from_utf8_lossy(self.form.as_bytes())),
         }
-        content
+        Ok(content)
     }
 
     /// Returns the value at the path with this index in the last scanned text.

@@ -17,6 +17,16 @@ struct Exponent<'a> {
     digits: &'a [u8],
 }
 
+/// Returns the length of a whole number at the start of the bytes that is surely written canonically; `None` for any other
+/// number, and at the end of a text.
+#[inline(always)]
+pub(super) fn canonical_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.iter().position(|byte| !byte.is_ascii_digit())?;
+    let is_whole = !matches!(bytes[length], b'.' | b'e' | b'E');
+    let is_canonical = bytes[0] != b'0' && bytes[length.checked_sub(1)?] != b'0' || bytes[..length] == *b"0";
+    (is_whole && is_canonical).then_some(length)
+}
+
 impl<'a> Number<'a> {
     /// Reads a number; the next byte is its sign or first digit.
     pub(super) fn read(input: &mut Input<'a>) -> Result<Self, JsonError> {

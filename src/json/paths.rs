@@ -11,7 +11,7 @@ pub(super) struct SoughtPath {
     keys: Vec<u128>,
     /// How many keys of the path lead to the current value.
     matched: usize,
-    /// Where the value of the last matched key starts in the line.
+    /// Where the value of the last matched key starts in the form.
     start: usize,
     found: Option<Found>,
 }
@@ -58,6 +58,14 @@ impl SoughtPath {
                 range: self.start..end,
                 value,
             });
+        }
+    }
+
+    /// Counts what was found from that many bytes earlier.
+    pub(super) fn move_behind(&mut self, bytes: usize) {
+        if let Some(Found { range, value }) = &mut self.found {
+            *range = range.start + bytes..range.end + bytes;
+            *value = value.behind(bytes);
         }
     }
 

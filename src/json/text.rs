@@ -4,38 +4,60 @@ use wide::u8x16;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::JsonError;
-use super::copy::push_start;
+use super::buffer::Buffer;
 use super::input::Input;
 
 /// Appends the form of a string, with its quotes; the next byte is the opening quote.
 #[inline(always)]
-pub(super) fn copy_string(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
-    let bytes = input.rest();
-    let close = 1 + plain_length(&bytes[1..]);
-    if bytes.get(close) != Some(&b'"') {
-        return copy_odd_string(input, line);
+pub(super) fn copy_string(input: &mut Input<'_>, form: &mut Buffer) -> Result<(), JsonError> {
+    let length = copy_plain(input.rest(), form);
+    if length == 0 {
+        return copy_odd_string(input, form);
     }
-    push_start(line, input.text(), close + 1);
-    input.advance(close + 1);
+    input.advance(length);
     Ok(())
 }
 
-/// Appends a string that has escapes, or is malformed.
-#[cold]
-fn copy_odd_string(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
-    line.push('"');
+/// Appends the string that these bytes start with and returns its length; 0 and nothing if it has escapes, is malformed, or
+/// near the end of the bytes or of the buffer's room.
+#[inline(always)]
+pub(super) fn copy_plain(bytes: &[u8], form: &mut Buffer) -> usize {
+    let mut length = 0;
+    // Not the opening quote.
+    let mut counted = !1;
+    for (block, room) in bytes.as_chunks::<16>().0.iter().zip(form.blocks()) {
+        *room = *block;
+        let special = special_bytes(*block) & counted;
+        if special != 0 {
+            length += special.trailing_zeros() as usize;
+            if bytes[length] != b'"' {
+                return 0;
+            }
+            form.extend(length + 1);
+            return length + 1;
+        }
+        length += block.len();
+        counted = !0;
+    }
+    0
+}
+
+/// Appends a string that has escapes, is malformed, or near the end of the text.
+#[inline(never)]
+pub(super) fn copy_odd_string(input: &mut Input<'_>, form: &mut Buffer) -> Result<(), JsonError> {
+    form.push(b'"');
     input.advance(1);
     loop {
-        line.push_str(input.take(plain_length(input.rest())));
+        form.push_slice(input.take(plain_length(input.rest())).as_bytes());
         match input.peek() {
             Some(b'"') => break,
-            Some(b'\\') => copy_escape(input, line)?,
+            Some(b'\\') => copy_escape(input, form)?,
             Some(_) => return Err(input.malformed("a control character inside a string")),
             None => return Err(input.malformed("the text ends inside a string")),
         }
     }
     input.advance(1);
-    line.push('"');
+    form.push(b'"');
     Ok(())
 }
 
@@ -101,18 +123,20 @@ fn special_bytes(block: [u8; 16]) -> u32 {
 }
 
 /// Appends the form of one escape, or of a surrogate pair; the next byte is the backslash.
-fn copy_escape(input: &mut Input<'_>, line: &mut String) -> Result<(), JsonError> {
+fn copy_escape(input: &mut Input<'_>, form: &mut Buffer) -> Result<(), JsonError> {
     const UNKNOWN: &str = "an invalid escape";
     match input.rest().get(1) {
-        Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => line.push_str(input.take(2)),
+        Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => form.push_slice(input.take(2).as_bytes()),
         Some(b'/') => {
             input.advance(2);
-            line.push('/');
+            form.push(b'/');
         }
         Some(b'u') => {
             let unit = utf16_escape(input.rest()).ok_or_else(|| input.malformed(UNKNOWN))?;
             input.advance(6);
-            copy_utf16(unit, input, line);
+            let mut escaped = String::new();
+            copy_utf16(unit, input, &mut escaped);
+            form.push_slice(escaped.as_bytes());
         }
         _ => return Err(input.malformed(UNKNOWN)),
     }

@@ -1,8 +1,6 @@
 //! The time of a record → UTC: the ISO 8601 formats that services write, and seconds since 1970, or thousandths, millionths or
 //! billionths of them.
 
-use std::ops::Range;
-
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// Numbers from here on are milliseconds since 1970: as seconds they would be in the year 5138. So it is with microseconds and
@@ -111,25 +109,50 @@ fn read_zone(text: &str) -> Option<FixedOffset> {
 ///
 /// Each record has a time, and a parser for all formats takes several times as long.
 fn read_usual(text: &[u8]) -> Option<DateTime<Utc>> {
-    let (to_second, rest) = text.split_at_checked("2025-06-09T10:11:12".len())?;
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if marks.iter().any(|(place, mark)| to_second[*place] != *mark) {
+    let (to_second, rest) = text.split_first_chunk::<19>()?;
+    let [
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        i1,
+        i2,
+        b':',
+        s1,
+        s2,
+    ] = *to_second
+    else {
         return None;
-    }
+    };
     let nanosecond = match rest {
         [b'Z'] => 0,
+        [b'.', f1, f2, f3, b'Z'] => number(&[*f1, *f2, *f3])? * 1_000_000,
         [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => {
             number(fraction)? * 10_u32.pow(9 - fraction.len() as u32)
         }
         _ => return None,
     };
-    let part = |range: Range<usize>| number(&to_second[range]);
-    let date = NaiveDate::from_ymd_opt(part(0..4)? as i32, part(5..7)?, part(8..10)?)?;
-    let time = NaiveTime::from_hms_nano_opt(part(11..13)?, part(14..16)?, part(17..19)?, nanosecond)?;
+    let date = NaiveDate::from_ymd_opt(
+        number(&[y1, y2, y3, y4])? as i32,
+        number(&[m1, m2])?,
+        number(&[d1, d2])?,
+    )?;
+    let time = NaiveTime::from_hms_nano_opt(number(&[h1, h2])?, number(&[i1, i2])?, number(&[s1, s2])?, nanosecond)?;
     Some(date.and_time(time).and_utc())
 }
 
 /// Parses up to nine digits.
+#[inline(always)]
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| {
         digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
