@@ -46,6 +46,16 @@ pub(crate) fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
 }
 
+/// Returns whether the environment names root certificates, by the variables that OpenSSL and what takes its place read.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this folder reads the environment for all others"
+)]
+pub(crate) fn names_root_certificates() -> bool {
+    let names = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+    names.iter().any(|name| std::env::var_os(name).is_some())
+}
+
 /// The variables of this run. `Debug` shows only their names.
 #[derive(Clone, Default)]
 pub struct Env {

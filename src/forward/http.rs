@@ -115,7 +115,10 @@ impl HttpSink {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub(crate) fn new(settings: &HttpSettings, envelope: &Envelope, shutdown: &Shutdown) -> Result<Self, SinkError> {
-        let http = Http::trusting(settings.authorities.as_ref(), &settings.proxies);
+        let http = match &settings.authorities {
+            Some(authorities) => Http::trusting(authorities, &settings.proxies),
+            None => Http::to([&settings.url], &settings.proxies),
+        };
         let http = http.map_err(|error| SinkError::Refused(error.to_string()))?;
         Ok(Self {
             http: http.with_timeout(settings.timeout),

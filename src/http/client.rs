@@ -12,9 +12,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::clock::ServiceClock;
-use super::proxy::{Proxies, Proxy};
+use super::proxy::{Proxies, Proxy, SYSTEM_HAS_PROXIES};
 use super::request_stats::{Answer, RequestStats};
 use super::retry::{AttemptError, server_wait};
+use super::roots::bundle;
 
 /// The largest answer, after decompression: a page of these services has a few megabytes at most.
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
@@ -30,9 +31,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The default timeout of a request.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// On these systems the client finds the proxies of the system, where the settings name none.
-const SYSTEM_HAS_PROXIES: bool = cfg!(any(target_os = "macos", windows));
 
 /// Splunk's header for the channel of a request.
 const REQUEST_CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
@@ -60,7 +58,6 @@ impl Authorities {
     ///
     /// # Errors
     /// If there is none, or one cannot be used; the text says why.
-    #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
     pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, String> {
         let certificates = Certificate::from_pem_bundle(pem).map_err(|error| describe(&error))?;
         if certificates.is_empty() {
@@ -68,7 +65,7 @@ impl Authorities {
         }
         // They are parsed only when a client is made of them.
         install_provider();
-        let client = Client::builder().tls_certs_only(certificates.clone()).build();
+        let client = builder().tls_certs_only(certificates.clone()).build();
         client.map_err(|error| describe(&error))?;
         Ok(Self(certificates))
     }
@@ -96,27 +93,53 @@ const ROOTS_ADVICE: &str = ": it needs the root certificates of the system; inst
 pub struct SetupError(String);
 
 impl Http {
-    /// Creates a client that gives up on a request, from connecting to the last byte of the body, after a minute.
+    /// Creates a client for any address that gives up on a request, from connecting to the last byte of the body, after a
+    /// minute.
     ///
     /// It follows no redirects and sends no referrer, so that a token goes only to the configured host.
     ///
     /// # Errors
     /// The system's root certificates or a proxy cannot be used.
     pub fn new(proxies: &Proxies) -> Result<Self, SetupError> {
-        Self::trusting(None, proxies)
+        Self::trusting_system(proxies)
     }
 
-    /// The same, trusting these authorities instead of the system's, if there are some.
+    /// The same, for these addresses alone: the root certificates of the system are loaded only if something is encrypted.
     ///
     /// # Errors
     /// As for [`Http::new`].
-    #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
-    pub(crate) fn trusting(authorities: Option<&Authorities>, proxies: &Proxies) -> Result<Self, SetupError> {
+    pub fn to<'a>(addresses: impl IntoIterator<Item = &'a Url>, proxies: &Proxies) -> Result<Self, SetupError> {
+        let is_encrypted = addresses.into_iter().any(|address| address.scheme() == "https");
+        if is_encrypted || proxies.may_be_encrypted() {
+            Self::trusting_system(proxies)
+        } else {
+            Self::build(proxies, builder().tls_certs_only([]))
+        }
+    }
+
+    /// The same, trusting these authorities and no others.
+    ///
+    /// # Errors
+    /// As for [`Http::new`].
+    pub(crate) fn trusting(Authorities(certificates): &Authorities, proxies: &Proxies) -> Result<Self, SetupError> {
+        Self::build(proxies, builder().tls_certs_only(certificates.clone()))
+    }
+
+    /// Trusts the authorities of the system, those of its bundle if there is one: what the client finds by itself are hundreds
+    /// of files.
+    fn trusting_system(proxies: &Proxies) -> Result<Self, SetupError> {
+        let of_bundle = bundle().and_then(|pem| Certificate::from_pem_bundle(&pem).ok());
+        let client = of_bundle
+            .filter(|certificates| !certificates.is_empty())
+            .and_then(|certificates| Self::build(proxies, builder().tls_certs_only(certificates)).ok());
+        match client {
+            Some(client) => Ok(client),
+            None => Self::build(proxies, builder()),
+        }
+    }
+
+    fn build(proxies: &Proxies, builder: ClientBuilder) -> Result<Self, SetupError> {
         install_provider();
-        let builder = match authorities {
-            Some(Authorities(certificates)) => Client::builder().tls_certs_only(certificates.clone()),
-            None => Client::builder(),
-        };
         let client = with_proxies(builder, proxies)?
             .user_agent(concat!("trailkeeper/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -261,6 +284,11 @@ impl Http {
         let request = self.client.get(proxy.address.url()?).build().ok()?;
         request.headers().get(AUTHORIZATION).cloned()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
+fn builder() -> ClientBuilder {
+    Client::builder()
 }
 
 fn install_provider() {

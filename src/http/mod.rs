@@ -1,6 +1,6 @@
 //! HTTP for sources and sinks: the client, its retry decisions, its counts, and the services' clocks.
 //!
-//! Imports: nothing.
+//! Imports: env.
 
 mod client;
 pub(crate) mod clock;
@@ -8,6 +8,7 @@ mod proxy;
 pub(crate) mod redaction;
 pub(crate) mod request_stats;
 pub mod retry;
+mod roots;
 
 pub(crate) use client::{Authorities, Post, Receipt};
 pub use client::{Http, SetupError};

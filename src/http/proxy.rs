@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A status line is far shorter.
 const LONGEST_STATUS_LINE: u64 = 1024;
 
+/// On these systems the client finds the proxies of the system, where the settings name none.
+pub(super) const SYSTEM_HAS_PROXIES: bool = cfg!(any(target_os = "macos", windows));
+
 /// The proxies of the settings.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
@@ -30,6 +33,13 @@ pub struct Proxies {
 impl Proxies {
     pub(super) fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
+    }
+
+    /// Returns whether a request to an address that is not encrypted can be so all the same, on its way to a proxy.
+    pub(super) fn may_be_encrypted(&self) -> bool {
+        let proxy = self.http.as_ref().and_then(|proxy| proxy.address.url());
+        // Of those that the client finds by itself nothing is known.
+        self.is_empty() && SYSTEM_HAS_PROXIES || proxy.is_some_and(|proxy| proxy.scheme() == "https")
     }
 
     /// Returns the hosts that are reached without a proxy: this machine always, since only there a secret may go unencrypted; for

@@ -212,7 +212,8 @@ pub(crate) fn lock_all(
 /// Creates the client of these streams, which all have the same proxies.
 pub(crate) fn client(streams: &[StreamSettings]) -> Result<Http, SetupError> {
     let proxies = streams.first().map(|settings| settings.proxies.clone());
-    Http::new(&proxies.unwrap_or_default())
+    let addresses = streams.iter().map(|settings| settings.source.address());
+    Http::to(addresses, &proxies.unwrap_or_default())
 }
 
 /// Returns the hosts of these streams' services.

@@ -183,7 +183,7 @@ impl StreamCheck {
     /// Sends one request for one record, and checks the clock by its answer.
     async fn service(&mut self, settings: &StreamSettings, clock: fn() -> DateTime<Utc>) {
         self.address = Some(settings.source.address().to_string());
-        let http = match Http::new(&settings.proxies) {
+        let http = match Http::to([settings.source.address()], &settings.proxies) {
             Ok(http) => http.with_timeout(settings.limits.request_timeout),
             Err(error) => return self.problems.push(error.to_string()),
         };
