@@ -1,7 +1,5 @@
 //! Reads a day file: its records, and the lines that are not records.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 
 use super::day_file::DayFile;
@@ -162,12 +160,12 @@ impl<'a> Part<'a> {
 
 /// Reads the records of a day file and passes each to `visit`. Memory is bounded by one line and the identities.
 ///
-/// `repaired` holds the offsets of torn lines that are noted already. A last line without a newline is read if it is a
-/// record, else ignored: another program may still be writing it.
+/// `is_repaired` says of the offset of a line that is no record whether a torn line is noted there. A last line without a
+/// newline is read if it is a record, else ignored: another program may still be writing it.
 pub(super) fn read(
     part: Part<'_>,
     reader: &mut Reader,
-    repaired: Option<&HashSet<u64>>,
+    mut is_repaired: impl FnMut(u64) -> Result<bool, FileError>,
     mut visit: impl FnMut(Identified),
 ) -> Result<(Day, LineCounts), FileError> {
     let Part { day_file, from, .. } = part;
@@ -189,7 +187,7 @@ pub(super) fn read(
             day.add(identified, line.offset < part.old_to);
             time_index.add(identified.time, line.offset);
             visit(identified);
-        } else if repaired.is_some_and(|offsets| offsets.contains(&line.offset)) {
+        } else if is_repaired(line.offset)? {
             counts.repaired += 1;
         } else if line.ended {
             counts.skipped += 1;

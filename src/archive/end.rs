@@ -61,13 +61,18 @@ impl Archive {
         let entry = time_index
             .before(from)
             .filter(|entry| entry.offset >= self.smallest_offset)?;
+        // What was read began at one of these, if not at the start of the file.
+        let before = self.resume_points.iter().find(|point| point.day() == Some(date));
+        let before = before.into_iter().flat_map(ResumePoint::entries);
+        let earlier = resume::earlier_entries(time_index, before, entry.offset);
         let mut file = self.location.file_of(date)?.open().ok()?;
-        ResumePoint::describe(date, file.as_mut(), entry, time_index.end()).ok()?
+        ResumePoint::describe(date, file.as_mut(), entry, &earlier, time_index.end()).ok()?
     }
 
     /// Reads the end of the day's file if that is enough for these records, else all of it.
     pub(super) fn read_as_little(&mut self, batch: &Batch) -> Result<Day, FileError> {
-        if let Some(day) = self.read_from_resume_point(batch.date(), |_| {})?
+        let oldest = batch.records().iter().map(|record| record.time).min();
+        if let Some(day) = self.read_from_resume_point(batch.date(), oldest, |_| {})?
             && batch.records().iter().all(|record| day.can_judge(record.time))
         {
             return Ok(day);
@@ -75,10 +80,12 @@ impl Archive {
         Ok(self.read_day(batch.date(), || (), |(), _| {})?.0)
     }
 
-    /// Reads the day file of a date from its resume point; `None` if there is none or it does not match the file.
+    /// Reads the records of a day file from `oldest` on, or from its resume point; `None` if it has none from which on they all
+    /// are, or it does not match the file.
     fn read_from_resume_point(
         &mut self,
         date: NaiveDate,
+        oldest: Option<DateTime<Utc>>,
         mut visit: impl FnMut(Identified),
     ) -> Result<Option<Day>, FileError> {
         let Some(point) = self.resume_points.iter().find(|point| point.day() == Some(date)) else {
@@ -94,7 +101,7 @@ impl Archive {
             Err(error) if error.is_missing() => return Ok(None),
             opened => opened?,
         };
-        let entry = point.entry_in(file.as_mut());
+        let entry = point.entry_in(file.as_mut(), oldest);
         let Some(entry) = entry.map_err(|cause| FileError::io("read", &day_file.path, cause))? else {
             tracing::debug!(path = %day_file.path.display(), "the file does not match its resume point: reading all of it");
             return Ok(None);
@@ -125,7 +132,7 @@ impl Archive {
         let mut newest = NewestRecords::new(now, overlap, last);
         // Every record before the resume point is earlier than those after it: if one of these is not after `now`, the
         // last of them is the last of the file.
-        if let Some(day) = self.read_from_resume_point(date, |identified| newest.add(identified))?
+        if let Some(day) = self.read_from_resume_point(date, None, |identified| newest.add(identified))?
             && newest.last().is_some()
         {
             return Ok((day, newest));

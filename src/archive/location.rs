@@ -176,7 +176,9 @@ impl Location {
         let Some(date) = day_name::date(plain, &self.base, &self.extension) else {
             return;
         };
-        let path = self.folder.join(plain);
+        let mut path = PathBuf::with_capacity(self.folder.as_os_str().len() + 1 + plain.len());
+        path.push(&self.folder);
+        path.push(plain);
         let file = DayFile::new(date, path, Arc::clone(&self.storage));
         match (entry.is_file, packing) {
             (true, None) => {

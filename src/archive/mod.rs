@@ -45,6 +45,7 @@ mod state_file;
 mod storage;
 mod resume;
 mod trial;
+mod turn;
 mod verify;
 #[cfg(test)]
 #[cfg(unix)]
@@ -78,6 +79,7 @@ pub(crate) use repair::Repairs;
 pub(crate) use state_file::StateFile;
 pub(crate) use takeover::{Takeover, days_that_can_hold};
 pub(crate) use trial::{FileUse, try_files, try_out, try_out_state, try_state_files};
+pub(crate) use turn::Turn;
 pub(crate) use verify::{DayReport, Problem, verify_day};
 
 use day::{Day, Part};
@@ -129,11 +131,22 @@ impl Archive {
         file_mode: u32,
         now: DateTime<Utc>,
     ) -> Result<Self, WriteError> {
+        Self::open_in_turn(lock, shape, file_mode, now, Turn::All)
+    }
+
+    /// The same; only those files whose turn it is are repaired.
+    pub(crate) fn open_in_turn(
+        lock: impl Into<Arc<Lock>>,
+        shape: Shape,
+        file_mode: u32,
+        now: DateTime<Utc>,
+        turn: Turn,
+    ) -> Result<Self, WriteError> {
         let lock = lock.into();
         let location = lock.location().clone();
         let storage = Arc::clone(location.storage());
         let mut archive = Self::new(location, storage, Some(lock), shape, file_mode);
-        archive.repair(now)?;
+        archive.repair(now, turn)?;
         Ok(archive)
     }
 
@@ -172,7 +185,9 @@ impl Archive {
         }
     }
 
-    fn repair(&mut self, now: DateTime<Utc>) -> Result<(), WriteError> {
+    fn repair(&mut self, now: DateTime<Utc>, turn: Turn) -> Result<(), WriteError> {
+        let listing = self.location.listing()?;
+        listing.warn_of_odd_ones();
         let mut repairer = Repairer {
             location: &self.location,
             appender: &mut self.appender,
@@ -183,7 +198,7 @@ impl Archive {
             unusable: &mut self.unusable,
             torn: &mut self.torn,
         };
-        self.repaired = repairer.repair()?;
+        self.repaired = repairer.repair(&listing, turn)?;
         Ok(())
     }
 
@@ -221,8 +236,7 @@ impl Archive {
         let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record.time));
         let day = match self.known.day(date) {
             Some(day) if can_judge_all(day) => None,
-            Some(_) => Some(self.read_day(date, || (), |(), _| {})?.0),
-            None => Some(self.read_as_little(&batch)?),
+            Some(_) | None => Some(self.read_as_little(&batch)?),
         };
         if let Some(day) = day {
             self.known.put(date, day);
@@ -352,8 +366,18 @@ impl Archive {
     fn read_part(&mut self, part: Part<'_>, visit: impl FnMut(Identified)) -> Result<Day, FileError> {
         let day_file = part.day_file;
         let name = self.location.day_name(day_file.date).unwrap_or_default();
-        let repaired = self.rejected.noted(&mut self.appender)?.repaired_in(&name);
-        let (day, _) = day::read(part, &mut self.reader, repaired, visit)?;
+        let Self {
+            reader,
+            rejected,
+            appender,
+            ..
+        } = self;
+        // Mostly there is no such line, and so no need to read all that was ever rejected.
+        let is_repaired = |offset| {
+            let repaired = rejected.noted(appender)?.repaired_in(&name);
+            Ok(repaired.is_some_and(|offsets| offsets.contains(&offset)))
+        };
+        let (day, _) = day::read(part, reader, is_repaired, visit)?;
         self.appender.sync_existing(&day_file.path)?;
         Ok(day)
     }

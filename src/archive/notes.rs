@@ -113,6 +113,17 @@ impl NotesFile {
         }
     }
 
+    /// Returns whether the content was read.
+    #[cfg(test)]
+    pub(super) fn is_read(&self) -> bool {
+        self.noted.is_some()
+    }
+
+    /// Checks that the file can be opened, if there is one.
+    pub(super) fn look(&self) -> Result<(), FileError> {
+        self.file.open().map(|_| ())
+    }
+
     /// Returns the content of the file, which is read once.
     pub(super) fn noted(&mut self, appender: &mut DurableAppender) -> Result<&mut Noted, FileError> {
         let noted = match self.noted.take() {

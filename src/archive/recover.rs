@@ -50,8 +50,8 @@ impl Archive {
         let listing = self.location.listing()?;
         listing.warn_of_odd_ones();
         let dates = listing.dates();
-        // Read with each day file, and no fault of any of them.
-        self.rejected.noted(&mut self.appender)?;
+        // It can be read with each day file, and is no fault of any of them.
+        self.rejected.look()?;
         let mut recovery = Recovery::default();
         for date in dates.into_iter().rev() {
             if !self.counts(date, now)? {

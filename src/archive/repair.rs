@@ -7,8 +7,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::day_file::DayFile;
 use super::durable_appender::{DurableAppender, WriteError};
 use super::lines::{TornLine, torn_line};
-use super::location::Location;
+use super::location::{Listing, Location};
 use super::notes::NotesFile;
+use super::turn::Turn;
 use crate::fs::FileError;
 use crate::record::Reader;
 
@@ -36,11 +37,10 @@ pub(super) struct Repairer<'a> {
 }
 
 impl Repairer<'_> {
-    /// Adds the missing newline to each day file that ends without one.
-    pub(super) fn repair(&mut self) -> Result<Repairs, WriteError> {
+    /// Adds the missing newline to each day file that ends without one, of those whose turn it is.
+    pub(super) fn repair(&mut self, listing: &Listing, turn: Turn) -> Result<Repairs, WriteError> {
         let mut repairs = Repairs::default();
-        let files = self.location.day_files()?;
-        for file in &files {
+        for file in turn.pick(listing.days.values().collect()) {
             let repaired = match torn_line_of(file) {
                 Ok(Some(torn)) => self.repair_line(file, &torn, &mut repairs),
                 Ok(None) => Ok(()),
@@ -54,7 +54,7 @@ impl Repairer<'_> {
                 repaired => repaired?,
             }
         }
-        if !files.is_empty() {
+        if !listing.days.is_empty() {
             self.appender.sync_folder(self.location.folder())?;
         }
         Ok(repairs)

@@ -1,6 +1,7 @@
 //! Resume points: where the ends of large day files begin, so that the rest need not be read.
 //!
-//! `.trailkeeper/<base>.resume.json` holds, for a day file, one [`IndexEntry`] and how to recognize the file. It is
+//! `.trailkeeper/<base>.resume.json` holds, for a day file, one [`IndexEntry`], some earlier ones, each twice as far from the
+//! end as the one after it, and how to recognize the file. It is
 //! used only if the metadata of the file is the same, the bytes before the entry and at the end of the file are the
 //! same, and the record of the entry is in its place. Otherwise, also after another program appended a line, the whole
 //! file is read. The note is optional and may be deleted at any time.
@@ -15,14 +16,20 @@ use serde::{Deserialize, Serialize};
 use super::file_stamp::{FileStamp, hash, hash_before};
 use super::location::Location;
 use super::storage::StoredFile;
-use super::time_index::IndexEntry;
+use super::time_index::{IndexEntry, TimeIndex};
 use crate::fs::FileError;
 
 /// Before this offset, in bytes, a resume point is not worth noting: reading the whole file costs next to nothing.
 pub(super) const SMALLEST_OFFSET: u64 = 256 << 10;
 
+/// How many earlier entries are noted: enough for terabytes.
+const MOST_EARLIER: usize = 24;
+
+/// An earlier entry is at least twice as far from the end as this, in bytes.
+const SMALLEST_DISTANCE: u64 = 128 << 10;
+
 /// Version of the note; others are ignored.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Larger notes were not written by this program.
 const MAX_NOTE: u64 = 64 << 10;
@@ -38,6 +45,18 @@ pub(super) struct ResumePoint {
     offset: u64,
     stamp: FileStamp,
     /// Hash of the bytes before the entry and before the end of the file, in hexadecimal digits.
+    bytes: String,
+    /// Earlier entries, the latest first: for records from before the first.
+    #[serde(default)]
+    earlier: Vec<EarlierEntry>,
+}
+
+/// An entry before that of a resume point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct EarlierEntry {
+    time: String,
+    offset: u64,
+    /// Hash of the bytes before it, in hexadecimal digits.
     bytes: String,
 }
 
@@ -55,6 +74,7 @@ impl ResumePoint {
         day: NaiveDate,
         file: &mut dyn StoredFile,
         entry: IndexEntry,
+        earlier: &[IndexEntry],
         end: u64,
     ) -> io::Result<Option<Self>> {
         let stamp = FileStamp::of(&file.metadata()?);
@@ -63,10 +83,14 @@ impl ResumePoint {
         }
         Ok(Some(Self {
             day: day.to_string(),
-            time: entry.time.to_rfc3339_opts(SecondsFormat::Nanos, true),
+            time: written(entry.time),
             offset: entry.offset,
             stamp,
             bytes: hash_before(file, &[entry.offset, end])?,
+            earlier: earlier
+                .iter()
+                .map(|entry| EarlierEntry::describe(file, *entry))
+                .collect::<io::Result<_>>()?,
         }))
     }
 
@@ -75,18 +99,79 @@ impl ResumePoint {
         self.day.parse().ok()
     }
 
-    /// Returns the entry if the file is still the one described.
-    pub(super) fn entry_in(&self, file: &mut dyn StoredFile) -> io::Result<Option<IndexEntry>> {
+    /// Returns all entries, the latest first.
+    pub(super) fn entries(&self) -> impl Iterator<Item = IndexEntry> {
+        let own = entry(&self.time, self.offset);
+        let earlier = self.earlier.iter();
+        own.into_iter()
+            .chain(earlier.filter_map(|earlier| entry(&earlier.time, earlier.offset)))
+    }
+
+    /// Returns the latest entry from which on all records from `oldest` on stand, or the latest of all, if the file is still the
+    /// one described.
+    pub(super) fn entry_in(
+        &self,
+        file: &mut dyn StoredFile,
+        oldest: Option<DateTime<Utc>>,
+    ) -> io::Result<Option<IndexEntry>> {
         if FileStamp::of(&file.metadata()?) != self.stamp || self.offset > self.stamp.length {
             return Ok(None);
         }
         let is_same = hash_before(file, &[self.offset, self.stamp.length])? == self.bytes;
-        let entry = self.time.parse().ok().map(|time: DateTime<Utc>| IndexEntry {
-            time,
-            offset: self.offset,
-        });
-        Ok(entry.filter(|_| is_same))
+        let is_enough = |entry: &IndexEntry| oldest.is_none_or(|oldest| entry.time <= oldest);
+        let Some(found) = self.entries().find(is_enough).filter(|_| is_same) else {
+            return Ok(None);
+        };
+        match self.earlier.iter().find(|earlier| earlier.offset == found.offset) {
+            Some(earlier) if hash_before(file, &[earlier.offset])? != earlier.bytes => Ok(None),
+            _ => Ok(Some(found)),
+        }
     }
+}
+
+impl EarlierEntry {
+    fn describe(file: &mut dyn StoredFile, entry: IndexEntry) -> io::Result<Self> {
+        Ok(Self {
+            time: written(entry.time),
+            offset: entry.offset,
+            bytes: hash_before(file, &[entry.offset])?,
+        })
+    }
+}
+
+fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
+
+fn entry(time: &str, offset: u64) -> Option<IndexEntry> {
+    let time = time.parse().ok()?;
+    Some(IndexEntry { time, offset })
+}
+
+/// Returns, of these entries and others before them, those that are worth noting besides the one at `offset` of a file of this
+/// length: each at least twice as far from the end as the one after it, the latest first.
+pub(super) fn earlier_entries(
+    time_index: &TimeIndex,
+    others: impl Iterator<Item = IndexEntry>,
+    offset: u64,
+) -> Vec<IndexEntry> {
+    let end = time_index.end();
+    let before: Vec<IndexEntry> = others.filter(|entry| entry.offset < time_index.start()).collect();
+    let mut entries = Vec::new();
+    let mut after = offset;
+    while entries.len() < MOST_EARLIER
+        && let Some(sought) = end.checked_sub(2 * (end - after).max(SMALLEST_DISTANCE))
+    {
+        let found = time_index
+            .at_most(sought)
+            .or_else(|| before.iter().copied().find(|entry| entry.offset <= sought));
+        let Some(entry) = found.filter(|entry| entry.offset > 0) else {
+            break;
+        };
+        entries.push(entry);
+        after = entry.offset;
+    }
+    entries
 }
 
 /// Reads the resume points; none if the note is missing or not valid.

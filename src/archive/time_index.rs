@@ -49,6 +49,17 @@ impl TimeIndex {
         self.end
     }
 
+    /// Returns where it begins, in bytes.
+    pub(super) fn start(&self) -> u64 {
+        self.entries.first().map_or(0, |first| first.offset)
+    }
+
+    /// Returns the last entry at `offset` or before it.
+    pub(super) fn at_most(&self, offset: u64) -> Option<IndexEntry> {
+        let count = self.entries.partition_point(|entry| entry.offset <= offset);
+        count.checked_sub(1).map(|last| self.entries[last])
+    }
+
     /// Returns the last entry not later than `time`: every record from `time` on is there or after it.
     pub(super) fn before(&self, time: DateTime<Utc>) -> Option<IndexEntry> {
         let count = self.entries.partition_point(|entry| entry.time <= time);

@@ -88,6 +88,13 @@ impl Past {
         self.has_lines || self.has_unreadable_lines
     }
 
+    /// Returns whether it is known that the last run has ended by itself, in whatever scope.
+    pub(super) fn has_ended(&self) -> bool {
+        let is_newest = self.other_scope.is_none() && self.unreadable == 0;
+        let end = self.newest.as_ref().filter(|_| is_newest).map(|newest| newest.end);
+        matches!(end, Some(End::Exhausted | End::Stopped | End::Nothing))
+    }
+
     /// Says of day files that are not counted why they are not.
     pub(super) fn why_not_counted(&self) -> &'static str {
         match (self.has_lines, self.has_unreadable_lines) {

@@ -12,7 +12,7 @@ use super::journal::{Journal, OtherScopes, Past};
 use super::pending;
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
-use crate::archive::{DayFile, LineCounter, Listing, Location, Takeover, newest_local_day};
+use crate::archive::{DayFile, LineCounter, Listing, Location, Takeover, Turn, newest_local_day};
 use crate::fs::FileError;
 
 /// How a stream stands.
@@ -36,6 +36,8 @@ pub(crate) struct Standing {
     pub(crate) listing: Listing,
     /// Whether a run has begun the journal: what stands there without one was left by another program.
     pub(crate) is_begun: bool,
+    /// Whether it is known that the last run has ended, with nothing torn.
+    has_ended: bool,
     /// The days that are still to come in UTC, and whose files another program has named by local time.
     left_ahead: BTreeSet<NaiveDate>,
     /// How many lines of the journal have not all counts, since the last that has.
@@ -62,6 +64,17 @@ impl Standing {
         keep: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
+        Self::read_in_turn(location, wanted, keep, now, Turn::All)
+    }
+
+    /// The same; of the day files that are there, only those whose turn it is are compared with what they held.
+    pub(crate) fn read_in_turn(
+        location: &Location,
+        wanted: Wanted<'_>,
+        keep: Option<TimeDelta>,
+        now: DateTime<Utc>,
+        turn: Turn,
+    ) -> Result<Self, FileError> {
         let listing = location.listing()?;
         let journal = Journal::of(location);
         let past = journal.past(wanted)?;
@@ -83,6 +96,7 @@ impl Standing {
             pending: *pending.as_ref().unwrap_or(&0),
             unread_pending: pending.err().map(|error| error.to_string()),
             is_begun: past.is_begun(),
+            has_ended: past.has_ended(),
             left_ahead: BTreeSet::new(),
             lines_without_counts: past.lines_without_counts,
             renamed,
@@ -94,7 +108,7 @@ impl Standing {
             counter: LineCounter::of(location),
         };
         standing.forget_what_is_back();
-        standing.compare_days(keep, now);
+        standing.compare_days(keep, now, turn);
         standing.find_left_ahead(location, now)?;
         Ok(standing)
     }
@@ -151,15 +165,20 @@ impl Standing {
     }
 
     /// Finds the days that have lost records by `now`. The files of one that is older than `keep` may be missing.
-    fn compare_days(&mut self, keep: Option<TimeDelta>, now: DateTime<Utc>) {
+    fn compare_days(&mut self, keep: Option<TimeDelta>, now: DateTime<Utc>, turn: Turn) {
         let Self { listing, counter, .. } = self;
         let mut comparer = Comparer { listing, counter };
         let mut losses = BTreeMap::new();
         // What another program was to delete is not missed, and what comes late for its day begins a new file.
         let is_deleted = |date: &NaiveDate| may_be_deleted(*date, keep, now) && !listing.has(*date);
         self.counts.retain(|date, _| !is_deleted(date));
+        let is_compared = turn.among(self.counts.keys().copied().collect());
         let counted = self.counts.iter_mut();
         for (date, held) in counted.filter(|(date, held)| held.all() > 0 && !may_be_deleted(**date, keep, now)) {
+            // What is missing is seen without it.
+            if !is_compared(date) && listing.has(*date) {
+                continue;
+            }
             match comparer.compare(*date, *held) {
                 Comparison::Whole(now) => *held = now,
                 Comparison::Lost(loss) => {
@@ -225,6 +244,11 @@ impl Standing {
             bytes: plain.map_or(0, |plain| plain.bytes),
             compressed: compressed.transpose()?.map_or(0, |compressed| compressed.lines),
         })
+    }
+
+    /// Returns which day files a run at `now` looks at for a torn line: all of them, unless the last run has ended by itself.
+    pub(crate) fn turn(&self, now: DateTime<Utc>) -> Turn {
+        if self.has_ended { Turn::Of(now) } else { Turn::All }
     }
 
     /// Returns the time of the last record that the journal knows of an archive without any day file.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::collected::{CollectError, Collected};
-use crate::archive::Lock;
+use crate::archive::{Lock, Turn};
 use crate::config::StreamSettings;
 use crate::coverage::{
     Asked, CompletedRuns, Counted, Counts, End, Entry, Gap, GapCounts, Journal, Loss, LostDay, Pending, Scope,
@@ -68,11 +68,12 @@ impl RunJournal {
 
     /// Returns how the stream stands before the run.
     pub(super) fn standing(&self) -> Result<Standing, FileError> {
-        Standing::read(
+        Standing::read_in_turn(
             &self.settings.location,
             Wanted::Scope(&self.scope),
             self.settings.keep,
             self.at,
+            Turn::Of(self.at),
         )
     }
 

@@ -1,6 +1,7 @@
 //! The archive as its callers use it, on real files. Faults and power cuts come from [`Faulty`].
 
 mod crashes;
+mod growth;
 mod reading;
 mod resuming;
 mod revisions;
@@ -26,7 +27,7 @@ impl Catalog {
         // What the tests read themselves never fails: only the archive goes through the faulty storage.
         let location = self.location.clone().on(self.disk.clone());
         let mut archive = Archive::new(location, Arc::new(self.disk.clone()), None, SHAPE, 0o640);
-        archive.repair(now())?;
+        archive.repair(now(), Turn::All)?;
         Ok(archive)
     }
 
@@ -57,7 +58,8 @@ impl Catalog {
         let repaired = noted.repaired_in(&format!("mail_{date}.log"));
         let file = self.location.file_of(date.parse().unwrap()).unwrap();
         let part = day::Part::whole(&file, u64::MAX).unwrap();
-        day::read(part, &mut Reader::new(SHAPE), repaired, |_| {}).unwrap().1
+        let is_repaired = |offset| Ok(repaired.is_some_and(|offsets| offsets.contains(&offset)));
+        day::read(part, &mut Reader::new(SHAPE), is_repaired, |_| {}).unwrap().1
     }
 }
 

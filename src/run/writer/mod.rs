@@ -307,7 +307,10 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     journal.go_on_from(&standing);
     let shape = job.settings.kind.shape;
     let mut archive = match &job.access {
-        Access::Write(lock) => Archive::open(Arc::clone(lock), shape, job.settings.file_mode, job.now)?,
+        Access::Write(lock) => {
+            let (lock, mode) = (Arc::clone(lock), job.settings.file_mode);
+            Archive::open_in_turn(lock, shape, mode, job.now, standing.turn(job.now))?
+        }
         Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
     };
     takeover
