@@ -203,9 +203,7 @@ fn entities(random: &mut Random, blueprint: &str, entity: u64) -> (String, Strin
     let (dependency, created) = (random.below(4_000), random.time());
     let (updated, updated_again) = (random.time(), random.time());
     let (score, better) = (random.below(100), random.below(100));
-    let scorecards = format!(
-        r#"{{"security":{{"level":"Gold","rules":[{{"identifier":"has-owner","status":"SUCCESS","level":"Bronze"}},{{"identifier":"no-criticals","status":"SUCCESS","level":"Silver"}},{{"identifier":"no-secrets","status":"SUCCESS","level":"Gold"}},{{"identifier":"branches","status":"FAILURE","level":"Gold"}},{{"identifier":"coverage","status":"FAILURE","level":"Gold"}}]}},"readiness":{{"level":"Silver","rules":[{{"identifier":"has-runbook","status":"SUCCESS","level":"Bronze"}},{{"identifier":"has-slo","status":"FAILURE","level":"Silver"}},{{"identifier":"paged","status":"SUCCESS","level":"Gold"}}]}}}}"#
-    );
+    let scorecards = r#"{"security":{"level":"Gold","rules":[{"identifier":"has-owner","status":"SUCCESS","level":"Bronze"},{"identifier":"no-criticals","status":"SUCCESS","level":"Silver"},{"identifier":"no-secrets","status":"SUCCESS","level":"Gold"},{"identifier":"branches","status":"FAILURE","level":"Gold"},{"identifier":"coverage","status":"FAILURE","level":"Gold"}]},"readiness":{"level":"Silver","rules":[{"identifier":"has-runbook","status":"SUCCESS","level":"Bronze"},{"identifier":"has-slo","status":"FAILURE","level":"Silver"},{"identifier":"paged","status":"SUCCESS","level":"Gold"}]}}"#;
     let whole = |updated: &str, score: u64| {
         format!(
             r#"{{"identifier":"{blueprint}-{entity}","title":"{blueprint} {entity}","icon":"Microservice","blueprint":"{blueprint}","team":["platform","payments"],"properties":{{{properties},"score":{score}}},"relations":{{"depends_on":["{blueprint}-{dependency}","gateway"],"system":"billing","owner":null}},"scorecards":{scorecards},"createdAt":"{created}","createdBy":"auth0|1","updatedAt":"{updated}","updatedBy":"auth0|2"}}"#
