@@ -10,10 +10,10 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
-use super::file_stamp::FileStamp;
+use super::file_stamp::{FileStamp, SHORTER};
 use super::lines::Lines;
 use super::packed::{Packing, is_damage};
-use super::storage::{Storage, StoredFile};
+use super::storage::{Storage, StoredFile, read_at};
 use crate::fs::{FileError, count_names};
 
 /// Size of a read where lines are only counted or skipped, in bytes.
@@ -59,6 +59,20 @@ impl DayFile {
             packing: Some(packing),
             ..self.clone()
         }
+    }
+
+    /// Returns what is in its place if another program has compressed or unpacked it.
+    pub(crate) fn in_other_form(&self) -> Option<Self> {
+        let forms = match self.packing {
+            None => Packing::ALL.map(|packing| self.packed(packing)).to_vec(),
+            Some(_) => vec![Self {
+                path: self.path.with_extension(""),
+                packing: None,
+                ..self.clone()
+            }],
+        };
+        let is_there = |file: &Self| file.metadata().is_ok_and(|found| found.is_file());
+        forms.into_iter().find(is_there)
     }
 
     /// Returns its name.
@@ -107,25 +121,31 @@ impl DayFile {
         Ok(FileStamp::of(&self.metadata()?))
     }
 
-    /// Passes the first `length` bytes of it to `visit`, as they are stored, until it says that it has enough; returns how many there
-    /// were.
+    /// Passes the first `length` bytes of it to `visit`, as they are stored, until it says that it has enough.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// If the file cannot be read, or is not that of the stamp, grown or not.
     pub(crate) fn read_stored(
         &self,
+        stamp: &FileStamp,
         length: u64,
         mut visit: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<u64, FileError> {
-        let mut stored = self.stored()?.take(length);
-        let (mut chunk, mut all) = (vec![0; CHUNK], 0);
-        loop {
-            let read = read_some(&mut stored, &mut chunk).map_err(|cause| self.unreadable(cause))?;
-            all += read as u64;
-            if read == 0 || visit(&chunk[..read]).is_break() {
-                return Ok(all);
+    ) -> Result<(), FileError> {
+        let failed = |cause| self.unreadable(cause);
+        let (mut stored, mut chunk, mut left) = (self.stored()?, vec![0; CHUNK], length);
+        while left > 0 {
+            let read = read_some(&mut stored.as_mut().take(left), &mut chunk).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            left -= read as u64;
+            if visit(&chunk[..read]).is_break() {
+                return Ok(());
             }
         }
+        let now = FileStamp::of(&stored.metadata().map_err(failed)?);
+        let loss = stamp.loss_until(&now).or((left > 0).then_some(SHORTER));
+        loss.map_or(Ok(()), |loss| Err(failed(io::Error::other(loss))))
     }
 
     /// Returns its metadata, without opening it.
@@ -220,6 +240,25 @@ impl DayFile {
         let end = file.seek(SeekFrom::End(0));
         end.and_then(|end| end_of_last_line(file.as_mut(), end))
             .map_err(|cause| self.unreadable(cause))
+    }
+
+    /// Returns what it is, and how much of it can be read, in bytes as it is stored: to the end of its last line, which has a newline or
+    /// is one for which `is_whole` says so, or all of one that is compressed. What follows may still be written to.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn extent(&self, is_whole: impl FnOnce(&str) -> bool) -> Result<(FileStamp, u64), FileError> {
+        let failed = |cause| self.unreadable(cause);
+        let mut file = self.stored()?;
+        let stamp = FileStamp::of(&file.metadata().map_err(failed)?);
+        if self.is_packed() {
+            return Ok((stamp, stamp.length));
+        }
+        let end = end_of_last_line(file.as_mut(), stamp.length).map_err(failed)?;
+        let mut last = vec![0; (stamp.length - end).min(MAX_LINE) as usize];
+        read_at(file.as_mut(), end, &mut last).map_err(failed)?;
+        let is_whole = !last.is_empty() && str::from_utf8(&last).is_ok_and(is_whole);
+        Ok((stamp, if is_whole { stamp.length } else { end }))
     }
 
     /// Returns the line that ends just before `end`, with its newline, or the last `most` bytes of a longer one; `None` if

@@ -11,6 +11,10 @@ use super::storage::{StoredFile, read_at};
 /// Number of bytes compared at each offset.
 pub(super) const COMPARED: u64 = 4096;
 
+/// What is said of a file that lost bytes while it was read.
+pub(super) const SHORTER: &str = "it has become shorter while it was read, so that records are missing";
+const REPLACED: &str = "another file has taken its place while it was read, so that records are missing";
+
 /// Metadata of a file; every write changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileStamp {
@@ -57,7 +61,15 @@ impl FileStamp {
 
     /// Whether `later` can be the same file after it grew.
     pub(crate) fn can_have_grown_to(&self, later: &Self) -> bool {
-        (self.device, self.inode) == (later.device, later.inode) && self.length <= later.length
+        self.loss_until(later).is_none()
+    }
+
+    /// Says why `later` cannot be the same file after it grew.
+    pub(super) fn loss_until(&self, later: &Self) -> Option<&'static str> {
+        if (self.device, self.inode) != (later.device, later.inode) {
+            return Some(REPLACED);
+        }
+        (later.length < self.length).then_some(SHORTER)
     }
 }
 

@@ -231,11 +231,7 @@ impl Location {
 
     /// Returns the compressed day file of a date, if there is one.
     pub(super) fn packed_file_of(&self, date: NaiveDate) -> Option<DayFile> {
-        let plain = self.file_of(date)?;
-        let packed = Packing::ALL.map(|packing| plain.packed(packing));
-        packed
-            .into_iter()
-            .find(|file| file.metadata().is_ok_and(|found| found.is_file()))
+        self.file_of(date)?.in_other_form()
     }
 
     /// Returns the day file of a date, whether it exists or not; `None` outside the years 2000 to 9999.

@@ -68,7 +68,7 @@ struct LeftDay {
 /// How many records of a file are of which other days.
 pub(super) type OtherDays = BTreeMap<NaiveDate, u64>;
 
-/// Returns the days whose files can hold records of these times. Another program may have left them in the files of other days.
+/// Returns the days whose files, or what has the name of one, can hold records of these times. Another program may have left them in the files of other days.
 ///
 /// # Errors
 /// If the note of the takeover cannot be read.
@@ -92,7 +92,9 @@ pub(crate) fn days_that_can_hold(
     };
     let is_sought =
         |day: &NaiveDate| days.contains(day) || left.as_ref().is_some_and(|left| left.can_hold(*day, &days));
-    Ok(listing.dates().into_iter().filter(is_sought).collect())
+    let mut dates = listing.dates();
+    dates.extend(listing.odd.keys());
+    Ok(dates.into_iter().filter(is_sought).collect())
 }
 
 /// A file as it was left.

@@ -1,5 +1,7 @@
 //! The archives that `status`, `coverage`, `verify`, `report`, `search` and `export` read: from the settings, without tokens.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 
 use super::arguments::selection::Selection;
@@ -25,6 +27,11 @@ impl Archives {
     pub(super) fn scope_of(&self, kind: &'static Kind) -> Option<Scope> {
         let (_, settings) = config::each(&self.env, SOURCES, &[kind.name.to_owned()]).pop()?;
         settings.ok().map(|settings| Scope::of(settings.source.as_ref()))
+    }
+
+    /// Returns the folders of all streams that are switched on, chosen or not.
+    pub(super) fn catalogs(&self) -> Vec<PathBuf> {
+        config::catalogs(&self.env, SOURCES)
     }
 
     /// Returns the progress of a command that reads all of them.

@@ -39,6 +39,8 @@ enum ErrorKind {
     Failed,
     /// The evidence is not what it should be, or there is none.
     Refused,
+    /// It was to end before its work was done.
+    Interrupted,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +82,11 @@ impl CommandError {
         Self::new(ErrorKind::Failed, text, Place::Stderr)
     }
 
+    /// Creates an error of a command that was ended before its work was done.
+    pub(super) fn interrupted(text: impl Display) -> Self {
+        Self::new(ErrorKind::Interrupted, text, Place::Log)
+    }
+
     /// Creates an error of a run that could not begin.
     pub(super) fn start(text: impl Display) -> Self {
         Self::new(ErrorKind::Failed, text, Place::Log)
@@ -116,7 +123,7 @@ impl CommandError {
             ErrorKind::Settings | ErrorKind::Failed => Exit::Setup,
             ErrorKind::Usage => Exit::Usage,
             ErrorKind::Held => Exit::Locked,
-            ErrorKind::Refused => Exit::StreamFailed,
+            ErrorKind::Refused | ErrorKind::Interrupted => Exit::StreamFailed,
         }
     }
 

@@ -17,6 +17,7 @@ mod stream;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
@@ -114,6 +115,14 @@ pub(crate) fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> R
             Err(errors)
         }
     }
+}
+
+/// Returns the folders of all streams that are switched on, whatever else is wrong with their settings.
+pub(crate) fn catalogs(env: &Env, kinds: &'static [Kind]) -> Vec<PathBuf> {
+    let mut errors = ConfigErrors::default();
+    let folders = chosen(env, kinds, &[], &mut errors).into_iter();
+    let folders = folders.map(|kind| place::catalog(env, kind, &mut errors));
+    folders.flatten().collect()
 }
 
 /// Returns an error for each variable that looks like ours but is read by nothing, with the nearest known name.

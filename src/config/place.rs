@@ -87,6 +87,11 @@ pub(super) fn variable<T>(env: &Env, kind: &Kind, setting: &Setting<T>) -> Setti
     }
 }
 
+/// Returns the folder of a stream.
+pub(super) fn catalog(env: &Env, kind: &Kind, errors: &mut ConfigErrors) -> Option<PathBuf> {
+    env.required(&variable(env, kind, &LOG_CATALOG_LOCATION), errors)
+}
+
 impl StreamPlace {
     /// Reads where a stream is kept; `None` after an error. What is missing is required because the stream is switched
     /// on. Whether the folder is there is not asked here: a disk may be mounted later, and other streams have theirs.
@@ -100,9 +105,8 @@ impl StreamPlace {
     fn read_parts(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
         refuse_both(env, kind, &LOG_CATALOG_LOCATION, errors);
         refuse_both(env, kind, &LOG_FILE_BASE_NAME, errors);
-        let folder_variable = variable(env, kind, &LOG_CATALOG_LOCATION);
         let base_variable = variable(env, kind, &LOG_FILE_BASE_NAME);
-        let folder = env.required(&folder_variable, errors);
+        let folder = catalog(env, kind, errors);
         let base = env.required(&base_variable, errors);
         let extension = env.or_default(&LOG_FILE_EXTENSION, errors);
         let keep_days = env.or_default(&KEEP_DAYS, errors);

@@ -16,6 +16,9 @@ use crate::fs::FileError;
 use crate::source::Retention;
 use crate::window::bound;
 
+/// By how much the clock of a service can be ahead, so that what is covered ends behind the start of the run that covered it.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
+
 /// An archive without a day file, which had records.
 #[derive(Debug)]
 pub(crate) struct Gone {
@@ -90,6 +93,14 @@ impl Standing {
         }
         let before = Journal::of(location).run_before(newest)?;
         Ok(before.is_some_and(|before| !before.has_fetched_what_is_new()))
+    }
+
+    /// Returns whether what is covered up to this time ends where a run began that asked for everything up to then, and not where one
+    /// was told to end.
+    pub(crate) fn has_asked_up_to(&self, time: DateTime<Utc>) -> bool {
+        let last = self.sum.last_complete;
+        let is_newest = self.newest.as_ref().is_some_and(|newest| last == Some(newest.at));
+        is_newest || last.is_some_and(|last| time <= last + CLOCKS_APART)
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::io::{self, Read};
 
-use ring::digest::{Context, SHA256};
-
 use super::entry::Content;
-use super::tree::{Hash, Tree, leaf};
+use super::tree::{Hash, Tree, leaf, leaf_hasher};
+use crate::fs::Sha256;
 
 /// Size of a read, in bytes.
 const CHUNK: usize = 1 << 20;
@@ -39,10 +38,10 @@ pub(super) struct Hasher<'a> {
     tree: Tree,
     bytes: u64,
     /// Of everything, and of everything up to the last newline.
-    all: Context,
-    whole: Context,
+    all: Sha256,
+    whole: Sha256,
     /// A line that has begun in an earlier chunk, and its length.
-    begun: Option<(Context, u64)>,
+    begun: Option<(Sha256, u64)>,
     /// The numbers of lines still asked for, in order.
     wanted: &'a [u64],
     marks: Vec<Content>,
@@ -55,8 +54,8 @@ impl<'a> Hasher<'a> {
         let mut hasher = Self {
             tree,
             bytes,
-            all: Context::new(&SHA256),
-            whole: Context::new(&SHA256),
+            all: Sha256::new(),
+            whole: Sha256::new(),
             begun: None,
             wanted,
             marks: Vec::new(),
@@ -94,8 +93,8 @@ impl<'a> Hasher<'a> {
         let rest = &chunk[start..];
         self.all.update(rest);
         if !rest.is_empty() {
-            let (context, length) = self.begun.get_or_insert_with(|| (leaf_context(), 0));
-            context.update(rest);
+            let (hasher, length) = self.begun.get_or_insert_with(|| (leaf_hasher(), 0));
+            hasher.update(rest);
             *length += rest.len() as u64;
         }
     }
@@ -107,9 +106,9 @@ impl<'a> Hasher<'a> {
                 self.tree.push(leaf(part));
                 0
             }
-            Some((mut context, length)) => {
-                context.update(part);
-                self.tree.push(Hash::of(context.finish()));
+            Some((mut hasher, length)) => {
+                hasher.update(part);
+                self.tree.push(hasher.finish());
                 length
             }
         };
@@ -136,17 +135,11 @@ impl<'a> Hasher<'a> {
         Hashed {
             tree: self.tree,
             bytes: self.bytes,
-            sha256: Hash::of(self.whole.finish()),
+            sha256: self.whole.finish(),
             torn: self.begun.map_or(0, |(_, length)| length),
             marks: self.marks,
         }
     }
-}
-
-fn leaf_context() -> Context {
-    let mut context = Context::new(&SHA256);
-    context.update(&[super::tree::LEAF]);
-    context
 }
 
 #[cfg(test)]

@@ -1,26 +1,24 @@
 //! Merkle trees over lines, as in RFC 6962, section 2.1: hashes, roots, and paths from a leaf to the root.
 
-use ring::digest::{Context, Digest, SHA256, digest};
-
-/// A SHA-256 hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Hash(pub(crate) [u8; 32]);
+use crate::fs::Sha256;
+pub(crate) use crate::fs::{Hash, sha256};
 
 /// What a leaf and a node begin with, so that one is never taken for the other.
-pub(super) const LEAF: u8 = 0;
+const LEAF: u8 = 0;
 const NODE: u8 = 1;
-
-/// Returns the SHA-256 of some bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> Hash {
-    Hash::of(digest(&SHA256, bytes))
-}
 
 /// Returns the hash of a leaf, which is a line without its newline.
 pub(crate) fn leaf(line: &[u8]) -> Hash {
-    let mut context = Context::new(&SHA256);
-    context.update(&[LEAF]);
-    context.update(line);
-    Hash::of(context.finish())
+    let mut hasher = leaf_hasher();
+    hasher.update(line);
+    hasher.finish()
+}
+
+/// Begins to hash a leaf.
+pub(super) fn leaf_hasher() -> Sha256 {
+    let mut hasher = Sha256::new();
+    hasher.update(&[LEAF]);
+    hasher
 }
 
 fn node(left: Hash, right: Hash) -> Hash {
@@ -28,15 +26,6 @@ fn node(left: Hash, right: Hash) -> Hash {
     bytes[1..33].copy_from_slice(&left.0);
     bytes[33..].copy_from_slice(&right.0);
     sha256(&bytes)
-}
-
-impl Hash {
-    /// Takes a digest of SHA-256, which has 32 bytes.
-    pub(super) fn of(digest: Digest) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest.as_ref());
-        Self(hash)
-    }
 }
 
 /// A tree that leaves are added to: it keeps the roots of its whole subtrees, at most 64 hashes.

@@ -9,19 +9,19 @@ use std::thread;
 use chrono::{DateTime, Utc};
 
 use super::format::Format;
-use super::hashing::{HashedFile, hash_of, hash_of_stored};
+use super::hashing::{HashedFile, hash_of_stored};
 use super::manifest::{AskedQuery, FileEntry, Manifest};
 use super::page;
 use super::part::{Part, Source};
 use super::record_file::RecordFile;
-use crate::fs::{FileError, NewFolder};
+use crate::fs::{FileError, NewFolder, sha256};
 use crate::output::progress::ReadProgress;
 use crate::process::shutdown::Shutdown;
-use crate::search::{Files, Finder, Found, SourceFile};
+use crate::search::{Files, Finder, Found, SearchError, SourceFile};
 use crate::source::Kind;
 
-/// It holds personal data: its owner and group can read it, as they can read the records.
-const FILE_MODE: u32 = 0o640;
+/// It holds personal data: nobody but its owner can read it, whatever the folder is.
+const FILE_MODE: u32 = 0o600;
 
 const PAGE: &str = "about.html";
 const SUMS: &str = "SHA256SUMS";
@@ -118,13 +118,9 @@ impl Bundle<'_> {
         );
         outcome?;
         let entries = open.into_values().map(|(part, file)| {
-            let written = file.finish().map_err(|cause| failed(folder, &part.file, cause))?;
-            part.repaired = written.repaired;
-            Ok(FileEntry {
-                name: part.file.clone(),
-                bytes: written.bytes,
-                sha256: written.sha256,
-            })
+            let (bytes, sha256) = file.finish().map_err(|cause| failed(folder, &part.file, cause))?;
+            let name = part.file.clone();
+            Ok(FileEntry { name, bytes, sha256 })
         });
         entries.collect()
     }
@@ -159,7 +155,7 @@ impl Bundle<'_> {
         let page = write_file(&mut folder, PAGE, page.as_bytes())?;
         manifest.files.push(page);
         let text = serde_json::to_string_pretty(&manifest)? + "\n";
-        let hash = hash_of(text.as_bytes());
+        let hash = sha256(text.as_bytes()).digits();
         let hashes = manifest.files.iter().map(|file| (&*file.sha256, &*file.name));
         let lines = hashes
             .chain([(&*hash, MANIFEST)])
@@ -183,11 +179,15 @@ fn take(
     match &found.result {
         Ok(matches) => {
             matches.times().for_each(|time| part.count(time));
+            part.repaired += matches.repaired(matches.count());
             let written = file.write(matches.text());
             written.map_err(|cause| failed(folder, &part.file, cause))
         }
         Err(error) => {
             part.fail(&error.to_string());
+            if let SearchError::NotRecords { lines, .. } = error {
+                part.not_records += lines.count;
+            }
             Ok(())
         }
     }
@@ -195,20 +195,30 @@ fn take(
 
 /// Hashes the files that are searched, as far as they are.
 fn hashes(files: &[SourceFile], is_over: &(impl Fn() -> bool + Sync)) -> Sources {
-    let hashed = files.iter().take_while(|_| !is_over()).map(|source| {
-        let SourceFile { kind, file, length, .. } = source;
-        let hash = match hash_of_stored(file, *length, is_over) {
-            Ok(Some(sha256)) => Ok(Source {
-                file: file.name(),
-                bytes: *length,
-                sha256,
-            }),
-            Ok(None) => Err(format!("{} has become shorter while it was read", file.path.display())),
-            Err(error) => Err(error.to_string()),
-        };
-        (*kind, hash)
+    let hashed = files.iter().map_while(|source| {
+        let hashed = hash_of_source(source, is_over).map_err(|error| error.to_string());
+        Some((source.kind, hashed.transpose()?))
     });
     hashed.collect()
+}
+
+/// Hashes a file, or what has taken its place if another program has compressed or unpacked it; `None` if it is over before.
+fn hash_of_source(source: &SourceFile, is_over: &impl Fn() -> bool) -> Result<Option<Source>, FileError> {
+    let (mut file, mut stamp, mut length) = (source.file.clone(), source.stamp, source.length);
+    let mut hash = hash_of_stored(&file, &stamp, length, is_over);
+    if hash.as_ref().is_err_and(FileError::is_missing)
+        && let Some(other) = file.in_other_form()
+    {
+        (stamp, length) = other.extent(|_| false)?;
+        hash = hash_of_stored(&other, &stamp, length, is_over);
+        file = other;
+    }
+    let hash = hash?;
+    Ok(hash.map(|hash| Source {
+        file: file.name(),
+        bytes: length,
+        sha256: hash.digits(),
+    }))
 }
 
 /// Writes a whole file.
@@ -225,4 +235,130 @@ fn write_file(folder: &mut NewFolder, name: &str, bytes: &[u8]) -> Result<FileEn
 
 fn failed(folder: &NewFolder, name: &str, cause: io::Error) -> ExportError {
     FileError::io("write to", &folder.path().join(name), cause).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::StreamPlace;
+    use crate::process::shutdown;
+    use crate::search::{Order, Place, Query};
+    use crate::source::SOURCES;
+    use crate::test_support::Catalog;
+    use crate::test_support::packed::gzip;
+    use crate::window::Window;
+
+    const DAY: &str = "2025-06-09";
+
+    /// Exports two records, and does something to their file after it was listed.
+    fn exported(disturb: impl FnOnce(&PathBuf, &str)) -> Manifest {
+        let line = "{\"eventType\": \"x\", \"date\": \"2025-06-09T10:00:00Z\", \"userLogin\": \"a\"}\n";
+        let (catalog, content) = (Catalog::new(), format!("{line}{}", line.replace(":00Z", ":01Z")));
+        catalog.write(DAY, &content);
+        let from: DateTime<Utc> = "2025-06-09T00:00:00Z".parse().unwrap();
+        let span = Window::new(from, from + chrono::TimeDelta::days(1));
+        let query = Query {
+            times: span.from..span.to,
+            filters: Vec::new(),
+            is_inverted: false,
+            ignores_case: false,
+        };
+        let (kind, location) = (&SOURCES[0], catalog.location.clone());
+        let places = std::iter::once(Place {
+            kind,
+            location: &location,
+        });
+        let files = Files::list(&query.times, Order::OldestFirst, places);
+        disturb(&catalog.path(DAY), &content);
+        let place = StreamPlace {
+            kind,
+            location: location.clone(),
+            keep: None,
+        };
+        let (_trigger, shutdown) = shutdown::channel();
+        let finder = Finder {
+            query: &query,
+            order: Order::OldestFirst,
+            limit: None,
+            checks_all: true,
+            shutdown: Some(&shutdown),
+        };
+        let to = tempfile::tempdir().unwrap();
+        let bundle = Bundle {
+            folder: NewFolder::make(&to.path().join("bundle")).unwrap(),
+            format: Format::Ndjson,
+            asked: AskedQuery {
+                since: span.from,
+                until: span.to,
+                filters: Vec::new(),
+            },
+            parts: vec![Part::begin(&place, None, (span, false), span.to)],
+            host: String::new(),
+            shutdown: &shutdown,
+            now: span.to,
+        };
+        bundle.write(&finder, &files, &ReadProgress::hidden()).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_loses_bytes_or_is_replaced_is_named_once_and_its_hash_is_not_that_of_a_source() {
+        type Disturb = fn(&PathBuf, &str);
+        let disturbances: [(Disturb, &str); 4] = [
+            (
+                |path, content| fs::write(path, &content[..content.len() / 2]).unwrap(),
+                "become shorter",
+            ),
+            (|path, _| fs::write(path, "").unwrap(), "become shorter"),
+            (
+                |path, content| {
+                    fs::write(path.with_extension("new"), content).unwrap();
+                    fs::rename(path.with_extension("new"), path).unwrap();
+                },
+                "another file has taken its place",
+            ),
+            (|path, _| fs::remove_file(path).unwrap(), "cannot open"),
+        ];
+        for (disturb, word) in disturbances {
+            let manifest = exported(disturb);
+            let [part] = manifest.streams() else {
+                panic!("one stream")
+            };
+            let not_read = &part.not_read;
+            assert!(
+                not_read.len() == 1 && not_read[0].contains(word),
+                "{word}: {not_read:?}"
+            );
+            assert!(part.has_failed() && !part.is_complete() && part.sources.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_or_is_compressed_is_read_whole() {
+        type Disturb = fn(&PathBuf, &str);
+        let disturbances: [(Disturb, &str); 3] = [
+            (|_, _| {}, "mail_2025-06-09.log"),
+            (
+                |path, content| fs::write(path, format!("{content}{{}}\n")).unwrap(),
+                "mail_2025-06-09.log",
+            ),
+            (
+                |path, content| {
+                    fs::write(path.with_extension("log.gz"), gzip(content.as_bytes())).unwrap();
+                    fs::remove_file(path).unwrap();
+                },
+                "mail_2025-06-09.log.gz",
+            ),
+        ];
+        for (disturb, name) in disturbances {
+            let manifest = exported(disturb);
+            let [part] = manifest.streams() else {
+                panic!("one stream")
+            };
+            assert_eq!((part.records(), &part.not_read[..]), (2, &[][..]));
+            assert_eq!(part.sources[0].file, name);
+        }
+    }
 }

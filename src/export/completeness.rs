@@ -93,10 +93,15 @@ impl RangeGap {
 
     /// `from 2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z: the service was never asked for it`
     pub(super) fn sentence(&self) -> String {
-        let (from, to, what) = (rfc3339(self.from), rfc3339(self.to), self.kind.sentence());
+        let (from, to) = (rfc3339(self.from), rfc3339(self.to));
+        format!("from {from} to {to}: {}", self.what_is_known())
+    }
+
+    /// Says what kind it is, why, and whether that was accepted.
+    pub(super) fn what_is_known(&self) -> String {
         let reason = self.reason.iter().map(|reason| format!(" ({reason})"));
         let accepted = if self.is_accepted { "; accepted" } else { "" };
-        format!("from {from} to {to}: {what}{}{accepted}", reason.collect::<String>())
+        format!("{}{}{accepted}", self.kind.sentence(), reason.collect::<String>())
     }
 }
 
@@ -123,7 +128,10 @@ impl Completeness {
             rejected: Noted::rejected(location)?.records(),
             ..Self::default()
         };
-        let is_pause = |gap: &Gap| is_up_to_now && is_pause_usual && gap.is_pause(now) && span.from < gap.from;
+        let is_pause = |gap: &Gap| {
+            let is_usual = is_up_to_now && is_pause_usual && gap.is_pause(now) && span.from < gap.from;
+            is_usual && standing.has_asked_up_to(gap.from)
+        };
         found.gaps = gaps(&found.covered, known, span, is_pause);
         found.lack_deleted_days(&standing, *keep, now);
         let wrong_days = standing.wrong_days(now).into_iter();

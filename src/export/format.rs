@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::output::csv::Csv;
-use crate::search::cells;
+use crate::search::repaired_cells;
 use crate::source::{Kind, ReadRow};
 
 /// The form of a file of records.
@@ -51,14 +51,19 @@ impl Format {
         }
     }
 
-    /// Appends what is made of a record to `text`.
-    pub(super) fn render(self, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) {
+    /// Appends what is made of a record to `text`; returns whether it is repaired.
+    pub(super) fn render(self, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) -> bool {
         match self {
             Self::Ndjson => {
                 text.push_str(line);
                 text.push('\n');
+                false
             }
-            Self::Csv(csv) => csv.push_row(cells(kind, record).iter().map(String::as_str), text),
+            Self::Csv(csv) => {
+                let (cells, is_repaired) = repaired_cells(kind, line, record);
+                csv.push_row(cells.iter().map(String::as_str), text);
+                is_repaired
+            }
             #[cfg(feature = "parquet")]
             Self::Parquet => super::parquet::push_row(kind, line, record, text),
         }

@@ -6,7 +6,8 @@ use super::manifest::Manifest;
 use super::part::Part;
 use crate::output::table::{rfc3339, size, to_the_second};
 use crate::report::frame;
-use crate::report::html::{Cell, Heading, fact, grouped, many, shown, table};
+use crate::report::html::{Cell, Heading, fact, grouped, many, shown, table, whole};
+use crate::search::AskedFilter;
 
 const BEGINNING: &str = "<!DOCTYPE html>\n<!-- made by trailkeeper export -->\n";
 
@@ -26,7 +27,7 @@ pub(super) fn render(manifest: &Manifest) -> String {
         }
         main {
             (what_it_is(manifest))
-            @for part in &manifest.streams { (section(part)) }
+            @for part in &manifest.streams { (section(manifest, part)) }
             (check(manifest))
         }
         footer { p { "Made by " (manifest.program) ". It holds personal data: names of users and network addresses from the records." } }
@@ -36,10 +37,6 @@ pub(super) fn render(manifest: &Manifest) -> String {
 
 fn what_it_is(manifest: &Manifest) -> Markup {
     let asked = &manifest.query;
-    let rows = asked.filters.iter().map(|filter| {
-        let values = filter.values.join(" or ");
-        (filter.option.to_owned(), [Cell::text(values)])
-    });
     html! {
         section {
             h2 { "What this is" }
@@ -51,11 +48,45 @@ fn what_it_is(manifest: &Manifest) -> Markup {
                 (fact("Streams", &html! { (manifest.streams.len()) }))
             }
             p { (about_the_format(manifest)) }
-            @if asked.filters.is_empty() {
-                p { "All records of these streams and this time were asked for." }
-            } @else {
-                (table("Only records with all of these were asked for", [Heading::Text("Value")], rows, "Option of trailkeeper export"))
-            }
+            (filters(&asked.filters))
+        }
+    }
+}
+
+/// Options that change what the others mean, and ask for nothing themselves.
+const MANNERS: [(&str, &str); 2] = [
+    (
+        "regex",
+        "The values are regular expressions, which match anywhere in a text. ",
+    ),
+    ("ignore-case", "Upper and lower case are the same. "),
+];
+
+/// Says which records were asked for.
+fn filters(filters: &[AskedFilter]) -> Markup {
+    let is_given = |option: &str| filters.iter().any(|filter| filter.option == option);
+    let is_manner = |filter: &&AskedFilter| MANNERS.iter().any(|(option, _)| filter.option == *option);
+    let others = filters
+        .iter()
+        .filter(|filter| filter.option != "invert" && !is_manner(filter));
+    let rows: Vec<_> = others
+        .map(|filter| (filter.option.to_owned(), [Cell::Whole(filter.values.join(" or "))]))
+        .collect();
+    let caption = if is_given("invert") {
+        "Only the records of this time that do NOT match were asked for: all but those that match all of these"
+    } else {
+        "Only records that match all of these were asked for"
+    };
+    html! {
+        @if filters.is_empty() {
+            p { "All records of these streams and this time were asked for." }
+        } @else if rows.is_empty() && is_given("invert") {
+            p { "Only records that do NOT match were asked for, and nothing to match was said: there are none." }
+        } @else if rows.is_empty() {
+            p { "All records of these streams and this time were asked for." }
+        } @else {
+            (table(caption, [Heading::Text("Value")], rows.into_iter(), "Option of trailkeeper export"))
+            p { @for (_, meaning) in MANNERS.iter().filter(|(option, _)| is_given(option)) { (meaning) } }
         }
     }
 }
@@ -84,7 +115,37 @@ fn about_the_format(manifest: &Manifest) -> &'static str {
     }
 }
 
-fn section(part: &Part) -> Markup {
+/// Says what was changed in the records that are repaired.
+fn about_the_repaired(manifest: &Manifest, part: &Part) -> Markup {
+    let (records, is_are) = (
+        many(part.repaired(), "record"),
+        if part.repaired() == 1 { "is" } else { "are" },
+    );
+    html! {
+        @if manifest.format.name() == "csv" {
+            p {
+                (records) " " (is_are) " not as the service gave it: a text held half a character, an escape such as " code { "\\ud83d" }
+                " without its other half, which is no character. Where it stood there is now U+FFFD (" code { "\u{fffd}" } "). Nothing else \
+                 was changed."
+            }
+        } @else {
+            p {
+                (records) " " (is_are) " not as the service gave it, since strict JSON parsers refuse what was in it. It was changed where it \
+                 stood, in the column " code { "line" } " and in the others:"
+            }
+            ul {
+                li {
+                    "half a character, an escape such as " code { "\\ud83d" } " without its other half, is U+FFFD (" code { "\u{fffd}" } ");"
+                }
+                li { "a number beyond 1e308 is a text of its digits;" }
+                li { "an array or object inside 100 others is a text of what it held." }
+            }
+            p { "Nothing else was changed. " code { "--format ndjson" } " has these records as they were." }
+        }
+    }
+}
+
+fn section(manifest: &Manifest, part: &Part) -> Markup {
     let found = &part.completeness;
     let range = part.first_record.zip(part.last_record);
     html! {
@@ -103,15 +164,11 @@ fn section(part: &Part) -> Markup {
                 }
                 (fact("Files searched", &html! { (grouped(part.sources.len() as u64)) }))
                 @if part.repaired() > 0 { (fact("Repaired", &html! { (grouped(part.repaired())) })) }
+                @if part.not_records > 0 { (fact("Lines that are no records", &html! { (grouped(part.not_records)) })) }
                 @if found.pending > 0 { (fact("Pending, not exported", &html! { (grouped(found.pending)) })) }
                 @if found.rejected > 0 { (fact("Rejected, not exported", &html! { (grouped(found.rejected)) })) }
             }
-            @if part.repaired() > 0 {
-                p {
-                    "In " (many(part.repaired(), "line")) " something that strict JSON parsers refuse, such as half a character, was repaired: \
-                     U+FFFD stands in its place."
-                }
-            }
+            @if part.repaired() > 0 { (about_the_repaired(manifest, part)) }
             (missing(part))
         }
     }
@@ -121,17 +178,19 @@ fn missing(part: &Part) -> Markup {
     let found = &part.completeness;
     let caption = format!("{}: the time that is not covered", part.name());
     let rows = found.gaps.iter().take(MOST_GAPS).map(|gap| {
-        let accepted = if gap.is_accepted { "; accepted" } else { "" };
-        let what = format!("{}{accepted}", gap.kind.sentence());
-        let cells = [Cell::text(rfc3339(gap.to)), Cell::text(what)];
+        let cells = [Cell::text(rfc3339(gap.to)), Cell::Whole(gap.what_is_known())];
         (rfc3339(gap.from), cells)
     });
     html! {
-        @for problem in part.not_read.iter() { p.warn { "Not read: " (shown(problem)) } }
-        @for problem in found.problems.iter() { p.warn { (shown(problem)) } }
-        @for day in &found.wrong_days { p.warn { (day.date.to_string()) ": " (shown(&day.text)) } }
+        @for problem in part.not_read.iter() { p.warn { "Not read: " (whole(problem)) } }
+        @for problem in found.problems.iter() { p.warn { (whole(problem)) } }
+        @for day in &found.wrong_days { p.warn { (day.date.to_string()) ": " (whole(&day.text)) } }
         @if !found.gaps.is_empty() { (table(&caption, [Heading::Text("To"), Heading::Text("What is known")], rows, "From")) }
         @if found.gaps.len() > MOST_GAPS { p { (found.gaps.len() - MOST_GAPS) " more are in the manifest." } }
+        @if !found.remarks.is_empty() {
+            p { "To be known besides, and no fault:" }
+            ul { @for remark in &found.remarks { li { (whole(remark)) } } }
+        }
     }
 }
 

@@ -40,23 +40,21 @@ const ROW_GROUP: usize = 64 << 20;
 /// Number of the digits of a length.
 const DIGITS: usize = 8;
 
-/// Says of a record whether its line is as it was.
-const AS_IT_WAS: char = '=';
-const REPAIRED: char = '!';
-
-/// Renders a record: whether it was repaired, its milliseconds, its other columns, its line.
-pub(super) fn push_row(kind: &Kind, line: &str, record: &ReadRow, text: &mut String) {
+/// Renders a record: its milliseconds, its other columns, its line. Returns whether it was repaired.
+pub(super) fn push_row(kind: &Kind, line: &str, record: &ReadRow, text: &mut String) -> bool {
     let mut copy = String::new();
-    if !push_strict(line, &mut copy) {
-        return push_columns(AS_IT_WAS, kind, line, record, text);
+    let is_repaired = push_strict(line, &mut copy);
+    if is_repaired {
+        // What is valid JSON stays so.
+        let repaired = ColumnReader::new(kind).read(&copy);
+        push_columns(kind, &copy, repaired.as_ref().unwrap_or(record), text);
+    } else {
+        push_columns(kind, line, record, text);
     }
-    // What is valid JSON stays so.
-    let repaired = ColumnReader::new(kind).read(&copy);
-    push_columns(REPAIRED, kind, &copy, repaired.as_ref().unwrap_or(record), text);
+    is_repaired
 }
 
-fn push_columns(mark: char, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) {
-    text.push(mark);
+fn push_columns(kind: &Kind, line: &str, record: &ReadRow, text: &mut String) {
     push_text(&record.time.timestamp_millis().to_string(), text);
     let [_, others @ ..] = cells(kind, record);
     others.iter().for_each(|cell| push_text(cell, text));
@@ -83,7 +81,6 @@ pub(super) struct ParquetFile {
     texts: [TextColumn; HEADINGS.len()],
     /// How many bytes the texts have.
     held: usize,
-    repaired: u64,
 }
 
 /// The texts of a column.
@@ -110,7 +107,6 @@ impl ParquetFile {
             times: Vec::new(),
             texts: Default::default(),
             held: 0,
-            repaired: 0,
         })
     }
 
@@ -126,8 +122,6 @@ impl ParquetFile {
     }
 
     fn take_row(&mut self, rendered: &mut &str) -> Option<()> {
-        self.repaired += u64::from(rendered.starts_with(REPAIRED));
-        *rendered = rendered.get(1..)?;
         self.times.push(take_text(rendered)?.parse().ok()?);
         for column in &mut self.texts {
             let cell = take_text(rendered)?;
@@ -151,11 +145,11 @@ impl ParquetFile {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> io::Result<(HashedFile, u64)> {
+    pub(super) fn finish(mut self) -> io::Result<HashedFile> {
         if !self.times.is_empty() {
             self.write_row_group()?;
         }
-        Ok((self.writer.into_inner().map_err(failed)?, self.repaired))
+        self.writer.into_inner().map_err(failed)
     }
 }
 
@@ -232,11 +226,10 @@ mod tests {
         for number in 0..lines {
             let line = line(number, ROW_GROUP / 2);
             let (record, mut text) = (reader.read(&line).unwrap(), String::new());
-            push_row(kind, &line, &record, &mut text);
+            assert!(push_row(kind, &line, &record, &mut text), "it is repaired");
             file.write(&text).unwrap();
         }
-        let (_, repaired) = file.finish().unwrap();
-        assert_eq!(repaired, lines as u64);
+        drop(file.finish().unwrap());
         let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
         assert_eq!(reader.metadata().num_row_groups(), 3);
         for (number, row) in reader.get_row_iter(None).unwrap().enumerate() {

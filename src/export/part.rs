@@ -19,6 +19,8 @@ pub(crate) struct Part {
     pub(super) file: String,
     pub(super) records: u64,
     pub(super) repaired: u64,
+    /// Lines of the files searched that are no records.
+    pub(super) not_records: u64,
     pub(super) first_record: Option<DateTime<Utc>>,
     pub(super) last_record: Option<DateTime<Utc>>,
     pub(super) is_complete: bool,
@@ -29,6 +31,9 @@ pub(crate) struct Part {
     #[serde(serialize_with = "days")]
     pub(super) days: BTreeMap<NaiveDate, u64>,
     pub(super) sources: Vec<Source>,
+    /// Why it is not known how complete it is.
+    #[serde(skip)]
+    unknown: Option<String>,
 }
 
 /// A file that was searched.
@@ -63,12 +68,13 @@ impl Part {
     /// was asked for stands beside it.
     pub(crate) fn begin(place: &StreamPlace, scope: Option<&Scope>, span: (Window, bool), now: DateTime<Utc>) -> Self {
         let read = Completeness::read(place, scope, span, now);
-        let error = read.as_ref().err().map(ToString::to_string);
-        let mut part = Self {
+        let unknown = read.as_ref().err().map(ToString::to_string);
+        Self {
             kind: place.kind,
             file: String::new(),
             records: 0,
             repaired: 0,
+            not_records: 0,
             first_record: None,
             last_record: None,
             is_complete: false,
@@ -76,11 +82,8 @@ impl Part {
             completeness: read.unwrap_or_default(),
             days: BTreeMap::new(),
             sources: Vec::new(),
-        };
-        if let Some(error) = error {
-            part.fail(&format!("how complete it is, is not known: {error}"));
+            unknown,
         }
-        part
     }
 
     /// Counts a record.
@@ -91,13 +94,20 @@ impl Part {
         *self.days.entry(time.date_naive()).or_default() += 1;
     }
 
-    /// Notes that something was not read.
+    /// Notes that something was not read, once.
     pub(super) fn fail(&mut self, problem: &str) {
-        self.not_read.push(problem.to_owned());
+        if !self.not_read.iter().any(|known| known == problem) {
+            self.not_read.push(problem.to_owned());
+        }
     }
 
     /// Finds out whether it is complete, when all has been read.
     pub(super) fn judge(&mut self) {
+        // A folder that is missing is told as what it is, and not twice.
+        if let Some(error) = self.unknown.take().filter(|error| !self.not_read.contains(error)) {
+            self.fail(&format!("how complete it is, is not known: {error}"));
+        }
+        self.not_read.sort_unstable();
         self.is_complete = self.not_read.is_empty() && self.completeness.is_complete();
     }
 
@@ -125,6 +135,11 @@ impl Part {
     /// Whether something is missing that nobody has accepted, or not known.
     pub(crate) fn is_alarming(&self) -> bool {
         self.completeness.is_alarming()
+    }
+
+    /// Returns what is to be known besides, and is no fault.
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.completeness.remarks
     }
 
     /// Whether a file was not read.

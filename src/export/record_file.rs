@@ -16,14 +16,6 @@ pub(super) enum RecordFile {
     Parquet(Box<ParquetFile>),
 }
 
-/// What a file came to.
-pub(super) struct Written {
-    pub(super) bytes: u64,
-    pub(super) sha256: String,
-    /// Records whose line is not as it was.
-    pub(super) repaired: u64,
-}
-
 impl RecordFile {
     /// Begins a file.
     pub(super) fn begin(format: Format, file: File) -> io::Result<Self> {
@@ -49,18 +41,13 @@ impl RecordFile {
         }
     }
 
-    /// Ends the file, and syncs it.
-    pub(super) fn finish(self) -> io::Result<Written> {
-        let (file, repaired) = match self {
-            Self::Text(file) => (file.into_inner().map_err(io::IntoInnerError::into_error)?, 0),
+    /// Ends the file, syncs it, and returns its length and hash.
+    pub(super) fn finish(self) -> io::Result<(u64, String)> {
+        let file = match self {
+            Self::Text(file) => file.into_inner().map_err(io::IntoInnerError::into_error)?,
             #[cfg(feature = "parquet")]
             Self::Parquet(file) => file.finish()?,
         };
-        let (bytes, sha256) = file.finish()?;
-        Ok(Written {
-            bytes,
-            sha256,
-            repaired,
-        })
+        file.finish()
     }
 }

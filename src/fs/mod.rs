@@ -10,6 +10,7 @@
 mod advice;
 mod new_folder;
 mod private_file;
+mod sha256;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -21,6 +22,7 @@ use std::sync::Once;
 use advice::advice;
 pub(crate) use new_folder::NewFolder;
 pub(crate) use private_file::{create_private, read_private};
+pub(crate) use sha256::{Hash, Sha256, sha256};
 
 /// Mode of the folders that the program creates.
 const FOLDER_MODE: u32 = 0o750;
@@ -49,6 +51,12 @@ pub enum FileError {
     /// Something else is in the place of a folder.
     #[error("{} is not a folder, and has to be one: move it away", path.display())]
     NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A symbolic link is in the place of a folder.
+    #[error("{} is a symbolic link, which is not followed here: name the folder that it leads to, or move it away", path.display())]
+    Link {
         /// The path.
         path: PathBuf,
     },
@@ -112,6 +120,7 @@ impl FileError {
             Self::NotOurs { .. }
             | Self::Foreign { .. }
             | Self::NotAFolder { .. }
+            | Self::Link { .. }
             | Self::NotEmpty { .. }
             | Self::SeveralNames { .. }
             | Self::Damaged { .. } => true,
@@ -147,13 +156,17 @@ pub(crate) fn open_or_create(options: &mut OpenOptions, path: &Path, mode: u32) 
 
 /// Creates the folder `path` with mode 0750, whatever the umask is, if it is missing. Its parent must exist.
 pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
+    make_folder_with(path, FOLDER_MODE)
+}
+
+fn make_folder_with(path: &Path, mode: u32) -> Result<(), FileError> {
     match fs::create_dir(path) {
         Ok(()) => {}
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return check_folder(path),
         Err(cause) => return Err(FileError::io("create the folder", path, cause)),
     }
     if let Ok(folder) = File::open(path) {
-        set_mode(&folder, path, FOLDER_MODE);
+        set_mode(&folder, path, mode);
     }
     sync_folder(folder_of(path))
 }
@@ -162,6 +175,9 @@ fn check_folder(path: &Path) -> Result<(), FileError> {
     let metadata = fs::symlink_metadata(path).map_err(|cause| FileError::io("look at", path, cause))?;
     if metadata.is_dir() {
         Ok(())
+    } else if metadata.is_symlink() {
+        let path = path.to_owned();
+        Err(FileError::Link { path })
     } else {
         Err(FileError::not_a_folder(path))
     }
@@ -607,8 +623,8 @@ mod tests {
         let (link, file) = (folder.path().join("link"), folder.path().join("file"));
         std::os::unix::fs::symlink("/tmp", &link).unwrap();
         fs::write(&file, "").unwrap();
-        for path in [link, file] {
-            assert!(make_folder(&path).unwrap_err().to_string().contains("not a folder"));
+        for (path, word) in [(link, "is a symbolic link"), (file, "not a folder")] {
+            assert!(make_folder(&path).unwrap_err().to_string().contains(word));
         }
     }
 

@@ -8,7 +8,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use super::{FileError, guarded, make_folder, set_mode, sync_folder, with_mode};
+use super::{FileError, guarded, make_folder_with, set_mode, sync_folder, with_mode};
+
+/// Nobody but its owner can look into it. One that was there keeps its mode.
+const MODE: u32 = 0o700;
 
 /// What the name of a file ends with until all are whole.
 const UNFINISHED: &str = ".unfinished";
@@ -29,7 +32,7 @@ impl NewFolder {
     /// If something is in it, or it cannot be made.
     pub(crate) fn make(path: &Path) -> Result<Self, FileError> {
         let is_new = fs::symlink_metadata(path).is_err();
-        make_folder(path)?;
+        make_folder_with(path, MODE)?;
         let folder = Self {
             path: path.to_owned(),
             is_new,
@@ -149,5 +152,15 @@ mod tests {
         fs::create_dir(&empty).unwrap();
         drop(NewFolder::make(&empty).unwrap());
         assert!(empty.exists(), "it was there before");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_not_followed_and_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        let error = NewFolder::make(&link).unwrap_err().to_string();
+        assert!(error.contains("link is a symbolic link"), "{error}");
     }
 }

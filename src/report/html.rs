@@ -1,10 +1,11 @@
 //! The parts of a page that hold text of any origin: what they are given is made printable and cut, and then escaped.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use crate::output::printable::excerpt;
+use crate::output::printable::{excerpt, printable};
 
 /// How much of a text is shown, in characters.
 const MAX_TEXT: usize = 120;
@@ -12,6 +13,11 @@ const MAX_TEXT: usize = 120;
 /// Makes a text of any origin fit to be shown: printable, and not too long. The page escapes it.
 pub(crate) fn shown(text: &str) -> String {
     excerpt(text, MAX_TEXT)
+}
+
+/// Makes a sentence of this program, in which a text of any origin can stand, fit to be shown as a whole.
+pub(crate) fn whole(text: &str) -> Cow<'_, str> {
+    printable(text)
 }
 
 /// Formats a number with a narrow space between its thousands.
@@ -42,6 +48,8 @@ pub(crate) fn fact(name: &str, value: &Markup) -> Markup {
 /// A cell of a table.
 pub(crate) enum Cell {
     Text(String),
+    /// It is not cut.
+    Whole(String),
     Number(u64),
     /// A part of the whole, from 0 to 1, as a bar.
     Share(f64),
@@ -56,6 +64,7 @@ impl Cell {
         html! {
             @match self {
                 Self::Text(text) => td { (shown(text)) },
+                Self::Whole(text) => td { (whole(text)) },
                 Self::Number(number) => td.number { (grouped(*number)) },
                 Self::Share(share) => td.share {
                     span.share style={ "width:" (format!("{:.1}", share * 100.0)) "%" } {}

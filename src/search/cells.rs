@@ -2,7 +2,8 @@
 
 use chrono::SecondsFormat;
 
-use crate::source::{Kind, ReadRow};
+use crate::json::push_strict;
+use crate::source::{ColumnReader, Kind, ReadRow};
 
 /// The names of the columns.
 pub(crate) const HEADINGS: [&str; 8] = ["time", "stream", "event", "user", "address", "object", "id", "failure"];
@@ -21,4 +22,19 @@ pub(crate) fn cells(kind: &Kind, record: &ReadRow) -> [String; HEADINGS.len()] {
         text(row.id.as_deref()),
         text(row.failure.as_deref()),
     ]
+}
+
+/// Returns the columns of a record for those who read no JSON, and whether they had to be repaired: half a character, which no text can
+/// hold, is U+FFFD.
+pub(crate) fn repaired_cells(kind: &Kind, line: &str, record: &ReadRow) -> ([String; HEADINGS.len()], bool) {
+    let written = cells(kind, record);
+    let mut copy = String::new();
+    let can_have_half = line.contains("\\ud") || line.contains("\\uD");
+    if !can_have_half || !push_strict(line, &mut copy) {
+        return (written, false);
+    }
+    let repaired = ColumnReader::new(kind).read(&copy);
+    let repaired = repaired.map_or_else(|_| written.clone(), |record| cells(kind, &record));
+    let is_other = repaired != written;
+    (repaired, is_other)
 }

@@ -1,20 +1,19 @@
 //! Reads day files on several threads, and passes on what matches in the order of the files.
 
-use std::collections::HashSet;
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use chrono::NaiveDate;
-
+use super::files::{Files, Order, SourceFile};
 use super::matches::Matches;
 use super::query::Query;
 use super::seeker::Seeker;
-use crate::archive::{DayFile, LineCounter, Location, Piece, days_that_can_hold, while_files_move};
+use super::twice::Twice;
+use super::unsearched::{NotRecords, SearchError};
+use crate::archive::{DayFile, Piece, PieceLines};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
 use crate::process::shutdown::Shutdown;
@@ -23,70 +22,28 @@ use crate::source::{Kind, ReadRow};
 /// How many results of a piece may wait to be taken: they are of one read each.
 const WAITING: usize = 2;
 
-/// A stream to search.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    pub(crate) kind: &'static Kind,
-    pub(crate) location: &'a Location,
-}
-
-/// In which order records are found: that of their days and lines, or the reverse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    OldestFirst,
-    NewestFirst,
-}
-
-/// What was found in one read of a file, or why it could not be read.
+/// What was found in one read of a file, or why some of it is not searched.
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
     pub(crate) kind: &'static Kind,
     pub(crate) file: &'a DayFile,
-    pub(crate) result: Result<Matches, FileError>,
+    pub(crate) result: Result<Matches, SearchError>,
 }
 
-/// A file to search.
-#[derive(Debug)]
-pub(crate) struct SourceFile {
-    pub(crate) kind: &'static Kind,
-    pub(crate) file: DayFile,
-    /// How much of it is searched, in bytes as it is stored: to the end of its last whole line when it was listed, all of one that is
-    /// compressed.
-    pub(crate) length: u64,
-    /// Whether the day has another file as well, which can hold some of the same records.
-    is_one_of_two: bool,
+/// What comes of the reads of a piece.
+enum Output {
+    Matches(Matches),
+    NotRecords(NotRecords),
+    Failed(FileError),
 }
 
-/// Why something of a stream is not searched.
-#[derive(Debug)]
-pub(crate) struct Unsearched {
-    pub(crate) kind: &'static Kind,
-    pub(crate) problem: String,
-}
-
-/// The files to search, in the order of the search, and why others are not searched.
-#[derive(Debug, Default)]
-pub(crate) struct Files {
-    pub(crate) found: Vec<SourceFile>,
-    pub(crate) problems: Vec<Unsearched>,
-}
-
-impl Files {
-    /// Returns the sum of their lengths.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.found.iter().map(|source| source.length).sum()
-    }
-}
-
-type Results = Result<Matches, FileError>;
-
-/// A piece of a file of a stream, and where what is found goes.
-struct Task {
-    kind: &'static Kind,
+/// A piece of a file, and where what is found goes.
+struct Task<'a> {
+    source: &'a SourceFile,
     piece: Piece,
     length: u64,
-    is_one_of_two: bool,
-    results: Mutex<Option<SyncSender<Results>>>,
+    is_last_of_file: bool,
+    outputs: Mutex<Option<SyncSender<Output>>>,
 }
 
 /// Searches streams.
@@ -95,86 +52,20 @@ pub(crate) struct Finder<'a> {
     pub(crate) order: Order,
     /// How many records are enough, if not all are wanted.
     pub(crate) limit: Option<u64>,
+    /// Whether every line that is no record is told, and not only those with the bytes of a match: then all are parsed.
+    pub(crate) checks_all: bool,
     /// What ends the search early.
     pub(crate) shutdown: Option<&'a Shutdown>,
 }
 
 impl Finder<'_> {
-    /// Lists the files that can hold records of the time, by day and stream.
-    #[must_use]
-    pub(crate) fn files<'a>(&self, places: impl Iterator<Item = Place<'a>>) -> Files {
-        let (mut files, mut problems) = (Vec::new(), Vec::new());
-        for place in places {
-            match self.files_of(place, &mut problems) {
-                Ok(found) => files.extend(found),
-                Err(error) => problems.push(Unsearched {
-                    kind: place.kind,
-                    problem: error.to_string(),
-                }),
-            }
-        }
-        // The order of the streams, and of the files of a day, stays.
-        files.sort_by_key(|(day, _)| *day);
-        if self.order == Order::NewestFirst {
-            files.reverse();
-        }
-        Files {
-            found: files.into_iter().map(|(_, file)| file).collect(),
-            problems,
-        }
-    }
-
-    /// Lists those of a stream, anew if one of them has been compressed or unpacked meanwhile.
-    fn files_of(
-        &self,
-        place: Place<'_>,
-        problems: &mut Vec<Unsearched>,
-    ) -> Result<Vec<(NaiveDate, SourceFile)>, FileError> {
-        let known = problems.len();
-        while_files_move(|| {
-            problems.truncate(known);
-            self.list(place, problems)
-        })
-    }
-
-    fn list(
-        &self,
-        place: Place<'_>,
-        problems: &mut Vec<Unsearched>,
-    ) -> Result<Vec<(NaiveDate, SourceFile)>, FileError> {
-        let Place { kind, location } = place;
-        let unsearched = |problem| Unsearched { kind, problem };
-        let (listing, mut counter) = (location.listing()?, LineCounter::of(location));
-        let mut files = Vec::new();
-        for day in days_that_can_hold(location, &listing, &self.query.times)? {
-            let parts = listing.parts_of(day, &mut counter)?;
-            problems.extend(parts.unreadable.map(|(_, error)| unsearched(error.to_string())));
-            let is_one_of_two = parts.packed.is_some() && parts.plain.is_some();
-            for file in parts.packed.into_iter().chain(parts.plain) {
-                files.extend(source_file(kind, file, is_one_of_two)?.map(|source| (day, source)));
-            }
-            // Of two compressed files one is usually the other in another form.
-            let other = listing.unread.get(&day).zip(parts.packed.or(parts.plain));
-            if let Some((other, read)) = other
-                && counter.end_of_lines(other).ok() != counter.end_of_lines(read).ok()
-            {
-                let (other, read) = (other.path.display(), read.name());
-                problems.push(unsearched(format!(
-                    "{other}: the day has other lines in {read}; keep one of the two"
-                )));
-            }
-        }
-        let odd = listing.odd.values().map(|path| path.display());
-        problems.extend(odd.map(|path| unsearched(format!("{path} is not a regular file"))));
-        Ok(files)
-    }
-
-    /// Looks for the records. `render` makes of each what is to be passed on, and `take` says whether there is enough.
+    /// Looks for the records. `render` makes of each what is to be passed on, and says whether it is repaired; `take` says whether there
+    /// is enough.
     pub(crate) fn find(
         &self,
         files: &Files,
         progress: &ReadProgress,
-        render: impl Fn(&Kind, &str, &ReadRow, &mut String) + Sync,
+        render: impl Fn(&Kind, &str, &ReadRow, &mut String) -> bool + Sync,
         mut take: impl FnMut(Found<'_>) -> ControlFlow<()>,
     ) {
         let (tasks, receivers) = self.tasks(files);
@@ -193,12 +84,10 @@ impl Finder<'_> {
                     }
                 });
             }
-            let mut twice = Twice::default();
-            for (task, results) in tasks.iter().zip(receivers) {
+            let mut taker = Taker::default();
+            for (task, outputs) in tasks.iter().zip(receivers) {
                 let _read = progress.file(task.length, true);
-                let (kind, file) = (task.kind, &task.piece.file);
-                let mut results = results.into_iter().map(|result| twice.once(task, result));
-                if results.any(|result| take(Found { kind, file, result }).is_break()) {
+                if taker.take_piece(task, outputs, &mut take).is_break() {
                     return stop();
                 }
             }
@@ -206,29 +95,22 @@ impl Finder<'_> {
     }
 
     /// Divides the files into pieces.
-    fn tasks(&self, files: &Files) -> (Vec<Task>, Vec<Receiver<Results>>) {
+    fn tasks<'f>(&self, files: &'f Files) -> (Vec<Task<'f>>, Vec<Receiver<Output>>) {
         let mut all = (Vec::new(), Vec::new());
         for source in &files.found {
-            let SourceFile {
-                kind,
-                file,
-                length,
-                is_one_of_two,
-            } = source;
-            let mut pieces = Piece::of(file, *length);
+            let mut pieces = Piece::of(&source.file, source.stamp, source.length);
             if self.order == Order::NewestFirst {
                 pieces.reverse();
             }
-            let length = length / pieces.len() as u64;
-            all.extend(pieces.into_iter().map(|piece| {
+            let count = pieces.len();
+            all.extend(pieces.into_iter().zip(1..).map(|(piece, number)| {
                 let (sender, receiver) = sync_channel(WAITING);
-                let results = Mutex::new(Some(sender));
                 let task = Task {
-                    kind,
+                    source,
                     piece,
-                    length,
-                    is_one_of_two: *is_one_of_two,
-                    results,
+                    length: source.length / count as u64,
+                    is_last_of_file: number == count,
+                    outputs: Mutex::new(Some(sender)),
                 };
                 (task, receiver)
             }));
@@ -239,18 +121,22 @@ impl Finder<'_> {
     /// Searches a piece, unless nobody takes what it finds.
     fn work(
         &self,
-        task: &Task,
+        task: &Task<'_>,
         buffer: &mut Vec<u8>,
-        render: &(impl Fn(&Kind, &str, &ReadRow, &mut String) + Sync),
+        render: &(impl Fn(&Kind, &str, &ReadRow, &mut String) -> bool + Sync),
     ) -> ControlFlow<()> {
-        let Some(results) = task.results.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        let Some(outputs) = task.outputs.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return ControlFlow::Continue(());
         };
         if self.is_ended() {
             // Whoever waits for this piece goes on to the next.
             return ControlFlow::Continue(());
         }
-        let mut seeker = Seeker::new(self.query, task.kind);
+        let mut reading = Reading {
+            seeker: Seeker::new(self.query, task.source.kind, self.checks_all),
+            source: task.source,
+            not_records: NotRecords::default(),
+        };
         let mut all = Matches::default();
         let mut is_taken = true;
         let read = task.piece.read(buffer, |lines| {
@@ -259,10 +145,7 @@ impl Finder<'_> {
             } else {
                 Matches::default()
             };
-            seeker.seek(lines, |line, record| {
-                render(task.kind, line, record, matches.text_mut());
-                matches.end_record(record);
-            });
+            reading.read(lines, render, &mut matches);
             if self.order == Order::NewestFirst {
                 // More than are wanted need not be held.
                 self.limit
@@ -270,7 +153,7 @@ impl Finder<'_> {
                     .for_each(|limit| matches.keep_last(limit as usize));
                 all = matches;
             } else if matches.count() > 0 {
-                is_taken = results.send(Ok(matches)).is_ok();
+                is_taken = outputs.send(Output::Matches(matches)).is_ok();
             }
             if is_taken && !self.is_ended() {
                 ControlFlow::Continue(())
@@ -279,12 +162,16 @@ impl Finder<'_> {
             }
         });
         // What is behind the damage would have come first.
-        if let Err(error) = read {
-            is_taken &= results.send(Err(error)).is_ok();
-        }
-        if all.count() > 0 {
-            is_taken &= results.send(Ok(all.reversed())).is_ok();
-        }
+        let last = [
+            read.err().map(Output::Failed),
+            Some(reading.not_records)
+                .filter(|lines| lines.count > 0)
+                .map(Output::NotRecords),
+            Some(all)
+                .filter(|all| all.count() > 0)
+                .map(|all| Output::Matches(all.reversed())),
+        ];
+        is_taken &= last.into_iter().flatten().all(|output| outputs.send(output).is_ok());
         if is_taken {
             ControlFlow::Continue(())
         } else {
@@ -297,51 +184,88 @@ impl Finder<'_> {
     }
 }
 
-/// Returns a file with as much of it as is searched; `None` if it has no whole line yet.
-fn source_file(kind: &'static Kind, file: &DayFile, is_one_of_two: bool) -> Result<Option<SourceFile>, FileError> {
-    let length = if file.is_packed() {
-        file.length()?
-    } else {
-        file.end_of_lines()?
-    };
-    let source = SourceFile {
-        kind,
-        file: file.clone(),
-        length,
-        is_one_of_two,
-    };
-    Ok((length > 0).then_some(source))
+/// What is known while the lines of a piece are read.
+struct Reading<'a> {
+    seeker: Seeker<'a>,
+    source: &'a SourceFile,
+    not_records: NotRecords,
 }
 
-/// The records that were found in the one file of a day which has two.
-#[derive(Default)]
-struct Twice {
-    /// The file that was searched last.
-    last: Option<(NaiveDate, PathBuf)>,
-    /// What identifies the records of it, and those of the file before it if that is of the same day.
-    own: HashSet<u128>,
-    others: HashSet<u128>,
-}
-
-impl Twice {
-    /// Leaves out what was found in the other file of the day already.
-    fn once(&mut self, task: &Task, result: Results) -> Results {
-        let matches = match result {
-            Ok(matches) if task.is_one_of_two => matches,
-            other => return other,
+impl Reading<'_> {
+    fn read(
+        &mut self,
+        lines: PieceLines<'_>,
+        render: &impl Fn(&Kind, &str, &ReadRow, &mut String) -> bool,
+        matches: &mut Matches,
+    ) {
+        let SourceFile {
+            kind, file, repaired, ..
+        } = self.source;
+        let (offset, bytes) = match lines {
+            PieceLines::Lines { offset, bytes } => (offset, bytes),
+            PieceLines::TooLong { offset } => return self.not_records.add(offset),
         };
-        let DayFile { date, path, .. } = &task.piece.file;
-        let is_same = self.last.as_ref().is_some_and(|(_, last)| last == path);
-        if !is_same {
-            let is_same_day = self
-                .last
-                .as_ref()
-                .is_some_and(|(last, other)| last == date && other.parent() == path.parent());
-            let before = std::mem::take(&mut self.own);
-            self.others = if is_same_day { before } else { HashSet::new() };
-            self.last = Some((*date, path.clone()));
+        let found = |line: &str, record: &ReadRow| {
+            let is_repaired = render(kind, line, record, matches.text_mut());
+            matches.end_record(record, is_repaired);
+        };
+        self.seeker.seek(bytes, found, |at| {
+            let begin = offset + at as u64;
+            if !repaired.has(file.date, begin) {
+                self.not_records.add(begin);
+            }
+        });
+    }
+}
+
+/// Takes what comes of the pieces, file by file.
+#[derive(Default)]
+struct Taker {
+    twice: Twice,
+    /// Of the file whose pieces are being taken.
+    not_records: NotRecords,
+    errors: Vec<String>,
+}
+
+impl Taker {
+    fn take_piece(
+        &mut self,
+        task: &Task<'_>,
+        outputs: Receiver<Output>,
+        take: &mut impl FnMut(Found<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let SourceFile {
+            kind,
+            file,
+            is_one_of_two,
+            ..
+        } = task.source;
+        let mut take = |result| take(Found { kind, file, result });
+        for output in outputs {
+            match output {
+                Output::Matches(matches) if *is_one_of_two => take(Ok(self.twice.once(file, matches)))?,
+                Output::Matches(matches) => take(Ok(matches))?,
+                Output::NotRecords(lines) => self.not_records += lines,
+                Output::Failed(error) => {
+                    // What is true of the file is told once, and not for each of its pieces.
+                    let sentence = error.to_string();
+                    if !self.errors.contains(&sentence) {
+                        self.errors.push(sentence);
+                        take(Err(error.into()))?;
+                    }
+                }
+            }
         }
-        self.own.extend(matches.contents());
-        Ok(matches.without(&self.others))
+        if !task.is_last_of_file {
+            return ControlFlow::Continue(());
+        }
+        self.errors.clear();
+        match std::mem::take(&mut self.not_records) {
+            NotRecords { count: 0, .. } => ControlFlow::Continue(()),
+            lines => take(Err(SearchError::NotRecords {
+                path: file.path.clone(),
+                lines,
+            })),
+        }
     }
 }

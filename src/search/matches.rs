@@ -20,6 +20,8 @@ struct Match {
     time: DateTime<Utc>,
     /// The hash of its content.
     content: u128,
+    /// Whether what was made of it is not what it holds, but repaired.
+    is_repaired: bool,
 }
 
 impl Matches {
@@ -29,11 +31,12 @@ impl Matches {
     }
 
     /// Ends what was made of a record.
-    pub(super) fn end_record(&mut self, record: &ReadRow) {
+    pub(super) fn end_record(&mut self, record: &ReadRow, is_repaired: bool) {
         self.records.push(Match {
             end: self.text.len(),
             time: record.time,
             content: record.content,
+            is_repaired,
         });
     }
 
@@ -49,6 +52,12 @@ impl Matches {
             None if count == 0 => "",
             None => &self.text,
         }
+    }
+
+    /// Returns how many of the first `count` records were repaired.
+    pub(crate) fn repaired(&self, count: usize) -> u64 {
+        let first = self.records.iter().take(count);
+        first.filter(|found| found.is_repaired).count() as u64
     }
 
     /// Returns what was made of all records.
@@ -115,7 +124,12 @@ mod tests {
             matches.text_mut().push_str(text);
             let end = matches.text.len();
             let time = DateTime::UNIX_EPOCH;
-            matches.records.push(Match { end, time, content });
+            matches.records.push(Match {
+                end,
+                time,
+                content,
+                is_repaired: *text == "bc\n",
+            });
         }
         matches
     }
@@ -124,6 +138,8 @@ mod tests {
     fn a_part_of_what_was_made_stands_in_its_order() {
         let texts = ["a\n", "", "bc\n", "d\n", "e\n"];
         assert_eq!(matches(&texts).first(3), "a\nbc\n");
+        assert_eq!([2, 3, 9].map(|count| matches(&texts).repaired(count)), [0, 1, 1]);
+        assert_eq!(matches(&texts).without(&[2].into()).repaired(9), 0);
         assert_eq!(matches(&texts).reversed().text(), "e\nd\nbc\na\n");
         assert_eq!(matches(&texts).without(&[0, 3, 9].into()).text(), "bc\ne\n");
         let mut last = matches(&texts);

@@ -7,15 +7,20 @@
 
 mod asked;
 mod cells;
+mod files;
 mod finder;
 mod matches;
 mod pattern;
 mod query;
 mod seeker;
+mod twice;
+mod unsearched;
 
 pub(crate) use crate::json::walk::Pointer;
 pub(crate) use asked::AskedFilter;
-pub(crate) use cells::{HEADINGS, cells};
-pub(crate) use finder::{Files, Finder, Found, Order, Place, SourceFile};
+pub(crate) use cells::{HEADINGS, cells, repaired_cells};
+pub(crate) use files::{Files, Order, Place, SourceFile};
+pub(crate) use finder::{Finder, Found};
 pub(crate) use pattern::Manner;
 pub(crate) use query::{Field, Filter, Query};
+pub(crate) use unsearched::SearchError;

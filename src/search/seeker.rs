@@ -19,8 +19,9 @@ pub(super) struct Seeker<'a> {
 }
 
 impl<'a> Seeker<'a> {
-    pub(super) fn new(query: &'a Query, kind: &Kind) -> Self {
-        let needles = query.needles().and_then(|needles| {
+    /// If it `reads_all` lines, each that is no record is noticed; else only those with the bytes of a match.
+    pub(super) fn new(query: &'a Query, kind: &Kind, reads_all: bool) -> Self {
+        let needles = query.needles().filter(|_| !reads_all).and_then(|needles| {
             let needles = needles.into_iter().map(|needle| regex::escape(&form_of_text(needle)));
             let any: Vec<_> = needles.chain([OTHER_SPELLINGS.to_owned()]).collect();
             // One that is too large is done without.
@@ -36,18 +37,29 @@ impl<'a> Seeker<'a> {
         }
     }
 
-    /// Passes on each record that matches, with its line without the newline; `lines` are whole.
-    pub(super) fn seek(&mut self, lines: &[u8], mut found: impl FnMut(&str, &ReadRow)) {
+    /// Passes on each record that matches, with its line without the newline, and where a line begins that is no record; `lines` are
+    /// whole.
+    pub(super) fn seek(
+        &mut self,
+        lines: &[u8],
+        mut found: impl FnMut(&str, &ReadRow),
+        mut not_a_record: impl FnMut(usize),
+    ) {
         let mut start = 0;
         while let Some(candidate) = self.candidate(&lines[start..]) {
             let from = memrchr(b'\n', &lines[start..start + candidate]).map_or(start, |at| start + at + 1);
             let rest = &lines[start + candidate..];
             let end = start + candidate + memchr(b'\n', rest).unwrap_or(rest.len());
-            if let Ok(line) = str::from_utf8(&lines[from..end])
-                && let Ok(record) = self.reader.read(line)
-                && self.query.matches(record.time, &record.row, self.reader.form())
-            {
-                found(line, &record);
+            let line = str::from_utf8(&lines[from..end]).unwrap_or_default();
+            match self.reader.read(line) {
+                Ok(record) if self.query.matches(record.time, &record.row, self.reader.form()) => found(line, &record),
+                Ok(_) => {}
+                // Nothing was lost with a line that is blank.
+                Err(_) => {
+                    if !lines[from..end].trim_ascii().is_empty() {
+                        not_a_record(from);
+                    }
+                }
             }
             start = (end + 1).min(lines.len());
         }

@@ -169,14 +169,44 @@ fn half_a_character_is_replaced_in_parquet_counted_and_said() {
         let text = lines.text(&format!("{}.ndjson", api.name()));
         let repaired = text.lines().filter(|line| strict_copy(line).is_some()).count();
         assert_eq!(bundle.part(api)["repaired"], repaired);
-        let said = format!("{}: {repaired} lines were repaired", api.name());
+        let said = format!("{}: {repaired} records were repaired", api.name());
         assert_eq!(run.stdout.contains(&said), repaired > 0, "{}", run.stdout);
         assert!(api != Api::Tfc || repaired > 1, "{repaired}");
     }
-    assert!(bundle.text("about.html").contains("half a character"));
+    let page = bundle.text("about.html");
+    for word in [
+        "half a character",
+        "a number beyond 1e308 is a text of its digits",
+        "<code>line</code>",
+    ] {
+        assert!(page.contains(word), "{word}");
+    }
     bundle.assert_hashes(&catalog);
     // Elsewhere each line is as it was.
     assert!(lines.text("tfc.ndjson").contains("half \\ud83d"));
+}
+
+#[test]
+fn half_a_character_in_a_column_is_replaced_in_csv_counted_and_said() {
+    let catalog = with_odd_records();
+    let (bundle, run) = Bundle::of(
+        &catalog,
+        "odd",
+        0,
+        &["--since", "2020-01-01", "--format", "csv", "--until", "2025-06-02"],
+    );
+    assert_eq!(bundle.part(Api::Tfc)["repaired"], 1);
+    assert!(run.stdout.contains("tfc: 1 records were repaired"), "{}", run.stdout);
+    assert_eq!(rows_of(&bundle.text("tfc.csv"))[1][3], "half \u{fffd}");
+    let page = bundle.text("about.html");
+    assert!(
+        page.contains("1 record is not as the service gave it: a text held half a character"),
+        "{page}"
+    );
+    // What is in no column needs no repair.
+    let (lines, run) = Bundle::of(&catalog, "lines", 0, &["--since", "2020-01-01"]);
+    assert_eq!(lines.part(Api::Tfc)["repaired"], 0);
+    assert!(!run.stdout.contains("repaired"), "{}", run.stdout);
 }
 
 /// What Parquet has in the place of a line that strict parsers refuse.
@@ -277,12 +307,13 @@ fn what_is_missing_is_named_in_the_manifest_on_the_page_and_on_standard_error() 
     assert!(page.contains("Not complete") && page.contains("the service was never asked for it"));
     assert!(!page.contains("<script") && !page.contains("src="));
     let (_, run) = export("quiet", 0, &["--since", "20d", "-q"]);
+    assert_eq!((&*run.stdout, &*run.stderr), ("", ""), "nothing failed");
+    let (_, run) = export("quiet-failing", 3, &["--since", "20d", "-q", "--fail-on-gaps"]);
     assert!(
         run.stderr.contains("ERROR") && run.stderr.contains("a gap from"),
         "{}",
         run.stderr
     );
-    assert_eq!(run.stdout, "");
     let (_, run) = export("failing", 3, &["--since", "20d", "--fail-on-gaps", "--json"]);
     let shown: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!((&shown["exit_code"], &shown["is_complete"]), (&json!(3), &json!(false)));
@@ -340,7 +371,86 @@ fn what_cannot_be_read_is_named_and_everything_else_is_exported() {
     }
     assert_eq!(bundle.part(Api::Tfc)["records"], samples(Api::Tfc).unwrap().len());
     assert_eq!(bundle.part(Api::Port)["not_read"], json!([]));
+    let not_read = bundle.part(Api::Disk)["not_read"].as_array().unwrap().len();
+    assert_eq!(
+        (not_read, run.stderr.matches("cannot list").count()),
+        (1, 1),
+        "{}",
+        run.stderr
+    );
     bundle.assert_hashes(&catalog);
+}
+
+#[test]
+fn a_bundle_without_lines_that_are_no_records_is_not_complete() {
+    let records = (1..9).map(|day| event(Api::Mail, at(day * DAY), &day.to_string()));
+    let sandbox = serve(|options| options.give(Api::Mail, records.collect()));
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect_one(0, &[]);
+    Bundle::of(&catalog, "whole", 0, &["--since", "10d", "--fail-on-gaps"]);
+    let days: Vec<_> = catalog.day_files(Api::Mail).into_iter().collect();
+    // As long as it was, with all its lines: nothing but their content is wrong. The newer day is damaged first.
+    for (name, content) in days[2..4].iter().rev() {
+        let end = content.len() - 1;
+        let damaged = [&b"x".repeat(end)[..], b"\n"].concat();
+        fs::write(catalog.folder(Api::Mail).join(name), damaged).unwrap();
+    }
+    // Whatever is asked for: who knows what stood there.
+    let (bundle, run) = Bundle::of(&catalog, "damaged", 3, &["--since", "10d", "--user", "nobody"]);
+    let part = bundle.part(Api::Mail);
+    assert_eq!(
+        (&part["is_complete"], &part["not_records"]),
+        (&json!(false), &json!(2)),
+        "{part}"
+    );
+    let not_read: Vec<String> = serde_json::from_value(part["not_read"].clone()).unwrap();
+    let told = |name: &str| format!("{name}: the line at byte 0 is no record; trailkeeper verify names them");
+    assert!(
+        not_read[0].ends_with(&told(&days[2].0)) && not_read[1].ends_with(&told(&days[3].0)),
+        "{not_read:?}"
+    );
+    assert_eq!(not_read.len(), 2);
+    let page = bundle.text("about.html");
+    assert!(
+        page.contains("Lines that are no records") && page.contains(&not_read[0]),
+        "{page}"
+    );
+    assert!(run.stderr.contains(&not_read[1]), "{}", run.stderr);
+    bundle.assert_hashes(&catalog);
+    Bundle::of(&catalog, "behind", 0, &["--since", "4d", "--fail-on-gaps"]);
+}
+
+#[test]
+fn the_page_says_what_was_asked_for_and_what_is_to_be_known() {
+    let catalog = of_samples();
+    let page = |name: &str, filters: &[&str]| {
+        let (bundle, run) = Bundle::of(
+            &catalog,
+            name,
+            0,
+            &[&["--since", "2020-01-01", "--stream", "tfc"], filters].concat(),
+        );
+        (bundle.text("about.html"), run)
+    };
+    let (all, run) = page("all", &[]);
+    assert!(all.contains("All records of these streams and this time were asked for."));
+    // A remark, on the page and on the terminal.
+    let remark = "not counted: 2 days from 2025-06-08 to 2025-06-09, since there is no journal; whether records are lost of them is not known";
+    assert!(
+        all.contains(remark) && run.stdout.contains(&format!("tfc: {remark}")),
+        "{}{all}",
+        run.stdout
+    );
+    let (some, _) = page("some", &["--user", "a", "--user", "b", "--ignore-case"]);
+    assert!(some.contains("Only records that match all of these were asked for") && some.contains("a or b"));
+    assert!(some.contains("Upper and lower case are the same."));
+    assert!(!some.contains("NOT match"));
+    let (others, _) = page("others", &["--user", "a", "--invert"]);
+    assert!(
+        others.contains("Only the records of this time that do NOT match were asked for"),
+        "{others}"
+    );
+    assert!(!others.contains(">invert<"), "{others}");
 }
 
 #[test]
@@ -355,12 +465,27 @@ fn nobodys_files_are_overwritten_and_nothing_is_written_into_an_archive() {
     fs::create_dir(root.join("full")).unwrap();
     fs::write(root.join("full/letter.txt"), "kept").unwrap();
     fs::write(root.join("file"), "kept").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(root.join("full"), root.join("link")).unwrap();
     let inside = format!("{}/new", base_name(Api::Tfc));
     let before = catalog.tree();
     refused("full", 1, &[], "it holds letter.txt: name a new or an empty folder");
     refused("file", 1, &[], "is not a folder");
     refused("absent/new", 1, &[], "absent");
     refused(&inside, 1, &[], "the folder of a stream; name a folder elsewhere");
+    refused(
+        &inside,
+        1,
+        &["--stream", "port"],
+        "the folder of a stream; name a folder elsewhere",
+    );
+    #[cfg(unix)]
+    refused(
+        "link",
+        1,
+        &[],
+        "link is a symbolic link, which is not followed here: name the folder",
+    );
     refused("new", 2, &["--bom"], "--format csv");
     refused("new", 2, &["--until", "2019-01-01"], "must be before --until");
     refused("new", 2, &["--format", "xlsx"], "possible values: ndjson, csv, parquet");
@@ -372,15 +497,20 @@ fn nobodys_files_are_overwritten_and_nothing_is_written_into_an_archive() {
 
 #[cfg(unix)]
 #[test]
-fn the_files_are_readable_by_their_owner_and_group_alone() {
+fn nobody_but_their_owner_can_read_the_files_and_a_folder_that_was_there_keeps_its_mode() {
     use std::os::unix::fs::PermissionsExt;
 
     let catalog = of_samples();
-    let (bundle, _) = Bundle::of(&catalog, "out", 0, &["--since", "2020-01-01"]);
+    let there = catalog.root().join("there");
+    fs::create_dir(&there).unwrap();
+    fs::set_permissions(&there, fs::Permissions::from_mode(0o755)).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&bundle.path), 0o750);
-    for entry in fs::read_dir(&bundle.path).unwrap() {
-        assert_eq!(mode(&entry.unwrap().path()), 0o640);
+    for (name, expected) in [("new", 0o700), ("there", 0o755)] {
+        let (bundle, _) = Bundle::of(&catalog, name, 0, &["--since", "2020-01-01"]);
+        assert_eq!(mode(&bundle.path), expected);
+        for entry in fs::read_dir(&bundle.path).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
     }
 }
 
@@ -412,7 +542,14 @@ fn an_export_that_is_ended_leaves_nothing_and_one_that_is_killed_is_seen_to_be_u
     let catalog = large();
     let to = catalog.root().join("out");
     let start = || {
-        let process = catalog.start(&["export", "--since", "2020-01-01", "--to", to.to_str().unwrap()]);
+        let process = catalog.start(&[
+            "export",
+            "--since",
+            "2020-01-01",
+            "--to",
+            to.to_str().unwrap(),
+            "--json",
+        ]);
         wait_until("a record is written", PATIENCE, || {
             fs::metadata(to.join("tfc.ndjson.unfinished")).is_ok_and(|file| file.len() > 0)
         });
@@ -425,6 +562,11 @@ fn an_export_that_is_ended_leaves_nothing_and_one_that_is_killed_is_seen_to_be_u
             .contains("the export was interrupted, and nothing is left of it"),
         "{}",
         run.stderr
+    );
+    let error: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (&error["error"]["kind"], &error["exit_code"]),
+        (&json!("interrupted"), &json!(3))
     );
     assert!(!to.exists());
     start().kill();
@@ -524,7 +666,9 @@ fn time_that_no_run_has_asked_for_is_not_complete() {
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
     catalog.collect_one(0, &["--until", "3h"]);
     for (name, times) in [
-        ("past", &["--since", "2h", "--until", "1h"][..]),
+        // It ends where a run was told to end, and not where one began.
+        ("since", &["--since", "5h"][..]),
+        ("past", &["--since", "2h", "--until", "1h"]),
         ("now", &["--since", "2h"]),
         ("over", &["--since", "4h", "--until", "1h"]),
         ("future", &["--since", "2999-01-01", "--until", "2999-01-02"]),

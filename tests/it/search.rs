@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -99,6 +100,20 @@ fn line(is_mail: bool, time: DateTime<Utc>, number: usize, random: &mut Rng) -> 
     }
 }
 
+/// Notes the torn lines of a day file as repaired, as a run does: they hold no record.
+fn note_torn_lines(catalog: &Catalog, api: Api, name: &str, content: &str) {
+    let mut notes = String::new();
+    for (offset, _) in content.match_indices("{\"torn\": \"\n") {
+        let note = json!({"noted_at": "2025-06-10T00:00:00Z", "reason": "torn line, repaired", "file": name, "offset": offset, "fragment": ""});
+        notes += &format!("{note}\n");
+    }
+    let folder = catalog.folder(api).join(".trailkeeper");
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(format!("{}.rejected.jsonl", base_name(api)));
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    fs::write(path, before + &notes).unwrap();
+}
+
 impl Archive {
     pub(crate) fn draw(random: &mut Rng) -> Self {
         let sandbox = serve(|options| options);
@@ -118,7 +133,8 @@ impl Archive {
                     records.entry(api.name()).or_default().push((time, line));
                 }
                 let name = format!("{}_{}.log", base_name(api), day.date_naive());
-                let path = catalog.folder(api).join(name);
+                let path = catalog.folder(api).join(&name);
+                note_torn_lines(&catalog, api, &name, &content);
                 match random.u8(..5) {
                     0 => fs::write(path.with_extension("log.gz"), gzip(content.as_bytes())).unwrap(),
                     // Both, as `gzip -k` leaves it: each record counts once.
@@ -131,7 +147,9 @@ impl Archive {
                         let lines: Vec<_> = content.split_inclusive('\n').collect();
                         let (packed, plain) = (random.usize(1..lines.len()), random.usize(1..lines.len()));
                         fs::write(path.with_extension("log.gz"), gzip(lines[..packed].concat().as_bytes())).unwrap();
-                        fs::write(path, lines[plain.min(packed)..].concat()).unwrap();
+                        let late = lines[plain.min(packed)..].concat();
+                        note_torn_lines(&catalog, api, &name, &late);
+                        fs::write(path, late).unwrap();
                     }
                     _ => fs::write(path, content + "{\"being\": \"appended").unwrap(),
                 }
@@ -501,6 +519,9 @@ fn the_exit_code_tells_found_from_nothing_found_and_from_everything_else() {
         &["--csv", "--count"],
         &["--limit", "0"],
         &["--since", "2d", "--until", "3d"],
+        &["--event", ""],
+        &["--text="],
+        &["--regex", "--user", ""],
         &["--env-file", "/nowhere/.env"],
     ] {
         assert_eq!(code(wrong), 2, "{wrong:?}");
@@ -600,4 +621,162 @@ fn records_that_another_program_left_in_the_files_of_other_days_are_found() {
     assert_eq!(catalog.run(&arguments).stdout, "1\n", "before the first run");
     catalog.collect(0, &[]);
     assert_eq!(catalog.run(&arguments).stdout, "1\n", "after it");
+}
+
+/// A day file of HCP Terraform.
+fn tfc_day(catalog: &Catalog, day: &str) -> PathBuf {
+    catalog.folder(Api::Tfc).join(format!("tfc_audit_{day}.log"))
+}
+
+/// Records of one day, each with its number as its id.
+fn numbered(count: usize) -> Vec<String> {
+    let record = |number| {
+        json!({"id": format!("n{number}"), "timestamp": "2025-06-01T10:00:00Z", "type": "Resource"}).to_string()
+    };
+    (0..count).map(record).collect()
+}
+
+#[test]
+fn a_line_that_is_no_record_is_told_but_for_one_that_is_known_to_hold_none() {
+    let catalog = of_samples();
+    let path = tfc_day(&catalog, "2025-06-01");
+    let mut lines = numbered(6);
+    lines[1] = "\0".repeat(lines[1].len());
+    lines[3] = lines[3].replace("timestamp", "timestomp");
+    let first = lines[0].len() + 1;
+    let third = lines[..3].iter().map(|line| line.len() + 1).sum::<usize>();
+    let content = lines.join("\n") + "\n\n";
+    fs::write(&path, &content).unwrap();
+    let run = |arguments: &[&str]| {
+        let all = ["search", "--stream", "tfc", "--until", "2025-06-02", "--json"];
+        let run = catalog.run(&[&all, arguments].concat());
+        (run.code, run.stdout.lines().count(), run.stderr)
+    };
+    let told =
+        format!("2025-06-01.log: 2 lines are no records, the first at byte {first}; trailkeeper verify names them");
+    let (code, found, stderr) = run(&[]);
+    assert_eq!((code, found, stderr.matches(&told).count()), (2, 4, 1), "{stderr}");
+    let (code, found, stderr) = run(&["--id", "n0", "--invert"]);
+    assert_eq!((code, found, stderr.matches(&told).count()), (2, 3, 1), "{stderr}");
+    // Lines without the bytes of a match are not parsed.
+    assert_eq!(run(&["--id", "n2"]), (0, 1, String::new()));
+    let (code, found, stderr) = run(&["--id", "n3"]);
+    assert_eq!((code, found), (2, 0));
+    let told = format!("the line at byte {third} is no record");
+    assert!(stderr.contains(&told), "{stderr}");
+
+    // A torn line that a run has repaired came again; the other one is still told.
+    let state = path.with_file_name(".trailkeeper");
+    fs::create_dir_all(&state).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let note = json!({"noted_at": "2025-06-02T00:00:00Z", "reason": "torn line, repaired", "file": name, "offset": first, "fragment": "x"});
+    fs::write(state.join("tfc_audit.rejected.jsonl"), format!("{note}\n")).unwrap();
+    for is_packed in [false, true] {
+        if is_packed {
+            fs::write(path.with_extension("log.gz"), gzip(content.as_bytes())).unwrap();
+            fs::remove_file(&path).unwrap();
+        }
+        let (code, found, stderr) = run(&[]);
+        assert_eq!((code, found, stderr.matches(&told).count()), (2, 4, 1), "{stderr}");
+        assert!(!stderr.contains("lines are"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_last_record_without_its_newline_is_found_and_half_of_one_is_no_matter() {
+    let catalog = of_samples();
+    let path = tfc_day(&catalog, "2025-06-01");
+    let content = numbered(3).join("\n");
+    let count = || {
+        let run = catalog.run(&["search", "--stream", "tfc", "--until", "2025-06-02", "--count"]);
+        (run.code, run.stdout, run.stderr)
+    };
+    fs::write(&path, &content).unwrap();
+    assert_eq!(count(), (0, "3\n".to_owned(), String::new()));
+    fs::write(&path, &content[..content.len() - 9]).unwrap();
+    assert_eq!(count(), (0, "2\n".to_owned(), String::new()));
+    fs::write(path.with_extension("log.gz"), gzip(content.as_bytes())).unwrap();
+    fs::remove_file(path).unwrap();
+    assert_eq!(count(), (0, "3\n".to_owned(), String::new()));
+}
+
+/// Searches two large days, and runs a command of the shell with the path of the second one as `$1` when the first record was found.
+#[cfg(unix)]
+fn searched_while(command: &str) -> (Run, usize) {
+    let catalog = of_samples();
+    let lines = numbered(120_000).join("\n") + "\n";
+    let later = tfc_day(&catalog, "2025-06-02");
+    fs::write(tfc_day(&catalog, "2025-06-01"), &lines).unwrap();
+    fs::write(&later, lines.replace("2025-06-01T", "2025-06-02T")).unwrap();
+    let mut shell = Command::new("/bin/sh");
+    let search = "\"$0\" search --stream tfc --until 2025-06-03; echo \"ended with $?\" >&2";
+    let pipeline = format!("{{ {search}; }} | {{ head -c 1000 > /dev/null; {command}; wc -l; }}");
+    shell
+        .args(["-c", &pipeline, env!("CARGO_BIN_EXE_trailkeeper")])
+        .arg(later);
+    let run = process::run(catalog.place(&mut shell));
+    let found = run.stdout.trim().parse().unwrap();
+    (run, found)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_loses_bytes_while_it_is_read_is_told_once_and_one_that_is_compressed_is_read_all_the_same() {
+    let (run, found) = searched_while(": > \"$1\"");
+    assert!(found < 200_000, "{found}");
+    let told = "2025-06-02.log: it has become shorter while it was read, so that records are missing";
+    assert_eq!(run.stderr.matches(told).count(), 1, "{}", run.stderr);
+    assert!(run.stderr.ends_with("ended with 2\n"), "{}", run.stderr);
+    // What head has taken is not counted.
+    let (run, found) = searched_while("gzip \"$1\"");
+    assert_eq!((&*run.stderr, found > 239_000), ("ended with 0\n", true), "{found}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_told_only_if_its_day_is_asked_for() {
+    let catalog = of_samples();
+    std::os::unix::fs::symlink("/nowhere", tfc_day(&catalog, "2025-05-01")).unwrap();
+    let search = |since| {
+        catalog.run(&[
+            "search",
+            "--stream",
+            "tfc",
+            "-q",
+            "--since",
+            since,
+            "--until",
+            "2025-07-01",
+        ])
+    };
+    let asked = search("2025-05-01");
+    assert_eq!(asked.code, 2);
+    assert!(
+        asked.stderr.contains("2025-05-01.log is not a regular file"),
+        "{}",
+        asked.stderr
+    );
+    let other = search("2025-05-02");
+    assert_eq!((other.code, &*other.stderr), (0, ""));
+}
+
+#[test]
+fn half_a_character_is_replaced_in_csv_and_counted() {
+    let catalog = of_samples();
+    let line = "{\"id\": \"odd\", \"timestamp\": \"2025-06-01T10:00:00Z\", \"auth\": {\"description\": \"half \\ud83d x\\ty\"}, \"n\": 1e999}\n";
+    let fine = line.replace("\\ud83d", "\\ud83d\\ude00");
+    fs::write(tfc_day(&catalog, "2025-06-01"), format!("{line}{fine}")).unwrap();
+    let run = catalog.run(&["search", "--stream", "tfc", "--until", "2025-06-02", "--csv"]);
+    let rows = rows_of(&run.stdout);
+    assert_eq!(
+        [&*rows[1][3], &*rows[2][3]],
+        ["half \u{fffd} x\ty", "half \u{1f600} x\ty"]
+    );
+    assert!(
+        run.stderr
+            .contains("in 1 of the records U+FFFD stands for half a character"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.code, 0);
 }

@@ -15,11 +15,11 @@ pub(crate) struct Filters {
     ///
     /// This option and those that follow can be repeated, and then one of the values is enough; all options have to match. A
     /// value is the whole text; `*` stands for any characters, `?` for one, and a backslash takes the meaning from these and from another backslash.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     user: Vec<String>,
 
     /// What happened
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     event: Vec<String>,
 
     /// The network address that it came from, or its network: 192.0.2.7, 2001:db8::/32
@@ -27,15 +27,15 @@ pub(crate) struct Filters {
     ip: Vec<IpNet>,
 
     /// What it was done to: subject or message id of a mail, path, entity or its blueprint, workspace, …
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     object: Vec<String>,
 
     /// The id that the service gave the record
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     id: Vec<String>,
 
     /// A part of any value, wherever it stands
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     text: Vec<String>,
 
     /// The value at a JSON pointer (RFC 6901), as in /trigger/origin=UI; those of one pointer are alternatives
@@ -57,6 +57,15 @@ pub(crate) struct Filters {
     /// The records of the time that do not match
     #[arg(long)]
     invert: bool,
+}
+
+/// No value is empty, so that a filter that asks for one can only be a mistake, such as a variable of a script that is not set.
+fn text(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        Err("expected a text, not an empty one; `*` stands for any characters")
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -25,7 +25,7 @@ use crate::output::csv::Csv;
 use crate::process::exit::Exit;
 use crate::process::host_name::host_name;
 use crate::process::signals;
-use crate::search::{Finder, Order, Place};
+use crate::search::{Files, Finder, Order, Place};
 use crate::window::{Window, floor_to_millisecond};
 use outcome::Exported;
 
@@ -112,13 +112,15 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         query: &query,
         order: Order::OldestFirst,
         limit: None,
+        // A bundle says how complete it is.
+        checks_all: true,
         shutdown: Some(&shutdown),
     };
     let places = archives.streams.iter().map(|place| Place {
         kind: place.kind,
         location: &place.location,
     });
-    let files = finder.files(places);
+    let files = Files::list(&query.times, finder.order, places);
     let progress = archives.reading_bytes("export", files.bytes());
     let bundle = Bundle {
         folder,
@@ -135,15 +137,12 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     };
     let written = bundle.write(&finder, &files, &progress);
     drop(progress);
-    let manifest = match written {
-        Err(error @ ExportError::Interrupted) => {
-            tracing::error!("{error}");
-            return Ok(Exit::StreamFailed);
-        }
-        written => written.map_err(CommandError::setup)?,
-    };
+    let manifest = written.map_err(|error| match error {
+        ExportError::Interrupted => CommandError::interrupted(error),
+        error => CommandError::setup(error),
+    })?;
     let exported = Exported::of(&arguments.to, &manifest, arguments.fail_on_gaps);
-    exported.log_missing(selection.verbosity.quiet);
+    exported.log_missing();
     if selection.json {
         print_json(&exported)?;
     } else {
@@ -152,14 +151,13 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     Ok(exported.exit())
 }
 
-/// Errors if the folder would be in an archive, where agents look for day files.
+/// Errors if the folder would be in that of a stream, be it asked for or not: agents look for day files there.
 fn check_place(to: &Path, archives: &Archives) -> Result<(), CommandError> {
     let Ok(above) = folder_of(to).canonicalize() else {
         return Ok(());
     };
     let to = to.canonicalize().unwrap_or(above);
-    for place in &archives.streams {
-        let folder = place.location.folder();
+    for folder in archives.catalogs() {
         if folder.canonicalize().is_ok_and(|folder| to.starts_with(folder)) {
             let (to, folder) = (to.display(), folder.display());
             let problem = format!("--to: {to} is in {folder}, the folder of a stream; name a folder elsewhere");

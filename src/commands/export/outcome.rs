@@ -29,8 +29,9 @@ struct Stream<'a> {
     repaired: u64,
     is_complete: bool,
     missing: Vec<String>,
+    remarks: &'a [String],
     #[serde(skip)]
-    has_failed: bool,
+    is_error: bool,
 }
 
 impl<'a> Exported<'a> {
@@ -51,7 +52,8 @@ impl<'a> Exported<'a> {
             repaired: part.repaired(),
             is_complete: part.is_complete(),
             missing: part.sentences(),
-            has_failed: part.has_failed(),
+            remarks: part.remarks(),
+            is_error: part.has_failed() || fails_on_gaps && part.is_alarming(),
         });
         Self {
             folder,
@@ -67,17 +69,12 @@ impl<'a> Exported<'a> {
         self.exit
     }
 
-    /// Logs what is missing: as a warning, or as an error if something could not be read or if only errors are told.
-    pub(super) fn log_missing(&self, is_quiet: bool) {
-        for Stream {
-            stream,
-            missing,
-            has_failed,
-            ..
-        } in &self.streams
-        {
-            for sentence in missing {
-                if *has_failed || is_quiet {
+    /// Logs what is missing: as an error where the command fails for it, and as a warning elsewhere.
+    pub(super) fn log_missing(&self) {
+        for part in &self.streams {
+            let stream = part.stream;
+            for sentence in &part.missing {
+                if part.is_error {
                     tracing::error!(stream, "not complete: {sentence}");
                 } else {
                     tracing::warn!(stream, "not complete: {sentence}");
@@ -93,10 +90,13 @@ impl<'a> Exported<'a> {
         for stream in &self.streams {
             let complete = if stream.is_complete { "yes" } else { "NO" };
             table.row([stream.stream, &stream.records.to_string(), complete, stream.file]);
+            for remark in stream.remarks {
+                let _ = writeln!(notes, "{}: {remark}", stream.stream);
+            }
             if stream.repaired > 0 {
                 let _ = writeln!(
                     notes,
-                    "{}: {} lines were repaired for parsers that refuse half a character",
+                    "{}: {} records were repaired; about.html says how",
                     stream.stream, stream.repaired
                 );
             }

@@ -11,7 +11,7 @@ use crate::output::print::{PrintError, print_while_read};
 use crate::output::printable::{printable, printable_json};
 use crate::output::table::Colour;
 use crate::process::exit::Exit;
-use crate::search::{Found, HEADINGS, cells};
+use crate::search::{Found, HEADINGS, cells, repaired_cells};
 use crate::source::{Kind, ReadRow};
 
 /// The columns of a table.
@@ -81,8 +81,9 @@ impl Form {
         }
     }
 
-    /// Appends a record to `text`.
-    pub(super) fn render(self, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) {
+    /// Appends a record to `text`; returns whether it is repaired.
+    pub(super) fn render(self, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) -> bool {
+        let mut is_repaired = false;
         match self {
             Self::Lines { is_for_terminal } => {
                 let line = if is_for_terminal {
@@ -94,7 +95,8 @@ impl Form {
                 text.push('\n');
             }
             Self::Csv { csv, is_for_terminal } => {
-                let cells = cells(kind, record);
+                let (cells, is_other) = repaired_cells(kind, line, record);
+                is_repaired = is_other;
                 let shown = cells.each_ref().map(|cell| {
                     if is_for_terminal {
                         printable(cell)
@@ -114,6 +116,7 @@ impl Form {
             }
             Self::Count | Self::Files | Self::Nothing => {}
         }
+        is_repaired
     }
 }
 
@@ -151,6 +154,8 @@ pub(super) struct Printer {
     /// How many records may still be shown; `None` if any number.
     left: Option<u64>,
     found: u64,
+    /// How many of them are repaired.
+    repaired: u64,
     /// The file that was named last.
     named: Option<PathBuf>,
     /// Whether a file could not be read.
@@ -165,6 +170,7 @@ impl Printer {
             form,
             left: if form == Form::Nothing { Some(1) } else { limit },
             found: 0,
+            repaired: 0,
             named: None,
             has_failed: false,
             is_headed: false,
@@ -191,6 +197,7 @@ impl Printer {
             .left
             .map_or(matches.count(), |left| matches.count().min(left as usize));
         self.found += count as u64;
+        self.repaired += matches.repaired(count);
         self.left = self.left.map(|left| left - count as u64);
         let is_read = match self.form {
             Form::Files if count > 0 && self.named.as_ref() != Some(&found.file.path) => {
@@ -235,6 +242,10 @@ impl Printer {
             _ => {}
         }
         self.outcome?;
+        if self.repaired > 0 {
+            let repaired = self.repaired;
+            tracing::warn!("in {repaired} of the records U+FFFD stands for half a character, which CSV cannot hold");
+        }
         Ok(match (self.has_failed, self.found) {
             (true, _) => Exit::Usage,
             (false, 0) => Exit::Setup,

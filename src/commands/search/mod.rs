@@ -17,7 +17,7 @@ use crate::output::csv::Csv;
 use crate::output::progress::ReadProgress;
 use crate::output::terminal::{stdout_is_terminal, stdout_takes_colours, stdout_width};
 use crate::process::exit::Exit;
-use crate::search::{Finder, Order, Place, Query};
+use crate::search::{Files, Finder, Order, Place, Query};
 use crate::source::{Kind, ReadRow};
 use form::{Form, Printer, widths};
 
@@ -124,13 +124,14 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
             Order::OldestFirst
         },
         limit: arguments.limit,
+        checks_all: false,
         shutdown: None,
     };
     let places = archives.streams.iter().map(|place| Place {
         kind: place.kind,
         location: &place.location,
     });
-    let files = finder.files(places);
+    let files = Files::list(&query.times, finder.order, places);
     // What is found would run into the line of the progress.
     let progress = if stdout_is_terminal() {
         ReadProgress::hidden()
