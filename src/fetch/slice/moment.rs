@@ -99,13 +99,11 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
     let mut known: HashSet<Anchor> = descent.anchors_of(answer.oldest()).collect();
     // How many looks brought all that is known, since the last one that brought something new.
     let mut agreed = 0;
-    let mut has_short_pages = !answer.is_full;
     for number in 0..MOST_LOOKS {
         if number > 1 {
             fetcher.pause_before_look(number).await;
         }
-        let request = other_request(fetcher, descent, number, has_short_pages);
-        let look = match look(fetcher, descent, moment, request, begun.take()).await {
+        let look = match look(fetcher, descent, moment, number, begun.take()).await {
             Ok(Some(look)) => look,
             Ok(None) => continue,
             Err(error) => return Step::Fail(error),
@@ -114,7 +112,6 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
             // With smaller pages it gave fewer records: what it says of the end is not so.
             return same_time(moment, known.len());
         }
-        has_short_pages |= look.has_short_pages;
         let before = known.len();
         known.extend(look.anchors.iter().copied());
         agreed = match (known.len() == before, known.len() == look.anchors.len()) {
@@ -138,19 +135,6 @@ const SMALLER: [u32; 5] = [0, 4, 2, 3, 1];
 pub(super) fn other_border(usual: u32, look: u32) -> u32 {
     let smaller = SMALLER[look as usize % SMALLER.len()];
     (usual - (usual * smaller).div_ceil(24)).max(1)
-}
-
-/// Returns a request of which the pages have their borders elsewhere in each of a few looks. Where pages are shorter than what
-/// is asked for, their size has no say in that; the window may have.
-fn other_request(fetcher: &Fetcher, descent: &Descent, look: u32, has_short_pages: bool) -> PageRequest {
-    let mut request = PageRequest {
-        size: other_border(fetcher.source().page_size(), look),
-        ..descent.request(&fetcher.learned())
-    };
-    if has_short_pages {
-        request.window.from -= TICK * i32::try_from(look).unwrap_or_default();
-    }
-    request
 }
 
 /// Goes on below a moment that was read.
@@ -195,15 +179,19 @@ async fn has_skipped(
         .any(|anchor| !known.contains(anchor)))
 }
 
-/// Follows the tokens of a request once, from the start or behind the answer that has `begun`, to the first page with a record from
+/// Follows the tokens once, from the start or behind the answer that has `begun`, to the first page with a record from
 /// before the moment. `None` if a page was lost or refused: its token is not sent again, since it may have moved on.
 async fn look(
     fetcher: &Fetcher,
     descent: &mut Descent,
     moment: DateTime<Utc>,
-    mut request: PageRequest,
+    number: u32,
     begun: Option<&Answer>,
 ) -> Result<Option<Look>, FetchError> {
+    let mut request = PageRequest {
+        size: other_border(fetcher.source().page_size(), number),
+        ..descent.request(&fetcher.learned())
+    };
     let mut look = Look::default();
     if let Some(answer) = begun {
         look.take(answer, moment);

@@ -16,7 +16,7 @@ use super::kafka::broker::Broker;
 use super::support::{Catalog, PATIENCE, Run, at, base_name, event, events, process, serve, tool, wait_until};
 
 /// Lines that cannot be run here, and why.
-const NOT_RUN: [(&str, &str); 21] = [
+const NOT_RUN: [(&str, &str); 23] = [
     (
         "cargo run --release -- demo",
         "it builds the program; the demo itself is run below",
@@ -45,6 +45,8 @@ const NOT_RUN: [(&str, &str); 21] = [
     ("cargo bench --bench search", "like the one above"),
     ("cargo bench --bench forward_latency", "like the one above"),
     ("cargo bench --bench evidence", "like the one above"),
+    ("cargo bench --bench instructions", "like the one above"),
+    ("cargo bench --bench growth", "like the one above"),
     (".ci/run", "it runs this"),
     ("mdbook build docs", "continuous integration does"),
     ("docker build -t trailkeeper .", "it needs a daemon and the network"),
