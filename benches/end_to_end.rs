@@ -7,16 +7,19 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![expect(clippy::disallowed_methods, reason = "a bench makes the files that it measures")]
 
+mod sandbox;
+
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use sandbox::Sandbox;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -172,59 +175,19 @@ fn trailkeeper() -> &'static OsStr {
     OsStr::new(env!("CARGO_BIN_EXE_trailkeeper"))
 }
 
-/// The sandbox in a process of its own.
-struct Sandbox {
-    process: Child,
-    settings: String,
+/// Starts the sandbox with records of 700 bytes.
+fn sandbox_with(records: usize, flags: &[&str]) -> Result<Sandbox> {
+    Sandbox::start(records, &[&["--record-bytes", "700"], flags].concat())
 }
 
-impl Sandbox {
-    fn start(records: usize, flags: &[&str]) -> Result<Self> {
-        let mut process = Command::new(trailkeeper())
-            .args([
-                "sandbox",
-                "--still",
-                "-q",
-                "--listen",
-                "127.0.0.1:0",
-                "--record-bytes",
-                "700",
-                "--records",
-                &records.to_string(),
-            ])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = process.stdout.take().ok_or("no stdout")?;
-        let mut settings = String::new();
-        for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            if line.starts_with("# and ") {
-                break;
-            }
-            if !line.contains("_LOG_CATALOG_LOCATION=") {
-                settings.push_str(&line);
-                settings.push('\n');
-            }
-        }
-        Ok(Self { process, settings })
-    }
-
-    fn setting(&self, name: &str) -> &str {
-        let prefix = format!("{name}=");
-        self.settings
-            .lines()
-            .find_map(|line| line.strip_prefix(&prefix))
-            .unwrap_or_default()
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // Whether it had ended by itself does not matter.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Returns a setting that the sandbox has printed; empty if it has not.
+fn setting<'a>(sandbox: &'a Sandbox, name: &str) -> &'a str {
+    let prefix = format!("{name}=");
+    sandbox
+        .settings
+        .lines()
+        .find_map(|line| line.strip_prefix(&prefix))
+        .unwrap_or_default()
 }
 
 /// A folder with settings and catalogs for some streams.
@@ -297,7 +260,7 @@ fn first_collections(sandbox: &Sandbox, prefixes: &[&str], more: &str, runs: usi
 /// time then weighs on both.
 fn cpu() -> Result<()> {
     for (flags, label) in [(&[][..], "uncompressed"), (&["--gzip"][..], "gzipped")] {
-        let sandbox = Sandbox::start(records(), flags)?;
+        let sandbox = sandbox_with(records(), flags)?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let (mut pages, mut page_bytes, mut line_bytes) = (0, 0, 0);
         for _ in 0..runs() {
@@ -325,7 +288,7 @@ fn cpu() -> Result<()> {
 
 /// Lets curl download these pages over one connection into one file.
 fn download(sandbox: &Sandbox, place: &Place, addresses: &[String], is_compressed: bool, to: &Path) -> Result<Cost> {
-    let token = sandbox.setting("OAUTH_TOKEN_ARG");
+    let token = setting(sandbox, "OAUTH_TOKEN_ARG");
     let mut text = format!("header=\"Authorization: OAuth {token}\"\n");
     if is_compressed {
         text.push_str("compressed\n");
@@ -343,7 +306,7 @@ fn download(sandbox: &Sandbox, place: &Place, addresses: &[String], is_compresse
 /// First collections with 50 ms of latency and so many requests at a time.
 fn latency() -> Result<()> {
     let count = records() / 2;
-    let sandbox = Sandbox::start(count, &["--latency-ms", "50"])?;
+    let sandbox = sandbox_with(count, &["--latency-ms", "50"])?;
     for prefix in ["MAIL", "PORT", "TFC"] {
         let mut one_by_one = None;
         for concurrency in [1, 4, 8] {
@@ -360,7 +323,7 @@ fn latency() -> Result<()> {
 /// The peak memory of a first collection of a million records in all, and of the run after it.
 fn memory() -> Result<()> {
     let each = number("MEMORY_RECORDS", 1_000_000) / 4;
-    let sandbox = Sandbox::start(each, &[])?;
+    let sandbox = sandbox_with(each, &[])?;
     let (costs, place) = first_collections(&sandbox, &["MAIL", "DISK", "PORT", "TFC"], "", 1)?;
     costs.print(&format!("first collection, four streams of {each} records"), None);
     let again = (0..runs()).map(|_| place.run(&["collect"])).collect::<Result<_>>()?;
@@ -370,7 +333,7 @@ fn memory() -> Result<()> {
 
 /// Runs that find nothing new, with a newest day file of three sizes.
 fn steady() -> Result<()> {
-    let sandbox = Sandbox::start(3_000, &[])?;
+    let sandbox = sandbox_with(3_000, &[])?;
     let mut smallest = None;
     for mib in [1, 100, 1024] {
         let (_, place) = first_collections(&sandbox, &["MAIL"], "", 1)?;
@@ -431,7 +394,7 @@ fn filling_line(day: &str, number: u64) -> String {
 /// `--since` a month ago, over day files that hold it already and far more.
 fn since() -> Result<()> {
     let gib = number("MONTH_GIB", 1);
-    let sandbox = Sandbox::start(3_000, &[])?;
+    let sandbox = sandbox_with(3_000, &[])?;
     let (_, place) = first_collections(&sandbox, &["MAIL"], "", 1)?;
     let files = place.day_files("MAIL")?;
     let month = &files[files.len().saturating_sub(30)..];
@@ -445,7 +408,7 @@ fn since() -> Result<()> {
 
 /// What it takes to start, and to look at 400 day files.
 fn start() -> Result<()> {
-    let sandbox = Sandbox::start(200, &[])?;
+    let sandbox = sandbox_with(200, &[])?;
     let (_, place) = first_collections(&sandbox, &["MAIL"], "", 1)?;
     let base = place.day_files("MAIL")?.pop().ok_or("no day file")?;
     let name = base.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -476,7 +439,7 @@ fn start() -> Result<()> {
 /// Data syncs of a first collection, counted by strace.
 fn syncs() -> Result<()> {
     let count = 20_000;
-    let sandbox = Sandbox::start(count, &[])?;
+    let sandbox = sandbox_with(count, &[])?;
     let place = Place::new(&sandbox, &["MAIL"], "")?;
     let (env, trace) = (place.folder.path().join(".env"), place.folder.path().join("trace"));
     let status = Command::new("strace")

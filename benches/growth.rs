@@ -5,15 +5,17 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![expect(clippy::disallowed_methods, reason = "a bench makes the files that it measures")]
 
+mod sandbox;
+
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use chrono::NaiveDate;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use sandbox::Sandbox;
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -24,19 +26,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_trailkeeper");
 const REST: &str =
     r#""version": "0", "type": "Resource", "auth": {"accessor_id": "user-1"}, "resource": {"id": "run-1"}"#;
 
-/// The sandbox, which ends with the bench.
-struct Sandbox(Child);
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // Whether it had ended by itself does not matter.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn main() -> Result<()> {
-    let (_sandbox, settings) = start_sandbox()?;
+    let sandbox = Sandbox::start(3_000, &[])?;
     println!(
         "{:>10} {:>10} {:>8} {:>8} {:>8} {:>7} {:>12}",
         "day files", "MiB", "CPU ms", "min", "max", "ratio", "system calls"
@@ -44,7 +35,7 @@ fn main() -> Result<()> {
     let mut least = None;
     for (files, mib) in [(14, 0), (400, 0), (4_000, 0), (14, 100)] {
         let folder = tempfile::tempdir()?;
-        let env = prepare(folder.path(), &settings, files, mib)?;
+        let env = prepare(folder.path(), &sandbox.settings, files, mib)?;
         // What was changed is read once.
         (0..2).try_for_each(|_| run(&env).map(drop))?;
         let mut costs = (0..runs()).map(|_| run(&env)).collect::<Result<Vec<f64>>>()?;
@@ -65,34 +56,6 @@ fn main() -> Result<()> {
 fn runs() -> usize {
     let runs = std::env::var("RUNS").ok().and_then(|text| text.parse().ok());
     runs.unwrap_or(9).max(1)
-}
-
-fn start_sandbox() -> Result<(Sandbox, String)> {
-    let mut process = Command::new(PROGRAM)
-        .args([
-            "sandbox",
-            "--still",
-            "-q",
-            "--listen",
-            "127.0.0.1:0",
-            "--records",
-            "3000",
-        ])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = process.stdout.take().ok_or("no stdout")?;
-    let sandbox = Sandbox(process);
-    let mut settings = String::new();
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        if line.starts_with("# and ") {
-            break;
-        }
-        if !line.contains("_LOG_CATALOG_LOCATION=") {
-            settings.push_str(&(line + "\n"));
-        }
-    }
-    Ok((sandbox, settings))
 }
 
 /// Collects once, and adds day files of a record each, or as many MiB to the newest; returns the settings file.
