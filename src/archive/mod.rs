@@ -236,11 +236,8 @@ impl Archive {
     pub fn deduplicate(&mut self, batch: Batch) -> Result<Dedup, FileError> {
         let date = batch.date();
         let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record.time));
-        let day = match self.known.day(date) {
-            Some(day) if can_judge_all(day) => None,
-            Some(_) | None => Some(self.read_as_little(&batch)?),
-        };
-        if let Some(day) = day {
+        if !self.known.day(date).is_some_and(can_judge_all) {
+            let day = self.read_as_little(&batch)?;
             self.known.put(date, day);
         }
         if let Some(mut day) = self.known.take_incomplete(date) {

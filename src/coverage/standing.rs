@@ -172,11 +172,13 @@ impl Standing {
         // What another program was to delete is not missed, and what comes late for its day begins a new file.
         let is_deleted = |date: &NaiveDate| may_be_deleted(*date, keep, now) && !listing.has(*date);
         self.counts.retain(|date, _| !is_deleted(date));
-        let is_compared = turn.among(self.counts.keys().copied().collect());
+        let is_in_turn = turn.among(self.counts.keys().copied().collect());
+        // What is missing is seen without it, and a loss is told until it is made good.
+        let is_compared =
+            |date: &NaiveDate| is_in_turn(date) || !listing.has(*date) || self.sum.lost.contains_key(date);
         let counted = self.counts.iter_mut();
         for (date, held) in counted.filter(|(date, held)| held.all() > 0 && !may_be_deleted(**date, keep, now)) {
-            // What is missing is seen without it.
-            if !is_compared(date) && listing.has(*date) {
+            if !is_compared(date) {
                 continue;
             }
             match comparer.compare(*date, *held) {

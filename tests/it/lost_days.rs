@@ -153,6 +153,40 @@ fn what_the_service_has_forgotten_is_a_gap_until_it_is_accepted() {
     assert_eq!(fs::read(&journal).unwrap(), journal_before);
 }
 
+/// Writes into the newest line of the journal that the files of these days, which are none of it yet, held three records each.
+fn count_also(catalog: &Catalog, days: &[PathBuf]) {
+    let journal = catalog
+        .folder(Api::Tfc)
+        .join(format!(".trailkeeper/{}.coverage.jsonl", base_name(Api::Tfc)));
+    let text = fs::read_to_string(&journal).unwrap();
+    let mut line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    for path in days {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let day = stem.rsplit('_').next().unwrap();
+        line["counts"][day] = serde_json::json!({"lines": 3, "bytes": 300});
+    }
+    fs::write(&journal, format!("{text}{line}\n")).unwrap();
+}
+
+#[test]
+fn a_loss_is_told_in_each_run_however_many_day_files_there_are() {
+    let sandbox = daily(9);
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect_one(0, &[]);
+    let days: Vec<PathBuf> = (20..120).map(|ago| path(&catalog, Api::Tfc, ago)).collect();
+    count_also(&catalog, &days);
+    let told = |run: &Value| run["warnings"].to_string().contains("100 day files from ");
+    let run = catalog.collect_one(0, &[]);
+    assert!(told(&run), "{run}");
+    // Some of each is back, so that only a comparison shows that the rest is not.
+    days.iter().for_each(|path| fs::write(path, "{}\n").unwrap());
+    for _ in 0..3 {
+        let run = catalog.collect_one(0, &[]);
+        assert!(told(&run), "{run}");
+        assert_eq!(wrong_days(&catalog).len(), 100);
+    }
+}
+
 #[test]
 fn a_retention_that_is_declared_makes_no_gap_of_what_is_older() {
     let sandbox = daily(9);
