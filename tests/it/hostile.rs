@@ -202,19 +202,24 @@ fn records_of_thirty_megabytes_are_kept_although_a_page_of_them_is_too_large_to_
 /// How long a run of hundreds of megabytes may take without optimization, on a machine with other work.
 const LARGE_RUN: Duration = Duration::from_secs(20 * 60);
 
-fn keep_thirty_megabytes(api: Api, count: i64) {
-    let large = "x".repeat(30 << 20);
+/// Forty records of a service, the newest of them with so many bytes more.
+fn forty(api: Api, large: i64, bytes: usize) -> Vec<Event> {
+    let filler = "x".repeat(bytes);
     let make = |n: i64| {
         let when = at(30 + n);
-        let more = if n < count {
-            format!(r#""filler":"{large}","#)
+        let more = if n < large {
+            format!(r#""filler":"{filler}","#)
         } else {
             String::new()
         };
         let text = record(api, &format!("\"{}\"", when.to_rfc3339()), &format!("\"{n}\""), &more);
         Event::new(when, n.to_string(), text)
     };
-    let sandbox = serve(|options| options.give(api, (0..40).map(make).collect()));
+    (0..40).map(make).collect()
+}
+
+fn keep_thirty_megabytes(api: Api, count: i64) {
+    let sandbox = serve(|options| options.give(api, forty(api, count, 30 << 20)));
     let catalog = Catalog::of(&sandbox, &[api]);
     let run = catalog
         .start(&["collect", "--json", "--since", "2m"])
@@ -226,4 +231,30 @@ fn keep_thirty_megabytes(api: Api, count: i64) {
     assert_eq!(lines.iter().filter(|line| line.len() > 30 << 20).count() as i64, count);
     let distinct: BTreeSet<&String> = lines.iter().collect();
     assert_eq!((lines.len(), distinct.len()), (40, 40));
+}
+
+/// Slices are divided to bound memory; what is held already is bounded no better by asking for it again.
+#[test]
+fn a_large_record_takes_hardly_more_requests_than_a_small_one() {
+    let sequences = Api::ALL.map(|api| (api, 9 << 20, false));
+    for (api, bytes, unsorted) in sequences.into_iter().chain([(Api::Port, 33 << 20, true)]) {
+        let requests = |bytes: usize| {
+            let sandbox = serve(|mut options| {
+                options[api].unsorted = unsorted;
+                options.give(api, forty(api, 1, bytes))
+            });
+            let catalog = Catalog::of(&sandbox, &[api]);
+            let run = catalog
+                .start(&["collect", "--json", "--since", "1d"])
+                .end_within(LARGE_RUN);
+            assert_eq!(run.code, 0, "{api:?}: {}", run.stderr);
+            assert_eq!(catalog.lines(api).len(), 40);
+            sandbox.request_count(api)
+        };
+        let (small, large) = (requests(9), requests(bytes));
+        assert!(
+            large <= small + 2,
+            "{api:?}: {large} requests with a large record, {small} without"
+        );
+    }
 }

@@ -264,11 +264,8 @@ impl Gathering {
             if self.fetched.is_too_large() {
                 return Err(FetchError::Endless);
             }
-            if self.fetched.records.len() > MOST_RECORDS || self.fetched.bytes > MOST_BYTES && self.slice.is_divisible()
-            {
-                return Ok(Part::Cut(answer));
-            }
             match answer.next.clone() {
+                Some(_) if self.is_over() => return Ok(Part::Cut(answer)),
                 Some(position) if position != request.position => {
                     self.has_pages = true;
                     request.position = position;
@@ -298,6 +295,12 @@ impl Gathering {
             None if new > 0 => Part::New,
             None => Part::Same,
         }
+    }
+
+    /// Returns whether it holds so much that what is left is read in shorter slices.
+    fn is_over(&self) -> bool {
+        let is_heavy = self.fetched.bytes > MOST_BYTES && self.slice.is_divisible();
+        self.fetched.records.len() > MOST_RECORDS || is_heavy
     }
 
     fn overflow(&self) -> SliceEnd {

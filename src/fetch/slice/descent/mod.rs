@@ -290,7 +290,7 @@ impl Descent {
         self.note_cut(&answer, learned);
         let added = self.fetched.add(page.records, page.originals);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
-        if let Some(step) = self.limits(&answer, learned) {
+        if let Some(step) = self.limits(&answer, added.new, learned) {
             return step;
         }
         if added.new > 0 {
@@ -382,14 +382,18 @@ impl Descent {
         has_to_ask
     }
 
-    fn limits(&self, answer: &Answer, learned: &Learned) -> Option<Step> {
-        if self.fetched.is_too_large() {
-            return Some(Step::Fail(FetchError::Endless));
-        }
+    /// Returns what follows if it holds too much. What one answer brought at once is held already: dividing the slice would
+    /// only have it brought again.
+    fn limits(&self, answer: &Answer, new: usize, learned: &Learned) -> Option<Step> {
         let held = self.fetched.records.len();
         let is_over = held > MOST_RECORDS || held > 1 && self.fetched.bytes > MOST_BYTES;
-        let has_surveyed = self.is_survey && answer.may_go_on() && !self.reaches_floor(answer, learned);
-        ((is_over || has_surveyed) && self.slice.is_divisible()).then_some(Step::Overflow)
+        let is_all_at_once = new == 0 || new >= held && !answer.may_go_on();
+        let is_read_on = !is_all_at_once && !self.reaches_floor(answer, learned);
+        let has_surveyed = self.is_survey && answer.may_go_on();
+        if (is_over || has_surveyed) && is_read_on && self.slice.is_divisible() {
+            return Some(Step::Overflow);
+        }
+        self.fetched.is_too_large().then_some(Step::Fail(FetchError::Endless))
     }
 
     /// Returns whether the answer, which has no gaps, goes down to the end of the slice.
@@ -526,7 +530,7 @@ impl Descent {
     /// Goes on below a moment that was read page by page, from the answer that reaches below it.
     pub(super) fn go_on_behind(&mut self, answer: Answer, learned: &mut Learned) -> Step {
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
-        if let Some(step) = self.limits(&answer, learned) {
+        if let Some(step) = self.limits(&answer, answer.count, learned) {
             return step;
         }
         if self.reaches_floor(&answer, learned) {
