@@ -23,6 +23,13 @@ pub(crate) struct LeftOver {
     pub(crate) originals: Vec<Rejected>,
 }
 
+/// Whether the walks of a run came to their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WalkEnd {
+    Reached,
+    Early,
+}
+
 /// What answers gave and no completed range has yet.
 #[derive(Debug, Default)]
 pub(super) struct Given {
@@ -32,6 +39,8 @@ pub(super) struct Given {
     pages: Vec<GivenPage>,
     rejected: Vec<Rejected>,
     originals: Vec<Rejected>,
+    /// Broken records of answers that were asked for again: they may have come whole then.
+    broken: Vec<Rejected>,
     /// Records of the walks before, which no range of this one completes.
     left: Vec<Record>,
     bytes: usize,
@@ -100,6 +109,17 @@ impl Given {
         }
     }
 
+    /// Takes broken records of an answer that is asked for again.
+    pub(super) fn take_broken(&mut self, broken: impl Iterator<Item = Rejected>) {
+        for mut rejected in broken {
+            if self.broken.iter().all(|known| known.content != rejected.content) {
+                hold(&mut [&mut rejected.line]);
+                self.bytes += bytes_of(&rejected.line);
+                self.broken.push(rejected);
+            }
+        }
+    }
+
     /// Returns whether it holds more than an honest service gives at one time.
     pub(super) fn is_too_large(&self) -> bool {
         self.bytes > MOST_HELD
@@ -148,14 +168,18 @@ impl Given {
         self.originals.extend(back.originals);
     }
 
-    /// Takes out all of it.
-    pub(super) fn take_left_over(&mut self) -> LeftOver {
+    /// Takes out all of it. What was broken is a part of it unless the walk came to its `end`: then the record came again.
+    pub(super) fn take_left_over(&mut self, end: WalkEnd) -> LeftOver {
         let mut records = take(&mut self.left);
         records.extend(self.pages.drain(..).flat_map(|page| page.records));
         self.bytes = 0;
+        let (mut rejected, broken) = (take(&mut self.rejected), take(&mut self.broken));
+        if end == WalkEnd::Early {
+            rejected.extend(broken);
+        }
         LeftOver {
             records,
-            rejected: take(&mut self.rejected),
+            rejected,
             originals: take(&mut self.originals),
         }
     }
@@ -179,6 +203,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::json::List;
+    use crate::record::{Broken, Reader};
     use crate::test_support::record::{SHAPE, line};
     use crate::window::Window;
 
@@ -217,7 +243,7 @@ mod tests {
     }
 
     fn left_over(given: &mut Given) -> Vec<Record> {
-        given.take_left_over().records
+        given.take_left_over(WalkEnd::Early).records
     }
 
     #[test]
@@ -226,6 +252,22 @@ mod tests {
         assert_eq!(given.take_due(&fetched(&[1, 4]), Some(at(2))), [record(2)]);
         assert_eq!(given.take_due(&fetched(&[3]), None), [record(4)]);
         assert_eq!((left_over(&mut given), given.bytes), (vec![], 0));
+    }
+
+    #[test]
+    fn what_was_broken_is_left_over_unless_the_walk_came_to_its_end() {
+        let broken = || {
+            let list = r#"{"list": [{"id": x}]}"#;
+            let mut list = List::find(list.as_bytes(), "list");
+            let listed = Reader::new(SHAPE).read_list(&mut list, Broken::SetAside).unwrap();
+            listed.records.into_iter().filter_map(Result::err)
+        };
+        for (end, count) in [(WalkEnd::Early, 1), (WalkEnd::Reached, 0)] {
+            let mut given = given(30, &[]);
+            given.take_broken(broken());
+            given.take_broken(broken());
+            assert_eq!(given.take_left_over(end).rejected.len(), count);
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ use credentials::{Credentials, Minting};
 use effort::Effort;
 use form::{check_form, reject_those_in_the_future};
 use given::Given;
-pub(crate) use given::LeftOver;
+pub(crate) use given::{LeftOver, WalkEnd};
 use host::Host;
 use learned::Learned;
 pub(crate) use learned::{Assumptions, Order};
@@ -408,8 +408,8 @@ impl Fetcher {
     }
 
     /// Takes out what answers gave and no completed range has, at the end of a run.
-    pub(crate) fn take_left_over(&self) -> LeftOver {
-        self.given().take_left_over()
+    pub(crate) fn take_left_over(&self, end: WalkEnd) -> LeftOver {
+        self.given().take_left_over(end)
     }
 
     fn effort(&self) -> MutexGuard<'_, Effort> {
@@ -618,15 +618,18 @@ impl Fetcher {
         }
     }
 
-    /// Keeps the records of an answer that is refused since it has a broken one: the service may not give them again.
+    /// Keeps the records of an answer that is refused since it has a broken one: the service may not give them again, and of
+    /// the broken one nothing better.
     fn keep_what_is_whole(&self, request: &PageRequest, body: &[u8]) {
         let (Ok(page), Some(latest)) = (self.read(request, body, Broken::SetAside), self.latest()) else {
             return;
         };
         let records = reject_those_in_the_future(page.records, latest);
-        let whole: Vec<_> = records.into_iter().filter(Result::is_ok).collect();
+        let (whole, broken): (Vec<_>, Vec<_>) = records.into_iter().partition(Result::is_ok);
         let are_new = self.effort().note_answer(&whole);
-        self.given().take(only_new(&whole, are_new), &[]);
+        let mut given = self.given();
+        given.take(only_new(&whole, are_new), &[]);
+        given.take_broken(broken.into_iter().filter_map(Result::err));
     }
 
     /// Parses a page. All pages of a service share one reader, which learns their shape.

@@ -19,7 +19,7 @@ use crate::fetch::as_given::AsGiven;
 use crate::fetch::host::Hosts;
 use crate::fetch::plan::{TIME_TO_DISK, WalkPlan};
 use crate::fetch::walk::Walk;
-use crate::fetch::{FetchError, Fetcher};
+use crate::fetch::{FetchError, Fetcher, WalkEnd};
 use crate::forward::AppendNotifier;
 use crate::http::Http;
 use crate::http::retry::RetryPolicy;
@@ -247,6 +247,11 @@ impl Fetching<'_> {
         let warnings = of_archive.into_iter().chain(of_clocks).flatten();
         let warnings: Vec<String> = warnings.chain(self.recovered.warnings.clone()).collect();
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let end = if failure.is_some() {
+            WalkEnd::Early
+        } else {
+            WalkEnd::Reached
+        };
         Ending {
             failure,
             request_counts: self.fetcher.request_counts(),
@@ -256,7 +261,7 @@ impl Fetching<'_> {
             assumptions: Some(self.fetcher.assumptions()),
             service_time: clock.at(Instant::now()).map(|time| time.latest),
             warnings,
-            left_over: self.fetcher.take_left_over(),
+            left_over: self.fetcher.take_left_over(end),
         }
     }
 }
