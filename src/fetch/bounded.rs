@@ -32,6 +32,9 @@ const LEAST_PAD: TimeDelta = TimeDelta::seconds(1);
 const FEW: u64 = 20;
 const FEW_AT_FIRST: u64 = 6;
 
+/// How often in a row a slice is read again that lacks what another answer gave.
+const MOST_READINGS_AGAIN: u32 = 3;
+
 /// Records that happened no longer before an answer than this may have come after it: services are late by so much.
 const LATENESS: TimeDelta = TimeDelta::minutes(2);
 
@@ -60,8 +63,8 @@ pub(super) struct BoundedWalk<'a> {
     refused: Option<TimeDelta>,
     survey: Option<Survey>,
     has_looked_again: bool,
-    /// Whether the next slice is one that lacked something, and is read again.
-    is_read_twice: bool,
+    /// How often in a row a slice was read again since it lacked something.
+    readings_again: u32,
     /// The reading of a service that answers oldest first, in place of slices.
     ascent: Option<Ascent>,
 }
@@ -84,7 +87,7 @@ impl<'a> BoundedWalk<'a> {
             refused: None,
             survey: None,
             has_looked_again: false,
-            is_read_twice: false,
+            readings_again: 0,
             ascent: None,
         };
         walk.begin_again();
@@ -374,7 +377,7 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Compares a slice with what other answers gave of its time, the survey among them; returns whether it has to be read once
-    /// more, since it lacks something.
+    /// more, since it lacks something: as a replica that lags may be met twice in a row, and a record may have changed.
     fn is_read_again(&mut self, reading: &Reading) -> bool {
         let slice = reading.slice();
         let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
@@ -386,12 +389,13 @@ impl<'a> BoundedWalk<'a> {
         if lacks || difference.is_some() {
             self.fetcher.learn(Learned::note_lapse);
         }
-        self.is_read_twice = lacks && !self.is_read_twice;
-        if self.is_read_twice {
+        let is_again = lacks && self.readings_again < MOST_READINGS_AGAIN;
+        self.readings_again = if is_again { self.readings_again + 1 } else { 0 };
+        if is_again {
             self.in_flight.clear();
             self.slices.again(slice);
         }
-        self.is_read_twice
+        is_again
     }
 
     /// Completes a slice, unless it has to be read again.

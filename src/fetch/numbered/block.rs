@@ -109,8 +109,13 @@ impl Block {
         self.fetched.add(page.records, page.originals).new
     }
 
+    /// Returns whether the service does not say how many records there are, or says fewer than it gave.
+    pub(super) fn is_uncounted(&self) -> bool {
+        self.total.is_none_or(|total| total < self.known())
+    }
+
     /// Returns how many records it has.
-    pub(super) fn known(&self) -> u64 {
+    fn known(&self) -> u64 {
         self.known.len() as u64
     }
 

@@ -306,7 +306,7 @@ impl NumberedWalk {
                 continue;
             }
             self.drop_ahead(&mut block);
-            let is_open = matches!(until, Until::End) && self.total.is_none();
+            let is_open = matches!(until, Until::End) && block.is_uncounted();
             let is_behind_the_end = is_open && answer.count == 0 && asked.start() >= block.end;
             let ends_before = self.ends_before(&block, &page, &answer, asked);
             let total = trusted_total(&page);
@@ -417,12 +417,12 @@ impl NumberedWalk {
         }
         let (before, held) = (block.end, block.edge.len());
         let new = block.take(page, answer, asked);
-        if new > 0 && block.idle > 0 && self.total.is_none() {
+        if new > 0 && block.idle > 0 && block.is_uncounted() {
             self.pages.learn_cap(held);
         }
         let is_further = new > 0 || block.end > before;
         // A service that counts fewer records than it gave may have more of them.
-        let goes_on = answer.may_go_on() || total > block.end || total < block.known() && self.total.is_some();
+        let goes_on = answer.may_go_on() || total > block.end || self.total.is_some() && block.is_uncounted();
         // Where newer records do not come first, those of the archive say nothing of what is behind them.
         let is_told = answer.descends || !goes_on && self.total.is_some();
         block.holds_archived |= answer.holds_any(&self.archived);

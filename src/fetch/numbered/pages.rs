@@ -99,7 +99,7 @@ impl PagePlan {
     /// Where nothing says how many records there are, a short page may be as full as the service makes it. So what is behind
     /// it is looked for with pages no larger than that.
     pub(super) fn after(&self, block: &Block, failed: u32) -> PageOf {
-        if block.idle > 0 && block.total.is_none() && !block.edge.is_empty() {
+        if block.idle > 0 && block.is_uncounted() && !block.edge.is_empty() {
             let size = self.size.min(held_size(block.edge.len()));
             return PagePlan { size, short: None }.covering(block.end.saturating_sub(1), block.end);
         }

@@ -426,14 +426,14 @@ impl Descent {
     }
 
     /// Returns whether the answer has to be asked for again, until nothing new comes: if its records are in any order, a
-    /// short one may lack some of them anywhere.
+    /// short one may lack some of them anywhere. A full one that has new ones is read on from, since the short one lacked more.
     fn needs_another_look(&mut self, answer: &Answer, new: usize, learned: &Learned) -> bool {
         let is_jumbled = answer.disorder > learned.disorder;
-        if new > 0 && is_jumbled && !answer.is_full {
-            self.short_looks = SHORT_LOOKS;
-        } else {
-            self.short_looks = self.short_looks.saturating_sub(1);
-        }
+        self.short_looks = match (new > 0, answer.is_full) {
+            (true, true) => 0,
+            (true, false) if is_jumbled => SHORT_LOOKS,
+            _ => self.short_looks.saturating_sub(1),
+        };
         self.is_recheck |= self.short_looks > 0;
         self.short_looks > 0
     }
