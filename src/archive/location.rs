@@ -18,6 +18,9 @@ pub const STATE_FOLDER: &str = ".trailkeeper";
 /// The names of the sinks that a stream can be forwarded to. `<base>.<sink>.lock` is the lock of a cursor.
 pub(crate) const SINKS: [&str; 3] = ["kafka", "http", "stdout"];
 
+/// `<base>.holds.lock` is the lock of the holds.
+pub(super) const HOLDS_GUARD: &str = "holds";
+
 /// Where the files of one stream are, `<folder>/<base>_<YYYY-MM-DD>.<extension>`, and the storage that holds them.
 #[derive(Clone, Debug)]
 pub struct Location {
@@ -140,7 +143,7 @@ impl Location {
     pub(crate) fn shares_state_with(&self, base: &str) -> bool {
         let is_of_sink = |longer: &str, shorter: &str| {
             let rest = longer.strip_prefix(shorter).and_then(|rest| rest.strip_prefix('.'));
-            rest.is_some_and(|rest| SINKS.contains(&rest))
+            rest.is_some_and(|rest| rest == HOLDS_GUARD || SINKS.contains(&rest))
         };
         is_of_sink(&self.base, base) || is_of_sink(base, &self.base)
     }
@@ -305,6 +308,7 @@ mod tests {
             ("mail", "mail.http", true),
             ("mail.kafka", "mail", true),
             ("mail.stdout", "mail", true),
+            ("mail", "mail.holds", true),
             ("mail", "mail", false),
             ("mail", "mail.audit", false),
             ("mail", "mail.http.audit", false),

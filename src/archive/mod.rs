@@ -1,6 +1,6 @@
 //! The day files of a stream. No other code writes them.
 //!
-//! Imports: fs, json, output, record.
+//! Imports: fs, json, output, record, window.
 //!
 //! A tailing agent sees only whole lines. A byte of a day file, once written, never changes and never moves. A record
 //! counts as archived only once it is on disk. The day files are enough to go on; `lib.rs` lists what cannot be rebuilt
@@ -27,6 +27,7 @@ mod repair;
 mod repaired_lines;
 mod dedup;
 mod file_stamp;
+mod holds;
 mod key;
 mod lines;
 mod location;
@@ -67,6 +68,7 @@ pub(crate) use day_parts::{DayParts, while_files_move};
 pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::{Incomplete, WriteError};
 pub(crate) use file_stamp::FileStamp;
+pub(crate) use holds::{HOLDS, Hold, Holds, HoldsError};
 pub(crate) use location::Listing;
 pub(crate) use location::SINKS;
 pub use location::{Location, NameError, STATE_FOLDER};

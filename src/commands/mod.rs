@@ -15,6 +15,7 @@ mod error;
 mod evidence;
 mod export;
 mod forward;
+mod hold;
 mod init;
 mod man;
 mod outcome;
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     /// Begin the evidence, say what broke, change its key
     #[command(after_long_help = evidence::EXAMPLES)]
     Evidence(evidence::Arguments),
+    /// Say of which spans nothing may be deleted, and for which case
+    #[command(after_long_help = hold::EXAMPLES)]
+    Hold(hold::Arguments),
     /// Imitate the services, with invented records
     #[command(after_long_help = sandbox::EXAMPLES, mut_arg("quiet", |quiet| quiet.help(QUIET_SHOW)))]
     Sandbox(sandbox::Arguments),
@@ -113,6 +117,7 @@ impl Command {
             Command::Seal(arguments) => seal::run(arguments, clock),
             Command::Prove(arguments) => prove::run(arguments, clock),
             Command::Evidence(arguments) => evidence::run(arguments, clock),
+            Command::Hold(arguments) => hold::run(arguments, clock).await,
             Command::Sandbox(arguments) => sandbox::run(arguments, clock).await,
             Command::Demo(arguments) => demo::run(arguments, clock).await,
             Command::Init(arguments) => init::run(arguments, log, clock).await,
@@ -151,6 +156,7 @@ impl Command {
             Command::Seal(arguments) => Some(&mut arguments.selection.env_file),
             Command::Prove(arguments) => Some(&mut arguments.env_file),
             Command::Evidence(arguments) => Some(arguments.env_file()),
+            Command::Hold(arguments) => Some(arguments.env_file()),
             Command::Report(arguments) => Some(&mut arguments.selection.env_file),
             Command::Search(arguments) => Some(&mut arguments.selection.env_file),
             Command::Export(arguments) => Some(&mut arguments.selection.env_file),
@@ -175,6 +181,7 @@ impl Command {
             Command::Report(arguments) => arguments.selection.json,
             Command::Seal(arguments) => arguments.selection.json,
             Command::Evidence(arguments) => arguments.is_json(),
+            Command::Hold(arguments) => arguments.is_json(),
             // Standard output is for the proof.
             Command::Prove(_) => false,
             Command::Export(arguments) => arguments.selection.json,

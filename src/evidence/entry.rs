@@ -62,7 +62,7 @@ pub(crate) enum Says {
         content: Content,
         sha256: Hash,
     },
-    /// The coverage journal, the rejected or the revised records of a stream, in its state folder.
+    /// The coverage journal, the rejected or the revised records, or the holds of a stream, in its state folder.
     Journal {
         #[serde(flatten)]
         file: FileId,

@@ -10,15 +10,15 @@ use super::ledger::{History, Ledger, Sealed};
 use super::material::Material;
 use super::notes::Notes;
 use super::tree::{Hash, Tree};
-use crate::archive::{FileStamp, LineCounter, Listing, Location, REJECTED, REVISED, while_files_move};
+use crate::archive::{FileStamp, HOLDS, LineCounter, Listing, Location, REJECTED, REVISED, while_files_move};
 use crate::config::StreamPlace;
 use crate::coverage::{Covered, Gap, JOURNAL, Journal, PREVIOUS_JOURNAL, Standing, Wanted, day_span};
 use crate::fs::FileError;
 use crate::record::Reader;
 use crate::window::Window;
 
-/// The files of the state folder that are sealed: completeness rests on them.
-const STATE_FILES: [&str; 4] = [PREVIOUS_JOURNAL, JOURNAL, REJECTED, REVISED];
+/// The files of the state folder that are sealed: completeness rests on them, and what may be deleted.
+const STATE_FILES: [&str; 5] = [PREVIOUS_JOURNAL, JOURNAL, REJECTED, REVISED, HOLDS];
 
 /// How to seal.
 #[derive(Clone, Copy, Debug)]

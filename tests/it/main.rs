@@ -39,6 +39,7 @@ mod forwarding;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod hold;
 mod hostile;
 #[cfg(test)]
 #[cfg(unix)]

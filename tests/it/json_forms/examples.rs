@@ -72,6 +72,7 @@ impl Examples {
         examples.a_span_that_is_not_proved();
         examples.checks();
         examples.evidence();
+        examples.holds();
         examples.errors();
         examples
     }
@@ -177,6 +178,18 @@ impl Examples {
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["evidence", "restart", "--reason", "lost"]);
         self.run(&catalog, &["verify", "--evidence"]);
+    }
+
+    /// Holds, and a file of them that cannot be read.
+    fn holds(&mut self) {
+        let catalog = Catalog::of(&sandbox(), &[Api::Mail]);
+        self.run(&catalog, &["hold", "add", "one"]);
+        let span = ["--since", "2026-01-01", "--until", "2026-02-01", "--note", "inquiry"];
+        self.run(&catalog, &[&["hold", "add", "two"], &span[..]].concat());
+        self.run(&catalog, &["hold", "list"]);
+        self.run(&catalog, &["hold", "release", "one"]);
+        fs::write(state(&catalog, "holds.jsonl"), "{}\n").unwrap();
+        self.run(&catalog, &["hold", "list"]);
     }
 
     /// Runs that forward, or cannot, that warn, and that fail before they ask for anything.

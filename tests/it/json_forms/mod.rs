@@ -12,12 +12,13 @@ use examples::Examples;
 use observed::{Observed, Seen};
 
 /// The sections that are not of a command with `--json` alone.
-const OTHER_SECTIONS: [&str; 7] = [
+const OTHER_SECTIONS: [&str; 8] = [
     "Errors",
     "collect --follow",
     "/healthz",
     "manifest.json",
     "evidence",
+    "hold",
     "verify --evidence",
     "verify --proof",
 ];
