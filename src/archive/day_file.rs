@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -13,11 +13,15 @@ use super::backward_lines::{BackwardLines, MAX_LINE, end_of_last_line};
 use super::file_stamp::{FileStamp, SHORTER};
 use super::lines::Lines;
 use super::packed::{Packing, is_damage};
+use super::seekable::Contents;
 use super::storage::{Storage, StoredFile, read_at};
-use crate::fs::{FileError, count_names};
+use crate::fs::{FileError, count_names, folder_of};
 
 /// Size of a read where lines are only counted or skipped, in bytes.
 const CHUNK: usize = 256 << 10;
+
+/// The folder inside a catalog for the day files that this program has packed: agents do not look there.
+pub(crate) const PACKED_FOLDER: &str = "packed";
 
 /// A day file and the storage that holds it.
 #[derive(Clone)]
@@ -25,7 +29,7 @@ pub(crate) struct DayFile {
     /// The UTC day of its records.
     pub(crate) date: NaiveDate,
     pub(crate) path: PathBuf,
-    /// How it is compressed, if another program has done that.
+    /// How it is compressed, if it is.
     packing: Option<Packing>,
     storage: Arc<dyn Storage>,
 }
@@ -61,28 +65,79 @@ impl DayFile {
         }
     }
 
-    /// Returns what is in its place if another program has compressed or unpacked it.
+    /// Returns the same under another path.
+    pub(super) fn at(&self, path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the file that this program packs it into.
+    pub(super) fn packed_by_us(&self) -> Self {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(Packing::Seekable.suffix());
+        Self {
+            path: folder_of(&self.path).join(PACKED_FOLDER).join(name),
+            packing: Some(Packing::Seekable),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the file that it was before it was compressed.
+    pub(super) fn plain(&self) -> Self {
+        let path = self.path.with_extension("");
+        let path = match self.packing {
+            None => self.path.clone(),
+            Some(Packing::Seekable) => folder_of(folder_of(&path)).join(path.file_name().unwrap_or_default()),
+            Some(_) => path,
+        };
+        Self {
+            path,
+            packing: None,
+            ..self.clone()
+        }
+    }
+
+    /// Returns what is in its place if it was compressed or unpacked.
     pub(crate) fn in_other_form(&self) -> Option<Self> {
         let forms = match self.packing {
-            None => Packing::ALL.map(|packing| self.packed(packing)).to_vec(),
-            Some(_) => vec![Self {
-                path: self.path.with_extension(""),
-                packing: None,
-                ..self.clone()
-            }],
+            None => {
+                let of_others = Packing::ALL.map(|packing| self.packed(packing));
+                [self.packed_by_us()].into_iter().chain(of_others).collect()
+            }
+            Some(_) => vec![self.plain()],
         };
         let is_there = |file: &Self| file.metadata().is_ok_and(|found| found.is_file());
         forms.into_iter().find(is_there)
     }
 
-    /// Returns its name.
+    /// Returns its name, with its folder if that is the one of the packed files.
     pub(crate) fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        if self.is_packed_by_us() {
+            format!("{PACKED_FOLDER}/{name}")
+        } else {
+            name.into_owned()
+        }
     }
 
-    /// Returns whether another program has compressed it.
+    /// Returns whether it is compressed, by whatever program.
     pub(crate) fn is_packed(&self) -> bool {
         self.packing.is_some()
+    }
+
+    /// Returns whether this program has compressed it: then it can be read from within.
+    pub(crate) fn is_packed_by_us(&self) -> bool {
+        self.packing == Some(Packing::Seekable)
+    }
+
+    /// Returns what a file that this program has packed says of its content.
+    ///
+    /// # Errors
+    /// If it cannot be read; [`FileError::Damaged`] if it is not whole.
+    pub(super) fn contents(&self) -> Result<Contents, FileError> {
+        Contents::read(self.stored()?.as_mut()).map_err(|cause| self.unreadable(cause))
     }
 
     /// Opens it for reading: one that is compressed from its start to its end. Errors if it is not a regular file.
@@ -102,6 +157,7 @@ impl DayFile {
         let mut file = self.open()?;
         let moved = match self.packing {
             None => file.seek(SeekFrom::Start(offset)),
+            Some(Packing::Seekable) => file.seek(SeekFrom::Start(offset)),
             Some(_) => io::copy(&mut file.as_mut().take(offset), &mut io::sink()),
         };
         moved.map_err(|cause| self.unreadable(cause))?;
@@ -219,7 +275,7 @@ impl DayFile {
     ) -> Result<Option<T>, FileError> {
         let failed = |cause| self.unreadable(cause);
         let mut file = self.open()?;
-        if self.is_packed() {
+        if self.is_packed() && !self.is_packed_by_us() {
             return last_in(file.take(end), read).map_err(failed);
         }
         let mut lines = BackwardLines::before(file.as_mut(), end);

@@ -20,7 +20,8 @@ pub(crate) struct DayParts<'a> {
 }
 
 impl Listing {
-    /// Returns the files whose lines make up a day. If the compressed and the plain one begin with the same line, they are, or will be,
+    /// Returns the files whose lines make up a day. A plain file beside one that this program has packed goes on where that ends; for
+    /// others: if the compressed and the plain one begin with the same line, they are, or will be,
     /// the same, and the longer one counts: while another program compresses or unpacks a file there are both, and `gzip -k` leaves
     /// both.
     ///
@@ -36,6 +37,9 @@ impl Listing {
         let (Some(of_packed), Some(of_plain)) = (packed, plain) else {
             return Ok(both);
         };
+        if of_packed.is_packed_by_us() && of_packed.contents().is_ok() {
+            return Ok(both);
+        }
         let first = of_plain.first_line()?;
         let end = match of_packed.first_line() {
             Ok(line) if line.is_some() && line != first => return Ok(both),

@@ -42,6 +42,8 @@ struct State {
     synced: HashMap<PathBuf, u64>,
     /// The files whose names survive a power cut.
     named: HashSet<PathBuf>,
+    /// What was removed or replaced and comes back with a power cut, unless its folder was synced since.
+    gone: HashMap<PathBuf, Vec<u8>>,
 }
 
 /// What an operation does.
@@ -87,6 +89,13 @@ impl Faulty {
 
     /// Cuts the power: `left`/255 of what was not synced is left, and unsynced names only if `left` is 255.
     pub(super) fn cut_power(&self, folder: &Path, left: u8) {
+        let gone = std::mem::take(&mut self.state().gone);
+        for (path, bytes) in gone {
+            if left < 255 {
+                fs::write(&path, bytes).unwrap();
+                self.mark_synced(&path);
+            }
+        }
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -109,6 +118,16 @@ impl Faulty {
                 .unwrap();
             // What is left was on the disk.
             self.mark_synced(&path);
+        }
+    }
+
+    /// Notes what the name of a file leads to on disk, before it is removed or leads elsewhere.
+    fn note_gone(&self, path: &Path) {
+        let mut state = self.state();
+        if state.named.remove(path)
+            && let Ok(bytes) = fs::read(path)
+        {
+            state.gone.entry(path.to_owned()).or_insert(bytes);
         }
     }
 
@@ -219,7 +238,26 @@ impl Storage for Faulty {
     fn remove(&self, path: &Path) -> Result<(), FileError> {
         self.operate("remove", path)
             .map_err(|cause| FileError::io("remove", path, cause))?;
+        self.note_gone(path);
         Disk.remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        self.operate("rename", to)
+            .map_err(|cause| FileError::io("rename", from, cause))?;
+        self.note_gone(to);
+        Disk.rename(from, to)?;
+        let mut state = self.state();
+        let synced = state.synced.remove(from).unwrap_or(0);
+        state.synced.insert(to.to_owned(), synced);
+        state.named.remove(from);
+        Ok(())
+    }
+
+    fn make_folder(&self, path: &Path) -> Result<(), FileError> {
+        self.operate("make", path)
+            .map_err(|cause| FileError::io("create the folder", path, cause))?;
+        Disk.make_folder(path)
     }
 
     /// A kill can come between the two renames.
@@ -249,7 +287,9 @@ impl Storage for Faulty {
         self.operate("sync names in", folder)
             .map_err(|cause| FileError::io("sync the folder", folder, cause))?;
         let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        self.state().named.extend(names);
+        let mut state = self.state();
+        state.named.extend(names);
+        state.gone.retain(|path, _| path.parent() != Some(folder));
         Ok(())
     }
 }

@@ -1,12 +1,14 @@
 //! Where the files of one stream are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use super::day_file::DayFile;
+use super::day_file::{DayFile, PACKED_FOLDER};
+use super::day_forms::Beside;
 use super::day_name;
 use super::packed::Packing;
 use super::storage::{Disk, FolderEntry, Storage};
@@ -167,10 +169,40 @@ impl Location {
     /// If the folder is missing or cannot be read.
     pub(crate) fn listing(&self) -> Result<Listing, FileError> {
         let mut listing = Listing::default();
+        // A day that is packed or unpacked meanwhile is in one of the three lists at least.
+        let mut packed = self.packed_names()?;
         for entry in self.storage.list(&self.folder)? {
             self.add(&entry, &mut listing);
         }
+        packed.extend(self.packed_names()?);
+        for date in packed {
+            if let Some(file) = self.file_of(date).map(|plain| plain.packed_by_us()) {
+                listing.add_packed_by_us(file);
+            }
+        }
         Ok(listing)
+    }
+
+    /// Returns the days that this program has packed.
+    fn packed_names(&self) -> Result<BTreeSet<NaiveDate>, FileError> {
+        let listed = match self.storage.list(&self.packed_folder()) {
+            Err(FileError::Io { cause, .. })
+                if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                return Ok(BTreeSet::new());
+            }
+            listed => listed?,
+        };
+        let day = |entry: &FolderEntry| {
+            let plain = entry.name.to_str()?.strip_suffix(Packing::Seekable.suffix())?;
+            self.day_of(plain)
+        };
+        Ok(listed.iter().filter(|entry| entry.is_file).filter_map(day).collect())
+    }
+
+    /// Returns the folder of the day files that this program has packed.
+    pub(super) fn packed_folder(&self) -> PathBuf {
+        self.folder.join(PACKED_FOLDER)
     }
 
     fn add(&self, entry: &FolderEntry, listing: &mut Listing) {
@@ -256,8 +288,10 @@ pub(crate) struct OtherName {
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) days: BTreeMap<NaiveDate, DayFile>,
-    /// Those that another program has compressed.
+    /// Those that are compressed, by this program or another one.
     pub(crate) packed: BTreeMap<NaiveDate, DayFile>,
+    /// What an interrupted packing or unpacking has left, and is not read: its content stands in the other file of the day.
+    pub(super) left_over: BTreeMap<NaiveDate, DayFile>,
     /// Compressed files that are not read, since the day has one that is.
     pub(crate) unread: BTreeMap<NaiveDate, DayFile>,
     /// What has the name of a day file, compressed or not, and is a link, a folder or another thing.
@@ -265,6 +299,25 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// Adds a file that this program has packed; of it and the plain one beside it only what is needed is read. If they cannot be
+    /// compared, that is told where they are read.
+    fn add_packed_by_us(&mut self, file: DayFile) {
+        let date = file.date;
+        match self.days.get(&date).map(|plain| Beside::of(plain, &file)) {
+            Some(Ok(Beside::Original)) => {
+                self.left_over.insert(date, file);
+                return;
+            }
+            Some(Ok(Beside::Leftover)) => self.left_over.extend(self.days.remove_entry(&date)),
+            Some(Err(error)) if error.is_missing() && file.plain().length().is_err() => {
+                self.days.remove(&date);
+            }
+            None | Some(Ok(Beside::Continuation) | Err(_)) => {}
+        }
+        let other = self.packed.insert(date, file);
+        self.unread.extend(other.map(|other| (date, other)));
+    }
+
     pub(crate) fn warn_of_odd_ones(&self) {
         for path in self.odd.values() {
             tracing::warn!(path = %path.display(), "skipped a day file that is not a regular file");

@@ -17,6 +17,7 @@ mod batch;
 mod count;
 mod day;
 mod day_file;
+mod day_forms;
 mod day_name;
 mod day_parts;
 mod end;
@@ -37,12 +38,14 @@ mod takeover;
 mod time_index;
 mod durable_appender;
 mod newest_records;
+mod pack;
 mod packed;
 mod packed_lines;
 mod piece;
 mod notes;
 mod recover;
 mod revisions;
+mod seekable;
 mod state_file;
 mod storage;
 mod resume;
@@ -75,6 +78,7 @@ pub use location::{Location, NameError, STATE_FOLDER};
 pub use lock::{Holder, Lock, LockError};
 pub(crate) use misplaced::newest_local_day;
 pub(crate) use notes::{NewlyNoted, Noted, REJECTED, REVISED};
+pub(crate) use pack::{Packer, content_of};
 pub(crate) use packed_lines::PackedLines;
 pub(crate) use piece::{Piece, PieceLines};
 pub use recover::Recovery;
@@ -85,6 +89,9 @@ pub(crate) use takeover::{Takeover, days_that_can_hold};
 pub(crate) use trial::{FileUse, try_files, try_out, try_out_state, try_state_files};
 pub(crate) use turn::Turn;
 pub(crate) use verify::{DayReport, Problem, verify_day};
+
+#[cfg(test)]
+pub(crate) use seekable::packed as seekable;
 
 use day::{Day, Part};
 use dedup::DedupIndex;
@@ -149,6 +156,7 @@ impl Archive {
         let lock = lock.into();
         let location = lock.location().clone();
         let storage = Arc::clone(location.storage());
+        Packer::under(Arc::clone(&lock)).finish_listed();
         let mut archive = Self::new(location, storage, Some(lock), shape, file_mode);
         archive.repair(now, turn)?;
         Ok(archive)

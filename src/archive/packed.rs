@@ -1,4 +1,5 @@
-//! Day files that another program has compressed: read like others, never written.
+//! Compressed day files: those that another program has compressed are read like others, and never written; `seekable` has the form
+//! of those that this program has packed.
 
 use std::error::Error;
 use std::fs::Metadata;
@@ -8,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use super::seekable::SeekableContent;
 use super::storage::StoredFile;
 
 /// Size of a read, in bytes.
@@ -22,16 +24,19 @@ const FOREIGN_FORM: &str = "it is compressed with a dictionary, or with a window
 pub(crate) enum Packing {
     Gzip,
     Zstandard,
+    /// By this program, in the folder of the packed files.
+    Seekable,
 }
 
 impl Packing {
+    /// Those of other programs.
     pub(super) const ALL: [Self; 2] = [Self::Gzip, Self::Zstandard];
 
     /// Returns what follows the name of a day file, as `gzip` and `zstd` name their files.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
-            Self::Zstandard => ".zst",
+            Self::Zstandard | Self::Seekable => ".zst",
         }
     }
 
@@ -46,11 +51,14 @@ impl Packing {
 
     /// Returns the content of a compressed file, to be read from its start to its end.
     pub(super) fn unpack(self, file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>> {
+        if self == Self::Seekable {
+            return Ok(Box::new(SeekableContent::open(file)?));
+        }
         let metadata = file.metadata()?;
         let packed = BufReader::with_capacity(CHUNK, file);
         let content: Box<dyn Read + Send> = match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
-            Self::Zstandard => Box::new(Frames::of(packed)),
+            Self::Zstandard | Self::Seekable => Box::new(Frames::of(packed)),
         };
         Ok(Box::new(Unpacked {
             content,
@@ -276,7 +284,9 @@ mod tests {
             }
             let mut content: Box<dyn Read> = match packing {
                 Packing::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(whole[..9].chain(Failing)))),
-                Packing::Zstandard => Box::new(Frames::of(BufReader::new(whole[..5].chain(Failing)))),
+                Packing::Zstandard | Packing::Seekable => {
+                    Box::new(Frames::of(BufReader::new(whole[..5].chain(Failing))))
+                }
             };
             let error = of_decoder(content.read(&mut [0; 9]).unwrap_err());
             assert_eq!(error.raw_os_error(), Some(5), "{packing:?} {error:?}");

@@ -107,6 +107,8 @@ impl Piece {
             Err(error) => error,
         };
         match self.file.in_other_form().filter(|_| error.is_missing()) {
+            // Where it begins in a file of several parts is not known here.
+            Some(other) if other.is_packed_by_us() && other.contents()?.parts.len() > 1 => Err(error),
             Some(other) => other.open_at(offset).map(|source| (other, source)),
             None => Err(error),
         }

@@ -29,8 +29,14 @@ pub(crate) trait Storage: Debug + Send + Sync {
     /// Replaces a state file and syncs it. Never a day file: those only grow.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
 
-    /// Removes a state file, if it is there. Never a day file.
+    /// Removes a state file, if it is there; a day file only where its content stands in another one, on disk.
     fn remove(&self, path: &Path) -> Result<(), FileError>;
+
+    /// Gives a file another name, in place of what has it; the name is on disk once the folder is synced.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
+
+    /// Makes a folder, if it is missing, and syncs its name.
+    fn make_folder(&self, path: &Path) -> Result<(), FileError>;
 
     /// Replaces a state file and keeps the old one as `previous`: after a crash at least one of the two is there, whole.
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError>;
@@ -119,6 +125,14 @@ impl Storage for Disk {
         crate::fs::remove(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        fs::rename(from, to).map_err(|cause| FileError::io("rename", from, cause))
+    }
+
+    fn make_folder(&self, path: &Path) -> Result<(), FileError> {
+        crate::fs::make_folder(path)
+    }
+
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let staged = crate::fs::Staged::write(path, STATE_FILE_MODE, bytes)?;
         match fs::rename(path, previous) {
@@ -199,6 +213,14 @@ impl Storage for DryRun {
     }
 
     fn remove(&self, _: &Path) -> Result<(), FileError> {
+        Ok(())
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> Result<(), FileError> {
+        Ok(())
+    }
+
+    fn make_folder(&self, _: &Path) -> Result<(), FileError> {
         Ok(())
     }
 

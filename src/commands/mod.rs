@@ -19,6 +19,7 @@ mod hold;
 mod init;
 mod man;
 mod outcome;
+mod pack;
 mod prove;
 mod reconcile;
 mod report;
@@ -29,6 +30,7 @@ mod search;
 mod session;
 mod status;
 mod targets;
+mod unpack;
 mod verify;
 
 use std::path::PathBuf;
@@ -78,6 +80,12 @@ pub(crate) enum Command {
     /// Begin the evidence, say what broke, change its key
     #[command(after_long_help = evidence::EXAMPLES)]
     Evidence(evidence::Arguments),
+    /// Compress the files of closed days, into a folder where no agent looks
+    #[command(after_long_help = pack::EXAMPLES)]
+    Pack(pack::Arguments),
+    /// Unpack what `pack` has compressed, in place or as copies
+    #[command(after_long_help = unpack::EXAMPLES)]
+    Unpack(unpack::Arguments),
     /// Say of which spans nothing may be deleted, and for which case
     #[command(after_long_help = hold::EXAMPLES)]
     Hold(hold::Arguments),
@@ -117,6 +125,8 @@ impl Command {
             Command::Seal(arguments) => seal::run(arguments, clock),
             Command::Prove(arguments) => prove::run(arguments, clock),
             Command::Evidence(arguments) => evidence::run(arguments, clock),
+            Command::Pack(arguments) => pack::run(arguments, clock),
+            Command::Unpack(arguments) => unpack::run(arguments, clock),
             Command::Hold(arguments) => hold::run(arguments, clock).await,
             Command::Sandbox(arguments) => sandbox::run(arguments, clock).await,
             Command::Demo(arguments) => demo::run(arguments, clock).await,
@@ -156,6 +166,8 @@ impl Command {
             Command::Seal(arguments) => Some(&mut arguments.selection.env_file),
             Command::Prove(arguments) => Some(&mut arguments.env_file),
             Command::Evidence(arguments) => Some(arguments.env_file()),
+            Command::Pack(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Unpack(arguments) => Some(&mut arguments.selection.env_file),
             Command::Hold(arguments) => Some(arguments.env_file()),
             Command::Report(arguments) => Some(&mut arguments.selection.env_file),
             Command::Search(arguments) => Some(&mut arguments.selection.env_file),
@@ -181,6 +193,8 @@ impl Command {
             Command::Report(arguments) => arguments.selection.json,
             Command::Seal(arguments) => arguments.selection.json,
             Command::Evidence(arguments) => arguments.is_json(),
+            Command::Pack(arguments) => arguments.selection.json,
+            Command::Unpack(arguments) => arguments.selection.json,
             Command::Hold(arguments) => arguments.is_json(),
             // Standard output is for the proof.
             Command::Prove(_) => false,

@@ -293,8 +293,9 @@ impl Standing {
         let both = self
             .listing
             .packed
-            .keys()
-            .filter(|date| self.listing.days.contains_key(date));
+            .values()
+            .filter(|file| !file.is_packed_by_us() && self.listing.days.contains_key(&file.date))
+            .map(|file| &file.date);
         let is_known = |date: &NaiveDate| self.counts.get(date).is_some_and(|counted| counted.compressed > 0);
         both.filter(move |date| !is_known(date)).copied()
     }
@@ -323,7 +324,8 @@ impl Standing {
                 "not counted: {days}, since {why}; whether records are lost of them is not known"
             ));
         }
-        if let Some(days) = days(self.listing.packed.keys().copied()) {
+        let of_others = self.listing.packed.values().filter(|file| !file.is_packed_by_us());
+        if let Some(days) = days(of_others.map(|file| file.date)) {
             remarks.push(format!(
                 "compressed by another program: {days}; they are read, and not written to"
             ));

@@ -52,6 +52,7 @@ impl Material {
         }
         let files: Vec<_> = parts.packed.into_iter().chain(parts.plain).cloned().collect();
         let (plain, packed) = (listing.days.get(&date), listing.packed.get(&date));
+        // Of what this program has packed the listing has only what is needed.
         if let (Some(plain), Some(packed), [_]) = (plain, packed, &files[..])
             && !is_copy(plain, packed)?
         {

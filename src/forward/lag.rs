@@ -1,8 +1,9 @@
 //! How far the forwarders of a stream have got, from their cursors and the day files alone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use super::cursor::{CursorError, CursorFile, Stored};
@@ -60,6 +61,30 @@ pub(crate) fn cursor_problems(location: &Location, stream: &'static str) -> Vec<
     };
     let problem = |sink| while_files_move(|| find(sink)).unwrap_or_else(|error| Some(error.to_string()));
     SINKS.into_iter().filter_map(problem).collect()
+}
+
+/// Returns the days that a forwarder of a stream has not sent to their ends, with its sink. One whose cursor cannot be gone on from
+/// has sent none.
+///
+/// # Errors
+/// If a cursor or a day file cannot be read.
+pub(crate) fn not_passed(
+    location: &Location,
+    stream: &'static str,
+) -> Result<BTreeMap<NaiveDate, &'static str>, CursorError> {
+    let mut waiting = BTreeMap::new();
+    for sink in SINKS {
+        let mut listed = Days::of(location).list(..)?;
+        let Some(found) = FoundCursor::of(location, stream, sink, &mut listed)? else {
+            continue;
+        };
+        for day in &listed.days {
+            if found.problem.is_some() || found.positions.of(day.date) < day.end()? {
+                waiting.insert(day.date, sink);
+            }
+        }
+    }
+    Ok(waiting)
 }
 
 /// A cursor as it is stored, or what there is in its place.

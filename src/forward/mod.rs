@@ -26,7 +26,7 @@ pub(crate) mod undelivered;
 mod tests;
 
 pub(crate) use forwarder::{Forwarded, StartPosition};
-pub(crate) use lag::{Lag, cursor_problems};
+pub(crate) use lag::{Lag, cursor_problems, not_passed};
 pub(crate) use target::{AppendNotifier, ForwardContext, Target, Targets};
 
 use crate::archive::{FileUse, SINKS};

@@ -40,6 +40,7 @@ mod forwarding;
 mod fuzz;
 #[cfg(test)]
 mod hold;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 #[cfg(unix)]
@@ -86,6 +87,8 @@ mod nagios;
 mod network;
 #[cfg(test)]
 mod outputs;
+#[cfg(test)]
+mod pack;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod package;

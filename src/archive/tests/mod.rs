@@ -2,6 +2,7 @@
 
 mod crashes;
 mod growth;
+mod packing;
 mod reading;
 mod resuming;
 mod revisions;

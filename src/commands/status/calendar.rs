@@ -82,7 +82,8 @@ impl Calendar {
         let counted = standing.counts.get(&date).copied();
         // What a compressed file holds beside it is known from when the day file was written to.
         let only_compressed = counted.filter(|_| plain.is_some()).map(|counted| counted.compressed);
-        let is_in_both = plain.is_some() && packed.is_some() && only_compressed.is_none();
+        let is_of_others = packed.as_ref().is_some_and(|packed| !packed.is_packed_by_us());
+        let is_in_both = plain.is_some() && is_of_others && only_compressed.is_none();
         let mut records = plain.map_or(0, |plain| self.lines(&plain, standing));
         if let Some(packed) = packed.filter(|_| only_compressed != Some(0)) {
             let lines = self.lines(&packed, standing);

@@ -73,6 +73,7 @@ impl Examples {
         examples.checks();
         examples.evidence();
         examples.holds();
+        examples.packing();
         examples.errors();
         examples
     }
@@ -178,6 +179,21 @@ impl Examples {
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["evidence", "restart", "--reason", "lost"]);
         self.run(&catalog, &["verify", "--evidence"]);
+    }
+
+    /// Days that are packed and unpacked, that are left, and that cannot be packed.
+    fn packing(&mut self) {
+        let (sandbox, listener) = (sandbox(), Listener::start(|_| 200));
+        let catalog = catalog(&sandbox, &listener);
+        self.run(&catalog, &["collect"]);
+        self.run(&catalog, &["pack", "--older-than", "2d", "--dry-run"]);
+        self.run(&catalog, &["pack", "--older-than", "2d"]);
+        self.run(&catalog, &["unpack"]);
+        fs::write(state(&catalog, "http.lock"), "").unwrap();
+        self.run(&catalog, &["pack", "--older-than", "2d"]);
+        fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
+        self.run(&catalog, &["pack", "--older-than", "2d"]);
+        self.run(&catalog, &["unpack"]);
     }
 
     /// Holds, and a file of them that cannot be read.

@@ -1,0 +1,130 @@
+//! How the plain file of a day and the one that this program has packed go together.
+
+use std::io::{self, Read};
+
+use super::day_file::DayFile;
+use super::seekable::hash_of;
+use super::storage::StoredFile;
+use crate::fs::FileError;
+
+/// Size of a read, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// What the plain file of a day is to the packed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// It begins with all that is packed: the packed one is not needed.
+    Original,
+    /// It is what was packed last: it is not needed.
+    Leftover,
+    /// It holds what came later; its first byte stands behind the last one that is packed.
+    Continuation,
+}
+
+impl Beside {
+    /// Compares the two. No more is read than the first part of both, unless they are alike.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub(super) fn of(plain: &DayFile, packed: &DayFile) -> Result<Self, FileError> {
+        let (length, contents) = (plain.length()?, packed.contents()?);
+        if length >= contents.length() && begins_with(plain, packed)? {
+            return Ok(Self::Original);
+        }
+        if let Some(last) = contents.parts.last().filter(|last| last.bytes == length) {
+            let hash = hash_of(plain.open()?.as_mut()).map_err(|cause| plain.unreadable(cause))?;
+            if hash.digits() == last.sha256 {
+                return Ok(Self::Leftover);
+            }
+        }
+        Ok(Self::Continuation)
+    }
+}
+
+/// Returns whether all of the content of the second file is what the first one begins with.
+fn begins_with(long: &DayFile, short: &DayFile) -> Result<bool, FileError> {
+    let (mut one, mut other) = (long.open()?, short.open()?);
+    let is_equal = is_next(other.as_mut(), one.as_mut());
+    is_equal.map_err(|error| match error {
+        Side::Other(cause) => short.unreadable(cause),
+        Side::One(cause) => long.unreadable(cause),
+    })
+}
+
+/// Which of two files cannot be read.
+pub(super) enum Side {
+    Other(io::Error),
+    One(io::Error),
+}
+
+/// Reads a file to its end, and returns whether the other one goes on with just these bytes.
+pub(super) fn is_next(all: &mut dyn StoredFile, of: &mut dyn StoredFile) -> Result<bool, Side> {
+    let (mut read, mut found) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
+    loop {
+        read.clear();
+        let length = all.take(CHUNK as u64).read_to_end(&mut read).map_err(Side::Other)?;
+        if length == 0 {
+            return Ok(true);
+        }
+        found.clear();
+        of.take(length as u64).read_to_end(&mut found).map_err(Side::One)?;
+        if found != read {
+            return Ok(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::Catalog;
+
+    const DAY: &str = "2025-06-09";
+
+    #[test]
+    fn a_plain_file_is_the_original_a_leftover_or_what_came_later() {
+        for (parts, plain, expected) in [
+            (&["one\n"][..], "one\n", Beside::Original),
+            (&["one\n"], "one\ntwo\n", Beside::Original),
+            (&["one\n", "two\n"], "one\ntwo\n", Beside::Original),
+            (&["one\n", "two\n"], "two\n", Beside::Leftover),
+            (&["one\n", "two\n"], "one\n", Beside::Continuation),
+            (&["one\n", "two\n"], "two\nthree\n", Beside::Continuation),
+            (&["one\n"], "two\n", Beside::Continuation),
+            (&["one\n"], "six\nseven\n", Beside::Continuation),
+            (&["one\n"], "", Beside::Continuation),
+        ] {
+            let catalog = Catalog::new();
+            catalog.write_packed_by_us(DAY, parts);
+            catalog.write(DAY, plain);
+            let file = catalog.location.file_of(DAY.parse().unwrap()).unwrap();
+            let found = Beside::of(&file, &file.packed_by_us()).unwrap();
+            assert_eq!(found, expected, "{parts:?} {plain:?}");
+            let listing = catalog.location.listing().unwrap();
+            let expected = match expected {
+                Beside::Original => (1, 0),
+                Beside::Leftover => (0, 1),
+                Beside::Continuation => (1, 1),
+            };
+            assert_eq!(
+                (listing.days.len(), listing.packed.len()),
+                expected,
+                "{parts:?} {plain:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_packed_file_that_is_damaged_is_told_and_the_plain_one_read() {
+        let catalog = Catalog::new();
+        catalog.write_packed_by_us(DAY, &["one\n"]);
+        catalog.write(DAY, "one\n");
+        let path = catalog.folder().join("packed/mail_2025-06-09.log.zst");
+        std::fs::write(&path, &std::fs::read(&path).unwrap()[1..]).unwrap();
+        let listing = catalog.location.listing().unwrap();
+        let mut counter = super::super::LineCounter::of(&catalog.location);
+        let parts = listing.parts_of(DAY.parse().unwrap(), &mut counter).unwrap();
+        assert!(parts.packed.is_none() && parts.plain.is_some());
+        assert!(parts.unreadable.unwrap().1.is_damaged());
+    }
+}

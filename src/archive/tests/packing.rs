@@ -1,0 +1,230 @@
+//! Packing and unpacking, ended at any operation: each byte of a day is read once, at its offset.
+
+use proptest::prelude::*;
+
+use super::super::faulty::Fault;
+use super::super::pack::PackError;
+use super::*;
+use crate::test_support::random::cases;
+
+const DAY: &str = "2025-06-09";
+
+/// A day and what it has to hold.
+struct Model {
+    catalog: Catalog,
+    content: Vec<u8>,
+    /// How many lines were appended.
+    lines: usize,
+}
+
+impl Model {
+    fn new() -> Self {
+        Self {
+            catalog: Catalog::with_state_folder().through_its_disk(),
+            content: Vec::new(),
+            lines: 0,
+        }
+    }
+
+    fn packer(&self) -> Packer {
+        Packer::under(Lock::acquire(&self.catalog.location, now()).unwrap())
+    }
+
+    fn finish(&self, packer: &Packer) -> Result<(), PackError> {
+        packer.finish(&self.catalog.location.listing()?)
+    }
+
+    /// Appends lines on a disk that works, as a run does.
+    fn append(&mut self, lines: usize) {
+        self.catalog.disk.restart();
+        self.finish(&self.packer()).unwrap();
+        let path = self.catalog.path(DAY);
+        let text: String = (0..lines).map(|n| format!("line {}\n", self.lines + n)).collect();
+        let mut appender = DurableAppender::new(Arc::clone(self.catalog.location.storage()));
+        appender.append(&path, 0o640, [text.clone()]).unwrap();
+        self.lines += lines;
+        self.content.extend(text.as_bytes());
+    }
+
+    fn pack(&self) -> Result<(), PackError> {
+        let packer = self.packer();
+        self.finish(&packer)?;
+        let (listing, date) = (self.catalog.location.listing()?, DAY.parse().unwrap());
+        match listing.days.get(&date) {
+            Some(plain) => packer.pack(plain, listing.packed.get(&date)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn unpack(&self) -> Result<(), PackError> {
+        let packer = self.packer();
+        self.finish(&packer)?;
+        let (listing, date) = (self.catalog.location.listing()?, DAY.parse().unwrap());
+        match listing.packed.get(&date) {
+            Some(packed) => packer.unpack(packed, listing.days.get(&date)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts again after a kill, or after a power cut of which this share of what was not synced is left.
+    fn restart(&self, left: Option<u8>) {
+        self.catalog.disk.restart();
+        if let Some(left) = left {
+            self.catalog.disk.cut_power(self.catalog.folder(), left);
+        }
+    }
+
+    /// Checks that the files that are read hold what the day has to hold, and that a position leads to its line.
+    fn check(&self, when: &str) {
+        let listing = self.catalog.location.listing().unwrap();
+        let date = DAY.parse().unwrap();
+        let mut content = Vec::new();
+        content_of(&listing, date, &mut content).unwrap();
+        assert!(
+            content == self.content,
+            "{when}: {} of {}",
+            content.len(),
+            self.content.len()
+        );
+        let mut counter = LineCounter::of(&self.catalog.location);
+        let parts = listing.parts_of(date, &mut counter).unwrap();
+        let files = parts.packed.into_iter().chain(parts.plain);
+        let lines: u64 = files.map(|file| counter.count(file).unwrap().lines).sum();
+        assert_eq!(lines, self.lines as u64, "{when}");
+        if let Some(packed) = parts.packed.filter(|_| !self.content.is_empty()) {
+            let end = counter.end_of_lines(packed).unwrap();
+            let line = packed.line_before(end, 100).unwrap().unwrap();
+            assert!(self.content[..end as usize].ends_with(&line), "{when}");
+        }
+    }
+}
+
+/// Does something, ended at each of its operations, and checks the day then, when it has gone on, and at the end.
+fn killed_at_each(prepare: impl Fn(&mut Model), act: impl Fn(&Model) -> Result<(), PackError>) {
+    for left in [None, Some(0), Some(255)] {
+        for operation in 0.. {
+            let mut model = Model::new();
+            prepare(&mut model);
+            model.catalog.disk.arm(operation, Fault::Killed(operation as usize * 7));
+            let outcome = act(&model);
+            model.restart(left);
+            let when = format!("ended at {operation}, left {left:?}");
+            model.check(&when);
+            if outcome.is_ok() {
+                assert!(operation > 8, "there are more operations than this");
+                break;
+            }
+            model.append(2);
+            model.check(&format!("{when}, then late"));
+            model.pack().unwrap();
+            model.check(&format!("{when}, then packed"));
+            let plain = model.catalog.path(DAY);
+            assert!(!plain.exists(), "{when}");
+            model.unpack().unwrap();
+            model.check(&format!("{when}, then unpacked"));
+            assert!(fs::read(&plain).unwrap() == model.content, "{when}");
+        }
+    }
+}
+
+#[test]
+fn packing_that_is_ended_at_any_operation_loses_and_doubles_nothing() {
+    killed_at_each(|model| model.append(5), Model::pack);
+}
+
+#[test]
+fn joining_late_lines_that_is_ended_at_any_operation_loses_and_doubles_nothing() {
+    let late = |model: &mut Model| {
+        model.append(5);
+        model.pack().unwrap();
+        model.append(3);
+    };
+    killed_at_each(late, Model::pack);
+    killed_at_each(late, Model::unpack);
+}
+
+#[test]
+fn unpacking_that_is_ended_at_any_operation_loses_and_doubles_nothing() {
+    let packed = |model: &mut Model| {
+        model.append(5);
+        model.pack().unwrap();
+    };
+    killed_at_each(packed, Model::unpack);
+}
+
+#[test]
+fn a_torn_line_is_left_plain() {
+    let model = Model::new();
+    model.catalog.write(DAY, "{\"id\": 1}\n{\"id\"");
+    let error = model.pack().unwrap_err().to_string();
+    assert!(error.contains("ends in a part of a line"), "{error}");
+    assert_eq!(model.catalog.text(DAY), "{\"id\": 1}\n{\"id\"");
+    let left: Vec<_> = fs::read_dir(model.catalog.folder().join("packed")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_record_that_is_packed_is_a_duplicate_and_a_late_one_is_filed_behind_it() {
+    let catalog = Catalog::with_state_folder();
+    let [one, late] = ["one", "late"].map(|id| record(id, "2025-06-09T10:00:00Z"));
+    file(&mut catalog.open(), vec![one.clone()]);
+    let listing = catalog.location.listing().unwrap();
+    let packer = Packer::under(Lock::acquire(&catalog.location, now()).unwrap());
+    packer.pack(&listing.days[&DAY.parse().unwrap()], None).unwrap();
+    let appended = file(&mut catalog.open(), vec![one, late]);
+    assert_eq!(appended.records, 1);
+    assert_eq!(catalog.text(DAY).lines().count(), 1);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append(usize),
+    Pack,
+    Unpack,
+    Arm(u64, Fault),
+    PowerCut(u8),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let bytes = || 0usize..200;
+    let fault = prop_oneof![
+        bytes().prop_map(Fault::Short),
+        Just(Fault::Interrupted),
+        bytes().prop_map(Fault::Full),
+        bytes().prop_map(Fault::Broken),
+        bytes().prop_map(Fault::Killed),
+    ];
+    prop_oneof![
+        2 => (1usize..9).prop_map(Op::Append),
+        3 => Just(Op::Pack),
+        2 => Just(Op::Unpack),
+        3 => (0u64..14, fault).prop_map(|(after, fault)| Op::Arm(after, fault)),
+        1 => prop_oneof![Just(0), Just(255), any::<u8>()].prop_map(Op::PowerCut),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn no_sequence_of_appending_packing_unpacking_and_faults_loses_or_doubles_a_line(
+        ops in prop::collection::vec(op(), 1..25)
+    ) {
+        let mut model = Model::new();
+        for op in ops {
+            match op {
+                Op::Append(lines) => model.append(lines),
+                Op::Pack => drop(model.pack()),
+                Op::Unpack => drop(model.unpack()),
+                Op::Arm(after, fault) => {
+                    model.catalog.disk.arm(after, fault);
+                    continue;
+                }
+                Op::PowerCut(left) => model.restart(Some(left)),
+            }
+            // Whoever reads is another process.
+            model.catalog.disk.restart();
+            model.check("after an operation");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! `pack` and `unpack`: every command says the same of an archive before and after.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use trailkeeper::sandbox::{Api, Event, Sandbox};
+
+use super::forwarding::Listener;
+use super::support::{Catalog, at, base_name, event, serve};
+
+const DAY: i64 = 86_400;
+
+/// Three records on each of the last days.
+fn sandbox(days: i64) -> Sandbox {
+    let three = |day: i64| (0..3).map(move |n| event(Api::Mail, at(day * DAY + 600 + n), &format!("{day}-{n}")));
+    let events: Vec<Event> = (0..days).flat_map(three).collect();
+    serve(|options| options.give(Api::Mail, events))
+}
+
+fn shown(catalog: &Catalog, code: i32, arguments: &[&str]) -> Value {
+    let run = catalog.run(&[arguments, &["--json"]].concat());
+    assert_eq!(run.code, code, "{arguments:?}: {}{}", run.stdout, run.stderr);
+    serde_json::from_str(&run.stdout).unwrap()
+}
+
+fn pack(catalog: &Catalog) -> Vec<Value> {
+    let packed = shown(catalog, 0, &["pack", "--older-than", "2d"]);
+    packed["streams"][0]["days"].as_array().unwrap().clone()
+}
+
+/// The lines that `search` finds, the oldest first.
+fn found(catalog: &Catalog) -> Vec<String> {
+    let run = catalog.run(&["search", "--event=*", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    run.stdout.lines().map(str::to_owned).collect()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// What commands say of the archive, without what tells in which form it is.
+fn said(catalog: &Catalog) -> Vec<Value> {
+    let status = &shown(catalog, 0, &["status"])["streams"][0];
+    let coverage = &shown(catalog, 0, &["coverage"])["streams"][0];
+    let verify = &shown(catalog, 0, &["verify"])["streams"][0];
+    let report = catalog.run(&["report", "--html", "page.html"]);
+    assert_eq!(report.code, 0, "{}", report.stderr);
+    vec![
+        status["records"].clone(),
+        status["days"].clone(),
+        json!(coverage["gaps"].as_array().unwrap().len()),
+        verify["records"].clone(),
+        verify["wrong"].clone(),
+        json!(found(catalog)),
+    ]
+}
+
+#[test]
+fn every_command_says_the_same_of_a_packed_archive() {
+    let sandbox = sandbox(8);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    let folder = catalog.folder(Api::Mail);
+    let (before, files) = (said(&catalog), names(&folder));
+    let would = shown(&catalog, 0, &["pack", "--older-than", "2d", "--dry-run"]);
+    assert_eq!(names(&folder), files, "nothing was written");
+    let days = pack(&catalog);
+    assert_eq!(days.len(), would["streams"][0]["days"].as_array().unwrap().len());
+    assert!(days.len() >= 5, "{days:?}");
+    assert_eq!(names(&folder.join("packed")).len(), days.len());
+    assert_eq!(names(&folder).len(), files.len() - days.len() + 1);
+    assert_eq!(said(&catalog), before);
+    catalog.collect(0, &[]);
+    assert_eq!(said(&catalog), before, "nothing is collected again");
+    assert_eq!(pack(&catalog).len(), 0);
+    let copies = catalog.root().join("copies");
+    shown(&catalog, 0, &["unpack", "--to", copies.to_str().unwrap()]);
+    assert_eq!(names(&copies).len(), days.len());
+    assert_eq!(said(&catalog), before, "the archive is as it was");
+    let unpacked = catalog.run(&["unpack"]);
+    assert!(
+        unpacked.stderr.contains("send their lines again"),
+        "{}",
+        unpacked.stderr
+    );
+    assert_eq!(names(&folder.join("packed")), Vec::<String>::new());
+    for name in names(&copies) {
+        assert_eq!(
+            fs::read(copies.join(&name)).unwrap(),
+            fs::read(folder.join(&name)).unwrap()
+        );
+    }
+    assert_eq!(said(&catalog), before);
+}
+
+#[test]
+fn what_comes_late_for_a_packed_day_is_forwarded_once_and_joined() {
+    let (sandbox, listener) = (sandbox(8), Listener::start(|_| 200));
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.set("HTTP_FORWARD_URL", &listener.address);
+    catalog.collect(0, &[]);
+    let forward = |arguments: &[&str]| {
+        let sent = shown(&catalog, 0, &[&["forward", "http"], arguments].concat());
+        sent["streams"][0]["forward"][0]["sent"].as_u64().unwrap()
+    };
+    shown(&catalog, 0, &["forward", "http", "--forward-from", "start"]);
+    let days = pack(&catalog);
+    assert_eq!(forward(&[]), 0, "a position means the same byte");
+    sandbox.add(Api::Mail, vec![event(Api::Mail, at(5 * DAY + 700), "late")]);
+    shown(&catalog, 0, &["reconcile", "--since", "8d"]);
+    let left = shown(&catalog, 0, &["pack", "--older-than", "2d"]);
+    assert_eq!(left["streams"][0]["days"], json!([]));
+    let reason = left["streams"][0]["left"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("not all forwarded to http"), "{reason}");
+    assert_eq!(forward(&[]), 1);
+    assert_eq!(pack(&catalog).len(), 1);
+    assert_eq!(names(&catalog.folder(Api::Mail).join("packed")).len(), days.len());
+    assert_eq!(forward(&[]), 0);
+    assert_eq!(found(&catalog).len(), 25);
+    let replayed = forward(&["--since", "9d"]);
+    assert_eq!(replayed, 25);
+    assert_eq!(shown(&catalog, 0, &["verify"])["streams"][0]["records"], 25);
+}
+
+#[test]
+fn what_was_sealed_is_what_is_packed_and_a_packed_file_that_is_changed_is_found() {
+    let sandbox = sandbox(8);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    let root = catalog.root().to_owned();
+    catalog.set("EVIDENCE_FOLDER", root.join("evidence").display());
+    catalog.set("EVIDENCE_ORIGIN", "audit.example.org/trails");
+    catalog.set("EVIDENCE_KEY_FILE", root.join("evidence.key").display());
+    assert_eq!(catalog.run(&["evidence", "keygen"]).code, 0);
+    catalog.collect(0, &[]);
+    assert!(!pack(&catalog).is_empty());
+    let entries = fs::read_to_string(root.join("evidence/entries.jsonl")).unwrap();
+    shown(&catalog, 0, &["seal", "--full"]);
+    let after = fs::read_to_string(root.join("evidence/entries.jsonl")).unwrap();
+    assert_eq!(after.lines().filter(|line| line.contains("\"late\"")).count(), 0);
+    assert!(after.starts_with(&entries));
+    shown(&catalog, 0, &["verify", "--evidence"]);
+    let proof = root.join("event.tlog-proof");
+    let arguments = [
+        "prove",
+        "--stream",
+        "yandex-mail",
+        "--id",
+        "5-1",
+        "--out",
+        proof.to_str().unwrap(),
+    ];
+    let proved = catalog.run(&arguments);
+    assert_eq!(proved.code, 0, "{}", proved.stderr);
+    let packed = catalog.folder(Api::Mail).join("packed");
+    let path = packed.join(&names(&packed)[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(catalog.run(&["verify", "--evidence"]).code, 3);
+    let verify = catalog.run(&["verify"]);
+    assert_eq!(verify.code, 3);
+    assert!(verify.stdout.contains("damaged or cut off"), "{}", verify.stdout);
+}
+
+#[test]
+fn a_day_that_has_lost_records_is_left() {
+    let sandbox = sandbox(8);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    let name = format!("{}_{}.log", base_name(Api::Mail), at(5 * DAY + 600).date_naive());
+    let path = catalog.folder(Api::Mail).join(name);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.lines().next().unwrap().to_owned() + "\n").unwrap();
+    let shown = shown(&catalog, 0, &["pack", "--older-than", "2d"]);
+    let left = &shown["streams"][0]["left"];
+    assert_eq!(left.as_array().unwrap().len(), 1, "{shown}");
+    assert!(
+        left[0]["reason"].to_string().contains("a gap that can still be filled"),
+        "{shown}"
+    );
+    assert!(path.exists());
+    assert_eq!(catalog.run(&["pack", "--older-than", "1d"]).code, 2);
+}
+
+#[test]
+fn the_zstd_program_alone_reads_a_packed_day() {
+    let sandbox = sandbox(5);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    let folder = catalog.folder(Api::Mail);
+    let plain = names(&folder).into_iter().find(|name| name.ends_with(".log")).unwrap();
+    let content = fs::read(folder.join(&plain)).unwrap();
+    pack(&catalog);
+    let packed = folder.join(format!("packed/{plain}.zst"));
+    let Ok(output) = Command::new("zstd").args(["-d", "-q", "-c"]).arg(packed).output() else {
+        eprintln!("there is no zstd program");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == content);
+}
