@@ -48,19 +48,44 @@ fn suggestion(nearest: &str) -> String {
 
 /// Returns the known name with the fewest edits, if that is at most `edit_distance`.
 fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, edit_distance: usize) -> Option<&'a str> {
-    // Each letter more or less is an edit, and most names differ in length by more; the distance takes far longer.
+    // Most names differ in length or in their letters by more; the distance takes far longer.
+    let letters = count_letters(name);
     let similar = known
         .iter()
-        .filter(|other| other.len().abs_diff(name.len()) <= edit_distance);
+        .filter(|other| least_edits(&letters, &count_letters(other)) <= edit_distance);
     let distances = similar.map(|other| (other.as_str(), osa_distance(name, other)));
     let (nearest, distance) = distances.min_by_key(|(_, distance)| *distance)?;
     (distance <= edit_distance).then_some(nearest)
 }
 
+/// How often each letter is in a name, other characters counted with one of them.
+type Letters = [u8; 32];
+
+fn count_letters(name: &str) -> Letters {
+    let mut letters = Letters::default();
+    for letter in name.chars() {
+        let count = &mut letters[letter as usize % 32];
+        *count = count.saturating_add(1);
+    }
+    letters
+}
+
+/// Returns how many edits there are at least between names of these letters: one takes a letter away, adds one, or both.
+fn least_edits(one: &Letters, other: &Letters) -> usize {
+    let beyond = |one: &Letters, other: &Letters| {
+        let each = one.iter().zip(other);
+        each.map(|(one, other)| usize::from(one.saturating_sub(*other))).sum()
+    };
+    usize::max(beyond(one, other), beyond(other, one))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::source::SOURCES;
+    use crate::test_support::random::cases;
 
     fn found(names: &[&str]) -> Vec<String> {
         let mut errors = ConfigErrors::default();
@@ -135,5 +160,16 @@ mod tests {
         let mut errors = ConfigErrors::default();
         find(&Env::from_pairs([("MAIL_MAX_PAGE", "")]), SOURCES, &mut errors);
         assert!(errors.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(cases(256))]
+
+        #[test]
+        fn letters_say_no_more_edits_than_there_are(one in "[A-E_é]{0,12}", other in "[A-E_]{0,12}") {
+            let least = least_edits(&count_letters(&one), &count_letters(&other));
+            prop_assert!(least <= osa_distance(&one, &other), "{one} {other}");
+            prop_assert!(least >= one.chars().count().abs_diff(other.chars().count()));
+        }
     }
 }
