@@ -25,6 +25,9 @@ pub(super) struct Line<'a> {
 pub(super) struct Lines<R> {
     source: R,
     longest: u64,
+    /// How many bytes of the source's buffer the last line was, if it was lent from there.
+    lent: usize,
+    /// A line that does not lie in the source's buffer as a whole.
     buffer: Vec<u8>,
     number: u64,
     offset: u64,
@@ -52,6 +55,7 @@ impl<R: BufRead> Lines<R> {
         Self {
             source,
             longest,
+            lent: 0,
             buffer: Vec::new(),
             number: 0,
             offset: 0,
@@ -60,8 +64,21 @@ impl<R: BufRead> Lines<R> {
 
     /// Returns the next line; `None` at the end of the file.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        self.buffer.clear();
+        self.source.consume(std::mem::take(&mut self.lent));
         let offset = self.offset;
+        if let Some(length) = self.length_in_buffer()? {
+            self.lent = length + 1;
+            self.offset += self.lent as u64;
+            self.number += 1;
+            return Ok(Some(Line {
+                number: self.number,
+                offset,
+                // It holds the line already, and is not filled again.
+                bytes: &self.source.fill_buf()?[..length],
+                ended: true,
+            }));
+        }
+        self.buffer.clear();
         self.offset += (&mut self.source)
             .take(self.longest + 1)
             .read_until(b'\n', &mut self.buffer)? as u64;
@@ -80,6 +97,17 @@ impl<R: BufRead> Lines<R> {
             bytes: &self.buffer,
             ended,
         }))
+    }
+
+    /// Returns how long the next line is, if it lies in the source's buffer with its newline.
+    fn length_in_buffer(&mut self) -> io::Result<Option<usize>> {
+        let available = match self.source.fill_buf() {
+            // What copies the line tries again.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            available => available?,
+        };
+        let length = memchr::memchr(b'\n', available);
+        Ok(length.filter(|length| *length as u64 <= self.longest))
     }
 
     /// Returns how far the file was read, in bytes.

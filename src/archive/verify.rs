@@ -265,7 +265,9 @@ fn read(line: &Line<'_>, reader: &mut Reader) -> Result<Identified, Problem> {
     if line.bytes.is_empty() {
         return Err(Problem::Blank);
     }
-    let text = str::from_utf8(line.bytes).map_err(|error| Problem::NotUtf8 {
+    // Only the slower check says where the fault is.
+    let text = simdutf8::basic::from_utf8(line.bytes).or_else(|_| str::from_utf8(line.bytes));
+    let text = text.map_err(|error| Problem::NotUtf8 {
         byte: error.valid_up_to(),
     })?;
     reader.identify(text).map_err(Problem::NotARecord)
@@ -275,7 +277,10 @@ fn read(line: &Line<'_>, reader: &mut Reader) -> Result<Identified, Problem> {
 mod tests {
     use super::super::storage::Disk;
     use super::*;
+    use crate::record::{ReadError, Record};
+    use crate::test_support::random::cases;
     use crate::test_support::record::{SHAPE, line};
+    use proptest::prelude::*;
     use std::fs;
 
     fn verify(text: &[u8], repaired: &[u64]) -> DayReport {
@@ -398,5 +403,82 @@ mod tests {
         fs::write(&file.path, "{\"id\": 1").unwrap();
         assert!(!grew(&file, 8));
         assert!(grew(&file, 7));
+    }
+
+    /// What is wrong with a file, found the slow way: each line read by itself and compared with all before it.
+    fn found_slowly(text: &[u8]) -> (u64, Vec<(u64, &'static str)>) {
+        let (mut seen, mut wrong, mut records) = (Vec::new(), Vec::new(), 0);
+        for (line, number) in text.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+            let (line, ended) = line.strip_suffix(b"\n").map_or((line, false), |line| (line, true));
+            let read = str::from_utf8(line).map(|text| Record::read(text, &SHAPE));
+            let problem = match read {
+                Ok(Ok(record)) => {
+                    records += 1;
+                    let repeats = seen.contains(&record.identity.content);
+                    seen.push(record.identity.content);
+                    let is_misplaced = record.time.date_naive().to_string() != "2025-06-09";
+                    let problems = [
+                        (is_misplaced, "wrong-day"),
+                        (repeats, "repeated"),
+                        (!ended, "no-newline"),
+                    ];
+                    problems.into_iter().find(|(is_so, _)| *is_so).map(|(_, name)| name)
+                }
+                _ if !ended => Some("torn-line"),
+                _ if line.is_empty() => Some("blank"),
+                Err(_) => Some("not-utf8"),
+                Ok(Err(ReadError::JsonError(_))) => Some("not-json"),
+                Ok(Err(ReadError::Rejected(_))) => Some("not-a-record"),
+            };
+            wrong.extend(problem.map(|problem| (number, problem)));
+        }
+        (records, wrong)
+    }
+
+    /// Lines of few records, so that some are there twice; one of them has its keys in another order.
+    fn some_lines() -> impl Strategy<Value = Vec<u8>> {
+        let own =
+            (0..6_u8, 8..11_u8).prop_map(|(id, day)| line(&id.to_string(), &format!("2025-06-{day:02}T00:00:00Z")));
+        let nested = (0..3_u8, "[ -~é\\\\\"]{0,40}").prop_map(|(id, text)| {
+            let text = serde_json::to_string(&text).unwrap();
+            let time = "2025-06-09T10:00:00.5Z";
+            match id {
+                0 => format!("{{\"timestamp\": \"{time}\", \"id\": \"{id}\", \"a\": [{{\"b\": {text}}}]}}\n"),
+                _ => format!("{{\"a\":[{{\"b\":{text}}}],\"id\":\"{id}\",\"timestamp\":\"{time}\"}}\n"),
+            }
+        });
+        let lines = prop::collection::vec(prop_oneof![own, nested], 0..20);
+        lines.prop_map(|lines| lines.concat().into_bytes())
+    }
+
+    proptest! {
+        #![proptest_config(cases(512))]
+
+        #[test]
+        fn what_is_found_is_what_a_slow_reader_finds(
+            mut text in some_lines(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 0..6),
+            kept in 0..60_usize,
+        ) {
+            for (place, byte, what) in changes {
+                if text.is_empty() {
+                    break;
+                }
+                let at = place.index(text.len());
+                match what {
+                    0 => text[at] = byte,
+                    1 => drop(text.remove(at)),
+                    2 => text.insert(at, b"\n{}[]\",:\\0 "[usize::from(byte) % 11]),
+                    _ => text[at] ^= 1 << (byte % 8),
+                }
+            }
+            // Mostly it ends as it was written.
+            if kept < 20 {
+                text.truncate(text.len().saturating_sub(kept));
+            }
+            let report = verify(&text, &[]);
+            prop_assert_eq!((report.records, found(&report)), found_slowly(&text));
+            prop_assert_eq!(report.bytes, text.len() as u64);
+        }
     }
 }

@@ -171,12 +171,22 @@ impl Scanner {
     ///
     /// The text is not exactly one JSON value; `line` is then unchanged.
     pub fn scan(&mut self, json: &str, line: &mut String) -> Result<u128, JsonError> {
-        let line_start = line.len();
+        let content = self.identify(json)?;
+        self.push_form(line);
+        Ok(content)
+    }
+
+    /// Reads one JSON text and returns the hash of its value. Its form is not copied: what was found in it can be had from
+    /// [`Scanner::found_form`].
+    ///
+    /// # Errors
+    ///
+    /// The text is not exactly one JSON value.
+    pub(crate) fn identify(&mut self, json: &str) -> Result<u128, JsonError> {
         let mut input = Input::new(json);
-        let content = self.scan_value(&mut input, line)?;
+        let content = self.read_value(&mut input)?;
         input.skip_space();
         if input.peek().is_some() {
-            line.truncate(line_start);
             return Err(input.malformed("something follows the value"));
         }
         Ok(content)
@@ -184,6 +194,12 @@ impl Scanner {
 
     /// Scans a value that something may follow; `line` is unchanged if there is none.
     fn scan_value(&mut self, input: &mut Input<'_>, line: &mut String) -> Result<u128, JsonError> {
+        let content = self.read_value(input)?;
+        self.push_form(line);
+        Ok(content)
+    }
+
+    fn read_value(&mut self, input: &mut Input<'_>) -> Result<u128, JsonError> {
         self.open.clear();
         self.members.clear();
         self.sequences.make_room();
@@ -191,14 +207,29 @@ impl Scanner {
         self.scratch.clear();
         self.subtrees.forget();
         self.sought.iter_mut().for_each(SoughtPath::reset);
-        let content = Pass { input, scanner: self }.run()?;
+        Pass { input, scanner: self }.run()
+    }
+
+    /// Appends the form of the last value; what was found is in the line from then on.
+    fn push_form(&mut self, line: &mut String) {
         self.sought.iter_mut().for_each(|path| path.move_behind(line.len()));
         // A text was cut before and behind characters of one byte, so the pieces are text.
         match simdutf8::basic::from_utf8(self.form.as_bytes()) {
             Ok(form) => line.push_str(form),
             Err(_) => line.push_str(&String::from_utf8_lossy(self.form.as_bytes())),
         }
-        Ok(content)
+    }
+
+    /// Returns whether the last value that [`Scanner::identify`] has read is an object.
+    pub(crate) fn is_object(&self) -> bool {
+        self.form.as_bytes().first() == Some(&b'{')
+    }
+
+    /// Returns the form of the value at the path with this index, and the value's hash, after [`Scanner::identify`].
+    pub(crate) fn found_form(&self, path: usize) -> Option<(&str, impl FnOnce() -> u128)> {
+        let (found, form) = (self.found(path)?, self.form.as_bytes());
+        let written = str::from_utf8(form.get(found.range.clone())?).ok()?;
+        Some((written, || found.value.hash(form)))
     }
 
     /// Returns the value at the path with this index in the last scanned text.

@@ -275,11 +275,15 @@ impl Reader {
     ///
     /// Those of [`Reader::read`].
     pub fn identify(&mut self, json: &str) -> Result<Identified, IdentifyError> {
-        let content = self.scan(json)?;
-        Ok(Identified {
-            time: self.time()?,
-            identity: self.identity(content),
-        })
+        let content = self.scanner.identify(json)?;
+        let scanner = &self.scanner;
+        let written = scanner.found_form(Self::TIME).map(|(written, _)| written);
+        let time = time_written(&self.shape, scanner.is_object(), written)?;
+        let id = scanner.found_form(Self::ID);
+        let id = id.filter(|(written, _)| says_something(written));
+        let mark = id.map_or(content, |(_, hash)| hash());
+        let identity = Identity { content, mark };
+        Ok(Identified { time, identity })
     }
 
     /// Reads the time, the identity and the id of a record in one pass; the id as text, or `None` if it
@@ -289,7 +293,11 @@ impl Reader {
     ///
     /// Those of [`Reader::read`].
     pub(crate) fn identify_with_id(&mut self, json: &str) -> Result<(Identified, Option<String>), IdentifyError> {
-        let identified = self.identify(json)?;
+        let content = self.scan(json)?;
+        let identified = Identified {
+            time: self.time()?,
+            identity: self.identity(content),
+        };
         Ok((identified, self.scanned_id_text()))
     }
 
@@ -345,10 +353,13 @@ impl Reader {
     /// Returns the non-empty id of the last scanned record.
     fn id(&self) -> Option<&Found> {
         let found = self.scanner.found(Self::ID)?;
-        let written = &self.line[found.range.clone()];
-        let is_text = string_form(written).is_some_and(|text| !text.is_empty());
-        (is_number(written) || is_text).then_some(found)
+        says_something(&self.line[found.range.clone()]).then_some(found)
     }
+}
+
+/// Returns whether an id in this form is one: a number, or a text that is not empty.
+fn says_something(written: &str) -> bool {
+    is_number(written) || string_form(written).is_some_and(|text| !text.is_empty())
 }
 
 /// Builds a record from its line, or a rejected one if it cannot be filed.
@@ -381,12 +392,17 @@ fn is_number(written: &str) -> bool {
 
 /// Returns the time of the record that the scanner read last, into the line from `start` on.
 fn time_of(shape: &Shape, scanner: &Scanner, line: &str, start: usize) -> Result<DateTime<Utc>, InvalidRecordError> {
+    let written = scanner.found(Reader::TIME).map(|found| &line[found.range.clone()]);
+    time_written(shape, line[start..].starts_with('{'), written)
+}
+
+/// Returns the time that is written so in a record.
+fn time_written(shape: &Shape, is_object: bool, written: Option<&str>) -> Result<DateTime<Utc>, InvalidRecordError> {
     let path = shape.time;
-    if !line[start..].starts_with('{') {
+    if !is_object {
         return Err(InvalidRecordError::NotAnObject);
     }
-    let found = scanner.found(Reader::TIME).ok_or(InvalidRecordError::NoTime { path })?;
-    let written = &line[found.range.clone()];
+    let written = written.ok_or(InvalidRecordError::NoTime { path })?;
     let time = match string_form(written) {
         Some(text) => time::read(text),
         None if is_number(written) => time::read_number(written),
