@@ -423,7 +423,6 @@ pub(crate) fn packed(parts: &[impl AsRef<[u8]>]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::process::{Command, Stdio};
 
     use proptest::prelude::*;
 
@@ -497,27 +496,6 @@ mod tests {
     fn a_torn_last_line_is_not_packed() {
         let mut writer = SeekableWriter::new(Vec::new()).unwrap();
         assert!(matches!(writer.add(&b"one\ntw"[..]), Err(Unpackable::Torn)));
-    }
-
-    #[test]
-    fn the_zstd_program_reads_it() {
-        let (first, late) = (lines(&[700, 700, 3]), lines(&[1, 2]));
-        let bytes = packed(&[&first, &late]);
-        let child = Command::new("zstd")
-            .args(["-d", "-q", "-c"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let Ok(mut child) = child else {
-            eprintln!("there is no zstd program to compare with");
-            return;
-        };
-        let mut stdin = child.stdin.take().unwrap();
-        let writer = std::thread::spawn(move || stdin.write_all(&bytes).unwrap());
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        assert!(output.status.success());
-        assert!(output.stdout == [first, late].concat());
     }
 
     proptest! {

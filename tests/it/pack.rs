@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
 use super::forwarding::Listener;
-use super::support::{Catalog, at, base_name, event, serve};
+use super::support::{Catalog, at, base_name, event, serve, tool};
 
 const DAY: i64 = 86_400;
 
@@ -200,10 +199,8 @@ fn the_zstd_program_alone_reads_a_packed_day() {
     let content = fs::read(folder.join(&plain)).unwrap();
     pack(&catalog);
     let packed = folder.join(format!("packed/{plain}.zst"));
-    let Ok(output) = Command::new("zstd").args(["-d", "-q", "-c"]).arg(packed).output() else {
-        eprintln!("there is no zstd program");
-        return;
-    };
+    let Some(mut zstd) = tool("zstd", "zstd") else { return };
+    let output = zstd.args(["-d", "-q", "-c"]).arg(packed).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stdout == content);
 }
