@@ -156,7 +156,7 @@ impl Archive {
         let lock = lock.into();
         let location = lock.location().clone();
         let storage = Arc::clone(location.storage());
-        Packer::under(Arc::clone(&lock)).finish_listed();
+        Packer::under(Arc::clone(&lock)).finish_listed()?;
         let mut archive = Self::new(location, storage, Some(lock), shape, file_mode);
         archive.repair(now, turn)?;
         Ok(archive)

@@ -13,6 +13,7 @@ use chrono::NaiveDate;
 
 use super::day_file::DayFile;
 use super::day_forms::{Beside, Side, is_next};
+use super::durable_appender::WriteError;
 use super::file_stamp::FileStamp;
 use super::location::{Listing, Location};
 use super::lock::{Lock, LockError};
@@ -108,13 +109,17 @@ impl Packer {
         Ok(PackedDay { bytes, packed_bytes })
     }
 
-    /// Ends what an interrupted packing or unpacking has left, before a run writes; what cannot be ended is told, and read rightly
-    /// all the same as long as nothing is written to its day.
-    pub(super) fn finish_listed(&self) {
-        let finished = self.location.listing().map_err(PackError::from);
-        if let Err(error) = finished.and_then(|listing| self.finish(&listing)) {
-            tracing::warn!("an interrupted packing is not ended: {error}");
-        }
+    /// Ends what an interrupted packing or unpacking has left, before a run writes: what is left would be taken for what came later
+    /// if something was added to it.
+    ///
+    /// # Errors
+    /// Those of [`Packer::finish`].
+    pub(super) fn finish_listed(&self) -> Result<(), WriteError> {
+        self.finish(&self.location.listing()?).map_err(|error| match error {
+            PackError::File(error) => error.into(),
+            PackError::Lock(error) => error.into(),
+            error => FileError::io("end the packing in", self.location.folder(), io::Error::other(error)).into(),
+        })
     }
 
     /// Ends what an interrupted packing or unpacking has left: of two files with the same bytes one is removed.

@@ -128,6 +128,27 @@ fn killed_at_each(prepare: impl Fn(&mut Model), act: impl Fn(&Model) -> Result<(
 }
 
 #[test]
+fn nothing_is_added_to_what_an_interrupted_packing_has_left() {
+    let catalog = Catalog::with_state_folder().through_its_disk();
+    catalog.write_packed_by_us(DAY, &["one\n", "two\n"]);
+    catalog.write(DAY, "two\n");
+    let operations = 0..;
+    let failed = operations.map(|operation| {
+        catalog.disk.restart();
+        let lock = Lock::acquire(&catalog.location, now()).unwrap();
+        catalog.disk.arm(operation, Fault::Broken(0));
+        let opened = Archive::open(lock, SHAPE, 0o640, now()).map(drop);
+        assert!(opened.is_err() || !catalog.path(DAY).exists(), "{operation}");
+        opened.is_err()
+    });
+    assert!(
+        failed.take_while(|failed| *failed).count() > 0,
+        "it could not be removed once"
+    );
+    assert!(!catalog.path(DAY).exists());
+}
+
+#[test]
 fn packing_that_is_ended_at_any_operation_loses_and_doubles_nothing() {
     killed_at_each(|model| model.append(5), Model::pack);
 }
