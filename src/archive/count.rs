@@ -4,8 +4,9 @@
 //! holds for the part of a file that was counted; a file that was changed otherwise is counted again. So is a compressed
 //! one that is another than before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read, SeekFrom};
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,8 @@ pub(crate) struct LineCounter {
     counts: Option<Counts>,
     noted: Option<Noted>,
     has_news: bool,
+    /// Which pairs of files were compared, and whether one is what the other begins with.
+    compared: HashMap<PathBuf, ([FileStamp; 2], bool)>,
 }
 
 impl LineCounter {
@@ -71,6 +74,7 @@ impl LineCounter {
             counts: None,
             noted: None,
             has_news: false,
+            compared: HashMap::new(),
         }
     }
 
@@ -94,6 +98,24 @@ impl LineCounter {
     /// Those of [`LineCounter::count`].
     pub(crate) fn end_of_lines(&mut self, file: &DayFile) -> Result<u64, FileError> {
         Ok(self.counted(file)?.bytes)
+    }
+
+    /// Returns whether the lines of one file of a day are what the other one begins with, so that it has nothing of its own. The two
+    /// are read for that, up to where they differ, unless they are as they were.
+    ///
+    /// # Errors
+    /// Those of [`LineCounter::count`], with the file that cannot be read.
+    pub(crate) fn is_copy(&mut self, packed: &DayFile, plain: &DayFile) -> Result<bool, FileError> {
+        let stamps = [packed, plain].map(|file| file.metadata().map(|metadata| FileStamp::of(&metadata)));
+        let [of_packed, of_plain] = stamps;
+        let stamps = [of_packed?, of_plain?];
+        if let Some((_, is_copy)) = self.compared.get(&packed.path).filter(|(known, _)| *known == stamps) {
+            return Ok(*is_copy);
+        }
+        let length = self.end_of_lines(packed)?.min(plain.end_of_lines()?);
+        let is_copy = begin_alike(packed, plain, length)?;
+        self.compared.insert(packed.path.clone(), (stamps, is_copy));
+        Ok(is_copy)
     }
 
     fn counted(&mut self, file: &DayFile) -> Result<Counted, FileError> {
@@ -133,6 +155,25 @@ impl LineCounter {
         }
         self.has_news = false;
     }
+}
+
+/// Returns whether two files begin with the same bytes, so many of them.
+fn begin_alike(one: &DayFile, other: &DayFile, mut left: u64) -> Result<bool, FileError> {
+    let (mut of_one, mut of_other) = (one.open()?, other.open()?);
+    let mut chunks = [vec![0; CHUNK], vec![0; CHUNK]];
+    while left > 0 {
+        let length = left.min(CHUNK as u64) as usize;
+        let [chunk, of_the_other] = chunks.each_mut().map(|chunk| &mut chunk[..length]);
+        of_one.read_exact(chunk).map_err(|cause| one.unreadable(cause))?;
+        of_other
+            .read_exact(of_the_other)
+            .map_err(|cause| other.unreadable(cause))?;
+        if chunk != of_the_other {
+            return Ok(false);
+        }
+        left -= length as u64;
+    }
+    Ok(true)
 }
 
 /// Counts the lines of a file, from where the previous count ended.

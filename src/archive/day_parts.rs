@@ -20,10 +20,9 @@ pub(crate) struct DayParts<'a> {
 }
 
 impl Listing {
-    /// Returns the files whose lines make up a day. A plain file beside one that this program has packed goes on where that ends; for
-    /// others: if the compressed and the plain one begin with the same line, they are, or will be,
-    /// the same, and the longer one counts: while another program compresses or unpacks a file there are both, and `gzip -k` leaves
-    /// both.
+    /// Returns the files whose lines make up a day. A plain file beside one that this program has packed goes on where that ends; of
+    /// others: if the lines of the one are what the other begins with, they are, or will be, the same, and the longer one counts: while
+    /// another program compresses or unpacks a file there are both, and `gzip -k` leaves both.
     ///
     /// # Errors
     /// If the plain file beside a compressed one cannot be read.
@@ -41,20 +40,27 @@ impl Listing {
             return Ok(both);
         }
         let first = of_plain.first_line()?;
-        let end = match of_packed.first_line() {
+        let copied_to = match of_packed.first_line() {
             Ok(line) if line.is_some() && line != first => return Ok(both),
-            Ok(_) => counter.end_of_lines(of_packed),
+            Ok(_) => Self::copied_to(of_packed, of_plain, counter),
             Err(error) => Err(error),
         };
-        Ok(match end {
-            Ok(end) if of_plain.end_of_lines()? < end => DayParts { plain: None, ..both },
-            Ok(_) => DayParts { packed: None, ..both },
+        Ok(match copied_to {
+            Ok(None) => both,
+            Ok(Some(end)) if of_plain.end_of_lines()? < end => DayParts { plain: None, ..both },
+            Ok(Some(_)) => DayParts { packed: None, ..both },
             Err(error) => DayParts {
                 packed: None,
                 unreadable: Some((of_packed, error)),
                 ..both
             },
         })
+    }
+
+    /// Returns where the compressed file ends if it and the plain one have the same lines, as far as both go.
+    fn copied_to(packed: &DayFile, plain: &DayFile, counter: &mut LineCounter) -> Result<Option<u64>, FileError> {
+        let end = counter.end_of_lines(packed)?;
+        Ok(counter.is_copy(packed, plain)?.then_some(end))
     }
 }
 

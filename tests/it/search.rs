@@ -1,6 +1,6 @@
 //! `search` against a slow reference: parse every record, filter, and compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
@@ -698,6 +698,37 @@ fn a_last_record_without_its_newline_is_found_and_half_of_one_is_no_matter() {
     fs::write(path.with_extension("log.gz"), gzip(content.as_bytes())).unwrap();
     fs::remove_file(path).unwrap();
     assert_eq!(count(), (0, "3\n".to_owned(), String::new()));
+}
+
+/// A plain file beside a compressed one is a copy of it only if one has nothing that the other lacks.
+#[test]
+fn every_record_of_a_day_in_two_files_is_found_once_whichever_lines_both_begin_with() {
+    let catalog = of_samples();
+    let path = tfc_day(&catalog, "2025-06-01");
+    let lines: Vec<String> = numbered(30).iter().map(|line| format!("{line}\n")).collect();
+    let own = lines[6].replace("n6", "own");
+    assert_ne!(own, lines[6]);
+    fs::write(path.with_extension("log.gz"), gzip(lines.concat().as_bytes())).unwrap();
+    let changed = [&lines[..6], std::slice::from_ref(&own), &lines[7..]].concat().concat();
+    let with_more = lines.concat() + &own;
+    for (plain, expected) in [
+        (lines[0].clone() + &own, 31),
+        (changed, 31),
+        (with_more, 31),
+        (lines.concat(), 30),
+        (lines[..4].concat(), 30),
+        (lines[3].clone() + &own, 31),
+    ] {
+        fs::write(&path, &plain).unwrap();
+        for more in [&[][..], &["--newest-first"]] {
+            let run = catalog.run(&[&["search", "--stream", "tfc", "--until", "2025-06-02"], more].concat());
+            assert_eq!((run.code, &*run.stderr), (0, ""));
+            let found: Vec<&str> = run.stdout.lines().collect();
+            let distinct: BTreeSet<&str> = found.iter().copied().collect();
+            assert_eq!((found.len(), distinct.len()), (expected, expected), "{plain}");
+            assert_eq!(found.contains(&own.trim_end()), expected == 31);
+        }
+    }
 }
 
 /// Searches two large days, and runs a command of the shell with the path of the second one as `$1` when the first record was found.
