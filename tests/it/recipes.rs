@@ -132,10 +132,12 @@ fn duckdb_answers_every_query_of_the_book_as_the_page_shows() {
     ];
     let here = |query: &String| {
         folders.iter().fold(query.clone(), |query, (name, api)| {
-            query.replace(
+            let of_page = query.replace(
                 &format!("{FOLDERS}{name}"),
                 &format!("{}/", catalog.folder(*api).display()),
-            )
+            );
+            // The page has the name of the samples of settings.
+            of_page.replace("/yandex_audit_", &format!("/{}_", base_name(Api::Audit)))
         })
     };
     let input = json!(queries.iter().map(here).collect::<Vec<_>>())
