@@ -49,6 +49,8 @@ pub(super) struct NotesFile {
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
     records: Digests,
+    /// When these records were noted.
+    times: Vec<Option<DateTime<Utc>>>,
     originals: Digests,
     fragments: HashMap<String, HashSet<u64>>,
 }
@@ -73,6 +75,11 @@ impl Noted {
     /// Returns the number of records, each counted once.
     pub(crate) fn records(&self) -> u64 {
         self.records.len() as u64
+    }
+
+    /// Returns when the records were noted, each once, in the order of the file; `None` where that cannot be read.
+    pub(crate) fn times(&self) -> &[Option<DateTime<Utc>>] {
+        &self.times
     }
 
     /// Returns the offsets of repaired torn lines in this day file.
@@ -240,7 +247,7 @@ fn push_note(lines: &mut String, record: &Rejected, now: DateTime<Utc>) {
 }
 
 /// The keys by which a note is recognized.
-const WANTED: [KeyPath; 4] = [&["record"], &["original"], &["file"], &["offset"]];
+const WANTED: [KeyPath; 5] = [&["record"], &["original"], &["file"], &["offset"], &["noted_at"]];
 
 /// Reads the notes and skips lines that are not notes, such as torn ones.
 fn read(file: &StateFile) -> Result<Noted, FileError> {
@@ -258,7 +265,7 @@ fn read(file: &StateFile) -> Result<Noted, FileError> {
             continue;
         };
         if scanner.scan(text, &mut form).is_ok() {
-            noted.add([0, 1, 2, 3].map(|wanted| scanner.found(wanted)), &form);
+            noted.add([0, 1, 2, 3, 4].map(|wanted| scanner.found(wanted)), &form);
         }
     }
     Ok(noted)
@@ -273,9 +280,13 @@ impl Noted {
         }
     }
 
-    fn add(&mut self, [record, original, file, offset]: [Option<&Found>; 4], form: &str) {
+    fn add(&mut self, [record, original, file, offset, noted_at]: [Option<&Found>; 5], form: &str) {
         if let Some(record) = record {
-            self.records.insert(record.hash(form));
+            if self.records.insert(record.hash(form)) {
+                let time = noted_at.map(|time| &form[time.range.clone()]);
+                let time: Option<DateTime<Utc>> = time.and_then(|time| serde_json::from_str(time).ok());
+                self.times.push(time);
+            }
         } else if let Some(original) = original {
             self.originals.insert(original.hash(form));
         } else if let (Some(file), Some(offset)) = (file, offset)

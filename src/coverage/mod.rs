@@ -60,6 +60,7 @@
 //! - `contradictions`: how many runs in a row were told what contradicts itself; after three it is filed as the service
 //!   gives it, and is one of `unproved`: `{"from","to","reason","asked_at","repeats"}`, spans that stay gaps and are asked
 //!   for again after an hour, two, and so on, up to a day.
+//! - `accepted_losses`: days whose losses the operator accepted, as in `lost`; they count as covered, and are not complete.
 //! - `accepted`: gaps that the service had dropped when the operator accepted that. They stay gaps, and are no cause for alarm.
 //!
 //! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, and back to the

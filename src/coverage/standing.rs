@@ -164,6 +164,17 @@ impl Standing {
         }
     }
 
+    /// Returns the days whose losses were accepted, but for those that hold as much again as they did.
+    pub(crate) fn accepted_losses(&mut self) -> BTreeMap<NaiveDate, Loss> {
+        let Self { listing, counter, .. } = self;
+        let mut comparer = Comparer { listing, counter };
+        let accepted = self.sum.accepted_losses.iter();
+        let mut is_back = |date: NaiveDate, held| matches!(comparer.compare_lost(date, held), Comparison::Whole(_));
+        let still_lost =
+            accepted.filter(|(date, lost)| !self.sum.lost.contains_key(date) && !is_back(**date, lost.held));
+        still_lost.map(|(date, lost)| (*date, lost.loss)).collect()
+    }
+
     /// Finds the days that have lost records by `now`. The files of one that is older than `keep` may be missing.
     fn compare_days(&mut self, keep: Option<TimeDelta>, now: DateTime<Utc>, turn: Turn) {
         let Self { listing, counter, .. } = self;

@@ -46,6 +46,9 @@ pub(crate) struct Sum {
     /// Spans that were filed as the service gave them, since its answers contradicted each other run after run; oldest
     /// first.
     pub(crate) unproved: Vec<Unproved>,
+    /// Days whose losses were accepted: they count as covered, and are not complete.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) accepted_losses: BTreeMap<NaiveDate, LostDay>,
     /// Gaps that the service had dropped when that was accepted.
     #[serde(default)]
     pub(crate) accepted: Covered,
@@ -241,6 +244,11 @@ impl Sum {
     /// Accepts that the files of these days have lost records: what was covered of them counts as covered again.
     pub(crate) fn accept_losses(&mut self, now: DateTime<Utc>) {
         for (day, lost) in std::mem::take(&mut self.lost) {
+            // Of a day that has lost records twice, what it held at first is what it should hold.
+            let accepted = self.accepted_losses.entry(day).or_insert_with(|| lost.clone());
+            if accepted.held.all() < lost.held.all() {
+                accepted.clone_from(&lost);
+            }
             if let Some(covered) = lost.covered {
                 covered.spans().iter().for_each(|span| self.covered.add(*span));
                 continue;

@@ -178,6 +178,7 @@ fn take(
     };
     match &found.result {
         Ok(matches) => {
+            part.count_lines(found.file.date, matches.lines());
             matches.times().for_each(|time| part.count(time));
             part.repaired += matches.repaired(matches.count());
             let written = file.write(matches.text());

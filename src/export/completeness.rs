@@ -1,6 +1,6 @@
 //! How complete the archive of a stream is for a span of time, by its journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -23,6 +23,11 @@ pub(crate) struct Completeness {
     pub(super) remarks: Vec<String>,
     pub(super) pending: u64,
     pub(super) rejected: u64,
+    /// Of those, how many may be of that time, by when they came: no filter was applied to them.
+    pub(super) rejected_of_that_time: u64,
+    /// How many lines the files of each day of the span had when a run wrote to them.
+    #[serde(skip)]
+    held: BTreeMap<NaiveDate, u64>,
 }
 
 /// A part of the span that is not covered.
@@ -71,6 +76,8 @@ impl GapKind {
 pub(super) struct WrongDay {
     pub(super) date: NaiveDate,
     pub(super) problem: &'static str,
+    /// Whether it was accepted that it stays so.
+    pub(super) is_accepted: bool,
     #[serde(skip)]
     pub(super) text: String,
 }
@@ -118,14 +125,21 @@ impl Completeness {
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
         let StreamPlace { kind, location, keep } = place;
-        let standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
+        let mut standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let gone = standing.gone(location, *keep, now);
         let is_pause_usual = gone.is_none() && !standing.has_missed_what_is_new(location)?;
         let known = standing.sum.gaps(kind.retention, now);
+        let rejected = Noted::rejected(location)?;
+        let may_be_of_span = |came: &&Option<DateTime<Utc>>| {
+            came.is_none_or(|came| span.from <= came && kind.retention.oldest(came) < span.to)
+        };
+        let held = standing.counts.iter().filter(|(date, _)| is_within(**date, span));
         let mut found = Self {
             covered: standing.sum.covered.within(span),
             pending: standing.pending,
-            rejected: Noted::rejected(location)?.records(),
+            rejected: rejected.records(),
+            rejected_of_that_time: rejected.times().iter().filter(may_be_of_span).count() as u64,
+            held: held.map(|(date, counted)| (*date, counted.all())).collect(),
             ..Self::default()
         };
         let is_pause = |gap: &Gap| {
@@ -135,14 +149,23 @@ impl Completeness {
         found.gaps = gaps(&found.covered, known, span, is_pause);
         found.lack_deleted_days(&standing, *keep, now);
         let wrong_days = standing.wrong_days(now).into_iter();
-        let wrong_days = wrong_days.filter(|(date, _)| is_within(*date, span));
+        let wrong_days = wrong_days.map(|(date, wrong)| WrongDay {
+            date,
+            problem: wrong.name(),
+            is_accepted: false,
+            text: wrong.to_string(),
+        });
+        let accepted = standing.accepted_losses().into_iter().map(|(date, loss)| WrongDay {
+            date,
+            problem: loss.name(),
+            is_accepted: true,
+            text: format!("{loss}; accepted"),
+        });
         found.wrong_days = wrong_days
-            .map(|(date, wrong)| WrongDay {
-                date,
-                problem: wrong.name(),
-                text: wrong.to_string(),
-            })
+            .chain(accepted)
+            .filter(|day| is_within(day.date, span))
             .collect();
+        found.wrong_days.sort_by_key(|day| day.date);
         let change = scope.and_then(|scope| standing.change_to(scope));
         found.remarks = change.into_iter().chain(standing.remarks()).collect();
         found.problems = standing
@@ -180,15 +203,35 @@ impl Completeness {
         pause.map(|gap| gap.from)
     }
 
+    /// Compares how many lines were read of the files of each day with what they had when a run wrote to them.
+    pub(super) fn note_lines(&mut self, read: &BTreeMap<NaiveDate, u64>) {
+        for (date, lines) in read {
+            let held = self.held.get(date).copied().unwrap_or_default();
+            let is_told = self.wrong_days.iter().any(|day| day.date == *date && !day.is_accepted);
+            if *lines < held && !is_told {
+                self.wrong_days.push(WrongDay {
+                    date: *date,
+                    problem: "fewer-lines",
+                    is_accepted: false,
+                    text: format!("its files have {lines} lines, and had {held} when they were written"),
+                });
+            }
+        }
+        self.wrong_days.sort_by_key(|day| day.date);
+    }
+
     /// Whether all of the span is there, up to the last run.
     pub(super) fn is_complete(&self) -> bool {
         let is_pause = |gap: &RangeGap| gap.kind == GapKind::SinceLastRun;
-        self.gaps.iter().all(is_pause) && self.wrong_days.is_empty() && self.problems.is_empty()
+        let has_all = self.wrong_days.is_empty() && self.rejected_of_that_time == 0;
+        has_all && self.gaps.iter().all(is_pause) && self.problems.is_empty()
     }
 
     /// Whether something is missing that nobody has accepted, or not known.
     pub(super) fn is_alarming(&self) -> bool {
-        self.gaps.iter().any(RangeGap::is_alarming) || !self.wrong_days.is_empty() || !self.problems.is_empty()
+        let has_wrong_days = self.wrong_days.iter().any(|day| !day.is_accepted);
+        let is_missing = has_wrong_days || self.rejected_of_that_time > 0;
+        is_missing || self.gaps.iter().any(RangeGap::is_alarming) || !self.problems.is_empty()
     }
 
     /// Says all that is missing, or not known.
@@ -196,7 +239,15 @@ impl Completeness {
         let gaps = self.gaps.iter().filter(|gap| gap.kind != GapKind::SinceLastRun);
         let gaps = gaps.map(|gap| format!("a gap {}", gap.sentence()));
         let days = self.wrong_days.iter().map(|day| format!("{}: {}", day.date, day.text));
-        self.problems.iter().cloned().chain(gaps).chain(days).collect()
+        let rejected = Some(self.rejected_of_that_time).filter(|count| *count > 0);
+        let rejected = rejected.map(|count| match count {
+            1 => "1 record is in the rejected file and may be of that time; no filter was applied to it".to_owned(),
+            _ => format!(
+                "{count} records are in the rejected file and may be of that time; no filter was applied to them"
+            ),
+        });
+        let lacking = self.problems.iter().cloned().chain(gaps).chain(days);
+        lacking.chain(rejected).collect()
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct Part {
     #[serde(serialize_with = "days")]
     pub(super) days: BTreeMap<NaiveDate, u64>,
     pub(super) sources: Vec<Source>,
+    /// How many lines were read of the files of each day, but for those that are blank.
+    #[serde(skip)]
+    lines: BTreeMap<NaiveDate, u64>,
     /// Why it is not known how complete it is.
     #[serde(skip)]
     unknown: Option<String>,
@@ -82,6 +85,7 @@ impl Part {
             completeness: read.unwrap_or_default(),
             days: BTreeMap::new(),
             sources: Vec::new(),
+            lines: BTreeMap::new(),
             unknown,
         }
     }
@@ -92,6 +96,11 @@ impl Part {
         self.first_record = Some(self.first_record.map_or(time, |first| first.min(time)));
         self.last_record = Some(self.last_record.map_or(time, |last| last.max(time)));
         *self.days.entry(time.date_naive()).or_default() += 1;
+    }
+
+    /// Counts lines that were read of the files of a day.
+    pub(super) fn count_lines(&mut self, date: NaiveDate, lines: u64) {
+        *self.lines.entry(date).or_default() += lines;
     }
 
     /// Notes that something was not read, once.
@@ -108,6 +117,10 @@ impl Part {
             self.fail(&format!("how complete it is, is not known: {error}"));
         }
         self.not_read.sort_unstable();
+        // What was not read is told as such.
+        if self.not_read.is_empty() {
+            self.completeness.note_lines(&self.lines);
+        }
         self.is_complete = self.not_read.is_empty() && self.completeness.is_complete();
     }
 

@@ -152,7 +152,7 @@ impl Finder<'_> {
                     .into_iter()
                     .for_each(|limit| matches.keep_last(limit as usize));
                 all = matches;
-            } else if matches.count() > 0 {
+            } else if matches.count() > 0 || self.checks_all {
                 is_taken = outputs.send(Output::Matches(matches)).is_ok();
             }
             if is_taken && !self.is_ended() {
@@ -203,18 +203,22 @@ impl Reading<'_> {
         } = self.source;
         let (offset, bytes) = match lines {
             PieceLines::Lines { offset, bytes } => (offset, bytes),
-            PieceLines::TooLong { offset } => return self.not_records.add(offset),
+            PieceLines::TooLong { offset } => {
+                matches.add_lines(1);
+                return self.not_records.add(offset);
+            }
         };
         let found = |line: &str, record: &ReadRow| {
             let is_repaired = render(kind, line, record, matches.text_mut());
             matches.end_record(record, is_repaired);
         };
-        self.seeker.seek(bytes, found, |at| {
+        let lines = self.seeker.seek(bytes, found, |at| {
             let begin = offset + at as u64;
             if !repaired.has(file.date, begin) {
                 self.not_records.add(begin);
             }
         });
+        matches.add_lines(lines);
     }
 }
 

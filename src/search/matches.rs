@@ -11,6 +11,8 @@ use crate::source::ReadRow;
 pub(crate) struct Matches {
     text: String,
     records: Vec<Match>,
+    /// How many lines were read for them, but for those that are blank.
+    lines: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,16 @@ impl Matches {
             content: record.content,
             is_repaired,
         });
+    }
+
+    /// Notes how many lines were read, but for those that are blank.
+    pub(super) fn add_lines(&mut self, lines: u64) {
+        self.lines += lines;
+    }
+
+    /// Returns how many lines were read, but for those that are blank and those that cannot match by their bytes.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines
     }
 
     /// Returns how many records match.
@@ -104,7 +116,10 @@ impl Matches {
     }
 
     fn picked<'a>(&self, spans: impl Iterator<Item = (usize, &'a Match)>) -> Self {
-        let mut picked = Self::default();
+        let mut picked = Self {
+            lines: self.lines,
+            ..Self::default()
+        };
         for (start, found) in spans {
             picked.text.push_str(&self.text[start..found.end]);
             let end = picked.text.len();

@@ -38,31 +38,36 @@ impl<'a> Seeker<'a> {
     }
 
     /// Passes on each record that matches, with its line without the newline, and where a line begins that is no record; `lines` are
-    /// whole.
+    /// whole. Returns how many were read, but for those that are blank.
     pub(super) fn seek(
         &mut self,
         lines: &[u8],
         mut found: impl FnMut(&str, &ReadRow),
         mut not_a_record: impl FnMut(usize),
-    ) {
-        let mut start = 0;
+    ) -> u64 {
+        let (mut start, mut count) = (0, 0);
         while let Some(candidate) = self.candidate(&lines[start..]) {
             let from = memrchr(b'\n', &lines[start..start + candidate]).map_or(start, |at| start + at + 1);
             let rest = &lines[start + candidate..];
             let end = start + candidate + memchr(b'\n', rest).unwrap_or(rest.len());
             let line = str::from_utf8(&lines[from..end]).unwrap_or_default();
             match self.reader.read(line) {
-                Ok(record) if self.query.matches(record.time, &record.row, self.reader.form()) => found(line, &record),
-                Ok(_) => {}
-                // Nothing was lost with a line that is blank.
-                Err(_) => {
-                    if !lines[from..end].trim_ascii().is_empty() {
-                        not_a_record(from);
+                Ok(record) => {
+                    count += 1;
+                    if self.query.matches(record.time, &record.row, self.reader.form()) {
+                        found(line, &record);
                     }
+                }
+                // Whether something was lost with a line that is blank, only the journal can say.
+                Err(_) if lines[from..end].trim_ascii().is_empty() => {}
+                Err(_) => {
+                    count += 1;
+                    not_a_record(from);
                 }
             }
             start = (end + 1).min(lines.len());
         }
+        count
     }
 
     /// Returns an offset in the next line that can match.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
-use trailkeeper::sandbox::{Api, Event, samples};
+use trailkeeper::sandbox::{Api, Event, Sandbox, samples};
 
 use crate::search::{Archive, Query, gzip, of_samples, rows_of, start};
 use crate::strict_json::DUCKDB;
@@ -354,6 +354,114 @@ fn days_that_lost_records_or_may_have_been_deleted_are_not_complete() {
     let gaps = part["gaps"].as_array().unwrap();
     assert!(gaps.iter().any(|gap| gap["kind"] == "may-be-deleted"), "{part}");
     Bundle::of(&catalog, "kept", 0, &["--since", "2d", "--fail-on-gaps"]);
+}
+
+/// An archive of eight days of mail, with three records each.
+fn of_eight_days() -> (Sandbox, Catalog) {
+    let records = (1..9).flat_map(|day| (0..3).map(move |n| (day, n)));
+    let records: Vec<Event> = records
+        .map(|(day, n)| event(Api::Mail, at(day * DAY + n), &format!("{day}-{n}")))
+        .collect();
+    let sandbox = serve(|options| options.give(Api::Mail, records));
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect_one(0, &[]);
+    (sandbox, catalog)
+}
+
+#[test]
+fn a_loss_that_was_accepted_stays_one_until_the_records_are_back() {
+    let (_sandbox, catalog) = of_eight_days();
+    let days: Vec<String> = catalog.day_files(Api::Mail).into_keys().collect();
+    let [missing, cut] = [1, 3].map(|day| catalog.folder(Api::Mail).join(&days[day]));
+    let whole = fs::read(&missing).unwrap();
+    fs::remove_file(&missing).unwrap();
+    let first_line = fs::read_to_string(&cut).unwrap().lines().next().unwrap().to_owned() + "\n";
+    fs::write(&cut, &first_line).unwrap();
+    Bundle::of(&catalog, "lost", 3, &["--since", "10d", "--fail-on-gaps"]);
+    catalog.run(&["coverage", "--accept-missing"]);
+    let (bundle, run) = Bundle::of(&catalog, "accepted", 0, &["--since", "10d", "--fail-on-gaps"]);
+    let part = bundle.part(Api::Mail);
+    assert_eq!(
+        (&bundle.manifest()["is_complete"], &part["is_complete"]),
+        (&json!(false), &json!(false))
+    );
+    let wrong = part["wrong_days"].as_array().unwrap();
+    let problems: Vec<_> = wrong.iter().map(|day| (&day["problem"], &day["is_accepted"])).collect();
+    let accepted = json!(true);
+    assert_eq!(
+        problems,
+        [(&json!("missing"), &accepted), (&json!("shorter"), &accepted)]
+    );
+    assert_eq!(run.stderr.matches("; accepted").count(), 2, "{}", run.stderr);
+    // What is lost of it after that was not accepted.
+    fs::write(&cut, " ".repeat(first_line.len() - 1) + "\n").unwrap();
+    Bundle::of(&catalog, "blank", 3, &["--since", "10d", "--fail-on-gaps"]);
+    // What it had before the first loss is what counts.
+    fs::write(&cut, "").unwrap();
+    catalog.run(&["coverage", "--accept-missing"]);
+    fs::write(&cut, &first_line).unwrap();
+    let (bundle, _) = Bundle::of(&catalog, "twice", 0, &["--since", "10d", "--fail-on-gaps"]);
+    assert_eq!(bundle.part(Api::Mail)["wrong_days"].as_array().unwrap().len(), 2);
+    fs::write(&missing, whole).unwrap();
+    let (bundle, _) = Bundle::of(&catalog, "back", 0, &["--since", "10d", "--fail-on-gaps"]);
+    assert_eq!(bundle.part(Api::Mail)["wrong_days"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_day_with_fewer_lines_than_were_written_is_not_complete_however_long_its_file_is() {
+    let (_sandbox, catalog) = of_eight_days();
+    let days: Vec<String> = catalog.day_files(Api::Mail).into_keys().collect();
+    let path = catalog.folder(Api::Mail).join(&days[2]);
+    let whole = fs::read(&path).unwrap();
+    let second = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let third = second + whole[second..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let zeros = [&whole[..second + 5], &vec![0; whole.len() - second - 5][..]].concat();
+    let blank = [
+        &whole[..second],
+        &vec![b' '; third - second - 1][..],
+        b"\n",
+        &whole[third..],
+    ]
+    .concat();
+    let newlines = [&whole[..second], &whole[third..], &vec![b'\n'; third - second][..]].concat();
+    for (number, damaged) in [zeros, blank, newlines].into_iter().enumerate() {
+        assert_eq!(damaged.len(), whole.len());
+        fs::write(&path, damaged).unwrap();
+        for filter in [&[][..], &["--user", "nobody"]] {
+            let to = format!("out-{number}-{}", filter.len());
+            let arguments = [&["--since", "10d", "--fail-on-gaps"], filter].concat();
+            let (bundle, _) = Bundle::of(&catalog, &to, 3, &arguments);
+            let part = bundle.part(Api::Mail);
+            assert_eq!(part["is_complete"], false);
+            let is_told = part["wrong_days"][0]["problem"] == "fewer-lines" || part["not_records"] != 0;
+            assert!(is_told, "{part}");
+        }
+    }
+    fs::write(&path, whole).unwrap();
+    Bundle::of(&catalog, "whole", 0, &["--since", "10d", "--fail-on-gaps"]);
+}
+
+#[test]
+fn a_record_that_no_filter_was_applied_to_makes_a_bundle_not_complete_if_it_may_be_of_that_time() {
+    let good = event(Api::Mail, at(7_200), "good");
+    let bad = Event::new(at(7_100), "bad", r#"{"uniqId":"bad","user":"somebody"}"#);
+    let sandbox = serve(|options| options.give(Api::Mail, vec![good, bad]));
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect_one(0, &[]);
+    let (bundle, run) = Bundle::of(
+        &catalog,
+        "out",
+        3,
+        &["--since", "1d", "--user", "somebody", "--fail-on-gaps"],
+    );
+    let part = bundle.part(Api::Mail);
+    assert_eq!(
+        (&part["rejected_of_that_time"], &part["is_complete"]),
+        (&json!(1), &json!(false))
+    );
+    assert!(run.stderr.contains("no filter was applied"), "{}", run.stderr);
+    let (bundle, _) = Bundle::of(&catalog, "before", 0, &["--since", "400d", "--until", "300d"]);
+    assert_eq!(bundle.part(Api::Mail)["rejected_of_that_time"], 0);
 }
 
 #[test]
