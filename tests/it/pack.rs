@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
 use super::forwarding::Listener;
-use super::support::{Catalog, at, base_name, event, serve, tool};
+use super::support::{Catalog, at, base_name, event, process, serve, tool};
 
 const DAY: i64 = 86_400;
 
@@ -200,7 +200,7 @@ fn the_zstd_program_alone_reads_a_packed_day() {
     pack(&catalog);
     let packed = folder.join(format!("packed/{plain}.zst"));
     let Some(mut zstd) = tool("zstd", "zstd") else { return };
-    let output = zstd.args(["-d", "-q", "-c"]).arg(packed).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.stdout == content);
+    let run = process::run(zstd.args(["-d", "-q", "-c"]).arg(packed));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.as_bytes() == content);
 }

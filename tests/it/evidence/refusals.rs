@@ -358,12 +358,12 @@ fn every_form_of_a_day_is_what_was_sealed() {
         [lines[0], &lines[1].replace("4-1", "4-")].concat(),
     ] {
         fs::write(&plain, forged).unwrap();
-        refused(&catalog, &policy, &[], "holds something else than");
+        refused(&catalog, &policy, &[], "are in no entry");
         assert_eq!(catalog.run(&["seal", "--full"]).code, 3);
     }
     fs::write(&plain, &whole).unwrap();
     fs::write(&packed, gzip([lines[0], lines[2]].concat().as_bytes())).unwrap();
-    refused(&catalog, &policy, &[], "holds something else than");
+    refused(&catalog, &policy, &[], "it is not what was sealed");
     fs::remove_file(&packed).unwrap();
     // One that is being written yet is no fault.
     let begun = gzip(&whole);
