@@ -12,6 +12,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::day_file::{DayFile, read_some};
+use super::day_forms::begin_alike;
 use super::file_stamp::{FileStamp, hash_before};
 use super::location::{Listing, Location};
 use super::notes::Noted;
@@ -155,25 +156,6 @@ impl LineCounter {
         }
         self.has_news = false;
     }
-}
-
-/// Returns whether two files begin with the same bytes, so many of them.
-fn begin_alike(one: &DayFile, other: &DayFile, mut left: u64) -> Result<bool, FileError> {
-    let (mut of_one, mut of_other) = (one.open()?, other.open()?);
-    let mut chunks = [vec![0; CHUNK], vec![0; CHUNK]];
-    while left > 0 {
-        let length = left.min(CHUNK as u64) as usize;
-        let [chunk, of_the_other] = chunks.each_mut().map(|chunk| &mut chunk[..length]);
-        of_one.read_exact(chunk).map_err(|cause| one.unreadable(cause))?;
-        of_other
-            .read_exact(of_the_other)
-            .map_err(|cause| other.unreadable(cause))?;
-        if chunk != of_the_other {
-            return Ok(false);
-        }
-        left -= length as u64;
-    }
-    Ok(true)
 }
 
 /// Counts the lines of a file, from where the previous count ended.

@@ -4,7 +4,6 @@ use std::io::{self, Read};
 
 use super::day_file::DayFile;
 use super::seekable::hash_of;
-use super::storage::StoredFile;
 use crate::fs::FileError;
 
 /// Size of a read, in bytes.
@@ -28,7 +27,7 @@ impl Beside {
     /// If one cannot be read.
     pub(super) fn of(plain: &DayFile, packed: &DayFile) -> Result<Self, FileError> {
         let (length, contents) = (plain.length()?, packed.contents()?);
-        if length >= contents.length() && begins_with(plain, packed)? {
+        if length >= contents.length() && begin_alike(packed, plain, u64::MAX)? {
             return Ok(Self::Original);
         }
         if let Some(last) = contents.parts.last().filter(|last| last.bytes == length) {
@@ -41,13 +40,15 @@ impl Beside {
     }
 }
 
-/// Returns whether all of the content of the second file is what the first one begins with.
-fn begins_with(long: &DayFile, short: &DayFile) -> Result<bool, FileError> {
-    let (mut one, mut other) = (long.open()?, short.open()?);
-    let is_equal = is_next(other.as_mut(), one.as_mut());
-    is_equal.map_err(|error| match error {
-        Side::Other(cause) => short.unreadable(cause),
-        Side::One(cause) => long.unreadable(cause),
+/// Returns whether the second file begins with all of the first one, or with its first `length` bytes.
+///
+/// # Errors
+/// If one cannot be read.
+pub(super) fn begin_alike(one: &DayFile, other: &DayFile, length: u64) -> Result<bool, FileError> {
+    let (mut of_one, mut of_other) = (one.open()?.take(length), other.open()?);
+    is_next(&mut of_one, &mut of_other).map_err(|error| match error {
+        Side::Other(cause) => one.unreadable(cause),
+        Side::One(cause) => other.unreadable(cause),
     })
 }
 
@@ -58,7 +59,7 @@ pub(super) enum Side {
 }
 
 /// Reads a file to its end, and returns whether the other one goes on with just these bytes.
-pub(super) fn is_next(all: &mut dyn StoredFile, of: &mut dyn StoredFile) -> Result<bool, Side> {
+pub(super) fn is_next(all: &mut dyn Read, of: &mut dyn Read) -> Result<bool, Side> {
     let (mut read, mut found) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
     loop {
         read.clear();
