@@ -1,5 +1,6 @@
 //! The HTTP client: sends a request and returns the whole answer, of bounded size. The only file that knows reqwest.
 
+use std::panic;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, RequestBuilder, Response, redirect};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -243,7 +245,20 @@ impl Http {
         if let Some(channel) = post.channel {
             request = request.header(REQUEST_CHANNEL, channel);
         }
-        let response = accepted(self.response(request.body(post.body)).await?).await?;
+        let (http, request) = (self.clone(), request.body(post.body));
+        // On the thread that reads the connections: on another one the next request may begin before its connection is known to be
+        // free, and make one more. What is dropped with the set is ended.
+        let mut exchange = JoinSet::new();
+        exchange.spawn(async move { http.receipt(request).await });
+        match exchange.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(error)) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+            _ => Err(AttemptError::Transport("the program is ending".to_owned())),
+        }
+    }
+
+    async fn receipt(&self, request: RequestBuilder) -> Result<Receipt, AttemptError> {
+        let response = accepted(self.response(request).await?).await?;
         let (status, content_type) = (response.status().as_u16(), content_type(response.headers()));
         let mut body = Vec::new();
         let reading = read_start(response, LARGEST_ERROR_BODY, &mut body);
