@@ -239,6 +239,7 @@ impl Storage for Faulty {
         self.operate("remove", path)
             .map_err(|cause| FileError::io("remove", path, cause))?;
         self.note_gone(path);
+        self.state().synced.remove(path);
         Disk.remove(path)
     }
 

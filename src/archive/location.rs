@@ -285,7 +285,7 @@ pub(crate) struct OtherName {
 }
 
 /// What there is of day files, by day.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) days: BTreeMap<NaiveDate, DayFile>,
     /// Those that are compressed, by this program or another one.
@@ -332,6 +332,12 @@ impl Listing {
     /// Returns whether a day has a file, compressed or not.
     pub(crate) fn has(&self, date: NaiveDate) -> bool {
         self.days.contains_key(&date) || self.packed.contains_key(&date)
+    }
+
+    /// Returns whether a file of a day is no longer where it was when it was listed.
+    pub(super) fn has_lost(&self, date: NaiveDate) -> bool {
+        let mut files = self.days.get(&date).into_iter().chain(self.packed.get(&date));
+        files.any(|file| file.length().is_err_and(|error| error.is_missing()))
     }
 
     /// Returns the days that have a file, compressed or not.

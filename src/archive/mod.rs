@@ -126,6 +126,8 @@ pub struct Archive {
     torn: Vec<(NaiveDate, u64)>,
     /// The days whose file cannot be read or repaired, and why.
     unusable: BTreeMap<NaiveDate, String>,
+    /// What there was of day files before anything was written.
+    listing: Option<Arc<Listing>>,
 }
 
 impl Archive {
@@ -142,23 +144,30 @@ impl Archive {
         file_mode: u32,
         now: DateTime<Utc>,
     ) -> Result<Self, WriteError> {
-        Self::open_in_turn(lock, shape, file_mode, now, Turn::All)
+        let lock = lock.into();
+        let listing = Arc::new(lock.location().listing()?);
+        Self::open_in_turn(lock, shape, file_mode, now, Turn::All, listing)
     }
 
-    /// The same; only those files whose turn it is are repaired.
+    /// The same; `listing` is of what there is since the lock is held, and only those files whose turn it is are repaired.
     pub(crate) fn open_in_turn(
         lock: impl Into<Arc<Lock>>,
         shape: Shape,
         file_mode: u32,
         now: DateTime<Utc>,
         turn: Turn,
+        mut listing: Arc<Listing>,
     ) -> Result<Self, WriteError> {
         let lock = lock.into();
         let location = lock.location().clone();
         let storage = Arc::clone(location.storage());
-        Packer::under(Arc::clone(&lock)).finish_listed()?;
+        if !listing.left_over.is_empty() {
+            Packer::under(Arc::clone(&lock)).finish_before_run(&listing)?;
+            listing = location.listing()?.into();
+        }
         let mut archive = Self::new(location, storage, Some(lock), shape, file_mode);
-        archive.repair(now, turn)?;
+        archive.repair(now, turn, &listing)?;
+        archive.listing = Some(listing);
         Ok(archive)
     }
 
@@ -166,8 +175,16 @@ impl Archive {
     /// reports as appended or noted is what a run would have written. Nothing is repaired: a torn line at the end of a
     /// file is ignored.
     pub fn dry_run(location: Location, shape: Shape) -> Self {
+        Self::dry_run_over(None, location, shape)
+    }
+
+    /// The same, with what there is of day files, if that is known.
+    pub(crate) fn dry_run_over(listing: Option<Arc<Listing>>, location: Location, shape: Shape) -> Self {
         let storage = Arc::new(DryRun(Arc::clone(location.storage())));
-        Self::new(location, storage, None, shape, 0)
+        Self {
+            listing,
+            ..Self::new(location, storage, None, shape, 0)
+        }
     }
 
     fn new(
@@ -194,12 +211,11 @@ impl Archive {
             repaired: Repairs::default(),
             torn: Vec::new(),
             unusable: BTreeMap::new(),
+            listing: None,
         }
     }
 
-    fn repair(&mut self, now: DateTime<Utc>, turn: Turn) -> Result<(), WriteError> {
-        let listing = self.location.listing()?;
-        listing.warn_of_odd_ones();
+    fn repair(&mut self, now: DateTime<Utc>, turn: Turn, listing: &Listing) -> Result<(), WriteError> {
         let mut repairer = Repairer {
             location: &self.location,
             appender: &mut self.appender,
@@ -210,7 +226,7 @@ impl Archive {
             unusable: &mut self.unusable,
             torn: &mut self.torn,
         };
-        self.repaired = repairer.repair(&listing, turn)?;
+        self.repaired = repairer.repair(listing, turn)?;
         Ok(())
     }
 

@@ -114,8 +114,8 @@ impl Packer {
     ///
     /// # Errors
     /// Those of [`Packer::finish`].
-    pub(super) fn finish_listed(&self) -> Result<(), WriteError> {
-        self.finish(&self.location.listing()?).map_err(|error| match error {
+    pub(super) fn finish_before_run(&self, listing: &Listing) -> Result<(), WriteError> {
+        self.finish(listing).map_err(|error| match error {
             PackError::File(error) => error.into(),
             PackError::Lock(error) => error.into(),
             error => FileError::io("end the packing in", self.location.folder(), io::Error::other(error)).into(),

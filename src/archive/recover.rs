@@ -47,7 +47,10 @@ impl Archive {
     ///
     /// If the folder or the rejected file cannot be read.
     pub fn recover(&mut self, now: DateTime<Utc>, overlap: TimeDelta) -> Result<Recovery, FileError> {
-        let listing = self.location.listing()?;
+        let (listing, is_of_before) = match self.listing.take() {
+            Some(listing) => (listing, true),
+            None => (self.location.listing()?.into(), false),
+        };
         listing.warn_of_odd_ones();
         let dates = listing.dates();
         // It can be read with each day file, and is no fault of any of them.
@@ -63,6 +66,10 @@ impl Archive {
             };
             if !is_first && !recovery.below.is_empty() {
                 break;
+            }
+            if is_of_before && listing.has_lost(date) {
+                // Somebody has moved it since, as who compresses it does.
+                return self.recover(now, overlap);
             }
             let (day, newest) = match self.read_end(date, now, overlap, recovery.last) {
                 Ok(read) => read,

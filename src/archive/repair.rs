@@ -44,6 +44,8 @@ impl Repairer<'_> {
             let repaired = match torn_line_of(file) {
                 Ok(Some(torn)) => self.repair_line(file, &torn, &mut repairs),
                 Ok(None) => Ok(()),
+                // Somebody has moved it since it was listed.
+                Err(error) if error.is_missing() => Ok(()),
                 Err(error) => Err(error.into()),
             };
             match repaired {

@@ -3,6 +3,7 @@
 //! `docs/json.md` has the form of `--json`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::Args;
@@ -174,7 +175,7 @@ fn pack_under(
 
 /// The days of a stream that are old enough and have a plain file, with the reason why one is not to be packed.
 struct ClosedDays {
-    listing: Listing,
+    listing: Arc<Listing>,
     days: BTreeMap<NaiveDate, Option<String>>,
 }
 

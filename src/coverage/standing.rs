@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -32,8 +33,8 @@ pub(crate) struct Standing {
     pub(crate) pending: u64,
     /// Why that is not known.
     unread_pending: Option<String>,
-    /// The day files.
-    pub(crate) listing: Listing,
+    /// The day files; a run that goes on from here lists them no second time.
+    pub(crate) listing: Arc<Listing>,
     /// Whether a run has begun the journal: what stands there without one was left by another program.
     pub(crate) is_begun: bool,
     /// Whether it is known that the last run has ended, with nothing torn.
@@ -75,7 +76,7 @@ impl Standing {
         now: DateTime<Utc>,
         turn: Turn,
     ) -> Result<Self, FileError> {
-        let listing = location.listing()?;
+        let listing = Arc::new(location.listing()?);
         let journal = Journal::of(location);
         let past = journal.past(wanted)?;
         let other_scopes = match (wanted, &past.newest) {

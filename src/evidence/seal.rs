@@ -233,7 +233,7 @@ impl Sealing<'_> {
             if let Err(Fault::File(error)) = &sealed
                 && error.is_missing()
             {
-                listing = self.place.location.listing()?;
+                listing = self.place.location.listing()?.into();
             }
             sealed
         });

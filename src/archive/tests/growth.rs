@@ -36,7 +36,8 @@ fn a_run_opens_no_more_day_files_the_more_there_are() {
         );
         archive.location = catalog.location.clone().on(catalog.disk.clone());
         catalog.disk.log();
-        archive.repair(now(), turn).unwrap();
+        let listing = archive.location.listing().unwrap();
+        archive.repair(now(), turn, &listing).unwrap();
         let log = catalog.disk.log();
         let names = log.iter().filter(|entry| entry.starts_with("read mail_"));
         names.collect::<BTreeSet<_>>().len()

@@ -28,7 +28,9 @@ impl Catalog {
         // What the tests read themselves never fails: only the archive goes through the faulty storage.
         let location = self.location.clone().on(self.disk.clone());
         let mut archive = Archive::new(location, Arc::new(self.disk.clone()), None, SHAPE, 0o640);
-        archive.repair(now(), Turn::All)?;
+        let listing = Arc::new(archive.location.listing()?);
+        archive.repair(now(), Turn::All, &listing)?;
+        archive.listing = Some(listing);
         Ok(archive)
     }
 

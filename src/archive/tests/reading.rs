@@ -39,6 +39,32 @@ fn the_last_record_is_the_latest_of_the_newest_file_and_not_its_last_line() {
 }
 
 #[test]
+fn a_file_that_somebody_moves_after_it_was_listed_is_no_fault() {
+    let catalog = Catalog::with_state_folder().with(&[
+        ("2025-06-09", &line("a", "2025-06-09T10:00:00Z")),
+        ("2025-06-10", &line("b", "2025-06-10T10:00:00Z")),
+    ]);
+    let mut archive = catalog.open();
+    fs::remove_file(catalog.folder().join("mail_2025-06-10.log")).unwrap();
+    let recovery = archive.recover(now(), chrono::TimeDelta::minutes(2)).unwrap();
+    assert_eq!(recovery.last, Some(time("2025-06-09T10:00:00Z")));
+    assert_eq!(archive.unusable().len(), 0);
+}
+
+#[test]
+fn the_folder_is_listed_once_for_repairing_and_recovering() {
+    let catalog = Catalog::with_state_folder().with(&[("2025-06-09", &line("a", "2025-06-09T10:00:00Z"))]);
+    let lists = |archive: &mut Archive| {
+        archive.recover(now(), chrono::TimeDelta::minutes(2)).unwrap();
+        let log = catalog.disk.log();
+        log.iter()
+            .filter(|entry| entry.starts_with("list ") && !entry.ends_with("packed"))
+            .count()
+    };
+    assert_eq!(lists(&mut catalog.open()), 1);
+}
+
+#[test]
 fn files_without_a_record_are_skipped() {
     let catalog = Catalog::with_state_folder().with(&[
         ("2025-06-08", &line("a", "2025-06-08T10:00:00Z")),
@@ -129,7 +155,7 @@ fn a_dry_run_counts_a_whole_record_without_a_newline_but_no_torn_line() {
 
 #[test]
 fn a_vanished_folder_is_an_error_that_names_it() {
-    let catalog = Catalog::with_state_folder();
+    let catalog = Catalog::with_state_folder().with(&[("2025-06-09", &line("a", "2025-06-09T10:00:00Z"))]);
     let mut archive = catalog.open();
     fs::remove_dir_all(catalog.folder()).unwrap();
     let error = archive

@@ -68,7 +68,7 @@ fn jobs(known: &[Result<Known, FileError>]) -> Vec<Job> {
     for (stream, known) in known.iter().enumerate() {
         let Ok(known) = known else { continue };
         let listing = &known.standing.listing;
-        let Listing { days, packed, .. } = listing;
+        let Listing { days, packed, .. } = &**listing;
         jobs.extend(listing.dates().into_iter().map(|date| Job {
             stream,
             date,

@@ -306,12 +306,13 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     }
     journal.go_on_from(&standing);
     let shape = job.settings.kind.shape;
+    let listing = Arc::clone(&standing.listing);
     let mut archive = match &job.access {
         Access::Write(lock) => {
             let (lock, mode) = (Arc::clone(lock), job.settings.file_mode);
-            Archive::open_in_turn(lock, shape, mode, job.now, standing.turn(job.now))?
+            Archive::open_in_turn(lock, shape, mode, job.now, standing.turn(job.now), listing)?
         }
-        Access::DryRun => Archive::dry_run(job.settings.location.clone(), shape),
+        Access::DryRun => Archive::dry_run_over(Some(listing), job.settings.location.clone(), shape),
     };
     takeover
         .into_iter()
