@@ -146,7 +146,8 @@ impl<'a> Lister<'a> {
         let mut found = Vec::new();
         for file in parts.packed.into_iter().chain(parts.plain) {
             match self.source_file(file, is_one_of_two) {
-                Ok(source) => found.extend((source.length > 0).then_some(source)),
+                // A compressed file without a byte is a damaged one, which reading it says.
+                Ok(source) => found.extend((source.length > 0 || file.is_packed()).then_some(source)),
                 Err(error) if error.is_missing() => return Err(error),
                 Err(error) => problems.push(error.to_string()),
             }

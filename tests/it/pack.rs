@@ -204,3 +204,48 @@ fn the_zstd_program_alone_reads_a_packed_day() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stdout.as_bytes() == content);
 }
+
+#[test]
+fn a_packed_day_that_is_damaged_is_never_left_out_in_silence() {
+    let sandbox = sandbox(8);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    let all = found(&catalog).len();
+    pack(&catalog);
+    let packed = catalog.folder(Api::Mail).join("packed");
+    let path = packed.join(&names(&packed)[2]);
+    let whole = fs::read(&path).unwrap();
+    let (cut, mut flipped) = (&whole[..whole.len() / 2], whole.clone());
+    flipped[whole.len() / 3] ^= 4;
+    let longer = [&whole[..], b"x"].concat();
+    for (how, damaged) in [
+        ("empty", &b""[..]),
+        ("cut", cut),
+        ("flipped", &flipped),
+        ("longer", &longer),
+    ] {
+        fs::write(&path, damaged).unwrap();
+        let run = catalog.run(&["search", "--event=*", "--json"]);
+        let told = run.stderr.contains(&*path.to_string_lossy());
+        assert_eq!((run.code, told), (2, true), "{how}: {}", run.stderr);
+        assert!(run.stdout.lines().count() < all, "{how}");
+        assert_eq!(catalog.run(&["verify"]).code, 3, "{how}");
+        assert_eq!(catalog.run(&["unpack"]).code, 3, "{how}");
+        fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(found(&catalog).len(), all);
+    // One that another program has made is held to the same.
+    let day = path.with_extension("");
+    fs::remove_file(&path).unwrap();
+    for end in ["gz", "zst"] {
+        let file = catalog
+            .folder(Api::Mail)
+            .join(day.file_name().unwrap())
+            .with_extension(format!("log.{end}"));
+        fs::write(&file, "").unwrap();
+        let run = catalog.run(&["search", "--event=*", "--json"]);
+        assert_eq!(run.code, 2, "{end}: {}", run.stderr);
+        assert_eq!(catalog.run(&["verify"]).code, 3, "{end}");
+        fs::remove_file(&file).unwrap();
+    }
+}
