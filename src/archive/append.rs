@@ -82,11 +82,14 @@ impl Archive {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn count_lines(&mut self, date: NaiveDate) -> Result<u64, FileError> {
-        let name = self.location.day_name(date).unwrap_or_default();
         let noted = self.rejected.noted(&mut self.appender)?;
-        let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
-        let lines = self.of_day_file(date, |file| file.count_lines_from(0))?;
-        Ok(lines.saturating_sub(repaired))
+        let Some(file) = self.location.file_of(date) else {
+            return Ok(0);
+        };
+        match file.count_lines_from(0) {
+            Err(error) if error.is_missing() => Ok(0),
+            lines => Ok(lines?.saturating_sub(noted.repaired_in(&file)?.len() as u64)),
+        }
     }
 
     /// Returns how many records only the compressed file of a date has, once the day was read.

@@ -137,10 +137,9 @@ impl LineCounter {
             Some(noted) => noted,
             None => Noted::rejected(&self.location)?,
         };
-        let name = self.location.day_name(file.date).unwrap_or_default();
-        let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
+        let repaired = noted.repaired_in(file);
         self.noted = Some(noted);
-        Ok(repaired)
+        Ok(repaired?.len() as u64)
     }
 
     /// Stores new counts if the state folder can be written, and those of the files that are still there.

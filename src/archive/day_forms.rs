@@ -1,6 +1,7 @@
 //! How the plain file of a day and the one that this program has packed go together.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use super::day_file::DayFile;
 use super::seekable::hash_of;
@@ -38,6 +39,24 @@ impl Beside {
         }
         Ok(Self::Continuation)
     }
+}
+
+/// Which bytes of the content of its day a file holds, by their offsets.
+///
+/// # Errors
+/// If what this program has packed of the day cannot be read.
+pub(super) fn bytes_of_day(file: &DayFile) -> Result<Range<u64>, FileError> {
+    if file.is_packed_by_us() {
+        return Ok(0..file.contents()?.length());
+    }
+    let packed = file.packed_by_us();
+    if file.is_packed() || packed.metadata().is_err_and(|error| error.is_missing()) {
+        return Ok(0..u64::MAX);
+    }
+    Ok(match Beside::of(file, &packed)? {
+        Beside::Continuation => packed.contents()?.length()..u64::MAX,
+        Beside::Original | Beside::Leftover => 0..u64::MAX,
+    })
 }
 
 /// Returns whether the second file begins with all of the first one, or with its first `length` bytes.

@@ -390,7 +390,6 @@ impl Archive {
 
     fn read_part(&mut self, part: Part<'_>, visit: impl FnMut(Identified)) -> Result<Day, FileError> {
         let day_file = part.day_file;
-        let name = self.location.day_name(day_file.date).unwrap_or_default();
         let Self {
             reader,
             rejected,
@@ -398,9 +397,13 @@ impl Archive {
             ..
         } = self;
         // Mostly there is no such line, and so no need to read all that was ever rejected.
+        let mut repaired = None;
         let is_repaired = |offset| {
-            let repaired = rejected.noted(appender)?.repaired_in(&name);
-            Ok(repaired.is_some_and(|offsets| offsets.contains(&offset)))
+            let repaired = match &mut repaired {
+                Some(repaired) => repaired,
+                none => none.insert(rejected.noted(appender)?.repaired_in(day_file)?),
+            };
+            Ok(repaired.contains(&offset))
         };
         let (day, _) = day::read(part, reader, is_repaired, visit)?;
         self.appender.sync_existing(&day_file.path)?;

@@ -7,6 +7,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use serde_json::Value;
 
+use super::day_file::DayFile;
+use super::day_forms::bytes_of_day;
 use super::durable_appender::{DurableAppender, Incomplete, WriteError};
 use super::lines::{Lines, TornLine};
 use super::location::Location;
@@ -39,7 +41,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 ///   escapes that [`crate::json`] defines for bytes
 /// - `{"noted_at": "…Z", "reason": "…", "original": "…"}` for a record that is not UTF-8, as such a string; it was repaired
 ///   and is elsewhere
-/// - `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}` for a torn line
+/// - `{"noted_at": "…Z", "reason": "…", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "…"}` for a torn line,
+///   by where it stands in the content of its day
 pub(super) struct NotesFile {
     file: StateFile,
     noted: Option<Noted>,
@@ -72,6 +75,15 @@ impl Noted {
         read(&location.state(REVISED))
     }
 
+    #[cfg(test)]
+    pub(super) fn of_torn_lines(file: &str, offsets: &[u64]) -> Self {
+        let offsets = offsets.iter().copied().collect();
+        Self {
+            fragments: HashMap::from([(file.to_owned(), offsets)]),
+            ..Self::default()
+        }
+    }
+
     /// Returns the number of records, each counted once.
     pub(crate) fn records(&self) -> u64 {
         self.records.len() as u64
@@ -82,9 +94,24 @@ impl Noted {
         &self.times
     }
 
-    /// Returns the offsets of repaired torn lines in this day file.
-    pub(crate) fn repaired_in(&self, file: &str) -> Option<&HashSet<u64>> {
-        self.fragments.get(file)
+    /// Returns how many torn lines were repaired in the files of a day; `file` is the name of the plain one.
+    pub(crate) fn repaired_on_day(&self, file: &str) -> u64 {
+        self.fragments.get(file).map_or(0, |offsets| offsets.len() as u64)
+    }
+
+    /// Returns the offsets of repaired torn lines in this file, compressed or not. They are noted by where they stand in the content
+    /// of the day.
+    ///
+    /// # Errors
+    /// If the day has such lines, and one that this program has packed, which cannot be read.
+    pub(crate) fn repaired_in(&self, file: &DayFile) -> Result<HashSet<u64>, FileError> {
+        let name = file.plain().name();
+        let Some(offsets) = self.fragments.get(&name) else {
+            return Ok(HashSet::new());
+        };
+        let bytes = bytes_of_day(file)?;
+        let of_file = offsets.iter().filter(|offset| bytes.contains(offset));
+        Ok(of_file.map(|offset| offset - bytes.start).collect())
     }
 }
 
@@ -185,19 +212,18 @@ impl NotesFile {
         Ok(newly_noted)
     }
 
-    /// Notes a torn line of a day file, unless its offset is noted already.
+    /// Notes a torn line of a day file, unless it is noted already.
     pub(super) fn note_torn_line(
         &mut self,
         appender: &mut DurableAppender,
-        file: &str,
+        file: &DayFile,
         torn: &TornLine,
         now: DateTime<Utc>,
     ) -> Result<(), WriteError> {
-        if self
-            .noted(appender)?
-            .repaired_in(file)
-            .is_some_and(|offsets| offsets.contains(&torn.offset))
-        {
+        let offset = bytes_of_day(file)?.start + torn.offset;
+        let file = &file.name();
+        let fragments = &self.noted(appender)?.fragments;
+        if fragments.get(file).is_some_and(|offsets| offsets.contains(&offset)) {
             return Ok(());
         }
         let shown = &torn.bytes[..torn.bytes.len().min(MAX_FRAGMENT)];
@@ -206,7 +232,7 @@ impl NotesFile {
             quoted(&timestamp(now)),
             quoted(TORN_LINE),
             quoted(file),
-            torn.offset,
+            offset,
             quoted(&String::from_utf8_lossy(shown)),
         );
         appender.append(self.file.path(), STATE_FILE_MODE, [line])?;
@@ -214,7 +240,7 @@ impl NotesFile {
             .fragments
             .entry(file.to_owned())
             .or_default()
-            .insert(torn.offset);
+            .insert(offset);
         Ok(())
     }
 }
@@ -434,23 +460,39 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_noted_once_for_its_place() {
+    fn a_torn_line_is_noted_once_for_its_place_in_the_day() {
         let catalog = Catalog::with_state_folder();
+        let file = |date: &str| catalog.location.file_of(date.parse().unwrap()).unwrap();
         let torn = TornLine {
             offset: 4711,
             bytes: b"{\"a\": \"\xff\x00".to_vec(),
         };
         for _ in 0..2 {
             NotesFile::rejected(&catalog.location)
-                .note_torn_line(&mut appender(), "mail_2025-06-09.log", &torn, now())
+                .note_torn_line(&mut appender(), &file("2025-06-09"), &torn, now())
                 .unwrap();
         }
         let expected = r#"{"noted_at": "2026-03-04T05:06:07.089Z", "reason": "torn line, repaired", "file": "mail_2025-06-09.log", "offset": 4711, "fragment": "{\"a\": \"�\u0000"}"#;
         assert_eq!(catalog.rejected_notes(), format!("{expected}\n"));
-        let mut file = NotesFile::rejected(&catalog.location);
-        let noted = file.noted(&mut appender()).unwrap();
-        assert_eq!(noted.repaired_in("mail_2025-06-09.log"), Some(&HashSet::from([4711])));
-        assert_eq!(noted.repaired_in("mail_2025-06-10.log"), None);
+        let repaired = |file: &DayFile| Noted::rejected(&catalog.location).unwrap().repaired_in(file).unwrap();
+        let (day, other) = (file("2025-06-09"), file("2025-06-10"));
+        assert_eq!((repaired(&day), repaired(&other)), ([4711].into(), HashSet::new()));
+        // It goes on where a packed file ends.
+        catalog.write_packed_by_us("2025-06-09", &["one\n", "two\n"]);
+        catalog.write("2025-06-09", "three\n{");
+        assert_eq!(
+            (repaired(&day), repaired(&day.packed_by_us())),
+            ([4703].into(), HashSet::new())
+        );
+        let torn = TornLine {
+            offset: 6,
+            bytes: b"{".to_vec(),
+        };
+        NotesFile::rejected(&catalog.location)
+            .note_torn_line(&mut appender(), &day, &torn, now())
+            .unwrap();
+        assert_eq!(repaired(&day), [6, 4703].into());
+        assert!(catalog.rejected_notes().contains(r#""offset": 14, "fragment": "{""#));
     }
 
     #[test]
@@ -461,7 +503,12 @@ mod tests {
             bytes: vec![b'x'; 10 * MAX_FRAGMENT],
         };
         NotesFile::rejected(&catalog.location)
-            .note_torn_line(&mut appender(), "f", &torn, now())
+            .note_torn_line(
+                &mut appender(),
+                &catalog.location.file_of("2025-06-09".parse().unwrap()).unwrap(),
+                &torn,
+                now(),
+            )
             .unwrap();
         assert!(catalog.rejected_notes().len() < 2 * MAX_FRAGMENT);
     }

@@ -72,9 +72,7 @@ impl Repairer<'_> {
             tracing::info!(%path, offset = torn.offset, "added the newline that the last record lacked");
             return Ok(());
         }
-        if let Some(name) = self.location.day_name(file.date) {
-            self.rejected.note_torn_line(self.appender, &name, torn, self.now)?;
-        }
+        self.rejected.note_torn_line(self.appender, file, torn, self.now)?;
         self.appender.terminate(&file.path, self.file_mode)?;
         repairs.repaired += 1;
         self.torn.push((file.date, torn.offset));

@@ -2,8 +2,7 @@
 
 use std::sync::OnceLock;
 
-use chrono::NaiveDate;
-
+use super::day_file::DayFile;
 use super::location::Location;
 use super::notes::Noted;
 
@@ -22,14 +21,11 @@ impl RepairedLines {
         }
     }
 
-    /// Whether the line at this offset of a file of this day is one. If the rejected file cannot be read none is known to be.
-    pub(crate) fn has(&self, date: NaiveDate, offset: u64) -> bool {
+    /// Whether the line at this offset of a file is one. If the rejected file cannot be read none is known to be.
+    pub(crate) fn has(&self, file: &DayFile, offset: u64) -> bool {
         let noted = self
             .noted
             .get_or_init(|| Noted::rejected(&self.location).unwrap_or_default());
-        let name = self.location.day_name(date).unwrap_or_default();
-        noted
-            .repaired_in(&name)
-            .is_some_and(|offsets| offsets.contains(&offset))
+        noted.repaired_in(file).is_ok_and(|offsets| offsets.contains(&offset))
     }
 }

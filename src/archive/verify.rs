@@ -9,6 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::day_file::DayFile;
 use super::lines::{Line, Lines};
+use super::notes::Noted;
 use super::takeover::Takeover;
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
@@ -122,18 +123,19 @@ impl fmt::Display for Problem {
 /// Checks every line of the files of a day, and returns the outcome for each: mostly there is one, and sometimes a compressed one
 /// too. Memory grows with the number of records: about 32 bytes for each.
 ///
-/// `repaired` holds the offsets of torn lines that are noted. A last line that grows while it is read is not torn. What another
+/// Torn lines that are `noted` are not wrong. A last line that grows while it is read is not torn. What another
 /// program has left, by the `takeover`, is counted where it is misplaced or repeated, and is no finding.
 pub(crate) fn verify_day(
     files: &[DayFile],
     reader: &mut Reader,
-    repaired: Option<&HashSet<u64>>,
+    noted: &Noted,
     takeover: Option<&Takeover>,
     progress: &ReadProgress,
 ) -> Vec<Result<DayReport, FileError>> {
     let mut contents = FirstLines::default();
     let outcomes = files.iter().map(|file| {
-        let mut check = Check::new(file.date, repaired, std::mem::take(&mut contents));
+        let mut check = Check::new(file.date, std::mem::take(&mut contents));
+        check.repaired = noted.repaired_in(file)?;
         check.left_to = takeover.map_or(Ok(0), |takeover| takeover.extent(file, files))?;
         check.file(file, reader, progress)?;
         contents = check.contents;
@@ -151,9 +153,10 @@ fn grew(file: &DayFile, bytes: u64) -> bool {
 type FirstLines = HashMap<u128, u64, Unhashed>;
 
 /// The check of a day file, up to the current line.
-struct Check<'a> {
+struct Check {
     date: NaiveDate,
-    repaired: Option<&'a HashSet<u64>>,
+    /// The offsets of torn lines that were repaired.
+    repaired: HashSet<u64>,
     /// Up to which offset another program has left the content.
     left_to: u64,
     /// The records of the other file of the day, if that was read before.
@@ -163,11 +166,11 @@ struct Check<'a> {
     report: DayReport,
 }
 
-impl<'a> Check<'a> {
-    fn new(date: NaiveDate, repaired: Option<&'a HashSet<u64>>, others: FirstLines) -> Self {
+impl Check {
+    fn new(date: NaiveDate, others: FirstLines) -> Self {
         Self {
             date,
-            repaired,
+            repaired: HashSet::new(),
             left_to: 0,
             others,
             contents: FirstLines::default(),
@@ -195,7 +198,7 @@ impl<'a> Check<'a> {
         self.report.bytes = line.offset + line.bytes.len() as u64 + u64::from(line.ended);
         let problem = match read(line, reader) {
             Ok(record) => self.record(line, record),
-            Err(_) if self.repaired.is_some_and(|offsets| offsets.contains(&line.offset)) => Some(Problem::Repaired),
+            Err(_) if self.repaired.contains(&line.offset) => Some(Problem::Repaired),
             Err(_) if !line.ended => Some(Problem::TornLine),
             Err(problem) => Some(problem),
         };
@@ -291,14 +294,8 @@ mod tests {
             std::sync::Arc::new(Disk),
         );
         fs::write(&file.path, text).unwrap();
-        let repaired = repaired.iter().copied().collect();
-        let outcomes = verify_day(
-            &[file],
-            &mut Reader::new(SHAPE),
-            Some(&repaired),
-            None,
-            &ReadProgress::hidden(),
-        );
+        let noted = Noted::of_torn_lines(&file.name(), repaired);
+        let outcomes = verify_day(&[file], &mut Reader::new(SHAPE), &noted, None, &ReadProgress::hidden());
         outcomes.into_iter().next().unwrap().unwrap()
     }
 

@@ -103,6 +103,5 @@ impl StreamReport {
 /// Counts the torn lines of the day files that were repaired.
 fn repaired(location: &Location, survey: &Survey, noted: &Noted) -> u64 {
     let names = survey.days.keys().filter_map(|date| location.day_name(*date));
-    let repaired = names.filter_map(|name| noted.repaired_in(&name).map(|offsets| offsets.len() as u64));
-    repaired.sum()
+    names.map(|name| noted.repaired_on_day(&name)).sum()
 }

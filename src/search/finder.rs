@@ -214,7 +214,7 @@ impl Reading<'_> {
         };
         let lines = self.seeker.seek(bytes, found, |at| {
             let begin = offset + at as u64;
-            if !repaired.has(file.date, begin) {
+            if !repaired.has(file, begin) {
                 self.not_records.add(begin);
             }
         });

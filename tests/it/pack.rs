@@ -1,6 +1,7 @@
 //! `pack` and `unpack`: every command says the same of an archive before and after.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -248,4 +249,41 @@ fn a_packed_day_that_is_damaged_is_never_left_out_in_silence() {
         assert_eq!(catalog.run(&["verify"]).code, 3, "{end}");
         fs::remove_file(&file).unwrap();
     }
+}
+
+/// A run that is killed leaves a part of a line behind what came late for a packed day.
+#[test]
+fn a_torn_line_behind_a_packed_day_is_known_for_one_before_and_after_the_joining() {
+    let sandbox = sandbox(8);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    pack(&catalog);
+    let late = |second: i64, id: &str| {
+        sandbox.add(Api::Mail, vec![event(Api::Mail, at(5 * DAY + second), id)]);
+        shown(&catalog, 0, &["reconcile", "--since", "8d"]);
+    };
+    late(700, "late");
+    let packed = catalog.folder(Api::Mail).join("packed");
+    let plain = |name: &String| catalog.folder(Api::Mail).join(name.trim_end_matches(".zst"));
+    let packed_days = names(&packed);
+    let day = packed_days.iter().map(plain).find(|path| path.exists()).unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(&day).unwrap();
+    file.write_all(b"{\"id\": \"torn").unwrap();
+    let run = catalog.run(&["collect", "--json"]);
+    assert!(run.stderr.contains("repaired a torn line"), "{}", run.stderr);
+    late(800, "later");
+    let said = || {
+        let verify = &shown(&catalog, 0, &["verify"])["streams"][0];
+        let status = &shown(&catalog, 0, &["status"])["streams"][0];
+        let said = [&verify["records"], &verify["wrong"], &status["records"]["all"]];
+        (said.map(Value::clone), found(&catalog).len())
+    };
+    let before = said();
+    assert_eq!(before.0, [json!(26), json!(0), json!(26)]);
+    assert_eq!(before.1, 26);
+    assert_eq!(pack(&catalog).len(), 1);
+    assert!(!day.exists());
+    assert_eq!(said(), before, "joined");
+    shown(&catalog, 0, &["unpack"]);
+    assert_eq!(said(), before, "unpacked");
 }

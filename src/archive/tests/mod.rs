@@ -58,10 +58,10 @@ impl Catalog {
     fn counts(&self, date: &str) -> day::LineCounts {
         let mut rejected = NotesFile::rejected(&self.location);
         let noted = rejected.noted(&mut DurableAppender::new(Arc::new(Disk))).unwrap();
-        let repaired = noted.repaired_in(&format!("mail_{date}.log"));
         let file = self.location.file_of(date.parse().unwrap()).unwrap();
+        let repaired = noted.repaired_in(&file).unwrap();
         let part = day::Part::whole(&file, u64::MAX).unwrap();
-        let is_repaired = |offset| Ok(repaired.is_some_and(|offsets| offsets.contains(&offset)));
+        let is_repaired = |offset| Ok(repaired.contains(&offset));
         day::read(part, &mut Reader::new(SHAPE), is_repaired, |_| {}).unwrap().1
     }
 }

@@ -54,7 +54,7 @@ impl Calendar {
         for date in standing.listing.dates() {
             let day = calendar.count(date, standing);
             let name = location.day_name(date).unwrap_or_default();
-            let repaired = noted.repaired_in(&name).map_or(0, |offsets| offsets.len() as u64);
+            let repaired = noted.repaired_on_day(&name);
             calendar.repaired += repaired;
             calendar.days.insert(date, day);
         }

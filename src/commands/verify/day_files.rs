@@ -95,12 +95,10 @@ fn work<'a>(
     let next = || queue.lock().ok().and_then(|mut jobs| jobs.next());
     while let Some(job) = next() {
         let mut reader = Reader::new(streams[job.stream].kind.shape);
-        // Torn lines were repaired before the file was compressed.
-        let name = streams[job.stream].location.day_name(job.date).unwrap_or_default();
-        let known = known[job.stream].as_ref().ok();
-        let repaired = known.and_then(|known| known.noted.repaired_in(&name));
-        let takeover = known.and_then(|known| known.takeover.as_ref());
-        job.outcomes = verify_day(&job.files, &mut reader, repaired, takeover, progress);
+        // There is a job only where that is known.
+        let Ok(known) = &known[job.stream] else { continue };
+        let takeover = known.takeover.as_ref();
+        job.outcomes = verify_day(&job.files, &mut reader, &known.noted, takeover, progress);
     }
 }
 
