@@ -15,6 +15,8 @@ pub(super) enum Name {
     Retries,
     RequestDuration,
     LastRecord,
+    Silence,
+    SilenceThreshold,
     LastSuccess,
     LastRun,
     LastRunDuration,
@@ -121,6 +123,16 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::LastRecord,
         "trailkeeper_last_record_timestamp_seconds",
         "The time of the last record in the archive.",
+    ),
+    gauge(
+        Name::Silence,
+        "trailkeeper_silence_seconds",
+        "How long the stream had no record when it was last asked in full.",
+    ),
+    gauge(
+        Name::SilenceThreshold,
+        "trailkeeper_silence_threshold_seconds",
+        "From when on that is unusual for this hour of this weekday, by the stream's own past.",
     ),
     gauge(
         Name::LastSuccess,

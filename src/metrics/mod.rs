@@ -118,6 +118,10 @@ impl Metrics {
         if let Some(last) = summary.last_record() {
             self.set(Name::LastRecord, labels(), timestamp(last));
         }
+        if let Some(silence) = summary.silence() {
+            self.set(Name::Silence, labels(), silence.lasts.as_seconds_f64());
+            self.set(Name::SilenceThreshold, labels(), silence.threshold().as_seconds_f64());
+        }
         if let Some(offset) = summary.clock_offset_seconds() {
             self.set(Name::ClockOffset, labels(), offset as f64);
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::lateness::Lateness;
 use crate::archive::{LockError, WriteError};
-use crate::coverage::{Asked, GapCounts, Gone, PendingError, Purpose, Unproved, asked};
+use crate::coverage::{Asked, GapCounts, Gone, PendingError, Purpose, Silence, Unproved, asked};
 use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
@@ -54,6 +54,8 @@ pub(crate) struct Collected {
     pub(crate) gaps: Option<GapCounts>,
     /// The time of the archive's last record.
     pub(crate) last_record: Option<DateTime<Utc>>,
+    /// For how long it has been quiet, where that can be compared with its past.
+    pub(crate) silence: Option<Silence>,
     /// The result of forwarding, for each sink of the run.
     pub(crate) forwarded: Vec<Forwarded>,
     /// Why it is not complete; what was appended before stays.

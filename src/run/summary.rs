@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::coverage::GapCounts;
+use crate::coverage::{GapCounts, Silence};
 use crate::forward::Forwarded;
 use crate::http::request_stats::RequestStats;
 use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
@@ -64,6 +64,8 @@ pub(crate) struct StreamSummary {
     appended: u64,
     files: Vec<String>,
     last_record: Option<DateTime<Utc>>,
+    #[serde(skip)]
+    silence: Option<Silence>,
     clock_offset_seconds: Option<i64>,
     warnings: Vec<String>,
     error: Option<String>,
@@ -284,6 +286,7 @@ impl StreamSummary {
             appended: collected.appended,
             files: collected.files.into_iter().collect(),
             last_record: collected.last_record,
+            silence: collected.silence,
             clock_offset_seconds: collected.clock_offset.map(|offset| offset.num_seconds()),
             warnings: collected.warnings,
             error,
@@ -345,6 +348,11 @@ impl StreamSummary {
     /// Returns the time of the archive's last record.
     pub(crate) fn last_record(&self) -> Option<DateTime<Utc>> {
         self.last_record
+    }
+
+    /// Returns for how long the stream has been quiet, where that can be compared with its past.
+    pub(crate) fn silence(&self) -> Option<Silence> {
+        self.silence
     }
 
     /// Returns the name of the stream.

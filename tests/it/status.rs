@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Step};
 
 use super::support::{Catalog, PATIENCE, at, base_name, event, events, now, serve, streams, wait_until};
@@ -259,4 +259,32 @@ fn while_a_run_is_under_way_the_one_before_says_how_a_stream_stands() {
     assert!(status["problems"].to_string().contains("500"), "{status}");
     assert!(!status["running"].is_null(), "{status}");
     running.kill();
+}
+
+#[test]
+fn a_stream_that_is_quiet_for_longer_than_it_ever_was_is_told_with_what_it_is_compared_with() {
+    const HOUR: i64 = 3_600;
+    let hourly = |from: i64| (from..40 * 24).map(|hour| event(Api::Mail, at(hour * HOUR + 60), &format!("{hour}")));
+    let silence_of = |newest: i64| {
+        let sandbox = serve(|options| options.give(Api::Mail, hourly(newest).collect::<Vec<_>>()));
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        catalog.collect(0, &["--since", "45d"]);
+        let run = catalog.run(&["status", "--json"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let status: Value = serde_json::from_str(&run.stdout).unwrap();
+        let code = catalog.run(&["status", "--nagios"]).code;
+        (status["streams"][0].clone(), code)
+    };
+    let (busy, code) = silence_of(0);
+    assert_eq!(
+        (&busy["silence"]["is_unusual"], &busy["problems"], code),
+        (&json!(false), &json!([]), 0)
+    );
+    assert_eq!(busy["silence"]["weeks"], 5);
+    let (quiet, code) = silence_of(9);
+    assert_eq!((&quiet["silence"]["is_unusual"], code), (&json!(true), 1));
+    let longest = quiet["silence"]["longest_seconds"].as_i64().unwrap();
+    assert!(longest <= 3 * HOUR, "{longest}");
+    let problem = quiet["problems"][0].as_str().unwrap();
+    assert!(problem.starts_with("no record for 9 h: in 5 weeks, on a "), "{problem}");
 }

@@ -8,9 +8,11 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::calendar::{Amount, Calendar, DayRecords};
-use crate::archive::{Archive, Location, Lock, Noted};
+use crate::archive::{Archive, Hours, Location, Lock, Noted};
 use crate::config::StreamPlace;
-use crate::coverage::{End, Entry, Gap, Journal, Liveness, LostDay, Running, Scope, Standing, Wanted, gone_sentence};
+use crate::coverage::{
+    End, Entry, Gap, Journal, Liveness, LostDay, Running, Scope, ShownSilence, Silence, Standing, Wanted, gone_sentence,
+};
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::table::{self, rfc3339};
@@ -26,6 +28,7 @@ pub(super) struct StreamStatus {
     pub(super) remarks: Vec<String>,
     pub(super) last_record: Option<DateTime<Utc>>,
     pub(super) age_seconds: Option<i64>,
+    pub(super) silence: Option<ShownSilence>,
     pub(super) last_complete: Option<DateTime<Utc>>,
     pub(super) last_run: Option<LastRun>,
     pub(super) running: Option<Running>,
@@ -120,8 +123,12 @@ impl StreamStatus {
         let newest = standing.newest;
         let age = last_record.map(|last| now - last);
         let lateness = lateness(last_record, max_age, now);
+        let asked_at = newest.as_ref().and_then(|entry| entry.sum.last_complete);
+        let moments = last_record.zip(asked_at);
+        let silence = moments.and_then(|(last, asked_at)| Silence::of(&Hours::read(location), last, asked_at));
         let state = state(ended.as_ref(), &liveness, lateness.is_some());
         problems.extend(lateness);
+        problems.extend(silence.and_then(|silence| silence.sentence()));
         let today = now.date_naive();
         Ok(Self {
             stream: kind.name,
@@ -131,6 +138,7 @@ impl StreamStatus {
             remarks,
             last_record,
             age_seconds: age.map(|age| age.num_seconds()),
+            silence: silence.map(|silence| silence.shown()),
             last_complete: newest.as_ref().and_then(|entry| entry.sum.last_complete),
             last_run: newest.map(LastRun::from),
             running: liveness.running,

@@ -269,6 +269,7 @@ mod tests {
             remarks: Vec::new(),
             last_record: time,
             age_seconds: Some(86_400 * 99),
+            silence: None,
             last_complete: time,
             last_run: None,
             running: None,

@@ -16,9 +16,11 @@ use tracing::Span;
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
-use crate::archive::{Appended, Archive, Batch, Dedup, Incomplete, Lock, Recovery, Takeover, WriteError};
+use crate::archive::{Appended, Archive, Batch, Dedup, Hours, Incomplete, Lock, Recovery, Takeover, WriteError};
 use crate::config::StreamSettings;
-use crate::coverage::{Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Standing, Sum, asked, gone_sentence};
+use crate::coverage::{
+    Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Silence, Standing, Sum, asked, gone_sentence,
+};
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, LeftOver, RequestCounts};
 use crate::forward::AppendNotifier;
@@ -392,6 +394,8 @@ struct Writer {
     pending: Pending,
     progress: StreamProgress,
     appended: AppendNotifier,
+    /// The hours of the records that were appended.
+    hours: Hours,
     collected: Collected,
 }
 
@@ -418,6 +422,7 @@ impl Writer {
             pending,
             progress: job.progress,
             appended: job.appended,
+            hours: Hours::default(),
             collected: Collected {
                 last_record: last,
                 failure,
@@ -569,8 +574,13 @@ impl Writer {
     fn note_appended(&mut self, new: &Batch, before: Counted, appended: Appended) -> Result<(), CollectError> {
         tracing::debug!(file = appended.file, "appended to");
         self.collected.appended += appended.records;
+        // A dry run has appended nothing.
+        let is_written = appended.end.is_some();
         for record in &new.records()[..appended.records as usize] {
             self.note_lateness(record.time);
+            if is_written {
+                self.hours.add(record.time);
+            }
             let last = Some(record.time).filter(|time| *time <= self.now);
             self.collected.last_record = self.collected.last_record.max(last);
         }
@@ -743,6 +753,18 @@ impl Writer {
         }
     }
 
+    /// Notes in which hours there were records, and compares how long there were none now with how long there ever were none.
+    fn note_hours(&mut self) {
+        let location = &self.settings.location;
+        let mut known = Hours::read(location);
+        if known.add_all(&self.hours) {
+            let stored = guarded("noting the hours with records", || Ok(known.clone().store(location)?));
+            stored.unwrap_or_else(|error| tracing::debug!("the rhythm of the stream is not noted: {error}"));
+        }
+        let last = self.collected.last_record.filter(|_| self.collected.failure.is_none());
+        self.collected.silence = last.and_then(|last| Silence::of(&known, last, self.now));
+    }
+
     /// Returns the result. An interrupted walk has covered what was filed of it.
     fn end(mut self, ending: Ending) -> (Collected, Option<StreamProgress>, RunJournal) {
         self.note_resume_points();
@@ -769,6 +791,7 @@ impl Writer {
             asked::claim_nothing_after(&mut self.collected.asked, time);
         }
         self.settle(ending.left_over);
+        self.note_hours();
         (self.collected, Some(self.progress), self.journal)
     }
 }

@@ -66,6 +66,7 @@ impl Examples {
         examples.rounds();
         examples.health();
         examples.late_records();
+        examples.a_rhythm();
         examples.archives_that_lack_something();
         examples.archives_of_no_run();
         examples.a_run_under_way();
@@ -93,6 +94,15 @@ impl Examples {
             [] => unreachable!("a command has a name"),
         };
         self.printed.entry(section).or_default().push(printed);
+    }
+
+    /// A stream that has a record a day for five weeks.
+    fn a_rhythm(&mut self) {
+        let daily = (0..35).map(|day| event(Api::Mail, at(day * 86_400 + 60), &format!("{day}")));
+        let sandbox = serve(|options| options.give(Api::Mail, daily.collect::<Vec<_>>()));
+        let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        self.run(&catalog, &["collect", "--since", "40d"]);
+        self.run(&catalog, &["status"]);
     }
 
     /// The commands that read an archive alone.
