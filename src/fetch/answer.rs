@@ -63,7 +63,12 @@ impl Answer {
         }
         let ascends = times.is_sorted() && times.first() < times.last();
         let descends = times.is_sorted_by(|one, other| one >= other) && times.first() > times.last();
-        times.sort_unstable();
+        // Equal times are no descending run for the sort.
+        if descends {
+            times.reverse();
+        } else {
+            times.sort_unstable();
+        }
         Self {
             anchors,
             count: page.records.len(),

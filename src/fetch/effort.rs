@@ -12,8 +12,11 @@ const FOR_AN_ANSWER: u64 = 8;
 const FOR_A_RETRY: u64 = 1;
 const BESIDES: u64 = 24;
 
-/// So many records are remembered, to know those that are read again.
-const MOST_RECENT: usize = 50_000;
+/// The records of so many usual pages are remembered, to know those that are read again: more would not fit in a processor's cache.
+const REMEMBERED_PAGES: u64 = 50;
+
+/// The least records that a page is taken to have for that.
+const FEWEST_OF_PAGE: u64 = 100;
 
 /// What answers have brought.
 #[derive(Debug, Default)]
@@ -52,7 +55,8 @@ impl Effort {
 
     /// Counts the records of an answer that no other had of late; returns for each whether it is one.
     pub(super) fn note_answer(&mut self, records: &[Result<Record, Rejected>]) -> Vec<bool> {
-        if self.recent.len() > MOST_RECENT {
+        let most_recent = REMEMBERED_PAGES * self.usual_size.max(FEWEST_OF_PAGE);
+        if self.recent.len() as u64 > most_recent {
             self.recent.clear();
         }
         let is_new = |item: &Result<Record, Rejected>| {

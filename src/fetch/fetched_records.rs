@@ -145,10 +145,17 @@ impl FetchedRecords {
         self.received -= (before - self.records.len()) as u64;
     }
 
-    /// Drops the records that `known` holds, and the rejected ones that `rejected` holds.
-    pub(crate) fn drop_known(&mut self, known: &Digests, rejected: &Digests) {
+    /// Returns the newest time of a record.
+    pub(super) fn newest(&self) -> Option<DateTime<Utc>> {
+        self.records.iter().map(|record| record.time).max()
+    }
+
+    /// Drops the records that `known` holds, none of which is later than `known_to`, and the rejected ones that `rejected` holds.
+    pub(crate) fn drop_known(&mut self, known: &Digests, known_to: Option<DateTime<Utc>>, rejected: &Digests) {
         let before = self.records.len() + self.rejected.len();
-        self.records.retain(|record| !known.contains(&record.identity.content));
+        let is_later = |record: &Record| known_to.is_none_or(|to| record.time > to);
+        self.records
+            .retain(|record| is_later(record) || !known.contains(&record.identity.content));
         self.rejected.retain(|record| !rejected.contains(&record.content));
         self.received -= (before - self.records.len() - self.rejected.len()) as u64;
     }

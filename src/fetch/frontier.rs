@@ -22,8 +22,9 @@ pub(super) struct Frontier {
     pub(super) anchors: Vec<Anchor>,
     /// All records of the newest millisecond.
     newest: Arc<HashSet<Anchor>>,
-    /// The content hashes of what was handed out of the last part: the next one holds some of it again.
+    /// The content hashes of what was handed out of the last part: the next one holds some of it again; and its newest time.
     seen: Digests,
+    seen_to: Option<DateTime<Utc>>,
     seen_rejected: Digests,
 }
 
@@ -47,7 +48,8 @@ impl Frontier {
             });
             return Err(FetchError::Endless);
         }
-        fetched.drop_known(&self.seen, &self.seen_rejected);
+        let newest = fetched.newest();
+        fetched.drop_known(&self.seen, self.seen_to, &self.seen_rejected);
         if let Some(limit) = limit {
             fetched.end_at(limit);
         }
@@ -57,6 +59,7 @@ impl Frontier {
         let originals = std::mem::take(&mut fetched.originals);
         let (received, left_for_next_run) = (fetched.received, fetched.left_for_next_run);
         (self.seen, self.seen_rejected) = fetched.into_seen();
+        self.seen_to = newest;
         Ok(CompletedRange {
             records,
             rejected,
@@ -75,6 +78,11 @@ impl Frontier {
     fn keep_newest(&mut self, records: &[Record]) {
         self.keep_newest_moment(records);
         self.anchors.extend(records.iter().map(Anchor::of));
+        // A record can be there twice: once of this part and once of those before.
+        if self.anchors.len() > 2 * ANCHORS {
+            self.anchors.select_nth_unstable_by(2 * ANCHORS, |one, other| other.cmp(one));
+            self.anchors.truncate(2 * ANCHORS);
+        }
         self.anchors.sort_unstable_by(|one, other| other.cmp(one));
         self.anchors.dedup();
         self.anchors.truncate(ANCHORS);
@@ -88,7 +96,8 @@ impl Frontier {
             .chain(known)
             .max()
             .map(floor_to_millisecond);
-        let is_newest = |anchor: &Anchor| Some(floor_to_millisecond(anchor.time)) == newest;
+        // None is later than that millisecond.
+        let is_newest = |anchor: &Anchor| newest.is_some_and(|newest| anchor.time >= newest);
         let moment = Arc::make_mut(&mut self.newest);
         moment.retain(is_newest);
         moment.extend(records.iter().map(Anchor::of).filter(is_newest));
