@@ -50,13 +50,15 @@ impl RotatingFile {
 
     /// Checks the file system each time, since another program may have written to the file or rotated it, as logrotate does.
     fn make_room(&mut self, more: usize) -> io::Result<()> {
-        if !self.file.metadata()?.is_file() {
+        let mut found = self.file.metadata()?;
+        if !found.is_file() {
             return Ok(());
         }
-        if !self.is_in_place()? {
+        if !self.is_in_place(&found)? {
             *self = Self::open(&self.name)?;
+            found = self.file.metadata()?;
         }
-        let size = self.file.metadata()?.len();
+        let size = found.len();
         if size > 0 && size.saturating_add(more as u64) > LARGEST {
             self.shift()?;
             self.file = open(&self.path)?;
@@ -64,10 +66,10 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Returns whether our file still has its name.
-    fn is_in_place(&self) -> io::Result<bool> {
+    /// Returns whether our file, of which this was found, still has its name.
+    fn is_in_place(&self, ours: &fs::Metadata) -> io::Result<bool> {
         match fs::metadata(&self.path) {
-            Ok(found) => Ok(same_file(&found, &self.file.metadata()?)),
+            Ok(found) => Ok(same_file(&found, ours)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
