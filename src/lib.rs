@@ -26,6 +26,8 @@
 //! - packed: compressed by this program, in `packed/`; part: a plain file that was packed into it; continuation: the plain file
 //!   beside it, with what came late, which goes on where it ends
 //! - loss: what the files of a day held and hold no more, by the counts of the journal; the day is a gap
+//! - expired: deleted for its age by this program, on purpose; expiry line: the end of the newest expired day, before which nothing
+//!   is asked for
 //! - taken over: what another program had left in a catalog before the first run, which begins the journal; misplaced: one of
 //!   its records that stands in the file of another day
 //! - catalog: the folder of a stream's day files; everything else that is kept is in its `.trailkeeper/`
@@ -70,8 +72,9 @@
 //!    for the gaps that the journal named, synced, before anything newer was filed. A range is filed only when it is
 //!    proved complete, the oldest first; what cannot be proved in several runs is named in the journal first
 //!    (`fetch/walk.rs`, `run/writer/`, `coverage/`).
-//! 2. A byte of a day file, once written, never changes and never moves (`archive/`); only packing and unpacking remove a day
-//!    file, when another one holds its bytes at the same offsets (`archive/pack.rs`).
+//! 2. A byte of a day file, once written, never changes and never moves (`archive/`). Packing and unpacking remove a day file when
+//!    another one holds its bytes at the same offsets (`archive/pack.rs`); only `expire` deletes a day, which the journal names
+//!    before (`commands/expiring.rs`, `archive/expire.rs`).
 //! 3. Whoever tails a day file sees whole lines; a line is one record (`json/`, `archive/durable_appender.rs`).
 //! 4. A record that the service returned is in a day file, or in the rejected, revised or pending file, before the run reports
 //!    it, or its end (`run/writer/`, `fetch/given.rs`).

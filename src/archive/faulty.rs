@@ -88,7 +88,7 @@ impl Faulty {
     }
 
     /// Cuts the power: `left`/255 of what was not synced is left, and unsynced names only if `left` is 255.
-    pub(super) fn cut_power(&self, folder: &Path, left: u8) {
+    pub(crate) fn cut_power(&self, folder: &Path, left: u8) {
         let gone = std::mem::take(&mut self.state().gone);
         for (path, bytes) in gone {
             if left < 255 {

@@ -21,6 +21,7 @@ mod day_forms;
 mod day_name;
 mod day_parts;
 mod end;
+mod expire;
 #[cfg(test)]
 #[cfg(unix)]
 pub(crate) mod faulty;
@@ -71,6 +72,7 @@ pub(crate) use day_name::day_of_name;
 pub(crate) use day_parts::{DayParts, while_files_move};
 pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::{Incomplete, WriteError};
+pub(crate) use expire::Expirer;
 pub(crate) use file_stamp::FileStamp;
 pub(crate) use holds::{HOLDS, Hold, Holds, HoldsError};
 pub(crate) use hours::Hours;

@@ -13,6 +13,8 @@ mod coverage;
 mod demo;
 mod error;
 mod evidence;
+mod expire;
+mod expiring;
 mod export;
 mod forward;
 mod hold;
@@ -89,6 +91,9 @@ pub(crate) enum Command {
     /// Say of which spans nothing may be deleted, and for which case
     #[command(after_long_help = hold::EXAMPLES)]
     Hold(hold::Arguments),
+    /// Delete days for their age: the only thing that ever deletes one
+    #[command(after_long_help = expire::EXAMPLES)]
+    Expire(expire::Arguments),
     /// Imitate the services, with invented records
     #[command(after_long_help = sandbox::EXAMPLES, mut_arg("quiet", |quiet| quiet.help(QUIET_SHOW)))]
     Sandbox(sandbox::Arguments),
@@ -128,6 +133,7 @@ impl Command {
             Command::Pack(arguments) => pack::run(arguments, clock),
             Command::Unpack(arguments) => unpack::run(arguments, clock),
             Command::Hold(arguments) => hold::run(arguments, clock).await,
+            Command::Expire(arguments) => expire::run(arguments, clock),
             Command::Sandbox(arguments) => sandbox::run(arguments, clock).await,
             Command::Demo(arguments) => demo::run(arguments, clock).await,
             Command::Init(arguments) => init::run(arguments, log, clock).await,
@@ -169,6 +175,7 @@ impl Command {
             Command::Pack(arguments) => Some(&mut arguments.selection.env_file),
             Command::Unpack(arguments) => Some(&mut arguments.selection.env_file),
             Command::Hold(arguments) => Some(arguments.env_file()),
+            Command::Expire(arguments) => Some(&mut arguments.selection.env_file),
             Command::Report(arguments) => Some(&mut arguments.selection.env_file),
             Command::Search(arguments) => Some(&mut arguments.selection.env_file),
             Command::Export(arguments) => Some(&mut arguments.selection.env_file),
@@ -196,6 +203,7 @@ impl Command {
             Command::Pack(arguments) => arguments.selection.json,
             Command::Unpack(arguments) => arguments.selection.json,
             Command::Hold(arguments) => arguments.is_json(),
+            Command::Expire(arguments) => arguments.selection.json,
             // Standard output is for the proof.
             Command::Prove(_) => false,
             Command::Export(arguments) => arguments.selection.json,

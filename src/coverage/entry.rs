@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::asked::{self, Asked, Purpose};
 use super::completed_runs::CompletedRun;
-use super::day_counts::Counts;
+use super::day_counts::{Counts, is_zero};
+use super::expired_day::ExpiredDay;
 use super::scope::Scope;
 use super::sum::Sum;
 use crate::source::Retention;
@@ -38,12 +39,17 @@ pub(crate) struct Entry {
     pub(crate) rejected: u64,
     pub(crate) revised: u64,
     pub(crate) repaired: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) expired: u64,
     pub(crate) last_before: Option<DateTime<Utc>>,
     pub(crate) last_record: Option<DateTime<Utc>>,
     pub(crate) service_date: Option<DateTime<Utc>>,
     /// What the day files hold that this run has written to, or all of them.
     pub(crate) counts: Counts,
     pub(crate) has_all_counts: bool,
+    /// The days that are deleted as soon as this line is on disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) expiring: Vec<ExpiredDay>,
     #[serde(flatten)]
     pub(crate) sum: Sum,
 }
@@ -89,11 +95,13 @@ impl Entry {
             rejected: 0,
             revised: 0,
             repaired: 0,
+            expired: 0,
             last_before: None,
             last_record: None,
             service_date: None,
             counts: Counts::new(),
             has_all_counts: false,
+            expiring: Vec::new(),
             sum,
         }
     }

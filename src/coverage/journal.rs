@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::asked::{Asked, start_of};
 use super::completed_runs::CompletedRuns;
+use super::covered::Covered;
 use super::day_counts::{Counts, LostDay};
 use super::entry::{End, Entry};
 use super::scope::{Scope, Wanted};
@@ -48,6 +49,8 @@ pub(crate) struct Past {
     has_unreadable_lines: bool,
     /// The days whose files have lost records, by the newest line, whatever its scope.
     lost: Option<BTreeMap<NaiveDate, LostDay>>,
+    /// The days that were deleted for their age, by the newest line, whatever its scope.
+    expired_days: Option<Covered>,
     /// The time of the archive's last record, by the newest line that knows it, whatever its scope.
     pub(super) last_record: Option<DateTime<Utc>>,
     /// How many lines have not all counts, since the last that has.
@@ -66,6 +69,7 @@ impl Past {
             self.lines_without_counts += usize::from(!entry.has_all_counts);
         }
         self.lost.get_or_insert_with(|| entry.sum.lost.clone());
+        self.expired_days.get_or_insert_with(|| entry.sum.expired_days.clone());
         self.last_record = self.last_record.or(entry.last_record);
         if self.newest.is_none() {
             let difference = wanted.difference(&entry.scope);
@@ -114,10 +118,11 @@ impl Past {
         let lost = self.lost.clone().unwrap_or_default();
         let Some(newest) = &self.newest else {
             let mut sum = self.unknown_from(first_day).map_or_else(Sum::default, Sum::unknown);
-            sum.lost = lost;
+            (sum.lost, sum.expired_days) = (lost, self.expired_days.clone().unwrap_or_default());
             return sum;
         };
         let mut sum = newest.sum.clone();
+        sum.expired_days = self.expired_days.clone().unwrap_or_default();
         sum.lose_as_noticed(lost, newest.at);
         if self.unreadable > 0 {
             sum.asked_from = sum.asked_from.into_iter().chain(first).min();

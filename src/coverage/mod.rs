@@ -34,7 +34,7 @@
 //!   other; `has_lapsed`, where it is so: some lacked records that others to the same request held; `as_given_from`: from where on it was filed as the service gave it all the same. `error`: why it ended early.
 //! - `end`: `open` (the run goes on, or was killed), `exhausted` (the service was asked for all of it), `stopped` (the
 //!   run was shut down), `failed` (`error` says why), `nothing` (there was nothing to ask for).
-//! - `received` is the sum of `duplicates`, `appended`, `rejected`, `revised`, and the records of skipped days; `repaired` of
+//! - `received` is the sum of `duplicates`, `appended`, `rejected`, `revised`, `expired`, and the records of skipped days; `repaired` of
 //!   them did not come as JSON in UTF-8.
 //! - `last_before`, `last_record`: the time of the archive's last record before and after the run.
 //! - `service_date`: the `Date` of the last answer; if the next run is answered with the same, it is no clock's.
@@ -62,6 +62,9 @@
 //!   for again after an hour, two, and so on, up to a day.
 //! - `accepted_losses`: days whose losses the operator accepted, as in `lost`; they count as covered, and are not complete.
 //! - `accepted`: gaps that the service had dropped when the operator accepted that. They stay gaps, and are no cause for alarm.
+//! - `expired_days`: the spans of the days that were deleted for their age; nothing before the end of the last one is asked for.
+//!   A line which is written before files are deleted names them, as `expiring`: `{"file","lines","bytes","sha256","reason","at"}`.
+//!   `expired`: how many records of such days came, and were not kept.
 //!
 //! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, and back to the
 //! last one with all counts. A journal of more than 4 MiB is kept as `<base>.coverage.previous.jsonl`, and another one
@@ -81,6 +84,8 @@ mod completed_runs;
 mod covered;
 mod day_counts;
 mod entry;
+mod expired_day;
+mod expiry;
 mod file_notices;
 mod gap;
 mod journal;
@@ -101,6 +106,8 @@ pub(crate) use completed_runs::CompletedRuns;
 pub(crate) use covered::Covered;
 pub(crate) use day_counts::{Counted, Counts, Loss, LostDay, may_be_deleted};
 pub(crate) use entry::{End, Entry};
+pub(crate) use expired_day::ExpiredDay;
+pub(crate) use expiry::Expiry;
 pub(crate) use gap::{Gap, GapCounts, gone_sentence};
 pub(crate) use journal::{JOURNAL, JOURNAL_FILES, Journal, LONGEST_JOURNAL, PREVIOUS_JOURNAL};
 pub(crate) use liveness::{Liveness, Running};

@@ -48,7 +48,8 @@ impl Standing {
     /// Returns what is to be said of an archive that has no day file, and had some that nobody was to delete by `now`.
     pub(crate) fn gone(&self, location: &Location, keep: Option<TimeDelta>, now: DateTime<Utc>) -> Option<Gone> {
         let last = self.last_record_of_no_file()?;
-        (!may_be_deleted(last.date_naive(), keep, now)).then(|| Gone {
+        let is_deleted = may_be_deleted(last.date_naive(), keep, now) || self.sum.is_expired(last.date_naive());
+        (!is_deleted).then(|| Gone {
             folder: location.folder().to_owned(),
             last,
             renamed: self.renamed.clone(),

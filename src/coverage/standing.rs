@@ -183,7 +183,9 @@ impl Standing {
         let mut losses = BTreeMap::new();
         // What another program was to delete is not missed, and what comes late for its day begins a new file.
         let is_deleted = |date: &NaiveDate| may_be_deleted(*date, keep, now) && !listing.has(*date);
-        self.counts.retain(|date, _| !is_deleted(date));
+        let expired = &self.sum;
+        self.counts
+            .retain(|date, _| !is_deleted(date) && !expired.is_expired(*date));
         let is_in_turn = turn.among(self.counts.keys().copied().collect());
         // What is missing is seen without it, and a loss is told until it is made good.
         let is_compared =
@@ -224,8 +226,12 @@ impl Standing {
     /// Forgets what earlier runs have covered and counted.
     pub(crate) fn start_over(self) -> Self {
         let first_day = self.listing.dates().first().copied();
+        let sum = Sum {
+            expired_days: self.sum.expired_days.clone(),
+            ..Past::default().sum(first_day)
+        };
         Self {
-            sum: Past::default().sum(first_day),
+            sum,
             counts: Counts::new(),
             doubt: first_day.map(|first| format!("begun anew: everything since {first} is asked for again")),
             last_record: None,
@@ -317,7 +323,10 @@ impl Standing {
         let dates = self.listing.dates();
         // What is left of a lost day is counted when it is written to.
         let is_counted = |date: &NaiveDate| self.counts.contains_key(date) || self.sum.lost.contains_key(date);
-        let not_counted = dates.iter().copied().filter(|date| !is_counted(date));
+        let not_counted = dates
+            .iter()
+            .copied()
+            .filter(|date| !is_counted(date) && !self.sum.is_expired(*date));
         // An archive that is gone is told with it.
         let renamed = self.renamed.iter().filter(|_| self.last_record.is_none());
         let mut remarks: Vec<String> = renamed.cloned().collect();
@@ -347,6 +356,7 @@ impl Standing {
                 "in both forms, plain and compressed: {days}; a record that is in both files counts once"
             ));
         }
+        remarks.extend(self.expiry_remarks());
         remarks.extend(unread_sentence(self.listing.unread.values()));
         remarks.extend(self.unknown_sentence());
         remarks

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, Purpose, day_span};
-use super::day_counts::{Counted, LostDay};
+use super::day_counts::{Counted, LostDay, is_zero};
 use super::gap::USUAL_PAUSE;
 use super::reconciling::Reconciling;
 use super::unproved::Unproved;
@@ -52,6 +52,9 @@ pub(crate) struct Sum {
     /// Gaps that the service had dropped when that was accepted.
     #[serde(default)]
     pub(crate) accepted: Covered,
+    /// The days whose files were deleted for their age.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) expired_days: Covered,
 }
 
 impl Sum {
@@ -68,11 +71,15 @@ impl Sum {
     pub(crate) fn gaps(&self, retention: Retention, now: DateTime<Utc>) -> Vec<Gap> {
         let mut settled = self.covered.clone();
         self.unproved.iter().for_each(|unproved| settled.add(unproved.span()));
-        let asked_from = self.asked_from_without_pause(retention.oldest(now));
+        let asked_from = self.above_the_line(self.asked_from_without_pause(retention.oldest(now)));
         let never_filed = settled.gaps(asked_from, now).into_iter();
         let never_filed = never_filed.flat_map(|span| self.accepted.cut(span)).collect();
         let never_filed = gap::gaps(never_filed, retention, now).into_iter();
-        let unproved = self.unproved.iter().flat_map(|unproved| {
+        let unproved = self
+            .unproved
+            .iter()
+            .filter(|unproved| !self.is_below_the_line(unproved.to));
+        let unproved = unproved.flat_map(|unproved| {
             let gaps = gap::gaps(vec![unproved.span()], retention, now).into_iter();
             gaps.map(|gap| Gap {
                 unproved: Some(unproved.reason.clone()),
@@ -95,7 +102,17 @@ impl Sum {
         let mut settled = self.covered.clone();
         let recent = self.unproved.iter().filter(|unproved| unproved.was_asked_of_late(now));
         recent.for_each(|unproved| settled.add(unproved.span()));
-        gap::gaps(settled.gaps(self.asked_from, now), retention, now)
+        gap::gaps(settled.gaps(self.above_the_line(self.asked_from), now), retention, now)
+    }
+
+    /// Returns a time from which on is asked, but nothing below the expiry line; `None` is never.
+    fn above_the_line(&self, from: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        from.map(|from| self.expiry_line().map_or(from, |line| from.max(line)))
+    }
+
+    /// Returns whether what ends at this time lies below the expiry line.
+    fn is_below_the_line(&self, to: DateTime<Utc>) -> bool {
+        self.expiry_line().is_some_and(|line| to <= line)
     }
 
     /// Returns whether what happened at a time was filed, proved to be complete or not.
@@ -109,7 +126,10 @@ impl Sum {
     /// service still has it.
     pub(crate) fn awaits(&self, time: DateTime<Utc>, retention: Retention, now: DateTime<Utc>) -> bool {
         let was_to_be_asked = self.asked_from.is_none_or(|asked_from| asked_from <= time);
-        was_to_be_asked && retention.oldest(now) <= time && !self.has_filed(time)
+        was_to_be_asked
+            && !self.is_below_the_line(time + TICK)
+            && retention.oldest(now) <= time
+            && !self.has_filed(time)
     }
 
     /// Returns what a run at `now` begins with.
@@ -338,7 +358,8 @@ impl Sum {
     /// Notes how far a run that began at `at` has reconciled, which is to reach back `reach` or more.
     pub(super) fn note_reconciled(&mut self, asked: &[Asked], at: DateTime<Utc>, reach: TimeDelta) {
         let rest = self.reconciling.and_then(|begun| Some((begun, begun.rest_in(asked)?)));
-        let far = |asked: &&Asked| asked.purpose != Purpose::Gap && asked.from <= at - reach;
+        let start = self.expiry_line().map_or(at - reach, |line| line.max(at - reach));
+        let far = |asked: &&Asked| asked.purpose != Purpose::Gap && asked.from <= start;
         let Some((begun, asked)) = rest.or_else(|| {
             let asked = asked.iter().find(far)?;
             Some((Reconciling::new(asked, at), asked))

@@ -72,6 +72,14 @@ pub(crate) enum Says {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closed_to: Option<NaiveDate>,
     },
+    /// A file is about to be deleted for its age: it held what was sealed.
+    Expired {
+        #[serde(flatten)]
+        file: FileId,
+        #[serde(flatten)]
+        content: Content,
+        reason: String,
+    },
     /// A person has acknowledged that a file is not what was sealed: this is what it holds now.
     Broken {
         #[serde(flatten)]
@@ -143,6 +151,7 @@ impl Says {
             | Self::Day { file, content, .. }
             | Self::Late { file, content, .. }
             | Self::Journal { file, content, .. }
+            | Self::Expired { file, content, .. }
             | Self::Broken { file, content, .. } => Some((file, *content)),
         }
     }

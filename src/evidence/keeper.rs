@@ -44,6 +44,8 @@ pub(crate) enum KeeperError {
         "the key was replaced by another one, and is still in its place: `trailkeeper evidence rotate` finishes that"
     )]
     Replaced,
+    #[error("{file} is not what was sealed, and is not deleted: `trailkeeper verify --evidence` says where")]
+    NotAsSealed { file: String },
     #[error("{problem}: that is not to be acknowledged; remove the wrong file first")]
     TwoForms { problem: String },
     #[error("{folder} holds a log that can be added to: `restart` is for one that is lost")]
@@ -87,7 +89,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Reads the key, by the name of the log that is there: one that was begun anew has a number behind its name.
-    fn signer(&self) -> Result<Signer, KeeperError> {
+    pub(super) fn signer(&self) -> Result<Signer, KeeperError> {
         let signer = Signer::read(self.key_file()?)?;
         let set = &self.settings.origin;
         let found = self.folder.unverified_origin()?.unwrap_or_else(|| set.clone());
@@ -101,7 +103,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Opens the log, for the key that signs it now.
-    fn open(&self, signer: &Signer, now: DateTime<Utc>) -> Result<Log, KeeperError> {
+    pub(super) fn open(&self, signer: &Signer, now: DateTime<Utc>) -> Result<Log, KeeperError> {
         let log = Log::open(&self.folder, signer.verifier(), now)?;
         let newest = log.ledger.keys.last().map(|(_, key)| key);
         if newest.is_some_and(|key| key != signer.verifier()) {
@@ -332,7 +334,11 @@ fn find<'p>(places: &'p [StreamPlace], ledger: &Ledger, file: &str) -> Option<(F
 }
 
 /// Returns what a file holds now, and whether it begins with what it held.
-fn content_of(location: &Location, name: &str, was: Option<Content>) -> Result<(Content, bool), KeeperError> {
+pub(super) fn content_of(
+    location: &Location,
+    name: &str,
+    was: Option<Content>,
+) -> Result<(Content, bool), KeeperError> {
     let of_day = Location::of_day_file(location.folder(), name);
     let material = match of_day.and_then(|location| Some((location.day_of(name)?, location))) {
         Some((date, location)) => {

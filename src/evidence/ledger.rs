@@ -40,6 +40,8 @@ pub(crate) struct History {
     pub(crate) broken: Vec<Acknowledged>,
     /// Whether it is the file of a day that is closed.
     pub(crate) is_closed: bool,
+    /// When it was deleted for its age and why, if nothing was sealed of it since.
+    pub(crate) expired: Option<Expired>,
     /// Whether the first entry about it acknowledges what is there.
     was_never_sealed: bool,
 }
@@ -53,6 +55,13 @@ pub(crate) struct Sealed {
     /// Of its bytes, where the entry has it.
     pub(crate) sha256: Option<Hash>,
     pub(crate) at: DateTime<Utc>,
+}
+
+/// That a file was deleted for its age.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Expired {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) reason: String,
 }
 
 /// That a file is not what was sealed.
@@ -72,7 +81,7 @@ impl History {
 
     /// Returns whether a file without a single line is less than what was sealed.
     pub(crate) fn is_missed(&self) -> bool {
-        self.newest().is_some_and(|newest| newest.content.lines > 0)
+        self.expired.is_none() && self.newest().is_some_and(|newest| newest.content.lines > 0)
     }
 }
 
@@ -154,6 +163,7 @@ impl Ledger {
 
     fn note(&mut self, file: &FileId, sealed: Sealed, says: &Says) {
         let history = self.files.entry(file.clone()).or_default();
+        history.expired = None;
         let is_day = day_of_name(&file.file).is_some();
         if is_day == matches!(says, Says::Journal { .. }) && !matches!(says, Says::Broken { .. }) {
             let fault = format!(
@@ -188,6 +198,19 @@ impl Ledger {
             && let Some(fault) = contradiction(newest.content, sealed.content)
         {
             self.faults.push(format!("entry {} {fault} of {file}", sealed.entry));
+        }
+        if let Says::Expired { reason, .. } = says {
+            if history.newest().map(|newest| newest.content) != Some(sealed.content) {
+                self.faults.push(format!(
+                    "entry {} lets something expire that was not sealed of {file}",
+                    sealed.entry
+                ));
+            }
+            history.expired = Some(Expired {
+                at: sealed.at,
+                reason: reason.clone(),
+            });
+            return;
         }
         history.sealed.push(sealed);
     }
@@ -366,6 +389,34 @@ mod tests {
         let history = &ledger.files[&file(A)];
         assert_eq!(history.sealed.len(), 2);
         assert_eq!(history.broken[0].reason, "restored from a copy");
+    }
+
+    #[test]
+    fn what_expires_is_not_missed_and_has_to_be_what_was_sealed() {
+        let expired = |lines, root| Says::Expired {
+            file: file(A),
+            content: content(lines, root),
+            reason: "older than 3 years".to_owned(),
+        };
+        let first = ledger(vec![key(), day(A, 2, "2"), expired(2, "2")]);
+        assert_eq!(first.faults, Vec::<String>::new());
+        let history = &first.files[&file(A)];
+        assert!(history.is_closed && !history.is_missed() && history.expired.is_some());
+        for (says, fault) in [
+            (
+                expired(1, "1"),
+                "entry 2 says less than an earlier entry of tfc_2026-11-18.log (tfc)",
+            ),
+            (
+                expired(3, "3"),
+                "entry 2 lets something expire that was not sealed of tfc_2026-11-18.log (tfc)",
+            ),
+        ] {
+            let faults = ledger(vec![key(), day(A, 2, "2"), says]).faults;
+            assert_eq!(faults[0], fault);
+        }
+        let again = ledger(vec![key(), day(A, 2, "2"), expired(2, "2"), day(A, 2, "2")]);
+        assert!(again.files[&file(A)].is_missed(), "it is sealed again");
     }
 
     #[test]

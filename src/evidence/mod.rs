@@ -7,6 +7,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod entry;
+pub(crate) mod expiry;
 pub(crate) mod folder;
 mod hasher;
 pub(crate) mod keeper;

@@ -38,6 +38,8 @@ pub(crate) enum ProveError {
     NoLine { file: String, line: u64 },
     #[error("{0} is not what was sealed: `trailkeeper verify --evidence` says where")]
     Changed(String),
+    #[error("{file} was deleted for its age ({reason}): nothing of it can be proved any more")]
+    Expired { file: String, reason: String },
     #[error("{file} was acknowledged as broken ({reason}): what stands in it proves nothing")]
     Broken { file: String, reason: String },
 }
@@ -64,6 +66,13 @@ pub(crate) fn prove(folder: &Folder, place: &StreamPlace, wanted: &Wanted) -> Re
         return Err(ProveError::Broken {
             file: id.file,
             reason: broken.reason.escape_debug().to_string(),
+        });
+    }
+    let expired = history.and_then(|history| history.expired.as_ref());
+    if let Some(expired) = expired.filter(|_| !is_there(place, &id.file)) {
+        return Err(ProveError::Expired {
+            file: id.file,
+            reason: expired.reason.escape_debug().to_string(),
         });
     }
     let sealed = history.and_then(|history| history.newest());
@@ -154,6 +163,12 @@ fn leaves(place: &StreamPlace, id: &FileId, sealed: Sealed, number: u64) -> Resu
         return Err(changed());
     }
     Ok((leaves, wanted))
+}
+
+/// Returns whether the day that a file is named after has a file.
+fn is_there(place: &StreamPlace, name: &str) -> bool {
+    let day = place.location.day_of(name).zip(place.location.listing().ok());
+    day.is_some_and(|(date, listing)| listing.has(date))
 }
 
 /// Returns the files of the day that a file is named after; `None` if it is not a day file.

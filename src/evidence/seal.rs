@@ -157,6 +157,10 @@ impl Sealing<'_> {
                 continue;
             };
             let is_over = self.is_over(date, &gaps);
+            if self.is_expired(&name) {
+                names.insert(name);
+                continue;
+            }
             let sealed = self.day(self.id(name.clone()), Purpose::Day { date, is_over });
             self.note_problem(sealed);
             names.insert(name);
@@ -199,6 +203,12 @@ impl Sealing<'_> {
         let sealed = self.day_of(&listing, date, &id, Purpose::Day { date, is_over: true });
         self.note_problem(sealed);
         true
+    }
+
+    /// Returns whether a file is to be deleted for its age, and may be in part.
+    fn is_expired(&self, name: &str) -> bool {
+        let history = self.ledger.files.get(&self.id(name.to_owned()));
+        history.is_some_and(|history| history.expired.is_some())
     }
 
     fn is_state_file(&self, name: &str) -> bool {

@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::entry::{Content, FileId};
 use super::hasher::Hashed;
-use super::ledger::{Acknowledged, History, Ledger, Sealed};
+use super::ledger::{Acknowledged, Expired, History, Ledger, Sealed};
 use super::material::Material;
 use super::stream_files::StreamFiles;
 use super::tree::Tree;
@@ -44,6 +44,8 @@ pub(crate) struct FileVerdict {
     pub(crate) unsealed_lines: u64,
     pub(crate) unsealed_bytes: u64,
     pub(crate) problem: Option<Mismatch>,
+    /// When and why it was deleted for its age.
+    pub(crate) expired: Option<Expired>,
     /// What a person has acknowledged.
     pub(crate) broken: Vec<Acknowledged>,
 }
@@ -180,6 +182,7 @@ fn verify_file(stream: &str, job: &Job, ledger: &Ledger, progress: &ReadProgress
         unsealed_lines: 0,
         unsealed_bytes: 0,
         problem: None,
+        expired: history.expired.clone(),
         broken: history.broken.clone(),
     };
     let wanted: BTreeSet<u64> = history.sealed.iter().map(|sealed| sealed.content.lines).collect();
@@ -194,7 +197,12 @@ fn verify_file(stream: &str, job: &Job, ledger: &Ledger, progress: &ReadProgress
                 .map_or((0, 0), |sealed| (sealed.content.lines, sealed.content.bytes));
             verdict.unsealed_lines = hashed.tree.size().saturating_sub(sealed.0);
             verdict.unsealed_bytes = (hashed.bytes + hashed.torn).saturating_sub(sealed.1);
+            // Its deletion may have been interrupted.
+            let is_less = history
+                .newest()
+                .is_some_and(|newest| hashed.tree.size() < newest.content.lines);
             compare(&hashed, history)
+                .filter(|_| history.expired.is_none() || !is_less)
                 .filter(|_| !was_put_aside(&id, job, ledger))
                 .or_else(|| behind(&verdict, &hashed, ledger.closed_to.get(stream).copied()))
         }

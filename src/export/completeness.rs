@@ -181,9 +181,10 @@ impl Completeness {
         let mut lacking = Covered::default();
         for span in self.covered.spans() {
             let days = span.from.date_naive().iter_days();
-            let days = days.take_while(|date| midnight(*date) < span.to && may_be_deleted(*date, keep, now));
+            let days = days.take_while(|date| midnight(*date) < span.to);
+            let is_deleted = |date: &NaiveDate| may_be_deleted(*date, keep, now) || standing.sum.is_expired(*date);
             let kept: BTreeSet<_> = standing.listing.dates();
-            for date in days.filter(|date| !kept.contains(date)) {
+            for date in days.filter(|date| is_deleted(date) && !kept.contains(date)) {
                 lacking.add(Window {
                     from: midnight(date).max(span.from),
                     to: midnight(date + Days::new(1)).min(span.to),

@@ -80,7 +80,8 @@ impl Frontier {
         self.anchors.extend(records.iter().map(Anchor::of));
         // A record can be there twice: once of this part and once of those before.
         if self.anchors.len() > 2 * ANCHORS {
-            self.anchors.select_nth_unstable_by(2 * ANCHORS, |one, other| other.cmp(one));
+            self.anchors
+                .select_nth_unstable_by(2 * ANCHORS, |one, other| other.cmp(one));
             self.anchors.truncate(2 * ANCHORS);
         }
         self.anchors.sort_unstable_by(|one, other| other.cmp(one));

@@ -42,6 +42,8 @@ pub(crate) struct Collected {
     pub(crate) left_for_next_run: u64,
     /// Records that did not come as JSON in UTF-8, and were not noted before. They are among the others.
     pub(crate) repaired: u64,
+    /// Records of days that were deleted for their age; they are not kept.
+    pub(crate) expired: u64,
     /// Records of days whose file could not be read or written; the next run asks for them again.
     pub(crate) skipped: u64,
     /// Records that were appended. They are on disk, but for those that a warning names.

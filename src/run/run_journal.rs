@@ -248,6 +248,7 @@ impl RunJournal {
         entry.rejected = collected.rejected;
         entry.revised = collected.revised;
         entry.repaired = collected.repaired;
+        entry.expired = collected.expired;
         entry.last_before = self.last_before;
         entry.last_record = collected.last_record.or(self.last_before);
         entry.service_date = collected.service_date;

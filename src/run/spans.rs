@@ -42,7 +42,10 @@ impl Question<'_> {
             spans.extend(needed.map(|gap| Asked::new(gap, Purpose::Gap)));
         }
         spans.extend(older);
-        spans
+        match self.sum.expiry_line() {
+            Some(line) => spans.into_iter().filter_map(|asked| above(asked, line)).collect(),
+            None => spans,
+        }
     }
 
     /// Returns the span from the last record on.
@@ -155,6 +158,18 @@ impl Question<'_> {
     fn asks_for_what_is_new(&self) -> bool {
         self.range == Range::default() && !self.reconcile
     }
+}
+
+/// Returns what of a span lies above the expiry line; `None` if nothing does.
+fn above(mut asked: Asked, line: DateTime<Utc>) -> Option<Asked> {
+    if asked.from < line && asked.purpose == Purpose::Range {
+        tracing::warn!(
+            expired_to = bound(line),
+            "days were deleted for their age: nothing before that is asked for"
+        );
+    }
+    asked.from = asked.from.max(line);
+    (asked.from < asked.to).then_some(asked)
 }
 
 #[cfg(test)]
@@ -280,6 +295,23 @@ mod tests {
             };
         };
         assert_eq!(spans(between, &sum, &limits), [(Purpose::Range, 500, 400)]);
+    }
+
+    #[test]
+    fn nothing_below_the_expiry_line_is_asked_for() {
+        let day = ago(2_000).date_naive();
+        let mut sum = covered(9_000, 8_000);
+        sum.expire(day);
+        let line = (ago(0) - sum.expiry_line().unwrap()).num_minutes();
+        let limits = limits();
+        let expected = [(Purpose::New, 12, 0), (Purpose::Gap, line, 10)];
+        assert_eq!(spans(|_| {}, &sum, &limits), expected);
+        let since = |run: &mut Question<'_>| run.range.since = Some(ago(5_000));
+        assert_eq!(spans(since, &sum, &limits)[1], (Purpose::Range, line, 10));
+        let reconcile = |run: &mut Question<'_>| (run.reconcile, run.range.since) = (true, Some(ago(5_000)));
+        assert_eq!(spans(reconcile, &sum, &limits)[1], (Purpose::Reconcile, line, 10));
+        let below = |run: &mut Question<'_>| run.last = Some(ago(6_000));
+        assert_eq!(spans(below, &sum, &limits)[0], (Purpose::New, line, 0));
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(crate) struct StreamSummary {
     duplicates: u64,
     rejected: u64,
     revised: u64,
+    expired: u64,
     left_for_next_run: u64,
     skipped: u64,
     repaired: u64,
@@ -280,6 +281,7 @@ impl StreamSummary {
             duplicates: collected.duplicates,
             rejected: collected.rejected,
             revised: collected.revised,
+            expired: collected.expired,
             left_for_next_run: collected.left_for_next_run,
             skipped: collected.skipped,
             repaired: collected.repaired,
@@ -436,7 +438,13 @@ impl StreamSummary {
     fn notes(&self) -> Vec<String> {
         let left = self.left_for_next_run;
         let note = || format!("{left} newer than this run, left for the next one, which asks for them again");
-        self.warnings.iter().cloned().chain((left > 0).then(note)).collect()
+        let Self { expired, .. } = self;
+        let gone = || format!("{expired} of days that were deleted for their age, not kept");
+        let notes = self.warnings.iter().cloned();
+        notes
+            .chain((left > 0).then(note))
+            .chain((*expired > 0).then(gone))
+            .collect()
     }
 
     /// Tells that the service sent what is not JSON.

@@ -31,6 +31,8 @@ mod disk;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod expire;
+#[cfg(test)]
 mod export;
 #[cfg(test)]
 mod feeds;

@@ -7,13 +7,13 @@ use chrono::TimeDelta;
 /// The longest age: more than a century is a typing error.
 const LONGEST: TimeDelta = TimeDelta::days(36_525);
 
-/// A whole number with one unit: `90s`, `15m`, `36h`, `7d`, `2w`.
+/// A whole number with one unit: `90s`, `15m`, `36h`, `7d`, `2w`, `3y`; a year has 365 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Age(pub(crate) TimeDelta);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AgeError {
-    #[error("expected an age such as 90s, 15m, 36h, 7d or 2w")]
+    #[error("expected an age such as 90s, 15m, 36h, 7d, 2w or 3y")]
     Form,
     #[error("an age cannot be negative: 5m is five minutes")]
     Negative,
@@ -37,6 +37,7 @@ fn age(text: &str) -> Option<TimeDelta> {
         b'h' => 3_600,
         b'd' => 86_400,
         b'w' => 604_800,
+        b'y' => 31_536_000,
         _ => return None,
     };
     let digits = &text[..text.len() - 1];

@@ -131,6 +131,7 @@ fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), Command
         sum,
         counts,
         has_all_counts: true,
+        expiring: Vec::new(),
         ..newest
     };
     Journal::of(&stream.location)

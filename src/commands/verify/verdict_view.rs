@@ -63,7 +63,14 @@ struct ShownFile<'a> {
     last_line: Option<u64>,
     from_byte: Option<u64>,
     to_byte: Option<u64>,
+    expired: Option<ShownExpired<'a>>,
     broken: Vec<ShownBroken<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownExpired<'a> {
+    at: String,
+    reason: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,6 +134,10 @@ fn shown_file(file: &FileVerdict) -> ShownFile<'_> {
         last_line: lines.map(|(_, last)| last),
         from_byte: bytes.map(|(from, _)| from),
         to_byte: bytes.map(|(_, to)| to),
+        expired: file.expired.as_ref().map(|expired| ShownExpired {
+            at: rfc3339(expired.at),
+            reason: &expired.reason,
+        }),
         broken: broken.collect(),
     }
 }
@@ -206,9 +217,16 @@ fn details(stream: &StreamVerdict, all: bool) -> String {
             let sealed = file.sealed.map_or("not sealed".to_owned(), |sealed| {
                 format!("{} lines sealed at {}", sealed.content.lines, to_the_second(sealed.at))
             });
+            let expired = file.expired.as_ref().map_or(String::new(), |expired| {
+                format!(
+                    ", deleted for its age at {}: {}",
+                    to_the_second(expired.at),
+                    printable(&expired.reason)
+                )
+            });
             let closed = if file.is_closed { ", closed" } else { "" };
             lines.push(format!(
-                "{name}: {shown}: {sealed}{closed}, {} lines not yet sealed\n",
+                "{name}: {shown}: {sealed}{closed}, {} lines not yet sealed{expired}\n",
                 file.unsealed_lines
             ));
         }

@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{evidence, http, kafka, limits, log, place, stdout, stream};
+use super::{evidence, expiry, http, kafka, limits, log, place, stdout, stream};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
@@ -39,7 +39,12 @@ const SECTIONS: &[Section] = &[
         title: "Files",
         intro: "",
         prefix: None,
-        rows: &[&place::LOG_FILE_EXTENSION, &stream::FILE_MODE, &place::KEEP_DAYS],
+        rows: &[
+            &place::LOG_FILE_EXTENSION,
+            &stream::FILE_MODE,
+            &place::KEEP_DAYS,
+            &expiry::EXPIRE_AFTER_DAYS,
+        ],
     },
     Section {
         title: "The program's own log",

@@ -19,7 +19,7 @@ use super::run_journal::RunJournal;
 use crate::archive::{Appended, Archive, Batch, Dedup, Hours, Incomplete, Lock, Recovery, Takeover, WriteError};
 use crate::config::StreamSettings;
 use crate::coverage::{
-    Asked, CompletedRuns, Counted, Loss, Pending, Purpose, Silence, Standing, Sum, asked, gone_sentence,
+    Asked, CompletedRuns, Counted, Expiry, Loss, Pending, Purpose, Silence, Standing, Sum, asked, gone_sentence,
 };
 use crate::fetch::walk::CompletedRange;
 use crate::fetch::{Assumptions, FetchError, LeftOver, RequestCounts};
@@ -76,6 +76,8 @@ pub(super) struct Recovered {
     pub(super) last: Option<DateTime<Utc>>,
     /// Whether there is no day file, since another program was to delete it.
     pub(super) is_last_deleted: bool,
+    /// Of which days nothing is kept.
+    expiry: Expiry,
     /// Records from before the overlap; see [`Recovery::below`].
     pub(super) below: Vec<Anchor>,
     /// What the runs before have come to.
@@ -216,9 +218,11 @@ fn run(
     let worked = match opened {
         Ok((archive, found, pending)) => {
             let (last, deleted_to) = (found.last, found.last.filter(|_| found.is_last_deleted));
+            let expiry = found.expiry.clone();
             let _ = recovered.send(found);
             let mut writer = Writer {
                 deleted_to,
+                expiry,
                 ..Writer::new(job, archive, last, journal, pending)
             };
             writer.work(&mut steps);
@@ -338,6 +342,7 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     let recovered = Recovered {
         last,
         is_last_deleted: standing.last_record_of_no_file().is_some(),
+        expiry: standing.expiry(),
         below,
         assumptions: standing.sum.assumptions(job.now),
         lost: standing.sum.lost_sentence(),
@@ -387,6 +392,8 @@ struct Writer {
     baseline: LatenessBaseline,
     /// Up to when another program has deleted what was archived, if there is no day file left.
     deleted_to: Option<DateTime<Utc>>,
+    /// Of which days nothing is kept.
+    expiry: Expiry,
     /// The complete runs before this one, read when the first late record comes.
     runs: Option<CompletedRuns>,
     /// The index of the span whose walk has begun and not ended.
@@ -417,6 +424,7 @@ impl Writer {
             now: job.now,
             baseline: LatenessBaseline { last, overlap },
             deleted_to: None,
+            expiry: Expiry::default(),
             runs: None,
             walk: None,
             pending,
@@ -517,9 +525,10 @@ impl Writer {
             rejected,
             revised,
             skipped,
+            expired,
             ..
         } = self.collected;
-        self.collected.duplicates = received - appended - rejected - revised - skipped;
+        self.collected.duplicates = received - appended - rejected - revised - skipped - expired;
         self.progress.advance(done_to, appended - appended_before);
         // Where the service counts its records, what was filed is proved by the count at the end.
         if self.settings.source.paging() == Paging::Bounded {
@@ -550,6 +559,10 @@ impl Writer {
 
     fn file_day(&mut self, batch: Batch) -> Result<(), CollectError> {
         let date = batch.date();
+        if self.expiry.has(date) {
+            self.collected.expired += batch.records().len() as u64;
+            return Ok(());
+        }
         if let Some(cause) = self.archive.unusable().get(&date) {
             return Err(unusable(date, cause));
         }
@@ -937,6 +950,32 @@ mod tests {
         assert_eq!(collected.asked[0].covered_to, Some(window().to));
         let entry = stream.entry();
         assert_eq!((entry.appended, entry.requests, entry.end), (6, 7, End::Exhausted));
+    }
+
+    #[tokio::test]
+    async fn what_comes_for_an_expired_day_is_counted_and_not_kept() {
+        let stream = Stream::new();
+        file(&stream, 1).await;
+        let before = stream.entry();
+        let mut expired = before.clone();
+        expired.sum.expire("2026-01-03".parse().unwrap());
+        Journal::of(&stream.settings.location).append(&expired).unwrap();
+        let path = stream.settings.location.day_files().unwrap()[0].path.clone();
+        fs::remove_file(path).unwrap();
+        let (writer, _) = WriterHandle::start(stream.job()).await;
+        let steps = writer.steps();
+        for step in [plan(), Step::Begin(0), Step::File(range(1)), Step::End(Ok(()))] {
+            steps.send(step).await.unwrap();
+        }
+        drop(steps);
+        let collected = writer.finish(Ending::default()).await.collected;
+        assert!(collected.failure.is_none(), "{collected:?}");
+        assert_eq!((collected.received, collected.expired, collected.appended), (2, 1, 1));
+        assert_eq!(collected.duplicates, 0);
+        let entry = stream.entry();
+        assert_eq!((entry.expired, entry.expiring.len()), (1, 0));
+        assert_eq!(entry.sum.expired_days, expired.sum.expired_days);
+        assert_eq!((stream.lines(), entry.sum.lost.len()), (2, 0));
     }
 
     #[tokio::test]

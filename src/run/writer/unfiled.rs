@@ -101,7 +101,7 @@ impl Writer {
 
     /// Returns how many records were taken that no run has taken before.
     fn counted_as_new(&self) -> u64 {
-        self.collected.appended + self.collected.rejected + self.collected.revised
+        self.collected.appended + self.collected.rejected + self.collected.revised + self.collected.expired
     }
 
     /// Files the pending records whose time is filed or will never be asked for, as those that come late. What cannot be filed

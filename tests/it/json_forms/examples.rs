@@ -75,6 +75,7 @@ impl Examples {
         examples.evidence();
         examples.holds();
         examples.packing();
+        examples.expiring();
         examples.errors();
         examples
     }
@@ -204,6 +205,25 @@ impl Examples {
         fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
         self.run(&catalog, &["pack", "--older-than", "2d"]);
         self.run(&catalog, &["unpack"]);
+    }
+
+    /// Days that are deleted for their age, that are left, and that the evidence names.
+    fn expiring(&mut self) {
+        let (sandbox, listener) = (sandbox(), Listener::start(|_| 200));
+        let mut catalog = catalog(&sandbox, &listener);
+        let root = catalog.root().to_owned();
+        catalog.set("EVIDENCE_FOLDER", root.join("evidence").display());
+        catalog.set("EVIDENCE_ORIGIN", "audit.example.org/trails");
+        catalog.set("EVIDENCE_KEY_FILE", root.join("evidence.key").display());
+        self.run(&catalog, &["evidence", "keygen"]);
+        self.run(&catalog, &["collect"]);
+        self.run(&catalog, &["hold", "add", "one"]);
+        self.run(&catalog, &["expire", "--older-than", "2d", "--dry-run"]);
+        self.run(&catalog, &["hold", "release", "one"]);
+        self.run(&catalog, &["expire", "--older-than", "2d", "--yes"]);
+        self.run(&catalog, &["verify", "--evidence"]);
+        fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
+        self.run(&catalog, &["expire", "--older-than", "2d", "--yes"]);
     }
 
     /// Holds, and a file of them that cannot be read.

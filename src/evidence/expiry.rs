@@ -1,0 +1,77 @@
+//! Says in the log which day files are about to be deleted for their age.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use super::entry::{Entry, FileId, Says};
+use super::folder::Folder;
+use super::keeper::{Keeper, KeeperError, content_of};
+use super::ledger::Ledger;
+use crate::config::StreamPlace;
+use crate::fs::FileError;
+
+/// What the log says of the files that are to be deleted.
+pub(crate) struct SealedFiles(Ledger);
+
+impl SealedFiles {
+    /// Reads the log in a folder; without one nothing is sealed. Nothing is verified here.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn read(folder: &Path) -> Result<Self, FileError> {
+        let content = Folder::new(folder).read()?;
+        let ledger = content.map_or_else(Ledger::default, |content| Ledger::read(content.lines(u64::MAX)));
+        Ok(Self(ledger))
+    }
+
+    /// Returns whether a day file is sealed, as that of a day which is closed.
+    pub(crate) fn is_closed(&self, place: &StreamPlace, file: &str) -> bool {
+        let history = self.0.files.get(&id(place, file));
+        history.is_some_and(|history| history.is_closed)
+    }
+}
+
+impl Keeper<'_> {
+    /// Adds that day files of a stream are about to be deleted. Each has to be what was sealed, all of it.
+    ///
+    /// # Errors
+    /// If the key or the log cannot be used, or a file is not what was sealed; then nothing is added.
+    pub(crate) fn expire(
+        &self,
+        place: &StreamPlace,
+        files: &[(String, String)],
+        now: DateTime<Utc>,
+    ) -> Result<(), KeeperError> {
+        let signer = self.signer()?;
+        let mut log = self.open(&signer, now)?;
+        let mut entries = Vec::new();
+        for (file, reason) in files {
+            let file = id(place, file);
+            let history = log.ledger.files.get(&file);
+            if history.is_some_and(|history| history.expired.is_some()) {
+                continue;
+            }
+            let sealed = history
+                .and_then(|history| history.newest())
+                .map(|sealed| sealed.content);
+            let (content, _) = content_of(&place.location, &file.file, sealed)?;
+            if sealed != Some(content) {
+                return Err(KeeperError::NotAsSealed { file: file.file });
+            }
+            let reason = reason.clone();
+            entries.push(Entry::new(Says::Expired { file, content, reason }, now));
+        }
+        if !entries.is_empty() {
+            log.add(&entries, &[&signer])?;
+        }
+        Ok(())
+    }
+}
+
+fn id(place: &StreamPlace, file: &str) -> FileId {
+    FileId {
+        stream: place.kind.name.to_owned(),
+        file: file.to_owned(),
+    }
+}
