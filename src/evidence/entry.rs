@@ -72,6 +72,15 @@ pub(crate) enum Says {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closed_to: Option<NaiveDate>,
     },
+    /// The file of a closed day is stored in another form, and holds what was sealed.
+    Packed {
+        #[serde(flatten)]
+        file: FileId,
+        #[serde(flatten)]
+        content: Content,
+        /// Whether this program has packed it; else it is plain again.
+        is_packed: bool,
+    },
     /// A file is about to be deleted for its age: it held what was sealed.
     Expired {
         #[serde(flatten)]
@@ -151,6 +160,7 @@ impl Says {
             | Self::Day { file, content, .. }
             | Self::Late { file, content, .. }
             | Self::Journal { file, content, .. }
+            | Self::Packed { file, content, .. }
             | Self::Expired { file, content, .. }
             | Self::Broken { file, content, .. } => Some((file, *content)),
         }

@@ -40,6 +40,8 @@ pub(crate) struct History {
     pub(crate) broken: Vec<Acknowledged>,
     /// Whether it is the file of a day that is closed.
     pub(crate) is_closed: bool,
+    /// Whether this program had packed it.
+    pub(crate) is_packed: bool,
     /// When it was deleted for its age and why, if nothing was sealed of it since.
     pub(crate) expired: Option<Expired>,
     /// Whether the first entry about it acknowledges what is there.
@@ -77,6 +79,18 @@ impl History {
     /// Returns what it held last.
     pub(crate) fn newest(&self) -> Option<Sealed> {
         self.sealed.last().copied()
+    }
+
+    /// Notes that the file is stored otherwise, or no more.
+    fn change_form(&mut self, at: DateTime<Utc>, says: &Says) {
+        match says {
+            Says::Packed { is_packed, .. } => self.is_packed = *is_packed,
+            Says::Expired { reason, .. } => {
+                let reason = reason.clone();
+                self.expired = Some(Expired { at, reason });
+            }
+            _ => {}
+        }
     }
 
     /// Returns whether a file without a single line is less than what was sealed.
@@ -199,17 +213,14 @@ impl Ledger {
         {
             self.faults.push(format!("entry {} {fault} of {file}", sealed.entry));
         }
-        if let Says::Expired { reason, .. } = says {
+        if matches!(says, Says::Packed { .. } | Says::Expired { .. }) {
             if history.newest().map(|newest| newest.content) != Some(sealed.content) {
                 self.faults.push(format!(
-                    "entry {} lets something expire that was not sealed of {file}",
+                    "entry {} packs something or lets it expire that was not sealed of {file}",
                     sealed.entry
                 ));
             }
-            history.expired = Some(Expired {
-                at: sealed.at,
-                reason: reason.clone(),
-            });
+            history.change_form(sealed.at, says);
             return;
         }
         history.sealed.push(sealed);
@@ -409,7 +420,7 @@ mod tests {
             ),
             (
                 expired(3, "3"),
-                "entry 2 lets something expire that was not sealed of tfc_2026-11-18.log (tfc)",
+                "entry 2 packs something or lets it expire that was not sealed of tfc_2026-11-18.log (tfc)",
             ),
         ] {
             let faults = ledger(vec![key(), day(A, 2, "2"), says]).faults;

@@ -73,6 +73,14 @@ impl Material {
         }
     }
 
+    /// Returns whether it is a day that this program has packed.
+    pub(super) fn is_packed(&self) -> bool {
+        match self {
+            Self::Day(files) => files.first().is_some_and(DayFile::is_packed_by_us),
+            Self::State(_) => false,
+        }
+    }
+
     /// Returns how long its files are, in bytes as they are stored.
     ///
     /// # Errors

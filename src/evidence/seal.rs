@@ -275,6 +275,9 @@ impl Sealing<'_> {
             purpose,
             sealed: history.and_then(History::newest),
             is_closed: history.is_some_and(|history| history.is_closed),
+            has_other_form: history
+                .is_some_and(|history| history.is_closed && history.is_packed != material.is_packed()),
+            is_packed: material.is_packed(),
         };
         let stamps = material.stamps()?;
         let Some(hashed) = self.read(&subject, material, &stamps)? else {
@@ -308,7 +311,7 @@ impl Sealing<'_> {
         };
         let note = self.notes.of(subject.id, sealed).filter(|_| !self.options.full);
         if !subject.is_closing() {
-            if note.is_some_and(|note| note.is_unchanged(stamps)) {
+            if !subject.has_other_form && note.is_some_and(|note| note.is_unchanged(stamps)) {
                 return Ok(None);
             }
             let grown = note.filter(|_| material.is_plain());
@@ -364,6 +367,11 @@ impl Sealing<'_> {
                 self.check_appended(date, material, hashed)?;
                 Some(Says::Late { file, content, sha256 })
             }
+            Purpose::Day { .. } if subject.has_other_form => Some(Says::Packed {
+                file,
+                content,
+                is_packed: subject.is_packed,
+            }),
             Purpose::Day { date, .. } if subject.is_closing() && hashed.torn == 0 => {
                 if subject.sealed.is_none() {
                     self.check_appended(date, material, hashed)?;
@@ -441,6 +449,10 @@ struct Subject<'a> {
     purpose: Purpose,
     sealed: Option<Sealed>,
     is_closed: bool,
+    /// Whether it is closed, and stored in another form than the log says.
+    has_other_form: bool,
+    /// Whether this program has packed it.
+    is_packed: bool,
 }
 
 impl Subject<'_> {

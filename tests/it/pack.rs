@@ -140,12 +140,33 @@ fn what_was_sealed_is_what_is_packed_and_a_packed_file_that_is_changed_is_found(
     catalog.set("EVIDENCE_KEY_FILE", root.join("evidence.key").display());
     assert_eq!(catalog.run(&["evidence", "keygen"]).code, 0);
     catalog.collect(0, &[]);
-    assert!(!pack(&catalog).is_empty());
+    let days = pack(&catalog).len();
+    assert!(days > 0);
     let entries = fs::read_to_string(root.join("evidence/entries.jsonl")).unwrap();
     shown(&catalog, 0, &["seal", "--full"]);
     let after = fs::read_to_string(root.join("evidence/entries.jsonl")).unwrap();
     assert_eq!(after.lines().filter(|line| line.contains("\"late\"")).count(), 0);
     assert!(after.starts_with(&entries));
+    let forms = || {
+        let entries = fs::read_to_string(root.join("evidence/entries.jsonl")).unwrap();
+        let forms = entries.lines().filter(|line| line.contains("\"kind\":\"packed\""));
+        let packed = forms.clone().filter(|line| line.contains("\"is_packed\":true")).count();
+        (packed, forms.count() - packed)
+    };
+    let closed = forms().0;
+    assert!(closed > 0 && days <= closed + 1, "{closed} of {days}");
+    shown(&catalog, 0, &["seal"]);
+    shown(&catalog, 0, &["seal", "--full"]);
+    assert!(
+        forms().0 <= days && forms().1 == 0,
+        "it is said once of each day: {:?}",
+        forms()
+    );
+    shown(&catalog, 0, &["verify", "--evidence"]);
+    shown(&catalog, 0, &["unpack"]);
+    shown(&catalog, 0, &["seal"]);
+    assert_eq!(forms().1, forms().0);
+    pack(&catalog);
     shown(&catalog, 0, &["verify", "--evidence"]);
     let proof = root.join("event.tlog-proof");
     let arguments = [
