@@ -95,6 +95,14 @@ impl Holds {
 
     fn of(file: &StateFile, content: &[u8]) -> Result<Self, HoldsError> {
         let mut holds = Self::default();
+        // A file is only made with a hold in it.
+        if content.is_empty() && file.length().is_ok() {
+            return Err(HoldsError::Damaged {
+                path: file.path().display().to_string(),
+                line: 1,
+                cause: "the file is empty".to_owned(),
+            });
+        }
         for (number, text) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let event = event_of(text).map_err(|cause| HoldsError::Damaged {
                 path: file.path().display().to_string(),
@@ -111,6 +119,14 @@ impl Holds {
             Event::Hold(hold) => self.0.push(hold),
             Event::Release { case, .. } => self.0.retain(|hold| hold.case != case),
         }
+    }
+
+    /// Keeps them as they are, as long as what is returned lives.
+    ///
+    /// # Errors
+    /// If another process is changing them, or the state folder cannot be written.
+    pub(crate) fn keep(location: &Location, now: DateTime<Utc>) -> Result<Lock, HoldsError> {
+        Ok(Lock::acquire_file(location, &format!("{HOLDS_GUARD}.lock"), now)?)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Hold> {
@@ -154,7 +170,7 @@ fn change<T>(
     now: DateTime<Utc>,
     decide: impl FnOnce(&Holds) -> (T, Option<Event>),
 ) -> Result<T, HoldsError> {
-    let lock = Lock::acquire_file(location, &format!("{HOLDS_GUARD}.lock"), now)?;
+    let lock = Holds::keep(location, now)?;
     let file = location.state(HOLDS);
     let mut content = file.read()?.unwrap_or_default();
     let (decided, event) = decide(&Holds::of(&file, &content)?);

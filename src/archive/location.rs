@@ -170,11 +170,11 @@ impl Location {
     pub(crate) fn listing(&self) -> Result<Listing, FileError> {
         let mut listing = Listing::default();
         // A day that is packed or unpacked meanwhile is in one of the three lists at least.
-        let mut packed = self.packed_names()?;
+        let mut packed = self.packed_names(&mut listing)?;
         for entry in self.storage.list(&self.folder)? {
             self.add(&entry, &mut listing);
         }
-        packed.extend(self.packed_names()?);
+        packed.extend(self.packed_names(&mut listing)?);
         for date in packed {
             if let Some(file) = self.file_of(date).map(|plain| plain.packed_by_us()) {
                 listing.add_packed_by_us(file);
@@ -183,8 +183,8 @@ impl Location {
         Ok(listing)
     }
 
-    /// Returns the days that this program has packed.
-    fn packed_names(&self) -> Result<BTreeSet<NaiveDate>, FileError> {
+    /// Returns the days that this program has packed; what has the name of such a file and is none is odd.
+    fn packed_names(&self, listing: &mut Listing) -> Result<BTreeSet<NaiveDate>, FileError> {
         let listed = match self.storage.list(&self.packed_folder()) {
             Err(FileError::Io { cause, .. })
                 if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
@@ -197,7 +197,15 @@ impl Location {
             let plain = entry.name.to_str()?.strip_suffix(Packing::Seekable.suffix())?;
             self.day_of(plain)
         };
-        Ok(listed.iter().filter(|entry| entry.is_file).filter_map(day).collect())
+        let mut packed = BTreeSet::new();
+        for (entry, date) in listed.iter().filter_map(|entry| Some((entry, day(entry)?))) {
+            if entry.is_file {
+                packed.insert(date);
+            } else {
+                listing.odd.insert(date, self.packed_folder().join(&entry.name));
+            }
+        }
+        Ok(packed)
     }
 
     /// Returns the folder of the day files that this program has packed.

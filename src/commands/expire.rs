@@ -231,6 +231,13 @@ impl<'a> Work<'a> {
         }
         match rule.carry_out(self.place, plan, lock) {
             Ok(expired) => {
+                // Something may have been placed in hold meanwhile.
+                self.shown.days.retain(|day| plan.days.contains_key(&day.date));
+                let left = plan.left.iter().map(|(date, reason)| LeftDay {
+                    date: *date,
+                    reason: reason.clone(),
+                });
+                self.shown.left = left.collect();
                 for day in expired {
                     tracing::info!(
                         stream = self.shown.stream,

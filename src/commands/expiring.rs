@@ -12,6 +12,7 @@ use crate::coverage::{Entry, ExpiredDay, Journal, Standing, Wanted, day_span};
 use crate::evidence::expiry::SealedFiles;
 use crate::evidence::keeper::Keeper;
 use crate::forward::not_passed;
+use crate::output::printable::printable;
 
 /// Which days are too old.
 #[derive(Clone, Copy)]
@@ -53,7 +54,7 @@ impl Rule<'_> {
         dates.extend(listing.odd.keys().copied());
         for date in dates.into_iter().filter(|date| self.is_too_old(*date)) {
             if let Some(hold) = holds.iter().find(|hold| is_held(date, hold)) {
-                left.insert(date, format!("it is held for the case {}", hold.case));
+                left.insert(date, held_for(hold));
                 continue;
             }
             if let Some(reason) = checks.why_not(date)? {
@@ -103,6 +104,17 @@ impl Rule<'_> {
         plan: &mut Plan,
         lock: &Arc<Lock>,
     ) -> Result<Vec<ExpiredDay>, String> {
+        // Who places a hold now waits until it is told what was there.
+        let _kept = Holds::keep(&place.location, self.now).map_err(|error| error.to_string())?;
+        let holds = Holds::read(&place.location).map_err(|error| error.to_string())?;
+        let (days, left) = (&mut plan.days, &mut plan.left);
+        days.retain(|date, _| match holds.iter().find(|hold| is_held(*date, hold)) {
+            None => true,
+            Some(hold) => {
+                left.insert(*date, held_for(hold));
+                false
+            }
+        });
         let expiring = self.describe(place, plan)?;
         let Some(newest) = plan.standing.newest.take().filter(|_| !expiring.is_empty()) else {
             return Ok(Vec::new());
@@ -182,6 +194,10 @@ impl Checks<'_> {
             None
         })
     }
+}
+
+fn held_for(hold: &Hold) -> String {
+    format!("it is held for the case {}", printable(&hold.case))
 }
 
 fn is_held(date: NaiveDate, hold: &Hold) -> bool {

@@ -20,6 +20,7 @@ use crate::archive::{Hold, Holds, HoldsError};
 use crate::config::{EvidenceSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::output::logging::Verbosity;
+use crate::output::printable::printable;
 use crate::output::table::{Cell, Table, left, to_the_second};
 use crate::process::exit::Exit;
 
@@ -218,6 +219,7 @@ fn check_released(case: &str, streams: &[ShownStream]) -> Result<(), CommandErro
         .iter()
         .all(|stream| stream.changed == 0 && stream.problem.is_none())
     {
+        let case = printable(case);
         let problem = format!("nothing is held for the case {case}: `trailkeeper hold list` shows what is");
         return Err(CommandError::usage(problem));
     }
@@ -260,11 +262,11 @@ fn text(streams: &[ShownStream]) -> String {
             let time = |time: Option<DateTime<Utc>>| Cell::from(time.map_or_else(|| "-".to_owned(), to_the_second));
             table.row([
                 Cell::from(stream.stream),
-                hold.case.clone().into(),
+                printable(&hold.case).into_owned().into(),
                 time(hold.since),
                 time(hold.until),
                 time(Some(hold.at)),
-                hold.note.clone().unwrap_or_default().into(),
+                printable(hold.note.as_deref().unwrap_or_default()).into_owned().into(),
             ]);
         }
     }

@@ -78,16 +78,17 @@ fn a_holds_file_that_cannot_be_read_is_named_and_not_written_to() {
     let sandbox = sandbox();
     let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Tfc]);
     held(&catalog, &["add", "one"]);
-    fs::write(holds_file(&catalog, Api::Mail), "{}\n").unwrap();
-    for arguments in [&["list"][..], &["add", "two"], &["release", "one"]] {
-        let shown = held(&catalog, arguments);
-        assert_eq!(shown["exit_code"], 3);
-        let problem = shown["streams"][0]["problem"].as_str().unwrap();
-        assert!(problem.contains("line 1 cannot be read"), "{problem}");
-        assert!(shown["streams"][0]["holds"] == json!([]));
-        assert!(shown["streams"][1]["problem"].is_null(), "the other stream is well");
+    for damaged in ["{}\n", ""] {
+        fs::write(holds_file(&catalog, Api::Mail), damaged).unwrap();
+        for arguments in [&["list"][..], &["add", "two"], &["release", "one"]] {
+            let shown = held(&catalog, arguments);
+            assert_eq!(shown["exit_code"], 3);
+            let problem = shown["streams"][0]["problem"].as_str().unwrap();
+            assert!(problem.contains("line 1 cannot be read"), "{problem}");
+            assert!(shown["streams"][0]["holds"] == json!([]));
+        }
+        assert_eq!(fs::read_to_string(holds_file(&catalog, Api::Mail)).unwrap(), damaged);
     }
-    assert_eq!(fs::read_to_string(holds_file(&catalog, Api::Mail)).unwrap(), "{}\n");
 }
 
 #[test]

@@ -256,6 +256,22 @@ fn a_packed_day_that_is_damaged_is_never_left_out_in_silence() {
         fs::write(&path, &whole).unwrap();
     }
     assert_eq!(found(&catalog).len(), all);
+    // A link in its place is no day file, as it is none beside it.
+    let elsewhere = catalog.root().join("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    let run = catalog.run(&["search", "--event=*", "--json"]);
+    assert_eq!(
+        (run.code, run.stderr.contains("is not a regular file")),
+        (2, true),
+        "{}",
+        run.stderr
+    );
+    let run = catalog.run(&["forward", "stdout", "--forward-from", "start"]);
+    assert!(run.stderr.contains("is not a regular file"), "{}", run.stderr);
+    assert_eq!(catalog.run(&["verify"]).code, 3);
+    fs::remove_file(&path).unwrap();
+    fs::rename(&elsewhere, &path).unwrap();
     // One that another program has made is held to the same.
     let day = path.with_extension("");
     fs::remove_file(&path).unwrap();
