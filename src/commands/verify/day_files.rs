@@ -7,7 +7,7 @@ use std::thread;
 use super::stream_report::StreamReport;
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::archive::{DayFile, DayReport, Listing, Noted, Takeover, verify_day};
+use crate::archive::{DayFile, DayReport, Listing, Location, Noted, Takeover, verify_day};
 use crate::config::StreamPlace;
 use crate::coverage::{Counted, Standing, Wanted};
 use crate::fs::FileError;
@@ -16,6 +16,9 @@ use crate::record::Reader;
 
 /// More threads than this would wait for the disk.
 const MOST_THREADS: usize = 8;
+
+/// How often a day is listed anew if a file of it is gone.
+const LISTINGS: usize = 3;
 
 /// The files of a day of a stream, with the index of the stream.
 struct Job {
@@ -68,15 +71,19 @@ fn jobs(known: &[Result<Known, FileError>]) -> Vec<Job> {
     for (stream, known) in known.iter().enumerate() {
         let Ok(known) = known else { continue };
         let listing = &known.standing.listing;
-        let Listing { days, packed, .. } = &**listing;
         jobs.extend(listing.dates().into_iter().map(|date| Job {
             stream,
             date,
-            files: days.get(&date).into_iter().chain(packed.get(&date)).cloned().collect(),
+            files: files_of(listing, date),
             outcomes: Vec::new(),
         }));
     }
     jobs
+}
+
+fn files_of(listing: &Listing, date: NaiveDate) -> Vec<DayFile> {
+    let Listing { days, packed, .. } = listing;
+    days.get(&date).into_iter().chain(packed.get(&date)).cloned().collect()
 }
 
 fn threads() -> usize {
@@ -98,7 +105,22 @@ fn work<'a>(
         // There is a job only where that is known.
         let Ok(known) = &known[job.stream] else { continue };
         let takeover = known.takeover.as_ref();
-        job.outcomes = verify_day(&job.files, &mut reader, &known.noted, takeover, progress);
+        let mut verify = |files: &[DayFile]| verify_day(files, &mut reader, &known.noted, takeover, progress);
+        job.outcomes = verify(&job.files);
+        for _ in 0..LISTINGS {
+            // It may have been packed or unpacked since it was listed.
+            let is_gone = |file: &DayFile| file.length().is_err_and(|error| error.is_missing());
+            let is_moved = job.outcomes.iter().any(Result::is_err) && job.files.iter().any(is_gone);
+            let listing = Some(&streams[job.stream].location).filter(|_| is_moved);
+            let Some(Ok(listing)) = listing.map(Location::listing) else {
+                break;
+            };
+            let files = files_of(&listing, job.date);
+            if files.is_empty() {
+                break;
+            }
+            (job.outcomes, job.files) = (verify(&files), files);
+        }
     }
 }
 
@@ -123,4 +145,38 @@ fn put_together(streams: &[StreamPlace], known: &[Result<Known, FileError>], job
         }
     }
     reports
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{Lock, Packer};
+    use crate::output::progress::Progress;
+    use crate::source::SOURCES;
+    use crate::test_support::Catalog;
+
+    #[test]
+    fn a_day_that_is_packed_after_it_was_listed_is_read_where_it_is_now() {
+        let catalog = Catalog::with_state_folder();
+        let lines = [1, 2].map(|n| format!("{{\"id\":\"{n}\",\"timestamp\":\"2025-06-09T00:00:0{n}Z\"}}\n"));
+        catalog.write("2025-06-09", &lines.concat());
+        let kind = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
+        let place = StreamPlace {
+            kind,
+            location: catalog.location.clone(),
+            keep: None,
+        };
+        let now = "2026-11-20T10:00:00Z".parse().unwrap();
+        let known = [know(&place, now)];
+        let mut jobs = jobs(&known);
+        let listing = catalog.location.listing().unwrap();
+        let packer = Packer::under(Lock::acquire(&catalog.location, now).unwrap());
+        packer.pack(&listing.days[&jobs[0].date], None).unwrap();
+        let progress = Progress::hidden().reading("verify", 1);
+        work(&Mutex::new(jobs.iter_mut()), &[place], &known, &progress);
+        let [Ok(report)] = &jobs[0].outcomes[..] else {
+            panic!("{:?}", jobs[0].outcomes);
+        };
+        assert_eq!((report.records, jobs[0].files[0].is_packed_by_us()), (2, true));
+    }
 }
