@@ -130,15 +130,19 @@ impl Rule<'_> {
             expiring: expiring.clone(),
             ..newest
         };
+        let files: Vec<_> = expiring
+            .iter()
+            .map(|day| (day.file.clone(), day.reason.clone()))
+            .collect();
+        if let Some(evidence) = self.evidence {
+            let are_as_sealed = Keeper::new(evidence).check_before_expiry(place, &files, self.now);
+            are_as_sealed.map_err(|error| error.to_string())?;
+        }
         lock.check().map_err(|error| error.to_string())?;
         Journal::of(&place.location)
             .append(&entry)
             .map_err(|error| error.to_string())?;
         if let Some(evidence) = self.evidence {
-            let files: Vec<_> = expiring
-                .iter()
-                .map(|day| (day.file.clone(), day.reason.clone()))
-                .collect();
             let added = Keeper::new(evidence).expire(place, &files, self.now);
             added.map_err(|error| error.to_string())?;
         }

@@ -33,6 +33,20 @@ impl SealedFiles {
 }
 
 impl Keeper<'_> {
+    /// Checks that day files of a stream are what was sealed, all of them: before anything says that they go.
+    ///
+    /// # Errors
+    /// Those of [`Keeper::expire`].
+    pub(crate) fn check_before_expiry(
+        &self,
+        place: &StreamPlace,
+        files: &[(String, String)],
+        now: DateTime<Utc>,
+    ) -> Result<(), KeeperError> {
+        let log = self.open(&self.signer()?, now)?;
+        expiring(&log.ledger, place, files, now).map(drop)
+    }
+
     /// Adds that day files of a stream are about to be deleted. Each has to be what was sealed, all of it.
     ///
     /// # Errors
@@ -45,28 +59,39 @@ impl Keeper<'_> {
     ) -> Result<(), KeeperError> {
         let signer = self.signer()?;
         let mut log = self.open(&signer, now)?;
-        let mut entries = Vec::new();
-        for (file, reason) in files {
-            let file = id(place, file);
-            let history = log.ledger.files.get(&file);
-            if history.is_some_and(|history| history.expired.is_some()) {
-                continue;
-            }
-            let sealed = history
-                .and_then(|history| history.newest())
-                .map(|sealed| sealed.content);
-            let (content, _) = content_of(&place.location, &file.file, sealed)?;
-            if sealed != Some(content) {
-                return Err(KeeperError::NotAsSealed { file: file.file });
-            }
-            let reason = reason.clone();
-            entries.push(Entry::new(Says::Expired { file, content, reason }, now));
-        }
+        let entries = expiring(&log.ledger, place, files, now)?;
         if !entries.is_empty() {
             log.add(&entries, &[&signer])?;
         }
         Ok(())
     }
+}
+
+/// Returns the entries that files are about to be deleted, but for those which the log has.
+fn expiring(
+    ledger: &Ledger,
+    place: &StreamPlace,
+    files: &[(String, String)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Entry>, KeeperError> {
+    let mut entries = Vec::new();
+    for (file, reason) in files {
+        let file = id(place, file);
+        let history = ledger.files.get(&file);
+        if history.is_some_and(|history| history.expired.is_some()) {
+            continue;
+        }
+        let sealed = history
+            .and_then(|history| history.newest())
+            .map(|sealed| sealed.content);
+        let (content, _) = content_of(&place.location, &file.file, sealed)?;
+        if sealed != Some(content) {
+            return Err(KeeperError::NotAsSealed { file: file.file });
+        }
+        let reason = reason.clone();
+        entries.push(Entry::new(Says::Expired { file, content, reason }, now));
+    }
+    Ok(entries)
 }
 
 fn id(place: &StreamPlace, file: &str) -> FileId {

@@ -198,6 +198,15 @@ fn the_evidence_says_what_was_deleted_and_only_what_is_sealed_goes() {
         "{refused}"
     );
     assert_eq!(names(&catalog.folder(Api::Mail)), days, "nothing was deleted");
+    let journal = catalog
+        .folder(Api::Mail)
+        .join(".trailkeeper")
+        .join(format!("{}.coverage.jsonl", base_name(Api::Mail)));
+    let journal = fs::read_to_string(journal).unwrap();
+    assert!(
+        !journal.contains("it ended more than 3 days ago"),
+        "nothing says that it was"
+    );
     fs::write(&path, &text).unwrap();
     let deleted = shown(&catalog, 0, &["expire", "--yes"])["streams"][0].clone();
     assert!(count(&deleted["days"]) >= 3, "{deleted}");
