@@ -74,12 +74,7 @@ impl<'a> BoundedWalk<'a> {
         let mut walk = Self {
             fetcher,
             plan,
-            slices: SlicePlan::new(
-                plan.window,
-                fetcher.source().page_size(),
-                plan.slices_in_flight(),
-                plan.target_time(),
-            ),
+            slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
             in_flight: FuturesOrdered::new(),
             is_proven: false,
             most_ahead: 1,
@@ -141,7 +136,7 @@ impl<'a> BoundedWalk<'a> {
         match end? {
             // What is below is asked for again with the next slice, and that proves that this one is empty.
             SliceEnd::Paused if reading.is_empty() && !self.is_asked_once(slice) => {
-                self.slices.completed(slice, Load::nothing(took));
+                self.slices.completed(slice, Load { records: 0, took });
                 self.note_load(0);
                 Ok(None)
             }
@@ -162,10 +157,7 @@ impl<'a> BoundedWalk<'a> {
     fn divide(&mut self, reading: &Reading, end: SliceEnd, took: Option<Duration>) {
         match end {
             SliceEnd::Complete | SliceEnd::Paused => return,
-            SliceEnd::Overflow { records, oldest } => {
-                let bytes = reading.fetched().bytes;
-                self.overflow(reading, oldest, Load { records, bytes, took });
-            }
+            SliceEnd::Overflow { records, oldest } => self.overflow(reading, oldest, Load { records, took }),
             SliceEnd::TooWide => self.narrow(reading),
             SliceEnd::Ascending => self.change_order(Order::OldestFirst),
             SliceEnd::Scattered => self.change_order(Order::Unknown),
@@ -206,7 +198,7 @@ impl<'a> BoundedWalk<'a> {
                 self.ascent = None;
                 let (window, target_time) = (self.plan.window, self.plan.target_time());
                 self.slices = if self.fetcher.learned().names_next_pages {
-                    SlicePlan::new(window, usual_size, self.plan.slices_in_flight(), target_time)
+                    SlicePlan::new(window, usual_size, target_time)
                 } else {
                     SlicePlan::of_single_pages(window, self.fetcher.source().largest_page(), target_time)
                 };
@@ -275,7 +267,7 @@ impl<'a> BoundedWalk<'a> {
     /// Goes on behind a slice without records, which the next ones ask for again.
     fn skip(&mut self, slice: Slice, took: Option<Duration>) {
         self.is_first = false;
-        self.slices.completed(slice, Load::nothing(took));
+        self.slices.completed(slice, Load { records: 0, took });
         self.is_proven = true;
         self.note_load(0);
     }
@@ -425,7 +417,6 @@ impl<'a> BoundedWalk<'a> {
             .filter(|record| record.time >= slice.from);
         let load = Load {
             records: own.count(),
-            bytes: reading.fetched().bytes,
             took,
         };
         let records = load.records;

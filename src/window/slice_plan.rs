@@ -16,21 +16,12 @@ pub(super) const WIDEST: TimeDelta = TimeDelta::days(400);
 /// The shortest slice: it is fetched whole, however much it holds.
 pub(super) const LEAST_WIDTH: TimeDelta = TimeDelta::seconds(1);
 
-/// The most records that a slice should hold, and the fewest that one may be held to: the ends of longer ones count for less,
-/// but nothing of a slice is filed before all of it is read.
-const MOST_TARGET_RECORDS: usize = 4_000;
-const LEAST_TARGET_RECORDS: usize = 1_000;
+/// The most records that a slice should hold: few enough to keep several slices in memory.
+const MOST_TARGET_RECORDS: usize = 2_000;
 
-/// How much all slices in flight should hold together, as records and as bytes of lines: what one may hold is its share.
-const RECORDS_IN_FLIGHT: usize = 24_000;
-const BYTES_IN_FLIGHT: usize = 24 * 1024 * 1024;
-
-/// A page holds so much of the one before again, at least one record and one more of so many.
-const OVERLAP: usize = 100;
-
-/// What the last page of a slice leaves free, as a part of it: a slice that is a little denser than the one before does not
-/// begin another page, which would be nearly empty.
-const FREE_PART: usize = 20;
+/// How many pages a slice should have: enough that its ends count for little, few enough that slices fetched
+/// concurrently end at about the same time.
+pub(super) const TARGET_PAGES: usize = 10;
 
 /// How much longer a slice may be than the one before, so that one quiet night does not make the morning overflow.
 pub(super) const GROWTH: i32 = 8;
@@ -91,21 +82,8 @@ impl Slice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) records: usize,
-    /// The bytes of their lines.
-    pub(crate) bytes: usize,
     /// How long they took to fetch, if that says something about other slices.
     pub(crate) took: Option<Duration>,
-}
-
-impl Load {
-    /// Nothing, which took so long to find out.
-    pub(crate) fn nothing(took: Option<Duration>) -> Self {
-        Self {
-            records: 0,
-            bytes: 0,
-            took,
-        }
-    }
 }
 
 /// Divides a window into slices without gaps, oldest first; their length follows from how many records earlier ones
@@ -117,7 +95,6 @@ pub(crate) struct SlicePlan {
     width: TimeDelta,
     page_size: usize,
     target_records: usize,
-    target_bytes: usize,
     target_time: Duration,
     /// Dense parts of the rest, the nearest last.
     dense: Vec<Dense>,
@@ -143,18 +120,12 @@ struct Dense {
 }
 
 impl SlicePlan {
-    /// Creates a plan for the whole of `window`, with `page_size` records in a page; up to `in_flight` slices are read at a
-    /// time, and none should take longer than `target_time`. The first slice is all of it.
-    pub(crate) fn new(window: Window, page_size: u32, in_flight: usize, target_time: Duration) -> Self {
+    /// Creates a plan for the whole of `window`, with `page_size` records in a page; no slice should take longer than
+    /// `target_time`. The first slice is all of it.
+    pub(crate) fn new(window: Window, page_size: u32, target_time: Duration) -> Self {
         let page_size = (page_size as usize).clamp(1, MOST_TARGET_RECORDS);
-        let in_flight = in_flight.max(1);
-        let share = (RECORDS_IN_FLIGHT / in_flight).clamp(LEAST_TARGET_RECORDS, MOST_TARGET_RECORDS);
-        let plan = Self::with_target(window, page_size, share, target_time);
-        Self {
-            target_records: plan.in_whole_pages(share),
-            target_bytes: BYTES_IN_FLIGHT / in_flight,
-            ..plan
-        }
+        let target_records = (page_size * TARGET_PAGES).min(MOST_TARGET_RECORDS);
+        Self::with_target(window, page_size, target_records, target_time)
     }
 
     /// Returns how long a time holds this many records, if it is as dense as a completed slice.
@@ -178,7 +149,6 @@ impl SlicePlan {
             width: WIDEST,
             page_size,
             target_records,
-            target_bytes: usize::MAX,
             target_time,
             dense: Vec::new(),
             widest: WIDEST,
@@ -310,29 +280,10 @@ impl SlicePlan {
         // A little less than the most that was answered for: how many it can be is not known.
         let answered = (self.most_records * 3 / 4).max(1);
         let is_less = self.light > 0 && answered < self.target_records;
-        let target = self.target_records.min(self.records_in_budget(load));
-        let most = if is_less { answered.min(target) } else { target } as f64;
+        let most = if is_less { answered } else { self.target_records } as f64;
         let Some(took) = load.took else { return most };
         let in_time = load.records as f64 * self.target_time.as_secs_f64() / took.as_secs_f64();
         // If it took no time, this is infinite or NaN.
         in_time.max(self.page_size as f64).min(most)
-    }
-
-    /// Returns how many records as long as these a slice may hold.
-    fn records_in_budget(&self, load: Load) -> usize {
-        let length = load.bytes / load.records.max(1);
-        self.target_bytes
-            .checked_div(length)
-            .map_or(usize::MAX, |records| self.in_whole_pages(records))
-    }
-
-    /// Returns how many records fit into as many pages as these fill, each of which overlaps the one before; at least one.
-    fn in_whole_pages(&self, records: usize) -> usize {
-        let page = self.page_size;
-        let pages = (records / page).max(1);
-        let overlap = page / OVERLAP + 1;
-        (pages * page)
-            .saturating_sub((pages - 1) * overlap + page / FREE_PART)
-            .max(1)
     }
 }

@@ -124,8 +124,6 @@ mod rejections;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
-mod requests;
-#[cfg(test)]
 mod revisions;
 #[cfg(test)]
 mod runs;

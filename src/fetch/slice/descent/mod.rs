@@ -42,7 +42,7 @@ const MOST_REPEATED: u32 = 2;
 const SHORT_LOOKS: u32 = 2;
 
 /// One record in so many is asked for again at each join, and one in any case.
-const OVERLAP: usize = 100;
+const OVERLAP: usize = 50;
 
 /// Services cut bounds to whole seconds.
 const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
