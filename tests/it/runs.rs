@@ -179,6 +179,7 @@ fn documented(summary: &Value) -> String {
         "duplicates",
         "rejected",
         "revised",
+        "expired",
         "left_for_next_run",
         "skipped",
         "repaired",
