@@ -10,16 +10,17 @@ use trailkeeper::sandbox::{Api, Event, Sandbox};
 use super::forwarding::Listener;
 use super::support::{Catalog, at, base_name, event, process, serve, tool};
 
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
 /// Three records on each of the last days.
-fn sandbox(days: i64) -> Sandbox {
+pub(super) fn sandbox(days: i64) -> Sandbox {
     let three = |day: i64| (0..3).map(move |n| event(Api::Mail, at(day * DAY + 600 + n), &format!("{day}-{n}")));
     let events: Vec<Event> = (0..days).flat_map(three).collect();
     serve(|options| options.give(Api::Mail, events))
 }
 
-fn shown(catalog: &Catalog, code: i32, arguments: &[&str]) -> Value {
+/// What a command prints with `--json`.
+pub(super) fn shown(catalog: &Catalog, code: i32, arguments: &[&str]) -> Value {
     let run = catalog.run(&[arguments, &["--json"]].concat());
     assert_eq!(run.code, code, "{arguments:?}: {}{}", run.stdout, run.stderr);
     serde_json::from_str(&run.stdout).unwrap()
