@@ -168,6 +168,15 @@ impl Answer {
         self.is_full || self.next.is_some()
     }
 
+    /// Returns how many records it has, if they are fewer than were asked for although it names another page: with fewer asked
+    /// for, pages end elsewhere.
+    pub(super) fn short_page(&self) -> Option<u32> {
+        let is_short = !self.is_full && self.next.is_some() && self.count > 0;
+        is_short
+            .then_some(self.count)
+            .and_then(|count| u32::try_from(count).ok())
+    }
+
     /// Returns whether it lacks some of these records, though it has others of them: as far as it reaches, and no bound that is
     /// cut close to `base` explains it, since it parts none of one time.
     pub(super) fn lacks_some_of(&self, anchors: &[Anchor], base: DateTime<Utc>, depth: TimeDelta) -> bool {

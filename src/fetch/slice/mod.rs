@@ -7,6 +7,7 @@ mod ascent;
 mod descent;
 mod floor;
 mod moment;
+mod moment_looks;
 mod scattered;
 
 use chrono::{DateTime, Utc};

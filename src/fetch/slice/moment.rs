@@ -34,6 +34,8 @@ struct Look {
     border: Option<DateTime<Utc>>,
     /// Whether a page had fewer records than were asked for: then one more look has to agree.
     has_short_pages: bool,
+    /// The fewest records of a page that named another: with fewer asked for, pages end elsewhere.
+    shortest: Option<u32>,
     /// Whether it ended with a full page that named no other.
     is_cut: bool,
 }
@@ -99,11 +101,13 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
     let mut known: HashSet<Anchor> = descent.anchors_of(answer.oldest()).collect();
     // How many looks brought all that is known, since the last one that brought something new.
     let mut agreed = 0;
+    let mut usual = fetcher.source().page_size();
     for number in 0..MOST_LOOKS {
         if number > 1 {
             fetcher.pause_before_look(number).await;
         }
-        let look = match look(fetcher, descent, moment, number, begun.take()).await {
+        let size = other_border(usual, number);
+        let look = match look(fetcher, descent, moment, size, begun.take()).await {
             Ok(Some(look)) => look,
             Ok(None) => continue,
             Err(error) => return Step::Fail(error),
@@ -112,6 +116,7 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
             // With smaller pages it gave fewer records: what it says of the end is not so.
             return same_time(moment, known.len());
         }
+        usual = look.shortest.map_or(usual, |shortest| shortest.min(usual));
         let before = known.len();
         known.extend(look.anchors.iter().copied());
         agreed = match (known.len() == before, known.len() == look.anchors.len()) {
@@ -185,11 +190,11 @@ async fn look(
     fetcher: &Fetcher,
     descent: &mut Descent,
     moment: DateTime<Utc>,
-    number: u32,
+    size: u32,
     begun: Option<&Answer>,
 ) -> Result<Option<Look>, FetchError> {
     let mut request = PageRequest {
-        size: other_border(fetcher.source().page_size(), number),
+        size,
         ..descent.request(&fetcher.learned())
     };
     let mut look = Look::default();
@@ -233,6 +238,7 @@ impl Look {
         self.anchors.extend(of_moment);
         self.border = answer.oldest().or(self.border);
         self.has_short_pages |= !answer.is_full;
+        self.shortest = self.shortest.into_iter().chain(answer.short_page()).min();
         self.is_cut = answer.is_full && answer.next.is_none();
     }
 }

@@ -47,6 +47,8 @@ pub(in crate::fetch) struct Gathering {
     has_pages: bool,
     /// Whether a page of several had fewer records than were asked for: then one more look has to agree.
     has_short_pages: bool,
+    /// The fewest records of a page that named another: with fewer asked for, pages end elsewhere.
+    shortest: Option<u32>,
     /// How many records are asked for: more than usual if that spares dividing the slice.
     size: u32,
     /// How many records the answer for the whole slice had, if nothing said that there are more.
@@ -87,6 +89,7 @@ impl Gathering {
             known,
             has_pages: false,
             has_short_pages: false,
+            shortest: None,
             size,
             whole: None,
         }
@@ -238,7 +241,7 @@ impl Gathering {
         let mut request = PageRequest {
             window: self.part(agreed),
             position: Position::First,
-            size: other_border(self.size, if self.has_pages { number - 1 } else { 0 }),
+            size: self.size_of_look(number),
         };
         let (mut new, mut given) = (0, HashSet::new());
         for _ in 0..MOST_PAGES {
@@ -257,6 +260,7 @@ impl Gathering {
             };
             let answer = Answer::of(&page, &request);
             self.has_short_pages |= self.has_pages && !answer.is_full;
+            self.shortest = self.shortest.into_iter().chain(answer.short_page()).min();
             let added = self.fetched.add(page.records, page.originals).new;
             new += added;
             given.extend(answer.anchors().iter().copied());
@@ -282,13 +286,21 @@ impl Gathering {
         Ok(self.conclude(request.window, new, &given))
     }
 
+    fn size_of_look(&self, number: u32) -> u32 {
+        let size = self.shortest.map_or(self.size, |shortest| shortest.min(self.size));
+        other_border(size, if self.has_pages { number - 1 } else { 0 })
+    }
+
     fn conclude(&self, window: Window, new: usize, given: &HashSet<Anchor>) -> Part {
-        let surely = |anchor: &&Anchor| window.from + MARGIN < anchor.time && anchor.time + MARGIN < window.to;
+        let given_times: HashSet<DateTime<Utc>> =
+            given.iter().map(|anchor| floor_to_millisecond(anchor.time)).collect();
+        // A bound parts no moment, however it is cut.
+        let is_parted = |anchor: &Anchor| given_times.contains(&floor_to_millisecond(anchor.time));
+        let surely = |anchor: &Anchor| window.from + MARGIN < anchor.time && anchor.time + MARGIN < window.to;
         let lacks = self
             .known
             .iter()
-            .filter(surely)
-            .find(|anchor| !given.contains(anchor))
+            .find(|anchor| !given.contains(anchor) && (surely(anchor) || is_parted(anchor)))
             .copied();
         match lacks {
             Some(anchor) => Part::Lacking(anchor),

@@ -83,6 +83,8 @@ impl Descent {
                 self.varied += 1;
                 Step::Ask
             }
+            // Within such a moment the service was seen to cut answers.
+            (None, Some(oldest)) if self.moment_looks.is_open(oldest) => self.same_moment(oldest),
             (None, Some(oldest)) => {
                 self.end_looks = 0;
                 self.varied = 0;

@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::SliceEnd;
 use super::above_look::AboveLook;
 use super::floor::Floor;
+use super::moment_looks::MomentLooks;
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::learned::{Learned, Reach, Seen};
@@ -117,6 +118,8 @@ pub(in crate::fetch) struct Descent {
     varied: i32,
     /// The last answer that seemed to have all of its window: from when that began, its oldest record, and how many it had.
     uncut: Option<(DateTime<Utc>, DateTime<Utc>, usize)>,
+    /// The looks at the moment that answers end with.
+    moment_looks: MomentLooks,
     strays: u32,
     /// How often a short answer is still to be asked for again.
     short_looks: u32,
@@ -170,6 +173,7 @@ impl Descent {
             end_looks: 0,
             varied: 0,
             uncut: None,
+            moment_looks: MomentLooks::default(),
             strays: 0,
             short_looks: 0,
             is_recheck: false,
@@ -261,7 +265,7 @@ impl Descent {
         }
         if self.failed_looks < MOST_LAPSES && answer.lacks_some_of_its_moment(&self.expected) {
             if self.failed_looks > 0 {
-                learned.note_cut(answer.count);
+                self.note_moment(&answer, learned);
             }
             return self.look_again(true);
         }
@@ -289,6 +293,7 @@ impl Descent {
         self.keep_reach(learned);
         self.note_cut(&answer, learned);
         let added = self.fetched.add(page.records, page.originals);
+        self.note_moment(&answer, learned);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
         if let Some(step) = self.limits(&answer, added.new, learned) {
             return step;
@@ -338,12 +343,21 @@ impl Descent {
         {
             learned.note_cut(count);
         }
-        // One of a moment that has fewer of it than are known, too.
+        self.uncut = (!answer.may_go_on()).then(|| (self.lower(learned), oldest, answer.count));
+    }
+
+    /// Notes an answer of one moment that has fewer of it than are known, too; and whether looks agree on what there is of it.
+    fn note_moment(&mut self, answer: &Answer, learned: &mut Learned) {
         let is_all = answer.is_within_a_moment() && !answer.may_go_on();
-        if is_all && answer.count < self.count_of(oldest) {
+        let Some(oldest) = answer.oldest().filter(|_| is_all) else {
+            return;
+        };
+        let known = self.count_of(oldest);
+        if answer.count < known {
             learned.note_cut(answer.count);
         }
-        self.uncut = (!answer.may_go_on()).then(|| (self.lower(learned), oldest, answer.count));
+        let window = self.request(learned).window;
+        self.moment_looks.note(oldest, window, answer.count, known);
     }
 
     /// Remembers how far a request had to reach for its answer to hold what it has to.
