@@ -144,24 +144,34 @@ impl Sum {
         }
     }
 
-    /// Returns whether what was seen in a run refutes that newer records come first, on which rests what is covered.
+    /// Returns whether what was seen in a run refutes that newer records come first, or are no further from where they belong than
+    /// answers overlapped, on which rests what is covered.
     pub(crate) fn is_refuted_by(&self, seen: Assumptions) -> bool {
         let is_newest_first = |assumed: Assumptions| assumed.order == Order::NewestFirst;
+        let has_overlapped = self
+            .assumptions
+            .overlap_ms
+            .is_none_or(|overlap| seen.swapped_ms <= overlap);
         !self.covered.spans().is_empty()
             && self.other_order_at.is_none()
             && is_newest_first(self.assumptions)
-            && !is_newest_first(seen)
+            && !(is_newest_first(seen) && has_overlapped)
     }
 
     /// Notes what was seen in a run that began at `at`. If it refutes what was assumed, all that is covered is a gap again.
     pub(crate) fn learn(&mut self, seen: Assumptions, at: DateTime<Utc>) {
+        let mut overlaps = [self.assumptions.overlap_ms, seen.overlap_ms];
         if self.is_refuted_by(seen) {
             self.covered = Covered::default();
+            overlaps[0] = None;
         }
         if seen.order != Order::NewestFirst && seen.order != self.assumptions(at).order {
             self.other_order_at = Some(at);
         }
-        self.assumptions = seen;
+        self.assumptions = Assumptions {
+            overlap_ms: overlaps.into_iter().flatten().min(),
+            ..seen
+        };
     }
 
     /// Whether what contradicts itself is filed as the service gives it: it did so in several runs.
@@ -544,6 +554,29 @@ mod tests {
             sum.learn(with(order), hour(11 + 8 * 24));
             assert_eq!(gaps(&sum, 11), [], "what is covered now rests on no order");
         }
+    }
+
+    #[test]
+    fn records_further_from_where_they_belong_than_answers_overlapped_make_what_was_covered_a_gap_again_but_once() {
+        let seen = |swapped_ms, overlap_ms| Assumptions {
+            swapped_ms,
+            overlap_ms,
+            ..Assumptions::default()
+        };
+        let mut sum = Sum {
+            asked_from: Some(hour(0)),
+            ..Sum::default()
+        };
+        sum.covered.add(span(0, 10));
+        sum.learn(seen(0, Some(1_000)), hour(10));
+        sum.learn(seen(0, Some(5_000)), hour(10));
+        sum.learn(seen(1_000, None), hour(10));
+        assert_eq!(gaps(&sum, 10), [], "the least overlap was a second");
+        sum.learn(seen(1_001, Some(4_000)), hour(11));
+        assert_eq!(gaps(&sum, 11), [span(0, 11)]);
+        sum.covered.add(span(0, 11));
+        sum.learn(seen(1_001, None), hour(12));
+        assert_eq!(gaps(&sum, 11), [], "what is covered now was read with more");
     }
 
     #[test]

@@ -35,6 +35,9 @@ const FEW_AT_FIRST: u64 = 6;
 /// How often in a row a slice is read again that lacks what another answer gave.
 const MOST_READINGS_AGAIN: u32 = 3;
 
+/// How often all is read again since answers overlapped by too little; each time they overlap by more than twice as much.
+const MOST_READINGS_WITH_MORE: u32 = 3;
+
 /// Records that happened no longer before an answer than this may have come after it: services are late by so much.
 const LATENESS: TimeDelta = TimeDelta::minutes(2);
 
@@ -65,6 +68,8 @@ pub(super) struct BoundedWalk<'a> {
     has_looked_again: bool,
     /// How often in a row a slice was read again since it lacked something.
     readings_again: u32,
+    /// How often all was read again with longer overlaps.
+    readings_with_more: u32,
     /// The reading of a service that answers oldest first, in place of slices.
     ascent: Option<Ascent>,
 }
@@ -88,6 +93,7 @@ impl<'a> BoundedWalk<'a> {
             survey: None,
             has_looked_again: false,
             readings_again: 0,
+            readings_with_more: 0,
             ascent: None,
         };
         walk.begin_again();
@@ -120,6 +126,7 @@ impl<'a> BoundedWalk<'a> {
             self.fill();
             let range = match self.in_flight.next().await {
                 Some(fetched) => self.take(fetched)?,
+                None if self.has_to_overlap_more() => None,
                 None if self.look_at_the_newest_again().await? => None,
                 None => return Ok(None),
             };
@@ -326,6 +333,20 @@ impl<'a> BoundedWalk<'a> {
         }
         self.in_flight.push_front(fetch(self.fetcher, self.plan, reading));
         Ok(None)
+    }
+
+    /// Has the whole window read again if the answers showed, later than at some joins, that records are further from where they belong
+    /// than those joins allowed for. Returns whether that is so.
+    fn has_to_overlap_more(&mut self) -> bool {
+        if !self.fetcher.learned().has_overlapped_too_little() || self.readings_with_more >= MOST_READINGS_WITH_MORE {
+            return false;
+        }
+        self.readings_with_more += 1;
+        self.fetcher.learn(Learned::forget_overlap);
+        let (window, usual_size) = (self.plan.window, self.fetcher.usual_size());
+        self.slices = SlicePlan::new(window, usual_size, self.plan.target_time());
+        self.change_order(Order::NewestFirst);
+        true
     }
 
     /// Looks at the newest end once more, which a walk otherwise does once: a replica that lags lacks what is there. It is not

@@ -56,6 +56,10 @@ pub(super) struct Learned {
     pub(super) lapses: u32,
     /// By how much records are out of order, at most.
     pub(super) disorder: TimeDelta,
+    /// By how much records of one answer are out of order, at most: what comes late between two answers is not.
+    swapped: TimeDelta,
+    /// By how much the next answer overlapped one that was cut, at least.
+    overlap: Option<TimeDelta>,
     /// How far answers reach above the bound that was asked for, at most: services round bounds up, or filter by an
     /// earlier time than the one that they show.
     pub(super) overshoot: TimeDelta,
@@ -122,9 +126,21 @@ pub(crate) struct Assumptions {
     /// How far a request has to reach above and below a record that it is to bring, in milliseconds.
     pub(crate) above_ms: i64,
     pub(crate) below_ms: i64,
+    /// By how much records of one answer are out of order at most, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) swapped_ms: i64,
+    /// By how much answers overlapped at least where one was cut, in milliseconds: a record that is further from where it belongs
+    /// may have been missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) overlap_ms: Option<i64>,
     /// How many of the next answers are doubted, since one has lacked what it had to hold.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) doubted: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(milliseconds: &i64) -> bool {
+    *milliseconds == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -143,6 +159,7 @@ impl From<Assumptions> for Learned {
             is_order_shown: assumed.is_order_shown,
             looks_above: assumed.looks_above,
             doubted: assumed.doubted.min(DOUBTED),
+            swapped: TimeDelta::milliseconds(assumed.swapped_ms).clamp(TimeDelta::zero(), MOST_DISORDER),
             ..Self::default()
         }
     }
@@ -186,6 +203,8 @@ impl Learned {
         self.most_records = self.most_records.max(answer.count);
         self.names_next_pages |= answer.next.is_some();
         self.is_order_shown |= answer.descends && answer.count >= FEWEST;
+        let is_known = self.order == Order::NewestFirst && is_among_neighbors(answer);
+        self.note_swapped(answer.disorder, is_known);
         if self.order != Order::NewestFirst || answer.disorder <= self.disorder {
             return Seen::Expected;
         }
@@ -247,7 +266,30 @@ impl Learned {
             above_ms: self.above.time().num_milliseconds(),
             below_ms: self.below.time().num_milliseconds(),
             doubted: self.doubted,
+            swapped_ms: self.swapped.num_milliseconds(),
+            overlap_ms: self.overlap.map(|overlap| overlap.num_milliseconds()),
         }
+    }
+
+    /// Takes into account that the answer behind one that was cut overlaps it by so much.
+    pub(super) fn note_overlap(&mut self, overlap: TimeDelta) {
+        self.overlap = self.overlap.into_iter().chain([overlap]).min();
+    }
+
+    fn note_swapped(&mut self, disorder: TimeDelta, is_known: bool) {
+        if is_known {
+            self.swapped = self.swapped.max(disorder);
+        }
+    }
+
+    /// Returns whether answers overlapped by less than records are out of order.
+    pub(super) fn has_overlapped_too_little(&self) -> bool {
+        self.order == Order::NewestFirst && self.overlap.is_some_and(|overlap| overlap < self.swapped)
+    }
+
+    /// Forgets by how much answers overlapped, since all that they hold is read again.
+    pub(super) fn forget_overlap(&mut self) {
+        self.overlap = None;
     }
 
     /// Returns how far from where it belongs a record may be given.
@@ -311,6 +353,7 @@ impl Learned {
             let is_ordered = answer.disorder <= SMALL_DISORDER || is_among_neighbors(answer);
             if is_ordered {
                 self.note_disorder(answer.disorder);
+                self.note_swapped(answer.disorder, true);
             }
             return is_ordered.then_some(Order::NewestFirst);
         }
@@ -320,6 +363,7 @@ impl Learned {
         self.order = Order::NewestPageFirst;
         // What seemed to be neighbors that changed places was the order inside an answer.
         self.disorder = TimeDelta::zero();
+        self.swapped = TimeDelta::zero();
         Some(Order::NewestPageFirst)
     }
 
@@ -334,6 +378,7 @@ impl Learned {
             .filter(|disorder| *disorder <= SMALL_DISORDER);
         if let Some(disorder) = small.max().filter(|_| self.order == Order::NewestFirst) {
             self.note_disorder(disorder);
+            self.note_swapped(disorder, true);
         }
     }
 

@@ -519,6 +519,7 @@ impl Descent {
         for (base, above) in choices {
             let upper = ceil_to_millisecond(base + above.time());
             if upper < self.upper - least {
+                learned.note_overlap(upper - oldest);
                 self.go_to(base, above, &answer);
                 return Step::Ask;
             }
