@@ -101,13 +101,13 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
     let mut known: HashSet<Anchor> = descent.anchors_of(answer.oldest()).collect();
     // How many looks brought all that is known, since the last one that brought something new.
     let mut agreed = 0;
-    let mut usual = fetcher.source().page_size();
+    let mut shortest = None;
     for number in 0..MOST_LOOKS {
         if number > 1 {
             fetcher.pause_before_look(number).await;
         }
-        let size = other_border(usual, number);
-        let look = match look(fetcher, descent, moment, size, begun.take()).await {
+        let sizes = PageSizes::of(fetcher.source().page_size(), shortest, number);
+        let look = match look(fetcher, descent, moment, sizes, begun.take()).await {
             Ok(Some(look)) => look,
             Ok(None) => continue,
             Err(error) => return Step::Fail(error),
@@ -116,7 +116,7 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
             // With smaller pages it gave fewer records: what it says of the end is not so.
             return same_time(moment, known.len());
         }
-        usual = look.shortest.map_or(usual, |shortest| shortest.min(usual));
+        shortest = shortest.into_iter().chain(look.shortest).min();
         let before = known.len();
         known.extend(look.anchors.iter().copied());
         agreed = match (known.len() == before, known.len() == look.anchors.len()) {
@@ -135,11 +135,24 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
 /// How much smaller the pages of a few looks are, in parts of 24 of the usual size.
 const SMALLER: [u32; 5] = [0, 4, 2, 3, 1];
 
-/// Returns a page size that puts the borders of pages elsewhere in each of a few looks; it is not much smaller, since
-/// each page costs a request.
-pub(super) fn other_border(usual: u32, look: u32) -> u32 {
-    let smaller = SMALLER[look as usize % SMALLER.len()];
-    (usual - (usual * smaller).div_ceil(24)).max(1)
+/// How many records a look asks for: such that the borders of pages are elsewhere in each of a few looks.
+#[derive(Clone, Copy)]
+pub(super) struct PageSizes {
+    /// The first page: shorter than the shortest that came, where pages are shorter than what is asked for.
+    pub(super) first: u32,
+    pub(super) next: u32,
+}
+
+impl PageSizes {
+    /// Those of a look of this number; they are not much smaller than usual, since each page costs a request.
+    pub(super) fn of(usual: u32, shortest: Option<u32>, look: u32) -> Self {
+        let smaller = SMALLER[look as usize % SMALLER.len()];
+        let other = |size: u32| (size - (size * smaller).div_ceil(24)).max(1);
+        Self {
+            first: shortest.map_or(other(usual), |shortest| other(shortest.min(usual))),
+            next: other(usual),
+        }
+    }
 }
 
 /// Goes on below a moment that was read.
@@ -190,11 +203,11 @@ async fn look(
     fetcher: &Fetcher,
     descent: &mut Descent,
     moment: DateTime<Utc>,
-    size: u32,
+    sizes: PageSizes,
     begun: Option<&Answer>,
 ) -> Result<Option<Look>, FetchError> {
     let mut request = PageRequest {
-        size,
+        size: sizes.first,
         ..descent.request(&fetcher.learned())
     };
     let mut look = Look::default();
@@ -204,6 +217,7 @@ async fn look(
             Some(position) => request.position = position.clone(),
             None => return Ok(Some(look)),
         }
+        request.size = sizes.next;
     }
     for _ in 0..MOST_PAGES {
         let page = match fetcher.page(&request, false).await {
@@ -225,6 +239,7 @@ async fn look(
         match answer.next {
             Some(position) if position != request.position && !descent.fetched.is_too_large() => {
                 request.position = position;
+                request.size = sizes.next;
             }
             _ => break,
         }

@@ -21,7 +21,8 @@ pub(super) struct MomentLooks {
 
 impl MomentLooks {
     /// Takes into account that an answer for this window had so many records, all of this moment, of which now so many are known.
-    pub(super) fn note(&mut self, time: DateTime<Utc>, window: Window, given: usize, known: usize) {
+    /// Returns how many an answer had that was cut, if this shows one: it had fewer than another.
+    pub(super) fn note(&mut self, time: DateTime<Utc>, window: Window, given: usize, known: usize) -> Option<usize> {
         let moment = Some(floor_to_millisecond(time));
         if self.moment != moment {
             *self = Self {
@@ -29,15 +30,21 @@ impl MomentLooks {
                 ..Self::default()
             };
         }
-        // What an answer before it lacked may have come later, but no service takes a part of a moment back.
-        self.is_cut |= given < known;
-        if known > self.known {
+        let has_grown = known > self.known;
+        let cut = [
+            (given < known).then_some(given),
+            (has_grown && self.known > 0).then_some(self.known),
+        ];
+        let cut = cut.into_iter().flatten().min();
+        self.is_cut |= cut.is_some();
+        if has_grown {
             self.known = known;
             self.whole.clear();
         }
         if given >= known && !self.whole.contains(&window) {
             self.whole.push(window);
         }
+        cut
     }
 
     /// Returns whether answers of this moment were cut, and too few looks agree that there are no more records.
@@ -58,17 +65,16 @@ mod tests {
         let time: DateTime<Utc> = "2025-06-09T12:00:00Z".parse().unwrap();
         let window = |ticks| Window::new(time - TimeDelta::days(1) - TICK * ticks, time);
         let mut looks = MomentLooks::default();
-        looks.note(time, window(0), 40, 40);
-        looks.note(time, window(0), 40, 40);
+        assert_eq!(looks.note(time, window(0), 40, 40), None);
+        assert_eq!(looks.note(time, window(0), 40, 40), None);
         assert!(!looks.is_open(time), "nothing was cut");
-        looks.note(time, window(1), 30, 40);
+        assert_eq!(looks.note(time, window(1), 30, 40), Some(30));
         assert!(looks.is_open(time), "the same question has the same answer");
-        looks.note(time, window(2), 50, 55);
-        looks.note(time, window(3), 55, 55);
+        assert_eq!(looks.note(time, window(2), 55, 55), Some(40), "the first was cut, too");
         assert!(looks.is_open(time));
-        looks.note(time, window(4), 55, 55);
+        assert_eq!(looks.note(time, window(4), 55, 55), None);
         assert!(!looks.is_open(time));
-        looks.note(time + TimeDelta::seconds(1), window(4), 1, 1);
+        assert_eq!(looks.note(time + TimeDelta::seconds(1), window(4), 1, 1), None);
         assert!(!looks.is_open(time), "it is another moment that is looked at");
     }
 }

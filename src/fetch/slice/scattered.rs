@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SliceEnd;
 use super::floor::Floor;
-use super::moment::{MOST_PAGES, other_border};
+use super::moment::{MOST_PAGES, PageSizes};
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::{FetchError, Fetcher, PageError, span};
@@ -238,10 +238,11 @@ impl Gathering {
 
     /// Looks at a part once: at all pages of it, if there are several.
     async fn look(&mut self, fetcher: &Fetcher, agreed: u32, number: u32) -> Result<Part, FetchError> {
+        let sizes = PageSizes::of(self.size, self.shortest, if self.has_pages { number - 1 } else { 0 });
         let mut request = PageRequest {
             window: self.part(agreed),
             position: Position::First,
-            size: self.size_of_look(number),
+            size: sizes.first,
         };
         let (mut new, mut given) = (0, HashSet::new());
         for _ in 0..MOST_PAGES {
@@ -273,6 +274,7 @@ impl Gathering {
                 Some(position) if position != request.position => {
                     self.has_pages = true;
                     request.position = position;
+                    request.size = sizes.next;
                 }
                 // Sent again, a token leads nowhere.
                 Some(_) => return Ok(Part::Cut(answer)),
@@ -284,11 +286,6 @@ impl Gathering {
             self.whole = (!self.has_pages).then_some(given.len());
         }
         Ok(self.conclude(request.window, new, &given))
-    }
-
-    fn size_of_look(&self, number: u32) -> u32 {
-        let size = self.shortest.map_or(self.size, |shortest| shortest.min(self.size));
-        other_border(size, if self.has_pages { number - 1 } else { 0 })
     }
 
     fn conclude(&self, window: Window, new: usize, given: &HashSet<Anchor>) -> Part {

@@ -352,12 +352,10 @@ impl Descent {
         let Some(oldest) = answer.oldest().filter(|_| is_all) else {
             return;
         };
-        let known = self.count_of(oldest);
-        if answer.count < known {
-            learned.note_cut(answer.count);
+        let (window, known) = (self.request(learned).window, self.count_of(oldest));
+        if let Some(count) = self.moment_looks.note(oldest, window, answer.count, known) {
+            learned.note_cut(count);
         }
-        let window = self.request(learned).window;
-        self.moment_looks.note(oldest, window, answer.count, known);
     }
 
     /// Remembers how far a request had to reach for its answer to hold what it has to.
