@@ -23,6 +23,13 @@ const MOST_TARGET_RECORDS: usize = 2_000;
 /// concurrently end at about the same time.
 pub(super) const TARGET_PAGES: usize = 10;
 
+/// A page holds so much of the one before again: one record in so many, and one more.
+const OVERLAP: usize = 50;
+
+/// What the last page of a slice leaves free, as a part of it: a slice that is a little denser than the one before does not
+/// begin another page, which would be nearly empty.
+const FREE_PART: usize = 20;
+
 /// How much longer a slice may be than the one before, so that one quiet night does not make the morning overflow.
 pub(super) const GROWTH: i32 = 8;
 
@@ -124,7 +131,8 @@ impl SlicePlan {
     /// `target_time`. The first slice is all of it.
     pub(crate) fn new(window: Window, page_size: u32, target_time: Duration) -> Self {
         let page_size = (page_size as usize).clamp(1, MOST_TARGET_RECORDS);
-        let target_records = (page_size * TARGET_PAGES).min(MOST_TARGET_RECORDS);
+        let most = (page_size * TARGET_PAGES).min(MOST_TARGET_RECORDS);
+        let target_records = in_whole_pages(page_size, most);
         Self::with_target(window, page_size, target_records, target_time)
     }
 
@@ -286,4 +294,12 @@ impl SlicePlan {
         // If it took no time, this is infinite or NaN.
         in_time.max(self.page_size as f64).min(most)
     }
+}
+
+/// Returns how many records fit into as many whole pages as these fill, each of which overlaps the one before.
+fn in_whole_pages(page_size: usize, records: usize) -> usize {
+    let pages = (records / page_size).max(1);
+    let overlaps = (pages - 1) * (page_size / OVERLAP + 1);
+    // Of pages of a few records more than half are overlaps.
+    (pages * page_size - overlaps - page_size / FREE_PART).max(records / 2)
 }

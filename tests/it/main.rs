@@ -124,6 +124,8 @@ mod rejections;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod revisions;
 #[cfg(test)]
 mod runs;
