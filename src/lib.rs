@@ -12,6 +12,7 @@
 //! - day files: `archive` drops duplicates, appends, repairs, reads and verifies
 //! - coverage: `coverage` keeps the journal of what was fetched, and what is pending
 //! - sinks: `forward` sends the lines of the day files and advances its cursor
+//! - old days: `upkeep` packs them, and deletes them for their age
 //! - outcome: `run` ties these together; `metrics`, `report`, `search`, `export` and the `commands` show the result
 //!
 //! `sandbox` stands apart: it imitates the services, imports nothing, and serves its two commands and the tests.
@@ -28,6 +29,7 @@
 //! - loss: what the files of a day held and hold no more, by the counts of the journal; the day is a gap
 //! - expired: deleted for its age by this program, on purpose; expiry line: the end of the newest expired day, before which nothing
 //!   is asked for
+//! - upkeep: the packing and deleting of old days at the end of a run, as the settings say
 //! - taken over: what another program had left in a catalog before the first run, which begins the journal; misplaced: one of
 //!   its records that stands in the file of another day
 //! - catalog: the folder of a stream's day files; everything else that is kept is in its `.trailkeeper/`
@@ -74,7 +76,7 @@
 //!    (`fetch/walk.rs`, `run/writer/`, `coverage/`).
 //! 2. A byte of a day file, once written, never changes and never moves (`archive/`). Packing and unpacking remove a day file when
 //!    another one holds its bytes at the same offsets (`archive/pack.rs`); only `expire` deletes a day, which the journal names
-//!    before (`commands/expiring.rs`, `archive/expire.rs`).
+//!    before (`upkeep/expiring.rs`, `archive/expire.rs`).
 //! 3. Whoever tails a day file sees whole lines; a line is one record (`json/`, `archive/durable_appender.rs`).
 //! 4. A record that the service returned is in a day file, or in the rejected, revised or pending file, before the run reports
 //!    it, or its end (`run/writer/`, `fetch/given.rs`).
@@ -119,6 +121,7 @@ pub mod fetch;
 pub mod coverage;
 pub mod evidence;
 pub mod forward;
+pub mod upkeep;
 pub mod run;
 pub mod metrics;
 pub mod report;

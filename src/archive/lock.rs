@@ -39,13 +39,15 @@ pub struct Holder {
     pub(crate) pid: u32,
     /// When the lock was taken.
     pub(crate) since: DateTime<Utc>,
+    /// The command that took it; unknown of an earlier version.
+    pub(crate) command: Option<String>,
 }
 
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds it.
-    #[error("another run{} holds {}; wait until it ends, or end it", described(holder), path.display())]
+    #[error("{} holds {}; wait until it ends, or end it", described(holder), path.display())]
     Held {
         /// The lock file.
         path: PathBuf,
@@ -91,22 +93,43 @@ impl Lock {
         Self::acquire_file(location, "lock", now)
     }
 
+    /// Takes the lock of `location` for a run of this command.
+    ///
+    /// # Errors
+    /// Those of [`Lock::acquire`].
+    pub(crate) fn acquire_for_run(location: &Location, command: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
+        let run = Some(Named::now(Some(command), now));
+        Self::take(location, "lock")?.noting(&Note { run, at_work: None })
+    }
+
     /// Takes the lock file `<base>.<what>`, which guards something other than the day files, such as a cursor.
     ///
     /// # Errors
     /// Those of [`Lock::acquire`].
     pub(crate) fn acquire_file(location: &Location, what: &str, now: DateTime<Utc>) -> Result<Self, LockError> {
-        let mut lock = Self::take(location, what)?;
-        write_holder(&mut lock.file, now).map_err(|cause| FileError::io("write to", &lock.path, cause))?;
-        Ok(lock)
+        let run = Some(Named::now(None, now));
+        Self::take(location, what)?.noting(&Note { run, at_work: None })
     }
 
-    /// Takes the lock of `location` for something that is no run, and leaves in it who ran last.
+    /// Takes the lock of `location` for a command that is no run, and leaves in it who ran last.
     ///
     /// # Errors
     /// Those of [`Lock::acquire`].
-    pub(crate) fn acquire_between_runs(location: &Location) -> Result<Self, LockError> {
-        Self::take(location, "lock")
+    pub(crate) fn acquire_between_runs(
+        location: &Location,
+        command: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Self, LockError> {
+        let lock = Self::take(location, "lock")?;
+        let run = read_note(&lock.file).and_then(|note| note.run);
+        let at_work = Some(Named::now(Some(command), now));
+        lock.noting(&Note { run, at_work })
+    }
+
+    /// Writes who holds it.
+    fn noting(mut self, note: &Note) -> Result<Self, LockError> {
+        write_note(&mut self.file, note).map_err(|cause| FileError::io("write to", &self.path, cause))?;
+        Ok(self)
     }
 
     fn take(location: &Location, what: &str) -> Result<Self, LockError> {
@@ -135,7 +158,7 @@ impl Lock {
             }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held {
                 path,
-                holder: read_holder(&file),
+                holder: read_note(&file).and_then(Note::holder),
             }),
             Err(TryLockError::Error(cause)) => Err(FileError::io("lock", &path, cause).into()),
         }
@@ -160,11 +183,12 @@ impl Lock {
         })
     }
 
-    /// Returns who took the lock last, by the lock file alone; it may have been released since.
+    /// Returns which run took the lock last, by the lock file alone; it may have been released since.
     ///
     /// This does not try the lock: that could turn away a run that starts at this moment.
     pub(crate) fn last_holder(location: &Location) -> Option<Holder> {
-        read_holder(&open_for_reading(&location.state_file("lock")).ok()?)
+        let note = read_note(&open_for_reading(&location.state_file("lock")).ok()?)?;
+        note.run.as_ref().and_then(Named::holder)
     }
 
     /// Returns the location that is locked.
@@ -218,36 +242,71 @@ fn is_running(_pid: u32) -> Option<bool> {
 /// The content of a lock file, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Note {
+    /// The last run.
+    #[serde(flatten)]
+    run: Option<Named>,
+    /// What has taken the lock since and is no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_work: Option<Named>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Named {
     pid: u32,
     since: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
 }
 
-fn read_holder(file: &File) -> Option<Holder> {
+impl Note {
+    /// Returns who has taken the lock last.
+    fn holder(self) -> Option<Holder> {
+        self.at_work.or(self.run)?.holder()
+    }
+}
+
+impl Named {
+    /// This process.
+    fn now(command: Option<&str>, now: DateTime<Utc>) -> Self {
+        Self {
+            pid: process::id(),
+            since: seconds(now),
+            command: command.map(str::to_owned),
+        }
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        Some(Holder {
+            pid: self.pid,
+            since: self.since.parse().ok()?,
+            command: self.command.clone(),
+        })
+    }
+}
+
+fn read_note(mut file: &File) -> Option<Note> {
     let mut text = String::new();
+    file.rewind().ok()?;
     file.take(MAX_LOCK_FILE).read_to_string(&mut text).ok()?;
-    let note: Note = serde_json::from_str(&text).ok()?;
-    Some(Holder {
-        pid: note.pid,
-        since: note.since.parse().ok()?,
-    })
+    serde_json::from_str(&text).ok()
 }
 
-fn write_holder(file: &mut File, now: DateTime<Utc>) -> io::Result<()> {
-    let note = Note {
-        pid: process::id(),
-        since: seconds(now),
-    };
-    let text = serde_json::to_string(&note)?;
+fn write_note(file: &mut File, note: &Note) -> io::Result<()> {
+    let text = serde_json::to_string(note)?;
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{text}")
 }
 
 fn described(holder: &Option<Holder>) -> String {
-    match holder {
-        Some(Holder { pid, since }) => format!(" (pid {pid}, since {})", seconds(*since)),
-        None => String::new(),
-    }
+    let Some(Holder { pid, since, command }) = holder else {
+        return "another run".to_owned();
+    };
+    let who = match command {
+        Some(command) => format!("`trailkeeper {}`", command.escape_debug()),
+        None => "another run".to_owned(),
+    };
+    format!("{who} (pid {pid}, since {})", seconds(*since))
 }
 
 fn seconds(time: DateTime<Utc>) -> String {
@@ -273,6 +332,7 @@ mod tests {
         let holder = Holder {
             pid: process::id(),
             since: now(),
+            command: None,
         };
         assert!(
             matches!(&error, LockError::Held { holder: Some(found), .. } if *found == holder),
@@ -282,6 +342,34 @@ mod tests {
         assert!(error.to_string().starts_with(&expected), "{error}");
         drop(first);
         assert_eq!(Lock::acquire(&location, now()).unwrap().location(), &location);
+    }
+
+    #[test]
+    fn who_holds_it_now_is_named_and_who_ran_last_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path(), "mail", "log").unwrap();
+        let later = |seconds| now() + chrono::TimeDelta::seconds(seconds);
+        let message = || Lock::acquire(&location, later(9)).unwrap_err().to_string();
+        let held = Lock::acquire_between_runs(&location, "pack", later(0)).unwrap();
+        assert!(message().starts_with("`trailkeeper pack` (pid "), "{}", message());
+        assert_eq!(Lock::last_holder(&location), None);
+        drop(held);
+        let held = Lock::acquire_for_run(&location, "reconcile", later(1)).unwrap();
+        assert!(message().starts_with("`trailkeeper reconcile` (pid "), "{}", message());
+        drop(held);
+        let run = Lock::last_holder(&location).unwrap();
+        let held = Lock::acquire_between_runs(&location, "expire", later(2)).unwrap();
+        assert!(message().starts_with("`trailkeeper expire` (pid "), "{}", message());
+        assert!(
+            message().contains(", since 2026-03-04T05:06:09Z) holds "),
+            "{}",
+            message()
+        );
+        drop(held);
+        assert_eq!(Lock::last_holder(&location), Some(run));
+        let held = Lock::acquire_for_run(&location, "collect", later(3)).unwrap();
+        assert!(message().starts_with("`trailkeeper collect` (pid "), "{}", message());
+        drop(held);
     }
 
     #[test]

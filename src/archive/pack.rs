@@ -17,7 +17,7 @@ use super::durable_appender::WriteError;
 use super::file_stamp::FileStamp;
 use super::location::{Listing, Location};
 use super::lock::{Lock, LockError};
-use super::seekable::{SeekableWriter, Unpackable};
+use super::seekable::{SeekableWriter, Unpackable, check};
 use super::storage::{STATE_FILE_MODE, Storage};
 use crate::fs::{FileError, folder_of};
 
@@ -85,6 +85,17 @@ impl Packer {
             bytes: packed.contents()?.length(),
             packed_bytes: packed.length()?,
         })
+    }
+
+    /// Says why a day cannot be packed, as far as that can be told by reading.
+    ///
+    /// # Errors
+    /// Those of [`Packer::pack`], but for the writing.
+    pub(crate) fn check(plain: &DayFile, before: Option<&DayFile>) -> Result<(), PackError> {
+        if let Some(before) = before {
+            before.contents()?;
+        }
+        check(plain.open()?).map_err(|problem| unpackable(problem, plain))
     }
 
     /// Unpacks a day to its plain file, in front of what came later.
@@ -225,12 +236,18 @@ fn write_packed(to: &mut dyn Write, plain: &DayFile, before: Option<&DayFile>) -
         let copied = writer.copy(before.stored()?.as_mut());
         copied.map_err(|cause| before.unreadable(cause))?;
     }
-    writer.add(plain.open()?).map_err(|problem| match problem {
-        Unpackable::Io(cause) => failed(cause),
+    writer
+        .add(plain.open()?)
+        .map_err(|problem| unpackable(problem, plain))?;
+    writer.finish().map(drop).map_err(failed)
+}
+
+fn unpackable(problem: Unpackable, plain: &DayFile) -> PackError {
+    match problem {
+        Unpackable::Io(cause) => plain.unreadable(cause).into(),
         Unpackable::Torn => PackError::Torn(plain.name()),
         Unpackable::TooLong => PackError::TooLong(plain.name()),
-    })?;
-    writer.finish().map(drop).map_err(failed)
+    }
 }
 
 /// Returns whether a file holds just what these hold, one behind the other.

@@ -334,14 +334,8 @@ impl<W: Write> SeekableWriter<W> {
         let (mut hash, mut bytes, mut lines) = (Sha256::new(), 0, Vec::new());
         loop {
             let end = lines.len();
-            let read = source.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut lines)?;
-            if read > 0 && lines.last() != Some(&b'\n') {
-                return Err(if read as u64 > MAX_LINE {
-                    Unpackable::TooLong
-                } else {
-                    Unpackable::Torn
-                });
-            }
+            read_line(&mut source, &mut lines)?;
+            let read = lines.len() - end;
             if (read == 0 || lines.len() > FRAME) && end > 0 {
                 self.frame(&lines[..end])?;
                 lines.drain(..end);
@@ -387,6 +381,29 @@ impl<W: Write> SeekableWriter<W> {
         table.extend(FOOTER_MAGIC.to_le_bytes());
         self.to.write_all(&skippable(TABLE_MAGIC, &table)?)?;
         Ok(self.to)
+    }
+}
+
+/// Says why a plain file cannot be packed.
+pub(super) fn check(source: impl Read) -> Result<(), Unpackable> {
+    let mut source = BufReader::with_capacity(FRAME, source);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if !read_line(&mut source, &mut line)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Adds the next line; returns whether there is one.
+fn read_line(source: &mut impl BufRead, lines: &mut Vec<u8>) -> Result<bool, Unpackable> {
+    let read = source.take(MAX_LINE + 1).read_until(b'\n', lines)?;
+    match lines.last() {
+        _ if read == 0 => Ok(false),
+        Some(b'\n') => Ok(true),
+        _ if read as u64 > MAX_LINE => Err(Unpackable::TooLong),
+        _ => Err(Unpackable::Torn),
     }
 }
 

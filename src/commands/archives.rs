@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::arguments::selection::Selection;
 use super::error::CommandError;
+use super::faults::Faults;
 use crate::config::{self, LogSettings, StreamPlace};
 use crate::coverage::Scope;
 use crate::env::{ConfigErrors, Env};
@@ -56,13 +57,42 @@ impl Archives {
         Self::find_with(selection, Progress::unless_quiet(selection.verbosity.quiet), clock)
     }
 
+    /// Finds them for a command that also reads this, of its arguments and other settings; all that is wrong is told together.
+    pub(super) fn find_for<T>(
+        selection: &Selection,
+        clock: fn() -> DateTime<Utc>,
+        read: impl FnOnce(&Env, &mut Faults) -> Option<T>,
+    ) -> Result<(Self, T), CommandError> {
+        let env = Env::load(selection.env_file.as_deref());
+        let mut faults = Faults::default();
+        let found = settings(&env, selection).map_err(|errors| faults.settings.append(errors));
+        let read = read(&env, &mut faults);
+        match (found, read, faults.into_error()) {
+            (Ok(settings), Some(read), None) => {
+                Ok((Self::of(env, settings, selection, Progress::hidden(), clock)?, read))
+            }
+            (_, _, Some(error)) => Err(error),
+            (_, _, None) => Err(CommandError::usage("the arguments are wrong")),
+        }
+    }
+
     fn find_with(
         selection: &Selection,
         progress: Progress,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
         let env = Env::load(selection.env_file.as_deref());
-        let (streams, log) = settings(&env, selection)?;
+        let settings = settings(&env, selection)?;
+        Self::of(env, settings, selection, progress, clock)
+    }
+
+    fn of(
+        env: Env,
+        (streams, log): (Vec<StreamPlace>, LogSettings),
+        selection: &Selection,
+        progress: Progress,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Result<Self, CommandError> {
         let options = log.options(selection.verbosity, &progress, clock);
         // On stderr alone, in the form of the settings.
         Log::default().start(LogOptions { file: None, ..options })?;

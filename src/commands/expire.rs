@@ -12,22 +12,21 @@ use super::archives::Archives;
 use super::arguments::age::Age;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::expiring::{self, Plan, Rule};
-use super::outcome::{log_problems, print_streams, print_text};
+use super::faults::Faults;
+use super::outcome::{OddDay, log_problems, print_streams, print_text};
 use crate::archive::Lock;
 use crate::config::{EXPIRE_AFTER_DAYS, EvidenceSettings, StreamPlace, expire_after};
 use crate::env::{ConfigErrors, Env, Row};
 use crate::output::table::{Cell, Table, left, right, size};
 use crate::output::terminal::Terminal;
 use crate::process::exit::Exit;
-
-/// Younger days are not closed: records come late, and gaps are filled.
-const YOUNGEST: TimeDelta = TimeDelta::days(2);
+use crate::upkeep::expiring::{self, ExpiryPlan, ExpiryRule};
+use crate::upkeep::{UpkeepError, YOUNGEST};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Only days that ended this long ago, such as 3y; at least 2d. EXPIRE_AFTER_DAYS says it otherwise
-    #[arg(long, value_name = "AGE")]
+    #[arg(long, value_name = "AGE", allow_hyphen_values = true)]
     older_than: Option<Age>,
 
     /// Say what would be deleted, and delete nothing
@@ -54,7 +53,7 @@ What is deleted is gone: the service has mostly forgotten it. `trailkeeper hold`
 pub(super) struct ShownStream {
     stream: &'static str,
     days: Vec<ShownDay>,
-    left: Vec<LeftDay>,
+    left: Vec<OddDay>,
     problem: Option<String>,
     #[serde(skip)]
     is_locked: bool,
@@ -66,19 +65,12 @@ struct ShownDay {
     stored_bytes: u64,
 }
 
-/// A day that is old enough, and stays.
-#[derive(Debug, Serialize)]
-struct LeftDay {
-    date: NaiveDate,
-    reason: String,
-}
-
 /// A stream that is worked on.
 struct Work<'a> {
     place: &'a StreamPlace,
     /// None in a dry run.
     lock: Option<Arc<Lock>>,
-    plan: Option<Plan>,
+    plan: Option<ExpiryPlan>,
     shown: ShownStream,
 }
 
@@ -90,9 +82,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         selection,
         ..
     } = arguments;
-    let archives = Archives::find(selection, clock)?;
-    let (older_than, evidence) = settings(arguments, &archives.env)?;
-    let rule = Rule {
+    let (archives, (older_than, evidence)) =
+        Archives::find_for(selection, clock, |env, faults| settings(arguments, env, faults))?;
+    let rule = ExpiryRule {
         older_than,
         now: clock(),
         evidence: evidence.as_ref(),
@@ -134,24 +126,26 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     Ok(exit)
 }
 
-fn settings(arguments: &Arguments, env: &Env) -> Result<(TimeDelta, Option<EvidenceSettings>), CommandError> {
-    let mut errors = ConfigErrors::default();
-    let evidence = EvidenceSettings::read(env, &mut errors);
-    let by_setting = expire_after(env, &mut errors);
-    if !errors.is_empty() {
-        return Err(errors.into());
+fn settings(arguments: &Arguments, env: &Env, faults: &mut Faults) -> Option<(TimeDelta, Option<EvidenceSettings>)> {
+    let evidence = EvidenceSettings::read(env, &mut faults.settings);
+    let mut of_age = ConfigErrors::default();
+    let by_setting = expire_after(env, &mut of_age);
+    let is_set = by_setting.is_some() || !of_age.is_empty();
+    faults.settings.append(of_age);
+    match arguments.older_than.map(|Age(age)| age) {
+        Some(age) if age < YOUNGEST => {
+            let problem = "must be at least 2d: younger days are not closed";
+            faults.arguments.add("--older-than", problem);
+        }
+        None if !is_set => {
+            let name = format!("--older-than or {}", EXPIRE_AFTER_DAYS.name());
+            faults
+                .arguments
+                .add(name, "must say how old the days are that are to be deleted");
+        }
+        age => return Some((age.or(by_setting)?, evidence)),
     }
-    let given = arguments.older_than.map(|Age(age)| age);
-    match given.or(by_setting) {
-        Some(age) if age < YOUNGEST => Err(CommandError::usage(
-            "--older-than must be at least 2d: younger days are not closed",
-        )),
-        Some(age) => Ok((age, evidence)),
-        None => Err(CommandError::usage(format!(
-            "say how old the days are that are to be deleted: with --older-than, or with {}",
-            EXPIRE_AFTER_DAYS.name()
-        ))),
-    }
+    None
 }
 
 /// Asks whether the days are to be deleted that were found.
@@ -178,8 +172,15 @@ fn ask(works: &[Work<'_>]) -> Result<(), CommandError> {
     }
 }
 
+impl ShownStream {
+    fn fail(&mut self, error: &UpkeepError) {
+        self.is_locked = error.is_held();
+        self.problem = Some(error.to_string());
+    }
+}
+
 impl<'a> Work<'a> {
-    fn begin(place: &'a StreamPlace, rule: &Rule<'_>, dry_run: bool) -> Self {
+    fn begin(place: &'a StreamPlace, rule: &ExpiryRule<'_>, dry_run: bool) -> Self {
         let mut work = Self {
             place,
             lock: None,
@@ -190,37 +191,33 @@ impl<'a> Work<'a> {
             },
         };
         if !dry_run {
-            match expiring::lock(place) {
+            match expiring::lock(place, rule.now) {
                 Ok(lock) => work.lock = Some(lock),
-                Err((problem, is_locked)) => {
-                    (work.shown.problem, work.shown.is_locked) = (Some(problem), is_locked);
+                Err(error) => {
+                    work.shown.fail(&error);
                     return work;
                 }
             }
         }
         match rule.plan(place) {
             Ok(plan) => work.take(plan),
-            Err(problem) => work.shown.problem = Some(problem),
+            Err(error) => work.shown.fail(&error),
         }
         work
     }
 
-    fn take(&mut self, plan: Plan) {
+    fn take(&mut self, plan: ExpiryPlan) {
         let days = plan.days.iter().map(|(date, stored_bytes)| ShownDay {
             date: *date,
             stored_bytes: *stored_bytes,
         });
         self.shown.days = days.collect();
-        let left = plan.left.iter().map(|(date, reason)| LeftDay {
-            date: *date,
-            reason: reason.clone(),
-        });
-        self.shown.left = left.collect();
+        self.shown.left = OddDay::all(&plan.left);
         self.plan = Some(plan);
     }
 
     /// Deletes what is found; of what was `asked` about before, only that.
-    fn carry_out(&mut self, rule: &Rule<'_>, asked: Option<&Self>) {
+    fn carry_out(&mut self, rule: &ExpiryRule<'_>, asked: Option<&Self>) {
         let (Some(plan), Some(lock)) = (&mut self.plan, &self.lock) else {
             return;
         };
@@ -233,11 +230,7 @@ impl<'a> Work<'a> {
             Ok(expired) => {
                 // Something may have been placed in hold meanwhile.
                 self.shown.days.retain(|day| plan.days.contains_key(&day.date));
-                let left = plan.left.iter().map(|(date, reason)| LeftDay {
-                    date: *date,
-                    reason: reason.clone(),
-                });
-                self.shown.left = left.collect();
+                self.shown.left = OddDay::all(&plan.left);
                 for day in expired {
                     tracing::info!(
                         stream = self.shown.stream,
@@ -247,7 +240,7 @@ impl<'a> Work<'a> {
                     );
                 }
             }
-            Err(problem) => {
+            Err(error) => {
                 // What is there is not deleted.
                 let there = self
                     .place
@@ -256,7 +249,7 @@ impl<'a> Work<'a> {
                     .map(|listing| listing.dates())
                     .unwrap_or_default();
                 self.shown.days.retain(|day| !there.contains(&day.date));
-                self.shown.problem = Some(problem);
+                self.shown.fail(&error);
             }
         }
     }
@@ -280,7 +273,7 @@ fn text(streams: &[ShownStream], dry_run: bool) -> String {
             size(stream.days.iter().map(|day| day.stored_bytes).sum()).into(),
             stream.left.len().to_string().into(),
         ]);
-        for LeftDay { date, reason } in &stream.left {
+        for OddDay { date, reason } in &stream.left {
             notes += &format!("{}: {date} is left: {reason}\n", stream.stream);
         }
         if let Some(problem) = &stream.problem {

@@ -1,7 +1,7 @@
 //! The commands, a file or folder each: its arguments, its work and its output.
 //!
 //! Imports: archive, config, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
-//! report, run, sandbox, search, source, window.
+//! report, run, sandbox, search, source, upkeep, window.
 
 mod archives;
 mod arguments;
@@ -14,8 +14,8 @@ mod demo;
 mod error;
 mod evidence;
 mod expire;
-mod expiring;
 mod export;
+mod faults;
 mod forward;
 mod hold;
 mod init;

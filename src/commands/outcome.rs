@@ -1,7 +1,9 @@
 //! How a command shows its result: as JSON, as text for people, and what of it is said with `-q`.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::output::logging::{Log, Verbosity};
@@ -70,6 +72,23 @@ pub(super) fn log_problems<P: Display>(verbosity: Verbosity, stream: &str, probl
 /// Prints a command's result as one line of JSON.
 pub(super) fn print_json<T: Serialize>(outcome: &T) -> Result<(), ShowError> {
     Ok(print(&(serde_json::to_string(outcome)? + "\n"))?)
+}
+
+/// A day with which not everything was done, as JSON, and why.
+#[derive(Debug, Serialize)]
+pub(super) struct OddDay {
+    pub(super) date: NaiveDate,
+    pub(super) reason: String,
+}
+
+impl OddDay {
+    pub(super) fn all<R: Display>(days: &BTreeMap<NaiveDate, R>) -> Vec<Self> {
+        let days = days.iter().map(|(date, reason)| Self {
+            date: *date,
+            reason: reason.to_string(),
+        });
+        days.collect()
+    }
 }
 
 /// A command's result for each stream.

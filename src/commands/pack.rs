@@ -2,10 +2,7 @@
 //!
 //! `docs/json.md` has the form of `--json`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use serde::Serialize;
 
@@ -13,21 +10,18 @@ use super::archives::Archives;
 use super::arguments::age::Age;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::outcome::{log_problems, print_streams, print_text};
-use crate::archive::{Listing, Lock, Packer};
+use super::outcome::{OddDay, log_problems, print_streams, print_text};
+use crate::archive::{Lock, Packer};
 use crate::config::StreamPlace;
-use crate::coverage::{Standing, Wanted, day_span};
-use crate::forward::not_passed;
 use crate::output::table::{Cell, Table, left, right, size};
 use crate::process::exit::Exit;
-
-/// Younger days are not closed: records come late, and gaps are filled.
-const YOUNGEST: TimeDelta = TimeDelta::days(2);
+use crate::upkeep::packing::{PackPlan, PackRule, Packed};
+use crate::upkeep::{Limit, UpkeepError, YOUNGEST};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Only days that ended this long ago; at least 2d
-    #[arg(long, value_name = "AGE", default_value = "90d")]
+    #[arg(long, value_name = "AGE", default_value = "90d", allow_hyphen_values = true)]
     older_than: Age,
 
     /// Say what would be packed, and write nothing
@@ -50,7 +44,10 @@ Examples:
 pub(super) struct ShownStream {
     stream: &'static str,
     days: Vec<ShownDay>,
-    left: Vec<LeftDay>,
+    /// Those that are old enough, and are not to be packed.
+    left: Vec<OddDay>,
+    /// Those that cannot be packed, although they are to be.
+    failed: Vec<OddDay>,
     problem: Option<String>,
     #[serde(skip)]
     is_locked: bool,
@@ -63,13 +60,6 @@ struct ShownDay {
     packed_bytes: Option<u64>,
 }
 
-/// A day that is old enough, and was not packed.
-#[derive(Debug, Serialize)]
-struct LeftDay {
-    date: NaiveDate,
-    reason: String,
-}
-
 /// Packs the chosen streams.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let Arguments {
@@ -77,18 +67,24 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         dry_run,
         selection,
     } = arguments;
-    if *older_than < YOUNGEST {
-        return Err(CommandError::usage(
-            "--older-than must be at least 2d: younger days are not closed",
-        ));
-    }
-    let archives = Archives::find(selection, clock)?;
-    let now = clock();
+    let (archives, ()) = Archives::find_for(selection, clock, |_, faults| {
+        if *older_than < YOUNGEST {
+            faults
+                .arguments
+                .add("--older-than", "must be at least 2d: younger days are not closed");
+        }
+        Some(())
+    })?;
+    let rule = PackRule {
+        older_than: *older_than,
+        now: clock(),
+    };
     let streams = archives.streams.iter();
-    let streams: Vec<_> = streams.map(|place| pack(place, now, *older_than, *dry_run)).collect();
+    let streams: Vec<_> = streams.map(|place| pack(place, rule, *dry_run)).collect();
     let exit = streams.iter().map(exit_of).max().unwrap_or(Exit::Complete);
     for stream in &streams {
-        log_problems(selection.verbosity, stream.stream, &stream.problem);
+        let failed = stream.failed.iter().map(|day| &day.reason);
+        log_problems(selection.verbosity, stream.stream, failed.chain(&stream.problem));
     }
     if selection.json {
         print_streams(&streams, exit)?;
@@ -99,120 +95,61 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 }
 
 fn exit_of(stream: &ShownStream) -> Exit {
-    match (&stream.problem, stream.is_locked) {
-        (None, _) => Exit::Complete,
-        (Some(_), true) => Exit::Locked,
-        (Some(_), false) => Exit::StreamFailed,
+    if stream.is_locked {
+        Exit::Locked
+    } else if stream.problem.is_some() || !stream.failed.is_empty() {
+        Exit::StreamFailed
+    } else {
+        Exit::Complete
     }
 }
 
-fn pack(place: &StreamPlace, now: DateTime<Utc>, older_than: TimeDelta, dry_run: bool) -> ShownStream {
+fn pack(place: &StreamPlace, rule: PackRule, dry_run: bool) -> ShownStream {
     let mut shown = ShownStream {
         stream: place.kind.name,
         ..ShownStream::default()
     };
-    let lock = if dry_run {
-        None
+    let packed = if dry_run {
+        would_pack(place, rule, &mut shown)
     } else {
-        match Lock::acquire_between_runs(&place.location) {
-            Ok(lock) => Some(lock),
-            Err(error) => {
-                shown.is_locked = error.is_held();
-                shown.problem = Some(error.to_string());
-                return shown;
-            }
-        }
+        pack_all(place, rule, &mut shown)
     };
-    if let Err(problem) = pack_under(lock, place, now, older_than, &mut shown) {
-        shown.problem = Some(problem);
+    if let Err(error) = packed {
+        shown.is_locked = error.is_held();
+        shown.problem = Some(error.to_string());
     }
     shown
 }
 
-fn pack_under(
-    lock: Option<Lock>,
-    place: &StreamPlace,
-    now: DateTime<Utc>,
-    older_than: TimeDelta,
-    shown: &mut ShownStream,
-) -> Result<(), String> {
-    let packer = lock.map(Packer::under);
-    if let Some(packer) = &packer {
-        let listing = place.location.listing().map_err(|error| error.to_string())?;
-        packer.finish(&listing).map_err(|error| error.to_string())?;
-    }
-    let closed = ClosedDays::read(place, now, older_than)?;
-    for (date, reason) in closed.days {
-        if let Some(reason) = reason {
-            shown.left.push(LeftDay { date, reason });
-            continue;
-        }
-        let Some(plain) = closed.listing.days.get(&date) else {
-            continue;
-        };
-        let packed = closed.listing.packed.get(&date);
-        let Some(packer) = &packer else {
-            let bytes = plain.length().map_err(|error| error.to_string())?;
-            let packed_bytes = None;
-            shown.days.push(ShownDay {
-                date,
-                bytes,
-                packed_bytes,
-            });
-            continue;
-        };
-        match packer.pack(plain, packed) {
-            Ok(packed) => shown.days.push(ShownDay {
-                date,
-                bytes: packed.bytes,
-                packed_bytes: Some(packed.packed_bytes),
-            }),
-            Err(error) => return Err(format!("{}: {error}", plain.name())),
-        }
-    }
+fn would_pack(place: &StreamPlace, rule: PackRule, shown: &mut ShownStream) -> Result<(), UpkeepError> {
+    let mut plan = rule.plan(place)?;
+    shown.failed = OddDay::all(&plan.check());
+    let days = plan.days.iter().map(|(date, bytes)| ShownDay {
+        date: *date,
+        bytes: *bytes,
+        packed_bytes: None,
+    });
+    shown.days = days.collect();
+    shown.left = OddDay::all(&plan.left);
     Ok(())
 }
 
-/// The days of a stream that are old enough and have a plain file, with the reason why one is not to be packed.
-struct ClosedDays {
-    listing: Arc<Listing>,
-    days: BTreeMap<NaiveDate, Option<String>>,
-}
-
-impl ClosedDays {
-    fn read(place: &StreamPlace, now: DateTime<Utc>, older_than: TimeDelta) -> Result<Self, String> {
-        let wanted = Wanted::Stream(place.kind.name);
-        let standing = Standing::read(&place.location, wanted, place.keep, now).map_err(|error| error.to_string())?;
-        let waiting = not_passed(&place.location, place.kind.name).map_err(|error| error.to_string())?;
-        let gaps = standing.sum.gaps(place.kind.retention, now);
-        let reason = |date: NaiveDate| {
-            let day = day_span(date);
-            let is_touched = gaps
-                .iter()
-                .filter(|gap| !gap.is_gone)
-                .any(|gap| gap.span().from < day.to && day.from < gap.span().to);
-            let other = standing
-                .listing
-                .packed
-                .get(&date)
-                .filter(|file| !file.is_packed_by_us());
-            if is_touched || standing.sum.lost.contains_key(&date) {
-                Some("it has a gap that can still be filled".to_owned())
-            } else if let Some(sink) = waiting.get(&date) {
-                Some(format!("it is not all forwarded to {sink}"))
-            } else {
-                other.map(|file| format!("another program has compressed it to {}", file.name()))
-            }
-        };
-        let days = standing.listing.days.values().filter(|file| {
-            let is_over = day_span(file.date).to + older_than <= now;
-            is_over && file.length().is_ok_and(|length| length > 0)
-        });
-        Ok(Self {
-            days: days.map(|file| (file.date, reason(file.date))).collect(),
-            listing: standing.listing,
-        })
-    }
+fn pack_all(place: &StreamPlace, rule: PackRule, shown: &mut ShownStream) -> Result<(), UpkeepError> {
+    let packer = Packer::under(Lock::acquire_between_runs(&place.location, "pack", rule.now)?);
+    packer.finish(&place.location.listing()?)?;
+    let plan: PackPlan = rule.plan(place)?;
+    shown.left = OddDay::all(&plan.left);
+    let Packed {
+        days, failed, ended, ..
+    } = plan.carry_out(&packer, Limit::NONE, &|| false);
+    let days = days.into_iter().map(|(date, day)| ShownDay {
+        date,
+        bytes: day.bytes,
+        packed_bytes: Some(day.packed_bytes),
+    });
+    shown.days = days.collect();
+    shown.failed = OddDay::all(&failed);
+    ended.map_or(Ok(()), Err)
 }
 
 fn text(streams: &[ShownStream], dry_run: bool) -> String {
@@ -233,8 +170,11 @@ fn text(streams: &[ShownStream], dry_run: bool) -> String {
             sum(|day| day.packed_bytes.unwrap_or(0)),
             stream.left.len().to_string().into(),
         ]);
-        for LeftDay { date, reason } in &stream.left {
+        for OddDay { date, reason } in &stream.left {
             notes += &format!("{}: {date} is left: {reason}\n", stream.stream);
+        }
+        for OddDay { reason, .. } in &stream.failed {
+            notes += &format!("{}: {reason}\n", stream.stream);
         }
         if let Some(problem) = &stream.problem {
             notes += &format!("{}: {problem}\n", stream.stream);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
 use super::{sealing, targets};
-use crate::config::{self, Config, LOG_FORMAT, StreamSettings};
+use crate::config::{self, Config, LOG_FORMAT, StreamSettings, UpkeepSettings};
 use crate::env::{Changes, ConfigErrors, Env, Fingerprint, Row, ServiceManager};
 use crate::forward::Targets;
 use crate::output::logging::{Log, Verbosity};
@@ -99,8 +99,14 @@ impl<'a> Session<'a> {
     /// Runs once, until it is complete or a shutdown is requested.
     pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, StartError> {
         let shutdown = signals::shutdown();
-        let streams = &self.config.streams;
-        run::run_and_forward(streams, run_options, &self.targets, &self.progress, &shutdown).await
+        let (streams, targets) = (&self.config.streams, &self.targets);
+        // To reconcile is to look again, and not the time to let go.
+        let upkeep = if run_options.reconcile {
+            &UpkeepSettings::default()
+        } else {
+            &self.config.upkeep
+        };
+        run::run_and_forward(streams, run_options, targets, upkeep, &self.progress, &shutdown).await
     }
 }
 

@@ -3,23 +3,27 @@
 //! `docs/json.md` has the form of `--json`.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 use serde::Serialize;
 
 use super::archives::Archives;
-use super::arguments::range::range;
+use super::arguments::range::{EmptyRangeError, range};
 use super::arguments::selection::Selection;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
-use super::outcome::{log_problems, print_streams, print_text};
+use super::faults::Faults;
+use super::outcome::{OddDay, log_problems, print_streams, print_text};
 use crate::archive::{Listing, Lock, Packer, content_of};
 use crate::config::StreamPlace;
 use crate::coverage::day_span;
 use crate::fs::{FileError, NewFolder};
 use crate::process::exit::Exit;
+use crate::upkeep::UpkeepError;
+use crate::upkeep::packing::is_of_all;
+use crate::window::bound;
 
 /// The mode of the copies; the folder is its owner's alone.
 const MODE: u32 = 0o600;
@@ -57,6 +61,8 @@ Without --to the day files are where they were before `pack`: agents that tail t
 struct ShownStream {
     stream: &'static str,
     days: Vec<ShownDay>,
+    /// Those that cannot be unpacked.
+    failed: Vec<OddDay>,
     problem: Option<String>,
     #[serde(skip)]
     is_locked: bool,
@@ -70,21 +76,20 @@ struct ShownDay {
 
 /// Unpacks days of the chosen streams.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
-    let now = clock();
-    let resolve = |time: Option<TimeArg>, default| time.map_or(default, |time| time.resolve(now));
-    let times = range(
-        resolve(arguments.since, DateTime::<Utc>::MIN_UTC),
-        resolve(arguments.until, DateTime::<Utc>::MAX_UTC),
-    )?;
-    let selection = &arguments.selection;
-    let archives = Archives::find(selection, clock)?;
-    let streams = match &arguments.to {
+    let (now, selection) = (clock(), &arguments.selection);
+    let (archives, (times, folder)) = Archives::find_for(selection, clock, |_, faults| arguments.read(now, faults))?;
+    let streams = match folder {
         Some(folder) => copy_all(&archives.streams, folder, &times)?,
-        None => archives.streams.iter().map(|place| unpack(place, &times)).collect(),
+        None => archives
+            .streams
+            .iter()
+            .map(|place| unpack(place, &times, now))
+            .collect(),
     };
     let exit = streams.iter().map(exit_of).max().unwrap_or(Exit::Complete);
     for stream in &streams {
-        log_problems(selection.verbosity, stream.stream, &stream.problem);
+        let failed = stream.failed.iter().map(|day| &day.reason);
+        log_problems(selection.verbosity, stream.stream, failed.chain(&stream.problem));
     }
     let is_in_place = arguments.to.is_none() && streams.iter().any(|stream| !stream.days.is_empty());
     if is_in_place {
@@ -98,11 +103,35 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     Ok(exit)
 }
 
+impl Arguments {
+    /// Returns the times, and the folder for copies, made.
+    fn read(&self, now: DateTime<Utc>, faults: &mut Faults) -> Option<(Range<DateTime<Utc>>, Option<NewFolder>)> {
+        let resolve = |time: Option<TimeArg>, default| time.map_or(default, |time| time.resolve(now));
+        let times = range(
+            resolve(self.since, DateTime::<Utc>::MIN_UTC),
+            resolve(self.until, DateTime::<Utc>::MAX_UTC),
+        );
+        let times = times.map_err(|EmptyRangeError { since, until }| {
+            let problem = format!(
+                "must be before --until, or now: {} is not before {}",
+                bound(since),
+                bound(until)
+            );
+            faults.arguments.add("--since", problem);
+        });
+        let folder = self.to.as_deref().map(NewFolder::make).transpose();
+        let folder = folder.map_err(|error| faults.settings.add("--to", format!("cannot be used: {error}")));
+        Some((times.ok()?, folder.ok()?))
+    }
+}
+
 fn exit_of(stream: &ShownStream) -> Exit {
-    match (&stream.problem, stream.is_locked) {
-        (None, _) => Exit::Complete,
-        (Some(_), true) => Exit::Locked,
-        (Some(_), false) => Exit::StreamFailed,
+    if stream.is_locked {
+        Exit::Locked
+    } else if stream.problem.is_some() || !stream.failed.is_empty() {
+        Exit::StreamFailed
+    } else {
+        Exit::Complete
     }
 }
 
@@ -116,39 +145,36 @@ fn days(listing: &Listing, times: &Range<DateTime<Utc>>) -> Vec<NaiveDate> {
     packed.map(|file| file.date).filter(is_asked_for).collect()
 }
 
-fn unpack(place: &StreamPlace, times: &Range<DateTime<Utc>>) -> ShownStream {
+fn unpack(place: &StreamPlace, times: &Range<DateTime<Utc>>, now: DateTime<Utc>) -> ShownStream {
     let mut shown = ShownStream::of(place);
-    match Lock::acquire_between_runs(&place.location) {
-        Ok(lock) => {
-            if let Err(problem) = unpack_under(lock, place, times, &mut shown.days) {
-                shown.problem = Some(problem);
-            }
-        }
-        Err(error) => {
-            shown.is_locked = error.is_held();
-            shown.problem = Some(error.to_string());
-        }
+    if let Err(error) = unpack_all(place, times, now, &mut shown) {
+        shown.is_locked = error.is_held();
+        shown.problem = Some(error.to_string());
     }
     shown
 }
 
-fn unpack_under(
-    lock: Lock,
+fn unpack_all(
     place: &StreamPlace,
     times: &Range<DateTime<Utc>>,
-    done: &mut Vec<ShownDay>,
-) -> Result<(), String> {
-    let packer = Packer::under(lock);
-    let list = || place.location.listing().map_err(|error| error.to_string());
-    packer.finish(&list()?).map_err(|error| error.to_string())?;
-    let listing = list()?;
+    now: DateTime<Utc>,
+    shown: &mut ShownStream,
+) -> Result<(), UpkeepError> {
+    let packer = Packer::under(Lock::acquire_between_runs(&place.location, "unpack", now)?);
+    packer.finish(&place.location.listing()?)?;
+    let listing = place.location.listing()?;
     for date in days(&listing, times) {
         let Some(packed) = listing.packed.get(&date) else {
             continue;
         };
-        let unpacked = packer.unpack(packed, listing.days.get(&date));
-        let bytes = unpacked.map_err(|error| format!("{}: {error}", packed.name()))?.bytes;
-        done.push(ShownDay { date, bytes });
+        match packer.unpack(packed, listing.days.get(&date)) {
+            Ok(day) => shown.days.push(ShownDay { date, bytes: day.bytes }),
+            Err(error) if is_of_all(&error) => return Err(UpkeepError::of(packed.name(), error)),
+            Err(error) => shown.failed.push(OddDay {
+                date,
+                reason: UpkeepError::of(packed.name(), error).to_string(),
+            }),
+        }
     }
     Ok(())
 }
@@ -158,6 +184,7 @@ impl ShownStream {
         Self {
             stream: place.kind.name,
             days: Vec::new(),
+            failed: Vec::new(),
             problem: None,
             is_locked: false,
         }
@@ -167,10 +194,9 @@ impl ShownStream {
 /// Copies days of all streams to a folder, whose files get their names when all of them are whole.
 fn copy_all(
     places: &[StreamPlace],
-    folder: &Path,
+    mut folder: NewFolder,
     times: &Range<DateTime<Utc>>,
 ) -> Result<Vec<ShownStream>, CommandError> {
-    let mut folder = NewFolder::make(folder)?;
     let mut streams = Vec::new();
     for place in places {
         let mut shown = ShownStream::of(place);
@@ -208,6 +234,9 @@ fn text(streams: &[ShownStream]) -> String {
     let mut text = String::new();
     for stream in streams {
         text += &format!("{}: {} days unpacked\n", stream.stream, stream.days.len());
+        for OddDay { reason, .. } in &stream.failed {
+            text += &format!("{}: {reason}\n", stream.stream);
+        }
         if let Some(problem) = &stream.problem {
             text += &format!("{}: {problem}\n", stream.stream);
         }

@@ -5,12 +5,12 @@
 //! A stream is on if `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
 mod evidence;
-mod expiry;
 mod http;
 mod kafka;
 mod limits;
 mod log;
 mod unknown_variables;
+mod upkeep;
 mod place;
 mod proxies;
 mod stdout;
@@ -23,7 +23,6 @@ use std::path::PathBuf;
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
 pub(crate) use evidence::{EVIDENCE_KEY_FILE, EvidenceSettings};
-pub(crate) use expiry::{EXPIRE_AFTER_DAYS, expire_after};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
@@ -36,6 +35,7 @@ pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stdout::StdoutSettings;
 pub(crate) use stream::StreamSettings;
+pub(crate) use upkeep::{EXPIRE_AFTER_DAYS, UpkeepSettings, expire_after};
 
 /// The settings of one run.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Config {
     pub(crate) log: LogSettings,
     /// Where runs are sealed, if they are.
     pub(crate) evidence: Option<EvidenceSettings>,
+    /// What runs do with old days.
+    pub(crate) upkeep: UpkeepSettings,
     /// Warnings, such as a file with tokens that everyone can read.
     pub(crate) warnings: Vec<String>,
 }
@@ -67,6 +69,7 @@ impl Config {
         place::check_distinct(env, kinds, &chosen, &mut errors);
         let log = LogSettings::read(env, &mut errors);
         let evidence = EvidenceSettings::read(env, &mut errors);
+        let upkeep = UpkeepSettings::read(env, evidence.as_ref(), &mut errors);
         if let Some(evidence) = &evidence {
             evidence.check_outside(streams.iter().map(|stream| stream.location.folder()), &mut errors);
         }
@@ -79,6 +82,7 @@ impl Config {
                 streams,
                 log,
                 evidence,
+                upkeep,
                 warnings: warnings(env, kinds, &chosen),
             }),
             _ => {

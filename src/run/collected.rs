@@ -11,6 +11,7 @@ use crate::fetch::{Assumptions, FetchError, RequestCounts};
 use crate::forward::Forwarded;
 use crate::fs::FileError;
 use crate::http::request_stats::RequestStats;
+use crate::upkeep::Kept;
 use crate::window::{Window, bound};
 
 /// The result of one stream.
@@ -60,6 +61,8 @@ pub(crate) struct Collected {
     pub(crate) silence: Option<Silence>,
     /// The result of forwarding, for each sink of the run.
     pub(crate) forwarded: Vec<Forwarded>,
+    /// What was done with old days, if that was to be.
+    pub(crate) kept: Option<Kept>,
     /// Why it is not complete; what was appended before stays.
     pub(crate) failure: Option<CollectError>,
 }

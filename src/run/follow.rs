@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use crate::archive::{Lock, LockError};
-use crate::config::StreamSettings;
+use crate::config::{StreamSettings, UpkeepSettings};
 use crate::fetch::host::Hosts;
 use crate::forward::{AppendNotifier, ForwardContext, Forwarded, Targets};
 use crate::http::Http;
@@ -20,12 +20,17 @@ use crate::process::shutdown::Shutdown;
 use crate::run::collected::{CollectError, Collected};
 use crate::run::stream::{RunContext, collect};
 use crate::run::summary::{StreamSummary, Times};
+use crate::run::upkeep::{Due, Upkeep};
 use crate::run::writer::{Access, not_locked};
 use crate::run::{StartError, hosts_of, lock_all};
+use crate::upkeep::Kept;
 use crate::window::{Range, bound};
 
 /// The longest wait between runs of a failing stream; a longer configured interval stays as it is.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// What holds the locks.
+const COMMAND: &str = "collect --follow";
 
 /// How to continue.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct FollowOptions {
     pub(crate) interval: Duration,
     /// Whether a catalog that another run holds is waited for, as are those that cannot be locked for other reasons.
     pub(crate) waits_for_locks: bool,
+    /// What is done with old days between runs.
+    pub(crate) upkeep: Arc<UpkeepSettings>,
     /// The client for all requests.
     pub(crate) http: Http,
     /// Returns the current time.
@@ -92,7 +99,7 @@ fn first_locks(streams: &[StreamSettings], options: &FollowOptions) -> Result<Ve
     if options.waits_for_locks {
         return Ok(streams.iter().map(|_| None).collect());
     }
-    let locks = lock_all(streams, (options.clock)())?.into_iter();
+    let locks = lock_all(streams, COMMAND, (options.clock)())?.into_iter();
     Ok(locks.map(|locked| locked.ok().map(Arc::new)).collect())
 }
 
@@ -111,6 +118,7 @@ impl Stream {
         let mut range = self.options.range;
         let mut failures = 0;
         let mut forwarding = None;
+        let mut due = Due::default();
         while !self.shutdown.is_requested() {
             let began = (self.options.clock)();
             let context = RunContext {
@@ -123,7 +131,9 @@ impl Stream {
                 hosts: Arc::clone(&self.hosts),
                 shutdown: self.shutdown.clone(),
             };
-            let mut collected = match self.hold_lock(began).await {
+            let lock = self.hold_lock(began).await;
+            let held = lock.as_ref().ok().map(Arc::clone);
+            let mut collected = match lock {
                 Ok(lock) => self.collect(lock, context, &mut forwarding).await,
                 Err(error) => not_locked(Arc::clone(&self.settings), began, error).await,
             };
@@ -133,6 +143,10 @@ impl Stream {
             }
             let next = Instant::now() + wait(self.options.interval, failures, fastrand::f64());
             collected.forwarded = self.forwarded_until(next, &mut forwarding).await;
+            if let Some(lock) = held.filter(|_| due.is_due(began)) {
+                collected.kept = self.keep_up(&lock, began).await;
+                due.note(collected.kept.as_ref(), began);
+            }
             let report = RunReport {
                 summary: StreamSummary::new(self.settings.kind.name, collected),
                 times: Times {
@@ -158,13 +172,21 @@ impl Stream {
         }
     }
 
+    async fn keep_up(&self, lock: &Arc<Lock>, now: DateTime<Utc>) -> Option<Kept> {
+        let upkeep = Upkeep {
+            settings: Arc::clone(&self.options.upkeep),
+            shutdown: self.shutdown.clone(),
+        };
+        upkeep.keep_up(&self.settings, lock, now).await
+    }
+
     /// Takes the lock if it is not held, or again if its file is not in its place any more: the folder may be another one.
     async fn hold_lock(&mut self, now: DateTime<Utc>) -> Result<Arc<Lock>, CollectError> {
         let (lock, settings, span) = (self.lock.clone(), Arc::clone(&self.settings), Span::current());
         let held = spawn_blocking(move || {
             span.in_scope(|| match lock {
                 Some(lock) => held(lock, now),
-                None => Lock::acquire(&settings.location, now).map(Arc::new),
+                None => Lock::acquire_for_run(&settings.location, COMMAND, now).map(Arc::new),
             })
         });
         let panicked = |_| CollectError::Internal("looking at the lock panicked".into());
@@ -236,7 +258,7 @@ fn held(lock: Arc<Lock>, now: DateTime<Utc>) -> Result<Arc<Lock>, LockError> {
     let Err(LockError::Lost { path }) = lock.check() else {
         return Ok(lock);
     };
-    let taken = Lock::acquire(lock.location(), now)?;
+    let taken = Lock::acquire_for_run(lock.location(), COMMAND, now)?;
     tracing::warn!(path = %path.display(), "the lock file or its folder was removed or replaced: took the new lock");
     Ok(Arc::new(taken))
 }

@@ -1,6 +1,6 @@
 //! A run: first the locks of all streams, then the streams concurrently, then the summary.
 //!
-//! Imports: archive, config, coverage, fetch, forward, fs, http, output, process, record, source, window.
+//! Imports: archive, config, coverage, fetch, forward, fs, http, output, process, record, source, upkeep, window.
 
 pub(crate) mod clocks;
 mod collected;
@@ -10,6 +10,7 @@ mod run_journal;
 mod spans;
 mod stream;
 pub(crate) mod summary;
+mod upkeep;
 mod writer;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::archive::{Lock, LockError};
-use crate::config::StreamSettings;
+use crate::config::{StreamSettings, UpkeepSettings};
 use crate::fetch::host::Hosts;
 use crate::forward::{ForwardContext, Targets};
 use crate::http::{Http, SetupError};
@@ -31,6 +32,7 @@ pub(crate) use collected::{CollectError, Collected};
 use lateness::minutes;
 use stream::{RunContext, collect};
 use summary::{StreamSummary, Summary};
+use upkeep::Upkeep;
 use writer::{Access, Finished, not_locked};
 
 /// What to run.
@@ -81,10 +83,11 @@ pub async fn run(
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<Summary, StartError> {
-    run_and_forward(streams, options, &Targets::default(), progress, shutdown).await
+    let upkeep = UpkeepSettings::default();
+    run_and_forward(streams, options, &Targets::default(), &upkeep, progress, shutdown).await
 }
 
-/// Collects like [`run`] and forwards what is appended; a sink that fails does not stop the collecting.
+/// Collects like [`run`], forwards what is appended, and packs and deletes old days; a sink that fails does not stop the collecting.
 ///
 /// # Errors
 /// Those of [`run`].
@@ -92,6 +95,7 @@ pub(crate) async fn run_and_forward(
     streams: &[StreamSettings],
     options: RunOptions,
     targets: &Targets,
+    upkeep: &UpkeepSettings,
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<Summary, StartError> {
@@ -117,6 +121,10 @@ pub(crate) async fn run_and_forward(
     } else {
         targets.clone()
     };
+    let upkeep = Upkeep {
+        settings: Arc::new(upkeep.clone()),
+        shutdown: shutdown.clone(),
+    };
     let mut tasks = JoinSet::new();
     for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
         let run = StreamRun {
@@ -124,6 +132,7 @@ pub(crate) async fn run_and_forward(
             access,
             context: context.clone(),
             targets: targets.clone(),
+            upkeep: upkeep.clone(),
             forward_context: forward_context.clone(),
             progress: progress.stream(settings.kind.name),
         };
@@ -143,6 +152,7 @@ struct StreamRun {
     access: Result<Access, LockError>,
     context: RunContext,
     targets: Targets,
+    upkeep: Upkeep,
     forward_context: ForwardContext,
     progress: StreamProgress,
 }
@@ -160,12 +170,23 @@ impl StreamRun {
         // Before anything is appended: whether the archive is empty, and where it ends, is as of now.
         let starting = self.targets.start(self.settings.place(), self.forward_context);
         let (notifier, forwarding) = starting.await;
+        let lock = access.lock();
         let Finished {
             mut collected,
             progress: _shown,
-        } = collect(self.settings, access, &self.context, self.progress, notifier).await;
+        } = collect(
+            Arc::clone(&self.settings),
+            access,
+            &self.context,
+            self.progress,
+            notifier,
+        )
+        .await;
         log_end(&collected);
         collected.forwarded = forwarding.finish().await;
+        if let Some(lock) = lock {
+            collected.kept = self.upkeep.keep_up(&self.settings, &lock, self.context.now).await;
+        }
         collected
     }
 }
@@ -187,7 +208,8 @@ fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Resul
     if options.dry_run {
         return Ok(streams.iter().map(|_| Ok(Access::DryRun)).collect());
     }
-    let locks = lock_all(streams, options.now)?.into_iter();
+    let command = if options.reconcile { "reconcile" } else { "collect" };
+    let locks = lock_all(streams, command, options.now)?.into_iter();
     Ok(locks
         .map(|lock| lock.map(|lock| Access::Write(Arc::new(lock))))
         .collect())
@@ -197,11 +219,12 @@ fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Resul
 /// with another. A catalog that cannot be used, as one whose disk is not mounted, is no concern of the others.
 pub(crate) fn lock_all(
     streams: &[StreamSettings],
+    command: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<Result<Lock, LockError>>, StartError> {
     let lock = |settings: &StreamSettings| {
         let stream = settings.kind.name;
-        match Lock::acquire(&settings.location, now) {
+        match Lock::acquire_for_run(&settings.location, command, now) {
             Err(cause) if cause.is_held() => Err(StartError::Lock { stream, cause }),
             locked => Ok(locked),
         }

@@ -12,6 +12,7 @@ use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
 use crate::process::exit::Exit;
 use crate::run::lateness::Lateness;
 use crate::run::{CollectError, Collected};
+use crate::upkeep::Kept;
 
 /// A run, stream by stream.
 #[derive(Debug, Serialize)]
@@ -72,6 +73,8 @@ pub(crate) struct StreamSummary {
     error: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     forward: Vec<ForwardSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upkeep: Option<Kept>,
     #[serde(skip)]
     gaps: Option<GapCounts>,
     #[serde(skip)]
@@ -190,7 +193,9 @@ impl ForwardSummary {
 impl Summary {
     /// Creates the summary of these streams, in this order.
     pub(crate) fn new(streams: Vec<StreamSummary>) -> Self {
-        let collected = if streams.iter().all(|stream| stream.status == Status::Complete) {
+        let is_kept = |stream: &StreamSummary| stream.upkeep.as_ref().is_none_or(|kept| kept.problems.is_empty());
+        let is_whole = |stream: &StreamSummary| stream.status == Status::Complete && is_kept(stream);
+        let collected = if streams.iter().all(is_whole) {
             Exit::Complete
         } else {
             Exit::StreamFailed
@@ -293,6 +298,7 @@ impl StreamSummary {
             warnings: collected.warnings,
             error,
             forward: collected.forwarded.into_iter().map(ForwardSummary::from).collect(),
+            upkeep: collected.kept,
             gaps: collected.gaps,
             late: collected.late,
             request_stats: collected.request_stats,
@@ -415,6 +421,9 @@ impl Summary {
         for stream in &self.streams {
             for forward in &stream.forward {
                 text.push_str(&(forward.line(stream.stream) + "\n"));
+            }
+            if let Some(kept) = &stream.upkeep {
+                text.push_str(&kept.lines(stream.stream));
             }
             if stream.repaired > 0 {
                 text.push_str(&stream.repaired_line());

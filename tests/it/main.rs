@@ -160,6 +160,8 @@ mod terraform;
 #[cfg(test)]
 mod told;
 #[cfg(test)]
+mod upkeep;
+#[cfg(test)]
 mod verify;
 #[cfg(test)]
 mod yandex;

@@ -10,8 +10,8 @@ use crate::window::bound;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("--since {} must be before --until, or now: {}", bound(*since), bound(*until))]
 pub(crate) struct EmptyRangeError {
-    since: DateTime<Utc>,
-    until: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) until: DateTime<Utc>,
 }
 
 /// Returns the range between the two.

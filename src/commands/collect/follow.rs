@@ -44,6 +44,7 @@ pub(super) async fn run(
         range,
         interval: arguments.interval.unwrap_or_default().0,
         waits_for_locks: false,
+        upkeep: Arc::new(session.config.upkeep.clone()),
         http: client(&session.config.streams).map_err(StartError::from)?,
         clock,
     };
@@ -78,6 +79,7 @@ pub(super) async fn run(
     // What was noted before a reload tells the next phase where to begin.
     (options.range, options.waits_for_locks) = (Range::default(), true);
     while observer.observe(phase).await == PhaseEnd::Reload {
+        options.upkeep = Arc::new(observer.session.config.upkeep.clone());
         options.http = client(&observer.session.config.streams).map_err(StartError::from)?;
         phase = observer.begin_anew(arguments, &options)?;
     }

@@ -91,8 +91,8 @@ fn accept_all_losses(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<(), 
 fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), CommandError> {
     let name = stream.kind.name;
     // Whoever is noted in the lock is taken for a run.
-    let _lock =
-        Lock::acquire_between_runs(&stream.location).map_err(|cause| StartError::Lock { stream: name, cause })?;
+    let _lock = Lock::acquire_between_runs(&stream.location, "coverage --accept-missing", now)
+        .map_err(|cause| StartError::Lock { stream: name, cause })?;
     let mut standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
     let gone = standing.sum.gone_gaps(stream.kind.retention, now);
     if standing.sum.lost.is_empty() && gone.is_empty() {

@@ -13,7 +13,9 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::error::CommandError;
-use crate::config::{Config, KAFKA_SERVER, KafkaSettings, LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME, StreamSettings};
+use crate::config::{
+    Config, KAFKA_SERVER, KafkaSettings, LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME, StreamSettings, UpkeepSettings,
+};
 use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
@@ -100,7 +102,8 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
         reconcile: false,
         starts_over: false,
     };
-    let run = || run::run_and_forward(&streams, options, &targets, progress, &shutdown);
+    let upkeep = UpkeepSettings::default();
+    let run = || run::run_and_forward(&streams, options, &targets, &upkeep, progress, &shutdown);
     let first = run().await?;
     let second = run().await?;
     let shown = Shown {

@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{evidence, expiry, http, kafka, limits, log, place, stdout, stream};
+use super::{evidence, http, kafka, limits, log, place, stdout, stream, upkeep};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
@@ -43,7 +43,8 @@ const SECTIONS: &[Section] = &[
             &place::LOG_FILE_EXTENSION,
             &stream::FILE_MODE,
             &place::KEEP_DAYS,
-            &expiry::EXPIRE_AFTER_DAYS,
+            &upkeep::PACK_AFTER_DAYS,
+            &upkeep::EXPIRE_AFTER_DAYS,
         ],
     },
     Section {

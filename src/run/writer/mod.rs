@@ -48,7 +48,7 @@ pub(super) enum Access {
 
 impl Access {
     /// Returns the lock under which is written.
-    fn lock(&self) -> Option<Arc<Lock>> {
+    pub(super) fn lock(&self) -> Option<Arc<Lock>> {
         match self {
             Self::Write(lock) => Some(Arc::clone(lock)),
             Self::DryRun => None,

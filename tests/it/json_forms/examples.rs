@@ -195,11 +195,26 @@ impl Examples {
     /// Days that are packed and unpacked, that are left, and that cannot be packed.
     fn packing(&mut self) {
         let (sandbox, listener) = (sandbox(), Listener::start(|_| 200));
-        let catalog = catalog(&sandbox, &listener);
+        let mut catalog = catalog(&sandbox, &listener);
         self.run(&catalog, &["collect"]);
+        let (name, content) = catalog.day_files(Api::Mail).pop_first().unwrap();
+        let oldest = catalog.folder(Api::Mail).join(&name);
+        fs::write(&oldest, [&content[..], b"torn"].concat()).unwrap();
         self.run(&catalog, &["pack", "--older-than", "2d", "--dry-run"]);
+        fs::write(&oldest, &content).unwrap();
+        let packed = catalog.folder(Api::Mail).join(format!("packed/{name}.zst"));
+        let in_the_way = packed.with_extension("zst.unfinished");
+        fs::create_dir_all(&in_the_way).unwrap();
+        catalog.set("PACK_AFTER_DAYS", "2");
+        self.run(&catalog, &["collect"]);
+        self.follow(&catalog, &[], |round| round["upkeep"]["problems"][0].is_string());
+        catalog.unset("PACK_AFTER_DAYS");
+        fs::remove_dir(in_the_way).unwrap();
         self.run(&catalog, &["pack", "--older-than", "2d"]);
+        let whole = fs::read(&packed).unwrap();
+        fs::write(&packed, &whole[1..]).unwrap();
         self.run(&catalog, &["unpack"]);
+        fs::write(&packed, whole).unwrap();
         fs::write(state(&catalog, "http.lock"), "").unwrap();
         self.run(&catalog, &["pack", "--older-than", "2d"]);
         fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::archive::{Expirer, Hold, Holds, Lock, Packer};
+use super::Limit;
+use super::error::UpkeepError;
+use crate::archive::{DayFile, Expirer, Hold, Holds, Listing, Lock, Packer};
 use crate::config::{EvidenceSettings, StreamPlace};
 use crate::coverage::{Entry, ExpiredDay, Journal, Standing, Wanted, day_span};
 use crate::evidence::expiry::SealedFiles;
@@ -16,20 +18,20 @@ use crate::output::printable::printable;
 
 /// Which days are too old.
 #[derive(Clone, Copy)]
-pub(super) struct Rule<'a> {
-    pub(super) older_than: TimeDelta,
-    pub(super) now: DateTime<Utc>,
+pub(crate) struct ExpiryRule<'a> {
+    pub(crate) older_than: TimeDelta,
+    pub(crate) now: DateTime<Utc>,
     /// Where the days have to be sealed before they go.
-    pub(super) evidence: Option<&'a EvidenceSettings>,
+    pub(crate) evidence: Option<&'a EvidenceSettings>,
 }
 
 /// What is to be deleted of a stream.
-pub(super) struct Plan {
+pub(crate) struct ExpiryPlan {
     standing: Standing,
     /// Oldest first, with the length of their files as they are stored.
-    pub(super) days: BTreeMap<NaiveDate, u64>,
+    pub(crate) days: BTreeMap<NaiveDate, u64>,
     /// Those that are old enough and stay, with the reason: held ones, and the first that holds up all after it.
-    pub(super) left: BTreeMap<NaiveDate, String>,
+    pub(crate) left: BTreeMap<NaiveDate, String>,
 }
 
 /// What decides whether a day may go.
@@ -42,10 +44,13 @@ struct Checks<'a> {
     oldest_gap: Option<DateTime<Utc>>,
 }
 
-impl Rule<'_> {
+impl ExpiryRule<'_> {
     /// Returns what is to be deleted. Whatever cannot be read, nothing is.
-    pub(super) fn plan(&self, place: &StreamPlace) -> Result<Plan, String> {
-        let holds = Holds::read(&place.location).map_err(|error| error.to_string())?;
+    ///
+    /// # Errors
+    /// If something of the stream cannot be read.
+    pub(crate) fn plan(&self, place: &StreamPlace) -> Result<ExpiryPlan, UpkeepError> {
+        let holds = Holds::read(&place.location)?;
         let standing = self.standing(place)?;
         let checks = self.checks(place, &standing)?;
         let (mut days, mut left) = (BTreeMap::new(), BTreeMap::new());
@@ -57,56 +62,62 @@ impl Rule<'_> {
                 left.insert(date, held_for(hold));
                 continue;
             }
-            if let Some(reason) = checks.why_not(date)? {
+            if let Some(reason) = checks.why_not(date) {
                 left.insert(date, reason);
                 break;
             }
             let files = listing.days.get(&date).into_iter().chain(listing.packed.get(&date));
-            let lengths = files.map(|file| file.length().map_err(|error| error.to_string()));
-            days.insert(date, lengths.sum::<Result<u64, _>>()?);
+            days.insert(date, files.map(DayFile::length).sum::<Result<u64, _>>()?);
         }
-        Ok(Plan { standing, days, left })
+        Ok(ExpiryPlan { standing, days, left })
+    }
+
+    /// Returns whether a day is old enough.
+    pub(super) fn is_due(&self, listing: &Listing) -> bool {
+        let dates = listing.dates();
+        let oldest = dates.iter().chain(listing.odd.keys()).min();
+        oldest.is_some_and(|date| self.is_too_old(*date))
     }
 
     fn is_too_old(&self, date: NaiveDate) -> bool {
         day_span(date).to + self.older_than <= self.now
     }
 
-    fn standing(&self, place: &StreamPlace) -> Result<Standing, String> {
+    fn standing(&self, place: &StreamPlace) -> Result<Standing, UpkeepError> {
         let wanted = Wanted::Stream(place.kind.name);
-        let standing = Standing::read(&place.location, wanted, place.keep, self.now);
-        let standing = standing.map_err(|error| error.to_string())?;
+        let standing = Standing::read(&place.location, wanted, place.keep, self.now)?;
         match &standing.doubt {
-            Some(doubt) => Err(format!("nothing is deleted, since {doubt}")),
-            None if standing.newest.is_none() && !standing.listing.dates().is_empty() => {
-                Err("nothing is deleted, since the journal has no line of this stream: run collect first".to_owned())
-            }
+            Some(doubt) => Err(UpkeepError::Doubt(doubt.clone())),
+            None if standing.newest.is_none() && !standing.listing.dates().is_empty() => Err(UpkeepError::NoLine),
             None => Ok(standing),
         }
     }
 
-    fn checks<'s>(&self, place: &'s StreamPlace, standing: &'s Standing) -> Result<Checks<'s>, String> {
+    fn checks<'s>(&self, place: &'s StreamPlace, standing: &'s Standing) -> Result<Checks<'s>, UpkeepError> {
         let gaps = standing.sum.gaps(place.kind.retention, self.now);
         let sealed = self.evidence.map(|evidence| SealedFiles::read(&evidence.folder));
         Ok(Checks {
             place,
             standing,
-            waiting: not_passed(&place.location, place.kind.name).map_err(|error| error.to_string())?,
-            sealed: sealed.transpose().map_err(|error| error.to_string())?,
+            waiting: not_passed(&place.location, place.kind.name)?,
+            sealed: sealed.transpose()?,
             oldest_gap: gaps.iter().find(|gap| !gap.is_gone).map(|gap| gap.from),
         })
     }
 
     /// Deletes what is planned: what is on disk says so before.
-    pub(super) fn carry_out(
+    ///
+    /// # Errors
+    /// If something cannot be read, written or deleted, or is in use.
+    pub(crate) fn carry_out(
         &self,
         place: &StreamPlace,
-        plan: &mut Plan,
+        plan: &mut ExpiryPlan,
         lock: &Arc<Lock>,
-    ) -> Result<Vec<ExpiredDay>, String> {
+    ) -> Result<Vec<ExpiredDay>, UpkeepError> {
         // Who places a hold now waits until it is told what was there.
-        let _kept = Holds::keep(&place.location, self.now).map_err(|error| error.to_string())?;
-        let holds = Holds::read(&place.location).map_err(|error| error.to_string())?;
+        let _kept = Holds::keep(&place.location, self.now)?;
+        let holds = Holds::read(&place.location)?;
         let (days, left) = (&mut plan.days, &mut plan.left);
         days.retain(|date, _| match holds.iter().find(|hold| is_held(*date, hold)) {
             None => true,
@@ -135,30 +146,26 @@ impl Rule<'_> {
             .map(|day| (day.file.clone(), day.reason.clone()))
             .collect();
         if let Some(evidence) = self.evidence {
-            let are_as_sealed = Keeper::new(evidence).check_before_expiry(place, &files, self.now);
-            are_as_sealed.map_err(|error| error.to_string())?;
+            Keeper::new(evidence).check_before_expiry(place, &files, self.now)?;
         }
-        lock.check().map_err(|error| error.to_string())?;
-        Journal::of(&place.location)
-            .append(&entry)
-            .map_err(|error| error.to_string())?;
+        lock.check()?;
+        Journal::of(&place.location).append(&entry)?;
         if let Some(evidence) = self.evidence {
-            let added = Keeper::new(evidence).expire(place, &files, self.now);
-            added.map_err(|error| error.to_string())?;
+            Keeper::new(evidence).expire(place, &files, self.now)?;
         }
         let expirer = Expirer::under(lock);
         for date in plan.days.keys() {
             let deleted = expirer.delete(&plan.standing.listing, *date);
-            deleted.map_err(|error| format!("{date}: {error}"))?;
+            deleted.map_err(|error| UpkeepError::of(date.to_string(), error))?;
         }
         Ok(expiring)
     }
 
-    fn describe(&self, place: &StreamPlace, plan: &Plan) -> Result<Vec<ExpiredDay>, String> {
+    fn describe(&self, place: &StreamPlace, plan: &ExpiryPlan) -> Result<Vec<ExpiredDay>, UpkeepError> {
         let reason = format!("it ended more than {} days ago", self.older_than.num_days());
         let days = plan.days.keys().map(|date| {
             let content = plan.standing.listing.day_content(&place.location, *date);
-            let content = content.map_err(|error| format!("nothing is deleted, since {error}"))?;
+            let content = content.map_err(UpkeepError::Unread)?;
             Ok(ExpiredDay {
                 file: place.location.day_name(*date).unwrap_or_default(),
                 lines: content.lines,
@@ -174,11 +181,11 @@ impl Rule<'_> {
 
 impl Checks<'_> {
     /// Says why a day stays, and all after it.
-    fn why_not(&self, date: NaiveDate) -> Result<Option<String>, String> {
+    fn why_not(&self, date: NaiveDate) -> Option<String> {
         let Standing { listing, sum, .. } = self.standing;
         let name = self.place.location.day_name(date).unwrap_or_default();
         let end = day_span(date).to;
-        Ok(if listing.odd.contains_key(&date) {
+        if listing.odd.contains_key(&date) {
             Some("what is in the place of its file is no regular file".to_owned())
         } else if let Some(file) = listing.unread.get(&date) {
             Some(format!("it has two compressed files, {} among them", file.name()))
@@ -196,7 +203,7 @@ impl Checks<'_> {
             Some("it is not sealed as the file of a closed day: trailkeeper seal does that".to_owned())
         } else {
             None
-        })
+        }
     }
 }
 
@@ -209,13 +216,31 @@ fn is_held(date: NaiveDate, hold: &Hold) -> bool {
     hold.since.is_none_or(|since| since < day.to) && hold.until.is_none_or(|until| day.from < until)
 }
 
-/// Takes the lock of a stream, and ends what an interrupted packing has left there.
-pub(super) fn lock(place: &StreamPlace) -> Result<Arc<Lock>, (String, bool)> {
-    let lock = Lock::acquire_between_runs(&place.location);
-    let lock = Arc::new(lock.map_err(|error| (error.to_string(), error.is_held()))?);
-    let listing = place.location.listing().map_err(|error| (error.to_string(), false))?;
-    let finished = Packer::under(Arc::clone(&lock)).finish(&listing);
-    finished.map_err(|error| (error.to_string(), false))?;
+impl ExpiryPlan {
+    /// Leaves only the oldest days in it; returns whether there are more.
+    pub(super) fn limit_to(&mut self, mut limit: Limit) -> bool {
+        let mut is_first = true;
+        let last = self.days.iter().find(|(_, bytes)| {
+            let has_room = limit.has_room(**bytes, is_first);
+            limit.take(**bytes);
+            is_first = false;
+            !has_room
+        });
+        let Some(first_left) = last.map(|(date, _)| *date) else {
+            return false;
+        };
+        drop(self.days.split_off(&first_left));
+        true
+    }
+}
+
+/// Takes the lock of a stream for `expire`, and ends what an interrupted packing has left there.
+///
+/// # Errors
+/// If another process holds it, or a file cannot be read or removed.
+pub(crate) fn lock(place: &StreamPlace, now: DateTime<Utc>) -> Result<Arc<Lock>, UpkeepError> {
+    let lock = Arc::new(Lock::acquire_between_runs(&place.location, "expire", now)?);
+    Packer::under(Arc::clone(&lock)).finish(&place.location.listing()?)?;
     Ok(lock)
 }
 
@@ -275,20 +300,20 @@ mod tests {
     }
 
     /// Three of the four days are too old.
-    fn rule() -> Rule<'static> {
-        Rule {
+    fn rule() -> ExpiryRule<'static> {
+        ExpiryRule {
             older_than: TimeDelta::days(16),
             now: now(),
             evidence: None,
         }
     }
 
-    fn expire(place: &StreamPlace) -> Result<usize, String> {
+    fn expire(place: &StreamPlace) -> Result<usize, UpkeepError> {
         expire_by(rule(), place)
     }
 
-    fn expire_by(rule: Rule<'_>, place: &StreamPlace) -> Result<usize, String> {
-        let lock = lock(place).map_err(|(problem, _)| problem)?;
+    fn expire_by(rule: ExpiryRule<'_>, place: &StreamPlace) -> Result<usize, UpkeepError> {
+        let lock = lock(place, now())?;
         let mut plan = rule.plan(place)?;
         rule.carry_out(place, &mut plan, &lock).map(|days| days.len())
     }
@@ -372,7 +397,7 @@ mod tests {
         }
         let (_catalog, place) = archive();
         std::fs::remove_file(place.location.state_file("coverage.jsonl")).unwrap();
-        assert!(expire(&place).unwrap_err().contains("no journal"));
+        assert!(expire(&place).unwrap_err().to_string().contains("no journal"));
         assert_eq!(there(&place), DAYS);
     }
 
@@ -383,7 +408,7 @@ mod tests {
         let mut entry = journal.newest().unwrap().unwrap();
         entry.sum.covered.remove(day_span(date(DAYS[1])));
         journal.append(&entry).unwrap();
-        let early = Rule {
+        let early = ExpiryRule {
             older_than: TimeDelta::days(6),
             now: "2026-01-10T00:00:00Z".parse().unwrap(),
             evidence: None,
