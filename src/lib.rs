@@ -11,6 +11,7 @@
 //! - records: `record`, with the line form and identity that `json` defines
 //! - day files: `archive` drops duplicates, appends, repairs, reads and verifies
 //! - coverage: `coverage` keeps the journal of what was fetched, and what is pending
+//! - evidence: `evidence` signs what the day files hold, and proves it; `audit` asks the services again, and compares
 //! - sinks: `forward` sends the lines of the day files and advances its cursor
 //! - old days: `upkeep` packs them, and deletes them for their age
 //! - outcome: `run` ties these together; `metrics`, `report`, `search`, `export` and the `commands` show the result
@@ -120,6 +121,7 @@ pub mod config;
 pub mod fetch;
 pub mod coverage;
 pub mod evidence;
+pub mod audit;
 pub mod forward;
 pub mod upkeep;
 pub mod run;

@@ -89,6 +89,11 @@ impl Noted {
         self.records.len() as u64
     }
 
+    /// Returns whether a record with this content is noted.
+    pub(crate) fn has(&self, content: u128) -> bool {
+        self.records.contains(&content)
+    }
+
     /// Returns when the records were noted, each once, in the order of the file; `None` where that cannot be read.
     pub(crate) fn times(&self) -> &[Option<DateTime<Utc>>] {
         &self.times

@@ -1,10 +1,11 @@
 //! The commands, a file or folder each: its arguments, its work and its output.
 //!
-//! Imports: archive, config, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
+//! Imports: archive, audit, config, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
 //! report, run, sandbox, search, source, upkeep, window.
 
 mod archives;
 mod arguments;
+mod audit;
 mod check;
 mod collect;
 mod command_line;
@@ -79,6 +80,9 @@ pub(crate) enum Command {
     /// Write the proof that one record stood in the archive when it was sealed
     #[command(after_long_help = prove::EXAMPLES)]
     Prove(prove::Arguments),
+    /// Ask the services again for hours that nobody could prepare, and compare them with what was sealed
+    #[command(after_long_help = audit::EXAMPLES)]
+    Audit(audit::Arguments),
     /// Begin the evidence, say what broke, change its key
     #[command(after_long_help = evidence::EXAMPLES)]
     Evidence(evidence::Arguments),
@@ -129,6 +133,7 @@ impl Command {
             Command::Verify(arguments) => verify::run(arguments, clock),
             Command::Seal(arguments) => seal::run(arguments, clock),
             Command::Prove(arguments) => prove::run(arguments, clock),
+            Command::Audit(arguments) => audit::run(arguments, log, clock).await,
             Command::Evidence(arguments) => evidence::run(arguments, clock),
             Command::Pack(arguments) => pack::run(arguments, clock),
             Command::Unpack(arguments) => unpack::run(arguments, clock),
@@ -171,6 +176,7 @@ impl Command {
             Command::Verify(arguments) => Some(&mut arguments.selection.env_file),
             Command::Seal(arguments) => Some(&mut arguments.selection.env_file),
             Command::Prove(arguments) => Some(&mut arguments.env_file),
+            Command::Audit(arguments) => Some(&mut arguments.env_file),
             Command::Evidence(arguments) => Some(arguments.env_file()),
             Command::Pack(arguments) => Some(&mut arguments.selection.env_file),
             Command::Unpack(arguments) => Some(&mut arguments.selection.env_file),
@@ -199,6 +205,7 @@ impl Command {
             Command::Verify(arguments) => arguments.selection.json,
             Command::Report(arguments) => arguments.selection.json,
             Command::Seal(arguments) => arguments.selection.json,
+            Command::Audit(arguments) => arguments.json,
             Command::Evidence(arguments) => arguments.is_json(),
             Command::Pack(arguments) => arguments.selection.json,
             Command::Unpack(arguments) => arguments.selection.json,

@@ -123,6 +123,22 @@ pub(crate) fn places(env: &Env, kinds: &'static [Kind], streams: &[String]) -> R
     }
 }
 
+/// Reads the settings of streams whose archives are in these places, whatever the settings say of that.
+///
+/// # Errors
+/// Every error in these settings, including those of the settings file.
+pub(crate) fn streams_at(env: &Env, places: Vec<StreamPlace>) -> Result<Vec<StreamSettings>, ConfigErrors> {
+    let mut errors = env.errors().clone();
+    let read = places
+        .into_iter()
+        .map(|place| StreamSettings::read_at(env, place, &mut errors));
+    let streams: Vec<_> = read.collect();
+    match streams.into_iter().collect() {
+        Some(streams) if errors.is_empty() => Ok(streams),
+        _ => Err(errors),
+    }
+}
+
 /// Returns the folders of all streams that are switched on, whatever else is wrong with their settings.
 pub(crate) fn catalogs(env: &Env, kinds: &'static [Kind]) -> Vec<PathBuf> {
     let mut errors = ConfigErrors::default();

@@ -1,7 +1,7 @@
 //! Where a stream keeps its day files: the folder and the two fixed parts of their names.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::archive::Location;
 use chrono::TimeDelta;
@@ -100,6 +100,15 @@ impl StreamPlace {
         let place = Self::read_parts(env, kind, &mut own_errors);
         errors.append(own_errors);
         place
+    }
+
+    /// Returns the place of a stream whose day files are in this folder, whatever their names are.
+    pub(crate) fn of_files(kind: &'static Kind, folder: &Path) -> Self {
+        Self {
+            kind,
+            location: Location::of_state(folder),
+            keep: None,
+        }
     }
 
     fn read_parts(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {

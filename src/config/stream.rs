@@ -49,11 +49,31 @@ impl StreamSettings {
     pub(super) fn read(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
         let place = StreamPlace::read(env, kind, errors);
         let mut own_errors = place::required_by(env, kind);
-        let file_mode = env.or_default(&FILE_MODE, &mut own_errors);
-        let limits = Limits::read(env, kind, &mut own_errors);
-        let source = (kind.configure)(env, &mut own_errors);
-        let proxies = proxies::read(env, &mut own_errors);
+        let settings = Self::read_beside(env, place, kind, &mut own_errors);
         errors.append(own_errors);
+        settings
+    }
+
+    /// Reads the settings of a stream whose archive is elsewhere than they say, or of which they say nothing; `None` after an error.
+    pub(super) fn read_at(env: &Env, place: StreamPlace, errors: &mut ConfigErrors) -> Option<Self> {
+        let mut own_errors = ConfigErrors::because(format!("{} is to be asked again", place.kind.name));
+        let kind = place.kind;
+        let settings = Self::read_beside(env, Some(place), kind, &mut own_errors);
+        errors.append(own_errors);
+        settings
+    }
+
+    /// Reads everything but the place.
+    fn read_beside(
+        env: &Env,
+        place: Option<StreamPlace>,
+        kind: &'static Kind,
+        errors: &mut ConfigErrors,
+    ) -> Option<Self> {
+        let file_mode = env.or_default(&FILE_MODE, errors);
+        let limits = Limits::read(env, kind, errors);
+        let source = (kind.configure)(env, errors);
+        let proxies = proxies::read(env, errors);
         let place = place?;
         Some(Self {
             kind,

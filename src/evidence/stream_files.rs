@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::archive::Location;
+use crate::archive::{Location, STATE_FOLDER};
+use crate::config::StreamPlace;
 
 /// Where the files of a stream are.
 #[derive(Clone, Debug)]
@@ -14,8 +15,22 @@ pub(crate) struct StreamFiles {
 }
 
 impl StreamFiles {
+    /// Returns where the files of a stream are by the settings.
+    pub(crate) fn of(place: &StreamPlace) -> Self {
+        Self {
+            stream: place.kind.name.to_owned(),
+            folder: place.location.folder().to_owned(),
+            location: Some(place.location.clone()),
+        }
+    }
+
+    /// Returns whether the folder of what is kept beside the day files is there.
+    pub(crate) fn has_state_folder(&self) -> bool {
+        self.folder.join(STATE_FOLDER).is_dir()
+    }
+
     /// Returns where the day files of these names are.
-    pub(super) fn locations<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Location> {
+    pub(crate) fn locations<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Location> {
         let mut locations: Vec<Location> = self.location.iter().cloned().collect();
         for location in names.filter_map(|name| Location::of_day_file(&self.folder, name)) {
             if !locations.contains(&location) {

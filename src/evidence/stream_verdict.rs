@@ -85,11 +85,12 @@ struct Job {
     location: Location,
 }
 
-/// Verifies a stream. Without `files` nothing is known of what is there.
+/// Verifies a stream, or these days of it. Without `files` nothing is known of what is there.
 pub(super) fn verify_stream(
     stream: &str,
     files: Option<&StreamFiles>,
     ledger: &Ledger,
+    days: Option<&BTreeSet<NaiveDate>>,
     progress: &ReadProgress,
 ) -> StreamVerdict {
     let mut verdict = StreamVerdict {
@@ -106,7 +107,13 @@ pub(super) fn verify_stream(
         return verdict;
     };
     match jobs(stream, files, ledger) {
-        Ok(jobs) => verdict.files = in_parallel(&jobs, |job| verify_file(stream, job, ledger, progress)),
+        Ok(mut jobs) => {
+            if let Some(days) = days {
+                let has_state = files.has_state_folder();
+                jobs.retain(|job| job.date.map_or(has_state, |date| days.contains(&date)));
+            }
+            verdict.files = in_parallel(&jobs, |job| verify_file(stream, job, ledger, progress));
+        }
         Err(error) => verdict.problems.push(error.to_string()),
     }
     verdict

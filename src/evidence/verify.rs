@@ -1,8 +1,8 @@
 //! Verifies an archive against its evidence. It believes the keys of a policy and nothing else: no note of a seal is read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::folder::{Folder, FolderContent};
@@ -28,6 +28,8 @@ pub(crate) struct VerifyOptions {
     pub(crate) accept_broken: bool,
     /// The streams to verify; all if there are none.
     pub(crate) only: Vec<String>,
+    /// The days of each stream whose files to verify, beside those of its state folder if that is there; all if it is `None`.
+    pub(crate) days: Option<BTreeMap<String, BTreeSet<NaiveDate>>>,
 }
 
 /// What an archive comes to.
@@ -130,7 +132,11 @@ pub(crate) fn verify(
             continue;
         }
         let files = files.iter().find(|files| files.stream == stream);
-        verdict.streams.push(verify_stream(stream, files, &ledger, progress));
+        let none = BTreeSet::new();
+        let days = options.days.as_ref().map(|days| days.get(stream).unwrap_or(&none));
+        verdict
+            .streams
+            .push(verify_stream(stream, files, &ledger, days, progress));
     }
     Ok(verdict)
 }

@@ -8,5 +8,6 @@ pub(crate) mod range;
 pub(crate) mod selection;
 pub(crate) mod sinks;
 pub(crate) mod start;
+pub(crate) mod stream_folder;
 pub(crate) mod stream_name;
 pub(crate) mod time;

@@ -2,7 +2,7 @@
 //!
 //! `docs/json.md` has the form of `--json`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
@@ -17,7 +17,8 @@ use super::seal::evidence_settings;
 use crate::config::EvidenceSettings;
 use crate::env::Env;
 use crate::evidence::keeper::Keeper;
-use crate::evidence::note::VerifierKey;
+use crate::evidence::note::{VerifierKey, is_name};
+use crate::evidence::signer::Signer;
 use crate::output::logging::Verbosity;
 use crate::process::exit::Exit;
 
@@ -30,6 +31,7 @@ pub(crate) struct Arguments {
 pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper evidence keygen
+  trailkeeper evidence keygen --name jane.auditor.example --out auditor.key
   trailkeeper evidence acknowledge mail_audit_2026-11-20.log --reason restored
   trailkeeper evidence rotate
   trailkeeper evidence restart --reason disk-lost
@@ -39,7 +41,7 @@ EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, wha
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum Action {
     /// Make a key, write it to EVIDENCE_KEY_FILE, begin the log, and print the public key
-    Keygen(Options),
+    Keygen(KeygenArguments),
     /// Take a file as it is now, although it is not what was sealed, and say why; verifiers show it for ever
     Acknowledge(AcknowledgeArguments),
     /// Replace the key by a new one; the old one signs once more that it does
@@ -60,6 +62,20 @@ struct Options {
 
     #[command(flatten)]
     verbosity: Verbosity,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct KeygenArguments {
+    /// Make a key for somebody else than the operator, such as an auditor, under this name, and begin no log
+    #[arg(long, value_name = "NAME", requires = "out", value_parser = key_name)]
+    name: Option<String>,
+
+    /// The file to write that key to
+    #[arg(long, value_name = "FILE", requires = "name")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -99,7 +115,8 @@ impl Arguments {
     /// Returns where the path of `--env-file` is kept.
     pub(super) fn env_file(&mut self) -> &mut Option<PathBuf> {
         match &mut self.action {
-            Action::Keygen(options) | Action::Rotate(options) => &mut options.env_file,
+            Action::Keygen(arguments) => &mut arguments.options.env_file,
+            Action::Rotate(options) => &mut options.env_file,
             Action::Acknowledge(arguments) => &mut arguments.selection.env_file,
             Action::Restart(arguments) => &mut arguments.options.env_file,
         }
@@ -108,7 +125,8 @@ impl Arguments {
     /// Returns whether the result is printed as JSON.
     pub(super) fn is_json(&self) -> bool {
         match &self.action {
-            Action::Keygen(options) | Action::Rotate(options) => options.json,
+            Action::Keygen(arguments) => arguments.options.json,
+            Action::Rotate(options) => options.json,
             Action::Acknowledge(arguments) => arguments.selection.json,
             Action::Restart(arguments) => arguments.options.json,
         }
@@ -118,7 +136,10 @@ impl Arguments {
 /// Does what is to be done.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     match &arguments.action {
-        Action::Keygen(options) => keygen(options, clock()),
+        Action::Keygen(arguments) => match (&arguments.name, &arguments.out) {
+            (Some(name), Some(path)) => keygen_for(name, path, &arguments.options),
+            _ => keygen(&arguments.options, clock()),
+        },
         Action::Acknowledge(arguments) => acknowledge(arguments, clock),
         Action::Rotate(options) => rotate(options, clock()),
         Action::Restart(arguments) => restart(arguments, clock()),
@@ -131,6 +152,26 @@ fn settings(options: &Options) -> Result<EvidenceSettings, CommandError> {
         return Err(env.errors().clone().into());
     }
     evidence_settings(&env, &[])
+}
+
+fn key_name(text: &str) -> Result<String, String> {
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a name such as jane.auditor.example, without spaces and `+`".to_owned())
+    }
+}
+
+/// Makes a key for an auditor or a witness.
+fn keygen_for(name: &str, path: &Path, options: &Options) -> Result<Exit, CommandError> {
+    let signer = Signer::generate(name).map_err(CommandError::setup)?;
+    signer.write(path)?;
+    show_key(options, signer.verifier(), |key| {
+        format!(
+            "{key}\n\nThis is the public key ({}). Give it to those who are to believe what it signs.\n",
+            key.fingerprint()
+        )
+    })
 }
 
 fn keygen(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::verdict_view::{Basis, shown, text};
+use super::basis::basis;
+use super::verdict_view::{shown, text};
 use crate::commands::archives::Archives;
 use crate::commands::arguments::selection::Selection;
+use crate::commands::arguments::stream_folder::stream_folder;
 use crate::commands::arguments::time::TimeArg;
 use crate::commands::error::CommandError;
 use crate::commands::outcome::{log_problems, print_json, print_text};
 use crate::commands::seal::evidence_settings;
-use crate::config::StreamPlace;
 use crate::evidence::folder::Folder;
-use crate::evidence::policy::Policy;
 use crate::evidence::stream_files::StreamFiles;
 use crate::evidence::verify::{Verdict, VerifyOptions, verify};
 use crate::fs::read_to_string;
@@ -51,7 +51,7 @@ pub(crate) struct EvidenceArguments {
     pub(crate) evidence_folder: Option<PathBuf>,
 
     /// The catalog of a stream, where the settings of the collector are not known, or do not name it any more
-    #[arg(long, value_name = "STREAM=DIR", requires = "evidence", value_parser = files)]
+    #[arg(long, value_name = "STREAM=DIR", requires = "evidence", value_parser = stream_folder)]
     pub(crate) files: Vec<(String, PathBuf)>,
 
     /// Verify the proof of one line, which `prove` wrote; needs --policy and nothing else
@@ -63,13 +63,14 @@ pub(crate) struct EvidenceArguments {
         conflicts_with_all = ["checkpoint", "at", "accept_broken", "files", "evidence_folder"]
     )]
     pub(crate) proof: Option<PathBuf>,
-}
 
-fn files(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((stream, folder)) if !stream.is_empty() && !folder.is_empty() => Ok((stream.to_owned(), folder.into())),
-        _ => Err("expected the name of a stream, `=`, and its folder".to_owned()),
-    }
+    /// Verify the signature of a page that `audit` wrote; needs --signer and nothing else
+    #[arg(long, value_name = "FILE", requires = "signer", conflicts_with_all = ["what", "policy"])]
+    pub(crate) page: Option<PathBuf>,
+
+    /// The public key of the auditor who signed the page
+    #[arg(long, value_name = "KEY", requires = "page")]
+    pub(crate) signer: Option<String>,
 }
 
 /// Verifies the archive.
@@ -88,7 +89,7 @@ pub(super) fn run(
         None => {
             let archives = Archives::find_showing(selection, clock)?;
             let settings = evidence_settings(&archives.env, &archives.streams)?;
-            let mut files: Vec<_> = archives.streams.iter().map(stream_files).collect();
+            let mut files: Vec<_> = archives.streams.iter().map(StreamFiles::of).collect();
             files.extend(named_files(arguments));
             let with_colours = stdout_takes_colours(archives.env.allows_colours());
             let reading = archives.reading("verify");
@@ -113,14 +114,6 @@ fn named_files(arguments: &EvidenceArguments) -> impl Iterator<Item = StreamFile
     })
 }
 
-fn stream_files(place: &StreamPlace) -> StreamFiles {
-    StreamFiles {
-        stream: place.kind.name.to_owned(),
-        folder: place.location.folder().to_owned(),
-        location: Some(place.location.clone()),
-    }
-}
-
 fn judge(
     arguments: &EvidenceArguments,
     selection: &Selection,
@@ -134,7 +127,7 @@ fn judge(
         return Err(CommandError::usage(problem));
     }
     let folder = Folder::new(folder);
-    let basis = basis(arguments, &folder)?;
+    let basis = basis(arguments.policy.as_deref(), &folder)?;
     let verdict = match &basis.policy {
         Err(problem) => Verdict::refused(problem.clone()),
         Ok(policy) => {
@@ -144,6 +137,7 @@ fn judge(
                 at: arguments.at.map(|time| time.resolve(now)),
                 accept_broken: arguments.accept_broken,
                 only: selection.streams.clone(),
+                days: None,
             };
             verify(&folder, files, &options, progress)?
         }
@@ -176,30 +170,6 @@ fn named_twice(files: &[StreamFiles]) -> Option<&str> {
     streams
         .windows(2)
         .find_map(|pair| (pair[0] == pair[1]).then_some(pair[0]))
-}
-
-/// Reads the policy: that of the auditor, or what the operator says.
-fn basis(arguments: &EvidenceArguments, folder: &Folder) -> Result<Basis, CommandError> {
-    let (path, text, is_operators) = match &arguments.policy {
-        Some(path) => (path.clone(), read_to_string(path)?, false),
-        None => match folder.policy()? {
-            Some((path, text)) => (path, text, true),
-            None => {
-                let problem = "no key is trusted: name a policy with --policy".to_owned();
-                return Ok(Basis {
-                    path: PathBuf::new(),
-                    policy: Err(problem),
-                    is_operators: false,
-                });
-            }
-        },
-    };
-    let policy = Policy::parse(&text).map_err(|error| format!("the policy {} cannot be used: {error}", path.display()));
-    Ok(Basis {
-        path,
-        policy,
-        is_operators,
-    })
 }
 
 /// Returns how long the files are.

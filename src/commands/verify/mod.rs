@@ -10,8 +10,10 @@
 //!
 //! `docs/json.md` has the form of `--json`.
 
+mod basis;
 mod day_files;
 mod evidence;
+mod page;
 mod proof;
 mod stream_report;
 mod verdict_view;
@@ -25,6 +27,7 @@ use super::error::CommandError;
 use super::outcome::{log_problems, print_streams, print_text};
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
+pub(super) use basis::{Basis, basis};
 pub(crate) use evidence::EvidenceArguments;
 use stream_report::{StreamReport, text};
 
@@ -44,6 +47,7 @@ Examples:
   trailkeeper verify --evidence --policy policy.txt
   trailkeeper verify --evidence --policy policy.txt --evidence-folder evidence --files tfc=tfc
   trailkeeper verify --proof event.tlog-proof --policy policy.txt
+  trailkeeper verify --page audit.page --signer jane.auditor.example+7a4cd1fd+AcZNLL4e
 
 It takes no lock and writes nothing, and may run beside `collect`. Exit codes: 0 all is well, 3 something is wrong.";
 
@@ -53,6 +57,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let Arguments { evidence, .. } = arguments;
     if let (Some(proof), Some(policy)) = (&evidence.proof, &evidence.policy) {
         return proof::run(proof, policy, selection.json, selection.verbosity);
+    }
+    if let (Some(page), Some(signer)) = (&evidence.page, &evidence.signer) {
+        return page::run(page, signer, selection.json, selection.verbosity);
     }
     if evidence.evidence {
         return evidence::run(evidence, selection, clock);

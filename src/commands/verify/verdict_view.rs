@@ -1,10 +1,8 @@
 //! A verdict on the evidence, as JSON and as text.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
-use crate::evidence::policy::Policy;
+use super::basis::Basis;
 use crate::evidence::stream_verdict::{FileVerdict, StreamVerdict};
 use crate::evidence::verify::Verdict;
 use crate::output::logging::Verbosity;
@@ -14,15 +12,6 @@ use crate::process::exit::Exit;
 
 /// How many files of a stream are listed that have something to be told.
 const SHOWN: usize = 100;
-
-/// What the verdict rests on.
-pub(super) struct Basis {
-    pub(super) path: PathBuf,
-    /// Whose signatures are believed; or why nobody's are.
-    pub(super) policy: Result<Policy, String>,
-    /// Whether it is the operator who says so.
-    pub(super) is_operators: bool,
-}
 
 /// The verdict as JSON.
 #[derive(Debug, Serialize)]

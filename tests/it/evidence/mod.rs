@@ -1,5 +1,6 @@
 //! Evidence: what is sealed, what verifiers refuse, and the proof of one line.
 
+mod audit;
 mod forger;
 mod keys;
 #[cfg(unix)]

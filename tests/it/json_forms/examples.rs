@@ -73,6 +73,7 @@ impl Examples {
         examples.a_span_that_is_not_proved();
         examples.checks();
         examples.evidence();
+        examples.audits();
         examples.holds();
         examples.packing();
         examples.expiring();
@@ -91,6 +92,7 @@ impl Examples {
             _ if is_error => "Errors",
             ["verify", "--evidence", ..] => "verify --evidence",
             ["verify", "--proof", ..] => "verify --proof",
+            ["verify", "--page", ..] => "verify --page",
             [command, ..] => command,
             [] => unreachable!("a command has a name"),
         };
@@ -190,6 +192,46 @@ impl Examples {
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["evidence", "restart", "--reason", "lost"]);
         self.run(&catalog, &["verify", "--evidence"]);
+    }
+
+    /// Hours that are asked for again: of archives that are the same, lack something, were changed, or have no log.
+    fn audits(&mut self) {
+        let sandbox = sandbox();
+        let mut catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk])
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_KEY_FILE", "evidence.key")
+            .with("MAX_RETRIES", 0);
+        let all = ["audit", "--sample", "100000", "--nonce", "dice-4-2-6"];
+        self.run(&catalog, &all);
+        self.run(&catalog, &["evidence", "keygen"]);
+        self.run(&catalog, &["collect"]);
+        sandbox.add(Api::Mail, vec![event(Api::Mail, at(5 * DAY + 60), "left out")]);
+        let day = &day_files(&catalog)[1];
+        let content = fs::read(day).unwrap();
+        fs::write(day, "{}\n").unwrap();
+        self.run(&catalog, &all);
+        fs::write(day, content).unwrap();
+        self.run(&catalog, &[&all[..], &["--policy", "evidence/policy.txt"]].concat());
+        let key = catalog.run(&["evidence", "keygen", "--name", "jane", "--out", "auditor.key"]);
+        let key = key.stdout.lines().next().unwrap().to_owned();
+        catalog.run(&["audit", "--sample", "3", "--key", "auditor.key", "--out", "audit.page"]);
+        let verify_page: [&'static str; 5] = ["verify", "--page", "audit.page", "--signer", key.leak()];
+        self.run(&catalog, &verify_page);
+        fs::write(catalog.root().join("audit.page"), "none").unwrap();
+        self.run(&catalog, &verify_page);
+        self.run(&catalog, &["expire", "--older-than", "6d", "--yes"]);
+        sandbox.add(Api::Mail, vec![Event::new(at(50), "odd", "[\"no object\"]")]);
+        self.run(&catalog, &all);
+        let entries = catalog.root().join("evidence/entries.jsonl");
+        let signed = fs::read_to_string(&entries).unwrap();
+        fs::write(&entries, format!("{signed}none\n")).unwrap();
+        fs::remove_dir_all(catalog.folder(Api::Mail).join(".trailkeeper")).unwrap();
+        self.run(&catalog, &all);
+        sandbox.step(Step::always(Api::Mail, Action::Answer(Answer::json(500, "{}"))));
+        self.run(&catalog, &all);
+        catalog.set("EVIDENCE_FOLDER", "elsewhere");
+        self.run(&catalog, &all);
     }
 
     /// Days that are packed and unpacked, that are left, and that cannot be packed.

@@ -12,7 +12,7 @@ use examples::Examples;
 use observed::{Observed, Seen};
 
 /// The sections that are not of a command with `--json` alone.
-const OTHER_SECTIONS: [&str; 8] = [
+const OTHER_SECTIONS: [&str; 9] = [
     "Errors",
     "collect --follow",
     "/healthz",
@@ -21,6 +21,7 @@ const OTHER_SECTIONS: [&str; 8] = [
     "hold",
     "verify --evidence",
     "verify --proof",
+    "verify --page",
 ];
 
 /// What differs between a section and what was printed.
