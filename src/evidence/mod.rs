@@ -5,6 +5,8 @@
 //! The formats are those of C2SP (`signed-note`, `tlog-checkpoint`, `tlog-policy`, `tlog-proof`) and RFC 6962, so that tools of
 //! others read them. Day files are only read. `docs/evidence.md` says what is proved, and what is not.
 
+pub(crate) mod bundle_prover;
+pub(crate) mod bundle_verdict;
 pub(crate) mod checkpoint;
 pub(crate) mod entry;
 pub(crate) mod expiry;
@@ -12,6 +14,7 @@ pub(crate) mod folder;
 mod hasher;
 pub(crate) mod keeper;
 pub(crate) mod ledger;
+pub(crate) mod lines_proof;
 mod log;
 mod material;
 pub(crate) mod note;
@@ -27,6 +30,6 @@ pub(crate) mod signed_page;
 pub(crate) mod signer;
 pub(crate) mod stream_files;
 pub(crate) mod stream_verdict;
-mod tree;
+pub(crate) mod tree;
 mod trust;
 pub(crate) mod verify;

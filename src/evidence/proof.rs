@@ -179,11 +179,11 @@ impl Proof {
     }
 }
 
-fn base64(hash: &Hash) -> String {
+pub(super) fn base64(hash: &Hash) -> String {
     STANDARD.encode(hash.0)
 }
 
-fn hash(text: &str) -> Option<Hash> {
+pub(super) fn hash(text: &str) -> Option<Hash> {
     STANDARD.decode(text).ok()?.try_into().ok().map(Hash)
 }
 

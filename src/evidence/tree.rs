@@ -21,7 +21,7 @@ pub(super) fn leaf_hasher() -> Sha256 {
     hasher
 }
 
-fn node(left: Hash, right: Hash) -> Hash {
+pub(super) fn node(left: Hash, right: Hash) -> Hash {
     let mut bytes = [NODE; 65];
     bytes[1..33].copy_from_slice(&left.0);
     bytes[33..].copy_from_slice(&right.0);
@@ -88,11 +88,12 @@ pub(crate) fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
 }
 
 /// Returns the largest power of two below a number of leaves, which is how many are in the left subtree.
-fn split(count: usize) -> usize {
+pub(super) fn split(count: usize) -> usize {
     count.next_power_of_two() / 2
 }
 
-fn root(leaves: &[Hash]) -> Hash {
+/// Returns the root of the tree over some leaves.
+pub(super) fn root(leaves: &[Hash]) -> Hash {
     let mut tree = Tree::default();
     leaves.iter().for_each(|leaf| tree.push(*leaf));
     tree.root()

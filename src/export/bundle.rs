@@ -13,6 +13,7 @@ use super::hashing::{HashedFile, hash_of_stored};
 use super::manifest::{AskedQuery, FileEntry, Manifest};
 use super::page;
 use super::part::{Part, Source};
+use super::proofs::{ProofFile, Proofs, ProofsOf};
 use super::record_file::RecordFile;
 use crate::fs::{FileError, NewFolder, sha256};
 use crate::output::progress::ReadProgress;
@@ -22,6 +23,13 @@ use crate::source::Kind;
 
 /// It holds personal data: nobody but its owner can read it, whatever the folder is.
 const FILE_MODE: u32 = 0o600;
+
+/// What the names of the files of records and of their proofs end with, after the name of the stream.
+pub(crate) const RECORDS: &str = ".ndjson";
+pub(crate) const PROOFS: &str = ".proofs.jsonl";
+
+/// The checkpoint that the proofs lead to.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 const PAGE: &str = "about.html";
 const SUMS: &str = "SHA256SUMS";
@@ -45,6 +53,8 @@ pub(crate) struct Bundle<'a> {
     pub(crate) format: Format,
     pub(crate) asked: AskedQuery,
     pub(crate) parts: Vec<Part>,
+    /// What proves the records, if they are lines of the archive, and that is sealed.
+    pub(crate) proofs: Option<Proofs>,
     /// The name of this machine; empty if it has none.
     pub(crate) host: String,
     pub(crate) shutdown: &'a Shutdown,
@@ -95,11 +105,17 @@ impl Bundle<'_> {
         progress: &ReadProgress,
     ) -> Result<Vec<FileEntry>, ExportError> {
         let mut open = BTreeMap::new();
+        let proofs = self.proofs.as_ref();
         for part in &mut self.parts {
             part.file = format!("{}.{}", part.kind.name, self.format.name());
             let file = self.folder.create(&part.file, FILE_MODE)?;
             let file = RecordFile::begin(self.format, file).map_err(|cause| failed(&self.folder, &part.file, cause))?;
-            open.insert(part.kind.name, (part, file));
+            let name = format!("{}{PROOFS}", part.kind.name);
+            let proofs = proofs.map(|proofs| {
+                let file = HashedFile::new(self.folder.create(&name, FILE_MODE)?);
+                Ok::<_, ExportError>(ProofFile::begin(proofs, part.kind.name, &name, file))
+            });
+            open.insert(part.kind.name, (part, file, proofs.transpose()?));
         }
         let (folder, format) = (&self.folder, self.format);
         let mut outcome = Ok(());
@@ -117,12 +133,19 @@ impl Bundle<'_> {
             },
         );
         outcome?;
-        let entries = open.into_values().map(|(part, file)| {
+        let mut entries = Vec::new();
+        for (part, file, proofs) in open.into_values() {
             let (bytes, sha256) = file.finish().map_err(|cause| failed(folder, &part.file, cause))?;
             let name = part.file.clone();
-            Ok(FileEntry { name, bytes, sha256 })
-        });
-        entries.collect()
+            entries.push(FileEntry { name, bytes, sha256 });
+            if let Some(proofs) = proofs {
+                let (bytes, sha256, counts) = proofs.finish().map_err(|cause| failed(folder, PROOFS, cause))?;
+                let name = counts.file.clone();
+                entries.push(FileEntry { name, bytes, sha256 });
+                part.proofs = Some(counts);
+            }
+        }
+        Ok(entries)
     }
 
     fn note_sources(&mut self, sources: Sources) {
@@ -144,6 +167,7 @@ impl Bundle<'_> {
             format,
             asked,
             mut parts,
+            proofs,
             host,
             now,
             ..
@@ -151,6 +175,15 @@ impl Bundle<'_> {
         parts.iter_mut().for_each(Part::judge);
         let mut manifest = Manifest::new(now, host, asked, format, parts);
         manifest.files = entries;
+        if let Some(Proofs { prover, .. }) = proofs {
+            let checkpoint = write_file(&mut folder, CHECKPOINT, prover.checkpoint_text().as_bytes())?;
+            manifest.files.push(checkpoint);
+            manifest.proofs = Some(ProofsOf {
+                origin: prover.checkpoint.origin,
+                size: prover.checkpoint.size,
+                checkpoint: CHECKPOINT,
+            });
+        }
         let page = page::render(&manifest);
         let page = write_file(&mut folder, PAGE, page.as_bytes())?;
         manifest.files.push(page);
@@ -167,13 +200,12 @@ impl Bundle<'_> {
     }
 }
 
+/// What is being written of each stream.
+type Open<'a> = BTreeMap<&'static str, (&'a mut Part, RecordFile, Option<ProofFile<'a>>)>;
+
 /// Writes what was found in one read.
-fn take(
-    found: &Found<'_>,
-    open: &mut BTreeMap<&'static str, (&mut Part, RecordFile)>,
-    folder: &NewFolder,
-) -> Result<(), ExportError> {
-    let Some((part, file)) = open.get_mut(found.kind.name) else {
+fn take(found: &Found<'_>, open: &mut Open<'_>, folder: &NewFolder) -> Result<(), ExportError> {
+    let Some((part, file, proofs)) = open.get_mut(found.kind.name) else {
         return Ok(());
     };
     match &found.result {
@@ -181,7 +213,10 @@ fn take(
             part.count_lines(found.file.date, matches.lines());
             matches.times().for_each(|time| part.count(time));
             part.repaired += matches.repaired(matches.count());
-            let written = file.write(matches.text());
+            let mut written = file.write(matches.text());
+            if let Some(proofs) = proofs {
+                written = written.and_then(|()| proofs.add(found.file.date, matches.text()));
+            }
             written.map_err(|cause| failed(folder, &part.file, cause))
         }
         Err(error) => {
@@ -297,6 +332,7 @@ mod tests {
                 filters: Vec::new(),
             },
             parts: vec![Part::begin(&place, None, (span, false), span.to)],
+            proofs: None,
             host: String::new(),
             shutdown: &shutdown,
             now: span.to,

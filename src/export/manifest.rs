@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::format::Format;
 use super::part::Part;
+use super::proofs::ProofsOf;
 use crate::search::AskedFilter;
 
 /// The version of its form; another one would be read in another way.
@@ -22,6 +23,8 @@ pub(crate) struct Manifest {
     pub(super) is_complete: bool,
     pub(super) records: u64,
     pub(super) streams: Vec<Part>,
+    /// Which log proves the records; `None` if there are no proofs.
+    pub(super) proofs: Option<ProofsOf>,
     pub(super) files: Vec<FileEntry>,
 }
 
@@ -59,6 +62,7 @@ impl Manifest {
             is_complete: streams.iter().all(Part::is_complete),
             records: streams.iter().map(Part::records).sum(),
             streams,
+            proofs: None,
             files: Vec::new(),
         }
     }

@@ -29,6 +29,7 @@ pub(super) fn render(manifest: &Manifest) -> String {
             (what_it_is(manifest))
             @for part in &manifest.streams { (section(manifest, part)) }
             (check(manifest))
+            (prove(manifest))
         }
         footer { p { "Made by " (manifest.program) ". It holds personal data: names of users and network addresses from the records." } }
     };
@@ -190,6 +191,42 @@ fn missing(part: &Part) -> Markup {
         @if !found.remarks.is_empty() {
             p { "To be known besides, and no fault:" }
             ul { @for remark in &found.remarks { li { (whole(remark)) } } }
+        }
+    }
+}
+
+/// Says how somebody shows that the records stood in the archive when it was sealed.
+fn prove(manifest: &Manifest) -> Markup {
+    let counts = manifest
+        .streams
+        .iter()
+        .filter_map(|part| Some((part, part.proofs.as_ref()?)));
+    let rows = counts.map(|(part, proofs)| {
+        let cells = [
+            Cell::text(grouped(proofs.proved)),
+            Cell::text(grouped(proofs.unproved)),
+            Cell::Whole(proofs.reasons.join("; ")),
+        ];
+        (part.name().to_owned(), cells)
+    });
+    html! {
+        @if let Some(log) = &manifest.proofs {
+            section {
+                h2 { "How to show where it comes from" }
+                p {
+                    "The archive is sealed in the log " code { (shown(&log.origin)) } ". The files whose names end with .proofs.jsonl show of each \
+                     record that it stood in the archive when the log had " (grouped(log.size)) " entries, which the signed file " code { (log.checkpoint) }
+                     " says. Whoever has the public key of the log, in a policy of his own, needs nothing else:"
+                }
+                pre { code { "trailkeeper verify --bundle . --policy my.policy" } }
+                p {
+                    "The policy is a file of two lines, " code { "log KEY" } " and " code { "quorum none" } ". Take the key from whoever \
+                     runs the archive, in another way than this bundle. It also says of which days every record is here that was sealed. Without \
+                     trailkeeper, the program samples/evidence/verify_bundle.py of its sources does the same in Python. A record has no proof if \
+                     it was not sealed yet."
+                }
+                (table("The proofs", [Heading::Number("Proved"), Heading::Number("Not proved"), Heading::Text("Why not")], rows, "Stream"))
+            }
         }
     }
 }

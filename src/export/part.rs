@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Serialize, Serializer};
 
 use super::completeness::Completeness;
+use super::proofs::ProofCounts;
 use crate::config::StreamPlace;
 use crate::coverage::Scope;
 use crate::source::Kind;
@@ -31,6 +32,8 @@ pub(crate) struct Part {
     #[serde(serialize_with = "days")]
     pub(super) days: BTreeMap<NaiveDate, u64>,
     pub(super) sources: Vec<Source>,
+    /// How many records are proved; `None` if there are no proofs.
+    pub(super) proofs: Option<ProofCounts>,
     /// How many lines were read of the files of each day, but for those that are blank.
     #[serde(skip)]
     lines: BTreeMap<NaiveDate, u64>,
@@ -85,6 +88,7 @@ impl Part {
             completeness: read.unwrap_or_default(),
             days: BTreeMap::new(),
             sources: Vec::new(),
+            proofs: None,
             lines: BTreeMap::new(),
             unknown,
         }
@@ -138,6 +142,18 @@ impl Part {
 
     pub(crate) fn repaired(&self) -> u64 {
         self.repaired
+    }
+
+    /// Returns how many records are proved and how many are not; `None` if there are no proofs.
+    pub(crate) fn proved(&self) -> Option<(u64, u64)> {
+        self.proofs.as_ref().map(|proofs| (proofs.proved, proofs.unproved))
+    }
+
+    /// Says of which records there is no proof although the archive is sealed.
+    pub(crate) fn unproved_sentence(&self) -> Option<String> {
+        let proofs = self.proofs.as_ref().filter(|proofs| proofs.unproved > 0)?;
+        let reasons = proofs.reasons.join("; ");
+        Some(format!("{} records have no proof: {reasons}", proofs.unproved))
     }
 
     /// Whether all of the time that was asked for is there, up to the last run.

@@ -19,7 +19,11 @@ use super::arguments::selection::Selection;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use super::outcome::{print_json, print_text};
-use crate::export::{AskedQuery, Bundle, ExportError, Format, Part};
+use crate::config::EvidenceSettings;
+use crate::env::ConfigErrors;
+use crate::evidence::bundle_prover::BundleProver;
+use crate::evidence::folder::Folder;
+use crate::export::{AskedQuery, Bundle, ExportError, Format, Part, Proofs};
 use crate::fs::{NewFolder, folder_of};
 use crate::output::csv::Csv;
 use crate::process::exit::Exit;
@@ -106,6 +110,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let parts = archives.streams.iter();
     let parts = parts.map(|place| Part::begin(place, archives.scope_of(place.kind).as_ref(), span, now));
     let parts = parts.collect();
+    let proofs = proofs(&archives, format)?;
     // From here on something is left behind if it ends.
     let shutdown = signals::shutdown();
     let finder = Finder {
@@ -131,6 +136,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
             filters: arguments.filters.asked(),
         },
         parts,
+        proofs,
         host: host_name().unwrap_or_default(),
         shutdown: &shutdown,
         now,
@@ -149,6 +155,27 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         print_text(selection.verbosity, || exported.text())?;
     }
     Ok(exported.exit())
+}
+
+/// Returns what proves the records, where the archive is sealed and the records are its lines.
+fn proofs(archives: &Archives, format: Format) -> Result<Option<Proofs>, CommandError> {
+    let mut errors = ConfigErrors::default();
+    let evidence = EvidenceSettings::read(&archives.env, &mut errors);
+    let Some(evidence) = evidence.filter(|_| format == Format::Ndjson) else {
+        return Ok(None);
+    };
+    match BundleProver::read(&Folder::new(&evidence.folder))? {
+        Ok(prover) => {
+            let places = archives.streams.iter();
+            let locations = places.map(|place| (place.kind.name, place.location.clone()));
+            let locations = locations.collect();
+            Ok(Some(Proofs { prover, locations }))
+        }
+        Err(problem) => {
+            tracing::warn!("the bundle has no proofs: {problem}");
+            Ok(None)
+        }
+    }
 }
 
 /// Errors if the folder would be in that of a stream, be it asked for or not: agents look for day files there.

@@ -28,8 +28,13 @@ struct Stream<'a> {
     records: u64,
     repaired: u64,
     is_complete: bool,
+    /// How many records have a proof, and how many have none; null if the bundle has no proofs.
+    proved: Option<u64>,
+    unproved: Option<u64>,
     missing: Vec<String>,
     remarks: &'a [String],
+    #[serde(skip)]
+    without_proof: Option<String>,
     #[serde(skip)]
     is_error: bool,
 }
@@ -51,8 +56,11 @@ impl<'a> Exported<'a> {
             records: part.records(),
             repaired: part.repaired(),
             is_complete: part.is_complete(),
+            proved: part.proved().map(|(proved, _)| proved),
+            unproved: part.proved().map(|(_, unproved)| unproved),
             missing: part.sentences(),
             remarks: part.remarks(),
+            without_proof: part.unproved_sentence(),
             is_error: part.has_failed() || fails_on_gaps && part.is_alarming(),
         });
         Self {
@@ -90,7 +98,7 @@ impl<'a> Exported<'a> {
         for stream in &self.streams {
             let complete = if stream.is_complete { "yes" } else { "NO" };
             table.row([stream.stream, &stream.records.to_string(), complete, stream.file]);
-            for remark in stream.remarks {
+            for remark in stream.remarks.iter().chain(&stream.without_proof) {
                 let _ = writeln!(notes, "{}: {remark}", stream.stream);
             }
             if stream.repaired > 0 {

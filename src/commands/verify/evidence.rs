@@ -64,6 +64,16 @@ pub(crate) struct EvidenceArguments {
     )]
     pub(crate) proof: Option<PathBuf>,
 
+    /// Verify the proofs of a bundle, which `export` wrote; needs --policy and nothing else
+    #[arg(
+        long,
+        value_name = "DIR",
+        group = "what",
+        requires = "policy",
+        conflicts_with_all = ["checkpoint", "at", "accept_broken", "files", "evidence_folder"]
+    )]
+    pub(crate) bundle: Option<PathBuf>,
+
     /// Verify the signature of a page that `audit` wrote; needs --signer and nothing else
     #[arg(long, value_name = "FILE", requires = "signer", conflicts_with_all = ["what", "policy"])]
     pub(crate) page: Option<PathBuf>,

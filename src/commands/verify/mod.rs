@@ -11,6 +11,7 @@
 //! `docs/json.md` has the form of `--json`.
 
 mod basis;
+mod bundle;
 mod day_files;
 mod evidence;
 mod page;
@@ -47,6 +48,7 @@ Examples:
   trailkeeper verify --evidence --policy policy.txt
   trailkeeper verify --evidence --policy policy.txt --evidence-folder evidence --files tfc=tfc
   trailkeeper verify --proof event.tlog-proof --policy policy.txt
+  trailkeeper verify --bundle bundle --policy policy.txt
   trailkeeper verify --page audit.page --signer jane.auditor.example+7a4cd1fd+AcZNLL4e
 
 It takes no lock and writes nothing, and may run beside `collect`. Exit codes: 0 all is well, 3 something is wrong.";
@@ -57,6 +59,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let Arguments { evidence, .. } = arguments;
     if let (Some(proof), Some(policy)) = (&evidence.proof, &evidence.policy) {
         return proof::run(proof, policy, selection.json, selection.verbosity);
+    }
+    if let (Some(folder), Some(policy)) = (&evidence.bundle, &evidence.policy) {
+        return bundle::run(folder, policy, selection.json, selection.verbosity);
     }
     if let (Some(page), Some(signer)) = (&evidence.page, &evidence.signer) {
         return page::run(page, signer, selection.json, selection.verbosity);

@@ -1,6 +1,7 @@
 //! Evidence: what is sealed, what verifiers refuse, and the proof of one line.
 
 mod audit;
+mod bundles;
 mod forger;
 mod keys;
 #[cfg(unix)]

@@ -74,6 +74,7 @@ impl Examples {
         examples.checks();
         examples.evidence();
         examples.audits();
+        examples.bundles();
         examples.holds();
         examples.packing();
         examples.expiring();
@@ -93,6 +94,7 @@ impl Examples {
             ["verify", "--evidence", ..] => "verify --evidence",
             ["verify", "--proof", ..] => "verify --proof",
             ["verify", "--page", ..] => "verify --page",
+            ["verify", "--bundle", ..] => "verify --bundle",
             [command, ..] => command,
             [] => unreachable!("a command has a name"),
         };
@@ -192,6 +194,28 @@ impl Examples {
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["evidence", "restart", "--reason", "lost"]);
         self.run(&catalog, &["verify", "--evidence"]);
+    }
+
+    /// A bundle with proofs, of an archive whose newest lines are not sealed, and that bundle changed.
+    fn bundles(&mut self) {
+        let sandbox = sandbox();
+        let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk])
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_KEY_FILE", "evidence.key");
+        self.run(&catalog, &["evidence", "keygen"]);
+        self.run(&catalog, &["collect"]);
+        sandbox.add(Api::Mail, vec![event(Api::Mail, at(DAY), "new")]);
+        self.run(&catalog, &["reconcile"]);
+        self.export(&catalog);
+        let exported = catalog.run(&["export", "--since", "20d", "--to", "bundle"]);
+        assert_eq!(exported.code, 0, "{}", exported.stderr);
+        let verify_bundle = ["verify", "--bundle", "bundle", "--policy", "evidence/policy.txt"];
+        self.run(&catalog, &verify_bundle);
+        fs::write(catalog.root().join("bundle/yandex-mail.ndjson"), "{}\n").unwrap();
+        self.run(&catalog, &verify_bundle);
+        fs::write(catalog.root().join("bundle/checkpoint"), "none").unwrap();
+        self.run(&catalog, &verify_bundle);
     }
 
     /// Hours that are asked for again: of archives that are the same, lack something, were changed, or have no log.

@@ -12,7 +12,7 @@ use examples::Examples;
 use observed::{Observed, Seen};
 
 /// The sections that are not of a command with `--json` alone.
-const OTHER_SECTIONS: [&str; 9] = [
+const OTHER_SECTIONS: [&str; 10] = [
     "Errors",
     "collect --follow",
     "/healthz",
@@ -22,6 +22,7 @@ const OTHER_SECTIONS: [&str; 9] = [
     "verify --evidence",
     "verify --proof",
     "verify --page",
+    "verify --bundle",
 ];
 
 /// What differs between a section and what was printed.

@@ -1,0 +1,198 @@
+//! `verify --bundle`: verifies the proofs of what `export` has written, with nothing but a policy.
+
+use std::io::BufReader;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::commands::error::CommandError;
+use crate::commands::outcome::{print_json, print_text};
+use crate::evidence::bundle_verdict::{RecordsVerdict, verify_records};
+use crate::evidence::checkpoint::Checkpoint;
+use crate::evidence::note::VerifierKey;
+use crate::evidence::policy::Policy;
+use crate::export::{CHECKPOINT, PROOFS, RECORDS};
+use crate::fs::{FileError, list, open_for_reading, read_to_string};
+use crate::output::logging::Verbosity;
+use crate::output::printable::printable;
+use crate::output::table::{Cell, Colour, Table, left, right};
+use crate::process::exit::Exit;
+
+/// The result as JSON.
+#[derive(Debug, Default, Serialize)]
+struct Shown {
+    is_proved: bool,
+    problem: Option<String>,
+    origin: Option<String>,
+    size: Option<u64>,
+    key: Option<String>,
+    fingerprint: Option<String>,
+    streams: Vec<ShownStream>,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownStream {
+    stream: String,
+    proved: u64,
+    unproved: u64,
+    reasons: Vec<String>,
+    whole_days: Vec<String>,
+    problem: Option<String>,
+}
+
+/// Verifies a bundle.
+pub(super) fn run(bundle: &Path, policy: &Path, is_json: bool, verbosity: Verbosity) -> Result<Exit, CommandError> {
+    let rules = read_to_string(policy)?;
+    let shown = match Policy::parse(&rules) {
+        Err(error) => refused(format!("the policy {} cannot be used: {error}", policy.display())),
+        Ok(policy) => verified(bundle, &policy)?,
+    };
+    let exit = if shown.is_proved {
+        Exit::Complete
+    } else {
+        Exit::StreamFailed
+    };
+    let shown = Shown {
+        exit_code: exit as u8,
+        ..shown
+    };
+    if verbosity.quiet {
+        problems(&shown).for_each(|problem| tracing::error!("{problem}"));
+    }
+    if is_json {
+        print_json(&shown)?;
+    } else {
+        print_text(verbosity, || text(&shown))?;
+    }
+    Ok(exit)
+}
+
+fn refused(problem: String) -> Shown {
+    Shown {
+        problem: Some(problem),
+        ..Shown::default()
+    }
+}
+
+fn verified(bundle: &Path, policy: &Policy) -> Result<Shown, CommandError> {
+    let path = bundle.join(CHECKPOINT);
+    if path.symlink_metadata().is_err() {
+        let problem = "it has no proofs: the archive was not sealed, or the records are not in the form ndjson";
+        return Ok(refused(format!("{}: {problem}", bundle.display())));
+    }
+    let text = read_to_string(&path)?;
+    let (checkpoint, signers) = match Checkpoint::verify(&text, policy.logs()) {
+        Ok(verified) => verified,
+        Err(error) => return Ok(refused(format!("the checkpoint is not believed: {error}"))),
+    };
+    let key = signers.last().copied();
+    let mut streams = Vec::new();
+    for name in list(bundle)? {
+        let stream = name.to_str().and_then(|name| name.strip_suffix(RECORDS));
+        if let Some(stream) = stream {
+            streams.push(ShownStream::of(stream, verify_stream(bundle, stream, &checkpoint)?));
+        }
+    }
+    streams.sort_by(|one, other| one.stream.cmp(&other.stream));
+    let is_whole = |stream: &ShownStream| stream.problem.is_none() && stream.unproved == 0;
+    Ok(Shown {
+        is_proved: !streams.is_empty() && streams.iter().all(is_whole),
+        problem: streams.is_empty().then(|| "it has no records".to_owned()),
+        origin: Some(checkpoint.origin),
+        size: Some(checkpoint.size),
+        key: key.map(ToString::to_string),
+        fingerprint: key.map(VerifierKey::fingerprint),
+        streams,
+        exit_code: 0,
+    })
+}
+
+fn verify_stream(bundle: &Path, stream: &str, checkpoint: &Checkpoint) -> Result<RecordsVerdict, FileError> {
+    let (records, proofs) = (
+        bundle.join(format!("{stream}{RECORDS}")),
+        bundle.join(format!("{stream}{PROOFS}")),
+    );
+    let proofs = match open_for_reading(&proofs) {
+        Err(error) if error.is_missing() => {
+            let problem = Some("its proofs are not there".to_owned());
+            return Ok(RecordsVerdict {
+                problem,
+                ..RecordsVerdict::default()
+            });
+        }
+        opened => BufReader::new(opened?),
+    };
+    let opened = BufReader::with_capacity(1 << 16, open_for_reading(&records)?);
+    verify_records(stream, opened, proofs, checkpoint).map_err(|cause| FileError::io("read", &records, cause))
+}
+
+impl ShownStream {
+    fn of(stream: &str, verdict: RecordsVerdict) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            proved: verdict.proved,
+            unproved: verdict.unproved,
+            reasons: verdict.reasons,
+            whole_days: verdict.whole_days,
+            problem: verdict.problem,
+        }
+    }
+}
+
+/// Returns everything that is not proved, a sentence each.
+fn problems(shown: &Shown) -> impl Iterator<Item = String> {
+    let of_streams = shown.streams.iter().flat_map(|stream| {
+        let name = printable(&stream.stream);
+        let problem = stream
+            .problem
+            .iter()
+            .map(|problem| format!("{name}: {}", printable(problem)));
+        let reasons = stream
+            .reasons
+            .iter()
+            .map(|reason| format!("{name}: not proved: {}", printable(reason)));
+        problem.chain(reasons).collect::<Vec<_>>()
+    });
+    shown.problem.clone().into_iter().chain(of_streams)
+}
+
+fn text(shown: &Shown) -> String {
+    let mut table = Table::new([
+        left("STREAM"),
+        left("STATE"),
+        right("PROVED"),
+        right("NOT PROVED"),
+        right("WHOLE DAYS"),
+    ]);
+    for stream in &shown.streams {
+        let state = match (&stream.problem, stream.unproved) {
+            (Some(_), _) => Cell::coloured("refused", Colour::Red),
+            (None, 0) => Cell::coloured("ok", Colour::Green),
+            (None, _) => Cell::coloured("in part", Colour::Yellow),
+        };
+        let counts = [stream.proved, stream.unproved, stream.whole_days.len() as u64];
+        let [proved, unproved, whole] = counts.map(|count| Cell::from(count.to_string()));
+        table.row([
+            printable(&stream.stream).into_owned().into(),
+            state,
+            proved,
+            unproved,
+            whole,
+        ]);
+    }
+    let table = if table.is_empty() {
+        String::new()
+    } else {
+        table.to_string()
+    };
+    let problems: String = problems(shown).map(|problem| format!("{problem}\n")).collect();
+    let log = match (&shown.origin, shown.size, &shown.fingerprint) {
+        (Some(origin), Some(size), Some(fingerprint)) => {
+            let origin = origin.escape_debug();
+            format!("by the log {origin}, which had {size} entries and is signed by the key {fingerprint}\n")
+        }
+        _ => String::new(),
+    };
+    format!("{table}{problems}{log}")
+}

@@ -1,0 +1,101 @@
+//! Verifies the files of records of a bundle against their proofs, with nothing but a checkpoint that is believed.
+
+use std::io::{self, BufRead};
+
+use super::bundle_prover::Segment;
+use super::checkpoint::Checkpoint;
+use super::tree::{Hash, leaf};
+
+/// What a file of records comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecordsVerdict {
+    pub(crate) proved: u64,
+    /// Lines that have no proof; each reason once.
+    pub(crate) unproved: u64,
+    pub(crate) reasons: Vec<String>,
+    /// The files of closed days of which every line is there.
+    pub(crate) whole_days: Vec<String>,
+    /// Where the proofs and the lines do not agree: nothing is proved from there on.
+    pub(crate) problem: Option<String>,
+}
+
+/// Verifies the records of a stream.
+///
+/// # Errors
+/// If a file cannot be read.
+pub(crate) fn verify_records(
+    stream: &str,
+    mut records: impl BufRead,
+    proofs: impl BufRead,
+    checkpoint: &Checkpoint,
+) -> io::Result<RecordsVerdict> {
+    let mut verdict = RecordsVerdict::default();
+    for (text, number) in proofs.lines().zip(1..) {
+        let text = text?;
+        let problem = match serde_json::from_str(&text) {
+            Ok(segment) => verdict.take(stream, &segment, &mut records, checkpoint)?,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
+            verdict.problem = Some(format!("line {number} of the proofs proves nothing: {problem}"));
+            return Ok(verdict);
+        }
+    }
+    if !records.fill_buf()?.is_empty() {
+        verdict.problem = Some("there are more records than the proofs are about".to_owned());
+    }
+    Ok(verdict)
+}
+
+impl RecordsVerdict {
+    /// Takes the lines that a segment is about; returns why it proves nothing.
+    fn take(
+        &mut self,
+        stream: &str,
+        segment: &Segment,
+        records: &mut impl BufRead,
+        checkpoint: &Checkpoint,
+    ) -> io::Result<Option<String>> {
+        let count = match segment {
+            Segment::Proved(proof) => proof.count(),
+            Segment::Unproved { unproved, .. } => *unproved,
+        };
+        let Some(lines) = leaves(records, count)? else {
+            return Ok(Some("there are fewer records than it is about".to_owned()));
+        };
+        match segment {
+            Segment::Unproved { unproved, reason } => {
+                self.unproved += unproved;
+                if !self.reasons.contains(reason) {
+                    self.reasons.push(reason.clone());
+                }
+            }
+            Segment::Proved(proof) => match proof.verify(checkpoint, &lines) {
+                Err(error) => return Ok(Some(error.to_string())),
+                Ok(proven) if proven.file.stream != stream => {
+                    return Ok(Some(format!("it is of another stream, {}", proven.file.stream)));
+                }
+                Ok(proven) => {
+                    self.proved += count;
+                    self.whole_days
+                        .extend(Some(proven.file.file).filter(|_| proven.is_whole_day));
+                }
+            },
+        }
+        Ok(None)
+    }
+}
+
+/// Reads so many whole lines; `None` if there are fewer.
+fn leaves(records: &mut impl BufRead, count: u64) -> io::Result<Option<Vec<Hash>>> {
+    let (mut leaves, mut line) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        line.clear();
+        records.read_until(b'\n', &mut line)?;
+        match line.split_last() {
+            Some((b'\n', line)) => leaves.push(leaf(line)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(leaves))
+}

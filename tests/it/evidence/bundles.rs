@@ -1,0 +1,241 @@
+//! The proofs in a bundle of `export`: verified elsewhere, with a policy and nothing else, and by a few lines of Python.
+
+use std::process::Command;
+
+use super::forger::checkpoint;
+use super::*;
+use crate::support::{PythonPackage, process};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tlog_tiles::tlog::{Hash, check_record, record_hash};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/evidence/verify_bundle.py");
+
+fn export(catalog: &Catalog, to: &str, more: &[&str]) -> PathBuf {
+    let run = catalog.run(&[&["export", "--since", "10d", "--to", to], more].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    catalog.root().join(to)
+}
+
+/// What somebody says who has the bundle and a policy, and nothing else.
+#[track_caller]
+fn verify_bundle(code: i32, bundle: &Path, policy: &Path) -> Value {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trailkeeper"));
+    command.current_dir(elsewhere.path()).env_clear();
+    let command = command.args(["verify", "--json", "--bundle"]).arg(bundle);
+    let run = process::run(command.arg("--policy").arg(policy));
+    assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+    serde_json::from_str(&run.stdout).unwrap()
+}
+
+fn example() -> (Sandbox, Catalog, PathBuf) {
+    let sandbox = daily(6);
+    let catalog = sealed(&sandbox, &[Api::Mail, Api::Tfc]);
+    let policy = folder(&catalog).join("policy.txt");
+    (sandbox, catalog, policy)
+}
+
+fn counts(verdict: &Value) -> Vec<(u64, u64, usize)> {
+    let streams = verdict["streams"].as_array().unwrap().iter();
+    let number = |value: &Value| value.as_u64().unwrap();
+    let counts = streams.map(|stream| {
+        let whole = stream["whole_days"].as_array().unwrap().len();
+        (number(&stream["proved"]), number(&stream["unproved"]), whole)
+    });
+    counts.collect()
+}
+
+#[test]
+fn every_record_of_a_bundle_is_proved_to_who_has_the_public_key_alone() {
+    let (_sandbox, catalog, policy) = example();
+    let bundle = export(&catalog, "all", &[]);
+    let verdict = verify_bundle(0, &bundle, &policy);
+    assert_eq!(verdict["is_proved"], true, "{verdict}");
+    for (proved, unproved, whole) in counts(&verdict) {
+        assert_eq!((proved, unproved), (18, 0), "{verdict}");
+        assert!((2..=4).contains(&whole), "{verdict}");
+    }
+    let manifest: Value = serde_json::from_slice(&fs::read(bundle.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["proofs"]["origin"], ORIGIN);
+    assert_eq!(manifest["streams"][0]["proofs"]["proved"], 18, "{manifest}");
+    let page = fs::read_to_string(bundle.join("about.html")).unwrap();
+    assert!(
+        page.contains("trailkeeper verify --bundle . --policy my.policy"),
+        "{page}"
+    );
+    // The entries are in the log by the code of others too, and a whole day needs no hash.
+    let vkey = verdict["key"].as_str().unwrap();
+    let (_, size, root) = checkpoint(&fs::read(bundle.join("checkpoint")).unwrap(), vkey);
+    let proofs = fs::read_to_string(bundle.join("tfc.proofs.jsonl")).unwrap();
+    for line in proofs.lines() {
+        let segment: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(segment["hashes"], serde_json::json!([]), "{segment}");
+        let path = segment["path"].as_array().unwrap().iter();
+        let path = path.map(|hash| Hash(STANDARD.decode(hash.as_str().unwrap()).unwrap().try_into().unwrap()));
+        let entry = record_hash(segment["entry"].as_str().unwrap().as_bytes());
+        let path: Vec<Hash> = path.collect();
+        check_record(&path, size, root, segment["index"].as_u64().unwrap(), entry).unwrap();
+    }
+}
+
+#[test]
+fn a_selection_is_proved_too_also_of_days_that_are_packed() {
+    let (_sandbox, catalog, policy) = example();
+    let packed = catalog.run(&["pack", "--older-than", "4d"]);
+    assert_eq!(packed.code, 0, "{}", packed.stderr);
+    let bundle = export(&catalog, "some", &["--id", "4-1", "--id", "5-0", "--id", "1-2"]);
+    let verdict = verify_bundle(0, &bundle, &policy);
+    assert_eq!(counts(&verdict), [(3, 0, 0); 2], "{verdict}");
+    // Nothing was found is nothing to prove.
+    let bundle = export(&catalog, "none", &["--id", "nobody"]);
+    let verdict = verify_bundle(0, &bundle, &policy);
+    assert_eq!(counts(&verdict), [(0, 0, 0); 2], "{verdict}");
+}
+
+#[test]
+fn records_that_were_changed_removed_added_or_moved_are_refused() {
+    let (_sandbox, catalog, policy) = example();
+    let bundle = export(&catalog, "all", &[]);
+    let records = bundle.join("tfc.ndjson");
+    let content = fs::read_to_string(&records).unwrap();
+    let lines: Vec<&str> = content.lines().collect();
+    let mut swapped = lines.clone();
+    swapped.swap(3, 4);
+    let joined = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let changes = [
+        content.replacen("\"4-1\"", "\"4-x\"", 1),
+        joined(&lines[1..]),
+        joined(&lines[..17]),
+        joined(&swapped),
+        format!("{content}{}\n", lines[0]),
+        format!("{content}{{"),
+        content[..content.len() - 1].to_owned(),
+        String::new(),
+    ];
+    for changed in changes {
+        assert_ne!(changed, content);
+        fs::write(&records, &changed).unwrap();
+        let verdict = verify_bundle(3, &bundle, &policy);
+        assert!(
+            verdict["streams"][0]["problem"].is_null() != verdict["streams"][1]["problem"].is_null(),
+            "{verdict}"
+        );
+    }
+    fs::write(&records, &content).unwrap();
+    let proofs = bundle.join("tfc.proofs.jsonl");
+    let proved = fs::read(&proofs).unwrap();
+    for at in (0..proved.len()).step_by(53) {
+        let mut changed = proved.clone();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        fs::write(&proofs, changed).unwrap();
+        verify_bundle(3, &bundle, &policy);
+    }
+    fs::write(&proofs, &proved).unwrap();
+    verify_bundle(0, &bundle, &policy);
+    // Proofs of another stream, of none, and the signature of another log.
+    fs::rename(bundle.join("tfc.proofs.jsonl"), bundle.join("mail")).unwrap();
+    fs::copy(bundle.join("yandex-mail.proofs.jsonl"), bundle.join("tfc.proofs.jsonl")).unwrap();
+    fs::copy(bundle.join("yandex-mail.ndjson"), bundle.join("tfc.ndjson")).unwrap();
+    let verdict = verify_bundle(3, &bundle, &policy);
+    assert!(
+        verdict.to_string().contains("it is of another stream, yandex-mail"),
+        "{verdict}"
+    );
+    fs::remove_file(bundle.join("tfc.proofs.jsonl")).unwrap();
+    let verdict = verify_bundle(3, &bundle, &policy);
+    assert!(verdict.to_string().contains("its proofs are not there"), "{verdict}");
+    let (_sandbox, _other, other) = example();
+    let verdict = verify_bundle(3, &bundle, &other);
+    assert!(
+        verdict["problem"]
+            .as_str()
+            .unwrap()
+            .contains("the checkpoint is not believed"),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn what_is_not_sealed_or_not_what_was_sealed_has_no_proof_and_the_bundle_says_so() {
+    let (sandbox, catalog, policy) = example();
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new")]);
+    catalog.collect(0, &[]);
+    edit(&path(&catalog, Api::Mail, 4), |text| text.replace("4-1", "4-x"));
+    let run = catalog.run(&["export", "--since", "10d", "--to", "all"]);
+    assert!(
+        run.stdout
+            .contains("1 records have no proof: these lines are not sealed yet"),
+        "{}",
+        run.stdout
+    );
+    let verdict = verify_bundle(3, &catalog.root().join("all"), &policy);
+    assert_eq!(
+        counts(&verdict)
+            .iter()
+            .map(|(proved, unproved, _)| (*proved, *unproved))
+            .collect::<Vec<_>>(),
+        [(18, 1), (15, 3)]
+    );
+    assert!(
+        verdict["streams"][1]["reasons"][0]
+            .as_str()
+            .unwrap()
+            .ends_with("is not what was sealed"),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn a_bundle_has_proofs_where_the_archive_is_sealed_and_its_lines_are_exported() {
+    let (_sandbox, mut catalog, policy) = example();
+    let csv = export(&catalog, "csv", &["--format", "csv"]);
+    assert!(!csv.join("checkpoint").exists());
+    let verdict = verify_bundle(3, &csv, &policy);
+    assert!(
+        verdict["problem"].as_str().unwrap().contains("it has no proofs"),
+        "{verdict}"
+    );
+    fs::write(folder(&catalog).join("entries.jsonl"), "none\n").unwrap();
+    let run = catalog.run(&["export", "--since", "10d", "--to", "unsigned"]);
+    assert_eq!(run.code, 0);
+    assert!(
+        run.stderr.contains("the bundle has no proofs: the log in "),
+        "{}",
+        run.stderr
+    );
+    for variable in ["EVIDENCE_FOLDER", "EVIDENCE_ORIGIN", "EVIDENCE_KEY_FILE"] {
+        catalog.unset(variable);
+    }
+    let plain = export(&catalog, "plain", &[]);
+    assert!(!plain.join("checkpoint").exists() && !plain.join("tfc.proofs.jsonl").exists());
+}
+
+#[test]
+fn python_verifies_a_bundle_and_refuses_another_one() {
+    let package = PythonPackage {
+        name: "cryptography",
+        named_by: "PYTHON_WITH_CRYPTOGRAPHY",
+        import: "import cryptography.hazmat.primitives.asymmetric.ed25519",
+    };
+    let Some(python) = package.python("the proofs of a bundle in Python") else {
+        return;
+    };
+    let (_sandbox, catalog, policy) = example();
+    let text = fs::read_to_string(policy).unwrap();
+    let vkey = text
+        .lines()
+        .find_map(|line| line.strip_prefix("log "))
+        .unwrap()
+        .to_owned();
+    let run = |bundle: &Path| process::run(Command::new(&python).arg(SCRIPT).arg(bundle).arg(&vkey));
+    for (to, more, expected) in [("all", &[][..], 18), ("some", &["--id", "4-1", "--id", "3-2"], 2)] {
+        let bundle = export(&catalog, to, more);
+        let good = run(&bundle);
+        assert_eq!(good.code, 0, "{}", good.stderr);
+        let streams = ["tfc", "yandex-mail"].map(|name| format!("{name}: {expected} records are proved, 0 are not\n"));
+        assert_eq!(good.stdout, streams.concat());
+        edit(&bundle.join("tfc.ndjson"), |text| text.replacen("4-1", "4-x", 1));
+        assert_ne!(run(&bundle).code, 0);
+    }
+}
