@@ -13,6 +13,7 @@ use crate::config::APP_LOG_FILE;
 use crate::env::{ConfigError, ConfigErrors, Row};
 use crate::evidence::keeper::{KeeperError, LogError};
 use crate::evidence::prover::ProveError;
+use crate::evidence::publish::PublishError;
 use crate::fs::FileError;
 use crate::output::logging::LoggingError;
 use crate::output::print::PrintError;
@@ -207,6 +208,16 @@ impl From<ProveError> for CommandError {
     fn from(error: ProveError) -> Self {
         let kind = match &error {
             ProveError::File(_) => ErrorKind::Failed,
+            _ => ErrorKind::Refused,
+        };
+        Self::new(kind, error, Place::Stderr)
+    }
+}
+
+impl From<PublishError> for CommandError {
+    fn from(error: PublishError) -> Self {
+        let kind = match &error {
+            PublishError::File(_) | PublishError::Inside(_) => ErrorKind::Failed,
             _ => ErrorKind::Refused,
         };
         Self::new(kind, error, Place::Stderr)

@@ -159,7 +159,7 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| &line[..line.len() - 1])
 }
 
-fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let mut file = match open_for_reading(path) {
         Err(error) if error.is_missing() => return Ok(None),
         opened => opened?,
@@ -171,6 +171,6 @@ fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 }
 
 /// Reads a text; bytes that are not UTF-8 are no text that anybody has signed.
-fn read_text(path: &Path) -> Result<Option<String>, FileError> {
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, FileError> {
     Ok(read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -27,6 +27,9 @@ pub(crate) use sha256::{Hash, Sha256, sha256};
 /// Mode of the folders that the program creates.
 const FOLDER_MODE: u32 = 0o750;
 
+/// Mode of folders that everybody can read.
+const PUBLIC_FOLDER_MODE: u32 = 0o755;
+
 /// An operation on a file or folder that failed, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -157,6 +160,11 @@ pub(crate) fn open_or_create(options: &mut OpenOptions, path: &Path, mode: u32) 
 /// Creates the folder `path` with mode 0750, whatever the umask is, if it is missing. Its parent must exist.
 pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     make_folder_with(path, FOLDER_MODE)
+}
+
+/// Creates a folder like [`make_folder`], which everybody can read.
+pub(crate) fn make_public_folder(path: &Path) -> Result<(), FileError> {
+    make_folder_with(path, PUBLIC_FOLDER_MODE)
 }
 
 fn make_folder_with(path: &Path, mode: u32) -> Result<(), FileError> {

@@ -16,8 +16,10 @@ use super::outcome::{print_json, print_text};
 use super::seal::evidence_settings;
 use crate::config::EvidenceSettings;
 use crate::env::Env;
+use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
 use crate::evidence::note::{VerifierKey, is_name};
+use crate::evidence::publish::publish;
 use crate::evidence::signer::Signer;
 use crate::output::logging::Verbosity;
 use crate::process::exit::Exit;
@@ -35,6 +37,7 @@ Examples:
   trailkeeper evidence acknowledge mail_audit_2026-11-20.log --reason restored
   trailkeeper evidence rotate
   trailkeeper evidence restart --reason disk-lost
+  trailkeeper evidence publish --to published
 
 EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, what it is called, and which key signs it.";
 
@@ -46,6 +49,8 @@ enum Action {
     Acknowledge(AcknowledgeArguments),
     /// Replace the key by a new one; the old one signs once more that it does
     Rotate(Options),
+    /// Write the log as static files for others to fetch: tiles, entries, and the checkpoint (C2SP tlog-tiles)
+    Publish(PublishArguments),
     /// Begin another log in place of one that is lost, under a name with the next number; verifiers show it for ever
     Restart(RestartArguments),
 }
@@ -93,6 +98,16 @@ struct AcknowledgeArguments {
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct PublishArguments {
+    /// The folder to write to, which a web server may serve; what is there already stays as it is
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 struct RestartArguments {
     /// What happened, for those who verify the archive later
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
@@ -108,6 +123,8 @@ struct Shown {
     key: Option<String>,
     fingerprint: Option<String>,
     file: Option<String>,
+    size: Option<u64>,
+    written: Option<u64>,
     exit_code: u8,
 }
 
@@ -118,6 +135,7 @@ impl Arguments {
             Action::Keygen(arguments) => &mut arguments.options.env_file,
             Action::Rotate(options) => &mut options.env_file,
             Action::Acknowledge(arguments) => &mut arguments.selection.env_file,
+            Action::Publish(arguments) => &mut arguments.options.env_file,
             Action::Restart(arguments) => &mut arguments.options.env_file,
         }
     }
@@ -128,6 +146,7 @@ impl Arguments {
             Action::Keygen(arguments) => arguments.options.json,
             Action::Rotate(options) => options.json,
             Action::Acknowledge(arguments) => arguments.selection.json,
+            Action::Publish(arguments) => arguments.options.json,
             Action::Restart(arguments) => arguments.options.json,
         }
     }
@@ -142,6 +161,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         },
         Action::Acknowledge(arguments) => acknowledge(arguments, clock),
         Action::Rotate(options) => rotate(options, clock()),
+        Action::Publish(arguments) => publish_to(arguments),
         Action::Restart(arguments) => restart(arguments, clock()),
     }
 }
@@ -198,6 +218,26 @@ fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
             kept.display()
         )
     })
+}
+
+fn publish_to(arguments: &PublishArguments) -> Result<Exit, CommandError> {
+    let options = &arguments.options;
+    let settings = settings(options)?;
+    let published = publish(&Folder::new(&settings.folder), &arguments.to)?;
+    let (size, written) = (published.checkpoint.size, published.written);
+    if options.json {
+        print_json(&Shown {
+            size: Some(size),
+            written: Some(written),
+            ..Shown::default()
+        })?;
+    } else {
+        print_text(options.verbosity, || {
+            let (origin, to) = (&published.checkpoint.origin, arguments.to.display());
+            format!("{to}: the log {origin} with {size} entries; {written} files are new\n")
+        })?;
+    }
+    Ok(Exit::Complete)
 }
 
 fn restart(arguments: &RestartArguments, now: DateTime<Utc>) -> Result<Exit, CommandError> {

@@ -8,6 +8,7 @@ mod keys;
 mod kills;
 mod mutations;
 mod proofs;
+mod publishing;
 mod refusals;
 mod sealing;
 

@@ -142,6 +142,7 @@ impl Examples {
             .with("EVIDENCE_KEY_FILE", "evidence.key");
         self.run(&catalog, &["seal"]);
         self.run(&catalog, &["evidence", "keygen"]);
+        self.run(&catalog, &["evidence", "publish", "--to", "published"]);
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["collect"]);
         self.run(&catalog, &["seal"]);
