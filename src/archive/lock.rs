@@ -52,7 +52,7 @@ pub enum LockError {
         /// The lock file.
         path: PathBuf,
         /// The holder; `None` if it has not written its name yet.
-        holder: Option<Holder>,
+        holder: Option<Box<Holder>>,
     },
     /// Another file is in the place of the one that is locked, or none, so another run may hold a lock too.
     #[error(
@@ -158,7 +158,7 @@ impl Lock {
             }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held {
                 path,
-                holder: read_note(&file).and_then(Note::holder),
+                holder: read_note(&file).and_then(Note::holder).map(Box::new),
             }),
             Err(TryLockError::Error(cause)) => Err(FileError::io("lock", &path, cause).into()),
         }
@@ -298,8 +298,8 @@ fn write_note(file: &mut File, note: &Note) -> io::Result<()> {
     writeln!(file, "{text}")
 }
 
-fn described(holder: &Option<Holder>) -> String {
-    let Some(Holder { pid, since, command }) = holder else {
+fn described(holder: &Option<Box<Holder>>) -> String {
+    let Some(Holder { pid, since, command }) = holder.as_deref() else {
         return "another run".to_owned();
     };
     let who = match command {
@@ -335,7 +335,7 @@ mod tests {
             command: None,
         };
         assert!(
-            matches!(&error, LockError::Held { holder: Some(found), .. } if *found == holder),
+            matches!(&error, LockError::Held { holder: Some(found), .. } if **found == holder),
             "{error}"
         );
         let expected = format!("another run (pid {}, since 2026-03-04T05:06:07Z) holds ", process::id());
