@@ -116,7 +116,10 @@ impl Holds {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Hold(hold) => self.0.push(hold),
+            Event::Hold(hold) => match self.0.iter_mut().find(|other| other.is_as(&hold)) {
+                Some(other) => *other = hold,
+                None => self.0.push(hold),
+            },
             Event::Release { case, .. } => self.0.retain(|hold| hold.case != case),
         }
     }
@@ -133,7 +136,7 @@ impl Holds {
         self.0.iter()
     }
 
-    /// Places a hold; returns whether it is new: the same span is held for a case once.
+    /// Places a hold; returns whether it is new, or has a new note: the same span is held for a case once.
     ///
     /// # Errors
     /// If they cannot be read or written. What was held before still is.
@@ -143,7 +146,8 @@ impl Holds {
             ..hold
         };
         change(location, hold.at, |holds| {
-            let is_new = !holds.iter().any(|other| other.is_as(&hold));
+            let is_known = |other: &Hold| other.is_as(&hold) && (hold.note.is_none() || hold.note == other.note);
+            let is_new = !holds.iter().any(is_known);
             (is_new, is_new.then(|| Event::Hold(hold.clone())))
         })
     }
@@ -245,6 +249,27 @@ mod tests {
         let text = fs::read_to_string(location.state_file(HOLDS)).unwrap();
         let kinds: Vec<_> = text.lines().map(|line| line.split('"').nth(5).unwrap()).collect();
         assert_eq!(kinds, ["hold", "hold", "hold", "release", "hold"]);
+    }
+
+    #[test]
+    fn a_new_note_takes_the_place_of_the_one_before() {
+        let catalog = Catalog::with_state_folder();
+        let noted = |note: Option<&str>| Hold {
+            note: note.map(str::to_owned),
+            ..hold("2026/17", None)
+        };
+        for (note, is_new) in [
+            (None, true),
+            (Some("one"), true),
+            (Some("one"), false),
+            (Some("two"), true),
+            (None, false),
+        ] {
+            assert_eq!(Holds::add(&catalog.location, noted(note)).unwrap(), is_new, "{note:?}");
+        }
+        let holds = Holds::read(&catalog.location).unwrap();
+        let notes: Vec<_> = holds.iter().map(|hold| hold.note.as_deref()).collect();
+        assert_eq!(notes, [Some("two")]);
     }
 
     #[test]
