@@ -79,6 +79,11 @@ impl LineCounter {
         }
     }
 
+    /// Returns where the files are that it counts.
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
     /// Returns the size of a day file. Of one that is compressed, the lines are those of its content.
     ///
     /// # Errors

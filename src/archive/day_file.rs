@@ -31,7 +31,27 @@ pub(crate) struct DayFile {
     pub(crate) path: PathBuf,
     /// How it is compressed, if it is.
     packing: Option<Packing>,
+    listed: Listed,
     storage: Arc<dyn Storage>,
+}
+
+/// What the day of a file was when it was listed: what is opened later has to be of that form, since other bytes of the day take its
+/// name when the day is packed or unpacked.
+#[derive(Clone, Copy, Debug, Default)]
+enum Listed {
+    /// It was not, or cannot be compared.
+    #[default]
+    Unknown,
+    /// A plain file without one that this program has packed.
+    Alone,
+    /// A plain file beside a packed one, and where its first byte stands in the day.
+    Beside {
+        own: FileStamp,
+        packed: FileStamp,
+        base: u64,
+    },
+    /// One that this program has packed, and, if a plain one goes on behind it, where.
+    Packed { own: FileStamp, end: Option<u64> },
 }
 
 /// What was read from a day file.
@@ -45,11 +65,11 @@ pub(crate) enum ReadRange {
 
 impl DayFile {
     pub(super) fn new(date: NaiveDate, path: PathBuf, storage: Arc<dyn Storage>) -> Self {
-        let packing = None;
         Self {
             date,
             path,
-            packing,
+            packing: None,
+            listed: Listed::Unknown,
             storage,
         }
     }
@@ -61,6 +81,7 @@ impl DayFile {
         Self {
             path: path.into(),
             packing: Some(packing),
+            listed: Listed::Unknown,
             ..self.clone()
         }
     }
@@ -69,6 +90,7 @@ impl DayFile {
     pub(super) fn at(&self, path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            listed: Listed::Unknown,
             ..self.clone()
         }
     }
@@ -80,6 +102,7 @@ impl DayFile {
         Self {
             path: folder_of(&self.path).join(PACKED_FOLDER).join(name),
             packing: Some(Packing::Seekable),
+            listed: Listed::Unknown,
             ..self.clone()
         }
     }
@@ -95,7 +118,63 @@ impl DayFile {
         Self {
             path,
             packing: None,
+            listed: Listed::Unknown,
             ..self.clone()
+        }
+    }
+
+    /// Returns the same as a plain file that has none beside it which this program has packed.
+    pub(super) fn listed_alone(self) -> Self {
+        let listed = Listed::Alone;
+        Self { listed, ..self }
+    }
+
+    /// Returns the same as a file that this program has packed, as it is now.
+    ///
+    /// # Errors
+    /// If it is missing, or its folder cannot be read.
+    pub(super) fn listed_packed(self) -> Result<Self, FileError> {
+        let (own, end) = (self.stamp()?, None);
+        let listed = Listed::Packed { own, end };
+        Ok(Self { listed, ..self })
+    }
+
+    /// Returns the same as a packed file behind which a plain one goes on at this offset of the day.
+    pub(super) fn gone_on_at(self, offset: u64) -> Self {
+        let listed = match self.listed {
+            Listed::Packed { own, .. } => Listed::Packed { own, end: Some(offset) },
+            other => other,
+        };
+        Self { listed, ..self }
+    }
+
+    /// Returns the same as a plain file beside this packed one; its first byte stands at `base` in the day.
+    ///
+    /// # Errors
+    /// If one is missing, or a folder cannot be read.
+    pub(super) fn listed_beside(self, packed: &Self, base: u64) -> Result<Self, FileError> {
+        let packed = match packed.listed {
+            Listed::Packed { own, .. } => own,
+            _ => packed.stamp()?,
+        };
+        let own = self.stamp()?;
+        let listed = Listed::Beside { own, packed, base };
+        Ok(Self { listed, ..self })
+    }
+
+    /// Returns where its first byte stands in the day.
+    pub(super) fn base(&self) -> u64 {
+        match self.listed {
+            Listed::Beside { base, .. } => base,
+            Listed::Unknown | Listed::Alone | Listed::Packed { .. } => 0,
+        }
+    }
+
+    /// Returns where its content ended in the day, if another file goes on there.
+    pub(super) fn goes_on_at(&self) -> Option<u64> {
+        match self.listed {
+            Listed::Packed { end, .. } => end,
+            Listed::Unknown | Listed::Alone | Listed::Beside { .. } => None,
         }
     }
 
@@ -142,7 +221,7 @@ impl DayFile {
 
     /// Opens it for reading: one that is compressed from its start to its end. Errors if it is not a regular file.
     pub(super) fn open(&self) -> Result<Box<dyn StoredFile>, FileError> {
-        let file = self.storage.read(&self.path)?;
+        let file = self.stored()?;
         match self.packing {
             None => Ok(file),
             Some(packing) => packing.unpack(file).map_err(|cause| self.unreadable(cause)),
@@ -165,8 +244,49 @@ impl DayFile {
     }
 
     /// Opens it for reading as it is stored: one that is compressed is not unpacked.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no regular file; as if it were missing, if its day was packed or unpacked since it was listed.
     pub(super) fn stored(&self) -> Result<Box<dyn StoredFile>, FileError> {
-        self.storage.read(&self.path)
+        let file = self.storage.read(&self.path)?;
+        if matches!(self.listed, Listed::Unknown) {
+            return Ok(file);
+        }
+        let metadata = file.metadata().map_err(|cause| self.unreadable(cause))?;
+        if self.is_as_listed(&FileStamp::of(&metadata)) {
+            return Ok(file);
+        }
+        let moved = "its day was packed or unpacked meanwhile";
+        let cause = io::Error::new(io::ErrorKind::NotFound, moved);
+        Err(FileError::io("read", &self.path, cause))
+    }
+
+    /// Returns whether what is open holds the bytes of the day for which it was listed.
+    fn is_as_listed(&self, now: &FileStamp) -> bool {
+        match &self.listed {
+            Listed::Unknown => true,
+            // The packed file gets its name before this one is removed.
+            Listed::Alone => self.packed_by_us().metadata().is_err(),
+            Listed::Beside { own, packed, .. } => {
+                let is_packed = || self.packed_by_us().stamp().is_ok_and(|stamp| stamp == *packed);
+                own.can_have_grown_to(now) && is_packed()
+            }
+            Listed::Packed { own, .. } => own == now,
+        }
+    }
+
+    /// Returns whether it is another name for the same file, as both were listed.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let stamp = |file: &Self| match file.listed {
+            Listed::Packed { own, .. } => Some(own),
+            Listed::Unknown | Listed::Alone | Listed::Beside { .. } => None,
+        };
+        self.path == other.path && stamp(self) == stamp(other)
+    }
+
+    /// Returns whether it is no longer there as it was when it was listed.
+    pub(super) fn has_moved(&self) -> bool {
+        self.stored().is_err_and(|error| error.is_missing())
     }
 
     /// Returns what tells whether it was written to since.

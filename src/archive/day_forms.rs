@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::day_file::DayFile;
 use super::seekable::hash_of;
+use super::storage::StoredFile;
 use crate::fs::FileError;
 
 /// Size of a read, in bytes.
@@ -17,6 +18,9 @@ pub(super) enum Beside {
     Original,
     /// It is what was packed last: it is not needed.
     Leftover,
+    /// It holds what the packed one begins with, at least a line of it, as where somebody has begun to unpack it: it is not needed.
+    /// What comes late begins with no line that the day has.
+    Beginning,
     /// It holds what came later; its first byte stands behind the last one that is packed.
     Continuation,
 }
@@ -37,8 +41,41 @@ impl Beside {
                 return Ok(Self::Leftover);
             }
         }
+        let has_line = || Ok::<_, FileError>(plain.first_line()?.is_some());
+        if length < contents.length() && begin_alike(plain, packed, u64::MAX)? && has_line()? {
+            return Ok(Self::Beginning);
+        }
         Ok(Self::Continuation)
     }
+}
+
+/// Opens the day of a file, in whatever form it is now, at an offset of the content of the day, in bytes. Also returns the file that
+/// holds it.
+///
+/// # Errors
+/// If it has no file of this program, or that cannot be read; as if it were missing, if it is packed or unpacked at this moment.
+pub(super) fn open_day_at(file: &DayFile, offset: u64) -> Result<(DayFile, Box<dyn StoredFile>), FileError> {
+    let plain = file.plain();
+    let (file, offset) = match plain.packed_by_us().listed_packed() {
+        Err(_) => (plain.listed_alone(), offset),
+        Ok(packed) => {
+            let length = packed.contents()?.length();
+            let beside = match plain.length() {
+                Err(error) if error.is_missing() => None,
+                Err(error) => return Err(error),
+                Ok(_) => Some(Beside::of(&plain, &packed)?),
+            };
+            match beside {
+                Some(Beside::Original) => (plain.listed_beside(&packed, 0)?, offset),
+                Some(Beside::Continuation) if length <= offset => {
+                    (plain.listed_beside(&packed, length)?, offset - length)
+                }
+                _ => (packed, offset),
+            }
+        }
+    };
+    let opened = file.open_at(offset)?;
+    Ok((file, opened))
 }
 
 /// Which bytes of the content of its day a file holds, by their offsets.
@@ -55,7 +92,7 @@ pub(super) fn bytes_of_day(file: &DayFile) -> Result<Range<u64>, FileError> {
     }
     Ok(match Beside::of(file, &packed)? {
         Beside::Continuation => packed.contents()?.length()..u64::MAX,
-        Beside::Original | Beside::Leftover => 0..u64::MAX,
+        Beside::Original | Beside::Leftover | Beside::Beginning => 0..u64::MAX,
     })
 }
 
@@ -108,7 +145,10 @@ mod tests {
             (&["one\n"], "one\ntwo\n", Beside::Original),
             (&["one\n", "two\n"], "one\ntwo\n", Beside::Original),
             (&["one\n", "two\n"], "two\n", Beside::Leftover),
-            (&["one\n", "two\n"], "one\n", Beside::Continuation),
+            (&["one\n", "two\n"], "one\n", Beside::Beginning),
+            (&["one\n", "two\n"], "one\ntw", Beside::Beginning),
+            (&["one\n", "two\n"], "one\nsix\n", Beside::Continuation),
+            (&["one\n", "two\n"], "on", Beside::Continuation),
             (&["one\n", "two\n"], "two\nthree\n", Beside::Continuation),
             (&["one\n"], "two\n", Beside::Continuation),
             (&["one\n"], "six\nseven\n", Beside::Continuation),
@@ -123,7 +163,7 @@ mod tests {
             let listing = catalog.location.listing().unwrap();
             let expected = match expected {
                 Beside::Original => (1, 0),
-                Beside::Leftover => (0, 1),
+                Beside::Leftover | Beside::Beginning => (0, 1),
                 Beside::Continuation => (1, 1),
             };
             assert_eq!(

@@ -1,14 +1,14 @@
 //! Which files of a day are read where each of its lines counts once: the compressed one, the plain one, or both.
 
+use std::io;
+
 use chrono::NaiveDate;
 
 use super::count::LineCounter;
 use super::day_file::DayFile;
-use super::location::Listing;
+use super::location::{Listing, Location};
+use super::moves::while_files_move;
 use crate::fs::FileError;
-
-/// How often the folder is listed anew if a file that was listed is gone.
-const LISTINGS: usize = 4;
 
 /// The files whose lines make up a day: those of the compressed file come first.
 #[derive(Debug)]
@@ -20,6 +20,27 @@ pub(crate) struct DayParts<'a> {
 }
 
 impl Listing {
+    /// Returns the compressed files that are read by nobody, beside one that this program has packed, and do not hold the same: what came
+    /// late for the day, and another program has compressed.
+    pub(crate) fn not_read(&self, location: &Location) -> Vec<(DayFile, FileError)> {
+        let mut counter = LineCounter::of(location);
+        let mut not_read = Vec::new();
+        for (date, other) in &self.unread {
+            let Some(packed) = self.packed.get(date).filter(|file| file.is_packed_by_us()) else {
+                continue;
+            };
+            if !counter.is_copy(packed, other).unwrap_or(false) {
+                let why = format!(
+                    "it holds other lines than {}, behind which only a plain file goes on: uncompress it",
+                    packed.name()
+                );
+                let error = FileError::io("use", &other.path, io::Error::other(why));
+                not_read.push((other.clone(), error));
+            }
+        }
+        not_read
+    }
+
     /// Returns the files whose lines make up a day. A plain file beside one that this program has packed goes on where that ends; of
     /// others: if the lines of the one are what the other begins with, they are, or will be, the same, and the longer one counts: while
     /// another program compresses or unpacks a file there are both, and `gzip -k` leaves both.
@@ -64,16 +85,23 @@ impl Listing {
     }
 }
 
-/// Tries again while files are no longer where they were listed: another program compresses or unpacks them.
-pub(crate) fn while_files_move<T, E>(mut read: impl FnMut() -> Result<T, E>) -> Result<T, E>
+/// Reads something of a listing, and lists anew while its files are no longer there as they were: a day is packed or unpacked.
+pub(crate) fn while_days_move<T, E>(
+    location: &Location,
+    listing: &mut Listing,
+    mut read: impl FnMut(&Listing) -> Result<T, E>,
+) -> Result<T, E>
 where
+    E: From<FileError>,
     for<'a> &'a E: Into<Option<&'a FileError>>,
 {
-    for _ in 1..LISTINGS {
-        match read() {
-            Err(error) if (&error).into().is_some_and(FileError::is_missing) => {}
-            read => return read,
+    while_files_move(|| {
+        let read = read(listing);
+        if let Err(error) = &read
+            && error.into().is_some_and(FileError::is_missing)
+        {
+            *listing = location.listing()?;
         }
-    }
-    read()
+        read
+    })
 }

@@ -255,10 +255,14 @@ impl Storage for Faulty {
         Ok(())
     }
 
-    fn make_folder(&self, path: &Path) -> Result<(), FileError> {
+    fn give_to_owner_of(&self, path: &Path, like: &Metadata) {
+        Disk.give_to_owner_of(path, like);
+    }
+
+    fn make_folder_like(&self, path: &Path, like: &Metadata) -> Result<(), FileError> {
         self.operate("make", path)
             .map_err(|cause| FileError::io("create the folder", path, cause))?;
-        Disk.make_folder(path)
+        Disk.make_folder_like(path, like)
     }
 
     /// A kill can come between the two renames.

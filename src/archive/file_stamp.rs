@@ -64,6 +64,11 @@ impl FileStamp {
         self.loss_until(later).is_none()
     }
 
+    /// Whether the other one is of the same file with the same length.
+    pub(crate) fn is_as_long_as(&self, other: &Self) -> bool {
+        self.loss_until(other).is_none() && other.loss_until(self).is_none()
+    }
+
     /// Says why `later` cannot be the same file after it grew.
     pub(super) fn loss_until(&self, later: &Self) -> Option<&'static str> {
         if (self.device, self.inode) != (later.device, later.inode) {

@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use super::day_file::{DayFile, PACKED_FOLDER};
 use super::day_forms::Beside;
 use super::day_name;
+use super::moves::while_files_move;
 use super::packed::Packing;
 use super::storage::{Disk, FolderEntry, Storage};
 use crate::fs::FileError;
@@ -163,11 +164,15 @@ impl Location {
     }
 
     /// Lists what there is of day files: those that this program writes, those that another one has compressed, and what
-    /// has the name of one and is no file.
+    /// has the name of one and is no file. A file of it is opened only as long as its day has the form that it has here.
     ///
     /// # Errors
     /// If the folder is missing or cannot be read.
     pub(crate) fn listing(&self) -> Result<Listing, FileError> {
+        while_files_move(|| self.list())
+    }
+
+    fn list(&self) -> Result<Listing, FileError> {
         let mut listing = Listing::default();
         // A day that is packed or unpacked meanwhile is in one of the three lists at least.
         let mut packed = self.packed_names(&mut listing)?;
@@ -175,11 +180,17 @@ impl Location {
             self.add(&entry, &mut listing);
         }
         packed.extend(self.packed_names(&mut listing)?);
-        for date in packed {
-            if let Some(file) = self.file_of(date).map(|plain| plain.packed_by_us()) {
-                listing.add_packed_by_us(file);
+        let folder = self.packed_folder();
+        // Its days are not to be taken for lost.
+        if self.storage.metadata(&folder).is_ok_and(|found| !found.is_dir()) {
+            return Err(FileError::not_a_folder(&folder));
+        }
+        for date in &packed {
+            if let Some(file) = self.file_of(*date).map(|plain| plain.packed_by_us()) {
+                listing.add_packed_by_us(file.listed_packed()?)?;
             }
         }
+        listing.note_those_alone(&packed);
         Ok(listing)
     }
 
@@ -211,6 +222,22 @@ impl Location {
     /// Returns the folder of the day files that this program has packed.
     pub(super) fn packed_folder(&self) -> PathBuf {
         self.folder.join(PACKED_FOLDER)
+    }
+
+    /// Returns the files that were to be packed or unpacked ones, and whose names end with this since they did not become whole.
+    pub(super) fn unfinished(&self, suffix: &str) -> Result<Vec<PathBuf>, FileError> {
+        let folder = self.packed_folder();
+        let listed = match self.storage.list(&folder) {
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let is_ours = |entry: &&FolderEntry| {
+            let name = entry.name.to_str().and_then(|name| name.strip_suffix(suffix));
+            let name = name.map(|name| name.strip_suffix(Packing::Seekable.suffix()).unwrap_or(name));
+            entry.is_file && name.is_some_and(|name| self.day_of(name).is_some())
+        };
+        let ours = listed.iter().filter(is_ours);
+        Ok(ours.map(|entry| folder.join(&entry.name)).collect())
     }
 
     fn add(&self, entry: &FolderEntry, listing: &mut Listing) {
@@ -309,21 +336,42 @@ pub(crate) struct Listing {
 impl Listing {
     /// Adds a file that this program has packed; of it and the plain one beside it only what is needed is read. If they cannot be
     /// compared, that is told where they are read.
-    fn add_packed_by_us(&mut self, file: DayFile) {
+    ///
+    /// # Errors
+    /// If one of the two is gone: the day is packed or unpacked at this moment.
+    fn add_packed_by_us(&mut self, mut file: DayFile) -> Result<(), FileError> {
         let date = file.date;
-        match self.days.get(&date).map(|plain| Beside::of(plain, &file)) {
-            Some(Ok(Beside::Original)) => {
-                self.left_over.insert(date, file);
-                return;
+        if let Some(plain) = self.days.remove(&date) {
+            match Beside::of(&plain, &file) {
+                Ok(Beside::Original) => {
+                    self.days.insert(date, plain.listed_beside(&file, 0)?);
+                    self.left_over.insert(date, file);
+                    return Ok(());
+                }
+                Ok(Beside::Leftover | Beside::Beginning) => drop(self.left_over.insert(date, plain)),
+                Ok(Beside::Continuation) => {
+                    let base = file.contents()?.length();
+                    self.days.insert(date, plain.listed_beside(&file, base)?);
+                    file = file.gone_on_at(base);
+                }
+                Err(error) if error.is_missing() => return Err(error),
+                Err(_) => drop(self.days.insert(date, plain)),
             }
-            Some(Ok(Beside::Leftover)) => self.left_over.extend(self.days.remove_entry(&date)),
-            Some(Err(error)) if error.is_missing() && file.plain().length().is_err() => {
-                self.days.remove(&date);
-            }
-            None | Some(Ok(Beside::Continuation) | Err(_)) => {}
         }
         let other = self.packed.insert(date, file);
         self.unread.extend(other.map(|other| (date, other)));
+        Ok(())
+    }
+
+    /// Notes of the other plain files that the day has none that this program has packed.
+    fn note_those_alone(&mut self, packed: &BTreeSet<NaiveDate>) {
+        let days = std::mem::take(&mut self.days).into_iter();
+        let is_alone = |date: &NaiveDate| !packed.contains(date) && !self.odd.contains_key(date);
+        let noted = days.map(|(date, file)| {
+            let file = if is_alone(&date) { file.listed_alone() } else { file };
+            (date, file)
+        });
+        self.days = noted.collect();
     }
 
     pub(crate) fn warn_of_odd_ones(&self) {
@@ -342,10 +390,10 @@ impl Listing {
         self.days.contains_key(&date) || self.packed.contains_key(&date)
     }
 
-    /// Returns whether a file of a day is no longer where it was when it was listed.
-    pub(super) fn has_lost(&self, date: NaiveDate) -> bool {
+    /// Returns whether a file of a day is no longer there as it was when it was listed.
+    pub(crate) fn has_moved(&self, date: NaiveDate) -> bool {
         let mut files = self.days.get(&date).into_iter().chain(self.packed.get(&date));
-        files.any(|file| file.length().is_err_and(|error| error.is_missing()))
+        files.any(DayFile::has_moved)
     }
 
     /// Returns the days that have a file, compressed or not.

@@ -18,7 +18,7 @@ use super::file_stamp::FileStamp;
 use super::location::{Listing, Location};
 use super::lock::{Lock, LockError};
 use super::seekable::{SeekableWriter, Unpackable, check};
-use super::storage::{STATE_FILE_MODE, Storage};
+use super::storage::{Appendable, STATE_FILE_MODE, Storage};
 use crate::fs::{FileError, folder_of};
 
 /// What the name of a file ends with until it is whole.
@@ -74,7 +74,9 @@ impl Packer {
     /// If a file cannot be read or written, or the plain one cannot be packed.
     pub(crate) fn pack(&self, plain: &DayFile, before: Option<&DayFile>) -> Result<PackedDay, PackError> {
         let (packed, stamp) = (plain.packed_by_us(), plain.stamp()?);
-        self.storage.make_folder(&self.location.packed_folder())?;
+        let catalog = self.storage.metadata(self.location.folder())?;
+        self.storage
+            .make_folder_like(&self.location.packed_folder(), &catalog)?;
         let staged = self.stage(&packed.path, &plain.metadata()?, |to| write_packed(to, plain, before))?;
         self.compare(&packed.at(&staged), before.into_iter().chain([plain]))?;
         check_unchanged(plain, &stamp)?;
@@ -138,12 +140,16 @@ impl Packer {
     /// # Errors
     /// If a file cannot be read or removed.
     pub(crate) fn finish(&self, listing: &Listing) -> Result<(), PackError> {
+        for path in self.location.unfinished(UNFINISHED)? {
+            self.remove(&path)?;
+        }
         for file in listing.left_over.values() {
             let (plain, packed) = (file.plain(), file.plain().packed_by_us());
             // Nobody else writes here now, and what was listed may be of before.
             let is_needed = match Beside::of(&plain, &packed)? {
                 Beside::Original => !file.is_packed(),
                 Beside::Leftover => file.is_packed() || !self.stands_at_the_end(&plain, &packed)?,
+                Beside::Beginning => file.is_packed(),
                 Beside::Continuation => true,
             };
             if !is_needed {
@@ -173,12 +179,22 @@ impl Packer {
         let staged = PathBuf::from(staged);
         self.lock.check()?;
         self.storage.remove(&staged)?;
-        let mut opened = self.storage.open(&staged, mode_of(like))?;
-        let written = write(&mut opened.file).and_then(|()| {
-            let synced = opened.file.sync_data();
+        let opened = self.storage.open(&staged, mode_of(like))?;
+        self.storage.give_to_owner_of(&staged, like);
+        let mut target = Target {
+            file: opened.file,
+            failed: None,
+        };
+        let written = write(&mut target).and_then(|()| {
+            let synced = target.file.sync_data();
             synced.map_err(|cause| FileError::io("sync", &staged, cause).into())
         });
-        drop(opened);
+        // Whoever copies cannot tell the two sides apart.
+        let written = match target.failed.take() {
+            Some(cause) => Err(FileError::io("write to", &staged, cause).into()),
+            None => written,
+        };
+        drop(target);
         match written {
             Ok(()) => Ok(staged),
             Err(error) => {
@@ -211,6 +227,34 @@ impl Packer {
         self.lock.check()?;
         self.storage.remove(path)?;
         Ok(self.storage.sync_folder(folder_of(path))?)
+    }
+}
+
+/// A file that is written, and the error of the last write.
+struct Target {
+    file: Box<dyn Appendable>,
+    failed: Option<io::Error>,
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        self.failed = match &written {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Some(same_as(error)),
+            _ => None,
+        };
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn same_as(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

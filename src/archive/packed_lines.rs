@@ -31,7 +31,7 @@ impl PackedLines {
 
     /// Whether it goes on here.
     pub(crate) fn is_at(&self, file: &DayFile, offset: u64) -> bool {
-        self.offset == offset && self.file.path == file.path
+        self.offset == offset && self.file.is_same_as(file)
     }
 
     /// Appends the next whole lines to `text`, as [`DayFile::read_whole_lines`] does.

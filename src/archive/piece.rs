@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 
 use super::backward_lines::MAX_LINE;
 use super::day_file::{DayFile, read_some};
+use super::day_forms::open_day_at;
 use super::file_stamp::{FileStamp, SHORTER};
+use super::moves::while_files_move;
 use super::storage::StoredFile;
 use crate::fs::FileError;
 
@@ -48,7 +50,7 @@ impl Piece {
         Self::of_length(file, stamp, length, PIECE)
     }
 
-    fn of_length(file: &DayFile, stamp: FileStamp, length: u64, piece: u64) -> Vec<Self> {
+    pub(super) fn of_length(file: &DayFile, stamp: FileStamp, length: u64, piece: u64) -> Vec<Self> {
         let count = if file.is_packed() {
             1
         } else {
@@ -58,14 +60,18 @@ impl Piece {
             file: file.clone(),
             stamp,
             start: number * piece,
-            end: (!file.is_packed()).then(|| length.min((number + 1) * piece)),
+            end: if file.is_packed() {
+                file.goes_on_at()
+            } else {
+                Some(length.min((number + 1) * piece))
+            },
         };
         (0..count).map(piece).collect()
     }
 
     /// Passes its lines to `visit`, some at a time, until it says that it has enough. `buffer` is used for reading.
     ///
-    /// If another program has compressed the file, or unpacked it, since it was divided, it is read in its other form.
+    /// If the day was packed, unpacked or compressed since the file was divided, it is read in its present form.
     ///
     /// # Errors
     /// If the file cannot be read, or has lost bytes or been replaced since it was divided; [`FileError::Damaged`] if it is compressed and
@@ -87,7 +93,7 @@ impl Piece {
     ) -> Result<(), FileError> {
         // The byte before tells whether a line begins at the start.
         let from = self.start.saturating_sub(1);
-        let (file, mut source) = self.open_at(from)?;
+        let (file, mut source, is_same) = while_files_move(|| self.open_at(from))?;
         let span = Span {
             from,
             is_inside: self.start > 0,
@@ -96,28 +102,32 @@ impl Piece {
             has_last: self.end.is_some() || file.is_packed(),
         };
         let read = span.read_lines(source.as_mut(), chunk, buffer, visit);
-        let checked = read.and_then(|()| self.check(&file, source.as_ref()));
+        let checked = read.and_then(|()| self.check(source.as_ref(), is_same));
         checked.map_err(|cause| file.unreadable(cause))
     }
 
-    /// Opens the file, or what has taken its place.
-    fn open_at(&self, offset: u64) -> Result<(DayFile, Box<dyn StoredFile>), FileError> {
+    /// Opens the file, or what has taken its place, at an offset of its content; says whether it is the same one.
+    fn open_at(&self, offset: u64) -> Result<(DayFile, Box<dyn StoredFile>, bool), FileError> {
         let error = match self.file.open_at(offset) {
-            Ok(source) => return Ok((self.file.clone(), source)),
-            Err(error) => error,
+            Ok(source) => return Ok((self.file.clone(), source, true)),
+            Err(error) if error.is_missing() => error,
+            Err(error) => return Err(error),
         };
-        match self.file.in_other_form().filter(|_| error.is_missing()) {
-            // Where it begins in a file of several parts is not known here.
-            Some(other) if other.is_packed_by_us() && other.contents()?.parts.len() > 1 => Err(error),
-            Some(other) => other.open_at(offset).map(|source| (other, source)),
-            None => Err(error),
-        }
+        let opened = match open_day_at(&self.file, self.file.base() + offset) {
+            // Another program may have compressed it.
+            Err(missing) if missing.is_missing() => match self.file.in_other_form() {
+                Some(other) => other.open_at(offset).map(|source| (other, source)),
+                None => return Err(error),
+            },
+            opened => opened,
+        };
+        opened.map(|(file, source)| (file, source, false))
     }
 
-    /// Errors if what was read is not the file that was divided, grown or not.
-    fn check(&self, read: &DayFile, source: &dyn StoredFile) -> io::Result<()> {
+    /// Errors if what was read is not the file that was divided, grown or not; one that has taken its place has all of it.
+    fn check(&self, source: &dyn StoredFile, is_same: bool) -> io::Result<()> {
         let now = FileStamp::of(&source.metadata()?);
-        let loss = self.stamp.loss_until(&now).filter(|_| read.path == self.file.path);
+        let loss = self.stamp.loss_until(&now).filter(|_| is_same);
         loss.map_or(Ok(()), |loss| Err(io::Error::other(loss)))
     }
 }

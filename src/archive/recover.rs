@@ -67,7 +67,7 @@ impl Archive {
             if !is_first && !recovery.below.is_empty() {
                 break;
             }
-            if is_of_before && listing.has_lost(date) {
+            if is_of_before && listing.has_moved(date) {
                 // Somebody has moved it since, as who compresses it does.
                 return self.recover(now, overlap);
             }

@@ -35,8 +35,11 @@ pub(crate) trait Storage: Debug + Send + Sync {
     /// Gives a file another name, in place of what has it; the name is on disk once the folder is synced.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
 
-    /// Makes a folder, if it is missing, and syncs its name.
-    fn make_folder(&self, path: &Path) -> Result<(), FileError>;
+    /// Makes a folder with the mode and the owner of another one, if it is missing, and syncs its name.
+    fn make_folder_like(&self, path: &Path, like: &Metadata) -> Result<(), FileError>;
+
+    /// Gives a file that was just made to the owner of another one.
+    fn give_to_owner_of(&self, path: &Path, like: &Metadata);
 
     /// Replaces a state file and keeps the old one as `previous`: after a crash at least one of the two is there, whole.
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError>;
@@ -129,8 +132,12 @@ impl Storage for Disk {
         fs::rename(from, to).map_err(|cause| FileError::io("rename", from, cause))
     }
 
-    fn make_folder(&self, path: &Path) -> Result<(), FileError> {
-        crate::fs::make_folder(path)
+    fn make_folder_like(&self, path: &Path, like: &Metadata) -> Result<(), FileError> {
+        crate::fs::make_folder_like(path, like)
+    }
+
+    fn give_to_owner_of(&self, path: &Path, like: &Metadata) {
+        crate::fs::give_to_owner_of(path, like);
     }
 
     fn replace_keeping(&self, path: &Path, previous: &Path, bytes: &[u8]) -> Result<(), FileError> {
@@ -220,9 +227,11 @@ impl Storage for DryRun {
         Ok(())
     }
 
-    fn make_folder(&self, _: &Path) -> Result<(), FileError> {
+    fn make_folder_like(&self, _: &Path, _: &Metadata) -> Result<(), FileError> {
         Ok(())
     }
+
+    fn give_to_owner_of(&self, _: &Path, _: &Metadata) {}
 
     fn replace_keeping(&self, _: &Path, _: &Path, _: &[u8]) -> Result<(), FileError> {
         Ok(())

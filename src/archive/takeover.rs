@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::day_file::DayFile;
 use super::file_stamp::{COMPARED, hash, hash_before};
 use super::location::{Listing, Location};
+use super::storage::StoredFile;
 use crate::fs::FileError;
 
 /// Name of the note, after `<base>.`.
@@ -267,7 +268,7 @@ impl LeftFile {
 
     /// Whether the content of a file begins with what a day file held that was left, which can be compressed by now.
     fn begins(&self, file: &DayFile) -> Result<bool, FileError> {
-        match self.hash_in(file) {
+        match self.hash_in(file.open()?.as_mut(), file.is_packed()) {
             Ok(hashed) => Ok(self.end == Some(hashed)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => match file.unreadable(error) {
@@ -278,14 +279,13 @@ impl LeftFile {
     }
 
     /// Hashes the bytes of a file's content that stand where the end was. One that is compressed is read up to there.
-    fn hash_in(&self, file: &DayFile) -> io::Result<String> {
-        let mut content = file.open().map_err(io::Error::other)?;
-        if !file.is_packed() {
-            return hash_before(content.as_mut(), &[self.bytes]);
+    fn hash_in(&self, content: &mut dyn StoredFile, is_packed: bool) -> io::Result<String> {
+        if !is_packed {
+            return hash_before(content, &[self.bytes]);
         }
         let length = self.bytes.min(COMPARED);
         let start = self.bytes - length;
-        if io::copy(&mut content.by_ref().take(start), &mut io::sink())? < start {
+        if io::copy(&mut Read::take(&mut *content, start), &mut io::sink())? < start {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut bytes = vec![0; length as usize];

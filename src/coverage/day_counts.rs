@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::covered::Covered;
-use crate::archive::{LineCounter, Listing};
+use crate::archive::{LineCounter, Listing, while_days_move};
 use crate::fs::FileError;
 
 /// What the files of a day held when a run had written to them.
@@ -134,13 +134,30 @@ pub(super) struct Comparer<'a> {
 impl Comparer<'_> {
     /// Compares a day with what it held. No file is read that is as long as it was, or was counted since it was compressed.
     pub(super) fn compare(&mut self, date: NaiveDate, held: Counted) -> Comparison {
-        self.look(date, held, false).unwrap_or_else(Comparison::Unknown)
+        self.look_again(date, held, false).unwrap_or_else(Comparison::Unknown)
     }
 
     /// Compares a day that has lost records with what it held: it is whole again if a file is there that holds as many, whatever
     /// its length, since what was lost may have been filed again behind what is left.
     pub(super) fn compare_lost(&mut self, date: NaiveDate, held: Counted) -> Comparison {
-        self.look(date, held, true).unwrap_or_else(Comparison::Unknown)
+        self.look_again(date, held, true).unwrap_or_else(Comparison::Unknown)
+    }
+
+    /// Looks at a day, and anew if something seems to be lost and the day was only packed or unpacked since it was listed.
+    fn look_again(&mut self, date: NaiveDate, held: Counted, is_lost: bool) -> Result<Comparison, FileError> {
+        let looked = self.look(date, held, is_lost);
+        if matches!(looked, Ok(Comparison::Whole(_))) || !self.listing.has_moved(date) {
+            return looked;
+        }
+        let location = self.counter.location().clone();
+        let mut listing = location.listing()?;
+        while_days_move(&location, &mut listing, |listing| {
+            let mut comparer = Comparer {
+                listing,
+                counter: self.counter,
+            };
+            comparer.look(date, held, is_lost)
+        })
     }
 
     fn look(&mut self, date: NaiveDate, held: Counted, is_lost: bool) -> Result<Comparison, FileError> {
@@ -202,9 +219,33 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::archive::{Lock, Packer};
     use crate::test_support::Catalog;
 
     const DAY: &str = "2025-06-09";
+
+    #[test]
+    fn a_day_that_is_packed_after_it_was_listed_has_lost_nothing() {
+        for late in [None, Some("late\n")] {
+            let catalog = Catalog::with_state_folder();
+            catalog.write(DAY, &lines(5));
+            let listing = catalog.location.listing().unwrap();
+            let date = DAY.parse().unwrap();
+            let lock = Lock::acquire(&catalog.location, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+            Packer::under(lock).pack(&listing.days[&date], None).unwrap();
+            late.into_iter().for_each(|late| catalog.write(DAY, late));
+            let mut counter = LineCounter::of(&catalog.location);
+            let mut comparer = Comparer {
+                listing: &listing,
+                counter: &mut counter,
+            };
+            let compared = comparer.compare(date, counted([5, 0]));
+            assert!(
+                matches!(&compared, Comparison::Whole(held) if held.all() == 5),
+                "{compared:?}"
+            );
+        }
+    }
 
     fn lines(count: usize) -> String {
         "line\n".repeat(count)

@@ -48,6 +48,14 @@ pub(crate) struct DayLines {
     plain: Option<DayFile>,
 }
 
+/// Which files a day has: the lines of a plain one are other ones than before if the compressed one has another end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Where the compressed file ends, in bytes of its content.
+    packed_end: Option<u64>,
+    has_plain: bool,
+}
+
 /// A compressed file.
 #[derive(Clone, Debug)]
 struct Packed {
@@ -189,9 +197,17 @@ pub(crate) fn has_lines(days: &[DayLines]) -> Result<bool, FileError> {
 }
 
 impl DayLines {
-    /// Which of its files there are: whether a compressed one, and whether a plain one.
-    pub(crate) fn form(&self) -> (bool, bool) {
-        (self.packed.is_some(), self.plain.is_some())
+    /// Returns which of its files there are.
+    pub(crate) fn form(&self) -> Form {
+        Form {
+            packed_end: self.packed.as_ref().map(|packed| packed.end),
+            has_plain: self.plain.is_some(),
+        }
+    }
+
+    /// Whether it has a compressed file and a plain one.
+    pub(crate) fn has_both(&self) -> bool {
+        self.packed.is_some() && self.plain.is_some()
     }
 
     fn packed_end(&self) -> u64 {
@@ -385,8 +401,13 @@ mod tests {
             catalog.write_packed(DAY, ".gz", beside);
             let days = catalog.days();
             assert_eq!(
-                (days.len(), days[0].form(), days[0].end().unwrap()),
-                (1, (false, true), 8)
+                (
+                    days.len(),
+                    days[0].has_both(),
+                    days[0].packed_alone_end(),
+                    days[0].end().unwrap()
+                ),
+                (1, false, None, 8)
             );
         }
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::batch::{Batch, Line};
 use super::cursor::CursorError;
-use super::day_lines::{DayLines, Days, ListedDays, Place, UnreadableDays};
+use super::day_lines::{DayLines, Days, Form, ListedDays, Place, UnreadableDays};
 use super::position::{Position, Positions};
 use crate::archive::{Location, PackedLines, ReadRange, while_files_move};
 use crate::fs::FileError;
@@ -27,7 +27,7 @@ pub(crate) struct LineReader {
     /// How far each plain file was synced by this reader.
     synced: BTreeMap<NaiveDate, u64>,
     /// The days that agree with the cursor, and which files they had: each is compared before it is read first.
-    compared: BTreeMap<NaiveDate, (bool, bool)>,
+    compared: BTreeMap<NaiveDate, Form>,
     /// The compressed file that is being read.
     unpacked: Option<PackedLines>,
     /// The records of the compressed file beside the plain one that is being read.
@@ -235,7 +235,7 @@ impl LineReader {
             ReadRange::Whole => {
                 let before = batch.lines.len();
                 self.split_into_lines(day.date, from, start, batch);
-                if day.form() == (true, true) && matches!(day.at(from), Place::Plain(..)) {
+                if day.has_both() && matches!(day.at(from), Place::Plain(..)) {
                     self.drop_packed_records(day, before, batch)?;
                 }
                 let text = &batch.text[start..];
@@ -305,6 +305,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::archive::{Lock, Packer};
     use crate::test_support::Catalog;
     use crate::test_support::bound::at_most;
     use crate::test_support::random::cases;
@@ -391,6 +392,61 @@ mod tests {
             .into_iter()
             .collect();
         assert_eq!(catalog.reader().count_behind(&from).unwrap(), 2);
+    }
+
+    /// Packs or unpacks a day, if there is something to do.
+    fn pack_or_unpack(catalog: &Catalog, day: &str, packs: bool) {
+        let now = "2026-11-20T10:00:00Z".parse().unwrap();
+        let packer = Packer::under(Lock::acquire(&catalog.location, now).unwrap());
+        let (listing, date) = (catalog.location.listing().unwrap(), day.parse().unwrap());
+        let (plain, packed) = (listing.days.get(&date), listing.packed.get(&date));
+        match (plain, packed) {
+            (Some(plain), _) if packs => drop(packer.pack(plain, packed).unwrap()),
+            (_, Some(packed)) if !packs => drop(packer.unpack(packed, plain).unwrap()),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #![proptest_config(cases(128))]
+
+        #[test]
+        fn a_pass_goes_on_at_the_next_line_whatever_form_its_days_take(
+            steps in prop::collection::vec((0usize..5, 0usize..2), 1..40),
+            batch_bytes in 1usize..300,
+        ) {
+            let catalog = Catalog::with_state_folder();
+            let days = ["2025-06-09", "2025-06-10"];
+            let mut expected = [const { Vec::new() }; 2];
+            let mut read = Vec::new();
+            let mut reader = catalog.reader().with_batches_of(batch_bytes);
+            let mut read_on = |reader: &mut LineReader| {
+                let batch = reader.next_batch().unwrap();
+                let ids = batch.iter().flat_map(|batch| &batch.lines).map(|line| line.id.clone().unwrap());
+                read.extend(ids);
+                batch.is_some()
+            };
+            for (number, (step, day)) in steps.into_iter().enumerate() {
+                match step {
+                    0 | 1 => {
+                        catalog.append(days[day], &record(days[day], &format!("{day}-{number}")));
+                        expected[day].push(format!("{day}-{number}"));
+                    }
+                    2 => pack_or_unpack(&catalog, days[day], true),
+                    3 => pack_or_unpack(&catalog, days[day], false),
+                    _ => drop(read_on(&mut reader)),
+                }
+            }
+            let mut round = at_most(1_000);
+            // A pass that had begun, and one of all that is left.
+            for _ in 0..2 {
+                while read_on(&mut reader) {
+                    round();
+                }
+            }
+            let of_day = |day: usize| read.iter().filter(|id| id.starts_with(&format!("{day}-"))).cloned().collect::<Vec<_>>();
+            prop_assert_eq!([of_day(0), of_day(1)], expected);
+        }
     }
 
     proptest! {

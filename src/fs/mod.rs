@@ -111,7 +111,7 @@ impl FileError {
         }
     }
 
-    fn not_a_folder(path: &Path) -> Self {
+    pub(crate) fn not_a_folder(path: &Path) -> Self {
         let path = path.to_owned();
         Self::NotAFolder { path }
     }
@@ -178,6 +178,47 @@ fn make_folder_with(path: &Path, mode: u32) -> Result<(), FileError> {
     }
     sync_folder(folder_of(path))
 }
+
+/// Creates the folder `path` with the mode and the owner of another one, if it is missing.
+pub(crate) fn make_folder_like(path: &Path, like: &Metadata) -> Result<(), FileError> {
+    let is_new = fs::symlink_metadata(path).is_err();
+    make_folder_with(path, mode_of(like))?;
+    if is_new {
+        give_to_owner_of(path, like);
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn mode_of(metadata: &Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+
+    metadata.permissions().mode() & 0o7777
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &Metadata) -> u32 {
+    FOLDER_MODE
+}
+
+/// Gives a file or folder that was just made to the user and the group of another one. Who may not do that is mostly one of the group:
+/// that is a warning, not a failure.
+#[cfg(unix)]
+pub(crate) fn give_to_owner_of(path: &Path, like: &Metadata) {
+    use std::os::unix::fs::{MetadataExt, lchown};
+
+    let Ok(own) = fs::symlink_metadata(path) else { return };
+    if (own.uid(), own.gid()) == (like.uid(), like.gid()) {
+        return;
+    }
+    let given = lchown(path, Some(like.uid()), Some(like.gid()));
+    if let Err(error) = given.or_else(|_| lchown(path, None, Some(like.gid()))) {
+        tracing::warn!(path = %path.display(), %error, "cannot give it to the owner of what it stands for");
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn give_to_owner_of(_: &Path, _: &Metadata) {}
 
 fn check_folder(path: &Path) -> Result<(), FileError> {
     let metadata = fs::symlink_metadata(path).map_err(|cause| FileError::io("look at", path, cause))?;

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 
 use super::counts::{Counts, People};
 use super::fields::FieldReader;
-use crate::archive::{DayFile, Listing, Location};
+use crate::archive::{DayFile, FileStamp, Listing, Location, while_days_move};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
 use crate::record::Reader;
@@ -39,7 +39,7 @@ pub(crate) struct Surveyor {
     kind: &'static Kind,
     people: People,
     /// The counts of files that are not read again as long as they have this length.
-    known: Option<BTreeMap<PathBuf, (u64, Counts)>>,
+    known: Option<BTreeMap<PathBuf, (FileStamp, Counts)>>,
 }
 
 impl Surveyor {
@@ -72,32 +72,45 @@ impl Surveyor {
     /// If the folder or a day file cannot be read; one that is compressed and damaged is left out.
     pub(crate) fn survey(&mut self, location: &Location, progress: &ReadProgress) -> Result<Survey, FileError> {
         let mut survey = Survey::default();
-        let listing = location.listing()?;
+        let mut listing = location.listing()?;
         for date in listing.dates() {
-            let files: Vec<_> = listing
-                .packed
-                .get(&date)
-                .into_iter()
-                .chain(listing.days.get(&date))
-                .collect();
+            let counted = while_days_move(location, &mut listing, |listing| {
+                self.count_day(listing, date, progress)
+            })?;
             survey.days.entry(date).or_default();
-            let mut seen = (files.len() > 1).then(HashSet::new);
-            for file in files {
-                let mut counts = match self.count(file, seen.as_mut(), progress) {
-                    Err(error) if error.is_damaged() => {
-                        survey.damaged.push(error.to_string());
-                        continue;
+            for counts in counted {
+                match counts {
+                    Ok(mut counts) => {
+                        for (day, records) in std::mem::take(&mut counts.days) {
+                            *survey.days.entry(day).or_default() += records;
+                        }
+                        survey.counts.merge(counts);
                     }
-                    counts => counts?,
-                };
-                for (day, records) in std::mem::take(&mut counts.days) {
-                    *survey.days.entry(day).or_default() += records;
+                    Err(damaged) => survey.damaged.push(damaged),
                 }
-                survey.counts.merge(counts);
             }
         }
         self.forget_files_but(&listing);
         Ok(survey)
+    }
+
+    /// Counts the files of a day; a damaged one has the error in place of its counts.
+    fn count_day(
+        &mut self,
+        listing: &Listing,
+        date: NaiveDate,
+        progress: &ReadProgress,
+    ) -> Result<Vec<Result<Counts, String>>, FileError> {
+        let files = listing.packed.get(&date).into_iter().chain(listing.days.get(&date));
+        let files: Vec<_> = files.collect();
+        let mut seen = (files.len() > 1).then(HashSet::new);
+        let counted = files
+            .into_iter()
+            .map(|file| match self.count(file, seen.as_mut(), progress) {
+                Err(error) if error.is_damaged() => Ok(Err(error.to_string())),
+                counts => counts.map(Ok),
+            });
+        counted.collect()
     }
 
     /// Forgets files that are no longer there.
@@ -115,17 +128,17 @@ impl Surveyor {
         seen: Option<&mut HashSet<u128>>,
         progress: &ReadProgress,
     ) -> Result<Counts, FileError> {
-        let length = file.length()?;
+        let stamp = file.stamp()?;
         let known = self.known.as_ref().and_then(|known| known.get(&file.path));
         // What two files share depends on both of them.
-        if let Some((_, counts)) = known.filter(|(then, _)| *then == length && seen.is_none()) {
+        if let Some((_, counts)) = known.filter(|(then, _)| then.is_as_long_as(&stamp) && seen.is_none()) {
             return Ok(counts.clone());
         }
         let mut counts = self.read(file, seen, progress)?;
         if let Some(known) = &mut self.known {
             counts.events.keep_top(MOST_KNOWN);
             counts.failures.keep_top(MOST_KNOWN);
-            known.insert(file.path.clone(), (length, counts.clone()));
+            known.insert(file.path.clone(), (stamp, counts.clone()));
         }
         Ok(counts)
     }

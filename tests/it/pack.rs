@@ -103,6 +103,74 @@ fn every_command_says_the_same_of_a_packed_archive() {
 }
 
 #[test]
+fn whoever_reads_while_days_are_packed_and_unpacked_says_the_same() {
+    let sandbox = sandbox(8);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    let before = said(&catalog);
+    // In each round the days are packed, or unpacked, once: as often as a command can be met by that.
+    let (begin, begun) = std::sync::mpsc::sync_channel(0);
+    let catalog = &catalog;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..3 {
+                begun.recv().unwrap();
+                assert!(pack(catalog).len() > 3);
+                begun.recv().unwrap();
+                shown(catalog, 0, &["unpack"]);
+            }
+        });
+        for round in 0..6 {
+            begin.send(()).unwrap();
+            assert_eq!(said(catalog), before);
+            let bundle = format!("bundle-{round}");
+            let exported = shown(catalog, 0, &["export", "--since", "30d", "--to", &bundle]);
+            assert_eq!(exported["streams"][0]["records"], 24, "{exported}");
+        }
+    });
+}
+
+#[test]
+fn packed_days_that_cannot_be_reached_and_late_files_that_are_compressed_are_told() {
+    let sandbox = sandbox(8);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    pack(&catalog);
+    sandbox.add(Api::Mail, vec![event(Api::Mail, at(5 * DAY + 700), "late")]);
+    shown(&catalog, 0, &["reconcile", "--since", "8d"]);
+    let folder = catalog.folder(Api::Mail);
+    let name = format!("{}_{}.log", base_name(Api::Mail), at(5 * DAY + 700).date_naive());
+    let (late, compressed) = (folder.join(&name), folder.join(name + ".gz"));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&fs::read(&late).unwrap()).unwrap();
+    fs::write(&compressed, gzip.finish().unwrap()).unwrap();
+    let whole = fs::read(&late).unwrap();
+    fs::remove_file(&late).unwrap();
+    let verify = catalog.run(&["verify"]);
+    assert_eq!(verify.code, 3);
+    assert!(
+        verify.stdout.contains("behind which only a plain file goes on"),
+        "{}",
+        verify.stdout
+    );
+    fs::remove_file(&compressed).unwrap();
+    fs::write(&late, whole).unwrap();
+    assert_eq!(shown(&catalog, 0, &["verify"])["streams"][0]["records"], 25);
+    let (packed, away) = (folder.join("packed"), catalog.root().join("away"));
+    fs::rename(&packed, &away).unwrap();
+    fs::write(&packed, "a file").unwrap();
+    let search = catalog.run(&["search", "--event=*", "--json"]);
+    assert_eq!(search.code, 2, "{}", search.stderr);
+    assert!(search.stderr.contains("packed is not a folder"), "{}", search.stderr);
+    for command in ["verify", "collect", "pack"] {
+        assert_eq!(catalog.run(&[command]).code, 3, "{command}");
+    }
+    fs::remove_file(&packed).unwrap();
+    fs::rename(&away, &packed).unwrap();
+    assert_eq!(found(&catalog).len(), 25);
+}
+
+#[test]
 fn what_comes_late_for_a_packed_day_is_forwarded_once_and_joined() {
     let (sandbox, listener) = (sandbox(8), Listener::start(|_| 200));
     let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);

@@ -174,6 +174,78 @@ fn unpacking_that_is_ended_at_any_operation_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn what_a_kill_has_left_unfinished_is_removed_by_the_next() {
+    let mut model = Model::new();
+    model.append(3);
+    model.pack().unwrap();
+    let folder = model.catalog.folder().join("packed");
+    let name = |suffix: &str| folder.join(format!("mail_{DAY}.log{suffix}.unfinished"));
+    for suffix in ["", ".zst"] {
+        fs::write(name(suffix), "half").unwrap();
+    }
+    fs::write(folder.join("notes.unfinished"), "of somebody else").unwrap();
+    model.append(1);
+    assert!(!name("").exists() && !name(".zst").exists());
+    assert!(folder.join("notes.unfinished").exists());
+    model.check("afterwards");
+}
+
+#[test]
+fn a_write_that_fails_is_told_as_one() {
+    let mut told = 0;
+    for operation in 0..12 {
+        let mut model = Model::new();
+        model.append(3);
+        model.catalog.disk.arm(operation, Fault::Full(1));
+        if let Err(PackError::File(FileError::Io { doing, cause, .. })) = model.pack()
+            && cause.kind() == std::io::ErrorKind::StorageFull
+        {
+            assert_ne!(doing, "read", "{cause}");
+            told += u64::from(doing == "write to");
+        }
+    }
+    assert!(told > 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_packed_and_its_folder_are_as_open_as_what_they_stand_for_and_of_the_same_owner() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+    let mut model = Model::new();
+    model.append(3);
+    let (catalog, plain) = (model.catalog.folder().to_owned(), model.catalog.path(DAY));
+    fs::set_permissions(&catalog, fs::Permissions::from_mode(0o755)).unwrap();
+    // Only root can give files away.
+    let _ = chown(&catalog, Some(1234), Some(1235));
+    let _ = chown(&plain, Some(1236), Some(1237));
+    let look = |path: &std::path::Path| {
+        let found = fs::metadata(path).unwrap();
+        (found.mode() & 0o777, found.uid(), found.gid())
+    };
+    let (of_catalog, of_plain) = (look(&catalog), look(&plain));
+    model.pack().unwrap();
+    assert_eq!(look(&catalog.join("packed")), of_catalog);
+    assert_eq!(look(&catalog.join(format!("packed/mail_{DAY}.log.zst"))), of_plain);
+    model.unpack().unwrap();
+    assert_eq!(look(&plain), of_plain);
+}
+
+#[test]
+fn what_somebody_has_begun_to_unpack_beside_the_packed_file_is_not_doubled() {
+    let mut model = Model::new();
+    model.append(4);
+    model.pack().unwrap();
+    let beginning = model.content[..model.content.len() - 9].to_vec();
+    fs::write(model.catalog.path(DAY), beginning).unwrap();
+    model.check("beside it");
+    model.append(2);
+    model.check("then late");
+    model.pack().unwrap();
+    model.check("then packed");
+}
+
+#[test]
 fn a_torn_line_is_left_plain() {
     let model = Model::new();
     model.catalog.write(DAY, "{\"id\": 1}\n{\"id\"");
@@ -222,6 +294,89 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0u64..14, fault).prop_map(|(after, fault)| Op::Arm(after, fault)),
         1 => prop_oneof![Just(0), Just(255), any::<u8>()].prop_map(Op::PowerCut),
     ]
+}
+
+/// What happens to a day, on a disk that works.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Append,
+    Pack,
+    Unpack,
+}
+
+fn moves(most: usize) -> impl Strategy<Value = Vec<Move>> {
+    prop::collection::vec(
+        prop_oneof![Just(Move::Append), Just(Move::Pack), Just(Move::Unpack)],
+        0..most,
+    )
+}
+
+impl Model {
+    fn make(&mut self, moves: &[Move]) {
+        for step in moves {
+            match step {
+                Move::Append => self.append(3),
+                Move::Pack => self.pack().unwrap(),
+                Move::Unpack => self.unpack().unwrap(),
+            }
+        }
+    }
+}
+
+/// The files of the day that are read, in their order.
+fn files(listing: &Listing) -> Vec<DayFile> {
+    let date = DAY.parse().unwrap();
+    let files = listing.packed.get(&date).into_iter().chain(listing.days.get(&date));
+    files.cloned().collect()
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn what_was_listed_is_read_once_whatever_form_the_day_takes_since(
+        before in moves(6), since in moves(6), length in 1u64..60
+    ) {
+        let mut model = Model::new();
+        model.append(2);
+        model.make(&before);
+        let files = files(&model.catalog.location.listing().unwrap());
+        let divide = |file: &DayFile| {
+            let (stamp, end) = file.extent(|_| true).unwrap();
+            Piece::of_length(file, stamp, end, length)
+        };
+        let pieces: Vec<_> = files.iter().flat_map(divide).collect();
+        let then = model.content.clone();
+        model.make(&since);
+        let (mut buffer, mut read) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            let take = |lines: PieceLines<'_>| {
+                if let PieceLines::Lines { bytes, .. } = lines {
+                    read.extend_from_slice(bytes);
+                }
+                std::ops::ControlFlow::Continue(())
+            };
+            if let Err(error) = piece.read(&mut buffer, take) {
+                // One that was packed and unpacked is not known from one that somebody has put in its place.
+                let is_packed_and_unpacked = since.iter().filter(|step| !matches!(step, Move::Append)).count() > 1;
+                prop_assert!(error.to_string().contains("another file has taken its place"), "{}", error);
+                prop_assert!(is_packed_and_unpacked, "{}", error);
+                return Ok(());
+            }
+        }
+        // What came later may have been joined to it.
+        prop_assert!(read.starts_with(&then) && model.content.starts_with(&read), "{}", String::from_utf8_lossy(&read));
+        for file in files {
+            let mut content = Vec::new();
+            match file.open() {
+                Err(error) => prop_assert!(error.is_missing(), "{}", error),
+                Ok(mut open) => {
+                    std::io::Read::read_to_end(&mut open, &mut content).unwrap();
+                    prop_assert!(model.content[file.base() as usize..].starts_with(&content));
+                }
+            }
+        }
+    }
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::thread;
 use super::stream_report::StreamReport;
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::archive::{DayFile, DayReport, Listing, Location, Noted, Takeover, verify_day};
+use crate::archive::{DayFile, DayReport, Listing, Location, Noted, Takeover, verify_day, while_files_move};
 use crate::config::StreamPlace;
 use crate::coverage::{Counted, Standing, Wanted};
 use crate::fs::FileError;
@@ -16,9 +16,6 @@ use crate::record::Reader;
 
 /// More threads than this would wait for the disk.
 const MOST_THREADS: usize = 8;
-
-/// How often a day is listed anew if a file of it is gone.
-const LISTINGS: usize = 3;
 
 /// The files of a day of a stream, with the index of the stream.
 struct Job {
@@ -49,6 +46,15 @@ pub(super) fn verify(streams: &[StreamPlace], progress: &ReadProgress, now: Date
         }
     });
     let mut reports = put_together(streams, &known, &jobs);
+    for ((report, known), place) in reports.iter_mut().zip(&known).zip(streams) {
+        let listing = known.as_ref().ok().map(|known| &known.standing.listing);
+        for (file, error) in listing
+            .into_iter()
+            .flat_map(|listing| listing.not_read(&place.location))
+        {
+            report.add(file.name(), Some(&Err(error)), 0);
+        }
+    }
     for ((report, known), place) in reports.iter_mut().zip(&known).zip(streams) {
         if let Ok(known) = known {
             report.compare(&known.standing, &place.location, now);
@@ -105,21 +111,30 @@ fn work<'a>(
         // There is a job only where that is known.
         let Ok(known) = &known[job.stream] else { continue };
         let takeover = known.takeover.as_ref();
-        let mut verify = |files: &[DayFile]| verify_day(files, &mut reader, &known.noted, takeover, progress);
-        job.outcomes = verify(&job.files);
-        for _ in 0..LISTINGS {
-            // It may have been packed or unpacked since it was listed.
-            let is_gone = |file: &DayFile| file.length().is_err_and(|error| error.is_missing());
-            let is_moved = job.outcomes.iter().any(Result::is_err) && job.files.iter().any(is_gone);
-            let listing = Some(&streams[job.stream].location).filter(|_| is_moved);
-            let Some(Ok(listing)) = listing.map(Location::listing) else {
-                break;
+        let verify = |files: &[DayFile]| verify_day(files, &mut reader, &known.noted, takeover, progress);
+        job.verify(&streams[job.stream].location, verify);
+    }
+}
+
+impl Job {
+    /// Verifies the files, and lists them anew while the day is packed or unpacked.
+    fn verify(&mut self, location: &Location, mut verify: impl FnMut(&[DayFile]) -> Vec<Result<DayReport, FileError>>) {
+        let verified = while_files_move(|| {
+            self.outcomes = verify(&self.files);
+            let is_moved = |outcome: &Result<DayReport, FileError>| outcome.as_ref().is_err_and(FileError::is_missing);
+            let Some(index) = self.outcomes.iter().position(is_moved) else {
+                return Ok(());
             };
-            let files = files_of(&listing, job.date);
+            let files = files_of(&location.listing()?, self.date);
+            // All of them are gone.
             if files.is_empty() {
-                break;
+                return Ok(());
             }
-            (job.outcomes, job.files) = (verify(&files), files);
+            self.files = files;
+            self.outcomes.swap_remove(index).map(drop)
+        });
+        if let Err(error) = verified {
+            self.outcomes = vec![Err(error)];
         }
     }
 }
