@@ -9,6 +9,9 @@ mod error;
 pub(crate) mod expiring;
 mod kept;
 pub(crate) mod packing;
+#[cfg(test)]
+#[cfg(unix)]
+mod sequences;
 
 use std::sync::Arc;
 
