@@ -14,6 +14,7 @@ use crate::env::{ConfigError, ConfigErrors, Row};
 use crate::evidence::keeper::{KeeperError, LogError};
 use crate::evidence::prover::ProveError;
 use crate::evidence::publish::PublishError;
+use crate::evidence::witness::WitnessError;
 use crate::fs::FileError;
 use crate::output::logging::LoggingError;
 use crate::output::print::PrintError;
@@ -219,6 +220,17 @@ impl From<PublishError> for CommandError {
         let kind = match &error {
             PublishError::File(_) | PublishError::Inside(_) => ErrorKind::Failed,
             _ => ErrorKind::Refused,
+        };
+        Self::new(kind, error, Place::Stderr)
+    }
+}
+
+impl From<WitnessError> for CommandError {
+    fn from(error: WitnessError) -> Self {
+        let kind = match &error {
+            WitnessError::Log(LogError::Lock(lock)) if lock.is_held() => ErrorKind::Held,
+            error if error.is_of_the_log() => ErrorKind::Refused,
+            _ => ErrorKind::Failed,
         };
         Self::new(kind, error, Place::Stderr)
     }

@@ -177,7 +177,7 @@ impl Command {
             Command::Seal(arguments) => Some(&mut arguments.selection.env_file),
             Command::Prove(arguments) => Some(&mut arguments.env_file),
             Command::Audit(arguments) => Some(&mut arguments.env_file),
-            Command::Evidence(arguments) => Some(arguments.env_file()),
+            Command::Evidence(arguments) => arguments.env_file(),
             Command::Pack(arguments) => Some(&mut arguments.selection.env_file),
             Command::Unpack(arguments) => Some(&mut arguments.selection.env_file),
             Command::Hold(arguments) => Some(arguments.env_file()),

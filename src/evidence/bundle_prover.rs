@@ -67,8 +67,8 @@ impl BundleProver {
     }
 
     /// Returns the checkpoint as it stands.
-    pub(crate) fn checkpoint_text(&self) -> &str {
-        &self.content.checkpoint
+    pub(crate) fn checkpoint_text(&self) -> String {
+        self.content.cosigned_checkpoint()
     }
 
     /// Proves lines of a day, by their leaves, which are in the order of its files.

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::note::{Note, NoteError, VerifierKey};
+use super::policy::Policy;
 use super::signer::Signer;
 use super::tree::Hash;
 
@@ -24,6 +25,8 @@ pub(crate) enum CheckpointError {
     Form,
     #[error(transparent)]
     Note(#[from] NoteError),
+    #[error("it has not the cosignatures that the policy asks for, those of {0}")]
+    NoQuorum(String),
     #[error("it is of the log {origin}, and signed by {signer}, which is the key of another one")]
     OtherOrigin { origin: String, signer: String },
 }
@@ -46,9 +49,31 @@ impl Checkpoint {
         Ok((checkpoint, signers))
     }
 
+    /// Reads a checkpoint that the policy takes: a log of it has signed it, and as many witnesses as it asks for.
+    pub(crate) fn verify_by<'a>(
+        text: &str,
+        policy: &'a Policy,
+    ) -> Result<(Self, Vec<&'a VerifierKey>), CheckpointError> {
+        let verified = Self::verify(text, policy.logs())?;
+        let note = Note::parse(text)?;
+        let quorum = policy.quorum();
+        if quorum.is_met(|key| note.cosigned_at(key).is_some()) {
+            Ok(verified)
+        } else {
+            Err(CheckpointError::NoQuorum(
+                quorum.needed().unwrap_or_default().to_owned(),
+            ))
+        }
+    }
+
     /// Reads a checkpoint whose signatures nobody has verified.
     pub(super) fn unverified(text: &str) -> Option<Self> {
         Self::parse(&Note::parse(text).ok()?.text)
+    }
+
+    /// Reads the checkpoint that is the text of a note.
+    pub(super) fn of_note(note: &Note) -> Option<Self> {
+        Self::parse(&note.text)
     }
 
     /// Reads the three lines; others below them are not known here, and mean nothing.

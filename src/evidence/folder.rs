@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
+use super::note::Note;
 use super::tree::{Hash, Tree, leaf};
 use crate::fs::{FileError, list, open_for_reading};
 
@@ -16,6 +17,12 @@ pub(super) const CHECKPOINT: &str = "checkpoint";
 
 /// All checkpoints, each in a file that is named after its size.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
+
+/// What witnesses have said of checkpoints, a note in each file.
+pub(super) const ANCHORS: &str = "anchors";
+
+/// What the names of these files end with.
+const COSIGNATURE: &str = ".cosig";
 
 /// The keys that a verifier is to trust, by the operator.
 pub(super) const POLICY: &str = "policy.txt";
@@ -32,6 +39,8 @@ pub(crate) struct FolderContent {
     pub(crate) checkpoint: String,
     /// The others that are there, by their sizes.
     pub(crate) checkpoints: Vec<(u64, String)>,
+    /// What witnesses have said of them, by the names of the files.
+    pub(crate) anchors: Vec<(String, String)>,
 }
 
 impl Folder {
@@ -72,6 +81,7 @@ impl Folder {
             entries,
             checkpoint: self.newest_checkpoint()?.unwrap_or_default(),
             checkpoints: self.checkpoints()?,
+            anchors: self.anchors()?,
         }))
     }
 
@@ -104,6 +114,24 @@ impl Folder {
         Ok(checkpoints)
     }
 
+    /// Reads what witnesses have said.
+    fn anchors(&self) -> Result<Vec<(String, String)>, FileError> {
+        let folder = self.file(ANCHORS);
+        let names = match list(&folder) {
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            names => names?,
+        };
+        let mut anchors = Vec::new();
+        for name in names {
+            if let Some(shown) = name.to_str().filter(|name| name.ends_with(COSIGNATURE)) {
+                let text = read_text(&folder.join(&name))?;
+                anchors.extend(text.map(|text| (shown.to_owned(), text)));
+            }
+        }
+        anchors.sort_unstable();
+        Ok(anchors)
+    }
+
     /// Reads the name of the log that is there, which nobody has verified.
     ///
     /// # Errors
@@ -115,6 +143,23 @@ impl Folder {
 }
 
 impl FolderContent {
+    /// Returns the newest checkpoint with all signatures that are known of it: those of the witnesses too.
+    pub(super) fn cosigned_checkpoint(&self) -> String {
+        let Ok(newest) = Note::parse(&self.checkpoint) else {
+            return self.checkpoint.clone();
+        };
+        let mut text = self.checkpoint.clone();
+        let notes = self.anchors.iter().filter_map(|(_, text)| Note::parse(text).ok());
+        for note in notes.filter(|note| note.text == newest.text) {
+            for line in note.signature_lines() {
+                if !text.contains(&line) {
+                    text.push_str(&line);
+                }
+            }
+        }
+        text
+    }
+
     /// Returns the tree over the first entries, so many, and where they end; `None` if there are fewer whole lines.
     pub(crate) fn tree_of(&self, size: u64) -> Option<(Tree, u64)> {
         let (mut tree, mut bytes) = (Tree::default(), 0);

@@ -226,7 +226,7 @@ fn newest_signed<'a>(
     Ok(later.unwrap_or((newest, &content.checkpoint)))
 }
 
-fn lock(folder: &Folder, now: DateTime<Utc>) -> Result<Lock, LogError> {
+pub(super) fn lock(folder: &Folder, now: DateTime<Utc>) -> Result<Lock, LogError> {
     let location = Location::new(folder.path(), "evidence", "jsonl")
         .map_err(|error| FileError::io("use", folder.path(), std::io::Error::other(error)))?;
     Ok(Lock::acquire(&location, now)?)

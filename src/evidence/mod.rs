@@ -5,6 +5,7 @@
 //! The formats are those of C2SP (`signed-note`, `tlog-checkpoint`, `tlog-policy`, `tlog-proof`) and RFC 6962, so that tools of
 //! others read them. Day files are only read. `docs/evidence.md` says what is proved, and what is not.
 
+pub(crate) mod anchors;
 pub(crate) mod bundle_prover;
 pub(crate) mod bundle_verdict;
 pub(crate) mod checkpoint;
@@ -16,6 +17,7 @@ pub(crate) mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod lines_proof;
 mod log;
+mod log_copy;
 mod material;
 pub(crate) mod note;
 mod notes;
@@ -23,6 +25,7 @@ pub(crate) mod policy;
 pub(crate) mod proof;
 pub(crate) mod prover;
 pub(crate) mod publish;
+mod quorum;
 pub(crate) mod seal;
 pub(crate) mod sealed_days;
 pub(crate) mod sealed_lines;
@@ -35,3 +38,4 @@ mod tiles;
 pub(crate) mod tree;
 mod trust;
 pub(crate) mod verify;
+pub(crate) mod witness;

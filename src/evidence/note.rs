@@ -4,12 +4,38 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::tree::sha256;
 
-/// The type of a plain Ed25519 signature.
-const ED25519_TYPE: u8 = 1;
+/// What a key signs; a key of one kind is none of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    /// Notes, with plain Ed25519 signatures.
+    Note,
+    /// Checkpoints of others, with the time (C2SP `tlog-cosignature`).
+    Cosignature,
+}
+
+impl KeyKind {
+    /// Returns the byte of its type.
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Note => 1,
+            Self::Cosignature => 4,
+        }
+    }
+
+    fn is_of(self, byte: u8) -> bool {
+        self.byte() == byte
+    }
+}
+
+/// Returns what a witness signs for a text: that it has seen it at this time, in seconds since 1970.
+fn cosigned_text(text: &str, time: u64) -> String {
+    format!("cosignature/v1\ntime {time}\n{text}")
+}
 
 /// What a line with a signature begins with: an em dash and a space.
 const SIGNATURE: &str = "\u{2014} ";
@@ -21,6 +47,7 @@ const MOST_SIGNATURES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VerifierKey {
     name: String,
+    kind: KeyKind,
     key: [u8; 32],
 }
 
@@ -31,7 +58,9 @@ pub(crate) enum KeyError {
     Form,
     #[error("its digits are not those of its name and key: it was mistyped")]
     Mistyped,
-    #[error("it is of another type: only plain Ed25519 keys are known")]
+    #[error(
+        "it is of another type: only plain Ed25519 keys are known, and of witnesses those for Ed25519 cosignatures"
+    )]
     OtherType,
 }
 
@@ -41,24 +70,33 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 impl VerifierKey {
-    pub(super) fn new(name: &str, key: [u8; 32]) -> Self {
+    pub(super) fn new(name: &str, kind: KeyKind, key: [u8; 32]) -> Self {
         let name = name.to_owned();
-        Self { name, key }
+        Self { name, kind, key }
     }
 
-    /// Reads a key: `<name>+<id>+<base64>`.
+    /// Reads a key that signs notes: `<name>+<id>+<base64>`.
     pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
+        Self::parse_of(text, KeyKind::Note)
+    }
+
+    /// Reads the key of a witness, in the same form.
+    pub(crate) fn parse_cosigner(text: &str) -> Result<Self, KeyError> {
+        Self::parse_of(text, KeyKind::Cosignature)
+    }
+
+    fn parse_of(text: &str, kind: KeyKind) -> Result<Self, KeyError> {
         let (rest, key) = text.split_once('+').ok_or(KeyError::Form).and_then(|(name, rest)| {
             let (id, key) = rest.split_once('+').ok_or(KeyError::Form)?;
             Ok(((name, id), key))
         })?;
         let (name, id) = rest;
         let bytes = STANDARD.decode(key).map_err(|_| KeyError::Form)?;
-        let Some((&ED25519_TYPE, key)) = bytes.split_first() else {
+        let Some((_, key)) = bytes.split_first().filter(|(byte, _)| kind.is_of(**byte)) else {
             return Err(KeyError::OtherType);
         };
         let key = <[u8; 32]>::try_from(key).map_err(|_| KeyError::Form)?;
-        let key = Self::new(name, key);
+        let key = Self::new(name, kind, key);
         if !is_name(name) {
             return Err(KeyError::Form);
         }
@@ -86,11 +124,16 @@ impl VerifierKey {
 
     /// Returns the same key under another name.
     pub(super) fn named(&self, name: &str) -> Self {
-        Self::new(name, self.key)
+        Self::new(name, self.kind, self.key)
+    }
+
+    /// Returns what it signs.
+    pub(crate) fn kind(&self) -> KeyKind {
+        self.kind
     }
 
     fn id(&self) -> [u8; 4] {
-        let hash = sha256(&[self.name.as_bytes(), b"\n", &[ED25519_TYPE], &self.key].concat());
+        let hash = sha256(&[self.name.as_bytes(), b"\n", &[self.kind.byte()], &self.key].concat());
         [hash.0[0], hash.0[1], hash.0[2], hash.0[3]]
     }
 
@@ -100,9 +143,31 @@ impl VerifierKey {
     }
 
     fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
+        match self.kind {
+            KeyKind::Note => self.has_signed_bytes(text, signature),
+            KeyKind::Cosignature => self.time_of(text, signature).is_some(),
+        }
+    }
+
+    /// Returns the time of a cosignature, if it is one of this text.
+    fn time_of(&self, text: &str, signature: &[u8]) -> Option<DateTime<Utc>> {
+        let (time, signature) = signature.split_first_chunk::<8>()?;
+        let time = u64::from_be_bytes(*time);
+        let at = DateTime::from_timestamp(i64::try_from(time).ok()?, 0)?;
+        let is_signed = self.has_signed_bytes(&cosigned_text(text, time), signature);
+        is_signed.then_some(at)
+    }
+
+    fn has_signed_bytes(&self, text: &str, signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.key)
             .verify(text.as_bytes(), signature)
             .is_ok()
+    }
+
+    /// Returns what a witness signs to say that it has seen a text at this time, and what stands before the signature.
+    pub(super) fn to_cosign(text: &str, at: DateTime<Utc>) -> (String, [u8; 8]) {
+        let time = u64::try_from(at.timestamp()).unwrap_or(0);
+        (cosigned_text(text, time), time.to_be_bytes())
     }
 
     /// Returns the line with a signature by this key.
@@ -115,7 +180,7 @@ impl VerifierKey {
 /// The key as a policy has it.
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = [&[ED25519_TYPE], &self.key[..]].concat();
+        let bytes = [&[self.kind.byte()], &self.key[..]].concat();
         write!(f, "{}+{}", self.name_and_id(), STANDARD.encode(bytes))
     }
 }
@@ -163,6 +228,20 @@ impl Note {
         }
         let text = text.to_owned();
         Ok(Self { text, signatures })
+    }
+
+    /// Returns when a witness has cosigned the text, if it has.
+    pub(super) fn cosigned_at(&self, key: &VerifierKey) -> Option<DateTime<Utc>> {
+        let mut own = self.signatures.iter().filter(|signature| signature.is_by(key));
+        own.find_map(|signature| key.time_of(&self.text, &signature.signature))
+    }
+
+    /// Returns the signature lines, each with the name and the id of its key, as they can stand below the text.
+    pub(super) fn signature_lines(&self) -> impl Iterator<Item = String> {
+        self.signatures.iter().map(|signature| {
+            let bytes = [&signature.id[..], &signature.signature].concat();
+            format!("{SIGNATURE}{} {}\n", signature.name, STANDARD.encode(bytes))
+        })
     }
 
     /// Returns those of some keys that have signed the text.

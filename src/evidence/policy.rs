@@ -1,11 +1,13 @@
 //! Policies (C2SP `tlog-policy`): which keys a verifier trusts.
 
 use super::note::{KeyError, VerifierKey};
+use super::quorum::Quorum;
 
-/// The logs that a verifier trusts. Witnesses are known by their form only: no quorum but `none` can be met here.
+/// The logs that a verifier trusts, and which witnesses have to have cosigned what they say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     logs: Vec<VerifierKey>,
+    quorum: Quorum,
 }
 
 /// What is wrong with a policy.
@@ -13,7 +15,7 @@ pub(crate) struct Policy {
 pub(crate) enum PolicyError {
     #[error("line {line}: {problem}")]
     Line { line: usize, problem: String },
-    #[error("it has no line `quorum none`")]
+    #[error("it has no line `quorum`: `quorum none` asks for no witness")]
     NoQuorum,
     #[error("it names no log: add a line `log` with the public key")]
     NoLog,
@@ -26,7 +28,7 @@ impl Policy {
     /// If a line is not known, or what it asks for cannot be checked: then nothing would be proved.
     pub(crate) fn parse(text: &str) -> Result<Self, PolicyError> {
         let mut logs: Vec<VerifierKey> = Vec::new();
-        let mut has_quorum = false;
+        let mut quorum = Quorum::default();
         for (number, line) in text.lines().enumerate() {
             let failed = |problem: String| PolicyError::Line {
                 line: number + 1,
@@ -37,19 +39,16 @@ impl Policy {
                 [] => {}
                 [first, ..] if first.starts_with('#') => {}
                 ["log", key] | ["log", key, _] => logs.push(log(key, &logs).map_err(failed)?),
-                ["quorum", "none"] if !has_quorum => has_quorum = true,
-                ["quorum", ..] if has_quorum => return Err(failed("there is a second quorum".to_owned())),
-                ["witness" | "group" | "quorum", ..] => {
-                    let problem = "witnesses cannot be checked by this version: it needs `quorum none`";
-                    return Err(failed(problem.to_owned()));
-                }
-                _ => return Err(failed("it is not a line of a policy".to_owned())),
+                _ => match quorum.read(&words) {
+                    Some(read) => read.map_err(failed)?,
+                    None => return Err(failed("it is not a line of a policy".to_owned())),
+                },
             }
         }
-        match (has_quorum, logs.is_empty()) {
+        match (quorum.is_set(), logs.is_empty()) {
             (false, _) => Err(PolicyError::NoQuorum),
             (true, true) => Err(PolicyError::NoLog),
-            (true, false) => Ok(Self { logs }),
+            (true, false) => Ok(Self { logs, quorum }),
         }
     }
 
@@ -61,6 +60,11 @@ impl Policy {
     /// Returns the keys of the logs.
     pub(crate) fn logs(&self) -> &[VerifierKey] {
         &self.logs
+    }
+
+    /// Returns which witnesses have to have cosigned.
+    pub(crate) fn quorum(&self) -> &Quorum {
+        &self.quorum
     }
 }
 
@@ -102,18 +106,15 @@ mod tests {
         let log = format!("log {KEY}\n");
         let same = format!("{log}{log}quorum none\n");
         let table = [
-            ("", "it has no line `quorum none`"),
+            ("", "it has no line `quorum`: `quorum none` asks for no witness"),
             ("quorum none\n", "it names no log: add a line `log` with the public key"),
-            (&log, "it has no line `quorum none`"),
+            (&log, "it has no line `quorum`: `quorum none` asks for no witness"),
             (&same, "line 2: the same key stands in another line"),
             (
                 "witness w a+b+c\n",
-                "line 1: witnesses cannot be checked by this version: it needs `quorum none`",
+                "line 1: the key cannot be used: it is not of the form <name>+<8 hexadecimal digits>+<base64>",
             ),
-            (
-                "quorum w\n",
-                "line 1: witnesses cannot be checked by this version: it needs `quorum none`",
-            ),
+            ("quorum w\n", "line 1: no line above it defines w"),
             ("quorum none\nquorum none\n", "line 2: there is a second quorum"),
             ("lag a\n", "line 1: it is not a line of a policy"),
             (

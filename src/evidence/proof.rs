@@ -149,7 +149,7 @@ impl Proof {
     /// # Errors
     /// If it shows nothing.
     pub(crate) fn verify(&self, policy: &Policy) -> Result<Proven, ProofError> {
-        let (checkpoint, signers) = Checkpoint::verify(&self.checkpoint, policy.logs())?;
+        let (checkpoint, signers) = Checkpoint::verify_by(&self.checkpoint, policy)?;
         let key = signers.last().copied().cloned().ok_or(CheckpointError::Form)?;
         let root = root_of_path(leaf(&self.entry), self.index, checkpoint.size, &self.entry_path);
         if root != Some(checkpoint.root) {

@@ -88,7 +88,7 @@ pub(crate) fn prove(folder: &Folder, place: &StreamPlace, wanted: &Wanted) -> Re
     Ok(Proof {
         index: sealed.entry,
         entry_path: path(&log, sealed.entry as usize),
-        checkpoint: content.checkpoint.clone(),
+        checkpoint: content.cosigned_checkpoint(),
         line_number: number,
         line_path: path(&leaves, number as usize - 1),
         entry: entry.unwrap_or_default().to_owned(),

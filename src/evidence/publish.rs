@@ -73,8 +73,9 @@ pub(crate) fn publish(folder: &Folder, to: &Path) -> Result<Published, PublishEr
     for (path, bytes) in entries.into_iter().chain(hash_tiles(&leaves)) {
         written += u64::from(write(to, &path, &bytes)?);
     }
-    if published.as_deref() != Some(content.checkpoint.as_str()) {
-        replace(&to.join(CHECKPOINT), MODE, content.checkpoint.as_bytes())?;
+    let cosigned = content.cosigned_checkpoint();
+    if published.as_deref() != Some(cosigned.as_str()) {
+        replace(&to.join(CHECKPOINT), MODE, cosigned.as_bytes())?;
         written += 1;
     }
     Ok(Published { checkpoint, written })

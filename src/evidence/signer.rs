@@ -5,19 +5,17 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroizing;
 
-use super::note::VerifierKey;
+use super::note::{KeyKind, VerifierKey};
 use crate::fs::{FileError, create_private, read_private};
 
 /// What the key file begins with, before the public key; the form is that of the notes of Go's checksum database, which other
 /// tools read: `PRIVATE+KEY+<name>+<id>+<base64 of the type and the seed>`.
 const PRIVATE: &str = "PRIVATE+KEY+";
-
-/// The type of an Ed25519 key.
-const ED25519_TYPE: u8 = 1;
 
 /// Read limit of a key file; it holds one line.
 const MAX_KEY_FILE: u64 = 4096;
@@ -36,6 +34,10 @@ pub(crate) enum SignerError {
     File(#[from] FileError),
     #[error("{path} does not hold a signing key: restore the file that `trailkeeper evidence keygen` wrote")]
     Form { path: String },
+    #[error(
+        "{path} holds a key for something else: that of a witness signs checkpoints of others, and nothing but these"
+    )]
+    OtherKind { path: String },
     #[error("{path} can be read by others: chmod 600 {path}")]
     Exposed { path: String },
     #[error("the system has no random numbers for a key")]
@@ -48,28 +50,52 @@ impl Signer {
     /// # Errors
     /// If the system has no random numbers.
     pub(crate) fn generate(name: &str) -> Result<Self, SignerError> {
+        Self::generate_of(name, KeyKind::Note)
+    }
+
+    /// Makes a new key for a witness.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub(crate) fn generate_cosigner(name: &str) -> Result<Self, SignerError> {
+        Self::generate_of(name, KeyKind::Cosignature)
+    }
+
+    fn generate_of(name: &str, kind: KeyKind) -> Result<Self, SignerError> {
         let mut seed = Zeroizing::new([0; 32]);
         SystemRandom::new()
             .fill(seed.as_mut())
             .map_err(|_| SignerError::Random)?;
-        Self::of_seed(name, seed).ok_or(SignerError::Random)
+        Self::of_seed(name, kind, seed).ok_or(SignerError::Random)
     }
 
-    fn of_seed(name: &str, seed: Zeroizing<[u8; 32]>) -> Option<Self> {
+    fn of_seed(name: &str, kind: KeyKind, seed: Zeroizing<[u8; 32]>) -> Option<Self> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_ref()).ok()?;
         let public = pair.public_key().as_ref().try_into().ok()?;
         Some(Self {
-            verifier: VerifierKey::new(name, public),
+            verifier: VerifierKey::new(name, kind, public),
             pair,
             seed,
         })
     }
 
-    /// Reads the key of a file.
+    /// Reads the key of a file, which signs notes.
     ///
     /// # Errors
-    /// If it is missing, can be read by others, or holds no key.
+    /// If it is missing, can be read by others, or holds no such key.
     pub(crate) fn read(path: &Path) -> Result<Self, SignerError> {
+        Self::read_of(path, KeyKind::Note)
+    }
+
+    /// Reads the key of a witness.
+    ///
+    /// # Errors
+    /// If it is missing, can be read by others, or holds no such key.
+    pub(crate) fn read_cosigner(path: &Path) -> Result<Self, SignerError> {
+        Self::read_of(path, KeyKind::Cosignature)
+    }
+
+    fn read_of(path: &Path, kind: KeyKind) -> Result<Self, SignerError> {
         let shown = || path.display().to_string();
         let (content, is_private) = read_private(path, MAX_KEY_FILE)?;
         let content = Zeroizing::new(content);
@@ -77,8 +103,13 @@ impl Signer {
             return Err(SignerError::Exposed { path: shown() });
         }
         let text = std::str::from_utf8(&content).ok();
-        text.and_then(|text| Self::parse(text.trim_end()))
-            .ok_or_else(|| SignerError::Form { path: shown() })
+        let signer = text.and_then(|text| Self::parse(text.trim_end()));
+        let signer = signer.ok_or_else(|| SignerError::Form { path: shown() })?;
+        if signer.verifier.kind() == kind {
+            Ok(signer)
+        } else {
+            Err(SignerError::OtherKind { path: shown() })
+        }
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -87,10 +118,11 @@ impl Signer {
         // What is behind it is base64, which may hold a `+` too.
         let (id, rest) = (parts.next()?, parts.collect::<Vec<_>>().join("+"));
         let bytes = Zeroizing::new(STANDARD.decode(rest).ok()?);
-        let (&ED25519_TYPE, seed) = bytes.split_first()? else {
-            return None;
-        };
-        let signer = Self::of_seed(name, Zeroizing::new(seed.try_into().ok()?))?;
+        let (byte, seed) = bytes.split_first()?;
+        let kind = [KeyKind::Note, KeyKind::Cosignature]
+            .into_iter()
+            .find(|kind| kind.byte() == *byte)?;
+        let signer = Self::of_seed(name, kind, Zeroizing::new(seed.try_into().ok()?))?;
         (signer.verifier.name_and_id() == format!("{name}+{id}")).then_some(signer)
     }
 
@@ -99,7 +131,7 @@ impl Signer {
     /// # Errors
     /// If something is there already, or the system refuses.
     pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
-        let bytes = Zeroizing::new([&[ED25519_TYPE], &self.seed[..]].concat());
+        let bytes = Zeroizing::new([&[self.verifier.kind().byte()], &self.seed[..]].concat());
         let named = self.verifier.name_and_id();
         let text = Zeroizing::new(format!("{PRIVATE}{named}+{}\n", STANDARD.encode(&bytes)));
         create_private(path, text.as_bytes())
@@ -123,10 +155,17 @@ impl Signer {
         self.verifier.signature_line(self.pair.sign(text.as_bytes()).as_ref())
     }
 
+    /// Returns the line that says that a witness has seen a text at this time.
+    pub(super) fn cosign(&self, text: &str, at: DateTime<Utc>) -> String {
+        let (signed, time) = VerifierKey::to_cosign(text, at);
+        let signature = self.pair.sign(signed.as_bytes());
+        self.verifier.signature_line(&[&time[..], signature.as_ref()].concat())
+    }
+
     /// Returns a key that is the same for each name.
     #[cfg(test)]
     pub(super) fn sample(name: &str) -> Self {
-        Self::of_seed(name, Zeroizing::new([7; 32])).unwrap()
+        Self::of_seed(name, KeyKind::Note, Zeroizing::new([7; 32])).unwrap()
     }
 }
 

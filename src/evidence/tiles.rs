@@ -22,6 +22,15 @@ pub(super) fn hash_tiles(leaves: &[Hash]) -> Vec<(String, Vec<u8>)> {
     tiles
 }
 
+/// Returns the paths of the tiles of all leaves of a tree, and how many each has.
+pub(super) fn leaf_tiles(size: u64) -> impl Iterator<Item = (String, usize)> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    (0..size.div_ceil(WIDTH)).map(move |number| {
+        let width = WIDTH.min(size - number * WIDTH);
+        (path("0", number, width), width)
+    })
+}
+
 /// Returns the bundles of entries, each behind its length; or the number of an entry that is too long for one.
 pub(super) fn entry_tiles<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Result<Vec<(String, Vec<u8>)>, usize> {
     let (mut tiles, mut bundle, mut number) = (Vec::new(), Vec::new(), 0);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::anchors::{Anchor, Anchored, anchored, anchors_of};
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::folder::{Folder, FolderContent};
 use super::ledger::Ledger;
@@ -39,6 +40,9 @@ pub(crate) struct Verdict {
     pub(crate) checkpoint: Option<(Checkpoint, VerifierKey)>,
     /// When the newest entry was written, by the clock of the sealer.
     pub(crate) sealed_at: Option<DateTime<Utc>>,
+    /// What the witnesses of the policy have seen, and the newest checkpoint that enough of them have.
+    pub(crate) anchors: Vec<Anchor>,
+    pub(crate) anchored: Option<Anchored>,
     /// What is wrong with the log.
     pub(crate) problems: Vec<String>,
     /// What is to be known of it.
@@ -118,8 +122,17 @@ pub(crate) fn verify(
         ledger: &ledger,
         roots: &roots,
     };
-    let (problems, remarks) = (log.problems(options), log.remarks());
+    let (mut problems, mut remarks) = (log.problems(options), log.remarks());
+    let (anchors, of_others) = log.anchors(options);
+    problems.extend(of_others);
+    let quorum = options.policy.quorum();
+    let anchored = anchored(&anchors, quorum);
+    if let Some(needed) = quorum.needed() {
+        log.judge_anchored(needed, anchored, options.at, (&mut problems, &mut remarks));
+    }
     let mut verdict = Verdict {
+        anchors,
+        anchored,
         sealed_at: ledger.newest_at,
         problems,
         remarks,
@@ -149,6 +162,7 @@ fn streams<'a>(ledger: &'a Ledger, files: &'a [StreamFiles]) -> BTreeSet<&'a str
 /// Returns the roots that checkpoints are compared with.
 fn roots(content: &FolderContent, newest: u64, options: &VerifyOptions) -> Roots {
     let others = content.checkpoints.iter().map(|(_, text)| text).chain(&options.older);
+    let others = others.chain(content.anchors.iter().map(|(_, text)| text));
     let sizes = others.filter_map(|text| Checkpoint::unverified(text).map(|checkpoint| checkpoint.size));
     content.roots(&sizes.chain([newest]).collect())
 }
@@ -198,6 +212,70 @@ impl VerifiedLog<'_> {
             ));
         }
         problems
+    }
+
+    /// Says whether enough witnesses have seen the log, and lately enough.
+    fn judge_anchored(
+        &self,
+        needed: &str,
+        anchored: Option<Anchored>,
+        at: Option<DateTime<Utc>>,
+        (problems, remarks): (&mut Vec<String>, &mut Vec<String>),
+    ) {
+        match anchored {
+            None => problems.push(format!(
+                "no checkpoint has the cosignatures that the policy asks for, those of {needed}"
+            )),
+            Some(anchored) if at.is_some_and(|at| anchored.at < at) => problems.push(format!(
+                "the newest checkpoint with the cosignatures that the policy asks for is of {}: the evidence is stale",
+                anchored.at.to_rfc3339()
+            )),
+            Some(Anchored { size, .. }) if size < self.newest.size => remarks.push(format!(
+                "what stands behind the first {size} entries is not cosigned yet as the policy asks: it rests on the key of the log alone"
+            )),
+            Some(_) => {}
+        }
+    }
+
+    /// Returns what the witnesses of the policy say of this history, and says where they have seen another one.
+    fn anchors(&self, options: &VerifyOptions) -> (Vec<Anchor>, Vec<String>) {
+        let quorum = options.policy.quorum();
+        let kept = self
+            .content
+            .checkpoints
+            .iter()
+            .map(|(size, text)| (format!("checkpoints/{size}"), text));
+        let anchors = self
+            .content
+            .anchors
+            .iter()
+            .map(|(name, text)| (format!("anchors/{name}"), text));
+        let older = options
+            .older
+            .iter()
+            .map(|text| ("the older checkpoint".to_owned(), text));
+        let newest = std::iter::once(("the newest checkpoint".to_owned(), &self.content.checkpoint));
+        let (mut found, mut problems) = (Vec::<Anchor>::new(), Vec::new());
+        for (name, text) in newest.chain(older).chain(kept).chain(anchors) {
+            for anchor in anchors_of(text, quorum) {
+                let seen = &anchor.checkpoint;
+                let is_of_this_log = seen.origin == self.newest.origin;
+                let problem = difference(self.roots, seen).or_else(|| {
+                    let is_longer = seen.size > self.newest.size;
+                    is_longer.then(|| format!("{} entries were seen, more than the newest checkpoint has", seen.size))
+                });
+                match problem.filter(|_| is_of_this_log) {
+                    Some(problem) => problems.push(format!(
+                        "{} has seen another history ({name}): {problem}",
+                        anchor.witness
+                    )),
+                    None if is_of_this_log && !found.contains(&anchor) => found.push(anchor),
+                    None => {}
+                }
+            }
+        }
+        found.sort_by_key(|anchor| (anchor.size, anchor.at));
+        (found, problems)
     }
 
     /// Says why an earlier checkpoint is not of the same history as the newest one.

@@ -19,10 +19,17 @@ use crate::env::Env;
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
 use crate::evidence::note::{VerifierKey, is_name};
+use crate::evidence::policy::Policy;
 use crate::evidence::publish::publish;
 use crate::evidence::signer::Signer;
+use crate::evidence::witness::cosign;
+use crate::fs::{read_to_string, replace_own};
 use crate::output::logging::Verbosity;
+use crate::output::print::print;
 use crate::process::exit::Exit;
+
+/// A cosigned checkpoint is for everybody.
+const CHECKPOINT_MODE: u32 = 0o644;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -38,6 +45,8 @@ Examples:
   trailkeeper evidence rotate
   trailkeeper evidence restart --reason disk-lost
   trailkeeper evidence publish --to published
+  trailkeeper evidence keygen --witness --name w1.example --out witness.key
+  trailkeeper evidence cosign --log published --policy log.policy --key witness.key --state witness --first
 
 EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, what it is called, and which key signs it.";
 
@@ -51,6 +60,8 @@ enum Action {
     Rotate(Options),
     /// Write the log as static files for others to fetch: tiles, entries, and the checkpoint (C2SP tlog-tiles)
     Publish(PublishArguments),
+    /// Sign, as a witness, the newest checkpoint of a log that has grown out of what was signed before
+    Cosign(CosignArguments),
     /// Begin another log in place of one that is lost, under a name with the next number; verifiers show it for ever
     Restart(RestartArguments),
 }
@@ -74,6 +85,10 @@ struct KeygenArguments {
     /// Make a key for somebody else than the operator, such as an auditor, under this name, and begin no log
     #[arg(long, value_name = "NAME", requires = "out", value_parser = key_name)]
     name: Option<String>,
+
+    /// Make it for a witness, which signs the checkpoints of others and nothing else
+    #[arg(long, requires = "name")]
+    witness: bool,
 
     /// The file to write that key to
     #[arg(long, value_name = "FILE", requires = "name")]
@@ -108,6 +123,36 @@ struct PublishArguments {
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct CosignArguments {
+    /// The log: an evidence folder or a copy of one, or what `evidence publish` wrote
+    #[arg(long, value_name = "DIR")]
+    log: PathBuf,
+
+    /// The policy of the witness, with the public key of the log
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+
+    /// The key of the witness, which `evidence keygen --witness` has made
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+
+    /// The folder in which the witness keeps what it signed last, of this log alone
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+
+    /// Sign the first checkpoint, with which nothing can be compared
+    #[arg(long)]
+    first: bool,
+
+    /// Write the cosigned checkpoint to this file, replacing an older one, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 struct RestartArguments {
     /// What happened, for those who verify the archive later
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
@@ -130,14 +175,16 @@ struct Shown {
 
 impl Arguments {
     /// Returns where the path of `--env-file` is kept.
-    pub(super) fn env_file(&mut self) -> &mut Option<PathBuf> {
-        match &mut self.action {
+    pub(super) fn env_file(&mut self) -> Option<&mut Option<PathBuf>> {
+        Some(match &mut self.action {
+            // A witness has no settings of the collector.
+            Action::Cosign(_) => return None,
             Action::Keygen(arguments) => &mut arguments.options.env_file,
             Action::Rotate(options) => &mut options.env_file,
             Action::Acknowledge(arguments) => &mut arguments.selection.env_file,
             Action::Publish(arguments) => &mut arguments.options.env_file,
             Action::Restart(arguments) => &mut arguments.options.env_file,
-        }
+        })
     }
 
     /// Returns whether the result is printed as JSON.
@@ -147,6 +194,8 @@ impl Arguments {
             Action::Rotate(options) => options.json,
             Action::Acknowledge(arguments) => arguments.selection.json,
             Action::Publish(arguments) => arguments.options.json,
+            // Standard output is for the checkpoint.
+            Action::Cosign(_) => false,
             Action::Restart(arguments) => arguments.options.json,
         }
     }
@@ -156,12 +205,13 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     match &arguments.action {
         Action::Keygen(arguments) => match (&arguments.name, &arguments.out) {
-            (Some(name), Some(path)) => keygen_for(name, path, &arguments.options),
+            (Some(name), Some(path)) => keygen_for(name, path, arguments),
             _ => keygen(&arguments.options, clock()),
         },
         Action::Acknowledge(arguments) => acknowledge(arguments, clock),
         Action::Rotate(options) => rotate(options, clock()),
         Action::Publish(arguments) => publish_to(arguments),
+        Action::Cosign(arguments) => cosign_log(arguments, clock()),
         Action::Restart(arguments) => restart(arguments, clock()),
     }
 }
@@ -183,10 +233,15 @@ fn key_name(text: &str) -> Result<String, String> {
 }
 
 /// Makes a key for an auditor or a witness.
-fn keygen_for(name: &str, path: &Path, options: &Options) -> Result<Exit, CommandError> {
-    let signer = Signer::generate(name).map_err(CommandError::setup)?;
+fn keygen_for(name: &str, path: &Path, arguments: &KeygenArguments) -> Result<Exit, CommandError> {
+    let signer = if arguments.witness {
+        Signer::generate_cosigner(name)
+    } else {
+        Signer::generate(name)
+    };
+    let signer = signer.map_err(CommandError::setup)?;
     signer.write(path)?;
-    show_key(options, signer.verifier(), |key| {
+    show_key(&arguments.options, signer.verifier(), |key| {
         format!(
             "{key}\n\nThis is the public key ({}). Give it to those who are to believe what it signs.\n",
             key.fingerprint()
@@ -218,6 +273,31 @@ fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
             kept.display()
         )
     })
+}
+
+/// Signs as a witness.
+fn cosign_log(arguments: &CosignArguments, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+    let CosignArguments {
+        log,
+        policy,
+        key,
+        state,
+        first,
+        ..
+    } = arguments;
+    let rules = read_to_string(policy)?;
+    let policy = Policy::parse(&rules);
+    let policy = policy.map_err(|error| CommandError::setup(format!("the policy cannot be used: {error}")))?;
+    let signer = Signer::read_cosigner(key).map_err(CommandError::setup)?;
+    let cosigned = cosign(log, &policy, &signer, (state, *first), now)?;
+    match &arguments.out {
+        Some(path) => {
+            let origin = format!("{}\n", cosigned.checkpoint.origin);
+            replace_own(path, CHECKPOINT_MODE, cosigned.note.as_bytes(), &origin)?;
+        }
+        None => print(&cosigned.note)?,
+    }
+    Ok(Exit::Complete)
 }
 
 fn publish_to(arguments: &PublishArguments) -> Result<Exit, CommandError> {

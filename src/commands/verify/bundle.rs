@@ -82,7 +82,7 @@ fn verified(bundle: &Path, policy: &Policy) -> Result<Shown, CommandError> {
         return Ok(refused(format!("{}: {problem}", bundle.display())));
     }
     let text = read_to_string(&path)?;
-    let (checkpoint, signers) = match Checkpoint::verify(&text, policy.logs()) {
+    let (checkpoint, signers) = match Checkpoint::verify_by(&text, policy) {
         Ok(verified) => verified,
         Err(error) => return Ok(refused(format!("the checkpoint is not believed: {error}"))),
     };

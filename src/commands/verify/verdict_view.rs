@@ -1,8 +1,11 @@
 //! A verdict on the evidence, as JSON and as text.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::basis::Basis;
+use crate::evidence::anchors::Anchor;
 use crate::evidence::stream_verdict::{FileVerdict, StreamVerdict};
 use crate::evidence::verify::Verdict;
 use crate::output::logging::Verbosity;
@@ -23,10 +26,21 @@ pub(super) struct Shown<'a> {
     sealed_at: Option<String>,
     policy: String,
     is_operators_policy: bool,
+    anchored_size: Option<u64>,
+    anchored_at: Option<String>,
+    anchors: Vec<ShownAnchor<'a>>,
     problems: &'a [String],
     remarks: &'a [String],
     streams: Vec<ShownStream<'a>>,
     exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownAnchor<'a> {
+    witness: &'a str,
+    key: &'a str,
+    size: u64,
+    at: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,10 +95,22 @@ pub(super) fn shown<'a>(verdict: &'a Verdict, basis: &Basis, exit: Exit) -> Show
         sealed_at: verdict.sealed_at.map(rfc3339),
         policy: basis.path.display().to_string(),
         is_operators_policy: basis.is_operators,
+        anchored_size: verdict.anchored.map(|anchored| anchored.size),
+        anchored_at: verdict.anchored.map(|anchored| rfc3339(anchored.at)),
+        anchors: verdict.anchors.iter().map(shown_anchor).collect(),
         problems: &verdict.problems,
         remarks: &verdict.remarks,
         streams: verdict.streams.iter().map(shown_stream).collect(),
         exit_code: exit as u8,
+    }
+}
+
+fn shown_anchor(anchor: &Anchor) -> ShownAnchor<'_> {
+    ShownAnchor {
+        witness: &anchor.witness,
+        key: &anchor.key,
+        size: anchor.size,
+        at: rfc3339(anchor.at),
     }
 }
 
@@ -242,8 +268,15 @@ fn signature(verdict: &Verdict, basis: &Basis) -> String {
     } else {
         policy.to_string()
     };
+    let mut newest: BTreeMap<&str, &Anchor> = BTreeMap::new();
+    newest.extend(verdict.anchors.iter().map(|anchor| (anchor.witness.as_str(), anchor)));
+    let anchors = newest.into_values().map(|anchor| {
+        let (witness, at) = (printable(&anchor.witness), to_the_second(anchor.at));
+        format!("cosigned by {witness}: {} entries, at {at}\n", anchor.size)
+    });
+    let anchors: String = anchors.collect();
     format!(
-        "the log {} has {} entries, signed by the key {}\ntrusted by {whose}\n",
+        "the log {} has {} entries, signed by the key {}\ntrusted by {whose}\n{anchors}",
         printable(&checkpoint.origin),
         checkpoint.size,
         key.fingerprint()

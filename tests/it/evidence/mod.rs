@@ -11,6 +11,7 @@ mod proofs;
 mod publishing;
 mod refusals;
 mod sealing;
+mod witnesses;
 
 use std::fs;
 use std::path::{Path, PathBuf};

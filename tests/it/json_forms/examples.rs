@@ -147,6 +147,7 @@ impl Examples {
         self.run(&catalog, &["collect"]);
         self.run(&catalog, &["seal"]);
         self.run(&catalog, &["verify", "--evidence"]);
+        self.witnessed(&catalog);
         let proof = catalog.run(&[
             "prove",
             "--stream",
@@ -195,6 +196,29 @@ impl Examples {
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["evidence", "restart", "--reason", "lost"]);
         self.run(&catalog, &["verify", "--evidence"]);
+    }
+
+    /// A log that a witness has cosigned, and a policy that asks for it.
+    fn witnessed(&mut self, catalog: &Catalog) {
+        let name = ["--name", "w1.example", "--out", "witness.key"];
+        let made = catalog.run(&[&["evidence", "keygen", "--witness"], &name[..]].concat());
+        let key = made.stdout.lines().next().unwrap();
+        let log = [
+            "--log",
+            "evidence",
+            "--policy",
+            "evidence/policy.txt",
+            "--key",
+            "witness.key",
+        ];
+        let cosign = catalog.run(&[&["evidence", "cosign", "--first", "--state", "witness"], &log[..]].concat());
+        assert_eq!(cosign.code, 0, "{}", cosign.stderr);
+        fs::create_dir(catalog.root().join("evidence/anchors")).unwrap();
+        fs::write(catalog.root().join("evidence/anchors/1.w1.cosig"), cosign.stdout).unwrap();
+        let own = fs::read_to_string(catalog.root().join("evidence/policy.txt")).unwrap();
+        let own = own.replace("quorum none", &format!("witness W1 {key}\nquorum W1"));
+        fs::write(catalog.root().join("w1.policy"), own).unwrap();
+        self.run(catalog, &["verify", "--evidence", "--policy", "w1.policy"]);
     }
 
     /// A bundle with proofs, of an archive whose newest lines are not sealed, and that bundle changed.
