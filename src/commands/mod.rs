@@ -131,7 +131,7 @@ impl Command {
             Command::Status(arguments) => status::run(arguments, clock),
             Command::Coverage(arguments) => coverage::run(arguments, clock),
             Command::Verify(arguments) => verify::run(arguments, clock),
-            Command::Seal(arguments) => seal::run(arguments, clock),
+            Command::Seal(arguments) => seal::run(arguments, clock).await,
             Command::Prove(arguments) => prove::run(arguments, clock),
             Command::Audit(arguments) => audit::run(arguments, log, clock).await,
             Command::Evidence(arguments) => evidence::run(arguments, clock),

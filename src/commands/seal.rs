@@ -10,6 +10,7 @@ use super::archives::Archives;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::{log_problems, print_json, print_text};
+use super::sealing;
 use crate::config::{EvidenceSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::evidence::keeper::{Keeper, Seal};
@@ -65,7 +66,7 @@ pub(super) fn evidence_settings(env: &Env, streams: &[StreamPlace]) -> Result<Ev
 }
 
 /// Seals the chosen streams.
-pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
     let settings = evidence_settings(&archives.env, &archives.streams)?;
@@ -76,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         full: arguments.full,
     };
     let seal = Keeper::new(&settings).seal(&archives.streams, options)?;
+    sealing::stamp(&settings).await;
     let is_whole = seal.streams.values().all(|stream| stream.problems.is_empty());
     let exit = if is_whole { Exit::Complete } else { Exit::StreamFailed };
     for (name, stream) in &seal.streams {

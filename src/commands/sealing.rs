@@ -4,15 +4,21 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{EvidenceSettings, StreamPlace};
+use crate::config::{EvidenceSettings, StreamPlace, TimestampService};
+use crate::evidence::folder::Folder;
 use crate::evidence::keeper::{Keeper, KeeperError, Seal};
 use crate::evidence::seal::SealOptions;
+use crate::evidence::timestamp::Unstamped;
+use crate::http::{Http, Post};
 use crate::process::exit::Exit;
 
 /// How often it is tried to seal while another process does, and the pause in between: streams that are collected side by side end
 /// at the same moment.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a service for time stamps may take.
+const STAMP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Seals streams after a run, if sealing is on; what is wrong is logged, and makes the exit code 3: what was collected is kept all
 /// the same.
@@ -28,18 +34,55 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
     };
     let mut tries = 1;
     loop {
-        let (settings, places) = (settings.clone(), places.clone());
-        let sealed = tokio::task::spawn_blocking(move || Keeper::new(&settings).seal(&places, options)).await;
+        let (of_log, places) = (settings.clone(), places.clone());
+        let sealed = tokio::task::spawn_blocking(move || Keeper::new(&of_log).seal(&places, options)).await;
         match sealed {
             Ok(Err(error)) if error.is_held() && tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }
-            Ok(sealed) => return told(sealed),
+            Ok(sealed) => {
+                let exit = told(sealed);
+                stamp(&settings).await;
+                return exit;
+            }
             // A panic was reported where it happened.
             Err(_) => return Exit::StreamFailed,
         }
     }
+}
+
+/// Asks for a time stamp of the newest checkpoint, if it has none. One that cannot be had is a warning: the next seal asks again.
+pub(super) async fn stamp(settings: &EvidenceSettings) {
+    let Some(service) = &settings.timestamps else { return };
+    if let Err(problem) = stamped(&Folder::new(&settings.folder), service).await {
+        let host = service.url.host_str().unwrap_or_default();
+        tracing::warn!("no time stamp from {host}, the next seal asks again: {problem}");
+    }
+}
+
+async fn stamped(folder: &Folder, service: &TimestampService) -> Result<(), String> {
+    let Some(unstamped) = Unstamped::newest(folder).map_err(|error| error.to_string())? else {
+        return Ok(());
+    };
+    let http = Http::to([&service.url], &service.proxies).map_err(|error| error.to_string())?;
+    let post = Post {
+        url: service.url.clone(),
+        content_type: "application/timestamp-query",
+        authorization: None,
+        channel: None,
+        body: unstamped.query(),
+    };
+    let answer = http
+        .with_timeout(STAMP_TIMEOUT)
+        .post(post)
+        .await
+        .map_err(|error| error.to_string())?;
+    unstamped
+        .keep(folder, &answer.body)
+        .map_err(|error| error.to_string())?;
+    tracing::info!(entries = unstamped.size, "stamped with the time");
+    Ok(())
 }
 
 /// Logs what a seal came to.

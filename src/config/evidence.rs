@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
+use url::Url;
 
+use super::proxies;
 use crate::env::{
-    ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder, text, whole_number,
+    ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, endpoint, folder, text, whole_number,
 };
+use crate::http::Proxies;
 
 /// The prefix of most of these variables; no others have it.
 pub(super) const PREFIX: &str = "EVIDENCE_";
@@ -18,6 +21,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &EVIDENCE_KEY_FILE,
     &SEAL_EVERY_MINUTES,
     &SEAL_AFTER_HOURS,
+    &EVIDENCE_TSA_URL,
 ];
 
 pub(crate) const EVIDENCE_FOLDER: Setting<PathBuf> = Setting {
@@ -77,6 +81,33 @@ const SEAL_AFTER_HOURS: Setting<i64> = Setting {
     parse: |text| whole_number(text, 0..=720),
 };
 
+const EVIDENCE_TSA_URL: Setting<Url> = Setting {
+    variable: Variable {
+        name: "EVIDENCE_TSA_URL",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("https://tsa.example.org/"),
+        doc: "The address of a service for time stamps (RFC 3161), which is asked for one of each new checkpoint.",
+    },
+    parse: endpoint,
+};
+
+/// A service for time stamps, and the way to it.
+#[derive(Clone, Debug)]
+pub(crate) struct TimestampService {
+    pub(crate) url: Url,
+    pub(crate) proxies: Proxies,
+}
+
+/// By its address: the way to it is that of all services.
+impl PartialEq for TimestampService {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url
+    }
+}
+
+impl Eq for TimestampService {}
+
 /// Where and how the archive is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EvidenceSettings {
@@ -90,6 +121,8 @@ pub(crate) struct EvidenceSettings {
     pub(crate) every: TimeDelta,
     /// How long after its end a day is closed; `SEAL_AFTER_HOURS`.
     pub(crate) after: TimeDelta,
+    /// What stamps checkpoints with the time; `EVIDENCE_TSA_URL`.
+    pub(crate) timestamps: Option<TimestampService>,
 }
 
 impl EvidenceSettings {
@@ -137,12 +170,16 @@ impl EvidenceSettings {
         let key_file = env.optional(&EVIDENCE_KEY_FILE, errors);
         let every = env.or_default(&SEAL_EVERY_MINUTES, errors);
         let after = env.or_default(&SEAL_AFTER_HOURS, errors);
+        let url = env.optional(&EVIDENCE_TSA_URL, errors);
+        let proxies = proxies::read(env, errors);
+        let timestamps = url.map(|url| TimestampService { url, proxies });
         Some(Self {
             folder: folder?,
             origin: origin?,
             key_file,
             every: TimeDelta::minutes(every?),
             after: TimeDelta::hours(after?),
+            timestamps,
         })
     }
 }

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
-pub(crate) use evidence::{EVIDENCE_KEY_FILE, EvidenceSettings};
+pub(crate) use evidence::{EVIDENCE_KEY_FILE, EvidenceSettings, TimestampService};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,

@@ -24,6 +24,9 @@ pub(super) const ANCHORS: &str = "anchors";
 /// What the names of these files end with.
 const COSIGNATURE: &str = ".cosig";
 
+/// What the names of time stamps end with, after the size of the checkpoint; they are beside what witnesses have said.
+pub(super) const TIMESTAMP: &str = ".tsr";
+
 /// The keys that a verifier is to trust, by the operator.
 pub(super) const POLICY: &str = "policy.txt";
 
@@ -41,6 +44,8 @@ pub(crate) struct FolderContent {
     pub(crate) checkpoints: Vec<(u64, String)>,
     /// What witnesses have said of them, by the names of the files.
     pub(crate) anchors: Vec<(String, String)>,
+    /// The sizes of the checkpoints that have a time stamp, which nobody has verified.
+    pub(crate) timestamps: Vec<u64>,
 }
 
 impl Folder {
@@ -82,6 +87,7 @@ impl Folder {
             checkpoint: self.newest_checkpoint()?.unwrap_or_default(),
             checkpoints: self.checkpoints()?,
             anchors: self.anchors()?,
+            timestamps: self.timestamps()?,
         }))
     }
 
@@ -112,6 +118,20 @@ impl Folder {
         }
         checkpoints.sort_unstable();
         Ok(checkpoints)
+    }
+
+    /// Finds the time stamps.
+    fn timestamps(&self) -> Result<Vec<u64>, FileError> {
+        let names = match list(&self.file(ANCHORS)) {
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            names => names?,
+        };
+        let sizes = names
+            .iter()
+            .filter_map(|name| name.to_str()?.strip_suffix(TIMESTAMP)?.parse().ok());
+        let mut sizes: Vec<u64> = sizes.collect();
+        sizes.sort_unstable();
+        Ok(sizes)
     }
 
     /// Reads what witnesses have said.

@@ -35,6 +35,7 @@ pub(crate) mod signer;
 pub(crate) mod stream_files;
 pub(crate) mod stream_verdict;
 mod tiles;
+pub(crate) mod timestamp;
 pub(crate) mod tree;
 mod trust;
 pub(crate) mod verify;

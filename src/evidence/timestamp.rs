@@ -10,8 +10,8 @@ const MODE: u32 = 0o640;
 
 /// What a query has before the hash: version 1, and that the hash is SHA-256.
 const BEFORE: [u8; 24] = [
-    0x30, 0x39, 0x02, 0x01, 0x01, 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
-    0x05, 0x00, 0x04, 0x20,
+    0x30, 0x39, 0x02, 0x01, 0x01, 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
+    0x01, 0x05, 0x00, 0x04, 0x20,
 ];
 
 /// What a query has behind it: that the certificates are wanted too.
@@ -100,8 +100,13 @@ fn element(bytes: &[u8], kind: u8) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match first {
         length @ 0..0x80 => (usize::from(*length), rest),
         many => {
-            let (length, rest) = rest.split_at_checked(usize::from(many - 0x80)).filter(|(length, _)| (1..=4).contains(&length.len()))?;
-            (length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+            let (length, rest) = rest
+                .split_at_checked(usize::from(many - 0x80))
+                .filter(|(length, _)| (1..=4).contains(&length.len()))?;
+            (
+                length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)),
+                rest,
+            )
         }
     };
     rest.split_at_checked(length)
@@ -119,7 +124,13 @@ mod tests {
         for end in 0..all.len() {
             assert_eq!(status(&all[..end]), None, "{end}");
         }
-        for other in [&b"<html>"[..], &[0x30, 0x80, 0, 0], &[0x30, 0x85, 1, 1, 1, 1, 1], &[0x30, 3, 0x30, 1, 2], &[0x30, 0xff]] {
+        for other in [
+            &b"<html>"[..],
+            &[0x30, 0x80, 0, 0],
+            &[0x30, 0x85, 1, 1, 1, 1, 1],
+            &[0x30, 3, 0x30, 1, 2],
+            &[0x30, 0xff],
+        ] {
             assert_eq!(status(other), None, "{other:?}");
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Verdict {
     /// What the witnesses of the policy have seen, and the newest checkpoint that enough of them have.
     pub(crate) anchors: Vec<Anchor>,
     pub(crate) anchored: Option<Anchored>,
+    /// The sizes of the checkpoints that have a time stamp, which is not verified.
+    pub(crate) timestamps: Vec<u64>,
     /// What is wrong with the log.
     pub(crate) problems: Vec<String>,
     /// What is to be known of it.
@@ -133,6 +135,7 @@ pub(crate) fn verify(
     let mut verdict = Verdict {
         anchors,
         anchored,
+        timestamps: content.timestamps.clone(),
         sealed_at: ledger.newest_at,
         problems,
         remarks,

@@ -29,6 +29,7 @@ pub(super) struct Shown<'a> {
     anchored_size: Option<u64>,
     anchored_at: Option<String>,
     anchors: Vec<ShownAnchor<'a>>,
+    timestamps: &'a [u64],
     problems: &'a [String],
     remarks: &'a [String],
     streams: Vec<ShownStream<'a>>,
@@ -98,6 +99,7 @@ pub(super) fn shown<'a>(verdict: &'a Verdict, basis: &Basis, exit: Exit) -> Show
         anchored_size: verdict.anchored.map(|anchored| anchored.size),
         anchored_at: verdict.anchored.map(|anchored| rfc3339(anchored.at)),
         anchors: verdict.anchors.iter().map(shown_anchor).collect(),
+        timestamps: &verdict.timestamps,
         problems: &verdict.problems,
         remarks: &verdict.remarks,
         streams: verdict.streams.iter().map(shown_stream).collect(),
@@ -274,7 +276,13 @@ fn signature(verdict: &Verdict, basis: &Basis) -> String {
         let (witness, at) = (printable(&anchor.witness), to_the_second(anchor.at));
         format!("cosigned by {witness}: {} entries, at {at}\n", anchor.size)
     });
-    let anchors: String = anchors.collect();
+    let stamp = verdict.timestamps.last().map(|size| {
+        format!(
+            "time stamp of {size} entries, not checked here: openssl ts -verify -data checkpoints/{size} -in anchors/{size}.tsr \
+             -CAfile TSA.pem\n"
+        )
+    });
+    let anchors: String = anchors.chain(stamp).collect();
     format!(
         "the log {} has {} entries, signed by the key {}\ntrusted by {whose}\n{anchors}",
         printable(&checkpoint.origin),

@@ -11,6 +11,8 @@ mod proofs;
 mod publishing;
 mod refusals;
 mod sealing;
+#[cfg(unix)]
+mod timestamps;
 mod witnesses;
 
 use std::fs;

@@ -215,6 +215,7 @@ impl Examples {
         assert_eq!(cosign.code, 0, "{}", cosign.stderr);
         fs::create_dir(catalog.root().join("evidence/anchors")).unwrap();
         fs::write(catalog.root().join("evidence/anchors/1.w1.cosig"), cosign.stdout).unwrap();
+        fs::write(catalog.root().join("evidence/anchors/1.tsr"), "a time stamp").unwrap();
         let own = fs::read_to_string(catalog.root().join("evidence/policy.txt")).unwrap();
         let own = own.replace("quorum none", &format!("witness W1 {key}\nquorum W1"));
         fs::write(catalog.root().join("w1.policy"), own).unwrap();
