@@ -35,7 +35,7 @@ const SCHEMA: &str = "message record {
 }";
 
 /// How much text is held until it is written as a row group, in bytes.
-const ROW_GROUP: usize = 64 << 20;
+const ROW_GROUP: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 /// Number of the digits of a length.
 const DIGITS: usize = 8;
