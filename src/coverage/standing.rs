@@ -240,6 +240,19 @@ impl Standing {
         }
     }
 
+    /// Lists the files anew if those of a day are no longer there as they were listed, since it was packed or unpacked; returns whether
+    /// that is so.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub(crate) fn list_what_has_moved(&mut self, date: NaiveDate) -> Result<bool, FileError> {
+        let has_moved = self.listing.has_moved(date);
+        if has_moved {
+            self.listing = Arc::new(self.counter.location().listing()?);
+        }
+        Ok(has_moved)
+    }
+
     /// Returns the number of lines of a day file.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ use serde::Serialize;
 use crate::archive::{DayFile, Location, Noted, Takeover};
 use crate::coverage::Standing;
 
+/// How often a day is listed anew whose files have moved.
+const LISTINGS: usize = 3;
+
 /// How many days a bar shows.
 const DAYS_SHOWN: u64 = 30;
 
@@ -74,7 +77,20 @@ impl Calendar {
         self
     }
 
+    /// Counts a day, and anew if it was packed or unpacked since it was listed.
     fn count(&mut self, date: NaiveDate, standing: &mut Standing) -> Day {
+        let mut day = self.count_listed(date, standing);
+        for _ in 0..LISTINGS {
+            if !self.unknown.contains_key(&date) || !standing.list_what_has_moved(date).unwrap_or(false) {
+                break;
+            }
+            self.unknown.remove(&date);
+            day = self.count_listed(date, standing);
+        }
+        day
+    }
+
+    fn count_listed(&mut self, date: NaiveDate, standing: &mut Standing) -> Day {
         let plain = standing.listing.days.get(&date).cloned();
         let packed = standing.listing.packed.get(&date).cloned();
         let files = plain.iter().chain(&packed);
