@@ -96,6 +96,7 @@ impl Model {
             key_file: Some(log.path().join("key")),
             every: TimeDelta::zero(),
             after: TimeDelta::hours(48),
+            timestamps: None,
         };
         Keeper::new(&evidence).generate_key(now()).unwrap();
         let mut sum = Sum {

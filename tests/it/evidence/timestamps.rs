@@ -140,9 +140,12 @@ fn each_new_checkpoint_gets_a_time_stamp_that_openssl_verifies() {
     assert!(!openssl_verifies(&catalog, &service, newest));
 }
 
+/// What a service makes of a good reply: the status and the body of its answer.
+type Answer = fn(Vec<u8>) -> (u16, Vec<u8>);
+
 #[test]
 fn a_time_stamp_that_cannot_be_had_is_a_warning_and_is_made_up_for() {
-    let answers: [fn(Vec<u8>) -> (u16, Vec<u8>); 4] = [
+    let answers: [Answer; 4] = [
         |_| (503, b"later".to_vec()),
         |_| (200, b"<html>hello</html>".to_vec()),
         |_| (200, vec![0x30, 5, 0x30, 3, 2, 1, 2]),
