@@ -53,7 +53,7 @@ pub(crate) enum DifferenceKind {
 impl DifferenceKind {
     /// Returns whether it is to be expected of an archive that is complete and was not changed.
     pub(crate) fn is_explained(self) -> bool {
-        !matches!(self, Self::Missing | Self::NotGiven | Self::Changed)
+        !matches!(self, Self::Missing | Self::NotGiven | Self::Changed | Self::Gap)
     }
 
     /// Says it to people.
@@ -210,7 +210,7 @@ impl Comparison<'_> {
         let pair = lines.find(|(index, line)| !paired.contains(index) && is_pair(line));
         let kind = match pair {
             _ if self.archived.unsealed.contains(&identity.content) => DifferenceKind::NotSealed,
-            _ if self.archived.revised.has(identity.content) => DifferenceKind::Revised,
+            Some(_) if self.archived.revised.has(identity.content) => DifferenceKind::Revised,
             Some(_) => DifferenceKind::Changed,
             None if self.archived.rejected.has(identity.content) => DifferenceKind::Rejected,
             None if self.is_lacking(time) => DifferenceKind::Gap,
@@ -343,7 +343,10 @@ mod tests {
         assert_eq!(kinds(&lacking(39)), [DifferenceKind::Missing]);
         assert_eq!(kinds(&lacking(40)), [DifferenceKind::Late]);
         assert_eq!(kinds(&lacking(51)), [DifferenceKind::Gap]);
-        assert_eq!(lacking(51).state, HourState::Same);
+        assert_eq!(
+            (lacking(40).state, lacking(51).state),
+            (HourState::Same, HourState::Different)
+        );
         let more = |minute| compared(&given(&[]), &archived(&[record(minute, 1)]));
         assert_eq!(kinds(&more(1)), [DifferenceKind::Retention]);
         assert_eq!(kinds(&more(2)), [DifferenceKind::NotGiven]);

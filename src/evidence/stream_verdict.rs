@@ -66,12 +66,19 @@ impl StreamVerdict {
         self.problems.is_empty() && self.files.iter().all(is_whole)
     }
 
-    /// Returns what is wrong, a sentence each.
-    pub(super) fn all_problems(&self) -> Vec<String> {
+    /// Returns what is wrong, a sentence each: at least one, if it is not believed.
+    pub(super) fn all_problems(&self, accept_broken: bool) -> Vec<String> {
         let name = &self.stream;
-        let of_files = self.files.iter().filter_map(|file| {
-            let problem = file.problem.as_ref()?;
-            Some(format!("{name}: {}: {problem}", file.file))
+        let of_files = self.files.iter().flat_map(|file| {
+            let problem = file.problem.iter().map(ToString::to_string);
+            let broken = file.broken.iter().filter(|_| !accept_broken);
+            let broken = broken.map(|broken| {
+                format!(
+                    "a person has acknowledged that it is not what was sealed ({:?}): --accept-broken takes it all the same",
+                    broken.reason
+                )
+            });
+            problem.chain(broken).map(|problem| format!("{name}: {}: {problem}", file.file))
         });
         let own = self.problems.iter().map(|problem| format!("{name}: {problem}"));
         own.chain(of_files).collect()

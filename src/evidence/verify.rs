@@ -74,7 +74,8 @@ impl Verdict {
 
     /// Returns everything that is wrong, a sentence each.
     pub(crate) fn all_problems(&self) -> Vec<String> {
-        let of_streams = self.streams.iter().flat_map(StreamVerdict::all_problems);
+        let of_streams = self.streams.iter();
+        let of_streams = of_streams.flat_map(|stream| stream.all_problems(self.accept_broken));
         self.problems.iter().cloned().chain(of_streams).collect()
     }
 }

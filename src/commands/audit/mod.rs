@@ -102,12 +102,12 @@ async fn audit(
     if !verdict.is_believed() {
         return Ok(outcome.refused(verdict.all_problems()));
     }
+    outcome.problems.extend(sample.problems());
     if sample.hours.is_empty() {
-        let problem = "there is no hour to draw: no whole one is sealed in this time".to_owned();
-        return Ok(outcome.refused(vec![problem]));
+        return Ok(outcome.refused(Vec::new()));
     }
     compare_hours(&mut outcome, subject, &log, &sample, now).await?;
-    Ok(outcome)
+    Ok(outcome.ended())
 }
 
 /// Verifies the log, and the files that the drawn hours are in.

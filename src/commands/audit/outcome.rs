@@ -86,9 +86,21 @@ impl Outcome {
         }
     }
 
-    /// Notes that nothing was compared.
+    /// Notes that nothing was compared, and why.
     pub(super) fn refused(mut self, problems: Vec<String>) -> Self {
-        self.problems = problems;
+        self.problems.extend(problems);
+        self.ended()
+    }
+
+    /// Notes how it ends: an audit that has compared nothing is none.
+    pub(super) fn ended(mut self) -> Self {
+        if self.problems.is_empty() && self.same + self.different == 0 {
+            let problem = match (self.expired, self.unproved) {
+                (1.., 0) => "all drawn hours have expired: nothing was compared",
+                _ => "no hour was compared",
+            };
+            self.problems.push(problem.to_owned());
+        }
         self.exit_code = self.exit() as u8;
         self
     }
@@ -136,7 +148,12 @@ impl Outcome {
             outcome.remarks = known.remarks;
             outcome.hours = hours.iter().map(HourOutcome::of).collect();
         }
-        self.exit_code = self.exit() as u8;
+        if known.rejected_not_kept > 0 {
+            let count = known.rejected_not_kept;
+            self.problems.push(format!(
+                "{stream}: {count} records came that no day file can hold, and that are not kept beside them"
+            ));
+        }
     }
 
     pub(super) fn exit(&self) -> Exit {

@@ -15,6 +15,7 @@ use crate::commands::error::CommandError;
 use crate::config::StreamSettings;
 use crate::evidence::sealed_log::SealedLog;
 use crate::evidence::stream_files::StreamFiles;
+use crate::output::table::rfc3339;
 
 /// What a service drops while it is asked is not drawn.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
@@ -39,13 +40,24 @@ impl Times {
     /// Returns the hours of a stream that can be drawn: sealed, and if nothing else was said, not older than what the service keeps.
     fn span(&self, settings: &StreamSettings, log: &SealedLog) -> Option<Span> {
         let name = settings.kind.name;
-        let of_stream = log.ledger.files.keys().filter(|file| file.stream == name);
-        let first = of_stream.filter_map(|file| day_of_name(&file.file)).min()?;
+        let first = first_day(name, log)?;
         let kept = settings.kind.retention.oldest(self.now) + MARGIN;
         let from = self.since.unwrap_or(kept).max(first.and_time(NaiveTime::MIN).and_utc());
         let to = self.until.min(*log.ledger.sealed_at.get(name)?);
         Span::between(from, to)
     }
+
+    /// Returns since when hours were asked for by name, and the first day of the log, if that is later.
+    fn before_the_log(&self, stream: &str, log: &SealedLog) -> Option<(DateTime<Utc>, NaiveDate)> {
+        let (since, first) = (self.since?, first_day(stream, log)?);
+        (since < first.and_time(NaiveTime::MIN).and_utc()).then_some((since, first))
+    }
+}
+
+/// Returns the first day of a stream that the log names.
+fn first_day(stream: &str, log: &SealedLog) -> Option<NaiveDate> {
+    let of_stream = log.ledger.files.keys().filter(|file| file.stream == stream);
+    of_stream.filter_map(|file| day_of_name(&file.file)).min()
 }
 
 /// The hours that are drawn.
@@ -56,6 +68,8 @@ pub(super) struct Sample {
     pub(super) hours: BTreeMap<String, Vec<Hour>>,
     /// The days of each stream whose files can hold their records.
     pub(super) days: BTreeMap<String, BTreeSet<NaiveDate>>,
+    /// From when on hours were asked for by `--since`, where that is before the first day of the log; and that day.
+    not_drawn: BTreeMap<String, (DateTime<Utc>, NaiveDate)>,
 }
 
 impl Sample {
@@ -77,7 +91,32 @@ impl Sample {
             let hours = hours.get(settings.kind.name).map_or(&[][..], Vec::as_slice);
             days.insert(files.stream.clone(), audited(settings, files, log).days(hours)?);
         }
-        Ok(Self { spans, hours, days })
+        let not_drawn = subject.streams.iter().filter_map(|(settings, _)| {
+            let name = settings.kind.name;
+            Some((name.to_owned(), times.before_the_log(name, log)?))
+        });
+        Ok(Self {
+            not_drawn: not_drawn.collect(),
+            spans,
+            hours,
+            days,
+        })
+    }
+
+    /// Returns what could not be drawn, a sentence each: of an archive without a beginning, or without a stream, that is what is
+    /// to be asked about.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let of_none = self.days.keys().filter(|stream| !self.spans.contains_key(*stream));
+        let of_none =
+            of_none.map(|stream| format!("{stream}: there is no hour to draw: no whole one is sealed in this time"));
+        let early = self.not_drawn.iter().map(|(stream, (from, first))| {
+            format!(
+                "{stream}: the hours from {} on were asked for, and the log begins with {first}: those before it are in no day file that \
+                 is sealed, and were not drawn",
+                rfc3339(*from)
+            )
+        });
+        of_none.chain(early).collect()
     }
 
     /// Returns how many hours could be drawn.

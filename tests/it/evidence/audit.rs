@@ -132,7 +132,7 @@ fn what_the_archive_says_it_lacks_and_revisions_that_a_run_has_noted_are_explain
     catalog.collect(0, &["--since", &from, "--until", &until]);
     let auditor = Auditor::of(&sandbox, &catalog, &[Api::Mail]);
     let all = ["--since", "6d"];
-    let audit = auditor.all(0, &all);
+    let audit = auditor.all(3, &all);
     let found: BTreeSet<_> = differences(&audit).into_iter().collect();
     assert!(found.is_subset(&["gap", "late"].map(str::to_owned).into()), "{audit}");
     assert!(found.contains("gap"), "{audit}");
@@ -238,6 +238,81 @@ fn days_that_have_expired_are_said_to_be_so_and_not_compared() {
     let audit = auditor.all(0, &[]);
     assert!(audit["expired"].as_u64().unwrap() >= 48, "{audit}");
     assert_eq!(differences(&audit), Vec::<String>::new());
+}
+
+/// The only problem of an audit, which does not pass for one.
+#[track_caller]
+fn problem(audit: &Value) -> &str {
+    let problems = audit["problems"].as_array().unwrap();
+    assert_eq!((problems.len(), &audit["exit_code"]), (1, &Value::from(3)), "{audit}");
+    problems[0].as_str().unwrap()
+}
+
+#[test]
+fn an_audit_that_has_compared_nothing_or_not_what_was_asked_is_none() {
+    let sandbox = daily(8);
+    let catalog = sealed(&sandbox, &[Api::Mail]);
+    let auditor = Auditor::of(&sandbox, &catalog, &[Api::Mail]);
+    let early = auditor.all(3, &["--since", "60d"]);
+    assert!(problem(&early).contains("and the log begins with"), "{early}");
+    assert!(early["same"].as_u64().unwrap() > 0, "{early}");
+    let none = auditor.all(3, &["--since", "30m"]);
+    assert!(problem(&none).contains("there is no hour to draw"), "{none}");
+    let with_another = Auditor::of(&sandbox, &catalog, &[Api::Mail, Api::Disk]);
+    fs::create_dir_all(catalog.folder(Api::Disk)).unwrap();
+    let audit = with_another.all(3, &[]);
+    assert!(
+        problem(&audit).contains("yandex-disk: there is no hour to draw"),
+        "{audit}"
+    );
+    let expired = catalog.run(&["expire", "--older-than", "4d", "--yes"]);
+    assert_eq!(expired.code, 0, "{}", expired.stderr);
+    let expired = auditor.all(3, &["--until", "6d"]);
+    assert!(problem(&expired).contains("nothing was compared"), "{expired}");
+}
+
+#[test]
+fn evidence_that_a_person_has_acknowledged_as_broken_is_no_audit_unless_it_is_accepted() {
+    let sandbox = daily(5);
+    let catalog = sealed(&sandbox, &[Api::Mail]);
+    let day = path(&catalog, Api::Mail, 3);
+    edit(&day, |text| text.replacen("\"3-1\"", "\"3-x\"", 1));
+    let run = catalog.run(&["evidence", "acknowledge", &name(&day), "--reason", "a disk"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let auditor = Auditor::of(&sandbox, &catalog, &[Api::Mail]);
+    let audit = auditor.all(3, &[]);
+    assert!(problem(&audit).contains("acknowledged"), "{audit}");
+    let page = auditor.run(&["--sample", "1000000"]).stdout;
+    assert!(
+        page.ends_with("verdict: not audited, for the reasons above\n"),
+        "{page}"
+    );
+    let audit = auditor.all(3, &["--accept-broken"]);
+    assert_eq!(differences(&audit), ["missing", "not-given"], "{audit}");
+}
+
+#[test]
+fn lines_that_were_deleted_before_anything_was_sealed_are_a_difference() {
+    let sandbox = daily(6);
+    let catalog = unsealed(&sandbox, &[Api::Mail]);
+    // There is no key yet.
+    catalog.collect(3, &[]);
+    edit(&path(&catalog, Api::Mail, 4), |text| {
+        let (first, _) = text.split_once('\n').unwrap();
+        format!("{first}\n")
+    });
+    let run = catalog.run(&["evidence", "keygen"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    seal(&catalog, 0);
+    let auditor = Auditor::of(&sandbox, &catalog, &[Api::Mail]);
+    let audit = auditor.all(3, &[]);
+    let found: BTreeSet<_> = differences(&audit).into_iter().collect();
+    assert_eq!(
+        found,
+        BTreeSet::from(["gap".to_owned()]),
+        "the day file is known to have lost some: {audit}"
+    );
+    assert!(audit["different"].as_u64().unwrap() > 0, "{audit}");
 }
 
 #[test]
