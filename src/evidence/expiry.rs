@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entry::{Entry, FileId, Says};
 use super::folder::Folder;
 use super::keeper::{Keeper, KeeperError, content_of};
 use super::ledger::Ledger;
+use super::notes::Notes;
+use super::seal::{SealOptions, seal_stream};
 use crate::config::StreamPlace;
 use crate::fs::FileError;
 
@@ -33,7 +35,8 @@ impl SealedFiles {
 }
 
 impl Keeper<'_> {
-    /// Checks that day files of a stream are what was sealed, all of them: before anything says that they go.
+    /// Checks that day files of a stream are what was sealed, all of them, and so are its journal and its holds, which decide what goes:
+    /// before anything says that they go.
     ///
     /// # Errors
     /// Those of [`Keeper::expire`].
@@ -44,7 +47,19 @@ impl Keeper<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), KeeperError> {
         let log = self.open(&self.signer()?, now)?;
-        expiring(&log.ledger, place, files, now).map(drop)
+        expiring(&log.ledger, place, files, now)?;
+        let options = SealOptions {
+            now,
+            after: self.settings.after,
+            every: TimeDelta::zero(),
+            full: false,
+        };
+        let mut notes = Notes::read(&self.location()?.state("notes.json"));
+        let sealed = seal_stream(place, &log.ledger, &mut notes, options);
+        match sealed.problems.into_iter().next() {
+            Some(problem) => Err(KeeperError::OfStream { problem }),
+            None => Ok(()),
+        }
     }
 
     /// Adds that day files of a stream are about to be deleted. Each has to be what was sealed, all of it.

@@ -46,6 +46,8 @@ pub(crate) enum KeeperError {
     Replaced,
     #[error("{file} is not what was sealed, and is not deleted: `trailkeeper verify --evidence` says where")]
     NotAsSealed { file: String },
+    #[error("nothing is deleted, since the stream is not what was sealed: {problem}")]
+    OfStream { problem: String },
     #[error("{problem}: that is not to be acknowledged; remove the wrong file first")]
     TwoForms { problem: String },
     #[error("{folder} holds a log that can be added to: `restart` is for one that is lost")]
@@ -72,7 +74,7 @@ pub(crate) struct Seal {
 /// Adds to the log of some settings.
 #[derive(Debug)]
 pub(crate) struct Keeper<'a> {
-    settings: &'a EvidenceSettings,
+    pub(super) settings: &'a EvidenceSettings,
     folder: Folder,
 }
 
@@ -112,7 +114,7 @@ impl<'a> Keeper<'a> {
         Ok(log)
     }
 
-    fn location(&self) -> Result<Location, KeeperError> {
+    pub(super) fn location(&self) -> Result<Location, KeeperError> {
         let location = Location::new(self.folder.path(), "evidence", "jsonl");
         let failed = |error| FileError::io("use", self.folder.path(), std::io::Error::other(error));
         Ok(location.map_err(failed)?)

@@ -55,12 +55,18 @@ impl ExpiryRule<'_> {
         let checks = self.checks(place, &standing)?;
         let (mut days, mut left) = (BTreeMap::new(), BTreeMap::new());
         let listing = &standing.listing;
+        let by_service = self.by_the_service(&standing);
         let mut dates = listing.dates();
         dates.extend(listing.odd.keys().copied());
         for date in dates.into_iter().filter(|date| self.is_too_old(*date)) {
             if let Some(hold) = holds.iter().find(|hold| is_held(date, hold)) {
                 left.insert(date, held_for(hold));
                 continue;
+            }
+            if !by_service.is_too_old(date) {
+                let reason = "it was not old enough when the service was heard of last: is this machine's clock ahead?";
+                left.insert(date, reason.to_owned());
+                break;
             }
             if let Some(reason) = checks.why_not(date) {
                 left.insert(date, reason);
@@ -77,6 +83,17 @@ impl ExpiryRule<'_> {
         let dates = listing.dates();
         let oldest = dates.iter().chain(listing.odd.keys()).min();
         oldest.is_some_and(|date| self.is_too_old(*date))
+    }
+
+    /// Returns the rule by the clock of the service, as far as that is known, if it is behind ours: a clock that is ahead would delete
+    /// what is young, and is often found out only when somebody sets it.
+    fn by_the_service(&self, standing: &Standing) -> Self {
+        let newest = standing.newest.as_ref();
+        let heard = newest.and_then(|entry| entry.service_date.or(entry.last_record));
+        Self {
+            now: heard.map_or(self.now, |heard| heard.min(self.now)),
+            ..*self
+        }
     }
 
     fn is_too_old(&self, date: NaiveDate) -> bool {
@@ -366,6 +383,30 @@ mod tests {
             !standing.start_over().sum.expired_days.spans().is_empty(),
             "it is never asked for again"
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_of_the_service_deletes_nothing_more() {
+        let (_catalog, place) = archive();
+        let journal = Journal::of(&place.location);
+        let entry = journal.newest().unwrap().unwrap();
+        let heard = "2026-01-18T12:00:00Z".parse().ok();
+        for (service_date, last_record) in [(heard, None), (None, heard)] {
+            let entry = Entry {
+                service_date,
+                last_record,
+                ..entry.clone()
+            };
+            journal.append(&entry).unwrap();
+            let ahead = ExpiryRule {
+                now: now() + TimeDelta::days(730),
+                ..rule()
+            };
+            let plan = ahead.plan(&place).unwrap();
+            assert_eq!(plan.days.keys().copied().collect::<Vec<_>>(), [date(DAYS[0])]);
+            assert!(plan.left[&date(DAYS[1])].contains("clock"), "{:?}", plan.left);
+        }
+        assert_eq!(expire(&place).unwrap(), 1);
     }
 
     #[test]
