@@ -46,14 +46,18 @@ impl Silence {
     /// Returns that of a stream whose last record is of `last` and which was last asked at `asked_at`; `None` if too little is known.
     pub(crate) fn of(hours: &Hours, last: DateTime<Utc>, asked_at: DateTime<Utc>) -> Option<Self> {
         let first = hours.first()?;
+        // The silence that goes on is none of those before.
+        let past = first..=last;
         let week = |number: i32| asked_at - TimeDelta::weeks(number.into());
-        let weeks = (1..=MOST_WEEKS).take_while(|number| week(*number) >= first).last()?;
+        let since = i32::try_from((asked_at - last).num_weeks()).ok()?.max(0) + 1;
+        let weeks = (since..since + MOST_WEEKS).take_while(|number| week(*number) >= first);
+        let weeks = i32::try_from(weeks.count()).ok()?;
         if weeks < FEWEST_WEEKS {
             return None;
         }
         let years = (1..=YEARS).filter_map(|year| asked_at.checked_sub_months(Months::new(12 * year)));
-        let same_dates = years.filter(|time| *time >= first);
-        let moments = (1..=weeks).map(week).chain(same_dates);
+        let same_dates = years.filter(|time| past.contains(time));
+        let moments = (since..since + weeks).map(week).chain(same_dates);
         let longest = moments.filter_map(|moment| longest_around(hours, moment)).max()?;
         Some(Self {
             lasts: (asked_at - last).max(TimeDelta::zero()),
@@ -198,6 +202,19 @@ mod tests {
                 first.is_some_and(|first| expected.contains(&first)),
                 "{number}: {first:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_alarm_goes_on_for_as_long_as_the_stream_is_quiet() {
+        let mut hours = Hours::default();
+        (0..30 * 7 * DAY)
+            .filter(|number| office(*number))
+            .for_each(|number| hours.add(hour(number)));
+        let last = 30 * 7 * DAY - 2 * DAY - 8;
+        for quiet in [4, 13, 20, 22, 60, 300, 500] {
+            let silence = Silence::of(&hours, hour(last), hour(last + quiet * DAY)).unwrap();
+            assert!(silence.is_unusual() && silence.weeks >= 28, "{quiet}: {silence:?}");
         }
     }
 
