@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
 use super::forwarding::Listener;
-use super::support::{Catalog, at, base_name, event, process, serve, tool};
+use super::support::{Catalog, PATIENCE, at, base_name, event, process, serve, tool};
 
 pub(super) const DAY: i64 = 86_400;
 
@@ -114,9 +114,9 @@ fn whoever_reads_while_days_are_packed_and_unpacked_says_the_same() {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for _ in 0..2 {
-                begun.recv().unwrap();
+                begun.recv_timeout(PATIENCE).unwrap();
                 assert!(pack(catalog).len() > 3);
-                begun.recv().unwrap();
+                begun.recv_timeout(PATIENCE).unwrap();
                 shown(catalog, 0, &["unpack"]);
             }
         });
