@@ -213,12 +213,7 @@ fn a_bundle_has_proofs_where_the_archive_is_sealed_and_its_lines_are_exported() 
 
 #[test]
 fn python_verifies_a_bundle_and_refuses_another_one() {
-    let package = PythonPackage {
-        name: "cryptography",
-        named_by: "PYTHON_WITH_CRYPTOGRAPHY",
-        import: "import cryptography.hazmat.primitives.asymmetric.ed25519",
-    };
-    let Some(python) = package.python("the proofs of a bundle in Python") else {
+    let Some(python) = PythonPackage::CRYPTOGRAPHY.python("the proofs of a bundle in Python") else {
         return;
     };
     let (_sandbox, catalog, policy) = example();
@@ -238,4 +233,13 @@ fn python_verifies_a_bundle_and_refuses_another_one() {
         edit(&bundle.join("tfc.ndjson"), |text| text.replacen("4-1", "4-x", 1));
         assert_ne!(run(&bundle).code, 0);
     }
+    let bundle = export(&catalog, "forged", &[]);
+    edit(&bundle.join("tfc.ndjson"), |text| {
+        format!("{{\"id\":\"forged\"}}\n{text}")
+    });
+    edit(&bundle.join("tfc.proofs.jsonl"), |text| {
+        format!("{{\"unproved\":1}}\n{text}{{\"unproved\":-1}}\n")
+    });
+    let forged = run(&bundle);
+    assert_ne!(forged.code, 0, "{}", forged.stdout);
 }

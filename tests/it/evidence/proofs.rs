@@ -140,12 +140,7 @@ fn other_peoples_code_verifies_both_parts_of_a_proof() {
 
 #[test]
 fn a_few_lines_of_python_verify_a_proof_and_refuse_another_one() {
-    let package = PythonPackage {
-        name: "cryptography",
-        named_by: "PYTHON_WITH_CRYPTOGRAPHY",
-        import: "import cryptography.hazmat.primitives.asymmetric.ed25519",
-    };
-    let Some(python) = package.python("the proof in Python") else {
+    let Some(python) = PythonPackage::CRYPTOGRAPHY.python("the proof in Python") else {
         return;
     };
     let (_sandbox, catalog, policy) = example();

@@ -72,6 +72,13 @@ pub(crate) struct PythonPackage {
 }
 
 impl PythonPackage {
+    /// That which verifies the signatures of the evidence.
+    pub(crate) const CRYPTOGRAPHY: Self = Self {
+        name: "cryptography",
+        named_by: "PYTHON_WITH_CRYPTOGRAPHY",
+        import: "import cryptography.hazmat.primitives.asymmetric.ed25519",
+    };
+
     /// A Python with the package; `None`, and a word about this test, where there is none.
     #[expect(clippy::disallowed_methods, reason = "the only place where a test asks for a Python")]
     pub(crate) fn python(&self, test: &str) -> Option<OsString> {
