@@ -159,7 +159,7 @@ fn records_that_were_changed_removed_added_or_moved_are_refused() {
 #[test]
 fn what_is_not_sealed_or_not_what_was_sealed_has_no_proof_and_the_bundle_says_so() {
     let (sandbox, catalog, policy) = example();
-    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new")]);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, newer(20), "new")]);
     catalog.collect(0, &[]);
     edit(&path(&catalog, Api::Mail, 4), |text| text.replace("4-1", "4-x"));
     let run = catalog.run(&["export", "--since", "10d", "--to", "all"]);

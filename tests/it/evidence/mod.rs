@@ -18,6 +18,7 @@ mod witnesses;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use trailkeeper::sandbox::{Api, Event, Sandbox};
 
@@ -35,6 +36,11 @@ fn newest() -> i64 {
     } else {
         600
     }
+}
+
+/// A time that is so many seconds after the newest record, and of its day.
+fn newer(seconds: i64) -> DateTime<Utc> {
+    at(newest() - seconds)
 }
 
 /// Three records on each of the last days.

@@ -67,7 +67,7 @@ fn a_record_is_found_by_its_id_and_what_is_not_sealed_is_not_proved() {
             "{shown}"
         );
     }
-    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new")]);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, newer(20), "new")]);
     catalog.collect(0, &[]);
     let run = catalog.run(&["prove", "--stream", "tfc", "--id", "new"]);
     assert_eq!((run.code, run.stdout.as_str()), (3, ""));

@@ -91,7 +91,7 @@ fn a_file_that_grows_is_sealed_again_when_the_time_has_come_and_by_hand_at_once(
     let sandbox = daily(2);
     let catalog = sealed(&sandbox, &[Api::Tfc]);
     let before = kinds(&catalog, "open").len();
-    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(30), "new-1")]);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, newer(10), "new-1")]);
     assert_eq!(catalog.collect_one(0, &[])["appended"], 1);
     assert_eq!(
         kinds(&catalog, "open").len(),
@@ -108,7 +108,7 @@ fn a_file_that_grows_is_sealed_again_when_the_time_has_come_and_by_hand_at_once(
     seal(&catalog, 0);
     assert_eq!(kinds(&catalog, "open").len(), before + 1);
     let catalog = catalog.with("SEAL_EVERY_MINUTES", 0);
-    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(20), "new-2")]);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, newer(20), "new-2")]);
     catalog.collect_one(0, &[]);
     assert_eq!(kinds(&catalog, "open").len(), before + 2);
     verify(&catalog, 0, &[]);
