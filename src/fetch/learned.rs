@@ -127,7 +127,7 @@ pub(crate) struct Assumptions {
     pub(crate) above_ms: i64,
     pub(crate) below_ms: i64,
     /// By how much records of one answer are out of order at most, in milliseconds.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) swapped_ms: i64,
     /// By how much answers overlapped at least where one was cut, in milliseconds: a record that is further from where it belongs
     /// may have been missed.
@@ -138,14 +138,8 @@ pub(crate) struct Assumptions {
     pub(crate) doubted: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_none(milliseconds: &i64) -> bool {
-    *milliseconds == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 impl From<Assumptions> for Learned {
@@ -203,8 +197,9 @@ impl Learned {
         self.most_records = self.most_records.max(answer.count);
         self.names_next_pages |= answer.next.is_some();
         self.is_order_shown |= answer.descends && answer.count >= FEWEST;
-        let is_known = self.order == Order::NewestFirst && is_among_neighbors(answer);
-        self.note_swapped(answer.disorder, is_known);
+        if self.order == Order::NewestFirst && is_among_neighbors(answer) {
+            self.note_swapped(answer.disorder);
+        }
         if self.order != Order::NewestFirst || answer.disorder <= self.disorder {
             return Seen::Expected;
         }
@@ -276,10 +271,8 @@ impl Learned {
         self.overlap = self.overlap.into_iter().chain([overlap]).min();
     }
 
-    fn note_swapped(&mut self, disorder: TimeDelta, is_known: bool) {
-        if is_known {
-            self.swapped = self.swapped.max(disorder);
-        }
+    fn note_swapped(&mut self, disorder: TimeDelta) {
+        self.swapped = self.swapped.max(disorder);
     }
 
     /// Returns whether answers overlapped by less than records are out of order.
@@ -353,7 +346,7 @@ impl Learned {
             let is_ordered = answer.disorder <= SMALL_DISORDER || is_among_neighbors(answer);
             if is_ordered {
                 self.note_disorder(answer.disorder);
-                self.note_swapped(answer.disorder, true);
+                self.note_swapped(answer.disorder);
             }
             return is_ordered.then_some(Order::NewestFirst);
         }
@@ -378,7 +371,7 @@ impl Learned {
             .filter(|disorder| *disorder <= SMALL_DISORDER);
         if let Some(disorder) = small.max().filter(|_| self.order == Order::NewestFirst) {
             self.note_disorder(disorder);
-            self.note_swapped(disorder, true);
+            self.note_swapped(disorder);
         }
     }
 

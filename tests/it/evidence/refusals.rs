@@ -416,3 +416,18 @@ fn a_journal_is_another_one_only_if_the_one_before_it_was_full() {
     fs::write(&journal, "forged\n").unwrap();
     refused(&catalog, &policy, &[], "tfc_audit.coverage.jsonl: only 1 of");
 }
+
+#[test]
+fn nothing_expires_by_holds_that_are_not_what_was_sealed() {
+    let sandbox = daily(8);
+    let catalog = sealed(&sandbox, &[Api::Mail]);
+    let run = catalog.run(&["hold", "add", "2026/17"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    seal(&catalog, 0);
+    fs::remove_file(catalog.folder(Api::Mail).join(".trailkeeper/mail_audit.holds.jsonl")).unwrap();
+    let run = catalog.run(&["expire", "--older-than", "4d", "--yes"]);
+    assert_eq!(run.code, 3, "{}", run.stdout);
+    let said = run.stdout + &run.stderr;
+    assert!(said.contains("the stream is not what was sealed"), "{said}");
+    assert!(path(&catalog, Api::Mail, 7).exists());
+}
