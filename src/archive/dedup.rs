@@ -139,7 +139,7 @@ pub(super) fn by_content(batch: &Batch, day: &Day, revisions: &Digests) -> Vec<V
             Verdict::Archived
         } else if !seen.insert(content) {
             Verdict::Repeated
-        } else if revisions.contains(&content) {
+        } else if revisions.contains(&content) || record.is_superseded {
             Verdict::Revision
         } else {
             Verdict::New

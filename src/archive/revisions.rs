@@ -59,7 +59,7 @@ impl Suspects {
         }
         if !suspects.groups.is_empty() {
             let archived = batch.records().iter().zip(verdicts);
-            let archived = archived.filter(|(_, verdict)| **verdict == Verdict::Archived);
+            let archived = archived.filter(|(record, verdict)| **verdict == Verdict::Archived && !record.is_superseded);
             let given = given
                 .into_iter()
                 .chain(archived.map(|(record, _)| Key::of(record.identified())));

@@ -35,6 +35,8 @@ pub(super) struct Answer {
     pub(super) says_last: bool,
     /// By how much a record is newer than an older one before it, at most.
     pub(super) disorder: TimeDelta,
+    /// How many of its records are far from where they belong, of those in the window that was asked for.
+    pub(super) strays: usize,
     /// How far its newest record is above what was asked for.
     pub(super) overshoot: TimeDelta,
     /// Whether its oldest records come first, and not all have the same time.
@@ -51,12 +53,14 @@ impl Answer {
         let newest_asked = request.window.to + MOST_ABOVE;
         times.retain(|time| oldest_asked <= *time && *time <= newest_asked);
         let mut disorder = disorder_of(&times);
+        let mut strays = 0;
         if disorder > MOST_OF_NEIGHBORS {
             let in_order = longest_descent(&times);
-            let strays = times.len() - in_order.len();
+            let others = times.len() - in_order.len();
             // Many different times in order are no accident, as a few in a jumbled answer can be.
             let is_telling = in_order.chunk_by(|one, other| one == other).count() * 2 >= times.len();
-            if is_telling && strays * STRAYS <= times.len() {
+            if is_telling && others * STRAYS <= times.len() {
+                strays = others;
                 times = in_order;
                 disorder = disorder_of(&times);
             }
@@ -79,6 +83,7 @@ impl Answer {
             },
             says_last: page.next == Next::Last,
             disorder,
+            strays,
             overshoot: times
                 .last()
                 .map_or(TimeDelta::zero(), |newest| *newest - request.window.to),
@@ -136,6 +141,20 @@ impl Answer {
         part.anchors
             .iter()
             .all(|anchor| first.contains(anchor) || !self.anchors.contains(anchor))
+    }
+
+    /// Returns whether it and a smaller answer both ascend, and hold the same records up to the newest moment of that: those of
+    /// one moment may come in any order, and it ends within one.
+    pub(super) fn ascends_beyond(&self, part: &Answer) -> bool {
+        let Some(newest) = part.newest() else { return false };
+        let before = |answer: &Answer| -> Vec<Anchor> {
+            let anchors = answer.anchors.iter().filter(|anchor| anchor.time < newest);
+            let mut anchors: Vec<Anchor> = anchors.copied().collect();
+            anchors.sort_unstable();
+            anchors
+        };
+        let shared = before(part);
+        self.ascends && part.ascends && !shared.is_empty() && shared == before(self)
     }
 
     /// Returns whether none of its records that a smaller answer lacks is newer than one of that.

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
+use super::answer::Answer;
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
@@ -31,6 +32,9 @@ const LEAST_PAD: TimeDelta = TimeDelta::seconds(1);
 /// A walk of fewer requests does not look at its newest end twice; and a first one.
 const FEW: u64 = 20;
 const FEW_AT_FIRST: u64 = 6;
+
+/// How often the newest end is looked at by answers that lack what was read there.
+const LOOKS_AT_THE_NEWEST: u32 = 3;
 
 /// How often in a row a slice is read again that lacks what another answer gave.
 const MOST_READINGS_AGAIN: u32 = 3;
@@ -362,32 +366,49 @@ impl<'a> BoundedWalk<'a> {
         }
         self.has_looked_again = true;
         let (from, to) = (newest.time.min(self.plan.window.to), self.plan.window.to);
-        let request = PageRequest {
-            window: Window::new(from, to),
+        let again = Slice { from, to };
+        let known = self.frontier.newest();
+        for look in 0..LOOKS_AT_THE_NEWEST {
+            if look > 0 {
+                self.fetcher.pause_before_look(look).await;
+            }
+            let request = self.newest_request(again);
+            let page = match self.fetcher.first_page(&request, true).await {
+                Ok(page) => page,
+                Err(PageError::TooWide(_)) => return Ok(false),
+                Err(PageError::TooLarge(_)) => {
+                    self.slices.again(again);
+                    return Ok(true);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let (settled_to, possible_to) = (self.settled_to(), self.plan.possible_to());
+            let times = page.records.iter().flatten().map(|record| record.time);
+            let new = times.filter(|time| from < *time && *time <= possible_to).min();
+            let answer = Answer::of(&page, &request);
+            let lacks_known = !answer.may_go_on() && !answer.anchors().iter().any(|anchor| known.contains(anchor));
+            if lacks_known || new.is_some_and(|oldest| oldest < settled_to) {
+                self.fetcher.learn(Learned::note_lapse);
+            }
+            if new.is_some() {
+                self.slices.again(again);
+            }
+            if new.is_some() || !lacks_known {
+                return Ok(new.is_some());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the request for what is newer than all that was read, which is also for the newest of that: an answer that lacks it
+    /// shows nothing.
+    fn newest_request(&self, newest: Slice) -> PageRequest {
+        let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
+        PageRequest {
+            window: Window::new(newest.from - margin, newest.to),
             position: Position::First,
             size: self.fetcher.usual_size(),
-        };
-        let page = match self.fetcher.first_page(&request, true).await {
-            Ok(page) => page,
-            Err(PageError::TooWide(_)) => return Ok(false),
-            Err(PageError::TooLarge(_)) => {
-                self.slices.again(Slice { from, to });
-                return Ok(true);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let settled_to = self.settled_to();
-        let possible_to = self.plan.possible_to();
-        let times = page.records.iter().flatten().map(|record| record.time);
-        let new = times.filter(|time| from < *time && *time <= possible_to);
-        let oldest = new.min();
-        if oldest.is_some_and(|oldest| oldest < settled_to) {
-            self.fetcher.learn(Learned::note_lapse);
         }
-        if oldest.is_some() {
-            self.slices.again(Slice { from, to });
-        }
-        Ok(oldest.is_some())
     }
 
     /// Returns up to when the service has all records by now, unless one of its answers lacks some.

@@ -1,15 +1,18 @@
 //! The records of one fetch, each once.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
-use crate::record::digests::Digests;
+use super::sightings::Sightings;
+use crate::record::digests::{Digests, Unhashed};
 use crate::record::{Anchor, Form, Line, Record, Rejected, hold};
 
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
 pub(super) const MOST_BYTES: usize = 128 << 20;
 
-/// What a set takes for a hash, up to twice its size.
-const HASH_BYTES: usize = 2 * size_of::<u128>();
+/// What a map or a set takes for a hash and what it is for, up to twice its size.
+const HASH_BYTES: usize = 4 * size_of::<u128>();
 
 /// The capacity at the start: as many records as a slice usually brings.
 const USUALLY_HELD: usize = 1_792;
@@ -18,8 +21,8 @@ const USUALLY_HELD: usize = 1_792;
 pub(crate) struct FetchedRecords {
     /// Later records are newer than the run: they are left for the next one, which asks for them again.
     possible_to: DateTime<Utc>,
-    /// The content hashes of all records.
-    seen: Digests,
+    /// Which answers held which records.
+    seen: Sightings,
     seen_rejected: Digests,
     seen_originals: Digests,
     /// Records that can be filed.
@@ -49,7 +52,7 @@ impl FetchedRecords {
     pub(crate) fn new(possible_to: DateTime<Utc>) -> Self {
         Self {
             possible_to,
-            seen: Digests::with_capacity_and_hasher(USUALLY_HELD, Default::default()),
+            seen: Sightings::with_capacity(USUALLY_HELD),
             seen_rejected: Digests::default(),
             seen_originals: Digests::default(),
             records: Vec::new(),
@@ -73,6 +76,8 @@ impl FetchedRecords {
 
     /// Adds the records of a page, and the originals of those that were repaired.
     pub(crate) fn add(&mut self, records: Vec<Result<Record, Rejected>>, originals: Vec<Rejected>) -> Added {
+        self.seen
+            .begin_answer(records.iter().flatten().map(|record| record.time));
         let before = (self.records.len(), self.rejected.len(), self.originals.len());
         let mut added = Added::default();
         let left_before = self.left_for_next_run;
@@ -93,7 +98,7 @@ impl FetchedRecords {
     }
 
     fn add_record(&mut self, record: Record) -> bool {
-        let is_new = self.seen.insert(record.identity.content);
+        let is_new = self.seen.note(record.identity.content);
         if is_new && record.time > self.possible_to {
             self.left_for_next_run += 1;
             self.bytes += HASH_BYTES;
@@ -131,6 +136,43 @@ impl FetchedRecords {
         hold(&mut lines)
     }
 
+    /// Marks the records, and those of `others`, that are older versions of a record: the service gives that in their place.
+    ///
+    /// `others` were given by answers outside of this reading, which is whole.
+    pub(super) fn mark_superseded(&mut self, others: &mut [Record]) {
+        let newest = self.newest_versions();
+        let is_superseded = |record: &Record| {
+            let newer = newest.get(&record.moment())?;
+            Some(self.seen.is_superseded(record, &self.records[*newer]))
+        };
+        let superseded: Vec<usize> = (0..self.records.len())
+            .filter(|place| is_superseded(&self.records[*place]) == Some(true))
+            .collect();
+        for other in others {
+            other.is_superseded = is_superseded(other).unwrap_or_default();
+        }
+        superseded
+            .into_iter()
+            .for_each(|place| self.records[place].is_superseded = true);
+    }
+
+    /// Returns the places of the records that came last of those with one id and one time.
+    fn newest_versions(&self) -> HashMap<u128, usize, Unhashed> {
+        let mut newest = HashMap::with_capacity_and_hasher(self.records.len(), Default::default());
+        for (place, record) in self
+            .records
+            .iter()
+            .enumerate()
+            .filter(|(_, record)| record.identity.has_id())
+        {
+            let newer = newest.entry(record.moment()).or_insert(place);
+            if self.seen.first_of(record) > self.seen.first_of(&self.records[*newer]) {
+                *newer = place;
+            }
+        }
+        newest
+    }
+
     /// Leaves out the records that are later than `time`: they belong to what comes next.
     pub(crate) fn end_at(&mut self, time: DateTime<Utc>) {
         let before = self.records.len();
@@ -138,7 +180,7 @@ impl FetchedRecords {
         records.retain(|record| {
             let is_later = record.time > time;
             if is_later {
-                seen.remove(&record.identity.content);
+                seen.forget(record.identity.content);
             }
             !is_later
         });
@@ -162,7 +204,7 @@ impl FetchedRecords {
 
     /// Returns whether it was given this record.
     pub(super) fn has_seen(&self, record: &Record) -> bool {
-        self.seen.contains(&record.identity.content)
+        self.seen.has(record.identity.content)
     }
 
     /// Returns whether it was given this record that cannot be filed, or this original.
@@ -176,12 +218,12 @@ impl FetchedRecords {
 
     /// Adds the content hashes of all records that it was given.
     pub(crate) fn note_contents(&self, to: &mut Digests) {
-        to.extend(self.seen.iter().chain(&self.seen_rejected));
+        to.extend(self.seen.contents().chain(&self.seen_rejected));
     }
 
     /// Returns the content hashes of all records that it was given, and of those that cannot be filed.
     pub(crate) fn into_seen(self) -> (Digests, Digests) {
-        (self.seen, self.seen_rejected)
+        (self.seen.into_contents(), self.seen_rejected)
     }
 }
 

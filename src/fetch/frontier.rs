@@ -38,7 +38,8 @@ impl Frontier {
         limit: Option<DateTime<Utc>>,
         done_to: DateTime<Utc>,
     ) -> Result<CompletedRange, FetchError> {
-        let due = fetcher.given().take_due(&fetched, limit);
+        let mut due = fetcher.given().take_due(&fetched, limit);
+        fetched.mark_superseded(&mut due);
         fetched.add(due.into_iter().map(Ok).collect(), Vec::new());
         if fetched.is_too_large() {
             fetcher.given().take_back(LeftOver {

@@ -181,6 +181,8 @@ pub(super) enum Seen {
     Expected,
     /// It is out of order: whether newer pages come first has to be asked.
     OutOfOrder,
+    /// Some of its records are far from where they belong: others may be anywhere too, also where no answer shows them.
+    Scattered,
 }
 
 /// Returns whether only neighbors have changed places in an answer.
@@ -200,11 +202,15 @@ impl Learned {
         if self.order == Order::NewestFirst && is_among_neighbors(answer) {
             self.note_swapped(answer.disorder);
         }
-        if self.order != Order::NewestFirst || answer.disorder <= self.disorder {
+        let is_ordered = answer.disorder <= self.disorder && answer.strays == 0;
+        if self.order != Order::NewestFirst || is_ordered {
             return Seen::Expected;
         }
         if answer.ascends && answer.count >= FEWEST {
             return Seen::OutOfOrder;
+        }
+        if answer.strays > 0 {
+            return Seen::Scattered;
         }
         if is_among_neighbors(answer) {
             self.disorder = answer.disorder;
@@ -339,6 +345,9 @@ impl Learned {
     ///
     /// Returns the order that it shows, if it shows one.
     pub(super) fn note_test(&mut self, answer: &Answer, part: &Answer) -> Option<Order> {
+        if answer.count >= FEWEST && answer.ascends_beyond(part) {
+            return Some(Order::OldestFirst);
+        }
         if answer.begins_with(part) {
             if answer.ascends && answer.count >= FEWEST {
                 return Some(Order::OldestFirst);

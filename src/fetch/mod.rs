@@ -55,6 +55,7 @@ pub mod plan;
 mod rate_limiter;
 pub(crate) mod probe;
 mod reading;
+mod sightings;
 mod slice;
 mod stopwatch;
 mod survey;
@@ -267,8 +268,16 @@ impl FetchError {
                 "a record of {lacks} was given and is missing in the answer for {span}"
             )),
             Self::Miscounted { total, given } => Some(format!("the service counts {total} records and gives {given}")),
+            Self::Effort { requests, .. } => Some(format!(
+                "{requests} requests did not show that anything of it is all that the service has"
+            )),
             _ => None,
         }
+    }
+
+    /// Returns whether it says nothing of a walk that has completed a part: the next one goes on from there.
+    pub(crate) fn is_of_no_progress(&self) -> bool {
+        matches!(self, Self::Effort { .. })
     }
 
     /// Returns whether everything that the service gives was handed out all the same.

@@ -185,7 +185,14 @@ impl Entry {
     fn into_record(self, page: &Arc<String>) -> Result<Record, Rejected> {
         let line = Line::of(page, self.line);
         let (error, form) = match self.checked {
-            Ok((time, identity)) => return Ok(Record { time, identity, line }),
+            Ok((time, identity)) => {
+                return Ok(Record {
+                    time,
+                    identity,
+                    line,
+                    is_superseded: false,
+                });
+            }
             Err(error @ IdentifyError::JsonError(_)) => (error, Form::Bytes),
             Err(error @ IdentifyError::InvalidRecordError(_)) => (error, Form::Record),
         };

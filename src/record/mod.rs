@@ -65,6 +65,8 @@ pub struct Record {
     pub identity: Identity,
     /// The one-line form, without the newline.
     pub line: Line,
+    /// Whether the service gives a newer version of it by now.
+    pub(crate) is_superseded: bool,
 }
 
 /// A record that has no day file, and why.
@@ -165,6 +167,13 @@ pub struct Identified {
 }
 
 impl Record {
+    /// Returns a hash of its id and its time, the same for all of its versions; of its content and its time where it has no id.
+    pub(crate) fn moment(&self) -> u128 {
+        let nanoseconds =
+            i128::from(self.time.timestamp()) * 1_000_000_000 + i128::from(self.time.timestamp_subsec_nanos());
+        self.identity.mark ^ nanoseconds as u128
+    }
+
     /// Returns its time and identity.
     pub(crate) fn identified(&self) -> Identified {
         Identified {
@@ -369,7 +378,12 @@ fn record(
     checked: Result<(DateTime<Utc>, Identity), InvalidRecordError>,
 ) -> Result<Record, Rejected> {
     match checked {
-        Ok((time, identity)) => Ok(Record { time, identity, line }),
+        Ok((time, identity)) => Ok(Record {
+            time,
+            identity,
+            line,
+            is_superseded: false,
+        }),
         Err(error) => Err(Rejected {
             reason: error.to_string(),
             content,
@@ -575,6 +589,7 @@ mod tests {
             time,
             identity,
             ref line,
+            ..
         } = record;
         assert_eq!(Reader::new(SHAPE).identify(line), Ok(Identified { time, identity }));
         assert_eq!(read(line), record);

@@ -194,7 +194,7 @@ impl Ascent {
         if self.end_looks > MOST_END_LOOKS {
             return Err(self.same_time(answer));
         }
-        if answer.count == 0 {
+        if answer.count == 0 || !self.has_room_above(Reach::default()) {
             self.is_done = self.end_looks >= END_LOOKS;
         } else {
             // The answer may have been cut within a moment: then something is above it.
@@ -211,7 +211,9 @@ impl Ascent {
         } else if !is_cut {
             // The answer still holds the end: the request has to begin further above.
             match above.reach.longer() {
-                Some(longer) => above.reach = longer,
+                Some(longer) if self.has_room_above(longer) => above.reach = longer,
+                // What is above the newest record is above the window too.
+                Some(_) => above.empty = END_LOOKS,
                 None => return Err(self.same_time(answer)),
             }
         }
@@ -223,6 +225,11 @@ impl Ascent {
             return Err(self.same_time(answer));
         }
         Ok(())
+    }
+
+    /// Returns whether something of the window is so far above the newest record.
+    fn has_room_above(&self, reach: Reach) -> bool {
+        floor_to_millisecond(self.base + TICK + reach.time()) <= self.window.to
     }
 
     fn same_time(&self, answer: &Answer) -> FetchError {

@@ -55,8 +55,7 @@ pub(super) async fn read(fetcher: &Fetcher, descent: &mut Descent, answer: Answe
         return by_tokens(fetcher, descent, &answer, begun).await;
     }
     if descent.size < largest && answer.is_full {
-        descent.size = descent.size.saturating_mul(2).min(largest);
-        return Step::Ask;
+        return descent.enlarge(&answer, largest);
     }
     same_time(answer.oldest().unwrap_or(descent.upper), answer.count)
 }

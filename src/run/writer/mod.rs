@@ -757,10 +757,11 @@ impl Writer {
             _ => None,
         });
         let is_contradiction = cause.is_some_and(|cause| cause.contradiction().is_some());
+        let is_of_no_progress = cause.is_some_and(FetchError::is_of_no_progress);
         let is_of_all = cause.is_some_and(FetchError::is_of_what_was_given);
         let error = failure.map(ToString::to_string);
         if let Some(asked) = self.asked() {
-            asked.is_contradicted |= is_contradiction;
+            asked.is_contradicted |= is_contradiction && !(is_of_no_progress && asked.covered_to.is_some());
             asked.covered_to = asked.covered_to.filter(|_| !is_of_all);
             asked.error = error;
         }

@@ -19,7 +19,7 @@ pub(super) fn damaged_warning(lines: usize) -> Option<String> {
 
 impl Writer {
     /// Adds to a range the pending records of its time that it lacks, before the others: they were given first. What it has
-    /// with other fields is filed in both versions, as what changes during a run is.
+    /// with other fields by now is an older version.
     pub(super) fn add_pending(&mut self, range: &mut CompletedRange) {
         let Some(from) = self.asked().map(|asked| asked.from) else {
             return;
@@ -38,6 +38,10 @@ impl Writer {
         {
             // What lacks records that were given before may lack others.
             asked.has_lapsed = true;
+        }
+        let moments: Digests = range.records.iter().map(Record::moment).collect();
+        for record in &mut due {
+            record.is_superseded = moments.contains(&record.moment());
         }
         range.received += due.len() as u64;
         due.append(&mut range.records);

@@ -8,6 +8,9 @@ use proptest::prelude::*;
 use super::chance::roll;
 use super::feed::Record;
 
+/// The milliseconds of a day.
+const DAY: u64 = 86_400_000;
+
 /// How the records of a span follow each other, over all of its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -16,6 +19,8 @@ pub(crate) enum Order {
     NewestPageFirst,
     /// Two that lie less than so many milliseconds apart can stand either way round.
     Shuffled(i64),
+    /// Newest first, but for one record in so many, which stands up to two days from where it belongs, each time.
+    Misplaced(u64),
     OldestFirst,
     Random,
 }
@@ -30,6 +35,15 @@ impl Order {
             }
             Order::Shuffled(by) => {
                 let moved = |record: &Record| record.filed_at + (chance(record) % by.unsigned_abs()) as i64;
+                records.sort_by_cached_key(|record| (Reverse(moved(record)), chance(record)));
+            }
+            Order::Misplaced(every) => {
+                let moved = |record: &Record| match chance(record) {
+                    chance if chance % every == 0 => {
+                        record.filed_at + (chance / every % (4 * DAY)) as i64 - 2 * DAY as i64
+                    }
+                    _ => record.filed_at,
+                };
                 records.sort_by_cached_key(|record| (Reverse(moved(record)), chance(record)));
             }
             Order::OldestFirst => records.sort_by_cached_key(|record| (record.filed_at, chance(record))),
@@ -61,6 +75,10 @@ impl fmt::Display for Order {
             Order::NewestFirst => write!(f, "answers newest first"),
             Order::NewestPageFirst => write!(f, "answers newest page first, anyhow inside a page"),
             Order::Shuffled(by) => write!(f, "answers newest first, but for neighbours within {by} ms"),
+            Order::Misplaced(every) => write!(
+                f,
+                "answers newest first, but for one record in {every}, which stands anywhere"
+            ),
             Order::OldestFirst => write!(f, "answers oldest first"),
             Order::Random => write!(f, "answers in no order"),
         }

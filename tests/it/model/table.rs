@@ -299,3 +299,20 @@ fn a_token_that_is_refused_begins_a_new_cycle() {
         &[Oddity::Tokens(TokenOddity::ExpireAfter(4))],
     ));
 }
+
+#[test]
+fn what_is_filled_in_while_it_is_read_makes_no_second_event() {
+    for request in [2, 4, 5] {
+        let changes = Moment { run: 0, request };
+        is_right(&of(Vendor::Mail, 250, 9_000, &[Oddity::Change(changes)]));
+    }
+}
+
+#[test]
+fn records_that_stand_anywhere_in_a_feed_are_not_lost() {
+    for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Audit, Vendor::Port] {
+        let mut case = of(vendor, 1_500, 120_000, &[Oddity::Order(Order::Misplaced(100))]);
+        case.settings.port_limit = 100;
+        is_right(&case);
+    }
+}

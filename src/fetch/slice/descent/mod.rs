@@ -283,7 +283,15 @@ impl Descent {
                 self.untested = Some(page);
                 Step::TestOrder
             }
+            Seen::Scattered => Step::Scattered,
         }
+    }
+
+    /// Asks for a larger page, since one moment fills the answer: the larger one has to hold what that held.
+    pub(super) fn enlarge(&mut self, answer: &Answer, largest: u32) -> Step {
+        self.size = self.size.saturating_mul(2).min(largest);
+        self.expected = anchors_up_to(answer, self.upper);
+        Step::Ask
     }
 
     fn take_tested(&mut self, page: Page, answer: Answer, learned: &mut Learned) -> Step {
