@@ -196,6 +196,7 @@ impl From<KeeperError> for CommandError {
                 ErrorKind::Refused
             }
             KeeperError::Replaced
+            | KeeperError::HandedOver { .. }
             | KeeperError::UnknownFile { .. }
             | KeeperError::AsSealed { .. }
             | KeeperError::TwoForms { .. } => ErrorKind::Refused,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 use url::Url;
 
+use super::evidence_key::{EVIDENCE_KEY_AGENT, EVIDENCE_KEY_FILE, KeySource};
 use super::proxies;
 use crate::env::{
     ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, endpoint, folder, text, whole_number,
@@ -19,6 +20,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &EVIDENCE_FOLDER,
     &EVIDENCE_ORIGIN,
     &EVIDENCE_KEY_FILE,
+    &EVIDENCE_KEY_AGENT,
     &SEAL_EVERY_MINUTES,
     &SEAL_AFTER_HOURS,
     &EVIDENCE_TSA_URL,
@@ -45,17 +47,6 @@ pub(crate) const EVIDENCE_ORIGIN: Setting<String> = Setting {
         doc: "The name of the log: like a web address without `https://`, one for each organization. It never changes.",
     },
     parse: origin,
-};
-
-pub(crate) const EVIDENCE_KEY_FILE: Setting<PathBuf> = Setting {
-    variable: Variable {
-        name: "EVIDENCE_KEY_FILE",
-        scope: Scope::Program,
-        default: DefaultValue::None,
-        example: Some("/etc/trailkeeper/evidence.key"),
-        doc: "The file with the key that signs the log, which `trailkeeper evidence keygen` writes.",
-    },
-    parse: folder,
 };
 
 const SEAL_EVERY_MINUTES: Setting<i64> = Setting {
@@ -115,8 +106,11 @@ pub(crate) struct EvidenceSettings {
     pub(crate) folder: PathBuf,
     /// Its name; `EVIDENCE_ORIGIN`.
     pub(crate) origin: String,
-    /// The file of the key; `EVIDENCE_KEY_FILE`.
-    pub(crate) key_file: Option<PathBuf>,
+    /// Where the key is; `EVIDENCE_KEY_FILE`, `EVIDENCE_KEY_AGENT`.
+    pub(crate) key: Option<KeySource>,
+    /// Where systemd has put credentials for this process, and where an ssh-agent listens.
+    pub(crate) credentials: Option<PathBuf>,
+    pub(crate) ssh_agent: Option<PathBuf>,
     /// How often a file that grows is sealed; `SEAL_EVERY_MINUTES`.
     pub(crate) every: TimeDelta,
     /// How long after its end a day is closed; `SEAL_AFTER_HOURS`.
@@ -133,8 +127,10 @@ impl EvidenceSettings {
         }
         let mut own_errors = ConfigErrors::because("sealing is switched on by EVIDENCE_FOLDER and EVIDENCE_ORIGIN");
         let settings = Self::read_required(env, &mut own_errors);
-        if settings.as_ref().is_some_and(|settings| settings.key_file.is_none()) {
-            own_errors.missing(&EVIDENCE_KEY_FILE.name());
+        match settings.as_ref().map(|settings| &settings.key) {
+            Some(Some(key)) => key.check_way(env, &mut own_errors),
+            Some(None) if own_errors.is_empty() => own_errors.missing(&EVIDENCE_KEY_FILE.name()),
+            _ => {}
         }
         let is_whole = own_errors.is_empty();
         errors.append(own_errors);
@@ -167,7 +163,7 @@ impl EvidenceSettings {
     pub(crate) fn read_required(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
         let folder = env.required(&EVIDENCE_FOLDER, errors);
         let origin = env.required(&EVIDENCE_ORIGIN, errors);
-        let key_file = env.optional(&EVIDENCE_KEY_FILE, errors);
+        let key = KeySource::read(env, errors);
         let every = env.or_default(&SEAL_EVERY_MINUTES, errors);
         let after = env.or_default(&SEAL_AFTER_HOURS, errors);
         let url = env.optional(&EVIDENCE_TSA_URL, errors);
@@ -176,7 +172,9 @@ impl EvidenceSettings {
         Some(Self {
             folder: folder?,
             origin: origin?,
-            key_file,
+            key,
+            credentials: env.credentials_folder(),
+            ssh_agent: env.ssh_agent(),
             every: TimeDelta::minutes(every?),
             after: TimeDelta::hours(after?),
             timestamps,

@@ -5,6 +5,7 @@
 //! A stream is on if `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
 mod evidence;
+mod evidence_key;
 mod http;
 mod kafka;
 mod limits;
@@ -22,7 +23,8 @@ use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
-pub(crate) use evidence::{EVIDENCE_KEY_FILE, EvidenceSettings, TimestampService};
+pub(crate) use evidence::{EvidenceSettings, TimestampService};
+pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, KeySource};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,

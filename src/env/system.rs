@@ -1,7 +1,9 @@
 //! System variables that the program respects. They are not its own settings: they are not in `.env`, and no name
 //! counts as a misspelling of theirs.
 
-use super::{ConfigErrors, DefaultValue, Env, InvalidValue, Scope, Setting, Variable, text, whole_number};
+use std::path::PathBuf;
+
+use super::{ConfigErrors, DefaultValue, Env, InvalidValue, Scope, Setting, Variable, folder, text, whole_number};
 use crate::output::logging::JournalStream;
 
 /// Set to anything: no colours, <https://no-color.org>.
@@ -86,7 +88,41 @@ pub(crate) const WATCHDOG_USEC: Setting<u64> = Setting {
     parse: |text| whole_number(text, 1..=u64::MAX),
 };
 
+/// Where systemd has put the credentials of a service.
+pub(crate) const CREDENTIALS_DIRECTORY: Setting<PathBuf> = Setting {
+    variable: Variable {
+        name: "CREDENTIALS_DIRECTORY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "Where systemd has put what `LoadCredential=` names, such as the key of `EVIDENCE_KEY_FILE=credential:NAME`; set by systemd.",
+    },
+    parse: folder,
+};
+
+/// The socket of an ssh-agent.
+pub(crate) const SSH_AUTH_SOCK: Setting<PathBuf> = Setting {
+    variable: Variable {
+        name: "SSH_AUTH_SOCK",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: None,
+        doc: "The socket of the ssh-agent that has the key of `EVIDENCE_KEY_AGENT`.",
+    },
+    parse: folder,
+};
+
 impl Env {
+    /// Returns where systemd has put the credentials of this process.
+    pub(crate) fn credentials_folder(&self) -> Option<PathBuf> {
+        self.optional(&CREDENTIALS_DIRECTORY, &mut ConfigErrors::default())
+    }
+
+    /// Returns where an ssh-agent listens.
+    pub(crate) fn ssh_agent(&self) -> Option<PathBuf> {
+        self.optional(&SSH_AUTH_SOCK, &mut ConfigErrors::default())
+    }
+
     /// Returns what systemd has connected to its journal. An invalid value counts as none, since collecting must not depend on
     /// it.
     pub(crate) fn journal_stream(&self) -> Option<JournalStream> {

@@ -10,6 +10,7 @@ use super::folder::Folder;
 use super::ledger::{History, Ledger};
 pub(crate) use super::log::LogError;
 use super::log::{Log, put_aside};
+use super::log_signer::{LogSigner, SigningError};
 use super::material::Material;
 use super::note::VerifierKey;
 use super::notes::Notes;
@@ -17,7 +18,7 @@ use super::seal::{SealOptions, StreamSeal, seal_stream};
 use super::signer::{Signer, SignerError};
 use super::tree::{Tree, sha256};
 use crate::archive::{LineCounter, Location};
-use crate::config::{EVIDENCE_KEY_FILE, EvidenceSettings, StreamPlace};
+use crate::config::{EVIDENCE_KEY_FILE, EvidenceSettings, KeySource, StreamPlace};
 use crate::env::Row;
 use crate::fs::{FileError, remove, rename};
 
@@ -30,8 +31,23 @@ pub(crate) enum KeeperError {
     Signer(#[from] SignerError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Signing(#[from] SigningError),
     #[error("{} is not set: it names the file of the key", EVIDENCE_KEY_FILE.name())]
-    NoKeyFile,
+    NoKey,
+    #[error(
+        "the key is the credential {0} of systemd, which is only read here: set {file} to the path of the file behind it",
+        file = EVIDENCE_KEY_FILE.name()
+    )]
+    ReadOnly(String),
+    #[error("the key is in an ssh-agent: name the next one, which is in that agent too, with --agent SHA256:...")]
+    NoNextKey,
+    #[error(
+        "the log goes on with another key ({fingerprint}), and the settings name the one before it: set them to the new one"
+    )]
+    HandedOver { fingerprint: String },
+    #[error("this is the key that signs already")]
+    SameKey,
     #[error("the log is that of {found}, and EVIDENCE_ORIGIN says {set}: the name of a log never changes")]
     OtherOrigin { found: String, set: String },
     #[error(
@@ -71,6 +87,9 @@ pub(crate) struct Seal {
     pub(crate) key: VerifierKey,
 }
 
+/// What the file of a key is called that is to take the place of another one, behind the name of that.
+const NEXT: &str = ".next";
+
 /// Adds to the log of some settings.
 #[derive(Debug)]
 pub(crate) struct Keeper<'a> {
@@ -86,32 +105,54 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn key_file(&self) -> Result<&Path, KeeperError> {
-        self.settings.key_file.as_deref().ok_or(KeeperError::NoKeyFile)
+    fn key(&self) -> Result<&KeySource, KeeperError> {
+        self.settings.key.as_ref().ok_or(KeeperError::NoKey)
     }
 
-    /// Reads the key, by the name of the log that is there: one that was begun anew has a number behind its name.
-    pub(super) fn signer(&self) -> Result<Signer, KeeperError> {
-        let signer = Signer::read(self.key_file()?)?;
+    /// Returns the file of a key that is made here.
+    fn key_file(&self) -> Result<&Path, KeeperError> {
+        match self.key()? {
+            KeySource::File(path) => Ok(path),
+            KeySource::Credential(name) => Err(KeeperError::ReadOnly(name.clone())),
+            KeySource::Agent(_) => Err(KeeperError::NoNextKey),
+        }
+    }
+
+    fn signer_named(&self, name: &str) -> Result<LogSigner, KeeperError> {
+        Ok(LogSigner::of(self.settings, self.key()?, name)?)
+    }
+
+    /// Finds the key, by the name of the log that is there: one that was begun anew has a number behind its name.
+    pub(super) fn signer(&self) -> Result<LogSigner, KeeperError> {
         let set = &self.settings.origin;
         let found = self.folder.unverified_origin()?.unwrap_or_else(|| set.clone());
+        let signer = self.signer_named(&found)?;
         if found != *set && number_of(&found, set).is_none() {
             return Err(KeeperError::OtherOrigin {
                 found,
                 set: set.clone(),
             });
         }
-        Ok(signer.named(&found))
+        Ok(signer)
     }
 
     /// Opens the log, for the key that signs it now.
-    pub(super) fn open(&self, signer: &Signer, now: DateTime<Utc>) -> Result<Log, KeeperError> {
+    pub(super) fn open(&self, signer: &LogSigner, now: DateTime<Utc>) -> Result<Log, KeeperError> {
         let log = Log::open(&self.folder, signer.verifier(), now)?;
         let newest = log.ledger.keys.last().map(|(_, key)| key);
-        if newest.is_some_and(|key| key != signer.verifier()) {
-            return Err(KeeperError::Replaced);
+        match newest.filter(|key| *key != signer.verifier()) {
+            None => Ok(log),
+            Some(_) if self.has_next_key() => Err(KeeperError::Replaced),
+            Some(key) => Err(KeeperError::HandedOver {
+                fingerprint: key.fingerprint(),
+            }),
         }
-        Ok(log)
+    }
+
+    /// Returns whether a key waits beside the file of the present one to take its place.
+    fn has_next_key(&self) -> bool {
+        let staged = self.key_file().map(|path| with_suffix(path, NEXT));
+        staged.is_ok_and(|staged| staged.symlink_metadata().is_ok())
     }
 
     pub(super) fn location(&self) -> Result<Location, KeeperError> {
@@ -120,26 +161,32 @@ impl<'a> Keeper<'a> {
         Ok(location.map_err(failed)?)
     }
 
-    /// Makes a key, writes it to its file, and begins the log.
+    /// Begins the log, with a key that is made and written to its file, or with that of an agent.
     ///
     /// # Errors
     /// If the file or a log is there already, or the system refuses.
     pub(crate) fn generate_key(&self, now: DateTime<Utc>) -> Result<VerifierKey, KeeperError> {
-        let path = self.key_file()?;
         if self.folder.read()?.is_some() {
             let folder = self.folder.path().display().to_string();
             return Err(LogError::Begun { folder }.into());
         }
-        let signer = Signer::generate(&self.settings.origin)?;
+        let origin = &self.settings.origin;
+        let begin = |signer: &LogSigner| {
+            let entries = [key_entry(signer.verifier(), now)];
+            Log::begin(&self.folder, &entries, signer, now).map(|()| signer.verifier().clone())
+        };
+        if matches!(self.key()?, KeySource::Agent(_)) {
+            return Ok(begin(&self.signer_named(origin)?)?);
+        }
+        let path = self.key_file()?;
+        let signer = Signer::generate(origin)?;
         signer.write(path)?;
-        let key = signer.verifier().clone();
-        let begun = Log::begin(&self.folder, &[key_entry(&key, now)], &signer, now);
+        let begun = begin(&LogSigner::Held(signer));
         if begun.is_err() {
             // A key without a log would be in the way of the next try; it has signed nothing that counts.
             remove(path)?;
         }
-        begun?;
-        Ok(key)
+        Ok(begun?)
     }
 
     /// Seals streams.
@@ -212,28 +259,50 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// If the key or the log cannot be used, or the system refuses.
     pub(crate) fn rotate(&self, now: DateTime<Utc>) -> Result<(VerifierKey, PathBuf), KeeperError> {
+        let path = self.key_file()?;
         let old = self.signer()?;
         let mut log = Log::open(&self.folder, old.verifier(), now)?;
-        let path = self.key_file()?;
         let kept = with_suffix(path, &format!(".until-{}", now.format("%Y%m%dT%H%M%S%3fZ")));
-        let staged = with_suffix(path, ".next");
-        let new = match left_over(&staged, &log.ledger, old.verifier().name())? {
-            Some(new) => {
-                // The old key may have signed since, so both sign what is there now.
-                log.add(&[], &[&old, &new])?;
-                new
-            }
+        let staged = with_suffix(path, NEXT);
+        let name = old.verifier().name().to_owned();
+        let left = left_over(&staged, &log.ledger, &name)?;
+        let is_named = left.is_some();
+        let new = match left {
+            Some(new) => new,
             None => {
-                let new = Signer::generate(old.verifier().name())?;
+                let new = Signer::generate(&name)?;
                 new.write(&staged)?;
-                log.add(&[key_entry(new.verifier(), now)], &[&old, &new])?;
                 new
             }
         };
+        let new = LogSigner::Held(new);
+        // Where the log names it already, the old key may have signed since, so both sign what is there now.
+        let entries = (!is_named).then(|| key_entry(new.verifier(), now));
+        log.add(entries.as_slice(), &[&old, &new])?;
         // The old key stays in its place until the new one takes it.
-        old.write(&kept)?;
+        if let LogSigner::Held(old) = &old {
+            old.write(&kept)?;
+        }
         rename(&staged, path)?;
         Ok((new.verifier().clone(), kept))
+    }
+
+    /// Hands over to a key of an agent, as [`Keeper::rotate`] does; the settings are to name it from now on.
+    ///
+    /// # Errors
+    /// If one of the keys or the log cannot be used.
+    pub(crate) fn rotate_to_agent(&self, fingerprint: &str, now: DateTime<Utc>) -> Result<VerifierKey, KeeperError> {
+        let old = self.signer()?;
+        let name = old.verifier().name();
+        let new = LogSigner::in_agent(self.settings.ssh_agent.as_deref(), fingerprint, name)?;
+        if new.verifier() == old.verifier() {
+            return Err(KeeperError::SameKey);
+        }
+        let mut log = Log::open(&self.folder, old.verifier(), now)?;
+        let newest = log.ledger.keys.last().map(|(_, key)| key);
+        let entries = (newest != Some(new.verifier())).then(|| key_entry(new.verifier(), now));
+        log.add(entries.as_slice(), &[&old, &new])?;
+        Ok(new.verifier().clone())
     }
 
     /// Begins another log, in place of one that is lost: what is left of that is kept in a folder of its own.
@@ -241,11 +310,9 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// If the log that is there can be added to, or the system refuses.
     pub(crate) fn restart(&self, reason: &str, now: DateTime<Utc>) -> Result<VerifierKey, KeeperError> {
-        let signer = Signer::read(self.key_file()?)?;
         let set = &self.settings.origin;
         let found = self.folder.unverified_origin()?.unwrap_or_else(|| set.clone());
-        let named = signer.verifier().named(&found);
-        match Log::open(&self.folder, &named, now) {
+        match Log::open(&self.folder, self.signer_named(&found)?.verifier(), now) {
             Ok(_) => {
                 let folder = self.folder.path().display().to_string();
                 return Err(KeeperError::NotLost { folder });
@@ -261,7 +328,7 @@ impl<'a> Keeper<'a> {
             None => now.format("%Y%m%d%H%M%S").to_string(),
         };
         let origin = format!("{set}/{next}");
-        let signer = signer.named(&origin);
+        let signer = self.signer_named(&origin)?;
         let says = Says::Restart {
             reason: reason.to_owned(),
             lost,

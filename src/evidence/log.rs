@@ -18,9 +18,9 @@ use super::checkpoint::{Checkpoint, CheckpointError};
 use super::entry::Entry;
 use super::folder::{CHECKPOINT, CHECKPOINTS, ENTRIES, Folder, FolderContent, POLICY, lines};
 use super::ledger::Ledger;
+use super::log_signer::{LogSigner, SigningError, signed};
 use super::note::VerifierKey;
 use super::policy::Policy;
-use super::signer::Signer;
 use super::tree::{Tree, leaf};
 use crate::archive::{Location, Lock, LockError};
 use crate::fs::{FileError, folder_of, make_folder, open_guarded, open_or_create, rename, replace, sync_folder};
@@ -52,6 +52,8 @@ pub(crate) enum LogError {
          restore the folder from its newest copy, or, if it is lost, begin another log with `trailkeeper evidence restart --reason TEXT`"
     )]
     NotAsSigned { folder: String, problem: String },
+    #[error("nothing is signed: {0}")]
+    Signing(#[from] SigningError),
     #[error("cannot write an entry: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -86,7 +88,7 @@ impl Log {
     pub(crate) fn begin(
         folder: &Folder,
         entries: &[Entry],
-        signer: &Signer,
+        signer: &LogSigner,
         now: DateTime<Utc>,
     ) -> Result<(), LogError> {
         make_folder(folder.path())?;
@@ -158,7 +160,7 @@ impl Log {
     ///
     /// # Errors
     /// If the system refuses.
-    pub(crate) fn add(&mut self, entries: &[Entry], signers: &[&Signer]) -> Result<(), LogError> {
+    pub(crate) fn add(&mut self, entries: &[Entry], signers: &[&LogSigner]) -> Result<(), LogError> {
         let Some(signer) = signers.first() else { return Ok(()) };
         let mut tree = self.tree.clone();
         let mut text = String::new();
@@ -173,15 +175,16 @@ impl Log {
             size: tree.size(),
             root: tree.root(),
         };
+        // What cannot be signed is not written either.
+        let signed = signed(&checkpoint, signers)?;
         append(&self.folder.file(ENTRIES), self.bytes, text.as_bytes())?;
-        self.sign(&checkpoint, signers)?;
+        self.keep(&checkpoint, &signed)?;
         self.bytes += text.len() as u64;
         self.tree = tree;
         Ok(())
     }
 
-    fn sign(&self, checkpoint: &Checkpoint, signers: &[&Signer]) -> Result<(), FileError> {
-        let signed = checkpoint.signed(signers);
+    fn keep(&self, checkpoint: &Checkpoint, signed: &str) -> Result<(), FileError> {
         let folder = self.folder.file(CHECKPOINTS);
         make_folder(&folder)?;
         // First under its size: so it is known after a crash that it was signed.

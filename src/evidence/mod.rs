@@ -5,6 +5,7 @@
 //! The formats are those of C2SP (`signed-note`, `tlog-checkpoint`, `tlog-policy`, `tlog-proof`) and RFC 6962, so that tools of
 //! others read them. Day files are only read. `docs/evidence.md` says what is proved, and what is not.
 
+mod agent;
 pub(crate) mod anchors;
 pub(crate) mod bundle_prover;
 pub(crate) mod bundle_verdict;
@@ -18,6 +19,7 @@ pub(crate) mod ledger;
 pub(crate) mod lines_proof;
 mod log;
 mod log_copy;
+pub(crate) mod log_signer;
 mod material;
 pub(crate) mod note;
 mod notes;

@@ -158,7 +158,7 @@ impl VerifierKey {
         is_signed.then_some(at)
     }
 
-    fn has_signed_bytes(&self, text: &str, signature: &[u8]) -> bool {
+    pub(super) fn has_signed_bytes(&self, text: &str, signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.key)
             .verify(text.as_bytes(), signature)
             .is_ok()

@@ -237,7 +237,7 @@ mod tests {
         let proof = Proof {
             index: entry as u64,
             entry_path: path(&log, entry),
-            checkpoint: checkpoint.signed(&[&signer]),
+            checkpoint: checkpoint.signed(&signer),
             line_number: line as u64 + 1,
             line_path: path(&leaves, line),
             entry: text.into_bytes(),

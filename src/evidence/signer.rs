@@ -11,7 +11,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroizing;
 
 use super::note::{KeyKind, VerifierKey};
-use crate::fs::{FileError, create_private, read_private};
+use crate::fs::{FileError, Private, create_private, read_private};
 
 /// What the key file begins with, before the public key; the form is that of the notes of Go's checksum database, which other
 /// tools read: `PRIVATE+KEY+<name>+<id>+<base64 of the type and the seed>`.
@@ -84,7 +84,15 @@ impl Signer {
     /// # Errors
     /// If it is missing, can be read by others, or holds no such key.
     pub(crate) fn read(path: &Path) -> Result<Self, SignerError> {
-        Self::read_of(path, KeyKind::Note)
+        Self::read_of(path, KeyKind::Note, Private::FromGroup)
+    }
+
+    /// Reads the key that systemd has put into a file for this process.
+    ///
+    /// # Errors
+    /// If it is missing, can be read by others, or holds no such key.
+    pub(super) fn read_credential(path: &Path) -> Result<Self, SignerError> {
+        Self::read_of(path, KeyKind::Note, Private::FromOthers)
     }
 
     /// Reads the key of a witness.
@@ -92,12 +100,12 @@ impl Signer {
     /// # Errors
     /// If it is missing, can be read by others, or holds no such key.
     pub(crate) fn read_cosigner(path: &Path) -> Result<Self, SignerError> {
-        Self::read_of(path, KeyKind::Cosignature)
+        Self::read_of(path, KeyKind::Cosignature, Private::FromGroup)
     }
 
-    fn read_of(path: &Path, kind: KeyKind) -> Result<Self, SignerError> {
+    fn read_of(path: &Path, kind: KeyKind, from: Private) -> Result<Self, SignerError> {
         let shown = || path.display().to_string();
-        let (content, is_private) = read_private(path, MAX_KEY_FILE)?;
+        let (content, is_private) = read_private(path, MAX_KEY_FILE, from)?;
         let content = Zeroizing::new(content);
         if !is_private {
             return Err(SignerError::Exposed { path: shown() });

@@ -21,7 +21,7 @@ use std::sync::Once;
 
 use advice::advice;
 pub(crate) use new_folder::NewFolder;
-pub(crate) use private_file::{create_private, read_private};
+pub(crate) use private_file::{Private, create_private, read_private};
 pub(crate) use sha256::{Hash, Sha256, sha256};
 
 /// Mode of the folders that the program creates.

@@ -9,14 +9,24 @@ use super::{FileError, folder_of, open_for_reading, open_guarded, sync_folder, w
 /// The mode of such a file.
 const MODE: u32 = 0o600;
 
-/// Reads at most `limit` bytes of a file; also returns whether nobody but its owner may read it.
+/// Who may have no rights to such a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Private {
+    /// All but its owner.
+    FromGroup,
+    /// All but its owner and its group: systemd lets a service read its credentials by a list of rights, which its mode shows as
+    /// those of the group.
+    FromOthers,
+}
+
+/// Reads at most `limit` bytes of a file; also returns whether these have no rights to it.
 ///
 /// # Errors
 /// If it cannot be read, or is not a regular file.
-pub(crate) fn read_private(path: &Path, limit: u64) -> Result<(Vec<u8>, bool), FileError> {
+pub(crate) fn read_private(path: &Path, limit: u64, from: Private) -> Result<(Vec<u8>, bool), FileError> {
     let failed = |cause| FileError::io("read", path, cause);
     let file = open_for_reading(path)?;
-    let is_private = is_private(&file).map_err(failed)?;
+    let is_private = is_private(&file, from).map_err(failed)?;
     let mut content = Vec::with_capacity(limit as usize);
     file.take(limit).read_to_end(&mut content).map_err(failed)?;
     Ok((content, is_private))
@@ -35,14 +45,18 @@ pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<(), FileErro
 }
 
 #[cfg(unix)]
-fn is_private(file: &File) -> std::io::Result<bool> {
+fn is_private(file: &File, from: Private) -> std::io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
 
-    Ok(file.metadata()?.mode() & 0o077 == 0)
+    let rights = match from {
+        Private::FromGroup => 0o077,
+        Private::FromOthers => 0o007,
+    };
+    Ok(file.metadata()?.mode() & rights == 0)
 }
 
 /// Elsewhere rights are not told by a mode.
 #[cfg(not(unix))]
-fn is_private(_: &File) -> std::io::Result<bool> {
+fn is_private(_: &File, _: Private) -> std::io::Result<bool> {
     Ok(true)
 }

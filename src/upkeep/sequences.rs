@@ -13,7 +13,7 @@ use super::packing::PackRule;
 use super::{Limit, UpkeepError};
 use crate::archive::faulty::Fault;
 use crate::archive::{Archive, Batch, Hold, Holds, LineCounter, Lock, Packer, content_of};
-use crate::config::{EvidenceSettings, StreamPlace};
+use crate::config::{EvidenceSettings, KeySource, StreamPlace};
 use crate::coverage::{Counted, Entry, Journal, Scope, Standing, Sum, Wanted, day_span};
 use crate::evidence::keeper::Keeper;
 use crate::evidence::seal::SealOptions;
@@ -93,7 +93,9 @@ impl Model {
         let evidence = EvidenceSettings {
             folder: log.path().join("evidence"),
             origin: "audit.example.org/trails".to_owned(),
-            key_file: Some(log.path().join("key")),
+            key: Some(KeySource::File(log.path().join("key"))),
+            credentials: None,
+            ssh_agent: None,
             every: TimeDelta::zero(),
             after: TimeDelta::hours(48),
             timestamps: None,

@@ -14,7 +14,7 @@ use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::outcome::{print_json, print_text};
 use super::seal::evidence_settings;
-use crate::config::EvidenceSettings;
+use crate::config::{EvidenceSettings, KeySource};
 use crate::env::Env;
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
@@ -43,6 +43,7 @@ Examples:
   trailkeeper evidence keygen --name jane.auditor.example --out auditor.key
   trailkeeper evidence acknowledge mail_audit_2026-11-20.log --reason restored
   trailkeeper evidence rotate
+  trailkeeper evidence rotate --agent SHA256:1hw2Yq8oH1vWlBCkYDUnXRWUQHwMHhUFCDqiKrsMTGg
   trailkeeper evidence restart --reason disk-lost
   trailkeeper evidence publish --to published
   trailkeeper evidence keygen --witness --name w1.example --out witness.key
@@ -52,12 +53,12 @@ EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, wha
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum Action {
-    /// Make a key, write it to EVIDENCE_KEY_FILE, begin the log, and print the public key
+    /// Make a key, write it to EVIDENCE_KEY_FILE, or take that of EVIDENCE_KEY_AGENT; begin the log, and print the public key
     Keygen(KeygenArguments),
     /// Take a file as it is now, although it is not what was sealed, and say why; verifiers show it for ever
     Acknowledge(AcknowledgeArguments),
     /// Replace the key by a new one; the old one signs once more that it does
-    Rotate(Options),
+    Rotate(RotateArguments),
     /// Write the log as static files for others to fetch: tiles, entries, and the checkpoint (C2SP tlog-tiles)
     Publish(PublishArguments),
     /// Sign, as a witness, the newest checkpoint of a log that has grown out of what was signed before
@@ -93,6 +94,16 @@ struct KeygenArguments {
     /// The file to write that key to
     #[arg(long, value_name = "FILE", requires = "name")]
     out: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct RotateArguments {
+    /// Hand over to this key of the ssh-agent behind SSH_AUTH_SOCK, by its fingerprint, instead of a new one in a file
+    #[arg(long, value_name = "SHA256:...")]
+    agent: Option<String>,
 
     #[command(flatten)]
     options: Options,
@@ -180,7 +191,7 @@ impl Arguments {
             // A witness has no settings of the collector.
             Action::Cosign(_) => return None,
             Action::Keygen(arguments) => &mut arguments.options.env_file,
-            Action::Rotate(options) => &mut options.env_file,
+            Action::Rotate(arguments) => &mut arguments.options.env_file,
             Action::Acknowledge(arguments) => &mut arguments.selection.env_file,
             Action::Publish(arguments) => &mut arguments.options.env_file,
             Action::Restart(arguments) => &mut arguments.options.env_file,
@@ -191,7 +202,7 @@ impl Arguments {
     pub(super) fn is_json(&self) -> bool {
         match &self.action {
             Action::Keygen(arguments) => arguments.options.json,
-            Action::Rotate(options) => options.json,
+            Action::Rotate(arguments) => arguments.options.json,
             Action::Acknowledge(arguments) => arguments.selection.json,
             Action::Publish(arguments) => arguments.options.json,
             // Standard output is for the checkpoint.
@@ -209,7 +220,10 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
             _ => keygen(&arguments.options, clock()),
         },
         Action::Acknowledge(arguments) => acknowledge(arguments, clock),
-        Action::Rotate(options) => rotate(options, clock()),
+        Action::Rotate(arguments) => match &arguments.agent {
+            Some(fingerprint) => rotate_to_agent(&arguments.options, fingerprint, clock()),
+            None => rotate(&arguments.options, clock()),
+        },
         Action::Publish(arguments) => publish_to(arguments),
         Action::Cosign(arguments) => cosign_log(arguments, clock()),
         Action::Restart(arguments) => restart(arguments, clock()),
@@ -253,9 +267,13 @@ fn keygen(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     let settings = settings(options)?;
     let key = Keeper::new(&settings).generate_key(now)?;
     show_key(options, &key, |key| {
+        let keep = match &settings.key {
+            Some(KeySource::Agent(_)) => "Use the key for nothing else than this log",
+            _ => "Keep a copy of the key file apart from this machine",
+        };
         format!(
             "{key}\n\nThis is the public key of the log ({}). Give it to those who verify the archive, in a policy of theirs; what \
-             stands in {} is the operator's word only. Keep a copy of the key file apart from this machine.\n",
+             stands in {} is the operator's word only. {keep}.\n",
             key.fingerprint(),
             settings.folder.join("policy.txt").display()
         )
@@ -271,6 +289,19 @@ fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
              single lines they need it in their policy. The old key is kept as {}: put it away.\n",
             key.fingerprint(),
             kept.display()
+        )
+    })
+}
+
+fn rotate_to_agent(options: &Options, fingerprint: &str, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+    let settings = settings(options)?;
+    let key = Keeper::new(&settings).rotate_to_agent(fingerprint, now)?;
+    show_key(options, &key, |key| {
+        format!(
+            "{key}\n\nThis is the public key from now on ({}). Verifiers who have the log follow it from the old key; for proofs of \
+             single lines they need it in their policy. Set EVIDENCE_KEY_AGENT={fingerprint} now, and nothing else that names a key: \
+             until then nothing is sealed.\n",
+            key.fingerprint(),
         )
     })
 }

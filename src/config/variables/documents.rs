@@ -7,7 +7,9 @@ use std::path::Path;
 use super::super::place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use super::super::proxies::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUEST_METHOD};
 use super::{SECTIONS, STREAMS, Section};
-use crate::env::system::{JOURNAL_STREAM, NO_COLOR, NOTIFY_SOCKET, TERM, WATCHDOG_PID, WATCHDOG_USEC};
+use crate::env::system::{
+    CREDENTIALS_DIRECTORY, JOURNAL_STREAM, NO_COLOR, NOTIFY_SOCKET, SSH_AUTH_SOCK, TERM, WATCHDOG_PID, WATCHDOG_USEC,
+};
 use crate::env::{DefaultValue, Row, Scope};
 use crate::source::{Kind, SOURCES};
 
@@ -46,6 +48,8 @@ pub(super) const SYSTEM: Section = Section {
         &NOTIFY_SOCKET,
         &WATCHDOG_PID,
         &WATCHDOG_USEC,
+        &CREDENTIALS_DIRECTORY,
+        &SSH_AUTH_SOCK,
     ],
 };
 

@@ -223,3 +223,48 @@ fn a_log_that_somebody_adds_to_is_not_lost() {
     drop(lock);
     verify(&catalog, 0, &[]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_credential_of_systemd_is_a_key_that_is_only_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let sandbox = daily(2);
+    let mut catalog = sealed(&sandbox, &[Api::Tfc]);
+    let given = catalog.root().join("credentials");
+    fs::create_dir(&given).unwrap();
+    let credential = given.join("evidence_key");
+    fs::rename(key_file(&catalog), &credential).unwrap();
+    catalog.set("EVIDENCE_KEY_FILE", "credential:evidence_key");
+    let run = catalog.run(&["collect"]);
+    assert!(
+        run.code == 1 && run.stderr.contains("CREDENTIALS_DIRECTORY is not set"),
+        "{}",
+        run.stderr
+    );
+    // Who only reads needs none.
+    verify(&catalog, 0, &[]);
+    catalog.set("CREDENTIALS_DIRECTORY", given.display());
+    // The mode of a file that the service may read by a list of rights.
+    for (mode, code) in [(0o440, 0), (0o400, 0), (0o444, 3)] {
+        fs::set_permissions(&credential, fs::Permissions::from_mode(mode)).unwrap();
+        sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(i64::from(mode)), &mode.to_string())]);
+        let run = catalog.run(&["collect"]);
+        assert_eq!(run.code, code, "{mode:o}: {}", run.stderr);
+    }
+    fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).unwrap();
+    seal(&catalog, 0);
+    verify(&catalog, 0, &[]);
+    for command in ["rotate", "keygen"] {
+        let run = catalog.run(&["evidence", command]);
+        assert_eq!(run.code, 1, "{command}: {}", run.stderr);
+    }
+    let rotated = catalog.run(&["evidence", "rotate"]);
+    assert!(
+        rotated
+            .stderr
+            .contains("the key is the credential evidence_key of systemd, which is only read"),
+        "{}",
+        rotated.stderr
+    );
+}

@@ -12,6 +12,8 @@ mod publishing;
 mod refusals;
 mod sealing;
 #[cfg(unix)]
+mod ssh_agent;
+#[cfg(unix)]
 mod timestamps;
 mod witnesses;
 
