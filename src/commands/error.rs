@@ -14,6 +14,7 @@ use crate::env::{ConfigError, ConfigErrors, Row};
 use crate::evidence::keeper::{KeeperError, LogError};
 use crate::evidence::prover::ProveError;
 use crate::evidence::publish::PublishError;
+use crate::evidence::signing_request::RequestError;
 use crate::evidence::witness::WitnessError;
 use crate::fs::FileError;
 use crate::output::logging::LoggingError;
@@ -192,9 +193,12 @@ impl From<KeeperError> for CommandError {
         let kind = match &error {
             error if error.is_held() => ErrorKind::Held,
             KeeperError::Log(LogError::File(_) | LogError::Lock(_) | LogError::Json(_)) => ErrorKind::Failed,
-            KeeperError::Log(LogError::Missing { .. } | LogError::OtherKey { .. } | LogError::NotAsSigned { .. }) => {
-                ErrorKind::Refused
-            }
+            KeeperError::Log(
+                LogError::Missing { .. }
+                | LogError::OtherKey { .. }
+                | LogError::NotAsSigned { .. }
+                | LogError::NotAccepted { .. },
+            ) => ErrorKind::Refused,
             KeeperError::Replaced
             | KeeperError::HandedOver { .. }
             | KeeperError::UnknownFile { .. }
@@ -232,6 +236,16 @@ impl From<WitnessError> for CommandError {
             WitnessError::Log(LogError::Lock(lock)) if lock.is_held() => ErrorKind::Held,
             error if error.is_of_the_log() => ErrorKind::Refused,
             _ => ErrorKind::Failed,
+        };
+        Self::new(kind, error, Place::Stderr)
+    }
+}
+
+impl From<RequestError> for CommandError {
+    fn from(error: RequestError) -> Self {
+        let kind = match &error {
+            RequestError::File(_) => ErrorKind::Failed,
+            _ => ErrorKind::Refused,
         };
         Self::new(kind, error, Place::Stderr)
     }

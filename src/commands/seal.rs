@@ -41,6 +41,7 @@ Examples:
 struct Shown<'a> {
     origin: &'a str,
     size: u64,
+    waiting: u64,
     streams: Vec<ShownStream<'a>>,
     exit_code: u8,
 }
@@ -100,6 +101,7 @@ fn shown(seal: &Seal, exit: Exit) -> Shown<'_> {
     Shown {
         origin: seal.key.name(),
         size: seal.size,
+        waiting: seal.waiting,
         streams: streams.collect(),
         exit_code: exit as u8,
     }
@@ -120,8 +122,12 @@ fn text(seal: &Seal) -> String {
         problems.map(move |problem| format!("{name}: {problem}\n"))
     });
     let problems: String = problems.collect();
+    let waiting = match seal.waiting {
+        0 => String::new(),
+        waiting => format!("; {waiting} of them wait for the key on another host"),
+    };
     format!(
-        "{table}{problems}the log {} has {} entries\n",
+        "{table}{problems}the log {} has {} entries{waiting}\n",
         seal.key.name(),
         seal.size
     )

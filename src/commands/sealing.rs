@@ -105,5 +105,11 @@ fn told(sealed: Result<Seal, KeeperError>) -> Exit {
             tracing::info!(stream, entries, "sealed");
         }
     }
+    if seal.waiting > 0 {
+        tracing::info!(
+            entries = seal.waiting,
+            "sealed, and waiting for the key on another host"
+        );
+    }
     exit
 }

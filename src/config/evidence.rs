@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 use url::Url;
 
-use super::evidence_key::{EVIDENCE_KEY_AGENT, EVIDENCE_KEY_FILE, KeySource};
+use super::evidence_key::{EVIDENCE_KEY_AGENT, EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
 use super::proxies;
 use crate::env::{
     ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, endpoint, folder, text, whole_number,
@@ -21,6 +21,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &EVIDENCE_ORIGIN,
     &EVIDENCE_KEY_FILE,
     &EVIDENCE_KEY_AGENT,
+    &EVIDENCE_PUBLIC_KEY,
     &SEAL_EVERY_MINUTES,
     &SEAL_AFTER_HOURS,
     &EVIDENCE_TSA_URL,
@@ -106,7 +107,7 @@ pub(crate) struct EvidenceSettings {
     pub(crate) folder: PathBuf,
     /// Its name; `EVIDENCE_ORIGIN`.
     pub(crate) origin: String,
-    /// Where the key is; `EVIDENCE_KEY_FILE`, `EVIDENCE_KEY_AGENT`.
+    /// Where the key is; `EVIDENCE_KEY_FILE`, `EVIDENCE_KEY_AGENT`, `EVIDENCE_PUBLIC_KEY`.
     pub(crate) key: Option<KeySource>,
     /// Where systemd has put credentials for this process, and where an ssh-agent listens.
     pub(crate) credentials: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! The settings of evidence that say where its key is: in a file, with systemd, or in an ssh-agent.
+//! The settings of evidence that say where its key is: in a file, with systemd, in an ssh-agent, or on another host.
 
 use std::path::PathBuf;
 
@@ -31,6 +31,18 @@ pub(crate) const EVIDENCE_KEY_AGENT: Setting<KeySource> = Setting {
     parse: fingerprint,
 };
 
+pub(crate) const EVIDENCE_PUBLIC_KEY: Setting<KeySource> = Setting {
+    variable: Variable {
+        name: "EVIDENCE_PUBLIC_KEY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("audit.example.org/trails+7a4cd1fd+AcZNLL4ePVL0dvb6zQJrolxXsNP6uuxl3Vam/xquVd0i"),
+        doc: "In place of `EVIDENCE_KEY_FILE`: the public key, where the key itself is on another host, which signs with `trailkeeper evidence \
+              sign`.",
+    },
+    parse: |value| Ok(KeySource::Elsewhere(text(value)?)),
+};
+
 /// Where the key is that signs the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeySource {
@@ -40,19 +52,22 @@ pub(crate) enum KeySource {
     Credential(String),
     /// In an ssh-agent, with this fingerprint.
     Agent(String),
+    /// On another host: this is the public key.
+    Elsewhere(String),
 }
 
 impl KeySource {
     /// Reads where the key is; `None` if nothing says it, or after an error.
     pub(super) fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
-        let file = env.optional(&EVIDENCE_KEY_FILE, errors);
-        let agent = env.optional(&EVIDENCE_KEY_AGENT, errors);
-        if file.is_some() && agent.is_some() {
-            let problem = format!("must not be set beside {}: one key signs", EVIDENCE_KEY_FILE.name());
-            errors.add(EVIDENCE_KEY_AGENT.name(), problem);
+        let all = [&EVIDENCE_KEY_FILE, &EVIDENCE_KEY_AGENT, &EVIDENCE_PUBLIC_KEY];
+        let mut set = all.into_iter().filter(|setting| env.is_set(*setting));
+        let (first, second) = (set.next()?, set.next());
+        if let Some(second) = second {
+            let problem = format!("must not be set beside {}: one key signs", first.name());
+            errors.add(second.name(), problem);
             return None;
         }
-        file.or(agent)
+        env.optional(first, errors)
     }
 
     /// Checks that this process has what leads to the key.

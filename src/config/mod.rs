@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
 pub(crate) use evidence::{EvidenceSettings, TimestampService};
-pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, KeySource};
+pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,

@@ -75,6 +75,11 @@ impl Checkpoint {
         Self::parse(&note.text)
     }
 
+    /// Reads a checkpoint that has no signatures.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
     /// Reads the three lines; others below them are not known here, and mean nothing.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');

@@ -8,6 +8,8 @@ use super::entry::{Entry, FileId, Says};
 use super::folder::Folder;
 use super::keeper::{Keeper, KeeperError, content_of};
 use super::ledger::Ledger;
+use super::log::Log;
+use super::log_signer::LogSigner;
 use super::notes::Notes;
 use super::seal::{SealOptions, seal_stream};
 use crate::config::StreamPlace;
@@ -46,8 +48,9 @@ impl Keeper<'_> {
         files: &[(String, String)],
         now: DateTime<Utc>,
     ) -> Result<(), KeeperError> {
-        let log = self.open(&self.signer()?, now)?;
-        expiring(&log.ledger, place, files, now)?;
+        let signer = self.signer()?;
+        let mut log = self.open(&signer, now)?;
+        let entries = expiring(&log.ledger, place, files, now)?;
         let options = SealOptions {
             now,
             after: self.settings.after,
@@ -58,6 +61,7 @@ impl Keeper<'_> {
         let sealed = seal_stream(place, &log.ledger, &mut notes, options);
         match sealed.problems.into_iter().next() {
             Some(problem) => Err(KeeperError::OfStream { problem }),
+            None if matches!(signer, LogSigner::Elsewhere(_)) => announce(&mut log, &signer, entries, place, files),
             None => Ok(()),
         }
     }
@@ -79,6 +83,30 @@ impl Keeper<'_> {
             log.add(&entries, &[&signer])?;
         }
         Ok(())
+    }
+}
+
+/// Adds the entries, which another host has to sign before anything goes.
+fn announce(
+    log: &mut Log,
+    signer: &LogSigner,
+    entries: Vec<Entry>,
+    place: &StreamPlace,
+    files: &[(String, String)],
+) -> Result<(), KeeperError> {
+    if !entries.is_empty() {
+        log.add(&entries, &[signer])?;
+    }
+    let signed = log.signed_ledger()?;
+    let is_signed = |file: &str| {
+        let history = signed.files.get(&id(place, file));
+        history.is_some_and(|history| history.expired.is_some())
+    };
+    let waiting = files.iter().filter(|(file, _)| !is_signed(file)).count();
+    if waiting == 0 {
+        Ok(())
+    } else {
+        Err(KeeperError::Waits { files: waiting })
     }
 }
 

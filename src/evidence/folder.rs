@@ -15,6 +15,9 @@ pub(super) const ENTRIES: &str = "entries.jsonl";
 /// The newest checkpoint.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 
+/// The checkpoint of all that is sealed, where the key is on another host, which has not signed it yet.
+pub(super) const UNSIGNED: &str = "unsigned";
+
 /// All checkpoints, each in a file that is named after its size.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
@@ -40,6 +43,8 @@ pub(crate) struct FolderContent {
     pub(crate) entries: Vec<u8>,
     /// The newest checkpoint, as it stands.
     pub(crate) checkpoint: String,
+    /// What waits for a signature, as it stands, where the key is on another host.
+    pub(crate) unsigned: Option<String>,
     /// The others that are there, by their sizes.
     pub(crate) checkpoints: Vec<(u64, String)>,
     /// What witnesses have said of them, by the names of the files.
@@ -85,6 +90,7 @@ impl Folder {
         Ok(Some(FolderContent {
             entries,
             checkpoint: self.newest_checkpoint()?.unwrap_or_default(),
+            unsigned: read_text(&self.file(UNSIGNED))?,
             checkpoints: self.checkpoints()?,
             anchors: self.anchors()?,
             timestamps: self.timestamps()?,
@@ -157,12 +163,24 @@ impl Folder {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn unverified_origin(&self) -> Result<Option<String>, FileError> {
-        let checkpoint = self.newest_checkpoint()?.as_deref().and_then(Checkpoint::unverified);
+        let signed = self.newest_checkpoint()?.as_deref().and_then(Checkpoint::unverified);
+        let checkpoint = match signed {
+            Some(signed) => Some(signed),
+            None => read_text(&self.file(UNSIGNED))?
+                .as_deref()
+                .and_then(Checkpoint::of_text),
+        };
         Ok(checkpoint.map(|checkpoint| checkpoint.origin))
     }
 }
 
 impl FolderContent {
+    /// Returns how many entries behind the first ones, so many, are sealed and wait for a signature.
+    pub(super) fn waiting_behind(&self, signed: u64) -> u64 {
+        let unsigned = self.unsigned.as_deref().and_then(Checkpoint::of_text);
+        unsigned.map_or(0, |unsigned| unsigned.size.saturating_sub(signed))
+    }
+
     /// Returns the newest checkpoint with all signatures that are known of it: those of the witnesses too.
     pub(super) fn cosigned_checkpoint(&self) -> String {
         let Ok(newest) = Note::parse(&self.checkpoint) else {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use super::checkpoint::Checkpoint;
 use super::entry::{Content, Entry, FileId, Says};
 use super::folder::Folder;
 use super::ledger::{History, Ledger};
@@ -46,6 +47,14 @@ pub(crate) enum KeeperError {
         "the log goes on with another key ({fingerprint}), and the settings name the one before it: set them to the new one"
     )]
     HandedOver { fingerprint: String },
+    #[error(
+        "the key is on another host: to replace it is not possible in this version, but with `trailkeeper evidence restart`"
+    )]
+    Elsewhere,
+    #[error(
+        "nothing is deleted yet: the log says that {files} files are about to be, and that waits for the signature of the key on another          host (`trailkeeper evidence request`)"
+    )]
+    Waits { files: usize },
     #[error("this is the key that signs already")]
     SameKey,
     #[error("the log is that of {found}, and EVIDENCE_ORIGIN says {set}: the name of a log never changes")]
@@ -82,8 +91,9 @@ impl KeeperError {
 pub(crate) struct Seal {
     /// By stream.
     pub(crate) streams: BTreeMap<&'static str, StreamSeal>,
-    /// How many entries the log has now.
+    /// How many entries the log has now, and how many of them wait for a signature.
     pub(crate) size: u64,
+    pub(crate) waiting: u64,
     pub(crate) key: VerifierKey,
 }
 
@@ -115,6 +125,7 @@ impl<'a> Keeper<'a> {
             KeySource::File(path) => Ok(path),
             KeySource::Credential(name) => Err(KeeperError::ReadOnly(name.clone())),
             KeySource::Agent(_) => Err(KeeperError::NoNextKey),
+            KeySource::Elsewhere(_) => Err(KeeperError::Elsewhere),
         }
     }
 
@@ -175,7 +186,7 @@ impl<'a> Keeper<'a> {
             let entries = [key_entry(signer.verifier(), now)];
             Log::begin(&self.folder, &entries, signer, now).map(|()| signer.verifier().clone())
         };
-        if matches!(self.key()?, KeySource::Agent(_)) {
+        if matches!(self.key()?, KeySource::Agent(_) | KeySource::Elsewhere(_)) {
             return Ok(begin(&self.signer_named(origin)?)?);
         }
         let path = self.key_file()?;
@@ -187,6 +198,17 @@ impl<'a> Keeper<'a> {
             remove(path)?;
         }
         Ok(begun?)
+    }
+
+    /// Takes a checkpoint that the host of the key has signed; returns how many entries wait after that.
+    ///
+    /// # Errors
+    /// If the log cannot be used, or it is not its checkpoint.
+    pub(crate) fn accept(&self, text: &str, now: DateTime<Utc>) -> Result<(Checkpoint, u64), KeeperError> {
+        let signer = self.signer()?;
+        let mut log = self.open(&signer, now)?;
+        let checkpoint = log.accept(text, signer.verifier())?;
+        Ok((checkpoint, log.waiting()))
     }
 
     /// Seals streams.
@@ -214,6 +236,7 @@ impl<'a> Keeper<'a> {
         Ok(Seal {
             streams,
             size: log.size(),
+            waiting: log.waiting(),
             key: signer.verifier().clone(),
         })
     }
@@ -292,6 +315,9 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// If one of the keys or the log cannot be used.
     pub(crate) fn rotate_to_agent(&self, fingerprint: &str, now: DateTime<Utc>) -> Result<VerifierKey, KeeperError> {
+        if matches!(self.key()?, KeySource::Elsewhere(_)) {
+            return Err(KeeperError::Elsewhere);
+        }
         let old = self.signer()?;
         let name = old.verifier().name();
         let new = LogSigner::in_agent(self.settings.ssh_agent.as_deref(), fingerprint, name)?;
@@ -360,7 +386,7 @@ fn key_entry(key: &VerifierKey, now: DateTime<Utc>) -> Entry {
 }
 
 /// Returns which log of a name it is: `example.org/audit` is the first, `example.org/audit/2` the second one.
-fn number_of(found: &str, set: &str) -> Option<u64> {
+pub(super) fn number_of(found: &str, set: &str) -> Option<u64> {
     let rest = found.strip_prefix(set)?;
     if rest.is_empty() {
         return Some(1);

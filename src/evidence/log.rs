@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::entry::Entry;
-use super::folder::{CHECKPOINT, CHECKPOINTS, ENTRIES, Folder, FolderContent, POLICY, lines};
+use super::folder::{CHECKPOINT, CHECKPOINTS, ENTRIES, Folder, FolderContent, POLICY, UNSIGNED, lines};
 use super::ledger::Ledger;
 use super::log_signer::{LogSigner, SigningError, signed};
 use super::note::VerifierKey;
@@ -52,6 +52,8 @@ pub(crate) enum LogError {
          restore the folder from its newest copy, or, if it is lost, begin another log with `trailkeeper evidence restart --reason TEXT`"
     )]
     NotAsSigned { folder: String, problem: String },
+    #[error("the signature is not accepted: {problem}")]
+    NotAccepted { problem: String },
     #[error("nothing is signed: {0}")]
     Signing(#[from] SigningError),
     #[error("cannot write an entry: {0}")]
@@ -72,9 +74,11 @@ impl LogError {
 #[derive(Debug)]
 pub(crate) struct Log {
     folder: Folder,
-    /// The tree over the entries that are signed, and their length in bytes.
+    /// The tree over the entries that are signed, or wait for a signature, and their length in bytes.
     tree: Tree,
     bytes: u64,
+    /// How many of them are signed.
+    signed: u64,
     /// What these entries come to.
     pub(crate) ledger: Ledger,
     _lock: Lock,
@@ -100,6 +104,7 @@ impl Log {
             folder: folder.clone(),
             tree: Tree::default(),
             bytes: 0,
+            signed: 0,
             ledger: Ledger::default(),
             _lock: lock,
         };
@@ -122,41 +127,60 @@ impl Log {
         }
         let lock = lock(folder, now)?;
         let content = folder.read()?.ok_or_else(missing)?;
-        let (signed, text) = newest_signed(folder, &content, key)?;
-        let (tree, bytes) = content.tree_of(signed.size).ok_or_else(|| LogError::NotAsSigned {
-            folder: folder.shown(),
-            problem: format!("{} were signed, and fewer are there", signed.size),
-        })?;
-        if tree.root() != signed.root {
-            return Err(LogError::NotAsSigned {
-                folder: folder.shown(),
-                problem: format!("the root of the first {} is another one", signed.size),
-            });
-        }
+        let unsigned = content.unsigned.as_deref().and_then(Checkpoint::of_text);
+        let signed = match &unsigned {
+            // Nothing has come back from the host of the key yet.
+            Some(_) if content.checkpoint.is_empty() => None,
+            _ => Some(newest_signed(folder, &content, key)?),
+        };
+        let of_signed = signed
+            .as_ref()
+            .map(|(checkpoint, _)| end_of(folder, &content, checkpoint));
+        let (tree, bytes) = of_signed.transpose()?.unwrap_or_default();
+        let size = tree.size();
+        let (tree, bytes) = match unsigned.filter(|unsigned| unsigned.size > size) {
+            Some(unsigned) => end_of(folder, &content, &unsigned)?,
+            None => (tree, bytes),
+        };
+        let ledger = Ledger::read(lines(&content.entries[..bytes as usize]));
         if (bytes as usize) < content.entries.len() {
             cut(&folder.file(ENTRIES), bytes)?;
         }
-        if *text != content.checkpoint {
+        if let Some((_, text)) = signed.filter(|(_, text)| **text != content.checkpoint) {
             // A crash came before it was in its place.
             replace(&folder.file(CHECKPOINT), MODE, text.as_bytes())?;
         }
-        let ledger = Ledger::read(lines(&content.entries[..bytes as usize]));
         Ok(Self {
             folder: folder.clone(),
             tree,
             bytes,
+            signed: size,
             ledger,
             _lock: lock,
         })
     }
 
-    /// Returns how many entries are signed.
+    /// Returns how many entries there are.
     pub(crate) fn size(&self) -> u64 {
         self.tree.size()
     }
 
-    /// Adds entries, and signs them. They and the checkpoint are on disk when this returns; after a crash in between, none of them
-    /// counts.
+    /// Returns how many of them wait for a signature.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.tree.size() - self.signed
+    }
+
+    /// Returns what the signed entries come to.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn signed_ledger(&self) -> Result<Ledger, FileError> {
+        let content = self.folder.read()?;
+        Ok(content.map_or_else(Ledger::default, |content| Ledger::read(content.lines(self.signed))))
+    }
+
+    /// Adds entries, and signs them, or notes that they wait for a signature. They and the checkpoint are on disk when this returns;
+    /// after a crash in between, none of them counts.
     ///
     /// # Errors
     /// If the system refuses.
@@ -178,10 +202,39 @@ impl Log {
         // What cannot be signed is not written either.
         let signed = signed(&checkpoint, signers)?;
         append(&self.folder.file(ENTRIES), self.bytes, text.as_bytes())?;
-        self.keep(&checkpoint, &signed)?;
+        match signed {
+            Some(signed) => {
+                self.keep(&checkpoint, &signed)?;
+                self.signed = checkpoint.size;
+            }
+            None => replace(&self.folder.file(UNSIGNED), MODE, checkpoint.text().as_bytes())?,
+        }
         self.bytes += text.len() as u64;
         self.tree = tree;
         Ok(())
+    }
+
+    /// Takes a checkpoint that the host of the key has signed.
+    ///
+    /// # Errors
+    /// If it is not by this key, or not of these entries, or cannot be written.
+    pub(crate) fn accept(&mut self, text: &str, key: &VerifierKey) -> Result<Checkpoint, LogError> {
+        let refused = |problem: String| LogError::NotAccepted { problem };
+        let verified = Checkpoint::verify(text, std::slice::from_ref(key));
+        let (checkpoint, _) = verified.map_err(|error| refused(error.to_string()))?;
+        let content = self.folder.read()?;
+        let tree = content.and_then(|content| content.tree_of(checkpoint.size));
+        if checkpoint.size > self.size() || tree.is_none_or(|(tree, _)| tree.root() != checkpoint.root) {
+            return Err(refused(format!(
+                "its {} entries are not those of this log: is the folder an older copy, or has somebody changed it?",
+                checkpoint.size
+            )));
+        }
+        if checkpoint.size > self.signed {
+            self.keep(&checkpoint, text)?;
+            self.signed = checkpoint.size;
+        }
+        Ok(checkpoint)
     }
 
     fn keep(&self, checkpoint: &Checkpoint, signed: &str) -> Result<(), FileError> {
@@ -202,13 +255,29 @@ pub(super) fn put_aside(folder: &Folder, number: u64) -> Result<Option<String>, 
     let checkpoint = folder.newest_checkpoint()?;
     let aside = folder.file(&format!("lost-{number}"));
     make_folder(&aside)?;
-    for name in [ENTRIES, CHECKPOINTS, CHECKPOINT, POLICY] {
+    for name in [ENTRIES, CHECKPOINTS, CHECKPOINT, UNSIGNED, POLICY] {
         let from = folder.file(name);
         if from.symlink_metadata().is_ok() {
             rename(&from, &aside.join(name))?;
         }
     }
     Ok(checkpoint)
+}
+
+/// Returns the tree over the entries of a checkpoint, and where they end.
+fn end_of(folder: &Folder, content: &FolderContent, checkpoint: &Checkpoint) -> Result<(Tree, u64), LogError> {
+    let size = checkpoint.size;
+    let failed = |problem: String| LogError::NotAsSigned {
+        folder: folder.shown(),
+        problem,
+    };
+    let end = content.tree_of(size);
+    let end = end.ok_or_else(|| failed(format!("{size} were signed, and fewer are there")))?;
+    if end.0.root() == checkpoint.root {
+        Ok(end)
+    } else {
+        Err(failed(format!("the root of the first {size} is another one")))
+    }
 }
 
 /// Returns the newest checkpoint that a key has signed, and its text.

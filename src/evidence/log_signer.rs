@@ -1,12 +1,13 @@
-//! Who signs a log: a key in a file, or one that an ssh-agent holds.
+//! Who signs a log: a key in a file, one that an ssh-agent holds, or one on another host.
 
 use std::path::Path;
 
 use super::agent::{AgentError, AgentKey};
 use super::checkpoint::Checkpoint;
-use super::note::{KeyKind, VerifierKey};
+use super::note::{KeyError, KeyKind, VerifierKey};
 use super::signer::{Signer, SignerError};
-use crate::config::{EvidenceSettings, KeySource};
+use crate::config::{EVIDENCE_PUBLIC_KEY, EvidenceSettings, KeySource};
+use crate::env::Row;
 
 /// The key of a log, wherever it is.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) enum LogSigner {
     Held(Signer),
     /// An agent signs with it.
     Agent { key: AgentKey, verifier: VerifierKey },
+    /// It is on another host, which signs later.
+    Elsewhere(VerifierKey),
 }
 
 /// Why there is no signature.
@@ -24,6 +27,8 @@ pub(crate) enum SigningError {
     Signer(#[from] SignerError),
     #[error(transparent)]
     Agent(#[from] AgentError),
+    #[error("the public key of the log, in {name}, cannot be used: {0}", name = EVIDENCE_PUBLIC_KEY.name())]
+    PublicKey(#[from] KeyError),
     #[error("the ssh-agent has signed something else: nothing is signed")]
     Other,
     #[error(
@@ -48,6 +53,7 @@ impl LogSigner {
                 ))
             }
             KeySource::Agent(fingerprint) => Self::in_agent(settings.ssh_agent.as_deref(), fingerprint, name),
+            KeySource::Elsewhere(key) => Ok(Self::Elsewhere(VerifierKey::parse(key)?.named(name))),
         }
     }
 
@@ -65,35 +71,36 @@ impl LogSigner {
     pub(crate) fn verifier(&self) -> &VerifierKey {
         match self {
             Self::Held(signer) => signer.verifier(),
-            Self::Agent { verifier, .. } => verifier,
+            Self::Agent { verifier, .. } | Self::Elsewhere(verifier) => verifier,
         }
     }
 
-    /// Returns the line with the signature of a text.
+    /// Returns the line with the signature of a text; `None` if it comes later.
     ///
     /// # Errors
     /// If an agent refuses, or has signed something else.
-    pub(super) fn sign(&self, text: &str) -> Result<String, SigningError> {
+    fn sign(&self, text: &str) -> Result<Option<String>, SigningError> {
         match self {
-            Self::Held(signer) => Ok(signer.sign(text)),
+            Self::Held(signer) => Ok(Some(signer.sign(text))),
+            Self::Elsewhere(_) => Ok(None),
             Self::Agent { key, verifier } => {
                 let signature = key.sign(text.as_bytes())?;
                 let is_right = verifier.has_signed_bytes(text, &signature);
                 is_right
-                    .then(|| verifier.signature_line(&signature))
+                    .then(|| Some(verifier.signature_line(&signature)))
                     .ok_or(SigningError::Other)
             }
         }
     }
 }
 
-/// Returns a checkpoint with the signatures of these signers.
+/// Returns a checkpoint with the signatures of these signers; `None` if one of them signs later.
 ///
 /// # Errors
 /// If one of them does not sign.
-pub(super) fn signed(checkpoint: &Checkpoint, signers: &[&LogSigner]) -> Result<String, SigningError> {
+pub(super) fn signed(checkpoint: &Checkpoint, signers: &[&LogSigner]) -> Result<Option<String>, SigningError> {
     let text = checkpoint.text();
     let signatures = signers.iter().map(|signer| signer.sign(&text));
-    let signatures: String = signatures.collect::<Result<_, _>>()?;
-    Ok(format!("{text}\n{signatures}"))
+    let signatures: Option<String> = signatures.collect::<Result<_, _>>()?;
+    Ok(signatures.map(|signatures| format!("{text}\n{signatures}")))
 }

@@ -163,6 +163,12 @@ impl Signer {
         self.verifier.signature_line(self.pair.sign(text.as_bytes()).as_ref())
     }
 
+    /// Returns the same for the log of another name.
+    pub(super) fn sign_as(&self, name: &str, text: &str) -> String {
+        let signature = self.pair.sign(text.as_bytes());
+        self.verifier.named(name).signature_line(signature.as_ref())
+    }
+
     /// Returns the line that says that a witness has seen a text at this time.
     pub(super) fn cosign(&self, text: &str, at: DateTime<Utc>) -> String {
         let (signed, time) = VerifierKey::to_cosign(text, at);

@@ -45,6 +45,8 @@ pub(crate) struct Verdict {
     pub(crate) anchored: Option<Anchored>,
     /// The sizes of the checkpoints that have a time stamp, which is not verified.
     pub(crate) timestamps: Vec<u64>,
+    /// How many entries wait for a signature.
+    pub(crate) waiting: u64,
     /// What is wrong with the log.
     pub(crate) problems: Vec<String>,
     /// What is to be known of it.
@@ -93,11 +95,9 @@ pub(crate) fn verify(
     let Some(content) = folder.read()? else {
         return Ok(Verdict::refused(format!("{} holds no log", folder.path().display())));
     };
-    let Some(unverified) = Checkpoint::unverified(&content.checkpoint) else {
-        let error = CheckpointError::Form;
-        return Ok(Verdict::refused(format!(
-            "the newest checkpoint is not believed: {error}"
-        )));
+    let unverified = match newest(&content) {
+        Ok(newest) => newest,
+        Err(problem) => return Ok(Verdict::refused(problem)),
     };
     let roots = roots(&content, unverified.size, options);
     if let Ok((signed, _)) = Checkpoint::verify(&content.checkpoint, options.policy.logs())
@@ -137,6 +137,7 @@ pub(crate) fn verify(
         anchors,
         anchored,
         timestamps: content.timestamps.clone(),
+        waiting: content.waiting_behind(checkpoint.size),
         sealed_at: ledger.newest_at,
         problems,
         remarks,
@@ -156,6 +157,18 @@ pub(crate) fn verify(
             .push(verify_stream(stream, files, &ledger, days, progress));
     }
     Ok(verdict)
+}
+
+/// Reads the newest checkpoint, which nobody has verified yet, or says why there is none.
+fn newest(content: &FolderContent) -> Result<Checkpoint, String> {
+    let waiting = content.waiting_behind(0);
+    if content.checkpoint.is_empty() && waiting > 0 {
+        return Err(format!(
+            "nothing is signed yet: {waiting} entries wait for the key, which is on another host"
+        ));
+    }
+    let newest = Checkpoint::unverified(&content.checkpoint);
+    newest.ok_or_else(|| format!("the newest checkpoint is not believed: {}", CheckpointError::Form))
 }
 
 fn streams<'a>(ledger: &'a Ledger, files: &'a [StreamFiles]) -> BTreeSet<&'a str> {
@@ -303,7 +316,12 @@ impl VerifiedLog<'_> {
     fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         let signed = self.content.tree_of(self.newest.size).map_or(0, |(_, bytes)| bytes);
-        if (signed as usize) < self.content.entries.len() {
+        let waiting = self.content.waiting_behind(self.newest.size);
+        if waiting > 0 {
+            remarks.push(format!(
+                "{waiting} entries behind the newest checkpoint wait for the key, which is on another host: what they say is not proved yet"
+            ));
+        } else if (signed as usize) < self.content.entries.len() {
             remarks.push("entries behind the newest checkpoint are not signed: the next seal replaces them".to_owned());
         }
         if let Some(number) = self.ledger.goes_back_at {

@@ -1,6 +1,9 @@
-//! `trailkeeper evidence`: what is done to the log by hand. Each command is a word and a few arguments, so all of them are here.
+//! `trailkeeper evidence`: what is done to the log by hand. Each command is a word and a few arguments; those about a key on another
+//! host are in a file of their own.
 //!
 //! `docs/json.md` has the form of `--json`.
+
+mod signing;
 
 use std::path::{Path, PathBuf};
 
@@ -46,19 +49,29 @@ Examples:
   trailkeeper evidence rotate --agent SHA256:1hw2Yq8oH1vWlBCkYDUnXRWUQHwMHhUFCDqiKrsMTGg
   trailkeeper evidence restart --reason disk-lost
   trailkeeper evidence publish --to published
+  trailkeeper evidence request --old 42
+  trailkeeper evidence sign --key log.key --state signed --log evidence --out checkpoint.signed --first
+  trailkeeper evidence accept checkpoint.signed
   trailkeeper evidence keygen --witness --name w1.example --out witness.key
   trailkeeper evidence cosign --log published --policy log.policy --key witness.key --state witness --first
 
-EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, what it is called, and which key signs it.";
+EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, what it is called, and which key signs it.
+EVIDENCE_PUBLIC_KEY in place of the last one says that the key is on another host.";
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum Action {
-    /// Make a key, write it to EVIDENCE_KEY_FILE, or take that of EVIDENCE_KEY_AGENT; begin the log, and print the public key
+    /// Make a key, write it to EVIDENCE_KEY_FILE, or take that of the other settings; begin the log, and print the public key
     Keygen(KeygenArguments),
     /// Take a file as it is now, although it is not what was sealed, and say why; verifiers show it for ever
     Acknowledge(AcknowledgeArguments),
     /// Replace the key by a new one; the old one signs once more that it does
     Rotate(RotateArguments),
+    /// Ask the host that has the key to sign what is sealed here: the checkpoint, and how it has grown
+    Request(signing::RequestArguments),
+    /// Sign, on the host that has the key, what `evidence request` asks for, if it has grown out of what was signed before
+    Sign(signing::SignArguments),
+    /// Take the checkpoint that the host of the key has signed
+    Accept(signing::AcceptArguments),
     /// Write the log as static files for others to fetch: tiles, entries, and the checkpoint (C2SP tlog-tiles)
     Publish(PublishArguments),
     /// Sign, as a witness, the newest checkpoint of a log that has grown out of what was signed before
@@ -181,6 +194,7 @@ struct Shown {
     file: Option<String>,
     size: Option<u64>,
     written: Option<u64>,
+    waiting: Option<u64>,
     exit_code: u8,
 }
 
@@ -188,8 +202,10 @@ impl Arguments {
     /// Returns where the path of `--env-file` is kept.
     pub(super) fn env_file(&mut self) -> Option<&mut Option<PathBuf>> {
         Some(match &mut self.action {
-            // A witness has no settings of the collector.
-            Action::Cosign(_) => return None,
+            // A witness and the host of the key have no settings of the collector.
+            Action::Cosign(_) | Action::Sign(_) => return None,
+            Action::Request(arguments) => &mut arguments.env_file,
+            Action::Accept(arguments) => &mut arguments.options.env_file,
             Action::Keygen(arguments) => &mut arguments.options.env_file,
             Action::Rotate(arguments) => &mut arguments.options.env_file,
             Action::Acknowledge(arguments) => &mut arguments.selection.env_file,
@@ -205,8 +221,9 @@ impl Arguments {
             Action::Rotate(arguments) => arguments.options.json,
             Action::Acknowledge(arguments) => arguments.selection.json,
             Action::Publish(arguments) => arguments.options.json,
-            // Standard output is for the checkpoint.
-            Action::Cosign(_) => false,
+            // Standard output is for the checkpoint, or the request.
+            Action::Cosign(_) | Action::Sign(_) | Action::Request(_) => false,
+            Action::Accept(arguments) => arguments.options.json,
             Action::Restart(arguments) => arguments.options.json,
         }
     }
@@ -226,6 +243,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         },
         Action::Publish(arguments) => publish_to(arguments),
         Action::Cosign(arguments) => cosign_log(arguments, clock()),
+        Action::Request(arguments) => signing::request(arguments),
+        Action::Sign(arguments) => signing::sign_request(arguments, clock()),
+        Action::Accept(arguments) => signing::accept(arguments, clock()),
         Action::Restart(arguments) => restart(arguments, clock()),
     }
 }
@@ -269,6 +289,7 @@ fn keygen(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     show_key(options, &key, |key| {
         let keep = match &settings.key {
             Some(KeySource::Agent(_)) => "Use the key for nothing else than this log",
+            Some(KeySource::Elsewhere(_)) => "Nothing counts until its host has signed: evidence request, sign, accept",
             _ => "Keep a copy of the key file apart from this machine",
         };
         format!(

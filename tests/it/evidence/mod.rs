@@ -2,6 +2,7 @@
 
 mod audit;
 mod bundles;
+mod elsewhere;
 mod forger;
 mod keys;
 #[cfg(unix)]

@@ -148,6 +148,7 @@ impl Examples {
         self.run(&catalog, &["seal"]);
         self.run(&catalog, &["verify", "--evidence"]);
         self.witnessed(&catalog);
+        self.signed_elsewhere();
         let proof = catalog.run(&[
             "prove",
             "--stream",
@@ -196,6 +197,25 @@ impl Examples {
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["evidence", "restart", "--reason", "lost"]);
         self.run(&catalog, &["verify", "--evidence"]);
+    }
+
+    /// A log whose key is on another host.
+    fn signed_elsewhere(&mut self) {
+        let desk = Catalog::bare();
+        let name = ["--name", "audit.example.org/trails", "--out", "log.key", "--json"];
+        let made = desk.run(&[&["evidence", "keygen"], &name[..]].concat());
+        let key: Value = serde_json::from_str(&made.stdout).unwrap();
+        let desk = desk
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_PUBLIC_KEY", key["key"].as_str().unwrap());
+        self.run(&desk, &["evidence", "keygen"]);
+        let sign = [
+            "--key", "log.key", "--state", "state", "--log", "evidence", "--out", "signed",
+        ];
+        let signed = desk.run(&[&["evidence", "sign", "--first"], &sign[..]].concat());
+        assert_eq!(signed.code, 0, "{}", signed.stderr);
+        self.run(&desk, &["evidence", "accept", "signed"]);
     }
 
     /// A log that a witness has cosigned, and a policy that asks for it.
