@@ -143,6 +143,7 @@ impl Log {
             None => (tree, bytes),
         };
         let ledger = Ledger::read(lines(&content.entries[..bytes as usize]));
+        check_anchors(folder, &content, size, (&ledger, key))?;
         if (bytes as usize) < content.entries.len() {
             cut(&folder.file(ENTRIES), bytes)?;
         }
@@ -262,6 +263,32 @@ pub(super) fn put_aside(folder: &Folder, number: u64) -> Result<Option<String>, 
         }
     }
     Ok(checkpoint)
+}
+
+/// Checks that the log is that of every checkpoint of its keys which witnesses have signed and is in the folder: a backup that was
+/// restored, and added to, would be another history.
+fn check_anchors(
+    folder: &Folder,
+    content: &FolderContent,
+    signed: u64,
+    (ledger, key): (&Ledger, &VerifierKey),
+) -> Result<(), LogError> {
+    let keys: Vec<_> = ledger.keys.iter().map(|(_, key)| key).chain([key]).cloned().collect();
+    for (name, text) in &content.anchors {
+        // What no key of this log has signed says nothing of it.
+        let Ok((anchored, _)) = Checkpoint::verify(text, &keys) else {
+            continue;
+        };
+        let tree = content.tree_of(anchored.size);
+        let is_of_this_log = anchored.size <= signed && tree.is_some_and(|(tree, _)| tree.root() == anchored.root);
+        if !is_of_this_log {
+            return Err(LogError::NotAsSigned {
+                folder: folder.shown(),
+                problem: format!("anchors/{name} has {} that are not here", anchored.size),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Returns the tree over the entries of a checkpoint, and where they end.

@@ -358,3 +358,39 @@ fn a_key_of_a_witness_signs_no_log_and_no_page_and_the_other_way_round() {
     );
     verify(&catalog, 3, &["--policy", &wrong]);
 }
+
+#[test]
+fn a_log_that_is_older_than_what_a_witness_has_signed_is_not_added_to() {
+    let sandbox = daily(3);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let witness = Witness::new("w1.example", &catalog);
+    let log = folder(&catalog);
+    let kept = ["entries.jsonl", "checkpoint"].map(|name| (name, fs::read(log.join(name)).unwrap()));
+    grow(&sandbox, &catalog, "a");
+    witness.anchor(&catalog, "w1", &["--first"]);
+    let newest = fs::read(log.join("checkpoint")).unwrap();
+    // A backup of the folder was restored; what the witness gave is put beside it again.
+    for (name, content) in &kept {
+        fs::write(log.join(name), content).unwrap();
+    }
+    for checkpoint in fs::read_dir(log.join("checkpoints")).unwrap() {
+        fs::remove_file(checkpoint.unwrap().path()).unwrap();
+    }
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(10), "b")]);
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("anchors/w1.cosig has") && run.stderr.contains("a second history"),
+        "{}",
+        run.stderr
+    );
+    for (name, content) in &kept {
+        assert_eq!(fs::read(log.join(name)).unwrap(), *content, "{name}");
+    }
+    // What is no checkpoint of this log is in nobody's way.
+    fs::rename(log.join("anchors/w1.cosig"), catalog.root().join("w1")).unwrap();
+    fs::write(log.join("anchors/junk.cosig"), "junk").unwrap();
+    let other = String::from_utf8(newest).unwrap().replace(ORIGIN, "other.example");
+    fs::write(log.join("anchors/other.cosig"), other).unwrap();
+    seal(&catalog, 0);
+}
