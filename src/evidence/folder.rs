@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
+
 use super::checkpoint::Checkpoint;
 use super::note::Note;
-use super::tree::{Hash, Tree, leaf};
+use super::stamp::Stamp;
+use super::tree::{Hash, Tree, leaf, sha256};
 use crate::fs::{FileError, list, open_for_reading};
 
 /// The entries, a line each.
@@ -37,6 +40,14 @@ pub(super) const POLICY: &str = "policy.txt";
 #[derive(Clone, Debug)]
 pub(crate) struct Folder(PathBuf);
 
+/// That a service has stamped a checkpoint with the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timestamp {
+    pub(crate) size: u64,
+    /// When, by the clock of the service.
+    pub(crate) at: DateTime<Utc>,
+}
+
 /// The content of an evidence folder.
 #[derive(Debug)]
 pub(crate) struct FolderContent {
@@ -49,8 +60,6 @@ pub(crate) struct FolderContent {
     pub(crate) checkpoints: Vec<(u64, String)>,
     /// What witnesses have said of them, by the names of the files.
     pub(crate) anchors: Vec<(String, String)>,
-    /// The sizes of the checkpoints that have a time stamp, which nobody has verified.
-    pub(crate) timestamps: Vec<u64>,
 }
 
 impl Folder {
@@ -93,7 +102,6 @@ impl Folder {
             unsigned: read_text(&self.file(UNSIGNED))?,
             checkpoints: self.checkpoints()?,
             anchors: self.anchors()?,
-            timestamps: self.timestamps()?,
         }))
     }
 
@@ -126,8 +134,11 @@ impl Folder {
         Ok(checkpoints)
     }
 
-    /// Finds the time stamps.
-    fn timestamps(&self) -> Result<Vec<u64>, FileError> {
+    /// Finds the time stamps of checkpoints, the smallest checkpoint first. Whose signature they have nobody has verified.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(super) fn timestamps(&self) -> Result<Vec<Timestamp>, FileError> {
         let names = match list(&self.file(ANCHORS)) {
             Err(error) if error.is_missing() => return Ok(Vec::new()),
             names => names?,
@@ -135,9 +146,16 @@ impl Folder {
         let sizes = names
             .iter()
             .filter_map(|name| name.to_str()?.strip_suffix(TIMESTAMP)?.parse().ok());
-        let mut sizes: Vec<u64> = sizes.collect();
-        sizes.sort_unstable();
-        Ok(sizes)
+        let mut timestamps = Vec::new();
+        for size in sizes.collect::<BTreeSet<u64>>() {
+            let answer = read_bytes(&self.file(ANCHORS).join(format!("{size}{TIMESTAMP}")))?;
+            let stamp = answer.as_deref().and_then(Stamp::parse);
+            let checkpoint = read_bytes(&self.file(CHECKPOINTS).join(size.to_string()))?;
+            let hash = checkpoint.as_deref().map(sha256);
+            let stamp = stamp.filter(|stamp| Some(stamp.hash) == hash);
+            timestamps.extend(stamp.map(|stamp| Timestamp { size, at: stamp.at }));
+        }
+        Ok(timestamps)
     }
 
     /// Reads what witnesses have said.

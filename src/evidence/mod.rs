@@ -38,6 +38,7 @@ pub(crate) mod signed_page;
 pub(crate) mod signer;
 pub(crate) mod signing;
 pub(crate) mod signing_request;
+mod stamp;
 pub(crate) mod stream_files;
 pub(crate) mod stream_verdict;
 mod tiles;

@@ -1,8 +1,8 @@
-//! Time stamps (RFC 3161) of checkpoints: the query is built here, and the answer is kept as it came. Whose signature it has and when
-//! it was made is not checked here: `openssl ts` does that.
+//! Time stamps (RFC 3161) of checkpoints: the query is built here, and the answer is kept as it came, if it is one of this checkpoint.
 
 use super::checkpoint::Checkpoint;
 use super::folder::{ANCHORS, CHECKPOINTS, Folder, TIMESTAMP, read_bytes};
+use super::stamp::{Stamp, status};
 use crate::fs::{FileError, Hash, make_folder, replace, sha256};
 
 /// Mode of what is kept.
@@ -48,11 +48,14 @@ impl Unstamped {
             return Ok(None);
         };
         let content = read_bytes(&folder.file(CHECKPOINTS).join(size.to_string()))?;
-        let is_stamped = folder.file(ANCHORS).join(name(size)).symlink_metadata().is_ok();
-        Ok(content.filter(|_| !is_stamped).map(|content| Self {
-            size,
-            hash: sha256(&content),
-        }))
+        let Some(hash) = content.as_deref().map(sha256) else {
+            return Ok(None);
+        };
+        // One that is broken, or of something else, is none.
+        let kept = read_bytes(&folder.file(ANCHORS).join(name(size)))?;
+        let stamp = kept.as_deref().and_then(Stamp::parse);
+        let is_stamped = stamp.is_some_and(|stamp| stamp.hash == hash);
+        Ok((!is_stamped).then_some(Self { size, hash }))
     }
 
     /// Returns what is asked of a service.
@@ -69,7 +72,8 @@ impl Unstamped {
             0 | 1 => {}
             status => return Err(TimestampError::Refused(status)),
         }
-        if memchr::memmem::find(answer, &self.hash.0).is_none() {
+        let stamp = Stamp::parse(answer).ok_or(TimestampError::Form)?;
+        if stamp.hash != self.hash {
             return Err(TimestampError::Other);
         }
         let anchors = folder.file(ANCHORS);
@@ -81,57 +85,4 @@ impl Unstamped {
 
 fn name(size: u64) -> String {
     format!("{size}{TIMESTAMP}")
-}
-
-/// Returns the status of an answer: a sequence that begins with a sequence that begins with a small number.
-fn status(answer: &[u8]) -> Option<u8> {
-    let (content, _) = element(answer, 0x30).filter(|(_, rest)| rest.is_empty())?;
-    let (information, _) = element(content, 0x30)?;
-    match element(information, 0x02)?.0 {
-        [status] => Some(*status),
-        _ => None,
-    }
-}
-
-/// Splits the content of the first element of this kind from what is behind it (DER).
-fn element(bytes: &[u8], kind: u8) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = bytes.split_first()?;
-    let (first, rest) = rest.split_first().filter(|_| *found == kind)?;
-    let (length, rest) = match first {
-        length @ 0..0x80 => (usize::from(*length), rest),
-        many => {
-            let (length, rest) = rest
-                .split_at_checked(usize::from(many - 0x80))
-                .filter(|(length, _)| (1..=4).contains(&length.len()))?;
-            (
-                length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)),
-                rest,
-            )
-        }
-    };
-    rest.split_at_checked(length)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_status_of_an_answer_is_read_and_anything_else_is_none() {
-        assert_eq!(status(&[0x30, 5, 0x30, 3, 2, 1, 0]), Some(0));
-        assert_eq!(status(&[0x30, 0x81, 5, 0x30, 3, 2, 1, 2]), Some(2));
-        let all = [0x30, 5, 0x30, 3, 2, 1, 0];
-        for end in 0..all.len() {
-            assert_eq!(status(&all[..end]), None, "{end}");
-        }
-        for other in [
-            &b"<html>"[..],
-            &[0x30, 0x80, 0, 0],
-            &[0x30, 0x85, 1, 1, 1, 1, 1],
-            &[0x30, 3, 0x30, 1, 2],
-            &[0x30, 0xff],
-        ] {
-            assert_eq!(status(other), None, "{other:?}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::anchors::{Anchor, Anchored, anchored, anchors_of};
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::folder::{Folder, FolderContent};
+use super::folder::{Folder, FolderContent, Timestamp};
 use super::ledger::Ledger;
 use super::note::VerifierKey;
 use super::policy::Policy;
@@ -43,8 +43,8 @@ pub(crate) struct Verdict {
     /// What the witnesses of the policy have seen, and the newest checkpoint that enough of them have.
     pub(crate) anchors: Vec<Anchor>,
     pub(crate) anchored: Option<Anchored>,
-    /// The sizes of the checkpoints that have a time stamp, which is not verified.
-    pub(crate) timestamps: Vec<u64>,
+    /// The time stamps of its checkpoints, whose signatures are not verified.
+    pub(crate) timestamps: Vec<Timestamp>,
     /// How many entries wait for a signature.
     pub(crate) waiting: u64,
     /// What is wrong with the log.
@@ -136,7 +136,7 @@ pub(crate) fn verify(
     let mut verdict = Verdict {
         anchors,
         anchored,
-        timestamps: content.timestamps.clone(),
+        timestamps: folder.timestamps()?,
         waiting: content.waiting_behind(checkpoint.size),
         sealed_at: ledger.newest_at,
         problems,

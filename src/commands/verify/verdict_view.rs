@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::basis::Basis;
 use crate::evidence::anchors::Anchor;
+use crate::evidence::folder::Timestamp;
 use crate::evidence::stream_verdict::{FileVerdict, StreamVerdict};
 use crate::evidence::verify::Verdict;
 use crate::output::logging::Verbosity;
@@ -29,7 +30,7 @@ pub(super) struct Shown<'a> {
     anchored_size: Option<u64>,
     anchored_at: Option<String>,
     anchors: Vec<ShownAnchor<'a>>,
-    timestamps: &'a [u64],
+    timestamps: Vec<ShownTimestamp>,
     waiting: u64,
     problems: &'a [String],
     remarks: &'a [String],
@@ -41,6 +42,12 @@ pub(super) struct Shown<'a> {
 struct ShownAnchor<'a> {
     witness: &'a str,
     key: &'a str,
+    size: u64,
+    at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownTimestamp {
     size: u64,
     at: String,
 }
@@ -100,7 +107,7 @@ pub(super) fn shown<'a>(verdict: &'a Verdict, basis: &Basis, exit: Exit) -> Show
         anchored_size: verdict.anchored.map(|anchored| anchored.size),
         anchored_at: verdict.anchored.map(|anchored| rfc3339(anchored.at)),
         anchors: verdict.anchors.iter().map(shown_anchor).collect(),
-        timestamps: &verdict.timestamps,
+        timestamps: verdict.timestamps.iter().map(shown_timestamp).collect(),
         waiting: verdict.waiting,
         problems: &verdict.problems,
         remarks: &verdict.remarks,
@@ -115,6 +122,13 @@ fn shown_anchor(anchor: &Anchor) -> ShownAnchor<'_> {
         key: &anchor.key,
         size: anchor.size,
         at: rfc3339(anchor.at),
+    }
+}
+
+fn shown_timestamp(stamp: &Timestamp) -> ShownTimestamp {
+    ShownTimestamp {
+        size: stamp.size,
+        at: rfc3339(stamp.at),
     }
 }
 
@@ -278,9 +292,10 @@ fn signature(verdict: &Verdict, basis: &Basis) -> String {
         let (witness, at) = (printable(&anchor.witness), to_the_second(anchor.at));
         format!("cosigned by {witness}: {} entries, at {at}\n", anchor.size)
     });
-    let stamp = verdict.timestamps.last().map(|size| {
+    let stamp = verdict.timestamps.last().map(|stamp| {
+        let (size, at) = (stamp.size, to_the_second(stamp.at));
         format!(
-            "time stamp of {size} entries, not checked here: openssl ts -verify -data checkpoints/{size} -in anchors/{size}.tsr \
+            "time stamp of {size} entries, at {at}, not checked here: openssl ts -verify -data checkpoints/{size} -in anchors/{size}.tsr \
              -CAfile TSA.pem\n"
         )
     });

@@ -94,7 +94,11 @@ fn stamped(catalog: &Catalog) -> Vec<u64> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|size| size.as_u64().unwrap())
+        .map(|stamp| {
+            let at: DateTime<Utc> = stamp["at"].as_str().unwrap().parse().unwrap();
+            assert!((now() - at).num_seconds().abs() < 600, "{stamp}");
+            stamp["size"].as_u64().unwrap()
+        })
         .collect()
 }
 
@@ -138,6 +142,18 @@ fn each_new_checkpoint_gets_a_time_stamp_that_openssl_verifies() {
     )
     .unwrap();
     assert!(!openssl_verifies(&catalog, &service, newest));
+    assert_eq!(stamped(&catalog), [size]);
+    let _before = service.asked.try_iter().count();
+    // So it is asked for again, as is one that is broken.
+    let kept = anchors.join(format!("{newest}.tsr"));
+    for junk in [None, Some("junk")] {
+        junk.inspect(|junk| fs::write(&kept, junk).unwrap());
+        assert_eq!(stamped(&catalog), [size]);
+        seal(&catalog, 0);
+        assert_eq!(service.asked.try_iter().count(), 1);
+        assert_eq!(stamped(&catalog), [size, newest]);
+        assert!(openssl_verifies(&catalog, &service, newest));
+    }
 }
 
 /// What a service makes of a good reply: the status and the body of its answer.

@@ -235,7 +235,8 @@ impl Examples {
         assert_eq!(cosign.code, 0, "{}", cosign.stderr);
         fs::create_dir(catalog.root().join("evidence/anchors")).unwrap();
         fs::write(catalog.root().join("evidence/anchors/1.w1.cosig"), cosign.stdout).unwrap();
-        fs::write(catalog.root().join("evidence/anchors/1.tsr"), "a time stamp").unwrap();
+        let checkpoint = fs::read(catalog.root().join("evidence/checkpoints/1")).unwrap();
+        fs::write(catalog.root().join("evidence/anchors/1.tsr"), timestamp(&checkpoint)).unwrap();
         let own = fs::read_to_string(catalog.root().join("evidence/policy.txt")).unwrap();
         let own = own.replace("quorum none", &format!("witness W1 {key}\nquorum W1"));
         fs::write(catalog.root().join("w1.policy"), own).unwrap();
@@ -548,4 +549,23 @@ impl Examples {
             &["collect", "--metrics-file", "absent/figures.prom"],
         );
     }
+}
+
+/// A time stamp, as far as it is read.
+fn timestamp(content: &[u8]) -> Vec<u8> {
+    let der = |kind: u8, parts: &[&[u8]]| {
+        let content = parts.concat();
+        let length: &[u8] = if content.len() < 0x80 { &[] } else { &[0x81] };
+        [&[kind], length, &[content.len() as u8], &content[..]].concat()
+    };
+    let hash = ring::digest::digest(&ring::digest::SHA256, content);
+    let (one, any) = (der(2, &[&[1]]), der(6, &[&[0x2a]]));
+    let sha256 = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
+    let imprint = der(0x30, &[&der(0x30, &[&der(6, &[&sha256])]), &der(4, &[hash.as_ref()])]);
+    let said = der(0x30, &[&one, &any, &imprint, &one, &der(0x18, &[b"20261128023100Z"])]);
+    let kind = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x04];
+    let said = der(0x30, &[&der(6, &[&kind]), &der(0xa0, &[&der(4, &[&said])])]);
+    let signed = der(0xa0, &[&der(0x30, &[&one, &der(0x31, &[]), &said])]);
+    let status = der(0x30, &[&der(2, &[&[0]])]);
+    der(0x30, &[&status, &der(0x30, &[&any, &signed])])
 }
