@@ -1,5 +1,5 @@
 # Verifies the proofs of a bundle of `trailkeeper export`: python3 verify_bundle.py BUNDLE 'audit.example.org/trails+…+…'
-# The second argument is the public key of the log. It says how many records are proved, or fails. Needs the package `cryptography`.
+# The second argument is the public key of the log. It says how many records are proved, and fails if not all are. Needs `cryptography`.
 import base64, hashlib, json, pathlib, re, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -47,8 +47,9 @@ need(origin == name and re.fullmatch("0|[1-9][0-9]*", size))
 mine = [base64.b64decode(line.split(" ")[2]) for line in signatures.split("\n") if line.startswith(f"\u2014 {name} ")]
 for signature in [raw[4:] for raw in mine if raw[:4].hex() == number] or need(False):
     Ed25519PublicKey.from_public_bytes(base64.b64decode(key)[1:]).verify(signature, (text + "\n").encode())
+missing = 0
 for records in sorted(bundle.glob("*.ndjson")):
-    stream, proved, unproved = records.name.removesuffix(".ndjson"), 0, 0
+    stream, proved, unproved, seen = records.name.removesuffix(".ndjson"), 0, 0, set()
     *lines, rest = records.read_bytes().split(b"\n")
     for segment in map(json.loads, (bundle / f"{stream}.proofs.jsonl").read_text(encoding="utf-8").splitlines()):
         if "unproved" in segment:
@@ -60,9 +61,13 @@ for records in sorted(bundle.glob("*.ndjson")):
         need(segment["v"] == says["v"] == 1 and says["stream"] == stream and says["kind"] in ("open", "day", "late", "packed"))
         places = [place for first, count in segment["lines"] for place in range(first - 1, first - 1 + count)]
         need(0 < len(places) <= len(lines) and places == sorted(set(places)))
+        need(seen.isdisjoint(named := {(says["file"], place) for place in places}))
+        seen |= named
         hashes = decode(segment["hashes"])
         leaves = [(place, node(b"\0", line)) for place, line in zip(places, lines)]
         need(gather(0, says["lines"], leaves, hashes).hex() == says["root"] and not hashes)
         proved, lines = proved + len(places), lines[len(places):]
     need(not lines and not rest and (proved or not unproved))
     print(f"{stream}: {proved} records are proved, {unproved} are not")
+    missing += unproved
+sys.exit(f"{missing} records are not proved" if missing else 0)

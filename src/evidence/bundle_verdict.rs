@@ -1,5 +1,6 @@
 //! Verifies the files of records of a bundle against their proofs, with nothing but a checkpoint that is believed.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use super::bundle_prover::Segment;
@@ -19,6 +20,24 @@ pub(crate) struct RecordsVerdict {
     pub(crate) problem: Option<String>,
 }
 
+/// The lines of each file that segments were about: where they begin, and where they end.
+#[derive(Debug, Default)]
+struct SeenLines(BTreeMap<String, BTreeMap<u64, u64>>);
+
+impl SeenLines {
+    /// Notes lines of a file; returns whether none of them was seen before.
+    fn note(&mut self, file: &str, lines: &[(u64, u64)]) -> bool {
+        let seen = self.0.entry(file.to_owned()).or_default();
+        lines.iter().all(|(first, count)| {
+            let end = first.saturating_add(*count);
+            let before = seen.range(..end).next_back();
+            let is_new = before.is_none_or(|(_, seen_to)| seen_to <= first);
+            seen.insert(*first, end);
+            is_new
+        })
+    }
+}
+
 /// Verifies the records of a stream.
 ///
 /// # Errors
@@ -29,11 +48,11 @@ pub(crate) fn verify_records(
     proofs: impl BufRead,
     checkpoint: &Checkpoint,
 ) -> io::Result<RecordsVerdict> {
-    let mut verdict = RecordsVerdict::default();
+    let (mut verdict, mut seen) = (RecordsVerdict::default(), SeenLines::default());
     for (text, number) in proofs.lines().zip(1..) {
         let text = text?;
         let problem = match serde_json::from_str(&text) {
-            Ok(segment) => verdict.take(stream, &segment, &mut records, checkpoint)?,
+            Ok(segment) => verdict.take(stream, &segment, (&mut records, &mut seen), checkpoint)?,
             Err(error) => Some(error.to_string()),
         };
         if let Some(problem) = problem {
@@ -53,7 +72,7 @@ impl RecordsVerdict {
         &mut self,
         stream: &str,
         segment: &Segment,
-        records: &mut impl BufRead,
+        (records, seen): (&mut impl BufRead, &mut SeenLines),
         checkpoint: &Checkpoint,
     ) -> io::Result<Option<String>> {
         let count = match segment {
@@ -74,6 +93,9 @@ impl RecordsVerdict {
                 Err(error) => return Ok(Some(error.to_string())),
                 Ok(proven) if proven.file.stream != stream => {
                     return Ok(Some(format!("it is of another stream, {}", proven.file.stream)));
+                }
+                Ok(proven) if !seen.note(&proven.file.file, proof.lines()) => {
+                    return Ok(Some(format!("lines of {} are there twice", proven.file.file)));
                 }
                 Ok(proven) => {
                     self.proved += count;

@@ -68,6 +68,11 @@ impl LinesProof {
         self.lines.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
+    /// Returns which lines it is about: the number of the first one of each row, from 1, and how many there are in a row.
+    pub(crate) fn lines(&self) -> &[(u64, u64)] {
+        &self.lines
+    }
+
     /// Verifies that these are the lines, by their leaves, in a log whose checkpoint is believed.
     ///
     /// # Errors

@@ -211,6 +211,23 @@ fn a_bundle_has_proofs_where_the_archive_is_sealed_and_its_lines_are_exported() 
     assert!(!plain.join("checkpoint").exists() && !plain.join("tfc.proofs.jsonl").exists());
 }
 
+/// A bundle in which each record of a stream, and its proof, is there twice.
+fn doubled(catalog: &Catalog) -> PathBuf {
+    let bundle = export(catalog, "doubled", &[]);
+    for file in ["tfc.ndjson", "tfc.proofs.jsonl"] {
+        edit(&bundle.join(file), |text| text.repeat(2));
+    }
+    bundle
+}
+
+#[test]
+fn a_record_counts_once() {
+    let (_sandbox, catalog, policy) = example();
+    let verdict = verify_bundle(3, &doubled(&catalog), &policy);
+    let problem = &verdict["streams"][0]["problem"];
+    assert!(problem.as_str().unwrap().ends_with("are there twice"), "{verdict}");
+}
+
 #[test]
 fn python_verifies_a_bundle_and_refuses_another_one() {
     let Some(python) = PythonPackage::CRYPTOGRAPHY.python("the proofs of a bundle in Python") else {
@@ -242,4 +259,13 @@ fn python_verifies_a_bundle_and_refuses_another_one() {
     });
     let forged = run(&bundle);
     assert_ne!(forged.code, 0, "{}", forged.stdout);
+    let doubled = doubled(&catalog);
+    assert_ne!(run(&doubled).code, 0);
+    edit(&path(&catalog, Api::Mail, 4), |text| text.replace("4-1", "4-x"));
+    let in_part = run(&export(&catalog, "in-part", &[]));
+    assert!(
+        in_part.code == 1 && in_part.stdout.contains("15 records are proved, 3 are not"),
+        "{}",
+        in_part.stdout
+    );
 }
