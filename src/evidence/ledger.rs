@@ -134,10 +134,10 @@ impl Ledger {
                 self.faults.push(fault);
                 return;
             }
-            self.sealed_at
-                .entry(file.stream.clone())
-                .and_modify(|newest| *newest = at.max(*newest))
-                .or_insert(at);
+            if is_of_a_seal(&says) {
+                let newest = self.sealed_at.entry(file.stream.clone()).or_insert(at);
+                *newest = at.max(*newest);
+            }
             let (file, sha256, is_closed) = (file.clone(), sha256(&says), is_of_a_closed_day(&says));
             let sealed = Sealed {
                 entry: number,
@@ -255,6 +255,11 @@ fn sha256(says: &Says) -> Option<Hash> {
         Says::Day { sha256, .. } | Says::Late { sha256, .. } => Some(*sha256),
         _ => None,
     }
+}
+
+/// Returns whether an entry is of a seal, which looks at all files of its stream: not of one file alone.
+fn is_of_a_seal(says: &Says) -> bool {
+    !matches!(says, Says::Expired { .. } | Says::Broken { .. })
 }
 
 fn is_of_a_closed_day(says: &Says) -> bool {
@@ -428,6 +433,32 @@ mod tests {
         }
         let again = ledger(vec![key(), day(A, 2, "2"), expired(2, "2"), day(A, 2, "2")]);
         assert!(again.files[&file(A)].is_missed(), "it is sealed again");
+    }
+
+    #[test]
+    fn what_expires_or_is_acknowledged_is_one_file_and_seals_no_stream() {
+        let of_one = [
+            Says::Expired {
+                file: file(A),
+                content: content(2, "2"),
+                reason: "older than 3 years".to_owned(),
+            },
+            Says::Broken {
+                file: file(A),
+                content: content(1, "new"),
+                was: content(2, "2"),
+                reason: "restored".to_owned(),
+            },
+        ];
+        let later = at() + chrono::TimeDelta::hours(1);
+        let sealed = [key(), day(A, 2, "2")].map(|says| Entry::new(says, at()));
+        for says in of_one {
+            let entries = sealed.iter().cloned().chain([Entry::new(says, later)]);
+            let lines: Vec<_> = entries.map(|entry| entry.to_line().unwrap()).collect();
+            let ledger = Ledger::read(lines.iter().map(String::as_bytes));
+            assert_eq!(ledger.faults, Vec::<String>::new());
+            assert_eq!(ledger.sealed_at["tfc"], at(), "what a killed run wrote before is still to be sealed");
+        }
     }
 
     #[test]
