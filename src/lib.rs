@@ -30,6 +30,7 @@
 //! - loss: what the files of a day held and hold no more, by the counts of the journal; the day is a gap
 //! - expired: deleted for its age by this program, on purpose; expiry line: the end of the newest expired day, before which nothing
 //!   is asked for
+//! - held: kept for a case, whatever its age; a hold is of a span of a stream
 //! - upkeep: the packing and deleting of old days at the end of a run, as the settings say
 //! - taken over: what another program had left in a catalog before the first run, which begins the journal; misplaced: one of
 //!   its records that stands in the file of another day
@@ -87,6 +88,7 @@
 //!    - the cursors: only they know what was acknowledged. Without one, or with one that is damaged or does not agree with
 //!      the day files, nothing is sent until it is said where to go on.
 //!    - the rejected, revised, pending and undelivered files: they hold what is stored nowhere else, or is missing elsewhere.
+//!    - the holds, and the list of expired days.
 //! 6. A cursor is always just after a newline, and never ahead of what its sink has acknowledged (`forward/cursor.rs`).
 //!
 //! # The owners

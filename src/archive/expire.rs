@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 
 use super::count::LineCounter;
 use super::day_file::DayFile;
+use super::day_times::DayTimes;
 use super::location::{Listing, Location};
 use super::lock::{Lock, LockError};
 use crate::fs::{FileError, Sha256, folder_of};
@@ -29,6 +30,8 @@ pub(crate) enum ExpireError {
     File(#[from] FileError),
     #[error(transparent)]
     Lock(#[from] LockError),
+    #[error("{file} was written to since it was read, and stays")]
+    Changed { file: String },
 }
 
 impl Listing {
@@ -60,13 +63,19 @@ impl<'a> Expirer<'a> {
         Self { lock }
     }
 
-    /// Deletes the files of a day: first what stands behind the other, so that what is left after a kill begins where the day does.
+    /// Deletes the files of a day: first what stands behind the other, so that what is left after a kill begins where the day does. Each
+    /// has to be what it was when its times were read.
     ///
     /// # Errors
-    /// If one cannot be deleted.
-    pub(crate) fn delete(&self, listing: &Listing, date: NaiveDate) -> Result<(), ExpireError> {
-        let files = [listing.days.get(&date), listing.packed.get(&date)];
-        files.into_iter().flatten().try_for_each(|file| self.remove(file))
+    /// If one cannot be deleted, or was written to since.
+    pub(crate) fn delete(&self, listing: &Listing, date: NaiveDate, read: &DayTimes) -> Result<(), ExpireError> {
+        let files: Vec<_> = listing.files_of(date).collect();
+        for (place, file) in files.iter().enumerate() {
+            if read.stamps.get(place) != Some(&file.stamp()?) {
+                return Err(ExpireError::Changed { file: file.name() });
+            }
+        }
+        files.into_iter().try_for_each(|file| self.remove(file))
     }
 
     fn remove(&self, file: &DayFile) -> Result<(), ExpireError> {
@@ -121,6 +130,7 @@ mod tests {
     use super::*;
     use crate::fs::sha256;
     use crate::test_support::Catalog;
+    use crate::test_support::record::SHAPE;
 
     #[test]
     fn a_day_is_counted_over_all_of_its_files_and_they_are_all_deleted() {
@@ -134,7 +144,18 @@ mod tests {
         let sha256 = sha256(b"one\ntwo\nthree\n").digits();
         assert_eq!((content.lines, content.bytes, content.sha256), (3, 14, sha256));
         let lock = Lock::acquire(&catalog.location, "2026-11-20T10:00:00Z".parse().unwrap()).unwrap();
-        Expirer::under(&Arc::new(lock)).delete(&listing, date).unwrap();
+        let (lock, read) = (Arc::new(lock), || {
+            listing.day_times(&catalog.location, SHAPE, date).unwrap()
+        });
+        let before = read();
+        catalog.append("2025-06-09", "four\n");
+        let changed = Expirer::under(&lock).delete(&listing, date, &before).unwrap_err();
+        assert!(matches!(changed, ExpireError::Changed { .. }), "{changed}");
+        assert!(
+            catalog.location.listing().unwrap().files_of(date).count() == 2,
+            "both are there"
+        );
+        Expirer::under(&lock).delete(&listing, date, &read()).unwrap();
         let left = catalog.location.listing().unwrap().dates();
         assert_eq!(left.into_iter().collect::<Vec<_>>(), ["2025-06-10".parse().unwrap()]);
     }

@@ -138,7 +138,30 @@ impl Location {
 
     /// Returns the path of the state file `<base>.<what>`, such as `mail.rejected.jsonl`.
     pub(crate) fn state_file(&self, what: &str) -> PathBuf {
-        self.state_folder().join(format!("{}.{what}", self.base))
+        self.state_folder().join(self.state_name(what))
+    }
+
+    /// Returns the name of that file.
+    pub(crate) fn state_name(&self, what: &str) -> String {
+        format!("{}.{what}", self.base)
+    }
+
+    /// Returns the locations of other base names that have a state file `<base>.<what>` in the same catalog.
+    ///
+    /// # Errors
+    /// If the state folder cannot be read.
+    pub(super) fn with_state_file(&self, what: &str) -> Result<Vec<Self>, FileError> {
+        let listed = match self.storage.list(&self.state_folder()) {
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let base = |entry: &FolderEntry| {
+            let base = entry.name.to_str()?.strip_suffix(what)?.strip_suffix('.')?;
+            (!base.is_empty() && base != self.base).then(|| base.to_owned())
+        };
+        let mut bases: Vec<_> = listed.iter().filter_map(base).collect();
+        bases.sort_unstable();
+        Ok(bases.into_iter().map(|base| Self { base, ..self.clone() }).collect())
     }
 
     /// Returns whether a stream with this base name, in the same folder, would have state files of the same name: that of
@@ -385,6 +408,11 @@ impl Listing {
         self.days.values().chain(self.packed.values())
     }
 
+    /// Returns the files of a day that are read: the plain one, and the compressed one.
+    pub(crate) fn files_of(&self, date: NaiveDate) -> impl Iterator<Item = &DayFile> {
+        self.days.get(&date).into_iter().chain(self.packed.get(&date))
+    }
+
     /// Returns whether a day has a file, compressed or not.
     pub(crate) fn has(&self, date: NaiveDate) -> bool {
         self.days.contains_key(&date) || self.packed.contains_key(&date)
@@ -392,8 +420,7 @@ impl Listing {
 
     /// Returns whether a file of a day is no longer there as it was when it was listed.
     pub(crate) fn has_moved(&self, date: NaiveDate) -> bool {
-        let mut files = self.days.get(&date).into_iter().chain(self.packed.get(&date));
-        files.any(DayFile::has_moved)
+        self.files_of(date).any(DayFile::has_moved)
     }
 
     /// Returns the days that have a file, compressed or not.

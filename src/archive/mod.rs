@@ -20,8 +20,10 @@ mod day_file;
 mod day_forms;
 mod day_name;
 mod day_parts;
+mod day_times;
 mod end;
 mod expire;
+mod expired_list;
 #[cfg(test)]
 #[cfg(unix)]
 pub(crate) mod faulty;
@@ -71,9 +73,11 @@ pub(crate) use day_file::DayFile;
 pub(crate) use day_file::ReadRange;
 pub(crate) use day_name::day_of_name;
 pub(crate) use day_parts::{DayParts, while_days_move};
+pub(crate) use day_times::DayTimes;
 pub(crate) use dedup::Dedup;
 pub(crate) use durable_appender::{Incomplete, WriteError};
 pub(crate) use expire::{ExpireError, Expirer};
+pub(crate) use expired_list::{EXPIRED, ExpiredDay, ExpiredList};
 pub(crate) use file_stamp::FileStamp;
 pub(crate) use holds::{HOLDS, Hold, Holds, HoldsError};
 pub(crate) use hours::Hours;

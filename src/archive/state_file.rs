@@ -126,11 +126,20 @@ impl StateFile {
     /// # Errors
     /// If the file cannot be opened, written or synced.
     pub(crate) fn append_line(&self, line: &str) -> Result<(), WriteError> {
-        debug_assert!(!line.contains('\n'), "a line is one line");
+        self.append_lines(&[line.to_owned()])
+    }
+
+    /// The same with several lines, which are synced together.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, written or synced.
+    pub(crate) fn append_lines(&self, lines: &[String]) -> Result<(), WriteError> {
+        debug_assert!(!lines.iter().any(|line| line.contains('\n')), "a line is one line");
         self.make_folder()?;
-        // A separate appender: after an error with the day files this line must still be written.
+        // A separate appender: after an error with the day files these lines must still be written.
         let mut appender = DurableAppender::new(Arc::clone(&self.storage));
-        appender.append(&self.path, STATE_FILE_MODE, [format!("{line}\n")])?;
+        let lines = lines.iter().map(|line| format!("{line}\n"));
+        appender.append(&self.path, STATE_FILE_MODE, lines)?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::day_file::DayFile;
+use super::expired_list::EXPIRED;
 use super::location::Location;
 use super::lock::{Lock, LockError};
 use super::notes::{REJECTED, REVISED};
@@ -34,10 +35,11 @@ pub(crate) enum FileUse {
 }
 
 /// The state files of the archive, each as what follows `<base>.` and its use.
-const STATE_FILES: [(&str, FileUse); 4] = [
+const STATE_FILES: [(&str, FileUse); 5] = [
     ("lock", FileUse::Lock),
     (REJECTED, FileUse::Append),
     (REVISED, FileUse::Append),
+    (EXPIRED, FileUse::Append),
     (takeover::FILE, FileUse::Replace),
 ];
 

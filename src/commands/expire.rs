@@ -13,7 +13,7 @@ use super::arguments::age::Age;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::faults::Faults;
-use super::outcome::{OddDay, log_problems, print_streams, print_text};
+use super::outcome::{OddDay, exit_of_stream, log_problems, print_streams, print_text};
 use crate::archive::Lock;
 use crate::config::{EXPIRE_AFTER_DAYS, EvidenceSettings, StreamPlace, expire_after};
 use crate::env::{ConfigErrors, Env, Row};
@@ -21,7 +21,7 @@ use crate::output::table::{Cell, Table, left, right, size};
 use crate::output::terminal::Terminal;
 use crate::process::exit::Exit;
 use crate::upkeep::expiring::{self, ExpiryPlan, ExpiryRule};
-use crate::upkeep::{UpkeepError, YOUNGEST};
+use crate::upkeep::{Limit, UpkeepError, YOUNGEST, taking_back};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -37,6 +37,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     yes: bool,
 
+    /// Delete days of an archive that was sealed, where sealing is switched off for good
+    #[arg(long)]
+    unsealed: bool,
+
+    /// Delete nothing: forget that days from this one on were deleted, as by a clock that was ahead, so that they are asked for again
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["older_than", "dry_run", "yes", "unsealed"])]
+    take_back: Option<NaiveDate>,
+
     #[command(flatten)]
     pub(super) selection: Selection,
 }
@@ -45,6 +53,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper expire --older-than 3y --dry-run
   trailkeeper expire --older-than 3y --stream tfc --yes
+  trailkeeper expire --take-back 2026-11-01 --stream tfc   after a clock that was ahead
 
 What is deleted is gone: the service has mostly forgotten it. `trailkeeper hold` keeps what is needed.";
 
@@ -54,6 +63,7 @@ pub(super) struct ShownStream {
     stream: &'static str,
     days: Vec<ShownDay>,
     left: Vec<OddDay>,
+    taken_back: u64,
     problem: Option<String>,
     #[serde(skip)]
     is_locked: bool,
@@ -76,9 +86,13 @@ struct Work<'a> {
 
 /// Deletes the days of the chosen streams that are old enough.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    if let Some(from) = arguments.take_back {
+        return take_back(&arguments.selection, from, clock);
+    }
     let Arguments {
         dry_run,
         yes,
+        unsealed,
         selection,
         ..
     } = arguments;
@@ -88,6 +102,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         older_than,
         now: clock(),
         evidence: evidence.as_ref(),
+        unsealed: *unsealed,
     };
     let begin = |dry_run| {
         archives
@@ -101,19 +116,23 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     } else {
         begin(true).collect()
     };
+    let is_refused = !dry_run && !yes && !ask(&found)?;
     let works = if *dry_run {
         found
+    } else if is_refused {
+        found.into_iter().map(Work::left_as_it_is).collect()
     } else {
-        if !yes {
-            ask(&found)?;
-        }
         let mut works: Vec<_> = begin(false).collect();
         for (index, work) in works.iter_mut().enumerate() {
             work.carry_out(&rule, found.get(index));
         }
         works
     };
-    let streams: Vec<_> = works.into_iter().map(|work| work.shown).collect();
+    let streams = works.into_iter().map(|work| work.shown).collect();
+    show(selection, streams, *dry_run || is_refused)
+}
+
+fn show(selection: &Selection, streams: Vec<ShownStream>, is_undone: bool) -> Result<Exit, CommandError> {
     let exit = streams.iter().map(exit_of).max().unwrap_or(Exit::Complete);
     for stream in &streams {
         log_problems(selection.verbosity, stream.stream, &stream.problem);
@@ -121,13 +140,33 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     if selection.json {
         print_streams(&streams, exit)?;
     } else {
-        print_text(selection.verbosity, || text(&streams, *dry_run))?;
+        print_text(selection.verbosity, || text(&streams, is_undone))?;
     }
     Ok(exit)
 }
 
+/// Forgets that days from this one on were deleted.
+fn take_back(selection: &Selection, from: NaiveDate, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+    let archives = Archives::find(selection, clock)?;
+    let streams = archives.streams.iter().map(|place| {
+        let mut shown = ShownStream::of(place);
+        match taking_back::take_back(place, from, clock()) {
+            Ok(days) => shown.taken_back = days,
+            Err(error) => shown.fail(&error),
+        }
+        shown
+    });
+    show(selection, streams.collect(), true)
+}
+
 fn settings(arguments: &Arguments, env: &Env, faults: &mut Faults) -> Option<(TimeDelta, Option<EvidenceSettings>)> {
     let evidence = EvidenceSettings::read(env, &mut faults.settings);
+    if arguments.unsealed && evidence.is_some() {
+        faults.arguments.add(
+            "--unsealed",
+            "is for an archive that is not sealed any more, and sealing is on",
+        );
+    }
     let mut of_age = ConfigErrors::default();
     let by_setting = expire_after(env, &mut of_age);
     let is_set = by_setting.is_some() || !of_age.is_empty();
@@ -148,11 +187,11 @@ fn settings(arguments: &Arguments, env: &Env, faults: &mut Faults) -> Option<(Ti
     None
 }
 
-/// Asks whether the days are to be deleted that were found.
-fn ask(works: &[Work<'_>]) -> Result<(), CommandError> {
+/// Asks whether the days are to be deleted that were found, and returns the answer.
+fn ask(works: &[Work<'_>]) -> Result<bool, CommandError> {
     let days: usize = works.iter().map(|work| work.shown.days.len()).sum();
     if days == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let Some(terminal) = Terminal::of_this_process() else {
         return Err(CommandError::usage(format!(
@@ -166,13 +205,17 @@ fn ask(works: &[Work<'_>]) -> Result<(), CommandError> {
     });
     let question = format!("{}Delete them for good? [y/N] ", found.collect::<String>());
     let answer = terminal.ask(&question).map_err(CommandError::setup)?;
-    match answer.to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(CommandError::usage("nothing was deleted")),
-    }
+    Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
 }
 
 impl ShownStream {
+    fn of(place: &StreamPlace) -> Self {
+        Self {
+            stream: place.kind.name,
+            ..Self::default()
+        }
+    }
+
     fn fail(&mut self, error: &UpkeepError) {
         self.is_locked = error.is_held();
         self.problem = Some(error.to_string());
@@ -185,10 +228,7 @@ impl<'a> Work<'a> {
             place,
             lock: None,
             plan: None,
-            shown: ShownStream {
-                stream: place.kind.name,
-                ..ShownStream::default()
-            },
+            shown: ShownStream::of(place),
         };
         if !dry_run {
             match expiring::lock(place, rule.now) {
@@ -199,7 +239,7 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        match rule.plan(place) {
+        match rule.plan(place, Limit::NONE) {
             Ok(plan) => work.take(plan),
             Err(error) => work.shown.fail(&error),
         }
@@ -214,6 +254,12 @@ impl<'a> Work<'a> {
         self.shown.days = days.collect();
         self.shown.left = OddDay::all(&plan.left);
         self.plan = Some(plan);
+    }
+
+    /// Returns it with nothing deleted.
+    fn left_as_it_is(mut self) -> Self {
+        self.shown.days.clear();
+        self
     }
 
     /// Deletes what is found; of what was `asked` about before, only that.
@@ -256,14 +302,10 @@ impl<'a> Work<'a> {
 }
 
 fn exit_of(stream: &ShownStream) -> Exit {
-    match (&stream.problem, stream.is_locked) {
-        (None, _) => Exit::Complete,
-        (Some(_), true) => Exit::Locked,
-        (Some(_), false) => Exit::StreamFailed,
-    }
+    exit_of_stream(stream.is_locked, stream.problem.is_some())
 }
 
-fn text(streams: &[ShownStream], dry_run: bool) -> String {
+fn text(streams: &[ShownStream], is_undone: bool) -> String {
     let mut table = Table::new([left("STREAM"), right("DAYS"), right("BYTES"), right("LEFT")]);
     let mut notes = String::new();
     for stream in streams {
@@ -273,13 +315,18 @@ fn text(streams: &[ShownStream], dry_run: bool) -> String {
             size(stream.days.iter().map(|day| day.stored_bytes).sum()).into(),
             stream.left.len().to_string().into(),
         ]);
-        for OddDay { date, reason } in &stream.left {
-            notes += &format!("{}: {date} is left: {reason}\n", stream.stream);
+        notes += &OddDay::left_lines(stream.stream, &stream.left);
+        if stream.taken_back > 0 {
+            let days = stream.taken_back;
+            notes += &format!(
+                "{}: {days} days are asked for again, as far as the service has them\n",
+                stream.stream
+            );
         }
         if let Some(problem) = &stream.problem {
             notes += &format!("{}: {problem}\n", stream.stream);
         }
     }
-    let end = if dry_run { "nothing was deleted\n" } else { "" };
+    let end = if is_undone { "nothing was deleted\n" } else { "" };
     format!("{table}{notes}{end}")
 }

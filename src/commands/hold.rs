@@ -1,4 +1,5 @@
-//! `trailkeeper hold`: says of which spans nothing may be deleted, and for which case. It takes no lock of a run.
+//! `trailkeeper hold`: says of which spans nothing may be deleted, and for which case. It takes the lock of a run only to settle what an
+//! interrupted deletion has left.
 //!
 //! `docs/json.md` has the form of `--json`.
 
@@ -14,7 +15,7 @@ use super::arguments::range::range;
 use super::arguments::selection::Selection;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
-use super::outcome::{log_problems, print_json, print_text};
+use super::outcome::{exit_of_stream, log_problems, print_json, print_text};
 use super::sealing;
 use crate::archive::{Hold, Holds, HoldsError};
 use crate::config::{EvidenceSettings, StreamPlace};
@@ -23,6 +24,7 @@ use crate::output::logging::Verbosity;
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Table, left, to_the_second};
 use crate::process::exit::Exit;
+use crate::upkeep::settling::settle;
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -144,9 +146,10 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     };
     let now = clock();
     let act = |place: &StreamPlace| -> Result<u64, HoldsError> {
+        let stream = place.kind.name;
         match (&arguments.action, &new) {
-            (Action::Add(_), Some(hold)) => Holds::add(&place.location, hold.clone()).map(u64::from),
-            (Action::Release(ReleaseArguments { case, .. }), _) => Holds::release(&place.location, case, now),
+            (Action::Add(_), Some(hold)) => add(place, hold.clone(), now),
+            (Action::Release(ReleaseArguments { case, .. }), _) => Holds::release(&place.location, stream, case, now),
             _ => Ok(0),
         }
     };
@@ -192,9 +195,22 @@ fn evidence(env: &Env) -> Result<Option<EvidenceSettings>, CommandError> {
     }
 }
 
+/// Places a hold. What was deleted before is not held, and is not lost.
+fn add(place: &StreamPlace, hold: Hold, now: DateTime<Utc>) -> Result<u64, HoldsError> {
+    if let Err(error) = settle(place, now)
+        && !error.is_held()
+    {
+        tracing::warn!(
+            stream = place.kind.name,
+            "days that were being deleted may be told as lost: {error}"
+        );
+    }
+    Holds::add(&place.location, place.kind.name, hold).map(u64::from)
+}
+
 fn shown(place: &StreamPlace, changed: Result<u64, HoldsError>) -> ShownStream {
-    let read = changed.and_then(|changed| Ok((changed, Holds::read(&place.location)?)));
     let stream = place.kind.name;
+    let read = changed.and_then(|changed| Ok((changed, Holds::read(&place.location, stream)?)));
     match read {
         Ok((changed, holds)) => ShownStream {
             stream,
@@ -227,11 +243,7 @@ fn check_released(case: &str, streams: &[ShownStream]) -> Result<(), CommandErro
 }
 
 fn exit_of(streams: &[ShownStream]) -> Exit {
-    let of_stream = |stream: &ShownStream| match (&stream.problem, stream.is_locked) {
-        (None, _) => Exit::Complete,
-        (Some(_), false) => Exit::StreamFailed,
-        (Some(_), true) => Exit::Locked,
-    };
+    let of_stream = |stream: &ShownStream| exit_of_stream(stream.is_locked, stream.problem.is_some());
     streams.iter().map(of_stream).max().unwrap_or(Exit::Complete)
 }
 

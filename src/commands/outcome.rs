@@ -57,6 +57,16 @@ pub(super) fn exit_of(log: &Log) -> Exit {
     if log.is_refused() { Exit::Setup } else { Exit::Complete }
 }
 
+/// Returns the exit code of a stream with which not everything was done, if it is so, since another process is at work there, or
+/// otherwise.
+pub(super) fn exit_of_stream(is_locked: bool, has_failed: bool) -> Exit {
+    match (is_locked, has_failed) {
+        (true, _) => Exit::Locked,
+        (false, true) => Exit::StreamFailed,
+        (false, false) => Exit::Complete,
+    }
+}
+
 /// Prints a command's result for people; with `-q` nothing, since errors are in the log.
 pub(super) fn print_text(verbosity: Verbosity, text: impl FnOnce() -> String) -> Result<(), PrintError> {
     if verbosity.quiet { Ok(()) } else { print(&text()) }
@@ -82,6 +92,20 @@ pub(super) struct OddDay {
 }
 
 impl OddDay {
+    /// Says of each row of days with one reason that they are left, and why.
+    pub(super) fn left_lines(stream: &str, left: &[Self]) -> String {
+        let rows = left.chunk_by(|one, next| one.reason == next.reason);
+        let lines = rows.filter_map(|row| {
+            let (first, last) = (row.first()?, row.last()?);
+            let days = match row.len() {
+                1 => format!("{} is", first.date),
+                count => format!("{count} days from {} to {} are", first.date, last.date),
+            };
+            Some(format!("{stream}: {days} left: {}\n", first.reason))
+        });
+        lines.collect()
+    }
+
     pub(super) fn all<R: Display>(days: &BTreeMap<NaiveDate, R>) -> Vec<Self> {
         let days = days.iter().map(|(date, reason)| Self {
             date: *date,

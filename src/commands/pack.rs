@@ -10,7 +10,7 @@ use super::archives::Archives;
 use super::arguments::age::Age;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::outcome::{OddDay, log_problems, print_streams, print_text};
+use super::outcome::{OddDay, exit_of_stream, log_problems, print_streams, print_text};
 use crate::archive::{Lock, Packer};
 use crate::config::StreamPlace;
 use crate::output::table::{Cell, Table, left, right, size};
@@ -95,13 +95,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 }
 
 fn exit_of(stream: &ShownStream) -> Exit {
-    if stream.is_locked {
-        Exit::Locked
-    } else if stream.problem.is_some() || !stream.failed.is_empty() {
-        Exit::StreamFailed
-    } else {
-        Exit::Complete
-    }
+    exit_of_stream(stream.is_locked, stream.problem.is_some() || !stream.failed.is_empty())
 }
 
 fn pack(place: &StreamPlace, rule: PackRule, dry_run: bool) -> ShownStream {
@@ -170,9 +164,7 @@ fn text(streams: &[ShownStream], dry_run: bool) -> String {
             sum(|day| day.packed_bytes.unwrap_or(0)),
             stream.left.len().to_string().into(),
         ]);
-        for OddDay { date, reason } in &stream.left {
-            notes += &format!("{}: {date} is left: {reason}\n", stream.stream);
-        }
+        notes += &OddDay::left_lines(stream.stream, &stream.left);
         for OddDay { reason, .. } in &stream.failed {
             notes += &format!("{}: {reason}\n", stream.stream);
         }

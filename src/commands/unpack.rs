@@ -15,7 +15,7 @@ use super::arguments::selection::Selection;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use super::faults::Faults;
-use super::outcome::{OddDay, log_problems, print_streams, print_text};
+use super::outcome::{OddDay, exit_of_stream, log_problems, print_streams, print_text};
 use crate::archive::{Listing, Lock, Packer, content_of};
 use crate::config::StreamPlace;
 use crate::coverage::day_span;
@@ -126,13 +126,7 @@ impl Arguments {
 }
 
 fn exit_of(stream: &ShownStream) -> Exit {
-    if stream.is_locked {
-        Exit::Locked
-    } else if stream.problem.is_some() || !stream.failed.is_empty() {
-        Exit::StreamFailed
-    } else {
-        Exit::Complete
-    }
+    exit_of_stream(stream.is_locked, stream.problem.is_some() || !stream.failed.is_empty())
 }
 
 /// Returns the packed days of which something lies between these times.

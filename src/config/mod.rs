@@ -72,6 +72,9 @@ impl Config {
         let log = LogSettings::read(env, &mut errors);
         let evidence = EvidenceSettings::read(env, &mut errors);
         let upkeep = UpkeepSettings::read(env, evidence.as_ref(), &mut errors);
+        for stream in &mut streams {
+            stream.is_sealed = evidence.is_some();
+        }
         if let Some(evidence) = &evidence {
             evidence.check_outside(streams.iter().map(|stream| stream.location.folder()), &mut errors);
         }

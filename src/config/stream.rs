@@ -40,6 +40,8 @@ pub struct StreamSettings {
     pub(crate) file_mode: u32,
     /// How far and how often its service is asked.
     pub(crate) limits: Limits,
+    /// Whether runs are sealed.
+    pub(crate) is_sealed: bool,
     /// Through which proxies; all streams have the same.
     pub(crate) proxies: Proxies,
 }
@@ -82,6 +84,7 @@ impl StreamSettings {
             keep: place.keep,
             file_mode: file_mode?,
             limits: limits?,
+            is_sealed: false,
             proxies,
         })
     }

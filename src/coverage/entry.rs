@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::asked::{self, Asked, Purpose};
 use super::completed_runs::CompletedRun;
 use super::day_counts::{Counts, is_zero};
-use super::expired_day::ExpiredDay;
 use super::scope::Scope;
 use super::sum::Sum;
+use crate::archive::ExpiredDay;
 use crate::source::Retention;
 use crate::window::{Window, floor_to_millisecond};
 

@@ -49,8 +49,9 @@ pub(crate) struct Past {
     has_unreadable_lines: bool,
     /// The days whose files have lost records, by the newest line, whatever its scope.
     lost: Option<BTreeMap<NaiveDate, LostDay>>,
-    /// The days that were deleted for their age, by the newest line, whatever its scope.
-    expired_days: Option<Covered>,
+    /// The days that were deleted for their age, those that were to be, and whether the archive is sealed, by the newest line, whatever
+    /// its scope.
+    expired: Option<(Covered, BTreeSet<NaiveDate>, bool)>,
     /// The time of the archive's last record, by the newest line that knows it, whatever its scope.
     pub(super) last_record: Option<DateTime<Utc>>,
     /// How many lines have not all counts, since the last that has.
@@ -69,7 +70,14 @@ impl Past {
             self.lines_without_counts += usize::from(!entry.has_all_counts);
         }
         self.lost.get_or_insert_with(|| entry.sum.lost.clone());
-        self.expired_days.get_or_insert_with(|| entry.sum.expired_days.clone());
+        let Sum {
+            expired_days,
+            expiring_days,
+            is_sealed,
+            ..
+        } = &entry.sum;
+        let expired = || (expired_days.clone(), expiring_days.clone(), *is_sealed);
+        self.expired.get_or_insert_with(expired);
         self.last_record = self.last_record.or(entry.last_record);
         if self.newest.is_none() {
             let difference = wanted.difference(&entry.scope);
@@ -118,11 +126,12 @@ impl Past {
         let lost = self.lost.clone().unwrap_or_default();
         let Some(newest) = &self.newest else {
             let mut sum = self.unknown_from(first_day).map_or_else(Sum::default, Sum::unknown);
-            (sum.lost, sum.expired_days) = (lost, self.expired_days.clone().unwrap_or_default());
+            sum.lost = lost;
+            (sum.expired_days, sum.expiring_days, sum.is_sealed) = self.expired.clone().unwrap_or_default();
             return sum;
         };
         let mut sum = newest.sum.clone();
-        sum.expired_days = self.expired_days.clone().unwrap_or_default();
+        (sum.expired_days, sum.expiring_days, sum.is_sealed) = self.expired.clone().unwrap_or_default();
         sum.lose_as_noticed(lost, newest.at);
         if self.unreadable > 0 {
             sum.asked_from = sum.asked_from.into_iter().chain(first).min();

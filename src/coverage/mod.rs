@@ -65,8 +65,11 @@
 //! - `accepted_losses`: days whose losses the operator accepted, as in `lost`; they count as covered, and are not complete.
 //! - `accepted`: gaps that the service had dropped when the operator accepted that. They stay gaps, and are no cause for alarm.
 //! - `expired_days`: the spans of the days that were deleted for their age; nothing before the end of the last one is asked for.
-//!   A line which is written before files are deleted names them, as `expiring`: `{"file","lines","bytes","sha256","reason","at"}`.
-//!   `expired`: how many records of such days came, and were not kept.
+//!   A line which is written before files are deleted names them, as `expiring`: `{"file","lines","bytes","sha256","reason","at"}`,
+//!   and their days, as `expiring_days`; the line after it has those in `expired_days` that are gone. Of what an interruption leaves,
+//!   a day that is whole is one like all others, and one that is gone is expired. `expired`: how many records of such days came, and
+//!   were not kept.
+//! - `is_sealed`: the archive is sealed; then no day is deleted that is not.
 //!
 //! Fields may be added; readers ignore those that they do not know. A run reads the newest line of its scope, and back to the
 //! last one with all counts. A journal of more than 4 MiB is kept as `<base>.coverage.previous.jsonl`, and another one
@@ -86,7 +89,6 @@ mod completed_runs;
 mod covered;
 mod day_counts;
 mod entry;
-mod expired_day;
 mod expiry;
 mod file_notices;
 mod gap;
@@ -108,7 +110,6 @@ pub(crate) use completed_runs::CompletedRuns;
 pub(crate) use covered::Covered;
 pub(crate) use day_counts::{Counted, Counts, Loss, LostDay, may_be_deleted};
 pub(crate) use entry::{End, Entry};
-pub(crate) use expired_day::ExpiredDay;
 pub(crate) use expiry::Expiry;
 pub(crate) use gap::{Gap, GapCounts, gone_sentence};
 pub(crate) use journal::{JOURNAL, JOURNAL_FILES, Journal, LONGEST_JOURNAL, PREVIOUS_JOURNAL};

@@ -13,7 +13,7 @@ use super::journal::{Journal, OtherScopes, Past};
 use super::pending;
 use super::scope::{Scope, Wanted};
 use super::sum::Sum;
-use crate::archive::{DayFile, LineCounter, Listing, Location, Takeover, Turn, newest_local_day};
+use crate::archive::{DayFile, Hold, Holds, LineCounter, Listing, Location, Takeover, Turn, newest_local_day};
 use crate::fs::FileError;
 
 /// How a stream stands.
@@ -51,6 +51,8 @@ pub(crate) struct Standing {
     why_not_counted: &'static str,
     /// Of which days it is not known whether they have lost records, and why.
     unknown: BTreeMap<NaiveDate, String>,
+    /// What is held, or why that is not known.
+    pub(crate) holds: Result<Holds, String>,
     counter: LineCounter,
 }
 
@@ -106,8 +108,13 @@ impl Standing {
             newest: past.newest,
             listing,
             unknown: BTreeMap::new(),
+            holds: Holds::read(location, wanted.stream()).map_err(|error| error.to_string()),
             counter: LineCounter::of(location),
         };
+        standing.settle_expiring();
+        if let Some(ahead) = standing.sum.line_ahead(now) {
+            standing.doubt = Some(ahead);
+        }
         standing.forget_what_is_back();
         standing.compare_days(keep, now, turn);
         standing.find_left_ahead(location, now)?;
@@ -183,16 +190,18 @@ impl Standing {
         let mut losses = BTreeMap::new();
         // What another program was to delete is not missed, and what comes late for its day begins a new file.
         let is_deleted = |date: &NaiveDate| may_be_deleted(*date, keep, now) && !listing.has(*date);
-        let expired = &self.sum;
-        self.counts
-            .retain(|date, _| !is_deleted(date) && !expired.is_expired(*date));
+        let sum = &self.sum;
+        let is_expired = |date: &NaiveDate| sum.is_expired(*date);
+        // What is being deleted is counted until it is gone.
+        let is_kept = |date: &NaiveDate| !is_expired(date) || sum.expiring_days.contains(date);
+        self.counts.retain(|date, _| !is_deleted(date) && is_kept(date));
         let is_in_turn = turn.among(self.counts.keys().copied().collect());
         // What is missing is seen without it, and a loss is told until it is made good.
         let is_compared =
             |date: &NaiveDate| is_in_turn(date) || !listing.has(*date) || self.sum.lost.contains_key(date);
         let counted = self.counts.iter_mut();
         for (date, held) in counted.filter(|(date, held)| held.all() > 0 && !may_be_deleted(**date, keep, now)) {
-            if !is_compared(date) {
+            if !is_compared(date) || is_expired(date) {
                 continue;
             }
             match comparer.compare(*date, *held) {
@@ -207,6 +216,12 @@ impl Standing {
         // What is left is counted when it is written to.
         self.counts.retain(|date, _| !losses.contains_key(date));
         self.sum.lose(losses);
+    }
+
+    /// Compares a day with what it held.
+    pub(super) fn compare(&mut self, date: NaiveDate, held: Counted) -> Comparison {
+        let Self { listing, counter, .. } = self;
+        Comparer { listing, counter }.compare(date, held)
     }
 
     /// Notes that a torn line that begins at `offset` of a day file was found at `now`: if it was whole when a run wrote it, the day
@@ -228,6 +243,7 @@ impl Standing {
         let first_day = self.listing.dates().first().copied();
         let sum = Sum {
             expired_days: self.sum.expired_days.clone(),
+            is_sealed: self.sum.is_sealed,
             ..Past::default().sum(first_day)
         };
         Self {
@@ -369,10 +385,16 @@ impl Standing {
                 "in both forms, plain and compressed: {days}; a record that is in both files counts once"
             ));
         }
+        remarks.extend(self.held().iter().map(Hold::sentence));
         remarks.extend(self.expiry_remarks());
         remarks.extend(unread_sentence(self.listing.unread.values()));
         remarks.extend(self.unknown_sentence());
         remarks
+    }
+
+    /// Returns what is held, as far as that is known.
+    pub(crate) fn held(&self) -> Vec<Hold> {
+        self.holds.iter().flat_map(Holds::iter).cloned().collect()
     }
 
     /// Says of which days it is not known whether they have lost records.

@@ -1,6 +1,6 @@
 //! What all runs of a stream have come to: the span that was ever to be asked for, and what of it is covered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,12 @@ pub(crate) struct Sum {
     /// The days whose files were deleted for their age.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) expired_days: Covered,
+    /// The days whose files are being deleted for their age, or were to be when that was interrupted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) expiring_days: BTreeSet<NaiveDate>,
+    /// Whether the archive is sealed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) is_sealed: bool,
 }
 
 impl Sum {
@@ -111,7 +117,7 @@ impl Sum {
     }
 
     /// Returns whether what ends at this time lies below the expiry line.
-    fn is_below_the_line(&self, to: DateTime<Utc>) -> bool {
+    pub(crate) fn is_below_the_line(&self, to: DateTime<Utc>) -> bool {
         self.expiry_line().is_some_and(|line| to <= line)
     }
 
@@ -254,21 +260,28 @@ impl Sum {
 
     /// Says which days have lost records.
     pub(crate) fn lost_sentence(&self) -> Option<String> {
-        let (first, last) = (self.lost.keys().next()?, self.lost.keys().next_back()?);
-        let days = if first == last {
-            format!("the day file of {first} has")
-        } else {
-            format!("{} day files from {first} to {last} have", self.lost.len())
-        };
+        let is_below = |date: &&NaiveDate| self.is_below_the_line(day_span(**date).to);
+        let (below, above): (Vec<_>, Vec<_>) = self.lost.keys().partition(is_below);
+        let above = have_lost(&above).map(|lost| format!("{lost}; {}", self.what_becomes_of_losses()));
+        let below = have_lost(&below).map(|lost| {
+            format!(
+                "{lost}; days after them were deleted for their age, so nothing of them is asked for again: restore the files from a \
+                 copy, or accept the loss with trailkeeper coverage --accept-missing"
+            )
+        });
+        let sentences: Vec<_> = [below, above].into_iter().flatten().collect();
+        (!sentences.is_empty()).then(|| sentences.join(". "))
+    }
+
+    fn what_becomes_of_losses(&self) -> &'static str {
         let mut asked_again = self.covered.clone();
         self.lost.keys().for_each(|day| asked_again.remove(day_span(*day)));
-        let what_next = if asked_again == self.covered {
+        if asked_again == self.covered {
             "what the service still has of them is asked for again: trailkeeper coverage names them, until they are there or accepted"
         } else {
             "the service was asked again, and what it gave is filed: restore the files from a copy, ask once more with trailkeeper \
              reconcile --since, or accept the loss with trailkeeper coverage --accept-missing"
-        };
-        Some(format!("{days} lost records since they were written; {what_next}"))
+        }
     }
 
     /// Accepts that the files of these days have lost records: what was covered of them counts as covered again.
@@ -402,6 +415,16 @@ impl Sum {
         self.last_reconciled
             .is_none_or(|done| done > now || now - done >= every)
     }
+}
+
+/// Says that the files of days, oldest first, have lost records; `None` if there are none.
+fn have_lost(days: &[&NaiveDate]) -> Option<String> {
+    let (first, last) = (days.first()?, days.last()?);
+    let days = match days.len() {
+        1 => format!("the day file of {first} has"),
+        count => format!("{count} day files from {first} to {last} have"),
+    };
+    Some(format!("{days} lost records since they were written"))
 }
 
 #[cfg(test)]

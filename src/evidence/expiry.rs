@@ -4,10 +4,10 @@ use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::entry::{Entry, FileId, Says};
+use super::entry::{Content, Entry, FileId, Says};
 use super::folder::Folder;
 use super::keeper::{Keeper, KeeperError, content_of};
-use super::ledger::Ledger;
+use super::ledger::{History, Ledger};
 use super::log::Log;
 use super::log_signer::LogSigner;
 use super::notes::Notes;
@@ -15,18 +15,25 @@ use super::seal::{SealOptions, seal_stream};
 use crate::config::StreamPlace;
 use crate::fs::FileError;
 
+/// A day file that is about to be deleted.
+pub(crate) struct ExpiringFile {
+    pub(crate) file: String,
+    pub(crate) reason: String,
+    /// Whether it is what an interrupted deletion has left of its day.
+    pub(crate) is_rest: bool,
+}
+
 /// What the log says of the files that are to be deleted.
 pub(crate) struct SealedFiles(Ledger);
 
 impl SealedFiles {
-    /// Reads the log in a folder; without one nothing is sealed. Nothing is verified here.
+    /// Reads the log in a folder; `None` if there is none. Nothing is verified here.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(crate) fn read(folder: &Path) -> Result<Self, FileError> {
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, FileError> {
         let content = Folder::new(folder).read()?;
-        let ledger = content.map_or_else(Ledger::default, |content| Ledger::read(content.lines(u64::MAX)));
-        Ok(Self(ledger))
+        Ok(content.map(|content| Self(Ledger::read(content.lines(u64::MAX)))))
     }
 
     /// Returns whether a day file is sealed, as that of a day which is closed.
@@ -45,7 +52,7 @@ impl Keeper<'_> {
     pub(crate) fn check_before_expiry(
         &self,
         place: &StreamPlace,
-        files: &[(String, String)],
+        files: &[ExpiringFile],
         now: DateTime<Utc>,
     ) -> Result<(), KeeperError> {
         let signer = self.signer()?;
@@ -73,7 +80,7 @@ impl Keeper<'_> {
     pub(crate) fn expire(
         &self,
         place: &StreamPlace,
-        files: &[(String, String)],
+        files: &[ExpiringFile],
         now: DateTime<Utc>,
     ) -> Result<(), KeeperError> {
         let signer = self.signer()?;
@@ -114,27 +121,41 @@ fn announce(
 fn expiring(
     ledger: &Ledger,
     place: &StreamPlace,
-    files: &[(String, String)],
+    files: &[ExpiringFile],
     now: DateTime<Utc>,
 ) -> Result<Vec<Entry>, KeeperError> {
     let mut entries = Vec::new();
-    for (file, reason) in files {
+    for ExpiringFile { file, reason, is_rest } in files {
         let file = id(place, file);
         let history = ledger.files.get(&file);
-        if history.is_some_and(|history| history.expired.is_some()) {
-            continue;
-        }
+        let is_expired = history.is_some_and(|history| history.expired.is_some());
         let sealed = history
             .and_then(|history| history.newest())
             .map(|sealed| sealed.content);
         let (content, _) = content_of(&place.location, &file.file, sealed)?;
-        if sealed != Some(content) {
+        let is_rest = || *is_rest && is_expired && history.is_some_and(|history| can_be_rest(history, content));
+        if sealed != Some(content) && !is_rest() {
             return Err(KeeperError::NotAsSealed { file: file.file });
+        }
+        if is_expired {
+            continue;
         }
         let reason = reason.clone();
         entries.push(Entry::new(Says::Expired { file, content, reason }, now));
     }
     Ok(entries)
+}
+
+/// Returns whether a file can be what is left of one that was sealed: it is shorter, and no entry about so many lines says otherwise.
+fn can_be_rest(history: &History, content: Content) -> bool {
+    let is_shorter = history
+        .newest()
+        .is_some_and(|newest| content.lines < newest.content.lines);
+    let mut of_same_length = history
+        .sealed
+        .iter()
+        .filter(|sealed| sealed.content.lines == content.lines);
+    is_shorter && of_same_length.all(|sealed| sealed.content == content)
 }
 
 fn id(place: &StreamPlace, file: &str) -> FileId {

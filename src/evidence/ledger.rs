@@ -457,7 +457,11 @@ mod tests {
             let lines: Vec<_> = entries.map(|entry| entry.to_line().unwrap()).collect();
             let ledger = Ledger::read(lines.iter().map(String::as_bytes));
             assert_eq!(ledger.faults, Vec::<String>::new());
-            assert_eq!(ledger.sealed_at["tfc"], at(), "what a killed run wrote before is still to be sealed");
+            assert_eq!(
+                ledger.sealed_at["tfc"],
+                at(),
+                "what a killed run wrote before is still to be sealed"
+            );
         }
     }
 

@@ -9,9 +9,10 @@ use super::ledger::{Ledger, Sealed};
 use super::material::Material;
 use super::proof::Proof;
 use super::tree::{Hash, Tree, leaf, path};
-use crate::archive::{LineCounter, Location, while_files_move};
+use crate::archive::{LineCounter, Location, day_of_name, while_files_move};
 use crate::config::StreamPlace;
 use crate::fs::FileError;
+use crate::output::table::rfc3339;
 use crate::record::Reader;
 
 /// The line to prove.
@@ -34,12 +35,25 @@ pub(crate) enum ProveError {
     NotAsSigned(String),
     #[error("no record of this stream has the id {0}, or it is not sealed yet: `trailkeeper seal` seals what is new")]
     NoRecord(String),
+    #[error(
+        "no record of this stream that is still there has the id {id}; if it was of a day from {first} to {last}, that was deleted for its \
+         age, and nothing of it can be proved any more. {days} days were, the last one, {file}, on {at}: {reason}"
+    )]
+    NoRecordLeft {
+        id: String,
+        first: String,
+        last: String,
+        days: usize,
+        file: String,
+        at: String,
+        reason: String,
+    },
     #[error("{file} has no line {line}, or it is not sealed yet: `trailkeeper seal` seals what is new")]
     NoLine { file: String, line: u64 },
     #[error("{0} is not what was sealed: `trailkeeper verify --evidence` says where")]
     Changed(String),
-    #[error("{file} was deleted for its age ({reason}): nothing of it can be proved any more")]
-    Expired { file: String, reason: String },
+    #[error("{file} was deleted for its age on {at} ({reason}): nothing of it can be proved any more")]
+    Expired { file: String, at: String, reason: String },
     #[error("{file} was acknowledged as broken ({reason}): what stands in it proves nothing")]
     Broken { file: String, reason: String },
 }
@@ -72,6 +86,7 @@ pub(crate) fn prove(folder: &Folder, place: &StreamPlace, wanted: &Wanted) -> Re
     if let Some(expired) = expired.filter(|_| !is_there(place, &id.file)) {
         return Err(ProveError::Expired {
             file: id.file,
+            at: rfc3339(expired.at),
             reason: expired.reason.escape_debug().to_string(),
         });
     }
@@ -119,7 +134,30 @@ fn find(place: &StreamPlace, ledger: &Ledger, wanted: &Wanted) -> Result<(FileId
             return Ok((file.clone(), number));
         }
     }
-    Err(ProveError::NoRecord(id.clone()))
+    Err(no_record(place, ledger, id))
+}
+
+/// Says that no record has an id, and which days are gone that may have had one.
+fn no_record(place: &StreamPlace, ledger: &Ledger, id: &str) -> ProveError {
+    let of_stream = ledger.files.iter().filter(|(file, _)| file.stream == place.kind.name);
+    let mut gone: Vec<_> = of_stream
+        .filter_map(|(file, history)| Some((day_of_name(&file.file)?, &file.file, history.expired.as_ref()?)))
+        .filter(|(_, file, _)| !is_there(place, file))
+        .collect();
+    gone.sort_by_key(|(date, ..)| *date);
+    let id = id.to_owned();
+    let (Some((first, ..)), Some((last, file, expired))) = (gone.first(), gone.last()) else {
+        return ProveError::NoRecord(id);
+    };
+    ProveError::NoRecordLeft {
+        id,
+        first: first.to_string(),
+        last: last.to_string(),
+        days: gone.len(),
+        file: (*file).clone(),
+        at: rfc3339(expired.at),
+        reason: expired.reason.escape_debug().to_string(),
+    }
 }
 
 /// Returns the number of the first line whose record has an id.

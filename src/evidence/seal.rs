@@ -10,15 +10,15 @@ use super::ledger::{History, Ledger, Sealed};
 use super::material::Material;
 use super::notes::Notes;
 use super::tree::{Hash, Tree};
-use crate::archive::{FileStamp, HOLDS, LineCounter, Listing, Location, REJECTED, REVISED, while_files_move};
+use crate::archive::{EXPIRED, FileStamp, HOLDS, LineCounter, Listing, Location, REJECTED, REVISED, while_files_move};
 use crate::config::StreamPlace;
 use crate::coverage::{Covered, Gap, JOURNAL, Journal, PREVIOUS_JOURNAL, Standing, Wanted, day_span};
 use crate::fs::FileError;
 use crate::record::Reader;
 use crate::window::Window;
 
-/// The files of the state folder that are sealed: completeness rests on them, and what may be deleted.
-const STATE_FILES: [&str; 5] = [PREVIOUS_JOURNAL, JOURNAL, REJECTED, REVISED, HOLDS];
+/// The files of the state folder that are sealed: completeness rests on them, and what may be deleted, and was.
+const STATE_FILES: [&str; 6] = [PREVIOUS_JOURNAL, JOURNAL, REJECTED, REVISED, HOLDS, EXPIRED];
 
 /// How to seal.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +157,8 @@ impl Sealing<'_> {
                 continue;
             };
             let is_over = self.is_over(date, &gaps);
-            if self.is_expired(&name) {
+            // One whose deletion was interrupted in the middle; a whole one is sealed again.
+            if self.is_expired(&name) && self.standing.sum.is_expired(date) {
                 names.insert(name);
                 continue;
             }
@@ -205,7 +206,7 @@ impl Sealing<'_> {
         true
     }
 
-    /// Returns whether a file is to be deleted for its age, and may be in part.
+    /// Returns whether the log says that a file is deleted for its age.
     fn is_expired(&self, name: &str) -> bool {
         let history = self.ledger.files.get(&self.id(name.to_owned()));
         history.is_some_and(|history| history.expired.is_some())
@@ -275,6 +276,7 @@ impl Sealing<'_> {
             purpose,
             sealed: history.and_then(History::newest),
             is_closed: history.is_some_and(|history| history.is_closed),
+            is_expired: history.is_some_and(|history| history.expired.is_some()),
             has_other_form: history
                 .is_some_and(|history| history.is_closed && history.is_packed != material.is_packed()),
             is_packed: material.is_packed(),
@@ -449,6 +451,8 @@ struct Subject<'a> {
     purpose: Purpose,
     sealed: Option<Sealed>,
     is_closed: bool,
+    /// Whether the log says that it is deleted for its age.
+    is_expired: bool,
     /// Whether it is closed, and stored in another form than the log says.
     has_other_form: bool,
     /// Whether this program has packed it.
@@ -461,7 +465,7 @@ impl Subject<'_> {
     }
 
     fn is_closing(&self) -> bool {
-        matches!(self.purpose, Purpose::Day { is_over: true, .. }) && !self.is_closed
+        matches!(self.purpose, Purpose::Day { is_over: true, .. }) && (!self.is_closed || self.is_expired)
     }
 
     fn is_journal(&self) -> bool {

@@ -120,6 +120,9 @@ pub(crate) enum CollectError {
     /// The archive is gone, but for its journal.
     #[error("{0}")]
     NoDayFile(Gone),
+    /// Nothing is asked for, since days were deleted for their age that are to come.
+    #[error("{0}")]
+    ExpiryAhead(String),
     /// A shutdown was requested.
     #[error("stopped before it was complete; the next run continues from here")]
     Stopped,

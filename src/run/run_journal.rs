@@ -252,6 +252,7 @@ impl RunJournal {
         entry.last_before = self.last_before;
         entry.last_record = collected.last_record.or(self.last_before);
         entry.service_date = collected.service_date;
+        entry.sum.is_sealed |= self.settings.is_sealed;
         if let Some(seen) = collected.seen() {
             entry.sum.learn(seen, self.at);
         }

@@ -28,6 +28,14 @@ pub(crate) enum UpkeepError {
     Unread(FileError),
     #[error("nothing is deleted, since {0}")]
     Doubt(String),
+    #[error(
+        "nothing is deleted, since the journal says that this archive is sealed, and sealing is off: set EVIDENCE_FOLDER as runs have \
+         it, or, if it is not sealed any more, run `trailkeeper expire --unsealed` once"
+    )]
+    Unsealed,
+    /// Something speaks against deleting a day that nobody knew before.
+    #[error("it stays, and all after it: {0}")]
+    Stays(String),
     #[error("nothing is deleted, since the journal has no line of this stream: run collect first")]
     NoLine,
 }
@@ -58,6 +66,7 @@ impl From<ExpireError> for UpkeepError {
         match error {
             ExpireError::File(error) => error.into(),
             ExpireError::Lock(error) => error.into(),
+            ExpireError::Changed { .. } => Self::Stays(error.to_string()),
         }
     }
 }

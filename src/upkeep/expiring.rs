@@ -8,13 +8,13 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::Limit;
 use super::error::UpkeepError;
-use crate::archive::{DayFile, Expirer, Hold, Holds, Listing, Lock, Packer};
+use super::expiry_checks::{Checks, why_held};
+use crate::archive::{DayFile, DayTimes, ExpiredDay, ExpiredList, Expirer, Holds, Listing, Lock, Packer};
 use crate::config::{EvidenceSettings, StreamPlace};
-use crate::coverage::{Entry, ExpiredDay, Journal, Standing, Wanted, day_span};
-use crate::evidence::expiry::SealedFiles;
+use crate::coverage::{Counts, Entry, Journal, Standing, Sum, Wanted, day_span};
+use crate::evidence::expiry::ExpiringFile;
 use crate::evidence::keeper::Keeper;
-use crate::forward::not_passed;
-use crate::output::printable::printable;
+use crate::fs::FileError;
 
 /// Which days are too old.
 #[derive(Clone, Copy)]
@@ -23,6 +23,8 @@ pub(crate) struct ExpiryRule<'a> {
     pub(crate) now: DateTime<Utc>,
     /// Where the days have to be sealed before they go.
     pub(crate) evidence: Option<&'a EvidenceSettings>,
+    /// Whether an archive that was sealed is not sealed any more.
+    pub(crate) unsealed: bool,
 }
 
 /// What is to be deleted of a stream.
@@ -30,52 +32,71 @@ pub(crate) struct ExpiryPlan {
     standing: Standing,
     /// Oldest first, with the length of their files as they are stored.
     pub(crate) days: BTreeMap<NaiveDate, u64>,
+    /// What was read of them.
+    times: BTreeMap<NaiveDate, DayTimes>,
     /// Those that are old enough and stay, with the reason: held ones, and the first that holds up all after it.
     pub(crate) left: BTreeMap<NaiveDate, String>,
-}
-
-/// What decides whether a day may go.
-struct Checks<'a> {
-    place: &'a StreamPlace,
-    standing: &'a Standing,
-    waiting: BTreeMap<NaiveDate, &'static str>,
-    sealed: Option<SealedFiles>,
-    /// Where the oldest gap begins that can still be closed.
-    oldest_gap: Option<DateTime<Utc>>,
+    /// Whether there is more to delete than the limit allows.
+    pub(super) has_more: bool,
 }
 
 impl ExpiryRule<'_> {
-    /// Returns what is to be deleted. Whatever cannot be read, nothing is.
+    /// Returns what is to be deleted, the oldest days as far as the limit goes. Whatever cannot be read, nothing is.
     ///
     /// # Errors
     /// If something of the stream cannot be read.
-    pub(crate) fn plan(&self, place: &StreamPlace) -> Result<ExpiryPlan, UpkeepError> {
-        let holds = Holds::read(&place.location)?;
-        let standing = self.standing(place)?;
-        let checks = self.checks(place, &standing)?;
-        let (mut days, mut left) = (BTreeMap::new(), BTreeMap::new());
+    pub(crate) fn plan(&self, place: &StreamPlace, limit: Limit) -> Result<ExpiryPlan, UpkeepError> {
+        let holds = Holds::read(&place.location, place.kind.name)?;
+        let mut plan = ExpiryPlan {
+            standing: self.standing(place)?,
+            days: BTreeMap::new(),
+            times: BTreeMap::new(),
+            left: BTreeMap::new(),
+            has_more: false,
+        };
+        self.choose(place, &holds, limit, &mut plan)?;
+        Ok(plan)
+    }
+
+    fn choose(
+        &self,
+        place: &StreamPlace,
+        holds: &Holds,
+        mut limit: Limit,
+        plan: &mut ExpiryPlan,
+    ) -> Result<(), UpkeepError> {
+        let ExpiryPlan { standing, .. } = &*plan;
+        let checks = Checks::of(self, place, standing)?;
         let listing = &standing.listing;
-        let by_service = self.by_the_service(&standing);
+        let (mut days, mut times, mut left) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut dates = listing.dates();
         dates.extend(listing.odd.keys().copied());
         for date in dates.into_iter().filter(|date| self.is_too_old(*date)) {
-            if let Some(hold) = holds.iter().find(|hold| is_held(date, hold)) {
-                left.insert(date, held_for(hold));
+            let passed_over = why_held(date, None, holds).or_else(|| checks.why_passed_over(date));
+            if let Some(reason) = passed_over {
+                left.insert(date, reason);
                 continue;
-            }
-            if !by_service.is_too_old(date) {
-                let reason = "it was not old enough when the service was heard of last: is this machine's clock ahead?";
-                left.insert(date, reason.to_owned());
-                break;
             }
             if let Some(reason) = checks.why_not(date) {
                 left.insert(date, reason);
                 break;
             }
-            let files = listing.days.get(&date).into_iter().chain(listing.packed.get(&date));
-            days.insert(date, files.map(DayFile::length).sum::<Result<u64, _>>()?);
+            let bytes = listing.files_of(date).map(DayFile::length).sum::<Result<u64, _>>()?;
+            if !limit.has_room(bytes, days.is_empty()) {
+                plan.has_more = true;
+                break;
+            }
+            let read = read(place, listing, date)?;
+            if let Some(reason) = why_held(date, Some(&read), holds).or_else(|| checks.why_too_young(date, &read)) {
+                left.insert(date, reason);
+                continue;
+            }
+            limit.take(bytes);
+            days.insert(date, bytes);
+            times.insert(date, read);
         }
-        Ok(ExpiryPlan { standing, days, left })
+        (plan.days, plan.times, plan.left) = (days, times, left);
+        Ok(())
     }
 
     /// Returns whether a day is old enough.
@@ -85,41 +106,18 @@ impl ExpiryRule<'_> {
         oldest.is_some_and(|date| self.is_too_old(*date))
     }
 
-    /// Returns the rule by the clock of the service, as far as that is known, if it is behind ours: a clock that is ahead would delete
-    /// what is young, and is often found out only when somebody sets it.
-    fn by_the_service(&self, standing: &Standing) -> Self {
-        let newest = standing.newest.as_ref();
-        let heard = newest.and_then(|entry| entry.service_date.or(entry.last_record));
-        Self {
-            now: heard.map_or(self.now, |heard| heard.min(self.now)),
-            ..*self
-        }
-    }
-
-    fn is_too_old(&self, date: NaiveDate) -> bool {
+    pub(super) fn is_too_old(&self, date: NaiveDate) -> bool {
         day_span(date).to + self.older_than <= self.now
     }
 
     fn standing(&self, place: &StreamPlace) -> Result<Standing, UpkeepError> {
-        let wanted = Wanted::Stream(place.kind.name);
-        let standing = Standing::read(&place.location, wanted, place.keep, self.now)?;
+        let standing = read_standing(place, self.now)?;
         match &standing.doubt {
             Some(doubt) => Err(UpkeepError::Doubt(doubt.clone())),
             None if standing.newest.is_none() && !standing.listing.dates().is_empty() => Err(UpkeepError::NoLine),
+            None if standing.sum.is_sealed && self.evidence.is_none() && !self.unsealed => Err(UpkeepError::Unsealed),
             None => Ok(standing),
         }
-    }
-
-    fn checks<'s>(&self, place: &'s StreamPlace, standing: &'s Standing) -> Result<Checks<'s>, UpkeepError> {
-        let gaps = standing.sum.gaps(place.kind.retention, self.now);
-        let sealed = self.evidence.map(|evidence| SealedFiles::read(&evidence.folder));
-        Ok(Checks {
-            place,
-            standing,
-            waiting: not_passed(&place.location, place.kind.name)?,
-            sealed: sealed.transpose()?,
-            oldest_gap: gaps.iter().find(|gap| !gap.is_gone).map(|gap| gap.from),
-        })
     }
 
     /// Deletes what is planned: what is on disk says so before.
@@ -134,47 +132,32 @@ impl ExpiryRule<'_> {
     ) -> Result<Vec<ExpiredDay>, UpkeepError> {
         // Who places a hold now waits until it is told what was there.
         let _kept = Holds::keep(&place.location, self.now)?;
-        let holds = Holds::read(&place.location)?;
-        let (days, left) = (&mut plan.days, &mut plan.left);
-        days.retain(|date, _| match holds.iter().find(|hold| is_held(*date, hold)) {
-            None => true,
-            Some(hold) => {
-                left.insert(*date, held_for(hold));
-                false
-            }
-        });
+        plan.leave_what_is_held(&Holds::read(&place.location, place.kind.name)?);
         let expiring = self.describe(place, plan)?;
         let Some(newest) = plan.standing.newest.take().filter(|_| !expiring.is_empty()) else {
             return Ok(Vec::new());
         };
-        let mut sum = plan.standing.sum.clone();
-        plan.days.keys().for_each(|date| sum.expire(*date));
-        let mut counts = plan.standing.counts.clone();
-        counts.retain(|date, _| !sum.is_expired(*date));
-        let entry = Entry {
-            sum,
-            counts,
-            has_all_counts: true,
-            expiring: expiring.clone(),
-            ..newest
-        };
-        let files: Vec<_> = expiring
-            .iter()
-            .map(|day| (day.file.clone(), day.reason.clone()))
-            .collect();
+        let files = plan.files(&expiring);
         if let Some(evidence) = self.evidence {
             Keeper::new(evidence).check_before_expiry(place, &files, self.now)?;
         }
+        let announced = Entry {
+            expiring: expiring.clone(),
+            ..plan.announced(newest, self.evidence.is_some())?
+        };
         lock.check()?;
-        Journal::of(&place.location).append(&entry)?;
+        let journal = Journal::of(&place.location);
+        ExpiredList::of(&place.location).add(&expiring)?;
+        journal.append(&announced)?;
         if let Some(evidence) = self.evidence {
             Keeper::new(evidence).expire(place, &files, self.now)?;
         }
-        let expirer = Expirer::under(lock);
-        for date in plan.days.keys() {
-            let deleted = expirer.delete(&plan.standing.listing, *date);
-            deleted.map_err(|error| UpkeepError::of(date.to_string(), error))?;
-        }
+        let deleted = plan.delete(place, lock);
+        // Whatever became of that, the journal says which days are gone.
+        let Standing { sum, counts, .. } = read_standing(place, self.now)?;
+        lock.check()?;
+        journal.append(&settled(announced, sum, counts))?;
+        deleted?;
         Ok(expiring)
     }
 
@@ -196,59 +179,93 @@ impl ExpiryRule<'_> {
     }
 }
 
-impl Checks<'_> {
-    /// Says why a day stays, and all after it.
-    fn why_not(&self, date: NaiveDate) -> Option<String> {
-        let Standing { listing, sum, .. } = self.standing;
-        let name = self.place.location.day_name(date).unwrap_or_default();
-        let end = day_span(date).to;
-        if listing.odd.contains_key(&date) {
-            Some("what is in the place of its file is no regular file".to_owned())
-        } else if let Some(file) = listing.unread.get(&date) {
-            Some(format!("it has two compressed files, {} among them", file.name()))
-        } else if sum.lost.keys().next().is_some_and(|lost| *lost <= date) {
-            Some("it, or a day before it, has lost records: trailkeeper coverage names it".to_owned())
-        } else if self.oldest_gap.is_some_and(|from| from < end) {
-            Some("it, or a day before it, has a gap that can still be filled".to_owned())
-        } else if let Some(sink) = self.waiting.get(&date) {
-            Some(format!("it is not all forwarded to {sink}"))
-        } else if self
-            .sealed
-            .as_ref()
-            .is_some_and(|sealed| !sealed.is_closed(self.place, &name))
-        {
-            Some("it is not sealed as the file of a closed day: trailkeeper seal does that".to_owned())
-        } else {
-            None
-        }
+fn read(place: &StreamPlace, listing: &Listing, date: NaiveDate) -> Result<DayTimes, UpkeepError> {
+    let read = listing.day_times(&place.location, place.kind.shape, date);
+    read.map_err(UpkeepError::Unread)
+}
+
+pub(super) fn read_standing(place: &StreamPlace, now: DateTime<Utc>) -> Result<Standing, FileError> {
+    Standing::read(&place.location, Wanted::Stream(place.kind.name), place.keep, now)
+}
+
+/// Returns the line that says what has become of the days that a line before has announced.
+pub(super) fn settled(announced: Entry, sum: Sum, counts: Counts) -> Entry {
+    Entry {
+        sum,
+        counts,
+        has_all_counts: true,
+        expiring: Vec::new(),
+        ..announced
     }
-}
-
-fn held_for(hold: &Hold) -> String {
-    format!("it is held for the case {}", printable(&hold.case))
-}
-
-fn is_held(date: NaiveDate, hold: &Hold) -> bool {
-    let day = day_span(date);
-    hold.since.is_none_or(|since| since < day.to) && hold.until.is_none_or(|until| day.from < until)
 }
 
 impl ExpiryPlan {
-    /// Leaves only the oldest days in it; returns whether there are more.
-    pub(super) fn limit_to(&mut self, mut limit: Limit) -> bool {
-        let mut is_first = true;
-        let last = self.days.iter().find(|(_, bytes)| {
-            let has_room = limit.has_room(**bytes, is_first);
-            limit.take(**bytes);
-            is_first = false;
-            !has_room
+    /// Leaves the days that are held by now.
+    fn leave_what_is_held(&mut self, holds: &Holds) {
+        let Self { days, times, left, .. } = self;
+        days.retain(|date, _| match why_held(*date, times.get(date), holds) {
+            None => true,
+            Some(reason) => {
+                left.insert(*date, reason);
+                false
+            }
         });
-        let Some(first_left) = last.map(|(date, _)| *date) else {
-            return false;
-        };
-        drop(self.days.split_off(&first_left));
-        true
     }
+
+    /// Returns what the evidence is to say of the days.
+    fn files(&self, expiring: &[ExpiredDay]) -> Vec<ExpiringFile> {
+        let days = expiring.iter().zip(self.days.keys());
+        let files = days.map(|(day, date)| ExpiringFile {
+            file: day.file.clone(),
+            reason: day.reason.clone(),
+            is_rest: self.standing.sum.is_expired(*date),
+        });
+        files.collect()
+    }
+
+    /// Returns the line that says which days are about to be deleted: until they are gone they are counted.
+    fn announced(&mut self, newest: Entry, is_sealed: bool) -> Result<Entry, UpkeepError> {
+        let dates: Vec<_> = self.days.keys().copied().collect();
+        for date in &dates {
+            if !self.standing.counts.contains_key(date) {
+                let counted = self.standing.count(*date)?;
+                self.standing.counts.insert(*date, counted);
+            }
+        }
+        let mut sum = self.standing.sum.clone();
+        sum.expiring_days.extend(dates);
+        sum.is_sealed = is_sealed;
+        Ok(Entry {
+            sum,
+            counts: self.standing.counts.clone(),
+            has_all_counts: true,
+            ..newest
+        })
+    }
+
+    /// Deletes the days, each after everything is asked once more that can have changed.
+    fn delete(&self, place: &StreamPlace, lock: &Arc<Lock>) -> Result<(), UpkeepError> {
+        let expirer = Expirer::under(lock);
+        for (date, read) in self.times.iter().filter(|(date, _)| self.days.contains_key(date)) {
+            delete(&expirer, place, &self.standing.listing, *date, read)
+                .map_err(|error| UpkeepError::of(date.to_string(), error))?;
+        }
+        Ok(())
+    }
+}
+
+fn delete(
+    expirer: &Expirer<'_>,
+    place: &StreamPlace,
+    listing: &Listing,
+    date: NaiveDate,
+    read: &DayTimes,
+) -> Result<(), UpkeepError> {
+    let holds = Holds::read(&place.location, place.kind.name)?;
+    if let Some(reason) = why_held(date, Some(read), &holds) {
+        return Err(UpkeepError::Stays(reason));
+    }
+    Ok(expirer.delete(listing, date, read)?)
 }
 
 /// Takes the lock of a stream for `expire`, and ends what an interrupted packing has left there.
@@ -265,16 +282,34 @@ pub(crate) fn lock(place: &StreamPlace, now: DateTime<Utc>) -> Result<Arc<Lock>,
 #[cfg(unix)]
 mod tests {
     use super::*;
+    use crate::archive::Hold;
     use crate::archive::faulty::Fault;
-    use crate::coverage::{Counted, Scope, Sum};
+    use crate::coverage::{Counted, Scope};
     use crate::source::SOURCES;
     use crate::test_support::Catalog;
+    use crate::test_support::record::line_of_day;
     use crate::window::Window;
 
     const DAYS: [&str; 4] = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"];
 
     fn now() -> DateTime<Utc> {
         "2026-01-20T00:00:00Z".parse().unwrap()
+    }
+
+    /// The line of a day; all are of one length.
+    fn one(day: &str) -> String {
+        line_of_day(day, "one")
+    }
+
+    /// What is packed of the second day.
+    fn packed() -> String {
+        line_of_day(DAYS[1], "packed")
+    }
+
+    /// How many bytes a day holds.
+    fn bytes(day: &str) -> u64 {
+        let packed = if day == DAYS[1] { packed() } else { String::new() };
+        (one(day) + &packed).len() as u64
     }
 
     fn date(day: &str) -> NaiveDate {
@@ -288,15 +323,15 @@ mod tests {
         sum.asked_from = Some(day_span(date(DAYS[0])).from);
         sum.covered.add(Window::new(day_span(date(DAYS[0])).from, now()));
         for day in DAYS {
-            catalog.write(day, "one\n");
+            catalog.write(day, &one(day));
             let counted = Counted {
                 lines: 1,
-                bytes: 4,
-                compressed: 0,
+                bytes: one(day).len() as u64,
+                compressed: u64::from(day == DAYS[1]),
             };
             entry.counts.insert(date(day), counted);
         }
-        catalog.write_packed_by_us(DAYS[1], &["none\n"]);
+        catalog.write_packed_by_us(DAYS[1], &[&packed()]);
         let journal = Journal::of(&catalog.location);
         journal
             .append(&Entry {
@@ -322,6 +357,7 @@ mod tests {
             older_than: TimeDelta::days(16),
             now: now(),
             evidence: None,
+            unsealed: false,
         }
     }
 
@@ -331,7 +367,7 @@ mod tests {
 
     fn expire_by(rule: ExpiryRule<'_>, place: &StreamPlace) -> Result<usize, UpkeepError> {
         let lock = lock(place, now())?;
-        let mut plan = rule.plan(place)?;
+        let mut plan = rule.plan(place, Limit::NONE)?;
         rule.carry_out(place, &mut plan, &lock).map(|days| days.len())
     }
 
@@ -344,7 +380,7 @@ mod tests {
             note: None,
             at: now(),
         };
-        assert!(Holds::add(&place.location, hold).unwrap());
+        assert!(Holds::add(&place.location, "tfc", hold).unwrap());
     }
 
     fn there(place: &StreamPlace) -> Vec<String> {
@@ -371,13 +407,15 @@ mod tests {
         );
         assert!(standing.expiry().has(date(DAYS[1])) && !standing.expiry().has(date(DAYS[3])));
         let entry = Journal::of(&place.location).newest().unwrap().unwrap();
-        assert_eq!(entry.expiring[1].file, "mail_2026-01-02.log");
-        assert_eq!((entry.expiring[1].lines, entry.expiring[1].bytes), (2, 9));
-        assert!(
-            entry.expiring[0].reason.contains("16 days"),
-            "{}",
-            entry.expiring[0].reason
+        assert_eq!(
+            (entry.expiring.len(), entry.sum.expiring_days.len()),
+            (0, 0),
+            "they are gone"
         );
+        let list = ExpiredList::of(&place.location).read();
+        assert_eq!((list.len(), &*list[1].file), (3, "mail_2026-01-02.log"));
+        assert_eq!((list[1].lines, list[1].bytes), (2, bytes(DAYS[1])));
+        assert!(list[0].reason.contains("16 days"), "{}", list[0].reason);
         assert_eq!(expire(&place).unwrap(), 0, "there is nothing more");
         assert!(
             !standing.start_over().sum.expired_days.spans().is_empty(),
@@ -402,7 +440,7 @@ mod tests {
                 now: now() + TimeDelta::days(730),
                 ..rule()
             };
-            let plan = ahead.plan(&place).unwrap();
+            let plan = ahead.plan(&place, Limit::NONE).unwrap();
             assert_eq!(plan.days.keys().copied().collect::<Vec<_>>(), [date(DAYS[0])]);
             assert!(plan.left[&date(DAYS[1])].contains("clock"), "{:?}", plan.left);
         }
@@ -420,7 +458,7 @@ mod tests {
             "what comes late for it is kept"
         );
         assert_eq!(standing(&place).sum.lost.len(), 0);
-        Holds::release(&place.location, "2026/17", now()).unwrap();
+        Holds::release(&place.location, "tfc", "2026/17", now()).unwrap();
         assert_eq!(expire(&place).unwrap(), 1);
         assert_eq!(there(&place), [DAYS[3]]);
     }
@@ -453,6 +491,7 @@ mod tests {
             older_than: TimeDelta::days(6),
             now: "2026-01-10T00:00:00Z".parse().unwrap(),
             evidence: None,
+            unsealed: false,
         };
         assert_eq!(expire_by(early, &place).unwrap(), 1);
         assert_eq!(there(&place), DAYS[1..]);
@@ -460,9 +499,136 @@ mod tests {
         drop((catalog, place));
         let (catalog, place) = archive();
         catalog.write(DAYS[0], "");
-        let plan = rule().plan(&place).unwrap();
+        let plan = rule().plan(&place, Limit::NONE).unwrap();
         assert!(plan.days.is_empty(), "{:?}", plan.days);
         assert!(plan.left[&date(DAYS[0])].contains("lost records"), "{:?}", plan.left);
+    }
+
+    fn write(catalog: &Catalog, day: &str, of: &[&str]) {
+        let lines: Vec<_> = of.iter().map(|day| line_of_day(day, "other")).collect();
+        catalog.write(day, &(one(day) + &lines.concat()));
+    }
+
+    fn left(place: &StreamPlace) -> Vec<(String, String)> {
+        let left = rule().plan(place, Limit::NONE).unwrap().left.into_iter();
+        left.map(|(date, reason)| (date.to_string(), reason)).collect()
+    }
+
+    #[test]
+    fn a_file_that_holds_a_record_of_a_held_day_stays_whatever_its_name_is() {
+        let (catalog, place) = archive();
+        write(&catalog, DAYS[0], &[DAYS[1]]);
+        hold(&place, DAYS[1], DAYS[1]);
+        assert_eq!(expire(&place).unwrap(), 1);
+        assert_eq!(there(&place), [DAYS[0], DAYS[1], DAYS[3]]);
+        let why = left(&place).swap_remove(0);
+        assert!(
+            why.1
+                .contains("holds records of 2026-01-02, which is held for the case 2026/17"),
+            "{why:?}"
+        );
+        // What cannot be told may be held.
+        let (catalog, place) = archive();
+        catalog.append(DAYS[0], "{\"id\": 1}\n");
+        hold(&place, DAYS[3], DAYS[3]);
+        assert_eq!(expire(&place).unwrap(), 2);
+        assert!(
+            left(&place)[0].1.contains("1 lines whose time cannot be told"),
+            "{:?}",
+            left(&place)
+        );
+        Holds::release(&place.location, "tfc", "2026/17", now()).unwrap();
+        assert_eq!(expire(&place).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_file_that_holds_a_record_which_is_not_old_enough_or_whose_day_stays_is_not_deleted() {
+        let (catalog, place) = archive();
+        write(&catalog, DAYS[0], &[DAYS[3]]);
+        assert_eq!(expire(&place).unwrap(), 2);
+        assert_eq!(there(&place), [DAYS[0], DAYS[3]]);
+        assert!(
+            left(&place)[0].1.contains("2026-01-04, which are not old enough"),
+            "{:?}",
+            left(&place)
+        );
+        let (catalog, place) = archive();
+        write(&catalog, DAYS[0], &[DAYS[1]]);
+        catalog.write(DAYS[1], "");
+        assert_eq!(expire(&place).unwrap(), 0);
+        assert!(
+            left(&place)[0].1.contains("2026-01-02, which stays: it, or a day"),
+            "{:?}",
+            left(&place)
+        );
+    }
+
+    #[test]
+    fn what_is_written_to_while_it_is_looked_at_stays() {
+        let (catalog, place) = archive();
+        let lock = lock(&place, now()).unwrap();
+        let mut plan = rule().plan(&place, Limit::NONE).unwrap();
+        catalog.append(DAYS[2], &one(DAYS[2]));
+        let error = rule().carry_out(&place, &mut plan, &lock).unwrap_err().to_string();
+        assert!(
+            error.contains("2026-01-03: it stays") && error.contains("was written to"),
+            "{error}"
+        );
+        assert_eq!(there(&place), DAYS[2..]);
+        assert!(standing(&place).counts.contains_key(&date(DAYS[2])));
+    }
+
+    /// An archive whose expiry is killed after it was written down, before a file is gone.
+    fn interrupted() -> (Catalog, StreamPlace) {
+        for operation in 0.. {
+            let (catalog, place) = archive();
+            catalog.disk.arm(operation, Fault::Killed(usize::MAX));
+            drop(expire(&place));
+            catalog.disk.restart();
+            let entry = Journal::of(&place.location).newest().unwrap().unwrap();
+            if !entry.sum.expiring_days.is_empty() && there(&place) == DAYS {
+                return (catalog, place);
+            }
+        }
+        unreachable!("it is written down before anything is gone")
+    }
+
+    #[test]
+    fn after_an_interruption_the_days_that_are_left_are_guarded_as_before() {
+        let (catalog, place) = interrupted();
+        hold(&place, DAYS[1], DAYS[1]);
+        catalog.write(DAYS[0], "");
+        std::fs::remove_file(catalog.path(DAYS[1])).unwrap();
+        let lost: Vec<_> = standing(&place).sum.lost.into_keys().collect();
+        assert_eq!(lost, [date(DAYS[0]), date(DAYS[1])]);
+        assert_eq!(expire(&place).unwrap(), 0, "a lost day holds up those after it");
+        let remarks = standing(&place).remarks().join("\n");
+        assert!(!remarks.contains("expire"), "{remarks}");
+    }
+
+    #[test]
+    fn a_held_day_that_is_lost_below_the_line_is_told_and_holds_up_nothing() {
+        let (catalog, place) = archive();
+        hold(&place, DAYS[0], DAYS[0]);
+        assert_eq!(expire(&place).unwrap(), 2);
+        catalog.write(DAYS[0], "");
+        let sentence = standing(&place).sum.lost_sentence().unwrap();
+        assert!(
+            sentence.contains("2026-01-01") && sentence.contains("nothing of them is asked for again"),
+            "{sentence}"
+        );
+        Holds::release(&place.location, "tfc", "2026/17", now()).unwrap();
+        let later = ExpiryRule {
+            older_than: TimeDelta::days(15),
+            ..rule()
+        };
+        assert_eq!(expire_by(later, &place).unwrap(), 1);
+        assert_eq!(there(&place), [DAYS[0]]);
+        assert!(
+            left(&place)[0].1.contains("has lost records: restore"),
+            "{:?}",
+            left(&place)
+        );
     }
 
     /// Killed at each of its operations, with power cuts: a day is there, whole, or the journal says that it is expired; the next one ends it.
@@ -488,10 +654,11 @@ mod tests {
                         .unwrap()
                         .day_content(&place.location, date(day))
                         .unwrap();
-                    let expected = if day == DAYS[1] { 9 } else { 4 };
+                    let (is_whole, is_expired) = (content.bytes == bytes(day), found.sum.is_expired(date(day)));
+                    assert_eq!(is_whole, !is_expired, "{when}: {day}");
                     assert!(
-                        content.bytes == expected || found.sum.is_expired(date(day)),
-                        "{when}: {day}"
+                        is_expired || found.counts.contains_key(&date(day)),
+                        "{when}: {day} is guarded"
                     );
                 }
                 assert_eq!(found.sum.gaps(place.kind.retention, now()), [], "{when}");

@@ -7,11 +7,14 @@
 
 mod error;
 pub(crate) mod expiring;
+mod expiry_checks;
 mod kept;
 pub(crate) mod packing;
 #[cfg(test)]
 #[cfg(unix)]
 mod sequences;
+pub(crate) mod settling;
+pub(crate) mod taking_back;
 
 use std::sync::Arc;
 
@@ -76,6 +79,7 @@ pub(crate) fn keep_up(
             older_than,
             now,
             evidence: settings.evidence.as_ref(),
+            unsealed: false,
         };
         if let Err(error) = expire(rule, place, lock, &mut kept) {
             kept.fail(&error);
@@ -94,8 +98,8 @@ fn expire(rule: ExpiryRule<'_>, place: &StreamPlace, lock: &Arc<Lock>, kept: &mu
     if !rule.is_due(&place.location.listing()?) {
         return Ok(());
     }
-    let mut plan = rule.plan(place)?;
-    kept.has_more = plan.limit_to(Limit::OF_A_RUN);
+    let mut plan = rule.plan(place, Limit::OF_A_RUN)?;
+    kept.has_more = plan.has_more;
     for day in rule.carry_out(place, &mut plan, lock)? {
         kept.deleted += 1;
         tracing::info!(file = day.file, lines = day.lines, "deleted for its age");

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::expiring::ExpiryRule;
 use super::packing::PackRule;
+use super::settling::settle;
 use super::{Limit, UpkeepError};
 use crate::archive::faulty::Fault;
 use crate::archive::{Archive, Batch, Hold, Holds, LineCounter, Lock, Packer, content_of};
@@ -208,14 +209,20 @@ impl Model {
             older_than: EXPIRE_AFTER,
             now: now(),
             evidence: Some(&self.evidence),
+            unsealed: false,
         };
         drop(self.packer()?);
-        let mut plan = rule.plan(&self.place)?;
+        let mut plan = rule.plan(&self.place, Limit::NONE)?;
         rule.carry_out(&self.place, &mut plan, &self.lock()).map(drop)
     }
 
     fn hold(&mut self, day: usize) {
         self.catalog.disk.restart();
+        settle(&self.place, now()).unwrap();
+        // What is left of a day is held, and the day has lost records all the same.
+        if self.standing().sum.expiring_days.contains(&date(day)) {
+            return;
+        }
         let span = day_span(date(day));
         let hold = Hold {
             case: "2026/17".to_owned(),
@@ -224,7 +231,7 @@ impl Model {
             note: None,
             at: now(),
         };
-        Holds::add(&self.place.location, hold).unwrap();
+        Holds::add(&self.place.location, "tfc", hold).unwrap();
         if !self.standing().sum.is_expired(date(day)) {
             self.held.insert(day);
         }
@@ -309,7 +316,7 @@ proptest! {
                 Op::Hold(day) => model.hold(day),
                 Op::Release => {
                     model.catalog.disk.restart();
-                    Holds::release(&model.place.location, "2026/17", now()).unwrap();
+                    Holds::release(&model.place.location, "tfc", "2026/17", now()).unwrap();
                     model.held.clear();
                 }
                 Op::Forward => model.forward(),

@@ -241,12 +241,13 @@ fn what_a_run_could_not_do_in_a_folder_is_a_problem_of_its_stream() {
 }
 
 /// The state files of the stream `tfc`, but for those that are only positions and are made anew.
-const STATE_FILES: [&str; 16] = [
+const STATE_FILES: [&str; 17] = [
     "lock",
     "coverage.jsonl",
     "coverage.previous.jsonl",
     "rejected.jsonl",
     "revised.jsonl",
+    "expired.jsonl",
     "undelivered.jsonl",
     "archive-id",
     "kafka.lock",

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use trailkeeper::sandbox::{Api, Sandbox};
 
+use super::pack::{self, shown};
 use super::support::{Catalog, base_name, event, serve, streams};
 
 fn sandbox() -> Sandbox {
@@ -88,7 +89,72 @@ fn a_holds_file_that_cannot_be_read_is_named_and_not_written_to() {
             assert!(shown["streams"][0]["holds"] == json!([]));
         }
         assert_eq!(fs::read_to_string(holds_file(&catalog, Api::Mail)).unwrap(), damaged);
+        for (command, field, code) in [
+            ("status", "problems", 0),
+            ("check", "problems", 1),
+            ("coverage", "holds_problem", 0),
+            ("verify", "findings", 3),
+        ] {
+            let shown = shown(&catalog, code, &[command]);
+            let told = shown["streams"][0][field].to_string();
+            assert!(told.contains("so what is held is not known"), "{command}: {shown}");
+        }
+        assert_eq!(catalog.run(&["coverage", "--fail-on-gaps"]).code, 3);
     }
+}
+
+#[test]
+fn what_is_held_is_shown_with_what_there_is() {
+    let sandbox = sandbox();
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    held(&catalog, &["add", "2026/17", "--until", "2026-06-01"]);
+    for command in ["status", "coverage"] {
+        let stream = shown(&catalog, 0, &[command])["streams"][0].clone();
+        assert_eq!(
+            (&stream["held"][0]["case"], &stream["held"][0]["since"]),
+            (&json!("2026/17"), &json!(null))
+        );
+        let text = catalog.run(&[command]).stdout;
+        assert!(
+            text.contains("held for the case 2026/17: everything before 2026-06-01T00:00:00Z"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_held_stays_when_the_files_get_another_base_name() {
+    let sandbox = pack::sandbox(8);
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    held(&catalog, &["add", "2026/17"]);
+    let (folder, old) = (catalog.folder(Api::Mail), base_name(Api::Mail));
+    for entry in fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(date) = name.strip_prefix(&format!("{old}_")) {
+            fs::rename(folder.join(&name), folder.join(format!("renamed_{date}"))).unwrap();
+        }
+    }
+    catalog.set("MAIL_LOG_FILE_BASE_NAME", "renamed");
+    catalog.collect(0, &[]);
+    let left = shown(&catalog, 0, &["expire", "--older-than", "3d", "--yes"])["streams"][0].clone();
+    assert_eq!(left["days"], json!([]), "{left}");
+    assert!(
+        left["left"][0]["reason"]
+            .to_string()
+            .contains("held for the case 2026/17"),
+        "{left}"
+    );
+    // One that does not say whose it is may be anybody's.
+    let path = folder.join(format!(".trailkeeper/{old}.holds.jsonl"));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace(r#""stream":"yandex-mail","#, "")).unwrap();
+    let refused = shown(&catalog, 3, &["expire", "--older-than", "3d", "--yes"])["streams"][0].clone();
+    assert!(
+        refused["problem"].to_string().contains("does not say of which stream"),
+        "{refused}"
+    );
 }
 
 #[test]

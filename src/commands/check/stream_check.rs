@@ -165,6 +165,9 @@ impl StreamCheck {
         for (date, wrong) in standing.wrong_days(now) {
             self.problem(format!("{date}: {wrong}"));
         }
+        if let Err(problem) = &standing.holds {
+            self.problem(problem);
+        }
         if let Some(gone) = standing.gone(&settings.location, settings.keep, now) {
             self.problem(gone);
         }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
+use crate::archive::Hold;
 use crate::config::StreamPlace;
 use crate::coverage::{Covered, Gap, Scope, Standing, Wanted, WrongDay};
 use crate::fs::FileError;
@@ -24,6 +25,8 @@ pub(super) struct StreamCoverage {
     doubt: Option<String>,
     known_from: Option<DateTime<Utc>>,
     wrong_days: Vec<ShownWrongDay>,
+    held: Vec<Hold>,
+    holds_problem: Option<String>,
     remarks: Vec<String>,
     error: Option<String>,
     #[serde(skip)]
@@ -105,6 +108,7 @@ impl StreamCoverage {
         } else {
             Recent::Pause
         };
+        let (held, holds_problem) = (standing.held(), standing.holds.err());
         let sum = standing.sum;
         let gaps = sum.gaps(retention, now).into_iter().map(|gap| ShownGap {
             reaches_now: gap.to == now,
@@ -118,6 +122,8 @@ impl StreamCoverage {
             doubt: standing.doubt.or(gone.map(|gone| gone.to_string())),
             recent,
             wrong_days: wrong_days.map(ShownWrongDay::of).collect(),
+            held,
+            holds_problem,
             pending: standing.pending,
             remarks,
             error: None,
@@ -173,7 +179,7 @@ impl StreamCoverage {
         let gaps = self.worth_a_line(now).map(|gap| gap.sentence(self.recent));
         let wrong_days = self.wrong_days.iter();
         let wrong_days = wrong_days.map(|ShownWrongDay { date, text, .. }| format!("{date}: {text}"));
-        let reasons = self.error.iter().chain(&self.doubt).cloned();
+        let reasons = self.error.iter().chain(&self.doubt).chain(&self.holds_problem).cloned();
         reasons.chain(gaps).chain(wrong_days).collect()
     }
 
@@ -278,6 +284,8 @@ mod tests {
             doubt: None,
             known_from: spans.first().map(|(from, _)| time(from)),
             wrong_days: Vec::new(),
+            held: Vec::new(),
+            holds_problem: None,
             error: None,
             remarks: Vec::new(),
             recent: Recent::Pause,

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::calendar::{Amount, Calendar, DayRecords};
-use crate::archive::{Archive, Hours, Location, Lock, Noted};
+use crate::archive::{Archive, Hold, Hours, Location, Lock, Noted};
 use crate::config::StreamPlace;
 use crate::coverage::{
     End, Entry, Gap, Journal, Liveness, LostDay, Running, Scope, ShownSilence, Silence, Standing, Wanted, gone_sentence,
@@ -44,6 +44,7 @@ pub(super) struct StreamStatus {
     pub(super) repaired: u64,
     pub(super) pending: u64,
     pub(super) days: Vec<DayRecords>,
+    pub(super) held: Vec<Hold>,
     pub(super) forwarders: Vec<Lag>,
     #[serde(skip)]
     pub(super) has_losses: bool,
@@ -118,6 +119,7 @@ impl StreamStatus {
         let change = scope.and_then(|scope| standing.change_to(&scope));
         let remarks = change.into_iter().chain(standing.remarks()).collect();
         let has_losses = !standing.sum.lost.is_empty();
+        let held = standing.held();
         let files = standing.listing.files().count() as u64;
         let pending = standing.pending;
         let newest = standing.newest;
@@ -154,6 +156,7 @@ impl StreamStatus {
             repaired: days.repaired,
             pending,
             days: days.until(today),
+            held,
             forwarders: lags(location, kind.name, kind.shape, now),
             has_losses,
             is_read: true,
@@ -266,6 +269,7 @@ fn problems(
         });
     }
     problems.extend(standing.doubt.clone());
+    problems.extend(standing.holds.as_ref().err().cloned());
     let wrong_days = standing.wrong_days(now).into_iter();
     problems.extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
     let gaps = standing.sum.gaps(kind.retention, now).into_iter();

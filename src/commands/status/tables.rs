@@ -285,6 +285,7 @@ mod tests {
             pending: 0,
             repaired: 0,
             days: days(&[1; 30]),
+            held: Vec::new(),
             forwarders: vec![Lag {
                 sink: "kafka",
                 up_to: time,

@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::archive::{DayReport, Location, Problem};
+use crate::archive::{DayReport, HOLDS, Location, Problem};
 use crate::coverage::Standing;
 use crate::fs::FileError;
 use crate::output::printable::printable;
@@ -207,6 +207,9 @@ impl StreamReport {
         for (date, wrong) in standing.wrong_days(now) {
             let file = location.day_name(date).unwrap_or_default();
             self.add_of_file(file, wrong.name(), wrong.to_string());
+        }
+        if let Err(problem) = &standing.holds {
+            self.add_of_file(location.state_name(HOLDS), "holds-unknown", problem.clone());
         }
         self.findings.append(&mut self.left);
         self.pending = standing.pending;

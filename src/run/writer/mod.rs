@@ -330,6 +330,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
     let last = last_record(last, &archive, &standing);
     journal.note_last_before(last);
+    if let Some(ahead) = standing.sum.line_ahead(job.now) {
+        return Err(CollectError::ExpiryAhead(ahead));
+    }
     if let Some(gone) = standing.gone(&job.settings.location, job.settings.keep, job.now) {
         return Err(CollectError::NoDayFile(gone));
     }

@@ -360,10 +360,14 @@ impl Examples {
         self.run(&catalog, &["hold", "add", "one"]);
         let span = ["--since", "2026-01-01", "--until", "2026-02-01", "--note", "inquiry"];
         self.run(&catalog, &[&["hold", "add", "two"], &span[..]].concat());
+        for command in ["status", "coverage"] {
+            self.run(&catalog, &[command]);
+        }
         self.run(&catalog, &["hold", "list"]);
         self.run(&catalog, &["hold", "release", "one"]);
         fs::write(state(&catalog, "holds.jsonl"), "{}\n").unwrap();
         self.run(&catalog, &["hold", "list"]);
+        self.run(&catalog, &["coverage"]);
     }
 
     /// Runs that forward, or cannot, that warn, and that fail before they ask for anything.
