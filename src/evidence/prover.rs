@@ -35,19 +35,8 @@ pub(crate) enum ProveError {
     NotAsSigned(String),
     #[error("no record of this stream has the id {0}, or it is not sealed yet: `trailkeeper seal` seals what is new")]
     NoRecord(String),
-    #[error(
-        "no record of this stream that is still there has the id {id}; if it was of a day from {first} to {last}, that was deleted for its \
-         age, and nothing of it can be proved any more. {days} days were, the last one, {file}, on {at}: {reason}"
-    )]
-    NoRecordLeft {
-        id: String,
-        first: String,
-        last: String,
-        days: usize,
-        file: String,
-        at: String,
-        reason: String,
-    },
+    #[error("no record of this stream that is still there has the id {id}; {gone}")]
+    NoRecordLeft { id: String, gone: String },
     #[error("{file} has no line {line}, or it is not sealed yet: `trailkeeper seal` seals what is new")]
     NoLine { file: String, line: u64 },
     #[error("{0} is not what was sealed: `trailkeeper verify --evidence` says where")]
@@ -149,15 +138,12 @@ fn no_record(place: &StreamPlace, ledger: &Ledger, id: &str) -> ProveError {
     let (Some((first, ..)), Some((last, file, expired))) = (gone.first(), gone.last()) else {
         return ProveError::NoRecord(id);
     };
-    ProveError::NoRecordLeft {
-        id,
-        first: first.to_string(),
-        last: last.to_string(),
-        days: gone.len(),
-        file: (*file).clone(),
-        at: rfc3339(expired.at),
-        reason: expired.reason.escape_debug().to_string(),
-    }
+    let (days, at, reason) = (gone.len(), rfc3339(expired.at), expired.reason.escape_debug());
+    let gone = format!(
+        "if it was of a day from {first} to {last}, that was deleted for its age, and nothing of it can be proved any more. {days} days \
+         were, the last one, {file}, on {at}: {reason}"
+    );
+    ProveError::NoRecordLeft { id, gone }
 }
 
 /// Returns the number of the first line whose record has an id.
