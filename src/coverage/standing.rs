@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+use super::asked::{Asked, day_span};
 use super::day_counts::{Comparer, Comparison, Counted, Counts, Loss, LostDay, may_be_deleted};
-use super::entry::Entry;
+use super::entry::{End, Entry};
 use super::file_notices::{days, renamed, unread_sentence};
 use super::journal::{Journal, OtherScopes, Past};
 use super::pending;
@@ -293,6 +294,41 @@ impl Standing {
             bytes: plain.map_or(0, |plain| plain.bytes),
             compressed: compressed.transpose()?.map_or(0, |compressed| compressed.lines),
         })
+    }
+
+    /// Counts the days anew to which the last run wrote, if it was killed before it counted them.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn count_what_a_killed_run_wrote(&mut self) -> Result<Counts, FileError> {
+        let killed = self.newest.as_ref().filter(|newest| newest.end == End::Open);
+        let spans: Vec<_> = killed
+            .iter()
+            .flat_map(|killed| &killed.asked)
+            .map(Asked::span)
+            .collect();
+        let can_be_longer = |(date, held): &(&NaiveDate, &Counted)| {
+            let day = day_span(**date);
+            let packed = self.listing.packed.get(date);
+            let length = self.listing.days.get(date).and_then(|file| file.length().ok());
+            spans.iter().any(|span| span.from < day.to && day.from < span.to)
+                && packed.is_none_or(DayFile::is_packed_by_us)
+                && (packed.is_some() || length.is_some_and(|length| held.bytes < length))
+        };
+        let days: Vec<_> = self
+            .counts
+            .iter()
+            .filter(can_be_longer)
+            .map(|(date, held)| (*date, *held))
+            .collect();
+        let mut recounted = Counts::new();
+        for (date, held) in days {
+            let counted = self.count(date)?;
+            if held.all() < counted.all() {
+                recounted.insert(date, counted);
+            }
+        }
+        Ok(recounted)
     }
 
     /// Returns which day files a run at `now` looks at for a torn line: all of them, unless the last run has ended by itself.

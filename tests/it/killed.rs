@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
 
+use super::pack;
 use super::support::random::{many, random};
-use super::support::{Catalog, PATIENCE, Process, at, event, lines_by_file, serve, under_strace, wait_until};
+use super::support::{Catalog, PATIENCE, Process, at, event, lines_by_file, now, serve, under_strace, wait_until};
 
 /// How often a run is killed at most, and for how long the test goes on.
 const MOST_KILLS: u32 = 300;
@@ -109,6 +110,63 @@ fn assert_complete(catalog: &Catalog, api: Api, events: &[Event]) -> usize {
 fn kill_after(mut run: Process, delay: Duration) -> Option<i32> {
     std::thread::sleep(delay);
     run.ended()
+}
+
+/// How often a run is killed that packs, deletes and seals.
+const KILLS_WITH_UPKEEP: u32 = 16;
+
+#[test]
+fn killed_while_old_days_are_packed_and_deleted_and_all_is_sealed_nothing_is_lost_or_doubled() {
+    let (sandbox, mut random) = (pack::sandbox(12), random());
+    let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    let root = catalog.root().to_owned();
+    catalog.set("EVIDENCE_FOLDER", root.join("evidence").display());
+    catalog.set("EVIDENCE_ORIGIN", "audit.example.org/trails");
+    catalog.set("EVIDENCE_KEY_FILE", root.join("evidence.key").display());
+    catalog.set("SEAL_EVERY_MINUTES", 0);
+    assert_eq!(catalog.run(&["evidence", "keygen"]).code, 0);
+    catalog.collect(0, &[]);
+    catalog.set("PACK_AFTER_DAYS", 3);
+    catalog.set("EXPIRE_AFTER_DAYS", 8);
+    let rounds = many(KILLS_WITH_UPKEEP);
+    let mut patience = 100;
+    for round in 0..rounds {
+        // What comes late for a day that is packed by then.
+        let time = at(5 * pack::DAY + 700 + i64::from(round));
+        sandbox.add(Api::Mail, vec![event(Api::Mail, time, &format!("late-{round}"))]);
+        let run = catalog.start(&["collect", "-q", "--since", "7d"]);
+        patience += 100;
+        if let Some(code) = kill_after(run, Duration::from_millis(random.u64(5..patience))) {
+            assert_eq!(code, 0, "{}", catalog.app_log());
+        }
+    }
+    // What is sealed by one run is deleted by the next.
+    for _ in 0..3 {
+        let run = catalog.collect_one(0, &["--since", "7d"]);
+        assert_eq!(run["upkeep"]["problems"], serde_json::json!([]), "{run}");
+    }
+    let is_kept = |day: &i64| {
+        let date = at(day * pack::DAY + 600).date_naive();
+        date + chrono::Days::new(9) > now().date_naive()
+    };
+    let kept = (0..12).filter(is_kept).count() as u64;
+    assert!((7..11).contains(&kept), "{kept}");
+    let expected = 3 * kept + u64::from(rounds);
+    let found = catalog.run(&["search", "--event=*", "--json"]);
+    let lines: BTreeSet<_> = found.stdout.lines().collect();
+    assert_eq!(
+        (found.stdout.lines().count() as u64, lines.len() as u64),
+        (expected, expected)
+    );
+    assert_eq!(pack::shown(&catalog, 0, &["verify"])["streams"][0]["records"], expected);
+    pack::shown(&catalog, 0, &["seal", "--full"]);
+    pack::shown(&catalog, 0, &["verify", "--evidence"]);
+    let names = fs::read_dir(catalog.folder(Api::Mail).join("packed")).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        names.iter().all(|name| name.to_string_lossy().ends_with(".zst")),
+        "{names:?}"
+    );
 }
 
 #[test]

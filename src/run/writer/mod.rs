@@ -327,6 +327,9 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
         standing.note_torn(*date, *offset, job.now);
     }
     journal.go_on_from(&standing);
+    for (date, counted) in standing.count_what_a_killed_run_wrote()? {
+        journal.note_counted(date, counted);
+    }
     let Recovery { last, below } = archive.recover(job.now, job.settings.limits.overlap)?;
     let last = last_record(last, &archive, &standing);
     journal.note_last_before(last);
