@@ -14,6 +14,7 @@
 //! - evidence: `evidence` signs what the day files hold, and proves it; `audit` asks the services again, and compares
 //! - sinks: `forward` sends the lines of the day files and advances its cursor
 //! - old days: `upkeep` packs them, and deletes them for their age
+//! - copies: `copy` keeps archives on another disk or in object storage, and restores them
 //! - outcome: `run` ties these together; `metrics`, `report`, `search`, `export` and the `commands` show the result
 //!
 //! `sandbox` stands apart: it imitates the services, imports nothing, and serves its two commands and the tests.
@@ -67,6 +68,8 @@
 //! - strict copy: a line, repaired so that strict JSON parsers take it; it is sent in place of the line, and counts as
 //!   repaired where forwarding counts
 //! - bundle: the files that `export` wrote for somebody else, with a manifest of them; part: what is in it of one stream
+//! - copy: what another disk or object storage has of archives; its manifest, which is written last, names the files and the parts
+//!   of each, which are never replaced; snapshot: what an archive holds at one moment
 //! - retry: to send a request again; backoff: the wait before it; rate limit: how often a service may be asked
 //! - shutdown: the request to stop soon, without losing anything
 //!
@@ -94,7 +97,7 @@
 //! # The owners
 //!
 //! One file or folder owns each outside thing: `env/` the environment, `http/client.rs` reqwest, `forward/kafka/`
-//! rdkafka, `main.rs` the clock and the end of the process. `archive/` writes the day files and everything in
+//! rdkafka, `copy/objects.rs` and `copy/connector.rs` object_store, `main.rs` the clock and the end of the process. `archive/` writes the day files and everything in
 //! `.trailkeeper/`; `fs/` opens, makes and replaces files for it and for others. Any other code that writes a file says so
 //! there.
 //!
@@ -126,6 +129,7 @@ pub mod evidence;
 pub mod audit;
 pub mod forward;
 pub mod upkeep;
+pub mod copy;
 pub mod run;
 pub mod metrics;
 pub mod report;

@@ -12,7 +12,7 @@ use super::location::Location;
 use crate::fs::FileError;
 
 /// Name of the file, after `<base>.`.
-const FILE: &str = "hours.json";
+pub(super) const FILE: &str = "hours.json";
 
 /// Version of the file; others are ignored.
 const VERSION: u32 = 1;

@@ -87,7 +87,6 @@ impl Location {
     }
 
     /// Returns the extension, without its dot.
-    #[cfg(test)]
     pub(crate) fn extension(&self) -> &str {
         &self.extension
     }

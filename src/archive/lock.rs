@@ -19,6 +19,9 @@ use crate::fs::{FileError, make_folder, open_for_reading, open_or_create};
 /// Read limit; more than a lock file ever holds.
 const MAX_LOCK_FILE: u64 = 4096;
 
+/// What follows `<base>.` in the name of the file that says that a copy is being restored.
+pub(super) const RESTORING: &str = "restoring";
+
 /// How often a lock file is opened again that was replaced before it was locked.
 const MOST_ATTEMPTS: usize = 16;
 
@@ -64,6 +67,15 @@ pub enum LockError {
         /// The lock file.
         path: PathBuf,
     },
+    /// A copy is being restored there, or was and did not end.
+    #[error(
+        "{} says that a copy is restored here and not whole yet: `trailkeeper copy --from` goes on with it",
+        path.display()
+    )]
+    Restoring {
+        /// The file that says so.
+        path: PathBuf,
+    },
     /// The lock file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
@@ -79,7 +91,7 @@ impl LockError {
     pub(crate) fn of_file(&self) -> Option<&FileError> {
         match self {
             Self::File(error) => Some(error),
-            Self::Held { .. } | Self::Lost { .. } => None,
+            Self::Held { .. } | Self::Lost { .. } | Self::Restoring { .. } => None,
         }
     }
 }
@@ -126,6 +138,15 @@ impl Lock {
         lock.noting(&Note { run, at_work })
     }
 
+    /// Takes the lock of `location` to restore a copy there: nobody else gets it until that is whole.
+    ///
+    /// # Errors
+    /// Those of [`Lock::acquire`].
+    pub(super) fn acquire_to_restore(location: &Location, now: DateTime<Utc>) -> Result<Self, LockError> {
+        let at_work = Some(Named::now(Some("copy"), now));
+        Self::take_any(location, "lock")?.noting(&Note { run: None, at_work })
+    }
+
     /// Writes who holds it.
     fn noting(mut self, note: &Note) -> Result<Self, LockError> {
         write_note(&mut self.file, note).map_err(|cause| FileError::io("write to", &self.path, cause))?;
@@ -133,6 +154,15 @@ impl Lock {
     }
 
     fn take(location: &Location, what: &str) -> Result<Self, LockError> {
+        let lock = Self::take_any(location, what)?;
+        let path = location.state_file(RESTORING);
+        if location.storage().metadata(&path).is_ok() {
+            return Err(LockError::Restoring { path });
+        }
+        Ok(lock)
+    }
+
+    fn take_any(location: &Location, what: &str) -> Result<Self, LockError> {
         let mut attempt = 0;
         loop {
             attempt += 1;

@@ -95,6 +95,16 @@ impl CommandError {
         Self::new(ErrorKind::Failed, text, Place::Log)
     }
 
+    /// Creates an error of a command that was given something which is not what it should be.
+    pub(super) fn refused(text: impl Display) -> Self {
+        Self::new(ErrorKind::Refused, text, Place::Stderr)
+    }
+
+    /// Creates an error of a command that another process keeps from its work.
+    pub(super) fn held(text: impl Display) -> Self {
+        Self::new(ErrorKind::Held, text, Place::Stderr)
+    }
+
     fn new(kind: ErrorKind, text: impl Display, place: Place) -> Self {
         Self {
             kind,

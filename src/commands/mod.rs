@@ -1,6 +1,6 @@
 //! The commands, a file or folder each: its arguments, its work and its output.
 //!
-//! Imports: archive, audit, config, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
+//! Imports: archive, audit, config, copy, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
 //! report, run, sandbox, search, source, upkeep, window.
 
 mod archives;
@@ -10,6 +10,7 @@ mod check;
 mod collect;
 mod command_line;
 mod completions;
+mod copy;
 mod coverage;
 mod demo;
 mod error;
@@ -98,6 +99,9 @@ pub(crate) enum Command {
     /// Delete days for their age: the only thing that ever deletes one
     #[command(after_long_help = expire::EXAMPLES)]
     Expire(expire::Arguments),
+    /// Copy the archives to another disk or to object storage, and restore them
+    #[command(after_long_help = copy::EXAMPLES)]
+    Copy(copy::Arguments),
     /// Imitate the services, with invented records
     #[command(after_long_help = sandbox::EXAMPLES, mut_arg("quiet", |quiet| quiet.help(QUIET_SHOW)))]
     Sandbox(sandbox::Arguments),
@@ -139,6 +143,7 @@ impl Command {
             Command::Unpack(arguments) => unpack::run(arguments, clock),
             Command::Hold(arguments) => hold::run(arguments, clock).await,
             Command::Expire(arguments) => expire::run(arguments, clock),
+            Command::Copy(arguments) => copy::run(arguments, clock),
             Command::Sandbox(arguments) => sandbox::run(arguments, clock).await,
             Command::Demo(arguments) => demo::run(arguments, clock).await,
             Command::Init(arguments) => init::run(arguments, log, clock).await,
@@ -182,6 +187,7 @@ impl Command {
             Command::Unpack(arguments) => Some(&mut arguments.selection.env_file),
             Command::Hold(arguments) => Some(arguments.env_file()),
             Command::Expire(arguments) => Some(&mut arguments.selection.env_file),
+            Command::Copy(arguments) => Some(&mut arguments.selection.env_file),
             Command::Report(arguments) => Some(&mut arguments.selection.env_file),
             Command::Search(arguments) => Some(&mut arguments.selection.env_file),
             Command::Export(arguments) => Some(&mut arguments.selection.env_file),
@@ -211,6 +217,7 @@ impl Command {
             Command::Unpack(arguments) => arguments.selection.json,
             Command::Hold(arguments) => arguments.is_json(),
             Command::Expire(arguments) => arguments.selection.json,
+            Command::Copy(arguments) => arguments.selection.json,
             // Standard output is for the proof.
             Command::Prove(_) => false,
             Command::Export(arguments) => arguments.selection.json,

@@ -183,6 +183,11 @@ impl EvidenceSettings {
     }
 }
 
+/// Reads the folder of the log alone; `None` if there is none, or after an error.
+pub(crate) fn evidence_folder(env: &Env, errors: &mut ConfigErrors) -> Option<PathBuf> {
+    env.optional(&EVIDENCE_FOLDER, errors)
+}
+
 fn origin(value: &str) -> Result<String, InvalidValue> {
     let name = text(value)?;
     let is_odd = |c: char| c.is_whitespace() || c == '+';

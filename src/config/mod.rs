@@ -10,6 +10,7 @@ mod http;
 mod kafka;
 mod limits;
 mod log;
+mod object_storage;
 mod unknown_variables;
 mod upkeep;
 mod place;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::Kind;
-pub(crate) use evidence::{EvidenceSettings, TimestampService};
+pub(crate) use evidence::{EvidenceSettings, TimestampService, evidence_folder};
 pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
@@ -33,6 +34,7 @@ pub(crate) use kafka::{
 pub(crate) use kafka::{KafkaSettings, PartitionBy};
 pub(crate) use limits::Limits;
 pub(crate) use log::{APP_LOG_FILE, LOG_FORMAT, LogSettings};
+pub(crate) use object_storage::ObjectStorageSettings;
 pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stdout::StdoutSettings;

@@ -115,7 +115,7 @@ pub(crate) use gap::{Gap, GapCounts, gone_sentence};
 pub(crate) use journal::{JOURNAL, JOURNAL_FILES, Journal, LONGEST_JOURNAL, PREVIOUS_JOURNAL};
 pub(crate) use liveness::{Liveness, Running};
 pub(crate) use notices::Gone;
-pub(crate) use pending::{PENDING_FILE, Pending, PendingError};
+pub(crate) use pending::{PENDING, PENDING_FILE, Pending, PendingError};
 pub(crate) use reconciling::Reconciling;
 pub(crate) use scope::{Scope, Wanted};
 pub(crate) use silence::{ShownSilence, Silence};

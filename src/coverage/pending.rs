@@ -15,7 +15,7 @@ use crate::record::digests::Digests;
 use crate::record::{Reader, Record, Rejected, Shape};
 
 /// Name of the file, after `<base>.`.
-const PENDING: &str = "pending.jsonl";
+pub(crate) const PENDING: &str = "pending.jsonl";
 
 /// The file, for who tries what a run uses.
 pub(crate) const PENDING_FILE: (&str, FileUse) = (PENDING, FileUse::Replace);

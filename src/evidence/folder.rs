@@ -13,19 +13,19 @@ use super::tree::{Hash, Tree, leaf, sha256};
 use crate::fs::{FileError, list, open_for_reading};
 
 /// The entries, a line each.
-pub(super) const ENTRIES: &str = "entries.jsonl";
+pub(crate) const ENTRIES: &str = "entries.jsonl";
 
 /// The newest checkpoint.
-pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// The checkpoint of all that is sealed, where the key is on another host, which has not signed it yet.
 pub(super) const UNSIGNED: &str = "unsigned";
 
 /// All checkpoints, each in a file that is named after its size.
-pub(super) const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// What witnesses have said of checkpoints, a note in each file.
-pub(super) const ANCHORS: &str = "anchors";
+pub(crate) const ANCHORS: &str = "anchors";
 
 /// What the names of these files end with.
 const COSIGNATURE: &str = ".cosig";
@@ -34,7 +34,10 @@ const COSIGNATURE: &str = ".cosig";
 pub(super) const TIMESTAMP: &str = ".tsr";
 
 /// The keys that a verifier is to trust, by the operator.
-pub(super) const POLICY: &str = "policy.txt";
+pub(crate) const POLICY: &str = "policy.txt";
+
+/// What the names of the folders begin with that hold what was left of a lost log; a number follows.
+pub(crate) const LOST: &str = "lost-";
 
 /// Where a log is kept.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::entry::Entry;
-use super::folder::{CHECKPOINT, CHECKPOINTS, ENTRIES, Folder, FolderContent, POLICY, UNSIGNED, lines};
+use super::folder::{CHECKPOINT, CHECKPOINTS, ENTRIES, Folder, FolderContent, LOST, POLICY, UNSIGNED, lines};
 use super::ledger::Ledger;
 use super::log_signer::{LogSigner, SigningError, signed};
 use super::note::VerifierKey;
@@ -254,7 +254,7 @@ impl Log {
 pub(super) fn put_aside(folder: &Folder, number: u64) -> Result<Option<String>, FileError> {
     make_folder(folder.path())?;
     let checkpoint = folder.newest_checkpoint()?;
-    let aside = folder.file(&format!("lost-{number}"));
+    let aside = folder.file(&format!("{LOST}{number}"));
     make_folder(&aside)?;
     for name in [ENTRIES, CHECKPOINTS, CHECKPOINT, UNSIGNED, POLICY] {
         let from = folder.file(name);

@@ -13,7 +13,7 @@ use crate::archive::{Location, StateFile};
 use crate::fs::FileError;
 
 /// What follows `<base>.` in the name of its file.
-pub(super) const FILE: &str = "archive-id";
+pub(crate) const FILE: &str = "archive-id";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ArchiveId(u64);

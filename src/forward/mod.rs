@@ -25,6 +25,7 @@ pub(crate) mod undelivered;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use archive_id::FILE as ARCHIVE_ID;
 pub(crate) use forwarder::{Forwarded, StartPosition};
 pub(crate) use lag::{Lag, cursor_problems, not_passed};
 pub(crate) use target::{AppendNotifier, ForwardContext, Target, Targets};

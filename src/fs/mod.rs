@@ -8,6 +8,7 @@
 )]
 
 mod advice;
+mod kept_file;
 mod new_folder;
 mod private_file;
 mod sha256;
@@ -20,6 +21,7 @@ use std::process;
 use std::sync::Once;
 
 use advice::advice;
+pub(crate) use kept_file::{Kept, files_below, keep};
 pub(crate) use new_folder::NewFolder;
 pub(crate) use private_file::{Private, create_private, read_private};
 pub(crate) use sha256::{Hash, Sha256, sha256};

@@ -301,6 +301,51 @@ impl Http {
     }
 }
 
+/// Why nothing came for a request of another crate, or not all of it.
+#[cfg(feature = "object-storage")]
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct ForeignError {
+    text: String,
+    /// It was not sent.
+    pub(crate) is_unsent: bool,
+}
+
+#[cfg(feature = "object-storage")]
+impl From<reqwest::Error> for ForeignError {
+    fn from(error: reqwest::Error) -> Self {
+        Self {
+            is_unsent: error.is_connect(),
+            text: describe(&error.without_url()),
+        }
+    }
+}
+
+#[cfg(feature = "object-storage")]
+impl Http {
+    /// Sends a request that another crate has made, and returns what came, of whatever status; it is neither counted nor told of the
+    /// service's clock.
+    ///
+    /// # Errors
+    /// If no response came, or not all of it.
+    pub(crate) async fn exchange_foreign(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, ForeignError> {
+        let mut request = reqwest::Request::try_from(request)?;
+        *request.timeout_mut() = Some(self.timeout);
+        let response = self.client.execute(request).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read_body(response).await.map_err(|error| ForeignError {
+            text: error.to_string(),
+            is_unsent: false,
+        })?;
+        let mut answer = http::Response::new(body);
+        (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+        Ok(answer)
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the file that knows reqwest")]
 fn builder() -> ClientBuilder {
     Client::builder()

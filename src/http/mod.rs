@@ -10,6 +10,8 @@ pub(crate) mod request_stats;
 pub mod retry;
 mod roots;
 
+#[cfg(feature = "object-storage")]
+pub(crate) use client::ForeignError;
 pub(crate) use client::{Authorities, Post, Receipt};
 pub use client::{Http, SetupError};
 pub use proxy::Proxies;

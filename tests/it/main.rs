@@ -20,6 +20,7 @@ mod claims;
 #[cfg(test)]
 mod clocks;
 #[cfg(test)]
+mod copy;
 mod coverage;
 #[cfg(test)]
 mod cursors;

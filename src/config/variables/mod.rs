@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{evidence, http, kafka, limits, log, place, stdout, stream, upkeep};
+use super::{evidence, http, kafka, limits, log, object_storage, place, stdout, stream, upkeep};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
@@ -83,6 +83,13 @@ const SECTIONS: &[Section] = &[
         intro: "",
         prefix: Some(evidence::PREFIX),
         rows: evidence::ROWS,
+    },
+    Section {
+        title: "Copies in object storage (`trailkeeper copy`)",
+        intro: "The usual variables of these services, which only `copy` reads. \
+                `MAX_RETRIES`, `RETRY_DELAY_SECONDS` and `REQUEST_TIMEOUT_SECONDS`, without a prefix, count here too.",
+        prefix: None,
+        rows: object_storage::ROWS,
     },
 ];
 

@@ -78,6 +78,7 @@ impl Examples {
         examples.holds();
         examples.packing();
         examples.expiring();
+        examples.copying();
         examples.errors();
         examples
     }
@@ -91,6 +92,7 @@ impl Examples {
         let is_error = printed.get("error").is_some();
         let section = match arguments {
             _ if is_error => "Errors",
+            ["copy", "--from", ..] => "copy --from",
             ["verify", "--evidence", ..] => "verify --evidence",
             ["verify", "--proof", ..] => "verify --proof",
             ["verify", "--page", ..] => "verify --page",
@@ -99,6 +101,44 @@ impl Examples {
             [] => unreachable!("a command has a name"),
         };
         self.printed.entry(section).or_default().push(printed);
+    }
+
+    /// Copies of archives with and without evidence, and what comes back.
+    fn copying(&mut self) {
+        let sandbox = sandbox();
+        for is_sealed in [false, true] {
+            let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
+            let folder = catalog.root().join("copies");
+            fs::create_dir(&folder).unwrap();
+            if is_sealed {
+                catalog.set("EVIDENCE_FOLDER", "evidence");
+                catalog.set("EVIDENCE_ORIGIN", "audit.example.org/trails");
+                catalog.set("EVIDENCE_KEY_FILE", "evidence.key");
+                assert_eq!(catalog.run(&["evidence", "keygen"]).code, 0);
+            }
+            let url: &'static str = Box::leak(format!("file://{}", folder.display()).into_boxed_str());
+            self.run(&catalog, &["copy", "--to", url, "--dry-run"]);
+            catalog.collect(0, &["--since", "12d"]);
+            self.run(&catalog, &["copy", "--to", url]);
+            let gone = day_files(&catalog).remove(0);
+            let text = fs::read(&gone).unwrap();
+            fs::remove_file(&gone).unwrap();
+            self.run(&catalog, &["copy", "--to", url]);
+            fs::write(&gone, text).unwrap();
+            if is_sealed {
+                let entries = catalog.root().join("evidence/entries.jsonl");
+                let text = fs::read(&entries).unwrap();
+                fs::write(&entries, &text[1..]).unwrap();
+                self.run(&catalog, &["copy", "--to", url]);
+            }
+            let other = Catalog::of(&sandbox, &[Api::Mail]);
+            let other = if is_sealed {
+                other.with("EVIDENCE_FOLDER", "evidence")
+            } else {
+                other
+            };
+            self.run(&other, &["copy", "--from", url]);
+        }
     }
 
     /// A stream that has a record a day for five weeks.

@@ -12,8 +12,9 @@ use examples::Examples;
 use observed::{Observed, Seen};
 
 /// The sections that are not of a command with `--json` alone.
-const OTHER_SECTIONS: [&str; 10] = [
+const OTHER_SECTIONS: [&str; 11] = [
     "Errors",
+    "copy --from",
     "collect --follow",
     "/healthz",
     "manifest.json",
