@@ -13,11 +13,11 @@ use super::day_file::DayFile;
 use super::file_stamp::FileStamp;
 use super::location::{Listing, Location, STATE_FOLDER};
 use super::storage::{Storage, StoredFile};
-use super::{HOLDS, REJECTED, REVISED, hours, takeover};
+use super::{EXPIRED, HOLDS, REJECTED, REVISED, hours, takeover};
 use crate::fs::FileError;
 
 /// State files of this module that nothing can make again, each as what follows `<base>.`.
-const OWN: [&str; 5] = [REJECTED, REVISED, HOLDS, takeover::FILE, hours::FILE];
+const OWN: [&str; 6] = [REJECTED, REVISED, HOLDS, EXPIRED, takeover::FILE, hours::FILE];
 
 /// A file of a stream, as it was when it was listed.
 #[derive(Clone)]
@@ -105,7 +105,8 @@ impl Location {
 
     /// Returns the state files of the day files that nothing can make again, and whether each only grows.
     pub(crate) fn own_state_files() -> impl Iterator<Item = (&'static str, bool)> {
-        OWN.into_iter().map(|what| (what, [REJECTED, REVISED].contains(&what)))
+        OWN.into_iter()
+            .map(|what| (what, [REJECTED, REVISED, EXPIRED].contains(&what)))
     }
 
     /// Returns the names of the files in a folder that is in that of the stream; none if it is missing.

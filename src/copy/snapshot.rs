@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::archive::{FileUse, HeldFile, Location};
 use crate::coverage::{JOURNAL_FILES, PENDING_FILE};
-use crate::evidence::folder::{ANCHORS, CHECKPOINT, CHECKPOINTS, ENTRIES, LOST, POLICY};
+use crate::evidence::folder::{ANCHORS, CHECKPOINT, CHECKPOINTS, ENTRIES, LOST, POLICY, UNSIGNED};
 use crate::forward;
 use crate::fs::FileError;
 
@@ -166,7 +166,7 @@ fn add_log(location: &Location, folder: &str, files: &mut Vec<HeldFile>) -> Resu
             }
         }
     }
-    for (name, grows) in [(CHECKPOINT, false), (POLICY, false), (ENTRIES, true)] {
+    for (name, grows) in [(CHECKPOINT, false), (UNSIGNED, false), (POLICY, false), (ENTRIES, true)] {
         files.extend(location.held_named(&format!("{folder}{name}"), grows)?);
     }
     Ok(())

@@ -99,7 +99,7 @@ fn announce(
     signer: &LogSigner,
     entries: Vec<Entry>,
     place: &StreamPlace,
-    files: &[(String, String)],
+    files: &[ExpiringFile],
 ) -> Result<(), KeeperError> {
     if !entries.is_empty() {
         log.add(&entries, &[signer])?;
@@ -109,7 +109,7 @@ fn announce(
         let history = signed.files.get(&id(place, file));
         history.is_some_and(|history| history.expired.is_some())
     };
-    let waiting = files.iter().filter(|(file, _)| !is_signed(file)).count();
+    let waiting = files.iter().filter(|expiring| !is_signed(&expiring.file)).count();
     if waiting == 0 {
         Ok(())
     } else {

@@ -19,7 +19,7 @@ pub(crate) const ENTRIES: &str = "entries.jsonl";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// The checkpoint of all that is sealed, where the key is on another host, which has not signed it yet.
-pub(super) const UNSIGNED: &str = "unsigned";
+pub(crate) const UNSIGNED: &str = "unsigned";
 
 /// All checkpoints, each in a file that is named after its size.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";

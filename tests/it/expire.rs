@@ -283,6 +283,19 @@ fn a_record_of_a_held_day_stays_in_whatever_file_another_program_left_it() {
     );
 }
 
+/// `prove --id` of a record of a deleted day says how many days were deleted, and why.
+fn assert_prove_by_id_says_what_is_gone(catalog: &Catalog, record: &str, days: usize) {
+    let id = record.split('"').nth(3).unwrap();
+    let by_id = catalog.run(&["prove", "--stream", "yandex-mail", "--id", id]);
+    let told = format!("{days} days were, the last one, ");
+    assert!(by_id.code == 3 && by_id.stderr.contains(&told), "{}", by_id.stderr);
+    assert!(
+        by_id.stderr.contains("it ended more than 3 days ago"),
+        "{}",
+        by_id.stderr
+    );
+}
+
 #[test]
 fn the_evidence_says_what_was_deleted_and_only_what_is_sealed_goes() {
     let sandbox = sandbox(8);
@@ -345,15 +358,7 @@ fn the_evidence_says_what_was_deleted_and_only_what_is_sealed_goes() {
     let reason = file.unwrap()["expired"]["reason"].as_str().unwrap();
     assert_eq!(reason, "it ended more than 3 days ago");
     assert!(prove(3).contains("was deleted for its age on "));
-    let id = text.split('"').nth(3).unwrap();
-    let by_id = catalog.run(&["prove", "--stream", "yandex-mail", "--id", id]);
-    let told = format!("{} days were, the last one, ", count(&deleted["days"]));
-    assert!(by_id.code == 3 && by_id.stderr.contains(&told), "{}", by_id.stderr);
-    assert!(
-        by_id.stderr.contains("it ended more than 3 days ago"),
-        "{}",
-        by_id.stderr
-    );
+    assert_prove_by_id_says_what_is_gone(&catalog, &text, count(&deleted["days"]));
     shown(&catalog, 0, &["seal", "--full"]);
     shown(&catalog, 0, &["verify", "--evidence"]);
     // A file that is gone and that no entry lets expire is missed.

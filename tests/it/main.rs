@@ -21,6 +21,7 @@ mod claims;
 mod clocks;
 #[cfg(test)]
 mod copy;
+#[cfg(test)]
 mod coverage;
 #[cfg(test)]
 mod cursors;
