@@ -275,8 +275,8 @@ impl FetchError {
         }
     }
 
-    /// Returns whether it says nothing of a walk that has completed a part: the next one goes on from there.
-    pub(crate) fn is_of_no_progress(&self) -> bool {
+    /// Returns whether the walk took more requests than it can need.
+    pub(crate) fn is_of_effort(&self) -> bool {
         matches!(self, Self::Effort { .. })
     }
 

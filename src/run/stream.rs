@@ -307,9 +307,7 @@ impl Handover {
                     if let Some(clocks) = self.clocks_apart(plan.grace) {
                         return Err(WalkError::ClocksApart(clocks));
                     }
-                    let is_to_be_continued = error.is_of_no_progress() && done_to > plan.window.from;
-                    let files_as_given = self.files_as_given && !is_to_be_continued;
-                    let Some(contradiction) = error.contradiction().filter(|_| files_as_given) else {
+                    let Some(contradiction) = error.contradiction().filter(|_| self.files_as_given) else {
                         return Err(WalkError::Fetch(error));
                     };
                     drop(room);

@@ -763,11 +763,12 @@ impl Writer {
             _ => None,
         });
         let is_contradiction = cause.is_some_and(|cause| cause.contradiction().is_some());
-        let is_of_no_progress = cause.is_some_and(FetchError::is_of_no_progress);
+        // A run that has filed something new goes on with the next one.
+        let is_to_be_continued = cause.is_some_and(FetchError::is_of_effort) && self.collected.appended > 0;
         let is_of_all = cause.is_some_and(FetchError::is_of_what_was_given);
         let error = failure.map(ToString::to_string);
         if let Some(asked) = self.asked() {
-            asked.is_contradicted |= is_contradiction && !(is_of_no_progress && asked.covered_to.is_some());
+            asked.is_contradicted |= is_contradiction && !is_to_be_continued;
             asked.covered_to = asked.covered_to.filter(|_| !is_of_all);
             asked.error = error;
         }
