@@ -16,6 +16,7 @@ use super::tree::sha256;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest answer; OpenSSH sends none that is longer.
+#[cfg(unix)]
 const LONGEST: u32 = 256 * 1024;
 
 /// More keys than this are not looked at.
@@ -38,6 +39,7 @@ pub(crate) enum AgentError {
     NoAgent,
     #[error("cannot talk to the ssh-agent at {path}: {cause}")]
     Io { path: String, cause: io::Error },
+    #[cfg(unix)]
     #[error("the ssh-agent at {path} has not answered in time")]
     TooSlow { path: String },
     #[error("the ssh-agent gives an answer that is none")]
