@@ -97,16 +97,18 @@ fn what_a_failed_run_was_given_is_filed_once_although_the_next_one_is_not_given_
 }
 
 #[test]
-fn what_has_other_fields_by_then_is_filed_as_it_was_and_as_it_is() {
+fn what_has_other_fields_by_then_is_filed_as_it_is_and_kept_as_it_was() {
     for api in PAGED {
         let (catalog, mut all, _later) = failed(api);
         let was = all[7].clone();
         all[7].text = was.text.replacen('{', r#"{"odd":1,"#, 1);
         let later = service(api, all.clone(), Vec::new());
         let catalog = catalog.pointing_at(&later);
-        catalog.collect_one(0, &[]);
-        all.push(was);
+        assert_eq!(catalog.collect_one(0, &[])["revised"], 1);
         catalog.assert_holds(api, &all);
+        let revised = catalog.revised(api);
+        let was: Value = serde_json::from_str(&was.text).unwrap();
+        assert_eq!(revised.iter().map(|note| &note["record"]).collect::<Vec<_>>(), [&was]);
     }
 }
 

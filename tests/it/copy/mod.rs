@@ -210,7 +210,8 @@ fn days_that_expire_are_dropped_from_later_copies_and_stay_in_the_earlier_ones()
     assert!(days > 1, "{expired}");
     let after = copy(&catalog, 0, &url);
     let count = |shown: &Value| shown["streams"][0]["files"].as_u64().unwrap();
-    assert_eq!(count(&after), count(&before) - days);
+    // What was deleted is named in a file of its own.
+    assert_eq!(count(&after), count(&before) - days + 1);
     assert!(files(&folder).len() > objects, "nothing is deleted");
     let other = elsewhere(&sandbox, &[Api::Mail]);
     shown(&other, 0, &["copy", "--from", &url]);
