@@ -40,7 +40,8 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         (name, fs::read(entry.path()).unwrap())
     });
     let is_copied = |name: &str| {
-        let others = [".lock", ".lines.json", ".resume.json", "notes.json"];
+        // The last one is what a killed process was about to write.
+        let others = [".lock", ".lines.json", ".resume.json", "notes.json", ".new"];
         !others.iter().any(|other| name.ends_with(other))
     };
     named.filter(|(name, _)| is_copied(name)).collect()
