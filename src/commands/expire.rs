@@ -20,7 +20,8 @@ use crate::env::{ConfigErrors, Env, Row};
 use crate::output::table::{Cell, Table, left, right, size};
 use crate::output::terminal::Terminal;
 use crate::process::exit::Exit;
-use crate::upkeep::expiring::{self, ExpiryPlan, ExpiryRule};
+use crate::upkeep::ExpiryRule;
+use crate::upkeep::expiring::{self, ExpiryPlan};
 use crate::upkeep::{Limit, UpkeepError, YOUNGEST, taking_back};
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]

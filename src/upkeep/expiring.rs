@@ -4,28 +4,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::Limit;
 use super::error::UpkeepError;
 use super::expiry_checks::{Checks, why_held};
+use super::expiry_rule::ExpiryRule;
 use crate::archive::{DayFile, DayTimes, ExpiredDay, ExpiredList, Expirer, Holds, Listing, Lock, Packer};
-use crate::config::{EvidenceSettings, StreamPlace};
-use crate::coverage::{Counts, Entry, Journal, Standing, Sum, Wanted, day_span};
+use crate::config::StreamPlace;
+use crate::coverage::{Counts, Entry, Journal, Standing, Sum, Wanted};
 use crate::evidence::expiry::ExpiringFile;
 use crate::evidence::keeper::Keeper;
 use crate::fs::FileError;
-
-/// Which days are too old.
-#[derive(Clone, Copy)]
-pub(crate) struct ExpiryRule<'a> {
-    pub(crate) older_than: TimeDelta,
-    pub(crate) now: DateTime<Utc>,
-    /// Where the days have to be sealed before they go.
-    pub(crate) evidence: Option<&'a EvidenceSettings>,
-    /// Whether an archive that was sealed is not sealed any more.
-    pub(crate) unsealed: bool,
-}
 
 /// What is to be deleted of a stream.
 pub(crate) struct ExpiryPlan {
@@ -97,17 +87,6 @@ impl ExpiryRule<'_> {
         }
         (plan.days, plan.times, plan.left) = (days, times, left);
         Ok(())
-    }
-
-    /// Returns whether a day is old enough.
-    pub(super) fn is_due(&self, listing: &Listing) -> bool {
-        let dates = listing.dates();
-        let oldest = dates.iter().chain(listing.odd.keys()).min();
-        oldest.is_some_and(|date| self.is_too_old(*date))
-    }
-
-    pub(super) fn is_too_old(&self, date: NaiveDate) -> bool {
-        day_span(date).to + self.older_than <= self.now
     }
 
     fn standing(&self, place: &StreamPlace) -> Result<Standing, UpkeepError> {
@@ -281,9 +260,12 @@ pub(crate) fn lock(place: &StreamPlace, now: DateTime<Utc>) -> Result<Arc<Lock>,
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::archive::Hold;
     use crate::archive::faulty::Fault;
+    use crate::coverage::day_span;
     use crate::coverage::{Counted, Scope};
     use crate::source::SOURCES;
     use crate::test_support::Catalog;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::error::UpkeepError;
-use super::expiring::ExpiryRule;
+use super::expiry_rule::ExpiryRule;
 use crate::archive::{DayTimes, Hold, Holds};
 use crate::config::{EvidenceSettings, StreamPlace};
 use crate::coverage::{Standing, day_span};

@@ -8,6 +8,7 @@
 mod error;
 pub(crate) mod expiring;
 mod expiry_checks;
+mod expiry_rule;
 mod kept;
 pub(crate) mod packing;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::archive::{Lock, Packer};
 use crate::config::{StreamPlace, UpkeepSettings};
 pub(crate) use error::UpkeepError;
-use expiring::ExpiryRule;
+pub(crate) use expiry_rule::ExpiryRule;
 pub(crate) use kept::Kept;
 use packing::PackRule;
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::expiring::ExpiryRule;
+use super::expiry_rule::ExpiryRule;
 use super::packing::PackRule;
 use super::settling::settle;
 use super::{Limit, UpkeepError};
