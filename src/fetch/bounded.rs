@@ -368,11 +368,11 @@ impl<'a> BoundedWalk<'a> {
         let (from, to) = (newest.time.min(self.plan.window.to), self.plan.window.to);
         let again = Slice { from, to };
         let known = self.frontier.newest();
+        let request = self.newest_request(again);
         for look in 0..LOOKS_AT_THE_NEWEST {
             if look > 0 {
                 self.fetcher.pause_before_look(look).await;
             }
-            let request = self.newest_request(again);
             let page = match self.fetcher.first_page(&request, true).await {
                 Ok(page) => page,
                 Err(PageError::TooWide(_)) => return Ok(false),

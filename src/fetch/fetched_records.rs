@@ -142,29 +142,27 @@ impl FetchedRecords {
     pub(super) fn mark_superseded(&mut self, others: &mut [Record]) {
         let newest = self.newest_versions();
         let is_superseded = |record: &Record| {
-            let newer = newest.get(&record.moment())?;
-            Some(self.seen.is_superseded(record, &self.records[*newer]))
+            let newer = newest.get(&record.moment()).map(|place| &self.records[*place]);
+            newer.is_some_and(|newer| self.seen.is_superseded(record, newer))
         };
-        let superseded: Vec<usize> = (0..self.records.len())
-            .filter(|place| is_superseded(&self.records[*place]) == Some(true))
-            .collect();
-        for other in others {
-            other.is_superseded = is_superseded(other).unwrap_or_default();
+        for other in others.iter_mut() {
+            other.is_superseded = is_superseded(other);
         }
-        superseded
-            .into_iter()
-            .for_each(|place| self.records[place].is_superseded = true);
+        let with_id = self.records.iter().filter(|record| record.identity.has_id());
+        if with_id.count() == newest.len() {
+            return;
+        }
+        let superseded: Vec<bool> = self.records.iter().map(is_superseded).collect();
+        for (record, is_superseded) in self.records.iter_mut().zip(superseded) {
+            record.is_superseded = is_superseded;
+        }
     }
 
     /// Returns the places of the records that came last of those with one id and one time.
     fn newest_versions(&self) -> HashMap<u128, usize, Unhashed> {
         let mut newest = HashMap::with_capacity_and_hasher(self.records.len(), Default::default());
-        for (place, record) in self
-            .records
-            .iter()
-            .enumerate()
-            .filter(|(_, record)| record.identity.has_id())
-        {
+        let records = self.records.iter().enumerate();
+        for (place, record) in records.filter(|(_, record)| record.identity.has_id()) {
             let newer = newest.entry(record.moment()).or_insert(place);
             if self.seen.first_of(record) > self.seen.first_of(&self.records[*newer]) {
                 *newer = place;

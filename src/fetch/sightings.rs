@@ -163,9 +163,9 @@ mod tests {
         // What no answer of the reading holds was given by another one.
         let elsewhere = sightings(&[&[&above, &new, &below]]);
         assert!(elsewhere.is_superseded(&old, &new));
-        // It is enough if one of the answers does.
         let at_the_top = sightings(&[&[&old, &below], &[&new, &below]]);
         assert!(at_the_top.is_superseded(&old, &new));
+        // It is enough if one of the answers reaches over it.
         let at_a_border = sightings(&[&[&above, &old], &[&new, &below], &[&above, &new, &below]]);
         assert!(at_a_border.is_superseded(&old, &new));
     }
