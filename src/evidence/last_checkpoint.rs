@@ -71,6 +71,14 @@ impl WitnessError {
     }
 }
 
+/// A checkpoint that was signed.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    pub(crate) checkpoint: Checkpoint,
+    /// The checkpoint with its signatures.
+    pub(crate) note: String,
+}
+
 /// The checkpoint that was signed last, as long as nobody else signs with this state.
 pub(super) struct LastCheckpoint {
     path: PathBuf,

@@ -16,7 +16,7 @@ pub(crate) mod expiry;
 pub(crate) mod folder;
 mod hasher;
 pub(crate) mod keeper;
-mod last_checkpoint;
+pub(crate) mod last_checkpoint;
 pub(crate) mod ledger;
 pub(crate) mod lines_proof;
 mod log;

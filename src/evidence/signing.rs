@@ -5,10 +5,9 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::checkpoint::Checkpoint;
 use super::folder::Folder;
 use super::keeper::number_of;
-use super::last_checkpoint::{LastCheckpoint, WitnessError};
+use super::last_checkpoint::{LastCheckpoint, Signed, WitnessError};
 use super::signer::Signer;
 use super::signing_request::SigningRequest;
 
@@ -19,13 +18,6 @@ pub(crate) enum Asked<'a> {
     Folder(&'a Path),
     /// What `evidence request` has printed.
     Text(&'a str),
-}
-
-/// A checkpoint that was signed.
-#[derive(Debug)]
-pub(crate) struct Signed {
-    pub(crate) checkpoint: Checkpoint,
-    pub(crate) note: String,
 }
 
 /// Signs what is asked for, if it is consistent with what was signed last. What is signed is on disk before anybody gets it.

@@ -6,21 +6,13 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::last_checkpoint::LastCheckpoint;
 pub(crate) use super::last_checkpoint::WitnessError;
+use super::last_checkpoint::{LastCheckpoint, Signed};
 use super::log_copy::LogCopy;
 use super::note::Note;
 use super::policy::Policy;
 use super::signer::Signer;
 use super::tree::root;
-
-/// A checkpoint that a witness has signed.
-#[derive(Debug)]
-pub(crate) struct Cosigned {
-    pub(crate) checkpoint: Checkpoint,
-    /// The checkpoint with the signatures of the log and of the witness.
-    pub(crate) note: String,
-}
 
 /// Signs the newest checkpoint of a log, if it is consistent with the one that was signed last. What is signed is on disk before
 /// anybody gets it.
@@ -33,7 +25,7 @@ pub(crate) fn cosign(
     signer: &Signer,
     (state, is_first): (&Path, bool),
     now: DateTime<Utc>,
-) -> Result<Cosigned, WitnessError> {
+) -> Result<Signed, WitnessError> {
     let shown = || log.display().to_string();
     let copy = LogCopy::read(log)?.ok_or_else(|| WitnessError::NoLog(shown()))?;
     let (checkpoint, _) = Checkpoint::verify(&copy.checkpoint, policy.logs())?;
@@ -45,5 +37,5 @@ pub(crate) fn cosign(
     let text = Note::parse(&copy.checkpoint).map_err(CheckpointError::from)?.text;
     let note = format!("{}{}", copy.checkpoint, signer.cosign(&text, now));
     last.keep(&note)?;
-    Ok(Cosigned { checkpoint, note })
+    Ok(Signed { checkpoint, note })
 }

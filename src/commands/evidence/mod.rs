@@ -21,6 +21,7 @@ use crate::config::{EvidenceSettings, KeySource};
 use crate::env::Env;
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
+use crate::evidence::last_checkpoint::Signed;
 use crate::evidence::note::{VerifierKey, is_name};
 use crate::evidence::policy::Policy;
 use crate::evidence::publish::publish;
@@ -341,13 +342,18 @@ fn cosign_log(arguments: &CosignArguments, now: DateTime<Utc>) -> Result<Exit, C
     let policy = Policy::parse(&rules);
     let policy = policy.map_err(|error| CommandError::setup(format!("the policy cannot be used: {error}")))?;
     let signer = Signer::read_cosigner(key).map_err(CommandError::setup)?;
-    let cosigned = cosign(log, &policy, &signer, (state, *first), now)?;
-    match &arguments.out {
+    let signed = cosign(log, &policy, &signer, (state, *first), now)?;
+    give_away(&signed, arguments.out.as_deref())
+}
+
+/// Writes a signed checkpoint to a file, in place of an older one of its log, or to standard output.
+fn give_away(signed: &Signed, out: Option<&Path>) -> Result<Exit, CommandError> {
+    match out {
         Some(path) => {
-            let origin = format!("{}\n", cosigned.checkpoint.origin);
-            replace_own(path, CHECKPOINT_MODE, cosigned.note.as_bytes(), &origin)?;
+            let origin = format!("{}\n", signed.checkpoint.origin);
+            replace_own(path, CHECKPOINT_MODE, signed.note.as_bytes(), &origin)?;
         }
-        None => print(&cosigned.note)?,
+        None => print(&signed.note)?,
     }
     Ok(Exit::Complete)
 }

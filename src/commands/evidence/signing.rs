@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::{CHECKPOINT_MODE, Options, Shown, settings};
+use super::{Options, Shown, give_away, settings};
 use crate::commands::error::CommandError;
 use crate::commands::outcome::{print_json, print_text};
 use crate::evidence::folder::Folder;
@@ -15,7 +15,7 @@ use crate::evidence::keeper::Keeper;
 use crate::evidence::signer::Signer;
 use crate::evidence::signing::{Asked, sign};
 use crate::evidence::signing_request::{MAX_REQUEST, SigningRequest};
-use crate::fs::{read_to_string, replace_own};
+use crate::fs::read_to_string;
 use crate::output::logging::Verbosity;
 use crate::output::print::print;
 use crate::process::exit::Exit;
@@ -95,14 +95,7 @@ pub(super) fn sign_request(arguments: &SignArguments, now: DateTime<Utc>) -> Res
         None => Asked::Text(&text),
     };
     let signed = sign(asked, &signer, (&arguments.state, arguments.first), now)?;
-    match &arguments.out {
-        Some(path) => {
-            let origin = format!("{}\n", signed.checkpoint.origin);
-            replace_own(path, CHECKPOINT_MODE, signed.note.as_bytes(), &origin)?;
-        }
-        None => print(&signed.note)?,
-    }
-    Ok(Exit::Complete)
+    give_away(&signed, arguments.out.as_deref())
 }
 
 /// Accepts what the other host has signed.
