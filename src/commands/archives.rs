@@ -1,6 +1,6 @@
 //! The archives that `status`, `coverage`, `verify`, `report`, `search` and `export` read: from the settings, without tokens.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
@@ -10,6 +10,7 @@ use super::faults::Faults;
 use crate::config::{self, LogSettings, StreamPlace};
 use crate::coverage::Scope;
 use crate::env::{ConfigErrors, Env};
+use crate::fs::folder_of;
 use crate::output::logging::{Log, LogOptions};
 use crate::output::progress::{Progress, ReadProgress};
 use crate::source::{Kind, SOURCES};
@@ -74,6 +75,22 @@ impl Archives {
             (_, _, Some(error)) => Err(error),
             (_, _, None) => Err(CommandError::usage("the arguments are wrong")),
         }
+    }
+
+    /// Errors if the folder of `--to` would be in that of a stream, be it asked for or not: agents look for day files there.
+    pub(super) fn check_outside(&self, to: &Path) -> Result<(), CommandError> {
+        let Ok(above) = folder_of(to).canonicalize() else {
+            return Ok(());
+        };
+        let to = to.canonicalize().unwrap_or(above);
+        for folder in self.catalogs() {
+            if folder.canonicalize().is_ok_and(|folder| to.starts_with(folder)) {
+                let (to, folder) = (to.display(), folder.display());
+                let problem = format!("--to: {to} is in {folder}, the folder of a stream; name a folder elsewhere");
+                return Err(CommandError::setup(problem));
+            }
+        }
+        Ok(())
     }
 
     fn find_with(

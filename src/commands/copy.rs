@@ -116,6 +116,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
             evidence: evidence.filter(|_| arguments.selection.streams.is_empty()),
         })
     })?;
+    if let (Some(_), Address::Folder(folder)) = (&arguments.to, &settings.address) {
+        archives.check_outside(folder)?;
+    }
     let (now, runtime) = (clock(), Handle::current());
     // What waits for object storage may not be the thread that runs this.
     thread::scope(|scope| {

@@ -6,7 +6,7 @@
 mod outcome;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -24,7 +24,7 @@ use crate::env::ConfigErrors;
 use crate::evidence::bundle_prover::BundleProver;
 use crate::evidence::folder::Folder;
 use crate::export::{AskedQuery, Bundle, ExportError, Format, Part, Proofs};
-use crate::fs::{NewFolder, folder_of};
+use crate::fs::NewFolder;
 use crate::output::csv::Csv;
 use crate::process::exit::Exit;
 use crate::process::host_name::host_name;
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let (times, format) = (arguments.times(now)?, arguments.format()?);
     let query = arguments.filters.query(times.clone()).map_err(CommandError::usage)?;
     let archives = Archives::find_showing(selection, clock)?;
-    check_place(&arguments.to, &archives)?;
+    archives.check_outside(&arguments.to)?;
     let folder = NewFolder::make(&arguments.to)?;
     let span = Window {
         from: times.start,
@@ -176,20 +176,4 @@ fn proofs(archives: &Archives, format: Format) -> Result<Option<Proofs>, Command
             Ok(None)
         }
     }
-}
-
-/// Errors if the folder would be in that of a stream, be it asked for or not: agents look for day files there.
-fn check_place(to: &Path, archives: &Archives) -> Result<(), CommandError> {
-    let Ok(above) = folder_of(to).canonicalize() else {
-        return Ok(());
-    };
-    let to = to.canonicalize().unwrap_or(above);
-    for folder in archives.catalogs() {
-        if folder.canonicalize().is_ok_and(|folder| to.starts_with(folder)) {
-            let (to, folder) = (to.display(), folder.display());
-            let problem = format!("--to: {to} is in {folder}, the folder of a stream; name a folder elsewhere");
-            return Err(CommandError::setup(problem));
-        }
-    }
-    Ok(())
 }

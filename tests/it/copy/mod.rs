@@ -100,6 +100,21 @@ fn an_archive_in_both_forms_comes_back_as_it_was_and_goes_on() {
 }
 
 #[test]
+fn a_copy_is_not_written_where_agents_look_for_day_files() {
+    let sandbox = sandbox(2);
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    let tree = catalog.tree();
+    let below = catalog.folder(Api::Mail).join(".trailkeeper");
+    for folder in [catalog.folder(Api::Mail), below] {
+        let run = catalog.run(&["copy", "--to", &format!("file://{}", folder.display())]);
+        assert_eq!(run.code, 1, "{}", run.stdout);
+        assert!(run.stderr.contains("the folder of a stream"), "{}", run.stderr);
+    }
+    catalog.assert_unchanged(&tree);
+}
+
+#[test]
 fn a_second_copy_sends_only_what_is_new_also_of_a_day_that_grows_or_is_packed() {
     let sandbox = sandbox(6);
     let catalog = Catalog::of(&sandbox, &[Api::Mail]);
