@@ -106,11 +106,19 @@ impl Restoring {
         Ok(RestoredFile { path, file })
     }
 
-    /// Ends it: all files are there, and their names are on disk.
+    /// Returns whether a restoring of this location was begun and not finished.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub(crate) fn is_begun(location: &Location) -> Result<bool, FileError> {
+        Ok(location.state(RESTORING).read()?.is_some())
+    }
+
+    /// Notes something else, once all files are there, and their names are on disk.
     ///
     /// # Errors
     /// If the system refuses.
-    pub(crate) fn finish(self, names: &BTreeSet<&str>) -> Result<(), LockError> {
+    pub(crate) fn settle(&self, names: &BTreeSet<&str>, note: &[u8]) -> Result<(), LockError> {
         let folders: BTreeSet<PathBuf> = names
             .iter()
             .map(|name| folder_of(&self.path(name)).to_owned())
@@ -118,6 +126,15 @@ impl Restoring {
         for folder in &folders {
             self.storage.sync_folder(folder)?;
         }
+        self.lock.check()?;
+        Ok(self.location.state(RESTORING).replace(note)?)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(crate) fn finish(self) -> Result<(), LockError> {
         self.lock.check()?;
         let mark = self.location.state(RESTORING);
         mark.remove()?;

@@ -78,6 +78,9 @@ impl RestoreError {
 struct Note {
     from: String,
     copy: u64,
+    /// Whether all of it is there, so that folders without such a note are finished, and may have been used since.
+    #[serde(default)]
+    is_whole: bool,
 }
 
 /// What was restored of a stream, or of the evidence.
@@ -115,6 +118,18 @@ struct Target<'a> {
     section: &'a Section,
 }
 
+impl Target<'_> {
+    /// What it came to, of which so many files were there.
+    fn restored(&self, there: u64) -> RestoredSection {
+        RestoredSection {
+            name: self.name.to_owned(),
+            files: self.section.files.len() as u64,
+            bytes: self.section.files.values().map(|file| file.bytes).sum(),
+            there,
+        }
+    }
+}
+
 impl Restorer<'_> {
     /// Restores streams, and the evidence if there is some, where the settings have them.
     ///
@@ -122,23 +137,42 @@ impl Restorer<'_> {
     /// If a folder is not empty, the copy is not what it should be, or the system refuses. What was written stays: the next
     /// restoring goes on.
     pub(crate) fn restore(&self, places: &[StreamPlace], evidence: Option<&Path>) -> Result<Restored, RestoreError> {
-        let manifest = self.manifest(places, evidence)?;
+        let noted = self.noted(places, evidence)?;
+        let is_whole = noted.as_ref().is_some_and(|note| note.is_whole);
+        let manifest = self.manifest(noted.as_ref())?;
         let targets = targets(&manifest, places, evidence)?;
-        let note = serde_json::to_vec(&Note {
-            from: self.from.to_owned(),
-            copy: manifest.number,
-        })?;
+        let note = |is_whole| {
+            serde_json::to_vec(&Note {
+                from: self.from.to_owned(),
+                copy: manifest.number,
+                is_whole,
+            })
+        };
+        let begin = |target: &Target<'_>| -> Result<Option<Restoring>, RestoreError> {
+            if is_whole && !Restoring::is_begun(&target.location)? {
+                return Ok(None);
+            }
+            Ok(Some(Restoring::begin(&target.location, &note(is_whole)?, self.now)?))
+        };
         // All of them say that they are not whole before one is begun, and none that it is before all are.
-        let begun = targets
-            .iter()
-            .map(|target| Ok((target, Restoring::begin(&target.location, &note, self.now)?)));
+        let begun = targets.iter().map(|target| Ok((target, begin(target)?)));
         let begun = begun.collect::<Result<Vec<_>, RestoreError>>()?;
         let mut sections = Vec::new();
         for (target, restoring) in &begun {
-            sections.push(self.fill(target, restoring)?);
+            sections.push(match restoring {
+                Some(restoring) => self.fill(target, restoring)?,
+                None => target.restored(target.section.files.len() as u64),
+            });
         }
-        for (target, restoring) in begun {
-            restoring.finish(&target.section.files.keys().map(String::as_str).collect::<BTreeSet<_>>())?;
+        let of_all = note(true)?;
+        for (target, restoring) in &begun {
+            let names: BTreeSet<_> = target.section.files.keys().map(String::as_str).collect();
+            restoring
+                .iter()
+                .try_for_each(|restoring| restoring.settle(&names, &of_all))?;
+        }
+        for restoring in begun.into_iter().filter_map(|(_, restoring)| restoring) {
+            restoring.finish()?;
         }
         Ok(Restored {
             number: manifest.number,
@@ -147,29 +181,42 @@ impl Restorer<'_> {
         })
     }
 
-    /// Returns the newest copy, or the one that was begun to be restored.
-    fn manifest(&self, places: &[StreamPlace], evidence: Option<&Path>) -> Result<Manifest, RestoreError> {
-        let nothing = || CopyError::Nothing(self.from.to_owned());
+    /// Returns what unfinished restorings have noted.
+    fn noted(&self, places: &[StreamPlace], evidence: Option<&Path>) -> Result<Option<Note>, RestoreError> {
         let evidence = evidence.map(evidence_location).transpose()?;
-        let mut number = None;
+        let (mut noted, mut in_use): (Option<Note>, _) = (None, None);
         for location in places.iter().map(|place| &place.location).chain(&evidence) {
-            let Some(text) = Restoring::unfinished(location)? else {
-                continue;
+            let text = match Restoring::unfinished(location) {
+                Err(error @ FileError::NotEmpty { .. }) => {
+                    in_use.get_or_insert(error);
+                    continue;
+                }
+                found => found?,
             };
+            let Some(text) = text else { continue };
             let other = || RestoreError::OtherCopy {
                 folder: location.folder().display().to_string(),
             };
-            let note: Note = serde_json::from_slice(&text).map_err(|_| other())?;
-            if note.from != self.from || number.is_some_and(|number| number != note.copy) {
+            let mut note: Note = serde_json::from_slice(&text).map_err(|_| other())?;
+            if note.from != self.from || noted.as_ref().is_some_and(|noted| noted.copy != note.copy) {
                 return Err(other());
             }
-            number = Some(note.copy);
+            note.is_whole |= noted.is_some_and(|noted| noted.is_whole);
+            noted = Some(note);
         }
-        let found = match number {
-            Some(number) => numbered(self.store, number)?,
+        match in_use {
+            Some(error) if !noted.as_ref().is_some_and(|noted| noted.is_whole) => Err(error.into()),
+            _ => Ok(noted),
+        }
+    }
+
+    /// Returns the newest copy, or the one that was begun to be restored.
+    fn manifest(&self, noted: Option<&Note>) -> Result<Manifest, RestoreError> {
+        let found = match noted {
+            Some(note) => numbered(self.store, note.copy)?,
             None => newest(self.store)?,
         };
-        Ok(found.ok_or_else(nothing)?)
+        Ok(found.ok_or_else(|| CopyError::Nothing(self.from.to_owned()))?)
     }
 
     fn fill(&self, target: &Target<'_>, restoring: &Restoring) -> Result<RestoredSection, RestoreError> {
@@ -185,12 +232,7 @@ impl Restorer<'_> {
             }
         });
         let there = restored.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-        Ok(RestoredSection {
-            name: target.name.to_owned(),
-            files: target.section.files.len() as u64,
-            bytes: target.section.files.values().map(|file| file.bytes).sum(),
-            there,
-        })
+        Ok(target.restored(there))
     }
 
     /// Restores a file; returns whether it was there.

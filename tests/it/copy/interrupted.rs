@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use trailkeeper::sandbox::{Api, Event};
+use trailkeeper::sandbox::{Api, Event, Options};
 
 use super::super::support::random::{many, random};
 use super::super::support::{Catalog, Process, at, event, serve};
@@ -132,4 +132,36 @@ fn a_copy_beside_a_collector_that_never_rests_is_one_of_a_moment() {
         }
     }
     copy(&catalog, 0, &url);
+}
+
+#[test]
+fn a_restoring_that_was_killed_when_all_was_there_goes_on_although_a_stream_is_in_use_again() {
+    let apis = [Api::Mail, Api::Port];
+    let all = |options: Options| {
+        apis.into_iter()
+            .fold(options, |options, api| options.give(api, some_of(api)))
+    };
+    let sandbox = serve(all);
+    let catalog = Catalog::of(&sandbox, &apis);
+    catalog.collect(0, &[]);
+    let (_, url) = store(&catalog);
+    copy(&catalog, 0, &url);
+    let other = elsewhere(&sandbox, &apis);
+    shown(&other, 0, &["copy", "--from", &url]);
+    // As it is when it was killed before the last of the marks was gone: one stream is whole, and goes on.
+    let mark = other.folder(Api::Port).join(".trailkeeper/port_audit.restoring");
+    fs::write(&mark, format!(r#"{{"from":"{url}","copy":1,"is_whole":true}}"#)).unwrap();
+    sandbox.add(Api::Mail, vec![event(Api::Mail, at(1), "new")]);
+    assert_eq!(other.run(&["collect", "-q", "--stream", "yandex-mail"]).code, 0);
+    shown(&other, 0, &["copy", "--from", &url]);
+    assert!(!mark.exists());
+    assert_eq!(other.run(&["collect", "-q"]).code, 0);
+    assert_eq!(other.run(&["verify", "-q"]).code, 0);
+    // Where nothing says that all was there, a folder in use is refused.
+    fs::write(&mark, format!(r#"{{"from":"{url}","copy":1}}"#)).unwrap();
+    assert_eq!(other.run(&["copy", "--from", &url]).code, 1);
+}
+
+fn some_of(api: Api) -> Vec<Event> {
+    (0..5).map(|n| event(api, at(n * DAY + 600), &n.to_string())).collect()
 }
