@@ -13,7 +13,7 @@ pub(super) struct Statement {
 
 /// Returns the statements of a text.
 pub(super) fn statements(text: &str) -> Vec<Statement> {
-    let text = with_newlines(text.trim_start_matches('\u{feff}'));
+    let text = with_newlines(without_marks(text));
     let mut all = Vec::new();
     let mut reader = Reader {
         text: &text,
@@ -24,6 +24,12 @@ pub(super) fn statements(text: &str) -> Vec<Statement> {
         all.push(statement);
     }
     all
+}
+
+/// Takes away the byte order mark that Python's `utf-8-sig` skips, and a second one, which python-dotenv skips.
+fn without_marks(text: &str) -> &str {
+    let once = text.strip_prefix('\u{feff}').unwrap_or(text);
+    once.strip_prefix('\u{feff}').unwrap_or(once)
 }
 
 /// Turns all line ends into newlines, as a file that Python opens as text has them.

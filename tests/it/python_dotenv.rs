@@ -56,6 +56,8 @@ const FILES: &[&str] = &[
     "A=1\rB=2\r",
     "\u{feff}A=1\n",
     "\u{feff}\u{feff}A=1\n",
+    "\u{feff}\u{feff}\u{feff}A=1\nB=2\n",
+    "\u{feff}\u{feff}\u{feff}\n ",
     "\u{feff}# first\r\nA=1\r\n",
     "\u{feff}\r\n\r\nA=1",
     "# a comment\nA=1\n  # another\n",
