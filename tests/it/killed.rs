@@ -13,7 +13,7 @@ use super::support::{Catalog, PATIENCE, Process, at, event, lines_by_file, now, 
 
 /// How often a run is killed at most, and for how long the test goes on.
 const MOST_KILLS: u32 = 300;
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(40);
 
 /// How many records each service holds at first.
 const RECORDS: i64 = 900;

@@ -58,7 +58,7 @@ const ONCE_READ_WRONGLY: [u64; 29] = [
 ];
 
 /// How many are read by runs of the real binary that are killed.
-const KILLED: u32 = 15;
+const KILLED: u32 = 10;
 
 /// At how many other moments runs are killed once those of a service have failed.
 const MOMENTS: u64 = 6;
