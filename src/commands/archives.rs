@@ -64,7 +64,7 @@ impl Archives {
         clock: fn() -> DateTime<Utc>,
         read: impl FnOnce(&Env, &mut Faults) -> Option<T>,
     ) -> Result<(Self, T), CommandError> {
-        let env = Env::load(selection.env_file.as_deref());
+        let env = selection.settings.load();
         let mut faults = Faults::default();
         let found = settings(&env, selection).map_err(|errors| faults.settings.append(errors));
         let read = read(&env, &mut faults);
@@ -98,7 +98,7 @@ impl Archives {
         progress: Progress,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
-        let env = Env::load(selection.env_file.as_deref());
+        let env = selection.settings.load();
         let settings = settings(&env, selection)?;
         Self::of(env, settings, selection, progress, clock)
     }
@@ -111,8 +111,10 @@ impl Archives {
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
         let options = log.options(selection.verbosity, &progress, clock);
-        // On stderr alone, in the form of the settings.
-        Log::default().start(LogOptions { file: None, ..options })?;
+        // On stderr alone, in the form of the settings; of organizations it was started for all of them.
+        if env.organization().is_none() {
+            Log::default().start(LogOptions { file: None, ..options })?;
+        }
         for unknown in config::unknown(&env, SOURCES).iter() {
             tracing::warn!("{unknown}");
         }

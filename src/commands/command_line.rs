@@ -2,17 +2,18 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+use super::arguments::settings::SettingsArguments;
+use super::error::CommandError;
 use super::outcome::exit_of;
-use super::{Command, collect, status};
+use super::{Command, collect, organizations, status};
 use crate::config::LogSettings;
-use crate::env::{ConfigErrors, Env};
+use crate::env::ConfigErrors;
 use crate::output::logging::{Log, Verbosity, error_lines};
 use crate::output::print::{print_error, print_to_stderr, written};
 use crate::output::progress::Progress;
@@ -37,6 +38,8 @@ pub struct CommandLine {
     command: Option<Command>,
     #[command(flatten)]
     collect: collect::Arguments,
+    #[arg(skip)]
+    typed: Vec<OsString>,
 }
 
 impl CommandLine {
@@ -47,25 +50,35 @@ impl CommandLine {
     pub fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Self, NoCommand> {
         let typed: Vec<_> = typed.into_iter().collect();
         let is_plugin = typed.iter().any(|argument| argument == NAGIOS);
-        Self::parse(typed).map_err(|answer| NoCommand { answer, is_plugin })
+        Self::parse(typed.clone())
+            .map(|parsed| Self { typed, ..parsed })
+            .map_err(|answer| NoCommand { answer, is_plugin })
     }
 
     fn parse(typed: Vec<OsString>) -> Result<Self, clap::Error> {
-        let Self { command, mut collect } = Self::try_parse_from(typed)?;
-        let Some(mut command) = command else {
-            return Ok(Self { command, collect });
+        let mut parsed = Self::try_parse_from(typed)?;
+        let Some(command) = &mut parsed.command else {
+            return Ok(parsed);
         };
-        // The settings file may stand before the command; everything else there belongs to `collect` without its name.
-        if let Some(path) = collect.env_file.take() {
-            take_env_file(&mut command, path)?;
+        // Where the settings are may stand before the command; everything else there belongs to `collect` without its name.
+        let before = std::mem::take(&mut parsed.collect.settings);
+        if before != SettingsArguments::default() {
+            take_settings(command, before)?;
         }
-        if collect != collect::Arguments::default() {
-            return Err(conflict("only --env-file can stand before a command"));
+        if parsed.collect != collect::Arguments::default() {
+            return Err(conflict(
+                "only --env-file, --env-dir and --org can stand before a command",
+            ));
         }
-        Ok(Self {
-            command: Some(command),
-            collect,
-        })
+        Ok(parsed)
+    }
+
+    /// Parses the arguments into a command.
+    ///
+    /// # Errors
+    /// Wrong usage.
+    pub(super) fn command_of(typed: Vec<OsString>) -> Result<Command, clap::Error> {
+        Self::parse(typed).map(Self::into_command)
     }
 
     /// Runs the command, reports its error, and returns the exit code.
@@ -73,16 +86,15 @@ impl CommandLine {
         signals::ignore_strays();
         // It outlives the command, whose error is logged in it.
         let log = Log::default();
+        let typed = self.typed.clone();
         let mut command = self.into_command();
         if let Some(arguments) = command.as_plugin() {
             return status::nagios::run(arguments, clock).into();
         }
-        let ended = command.run(&log, clock).await;
+        let settings = command.settings().cloned().unwrap_or_default();
+        let ended = run_command((&command, &typed), &settings, &log, clock).await;
         let exit = ended.unwrap_or_else(|error| {
-            let env_file = command.env_file().and_then(|path| path.take());
-            error.report(command.form(), command.failure(), |text| {
-                say(text, env_file.as_deref(), clock)
-            })
+            error.report(command.form(), command.failure(), |text| say(text, &settings, clock))
         });
         match (exit_of(&log), command.failure()) {
             (Exit::Complete, _) => exit,
@@ -108,8 +120,8 @@ impl CommandLine {
 }
 
 /// Prints an error where there may be no log yet: in the form of the settings, or as text where they do not say it.
-fn say(text: &str, env_file: Option<&Path>, clock: fn() -> DateTime<Utc>) {
-    let settings = LogSettings::read(&Env::load(env_file), &mut ConfigErrors::default());
+fn say(text: &str, settings: &SettingsArguments, clock: fn() -> DateTime<Utc>) {
+    let settings = LogSettings::read(&settings.load(), &mut ConfigErrors::default());
     let progress = Progress::hidden();
     let options = settings
         .as_ref()
@@ -150,15 +162,38 @@ impl NoCommand {
     }
 }
 
-/// Gives a command the settings file that stood before it.
-fn take_env_file(command: &mut Command, path: PathBuf) -> Result<(), clap::Error> {
-    match command.env_file() {
-        Some(taken @ None) => {
-            *taken = Some(path);
+/// Gives a command what stood before it of where the settings are.
+fn take_settings(command: &mut Command, before: SettingsArguments) -> Result<(), clap::Error> {
+    if let Command::Init(arguments) = command
+        && let (Some(path), None) = (&before.env_file, &arguments.env_file)
+    {
+        arguments.env_file = Some(path.clone());
+        return Ok(());
+    }
+    match command.settings() {
+        Some(settings) if *settings == SettingsArguments::default() => {
+            *settings = before;
             Ok(())
         }
-        Some(Some(_)) => Err(conflict("--env-file cannot be used twice")),
+        Some(_) => Err(conflict(
+            "where the settings are is said before the command or after it, not in both places",
+        )),
         None => Err(conflict("this command reads no settings, so it takes no --env-file")),
+    }
+}
+
+/// Runs a command, for each organization if there are several and it does not see to that itself.
+async fn run_command(
+    (command, typed): (&Command, &[OsString]),
+    settings: &SettingsArguments,
+    log: &Log,
+    clock: fn() -> DateTime<Utc>,
+) -> Result<Exit, CommandError> {
+    match organizations::check_dir(settings)? {
+        Some(folder) if !command.knows_organizations() => {
+            organizations::run_each((command, typed), (settings, &folder), log, clock).await
+        }
+        _ => command.run(log, clock).await,
     }
 }
 
@@ -184,6 +219,8 @@ Exit codes:
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::commands::arguments::selection::Selection;
     use crate::commands::arguments::sinks::Sinks;
@@ -231,7 +268,7 @@ pub(crate) mod tests {
                 strict_json: true,
             },
             json: true,
-            env_file: Some(PathBuf::from("/etc/x.env")),
+            settings: SettingsArguments::of_file(PathBuf::from("/etc/x.env")),
             verbosity: Verbosity {
                 verbose: false,
                 quiet: true,
@@ -312,7 +349,7 @@ pub(crate) mod tests {
         let selection = Selection {
             streams: vec!["tfc".to_owned()],
             json: true,
-            env_file: Some(PathBuf::from("x.env")),
+            settings: SettingsArguments::of_file(PathBuf::from("x.env")),
             verbosity: Verbosity::default(),
         };
         let flags = "--stream tfc --json --env-file x.env";

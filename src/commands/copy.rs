@@ -38,6 +38,13 @@ pub(crate) struct Arguments {
     pub(super) selection: Selection,
 }
 
+impl Arguments {
+    /// Returns the option that names where the copy is.
+    pub(super) fn place(&self) -> &'static str {
+        if self.from.is_some() { "--from" } else { "--to" }
+    }
+}
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper copy --to file:///mnt/copies
@@ -180,15 +187,18 @@ fn show_copied(arguments: &Arguments, address: &Address, copied: Copied) -> Resu
             .sections
             .into_iter()
             .partition::<Vec<_>, _>(|section| section.name == EVIDENCE);
-        print_json(&ShownCopy {
-            to: address.to_string(),
-            copy: copied.number,
-            is_new: copied.is_new,
-            streams: streams.into_iter().map(ShownSection::of).collect(),
-            evidence: evidence.into_iter().map(ShownSection::of).next(),
-            dry_run: arguments.dry_run,
-            exit_code: exit as u8,
-        })?;
+        print_json(
+            selection.settings.organization,
+            &ShownCopy {
+                to: address.to_string(),
+                copy: copied.number,
+                is_new: copied.is_new,
+                streams: streams.into_iter().map(ShownSection::of).collect(),
+                evidence: evidence.into_iter().map(ShownSection::of).next(),
+                dry_run: arguments.dry_run,
+                exit_code: exit as u8,
+            },
+        )?;
     } else {
         print_text(selection.verbosity, || copied_text(&copied, arguments.dry_run))?;
     }
@@ -251,14 +261,17 @@ fn show_restored(arguments: &Arguments, address: &Address, restored: Restored) -
         already_there: section.there,
     });
     let (evidence, streams) = sections.partition::<Vec<_>, _>(|section| section.stream == EVIDENCE);
-    print_json(&ShownRestored {
-        from: address.to_string(),
-        copy: restored.number,
-        at: restored.at,
-        streams,
-        evidence: evidence.into_iter().next(),
-        exit_code: exit as u8,
-    })?;
+    print_json(
+        selection.settings.organization,
+        &ShownRestored {
+            from: address.to_string(),
+            copy: restored.number,
+            at: restored.at,
+            streams,
+            evidence: evidence.into_iter().next(),
+            exit_code: exit as u8,
+        },
+    )?;
     Ok(exit)
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::arguments::range::EmptyRangeError;
 use super::outcome::{Form, ShowError};
 use crate::config::APP_LOG_FILE;
-use crate::env::{ConfigError, ConfigErrors, Row};
+use crate::env::{ConfigError, ConfigErrors, Organization, Row};
 use crate::evidence::keeper::{KeeperError, LogError};
 use crate::evidence::prover::ProveError;
 use crate::evidence::publish::PublishError;
@@ -29,6 +29,8 @@ pub(crate) struct CommandError {
     message: String,
     problems: Vec<ConfigError>,
     place: Place,
+    /// Whose it is, if there are several organizations.
+    organization: Option<Organization>,
     /// Whether it is about standard output itself.
     is_of_output: bool,
 }
@@ -65,6 +67,8 @@ struct Shown<'a> {
 struct ShownError<'a> {
     kind: ErrorKind,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization: Option<Organization>,
     problems: Vec<ShownProblem<'a>>,
 }
 
@@ -111,7 +115,16 @@ impl CommandError {
             message: text.to_string(),
             problems: Vec::new(),
             place,
+            organization: None,
             is_of_output: false,
+        }
+    }
+
+    /// Says whose it is.
+    pub(super) fn of(self, organization: Organization) -> Self {
+        Self {
+            organization: Some(organization),
+            ..self
         }
     }
 
@@ -149,6 +162,7 @@ impl CommandError {
             error: ShownError {
                 kind: self.kind,
                 message: &self.message,
+                organization: self.organization,
                 problems: problems.collect(),
             },
             exit_code: exit as u8,
@@ -159,6 +173,9 @@ impl CommandError {
 /// The message, and each problem on its line.
 impl Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(organization) = self.organization {
+            write!(f, "{organization}: ")?;
+        }
         f.write_str(&self.message)?;
         for (index, problem) in self.problems.iter().enumerate() {
             let separator = if index == 0 { ":\n" } else { "\n" };

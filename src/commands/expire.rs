@@ -139,7 +139,7 @@ fn show(selection: &Selection, streams: Vec<ShownStream>, is_undone: bool) -> Re
         log_problems(selection.verbosity, stream.stream, &stream.problem);
     }
     if selection.json {
-        print_streams(&streams, exit)?;
+        print_streams(selection.settings.organization, &streams, exit)?;
     } else {
         print_text(selection.verbosity, || text(&streams, is_undone))?;
     }
@@ -212,7 +212,7 @@ fn ask(works: &[Work<'_>]) -> Result<bool, CommandError> {
 impl ShownStream {
     fn of(place: &StreamPlace) -> Self {
         Self {
-            stream: place.kind.name,
+            stream: place.name(),
             ..Self::default()
         }
     }

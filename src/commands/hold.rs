@@ -3,8 +3,6 @@
 //!
 //! `docs/json.md` has the form of `--json`.
 
-use std::path::PathBuf;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
@@ -13,6 +11,7 @@ use serde::Serialize;
 use super::archives::Archives;
 use super::arguments::range::range;
 use super::arguments::selection::Selection;
+use super::arguments::settings::SettingsArguments;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use super::outcome::{exit_of_stream, log_problems, print_json, print_text};
@@ -20,7 +19,6 @@ use super::sealing;
 use crate::archive::{Hold, Holds, HoldsError};
 use crate::config::{EvidenceSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
-use crate::output::logging::Verbosity;
 use crate::output::printable::printable;
 use crate::output::table::{Cell, Table, left, to_the_second};
 use crate::process::exit::Exit;
@@ -109,7 +107,7 @@ struct ShownStream {
 }
 
 impl Arguments {
-    fn selection(&self) -> &Selection {
+    pub(super) fn selection(&self) -> &Selection {
         match &self.action {
             Action::Add(AddArguments { selection, .. })
             | Action::List(ListArguments { selection })
@@ -118,11 +116,11 @@ impl Arguments {
     }
 
     /// Returns where the path of `--env-file` is kept.
-    pub(super) fn env_file(&mut self) -> &mut Option<PathBuf> {
+    pub(super) fn settings(&mut self) -> &mut SettingsArguments {
         match &mut self.action {
             Action::Add(AddArguments { selection, .. })
             | Action::List(ListArguments { selection })
-            | Action::Release(ReleaseArguments { selection, .. }) => &mut selection.env_file,
+            | Action::Release(ReleaseArguments { selection, .. }) => &mut selection.settings,
         }
     }
 
@@ -134,7 +132,6 @@ impl Arguments {
 
 /// Places, shows or releases holds.
 pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
-    let Selection { json, verbosity, .. } = *arguments.selection();
     let new = match &arguments.action {
         Action::Add(arguments) => Some(arguments.hold(clock())?),
         Action::List(_) | Action::Release(_) => None,
@@ -160,7 +157,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     // It is held already; the evidence says so from now on.
     let sealed = sealing::seal(evidence, archives.streams, now).await;
     let exit = exit_of(&streams).max(sealed);
-    show(&streams, exit, json, verbosity)?;
+    show(arguments.selection(), &streams, exit)?;
     Ok(exit)
 }
 
@@ -201,7 +198,7 @@ fn add(place: &StreamPlace, hold: Hold, now: DateTime<Utc>) -> Result<u64, Holds
         && !error.is_held()
     {
         tracing::warn!(
-            stream = place.kind.name,
+            stream = place.name(),
             "days that were being deleted may be told as lost: {error}"
         );
     }
@@ -209,8 +206,8 @@ fn add(place: &StreamPlace, hold: Hold, now: DateTime<Utc>) -> Result<u64, Holds
 }
 
 fn shown(place: &StreamPlace, changed: Result<u64, HoldsError>) -> ShownStream {
-    let stream = place.kind.name;
-    let read = changed.and_then(|changed| Ok((changed, Holds::read(&place.location, stream)?)));
+    let stream = place.name();
+    let read = changed.and_then(|changed| Ok((changed, Holds::read(&place.location, place.kind.name)?)));
     match read {
         Ok((changed, holds)) => ShownStream {
             stream,
@@ -247,15 +244,15 @@ fn exit_of(streams: &[ShownStream]) -> Exit {
     streams.iter().map(of_stream).max().unwrap_or(Exit::Complete)
 }
 
-fn show(streams: &[ShownStream], exit: Exit, json: bool, verbosity: Verbosity) -> Result<(), CommandError> {
+fn show(selection: &Selection, streams: &[ShownStream], exit: Exit) -> Result<(), CommandError> {
     for stream in streams {
-        log_problems(verbosity, stream.stream, &stream.problem);
+        log_problems(selection.verbosity, stream.stream, &stream.problem);
     }
-    if json {
+    if selection.json {
         let exit_code = exit as u8;
-        print_json(&Shown { streams, exit_code })?;
+        print_json(selection.settings.organization, &Shown { streams, exit_code })?;
     } else {
-        print_text(verbosity, || text(streams))?;
+        print_text(selection.verbosity, || text(streams))?;
     }
     Ok(())
 }

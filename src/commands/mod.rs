@@ -22,6 +22,8 @@ mod forward;
 mod hold;
 mod init;
 mod man;
+mod member;
+mod organizations;
 mod outcome;
 mod pack;
 mod prove;
@@ -37,13 +39,12 @@ mod targets;
 mod unpack;
 mod verify;
 
-use std::path::PathBuf;
-
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
-use crate::output::logging::Log;
+use crate::output::logging::{Log, Verbosity};
 use crate::process::exit::Exit;
+use arguments::settings::SettingsArguments;
 pub use command_line::CommandLine;
 use error::CommandError;
 use outcome::Form;
@@ -169,31 +170,111 @@ impl Command {
         matches!(self, Command::Search(_)).then_some(Exit::Usage)
     }
 
-    /// Returns where it keeps the path of `--env-file`; `None` if it reads no settings.
-    fn env_file(&mut self) -> Option<&mut Option<PathBuf>> {
+    /// Returns where it is said from where it reads the settings; `None` if it reads none.
+    fn settings(&mut self) -> Option<&mut SettingsArguments> {
         match self {
-            Command::Collect(arguments) => Some(&mut arguments.env_file),
-            Command::Forward(arguments) => Some(&mut arguments.env_file),
-            Command::Reconcile(arguments) => Some(&mut arguments.env_file),
-            Command::Check(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Status(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Coverage(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Verify(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Seal(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Prove(arguments) => Some(&mut arguments.env_file),
-            Command::Audit(arguments) => Some(&mut arguments.env_file),
-            Command::Evidence(arguments) => arguments.env_file(),
-            Command::Pack(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Unpack(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Hold(arguments) => Some(arguments.env_file()),
-            Command::Expire(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Copy(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Report(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Search(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Export(arguments) => Some(&mut arguments.selection.env_file),
-            Command::Init(arguments) => Some(&mut arguments.env_file),
-            Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => None,
+            Command::Collect(arguments) => Some(&mut arguments.settings),
+            Command::Forward(arguments) => Some(&mut arguments.settings),
+            Command::Reconcile(arguments) => Some(&mut arguments.settings),
+            Command::Check(arguments) => Some(&mut arguments.selection.settings),
+            Command::Status(arguments) => Some(&mut arguments.selection.settings),
+            Command::Coverage(arguments) => Some(&mut arguments.selection.settings),
+            Command::Verify(arguments) => Some(&mut arguments.selection.settings),
+            Command::Seal(arguments) => Some(&mut arguments.selection.settings),
+            Command::Prove(arguments) => Some(&mut arguments.settings),
+            Command::Audit(arguments) => Some(&mut arguments.settings),
+            Command::Evidence(arguments) => arguments.settings(),
+            Command::Pack(arguments) => Some(&mut arguments.selection.settings),
+            Command::Unpack(arguments) => Some(&mut arguments.selection.settings),
+            Command::Hold(arguments) => Some(arguments.settings()),
+            Command::Expire(arguments) => Some(&mut arguments.selection.settings),
+            Command::Copy(arguments) => Some(&mut arguments.selection.settings),
+            Command::Report(arguments) => Some(&mut arguments.selection.settings),
+            Command::Search(arguments) => Some(&mut arguments.selection.settings),
+            Command::Export(arguments) => Some(&mut arguments.selection.settings),
+            Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
+                None
+            }
         }
+    }
+
+    /// Returns whether it sees to the organizations itself; else it is run for each.
+    fn knows_organizations(&self) -> bool {
+        match self {
+            Command::Collect(_) => true,
+            // They read no settings, or only those they are told.
+            Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
+                true
+            }
+            Command::Evidence(arguments) => !arguments.reads_settings(),
+            _ => false,
+        }
+    }
+
+    /// Returns the option that names one place for what it writes or reads, if it was given.
+    fn one_place(&self) -> Option<&'static str> {
+        match self {
+            Command::Report(_) => Some("--html"),
+            Command::Export(_) => Some("--to"),
+            Command::Copy(arguments) => Some(arguments.place()),
+            Command::Unpack(arguments) => arguments.has_place().then_some("--to"),
+            Command::Prove(arguments) => arguments.out.is_some().then_some("--out"),
+            Command::Audit(arguments) => arguments.out.is_some().then_some("--out"),
+            Command::Evidence(arguments) => arguments.place(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether it ends at Ctrl-C by itself, between two writes.
+    fn ends_by_itself(&self) -> bool {
+        matches!(
+            self,
+            Command::Forward(_) | Command::Reconcile(_) | Command::Export(_) | Command::Copy(_)
+        )
+    }
+
+    /// Returns how much it says.
+    fn verbosity(&self) -> Verbosity {
+        match self {
+            Command::Collect(arguments) => arguments.verbosity,
+            Command::Forward(arguments) => arguments.verbosity,
+            Command::Reconcile(arguments) => arguments.verbosity,
+            Command::Check(arguments) => arguments.selection.verbosity,
+            Command::Status(arguments) => arguments.selection.verbosity,
+            Command::Coverage(arguments) => arguments.selection.verbosity,
+            Command::Verify(arguments) => arguments.selection.verbosity,
+            Command::Seal(arguments) => arguments.selection.verbosity,
+            Command::Prove(arguments) => arguments.verbosity,
+            Command::Audit(arguments) => arguments.verbosity,
+            Command::Evidence(arguments) => arguments.verbosity(),
+            Command::Pack(arguments) => arguments.selection.verbosity,
+            Command::Unpack(arguments) => arguments.selection.verbosity,
+            Command::Hold(arguments) => arguments.selection().verbosity,
+            Command::Expire(arguments) => arguments.selection.verbosity,
+            Command::Copy(arguments) => arguments.selection.verbosity,
+            Command::Report(arguments) => arguments.selection.verbosity,
+            Command::Search(arguments) => arguments.selection.verbosity,
+            Command::Export(arguments) => arguments.selection.verbosity,
+            // They have no organizations.
+            Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
+                Verbosity::default()
+            }
+        }
+    }
+
+    /// Returns whether what it does is logged in the file of the log too.
+    fn has_log_file(&self) -> bool {
+        matches!(self, Command::Forward(_) | Command::Reconcile(_) | Command::Check(_))
+    }
+
+    /// Returns whether standard output has text for people.
+    fn prints_text(&self) -> bool {
+        let is_for_records = match self {
+            Command::Search(_) | Command::Prove(_) => true,
+            Command::Forward(arguments) => arguments.is_to_stdout(),
+            _ => false,
+        };
+        self.form() == Form::Text && !is_for_records
     }
 
     /// Returns how its result is printed.

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+use crate::env::Organization;
 use crate::output::logging::{Log, Verbosity};
 use crate::output::print::{PrintError, print, print_to_stderr};
 use crate::process::exit::Exit;
@@ -79,9 +80,16 @@ pub(super) fn log_problems<P: Display>(verbosity: Verbosity, stream: &str, probl
     }
 }
 
-/// Prints a command's result as one line of JSON.
-pub(super) fn print_json<T: Serialize>(outcome: &T) -> Result<(), ShowError> {
-    Ok(print(&(serde_json::to_string(outcome)? + "\n"))?)
+/// Prints a command's result as one line of JSON, with the organization that it is of as its first member if there are several.
+pub(super) fn print_json<T: Serialize>(organization: Option<Organization>, outcome: &T) -> Result<(), ShowError> {
+    let mut text = serde_json::to_string(outcome)? + "\n";
+    if let Some(organization) = organization {
+        text.insert_str(
+            1,
+            &format!("\"organization\":{},", serde_json::to_string(&organization)?),
+        );
+    }
+    Ok(print(&text)?)
 }
 
 /// A day with which not everything was done, as JSON, and why.
@@ -123,9 +131,11 @@ struct Listing<'a, T> {
 }
 
 /// Prints a command's result for each stream as one line of JSON: `{"streams": […], "exit_code": 0}`.
-pub(super) fn print_streams<T: Serialize>(streams: &[T], exit: Exit) -> Result<(), ShowError> {
-    print_json(&Listing {
-        streams,
-        exit_code: exit as u8,
-    })
+pub(super) fn print_streams<T: Serialize>(
+    organization: Option<Organization>,
+    streams: &[T],
+    exit: Exit,
+) -> Result<(), ShowError> {
+    let exit_code = exit as u8;
+    print_json(organization, &Listing { streams, exit_code })
 }

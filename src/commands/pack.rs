@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         log_problems(selection.verbosity, stream.stream, failed.chain(&stream.problem));
     }
     if selection.json {
-        print_streams(&streams, exit)?;
+        print_streams(selection.settings.organization, &streams, exit)?;
     } else {
         print_text(selection.verbosity, || text(&streams, *dry_run))?;
     }
@@ -100,7 +100,7 @@ fn exit_of(stream: &ShownStream) -> Exit {
 
 fn pack(place: &StreamPlace, rule: PackRule, dry_run: bool) -> ShownStream {
     let mut shown = ShownStream {
-        stream: place.kind.name,
+        stream: place.name(),
         ..ShownStream::default()
     };
     let packed = if dry_run {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::archives::Archives;
 use super::arguments::selection::Selection;
+use super::arguments::settings::SettingsArguments;
 use super::arguments::stream_name;
 use super::error::CommandError;
 use super::seal::evidence_settings;
@@ -41,9 +42,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub(crate) env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
@@ -78,7 +78,7 @@ fn line(text: &str) -> Result<Line, String> {
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = Selection {
         streams: vec![arguments.stream.clone()],
-        env_file: arguments.env_file.clone(),
+        settings: arguments.settings.clone(),
         verbosity: arguments.verbosity,
         json: false,
     };

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         Exit::StreamFailed
     };
     if selection.json {
-        print_streams(&streams, exit)?;
+        print_streams(selection.settings.organization, &streams, exit)?;
     } else if !arguments.goes_to_stdout() {
         let records: u64 = streams.iter().map(|stream| stream.records).sum();
         print_text(selection.verbosity, || {
@@ -117,18 +117,17 @@ fn add_evidence(env: &Env, streams: &mut [Result<StreamReport, UnreadableStream>
     let Some(settings) = settings else { return Ok(()) };
     let mut sealed = SealedDays::read(&Folder::new(&settings.folder))?;
     for stream in streams.iter_mut().flatten() {
-        stream.sealed = sealed.remove(stream.name);
+        stream.sealed = sealed.remove(stream.kind.name);
     }
     Ok(())
 }
 
 fn read(archive: &StreamPlace, progress: &ReadProgress, now: DateTime<Utc>) -> Result<StreamReport, UnreadableStream> {
-    let StreamPlace { kind, location, keep } = archive;
-    let mut surveyor = Surveyor::once(kind);
-    StreamReport::read(&mut surveyor, location, *keep, progress, now).map_err(|error| {
-        tracing::error!(stream = kind.name, "its archive is not on the page: {error}");
+    let mut surveyor = Surveyor::once(archive.kind);
+    StreamReport::read(&mut surveyor, archive, progress, now).map_err(|error| {
+        tracing::error!(stream = archive.name(), "its archive is not on the page: {error}");
         UnreadableStream {
-            name: kind.name,
+            name: archive.name(),
             error: error.to_string(),
         }
     })

@@ -3,26 +3,31 @@
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use tracing::Instrument;
 
+use super::arguments::settings::SettingsArguments;
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
-use super::{sealing, targets};
-use crate::config::{self, Config, LOG_FORMAT, StreamSettings, UpkeepSettings};
-use crate::env::{Changes, ConfigErrors, Env, Fingerprint, Row, ServiceManager};
-use crate::forward::Targets;
+use super::member::{FailedMember, Member, part_with_those_that_share};
+use super::organizations::Organizations;
+use super::sealing;
+use crate::config::{LOG_FORMAT, LogSettings, StreamSettings, UpkeepSettings};
+use crate::env::{Changes, ConfigErrors, Env, Row, ServiceManager};
 use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
 use crate::process::signals;
 use crate::run::summary::Summary;
-use crate::run::{self, RunOptions, StartError};
-use crate::source::SOURCES;
+use crate::run::{self, Job, RunOptions, StartError};
+
+/// What has changed of an organization that was not there before, or is not any more.
+const ITS_FILE: &str = "its file";
 
 /// Which settings to read, and for what.
 #[derive(Clone, Copy)]
 pub(super) struct SessionOptions<'a> {
-    pub(super) env_file: Option<&'a Path>,
+    pub(super) settings: &'a SettingsArguments,
     pub(super) streams: &'a [String],
     pub(super) verbosity: Verbosity,
     pub(super) run_options: RunOptions,
@@ -32,11 +37,12 @@ pub(super) struct SessionOptions<'a> {
 /// Everything that is ready before the first request.
 pub(super) struct Session<'a> {
     options: SessionOptions<'a>,
-    /// Of the settings as they were read last.
-    fingerprint: Fingerprint,
-    pub(super) config: Config,
-    /// Where appended lines are forwarded to.
-    pub(super) targets: Targets,
+    /// The one of the installation, or each of its organizations whose settings are right.
+    pub(super) members: Vec<Member>,
+    /// Organizations that cannot be collected, and why.
+    pub(super) failed: Vec<FailedMember>,
+    /// The program's own log.
+    log_settings: LogSettings,
     /// The service manager that started the process, if it expects reports.
     pub(super) manager: Option<ServiceManager>,
     pub(super) progress: Progress,
@@ -51,83 +57,208 @@ impl<'a> Session<'a> {
         log: &'a Log,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
-        // The streams have what they need of it; the tokens of others need not stay in memory.
-        let env = Env::load(options.env_file);
-        let (config, targets) = settings(&env, &options)?;
+        let read = Read::all(&options)?;
         let progress = Progress::unless_quiet(options.verbosity.quiet);
-        log.start(config.log.options(options.verbosity, &progress, clock))?;
-        log_warnings(&env, &config, &targets);
+        // For each organization in turn it was started before.
+        if options.settings.organization.is_none() {
+            log.start(read.log.options(options.verbosity, &progress, clock))?;
+        }
+        read.log_warnings();
         Ok(Self {
             options,
-            fingerprint: env.fingerprint(&config::content_files(SOURCES)),
-            config,
-            targets,
-            manager: env.service_manager(),
+            members: read.members,
+            failed: read.failed,
+            log_settings: read.log,
+            manager: read.env.service_manager(),
             progress,
-            with_colours: stdout_takes_colours(env.allows_colours()),
+            with_colours: stdout_takes_colours(read.env.allows_colours()),
             log,
         })
     }
 
     /// Reads the settings again, and takes them if they are right; returns what has changed.
     pub(super) fn reload(&mut self) -> Result<Changes, CommandError> {
-        let env = Env::load(self.options.env_file);
-        self.fingerprint.check_settings_file(&env)?;
-        let (config, targets) = settings(&env, &self.options)?;
-        if config.log.file != self.config.log.file {
-            self.log.move_to(&config.log.file)?;
+        // The file of an organization may go: so does the organization.
+        for member in self.members.iter().filter(|member| member.organization.is_none()) {
+            member.fingerprint.check_settings_file(&self.options.settings.load())?;
         }
-        let changes = self.fingerprint.renew(&env, &config::content_files(SOURCES));
-        if config.log.format != self.config.log.format {
+        let mut read = Read::all(&self.options)?;
+        read.keep_what_was_right(&self.members);
+        if read.log.file != self.log_settings.file {
+            self.log.move_to(&read.log.file)?;
+        }
+        if read.log.format != self.log_settings.format {
             tracing::warn!("another LOG_FORMAT is taken when the program is started again");
         }
-        let changes = changes.without(&LOG_FORMAT.name());
+        let changes = read.changes_from(&self.members).without(&LOG_FORMAT.name());
         if changes.is_empty() {
             return Ok(changes);
         }
-        log_warnings(&env, &config, &targets);
-        (self.config, self.targets) = (config, targets);
+        read.log_warnings();
+        (self.members, self.failed, self.log_settings) = (read.members, read.failed, read.log);
         Ok(changes)
     }
 
-    /// Seals what the streams hold at `now`, if the settings say so.
+    /// Returns the settings of all streams.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &StreamSettings> + Clone {
+        self.members.iter().flat_map(|member| &member.config.streams)
+    }
+
+    /// Returns what is to be done for each stream.
+    pub(super) fn jobs(&self, reconciles: bool) -> Vec<Job> {
+        // To reconcile is to look again, and not the time to let go.
+        let nothing = reconciles.then(UpkeepSettings::default);
+        let upkeep = |member: &Member| nothing.clone().unwrap_or_else(|| member.config.upkeep.clone());
+        let members = self.members.iter();
+        let jobs = members.map(|member| Job::all(&member.config.streams, &member.targets, &upkeep(member)));
+        jobs.flatten().collect()
+    }
+
+    /// Seals what the streams hold at `now`, where the settings say so.
     pub(super) async fn seal(&self, now: DateTime<Utc>) -> Exit {
-        let places = self.config.streams.iter().map(StreamSettings::place).collect();
-        sealing::seal(self.config.evidence.clone(), places, now).await
+        let mut exit = Exit::Complete;
+        for member in &self.members {
+            let places = member.config.streams.iter().map(StreamSettings::place).collect();
+            let sealing = sealing::seal(member.config.evidence.clone(), places, now);
+            exit = exit.max(sealing.instrument(member.span()).await);
+        }
+        exit
     }
 
     /// Runs once, until it is complete or a shutdown is requested.
     pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, StartError> {
         let shutdown = signals::shutdown();
-        let (streams, targets) = (&self.config.streams, &self.targets);
-        // To reconcile is to look again, and not the time to let go.
-        let upkeep = if run_options.reconcile {
-            &UpkeepSettings::default()
-        } else {
-            &self.config.upkeep
+        let summary = run::run_and_forward(
+            &self.jobs(run_options.reconcile),
+            run_options,
+            &self.progress,
+            &shutdown,
+        )
+        .await?;
+        let failed = self.failed.iter().map(FailedMember::summary);
+        Ok(summary.with_failed(failed.collect()))
+    }
+}
+
+/// The settings as they were read.
+struct Read {
+    /// Those of the program as a whole.
+    env: Env,
+    log: LogSettings,
+    members: Vec<Member>,
+    failed: Vec<FailedMember>,
+}
+
+impl Read {
+    /// Reads those of the installation, or of each organization.
+    ///
+    /// # Errors
+    /// All that is wrong with what the program has to know; of organizations, what all of them have, and that there is none.
+    fn all(options: &SessionOptions<'_>) -> Result<Self, ConfigErrors> {
+        match (options.settings.organization, options.settings.dir()) {
+            (None, Some(folder)) => Self::organizations(options, &folder),
+            _ => Self::one(options),
+        }
+    }
+
+    fn one(options: &SessionOptions<'_>) -> Result<Self, ConfigErrors> {
+        let env = options.settings.load();
+        let member = Member::read(&env, options)?;
+        let mut errors = ConfigErrors::default();
+        match LogSettings::read(&env, &mut errors) {
+            Some(log) => Ok(Self {
+                env,
+                log,
+                members: vec![member],
+                failed: Vec::new(),
+            }),
+            None => Err(errors),
+        }
+    }
+
+    fn organizations(options: &SessionOptions<'_>, folder: &Path) -> Result<Self, ConfigErrors> {
+        let Organizations { dir, all, misnamed } = Organizations::find(options.settings, folder)?;
+        let mut errors = ConfigErrors::default();
+        let log = LogSettings::read(dir.shared(), &mut errors);
+        let Some(log) = log.filter(|_| errors.is_empty()) else {
+            return Err(errors);
         };
-        run::run_and_forward(streams, run_options, targets, upkeep, &self.progress, &shutdown).await
+        let (mut members, mut failed) = (
+            Vec::new(),
+            misnamed.into_iter().map(FailedMember::from).collect::<Vec<_>>(),
+        );
+        for organization in all {
+            match Member::read(&dir.read(organization), options) {
+                Ok(member) => members.push(member),
+                Err(errors) => failed.push(FailedMember::new(organization.name(), &errors)),
+            }
+        }
+        part_with_those_that_share(&mut members, &mut failed);
+        Ok(Self {
+            env: dir.shared().clone(),
+            log,
+            members,
+            failed,
+        })
     }
-}
 
-fn log_warnings(env: &Env, config: &Config, targets: &Targets) {
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
+    /// Organizations whose settings were right and are not any more go on with those that were.
+    fn keep_what_was_right(&mut self, members: &[Member]) {
+        let was_right = |failed: &FailedMember| {
+            let named = |member: &&Member| {
+                member
+                    .organization
+                    .is_some_and(|organization| organization.name() == failed.name)
+            };
+            members.iter().find(named)
+        };
+        for failed in std::mem::take(&mut self.failed) {
+            match was_right(&failed) {
+                Some(member) => {
+                    let FailedMember { name, problem } = failed;
+                    tracing::error!(
+                        organization = name,
+                        "its settings could not be read again, and stay as they were: {problem}"
+                    );
+                    self.members.push(member.clone());
+                }
+                None => self.failed.push(failed),
+            }
+        }
+        self.members.sort_by_key(|member| member.organization);
     }
-    targets::log_warnings(targets, env);
-}
 
-/// Reads the settings of the streams and of the sinks, or returns all errors in them.
-fn settings(env: &Env, options: &SessionOptions<'_>) -> Result<(Config, Targets), ConfigErrors> {
-    let mut errors = ConfigErrors::default();
-    let targets = targets::targets(env, options.sinks, options.run_options.now, &mut errors);
-    match Config::read(env, SOURCES, options.streams) {
-        Ok(config) if errors.is_empty() => Ok((config, targets)),
-        result => {
-            errors.append(result.err().unwrap_or_default());
-            // What is missing may have been mistyped.
-            errors.append(config::unknown(env, SOURCES));
-            Err(errors)
+    /// Returns what is another setting than these members have, by name.
+    fn changes_from(&self, members: &[Member]) -> Changes {
+        let mut changes = Changes::default();
+        for member in &self.members {
+            let before = members.iter().find(|before| before.organization == member.organization);
+            let changed = match before {
+                Some(before) => member.fingerprint.changes_from(&before.fingerprint),
+                None => Changes::of(ITS_FILE),
+            };
+            changes.add(member.organization, changed);
+        }
+        let is_gone = |before: &&Member| {
+            !self
+                .members
+                .iter()
+                .any(|member| member.organization == before.organization)
+        };
+        for before in members.iter().filter(is_gone) {
+            changes.add(before.organization, Changes::of(ITS_FILE));
+        }
+        changes
+    }
+
+    fn log_warnings(&self) {
+        for member in &self.members {
+            member
+                .span()
+                .in_scope(|| member.warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
+        }
+        for failed in &self.failed {
+            tracing::error!(organization = failed.name, "not collected: {}", failed.problem);
         }
     }
 }

@@ -51,15 +51,16 @@ pub(super) fn stdout_target(env: &Env, errors: &mut ConfigErrors) -> Option<Targ
     StdoutSettings::read(env, errors).map(Target::Stdout)
 }
 
-/// Logs warnings about the settings of the targets.
-pub(super) fn log_warnings(targets: &Targets, env: &Env) {
-    for warning in targets.list.iter().filter_map(Target::warning) {
-        tracing::warn!("{warning}");
+/// Returns warnings about the settings of the targets.
+pub(super) fn warnings(targets: &Targets, env: &Env) -> Vec<String> {
+    let mut warnings: Vec<_> = targets
+        .list
+        .iter()
+        .filter_map(Target::warning)
+        .map(str::to_owned)
+        .collect();
+    if !targets.is_empty() {
+        warnings.extend(config::exposed_forward_secrets(env));
     }
-    if targets.is_empty() {
-        return;
-    }
-    for warning in config::exposed_forward_secrets(env) {
-        tracing::warn!("{warning}");
-    }
+    warnings
 }

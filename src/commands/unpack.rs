@@ -49,6 +49,13 @@ pub(crate) struct Arguments {
     pub(super) selection: Selection,
 }
 
+impl Arguments {
+    /// Returns whether it writes to another folder than the catalogs.
+    pub(super) fn has_place(&self) -> bool {
+        self.to.is_some()
+    }
+}
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper unpack --since 2026-03-01 --until 2026-04-01 --to march
@@ -96,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         tracing::warn!("{AGENTS}");
     }
     if selection.json {
-        print_streams(&streams, exit)?;
+        print_streams(selection.settings.organization, &streams, exit)?;
     } else {
         print_text(selection.verbosity, || text(&streams))?;
     }
@@ -176,7 +183,7 @@ fn unpack_all(
 impl ShownStream {
     fn of(place: &StreamPlace) -> Self {
         Self {
-            stream: place.kind.name,
+            stream: place.name(),
             days: Vec::new(),
             failed: Vec::new(),
             problem: None,

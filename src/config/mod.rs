@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, Env, Row};
-use crate::source::Kind;
+use crate::source::{Kind, ORGANIZATION_ID_ARG, PORT_CLIENT_ID};
 pub(crate) use evidence::{EvidenceSettings, TimestampService, evidence_folder};
 pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
@@ -196,6 +196,39 @@ fn warnings(env: &Env, kinds: &[Kind], chosen: &[&Kind]) -> Vec<String> {
 pub(crate) fn exposed_forward_secrets(env: &Env) -> impl Iterator<Item = String> {
     let rows = http::ROWS.iter().chain(kafka::ROWS);
     rows.filter_map(|row| env.exposed_secret(*row))
+}
+
+/// Adds an error for each credential and each id of one organization that is set where all of them would have it; not for the path
+/// of a file that has their name in it.
+pub(crate) fn refuse_what_is_of_one(process: &Env, kinds: &'static [Kind], errors: &mut ConfigErrors) {
+    let ids: [&dyn Row; 2] = [&ORGANIZATION_ID_ARG, &PORT_CLIENT_ID];
+    let secrets = kinds.iter().flat_map(Kind::secrets);
+    let names = secrets
+        .chain(ids)
+        .flat_map(|row| [Some(row.name()), row.file()])
+        .flatten();
+    let names: BTreeSet<_> = names.collect();
+    let is_of_one = |name: &&str| names.contains(*name) && !process.is_filled_in(name);
+    for name in process.names().filter(is_of_one) {
+        errors.add(
+            name,
+            "must not be in the environment with --env-dir: it would be that of every organization; put it into the file of its own",
+        );
+    }
+}
+
+/// Adds an error for each variable in the settings of an organization that is for the program as a whole.
+pub(crate) fn refuse_what_is_of_all(env: &Env, errors: &mut ConfigErrors) {
+    if env.organization().is_none() {
+        return;
+    }
+    let rows = log::ROWS.iter().copied().chain(proxies::ROWS.iter().copied());
+    let names: BTreeSet<_> = rows
+        .flat_map(|row| [row.name(), row.name().to_ascii_lowercase()])
+        .collect();
+    for name in env.own_names().filter(|name| names.contains(*name)) {
+        errors.add(name, "is for all organizations: put it into common.env");
+    }
 }
 
 /// Returns the kinds that were asked for and are switched on, or all that are switched on.

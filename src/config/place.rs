@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::archive::Location;
 use chrono::TimeDelta;
 
-use crate::env::{ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder, whole_number};
+use crate::env::{
+    ConfigErrors, DefaultValue, Env, InvalidValue, Organization, Row, Scope, Setting, Variable, folder, whole_number,
+};
 use crate::source::Kind;
 
 /// The variables that each stream has for itself, in the order of the documents.
@@ -67,6 +69,8 @@ const LONGEST_PART: usize = 100;
 pub struct StreamPlace {
     /// Which kind of stream it is.
     pub(crate) kind: &'static Kind,
+    /// Whose it is, if the installation has several organizations.
+    pub(crate) organization: Option<Organization>,
     /// The folder of its day files, as configured, and their names.
     pub(crate) location: Location,
     /// After this time a day file may be missing; `KEEP_DAYS`.
@@ -106,9 +110,24 @@ impl StreamPlace {
     pub(crate) fn of_files(kind: &'static Kind, folder: &Path) -> Self {
         Self {
             kind,
+            organization: None,
             location: Location::of_state(folder),
             keep: None,
         }
+    }
+
+    /// Returns which day files are its own, as the end of a sentence.
+    #[must_use]
+    pub(crate) fn own_files(&self) -> String {
+        let folder = real(self.location.folder());
+        format!("keeps the files {}_* in {}", self.location.base(), folder.display())
+    }
+
+    /// Returns its name in all that is shown: `yandex-mail`, or `acme/yandex-mail` if an organization has it. What is written into
+    /// an archive has the name of its kind, since an archive is the same however it was come by.
+    #[must_use]
+    pub(crate) fn name(&self) -> &'static str {
+        self.kind.name_of(self.organization)
     }
 
     fn read_parts(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
@@ -121,7 +140,12 @@ impl StreamPlace {
         let keep_days = env.or_default(&KEEP_DAYS, errors);
         let keep = Some(TimeDelta::days(keep_days?)).filter(|keep| !keep.is_zero());
         match Location::new(folder?, &base?, &extension?) {
-            Ok(location) => Some(Self { kind, location, keep }),
+            Ok(location) => Some(Self {
+                kind,
+                organization: env.organization(),
+                location,
+                keep,
+            }),
             Err(error) => {
                 errors.add(base_variable.name(), format!("cannot be used: {error}"));
                 None
@@ -132,10 +156,7 @@ impl StreamPlace {
     /// Returns by what the base names must differ, as a part of a sentence, if two places have files of the same name,
     /// however their folders are written.
     fn needed_difference(&self, other: &Self) -> Option<&'static str> {
-        let folder = |place: &Self| {
-            let configured = place.location.folder();
-            fs::canonicalize(configured).unwrap_or_else(|_| configured.to_owned())
-        };
+        let folder = |place: &Self| real(place.location.folder());
         let base = other.location.base();
         let difference = if self.location.base() == base {
             "because "
@@ -146,6 +167,11 @@ impl StreamPlace {
         };
         (folder(self) == folder(other)).then_some(difference)
     }
+}
+
+/// Returns where a folder is, however it is written; as it is written if it is not there.
+fn real(folder: &Path) -> PathBuf {
+    fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 /// Adds an error if a variable is set under both of its names: it would be unclear which one counts.

@@ -3,6 +3,9 @@
 use crate::env::{ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, text};
 use crate::http::{Proxies, Proxy, ProxyAddress};
 
+/// The variables of proxies, which all requests go through.
+pub(super) const ROWS: &[&dyn Row] = &[&HTTPS_PROXY, &HTTP_PROXY, &ALL_PROXY, &NO_PROXY];
+
 pub(super) const HTTPS_PROXY: Setting<ProxyAddress> = Setting {
     variable: Variable {
         name: "HTTPS_PROXY",

@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::place::{self, StreamPlace};
 use super::proxies;
 use crate::archive::Location;
-use crate::env::{ConfigErrors, DefaultValue, Env, Scope, Setting, Variable, file_mode};
+use crate::env::{ConfigErrors, DefaultValue, Env, Organization, Scope, Setting, Variable, file_mode};
 use crate::http::Proxies;
 use crate::source::{Kind, Source};
 
@@ -30,6 +30,8 @@ pub(super) const FILE_MODE: Setting<u32> = Setting {
 pub struct StreamSettings {
     /// Which kind of stream it is.
     pub(crate) kind: &'static Kind,
+    /// Whose it is, if the installation has several organizations.
+    pub(crate) organization: Option<Organization>,
     /// Its service.
     pub source: Arc<dyn Source>,
     /// Where its day files are.
@@ -79,6 +81,7 @@ impl StreamSettings {
         let place = place?;
         Some(Self {
             kind,
+            organization: env.organization(),
             source: source?,
             location: place.location,
             keep: place.keep,
@@ -91,11 +94,18 @@ impl StreamSettings {
 }
 
 impl StreamSettings {
+    /// Returns its name in all that is shown; see [`StreamPlace::name`].
+    #[must_use]
+    pub(crate) fn name(&self) -> &'static str {
+        self.kind.name_of(self.organization)
+    }
+
     /// Returns where the stream is kept.
     #[must_use]
     pub(crate) fn place(&self) -> StreamPlace {
         StreamPlace {
             kind: self.kind,
+            organization: self.organization,
             location: self.location.clone(),
             keep: self.keep,
         }
@@ -105,7 +115,7 @@ impl StreamSettings {
 impl fmt::Debug for StreamSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamSettings")
-            .field("stream", &self.kind.name)
+            .field("stream", &self.name())
             .field("location", &self.location)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

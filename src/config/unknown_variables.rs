@@ -21,7 +21,7 @@ const SHORT_WORD: usize = 4;
 /// with one of our prefixes, and any other that is an edit or two away from a known one.
 pub(super) fn find(env: &Env, kinds: &[Kind], errors: &mut ConfigErrors) {
     let known = names(kinds);
-    for name in env.names().filter(|name| !known.contains(*name)) {
+    for name in env.own_names().filter(|name| !known.contains(*name)) {
         let is_ours = has_our_prefix(name, kinds);
         if !is_ours && name.len() < LONG_NAME {
             continue;

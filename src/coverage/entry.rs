@@ -25,6 +25,9 @@ pub(crate) struct Entry {
     pub(crate) program: String,
     pub(crate) at: DateTime<Utc>,
     pub(crate) seconds: f64,
+    /// The organization that the run was of, if the installation has several; nothing depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) organization: Option<String>,
     pub(crate) scope: Scope,
     pub(crate) overlap_seconds: i64,
     pub(crate) asked: Vec<Asked>,
@@ -81,6 +84,7 @@ impl Entry {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             at,
             seconds: 0.0,
+            organization: None,
             scope,
             overlap_seconds: 0,
             asked: Vec::new(),

@@ -30,6 +30,10 @@ pub(super) enum Location {
     Usual(PathBuf),
     /// The given one, which must exist.
     Named(PathBuf),
+    /// What all organizations of a folder have, if it is there.
+    Common(PathBuf),
+    /// That of an organization, which was there just now.
+    OfOrganization(PathBuf),
 }
 
 impl Location {
@@ -44,8 +48,9 @@ impl Location {
 /// Reads the file; a malformed line is an error that names its number but not its content.
 pub(super) fn read(location: &Location, errors: &mut ConfigErrors) -> EnvFile {
     let (path, label) = match location {
-        Location::Usual(path) => (path, ".env"),
-        Location::Named(path) => (path, "--env-file"),
+        Location::Usual(path) => (path, ".env".to_owned()),
+        Location::Named(path) => (path, "--env-file".to_owned()),
+        Location::Common(path) | Location::OfOrganization(path) => (path, path.display().to_string()),
     };
     match read_text(path) {
         Ok((text, mode)) => {
@@ -54,7 +59,10 @@ pub(super) fn read(location: &Location, errors: &mut ConfigErrors) -> EnvFile {
             file.warnings.extend(super::exposed(path, mode));
             file
         }
-        Err(error) if matches!(location, Location::Usual(_)) && error.kind() == io::ErrorKind::NotFound => {
+        Err(error)
+            if matches!(location, Location::Usual(_) | Location::Common(_))
+                && error.kind() == io::ErrorKind::NotFound =>
+        {
             EnvFile::default()
         }
         Err(error) => {

@@ -6,11 +6,12 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::{ConfigErrors, Env, Value};
+use super::{ConfigErrors, Env, Organization, Value};
 
 /// More than any file has that a variable names for its content: a token, certificates.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -18,7 +19,6 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// The variables of a run and the content of files that they name, as hashes.
 #[derive(Clone)]
 pub(crate) struct Fingerprint {
-    hasher: RandomState,
     variables: BTreeMap<String, u64>,
     /// By the variable that names the file; one that cannot be read has no hash.
     files: BTreeMap<String, Option<u64>>,
@@ -26,30 +26,29 @@ pub(crate) struct Fingerprint {
 }
 
 /// The variables that have changed, by name; those whose file has changed are marked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes(Vec<String>);
 
 impl Env {
     /// Returns the fingerprint of all variables, and of the files that some of them name.
     pub(crate) fn fingerprint(&self, files: &BTreeSet<String>) -> Fingerprint {
-        Fingerprint::new(self, files, RandomState::new())
+        Fingerprint::new(self, files)
     }
 }
 
 impl Fingerprint {
-    fn new(env: &Env, files: &BTreeSet<String>, hasher: RandomState) -> Self {
-        let variables = env.names().map(|name| (name.to_owned(), hash(&hasher, env, name)));
+    fn new(env: &Env, files: &BTreeSet<String>) -> Self {
+        let variables = env.names().map(|name| (name.to_owned(), hash(env, name)));
         let of_file = |name: &String| {
-            let path = env.variables.get(name)?.text()?;
+            let path = env.filled_in(env.variables.get(name)?.text()?);
             Some((
                 name.clone(),
-                content(Path::new(path)).map(|content| hasher.hash_one(&*content)),
+                content(Path::new(&*path)).map(|content| hasher().hash_one(&*content)),
             ))
         };
         Self {
             variables: variables.collect(),
             files: files.iter().filter_map(of_file).collect(),
-            hasher,
             has_settings_file: env.has_file,
         }
     }
@@ -68,23 +67,36 @@ impl Fingerprint {
         Ok(())
     }
 
-    /// Takes the place of another one for these variables; returns what has changed.
-    pub(crate) fn renew(&mut self, env: &Env, files: &BTreeSet<String>) -> Changes {
-        let newer = Self::new(env, files, self.hasher.clone());
-        let names: BTreeSet<_> = self.variables.keys().chain(newer.variables.keys()).collect();
+    /// Returns what has changed since an older one.
+    pub(crate) fn changes_from(&self, older: &Self) -> Changes {
+        let names: BTreeSet<_> = self.variables.keys().chain(older.variables.keys()).collect();
         let changed = names.into_iter().filter_map(|name| {
-            if self.variables.get(name) != newer.variables.get(name) {
+            if self.variables.get(name) != older.variables.get(name) {
                 return Some(name.clone());
             }
-            (self.files.get(name) != newer.files.get(name)).then(|| format!("the file of {name}"))
+            (self.files.get(name) != older.files.get(name)).then(|| format!("the file of {name}"))
         });
-        let changes = Changes(changed.collect());
-        *self = newer;
-        changes
+        Changes(changed.collect())
     }
 }
 
 impl Changes {
+    /// Returns that this has changed.
+    pub(crate) fn of(what: &str) -> Self {
+        Self(vec![what.to_owned()])
+    }
+
+    /// Adds what has changed of an organization, if there are several.
+    pub(crate) fn add(&mut self, organization: Option<Organization>, changes: Self) {
+        let changes = changes.0.into_iter();
+        match organization {
+            Some(organization) => self
+                .0
+                .extend(changes.map(|changed| format!("{organization}: {changed}"))),
+            None => self.0.extend(changes),
+        }
+    }
+
     /// Returns them without a variable that takes no effect.
     pub(crate) fn without(mut self, variable: &str) -> Self {
         self.0.retain(|changed| changed != variable);
@@ -112,8 +124,14 @@ impl Value {
     }
 }
 
-fn hash(hasher: &RandomState, env: &Env, name: &str) -> u64 {
-    hasher.hash_one(env.variables.get(name).and_then(Value::text))
+/// The key of all hashes of this process, which nobody outside can know.
+fn hasher() -> &'static RandomState {
+    static HASHER: OnceLock<RandomState> = OnceLock::new();
+    HASHER.get_or_init(RandomState::new)
+}
+
+fn hash(env: &Env, name: &str) -> u64 {
+    hasher().hash_one(env.variables.get(name).and_then(Value::text))
 }
 
 fn content(path: &Path) -> Option<Zeroizing<Vec<u8>>> {
@@ -140,13 +158,19 @@ mod tests {
         let files = BTreeSet::from(["T_FILE".to_owned(), "UNSET_FILE".to_owned()]);
         let before = Env::from_pairs([("A", "same"), ("B", "old"), ("C", "gone"), ("T_FILE", path)]);
         let mut fingerprint = before.fingerprint(&files);
+        let mut changes = |env: &Env| {
+            let newer = env.fingerprint(&files);
+            let changes = newer.changes_from(&fingerprint);
+            fingerprint = newer;
+            changes
+        };
         let after = Env::from_pairs([("A", "same"), ("B", "new"), ("D", "more"), ("T_FILE", path)]);
-        assert_eq!(fingerprint.renew(&after, &files).to_string(), "B, C, D");
-        assert!(fingerprint.renew(&after, &files).is_empty());
+        assert_eq!(changes(&after).to_string(), "B, C, D");
+        assert!(changes(&after).is_empty());
         for content in ["one", "two"] {
             fs::write(&token, content).unwrap();
-            assert_eq!(fingerprint.renew(&after, &files).to_string(), "the file of T_FILE");
+            assert_eq!(changes(&after).to_string(), "the file of T_FILE");
         }
-        assert!(fingerprint.renew(&after, &files).is_empty());
+        assert!(changes(&after).is_empty());
     }
 }

@@ -8,8 +8,10 @@
 //! Readers collect errors and go on, so that everything that is wrong is reported at once.
 
 mod dotenv;
+mod env_dir;
 mod config_error;
 mod fingerprint;
+mod organization;
 mod query;
 mod secret;
 mod secrets;
@@ -19,7 +21,8 @@ pub(crate) mod system;
 mod value;
 mod variable;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::Metadata;
@@ -30,12 +33,16 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use config_error::{ConfigError, ConfigErrors};
 use dotenv::{EnvFile, Location};
+pub(crate) use env_dir::{EnvDir, Misnamed};
 pub(crate) use fingerprint::{Changes, Fingerprint};
+pub use organization::Organization;
+pub(crate) use organization::PLACEHOLDER;
 pub(crate) use query::Parameters;
 pub use secret::StandingSecret;
 pub(crate) use secret::{password, token};
 pub(crate) use secrets::Secrets;
 pub(crate) use service_manager::ServiceManager;
+use system::TRAILKEEPER_ENV_DIR;
 pub(crate) use value::{
     InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number, yes_or_no,
 };
@@ -44,6 +51,11 @@ pub(crate) use variable::{DefaultValue, Row, Scope, Secret, Setting, Variable};
 /// Returns the home folder of the user, for the `~` of an answer; `None` if it is not known.
 pub(crate) fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
+}
+
+/// The folder of the settings of many organizations, which may be named in the environment alone.
+pub(crate) fn env_dir() -> Option<PathBuf> {
+    Env::load_process().optional(&TRAILKEEPER_ENV_DIR, &mut ConfigErrors::default())
 }
 
 /// Returns whether the environment names root certificates, by the variables that OpenSSL and what takes its place read.
@@ -59,14 +71,20 @@ pub(crate) fn names_root_certificates() -> bool {
 /// The variables of this run. `Debug` shows only their names.
 #[derive(Clone, Default)]
 pub struct Env {
-    variables: BTreeMap<String, Value>,
+    variables: Variables,
     errors: ConfigErrors,
     warnings: Vec<String>,
     /// Whether some of them are of a settings file.
     has_file: bool,
+    /// Those of the settings file of an organization; `None` without one.
+    own: Option<BTreeSet<String>>,
+    /// Whose they are, if the installation has several organizations.
+    organization: Option<Organization>,
     /// Those that were read.
     secrets: Arc<Secrets>,
 }
+
+type Variables = BTreeMap<String, Value>;
 
 /// Every value is kept as a secret, since which ones are secret is only known when they are read.
 #[derive(Clone)]
@@ -87,6 +105,18 @@ impl Env {
     )]
     pub(crate) fn load(env_file: Option<&Path>) -> Self {
         Self::assemble(std::env::vars_os(), &Location::new(env_file))
+    }
+
+    /// Reads the process's environment alone.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this folder reads the environment for all others"
+    )]
+    fn load_process() -> Self {
+        Self {
+            variables: variables_of(std::env::vars_os()),
+            ..Self::default()
+        }
     }
 
     /// Creates an environment of only these variables, for the demo and tests.
@@ -115,30 +145,24 @@ impl Env {
             variables,
             warnings,
         } = dotenv::read(location, &mut errors);
-        let mut variables: BTreeMap<_, _> = variables
-            .into_iter()
-            .map(|(name, value)| (name, Value::Text(value)))
-            .collect();
-        let process = process.map(|(name, value)| {
-            let value = value.into_string();
-            let value = value.map_or(Value::Unreadable, |value| Value::Text(value.into()));
-            (name.to_string_lossy().into_owned(), value)
-        });
-        let process: BTreeMap<_, _> = process.collect();
-        variables.retain(|name, _| other_case(name).is_none_or(|other| !process.contains_key(&other)));
-        variables.extend(process);
         Self {
-            variables,
+            variables: with(Value::all(variables), variables_of(process)),
             errors,
             warnings,
             has_file: is_there,
-            secrets: Arc::default(),
+            ..Self::default()
         }
     }
 
     /// Returns the secrets that were read of it so far, and those that will be.
     pub(crate) fn secrets(&self) -> &Arc<Secrets> {
         &self.secrets
+    }
+
+    /// Returns the organization whose settings they are, if the installation has several.
+    #[must_use]
+    pub(crate) fn organization(&self) -> Option<Organization> {
+        self.organization
     }
 
     /// Returns what is wrong with the settings file itself.
@@ -159,10 +183,21 @@ impl Env {
         names.filter(|name| self.is_name_set(name))
     }
 
+    /// Returns the names of those that a misspelling is looked for in: of an organization, those of its own file.
+    pub(crate) fn own_names(&self) -> impl Iterator<Item = &str> {
+        let is_own = |name: &&str| self.own.as_ref().is_none_or(|own| own.contains(*name));
+        self.names().filter(is_own)
+    }
+
     /// Returns whether a variable is set to something.
     #[must_use]
     pub(crate) fn is_set(&self, row: &dyn Row) -> bool {
         self.is_name_set(&row.name())
+    }
+
+    /// Returns whether the value of a variable has the name of the organization in it.
+    pub(crate) fn is_filled_in(&self, name: &str) -> bool {
+        matches!(self.variables.get(name), Some(Value::Text(value)) if value.expose_secret().contains(PLACEHOLDER))
     }
 
     /// Returns whether a variable is set to this text.
@@ -175,7 +210,7 @@ impl Env {
     pub(crate) fn optional<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         let name = setting.name();
         let text = self.text(&name, errors)?;
-        parsed(&name, text, setting.parse, errors)
+        parsed(&name, &self.filled_in(text), setting.parse, errors)
     }
 
     /// Reads a required variable; `None` after an error.
@@ -209,7 +244,15 @@ impl Env {
             return self.optional(setting, errors);
         }
         let default = setting.variable.default_text(prefix);
-        parsed(&setting.name(), &default, setting.parse, errors)
+        parsed(&setting.name(), &self.filled_in(&default), setting.parse, errors)
+    }
+
+    /// Returns the text of a value that may be shown, with the name of the organization where it asks for that.
+    fn filled_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.organization {
+            Some(organization) => Cow::Owned(organization.fill_in(text)),
+            None => Cow::Borrowed(text),
+        }
     }
 
     fn is_name_set(&self, name: &str) -> bool {
@@ -230,6 +273,29 @@ impl Env {
             }
         }
     }
+}
+
+impl Value {
+    fn all(variables: BTreeMap<String, SecretString>) -> Variables {
+        let variables = variables.into_iter();
+        variables.map(|(name, value)| (name, Value::Text(value))).collect()
+    }
+}
+
+fn variables_of(process: impl Iterator<Item = (OsString, OsString)>) -> Variables {
+    let variables = process.map(|(name, value)| {
+        let value = value.into_string();
+        let value = value.map_or(Value::Unreadable, |value| Value::Text(value.into()));
+        (name.to_string_lossy().into_owned(), value)
+    });
+    variables.collect()
+}
+
+/// Returns variables, of which those above win.
+fn with(mut below: Variables, above: Variables) -> Variables {
+    below.retain(|name, _| other_case(name).is_none_or(|other| !above.contains_key(&other)));
+    below.extend(above);
+    below
 }
 
 /// Returns the other name of a variable that is written in either case: those of proxies are.

@@ -182,9 +182,9 @@ impl Env {
     /// Returns a warning if every user of the machine can read the file that `<NAME>_FILE` names.
     #[must_use]
     pub(crate) fn exposed_secret(&self, row: &dyn Row) -> Option<String> {
-        let path = self.text(&row.file()?, &mut ConfigErrors::default())?;
-        let metadata = fs::metadata(path).ok()?;
-        super::exposed(Path::new(path), super::permissions(&metadata))
+        let path = self.filled_in(self.text(&row.file()?, &mut ConfigErrors::default())?);
+        let metadata = fs::metadata(&*path).ok()?;
+        super::exposed(Path::new(&*path), super::permissions(&metadata))
     }
 
     fn secret_value(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretString> {
@@ -199,8 +199,8 @@ impl Env {
 
     fn secret_file(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretFile> {
         let variable = secret.file()?;
-        let path = self.text(&variable, errors)?;
-        let path = super::parsed(&variable, path, super::text, errors)?;
+        let path = self.filled_in(self.text(&variable, errors)?);
+        let path = super::parsed(&variable, &path, super::text, errors)?;
         Some(SecretFile {
             variable,
             path,

@@ -30,6 +30,18 @@ pub(crate) const TERM: Setting<String> = Setting {
     parse: text,
 };
 
+/// The folder of the settings of many organizations.
+pub(crate) const TRAILKEEPER_ENV_DIR: Setting<PathBuf> = Setting {
+    variable: Variable {
+        name: "TRAILKEEPER_ENV_DIR",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("/etc/trailkeeper/organizations"),
+        doc: "The folder with the settings of many organizations, as `--env-dir` names it; without effect beside `--env-file`.",
+    },
+    parse: folder,
+};
+
 /// The stream of the journal.
 pub(crate) const JOURNAL_STREAM: Setting<JournalStream> = Setting {
     variable: Variable {

@@ -310,6 +310,7 @@ mod tests {
         let files = Files::list(&query.times, Order::OldestFirst, places);
         disturb(&catalog.path(DAY), &content);
         let place = StreamPlace {
+            organization: None,
             kind,
             location: location.clone(),
             keep: None,

@@ -124,7 +124,9 @@ impl Completeness {
         (span, is_up_to_now): (Window, bool),
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
-        let StreamPlace { kind, location, keep } = place;
+        let StreamPlace {
+            kind, location, keep, ..
+        } = place;
         let mut standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let gone = standing.gone(location, *keep, now);
         let is_pause_usual = gone.is_none() && !standing.has_missed_what_is_new(location)?;

@@ -464,9 +464,14 @@ fn write_event(body: &mut Vec<u8>, envelope: &Envelope, message: &Message, line:
     } else {
         ""
     };
+    // Its characters need no escapes.
+    let organization = envelope
+        .organization
+        .map(|organization| format!(",\"organization\":\"{organization}\""));
+    let organization = organization.unwrap_or_default();
     let head = format!(
         "{{\"time\":{seconds}.{milliseconds:03},\"source\":{source},\"sourcetype\":\"trailkeeper:{}\",\
-         \"fields\":{{\"dedup_id\":\"{}\"{repaired}}},\"event\":",
+         \"fields\":{{\"dedup_id\":\"{}\"{organization}{repaired}}},\"event\":",
         envelope.stream, message.dedup_id
     );
     // Writing to a Vec does not fail.
@@ -573,6 +578,7 @@ mod tests {
     fn text(format: HttpFormat, lines: &[&str]) -> String {
         let envelope = Envelope {
             stream: "tfc",
+            organization: None,
             location: Location::new("/srv", "tfc", "log").unwrap(),
             is_replay: false,
         };

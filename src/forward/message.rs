@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::batch::Line;
 use crate::archive::Location;
+use crate::env::Organization;
 
 /// The names of the headers.
 pub(crate) mod header {
@@ -17,6 +18,8 @@ pub(crate) mod header {
     pub(crate) const DEDUP_ID: &str = "dedup-id";
     /// The time of the record, if the message has another, because the broker does not take it.
     pub(crate) const TIME: &str = "time";
+    /// The organization, if the installation has several; else the header is missing.
+    pub(crate) const ORGANIZATION: &str = "organization";
     /// `true` on a replay; else the header is missing.
     pub(crate) const REPLAY: &str = "replay";
     /// `true` if the message is the strict copy of the line; else the header is missing.
@@ -27,6 +30,8 @@ pub(crate) mod header {
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
     pub(crate) stream: &'static str,
+    /// Whose stream it is, if there are several organizations.
+    pub(crate) organization: Option<Organization>,
     /// The location of its day files.
     pub(crate) location: Location,
     /// Whether this is a replay.
@@ -48,6 +53,14 @@ pub(crate) struct Message {
     /// Whether the strict copy of the line is sent.
     pub(crate) is_repaired: bool,
     day: Option<chrono::NaiveDate>,
+}
+
+impl Envelope {
+    /// Returns the name of the stream in this process: those of two organizations differ.
+    pub(crate) fn name(&self) -> &'static str {
+        self.organization
+            .map_or(self.stream, |organization| organization.stream(self.stream))
+    }
 }
 
 impl Message {
@@ -75,6 +88,11 @@ impl Message {
         ];
         always
             .into_iter()
+            .chain(
+                envelope
+                    .organization
+                    .map(|organization| (header::ORGANIZATION, organization.name())),
+            )
             .chain(envelope.is_replay.then_some((header::REPLAY, "true")))
             .chain(self.is_repaired.then_some((header::REPAIRED, "true")))
     }
@@ -118,6 +136,7 @@ mod tests {
     fn envelope(is_replay: bool) -> Envelope {
         Envelope {
             stream: "tfc",
+            organization: None,
             location: Location::new("/srv", "tfc_audit", "log").unwrap(),
             is_replay,
         }

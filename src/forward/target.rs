@@ -87,6 +87,14 @@ impl Target {
         }
     }
 
+    /// Returns the id of its transactions in Kafka, if it has them.
+    pub(crate) fn transactional_id(&self) -> Option<&str> {
+        match self {
+            Target::Kafka(settings) => settings.transactional_id.as_deref(),
+            Target::Http(_) | Target::Stdout(_) => None,
+        }
+    }
+
     /// Returns its setting for strict copies.
     fn strict_json(&self) -> bool {
         match self {
@@ -193,6 +201,7 @@ impl Targets {
         let stream = place.kind.name;
         let envelope = Envelope {
             stream,
+            organization: place.organization,
             location: place.location.clone(),
             is_replay: self.replay.is_some(),
         };
@@ -205,9 +214,9 @@ impl Targets {
             replay: self.replay.clone(),
             strict_json: self.strict_json || target.strict_json(),
             now: context.now,
-            is_first: self.begun.begin(stream, target.name()),
+            is_first: self.begun.begin(place.name(), target.name()),
         };
-        let progress = context.progress.forward(stream, target.name());
+        let progress = context.progress.forward(place.name(), target.name());
         Forwarder::open(job, sink, progress, context.shutdown.clone())
     }
 }

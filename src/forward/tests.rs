@@ -36,6 +36,7 @@ impl Catalog {
         Job {
             envelope: Envelope {
                 stream: "tfc",
+                organization: None,
                 location: self.location.clone(),
                 is_replay: false,
             },

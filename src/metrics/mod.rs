@@ -70,7 +70,7 @@ impl Metrics {
         metrics.set(Name::BuildInfo, version, 1.0);
         metrics.log_dropped(0);
         for stream in streams {
-            let labels = || Labels::of("stream", stream);
+            let labels = || Labels::of_stream(stream);
             for result in ["complete", "failed"] {
                 metrics.add(Name::Runs, labels().and("result", result), 0.0);
             }
@@ -105,7 +105,7 @@ impl Metrics {
     }
 
     fn count(&mut self, summary: &StreamSummary) {
-        let labels = || Labels::of("stream", summary.name());
+        let labels = || Labels::of_stream(summary.name());
         let records = summary.records();
         self.add(Name::Received, labels(), records.received as f64);
         self.add(Name::Duplicates, labels(), records.duplicates as f64);
@@ -129,7 +129,7 @@ impl Metrics {
 
     /// Sets what is missing of a stream.
     fn gaps(&mut self, stream: &str, gaps: GapCounts) {
-        let labels = || Labels::of("stream", stream);
+        let labels = || Labels::of_stream(stream);
         self.set(Name::Gaps, labels().and("state", "open"), gaps.open as f64);
         self.set(Name::Gaps, labels().and("state", "gone"), gaps.gone as f64);
         match gaps.going_at {
@@ -153,7 +153,7 @@ impl Metrics {
     }
 
     fn end(&mut self, summary: &StreamSummary, times: Times) {
-        let labels = || Labels::of("stream", summary.name());
+        let labels = || Labels::of_stream(summary.name());
         let is_complete = summary.error().is_none();
         let result = if is_complete { "complete" } else { "failed" };
         self.add(Name::Runs, labels().and("result", result), 1.0);
@@ -171,12 +171,12 @@ impl Metrics {
 
     /// Sets how much the current run of a stream has appended so far; the end of the run counts it.
     pub(crate) fn under_way(&mut self, stream: &str, appended: u64) {
-        self.set(Name::RunAppended, Labels::of("stream", stream), appended as f64);
+        self.set(Name::RunAppended, Labels::of_stream(stream), appended as f64);
     }
 
     /// Sets how far a forwarder has got.
     pub(crate) fn forwarded(&mut self, stream: &str, forwarder: &str, forwarding: Forwarding) {
-        let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
+        let labels = || Labels::of_stream(stream).and("forwarder", forwarder);
         self.add(Name::Forwarded, labels(), forwarding.delivered as f64);
         self.add(Name::ForwardedRepaired, labels(), forwarding.repaired as f64);
         // What is not known is left unchanged.
@@ -187,7 +187,7 @@ impl Metrics {
 
     /// Sets how many records wait for a forwarder, and the age of the oldest in seconds.
     pub(crate) fn lag(&mut self, stream: &str, forwarder: &str, records: u64, seconds: f64) {
-        let labels = || Labels::of("stream", stream).and("forwarder", forwarder);
+        let labels = || Labels::of_stream(stream).and("forwarder", forwarder);
         self.set(Name::ForwarderLagRecords, labels(), records as f64);
         self.set(Name::ForwarderLagSeconds, labels(), seconds);
     }
@@ -204,7 +204,7 @@ impl Metrics {
     pub(crate) fn resume(&mut self, text: &str, only: Option<&[&str]>) {
         let is_wanted = |labels: &str| {
             only.is_none_or(|streams| {
-                let mut streams = streams.iter().map(|stream| Labels::of("stream", stream));
+                let mut streams = streams.iter().map(|stream| Labels::of_stream(stream));
                 labels.is_empty() || streams.any(|stream| labels.starts_with(stream.as_str()))
             })
         };

@@ -19,6 +19,14 @@ impl Labels {
         Self::none().and(name, value)
     }
 
+    /// Returns those of a stream: of `acme/tfc` the label of the organization too.
+    pub(super) fn of_stream(name: &str) -> Self {
+        match name.split_once('/') {
+            Some((organization, stream)) => Self::of("stream", stream).and("organization", organization),
+            None => Self::of("stream", name),
+        }
+    }
+
     pub(super) fn and(mut self, name: &str, value: &str) -> Self {
         let comma = if self.0.is_empty() { "" } else { "," };
         let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

@@ -4,6 +4,7 @@
 
 pub(crate) mod awake;
 pub mod core_dump;
+pub mod open_files;
 pub mod exit;
 pub(crate) mod host_name;
 pub(crate) mod service_notifier;

@@ -1,6 +1,6 @@
 //! Renders an archive as an HTML page without external files: how each stream stands, what is in it, and what is missing.
 //!
-//! Imports: archive, coverage, evidence, forward, fs, output, record, source.
+//! Imports: archive, config, coverage, evidence, forward, fs, output, record, source.
 
 mod bars;
 mod calendar;
@@ -18,14 +18,16 @@ mod survey;
 mod texts;
 mod verdict;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::archive::{Location, Lock, Noted};
+use crate::config::StreamPlace;
 use crate::coverage::{Entry, Gap, Liveness, Standing, Wanted};
 use crate::evidence::sealed_days::SealedDays;
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
 use crate::output::progress::ReadProgress;
+use crate::source::Kind;
 
 pub(crate) use counts::People;
 pub(crate) use frame::frame;
@@ -36,6 +38,7 @@ pub(crate) use survey::{Survey, Surveyor};
 #[derive(Debug)]
 pub(crate) struct StreamReport {
     pub(crate) name: &'static str,
+    pub(crate) kind: &'static Kind,
     /// The location of its day files.
     pub(crate) location: Location,
     pub(crate) survey: Survey,
@@ -71,21 +74,23 @@ impl StreamReport {
     /// If the folder, a day file or the journal cannot be read.
     pub(crate) fn read(
         surveyor: &mut Surveyor,
-        location: &Location,
-        keep: Option<TimeDelta>,
+        place: &StreamPlace,
         progress: &ReadProgress,
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
-        let kind = surveyor.kind();
+        let StreamPlace {
+            kind, location, keep, ..
+        } = place;
         let survey = surveyor.survey(location, progress)?;
-        let standing = Standing::read(location, Wanted::Stream(kind.name), keep, now)?;
+        let standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let noted = Noted::rejected(location)?;
         let journal = standing.newest;
         let mut gaps = standing.sum.gaps(kind.retention, now);
         // What came since the last run is not a gap: the next run asks for it, or the one that is under way.
         gaps.retain(|gap| !gap.is_accepted && !gap.is_pause(now));
         Ok(Self {
-            name: kind.name,
+            name: place.name(),
+            kind,
             forwarders: lags(location, kind.name, kind.shape, now),
             location: location.clone(),
             liveness: Liveness::of(Lock::last_holder(location), journal.as_ref()),

@@ -73,6 +73,7 @@ mod tests {
 
     use super::*;
     use crate::archive::Location;
+    use crate::config::StreamPlace;
     use crate::forward::Lag;
     use crate::output::progress::ReadProgress;
     use crate::report::Surveyor;
@@ -87,8 +88,13 @@ mod tests {
         if !lines.is_empty() {
             fs::write(folder.path().join("mail_2025-06-09.log"), lines).unwrap();
         }
-        let location = Location::new(folder.path(), "mail", "log").unwrap();
-        StreamReport::read(&mut surveyor, &location, None, &ReadProgress::hidden(), now()).unwrap()
+        let place = StreamPlace {
+            kind: &SOURCES[0],
+            organization: None,
+            location: Location::new(folder.path(), "mail", "log").unwrap(),
+            keep: None,
+        };
+        StreamReport::read(&mut surveyor, &place, &ReadProgress::hidden(), now()).unwrap()
     }
 
     fn report(lines: &str) -> StreamReport {

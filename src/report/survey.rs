@@ -62,10 +62,6 @@ impl Surveyor {
         }
     }
 
-    pub(crate) fn kind(&self) -> &'static Kind {
-        self.kind
-    }
-
     /// Reads all day files of a stream.
     ///
     /// # Errors

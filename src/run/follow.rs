@@ -18,11 +18,12 @@ use crate::http::Http;
 use crate::output::progress::Progress;
 use crate::process::shutdown::Shutdown;
 use crate::run::collected::{CollectError, Collected};
+use crate::run::slots::Slots;
 use crate::run::stream::{RunContext, collect};
 use crate::run::summary::{StreamSummary, Times};
 use crate::run::upkeep::{Due, Upkeep};
 use crate::run::writer::{Access, not_locked};
-use crate::run::{StartError, hosts_of, lock_all};
+use crate::run::{Job, StartError, can_take_long, hosts_of, lock_all};
 use crate::upkeep::Kept;
 use crate::window::{Range, bound};
 
@@ -41,8 +42,6 @@ pub(crate) struct FollowOptions {
     pub(crate) interval: Duration,
     /// Whether a catalog that another run holds is waited for, as are those that cannot be locked for other reasons.
     pub(crate) waits_for_locks: bool,
-    /// What is done with old days between runs.
-    pub(crate) upkeep: Arc<UpkeepSettings>,
     /// The client for all requests.
     pub(crate) http: Http,
     /// Returns the current time.
@@ -68,38 +67,40 @@ pub(crate) struct RunReport {
 /// # Errors
 /// Another run holds one of the catalogs, and is not waited for; then nothing is collected.
 pub(crate) fn follow(
-    streams: &[StreamSettings],
+    jobs: &[Job],
     options: &FollowOptions,
-    targets: &Targets,
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<mpsc::Receiver<RunReport>, StartError> {
-    let locks = first_locks(streams, options)?;
-    let hosts = hosts_of(streams);
-    let (sender, reports) = mpsc::channel(streams.len().max(1));
-    for (settings, locked) in streams.iter().zip(locks) {
+    let locks = first_locks(jobs, options)?;
+    let hosts = hosts_of(jobs.iter().map(Job::settings));
+    let slots = Arc::new(Slots::new());
+    let (sender, reports) = mpsc::channel(jobs.len().max(1));
+    for (job, locked) in jobs.iter().zip(locks) {
         let stream = Stream {
-            settings: Arc::new(settings.clone()),
+            settings: Arc::clone(&job.settings),
             lock: locked,
             options: options.clone(),
             hosts: Arc::clone(&hosts),
-            targets: targets.clone(),
+            slots: Arc::clone(&slots),
+            targets: job.targets.clone(),
+            upkeep: Arc::clone(&job.upkeep),
             progress: progress.clone(),
             shutdown: shutdown.clone(),
         };
         // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
-        let span = tracing::error_span!("stream", stream = settings.kind.name);
+        let span = tracing::error_span!("stream", stream = job.settings.name());
         tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
     }
     Ok(reports)
 }
 
 /// Takes the locks; one that cannot be taken now is tried again with each run.
-fn first_locks(streams: &[StreamSettings], options: &FollowOptions) -> Result<Vec<Option<Arc<Lock>>>, StartError> {
+fn first_locks(jobs: &[Job], options: &FollowOptions) -> Result<Vec<Option<Arc<Lock>>>, StartError> {
     if options.waits_for_locks {
-        return Ok(streams.iter().map(|_| None).collect());
+        return Ok(jobs.iter().map(|_| None).collect());
     }
-    let locks = lock_all(streams, COMMAND, (options.clock)())?.into_iter();
+    let locks = lock_all(jobs, COMMAND, (options.clock)())?.into_iter();
     Ok(locks.map(|locked| locked.ok().map(Arc::new)).collect())
 }
 
@@ -108,7 +109,9 @@ struct Stream {
     lock: Option<Arc<Lock>>,
     options: FollowOptions,
     hosts: Arc<Hosts>,
+    slots: Arc<Slots>,
     targets: Targets,
+    upkeep: Arc<UpkeepSettings>,
     progress: Progress,
     shutdown: Shutdown,
 }
@@ -120,6 +123,8 @@ impl Stream {
         let mut forwarding = None;
         let mut due = Due::default();
         while !self.shutdown.is_requested() {
+            let slots = Arc::clone(&self.slots);
+            let slot = slots.take(can_take_long(&self.settings, range).await).await;
             let began = (self.options.clock)();
             let context = RunContext {
                 now: began,
@@ -137,6 +142,7 @@ impl Stream {
                 Ok(lock) => self.collect(lock, context, &mut forwarding).await,
                 Err(error) => not_locked(Arc::clone(&self.settings), began, error).await,
             };
+            drop(slot);
             match &collected.failure {
                 None => (range, failures) = (Range::default(), 0),
                 Some(_) => failures += 1,
@@ -148,7 +154,7 @@ impl Stream {
                 due.note(collected.kept.as_ref(), began);
             }
             let report = RunReport {
-                summary: StreamSummary::new(self.settings.kind.name, collected),
+                summary: StreamSummary::new(self.settings.name(), collected).of(self.settings.organization),
                 times: Times {
                     began,
                     ended: (self.options.clock)(),
@@ -174,7 +180,7 @@ impl Stream {
 
     async fn keep_up(&self, lock: &Arc<Lock>, now: DateTime<Utc>) -> Option<Kept> {
         let upkeep = Upkeep {
-            settings: Arc::clone(&self.options.upkeep),
+            settings: Arc::clone(&self.upkeep),
             shutdown: self.shutdown.clone(),
         };
         upkeep.keep_up(&self.settings, lock, now).await
@@ -206,7 +212,7 @@ impl Stream {
     ) -> Collected {
         let settings = Arc::clone(&self.settings);
         let access = Access::Write(lock);
-        let bar = self.progress.stream(settings.kind.name);
+        let bar = self.progress.stream(settings.name());
         let forward_context = ForwardContext {
             now: context.now,
             progress: self.progress.clone(),

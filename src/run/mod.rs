@@ -1,12 +1,14 @@
 //! A run: first the locks of all streams, then the streams concurrently, then the summary.
 //!
-//! Imports: archive, config, coverage, fetch, forward, fs, http, output, process, record, source, upkeep, window.
+//! Imports: archive, config, coverage, env, fetch, forward, fs, http, output, process, record, source, upkeep, window.
 
 pub(crate) mod clocks;
 mod collected;
 pub(crate) mod follow;
+mod job;
 pub(crate) mod lateness;
 mod run_journal;
+mod slots;
 mod spans;
 mod stream;
 pub(crate) mod summary;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tracing::Instrument;
 
 use crate::archive::{Lock, LockError};
@@ -29,7 +31,9 @@ use crate::output::progress::{Progress, StreamProgress};
 use crate::process::shutdown::Shutdown;
 use crate::window::Range;
 pub(crate) use collected::{CollectError, Collected};
+pub(crate) use job::Job;
 use lateness::minutes;
+use slots::Slots;
 use stream::{RunContext, collect};
 use summary::{StreamSummary, Summary};
 use upkeep::Upkeep;
@@ -83,8 +87,8 @@ pub async fn run(
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<Summary, StartError> {
-    let upkeep = UpkeepSettings::default();
-    run_and_forward(streams, options, &Targets::default(), &upkeep, progress, shutdown).await
+    let jobs = Job::all(streams, &Targets::default(), &UpkeepSettings::default());
+    run_and_forward(&jobs, options, progress, shutdown).await
 }
 
 /// Collects like [`run`], forwards what is appended, and packs and deletes old days; a sink that fails does not stop the collecting.
@@ -92,22 +96,20 @@ pub async fn run(
 /// # Errors
 /// Those of [`run`].
 pub(crate) async fn run_and_forward(
-    streams: &[StreamSettings],
+    jobs: &[Job],
     options: RunOptions,
-    targets: &Targets,
-    upkeep: &UpkeepSettings,
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<Summary, StartError> {
-    let accesses = open_all(streams, options)?;
+    let accesses = open_all(jobs, options)?;
     let context = RunContext {
         now: options.now,
         began: Instant::now(),
         range: options.range,
         reconcile: options.reconcile,
         starts_over: options.starts_over,
-        http: client(streams)?,
-        hosts: hosts_of(streams),
+        http: client(jobs.iter().map(Job::settings))?,
+        hosts: hosts_of(jobs.iter().map(Job::settings)),
         shutdown: shutdown.clone(),
     };
     let forward_context = ForwardContext {
@@ -115,40 +117,39 @@ pub(crate) async fn run_and_forward(
         progress: progress.clone(),
         shutdown: shutdown.clone(),
     };
-    // A dry run appends nothing, and its result must not depend on a sink.
-    let targets = if options.dry_run {
-        Targets::default()
-    } else {
-        targets.clone()
-    };
-    let upkeep = Upkeep {
-        settings: Arc::new(upkeep.clone()),
-        shutdown: shutdown.clone(),
-    };
+    let slots = Arc::new(Slots::new());
     let mut tasks = JoinSet::new();
-    for (index, (settings, access)) in streams.iter().zip(accesses).enumerate() {
+    for (index, (job, access)) in jobs.iter().zip(accesses).enumerate() {
+        // A dry run appends nothing, and its result must not depend on a sink.
+        let targets = (!options.dry_run).then(|| job.targets.clone());
         let run = StreamRun {
-            settings: Arc::new(settings.clone()),
+            settings: Arc::clone(&job.settings),
+            slots: Arc::clone(&slots),
             access,
             context: context.clone(),
-            targets: targets.clone(),
-            upkeep: upkeep.clone(),
+            targets: targets.unwrap_or_default(),
+            upkeep: Upkeep {
+                settings: Arc::clone(&job.upkeep),
+                shutdown: shutdown.clone(),
+            },
             forward_context: forward_context.clone(),
-            progress: progress.stream(settings.kind.name),
+            progress: progress.stream(job.settings.name()),
         };
         // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
-        let span = tracing::error_span!("stream", stream = settings.kind.name);
+        let span = tracing::error_span!("stream", stream = job.settings.name());
         tasks.spawn(async move { (index, run.collect_and_forward().await) }.instrument(span));
     }
-    let collected = join_all(tasks, streams.len()).await;
-    let summaries = streams.iter().zip(collected);
-    let summaries = summaries.map(|(settings, collected)| StreamSummary::new(settings.kind.name, collected));
+    let collected = join_all(tasks, jobs.len()).await;
+    let summaries = jobs.iter().zip(collected);
+    let summaries = summaries
+        .map(|(job, collected)| StreamSummary::new(job.settings.name(), collected).of(job.settings.organization));
     Ok(Summary::new(summaries.collect()).of_dry_run(options.dry_run))
 }
 
 /// One stream of a run, and where its lines are forwarded to.
 struct StreamRun {
     settings: Arc<StreamSettings>,
+    slots: Arc<Slots>,
     access: Result<Access, LockError>,
     context: RunContext,
     targets: Targets,
@@ -159,6 +160,8 @@ struct StreamRun {
 
 impl StreamRun {
     async fn collect_and_forward(self) -> Collected {
+        let is_long = can_take_long(&self.settings, self.context.range).await;
+        let _slot = self.slots.take(is_long).await;
         let access = match self.access {
             Ok(access) => access,
             Err(error) => {
@@ -191,6 +194,21 @@ impl StreamRun {
     }
 }
 
+/// Returns whether the run of a stream can take long: it begins an archive, or asks for a range.
+pub(crate) async fn can_take_long(settings: &Arc<StreamSettings>, range: Range) -> bool {
+    let settings = Arc::clone(settings);
+    // The folder may be on a disk that is slow.
+    let is_empty = || {
+        spawn_blocking(move || {
+            settings
+                .location
+                .listing()
+                .is_ok_and(|listing| listing.dates().is_empty())
+        })
+    };
+    range.since.is_some() || is_empty().await.unwrap_or(false)
+}
+
 /// Waits for all streams; returns what came of each, in their order.
 async fn join_all(mut tasks: JoinSet<(usize, Collected)>, streams: usize) -> Vec<Collected> {
     let mut all: Vec<_> = (0..streams).map(|_| Collected::internal("its task panicked")).collect();
@@ -204,46 +222,45 @@ async fn join_all(mut tasks: JoinSet<(usize, Collected)>, streams: usize) -> Vec
 }
 
 /// Locks the catalogs, except in a dry run.
-fn open_all(streams: &[StreamSettings], options: RunOptions) -> Result<Vec<Result<Access, LockError>>, StartError> {
+fn open_all(jobs: &[Job], options: RunOptions) -> Result<Vec<Result<Access, LockError>>, StartError> {
     if options.dry_run {
-        return Ok(streams.iter().map(|_| Ok(Access::DryRun)).collect());
+        return Ok(jobs.iter().map(|_| Ok(Access::DryRun)).collect());
     }
     let command = if options.reconcile { "reconcile" } else { "collect" };
-    let locks = lock_all(streams, command, options.now)?.into_iter();
+    let locks = lock_all(jobs, command, options.now)?.into_iter();
     Ok(locks
         .map(|lock| lock.map(|lock| Access::Write(Arc::new(lock))))
         .collect())
 }
 
 /// Takes the locks of all streams, or none if another run holds one: a run that finds one catalog in use must not have begun
-/// with another. A catalog that cannot be used, as one whose disk is not mounted, is no concern of the others.
+/// with another, but for that of another organization. A catalog that cannot be used, as one whose disk is not mounted, is no
+/// concern of the others.
 pub(crate) fn lock_all(
-    streams: &[StreamSettings],
+    jobs: &[Job],
     command: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<Result<Lock, LockError>>, StartError> {
     let lock = |settings: &StreamSettings| {
-        let stream = settings.kind.name;
+        let stream = settings.name();
         match Lock::acquire_for_run(&settings.location, command, now) {
-            Err(cause) if cause.is_held() => Err(StartError::Lock { stream, cause }),
+            Err(cause) if cause.is_held() && settings.organization.is_none() => Err(StartError::Lock { stream, cause }),
             locked => Ok(locked),
         }
     };
-    streams.iter().map(lock).collect()
+    jobs.iter().map(Job::settings).map(lock).collect()
 }
 
 /// Creates the client of these streams, which all have the same proxies.
-pub(crate) fn client(streams: &[StreamSettings]) -> Result<Http, SetupError> {
-    let proxies = streams.first().map(|settings| settings.proxies.clone());
-    let addresses = streams.iter().map(|settings| settings.source.address());
+pub(crate) fn client<'a>(streams: impl Iterator<Item = &'a StreamSettings> + Clone) -> Result<Http, SetupError> {
+    let proxies = streams.clone().next().map(|settings| settings.proxies.clone());
+    let addresses = streams.map(|settings| settings.source.address());
     Http::to(addresses, &proxies.unwrap_or_default())
 }
 
 /// Returns the hosts of these streams' services.
-pub(crate) fn hosts_of(streams: &[StreamSettings]) -> Arc<Hosts> {
-    let addresses = streams
-        .iter()
-        .map(|settings| (settings.source.address(), settings.limits.concurrency));
+pub(crate) fn hosts_of<'a>(streams: impl Iterator<Item = &'a StreamSettings>) -> Arc<Hosts> {
+    let addresses = streams.map(|settings| (settings.source.address(), settings.limits.concurrency));
     Arc::new(Hosts::new(addresses))
 }
 

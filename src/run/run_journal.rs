@@ -234,6 +234,10 @@ impl RunJournal {
 
     fn entry(&self, collected: &Collected, end: End) -> Entry {
         let mut entry = Entry::new(self.at, self.scope.clone(), self.before.clone());
+        entry.organization = self
+            .settings
+            .organization
+            .map(|organization| organization.name().to_owned());
         entry.seconds = self.started.elapsed().as_millis() as f64 / 1_000.0;
         entry.overlap_seconds = self.settings.limits.overlap.num_seconds();
         entry.asked = collected.asked.clone();

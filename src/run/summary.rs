@@ -1,11 +1,13 @@
 //! The result of a run: a table for people, JSON for programs, and the exit code.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::coverage::{GapCounts, Silence};
+use crate::env::Organization;
 use crate::forward::Forwarded;
 use crate::http::request_stats::RequestStats;
 use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
@@ -18,11 +20,22 @@ use crate::upkeep::Kept;
 #[derive(Debug, Serialize)]
 pub struct Summary {
     streams: Vec<StreamSummary>,
+    /// Those of which nothing was collected, since their settings are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed_organizations: Vec<FailedOrganization>,
     /// Whether nothing was written.
     dry_run: bool,
     #[serde(skip)]
     exit: Exit,
     exit_code: u8,
+}
+
+/// An organization of which nothing was collected.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FailedOrganization {
+    pub(crate) organization: String,
+    /// What is wrong with its settings.
+    pub(crate) error: String,
 }
 
 /// What a dry run says of itself below its table.
@@ -49,6 +62,8 @@ pub(crate) enum Status {
 #[derive(Debug, Serialize)]
 pub(crate) struct StreamSummary {
     stream: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization: Option<Organization>,
     status: Status,
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
@@ -207,10 +222,23 @@ impl Summary {
         let exit = forwarded.fold(collected, Exit::max);
         Self {
             streams,
+            failed_organizations: Vec::new(),
             dry_run: false,
             exit,
             exit_code: exit as u8,
         }
+    }
+
+    /// Adds organizations of which nothing was collected.
+    #[must_use]
+    pub(crate) fn with_failed(mut self, failed: Vec<FailedOrganization>) -> Self {
+        let least = if failed.is_empty() {
+            Exit::Complete
+        } else {
+            Exit::StreamFailed
+        };
+        self.failed_organizations = failed;
+        self.at_least(least)
     }
 
     /// Says whether nothing was written.
@@ -272,6 +300,7 @@ impl StreamSummary {
         let error = collected.failure.map(|failure| failure.to_string());
         Self {
             stream,
+            organization: None,
             status: if error.is_none() {
                 Status::Complete
             } else {
@@ -304,6 +333,12 @@ impl StreamSummary {
             request_stats: collected.request_stats,
             is_stopped,
         }
+    }
+
+    /// Says whose stream it is, if there are several organizations.
+    #[must_use]
+    pub(crate) fn of(self, organization: Option<Organization>) -> Self {
+        Self { organization, ..self }
     }
 
     /// Returns the result of forwarding, for each sink of the run.
@@ -417,7 +452,13 @@ impl Summary {
         ])
         .with_colours(with_colours);
         self.streams.iter().for_each(|stream| table.row(stream.row()));
+        if self.streams.iter().any(|stream| stream.organization.is_some()) {
+            table.row(self.total_row());
+        }
         let mut text = table.to_string();
+        for FailedOrganization { organization, error } in &self.failed_organizations {
+            text.push_str(&format!("{organization}: not collected: {error}\n"));
+        }
         for stream in &self.streams {
             for forward in &stream.forward {
                 text.push_str(&(forward.line(stream.stream) + "\n"));
@@ -439,6 +480,36 @@ impl Summary {
             text.push_str(DRY_RUN);
         }
         text
+    }
+
+    /// Returns what all organizations have together.
+    fn total_row(&self) -> [Cell; 8] {
+        let organizations: BTreeSet<_> = self.streams.iter().filter_map(|stream| stream.organization).collect();
+        let failed = self
+            .streams
+            .iter()
+            .filter(|stream| stream.status == Status::Failed)
+            .count();
+        let sum = |of: fn(&StreamSummary) -> u64| Cell::from(self.streams.iter().map(of).sum::<u64>().to_string());
+        let status = match failed {
+            0 => Cell::coloured("complete", Colour::Green),
+            _ => Cell::coloured(format!("{failed} failed"), Colour::Red),
+        };
+        [
+            format!(
+                "{} streams of {} organizations",
+                self.streams.len(),
+                organizations.len()
+            )
+            .into(),
+            status,
+            sum(|stream| stream.appended),
+            sum(|stream| stream.received),
+            sum(|stream| stream.duplicates),
+            sum(|stream| stream.rejected),
+            sum(|stream| stream.requests),
+            Cell::from(""),
+        ]
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Source;
 use super::columns::Columns;
-use crate::env::{ConfigErrors, Env, Row};
+use crate::env::{ConfigErrors, Env, Organization, Row};
 use crate::record::{KeyPath, Shape};
 
 /// Builds a source from the environment, or adds every error in its variables.
@@ -91,6 +91,12 @@ impl PartialEq for Kind {
 impl Eq for Kind {}
 
 impl Kind {
+    /// Returns the name of such a stream in all that is shown: `yandex-mail`, or `acme/yandex-mail` of an organization.
+    #[must_use]
+    pub(crate) fn name_of(&self, organization: Option<Organization>) -> &'static str {
+        organization.map_or(self.name, |organization| organization.stream(self.name))
+    }
+
     /// Returns the name of a variable of this stream: `MAX_PAGES` is `MAIL_MAX_PAGES`.
     #[must_use]
     pub fn variable(&self, name: &str) -> String {

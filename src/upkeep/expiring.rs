@@ -326,6 +326,7 @@ mod tests {
         catalog.disk.cut_power(catalog.folder(), 255);
         let kind = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
         let place = StreamPlace {
+            organization: None,
             kind,
             location: catalog.location.clone(),
             keep: None,

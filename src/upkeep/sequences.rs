@@ -114,6 +114,7 @@ impl Model {
         Journal::of(&catalog.location).append(&entry).unwrap();
         catalog.disk.cut_power(catalog.folder(), 255);
         let place = StreamPlace {
+            organization: None,
             kind: SOURCES.iter().find(|kind| kind.name == "tfc").unwrap(),
             location: catalog.location.clone(),
             keep: None,

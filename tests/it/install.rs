@@ -32,6 +32,7 @@ fn systemd_takes_the_units() {
         "trailkeeper.service",
         "trailkeeper-collect.service",
         "trailkeeper-collect.timer",
+        "trailkeeper-organizations.service",
     ] {
         // It looks whether the program of a unit is there.
         let start = concat!("ExecStart=", env!("CARGO_BIN_EXE_trailkeeper"), " ");

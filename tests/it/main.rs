@@ -90,6 +90,7 @@ mod nagios;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod organizations;
 mod outputs;
 #[cfg(test)]
 mod pack;

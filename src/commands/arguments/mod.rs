@@ -6,6 +6,7 @@ pub(crate) mod interval;
 pub(crate) mod listen;
 pub(crate) mod range;
 pub(crate) mod selection;
+pub(crate) mod settings;
 pub(crate) mod sinks;
 pub(crate) mod start;
 pub(crate) mod stream_folder;

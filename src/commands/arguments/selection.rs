@@ -1,9 +1,8 @@
 //! What the commands for operators have in common: which streams, and how they are shown.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
+use super::settings::SettingsArguments;
 use super::stream_name;
 use crate::output::logging::Verbosity;
 
@@ -17,9 +16,8 @@ pub(crate) struct Selection {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub(crate) env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,

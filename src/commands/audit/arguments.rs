@@ -10,13 +10,13 @@ use super::Subject;
 use crate::audit::draw::random_nonce;
 use crate::commands::archives::Archives;
 use crate::commands::arguments::selection::Selection;
+use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::arguments::stream_folder::stream_folder;
 use crate::commands::arguments::stream_name;
 use crate::commands::arguments::time::TimeArg;
 use crate::commands::error::CommandError;
 use crate::commands::seal::evidence_settings;
 use crate::config::{self, StreamPlace};
-use crate::env::Env;
 use crate::evidence::folder::Folder;
 use crate::evidence::stream_files::StreamFiles;
 use crate::output::logging::{Log, LogOptions, Verbosity};
@@ -72,7 +72,7 @@ pub(crate) struct Arguments {
 
     /// Write the page to this file too, replacing an older one
     #[arg(long, value_name = "FILE")]
-    pub(super) out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 
     /// Only these streams [default: all that are switched on, or that --files names]
     #[arg(long = "stream", value_name = "NAME", value_delimiter = ',', value_parser = stream_name::parser())]
@@ -82,12 +82,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub(crate) env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
 
     #[command(flatten)]
-    pub(super) verbosity: Verbosity,
+    pub(crate) verbosity: Verbosity,
 }
 
 pub(in crate::commands) const EXAMPLES: &str = "\
@@ -122,8 +121,11 @@ impl Arguments {
     /// Where the arguments name everything but the token.
     fn named_subject(&self, folder: Folder, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Subject, CommandError> {
         let progress = Progress::unless_quiet(self.verbosity.quiet);
-        log.start(LogOptions::on_stderr(self.verbosity, &progress, clock))?;
-        let env = Env::load(self.env_file.as_deref());
+        let env = self.settings.load();
+        // Of organizations it was started for all of them.
+        if env.organization().is_none() {
+            log.start(LogOptions::on_stderr(self.verbosity, &progress, clock))?;
+        }
         let wanted = |stream: &str| self.streams.is_empty() || self.streams.iter().any(|only| only == stream);
         let (mut places, mut files) = (Vec::new(), Vec::<StreamFiles>::new());
         for (stream, folder) in self.files.iter().filter(|(stream, _)| wanted(stream)) {
@@ -159,7 +161,7 @@ impl Arguments {
     fn configured_subject(&self, clock: fn() -> DateTime<Utc>) -> Result<Subject, CommandError> {
         let selection = Selection {
             streams: self.streams.clone(),
-            env_file: self.env_file.clone(),
+            settings: self.settings.clone(),
             verbosity: self.verbosity,
             json: self.json,
         };

@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         replace_own(path, FILE_MODE, page.as_bytes(), BEGINNING)?;
     }
     if arguments.json {
-        print_json(&outcome)?;
+        print_json(arguments.settings.organization, &outcome)?;
     } else {
         print_text(arguments.verbosity, || page)?;
     }
@@ -155,8 +155,8 @@ async fn compare_hours(
         }
     }
     let streams: Vec<_> = subject.streams.iter().map(|(settings, _)| settings.clone()).collect();
-    let http = run::client(&streams).map_err(CommandError::setup)?;
-    let hosts = run::hosts_of(&streams);
+    let http = run::client(streams.iter()).map_err(CommandError::setup)?;
+    let hosts = run::hosts_of(streams.iter());
     let asked = streams
         .iter()
         .filter(|settings| archived.contains_key(settings.kind.name));

@@ -20,7 +20,7 @@ use super::error::CommandError;
 use super::outcome::{exit_of, log_problems, print_json, print_text};
 use super::targets;
 use crate::config::{self, APP_LOG_FILE};
-use crate::env::{ConfigErrors, Env, Row};
+use crate::env::{ConfigErrors, Env, Organization, Row};
 use crate::forward::Target;
 use crate::output::logging::{Log, LogOptions, Verbosity};
 use crate::output::progress::Progress;
@@ -58,7 +58,7 @@ uses, and writes nothing to them; and it asks each service for one record. Exit 
 /// Checks the chosen streams.
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
-    let env = Env::load(selection.env_file.as_deref());
+    let env = selection.settings.load();
     let only_forwards = arguments.forward_kafka && config::has_no_token(&env, SOURCES);
     let Subjects {
         streams,
@@ -71,10 +71,13 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         Subjects::collected(&env, &selection.streams)
     };
     let (verbosity, progress) = (selection.verbosity, Progress::hidden());
-    log.start(match &log_settings {
-        Some(settings) => settings.options(verbosity, &progress, clock),
-        None => LogOptions::on_stderr(verbosity, &progress, clock),
-    })?;
+    // Of organizations it was started for all of them.
+    if env.organization().is_none() {
+        log.start(match &log_settings {
+            Some(settings) => settings.options(verbosity, &progress, clock),
+            None => LogOptions::on_stderr(verbosity, &progress, clock),
+        })?;
+    }
     tracing::debug!("checking the settings");
     if exit_of(log) != Exit::Complete {
         problems.push(format!(
@@ -84,13 +87,13 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     }
     let (targets, errors) = sinks(&env, arguments, clock());
     problems.extend(errors.iter().map(ToString::to_string));
-    let outcome = check(problems, streams, targets, clock).await;
+    let outcome = check(env.organization(), (problems, streams, targets), clock).await;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     outcome.log_problems(selection.verbosity);
     if selection.json {
-        print_json(&outcome)?;
+        print_json(selection.settings.organization, &outcome)?;
     } else {
         let with_colours = stdout_takes_colours(env.allows_colours());
         print_text(selection.verbosity, || outcome.text(with_colours))?;
@@ -100,9 +103,8 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
 
 /// Checks the services and Kafka, all at the same time.
 async fn check(
-    problems: Vec<String>,
-    streams: Vec<SubjectOrErrors>,
-    targets: Vec<Target>,
+    organization: Option<Organization>,
+    (problems, streams, targets): (Vec<String>, Vec<SubjectOrErrors>, Vec<Target>),
     clock: fn() -> DateTime<Utc>,
 ) -> Outcome {
     let places = streams.iter().map(|(kind, subject)| {
@@ -117,7 +119,7 @@ async fn check(
     });
     let streams = streams.into_iter();
     let (streams, forwarders) = futures::join!(
-        join_all(streams.map(|(kind, subject)| StreamCheck::run(kind, subject, clock))),
+        join_all(streams.map(|(kind, subject)| StreamCheck::run(kind.name_of(organization), subject, clock))),
         join_all(forwarders)
     );
     Outcome::new(problems, streams, forwarders)

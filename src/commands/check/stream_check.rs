@@ -18,7 +18,6 @@ use crate::http::Http;
 use crate::http::retry::RetryPolicy;
 use crate::output::table::{Cell, to_the_second};
 use crate::run::clocks::apart_warning;
-use crate::source::Kind;
 use crate::window::Window;
 
 /// How far back one record is asked for. It matters little: a service returns the newest one, or none.
@@ -48,11 +47,11 @@ pub(super) struct StreamCheck {
 impl StreamCheck {
     /// Checks a stream: its settings, its archive, its service and the clock.
     pub(super) async fn run(
-        kind: &'static Kind,
+        stream: &'static str,
         subject: Result<Subject, ConfigErrors>,
         clock: fn() -> DateTime<Utc>,
     ) -> Self {
-        let mut check = Self::new(kind);
+        let mut check = Self::new(stream);
         match subject {
             Ok(Subject::Forwarded(place)) => check.forwarded(&place, clock()),
             Ok(Subject::Collected(settings)) => {
@@ -67,9 +66,9 @@ impl StreamCheck {
         check
     }
 
-    fn new(kind: &'static Kind) -> Self {
+    fn new(stream: &'static str) -> Self {
         Self {
-            stream: kind.name,
+            stream,
             state: State::Ok,
             problems: Vec::new(),
             notice: None,

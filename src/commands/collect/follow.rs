@@ -44,8 +44,7 @@ pub(super) async fn run(
         range,
         interval: arguments.interval.unwrap_or_default().0,
         waits_for_locks: false,
-        upkeep: Arc::new(session.config.upkeep.clone()),
-        http: client(&session.config.streams).map_err(StartError::from)?,
+        http: client(session.streams()).map_err(StartError::from)?,
         clock,
     };
     let (shutdown, hangups) = (signals::shutdown_of_service(), Hangups::listen());
@@ -54,7 +53,7 @@ pub(super) async fn run(
     let listener = bind(arguments.metrics_listen).await.map_err(CommandError::start)?;
     let watchdog = session.manager.as_ref().and_then(|manager| manager.watchdog);
     let health = watch::Sender::new(Health::new(stream_names(&session), options.interval));
-    let places = watch::Sender::new(places(&session.config.streams));
+    let places = watch::Sender::new(places(&session));
     let mut observer = Observer {
         stdout: arguments.json.then(|| Outlet::new(io::stdout())),
         session,
@@ -79,8 +78,7 @@ pub(super) async fn run(
     // What was noted before a reload tells the next phase where to begin.
     (options.range, options.waits_for_locks) = (Range::default(), true);
     while observer.observe(phase).await == PhaseEnd::Reload {
-        options.upkeep = Arc::new(observer.session.config.upkeep.clone());
-        options.http = client(&observer.session.config.streams).map_err(StartError::from)?;
+        options.http = client(observer.session.streams()).map_err(StartError::from)?;
         phase = observer.begin_anew(arguments, &options)?;
     }
     observer.sealed_at = None;
@@ -136,9 +134,8 @@ impl Observer<'_> {
     fn begin(&self, arguments: &Arguments, options: &FollowOptions) -> Result<Phase, StartError> {
         let session = &self.session;
         let (stop, stopped) = shutdown::channel();
-        let (streams, targets) = (&session.config.streams, &session.targets);
         let phase = Phase {
-            reports: follow(streams, options, targets, &session.progress, &stopped)?,
+            reports: follow(&session.jobs(false), options, &session.progress, &stopped)?,
             sampler: Sampler::new(arguments, session, options.clock),
             stop,
         };
@@ -153,7 +150,7 @@ impl Observer<'_> {
         self.exporter.go_on_with(metrics, arguments.only(&names));
         self.states.retain(|name, _| names.contains(name));
         self.health.send_modify(|health| health.go_on_with(&names));
-        self.places.send_replace(places(&self.session.config.streams));
+        self.places.send_replace(places(&self.session));
         self.begin(arguments, options)
     }
 
@@ -169,7 +166,7 @@ impl Observer<'_> {
     }
 
     fn ready(&self) {
-        let streams = self.session.config.streams.len();
+        let streams = self.session.streams().count();
         self.notifier.ready(&format!("following {streams} streams"));
     }
 
@@ -284,9 +281,9 @@ impl Observer<'_> {
     }
 }
 
-/// Returns where these streams are kept.
-fn places(streams: &[StreamSettings]) -> Vec<StreamPlace> {
-    streams.iter().map(StreamSettings::place).collect()
+/// Returns where the streams are kept.
+fn places(session: &Session<'_>) -> Vec<StreamPlace> {
+    session.streams().map(StreamSettings::place).collect()
 }
 
 /// Opens the listener of `--metrics-listen`, if that is given.

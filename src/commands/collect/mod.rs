@@ -14,11 +14,13 @@ use clap::Args;
 use super::arguments::interval::Interval;
 use super::arguments::listen::listen_address;
 use super::arguments::range::{EmptyRangeError, range};
+use super::arguments::settings::SettingsArguments;
 use super::arguments::sinks::Sinks;
 use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use super::session::{Session, SessionOptions};
+use crate::config::StreamSettings;
 use crate::metrics::Metrics;
 use crate::metrics::export::{Exporter, MetricsFileError};
 use crate::output::logging::{Log, Verbosity};
@@ -68,9 +70,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub(crate) env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
 
     /// Keep running: collect each stream again and again, until Ctrl-C or SIGTERM
     ///
@@ -122,7 +123,7 @@ Examples:
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let run_options = arguments.run_options(clock())?;
     let options = SessionOptions {
-        env_file: arguments.env_file.as_deref(),
+        settings: &arguments.settings,
         streams: &arguments.streams,
         verbosity: arguments.verbosity,
         run_options,
@@ -168,8 +169,7 @@ impl Arguments {
                 "--metrics-file: name a file; standard output has the summary, and --metrics-listen serves metrics";
             return Err(CommandError::usage(problem));
         }
-        let mut streams = session.config.streams.iter();
-        if streams.any(|stream| stream.location.is_day_file(path)) {
+        if session.streams().any(|stream| stream.location.is_day_file(path)) {
             let path = path.display();
             let problem = format!("--metrics-file: {path} is the name of a day file; name another file");
             return Err(CommandError::setup(problem));
@@ -200,8 +200,7 @@ fn exporter(arguments: &Arguments, session: &Session<'_>) -> Result<Exporter, Me
 }
 
 fn stream_names(session: &Session<'_>) -> Vec<&'static str> {
-    let streams = session.config.streams.iter();
-    streams.map(|settings| settings.kind.name).collect()
+    session.streams().map(StreamSettings::name).collect()
 }
 
 #[cfg(test)]

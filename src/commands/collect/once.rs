@@ -36,7 +36,7 @@ pub(super) async fn run(
     let summary = summary.at_least(exit_of(session.log));
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
     if arguments.json {
-        print_json(&summary)?;
+        print_json(None, &summary)?;
     } else {
         print_text(arguments.verbosity, || summary.text(session.with_colours))?;
     }

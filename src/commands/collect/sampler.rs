@@ -7,12 +7,11 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::Arguments;
-use crate::archive::Location;
 use crate::commands::session::Session;
+use crate::config::StreamPlace;
 use crate::forward::lag::{Lag, lags};
 use crate::metrics::Metrics;
 use crate::output::progress::Progress;
-use crate::source::Kind;
 
 /// How often samples are taken.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -32,8 +31,7 @@ pub(super) struct Sampler {
 /// A stream and the sinks that it is forwarded to.
 #[derive(Clone)]
 struct Forwarded {
-    kind: &'static Kind,
-    location: Location,
+    place: StreamPlace,
     sinks: Vec<&'static str>,
 }
 
@@ -46,11 +44,13 @@ pub(super) struct Sample {
 impl Sampler {
     /// Creates the sampler of a session, which is idle unless the arguments ask for metrics.
     pub(super) fn new(arguments: &Arguments, session: &Session<'_>, clock: fn() -> DateTime<Utc>) -> Self {
-        let sinks: Vec<_> = session.targets.list.iter().map(|target| target.name()).collect();
-        let archives = session.config.streams.iter().map(|settings| Forwarded {
-            kind: settings.kind,
-            location: settings.location.clone(),
-            sinks: sinks.clone(),
+        let archives = session.members.iter().flat_map(|member| {
+            let sinks: Vec<_> = member.targets.list.iter().map(|target| target.name()).collect();
+            let streams = member.config.streams.iter();
+            streams.map(move |settings| Forwarded {
+                place: settings.place(),
+                sinks: sinks.clone(),
+            })
         });
         Self {
             archives: arguments.has_metrics().then(|| archives.collect()),
@@ -87,9 +87,10 @@ impl Forwarded {
         if self.sinks.is_empty() {
             return Vec::new();
         }
-        let all = lags(&self.location, self.kind.name, self.kind.shape, now).into_iter();
+        let StreamPlace { kind, location, .. } = &self.place;
+        let all = lags(location, kind.name, kind.shape, now).into_iter();
         all.filter(|lag| self.sinks.contains(&lag.sink) && lag.problem.is_none())
-            .map(|lag| (self.kind.name, lag))
+            .map(|lag| (self.place.name(), lag))
             .collect()
     }
 }

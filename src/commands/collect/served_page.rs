@@ -42,12 +42,11 @@ impl ServedPage {
     }
 
     fn read(&mut self, place: &StreamPlace, now: DateTime<Utc>) -> Result<StreamReport, UnreadableStream> {
-        let StreamPlace { kind, location, keep } = place;
-        let surveyor = self.surveyors.entry(kind.name);
-        let surveyor = surveyor.or_insert_with(|| Surveyor::repeated(kind));
-        let report = StreamReport::read(surveyor, location, *keep, &ReadProgress::hidden(), now);
+        let surveyor = self.surveyors.entry(place.name());
+        let surveyor = surveyor.or_insert_with(|| Surveyor::repeated(place.kind));
+        let report = StreamReport::read(surveyor, place, &ReadProgress::hidden(), now);
         report.map_err(|error| UnreadableStream {
-            name: kind.name,
+            name: place.name(),
             error: error.to_string(),
         })
     }

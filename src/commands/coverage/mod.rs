@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         log_problems(selection.verbosity, stream.name(), stream.problems(now));
     }
     if selection.json {
-        print_streams(&streams, exit)?;
+        print_streams(selection.settings.organization, &streams, exit)?;
     } else {
         print_text(selection.verbosity, || text(&streams, now))?;
     }
@@ -89,11 +89,11 @@ fn accept_all_losses(streams: &[StreamPlace], now: DateTime<Utc>) -> Result<(), 
 
 /// Notes in the journal of a stream that its losses are accepted, and its gaps that are gone.
 fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), CommandError> {
-    let name = stream.kind.name;
+    let name = stream.name();
     // Whoever is noted in the lock is taken for a run.
     let _lock = Lock::acquire_between_runs(&stream.location, "coverage --accept-missing", now)
         .map_err(|cause| StartError::Lock { stream: name, cause })?;
-    let mut standing = Standing::read(&stream.location, Wanted::Stream(name), stream.keep, now)?;
+    let mut standing = Standing::read(&stream.location, Wanted::Stream(stream.kind.name), stream.keep, now)?;
     let gone = standing.sum.gone_gaps(stream.kind.retention, now);
     if standing.sum.lost.is_empty() && gone.is_empty() {
         tracing::info!(

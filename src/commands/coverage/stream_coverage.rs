@@ -115,7 +115,7 @@ impl StreamCoverage {
             gap,
         });
         Ok(Self {
-            stream: stream.kind.name,
+            stream: stream.name(),
             retention_days: retention.days,
             retention_is_documented: retention.is_documented,
             gaps: gaps.collect(),
@@ -138,7 +138,7 @@ impl StreamCoverage {
     pub(super) fn unreadable(stream: &StreamPlace, error: &FileError) -> Self {
         let retention = stream.kind.retention;
         Self {
-            stream: stream.kind.name,
+            stream: stream.name(),
             retention_days: retention.days,
             retention_is_documented: retention.is_documented,
             error: Some(error.to_string()),

@@ -26,7 +26,7 @@ use crate::output::progress::Progress;
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
 use crate::process::signals;
-use crate::run::{self, RunOptions, StartError};
+use crate::run::{self, Job, RunOptions, StartError};
 use crate::sandbox::{self, Options, Sandbox};
 use crate::source::SOURCES;
 use crate::window::Range;
@@ -103,7 +103,8 @@ async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours:
         starts_over: false,
     };
     let upkeep = UpkeepSettings::default();
-    let run = || run::run_and_forward(&streams, options, &targets, &upkeep, progress, &shutdown);
+    let jobs = Job::all(&streams, &targets, &upkeep);
+    let run = || run::run_and_forward(&jobs, options, progress, &shutdown);
     let first = run().await?;
     let second = run().await?;
     let shown = Shown {

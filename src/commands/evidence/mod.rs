@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use super::archives::Archives;
 use super::arguments::selection::Selection;
+use super::arguments::settings::SettingsArguments;
 use super::error::CommandError;
 use super::outcome::{print_json, print_text};
 use super::seal::evidence_settings;
 use crate::config::{EvidenceSettings, KeySource};
-use crate::env::Env;
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
 use crate::evidence::last_checkpoint::Signed;
@@ -87,9 +87,8 @@ struct Options {
     #[arg(long)]
     json: bool,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    env_file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArguments,
 
     #[command(flatten)]
     verbosity: Verbosity,
@@ -200,19 +199,43 @@ struct Shown {
 }
 
 impl Arguments {
-    /// Returns where the path of `--env-file` is kept.
-    pub(super) fn env_file(&mut self) -> Option<&mut Option<PathBuf>> {
+    /// Returns where it is said from where the settings are read.
+    pub(super) fn settings(&mut self) -> Option<&mut SettingsArguments> {
         Some(match &mut self.action {
             // A witness and the host of the key have no settings of the collector.
             Action::Cosign(_) | Action::Sign(_) => return None,
-            Action::Request(arguments) => &mut arguments.env_file,
-            Action::Accept(arguments) => &mut arguments.options.env_file,
-            Action::Keygen(arguments) => &mut arguments.options.env_file,
-            Action::Rotate(arguments) => &mut arguments.options.env_file,
-            Action::Acknowledge(arguments) => &mut arguments.selection.env_file,
-            Action::Publish(arguments) => &mut arguments.options.env_file,
-            Action::Restart(arguments) => &mut arguments.options.env_file,
+            Action::Request(arguments) => &mut arguments.settings,
+            Action::Accept(arguments) => &mut arguments.options.settings,
+            Action::Keygen(arguments) => &mut arguments.options.settings,
+            Action::Rotate(arguments) => &mut arguments.options.settings,
+            Action::Acknowledge(arguments) => &mut arguments.selection.settings,
+            Action::Publish(arguments) => &mut arguments.options.settings,
+            Action::Restart(arguments) => &mut arguments.options.settings,
         })
+    }
+
+    /// Returns whether it reads the settings of the collector.
+    pub(super) fn reads_settings(&self) -> bool {
+        !matches!(self.action, Action::Cosign(_) | Action::Sign(_))
+    }
+
+    /// Returns the option that names one place for what it writes, if it has one.
+    pub(super) fn place(&self) -> Option<&'static str> {
+        matches!(self.action, Action::Publish(_)).then_some("--to")
+    }
+
+    /// Returns how much it says.
+    pub(super) fn verbosity(&self) -> Verbosity {
+        match &self.action {
+            Action::Keygen(arguments) => arguments.options.verbosity,
+            Action::Rotate(arguments) => arguments.options.verbosity,
+            Action::Acknowledge(arguments) => arguments.selection.verbosity,
+            Action::Publish(arguments) => arguments.options.verbosity,
+            Action::Accept(arguments) => arguments.options.verbosity,
+            Action::Restart(arguments) => arguments.options.verbosity,
+            Action::Request(arguments) => arguments.verbosity,
+            Action::Sign(_) | Action::Cosign(_) => Verbosity::default(),
+        }
     }
 
     /// Returns whether the result is printed as JSON.
@@ -252,7 +275,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
 }
 
 fn settings(options: &Options) -> Result<EvidenceSettings, CommandError> {
-    let env = Env::load(options.env_file.as_deref());
+    let env = options.settings.load();
     if !env.errors().is_empty() {
         return Err(env.errors().clone().into());
     }
@@ -364,11 +387,14 @@ fn publish_to(arguments: &PublishArguments) -> Result<Exit, CommandError> {
     let published = publish(&Folder::new(&settings.folder), &arguments.to)?;
     let (size, written) = (published.checkpoint.size, published.written);
     if options.json {
-        print_json(&Shown {
-            size: Some(size),
-            written: Some(written),
-            ..Shown::default()
-        })?;
+        print_json(
+            options.settings.organization,
+            &Shown {
+                size: Some(size),
+                written: Some(written),
+                ..Shown::default()
+            },
+        )?;
     } else {
         print_text(options.verbosity, || {
             let (origin, to) = (&published.checkpoint.origin, arguments.to.display());
@@ -392,11 +418,14 @@ fn restart(arguments: &RestartArguments, now: DateTime<Utc>) -> Result<Exit, Com
 
 fn show_key(options: &Options, key: &VerifierKey, text: impl Fn(&VerifierKey) -> String) -> Result<Exit, CommandError> {
     if options.json {
-        print_json(&Shown {
-            key: Some(key.to_string()),
-            fingerprint: Some(key.fingerprint()),
-            ..Shown::default()
-        })?;
+        print_json(
+            options.settings.organization,
+            &Shown {
+                key: Some(key.to_string()),
+                fingerprint: Some(key.fingerprint()),
+                ..Shown::default()
+            },
+        )?;
     } else {
         print_text(options.verbosity, || text(key))?;
     }
@@ -410,10 +439,13 @@ fn acknowledge(arguments: &AcknowledgeArguments, clock: fn() -> DateTime<Utc>) -
     let keeper = Keeper::new(&settings);
     let file = keeper.acknowledge(&archives.streams, &arguments.file, &arguments.reason, clock())?;
     if selection.json {
-        print_json(&Shown {
-            file: Some(file.file),
-            ..Shown::default()
-        })?;
+        print_json(
+            selection.settings.organization,
+            &Shown {
+                file: Some(file.file),
+                ..Shown::default()
+            },
+        )?;
     } else {
         print_text(selection.verbosity, || {
             format!(

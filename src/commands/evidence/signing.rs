@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::{Options, Shown, give_away, settings};
+use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::error::CommandError;
 use crate::commands::outcome::{print_json, print_text};
 use crate::evidence::folder::Folder;
@@ -26,12 +27,11 @@ pub(super) struct RequestArguments {
     #[arg(long, value_name = "ENTRIES")]
     old: Option<u64>,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub(super) env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) settings: SettingsArguments,
 
     #[command(flatten)]
-    verbosity: Verbosity,
+    pub(super) verbosity: Verbosity,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(super) struct AcceptArguments {
 pub(super) fn request(arguments: &RequestArguments) -> Result<Exit, CommandError> {
     let options = Options {
         json: false,
-        env_file: arguments.env_file.clone(),
+        settings: arguments.settings.clone(),
         verbosity: arguments.verbosity,
     };
     let settings = settings(&options)?;
@@ -109,11 +109,14 @@ pub(super) fn accept(arguments: &AcceptArguments, now: DateTime<Utc>) -> Result<
     let (checkpoint, waiting) = Keeper::new(&settings).accept(&text, now)?;
     let size = checkpoint.size;
     if options.json {
-        print_json(&Shown {
-            size: Some(size),
-            waiting: Some(waiting),
-            ..Shown::default()
-        })?;
+        print_json(
+            options.settings.organization,
+            &Shown {
+                size: Some(size),
+                waiting: Some(waiting),
+                ..Shown::default()
+            },
+        )?;
     } else {
         print_text(options.verbosity, || {
             let origin = &checkpoint.origin;

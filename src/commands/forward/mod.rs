@@ -3,19 +3,19 @@
 mod outcome;
 
 use std::ops::Range;
-use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use tracing::Instrument;
 
 use super::arguments::range::{EmptyRangeError, range};
+use super::arguments::settings::SettingsArguments;
 use super::arguments::start::StartArg;
 use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
 use super::error::CommandError;
 use super::outcome::{Form, exit_of};
-use super::targets::{http_target, kafka_target, log_warnings, stdout_target};
+use super::targets::{self, http_target, kafka_target, stdout_target};
 use crate::config::{self, LogSettings, StreamPlace};
 use crate::env::{ConfigErrors, Env};
 use crate::forward::{ForwardContext, Target, Targets};
@@ -67,9 +67,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub(crate) env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
@@ -108,7 +107,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         let problem = "standard output is closed, so the lines would go nowhere: give them a reader or a file";
         return Err(CommandError::setup(problem));
     }
-    let env = Env::load(arguments.env_file.as_deref());
+    let env = arguments.settings.load();
     let settings = Settings::read(&env, arguments)?;
     let targets = Targets {
         list: vec![settings.target],
@@ -118,7 +117,10 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         ..Targets::default()
     };
     let progress = Progress::unless_quiet(arguments.verbosity.quiet);
-    log.start(settings.log.options(arguments.verbosity, &progress, clock))?;
+    // Of organizations it was started for all of them.
+    if env.organization().is_none() {
+        log.start(settings.log.options(arguments.verbosity, &progress, clock))?;
+    }
     log_all_warnings(&env, &targets);
     let context = ForwardContext {
         now,
@@ -130,6 +132,11 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
 }
 
 impl Arguments {
+    /// Returns whether standard output has the lines.
+    pub(super) fn is_to_stdout(&self) -> bool {
+        self.sink == SinkArg::Stdout
+    }
+
     /// Returns how the result is printed.
     pub(super) fn form(&self) -> Form {
         match self.sink {
@@ -184,7 +191,9 @@ fn log_all_warnings(env: &Env, targets: &Targets) {
     for unknown in config::unknown(env, SOURCES).iter() {
         tracing::warn!("{unknown}");
     }
-    log_warnings(targets, env);
+    for warning in targets::warnings(targets, env) {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Forwards all streams concurrently.
@@ -192,12 +201,12 @@ async fn forward(places: &[StreamPlace], targets: &Targets, context: &ForwardCon
     let mut running = Vec::new();
     for place in places {
         // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
-        let span = tracing::error_span!("stream", stream = place.kind.name);
+        let span = tracing::error_span!("stream", stream = place.name());
         let starting = targets.clone().start(place.clone(), context.clone());
         let (notifier, forwarding) = starting.instrument(span.clone()).await;
         // This process appends nothing more.
         drop(notifier);
-        running.push((place.kind.name, forwarding, span));
+        running.push((place.name(), forwarding, span));
     }
     let mut streams = Vec::new();
     for (stream, forwarding, span) in running {

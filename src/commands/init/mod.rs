@@ -13,6 +13,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::arguments::selection::Selection;
+use super::arguments::settings::SettingsArguments;
 use super::check;
 use super::error::CommandError;
 use crate::config::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
@@ -63,7 +64,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let path = arguments.env_file.clone().unwrap_or_else(|| PathBuf::from(".env"));
     let asked = Asked::ask(&path).map_err(CommandError::setup)?;
     let selection = Selection {
-        env_file: Some(path.clone()),
+        settings: SettingsArguments::of_file(path.clone()),
         ..Selection::default()
     };
     let check = check::Arguments {

@@ -2,11 +2,10 @@
 
 mod report;
 
-use std::path::PathBuf;
-
 use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::arguments::settings::SettingsArguments;
 use super::arguments::sinks::Sinks;
 use super::arguments::stream_name;
 use super::arguments::time::TimeArg;
@@ -46,9 +45,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
-    #[arg(long, value_name = "PATH")]
-    pub(crate) env_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
 
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
@@ -72,7 +70,7 @@ Examples:
 pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let run_options = arguments.run_options(clock())?;
     let options = SessionOptions {
-        env_file: arguments.env_file.as_deref(),
+        settings: &arguments.settings,
         streams: &arguments.streams,
         verbosity: arguments.verbosity,
         run_options,
@@ -89,7 +87,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let summary = summary.at_least(exit_of(log));
     let report = Report::of(&summary);
     if arguments.json {
-        print_json(&report)?;
+        print_json(arguments.settings.organization, &report)?;
     } else {
         print_text(arguments.verbosity, || report.to_string())?;
     }

@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         log_problems(selection.verbosity, stream.stream, stream.all_problems());
     }
     if selection.json {
-        print_streams(&streams, exit)?;
+        print_streams(selection.settings.organization, &streams, exit)?;
     } else {
         let with_colours = stdout_takes_colours(archives.env.allows_colours());
         let details = Details::of(selection.verbosity);

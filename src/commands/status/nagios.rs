@@ -12,6 +12,8 @@ use super::{Arguments, read};
 use crate::commands::archives::Archives;
 use crate::commands::arguments::selection::Selection;
 use crate::commands::error::CommandError;
+use crate::commands::organizations::{Organizations, check_dir};
+use crate::env::Misnamed;
 use crate::output::logging::Verbosity;
 use crate::output::print::{print, print_error};
 use crate::output::printable::printable;
@@ -20,12 +22,20 @@ use crate::process::exit::PluginExit;
 
 /// Prints the line, and returns the exit code. What keeps it from knowing is unknown.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> PluginExit {
-    match streams(arguments, clock) {
-        Ok(streams) => {
-            let exit = streams.iter().map(verdict).fold(PluginExit::Ok, PluginExit::max);
+    match all_streams(arguments, clock) {
+        Ok((streams, failed)) => {
+            let least = if failed.is_empty() {
+                PluginExit::Ok
+            } else {
+                PluginExit::Critical
+            };
+            let exit = streams.iter().map(verdict).fold(least, PluginExit::max);
+            // If only organizations as a whole are wrong, nothing is to be said of the streams.
+            let of_streams = Some(text(&streams, exit)).filter(|text| !text.is_empty());
+            let said: Vec<_> = failed.into_iter().chain(of_streams).collect();
             say(
                 exit,
-                &text(&streams, exit),
+                &said.join("; "),
                 &figures(&streams, arguments.max_age.map(|age| age.0)),
             )
         }
@@ -36,6 +46,32 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Plugin
 /// Prints why nothing is known, and returns the exit code.
 pub(crate) fn unknown(reason: impl Display) -> PluginExit {
     say(PluginExit::Unknown, &reason.to_string(), "")
+}
+
+/// Reads the streams; of several organizations those of all, and what is wrong with the ones whose settings are.
+fn all_streams(
+    arguments: &Arguments,
+    clock: fn() -> DateTime<Utc>,
+) -> Result<(Vec<StreamStatus>, Vec<String>), CommandError> {
+    let settings = &arguments.selection.settings;
+    let Some(folder) = check_dir(settings)? else {
+        return Ok((streams(arguments, clock)?, Vec::new()));
+    };
+    let organizations = Organizations::find(settings, &folder)?;
+    let misnamed = organizations.misnamed.into_iter();
+    let mut failed: Vec<_> = misnamed
+        .map(|Misnamed { name, problem }| format!("{name}: {problem}"))
+        .collect();
+    let mut all = Vec::new();
+    for organization in organizations.all {
+        let mut arguments = arguments.clone();
+        arguments.selection.settings.organization = Some(organization);
+        match streams(&arguments, clock) {
+            Ok(streams) => all.extend(streams),
+            Err(error) => failed.push(error.of(organization).to_string()),
+        }
+    }
+    Ok((all, failed))
 }
 
 fn streams(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Vec<StreamStatus>, CommandError> {

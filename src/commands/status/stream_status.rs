@@ -98,7 +98,9 @@ impl StreamStatus {
         max_age: Option<TimeDelta>,
         now: DateTime<Utc>,
     ) -> Result<Self, FileError> {
-        let StreamPlace { kind, location, keep } = place;
+        let StreamPlace {
+            kind, location, keep, ..
+        } = place;
         let mut standing = Standing::read(location, Wanted::Stream(kind.name), *keep, now)?;
         let noted = Noted::rejected(location)?;
         let takeover = standing.takeover(location, now)?;
@@ -133,7 +135,7 @@ impl StreamStatus {
         problems.extend(silence.and_then(|silence| silence.sentence()));
         let today = now.date_naive();
         Ok(Self {
-            stream: kind.name,
+            stream: place.name(),
             folder: location.folder().to_owned(),
             state,
             problems,
@@ -166,7 +168,7 @@ impl StreamStatus {
     /// Creates that of a stream whose archive cannot be read.
     pub(super) fn unreadable(place: &StreamPlace, error: &FileError) -> Self {
         Self {
-            stream: place.kind.name,
+            stream: place.name(),
             folder: place.location.folder().to_owned(),
             state: State::Failed,
             problems: vec![error.to_string()],
@@ -366,6 +368,7 @@ mod tests {
 
         fn status(&self, max_age: Option<TimeDelta>) -> StreamStatus {
             let place = StreamPlace {
+                organization: None,
                 kind: tfc(),
                 location: self.lock.location().clone(),
                 keep: None,

@@ -61,7 +61,7 @@ pub(super) fn run(bundle: &Path, policy: &Path, is_json: bool, verbosity: Verbos
         problems(&shown).for_each(|problem| tracing::error!("{problem}"));
     }
     if is_json {
-        print_json(&shown)?;
+        print_json(None, &shown)?;
     } else {
         print_text(verbosity, || text(&shown))?;
     }

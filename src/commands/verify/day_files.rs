@@ -141,8 +141,8 @@ impl Job {
 
 fn put_together(streams: &[StreamPlace], known: &[Result<Known, FileError>], jobs: &[Job]) -> Vec<StreamReport> {
     let begun = streams.iter().zip(known).map(|(place, known)| match known {
-        Ok(_) => StreamReport::new(place.kind.name),
-        Err(error) => StreamReport::unreadable(place.kind.name, place.location.folder(), error),
+        Ok(_) => StreamReport::new(place.name()),
+        Err(error) => StreamReport::unreadable(place.name(), place.location.folder(), error),
     });
     let mut reports: Vec<_> = begun.collect();
     for job in jobs {
@@ -177,6 +177,7 @@ mod tests {
         catalog.write("2025-06-09", &lines.concat());
         let kind = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
         let place = StreamPlace {
+            organization: None,
             kind,
             location: catalog.location.clone(),
             keep: None,

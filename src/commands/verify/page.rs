@@ -36,14 +36,17 @@ pub(super) fn run(page: &Path, signer: &str, is_json: bool, verbosity: Verbosity
         Exit::StreamFailed
     };
     if is_json {
-        print_json(&Shown {
-            is_signed: verified.is_ok(),
-            problem: verified.as_ref().err().cloned(),
-            page: verified.ok(),
-            signer: key.to_string(),
-            fingerprint: key.fingerprint(),
-            exit_code: exit as u8,
-        })?;
+        print_json(
+            None,
+            &Shown {
+                is_signed: verified.is_ok(),
+                problem: verified.as_ref().err().cloned(),
+                page: verified.ok(),
+                signer: key.to_string(),
+                fingerprint: key.fingerprint(),
+                exit_code: exit as u8,
+            },
+        )?;
         return Ok(exit);
     }
     if let Err(problem) = &verified

@@ -47,7 +47,7 @@ pub(super) fn run(proof: &Path, policy: &Path, is_json: bool, verbosity: Verbosi
         Exit::StreamFailed
     };
     if is_json {
-        print_json(&shown(&proved, exit))?;
+        print_json(None, &shown(&proved, exit))?;
     } else {
         print_text(verbosity, || match &proved {
             Ok(proven) => text_of(proven),

@@ -8,7 +8,8 @@ use super::super::place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 use super::super::proxies::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUEST_METHOD};
 use super::{SECTIONS, STREAMS, Section};
 use crate::env::system::{
-    CREDENTIALS_DIRECTORY, JOURNAL_STREAM, NO_COLOR, NOTIFY_SOCKET, SSH_AUTH_SOCK, TERM, WATCHDOG_PID, WATCHDOG_USEC,
+    CREDENTIALS_DIRECTORY, JOURNAL_STREAM, NO_COLOR, NOTIFY_SOCKET, SSH_AUTH_SOCK, TERM, TRAILKEEPER_ENV_DIR,
+    WATCHDOG_PID, WATCHDOG_USEC,
 };
 use crate::env::{DefaultValue, Row, Scope};
 use crate::source::{Kind, SOURCES};
@@ -44,6 +45,7 @@ pub(super) const SYSTEM: Section = Section {
         &REQUEST_METHOD,
         &NO_COLOR,
         &TERM,
+        &TRAILKEEPER_ENV_DIR,
         &JOURNAL_STREAM,
         &NOTIFY_SOCKET,
         &WATCHDOG_PID,

@@ -135,7 +135,7 @@ impl KafkaSink {
         now: DateTime<Utc>,
         pool: &Pool,
     ) -> Result<Self, SinkError> {
-        let kept = pool.take(envelope.stream, shutdown);
+        let kept = pool.take(envelope.name(), shutdown);
         let (session, limits) = kept.map(|kept| (kept.session, kept.limits.at(now))).unzip();
         let setup = Setup {
             topic: settings.topic(envelope.stream),
@@ -267,7 +267,7 @@ impl Sink for KafkaSink {
             limits: self.setup.limits,
             cursor: None,
         };
-        self.pool.keep(self.envelope.stream, kept);
+        self.pool.keep(self.envelope.name(), kept);
     }
 }
 

@@ -100,7 +100,7 @@ impl Transactional {
 
     /// Goes on with the session of the round before, if there is one; returns what it has committed.
     fn take_up(&mut self) -> Result<Option<Committed>, SinkError> {
-        let kept = self.pool.take(self.envelope.stream, &self.setup.shutdown);
+        let kept = self.pool.take(self.envelope.name(), &self.setup.shutdown);
         let Some(Kept {
             session,
             limits,
@@ -445,7 +445,7 @@ impl Sink for Transactional {
                 limits: self.setup.limits,
                 cursor: Some(KeptCursor { cursors, committed }),
             };
-            self.pool.keep(self.envelope.stream, kept);
+            self.pool.keep(self.envelope.name(), kept);
         }
     }
 }

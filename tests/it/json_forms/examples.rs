@@ -51,6 +51,26 @@ fn add_future_file(catalog: &Catalog) {
     fs::write(catalog.folder(Api::Mail).join(name), "{}\n").unwrap();
 }
 
+/// What was printed, with the names of streams as they are without organizations.
+fn without_organizations(mut printed: Value) -> Value {
+    if let Some(streams) = printed.get_mut("streams").and_then(Value::as_array_mut) {
+        streams
+            .iter_mut()
+            .for_each(|stream| *stream = without_organization(stream));
+    }
+    printed
+}
+
+fn without_organization(stream: &Value) -> Value {
+    let mut stream = stream.clone();
+    if let Some(organization) = stream["organization"].as_str().map(str::to_owned) {
+        let name = stream["stream"].as_str().unwrap();
+        let name = name.strip_prefix(&format!("{organization}/")).unwrap().to_owned();
+        stream["stream"] = name.into();
+    }
+    stream
+}
+
 /// Puts a compressed file beside a day file, and damages it.
 fn add_damaged(day_file: &Path) {
     fs::write(format!("{}.gz", day_file.display()), "damaged").unwrap();
@@ -79,6 +99,7 @@ impl Examples {
         examples.packing();
         examples.expiring();
         examples.copying();
+        examples.organizations();
         examples.errors();
         examples
     }
@@ -100,7 +121,24 @@ impl Examples {
             [command, ..] => command,
             [] => unreachable!("a command has a name"),
         };
-        self.printed.entry(section).or_default().push(printed);
+        self.printed
+            .entry(section)
+            .or_default()
+            .push(without_organizations(printed));
+    }
+
+    /// Organizations, one of which has settings that are wrong.
+    fn organizations(&mut self) {
+        let sandbox = sandbox();
+        let mut catalog = Catalog::of(&sandbox, &[Api::Mail]);
+        let folder = catalog.root().join("organizations");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("acme.env"), catalog.env_text()).unwrap();
+        fs::write(folder.join("wrong.env"), "A\n").unwrap();
+        catalog.clear();
+        self.run(&catalog, &["collect", "--env-dir", "organizations"]);
+        self.follow(&catalog, &["--env-dir", "organizations"], |_| true);
+        self.run(&catalog, &["status", "--env-dir", "organizations", "--org", "wrong"]);
     }
 
     /// Copies of archives with and without evidence, and what comes back.
@@ -480,6 +518,7 @@ impl Examples {
         let mut running = follow::start(catalog, &[&["--json"], arguments].concat());
         let rounds = follow::rounds_until(&mut running, is_wanted);
         running.kill();
+        let rounds = rounds.into_iter().map(|round| without_organization(&round));
         self.printed.entry("collect --follow").or_default().extend(rounds);
     }
 

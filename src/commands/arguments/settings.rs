@@ -1,0 +1,56 @@
+//! Where the settings are read from: the environment and a file, or a folder with a file for each organization.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::env::{Env, EnvDir, Organization, env_dir};
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SettingsArguments {
+    /// Read the settings from this file instead of .env in the working folder; the environment wins over it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) env_file: Option<PathBuf>,
+
+    /// Do it for each organization that has its settings in this folder: NAME.env, over common.env, over the environment
+    #[arg(long, value_name = "DIR", conflicts_with = "env_file")]
+    pub(crate) env_dir: Option<PathBuf>,
+
+    /// Only these organizations [default: all in --env-dir]
+    #[arg(
+        long = "org",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "env_file"
+    )]
+    pub(crate) organizations: Vec<String>,
+
+    /// The one of them whose turn it is.
+    #[arg(skip)]
+    pub(crate) organization: Option<Organization>,
+}
+
+impl SettingsArguments {
+    /// Creates those of a settings file.
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        Self {
+            env_file: Some(path),
+            ..Self::default()
+        }
+    }
+
+    /// Reads the settings; of the organization whose turn it is, if there are several.
+    pub(crate) fn load(&self) -> Env {
+        match (self.organization, self.dir()) {
+            (Some(organization), Some(dir)) => EnvDir::new(&dir).read(organization),
+            (None, Some(dir)) => EnvDir::new(&dir).shared().clone(),
+            (_, None) => Env::load(self.env_file.as_deref()),
+        }
+    }
+
+    /// Returns the folder with the settings of organizations, if there is one.
+    pub(crate) fn dir(&self) -> Option<PathBuf> {
+        let of_environment = || self.env_file.is_none().then(env_dir).flatten();
+        self.env_dir.clone().or_else(of_environment)
+    }
+}

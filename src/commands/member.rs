@@ -1,0 +1,151 @@
+//! The settings of one organization of a session, or of the installation if it has only one.
+
+use std::collections::BTreeMap;
+
+use super::session::SessionOptions;
+use super::targets;
+use crate::config::{self, Config, StreamSettings};
+use crate::env::{ConfigErrors, Env, Fingerprint, Misnamed, Organization};
+use crate::forward::{Target, Targets};
+use crate::run::summary::FailedOrganization;
+use crate::source::SOURCES;
+
+/// Everything that is read for it.
+#[derive(Clone)]
+pub(super) struct Member {
+    /// Whose settings they are, if there are several organizations.
+    pub(super) organization: Option<Organization>,
+    /// Of the settings as they were read.
+    pub(super) fingerprint: Fingerprint,
+    pub(super) config: Config,
+    /// Where appended lines are forwarded to.
+    pub(super) targets: Targets,
+    /// Warnings about the settings.
+    pub(super) warnings: Vec<String>,
+}
+
+/// An organization whose settings are wrong, and what is wrong with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FailedMember {
+    pub(super) name: String,
+    pub(super) problem: String,
+}
+
+impl Member {
+    /// Reads the settings of the streams and of the sinks, or returns all errors in them.
+    pub(super) fn read(env: &Env, options: &SessionOptions<'_>) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        config::refuse_what_is_of_all(env, &mut errors);
+        let targets = targets::targets(env, options.sinks, options.run_options.now, &mut errors);
+        match Config::read(env, SOURCES, options.streams) {
+            Ok(config) if errors.is_empty() => Ok(Self {
+                organization: env.organization(),
+                fingerprint: env.fingerprint(&config::content_files(SOURCES)),
+                warnings: config
+                    .warnings
+                    .iter()
+                    .cloned()
+                    .chain(targets::warnings(&targets, env))
+                    .collect(),
+                config,
+                targets,
+            }),
+            result => {
+                errors.append(result.err().unwrap_or_default());
+                // What is missing may have been mistyped.
+                errors.append(config::unknown(env, SOURCES));
+                Err(errors)
+            }
+        }
+    }
+
+    /// Returns the span that names it in log lines; none without organizations.
+    pub(super) fn span(&self) -> tracing::Span {
+        match self.organization {
+            Some(organization) => tracing::error_span!("organization", %organization),
+            None => tracing::Span::none(),
+        }
+    }
+
+    /// Returns what only one organization can have, each as a sentence that ends with what it is.
+    fn own(&self) -> impl Iterator<Item = String> {
+        let files = self
+            .config
+            .streams
+            .iter()
+            .map(StreamSettings::place)
+            .map(|place| place.own_files());
+        let evidence = self
+            .config
+            .evidence
+            .iter()
+            .map(|evidence| format!("keeps its evidence in {}", evidence.real_folder().display()));
+        let ids = self.targets.list.iter().filter_map(Target::transactional_id);
+        let ids = ids.map(|id| format!("has the KAFKA_TRANSACTIONAL_ID {id}"));
+        files.chain(evidence).chain(ids)
+    }
+}
+
+impl FailedMember {
+    pub(super) fn new(name: &str, errors: &ConfigErrors) -> Self {
+        let problems = errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Self {
+            name: name.to_owned(),
+            problem: problems.join("; "),
+        }
+    }
+
+    /// Returns it as a part of the summary.
+    pub(super) fn summary(&self) -> FailedOrganization {
+        FailedOrganization {
+            organization: self.name.clone(),
+            error: self.problem.clone(),
+        }
+    }
+}
+
+impl From<Misnamed> for FailedMember {
+    fn from(misnamed: Misnamed) -> Self {
+        let Misnamed { name, problem } = misnamed;
+        Self {
+            name,
+            problem: format!("the name of its file {problem}"),
+        }
+    }
+}
+
+/// Parts with the organizations that share what only one can have: which of them it is of, nobody here can know.
+pub(super) fn part_with_those_that_share(members: &mut Vec<Member>, failed: &mut Vec<FailedMember>) {
+    let mut owners: BTreeMap<String, Vec<Organization>> = BTreeMap::new();
+    for member in &*members {
+        for own in member.own() {
+            let all = owners.entry(own).or_default();
+            all.extend(member.organization.filter(|organization| !all.contains(organization)));
+        }
+    }
+    owners.retain(|_, all| all.len() > 1);
+    let problems_of = |organization| {
+        let shared = owners.iter().filter(move |(_, all)| all.contains(&organization));
+        shared.map(move |(own, all)| {
+            let others = all.iter().filter(|other| **other != organization);
+            let others: Vec<_> = others.map(|other| other.name()).collect();
+            format!(
+                "it {own}, as does {}: put {{org}} into that, or name another one",
+                others.join(", ")
+            )
+        })
+    };
+    members.retain(|member| {
+        let Some(organization) = member.organization else {
+            return true;
+        };
+        let problems: Vec<_> = problems_of(organization).collect();
+        if !problems.is_empty() {
+            failed.push(FailedMember {
+                name: organization.name().to_owned(),
+                problem: problems.join("; "),
+            });
+        }
+        problems.is_empty()
+    });
+}

@@ -1,0 +1,68 @@
+//! How many streams are collected at the same time: each has threads of its own, and there can be thousands.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// The most streams that are collected at the same time.
+const MOST: usize = 64;
+
+/// The most of those that begin an archive, or ask for a range: they can take hours, and the others do not wait for them.
+const MOST_LONG: usize = MOST / 2;
+
+/// The slots of all streams.
+#[derive(Debug)]
+pub(super) struct Slots {
+    all: Semaphore,
+    long: Semaphore,
+}
+
+/// One stream may be collected as long as it lives.
+#[derive(Debug)]
+pub(super) struct Slot<'a> {
+    _one: Option<SemaphorePermit<'a>>,
+    _long: Option<SemaphorePermit<'a>>,
+}
+
+impl Slots {
+    pub(super) fn new() -> Self {
+        Self {
+            all: Semaphore::new(MOST),
+            long: Semaphore::new(MOST_LONG),
+        }
+    }
+
+    /// Waits for a slot, of a run that can take long or of one that cannot.
+    pub(super) async fn take(&self, is_long: bool) -> Slot<'_> {
+        // Neither is ever closed. The rare one first: who waits for it must not hold the other.
+        let long = if is_long { self.long.acquire().await.ok() } else { None };
+        Slot {
+            _long: long,
+            _one: self.all.acquire().await.ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_up_to_date_never_waits_for_those_that_begin() {
+        let slots = Slots::new();
+        let mut long = Vec::new();
+        for _ in 0..MOST_LONG {
+            long.push(slots.take(true).await);
+        }
+        let waits = tokio::time::timeout(Duration::from_secs(3_600), slots.take(true)).await;
+        assert!(waits.is_err());
+        let short = tokio::time::timeout(Duration::from_secs(1), slots.take(false)).await;
+        assert!(short.is_ok());
+        drop((long.pop(), short));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), slots.take(true))
+                .await
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,497 @@
+//! Several organizations on one machine: `--env-dir`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use trailkeeper::sandbox::{Api, Sandbox};
+
+use super::support::{Catalog, PATIENCE, Process, Run, at, event, events, lines_by_file, serve, wait_until};
+
+/// Organizations, each with services of its own, and the folder with their settings.
+struct Installation {
+    catalog: Catalog,
+    services: BTreeMap<&'static str, Sandbox>,
+}
+
+/// The streams of each.
+const APIS: [Api; 2] = [Api::Mail, Api::Tfc];
+
+impl Installation {
+    /// Organizations whose streams have as many records as is said.
+    fn of(organizations: &[(&'static str, i64)]) -> Self {
+        let catalog = Catalog::bare();
+        let root = catalog.root().to_str().unwrap().to_owned();
+        fs::create_dir(catalog.root().join("env")).unwrap();
+        let mut installation = Self {
+            catalog,
+            services: BTreeMap::new(),
+        };
+        installation.write(
+            "common",
+            &format!(
+                "RETRY_DELAY_SECONDS=0.001\nMAIL_LOG_CATALOG_LOCATION={root}/{{org}}/mail\nMAIL_LOG_FILE_BASE_NAME={{org}}_mail\n\
+                 TFC_LOG_CATALOG_LOCATION={root}/{{org}}/tfc\nTFC_LOG_FILE_BASE_NAME=tfc\n"
+            ),
+        );
+        for (name, count) in organizations {
+            let service = serve(|options| {
+                APIS.into_iter()
+                    .fold(options, |options, api| options.give(api, events(api, *count, 600)))
+            });
+            for folder in ["mail", "tfc"] {
+                fs::create_dir_all(installation.catalog.root().join(name).join(folder)).unwrap();
+            }
+            let variables = service
+                .variables()
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}\n"));
+            installation.write(name, &variables.collect::<String>());
+            installation.services.insert(name, service);
+        }
+        installation
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.catalog.root().join("env").join(format!("{name}.env"))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.file(name), text).unwrap();
+    }
+
+    fn add(&self, name: &str, text: &str) {
+        let before = fs::read_to_string(self.file(name)).unwrap();
+        self.write(name, &(before + text));
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let arguments: Vec<_> = arguments.iter().copied().chain(["--env-dir", "env"]).collect();
+        self.catalog.run(&arguments)
+    }
+
+    #[track_caller]
+    fn collect(&self, code: i32, arguments: &[&str]) -> Value {
+        let arguments: Vec<_> = ["collect", "--json"].iter().chain(arguments).copied().collect();
+        let run = self.run(&arguments);
+        assert_eq!(run.code, code, "stdout: {}\nstderr: {}", run.stdout, run.stderr);
+        serde_json::from_str(&run.stdout).unwrap()
+    }
+
+    /// Asserts that an organization has what its services have given, and nothing else.
+    #[track_caller]
+    fn assert_holds(&self, name: &str) {
+        for (api, folder, base) in [
+            (APIS[0], "mail", format!("{name}_mail")),
+            (APIS[1], "tfc", "tfc".to_owned()),
+        ] {
+            let folder = self.catalog.root().join(name).join(folder);
+            let expected: BTreeMap<_, _> = lines_by_file(api, &self.services[name].events(api))
+                .into_iter()
+                .map(|(file, lines)| {
+                    let (_, rest) = file.split_at(file.len() - "_2025-06-09.log".len());
+                    (format!("{base}{rest}"), lines)
+                })
+                .collect();
+            let entries = fs::read_dir(&folder).unwrap().map(Result::unwrap);
+            let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+            let found: BTreeMap<String, BTreeSet<String>> = files
+                .map(|entry| {
+                    let text = fs::read_to_string(entry.path()).unwrap();
+                    let lines = text.lines().map(str::to_owned).collect();
+                    (entry.file_name().into_string().unwrap(), lines)
+                })
+                .collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}
+
+fn names(summary: &Value) -> Vec<&str> {
+    let streams = summary["streams"].as_array().unwrap();
+    streams
+        .iter()
+        .map(|stream| stream["stream"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn each_organization_is_collected_into_its_own_folders_and_named_everywhere() {
+    let installation = Installation::of(&[("acme", 300), ("zeta", 200)]);
+    let summary = installation.collect(0, &[]);
+    assert_eq!(
+        names(&summary),
+        ["acme/yandex-mail", "acme/tfc", "zeta/yandex-mail", "zeta/tfc"]
+    );
+    assert_eq!(summary["streams"][3]["organization"], "zeta");
+    for name in ["acme", "zeta"] {
+        installation.assert_holds(name);
+    }
+    assert!(
+        installation.catalog.app_log().contains("stream=acme/yandex-mail"),
+        "{}",
+        installation.catalog.app_log()
+    );
+    // The table has a line with what all have together.
+    for api in APIS {
+        installation.services["zeta"].add(api, vec![event(api, at(60), "new")]);
+    }
+    let run = installation.run(&["collect"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let total = run
+        .stdout
+        .lines()
+        .find(|line| line.contains("4 streams of 2 organizations"))
+        .unwrap();
+    assert_eq!(total.split_whitespace().nth(6), Some("2"), "{total}");
+    installation.assert_holds("zeta");
+}
+
+#[test]
+fn only_the_organizations_that_are_asked_for_are_collected() {
+    let installation = Installation::of(&[("acme", 30), ("beta", 30), ("zeta", 30)]);
+    let summary = installation.collect(0, &["--org", "zeta,acme", "--stream", "tfc"]);
+    assert_eq!(names(&summary), ["acme/tfc", "zeta/tfc"]);
+    let run = installation.run(&["collect", "--org", "acme,nobody"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr
+            .contains("--org must name organizations, and env has no file nobody.env"),
+        "{}",
+        run.stderr
+    );
+    let run = installation.catalog.run(&["collect", "--org", "acme"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("--env-dir, which is not given"), "{}", run.stderr);
+}
+
+#[test]
+fn what_is_wrong_with_one_fails_that_one_and_is_named() {
+    let all = ["acme", "broken", "dead", "folder", "same", "twin", "zeta"];
+    let installation = Installation::of(&all.map(|name| (name, 20)));
+    installation.add("broken", "this is hunter2, no setting\n");
+    installation.add("dead", "OAUTH_TOKEN_ARG=hunter2-dead\nTFC_ORG_TOKEN=hunter2-dead\n");
+    fs::remove_dir_all(installation.catalog.root().join("folder")).unwrap();
+    let shared = installation.catalog.root().join("shared");
+    fs::create_dir(&shared).unwrap();
+    for twin in ["same", "twin"] {
+        let folder = shared.to_str().unwrap();
+        installation.add(twin, &format!("TFC_LOG_CATALOG_LOCATION={folder}\n"));
+    }
+    installation.write("two words", "A=1\n");
+    let summary = installation.collect(3, &[]);
+    for name in ["acme", "zeta"] {
+        installation.assert_holds(name);
+    }
+    let status: BTreeMap<_, _> = summary["streams"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stream| (stream["stream"].as_str().unwrap(), stream["status"].as_str().unwrap()))
+        .collect();
+    let failed: Vec<_> = status
+        .iter()
+        .filter(|(_, status)| **status == "failed")
+        .map(|(name, _)| *name)
+        .collect();
+    assert_eq!(
+        failed,
+        ["dead/tfc", "dead/yandex-mail", "folder/tfc", "folder/yandex-mail"]
+    );
+    let problems: BTreeMap<_, _> = summary["failed_organizations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|failed| {
+            (
+                failed["organization"].as_str().unwrap(),
+                failed["error"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        problems.keys().copied().collect::<Vec<_>>(),
+        ["broken", "same", "twin", "two words"]
+    );
+    assert!(
+        problems["broken"].contains("broken.env line 9 must be NAME=value"),
+        "{problems:?}"
+    );
+    assert!(
+        problems["same"].contains("as does twin") && problems["twin"].contains("as does same"),
+        "{problems:?}"
+    );
+    assert!(
+        problems["two words"].contains("must be a name of letters"),
+        "{problems:?}"
+    );
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+    let log = installation.catalog.app_log();
+    assert!(log.contains("organization=twin"), "{log}");
+    assert!(
+        !log.contains("hunter2") && !summary.to_string().contains("hunter2"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_credential_in_the_environment_would_be_that_of_all_and_is_refused() {
+    let mut installation = Installation::of(&[("acme", 20)]);
+    installation.catalog.set("OAUTH_TOKEN_ARG", "hunter2");
+    installation.catalog.set("ORGANIZATION_ID_ARG", "7");
+    installation.catalog.set("TFC_ORG_TOKEN_FILE", "/nowhere");
+    let run = installation.run(&["collect", "-q"]);
+    assert_eq!(run.code, 1);
+    for name in ["OAUTH_TOKEN_ARG", "ORGANIZATION_ID_ARG", "TFC_ORG_TOKEN_FILE"] {
+        let expected = format!("{name} must not be in the environment with --env-dir");
+        assert!(run.stderr.contains(&expected), "{}", run.stderr);
+    }
+    assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+    // A path with their names in it is that of each.
+    for name in ["OAUTH_TOKEN_ARG", "ORGANIZATION_ID_ARG"] {
+        installation.catalog.unset(name);
+    }
+    installation.catalog.set("TFC_ORG_TOKEN_FILE", "/nowhere/{org}");
+    let run = installation.run(&["collect", "-q"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("must not be set together with TFC_ORG_TOKEN_FILE"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        fs::read_dir(installation.catalog.root().join("acme/tfc"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn what_is_for_the_program_stands_in_the_common_file_alone() {
+    let installation = Installation::of(&[("acme", 20), ("zeta", 20)]);
+    installation.add("acme", "APP_LOG_FILE=other.log\nHTTPS_PROXY=http://127.0.0.1:9\n");
+    installation.add("common", "LOG_FORMAT=json\n");
+    let summary = installation.collect(3, &[]);
+    let error = summary["failed_organizations"][0]["error"].as_str().unwrap();
+    for name in ["APP_LOG_FILE", "HTTPS_PROXY"] {
+        assert!(
+            error.contains(&format!("{name} is for all organizations: put it into common.env")),
+            "{error}"
+        );
+    }
+    installation.assert_holds("zeta");
+    assert!(installation.catalog.app_log().contains("\"stream\":\"zeta/tfc\""));
+    let installation = Installation::of(&[("acme", 20)]);
+    installation.add("common", "LOG_FORMAT=yaml\n");
+    assert_eq!(installation.run(&["collect", "-q"]).code, 1);
+}
+
+#[test]
+fn every_command_is_done_for_each_of_them() {
+    let installation = Installation::of(&[("acme", 30), ("zeta", 30)]);
+    installation.collect(0, &[]);
+    for command in [
+        &["status"][..],
+        &["coverage"],
+        &["verify"],
+        &["check"],
+        &["reconcile"],
+        &["hold", "list"],
+        &["pack"],
+        &["unpack"],
+        &["expire", "--older-than", "3y", "--yes"],
+    ] {
+        let run = installation.run(&[command, &["--json"]].concat());
+        assert_eq!(run.code, 0, "{command:?}: {}{}", run.stdout, run.stderr);
+        let answers: Vec<Value> = run
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let of: Vec<_> = answers
+            .iter()
+            .map(|answer| answer["organization"].as_str().unwrap())
+            .collect();
+        assert_eq!(of, ["acme", "zeta"], "{command:?}");
+        assert_eq!(names(&answers[1]), ["zeta/yandex-mail", "zeta/tfc"], "{command:?}");
+        let run = installation.run(command);
+        assert_eq!(run.code, 0, "{command:?}: {}{}", run.stdout, run.stderr);
+        let headings: Vec<_> = run
+            .stdout
+            .lines()
+            .filter(|line| ["acme", "zeta"].contains(line))
+            .collect();
+        assert_eq!(headings, ["acme", "zeta"], "{command:?}: {}", run.stdout);
+    }
+    for (max_age, code, word) in [("2h", 0, "OK"), ("1s", 2, "CRITICAL")] {
+        let run = installation.run(&["status", "--nagios", "--max-age", max_age]);
+        assert_eq!(
+            (run.code, run.stdout.split(':').next()),
+            (code, Some(word)),
+            "{}",
+            run.stdout
+        );
+        assert!(
+            run.stdout.contains("acme/tfc") && run.stdout.contains("zeta/yandex-mail"),
+            "{}",
+            run.stdout
+        );
+    }
+    let found = installation.run(&["search", "--stream", "tfc", "--since", "30d"]);
+    assert_eq!((found.code, found.stdout.lines().count()), (0, 60), "{}", found.stderr);
+    let nothing = installation.run(&["search", "--since", "30d", "--text", "nothing has this"]);
+    assert_eq!((nothing.code, nothing.stdout.as_str()), (1, ""), "{}", nothing.stderr);
+}
+
+#[test]
+fn a_place_that_would_be_that_of_several_needs_their_names() {
+    let installation = Installation::of(&[("acme", 30), ("zeta", 30)]);
+    installation.collect(0, &[]);
+    let run = installation.run(&["report", "--html", "page.html"]);
+    assert_eq!(run.code, 2);
+    assert!(
+        run.stderr
+            .contains("--html is one place for 2 organizations: put {org} into it"),
+        "{}",
+        run.stderr
+    );
+    assert!(!installation.catalog.root().join("page.html").exists());
+    assert_eq!(installation.run(&["report", "--html", "{org}.html"]).code, 0);
+    let page = |name: &str| fs::read_to_string(installation.catalog.root().join(name)).unwrap();
+    assert!(page("acme.html").contains("acme/yandex-mail") && !page("acme.html").contains("zeta/"));
+    assert!(page("zeta.html").contains("zeta/yandex-mail"));
+    assert_eq!(
+        installation
+            .run(&["report", "--html", "page.html", "--org", "acme"])
+            .code,
+        0
+    );
+    assert!(page("page.html").contains("acme/tfc"));
+}
+
+#[test]
+fn one_whose_settings_are_wrong_fails_no_command_of_the_others() {
+    let installation = Installation::of(&[("acme", 30), ("bad", 30), ("zeta", 30)]);
+    installation.collect(0, &[]);
+    installation.add("bad", "MAIL_LOG_FILE_BASE_NAME=a/b\n");
+    let run = installation.run(&["status", "--json"]);
+    assert_eq!(run.code, 3);
+    let answers: Vec<Value> = run
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(answers[1]["error"]["organization"], "bad");
+    assert_eq!(names(&answers[2]), ["zeta/yandex-mail", "zeta/tfc"]);
+    assert!(run.stderr.contains("bad: the settings are invalid"), "{}", run.stderr);
+    let text = installation.run(&["coverage"]);
+    assert!(
+        text.stdout.ends_with("3 organizations, 1 with problems: bad\n"),
+        "{}",
+        text.stdout
+    );
+    let plugin = installation.run(&["status", "--nagios"]);
+    assert_eq!(plugin.code, 2, "{}", plugin.stdout);
+    assert!(
+        plugin.stdout.starts_with("CRITICAL: bad: the settings are invalid"),
+        "{}",
+        plugin.stdout
+    );
+}
+
+#[test]
+fn more_streams_than_are_collected_at_a_time_and_than_files_may_be_open_are_all_collected() {
+    let mut installation = Installation::of(&[("acme", 5)]);
+    let service = installation.services.remove("acme").unwrap();
+    let text = fs::read_to_string(installation.file("acme")).unwrap();
+    for number in 0..80 {
+        let name = format!("o{number}");
+        for folder in ["mail", "tfc"] {
+            fs::create_dir_all(installation.catalog.root().join(&name).join(folder)).unwrap();
+        }
+        installation.write(&name, &text);
+    }
+    let run = installation
+        .catalog
+        .run_in_shell("ulimit -S -n 100", &["collect", "--json", "--env-dir", "env"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(names(&summary).len(), 162);
+    let streams = summary["streams"].as_array().unwrap();
+    assert!(streams.iter().all(|stream| stream["appended"] == 5), "{summary}");
+    drop(service);
+}
+
+#[test]
+fn a_run_that_is_followed_reads_the_folder_again_at_sighup() {
+    let installation = Installation::of(&[("acme", 20), ("beta", 20), ("zeta", 20)]);
+    let hidden = |name: &str| installation.catalog.root().join(format!("{name}.away"));
+    fs::rename(installation.file("zeta"), hidden("zeta")).unwrap();
+    let mut process =
+        installation
+            .catalog
+            .start(&["collect", "--follow", "--json", "--interval", "1s", "--env-dir", "env"]);
+    let named = |process: &mut Process, name: &str| {
+        wait_until(name, PATIENCE, || {
+            process
+                .next_line()
+                .unwrap()
+                .contains(&format!("\"stream\":\"{name}/tfc\""))
+        });
+    };
+    named(&mut process, "acme");
+    named(&mut process, "beta");
+    fs::rename(hidden("zeta"), installation.file("zeta")).unwrap();
+    fs::rename(installation.file("beta"), hidden("beta")).unwrap();
+    process.signal(Signal::HUP);
+    named(&mut process, "zeta");
+    installation.services["zeta"].add(Api::Tfc, vec![event(Api::Tfc, at(1), "new")]);
+    installation.services["acme"].add(Api::Tfc, vec![event(Api::Tfc, at(1), "new")]);
+    named(&mut process, "acme");
+    named(&mut process, "zeta");
+    named(&mut process, "zeta");
+    // What is wrong now was right before, and goes on as it was.
+    installation.add("acme", "TFC_MAX_PAGES=often\n");
+    process.signal(Signal::HUP);
+    installation.services["acme"].add(Api::Tfc, vec![event(Api::Tfc, at(0), "newest")]);
+    process.complaint_with("stay as they were: TFC_MAX_PAGES must be a whole number");
+    named(&mut process, "acme");
+    named(&mut process, "acme");
+    let log = installation.catalog.app_log();
+    assert!(
+        log.contains("beta: its file, zeta: its file changed")
+            || log.contains("zeta: its file, beta: its file changed"),
+        "{log}"
+    );
+    assert_eq!(process.terminate().code, 0);
+    installation.assert_holds("zeta");
+    installation.assert_holds("acme");
+}
+
+#[test]
+fn without_a_folder_of_settings_nothing_is_another() {
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 30, 600)));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("TFC_LOG_FILE_BASE_NAME", "{org}_tfc");
+    let summary = catalog.collect_one(0, &[]);
+    assert_eq!(
+        (&summary["stream"], &summary["organization"]),
+        (&"tfc".into(), &Value::Null)
+    );
+    let names: Vec<_> = catalog.day_files(Api::Tfc).into_keys().collect();
+    assert!(names.iter().all(|name| name.starts_with("{org}_tfc_")), "{names:?}");
+}
+
+#[test]
+fn the_folder_can_be_named_in_the_environment() {
+    let mut installation = Installation::of(&[("acme", 30)]);
+    installation.catalog.set("TRAILKEEPER_ENV_DIR", "env");
+    let run = installation.catalog.run(&["collect", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    installation.assert_holds("acme");
+    let run = installation.catalog.run(&["--org", "acme", "status", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("acme/tfc"), "{}", run.stdout);
+}
