@@ -1,9 +1,11 @@
 //! A line of the journal.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::asked::{self, Asked, Purpose};
+use super::asked::{self, Asked, Purpose, day_span};
 use super::completed_runs::CompletedRun;
 use super::day_counts::{Counts, is_zero};
 use super::scope::Scope;
@@ -50,6 +52,9 @@ pub(crate) struct Entry {
     /// What the day files hold that this run has written to, or all of them.
     pub(crate) counts: Counts,
     pub(crate) has_all_counts: bool,
+    /// The days that pending records are filed to although the run does not ask for these.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) filing: BTreeSet<NaiveDate>,
     /// The days that are deleted as soon as this line is on disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) expiring: Vec<ExpiredDay>,
@@ -105,6 +110,7 @@ impl Entry {
             service_date: None,
             counts: Counts::new(),
             has_all_counts: false,
+            filing: BTreeSet::new(),
             expiring: Vec::new(),
             sum,
         }
@@ -127,6 +133,15 @@ impl Entry {
     /// Returns the span from the oldest to the newest time that was asked for, but for gaps.
     pub(crate) fn window(&self) -> Option<Window> {
         asked::window(&self.asked)
+    }
+
+    /// Returns the spans that a run was to write to which has not ended: what it has written last is not counted. None if it has.
+    pub(super) fn unfinished_spans(&self) -> Vec<Window> {
+        if self.end != End::Open {
+            return Vec::new();
+        }
+        let filing = self.filing.iter().map(|date| day_span(*date));
+        self.asked.iter().map(Asked::span).chain(filing).collect()
     }
 
     /// Returns the date that a clock has left behind by now: that of this run's last answer, if the run was a while ago.

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 
-use super::asked::{Asked, start_of};
+use super::asked::start_of;
 use super::completed_runs::CompletedRuns;
 use super::covered::Covered;
 use super::day_counts::{Counts, LostDay};
@@ -316,8 +316,8 @@ impl Journal {
         Ok(CompletedRuns::from_newest(newest_first))
     }
 
-    /// Returns the spans that runs asked for which began at `since` or later and were killed, or are still at work: what they have
-    /// written last is not counted.
+    /// Returns the spans that runs were to write to which began at `since` or later and were killed, or are still at work: what they
+    /// have written last is not counted.
     ///
     /// # Errors
     /// If the journal cannot be read; a missing one has none.
@@ -329,8 +329,8 @@ impl Journal {
                 return Some(());
             }
             // The newest line of a run tells how it ended.
-            if ended_at != Some(entry.at) && entry.end == End::Open {
-                spans.extend(entry.asked.iter().map(Asked::span));
+            if ended_at != Some(entry.at) {
+                spans.extend(entry.unfinished_spans());
             }
             ended_at = Some(entry.at);
             None

@@ -42,6 +42,8 @@
 //! - `counts`: what the files of the days hold that this run has written to; or of all days, if it `has_all_counts`: the
 //!   `lines` and `bytes` of the day file, and, where another program has compressed the day, how many lines only the
 //!   `compressed` file has. A day whose files hold less later has lost records.
+//! - `filing`, where there are some: the days that pending records are filed to although the run does not ask for them, written
+//!   before that.
 //!
 //! The sum of this run and all before it:
 //!

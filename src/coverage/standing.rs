@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::asked::{Asked, day_span};
+use super::asked::day_span;
 use super::day_counts::{Comparer, Comparison, Counted, Counts, Loss, LostDay, may_be_deleted};
-use super::entry::{End, Entry};
+use super::entry::Entry;
 use super::file_notices::{days, renamed, unread_sentence};
 use super::journal::{Journal, OtherScopes, Past};
 use super::pending;
@@ -301,12 +301,7 @@ impl Standing {
     /// # Errors
     /// If a file cannot be read.
     pub(crate) fn count_what_a_killed_run_wrote(&mut self) -> Result<Counts, FileError> {
-        let killed = self.newest.as_ref().filter(|newest| newest.end == End::Open);
-        let spans: Vec<_> = killed
-            .iter()
-            .flat_map(|killed| &killed.asked)
-            .map(Asked::span)
-            .collect();
+        let spans = self.newest.as_ref().map_or_else(Vec::new, Entry::unfinished_spans);
         let can_be_longer = |(date, held): &(&NaiveDate, &Counted)| {
             let day = day_span(**date);
             let packed = self.listing.packed.get(date);

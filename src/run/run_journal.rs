@@ -1,5 +1,6 @@
 //! What a run writes to the coverage journal: before it asks for anything, while it files, and when it ends.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,6 +128,18 @@ impl RunJournal {
         // The service's time is known only at the end; that of its newest record has surely come.
         let newest = collected.last_record.unwrap_or(DateTime::UNIX_EPOCH);
         asked::claim_nothing_after(&mut entry.asked, newest);
+        self.write(entry)
+    }
+
+    /// Writes to which days pending records are about to be filed that the run does not ask for, so that what it writes there is
+    /// known to be its own if it is killed.
+    pub(super) fn begin_filing(
+        &mut self,
+        collected: &Collected,
+        days: BTreeSet<NaiveDate>,
+    ) -> Result<(), CollectError> {
+        let mut entry = self.entry(collected, End::Open);
+        entry.filing = days;
         self.write(entry)
     }
 

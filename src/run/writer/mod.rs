@@ -826,9 +826,11 @@ mod tests {
     use super::*;
     use crate::archive::DayFile;
     use crate::archive::faulty::{Fault, Faulty};
-    use crate::config::Config;
-    use crate::coverage::{End, Entry, Journal};
+    use crate::config::{Config, EvidenceSettings, KeySource, StreamPlace};
+    use crate::coverage::{End, Entry, Journal, Scope};
     use crate::env::Env;
+    use crate::evidence::keeper::Keeper;
+    use crate::evidence::seal::SealOptions;
     use crate::output::progress::Progress;
     use crate::record::{Form, Record};
     use crate::source::SOURCES;
@@ -860,12 +862,16 @@ mod tests {
         }
 
         fn job(&self) -> WriterJob {
-            let lock = Lock::acquire(&self.settings.location, now()).unwrap();
+            self.job_at(now())
+        }
+
+        fn job_at(&self, now: DateTime<Utc>) -> WriterJob {
+            let lock = Lock::acquire(&self.settings.location, now).unwrap();
             WriterJob {
                 settings: Arc::clone(&self.settings),
                 access: Access::Write(Arc::new(lock)),
                 starts_over: false,
-                now: now(),
+                now,
                 progress: Progress::hidden().stream("tfc"),
                 appended: AppendNotifier::disconnected(),
             }
@@ -947,6 +953,19 @@ mod tests {
             ..Ending::default()
         };
         writer.finish(ending).await.collected
+    }
+
+    /// A run that is given nothing.
+    async fn run(stream: &Stream, now: DateTime<Utc>) -> Collected {
+        let (writer, _) = WriterHandle::start(stream.job_at(now)).await;
+        let steps = writer.steps();
+        for step in [plan(), Step::Begin(0), Step::End(Ok(()))] {
+            if steps.send(step).await.is_err() {
+                break;
+            }
+        }
+        drop(steps);
+        writer.finish(Ending::default()).await.collected
     }
 
     #[tokio::test]
@@ -1113,6 +1132,73 @@ mod tests {
             }
             assert!(seen.len() >= 4, "{fault:?}: {seen:?}");
         }
+    }
+
+    /// A log that seals everything that it can.
+    fn keeper(folder: &std::path::Path) -> (EvidenceSettings, SealOptions) {
+        let evidence = EvidenceSettings {
+            folder: folder.join("evidence"),
+            origin: "audit.example.org/trails".to_owned(),
+            key: Some(KeySource::File(folder.join("key"))),
+            credentials: None,
+            ssh_agent: None,
+            every: TimeDelta::zero(),
+            after: TimeDelta::hours(48),
+            timestamps: None,
+        };
+        let options = SealOptions {
+            now: now(),
+            after: evidence.after,
+            every: evidence.every,
+            full: true,
+        };
+        (evidence, options)
+    }
+
+    /// Leaves a record pending that no run asks for: the service has long dropped its time.
+    fn leave_pending(stream: &Stream, id: &str) {
+        let (settings, location) = (&stream.settings, &stream.settings.location);
+        let text = format!(r#"{{"id": "{id}", "timestamp": "2025-12-10T00:00:00Z"}}"#);
+        let record = Record::read(&text, &settings.kind.shape).unwrap();
+        let scope = Scope::of(settings.source.as_ref());
+        let (mut pending, _) = Pending::read(location, scope, settings.kind.shape);
+        pending.keep([record], now());
+        pending.write().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_killed_while_it_files_what_nobody_asks_for_leaves_nothing_that_cannot_be_sealed() {
+        let mut killed = 0;
+        for after in 0.. {
+            let (stream, log) = (Stream::new(), tempfile::tempdir().unwrap());
+            let place = StreamPlace {
+                kind: stream.settings.kind,
+                location: stream.settings.location.clone(),
+                keep: None,
+            };
+            let (evidence, options) = keeper(log.path());
+            Keeper::new(&evidence).generate_key(now()).unwrap();
+            let seal = || {
+                let sealed = Keeper::new(&evidence).seal(std::slice::from_ref(&place), options);
+                let streams = sealed.unwrap().streams.into_values();
+                streams.flat_map(|stream| stream.problems).collect::<Vec<_>>()
+            };
+            assert!(run(&stream, now()).await.failure.is_none());
+            leave_pending(&stream, "first");
+            assert!(run(&stream, now()).await.failure.is_none());
+            assert_eq!((stream.lines(), seal()), (1, Vec::new()));
+            leave_pending(&stream, "second");
+            stream.disk.arm(after, Fault::Killed(usize::MAX));
+            let is_through = run(&stream, now() + TimeDelta::minutes(1)).await.failure.is_none();
+            stream.disk.restart();
+            killed += usize::from(stream.lines() == 2 && !is_through);
+            assert!(run(&stream, now() + TimeDelta::minutes(2)).await.failure.is_none());
+            assert_eq!((stream.lines(), seal()), (2, Vec::new()), "killed after {after}");
+            if is_through {
+                break;
+            }
+        }
+        assert!(killed > 0, "never with the line in its file");
     }
 
     /// Plans, and hands over ranges as long as they are taken; returns how many were, or `None` if the plan was not noted.

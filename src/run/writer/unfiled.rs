@@ -115,8 +115,17 @@ impl Writer {
             return Ok(());
         }
         let awaits = self.journal.awaits(&self.collected);
+        let due = self.pending.take(|time| !awaits(time));
+        if due.is_empty() {
+            return Ok(());
+        }
+        let days = due.iter().map(|record| record.time.date_naive()).collect();
+        if let Err(error) = self.journal.begin_filing(&self.collected, days) {
+            self.pending.keep(due, self.now);
+            return Err(error);
+        }
         let mut filed = Ok(());
-        for batch in Batch::by_day(self.pending.take(|time| !awaits(time))) {
+        for batch in Batch::by_day(due) {
             let given = batch.records().to_vec();
             let error = self.file_day(batch).err();
             self.appended.notify();
