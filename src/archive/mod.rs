@@ -97,7 +97,7 @@ pub(crate) use piece::{Piece, PieceLines};
 pub use recover::Recovery;
 pub(crate) use repair::Repairs;
 pub(crate) use repaired_lines::RepairedLines;
-pub(crate) use restored::Restoring;
+pub(crate) use restored::{Restoring, go_on_as_restored, restored_from};
 pub(crate) use state_file::StateFile;
 pub(crate) use takeover::{Takeover, days_that_can_hold};
 pub(crate) use trial::{FileUse, try_files, try_out, try_out_state, try_state_files};

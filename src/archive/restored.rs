@@ -1,4 +1,5 @@
-//! A catalog that is restored from a copy: a file says so until all of it is there, and as long nobody gets a lock.
+//! A catalog that is restored from a copy: a file says so until all of it is there, and as long nobody gets a lock. Another one says
+//! from which copy it was, until it is said that the archive which was copied is not forwarded any more.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,26 @@ use super::lock::{Lock, LockError, RESTORING};
 use super::seekable::hash_of;
 use super::storage::{Appendable, STATE_FILE_MODE, Storage};
 use crate::fs::{FileError, folder_of, make_folder};
+
+/// What follows `<base>.` in the name of the file that says from which copy a catalog was restored.
+const RESTORED: &str = "restored";
+
+/// Returns from which copy a catalog was restored, if the one that was copied may still be forwarded.
+///
+/// # Errors
+/// If that cannot be read.
+pub(crate) fn restored_from(location: &Location) -> Result<Option<String>, FileError> {
+    let text = location.state(RESTORED).read()?;
+    Ok(text.map(|text| String::from_utf8_lossy(&text).trim_end().to_owned()))
+}
+
+/// Forgets that a catalog was restored: it goes on in the place of the one that was copied.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn go_on_as_restored(location: &Location) -> Result<(), FileError> {
+    location.state(RESTORED).remove()
+}
 
 /// A catalog that is being restored, under its lock.
 pub(crate) struct Restoring {
@@ -128,6 +149,16 @@ impl Restoring {
         }
         self.lock.check()?;
         Ok(self.location.state(RESTORING).replace(note)?)
+    }
+
+    /// Notes from which copy the catalog is, for whoever is about to forward it.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(crate) fn note_copy(&self, copy: &str) -> Result<(), LockError> {
+        self.lock.check()?;
+        let text = format!("{copy}\n");
+        Ok(self.location.state(RESTORED).replace(text.as_bytes())?)
     }
 
     /// Ends it.

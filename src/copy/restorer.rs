@@ -165,7 +165,11 @@ impl Restorer<'_> {
             });
         }
         let of_all = note(true)?;
+        let copy = format!("{} at {}", manifest.number, self.from);
         for (target, restoring) in &begun {
+            if let Some(restoring) = restoring.as_ref().filter(|_| target.name != EVIDENCE) {
+                restoring.note_copy(&copy)?;
+            }
             let names: BTreeSet<_> = target.section.files.keys().map(String::as_str).collect();
             restoring
                 .iter()

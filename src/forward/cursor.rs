@@ -84,6 +84,13 @@ pub(crate) enum CursorError {
         problem: String,
         previous: Option<PathBuf>,
     },
+    /// The archive was restored, and the one that was copied may forward with the same transactional id.
+    #[error(
+        "this archive was restored from copy {copy}, and the one that was copied may still forward with the transactional id `{id}`: end \
+         that one for good, and run `trailkeeper forward kafka --forward-from start` once, which goes on behind the cursor that Kafka \
+         has; nothing is sent before, and the other one is left alone"
+    )]
+    Restored { copy: String, id: String },
     /// It is not the cursor of these day files.
     #[error(
         "the cursor for {sink} is not one in these day files: {first}{}. {origin}; else {DECIDE}",
@@ -184,7 +191,7 @@ impl CursorError {
     pub(crate) fn is_undecided(&self) -> bool {
         matches!(
             self,
-            Self::Missing { .. } | Self::Damaged { .. } | Self::Mismatch { .. }
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Mismatch { .. } | Self::Restored { .. }
         )
     }
 }

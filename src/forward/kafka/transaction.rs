@@ -20,6 +20,7 @@ use super::limits::{Lesson, Limits};
 use super::pool::{Kept, KeptCursor, Pool};
 use super::verdict::{Verdict, verdict};
 use super::{MOST_RENEWALS, ledger};
+use crate::archive::{go_on_as_restored, restored_from};
 use crate::config::KafkaSettings;
 use crate::forward::archive_id::ArchiveId;
 use crate::forward::batch::{Batch, Line};
@@ -117,6 +118,23 @@ impl Transactional {
             positions: committed,
             origin: Origin::This,
         }))
+    }
+
+    /// Returns whether the archive was restored, and this run was told to go on. That is said once.
+    ///
+    /// # Errors
+    /// If it was restored and that was not said: a new session would end that of the archive which was copied.
+    fn check_restored(&self, local: &LocalCursor) -> Result<bool, SinkError> {
+        let location = &self.envelope.location;
+        let Some(copy) = restored_from(location).map_err(CursorError::from)? else {
+            return Ok(false);
+        };
+        if local.chosen().is_none() {
+            let id = self.id.clone();
+            return Err(CursorError::Restored { copy, id }.into());
+        }
+        go_on_as_restored(location).map_err(CursorError::from)?;
+        Ok(true)
     }
 
     /// Creates a new producer, which fences any other with the id and aborts its open transaction.
@@ -367,6 +385,7 @@ impl Sink for Transactional {
     fn restore(&mut self, local: &LocalCursor) -> Result<Option<Positions>, SinkError> {
         // Until it is done.
         self.is_unsound = true;
+        let is_restored = self.check_restored(local)?;
         let taken_up = self.take_up()?;
         let is_new = taken_up.is_none();
         let Committed {
@@ -385,7 +404,8 @@ impl Sink for Transactional {
         let error = CursorError::of_mismatches("kafka", &mismatches).map(|error| error.with_origin(origin));
         let positions = match (error, local) {
             (Some(error), local) => {
-                let Some(chosen) = local.chosen() else {
+                // What was said let the restored archive go on, and not leave out what the other one has not sent.
+                let Some(chosen) = local.chosen().filter(|_| !is_restored) else {
                     return Err(error.into());
                 };
                 tracing::warn!("replacing the cursor in Kafka: {error}");

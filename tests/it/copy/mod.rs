@@ -40,8 +40,15 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         (name, fs::read(entry.path()).unwrap())
     });
     let is_copied = |name: &str| {
-        // The last one is what a killed process was about to write.
-        let others = [".lock", ".lines.json", ".resume.json", "notes.json", ".new"];
+        // The last ones are where a restored archive is from, and what a killed process was about to write.
+        let others = [
+            ".lock",
+            ".lines.json",
+            ".resume.json",
+            "notes.json",
+            ".restored",
+            ".new",
+        ];
         !others.iter().any(|other| name.ends_with(other))
     };
     named.filter(|(name, _)| is_copied(name)).collect()

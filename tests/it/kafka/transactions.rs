@@ -11,7 +11,7 @@ use super::broker::Broker;
 use super::delivery::undelivered;
 use super::outbox::{DAYS, ID, MODES, Outbox, TOPIC};
 use crate::follow::{rounds_until, start};
-use crate::support::{Catalog, PATIENCE, events, serve, side_by_side, wait_until};
+use crate::support::{Catalog, PATIENCE, at, event, events, serve, side_by_side, wait_until};
 
 const ANOTHER: &str = "It was written by another archive, or by this one before its state folder was lost: give each archive a \
                        transactional id of its own";
@@ -397,4 +397,50 @@ fn what_was_sent_without_an_id_is_not_sent_again_with_one_and_a_cursor_in_kafka_
         assert!(!again.stderr.contains("behind"), "{}", again.stderr);
     }
     outbox.assert_exactly_once(&broker.committed(TOPIC));
+}
+
+#[test]
+fn a_restored_archive_leaves_the_one_that_was_copied_alone_until_it_is_said_that_it_goes_on() {
+    let broker = Broker::start();
+    let sandbox = serve(|options| options.give(Api::Tfc, events(Api::Tfc, 10, 60)));
+    let catalog = || {
+        Catalog::of(&sandbox, &[Api::Tfc])
+            .with("KAFKA_SERVER", broker.address())
+            .with("KAFKA_TRANSACTIONAL_ID", ID)
+    };
+    let (copied, restored) = (catalog(), catalog());
+    let mut process = start(&copied, &["--forward-kafka", "--json"]);
+    rounds_until(&mut process, |round| round["forward"][0]["sent"] == 10);
+    let store = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", store.path().display());
+    for (catalog, way) in [(&copied, "--to"), (&restored, "--from")] {
+        let run = catalog.run(&["copy", way, &url]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
+    broker.count("init");
+    let forward = |code: i32, arguments: &[&str]| {
+        let run = restored.run(&[&["forward", "kafka", "--json"], arguments].concat());
+        assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+        let summary: Value = serde_json::from_str(&run.stdout).unwrap();
+        summary["streams"][0]["forward"][0].clone()
+    };
+    let refused = forward(3, &[]);
+    let error = refused["error"].as_str().unwrap();
+    let expected =
+        format!("this archive was restored from copy 1 at {url}, and the one that was copied may still forward");
+    assert!(error.starts_with(&expected), "{error}");
+    assert_eq!(broker.count("init").0, 0, "the session of the other one was not ended");
+    // Both collect the same record; the one that was copied sends it.
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(1), "new")]);
+    rounds_until(&mut process, |round| round["forward"][0]["sent"] == 1);
+    process.terminate();
+    assert_eq!(restored.collect_one(0, &[])["appended"], 1);
+    forward(3, &[]);
+    assert_eq!(forward(0, &["--forward-from", "start"])["sent"], 0);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(0), "newer")]);
+    assert_eq!(restored.collect_one(0, &[])["appended"], 1);
+    assert_eq!(forward(0, &[])["sent"], 1);
+    let sent = broker.committed(TOPIC);
+    let keys: std::collections::BTreeSet<_> = sent.iter().map(|message| &message.key).collect();
+    assert_eq!((sent.len(), keys.len()), (12, 12));
 }
